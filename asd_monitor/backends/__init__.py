@@ -1,0 +1,1 @@
+"""Scoring back ends: from feature vectors of normal sound to a scriptable scoring module."""

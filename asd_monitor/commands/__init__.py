@@ -1,0 +1,1 @@
+"""The commands of the command line, one per file; heavy imports stay inside the functions."""
