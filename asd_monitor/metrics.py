@@ -34,75 +34,133 @@ class Metrics:
         self.registry = registry
         on_machine = {"labelnames": ("machine",), "registry": registry}
         self.score = Gauge(
-            "asd_anomaly_score", "Anomaly score of the newest window; higher = more anomalous.",
-            **on_machine)  # fmt: skip
+            "asd_anomaly_score",
+            "Anomaly score of the newest window; higher = more anomalous.",
+            **on_machine,
+        )
         self.threshold = Gauge(
-            "asd_score_threshold", "A score above this counts towards an alarm.", **on_machine)  # fmt: skip
+            "asd_score_threshold", "A score above this counts towards an alarm.", **on_machine
+        )
         self.p_value = Gauge(
-            "asd_p_value", "How often normal sound scores as high as the newest window.",
-            **on_machine)  # fmt: skip
+            "asd_p_value",
+            "How often normal sound scores as high as the newest window.",
+            **on_machine,
+        )
         self.alarm_state = Gauge(
-            "asd_alarm_state", "1 while the machine is in ALARM, else 0.", **on_machine)  # fmt: skip
+            "asd_alarm_state", "1 while the machine is in ALARM, else 0.", **on_machine
+        )
         self.state = Gauge(
-            "asd_state", "1 for the machine's present state, 0 for the others.",
-            ("machine", "state"), registry=registry)  # fmt: skip
+            "asd_state",
+            "1 for the machine's present state, 0 for the others.",
+            ("machine", "state"),
+            registry=registry,
+        )
         self.alarms = Counter("asd_alarms_total", "Alarms raised.", **on_machine)
         self.provisional = Gauge(
-            "asd_threshold_provisional", "1 while few calibration windows stand behind the threshold.",
-            **on_machine)  # fmt: skip
+            "asd_threshold_provisional",
+            "1 while few calibration windows stand behind the threshold.",
+            **on_machine,
+        )
         self.windows = Counter(
-            "asd_windows_total", "Windows by what became of them.",
-            ("machine", "result"), registry=registry)  # fmt: skip
+            "asd_windows_total",
+            "Windows by what became of them.",
+            ("machine", "result"),
+            registry=registry,
+        )
         self.inference = Histogram(
-            "asd_inference_duration_seconds", "Model time of a window.",
-            buckets=INFERENCE_BUCKETS_S, **on_machine)  # fmt: skip
+            "asd_inference_duration_seconds",
+            "Model time of a window.",
+            buckets=INFERENCE_BUCKETS_S,
+            **on_machine,
+        )
         self.latency = Histogram(
-            "asd_window_latency_seconds", "From a window's last sample to its score being handed out.",
-            buckets=LATENCY_BUCKETS_S, **on_machine)  # fmt: skip
+            "asd_window_latency_seconds",
+            "From a window's last sample to its score being handed out.",
+            buckets=LATENCY_BUCKETS_S,
+            **on_machine,
+        )
         self.audio_frames = Counter(
-            "asd_audio_frames_total", "Audio samples received, at the model's rate.", **on_machine)  # fmt: skip
+            "asd_audio_frames_total", "Audio samples received, at the model's rate.", **on_machine
+        )
         self.lost_frames = Counter(
-            "asd_audio_lost_frames_total", "Audio samples lost, computed from the clock.",
-            **on_machine)  # fmt: skip
+            "asd_audio_lost_frames_total",
+            "Audio samples lost, computed from the clock.",
+            **on_machine,
+        )
         self.overflows = Counter(
-            "asd_audio_overflows_total", "Overflow flags raised by the audio driver.", **on_machine)  # fmt: skip
+            "asd_audio_overflows_total", "Overflow flags raised by the audio driver.", **on_machine
+        )
         self.source_up = Gauge(
-            "asd_source_up", "1 while audio arrives from the machine's source, else 0.", **on_machine)  # fmt: skip
+            "asd_source_up",
+            "1 while audio arrives from the machine's source, else 0.",
+            **on_machine,
+        )
         self.source_state = Gauge(
-            "asd_source_state", "1 for the source's present state, 0 for the others.",
-            ("machine", "state"), registry=registry)  # fmt: skip
+            "asd_source_state",
+            "1 for the source's present state, 0 for the others.",
+            ("machine", "state"),
+            registry=registry,
+        )
         self.source_restarts = Counter(
-            "asd_source_restarts_total", "Times the source was opened again.", **on_machine)  # fmt: skip
+            "asd_source_restarts_total", "Times the source was opened again.", **on_machine
+        )
         self.last_audio = Gauge(
-            "asd_last_audio_timestamp_seconds", "When the newest audio was captured.", **on_machine)  # fmt: skip
+            "asd_last_audio_timestamp_seconds", "When the newest audio was captured.", **on_machine
+        )
         self.last_window = Gauge(
-            "asd_last_window_timestamp_seconds", "When the newest window's last sample was captured.",
-            **on_machine)  # fmt: skip
+            "asd_last_window_timestamp_seconds",
+            "When the newest window's last sample was captured.",
+            **on_machine,
+        )
         self.level = Gauge(
-            "asd_audio_level_dbfs", "RMS level of the newest window, dB relative to full scale.",
-            **on_machine)  # fmt: skip
+            "asd_audio_level_dbfs",
+            "RMS level of the newest window, dB relative to full scale.",
+            **on_machine,
+        )
         self.learned = Gauge(
-            "asd_learned_seconds", "Normal sound collected by commissioning.", **on_machine)  # fmt: skip
+            "asd_learned_seconds", "Normal sound collected by commissioning.", **on_machine
+        )
         self.model_info = Gauge(
-            "asd_model_info", "1, with the model in use as labels.",
-            ("machine", "name", "revision", "sha256"), registry=registry)  # fmt: skip
+            "asd_model_info",
+            "1, with the model in use as labels.",
+            ("machine", "name", "revision", "sha256"),
+            registry=registry,
+        )
         self.queue_depth = Gauge(
-            "asd_queue_depth", "Records waiting to be handed over.", ("queue",), registry=registry)  # fmt: skip
+            "asd_queue_depth", "Records waiting to be handed over.", ("queue",), registry=registry
+        )
         self.dropped = Counter(
-            "asd_dropped_total", "Records given up because a queue was full or its far end away.",
-            ("queue",), registry=registry)  # fmt: skip
+            "asd_dropped_total",
+            "Records given up because a queue was full or its far end away.",
+            ("queue",),
+            registry=registry,
+        )
         self.mqtt_connected = Gauge(
-            "asd_mqtt_connected", "1 while connected to the MQTT broker, else 0.", registry=registry)  # fmt: skip
+            "asd_mqtt_connected", "1 while connected to the MQTT broker, else 0.", registry=registry
+        )
         self.mqtt_messages = Counter(
-            "asd_mqtt_messages_total", "MQTT messages by what became of them.",
-            ("result",), registry=registry)  # fmt: skip
+            "asd_mqtt_messages_total",
+            "MQTT messages by what became of them.",
+            ("result",),
+            registry=registry,
+        )
         self.mqtt_reconnects = Counter(
-            "asd_mqtt_reconnects_total", "Times the MQTT connection was made again.", registry=registry)  # fmt: skip
+            "asd_mqtt_reconnects_total",
+            "Times the MQTT connection was made again.",
+            registry=registry,
+        )
         self.sink_errors = Counter(
-            "asd_sink_errors_total", "Unexpected errors inside a sink.", ("sink",), registry=registry)  # fmt: skip
+            "asd_sink_errors_total",
+            "Unexpected errors inside a sink.",
+            ("sink",),
+            registry=registry,
+        )
         self.build_info = Gauge(
-            "asd_build_info", "1, with the program's version as label.",
-            ("version", "python"), registry=registry)  # fmt: skip
+            "asd_build_info",
+            "1, with the program's version as label.",
+            ("version", "python"),
+            registry=registry,
+        )
         self.build_info.labels(__version__, platform.python_version()).set(1)
         for result in MQTT_RESULTS:
             self.mqtt_messages.labels(result)
@@ -116,10 +174,18 @@ class Metrics:
         """Create every series of these machines, so that all of them exist at 0."""
         for machine in machines:
             for series in (
-                self.alarm_state, self.alarms, self.inference, self.latency, self.audio_frames,
-                self.lost_frames, self.overflows, self.source_up, self.source_restarts,
-                self.provisional, self.learned,
-            ):  # fmt: skip
+                self.alarm_state,
+                self.alarms,
+                self.inference,
+                self.latency,
+                self.audio_frames,
+                self.lost_frames,
+                self.overflows,
+                self.source_up,
+                self.source_restarts,
+                self.provisional,
+                self.learned,
+            ):
                 series.labels(machine)
             for result in WINDOW_RESULTS:
                 self.windows.labels(machine, result)

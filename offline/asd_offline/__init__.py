@@ -1,1 +1,1 @@
-"""Training and evaluation of acoustic anomaly detectors on DCASE Task 2 data and plain recordings."""
+"""Training and evaluation of acoustic anomaly detectors on DCASE data and recordings."""
