@@ -1,0 +1,214 @@
+"""From scores to states: the decision layer and the alarm's state machine.
+
+Decisions are taken on windows that do not overlap, however often scores are published:
+overlapping windows share their sound, and one chance event would count several times.
+"""
+
+from collections import deque
+from dataclasses import replace
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from asd_monitor.records import SCORED_QUALITIES, Quality, Score, State, Transition
+
+
+class AlarmSettings(BaseModel):
+    """When an alarm is raised and when it is cleared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    p_raise: float = Field(
+        0.001, gt=0, lt=0.5, description="A window rarer than this among normal sound counts."
+    )
+    p_clear: float = Field(
+        0.01, gt=0, lt=1, description="An alarm clears while windows stay more common than this."
+    )
+    raise_windows: int = Field(
+        3, ge=1, le=100, description="So many counting windows ...", examples=[3]
+    )
+    of_windows: int = Field(
+        5, ge=1, le=100, description="... of so many consecutive windows raise the alarm."
+    )
+    warn_windows: int = Field(
+        2, ge=1, le=100, description="So many counting windows of the same give a warning."
+    )
+    hold_s: float = Field(
+        20.0, ge=0, le=86_400, description="An alarm clears after so many quiet seconds."
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.raise_windows > self.of_windows:
+            msg = (
+                f"raise_windows ({self.raise_windows}) cannot be more than of_windows "
+                f"({self.of_windows}): such an alarm could never be raised"
+            )
+            raise ValueError(msg)
+        if self.warn_windows > self.raise_windows:
+            msg = (
+                f"warn_windows ({self.warn_windows}) cannot be more than raise_windows "
+                f"({self.raise_windows}): such a warning could never be given"
+            )
+            raise ValueError(msg)
+        if self.p_clear < self.p_raise:
+            msg = (
+                f"p_clear ({self.p_clear}) must be at least p_raise ({self.p_raise}): "
+                "an alarm clears at a lower score than it is raised at"
+            )
+            raise ValueError(msg)
+        return self
+
+
+class Alarm:
+    """One machine's state, from its scores.
+
+    The machine is UNKNOWN until a window has been heard and whenever audio is lost. An alarm
+    that stood before audio was lost stands again when the sound returns, until it clears by
+    its own rule: not hearing a fault is no sign that it is gone.
+
+    Parameters
+    ----------
+    machine
+        Name that the transitions carry.
+    settings
+        The rules.
+    run_id
+        Makes event ids unique across restarts.
+    """
+
+    def __init__(self, machine: str, settings: AlarmSettings, run_id: str) -> None:
+        self.state = State.UNKNOWN
+        self._machine = machine
+        self._settings = settings
+        self._run_id = run_id
+        self._events = 0
+        self._clear_below = float("inf")
+        self._provisional = False
+        self._window_samples = 1
+        self._sample_rate_hz = 1
+        self._counting: deque[bool] = deque(maxlen=settings.of_windows)
+        self._last_end: int | None = None
+        self._quiet_since: int | None = None
+        self._standing = False
+
+    def learn(self, at: float) -> Transition | None:
+        """Enter LEARNING: no model yet, nothing can be said."""
+        self._forget()
+        return self._enter(State.LEARNING, "collecting normal sound to learn from", at, None)
+
+    def arm(
+        self,
+        clear_below: float,
+        window_samples: int,
+        sample_rate_hz: int,
+        *,
+        provisional: bool,
+        at: float,
+    ) -> Transition | None:
+        """Be ready for scores of a model whose alarm clears at scores up to ``clear_below``."""
+        self._forget()
+        self._clear_below = clear_below
+        self._window_samples = window_samples
+        self._sample_rate_hz = sample_rate_hz
+        self._provisional = provisional
+        if self.state is State.LEARNING:
+            return self._enter(State.UNKNOWN, "the model is ready; no window scored yet", at, None)
+        return None
+
+    def lose(self, reason: str, at: float) -> Transition | None:
+        """Nothing can be said any more: audio was lost, or cannot be trusted."""
+        if self.state is State.LEARNING:
+            return None
+        self._standing = self._standing or self.state is State.ALARM
+        self._counting.clear()
+        self._quiet_since = None
+        return self._enter(State.UNKNOWN, reason, at, None)
+
+    def update(self, score: Score) -> tuple[Score, Transition | None]:
+        """Take a window into account; return it with the resulting state, and any change."""
+        transition = self._decide(score)
+        return replace(score, state=self.state), transition
+
+    def _decide(self, score: Score) -> Transition | None:
+        if score.quality not in SCORED_QUALITIES or score.value is None:
+            return self.lose(_REJECTED[score.quality], score.captured_at)
+        if self._overlaps(score):
+            return None
+        assert score.threshold is not None  # noqa: S101 - a scored window has one
+        self._last_end = score.window_start + self._window_samples
+        counts = score.value > score.threshold
+        if score.quality is not Quality.OK and not counts:
+            return self.lose(_REJECTED[score.quality], score.captured_at)
+        self._counting.append(counts)
+        state, reason = self._judge(self._quiet_s(score))
+        return self._enter(state, reason, score.captured_at, score)
+
+    def _overlaps(self, score: Score) -> bool:
+        """Tell whether a window shares sound with the last one decided on."""
+        return self._last_end is not None and score.window_start < self._last_end
+
+    def _quiet_s(self, score: Score) -> float:
+        """Return for how long every window has stayed at or below the clearing level."""
+        assert score.value is not None  # noqa: S101 - only scored windows come here
+        if score.value > self._clear_below:
+            self._quiet_since = None
+            return 0.0
+        if self._quiet_since is None:
+            self._quiet_since = score.window_start
+        quiet_samples = score.window_start + self._window_samples - self._quiet_since
+        return quiet_samples / self._sample_rate_hz
+
+    def _judge(self, quiet_s: float) -> tuple[State, str]:
+        rules, counting = self._settings, sum(self._counting)
+        tally = f"{counting} of the last {len(self._counting)} windows are over the threshold"
+        stands, self._standing = self._standing or self.state is State.ALARM, False
+        if counting >= rules.raise_windows:
+            return State.ALARM, tally
+        if stands and (quiet_s == 0 or quiet_s < rules.hold_s):
+            return State.ALARM, "the alarm from before the audio was lost still stands"
+        if stands:
+            return State.NORMAL, f"quiet for {quiet_s:.0f} s"
+        if counting >= rules.warn_windows:
+            return State.WARNING, tally
+        if self.state is State.UNKNOWN and self._counting[-1]:
+            return State.UNKNOWN, "one window is over the threshold; waiting for more"
+        return State.NORMAL, tally
+
+    def _forget(self) -> None:
+        self._counting.clear()
+        self._last_end = None
+        self._quiet_since = None
+        self._standing = False
+
+    def _enter(
+        self, state: State, reason: str, at: float, score: Score | None
+    ) -> Transition | None:
+        previous = self.state
+        if state is previous:
+            return None
+        self.state = state
+        if previous is State.ALARM and state is State.NORMAL:
+            self._counting.clear()
+        self._events += 1
+        return Transition(
+            machine=self._machine,
+            event_id=f"{self._run_id}-{self._machine}-{self._events}",
+            state=state,
+            previous=previous,
+            reason=reason,
+            captured_at=at,
+            provisional=self._provisional,
+            score=None if score is None else replace(score, state=state),
+        )
+
+
+_REJECTED = {
+    Quality.OK: "the model gave no score",
+    Quality.CLIPPED: "the microphone is overdriven: too many samples at full scale",
+    Quality.DC: "a constant offset dominates the signal: check the microphone",
+    Quality.SILENT: "digital silence: the microphone is muted or not connected",
+    Quality.STUCK: "the samples are stuck at one value: check the microphone",
+    Quality.NON_FINITE: "the samples are not finite numbers: check the driver",
+    Quality.ERROR: "the model gave no finite score",
+}

@@ -1,0 +1,155 @@
+"""The alarm is raised by evidence, cleared by quiet, and never says normal unheard."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from asd_monitor.alarm import Alarm, AlarmSettings
+from asd_monitor.records import Quality, Score, State, Transition
+
+WINDOW = 10
+RATE_HZ = 10
+THRESHOLD, CLEAR_BELOW = 2.0, 1.0
+RULES = AlarmSettings(raise_windows=3, of_windows=5, warn_windows=2, hold_s=4.0)
+
+
+def score(index: int, value: float | None = 0.0, quality: Quality = Quality.OK) -> Score:
+    """The index-th window of consecutive windows of one second."""
+    start = index * WINDOW
+    return Score(
+        machine="pump", seq=index, window_start=start, captured_at=float(index + 1),
+        quality=quality, value=value, p_value=0.5, extrapolated=False, threshold=THRESHOLD,
+        state=State.UNKNOWN, level_dbfs=-20.0, lost_samples=0, inference_s=0.001,
+    )  # fmt: skip
+
+
+def armed(settings: AlarmSettings = RULES) -> Alarm:
+    alarm = Alarm("pump", settings, "run")
+    alarm.arm(CLEAR_BELOW, WINDOW, RATE_HZ, provisional=False, at=0.0)
+    return alarm
+
+
+def states(alarm: Alarm, values: list[float], first: int = 0) -> list[State]:
+    return [alarm.update(score(first + i, value))[0].state for i, value in enumerate(values)]
+
+
+def test_the_state_is_unknown_until_a_window_was_heard() -> None:
+    assert armed().state is State.UNKNOWN
+
+
+def test_k_of_n_windows_raise_the_alarm() -> None:
+    got = states(armed(), [0, 3, 0, 3, 0, 3])
+    assert got == [State.NORMAL] * 3 + [State.WARNING, State.WARNING, State.ALARM]
+
+
+def test_one_window_never_raises_the_alarm() -> None:
+    assert State.ALARM not in states(armed(), [0, 99, 0, 0, 0, 0, 99, 0, 0, 0, 0])
+
+
+def test_an_alarm_clears_after_the_hold_below_the_lower_level() -> None:
+    got = states(armed(), [3, 3, 3, 0, 0, 0, 0])
+    assert got[2:] == [State.ALARM] * 4 + [State.NORMAL]
+
+
+def test_scores_between_the_levels_keep_the_alarm() -> None:
+    assert states(armed(), [3, 3, 3] + [1.5] * 20)[-1] is State.ALARM
+
+
+def test_a_loud_window_starts_the_hold_anew() -> None:
+    got = states(armed(), [3, 3, 3, 0, 0, 0, 1.5, 0, 0, 0])
+    assert got[2:] == [State.ALARM] * 8
+
+
+def test_overlapping_windows_count_once() -> None:
+    alarm = armed()
+    for start in range(10):
+        alarm.update(replace(score(0, 9.0), window_start=start))
+    assert alarm.state is State.UNKNOWN
+
+
+@pytest.mark.parametrize("quality", [Quality.SILENT, Quality.STUCK, Quality.NON_FINITE])
+def test_an_unscorable_window_makes_the_state_unknown(quality: Quality) -> None:
+    alarm = armed()
+    states(alarm, [0, 0])
+    transition = alarm.update(score(2, None, quality))[1]
+    assert transition is not None
+    assert (transition.previous, transition.state) == (State.NORMAL, State.UNKNOWN)
+
+
+@pytest.mark.parametrize("quality", [Quality.CLIPPED, Quality.DC])
+def test_a_doubtful_window_is_never_taken_as_normal_but_can_raise(quality: Quality) -> None:
+    alarm = armed()
+    assert alarm.update(score(0, 0.0, quality))[0].state is State.UNKNOWN
+    for index in range(1, 4):
+        alarm.update(score(index, 9.0, quality))
+    assert alarm.state is State.ALARM
+
+
+def test_an_alarm_outlives_the_loss_of_audio() -> None:
+    alarm = armed()
+    states(alarm, [3, 3, 3])
+    alarm.lose("unplugged", 4.0)
+    assert alarm.state is State.UNKNOWN
+    assert states(alarm, [0, 0, 0, 0], first=10) == [State.ALARM] * 3 + [State.NORMAL]
+
+
+def test_evidence_from_before_a_gap_does_not_count_after_it() -> None:
+    alarm = armed()
+    states(alarm, [0, 3, 3])
+    alarm.lose("unplugged", 4.0)
+    assert states(alarm, [3, 0], first=10) == [State.UNKNOWN, State.NORMAL]
+
+
+def test_learning_ends_in_unknown_and_is_not_disturbed_by_lost_audio() -> None:
+    alarm = Alarm("pump", RULES, "run")
+    assert alarm.learn(0.0) is not None
+    assert alarm.lose("unplugged", 1.0) is None
+    alarm.arm(CLEAR_BELOW, WINDOW, RATE_HZ, provisional=True, at=2.0)
+    assert alarm.state is State.UNKNOWN
+
+
+EVENTS = st.one_of(
+    st.floats(0, 4), st.sampled_from([Quality.SILENT, Quality.CLIPPED]), st.just("lose")
+)
+
+
+@given(st.lists(EVENTS, max_size=60))
+def test_every_state_has_its_evidence(events: list[float | Quality | str]) -> None:
+    alarm, recent, told = armed(), [], []
+    for index, event in enumerate(events):
+        before = alarm.state
+        if event == "lose":
+            transition: Transition | None = alarm.lose("gap", float(index))
+        elif isinstance(event, Quality):
+            value = None if event is Quality.SILENT else 0.0
+            _, transition = alarm.update(score(index, value, event))
+        else:
+            assert isinstance(event, float)
+            recent.append(event)
+            _, transition = alarm.update(score(index, event))
+        assert (transition is not None) == (alarm.state is not before)
+        told += [transition] if transition else []
+        if alarm.state is State.NORMAL:
+            assert isinstance(event, float)
+        if before is not State.ALARM and alarm.state is State.ALARM:
+            assert sum(value > THRESHOLD for value in recent) >= RULES.raise_windows
+    assert len({t.event_id for t in told}) == len(told)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"raise_windows": 6}, "could never be raised"),
+        ({"warn_windows": 4}, "could never be given"),
+        ({"p_raise": 0.1}, "clears at a lower score"),
+        ({"hold_s": -1}, "greater than or equal to 0"),
+        ({"p_raise": float("nan")}, "less than 0.5"),
+        ({"holds": 1}, "Extra inputs"),
+    ],
+)
+def test_impossible_rules_are_refused(wrong: dict[str, float], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        AlarmSettings.model_validate({"of_windows": 5, **wrong})
