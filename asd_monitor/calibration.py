@@ -1,0 +1,262 @@
+"""How unusual a score is, judged by scores of normal sound that the model had not seen."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+PROVISIONAL_BELOW = 180
+"""With fewer held-out windows than this, a threshold at 0.1 % is little more than a guess."""
+
+SMALLEST_P = 1e-300
+
+_Kind = TypeVar("_Kind", bound=np.generic)
+
+_KEPT_SCORES = 4096
+_KEPT_LARGEST = 1024
+_LARGEST_SCORE = 1e100
+
+# The tail's numbers were chosen by simulation with 10 to 1000 scores from eight laws (gamma,
+# normal, uniform, Student t with 4 degrees of freedom, two lognormal, two mixtures of operating
+# states): docs/models.md has the table, tests/test_calibration.py repeats a part of it.
+_TAIL_SHARE = 0.15
+_TAIL_AT_LEAST = 10
+_TAIL_AT_MOST = 500
+_SHAPE_PRIOR_WEIGHT = 40
+_LARGEST_SHAPE = 0.5
+_MARGIN_AT_30 = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """Held-out scores of normal sound, and a fitted tail beyond the largest of them.
+
+    Up to the largest calibration score, p-values are conformal:
+    ``p(s) = (1 + #{calibration >= s}) / (n + 1)``, so under exchangeability normal sound has
+    ``P(p <= a) <= a`` for every law of the scores. Beyond it a generalised Pareto tail goes on
+    from ``1 / (n + 1)`` towards 0. Its scale and shape are estimated by probability-weighted
+    moments (Hosking and Wallis 1987, eq. 2.4) from the largest 15 % (10 to 500) of the scores;
+    the shape is shrunk towards 0 (an exponential tail) and kept in [0, 0.5], because a few
+    scores cannot tell a heavy tail from a light one.
+
+    Attributes
+    ----------
+    scores
+        ``(m,)`` float64, ascending, read-only. All of them up to 4096; of more, the largest
+        1024 and evenly ranked ones below. Higher = more anomalous.
+    ranks
+        ``(m,)`` int64: the place of each of ``scores`` among all calibration scores, from 0.
+    count
+        How many scores the calibration was fitted from.
+    tail_scale
+        Scale of the tail at the largest score, in units of the score; > 0.
+    tail_shape
+        Shape of the tail; 0 = exponential, larger = heavier.
+    """
+
+    scores: npt.NDArray[np.float64]
+    ranks: npt.NDArray[np.int64]
+    count: int
+    tail_scale: float
+    tail_shape: float
+
+    @classmethod
+    def fit(cls, scores: npt.ArrayLike) -> Self:
+        """Calibrate from held-out scores of normal sound.
+
+        Parameters
+        ----------
+        scores
+            ``(n,)``, n >= 2, finite, in any order; from recordings that the model has not
+            memorised, or every later score will look too high.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two scores, or one is not a number of sensible size.
+        """
+        ordered = np.sort(np.asarray(scores, dtype=np.float64).ravel())
+        if len(ordered) < 2:
+            msg = f"a calibration needs at least 2 held-out scores, got {len(ordered)}"
+            raise ValueError(msg)
+        if not np.all(np.abs(ordered) <= _LARGEST_SCORE):
+            msg = "calibration scores must be finite and below 1e100 in size"
+            raise ValueError(msg)
+        scale, shape = _fit_tail(ordered)
+        ranks = _kept_ranks(len(ordered))
+        return cls(_frozen(ordered[ranks]), _frozen(ranks), len(ordered), scale, shape)
+
+    @property
+    def provisional(self) -> bool:
+        """True while too few windows stand behind a threshold."""
+        return self.count < PROVISIONAL_BELOW
+
+    @property
+    def margin(self) -> float:
+        """Share by which a threshold is pushed further out into the tail; 0 once not provisional.
+
+        0.5 with 30 windows, falling linearly to 0 with 180.
+        """
+        return _MARGIN_AT_30 * max(0, PROVISIONAL_BELOW - self.count) / (PROVISIONAL_BELOW - 30)
+
+    @property
+    def rule(self) -> str:
+        """How thresholds are got, in one sentence."""
+        if self.provisional:
+            return (
+                f"generalised Pareto tail on {self.count} held-out windows, provisional, "
+                f"margin {self.margin:.2f}"
+            )
+        return (
+            f"conformal p-values of {self.count} held-out windows, "
+            "generalised Pareto tail beyond them"
+        )
+
+    def p_value(self, value: float) -> tuple[float, bool]:
+        """Return how often normal sound scores this high or higher, in (0, 1].
+
+        Also returns whether the value lies beyond the calibration scores, where p comes from
+        the fitted tail. Never rises with ``value``; continuous beyond the largest score.
+
+        Raises
+        ------
+        ValueError
+            If ``value`` is not a number.
+        """
+        if math.isnan(value):
+            raise ValueError("a score that is not a number has no p-value")
+        largest = float(self.scores[-1])
+        if value > largest:
+            exceedance = self._tail((value - largest) / self.tail_scale)
+            return max(exceedance / (self.count + 1), SMALLEST_P), True
+        first = int(np.searchsorted(self.scores, value, side="left"))
+        below = int(self.ranks[first - 1]) + 1 if first else 0
+        return (1 + self.count - below) / (self.count + 1), False
+
+    def threshold(self, p: float) -> float:
+        """Return the score above which normal sound lies with probability ``p`` at most.
+
+        The inverse of :meth:`p_value`. While provisional, and where ``p`` is below
+        ``1 / (count + 1)``, the way from the largest score into the tail is lengthened by
+        ``margin`` (in log p), as a tail from few scores is uncertain.
+
+        Raises
+        ------
+        ValueError
+            If ``p`` is not in (0, 1).
+        """
+        if not SMALLEST_P <= p < 1:
+            msg = f"a threshold needs a probability in (0, 1), got {p!r}"
+            raise ValueError(msg)
+        # 1e-9: 0.001 * 1000 must count as 1 although floating point may put it just below.
+        allowed = math.floor(p * (self.count + 1) + 1e-9)
+        if allowed >= 1:
+            kept = int(np.searchsorted(self.ranks, self.count - allowed, side="left"))
+            return float(self.scores[kept])
+        depth = -math.log(p * (self.count + 1)) * (1 + self.margin)
+        shape = self.tail_shape
+        steps = math.expm1(shape * depth) / shape if shape > 0 else depth
+        return float(self.scores[-1]) + self.tail_scale * steps
+
+    def _tail(self, steps: float) -> float:
+        if self.tail_shape > 0:
+            return math.exp(-math.log1p(self.tail_shape * steps) / self.tail_shape)
+        return math.exp(-steps)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Calibration):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.count, self.tail_scale, self.tail_shape))
+
+    def to_dict(self) -> dict[str, object]:
+        """Return JSON-ready values that :meth:`from_dict` restores exactly."""
+        return {
+            "count": self.count,
+            "tail_scale": self.tail_scale,
+            "tail_shape": self.tail_shape,
+            "scores": self.scores.tolist(),
+            "ranks": self.ranks.tolist() if len(self.scores) < self.count else None,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
+        """Restore what :meth:`to_dict` gave.
+
+        Raises
+        ------
+        ValueError
+            If a value is missing, not finite, or does not fit the others.
+        """
+        count, scores, ranks = values.get("count"), values.get("scores"), values.get("ranks")
+        if type(count) is not int or count < 2:
+            raise ValueError(f"count: expected a whole number of at least 2, got {count!r}")
+        kept = _numbers(scores, "scores")
+        places = np.arange(len(kept)) if ranks is None else _numbers(ranks, "ranks").astype(int)
+        if len(kept) < 2 or len(kept) != len(places):
+            raise ValueError("scores and ranks: expected lists of one length, at least 2")
+        if np.any(np.diff(kept) < 0) or np.any(np.abs(kept) > _LARGEST_SCORE):
+            raise ValueError("scores: expected ascending values below 1e100 in size")
+        if np.any(np.diff(places) <= 0) or places[0] != 0 or places[-1] != count - 1:
+            raise ValueError("ranks: expected to rise from 0 to count - 1")
+        scale = _number_between(values.get("tail_scale"), "tail_scale", 0, math.inf)
+        shape = _number_between(values.get("tail_shape"), "tail_shape", 0, _LARGEST_SHAPE)
+        if scale == 0:
+            raise ValueError("tail_scale: expected more than 0")
+        return cls(_frozen(kept), _frozen(places), count, scale, shape)
+
+
+def _fit_tail(ordered: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Scale at the largest score, and shape, of a generalised Pareto tail."""
+    n = len(ordered)
+    size = max(math.ceil(_TAIL_SHARE * n), min(_TAIL_AT_LEAST, n // 2))
+    size = min(size, _TAIL_AT_MOST)
+    start = ordered[-size - 1]
+    excess = ordered[-size:] - start
+    mean = float(excess.mean())
+    # Hosking and Wallis 1987: a1 = E[x (1 - F(x))], plotting positions (j - 0.35) / n.
+    upper = 1 - (np.arange(size) + 0.65) / size
+    spread = mean - 2 * float((upper * excess).mean())
+    shape = 2 - mean / spread if spread > 1e-9 * mean else 0.0
+    shape *= size / (size + _SHAPE_PRIOR_WEIGHT)
+    shape = min(max(shape, 0.0), _LARGEST_SHAPE)
+    scale = mean * (1 - shape) + shape * float(excess[-1])
+    # Tied or constant scores: a tail of no width would call rounding errors an anomaly.
+    least = max(0.1 * float(ordered.std()), 1e-4 * float(np.abs(ordered).max()), 1e-12)
+    return max(scale, least), shape
+
+
+def _kept_ranks(count: int) -> npt.NDArray[np.int64]:
+    if count <= _KEPT_SCORES:
+        return np.arange(count)
+    split = count - _KEPT_LARGEST
+    spaced = np.linspace(0, split - 1, _KEPT_SCORES - _KEPT_LARGEST).round().astype(np.int64)
+    return np.concatenate([spaced, np.arange(split, count)])
+
+
+def _frozen(values: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
+    values.flags.writeable = False
+    return values
+
+
+def _numbers(values: object, name: str) -> npt.NDArray[np.float64]:
+    if not isinstance(values, Sequence) or not all(type(each) in (int, float) for each in values):
+        raise ValueError(f"{name}: expected a list of numbers")
+    numbers = np.asarray(cast("Sequence[float]", values), dtype=np.float64)
+    if not np.all(np.isfinite(numbers)):
+        raise ValueError(f"{name}: expected finite numbers")
+    return numbers
+
+
+def _number_between(value: object, name: str, low: float, high: float) -> float:
+    if type(value) not in (int, float) or not low <= cast("float", value) <= high:
+        raise ValueError(f"{name}: expected a number in [{low}, {high}], got {value!r}")
+    number = float(cast("float", value))
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: expected a finite number, got {value!r}")
+    return number

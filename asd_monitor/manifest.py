@@ -1,0 +1,214 @@
+"""What a model file says of itself: plain values, checked, to and from JSON."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal, Self, TypeVar, cast, get_args
+
+from asd_monitor.calibration import Calibration
+
+FORMAT_VERSION = 1
+
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+Aggregation = Literal["mean", "max", "top"]
+"""How a clip's score comes from its windows': mean, largest, or mean of the highest tenth."""
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A score above ``value`` counts towards an alarm."""
+
+    value: float
+    p: float
+    """How often normal sound was meant to score above ``value``, in (0, 1)."""
+    rule: str
+    """How ``value`` was got, in one sentence."""
+
+    def __post_init__(self) -> None:
+        _check(_is_number(self.value), "threshold value", "a finite number", self.value)
+        _check(_is_number(self.p) and 0 < self.p < 1, "threshold p", "in (0, 1)", self.p)
+        _check(isinstance(self.rule, str), "threshold rule", "a sentence", self.rule)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a model file says of itself.
+
+    Attributes
+    ----------
+    name, revision
+        Of the model, for people; neither is empty.
+    targets
+        What the module's ``target`` argument indexes: ``fan``, ``fan/id_00``,
+        ``fan/section_00``, or a machine's own name.
+    sample_rate_hz, window_samples, hop_samples
+        What the module expects, and how far apart windows start by default.
+    aggregation
+        How a clip's score comes from its windows' scores.
+    calibrations, thresholds
+        By target; a target may lack either.
+    training
+        Where the model comes from: ``fingerprint`` (SHA-256 of the training data),
+        ``recordings``, ``seconds``, ``versions``, ...
+    description
+        Free facts, such as the front end's settings.
+    created_at
+        ISO 8601 with a time zone; now, unless given.
+
+    Raises
+    ------
+    ValueError
+        If a value is of the wrong type, not finite, or does not fit the others.
+    """
+
+    name: str
+    revision: str
+    targets: tuple[str, ...]
+    sample_rate_hz: int
+    window_samples: int
+    hop_samples: int
+    aggregation: Aggregation = "mean"
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    thresholds: Mapping[str, Threshold] = field(default_factory=dict)
+    training: Mapping[str, Json] = field(default_factory=dict)
+    description: Mapping[str, Json] = field(default_factory=dict)
+    created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        for name in ("name", "revision", "created_at"):
+            _check(_is_text(getattr(self, name)), name, "a text", getattr(self, name))
+        _check_time(self.created_at)
+        well_named = isinstance(self.targets, tuple) and all(map(_is_text, self.targets))
+        distinct = well_named and 0 < len(self.targets) == len(set(self.targets))
+        _check(distinct, "targets", "one or more distinct names", self.targets)
+        for name, low, high in (
+            ("sample_rate_hz", 1000, 768_000),
+            ("window_samples", 1, 2**31),
+            ("hop_samples", 1, self.window_samples),
+            ("format_version", FORMAT_VERSION, FORMAT_VERSION),
+        ):
+            value = getattr(self, name)
+            whole = type(value) is int and low <= value <= high
+            _check(whole, name, f"a whole number in [{low}, {high}]", value)
+        rules = get_args(Aggregation)
+        _check(self.aggregation in rules, "aggregation", f"one of {rules}", self.aggregation)
+        for name, kind in (("calibrations", Calibration), ("thresholds", Threshold)):
+            for target, value in getattr(self, name).items():
+                _check(target in self.targets, name, f"targets from {self.targets}", target)
+                _check(isinstance(value, kind), f"{name}[{target}]", kind.__name__, value)
+        for name in ("training", "description"):
+            _check_json(name, getattr(self, name))
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return JSON-ready values that :meth:`from_dict` restores."""
+        calibrations = {name: each.to_dict() for name, each in self.calibrations.items()}
+        thresholds = {
+            name: {"value": each.value, "p": each.p, "rule": each.rule}
+            for name, each in self.thresholds.items()
+        }
+        return {
+            "format_version": self.format_version,
+            "name": self.name,
+            "revision": self.revision,
+            "created_at": self.created_at,
+            "targets": list(self.targets),
+            "sample_rate_hz": self.sample_rate_hz,
+            "window_samples": self.window_samples,
+            "hop_samples": self.hop_samples,
+            "aggregation": self.aggregation,
+            "calibrations": cast("Json", calibrations),
+            "thresholds": cast("Json", thresholds),
+            "training": self.training,
+            "description": self.description,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
+        """Restore what :meth:`to_dict` gave.
+
+        Raises
+        ------
+        ValueError
+            If the format version is not one that this program reads, or a value is missing,
+            unknown, or wrong.
+        """
+        _check_version(values.get("format_version"))
+        wanted = set(cls.__dataclass_fields__)
+        _check(set(values) == wanted, "entries", f"{sorted(wanted)}", sorted(values))
+        given = dict(values)
+        targets = given["targets"]
+        _check(isinstance(targets, list), "targets", "a list", targets)
+        given["targets"] = tuple(cast("list[str]", targets))
+        calibrations = _each(given["calibrations"], "calibrations", Calibration.from_dict)
+        given["calibrations"] = calibrations
+        given["thresholds"] = _each(given["thresholds"], "thresholds", _threshold)
+        for name in ("training", "description"):
+            _check(isinstance(given[name], dict), name, "an object", given[name])
+        return cls(**given)  # type: ignore[arg-type]
+
+
+def _check(holds: bool, name: str, expected: str, found: object) -> None:
+    if not holds:
+        shown = repr(found)
+        msg = f"{name}: expected {expected}, got {shown[:80]}"
+        raise ValueError(msg)
+
+
+def _check_version(version: object) -> None:
+    _check(type(version) is int and version >= 1, "format_version", "a whole number", version)
+    if version != FORMAT_VERSION:
+        msg = (
+            f"format_version: this program reads version {FORMAT_VERSION}, the file has version "
+            f"{version}; update asd-monitor"
+        )
+        raise ValueError(msg)
+
+
+def _check_time(value: str) -> None:
+    try:
+        zone = datetime.fromisoformat(value).tzinfo
+    except ValueError:
+        zone = None
+    _check(zone is not None, "created_at", "an ISO 8601 time with a time zone", value)
+
+
+def _check_json(name: str, value: object) -> None:
+    _check(isinstance(value, Mapping), name, "a mapping", value)
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        msg = f"{name}: expected values that JSON can hold: {error}"
+        raise ValueError(msg) from error
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(cast("float", value))
+
+
+def _each(
+    values: object, name: str, read: Callable[[Mapping[str, object]], _Value]
+) -> dict[str, _Value]:
+    _check(isinstance(values, dict), name, "an object", values)
+    restored = {}
+    for target, value in cast("dict[str, object]", values).items():
+        _check(isinstance(value, dict), f"{name}[{target}]", "an object", value)
+        try:
+            restored[target] = read(cast("dict[str, object]", value))
+        except ValueError as error:
+            msg = f"{name}[{target}]: {error}"
+            raise ValueError(msg) from error
+    return restored
+
+
+def _threshold(values: Mapping[str, object]) -> Threshold:
+    _check(set(values) == {"value", "p", "rule"}, "entries", "value, p, rule", sorted(values))
+    return Threshold(**values)  # type: ignore[arg-type]
