@@ -1,0 +1,127 @@
+"""A loaded model: windows in, scores out; numpy on both sides, torch inside."""
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from asd_monitor.errors import ModelFileError
+from asd_monitor.manifest import Manifest
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Scorer:
+    """Run a model that :func:`asd_monitor.model_file.load` has checked.
+
+    Attributes
+    ----------
+    manifest
+        What the file says of itself.
+    sha256
+        Of the whole file: the model's identity.
+    device
+        ``cpu`` or ``cuda``.
+    """
+
+    def __init__(
+        self, module: "torch.jit.ScriptModule", manifest: Manifest, sha256: str, device: str
+    ) -> None:
+        self._module = module
+        self.manifest = manifest
+        self.sha256 = sha256
+        self.device = device
+
+    def score(
+        self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        """Score windows; higher = more anomalous.
+
+        Parameters
+        ----------
+        windows
+            ``(batch, window_samples)`` float32 in [-1, 1].
+        targets
+            ``(batch,)`` int64, each an index into ``manifest.targets``.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(batch,)`` float64; not finite where the model fails on a window.
+
+        Raises
+        ------
+        ValueError
+            If a shape or a target does not fit the model.
+        ModelFileError
+            If the module fails, or gives another shape than ``(batch,)``.
+        """
+        scores = self._call("forward", windows, targets)
+        if scores.shape != (len(windows),):
+            msg = f"the model gave scores of shape {scores.shape} for {len(windows)} windows"
+            raise ModelFileError(msg)
+        return scores.astype(np.float64)
+
+    def evidence(
+        self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32] | None:
+        """Return ``(batch, bands, frames)``: where each score comes from; None if not offered."""
+        if not hasattr(self._module, "evidence"):
+            return None
+        evidence = self._call("evidence", windows, targets)
+        if evidence.ndim != 3 or len(evidence) != len(windows):
+            msg = f"the model gave evidence of shape {evidence.shape} for {len(windows)} windows"
+            raise ModelFileError(msg)
+        return evidence.astype(np.float32)
+
+    def target_index(self, name: str) -> int:
+        """Return a target's place in ``manifest.targets``.
+
+        Raises
+        ------
+        ModelFileError
+            If the model does not know this target; the message lists those it knows.
+        """
+        try:
+            return self.manifest.targets.index(name)
+        except ValueError as error:
+            known = ", ".join(self.manifest.targets[:20])
+            more = len(self.manifest.targets) - 20
+            msg = (
+                f"model {self.manifest.name}: has no target {name!r}; it has: {known}"
+                f"{f' and {more} more' if more > 0 else ''}"
+            )
+            raise ModelFileError(msg) from error
+
+    def _call(
+        self, method: str, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.generic]:
+        import torch
+
+        self._check_input(windows, targets)
+        # torch cannot hold a read-only array without a warning, hence the copy.
+        waveform = torch.tensor(np.asarray(windows, dtype=np.float32), device=self.device)
+        target = torch.tensor(np.asarray(targets, dtype=np.int64), device=self.device)
+        try:
+            with torch.inference_mode():
+                output = getattr(self._module, method)(waveform, target)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1:]
+            msg = f"model {self.manifest.name}: {method} failed: {' '.join(reason)}"
+            raise ModelFileError(msg) from error
+        if not isinstance(output, torch.Tensor):
+            raise ModelFileError(f"model {self.manifest.name}: {method} gave no tensor")
+        return cast("npt.NDArray[np.generic]", output.cpu().numpy())
+
+    def _check_input(
+        self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
+    ) -> None:
+        expected = (len(targets), self.manifest.window_samples)
+        if windows.shape != expected or targets.ndim != 1:
+            msg = f"expected windows of shape {expected}, got {windows.shape}"
+            raise ValueError(msg)
+        count = len(self.manifest.targets)
+        if len(targets) and not (targets.min() >= 0 and targets.max() < count):
+            msg = f"expected targets in [0, {count}), got {targets.min()} to {targets.max()}"
+            raise ValueError(msg)
