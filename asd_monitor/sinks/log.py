@@ -1,0 +1,118 @@
+"""Tell changes of state and the health of sources in the log; scores in a file, if wanted."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from asd_monitor.metrics import Metrics
+from asd_monitor.records import (
+    LearningProgress,
+    Record,
+    Score,
+    SourceHealth,
+    SourceState,
+    State,
+    Transition,
+)
+from asd_monitor.sinks.score_file import ScoreFile
+
+logger = logging.getLogger(__name__)
+
+WELL = frozenset({SourceState.RUNNING, SourceState.OPENING, SourceState.ENDED, SourceState.CLOSED})
+CALM = frozenset({State.NORMAL, State.LEARNING})
+
+
+class LogSettings(BaseModel):
+    """What the log holds beyond changes of state."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scores: Path | None = None
+    """File to which each score is appended, one JSON document a line; None: no such file."""
+
+
+class LogSink:
+    """A sink that writes one line for each change, and nothing for a window.
+
+    Parameters
+    ----------
+    settings
+        Whether scores go to a file as well.
+    node
+        Name of this monitor in the score file.
+    metrics
+        Where scores that could not be written are counted.
+    machines
+        Not needed here; every sink is made with the same arguments.
+    """
+
+    def __init__(
+        self, settings: LogSettings, node: str, metrics: Metrics, machines: Sequence[str] = ()
+    ) -> None:
+        self._file = (
+            ScoreFile(settings.scores, node, metrics) if settings.scores is not None else None
+        )
+        self._health: dict[str, SourceHealth] = {}
+
+    def open(self) -> None:
+        """Open the score file, where one is wanted.
+
+        Raises
+        ------
+        SinkError
+            If the score file cannot be opened for appending.
+        """
+        if self._file is not None:
+            self._file.open()
+
+    def emit(self, record: Record) -> None:
+        """Log a change, or hand a score to the file's thread."""
+        match record:
+            case Score():
+                if self._file is not None:
+                    self._file.put(record)
+            case Transition():
+                _tell_transition(record)
+            case SourceHealth():
+                self._tell_health(record)
+            case LearningProgress():
+                pass  # begins and ends with a transition
+
+    def close(self) -> None:
+        """Close the score file; may be called twice."""
+        if self._file is not None:
+            self._file.close()
+
+    def _tell_health(self, health: SourceHealth) -> None:
+        before = self._health.get(health.machine)
+        self._health[health.machine] = health
+        if before is not None and (before.state, before.reason) == (health.state, health.reason):
+            return
+        level = logging.INFO if health.state in WELL else logging.WARNING
+        reason = f": {health.reason}" if health.reason else ""
+        lost = f"; {health.lost_samples} samples lost so far" if health.lost_samples else ""
+        device = f" ({health.device})" if health.device else ""
+        logger.log(level, "%s: source %s%s%s%s", health.machine, health.state, device, reason, lost)
+
+
+def _tell_transition(event: Transition) -> None:
+    level = logging.INFO if event.state in CALM else logging.WARNING
+    note = " (provisional threshold)" if event.provisional else ""
+    score = event.score
+    figures = ""
+    if score is not None and score.value is not None:
+        figures = f" [score {score.value:.4g}"
+        figures += f", threshold {score.threshold:.4g}" if score.threshold is not None else ""
+        figures += f", p {score.p_value:.2g}]" if score.p_value is not None else "]"
+    logger.log(
+        level,
+        "%s: %s -> %s%s: %s%s",
+        event.machine,
+        event.previous,
+        event.state,
+        note,
+        event.reason,
+        figures,
+    )

@@ -1,0 +1,320 @@
+"""Publish results over MQTT, with every message accounted for."""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asd_monitor.metrics import Metrics
+from asd_monitor.records import Record
+from asd_monitor.sinks.mqtt_outbox import Item, Message, Outbox, to_message
+from asd_monitor.sinks.mqtt_settings import MqttSettings
+from asd_monitor.sinks.topics import Topics, check_name
+
+if TYPE_CHECKING:
+    from asd_monitor.sinks.mqtt_connection import Connection, Failure
+
+logger = logging.getLogger(__name__)
+
+FLUSH_S = 3.0
+STALL_S = 2.0
+"""While a message has been unacknowledged for longer, no more are sent: less is in doubt then."""
+
+
+@dataclass(frozen=True, slots=True)
+class MqttCounts:
+    """What became of messages since the start."""
+
+    published: int = 0
+    """Messages of every kind that the broker acknowledged."""
+    scores_published: int = 0
+    scores_dropped: int = 0
+    events_published: int = 0
+    events_dropped: int = 0
+
+
+class MqttSink:
+    """A sink with one thread, which connects, publishes, and connects again.
+
+    A score is *published* when the broker has acknowledged it (``qos_score: 0``: when the
+    system has taken it) and *dropped* when it was given up: emitted without a connection, pushed
+    out of a full queue, refused, or unacknowledged at the end. After ``close`` each score is
+    one or the other. What a broken connection left unacknowledged is sent again on the next one,
+    so a subscriber may then see it twice, with the same ``seq`` or ``event_id``.
+
+    Parameters
+    ----------
+    settings
+        Where and how to publish.
+    node
+        Name of this monitor in the topics.
+    metrics
+        Where connection, messages and losses are counted.
+    machines
+        Names to check beforehand; each is a level of a topic.
+    clock
+        Seconds since the epoch.
+
+    Raises
+    ------
+    ConfigError
+        If the base topic, the node or a machine has a name that no topic can hold.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        node: str,
+        metrics: Metrics,
+        machines: Sequence[str] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._topics = Topics(settings.base_topic, node)
+        for machine in machines:
+            check_name("machine", machine)
+        self._client_id = settings.client_id or f"asd-monitor-{uuid.uuid4().hex[:12]}"
+        self._metrics = metrics
+        self._clock = clock
+        self._outbox = Outbox(
+            settings.score_queue, settings.event_queue, settings.health_interval_s
+        )
+        self._news = threading.Condition()
+        self._counts = dict.fromkeys(MqttCounts.__dataclass_fields__, 0)
+        self._connection: Connection | None = None
+        self._in_flight: dict[int, tuple[Message, float]] = {}
+        self._failure: Failure | None = None
+        self._refusals: set[str] = set()
+        self._connections = 0
+        self._flush_until: float | None = None
+        self._thread: threading.Thread | None = None
+        outbox = self._outbox
+        metrics.sink_errors.labels("mqtt")
+        metrics.queue_depth.labels("mqtt_scores").set_function(lambda: len(outbox.scores))
+        metrics.queue_depth.labels("mqtt_events").set_function(lambda: len(outbox.events))
+
+    def open(self) -> None:
+        """Start the thread; whether a broker is there does not matter.
+
+        Raises
+        ------
+        SinkError
+            If a password or certificate that the settings name cannot be read.
+        """
+        from asd_monitor.sinks.mqtt_connection import tls_context
+
+        self._settings.read_password()
+        if self._settings.tls is not None:
+            tls_context(self._settings.tls)
+        self._metrics.mqtt_connected.set(0)
+        self._thread = threading.Thread(target=self._run, name="mqtt-sink", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: Record) -> None:
+        """Take a record; returns at once."""
+        with self._news:
+            if self._flush_until is None:
+                scores, events = self._outbox.take(record, self._clock())
+                self._news.notify()
+            else:
+                scores, events = Outbox.lost(record)
+            self._drop(scores, events)
+
+    def close(self) -> None:
+        """Publish what waits, within three seconds, then ``offline``, then disconnect."""
+        with self._news:
+            if self._flush_until is None:
+                self._flush_until = time.monotonic() + FLUSH_S
+            connection = self._connection
+            if connection is not None and not self._outbox.connected:
+                connection.abort()
+            self._news.notify_all()
+        if self._thread is not None:
+            # a resolver that hangs is left behind: the thread is a daemon
+            self._thread.join(FLUSH_S + 2.0)
+        with self._news:
+            self._drop(*self._outbox.abandon())
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted the login and the connection stands."""
+        return self._outbox.connected
+
+    @property
+    def failure(self) -> str:
+        """Why there is no connection, for a person; empty while there is one."""
+        failure = self._failure
+        return failure.reason if failure is not None else ""
+
+    def counts(self) -> MqttCounts:
+        """Return what became of messages so far."""
+        with self._news:
+            return MqttCounts(**self._counts)
+
+    def _run(self) -> None:
+        attempts = 0
+        while self._flush_until is None:
+            try:
+                served = self._connect_and_serve()
+            except Exception:
+                logger.exception("MQTT: unexpected error; connecting anew")
+                self._metrics.sink_errors.labels("mqtt").inc()
+                served = False
+            attempts = 0 if served else attempts + 1
+            with self._news:
+                pause_s = self._pause_s(attempts)
+                self._news.wait_for(lambda: self._flush_until is not None, pause_s)
+
+    def _pause_s(self, attempts: int) -> float:
+        """Delay before the next attempt: doubling, with jitter so that many do not come at once."""
+        settings = self._settings
+        delay_s = min(settings.reconnect_min_s * 2.0 ** min(attempts, 20), settings.reconnect_max_s)
+        jitter = 0.75 + 0.25 * (uuid.uuid4().int % 1000) / 1000
+        return max(delay_s * jitter, settings.reconnect_min_s)
+
+    def _connect_and_serve(self) -> bool:
+        """Connect once and publish until the connection ends; False where there was none."""
+        from asd_monitor.sinks.mqtt_connection import Connection
+
+        connection = Connection(self._settings, self._client_id, self._topics.status, self._wake)
+        with self._news:
+            if self._flush_until is not None:
+                return False
+            self._connection = connection
+        connected = False
+        try:
+            connected = connection.start()
+            if connected:
+                self._begin()
+                self._serve(connection)
+        finally:
+            self._end(connection, connected)
+        return connected
+
+    def _begin(self) -> None:
+        with self._news:
+            self._outbox.connect()
+        self._metrics.mqtt_connected.set(1)
+        self._connections += 1
+        if self._connections > 1:
+            self._metrics.mqtt_reconnects.inc()
+        self._failure = None
+        where = f"{self._settings.host}:{self._settings.port}"
+        dropped = self._counts["scores_dropped"]
+        logger.info("MQTT: connected to %s; %d scores dropped since the start", where, dropped)
+
+    def _end(self, connection: "Connection", was_connected: bool) -> None:
+        self._metrics.mqtt_connected.set(0)
+        connection.stop()
+        self._settle(connection)
+        with self._news:
+            messages = [message for message, _ in self._in_flight.values()]
+            self._in_flight.clear()
+            self._drop(self._outbox.disconnect(messages), 0)
+            self._connection = None
+        failure = connection.failure
+        if failure is None or self._flush_until is not None:
+            return
+        self._metrics.mqtt_failures.labels(failure.kind).inc()
+        if failure != self._failure:
+            self._failure = failure
+            what = "connection ended" if was_connected else "no connection"
+            logger.warning("MQTT: %s: %s; trying again", what, failure.reason)
+
+    def _serve(self, connection: "Connection") -> None:
+        while True:
+            self._settle(connection)
+            with self._news:
+                age_s = self._oldest_age_s()
+                if age_s > self._settings.ack_timeout_s:
+                    self._time_out(connection, age_s)
+                if connection.failure is not None:
+                    return
+                room = len(self._in_flight) < connection.max_in_flight and age_s < STALL_S
+                item = self._outbox.next() if room else None
+                if item is None:
+                    if self._flushed():
+                        break
+                    self._sleep(connection)
+                    continue
+            self._publish(connection, item)
+        connection.goodbye()
+
+    def _oldest_age_s(self) -> float:
+        for _, sent_at in self._in_flight.values():
+            return time.monotonic() - sent_at
+        return 0.0
+
+    def _time_out(self, connection: "Connection", age_s: float) -> None:
+        from asd_monitor.sinks.mqtt_connection import Failure
+
+        reason = f"the broker has not acknowledged a message for {age_s:.0f} s"
+        connection.failure = connection.failure or Failure("timeout", reason)
+
+    def _flushed(self) -> bool:
+        if self._flush_until is None:
+            return False
+        waiting = bool(self._outbox) or bool(self._in_flight)
+        return not waiting or time.monotonic() >= self._flush_until
+
+    def _sleep(self, connection: "Connection") -> None:
+        """Wait for news, holding the lock; acks are looked at first, so none is slept over."""
+        if connection.acks:
+            return
+        timeout_s = None
+        if self._in_flight:
+            age_s = self._oldest_age_s()
+            timeout_s = max(self._settings.ack_timeout_s - age_s, 0.0) + 0.01
+        if self._flush_until is not None:
+            left_s = max(self._flush_until - time.monotonic(), 0.0) + 0.01
+            timeout_s = left_s if timeout_s is None else min(timeout_s, left_s)
+        self._news.wait(timeout_s)
+
+    def _publish(self, connection: "Connection", item: Item) -> None:
+        try:
+            message = to_message(item, self._topics, self._settings.qos_score, self._clock())
+            mid = connection.publish(message)
+        except (TypeError, ValueError):
+            logger.exception("MQTT: a record cannot be published: %r", item)
+            self._metrics.sink_errors.labels("mqtt").inc()
+            with self._news:
+                self._drop(*Outbox.lost(item))
+            return
+        self._in_flight[mid] = message, time.monotonic()
+
+    def _settle(self, connection: "Connection") -> None:
+        """Count what the broker has acknowledged."""
+        while connection.acks:
+            ack = connection.acks.popleft()
+            message, _ = self._in_flight.pop(ack.mid, (None, 0.0))
+            if ack.refused:
+                self._refused(ack.refused, message)
+                continue
+            self._metrics.mqtt_messages.labels("published").inc()
+            with self._news:
+                self._counts["published"] += 1
+                if message is not None and message.kind != "retained":
+                    self._counts[f"{message.kind}s_published"] += 1
+
+    def _refused(self, reason: str, message: Message | None) -> None:
+        topic = message.topic if message is not None else self._topics.status
+        if topic not in self._refusals:
+            self._refusals.add(topic)
+            logger.warning("MQTT: the broker refuses messages to %s: %s", topic, reason)
+        if message is not None:
+            with self._news:
+                self._drop(*Outbox.lost(message))
+
+    def _drop(self, scores: int, events: int) -> None:
+        for queue, count in (("scores", scores), ("events", events)):
+            if count:
+                self._counts[f"{queue}_dropped"] += count
+                self._metrics.dropped.labels(f"mqtt_{queue}").inc(count)
+                self._metrics.mqtt_messages.labels("dropped").inc(count)
+
+    def _wake(self) -> None:
+        with self._news:
+            self._news.notify()

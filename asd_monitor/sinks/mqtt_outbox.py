@@ -1,0 +1,227 @@
+"""What waits to be published over MQTT, and what goes first."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from asd_monitor.records import (
+    LearningProgress,
+    Record,
+    Score,
+    SourceHealth,
+    SourceState,
+    State,
+    Transition,
+)
+from asd_monitor.sinks.payloads import (
+    MachineState,
+    encode,
+    event_payload,
+    health_payload,
+    score_payload,
+    state_payload,
+)
+from asd_monitor.sinks.topics import Topics
+
+ONLINE, OFFLINE = b"online", b"offline"
+
+Kind = Literal["score", "event", "retained"]
+Retained = Literal["state", "health", "availability"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One MQTT message, ready to be sent."""
+
+    kind: Kind
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether audio arrives from a machine's source."""
+
+    machine: str
+    online: bool
+
+
+Item = Message | Score | Transition | MachineState | SourceHealth | Availability
+
+
+class Outbox:
+    """Bounded queues between the monitor and the broker; the caller holds the lock.
+
+    Retained messages go first (only the newest of each topic is kept), then what a lost
+    connection left unacknowledged, then events, then scores. Scores are taken only while
+    ``connected``; where a queue is full the oldest makes room for the newest.
+    """
+
+    def __init__(self, score_limit: int, event_limit: int, health_interval_s: float) -> None:
+        self.connected = False
+        self.scores: deque[Score] = deque()
+        self.events: deque[Transition] = deque()
+        self.again: deque[Message] = deque()
+        self._score_limit = score_limit
+        self._event_limit = event_limit
+        self._health_interval_s = health_interval_s
+        self._states: dict[str, MachineState] = {}
+        self._health: dict[str, SourceHealth] = {}
+        self._health_sent_at: dict[str, float] = {}
+        self._due: dict[tuple[str, Retained], None] = {}  # in the order in which it fell due
+
+    def take(self, record: Record, now: float) -> tuple[int, int]:
+        """Accept a record at ``now`` (s since the epoch); returns scores and events given up."""
+        match record:
+            case Score():
+                return self._take_score(record), 0
+            case Transition():
+                return 0, self._take_transition(record)
+            case SourceHealth():
+                self._take_health(record, now)
+            case LearningProgress():
+                self._take_progress(record, now)
+        return 0, 0
+
+    def _take_score(self, score: Score) -> int:
+        if score.machine not in self._states:
+            first = MachineState(
+                score.machine, score.state, None, score.captured_at, "", False, None
+            )
+            self._set_state(first)
+        if not self.connected:
+            return 1
+        self.scores.append(score)
+        if len(self.scores) > self._score_limit:
+            self.scores.popleft()
+            return 1
+        return 0
+
+    def _take_transition(self, event: Transition) -> int:
+        before = self._states.get(event.machine)
+        learning = before.learning if before and event.state is State.LEARNING else None
+        self._set_state(
+            MachineState(
+                event.machine,
+                event.state,
+                event.previous,
+                event.captured_at,
+                event.reason,
+                event.provisional,
+                event.event_id,
+                learning,
+            )
+        )
+        self.events.append(event)
+        if len(self.events) > self._event_limit:
+            self.events.popleft()
+            return 1
+        return 0
+
+    def _take_progress(self, progress: LearningProgress, now: float) -> None:
+        machine = progress.machine
+        state = self._states.get(machine)
+        if state is None:
+            state = MachineState(machine, State.LEARNING, None, now, "", False, None)
+        self._set_state(replace(state, learning=progress))
+
+    def _set_state(self, state: MachineState) -> None:
+        self._states[state.machine] = state
+        self._due[state.machine, "state"] = None
+
+    def _take_health(self, health: SourceHealth, now: float) -> None:
+        machine, before = health.machine, self._health.get(health.machine)
+        self._health[machine] = health
+        if before is None or before.state is not health.state:
+            self._due[machine, "availability"] = None
+        news = before is None or _headline(before) != _headline(health)
+        sent_at = self._health_sent_at.get(machine)
+        if news or sent_at is None or not 0 <= now - sent_at < self._health_interval_s:
+            self._health_sent_at[machine] = now
+            self._due[machine, "health"] = None
+
+    def connect(self) -> None:
+        """Take scores from now on; every retained message is due again."""
+        self.connected = True
+        self._due |= dict.fromkeys((machine, "state") for machine in self._states)
+        self._due |= dict.fromkeys((machine, "availability") for machine in self._health)
+        self._due |= dict.fromkeys((machine, "health") for machine in self._health)
+
+    def disconnect(self, unacknowledged: Iterable[Message]) -> int:
+        """Keep what may not have arrived for the next connection; returns scores given up."""
+        self.connected = False
+        kept = [each for each in unacknowledged if each.kind != "retained"]
+        self.again.extendleft(reversed(kept))
+        dropped = len(self.scores)
+        self.scores.clear()
+        return dropped
+
+    @staticmethod
+    def lost(item: "Record | Item") -> tuple[int, int]:
+        """Return how many scores and events are given up with this one."""
+        kind = item.kind if isinstance(item, Message) else None
+        score = isinstance(item, Score) or kind == "score"
+        event = isinstance(item, Transition) or kind == "event"
+        return int(score), int(event)
+
+    def abandon(self) -> tuple[int, int]:
+        """Give up all that waits; returns scores and events given up."""
+        scores = len(self.scores) + sum(each.kind == "score" for each in self.again)
+        events = len(self.events) + sum(each.kind == "event" for each in self.again)
+        self.scores.clear()
+        self.events.clear()
+        self.again.clear()
+        self._due.clear()
+        return scores, events
+
+    def next(self) -> Item | None:
+        """Remove and return what goes next; None when nothing waits."""
+        if self._due:
+            machine, topic = next(iter(self._due))
+            del self._due[machine, topic]
+            return self._retained(machine, topic)
+        for queue in (self.again, self.events, self.scores):
+            if queue:
+                return queue.popleft()
+        return None
+
+    def _retained(self, machine: str, topic: Retained) -> Item:
+        if topic == "state":
+            return self._states[machine]
+        health = self._health[machine]
+        if topic == "health":
+            return health
+        return Availability(machine, health.state is SourceState.RUNNING)
+
+    def __bool__(self) -> bool:
+        return bool(self._due or self.again or self.events or self.scores)
+
+
+def _headline(health: SourceHealth) -> tuple[object, ...]:
+    return health.state, health.reason, health.device, health.reopens
+
+
+def to_message(item: Item, topics: Topics, qos_score: int, now: float) -> Message:
+    """Return the message of an item; ``now`` in seconds since the epoch."""
+    node = topics.node
+    match item:
+        case Message():
+            return item
+        case Score(machine=machine):
+            payload = encode(score_payload(item, node, now))
+            return Message("score", topics.score(machine), payload, qos_score, retain=False)
+        case Transition(machine=machine):
+            payload = encode(event_payload(item, node))
+            return Message("event", topics.event(machine), payload, 1, retain=False)
+        case MachineState(machine=machine):
+            payload = encode(state_payload(item, node, now))
+            return Message("retained", topics.state(machine), payload, 1, retain=True)
+        case SourceHealth(machine=machine):
+            payload = encode(health_payload(item, node, now))
+            return Message("retained", topics.health(machine), payload, 1, retain=True)
+        case Availability(machine=machine, online=online):
+            payload = ONLINE if online else OFFLINE
+            return Message("retained", topics.availability(machine), payload, 1, retain=True)

@@ -1,0 +1,111 @@
+"""What can be set for MQTT, and where its secrets are read from."""
+
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from asd_monitor.errors import SinkError
+
+QOS = Literal[0, 1]
+
+
+class MqttTls(BaseModel):
+    """Encryption; an empty section trusts the system's certificate authorities."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ca_file: Path | None = None
+    """PEM file of the authorities to trust, in place of the system's."""
+    cert_file: Path | None = None
+    """PEM file of this client's certificate, with its chain."""
+    key_file: Path | None = None
+    """PEM file of the certificate's key, without a passphrase."""
+    insecure: bool = False
+    """True: encrypt, but do not check who the broker is."""
+
+    @model_validator(mode="after")
+    def _key_needs_certificate(self) -> Self:
+        if self.key_file is not None and self.cert_file is None:
+            raise ValueError("key_file is given without cert_file; give both")
+        return self
+
+
+class MqttSettings(BaseModel):
+    """Where and how results are published over MQTT."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field(default="localhost", min_length=1)
+    port: int = Field(default=1883, ge=1, le=65535)
+    """1883 by custom; 8883 with TLS."""
+    base_topic: str = "asd"
+    """First level or levels of every topic; may hold ``/``."""
+    protocol: Literal["3.1.1", "5"] = "3.1.1"
+    client_id: str | None = Field(default=None, min_length=1, max_length=200)
+    """None: a new one for each start, so that no two monitors push each other out."""
+    qos_score: QOS = 1
+    """1: each score is acknowledged and counted; 0: sent once, losses at a cut go unseen."""
+    username: str | None = Field(default=None, min_length=1)
+    password_file: Path | None = None
+    """File whose first line is the password; a bare name is looked for in
+    ``$CREDENTIALS_DIRECTORY`` first."""
+    password_env: str | None = Field(default=None, min_length=1)
+    """Name of the environment variable that holds the password."""
+    tls: MqttTls | None = None
+    keepalive_s: int = Field(default=15, ge=5, le=3600)
+    ack_timeout_s: float = Field(default=15.0, ge=1.0, le=300.0)
+    """A broker that leaves a message unacknowledged for longer is connected to anew."""
+    reconnect_min_s: float = Field(default=1.0, ge=0.05, le=60.0)
+    reconnect_max_s: float = Field(default=5.0, ge=0.05, le=300.0)
+    health_interval_s: float = Field(default=30.0, ge=0.0)
+    """Least time between health messages of a machine while nothing but its counts changes."""
+    score_queue: int = Field(default=1000, ge=1, le=1_000_000)
+    """Scores kept while the broker is slow; the oldest go first."""
+    event_queue: int = Field(default=1000, ge=1, le=1_000_000)
+    """Events kept while the broker is away; the oldest go first."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.password_file is not None and self.password_env is not None:
+            raise ValueError("password_file and password_env are both given; give one")
+        has_password = self.password_file is not None or self.password_env is not None
+        if has_password and self.username is None:
+            raise ValueError("a password is given without username; MQTT needs both")
+        if self.reconnect_max_s < self.reconnect_min_s:
+            raise ValueError("reconnect_max_s must not be less than reconnect_min_s")
+        return self
+
+    def read_password(self) -> str | None:
+        """Read the password now; None where none is set.
+
+        Raises
+        ------
+        SinkError
+            If the file cannot be read or the variable is not set.
+        """
+        if self.password_env is not None:
+            password = os.environ.get(self.password_env)
+            if password is None:
+                msg = f"mqtt.password_env: the environment has no variable {self.password_env}"
+                raise SinkError(msg)
+            return password
+        if self.password_file is None:
+            return None
+        path = _credential(self.password_file)
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SinkError(f"mqtt.password_file: cannot read {path}: {error}") from error
+        if not lines or not lines[0]:
+            raise SinkError(f"mqtt.password_file: {path}: expected the password, found nothing")
+        return lines[0]
+
+
+def _credential(path: Path) -> Path:
+    """Where a file named in the settings is: systemd hands credentials over in a folder."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder and len(path.parts) == 1 and (Path(folder) / path).is_file():
+        return Path(folder) / path
+    return path

@@ -1,0 +1,152 @@
+"""Records as versioned JSON: what MQTT carries and what score files hold.
+
+Every payload has ``"schema": 1``; ``docs/schemas/`` describes each. Numbers are finite or null.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from asd_monitor.records import (
+    LearningProgress,
+    ModelInfo,
+    Score,
+    SourceHealth,
+    State,
+    Transition,
+)
+
+SCHEMA_VERSION = 1
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+@dataclass(frozen=True, slots=True)
+class MachineState:
+    """What is known of a machine's state: its last transition, and how far learning has come."""
+
+    machine: str
+    state: State
+    previous: State | None
+    since: float
+    """When the state began, in seconds since the epoch."""
+    reason: str
+    provisional: bool
+    event_id: str | None
+    learning: LearningProgress | None = None
+
+
+def encode(payload: dict[str, Json]) -> bytes:
+    """Return compact UTF-8 JSON; NaN and infinities are refused rather than written."""
+    return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def rfc3339(seconds: float) -> str:
+    """Return seconds since the epoch as RFC 3339 in UTC, to the millisecond."""
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def score_payload(score: Score, node: str, now: float) -> dict[str, Json]:
+    """Return one window's result; ``now`` in seconds since the epoch gives its latency."""
+    model = score.model
+    rate_hz = model.sample_rate_hz if model is not None else None
+    return {
+        **_head(score.machine, node, score.captured_at),
+        "ts_ns": round(score.captured_at * 1e9),
+        "window_s": model.window_samples / rate_hz if model and rate_hz else None,
+        "hop_s": model.hop_samples / rate_hz if model and rate_hz else None,
+        "seq": score.seq,
+        "score": _finite(score.value),
+        "p_value": _finite(score.p_value),
+        "extrapolated": score.extrapolated,
+        "threshold": _finite(score.threshold),
+        "state": str(score.state),
+        "quality": str(score.quality),
+        "level_dbfs": _finite(score.level_dbfs, digits=2),
+        "lost_samples": score.lost_samples,
+        "recording": score.recording or None,
+        "model": _model(model) if model is not None else None,
+        "latency_ms": _finite((now - score.captured_at) * 1e3, digits=3),
+        "inference_ms": _finite(score.inference_s * 1e3, digits=3),
+    }
+
+
+def event_payload(transition: Transition, node: str) -> dict[str, Json]:
+    """Return one change of state; ``event_id`` tells a message that came twice."""
+    score = transition.score
+    return {
+        **_head(transition.machine, node, transition.captured_at),
+        "event_id": transition.event_id,
+        "state": str(transition.state),
+        "previous": str(transition.previous),
+        "reason": transition.reason,
+        "provisional": transition.provisional,
+        "seq": score.seq if score is not None else None,
+        "score": _finite(score.value) if score is not None else None,
+        "p_value": _finite(score.p_value) if score is not None else None,
+        "threshold": _finite(score.threshold) if score is not None else None,
+        "model": _model(score.model) if score is not None and score.model is not None else None,
+    }
+
+
+def state_payload(state: MachineState, node: str, now: float) -> dict[str, Json]:
+    """Return a machine's present state, with the progress of learning while it learns."""
+    learning = state.learning
+    progress: Json = None
+    if learning is not None:
+        progress = {
+            "learned_s": _finite(learning.learned_s, digits=3),
+            "wanted_s": _finite(learning.wanted_s, digits=3),
+            "fitting": learning.fitting,
+        }
+    return {
+        **_head(state.machine, node, now),
+        "state": str(state.state),
+        "previous": str(state.previous) if state.previous is not None else None,
+        "since": rfc3339(state.since),
+        "reason": state.reason,
+        "provisional": state.provisional,
+        "event_id": state.event_id,
+        "learning": progress,
+    }
+
+
+def health_payload(health: SourceHealth, node: str, now: float) -> dict[str, Json]:
+    """Return how a machine's source is doing."""
+    last = health.last_audio_at
+    return {
+        **_head(health.machine, node, now),
+        "state": str(health.state),
+        "reason": health.reason,
+        "device": health.device,
+        "samples": health.samples,
+        "lost_samples": health.lost_samples,
+        "overflows": health.overflows,
+        "reopens": health.reopens,
+        "last_audio": rfc3339(last) if last is not None else None,
+        "measured_rate_hz": _finite(health.measured_rate_hz),
+    }
+
+
+def _head(machine: str, node: str, at: float) -> dict[str, Json]:
+    return {"schema": SCHEMA_VERSION, "machine": machine, "node": node, "ts": rfc3339(at)}
+
+
+def _model(model: ModelInfo) -> dict[str, Json]:
+    return {
+        "name": model.name,
+        "revision": model.revision,
+        "sha256": model.sha256,
+        "target": model.target,
+        "calibration_windows": model.calibration_windows,
+        "provisional": model.provisional,
+    }
+
+
+def _finite(value: float | None, digits: int | None = None) -> float | None:
+    if value is None or not math.isfinite(value):
+        return None
+    # float(): a numpy scalar would not be JSON
+    return float(value) if digits is None else round(float(value), digits)

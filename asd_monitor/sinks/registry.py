@@ -1,0 +1,6 @@
+"""The sinks that a configuration can name, each made as ``(settings, node, metrics, machines)``."""
+
+from asd_monitor.sinks.log import LogSink
+from asd_monitor.sinks.mqtt import MqttSink
+
+SINKS: dict[str, type[LogSink] | type[MqttSink]] = {"log": LogSink, "mqtt": MqttSink}

@@ -1,0 +1,117 @@
+"""Append scores to a file, one JSON document a line, without ever holding up the caller."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from asd_monitor.errors import SinkError
+from asd_monitor.metrics import Metrics
+from asd_monitor.records import Score
+from asd_monitor.sinks.payloads import encode, score_payload
+
+logger = logging.getLogger(__name__)
+
+MAX_WAITING = 1000
+CLOSE_TIMEOUT_S = 3.0
+
+
+class ScoreFile:
+    """A file of scores with a thread that writes it.
+
+    Lines are flushed to the system as they come. Where the disk is full or gone, scores are
+    dropped and counted, a line cut short is removed, and writing goes on when there is room.
+
+    Parameters
+    ----------
+    path
+        File to append to; its folder must exist.
+    node
+        Name of this monitor in the payloads.
+    metrics
+        Where losses are counted, as queue ``score_file``.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self, path: Path, node: str, metrics: Metrics, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._path = path
+        self._node = node
+        self._dropped = metrics.dropped.labels("score_file")
+        self._clock = clock
+        self._waiting: deque[Score] = deque()
+        self._news = threading.Condition()
+        self._closing = False
+        self._failing = False
+        self._thread: threading.Thread | None = None
+        waiting = self._waiting
+        metrics.queue_depth.labels("score_file").set_function(lambda: len(waiting))
+
+    def open(self) -> None:
+        """Open the file and start the thread.
+
+        Raises
+        ------
+        SinkError
+            If the file cannot be opened for appending.
+        """
+        try:
+            file = self._path.open("ab", buffering=0)
+        except OSError as error:
+            raise SinkError(f"log.scores: cannot append to {self._path}: {error}") from error
+        self._thread = threading.Thread(
+            target=self._run, args=(file,), name="score-file", daemon=True
+        )
+        self._thread.start()
+
+    def put(self, score: Score) -> None:
+        """Take a score; returns at once."""
+        with self._news:
+            if self._closing:
+                self._dropped.inc()
+                return
+            self._waiting.append(score)
+            if len(self._waiting) > MAX_WAITING:
+                self._waiting.popleft()
+                self._dropped.inc()
+            self._news.notify()
+
+    def close(self) -> None:
+        """Write what waits and close the file; may be called twice."""
+        with self._news:
+            self._closing = True
+            self._news.notify()
+        if self._thread is not None:
+            self._thread.join(CLOSE_TIMEOUT_S)
+
+    def _run(self, file: BinaryIO) -> None:
+        with file:
+            while True:
+                with self._news:
+                    self._news.wait_for(lambda: bool(self._waiting) or self._closing)
+                    if not self._waiting:
+                        return
+                    score = self._waiting.popleft()
+                line = encode(score_payload(score, self._node, self._clock())) + b"\n"
+                self._write(file, line)
+
+    def _write(self, file: BinaryIO, line: bytes) -> None:
+        try:
+            end = file.seek(0, 2)
+            if file.write(line) != len(line):
+                file.truncate(end)
+                raise OSError("no room for a whole line")
+        except OSError as error:
+            self._dropped.inc()
+            if not self._failing:
+                logger.warning("scores cannot be written to %s: %s", self._path, error)
+            self._failing = True
+        else:
+            if self._failing:
+                logger.info("scores are written to %s again", self._path)
+            self._failing = False

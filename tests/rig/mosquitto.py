@@ -1,0 +1,170 @@
+"""A real mosquitto on a free loopback port, and a client that collects what it delivers."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 40.0) -> None:
+    """Poll until it holds; the long limit is for a busy machine only."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            msg = f"waited {timeout_s:g} s in vain: {what}"
+            raise AssertionError(msg)
+        time.sleep(0.005)
+
+
+class Mosquitto:
+    """A broker of the test's own; it keeps its port over restarts and forgets all else.
+
+    Parameters
+    ----------
+    folder
+        Where its configuration and log go.
+    config
+        Lines of ``mosquitto.conf``; ``anonymous`` adds the line that admits everybody.
+    """
+
+    def __init__(self, folder: Path, config: str = "", *, anonymous: bool = True) -> None:
+        self.port = free_port()
+        self._path = folder / f"mosquitto-{self.port}.conf"
+        self._log = folder / f"mosquitto-{self.port}.log"
+        self._config = config
+        self._anonymous = anonymous
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "Mosquitto":
+        lines = [
+            f"listener {self.port} 127.0.0.1",
+            f"allow_anonymous {str(self._anonymous).lower()}",
+            "persistence false",
+            "max_queued_messages 0",
+            "user root",
+            self._config,
+        ]
+        self._path.write_text("\n".join(lines) + "\n")
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                ["/usr/sbin/mosquitto", "-c", str(self._path)], stdout=log, stderr=log
+            )
+        wait_until(self._listens, f"mosquitto at {self.port}; see {self._log}")
+        return self
+
+    def _listens(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self._log.read_text()
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            return True
+        return False
+
+    def stop(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.send_signal(signal.SIGCONT)
+            self._process.wait(20)
+            self._process = None
+
+    def freeze(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> "Mosquitto":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+
+
+@dataclass
+class Collector:
+    """A subscriber to everything, QoS 1, that comes back after an outage."""
+
+    port: int
+    topic: str = "#"
+    client_id: str = "collector"
+    configure: Callable[[paho.Client], None] | None = None
+    messages: list[Received] = field(default_factory=list)
+    subscriptions: int = 0
+
+    def __enter__(self) -> "Collector":
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=self.client_id)
+        client.on_connect = lambda *_: client.subscribe(self.topic, qos=1)
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.reconnect_delay_set(1, 1)
+        if self.configure is not None:
+            self.configure(client)
+        self._client = client
+        self._news = threading.Lock()
+        client.connect_async("127.0.0.1", self.port)
+        client.loop_start()
+        wait_until(lambda: self.subscriptions > 0, "a subscription")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        with contextlib.suppress(AttributeError):
+            self._client.loop_stop()
+
+    def _on_subscribe(self, *_: Any) -> None:
+        self.subscriptions += 1
+
+    def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        received = Received(message.topic, message.payload, message.qos, bool(message.retain))
+        with self._news:
+            self.messages.append(received)
+
+    def of(self, ending: str) -> list[Received]:
+        """Messages so far whose topic ends so."""
+        with self._news:
+            return [each for each in self.messages if each.topic.endswith(ending)]
+
+    def wait_for(self, ending: str, count: int = 1) -> list[Received]:
+        wait_until(lambda: len(self.of(ending)) >= count, f"{count} messages to {ending}")
+        return self.of(ending)
+
+
+@contextlib.contextmanager
+def closing(sink: Any) -> Iterator[Any]:
+    """Open a sink, and close it whatever happens."""
+    sink.open()
+    try:
+        yield sink
+    finally:
+        sink.close()
