@@ -40,16 +40,21 @@ class LogSink:
     ----------
     settings
         Whether scores go to a file as well.
-    node
-        Name of this monitor in the score file.
     metrics
         Where scores that could not be written are counted.
+    node
+        Name of this monitor in the score file.
     machines
         Not needed here; every sink is made with the same arguments.
     """
 
     def __init__(
-        self, settings: LogSettings, node: str, metrics: Metrics, machines: Sequence[str] = ()
+        self,
+        settings: LogSettings,
+        metrics: Metrics,
+        *,
+        node: str,
+        machines: Sequence[str] = (),
     ) -> None:
         self._file = (
             ScoreFile(settings.scores, node, metrics) if settings.scores is not None else None

@@ -5,11 +5,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asd_monitor.metrics import Metrics
 from asd_monitor.records import Record
+from asd_monitor.sinks.mqtt_counts import MqttCounts, MqttLedger
 from asd_monitor.sinks.mqtt_outbox import Item, Message, Outbox, to_message
 from asd_monitor.sinks.mqtt_settings import MqttSettings
 from asd_monitor.sinks.topics import Topics, check_name
@@ -22,18 +22,6 @@ logger = logging.getLogger(__name__)
 FLUSH_S = 3.0
 STALL_S = 2.0
 """While a message has been unacknowledged for longer, no more are sent: less is in doubt then."""
-
-
-@dataclass(frozen=True, slots=True)
-class MqttCounts:
-    """What became of messages since the start."""
-
-    published: int = 0
-    """Messages of every kind that the broker acknowledged."""
-    scores_published: int = 0
-    scores_dropped: int = 0
-    events_published: int = 0
-    events_dropped: int = 0
 
 
 class MqttSink:
@@ -49,10 +37,10 @@ class MqttSink:
     ----------
     settings
         Where and how to publish.
-    node
-        Name of this monitor in the topics.
     metrics
         Where connection, messages and losses are counted.
+    node
+        Name of this monitor in the topics.
     machines
         Names to check beforehand; each is a level of a topic.
     clock
@@ -67,8 +55,9 @@ class MqttSink:
     def __init__(
         self,
         settings: MqttSettings,
-        node: str,
         metrics: Metrics,
+        *,
+        node: str,
         machines: Sequence[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -83,7 +72,7 @@ class MqttSink:
             settings.score_queue, settings.event_queue, settings.health_interval_s
         )
         self._news = threading.Condition()
-        self._counts = dict.fromkeys(MqttCounts.__dataclass_fields__, 0)
+        self._ledger = MqttLedger(metrics)
         self._connection: Connection | None = None
         self._in_flight: dict[int, tuple[Message, float]] = {}
         self._failure: Failure | None = None
@@ -121,7 +110,7 @@ class MqttSink:
                 self._news.notify()
             else:
                 scores, events = Outbox.lost(record)
-            self._drop(scores, events)
+            self._ledger.drop(scores, events)
 
     def close(self) -> None:
         """Publish what waits, within three seconds, then ``offline``, then disconnect."""
@@ -136,7 +125,7 @@ class MqttSink:
             # a resolver that hangs is left behind: the thread is a daemon
             self._thread.join(FLUSH_S + 2.0)
         with self._news:
-            self._drop(*self._outbox.abandon())
+            self._ledger.drop(*self._outbox.abandon())
 
     @property
     def connected(self) -> bool:
@@ -151,8 +140,7 @@ class MqttSink:
 
     def counts(self) -> MqttCounts:
         """Return what became of messages so far."""
-        with self._news:
-            return MqttCounts(**self._counts)
+        return self._ledger.counts()
 
     def _run(self) -> None:
         attempts = 0
@@ -203,7 +191,7 @@ class MqttSink:
             self._metrics.mqtt_reconnects.inc()
         self._failure = None
         where = f"{self._settings.host}:{self._settings.port}"
-        dropped = self._counts["scores_dropped"]
+        dropped = self._ledger.counts().scores_dropped
         logger.info("MQTT: connected to %s; %d scores dropped since the start", where, dropped)
 
     def _end(self, connection: "Connection", was_connected: bool) -> None:
@@ -213,7 +201,7 @@ class MqttSink:
         with self._news:
             messages = [message for message, _ in self._in_flight.values()]
             self._in_flight.clear()
-            self._drop(self._outbox.disconnect(messages), 0)
+            self._ledger.drop(self._outbox.disconnect(messages), 0)
             self._connection = None
         failure = connection.failure
         if failure is None or self._flush_until is not None:
@@ -280,8 +268,7 @@ class MqttSink:
         except (TypeError, ValueError):
             logger.exception("MQTT: a record cannot be published: %r", item)
             self._metrics.sink_errors.labels("mqtt").inc()
-            with self._news:
-                self._drop(*Outbox.lost(item))
+            self._ledger.drop(*Outbox.lost(item))
             return
         self._in_flight[mid] = message, time.monotonic()
 
@@ -293,11 +280,7 @@ class MqttSink:
             if ack.refused:
                 self._refused(ack.refused, message)
                 continue
-            self._metrics.mqtt_messages.labels("published").inc()
-            with self._news:
-                self._counts["published"] += 1
-                if message is not None and message.kind != "retained":
-                    self._counts[f"{message.kind}s_published"] += 1
+            self._ledger.publish(message.kind if message is not None else "retained")
 
     def _refused(self, reason: str, message: Message | None) -> None:
         topic = message.topic if message is not None else self._topics.status
@@ -305,15 +288,7 @@ class MqttSink:
             self._refusals.add(topic)
             logger.warning("MQTT: the broker refuses messages to %s: %s", topic, reason)
         if message is not None:
-            with self._news:
-                self._drop(*Outbox.lost(message))
-
-    def _drop(self, scores: int, events: int) -> None:
-        for queue, count in (("scores", scores), ("events", events)):
-            if count:
-                self._counts[f"{queue}_dropped"] += count
-                self._metrics.dropped.labels(f"mqtt_{queue}").inc(count)
-                self._metrics.mqtt_messages.labels("dropped").inc(count)
+            self._ledger.drop(*Outbox.lost(message))
 
     def _wake(self) -> None:
         with self._news:

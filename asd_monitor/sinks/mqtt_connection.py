@@ -14,10 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_monitor.errors import SinkError
 from asd_monitor.sinks.mqtt_outbox import OFFLINE, ONLINE, Message
@@ -159,7 +161,12 @@ class Connection:
         self._wake()
 
     def _on_connect(
-        self, client: paho.Client, _data: Any, _flags: Any, reason: Any, properties: Any
+        self,
+        client: paho.Client,
+        _data: object,
+        _flags: object,
+        reason: ReasonCode,
+        properties: Properties | None,
     ) -> None:
         if reason.is_failure:
             self._fail("login", f"the broker refused the login: {reason}")
@@ -172,13 +179,23 @@ class Connection:
         self._answered.set()
 
     def _on_publish(
-        self, _client: paho.Client, _data: Any, mid: int, reason: Any, _properties: Any
+        self,
+        _client: paho.Client,
+        _data: object,
+        mid: int,
+        reason: ReasonCode,
+        _properties: object,
     ) -> None:
         self.acks.append(Ack(mid, str(reason) if reason.is_failure else ""))
         self._wake()
 
     def _on_disconnect(
-        self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
+        self,
+        _client: paho.Client,
+        _data: object,
+        _flags: object,
+        reason: ReasonCode,
+        _properties: object,
     ) -> None:
         self._ended.set()
         if self._answered.is_set():

@@ -1,4 +1,4 @@
-"""The sinks that a configuration can name, each made as ``(settings, node, metrics, machines)``."""
+"""The sinks that a configuration can name; each is made as ``(settings, metrics, node=...)``."""
 
 from asd_monitor.sinks.log import LogSink
 from asd_monitor.sinks.mqtt import MqttSink

@@ -6,10 +6,9 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -124,7 +123,7 @@ class Collector:
 
     def __enter__(self) -> "Collector":
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=self.client_id)
-        client.on_connect = lambda *_: client.subscribe(self.topic, qos=1)
+        client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.reconnect_delay_set(1, 1)
@@ -142,11 +141,16 @@ class Collector:
         with contextlib.suppress(AttributeError):
             self._client.loop_stop()
 
-    def _on_subscribe(self, *_: Any) -> None:
+    def _on_connect(self, client: paho.Client, *_: object) -> None:
+        client.subscribe(self.topic, qos=1)
+
+    def _on_subscribe(self, *_: object) -> None:
         self.subscriptions += 1
 
-    def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        received = Received(message.topic, message.payload, message.qos, bool(message.retain))
+    def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
+        received = Received(
+            message.topic, bytes(message.payload), message.qos, bool(message.retain)
+        )
         with self._news:
             self.messages.append(received)
 
@@ -158,13 +162,3 @@ class Collector:
     def wait_for(self, ending: str, count: int = 1) -> list[Received]:
         wait_until(lambda: len(self.of(ending)) >= count, f"{count} messages to {ending}")
         return self.of(ending)
-
-
-@contextlib.contextmanager
-def closing(sink: Any) -> Iterator[Any]:
-    """Open a sink, and close it whatever happens."""
-    sink.open()
-    try:
-        yield sink
-    finally:
-        sink.close()

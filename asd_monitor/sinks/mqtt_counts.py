@@ -1,0 +1,62 @@
+"""What became of MQTT messages, for the metrics and for whoever asks."""
+
+import threading
+from dataclasses import dataclass, replace
+
+from asd_monitor.metrics import Metrics
+from asd_monitor.sinks.mqtt_outbox import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class MqttCounts:
+    """What became of messages since the start."""
+
+    published: int = 0
+    """Messages of every kind that the broker acknowledged."""
+    scores_published: int = 0
+    scores_dropped: int = 0
+    events_published: int = 0
+    events_dropped: int = 0
+
+
+class MqttLedger:
+    """Count each message once; safe to use from several threads."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._lock = threading.Lock()
+        self._counts = MqttCounts()
+        self._published = metrics.mqtt_messages.labels("published")
+        self._dropped = metrics.mqtt_messages.labels("dropped")
+        self._dropped_scores = metrics.dropped.labels("mqtt_scores")
+        self._dropped_events = metrics.dropped.labels("mqtt_events")
+
+    def publish(self, kind: Kind) -> None:
+        """Note a message that the broker acknowledged."""
+        self._published.inc()
+        with self._lock:
+            counts = self._counts
+            self._counts = replace(
+                counts,
+                published=counts.published + 1,
+                scores_published=counts.scores_published + (kind == "score"),
+                events_published=counts.events_published + (kind == "event"),
+            )
+
+    def drop(self, scores: int, events: int) -> None:
+        """Note scores and events that were given up."""
+        if not scores and not events:
+            return
+        self._dropped.inc(scores + events)
+        self._dropped_scores.inc(scores)
+        self._dropped_events.inc(events)
+        with self._lock:
+            counts = self._counts
+            self._counts = replace(
+                counts,
+                scores_dropped=counts.scores_dropped + scores,
+                events_dropped=counts.events_dropped + events,
+            )
+
+    def counts(self) -> MqttCounts:
+        """Return the counts of this moment."""
+        return self._counts
