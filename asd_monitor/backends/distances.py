@@ -1,0 +1,51 @@
+"""Distances between feature vectors and a bank of reference vectors."""
+
+import torch
+from torch import Tensor
+
+
+def euclidean(features: Tensor, bank: Tensor) -> Tensor:
+    """Return the distances ``(batch, items)`` from ``(batch, dims)`` to ``(items, dims)``.
+
+    One matrix product; differences below about 1e-3 of the vectors' length are lost to rounding.
+    """
+    squares = (features * features).sum(1, keepdim=True) + (bank * bank).sum(1)
+    return torch.addmm(squares, features, bank.t(), alpha=-2.0).clamp_min(0.0).sqrt()
+
+
+def among_references(bank: Tensor, groups: Tensor | None) -> Tensor:
+    """Return the distances ``(items, items)`` within a bank, infinite inside a group.
+
+    Parameters
+    ----------
+    bank
+        ``(items, dims)`` reference vectors.
+    groups
+        ``(items,)`` integers: items of the same group are not neighbours of one another; or
+        ``(items, items)`` booleans, True where two items must not be neighbours. None: every
+        item is its own group.
+    """
+    exact = bank.double()
+    between = torch.cdist(exact, exact, compute_mode="donot_use_mm_for_euclid_dist").to(bank.dtype)
+    if groups is None:
+        together = torch.eye(len(bank), dtype=torch.bool)
+    elif groups.dim() == 1:
+        together = groups[:, None] == groups[None, :]
+    else:
+        together = groups | torch.eye(len(bank), dtype=torch.bool)
+    return between.masked_fill(together, torch.inf)
+
+
+def usable_neighbours(between: Tensor, wanted: int) -> int:
+    """Return how many neighbours every item has, at most ``wanted``.
+
+    Raises
+    ------
+    ValueError
+        If some item has no neighbour outside its group.
+    """
+    fewest = int(torch.isfinite(between).sum(1).min())
+    if fewest < 1:
+        msg = "expected reference vectors of at least two groups, found an item without neighbours"
+        raise ValueError(msg)
+    return min(wanted, fewest)

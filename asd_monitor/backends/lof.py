@@ -1,0 +1,62 @@
+"""Local outlier factor."""
+
+import torch
+from torch import Tensor, nn
+
+from asd_monitor.backends.distances import among_references, euclidean, usable_neighbours
+
+
+class LocalOutlierFactor(nn.Module):
+    """How much sparser the surroundings of a vector are than those of its nearest references."""
+
+    bank: Tensor
+    reach: Tensor
+    density: Tensor
+
+    def __init__(self, bank: Tensor, reach: Tensor, density: Tensor, count: int) -> None:
+        super().__init__()
+        self.register_buffer("bank", bank)
+        self.register_buffer("reach", reach)
+        self.register_buffer("density", density)
+        self.count = count
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return scores ``(batch,)`` of ``features`` ``(batch, dims)``; about 1 for normal."""
+        distances = euclidean(features, self.bank)
+        nearest, items = torch.topk(distances, self.count, dim=1, largest=False)
+        reachability = torch.maximum(nearest, self.reach[items]).mean(1)
+        return self.density[items].mean(1) * reachability
+
+
+def fit_lof(
+    features: Tensor, groups: Tensor | None = None, *, count: int = 10, least_reach: float = 1e-6
+) -> LocalOutlierFactor:
+    """Fit the local outlier factor for new vectors.
+
+    Breunig et al., "LOF: identifying density-based local outliers", SIGMOD 2000, equations 5 to 7:
+    the mean local reachability density of the ``count`` nearest references, divided by that of the
+    vector itself.
+
+    Parameters
+    ----------
+    features
+        ``(items, dims)`` float32 feature vectors of normal sound.
+    groups
+        ``(items,)`` or ``(items, items)``, see
+        :func:`~asd_monitor.backends.distances.among_references`.
+    count
+        Neighbours that make up the surroundings.
+    least_reach
+        Smallest reachability distance, in units of the features.
+
+    Raises
+    ------
+    ValueError
+        If some item has no neighbour outside its group.
+    """
+    between = among_references(features, groups)
+    neighbours = usable_neighbours(between, count)
+    nearest, items = torch.topk(between, neighbours, dim=1, largest=False)
+    reach = nearest[:, -1].clamp_min(least_reach)
+    reachability = torch.maximum(nearest, reach[items]).mean(1)
+    return LocalOutlierFactor(features.clone(), reach, reachability.reciprocal(), neighbours)

@@ -1,0 +1,44 @@
+"""Distance to the nearest reference vectors."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from asd_monitor.backends.distances import euclidean
+
+
+class Neighbours(nn.Module):
+    """Mean distance to the ``count`` nearest items of ``bank`` ``(items, dims)``."""
+
+    bank: Tensor
+
+    def __init__(self, bank: Tensor, count: int, cosine: bool) -> None:
+        super().__init__()
+        self.register_buffer("bank", bank)
+        self.count = count
+        self.cosine = cosine
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return scores ``(batch,)`` of ``features`` ``(batch, dims)``."""
+        if self.cosine:
+            distances = 1.0 - F.normalize(features, dim=1) @ self.bank.t()
+        else:
+            distances = euclidean(features, self.bank)
+        nearest = torch.topk(distances, self.count, dim=1, largest=False).values
+        return nearest.mean(1)
+
+
+def fit_neighbours(features: Tensor, *, count: int = 1, cosine: bool = False) -> Neighbours:
+    """Keep normal feature vectors as a bank for nearest-neighbour scores.
+
+    Parameters
+    ----------
+    features
+        ``(items, dims)`` float32 feature vectors of normal sound.
+    count
+        How many nearest items the distance is averaged over; at most ``items`` are used.
+    cosine
+        Cosine distance instead of the Euclidean one.
+    """
+    bank = F.normalize(features, dim=1) if cosine else features
+    return Neighbours(bank.clone(), min(count, len(bank)), cosine)

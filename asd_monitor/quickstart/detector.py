@@ -1,0 +1,195 @@
+"""The module inside a quick-start model file: waveform to views to back ends to one score."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from asd_monitor.backends.density_neighbours import fit_density_neighbours
+from asd_monitor.backends.lof import fit_lof
+from asd_monitor.backends.mahalanobis import fit_whitening
+from asd_monitor.views import VIEW_NAMES, Views
+
+BACKENDS_PER_VIEW = 2
+LEAST_STD = 0.02  # of a logarithm of power: about 0.1 dB
+LEVEL_STD = 0.35  # 1.5 dB: smaller changes of level come from mounting and the room
+LEAST_RADIUS = 0.1  # of the spread of normal sound: closer than this counts as equal
+LEAST_SCALE = 0.02
+
+
+class ViewScorer(nn.Module):
+    """Scores of one view: LOF as it is, density-normalised neighbours after whitening."""
+
+    mean: Tensor
+    inverse_std: Tensor
+
+    def __init__(
+        self,
+        mean: Tensor,
+        std: Tensor,
+        lof: nn.Module,
+        whitening: nn.Module,
+        neighbours: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("inverse_std", std.reciprocal())
+        self.lof = lof
+        self.whitening = whitening
+        self.neighbours = neighbours
+
+    def forward(self, view: Tensor) -> Tensor:
+        """Return log scores ``(batch, 2)`` of ``(batch, dims)``."""
+        scaled = (view - self.mean) * self.inverse_std
+        scores = torch.stack([self.lof(scaled), self.neighbours(self.whitening(scaled))], dim=1)
+        # Both lie about 1 for normal sound; below 0.5 they only say "very normal".
+        return (scores + 0.5).log()
+
+
+def fit_view(name: str, view: Tensor, together: Tensor) -> ViewScorer:
+    """Fit the back ends of one view.
+
+    Parameters
+    ----------
+    name
+        One of :data:`~asd_monitor.views.VIEW_NAMES`.
+    view
+        ``(items, dims)`` of normal windows.
+    together
+        ``(items, items)``: True where two windows must not vouch for one another.
+    """
+    least_std = LEVEL_STD if name == "level" else LEAST_STD
+    least_radius = 1.0 if name == "level" else LEAST_RADIUS
+    least_radius *= math.sqrt(view.shape[1])
+    mean = view.mean(0)
+    std = (view.var(0, correction=0) + least_std**2).sqrt()
+    scaled = (view - mean) / std
+    whitening = fit_whitening(scaled, least_variance=1.0 if name == "level" else 1e-3)
+    return ViewScorer(
+        mean,
+        std,
+        fit_lof(scaled, together, count=4, least_reach=least_radius),
+        whitening,
+        fit_density_neighbours(whitening(scaled), together, least_radius=least_radius),
+    )
+
+
+class TargetScorer(nn.Module):
+    """The scorers of all views of one target."""
+
+    def __init__(self, scorers: Sequence[ViewScorer]) -> None:
+        super().__init__()
+        self.scorers = nn.ModuleList(scorers)
+
+    def forward(self, views: list[Tensor]) -> Tensor:
+        """Return ``(batch, views * 2)`` log scores of the views, ``(batch, dims)`` each."""
+        parts: list[Tensor] = []
+        for index, scorer in enumerate(self.scorers):
+            parts.append(scorer(views[index]))  # noqa: PERF401 - TorchScript has no comprehension over modules
+        return torch.cat(parts, dim=1)
+
+
+class Fusion(nn.Module):
+    """Put each score on the scale of held-out normal sound, and let one clear voice suffice.
+
+    Log of the mean exponential: near the mean while all agree, near the largest when one stands
+    out by several of its standard deviations.
+    """
+
+    centre: Tensor
+    inverse_scale: Tensor
+
+    def __init__(self, centre: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("centre", centre)
+        self.register_buffer("inverse_scale", scale.reciprocal())
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Return ``(batch,)`` of log scores ``(batch, count)``."""
+        scaled = (scores - self.centre) * self.inverse_scale
+        return torch.logsumexp(scaled, dim=1) - math.log(scores.shape[1])
+
+
+def fit_fusion(held_out: Tensor) -> Fusion:
+    """Fit the scales on held-out scores ``(items, views * 2)`` of normal windows."""
+    least = torch.full((held_out.shape[1],), LEAST_SCALE)
+    least[: BACKENDS_PER_VIEW] = 0.3  # level, the first view: a step of 3 dB is a clear change
+    centre = held_out.median(0).values
+    return Fusion(centre, torch.maximum(held_out.std(0, correction=0), least))
+
+
+class Evidence(nn.Module):
+    """Deviation from normal by band and frame, in units of the normal spread."""
+
+    mean: Tensor
+    inverse_std: Tensor
+
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("inverse_std", std.reciprocal())
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """Return ``(batch, bands, frames)`` of ``(batch, frames, bands)``."""
+        return ((log_mel - self.mean) * self.inverse_std).transpose(1, 2)
+
+
+class QuickstartDetector(nn.Module):
+    """Waveform to score, with one bank per target.
+
+    Parameters
+    ----------
+    views
+        The front end that all targets share.
+    scorers, fusions, evidences
+        One of each for every target.
+    """
+
+    def __init__(
+        self,
+        views: Views,
+        scorers: Sequence[TargetScorer],
+        fusions: Sequence[Fusion],
+        evidences: Sequence[Evidence],
+    ) -> None:
+        super().__init__()
+        self.views = views
+        self.scorers = nn.ModuleList(scorers)
+        self.fusions = nn.ModuleList(fusions)
+        self.evidences = nn.ModuleList(evidences)
+
+    def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
+        """Return scores ``(batch,)``, higher = more anomalous.
+
+        Parameters
+        ----------
+        waveform
+            ``(batch, window_samples)`` float32 in [-1, 1].
+        target
+            ``(batch,)`` int64, indexes the manifest's targets.
+        """
+        views = self.views(waveform)
+        scores = torch.zeros(waveform.shape[0], dtype=waveform.dtype, device=waveform.device)
+        for index, (scorer, fusion) in enumerate(zip(self.scorers, self.fusions)):  # noqa: B905 - TorchScript knows no strict
+            rows = torch.nonzero(target == index).flatten()
+            if rows.numel() > 0:
+                scores[rows] = fusion(scorer([view[rows] for view in views]))
+        return scores
+
+    @torch.jit.export
+    def evidence(self, waveform: Tensor, target: Tensor) -> Tensor:
+        """Return ``(batch, bands, frames)``: deviation in units of the normal spread, signed."""
+        log_mel = self.views.log_mel(waveform)
+        deviation = torch.zeros_like(log_mel.transpose(1, 2))
+        for index, evidence in enumerate(self.evidences):
+            rows = torch.nonzero(target == index).flatten()
+            if rows.numel() > 0:
+                deviation[rows] = evidence(log_mel[rows])
+        return deviation
+
+
+def fit_target(views: Sequence[Tensor], together: Tensor) -> TargetScorer:
+    """Fit all views of one target; arguments as in :func:`fit_view`, one tensor per view."""
+    pairs = zip(VIEW_NAMES, views, strict=True)
+    return TargetScorer([fit_view(name, view, together) for name, view in pairs])

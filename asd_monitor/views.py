@@ -1,0 +1,161 @@
+"""The views of a window's sound that the quick-start detector compares with normal sound."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+FINE_S = 0.064  # tones 16 Hz apart are told apart
+FAST_S = 0.016
+FAST_HOP_S = 1.0 / 320.0  # envelopes are followed up to 160 Hz
+MEL_BANDS = 128
+ENVELOPE_BANDS = 40
+MODULATION_EDGES_HZ = (0.7, 1.4, 2.8, 5.7, 11.3, 22.6, 45.3, 90.5, 160.0)
+LEAST_POWER = 1e-10  # 100 dB below a full-scale sine, in each bin
+
+VIEW_NAMES = ("level", "spectrum", "spread", "peaks", "change", "fast change", "modulation")
+
+
+def mel_filters(bands: int, bins: int, sample_rate_hz: int) -> Tensor:
+    """Return triangular filters ``(bins, bands)``, evenly spaced in mel, each summing to one.
+
+    A band narrower than a bin takes the bin nearest to its centre.
+    """
+    edges = mel_edges_hz(bands, sample_rate_hz) / (sample_rate_hz / 2) * (bins - 1)  # in bins
+    bin_index = torch.arange(bins).double()[:, None]
+    rising = (bin_index - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bin_index) / (edges[2:] - edges[1:-1])
+    filters = torch.minimum(rising, falling).clamp_min(0.0)
+    nearest = nn.functional.one_hot(edges[1:-1].round().long(), bins).t().double()
+    filters = torch.where(filters.sum(0) > 0.0, filters, nearest)
+    return (filters / filters.sum(0)).float()
+
+
+def mel_edges_hz(bands: int, sample_rate_hz: int) -> Tensor:
+    """Return ``(bands + 2,)`` float64: band ``i`` goes from edge ``i`` to ``i + 2``, in Hz."""
+    top_mel = 2595.0 * math.log10(1.0 + sample_rate_hz / 2 / 700.0)
+    mels = torch.linspace(0.0, top_mel, bands + 2).double()
+    return 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
+
+
+class Spectrogram(nn.Module):
+    """Power spectrogram with a Hann window; a full-scale sine has power 1 in its bin."""
+
+    taper: Tensor
+
+    def __init__(self, n_fft: int, hop_samples: int) -> None:
+        super().__init__()
+        self.n_fft = n_fft
+        self.hop_samples = hop_samples
+        taper = torch.hann_window(n_fft)
+        self.register_buffer("taper", taper * (2.0 / taper.sum()))
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Return ``(batch, frames, bins)`` of ``(batch, samples)``; frames lie wholly inside."""
+        frames = waveform.unfold(1, self.n_fft, self.hop_samples) * self.taper
+        spectrum = torch.view_as_real(torch.fft.rfft(frames))
+        return spectrum.square().sum(-1)
+
+
+class Modulation(nn.Module):
+    """Log energy of the envelopes' fluctuation by band and modulation frequency.
+
+    The envelope's own mean is divided out, so a change of gain changes nothing. Octave bands of
+    modulation: the SRMR representation (Falk et al., 2010), from a spectrogram's envelopes.
+    """
+
+    taper: Tensor
+    bands: Tensor
+
+    def __init__(self, frames: int, frame_rate_hz: float) -> None:
+        super().__init__()
+        taper = torch.hann_window(frames)
+        self.register_buffer("taper", (taper / taper.square().sum().sqrt() / frames**0.5)[:, None])
+        frequency_hz = torch.fft.rfftfreq(frames, 1.0 / frame_rate_hz)
+        edges_hz = torch.tensor(MODULATION_EDGES_HZ)
+        inside = (frequency_hz >= edges_hz[:-1, None]) & (frequency_hz < edges_hz[1:, None])
+        self.register_buffer("bands", inside.float())
+
+    def forward(self, envelopes: Tensor) -> Tensor:
+        """Return ``(batch, modulation bands * bands)`` of ``(batch, frames, bands)``."""
+        mean = envelopes.mean(1, keepdim=True)
+        fluctuation = (envelopes / mean - 1.0) * self.taper
+        spectrum = torch.view_as_real(torch.fft.rfft(fluctuation, dim=1)).square().sum(-1)
+        return (self.bands @ spectrum + 1e-7).log().flatten(1)
+
+
+class Views(nn.Module):
+    """Waveform to seven views of it, all logarithmic; :data:`VIEW_NAMES` in order.
+
+    level
+        ``(batch, 1)``: power of the window. The only view that a change of gain changes.
+    spectrum
+        ``(batch, bins)``: mean power in each 16 Hz bin, relative to the level.
+    spread
+        ``(batch, mel bands)``: standard deviation over time.
+    peaks
+        ``(batch, envelope bands)``: how far the loudest 16 ms stand out.
+    change
+        ``(batch, mel bands)``: change from one 32 ms frame to the next, root mean square.
+    fast change
+        ``(batch, envelope bands)``: the same over 12.5 ms.
+    modulation
+        ``(batch, modulation bands * envelope bands)``, see :class:`Modulation`.
+
+    Parameters
+    ----------
+    sample_rate_hz
+        Rate of the waveform.
+    window_samples
+        Its length.
+    """
+
+    mel: Tensor
+    envelope: Tensor
+
+    def __init__(self, sample_rate_hz: int, window_samples: int) -> None:
+        super().__init__()
+        self.least_power = LEAST_POWER
+        n_fft = _even(FINE_S * sample_rate_hz)
+        self.fine = Spectrogram(n_fft, n_fft // 2)
+        self.register_buffer("mel", mel_filters(MEL_BANDS, n_fft // 2 + 1, sample_rate_hz))
+        n_fast, fast_hop = _even(FAST_S * sample_rate_hz), round(FAST_HOP_S * sample_rate_hz)
+        self.fast = Spectrogram(n_fast, fast_hop)
+        filters = mel_filters(ENVELOPE_BANDS, n_fast // 2 + 1, sample_rate_hz)
+        self.register_buffer("envelope", filters)
+        frames = (window_samples - n_fast) // fast_hop + 1
+        self.modulation = Modulation(frames, sample_rate_hz / fast_hop)
+
+    def forward(self, waveform: Tensor) -> list[Tensor]:
+        """Return the views of ``(batch, window_samples)``."""
+        waveform = waveform - waveform.mean(1, keepdim=True)
+        power = self.fine(waveform) + self.least_power
+        level = power.mean(dim=(1, 2))[:, None].log()
+        spectrum = power.mean(1).log() - level
+        log_mel = (power @ self.mel).log()
+        fast_power = (self.fast(waveform) + self.least_power) @ self.envelope
+        log_envelope = 0.5 * fast_power.log()
+        return [
+            level,
+            spectrum,
+            log_mel.std(1, correction=0),
+            log_envelope.amax(1) - log_envelope.mean(1),
+            _change(log_mel, 1),
+            _change(log_envelope, 4),
+            self.modulation(fast_power.sqrt()),
+        ]
+
+    @torch.jit.export
+    def log_mel(self, waveform: Tensor) -> Tensor:
+        """Return ``(batch, frames, mel bands)``: log power of ``(batch, window_samples)``."""
+        waveform = waveform - waveform.mean(1, keepdim=True)
+        return ((self.fine(waveform) + self.least_power) @ self.mel).log()
+
+
+def _change(series: Tensor, frames: int) -> Tensor:
+    """Root mean square of the change over ``frames`` of ``(batch, frames, bands)``."""
+    return (series[:, frames:] - series[:, :-frames]).square().mean(1).sqrt()
+
+
+def _even(samples: float) -> int:
+    return 2 * round(samples / 2)
