@@ -95,7 +95,8 @@ class MachineFacts:
             years -= {2021}
         if self.sections != {"section_00"}:
             years -= {2023}
-        return frozenset(years)
+        official = {year for year in years if self.machine in YEARS[year].machines}
+        return frozenset(official or years)
 
     @property
     def is_mixed(self) -> bool:
@@ -183,11 +184,6 @@ def refuse_later_years(root: Path, facts: Iterable[MachineFacts]) -> None:
 def _most_likely(
     root: Path, facts: Sequence[MachineFacts], possible: frozenset[int]
 ) -> tuple[int, str]:
-    official = {each.machine for each in facts if each.machine in KNOWN_MACHINES.values()}
-    by_machine = {year for year in possible if official <= set(YEARS[year].machines)}
-    if official and len(by_machine) == 1:
-        return by_machine.pop(), ""
-    possible = frozenset(by_machine) or possible
     if 2023 in possible:
         note = "read as DCASE 2023, because there is no section but 00; --year says otherwise"
         return 2023, note

@@ -1,0 +1,99 @@
+"""Official layouts in small: empty files with the names that the archives unpack to."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+NUMBERS = range(2)
+
+
+def touch(folder: Path, names: Iterable[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+
+
+def dev_2020(root: Path, machine: str = "fan", ids: Iterable[str] = ("00", "02")) -> Path:
+    for each in ids:
+        touch(root / machine / "train", (f"normal_id_{each}_{n:08d}.wav" for n in NUMBERS))
+        touch(
+            root / machine / "test",
+            (f"{word}_id_{each}_{n:08d}.wav" for word in ("normal", "anomaly") for n in NUMBERS),
+        )
+    return root
+
+
+def eval_2020(root: Path, machine: str = "fan", ids: Iterable[str] = ("01", "03")) -> Path:
+    for each in ids:
+        touch(root / machine / "train", (f"normal_id_{each}_{n:08d}.wav" for n in NUMBERS))
+        touch(root / machine / "test", (f"id_{each}_{n:08d}.wav" for n in NUMBERS))
+    return root
+
+
+def dev_2021(root: Path, machine: str = "pump", sections: Iterable[str] = ("00", "01")) -> Path:
+    for section in sections:
+        for domain in ("source", "target"):
+            stem = f"section_{section}_{domain}"
+            touch(
+                root / machine / "train",
+                (f"{stem}_train_normal_{n:04d}_strength_1_ambient.wav" for n in NUMBERS),
+            )
+            touch(
+                root / machine / f"{domain}_test",
+                (f"{stem}_test_{w}_{n:04d}.wav" for w in ("normal", "anomaly") for n in NUMBERS),
+            )
+    return root
+
+
+def eval_2021(root: Path, machine: str = "pump", sections: Iterable[str] = ("03", "04")) -> Path:
+    for section in sections:
+        for domain in ("source", "target"):
+            stem = f"section_{section}_{domain}"
+            touch(root / machine / "train", (f"{stem}_train_normal_{n:04d}_A.wav" for n in NUMBERS))
+            touch(root / machine / f"{domain}_test", (f"{stem}_test_{n:04d}.wav" for n in NUMBERS))
+    return root
+
+
+def dev_2022(root: Path, machine: str = "fan", sections: Iterable[str] = ("00", "01")) -> Path:
+    for section in sections:
+        rows = []
+        for domain in ("source", "target"):
+            stem = f"section_{section}_{domain}"
+            train = [f"{stem}_train_normal_{n:04d}_spd_6.wav" for n in NUMBERS]
+            test = [
+                f"{stem}_test_{w}_{n:04d}_spd_6.wav" for w in ("normal", "anomaly") for n in NUMBERS
+            ]
+            touch(root / machine / "train", train)
+            touch(root / machine / "test", test)
+            rows += [f"{machine}/train/{name},speed,6" for name in train]
+            rows += [f"{machine}/test/{name},speed,6" for name in test]
+        write_attributes(root / machine, section, rows)
+    return root
+
+
+def eval_2022(root: Path, machine: str = "fan", sections: Iterable[str] = ("03", "04")) -> Path:
+    for section in sections:
+        stem = f"section_{section}"
+        train = [f"{stem}_source_train_normal_{n:04d}_spd_6.wav" for n in NUMBERS]
+        touch(root / machine / "train", train)
+        touch(root / machine / "test", (f"{stem}_{n:04d}.wav" for n in NUMBERS))
+        write_attributes(
+            root / machine, section, [f"{machine}/train/{name},speed,6" for name in train]
+        )
+    return root
+
+
+def dev_2023(root: Path, machine: str = "fan") -> Path:
+    return dev_2022(root, machine, ("00",))
+
+
+def eval_2023(root: Path, machine: str = "bandsaw") -> Path:
+    return eval_2022(root, machine, ("00",))
+
+
+def write_attributes(folder: Path, section: str, rows: Iterable[str]) -> None:
+    text = "\n".join(["file_name,d1p,d1v", *rows, ""])
+    (folder / f"attributes_{section}.csv").write_text(text, encoding="utf-8")
+
+
+DEV = {2020: dev_2020, 2021: dev_2021, 2022: dev_2022, 2023: dev_2023}
+EVAL = {2020: eval_2020, 2021: eval_2021, 2022: eval_2022, 2023: eval_2023}

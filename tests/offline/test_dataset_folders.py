@@ -1,0 +1,173 @@
+"""Recordings of one's own: folders and lists."""
+
+from pathlib import Path
+
+import pytest
+
+from asd_monitor.errors import DatasetError
+from asd_offline.datasets import ANOMALY, NORMAL, Dataset, open_dataset
+from tests.offline.dataset_layouts import touch
+
+NINE = [f"{n}.wav" for n in range(9)]
+
+
+def sides(dataset: Dataset) -> dict[str, set[tuple[str, int | None]]]:
+    found: dict[str, set[tuple[str, int | None]]] = {"train": set(), "test": set()}
+    for clip in dataset.clips:
+        found[clip.split].add((clip.name, clip.label))
+    return found
+
+
+def test_a_folder_without_a_split_trains_on_the_first_two_thirds_of_the_normal_and_says_so(
+    tmp_path: Path,
+) -> None:
+    touch(tmp_path / "press" / "normal", NINE)
+    touch(tmp_path / "press" / "anomaly", ["a.wav"])
+    dataset = open_dataset(tmp_path / "press")
+    assert sides(dataset) == {
+        "train": {(name, NORMAL) for name in NINE[:6]},
+        "test": {(name, NORMAL) for name in NINE[6:]} | {("a.wav", ANOMALY)},
+    }
+    assert (dataset.year, dataset.machines(), dataset.sections("press")) == (
+        None,
+        ("press",),
+        ("all",),
+    )
+    assert "first 6 of 9 normal recordings in order of name" in dataset.notes[0]
+
+
+@pytest.mark.parametrize("train", ["train/normal", "normal/train", "train", "Train/Normal"])
+def test_a_training_folder_is_obeyed(tmp_path: Path, train: str) -> None:
+    touch(tmp_path / train, ["t.wav"])
+    touch(tmp_path / "test" / "normal", ["n.wav"])
+    touch(tmp_path / "test" / "abnormal", ["a.wav"])
+    dataset = open_dataset(tmp_path)
+    assert sides(dataset) == {
+        "train": {("t.wav", NORMAL)},
+        "test": {("n.wav", NORMAL), ("a.wav", ANOMALY)},
+    }
+    assert not dataset.notes
+
+
+def test_machines_and_ids_are_the_other_folders(tmp_path: Path) -> None:
+    touch(tmp_path / "fan" / "id_00" / "normal", NINE)
+    touch(tmp_path / "fan" / "id_02" / "abnormal", NINE)
+    touch(tmp_path / "pump" / "normal", NINE)
+    dataset = open_dataset(tmp_path, machines=["fan", "pump"])
+    assert dataset.sections("fan") == ("id_00", "id_02")
+    assert dataset.sections("pump") == ("all",)
+    assert not dataset.select("fan", "id_02", "train")
+
+
+def test_anomalies_in_a_training_folder_are_rejected(tmp_path: Path) -> None:
+    touch(tmp_path / "train" / "normal", NINE)
+    touch(tmp_path / "train" / "anomaly", ["a.wav"])
+    dataset = open_dataset(tmp_path)
+    assert {c.label for c in dataset.clips} == {NORMAL}
+    assert "anomalous recording in train/" in dataset.rejected[0].reason
+
+
+def test_other_formats_of_sound_are_clips(tmp_path: Path) -> None:
+    names = ["a.wav", "b.flac", "c.OGG", "d.aiff", "e.aif"]
+    touch(tmp_path / "train", [*names, "f.mp3", "notes.txt"])
+    dataset = open_dataset(tmp_path)
+    assert sorted(clip.name for clip in dataset.clips) == names
+    assert [each.path.name for each in dataset.rejected] == ["f.mp3"]
+
+
+def test_one_normal_recording_trains_and_unlabelled_ones_are_tested(tmp_path: Path) -> None:
+    touch(tmp_path / "normal", ["a.wav"])
+    touch(tmp_path / "test", ["b.wav"])
+    assert sides(open_dataset(tmp_path)) == {
+        "train": {("a.wav", NORMAL)},
+        "test": {("b.wav", None)},
+    }
+
+
+def write(folder: Path, *lines: str, name: str = "list.csv") -> Path:
+    touch(folder / "x", NINE)
+    path = folder / name
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_a_list_is_read_with_all_its_columns(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "path,label,split,machine,section,domain",
+        "x/0.wav,normal,train,press,left,source",
+        "x/1.wav,1,test,press,left,target",
+        "x/2.wav,,,press,left,",
+    )
+    clips = open_dataset(path).clips
+    assert [(c.name, c.label, c.split, c.domain) for c in clips] == [
+        ("1.wav", ANOMALY, "test", "target"),
+        ("2.wav", None, "test", ""),
+        ("0.wav", NORMAL, "train", "source"),
+    ]
+    assert {(c.machine, c.section) for c in clips} == {("press", "left")}
+
+
+def test_a_list_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    touch(tmp_path, NINE)
+    rows = "".join(f"{name};Normal\r\n" for name in NINE)
+    path.write_bytes(b"\xef\xbb\xbfPath;Label\r\n" + rows.encode() + b"\r\n")
+    dataset = open_dataset(path)
+    assert len(dataset.select(split="train")) == 6
+    assert "first 6 of 9" in dataset.notes[0]
+
+
+def test_absolute_paths_are_taken_as_they_are(tmp_path: Path) -> None:
+    touch(tmp_path / "elsewhere", ["a.wav"])
+    path = write(tmp_path / "here", "path,label", f"{tmp_path}/elsewhere/a.wav,normal")
+    assert open_dataset(path).clips[0].path == tmp_path / "elsewhere" / "a.wav"
+
+
+def test_missing_recordings_of_a_list_are_rejected(tmp_path: Path) -> None:
+    path = write(tmp_path, "path,label", "x/0.wav,normal", "x/gone.wav,normal", "list.csv,normal")
+    reasons = [each.reason for each in open_dataset(path).rejected]
+    assert reasons[0] == "no such file"
+    assert reasons[1].startswith("not one of .aif")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ((), "row 1: expected a header path,label"),
+        (("file,label", "a.wav,0"), "row 1: expected a header path,label"),
+        (("path,label,colour", "a.wav,0,red"), "row 1: expected a header"),
+        (("path,label,label", "a.wav,0,1"), "row 1: expected a header"),
+        (("path,label",), "no rows"),
+        (("path,label", "x/gone.wav,0"), "none that exists"),
+        (("path,label", "x/0.wav,maybe"), "row 2: expected one of .* as label, found 'maybe'"),
+        (("path,label", "x/0.wav,0", "x/0.wav,0"), "row 3: .* was listed before, in row 2"),
+        (("path,label", "x/0.wav,0", "x/../x/0.wav,0"), "row 3: .* was listed before"),
+        (("path,label", "x/0.wav,0,train"), "row 2: expected 2 columns, found 3"),
+        (("path,label", "x/0.wav"), "row 2: expected 2 columns, found 1"),
+        (("path,label", ",0"), "row 2: expected the path of a recording"),
+        (("path,label", "../a.wav,0"), "row 2: ../a.wav leaves the folder"),
+        (("path,label", "x/../../a.wav,0"), "row 2: .* leaves the folder"),
+        (("path,label,split", "x/0.wav,1,train"), "row 2: expected label normal in the training"),
+        (("path,label,split", "x/0.wav,,train"), "row 2: expected label normal in the training"),
+        (("path,label,split", "x/0.wav,0,val"), "row 2: expected one of .* as split"),
+        (("path,label,domain", "x/0.wav,0,left"), "row 2: expected one of .* as domain"),
+    ],
+)
+def test_a_wrong_list_names_the_row(tmp_path: Path, lines: tuple[str, ...], message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        open_dataset(write(tmp_path, *lines))
+
+
+def test_a_list_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(b"\xff\xfe\x00path")
+    with pytest.raises(DatasetError, match="expected a CSV of path,label in UTF-8"):
+        open_dataset(path)
+
+
+def test_a_linked_recording_keeps_the_name_of_the_link(tmp_path: Path) -> None:
+    touch(tmp_path / "store", ["0.wav"])
+    (tmp_path / "data" / "normal").mkdir(parents=True)
+    (tmp_path / "data" / "normal" / "monday.wav").symlink_to(tmp_path / "store" / "0.wav")
+    assert open_dataset(tmp_path / "data").clips[0].name == "monday.wav"

@@ -1,0 +1,92 @@
+"""Official names, generated, turn into the fields that they were made from."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asd_offline.datasets import ANOMALY, NORMAL, YEARS
+from asd_offline.datasets.clip import Domain, Split
+from asd_offline.datasets.year import Named, NotAClip
+
+LABELS = st.sampled_from(["normal", "anomaly"])
+DOMAINS: st.SearchStrategy[Domain] = st.sampled_from(["source", "target"])
+SECTIONS = st.integers(0, 99).map(lambda n: f"section_{n:02d}")
+WORD = st.text("abcXYZ019.-", min_size=1, max_size=5)
+PAIRS = st.lists(st.tuples(WORD, WORD), max_size=3).map(tuple)
+VALUES = {"normal": NORMAL, "anomaly": ANOMALY}
+
+
+def tail(pairs: tuple[tuple[str, str], ...]) -> str:
+    return "".join(f"_{name}_{value}" for name, value in pairs)
+
+
+@given(st.integers(0, 99), st.integers(0, 99_999_999), LABELS)
+def test_2020(number: int, index: int, word: str) -> None:
+    parse, section = YEARS[2020].parse, f"id_{number:02d}"
+    name = f"{section}_{index:08d}.wav"
+    assert parse("train", f"normal_{name}") == Named(section, "", "train", NORMAL, index)
+    assert parse("test", f"{word}_{name}") == Named(section, "", "test", VALUES[word], index)
+    assert parse("test", name) == Named(section, "", "test", None, index)
+
+
+@given(SECTIONS, DOMAINS, st.integers(0, 9999), LABELS, WORD)
+def test_2021(section: str, domain: Domain, index: int, word: str, condition: str) -> None:
+    parse, stem = YEARS[2021].parse, f"{section}_{domain}"
+    conditions = (("condition", condition),)
+    assert parse("train", f"{stem}_train_normal_{index:04d}_{condition}.wav") == Named(
+        section, domain, "train", NORMAL, index, conditions
+    )
+    folder = f"{domain}_test"
+    assert parse(folder, f"{stem}_test_{word}_{index:04d}.wav") == Named(
+        section, domain, "test", VALUES[word], index
+    )
+    assert parse(folder, f"{stem}_test_{index:04d}.wav") == Named(
+        section, domain, "test", None, index
+    )
+
+
+@pytest.mark.parametrize("year", [2022, 2023])
+@given(section=SECTIONS, domain=DOMAINS, index=st.integers(0, 9999), word=LABELS, pairs=PAIRS)
+def test_2022_and_later(
+    year: int,
+    section: str,
+    domain: Domain,
+    index: int,
+    word: str,
+    pairs: tuple[tuple[str, str], ...],
+) -> None:
+    parse = YEARS[year].parse
+    section = "section_00" if year == 2023 else section
+    stem = f"{section}_{domain}"
+    train = parse("train", f"{stem}_train_normal_{index:04d}{tail(pairs)}.wav")
+    assert train == Named(section, domain, "train", NORMAL, index, pairs)
+    test = parse("test", f"{stem}_test_{word}_{index:04d}{tail(pairs)}.wav")
+    assert test == Named(section, domain, "test", VALUES[word], index, pairs)
+    assert parse("test", f"{section}_{index:04d}.wav") == Named(section, "", "test", None, index)
+
+
+@given(
+    year=st.sampled_from(sorted(YEARS)),
+    folder=st.sampled_from(["train", "test", "source_test", "target_test"]),
+    name=st.one_of(
+        st.text(max_size=30),
+        st.from_regex(r"(normal_|anomaly_)?id_\d\d_\d{8}\.wav", fullmatch=True),
+        st.from_regex(
+            r"section_\d\d(_(source|target))?(_(train|test))?(_(normal|anomaly))?_\d{4}(_a_b)?\.wav",
+            fullmatch=True,
+        ),
+    ),
+)
+def test_any_name_is_a_clip_or_a_reason(year: int, folder: Split, name: str) -> None:
+    try:
+        named = YEARS[year].parse(folder, name)
+    except NotAClip as error:
+        named, reason = None, str(error)
+    if named is None:
+        assert reason
+        return
+    assert named.split == ("train" if folder == "train" else "test")
+    assert named.split == "test" or (named.label == NORMAL and "_test" not in name)
+    assert Path(name).name == name
