@@ -1,0 +1,271 @@
+"""Labels and domains of the evaluation sets, from the organisers' ground-truth files.
+
+2020 has one list, ``eval_data_list.csv``: a line with a machine type, then a row
+``new name,original name,label`` for each clip. Since 2021 there is one CSV per section (2021: per
+section and domain) in ``ground_truth_data``, since 2022 also ``ground_truth_domain`` and
+``ground_truth_attributes``. Normal = 0, anomaly = 1; source = 0, target = 1.
+"""
+
+import csv
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from asd_monitor.errors import DatasetError
+from asd_offline.official_sets import YEARS, official_set
+
+LIST_NAMES = ("eval_data_list.csv", "eval_data_list_2020.csv")
+SEARCH_DEPTH = 4
+
+_DATA_NAME = re.compile(
+    r"ground_truth_(?P<machine>[^_]+)_(?P<section>section_\d\d)_((?P<domain>source|target)_)?test\.csv"
+)
+_LIST_ROW = re.compile(r"(?P<section>id_\d\d)_\d+\.wav")
+_DOMAINS = ("source", "target")
+_V = TypeVar("_V")
+
+
+@dataclass(frozen=True, slots=True)
+class ClipTruth:
+    """What is known of one clip: its label (0 normal, 1 anomaly) and domain ("" where none)."""
+
+    label: int
+    domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SectionTruth:
+    """The clips of one section by file name, and other names that they go by."""
+
+    clips: Mapping[str, ClipTruth]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GroundTruth:
+    """Labels of a year: machine type -> section (or id) -> clips."""
+
+    year: int
+    path: Path
+    machines: Mapping[str, Mapping[str, SectionTruth]]
+
+
+def read_ground_truth(folder: Path, year: int) -> GroundTruth:
+    """Find and read a year's ground truth in a folder or below it.
+
+    Parameters
+    ----------
+    folder
+        The organisers' evaluator repository, any folder up to four levels above it, the folder
+        ``ground_truth_data`` itself, or (2020) the list ``eval_data_list.csv``.
+    year
+        2020 to 2023. Where several years lie below ``folder``, this chooses among them.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such ground truth, more than one, or it cannot be understood.
+    """
+    if year not in YEARS:
+        msg = f"ground truth of {year}: expected a year of {', '.join(map(str, YEARS))}"
+        raise DatasetError(msg)
+    if not folder.exists():
+        msg = f"{folder}: expected the folder of the ground truth, found nothing there"
+        raise DatasetError(msg)
+    if year == 2020:
+        path = _find_list(folder)
+        return GroundTruth(year, path, _read_list(path))
+    root = _find_root(folder, year)
+    return GroundTruth(year, root, _read_sections(root))
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    for place, folders, files in os.walk(folder, followlinks=True):
+        path = Path(place)
+        if len(path.relative_to(folder).parts) >= SEARCH_DEPTH:
+            folders.clear()
+        folders.sort()
+        yield path, folders, files
+
+
+def _find_list(folder: Path) -> Path:
+    if folder.is_file():
+        return folder
+    found = [
+        path / name for path, _, files in _walk(folder) for name in LIST_NAMES if name in files
+    ]
+    if not found:
+        msg = f"{folder}: expected {LIST_NAMES[0]} (the ground truth of 2020) there or below"
+        raise DatasetError(msg)
+    contents = {path.read_bytes() for path in found}
+    if len(contents) > 1:
+        msg = f"{folder}: several different lists of labels, name one: {_names(found)}"
+        raise DatasetError(msg)
+    return found[0]
+
+
+def _find_root(folder: Path, year: int) -> Path:
+    start = folder.parent if folder.name == "ground_truth_data" else folder
+    everywhere = [path for path, folders, _ in _walk(start) if "ground_truth_data" in folders]
+    if not everywhere:
+        msg = (
+            f"{folder}: expected a folder ground_truth_data there or below (the organisers' "
+            f"evaluator of {year} has it)"
+        )
+        raise DatasetError(msg)
+    found = [root for root in everywhere if _fits(root, year)]
+    if not found:
+        msg = f"{folder}: found {_names(everywhere)}, but its files are not named as in {year}"
+        raise DatasetError(msg)
+    if len(found) > 1:
+        top = Path(start.resolve().name)
+        told = [root for root in found if str(year) in (top / root.relative_to(start)).as_posix()]
+        found = told or [
+            root for root in found if _machines(root) <= set(official_set(year, "eval"))
+        ]
+    if len(found) != 1:
+        msg = f"{folder}: several ground truths could be that of {year}, name one of them"
+        raise DatasetError(msg)
+    return found[0]
+
+
+def _machines(root: Path) -> set[str]:
+    return {name["machine"] for name, _ in _data_files(root)}
+
+
+def _fits(root: Path, year: int) -> bool:
+    """Tell whether files are named as in that year; 2023 has section 00 only, of new machines."""
+    names = [name for name, _ in _data_files(root)]
+    if year == 2021:
+        return bool(names) and all(name["domain"] for name in names)
+    if not names or any(name["domain"] for name in names):
+        return False
+    if year == 2022:
+        return not _machines(root) <= set(official_set(2023, "eval"))
+    return {name["section"] for name in names} == {"section_00"}
+
+
+def _data_files(root: Path) -> list[tuple[re.Match[str], Path]]:
+    paths = sorted((root / "ground_truth_data").iterdir())
+    return [(name, path) for path in paths if (name := _DATA_NAME.fullmatch(path.name))]
+
+
+def _read_list(path: Path) -> dict[str, dict[str, SectionTruth]]:
+    found: dict[str, dict[str, dict[str, ClipTruth]]] = {}
+    originals: dict[str, dict[str, dict[str, str]]] = {}
+    machine = ""
+    for number, row in _rows(path):
+        if len(row) == 1:
+            machine = row[0].strip()
+            continue
+        name = _LIST_ROW.fullmatch(row[0])
+        if not machine or len(row) != 3 or not name:
+            msg = (
+                f"{path}: row {number}: expected a machine type, or "
+                f"'id_01_00000000.wav,original name,label' below one, found {','.join(row)!r}"
+            )
+            raise DatasetError(msg)
+        section = name["section"]
+        clips = found.setdefault(machine, {}).setdefault(section, {})
+        _add(clips, row[0], ClipTruth(_bit(row[2], path, number)), path, number)
+        originals.setdefault(machine, {}).setdefault(section, {})[row[1]] = row[0]
+    return {
+        machine: {s: SectionTruth(clips, originals[machine][s]) for s, clips in sections.items()}
+        for machine, sections in found.items()
+    }
+
+
+def _read_sections(root: Path) -> dict[str, dict[str, SectionTruth]]:
+    found: dict[str, dict[str, dict[str, ClipTruth]]] = {}
+    for name, path in _data_files(root):
+        machine, section = name["machine"], name["section"]
+        labels = _read_bits(path)
+        if name["domain"]:
+            domains = dict.fromkeys(labels, name["domain"])
+        else:
+            domains = _read_domains(root / "ground_truth_domain" / path.name, set(labels))
+        clips = found.setdefault(machine, {}).setdefault(section, {})
+        for clip, label in labels.items():
+            clips[clip] = ClipTruth(label, domains[clip])
+    return {
+        machine: {
+            s: SectionTruth(clips, _aliases(root, machine, s)) for s, clips in sections.items()
+        }
+        for machine, sections in found.items()
+    }
+
+
+def _read_domains(path: Path, expected: set[str]) -> dict[str, str]:
+    domains = {clip: _DOMAINS[bit] for clip, bit in _read_bits(path).items()}
+    if set(domains) != expected:
+        odd = sorted(set(domains) ^ expected)
+        msg = (
+            f"{path}: expected the clips of the file of that name in ground_truth_data, "
+            f"{len(odd)} are in one of the two only, first {odd[0]}"
+        )
+        raise DatasetError(msg)
+    return domains
+
+
+def _aliases(root: Path, machine: str, section: str) -> dict[str, str]:
+    """Names with attributes -> official names; the files of 2022 and 2023 differ, both optional."""
+    number = section.removeprefix("section_")
+    folder = root / "ground_truth_attributes"
+    aliases: dict[str, str] = {}
+    with_header = folder / machine / f"attributes_{number}.csv"
+    for path in (with_header, folder / f"ground_truth_{machine}_{section}_test.csv"):
+        if not path.is_file():
+            continue
+        for index, (_, row) in enumerate(_rows(path)):
+            if len(row) < 2 or (path == with_header and index == 0):
+                continue
+            official, other = (cell.rpartition("/")[2] for cell in (row[0], row[-1]))
+            aliases[other if other.endswith(".wav") else f"{other}.wav"] = official
+    return aliases
+
+
+def _read_bits(path: Path) -> dict[str, int]:
+    """Read rows ``file name,0`` or ``file name,1``."""
+    bits: dict[str, int] = {}
+    for number, row in _rows(path):
+        if len(row) != 2:
+            found = ",".join(row)
+            msg = f"{path}: row {number}: expected 'file_name,0' or 'file_name,1', found {found!r}"
+            raise DatasetError(msg)
+        _add(bits, row[0], _bit(row[1], path, number), path, number)
+    if not bits:
+        msg = f"{path}: expected rows 'file_name,0' or 'file_name,1', found an empty file"
+        raise DatasetError(msg)
+    return bits
+
+
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Numbered rows of a CSV, blank ones left out."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path}: expected a CSV file of ground truth: {error}"
+        raise DatasetError(msg) from error
+    rows = enumerate(csv.reader(text.splitlines()), start=1)
+    return [(number, row) for number, row in rows if any(cell.strip() for cell in row)]
+
+
+def _bit(text: str, path: Path, number: int) -> int:
+    if text.strip() not in ("0", "1"):
+        msg = f"{path}: row {number}: expected 0 or 1 in the last column, found {text!r}"
+        raise DatasetError(msg)
+    return int(text)
+
+
+def _add(values: dict[str, _V], name: str, value: _V, path: Path, number: int) -> None:
+    if name in values:
+        msg = f"{path}: row {number}: {name} stands there twice"
+        raise DatasetError(msg)
+    values[name] = value
+
+
+def _names(paths: list[Path]) -> str:
+    return ", ".join(str(path) for path in paths)

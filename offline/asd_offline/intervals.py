@@ -1,0 +1,59 @@
+"""Confidence intervals of a year's official score, from the clips of its sections."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from asd_offline.confidence import Leverage, jackknife_half_width, leave_one_out, official_ci95
+from asd_offline.metrics import EPSILON, MAX_FPR, Floats
+from asd_offline.results import MachineResult, SectionResult
+from asd_offline.section_figures import DOMAINS, SectionClips, score_parts
+
+
+def pooled_official_ci95(sections: Sequence[SectionClips]) -> float | None:
+    """`official_ci95` of the usable clips of all sections, pooled."""
+    label = np.concatenate([clips.label for clips in sections] or [np.zeros(0, np.int64)])
+    score = np.concatenate([clips.score for clips in sections] or [np.zeros(0)])
+    usable = (label >= 0) & np.isfinite(score)
+    if min(np.sum(label[usable] == 0), np.sum(label[usable] == 1)) < 2:
+        return None
+    return official_ci95(label[usable], score[usable])
+
+
+def score_ci95(
+    year: int, machines: Sequence[MachineResult], columns: list[tuple[SectionResult, SectionClips]]
+) -> float | None:
+    """Half width of the official score's interval; None unless every section has its figures."""
+    if any(None in score_parts(year, section) for section, _ in columns):
+        return None
+    parts = [[x for x in score_parts(year, section) if x is not None] for section, _ in columns]
+    shares = [1 / len(m.sections) for m in machines for _ in m.sections]
+    invert = np.sum([1 / max(x, EPSILON) for row in parts for x in row])
+    count = sum(len(row) for row in parts)
+    found = []
+    for row, share, (_, clips) in zip(parts, shares, columns, strict=True):
+        without = _parts_without(year, clips, row)
+        if year == 2020:
+            scores = (without.mean(axis=1) - np.mean(row)) * share / len(machines)
+        else:
+            reciprocals = np.sum(1 / np.maximum(without, EPSILON), axis=1)
+            scores = count / (invert - sum(1 / max(x, EPSILON) for x in row) + reciprocals)
+        strata = clips.label + 2 * (clips.domain == "target")
+        found.append(Leverage(scores, strata))
+    return jackknife_half_width(found)
+
+
+def _parts_without(year: int, clips: SectionClips, parts: Sequence[float]) -> Floats:
+    """Figures that enter the official score, shape (clips, figures), each without one clip."""
+    everyone = np.ones(len(clips.label), dtype=np.bool_)
+    if year == 2020:
+        masks = [(everyone, 1.0), (everyone, MAX_FPR)]
+    elif year == 2021:
+        masks = [(clips.domain == domain, p) for domain in DOMAINS for p in (1.0, MAX_FPR)]
+    else:
+        masks = [((clips.domain == domain) | (clips.label == 1), 1.0) for domain in DOMAINS]
+        masks.append((everyone, MAX_FPR))
+    table = np.tile(np.asarray(parts, dtype=np.float64), (len(clips.label), 1))
+    for column, (mask, max_fpr) in enumerate(masks):
+        table[mask, column] = leave_one_out(clips.label[mask], clips.score[mask], max_fpr)
+    return table

@@ -1,0 +1,238 @@
+"""The metrics of DCASE Task 2, in numpy: AUC, pAUC, means, precision, recall, F1, threshold.
+
+Scores are anomaly scores: higher = more anomalous. Labels are 0 (normal) and 1 (anomaly).
+"""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+MAX_FPR = 0.1  # p of the pAUC in every year of the challenge
+EPSILON = sys.float_info.epsilon  # the organisers clamp denominators and harmonic means here
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """How many clips were decided how; "positive" means decided anomalous."""
+
+    true_negatives: int
+    false_positives: int
+    false_negatives: int
+    true_positives: int
+
+
+@dataclass(frozen=True, slots=True)
+class RocCurve:
+    """Points of a ROC curve, from (0, 0) to (1, 1), all arrays of shape ``(points,)``.
+
+    A clip is decided anomalous where its score >= ``thresholds``; the first threshold is infinite.
+    """
+
+    false_positive_rate: Floats
+    true_positive_rate: Floats
+    thresholds: Floats
+
+
+def auc(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Area under the ROC curve: how often an anomaly outscores a normal clip, ties counting half.
+
+    Parameters
+    ----------
+    labels
+        Shape ``(clips,)``, 0 or 1; both must occur.
+    scores
+        Shape ``(clips,)``, finite.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a score is not finite, a label is not 0 or 1, or a class is missing.
+    """
+    return _area(labels, scores, max_fpr=1.0)
+
+
+def pauc(labels: ArrayLike, scores: ArrayLike, max_fpr: float = MAX_FPR) -> float:
+    """Partial AUC up to a false-positive rate, McClish-standardised: 0.5 is chance, 1 is perfect.
+
+    This is the pAUC of every official result since 2020, equal to scikit-learn's
+    ``roc_auc_score(labels, scores, max_fpr=0.1)``. Worse than chance gives less than 0.5.
+    Parameters and errors are those of `auc`; ``max_fpr`` lies in (0, 1].
+
+    References
+    ----------
+    D. K. McClish, "Analyzing a portion of the ROC curve", Medical Decision Making, 1989.
+    """
+    return float(standardise(_area(labels, scores, max_fpr), max_fpr))
+
+
+def pauc_unstandardised(labels: ArrayLike, scores: ArrayLike, max_fpr: float = MAX_FPR) -> float:
+    """Partial AUC divided by ``max_fpr`` only: chance is ``max_fpr / 2`` (0.05), 1 is perfect.
+
+    The task papers print this formula; the organisers' scripts never computed it. It is the mean
+    true-positive rate over false-positive rates in [0, ``max_fpr``].
+    """
+    return _area(labels, scores, max_fpr) / max_fpr
+
+
+def standardise(area: float | Floats, max_fpr: float) -> float | Floats:
+    """Map an area under the ROC curve in [0, ``max_fpr``]: chance to 0.5, the best to 1."""
+    chance = 0.5 * max_fpr**2
+    return 0.5 * (1.0 + (area - chance) / (max_fpr - chance))
+
+
+def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:
+    """Every point of the ROC curve: (0, 0), then one for each distinct score."""
+    label, score = checked(labels, scores)
+    order = np.argsort(-score, kind="stable")
+    score, label = score[order], label[order]
+    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # of each run of ties
+    hits = np.cumsum(label)[last]
+    return RocCurve(
+        false_positive_rate=np.append(0.0, (last + 1 - hits) / np.sum(label == 0)),
+        true_positive_rate=np.append(0.0, hits / np.sum(label == 1)),
+        thresholds=np.append(np.inf, score[last]),
+    )
+
+
+def arithmetic_mean(values: Sequence[float]) -> float:
+    """Mean of at least one value."""
+    if len(values) == 0:
+        msg = "the mean of no values is not defined"
+        raise ValueError(msg)
+    return float(np.mean(np.asarray(values, dtype=np.float64)))
+
+
+def harmonic_mean(values: Sequence[float]) -> float:
+    """Harmonic mean with every value raised to the machine epsilon first, as the organisers do.
+
+    One value of zero therefore gives something like 1e-15, not zero and no error.
+    """
+    if len(values) == 0:
+        msg = "the harmonic mean of no values is not defined"
+        raise ValueError(msg)
+    clamped = np.maximum(np.asarray(values, dtype=np.float64), EPSILON)
+    return float(len(clamped) / np.sum(1.0 / clamped))
+
+
+def confusion(labels: ArrayLike, decisions: ArrayLike) -> Confusion:
+    """Count decisions (0 normal, 1 anomalous) against labels; both of shape ``(clips,)``."""
+    label, decision = np.asarray(labels), np.asarray(decisions)
+    if label.shape != decision.shape or label.ndim != 1:
+        msg = (
+            f"labels and decisions must be lists of one length, got {label.shape}, {decision.shape}"
+        )
+        raise ValueError(msg)
+    for name, values in (("label", label), ("decision", decision)):
+        if not np.isin(values, (0, 1)).all():
+            msg = f"every {name} must be 0 or 1, got {values[~np.isin(values, (0, 1))][0]!r}"
+            raise ValueError(msg)
+    return Confusion(
+        true_negatives=int(np.sum((label == 0) & (decision == 0))),
+        false_positives=int(np.sum((label == 0) & (decision == 1))),
+        false_negatives=int(np.sum((label == 1) & (decision == 0))),
+        true_positives=int(np.sum((label == 1) & (decision == 1))),
+    )
+
+
+def precision_recall_f1(counts: Confusion) -> tuple[float, float, float]:
+    """Precision, recall and their harmonic mean; 0 where there is nothing to divide by."""
+    hits = counts.true_positives
+    precision = hits / max(hits + counts.false_positives, EPSILON)
+    recall = hits / max(hits + counts.false_negatives, EPSILON)
+    return precision, recall, 2.0 * precision * recall / max(precision + recall, EPSILON)
+
+
+def gamma_threshold(normal_scores: ArrayLike, quantile: float = 0.9) -> float:
+    """Threshold of the official baselines: a quantile of a gamma law fitted to normal scores.
+
+    Shape, location and scale are all fitted, so scores may be negative. Needs scipy.
+
+    Parameters
+    ----------
+    normal_scores
+        Shape ``(clips,)``: scores of normal (training) clips, finite and not all equal.
+    quantile
+        In (0, 1); the baselines since 2021 use 0.9, that is 10 % false alarms by construction.
+    """
+    score = np.asarray(normal_scores, dtype=np.float64)
+    if score.ndim != 1 or not np.isfinite(score).all() or len(np.unique(score)) < 2:
+        msg = f"a gamma fit needs finite scores of at least two different values, got {score!r}"
+        raise ValueError(msg)
+    if not 0.0 < quantile < 1.0:
+        msg = f"quantile must lie between 0 and 1, got {quantile}"
+        raise ValueError(msg)
+    from scipy.stats import gamma
+
+    with warnings.catch_warnings():  # the optimiser steps out of the law's domain and back
+        warnings.simplefilter("ignore", RuntimeWarning)
+        shape, loc, scale = gamma.fit(score)
+    return float(gamma.ppf(quantile, a=shape, loc=loc, scale=scale))
+
+
+def decide(scores: ArrayLike, threshold: float) -> NDArray[np.int64]:
+    """Decisions, shape ``(clips,)``: 1 where a score lies strictly above the threshold, else 0."""
+    return (np.asarray(scores, dtype=np.float64) > threshold).astype(np.int64)
+
+
+def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
+    """Labels and scores as arrays that a ROC curve is defined for.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a score is not finite, a label is not 0 or 1, or a class is missing.
+    """
+    label, score = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    if label.ndim != 1 or label.shape != score.shape:
+        shapes = f"{label.shape} and {score.shape}"
+        msg = f"labels and scores must be lists of one length, got shapes {shapes}"
+        raise ValueError(msg)
+    if not np.isfinite(score).all():
+        first = int(np.flatnonzero(~np.isfinite(score))[0])
+        msg = f"every score must be finite, got {score[first]} at index {first}"
+        raise ValueError(msg)
+    if not np.isin(label, (0, 1)).all():
+        msg = f"every label must be 0 or 1, got {np.unique(label)[:5].tolist()}"
+        raise ValueError(msg)
+    anomalies = int(np.sum(label == 1))
+    if anomalies in (0, len(label)):
+        found = f"{len(label) - anomalies} normal and {anomalies} anomalous"
+        msg = f"a ROC curve needs clips of both classes, got {found}"
+        raise ValueError(msg)
+    return label.astype(np.int64), score
+
+
+def anomaly_areas(above: Floats, at_or_above: Floats, normals: int, max_fpr: float) -> Floats:
+    """Area in [0, ``max_fpr``] under the ROC curve of each anomaly alone against the normals.
+
+    That curve steps from 0 to 1 at the share of normals above the anomaly, slanting over those
+    tied with it. The mean over anomalies is the area under the common curve, linear interpolation
+    at ``max_fpr`` included.
+
+    Parameters
+    ----------
+    above, at_or_above
+        Shape ``(anomalies,)``: how many normals score above, and at least as high as, each anomaly.
+    """
+    start, end = above / normals, at_or_above / normals
+    slant = np.where(end > start, end - start, 1.0)
+    cut = np.maximum(max_fpr - start, 0.0) ** 2 / (2.0 * slant)
+    return np.where(end <= max_fpr, max_fpr - (start + end) / 2.0, cut)
+
+
+def _area(labels: ArrayLike, scores: ArrayLike, max_fpr: float) -> float:
+    """Area under the ROC curve for false-positive rates in [0, max_fpr]."""
+    if not 0.0 < max_fpr <= 1.0:
+        msg = f"max_fpr must lie in (0, 1], got {max_fpr}"
+        raise ValueError(msg)
+    label, score = checked(labels, scores)
+    normal, anomalous = np.sort(score[label == 0]), score[label == 1]
+    above = (len(normal) - np.searchsorted(normal, anomalous, side="right")).astype(np.float64)
+    at_or_above = (len(normal) - np.searchsorted(normal, anomalous, side="left")).astype(np.float64)
+    return float(np.mean(anomaly_areas(above, at_or_above, len(normal), max_fpr)))
