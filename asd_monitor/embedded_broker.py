@@ -1,0 +1,96 @@
+"""An MQTT broker inside the process, for the demo: nothing to install, nothing to configure."""
+
+import asyncio
+import logging
+import socket
+import threading
+from types import TracebackType
+
+from asd_monitor.errors import ConfigError, SinkError
+
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 5.0
+
+
+class EmbeddedBroker:
+    """amqtt on a free port of the loopback interface, in a thread and event loop of its own.
+
+    Open to every program of this machine while it runs, so it is for demonstrations only.
+    Use it as a context manager; ``host`` and ``port`` hold once it is entered.
+
+    Raises
+    ------
+    ConfigError
+        If amqtt is not installed.
+    SinkError
+        If the broker does not start.
+    """
+
+    host = "127.0.0.1"
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._started = threading.Event()
+        self._error: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> "EmbeddedBroker":
+        try:
+            import amqtt.broker  # noqa: F401
+        except ImportError as error:
+            msg = (
+                "the demo's MQTT broker needs the package amqtt, which is not installed; "
+                "install it with: pip install 'asd-monitor[demo]'"
+            )
+            raise ConfigError(msg) from error
+        self._thread = threading.Thread(target=self._run, name="embedded-broker", daemon=True)
+        self._thread.start()
+        if not self._started.wait(START_TIMEOUT_S):
+            raise SinkError(f"the embedded MQTT broker did not start within {START_TIMEOUT_S:g} s")
+        if self._error is not None:
+            raise SinkError(
+                f"the embedded MQTT broker did not start: {self._error}"
+            ) from self._error
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if self._loop is not None and self._stop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        if self._thread is not None:
+            self._thread.join(STOP_TIMEOUT_S)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except Exception as error:
+            self._error = error
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        from amqtt.broker import Broker
+        from amqtt.contexts import BrokerConfig, ListenerConfig
+
+        for name in ("amqtt", "transitions"):  # they tell every connection at INFO
+            logging.getLogger(name).setLevel(logging.ERROR)
+        with socket.socket() as probe:
+            probe.bind((self.host, 0))
+            self.port = probe.getsockname()[1]
+        config = BrokerConfig(
+            listeners={"default": ListenerConfig(bind=f"{self.host}:{self.port}")},
+            plugins={"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+        )
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        broker = Broker(config)
+        await broker.start()
+        self._started.set()
+        await self._stop.wait()
+        await broker.shutdown()

@@ -1,0 +1,72 @@
+"""Records as the stages of the monitor make them, for tests of what comes after."""
+
+import time
+from dataclasses import replace
+
+from asd_monitor.records import (
+    ModelInfo,
+    Quality,
+    Score,
+    SourceHealth,
+    SourceState,
+    State,
+    Transition,
+)
+
+MODEL = ModelInfo(
+    name="quickstart",
+    revision="1",
+    sha256="0f" * 32,
+    target="pump",
+    sample_rate_hz=16000,
+    window_samples=32000,
+    hop_samples=16000,
+    calibration_windows=240,
+    provisional=False,
+)
+
+SCORE = Score(
+    machine="pump",
+    seq=0,
+    window_start=0,
+    captured_at=0.0,
+    quality=Quality.OK,
+    value=1.25,
+    p_value=0.5,
+    extrapolated=False,
+    threshold=2.0,
+    state=State.NORMAL,
+    level_dbfs=-31.5,
+    lost_samples=0,
+    inference_s=0.004,
+    model=MODEL,
+)
+
+
+def score(seq: int, machine: str = "pump") -> Score:
+    """A score of now."""
+    return replace(
+        SCORE, seq=seq, machine=machine, window_start=seq * 16000, captured_at=time.time()
+    )
+
+
+def event(event_id: str, state: State = State.ALARM, machine: str = "pump") -> Transition:
+    """A transition of now."""
+    return Transition(
+        machine=machine,
+        event_id=event_id,
+        state=state,
+        previous=State.NORMAL,
+        reason="4 of 5 windows above the threshold",
+        captured_at=time.time(),
+        provisional=False,
+        score=score(7, machine),
+    )
+
+
+def health(
+    state: SourceState = SourceState.RUNNING, samples: int = 16000, machine: str = "pump"
+) -> SourceHealth:
+    """A source's health; 40 samples lost."""
+    reason = "" if state is SourceState.RUNNING else "no audio for 2 s"
+    return SourceHealth(machine, state, reason, "test mic", samples, 40, 1, 0, time.time())
