@@ -1,0 +1,100 @@
+"""A year's result for the terminal: one table over all machines, then the official score."""
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.table import Table
+
+from asd_offline.results import Figures, MachineResult, SectionResult, YearResult
+
+_FORMULAS = {
+    2020: "mean of AUC and pAUC over ids, then machines",
+    2021: "harmonic mean of AUC and pAUC per section and domain",
+    2022: "harmonic mean of source AUC, target AUC and pAUC per section",
+    2023: "harmonic mean of source AUC, target AUC and pAUC per machine",
+}
+_COLUMNS = {
+    2020: ("AUC", "pAUC"),
+    2021: ("AUC src", "AUC tgt", "pAUC src", "pAUC tgt", "F1 src", "F1 tgt"),
+    2022: ("AUC src", "AUC tgt", "pAUC", "F1 src", "F1 tgt"),
+}
+
+
+def result_table(result: YearResult) -> Table:
+    """Table with a row for each section and, below those of a machine, its means and score.
+
+    Means are arithmetic in 2020 and harmonic since; "score" is the official formula over one
+    machine.
+    """
+    decided = result.means.arithmetic.f1 is not None
+    columns = [
+        name for name in _COLUMNS[min(result.year, 2022)] if decided or not name.startswith("F1")
+    ]
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("machine", no_wrap=True)
+    table.add_column("id" if result.year == 2020 else "section", no_wrap=True)
+    for name in (*columns, "score"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for machine in result.machines:
+        _add_machine(table, machine, result.year, len(columns))
+    if len(result.machines) > 1:
+        table.add_section()
+        cells = _mean_cells(result, result.year)[: len(columns)]
+        table.add_row("all", "mean", *cells, _number(result.partial_score), style="bold")
+    return table
+
+
+def score_lines(result: YearResult) -> Iterator[str]:
+    """Lines to stand below the table: the official score, or why there is none; odd sections."""
+    for machine in result.machines:
+        for section in machine.sections:
+            if section.reason:
+                yield f"{machine.machine} {section.section}: {section.reason}"
+    formula = _FORMULAS[result.year]
+    spread = f" ± {result.ci95:.4f} (95 % over test clips)" if result.ci95 is not None else ""
+    if result.official_score is not None:
+        name = {"dev": "development", "eval": "evaluation"}[str(result.set_name)]
+        yield f"official score {result.official_score:.4f}{spread}"
+        yield f"  {formula}; DCASE {result.year} {name} set"
+        return
+    if result.set_name is None:
+        yield f"no official score: not the machines and sections of one set of {result.year}"
+    else:
+        yield f"no official score: the {result.set_name} set lacks {', '.join(result.missing)}"
+    if result.partial_score is not None:
+        yield f"partial score {result.partial_score:.4f}{spread}"
+        yield f"  {formula}, of what is there"
+
+
+def _add_machine(table: Table, machine: MachineResult, year: int, columns: int) -> None:
+    single = len(machine.sections) == 1
+    for place, section in enumerate(machine.sections):
+        cells = _section_cells(section, year)[:columns]
+        name = machine.machine if place == 0 else ""
+        score = _number(machine.score) if single else ""
+        table.add_row(name, section.section.rpartition("_")[2], *cells, score)
+    if not single:
+        cells = _mean_cells(machine, year)[:columns]
+        table.add_row("", "mean", *cells, _number(machine.score), style="bold")
+
+
+def _section_cells(section: SectionResult, year: int) -> list[str]:
+    return _cells(*section.figures, year)
+
+
+def _mean_cells(result: MachineResult | YearResult, year: int) -> list[str]:
+    means = result.means
+    whole = means.arithmetic if year == 2020 else means.harmonic
+    source, target = means.source_harmonic or Figures(), means.target_harmonic or Figures()
+    return _cells(whole, source, target, year)
+
+
+def _cells(whole: Figures, source: Figures, target: Figures, year: int) -> list[str]:
+    if year == 2020:
+        return [_number(whole.auc), _number(whole.pauc)]
+    partial = [source.pauc, target.pauc] if year == 2021 else [whole.pauc]
+    return [_number(x) for x in (source.auc, target.auc, *partial, source.f1, target.f1)]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
