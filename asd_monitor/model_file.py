@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["Manifest", "Scorer", "Threshold", "load", "read_manifest", "save", "script"]
-
-Device = Literal["auto", "cpu", "cuda"]
 
 DEPRECATION_TEXT = r"`torch\.jit\.\w+` is (deprecated|not supported in Python)"
 """What torch says on every use of TorchScript; nothing else is silenced."""
@@ -106,13 +104,13 @@ def read_manifest(path: Path | str) -> tuple[Manifest, str]:
     return manifest, hashlib.sha256(content).hexdigest()
 
 
-def load(path: Path | str, device: Device = "auto", threads: int = 1) -> Scorer:
+def load(path: Path | str, device: str = "auto", threads: int = 1) -> Scorer:
     """Load a model file after checking its integrity, and test it with its golden windows.
 
     Parameters
     ----------
     device
-        ``auto`` takes CUDA where there is any.
+        ``auto``, ``cpu`` or ``cuda``; ``auto`` takes CUDA where there is any.
     threads
         CPU threads for the whole process; more than one makes latency jump when cores are shared.
 
@@ -183,9 +181,11 @@ def _read_json(members: Mapping[str, bytes], name: str, path: Path) -> dict[str,
     return values
 
 
-def _device(device: Device, path: Path) -> str:
+def _device(device: str, path: Path) -> str:
     import torch
 
+    if device not in ("auto", "cpu", "cuda"):
+        raise ModelFileError(f"{path}: expected device auto, cpu or cuda, got {device!r}")
     if device == "cpu":
         return "cpu"
     available = torch.cuda.is_available()

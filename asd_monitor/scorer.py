@@ -63,11 +63,16 @@ class Scorer:
             raise ModelFileError(msg)
         return scores.astype(np.float64)
 
+    @property
+    def has_evidence(self) -> bool:
+        """Whether the model can show where its scores come from."""
+        return hasattr(self._module, "evidence")
+
     def evidence(
         self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float32] | None:
         """Return ``(batch, bands, frames)``: where each score comes from; None if not offered."""
-        if not hasattr(self._module, "evidence"):
+        if not self.has_evidence:
             return None
         evidence = self._call("evidence", windows, targets)
         if evidence.ndim != 3 or len(evidence) != len(windows):

@@ -1,0 +1,145 @@
+"""``asd-monitor score``: how anomalous recordings are, by a model file."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from asd_monitor.detector import ClipScore
+    from asd_monitor.scorer import Scorer
+
+
+class Device(StrEnum):
+    """Where a model runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def score(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings to score.")],
+    model: Annotated[Path, typer.Option(metavar="FILE", help="The model file.")],
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="One of the model's targets; needed if it has several."),
+    ] = None,
+    channel: Annotated[int, typer.Option(min=0, help="Channel of the recordings, from 0.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where the model runs.")] = Device.AUTO,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document, with every window.")
+    ] = False,
+) -> None:
+    """Score recordings of any format, rate and width that libsndfile reads.
+
+    Higher = more anomalous. A file that cannot be read is named on stderr with the reason; the
+    others are still scored, and the exit code is 4.
+
+    Example: `asd-monitor score monday.wav tuesday.flac --model pump.pt`
+    """
+    import json
+
+    from asd_monitor.detector import Detector
+    from asd_monitor.errors import SourceError
+    from asd_monitor.model_file import load
+    from asd_monitor.recordings import read_recording
+
+    scorer = load(model, device)
+    manifest = scorer.manifest
+    target = target or _only_target(manifest.targets, model)
+    detector = Detector(scorer, {target: target}, require_threshold=False)
+    clips: list[ClipScore] = []
+    unread: dict[str, str] = {}
+    if not as_json:
+        typer.echo(_heading(scorer, target, detector.threshold(target)))
+    for path in files:
+        try:
+            samples = read_recording(
+                path, manifest.sample_rate_hz, channel, manifest.window_samples
+            )
+        except SourceError as error:
+            unread[str(path)] = str(error)
+            typer.echo(str(error), err=True)
+            continue
+        clips.append(detector.score_recording(samples, str(path), target))
+        if not as_json:
+            typer.echo(_line(clips[-1]))
+    if as_json:
+        typer.echo(json.dumps(_document(scorer, target, clips, unread), allow_nan=False))
+    if unread:
+        raise SourceError(f"{len(unread)} of {len(files)} recordings could not be read")
+
+
+def _only_target(targets: "Sequence[str]", model: Path) -> str:
+    from asd_monitor.errors import ConfigError
+
+    if len(targets) == 1:
+        return targets[0]
+    shown = ", ".join(targets[:20])
+    msg = f"{model} has {len(targets)} targets: choose one with --target: {shown}"
+    raise ConfigError(msg)
+
+
+def _heading(scorer: "Scorer", target: str, threshold: float | None) -> str:
+    manifest = scorer.manifest
+    calibration = manifest.calibrations.get(target)
+    if threshold is None:
+        limit = "no threshold: this model file has no calibration"
+    else:
+        limit = f"threshold {threshold:.4g}"
+        if calibration is not None and calibration.provisional:
+            limit += f" (provisional: {calibration.count} calibration windows)"
+    return (
+        f"{manifest.name} {manifest.revision}, target {target}, {limit}; "
+        f"clip score = {manifest.aggregation} of windows\n"
+        f"{'score':>12} {'p':>9} {'windows':>7}  {'verdict':<8} file"
+    )
+
+
+def _line(clip: "ClipScore") -> str:
+    if clip.value is None:
+        qualities = sorted({str(each.quality) for each in clip.windows})
+        return f"{'-':>12} {'-':>9} {len(clip.windows):>7}  {','.join(qualities):<8} {clip.name}"
+    p_value = "-" if clip.p_value is None else f"{clip.p_value:.2g}"
+    if clip.extrapolated:
+        p_value = f"~{p_value}"
+    verdict = {None: "-", True: "ABOVE", False: "normal"}[clip.above]
+    return f"{clip.value:>12.6g} {p_value:>9} {len(clip.windows):>7}  {verdict:<8} {clip.name}"
+
+
+def _document(
+    scorer: "Scorer", target: str, clips: "Sequence[ClipScore]", unread: "Mapping[str, str]"
+) -> dict[str, object]:
+    manifest = scorer.manifest
+    return {
+        "model": {"name": manifest.name, "revision": manifest.revision, "sha256": scorer.sha256},
+        "target": target,
+        "aggregation": manifest.aggregation,
+        "recordings": [_clip_document(clip, manifest.sample_rate_hz) for clip in clips],
+        "unread": dict(unread),
+    }
+
+
+def _clip_document(clip: "ClipScore", sample_rate_hz: int) -> dict[str, object]:
+    return {
+        "file": clip.name,
+        "score": clip.value,
+        "p_value": clip.p_value,
+        "extrapolated": clip.extrapolated,
+        "threshold": clip.threshold,
+        "above_threshold": clip.above,
+        "windows": [
+            {
+                "start_s": each.window_start / sample_rate_hz,
+                "score": each.value,
+                "p_value": each.p_value,
+                "quality": str(each.quality),
+                "level_dbfs": each.level_dbfs,
+            }
+            for each in clip.windows
+        ],
+    }

@@ -1,0 +1,196 @@
+"""Held-out normal scores become p-values and thresholds that keep their promise."""
+
+import json
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asd_monitor.calibration import PROVISIONAL_BELOW, Calibration
+
+Law = Callable[[np.random.Generator, int | tuple[int, int]], npt.NDArray[np.float64]]
+
+some_scores = st.lists(
+    st.one_of(st.floats(-1e6, 1e6), st.sampled_from([0.0, 1.0, 2.0])), min_size=2, max_size=300
+)
+
+
+def states(random: np.random.Generator, size: int | tuple[int, int]) -> npt.NDArray[np.float64]:
+    """A machine with a second operating state, 15 % of the time."""
+    second = random.random(size) < 0.15
+    return np.where(second, random.normal(4, 1.5, size), random.normal(0, 1, size))
+
+
+LAWS: dict[str, Law] = {
+    "normal": lambda random, size: random.standard_normal(size),
+    "gamma": lambda random, size: random.gamma(2.0, 1.0, size),
+    "lognormal": lambda random, size: random.lognormal(0.0, 0.5, size),
+    "student t4": lambda random, size: random.standard_t(4, size),
+    "two states": states,
+}
+
+
+@given(scores=some_scores, values=st.lists(st.floats(-1e7, 1e7), min_size=2))
+def test_p_values_lie_in_0_to_1_and_never_rise_with_the_score(
+    scores: list[float], values: list[float]
+) -> None:
+    calibration = Calibration.fit(scores)
+    p_values = [calibration.p_value(value)[0] for value in sorted([*values, *scores])]
+    assert all(0 < p <= 1 for p in p_values)
+    assert p_values == sorted(p_values, reverse=True)
+
+
+@given(scores=some_scores, value=st.floats(-1e6, 1e6))
+def test_p_values_are_conformal_up_to_the_largest_score(scores: list[float], value: float) -> None:
+    p, extrapolated = Calibration.fit(scores).p_value(value)
+    assert extrapolated == (value > max(scores))
+    if not extrapolated:
+        assert p == (1 + sum(each >= value for each in scores)) / (len(scores) + 1)
+
+
+@given(scores=some_scores)
+def test_the_tail_joins_the_conformal_p_value_without_a_step(scores: list[float]) -> None:
+    calibration = Calibration.fit(scores)
+    just_above = max(scores) + 1e-6 * calibration.tail_scale
+    p, _ = calibration.p_value(just_above)
+    assert p == pytest.approx(1 / (len(scores) + 1), rel=1e-3)
+
+
+@given(scores=some_scores, p=st.floats(1e-9, 0.99))
+def test_what_lies_above_a_threshold_has_at_most_its_p_value(scores: list[float], p: float) -> None:
+    calibration = Calibration.fit(scores)
+    above = math.nextafter(calibration.threshold(p), math.inf)
+    assert calibration.p_value(above)[0] <= p * (1 + 1e-6)
+
+
+@given(scores=some_scores, ps=st.lists(st.floats(1e-9, 0.99), min_size=2))
+def test_a_rarer_p_value_never_has_a_lower_threshold(scores: list[float], ps: list[float]) -> None:
+    calibration = Calibration.fit(scores)
+    thresholds = [calibration.threshold(p) for p in sorted(ps)]
+    assert thresholds == sorted(thresholds, reverse=True)
+
+
+@pytest.mark.parametrize("count", [200, 1000])
+def test_threshold_inverts_p_value_once_not_provisional(count: int) -> None:
+    calibration = Calibration.fit(np.random.default_rng(0).gamma(2, 1, count))
+    for p in (1e-4, 1e-6, 1e-9):
+        found, extrapolated = calibration.p_value(calibration.threshold(p))
+        assert found == pytest.approx(p)
+        assert extrapolated
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("count", [30, 60, 150])
+def test_false_positives_stay_near_0_1_percent_with_few_windows(law: str, count: int) -> None:
+    random = np.random.default_rng(count)
+    truth = np.sort(LAWS[law](random, 200_000))
+    thresholds = [
+        Calibration.fit(scores).threshold(1e-3) for scores in LAWS[law](random, (400, count))
+    ]
+    realised = 1 - np.searchsorted(truth, thresholds, side="right") / len(truth)
+    assert np.median(realised) <= 1.5e-3
+    assert realised.mean() <= 2.5e-3
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_a_threshold_from_30_windows_is_within_reach_of_a_clear_fault(law: str) -> None:
+    random = np.random.default_rng(1)
+    truth = LAWS[law](random, 200_000)
+    thresholds = [
+        Calibration.fit(scores).threshold(1e-3) for scores in LAWS[law](random, (400, 30))
+    ]
+    beyond = np.median(thresholds) - np.quantile(truth, 0.999)
+    assert beyond <= 6 * truth.std()
+
+
+def test_few_windows_make_it_provisional_with_a_margin_that_the_rule_names() -> None:
+    random = np.random.default_rng(0)
+    few = Calibration.fit(random.normal(size=PROVISIONAL_BELOW - 1))
+    enough = Calibration.fit(random.normal(size=PROVISIONAL_BELOW))
+    assert few.provisional
+    assert not enough.provisional
+    assert enough.margin == 0
+    thirty = Calibration.fit(random.normal(size=30))
+    assert thirty.rule == (
+        "generalised Pareto tail on 30 held-out windows, provisional, margin 0.50"
+    )
+
+
+@pytest.mark.parametrize("scores", [[3.0] * 20, [0.0, 0.0], [1.0] * 19 + [2.0], [-5.0] * 200])
+def test_constant_and_tied_scores_give_a_threshold_just_above_them(scores: list[float]) -> None:
+    calibration = Calibration.fit(scores)
+    threshold = calibration.threshold(1e-3)
+    assert max(scores) < threshold < max(scores) + 10
+    assert calibration.p_value(max(scores))[1] is False
+
+
+def test_many_scores_are_summarised_without_moving_p_values_or_thresholds() -> None:
+    scores = np.random.default_rng(0).gamma(2, 1, 100_000)
+    calibration = Calibration.fit(scores)
+    assert calibration.count == 100_000
+    assert len(calibration.scores) == 4096
+    assert calibration.threshold(1e-3) == np.sort(scores)[100_000 - 100]
+    for value in (0.1, 1.0, 3.0, 8.0):
+        exact = (1 + np.count_nonzero(scores >= value)) / 100_001
+        assert calibration.p_value(value)[0] == pytest.approx(exact, abs=1e-3)
+
+
+@pytest.mark.parametrize("count", [2, 30, 4096, 4097, 20_000])
+def test_a_calibration_survives_json_exactly(count: int) -> None:
+    calibration = Calibration.fit(np.random.default_rng(0).normal(size=count))
+    text = json.dumps(calibration.to_dict(), allow_nan=False)
+    assert Calibration.from_dict(json.loads(text)) == calibration
+
+
+def test_scores_cannot_be_changed_from_outside() -> None:
+    mine = np.array([1.0, 2.0, 3.0])
+    calibration = Calibration.fit(mine)
+    mine[:] = 0
+    assert calibration.scores.tolist() == [1, 2, 3]
+    with pytest.raises(ValueError, match="read-only"):
+        calibration.scores[0] = 5
+
+
+@pytest.mark.parametrize("scores", [[], [1.0], [1.0, math.nan], [1.0, math.inf], [1.0, 1e200]])
+def test_scores_that_cannot_calibrate_are_refused(scores: list[float]) -> None:
+    with pytest.raises(ValueError, match="calibration"):
+        Calibration.fit(scores)
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0, -0.1, math.nan])
+def test_a_threshold_needs_a_probability(p: float) -> None:
+    with pytest.raises(ValueError, match="probability"):
+        Calibration.fit([1.0, 2.0]).threshold(p)
+
+
+def test_a_score_that_is_no_number_has_no_p_value() -> None:
+    with pytest.raises(ValueError, match="not a number"):
+        Calibration.fit([1.0, 2.0]).p_value(math.nan)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"count": 1},
+        {"count": 4},
+        {"count": True},
+        {"scores": [3.0, 2.0, 1.0]},
+        {"scores": [1.0, 2.0, math.nan]},
+        {"scores": [1.0, 2.0, "3"]},
+        {"scores": "123"},
+        {"ranks": [0, 2, 1]},
+        {"ranks": [0, 1]},
+        {"tail_scale": 0},
+        {"tail_scale": math.inf},
+        {"tail_shape": -1},
+        {"tail_shape": None},
+    ],
+)
+def test_damaged_values_are_refused(change: dict[str, object]) -> None:
+    values = Calibration.fit([1.0, 2.0, 3.0]).to_dict() | change
+    with pytest.raises(ValueError, match="expected"):
+        Calibration.from_dict(values)

@@ -1,0 +1,363 @@
+"""A model file is loaded whole and true, or refused with one clear error."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asd_monitor.archive import read_bytes, seal, unseal
+from asd_monitor.errors import ModelFileError
+from asd_monitor.model_file import DEPRECATION_TEXT, Manifest, load, read_manifest, save, script
+from tests.rig.toy_model import TARGETS, WINDOW_SAMPLES, LogBands, manifest, noise, save_toy
+
+FLIPS = 60
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_toy(tmp_path_factory.mktemp("model") / "toy.pt")
+
+
+def rewritten(saved: Path, path: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
+    """Change members of a model file and seal it anew, as one who means harm would."""
+    members = unseal(saved.read_bytes(), saved)
+    change(members)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as opened:
+        for name, content in members.items():
+            opened.writestr(name, content)
+    path.write_bytes(seal(buffer.getvalue()))
+    return path
+
+
+def change_json(member: str, **changes: object) -> Callable[[dict[str, bytes]], None]:
+    def change(members: dict[str, bytes]) -> None:
+        [name] = [each for each in members if each.endswith(f"/extra/{member}")]
+        members[name] = json.dumps(json.loads(members[name]) | changes).encode()
+
+    return change
+
+
+def test_a_loaded_model_scores_as_the_module_did(saved: Path) -> None:
+    windows, targets = noise(5), np.array([0, 1, 0, 1, 1])
+    expected = LogBands()(torch.from_numpy(windows), torch.from_numpy(targets)).numpy()
+    scores = load(saved, "cpu").score(windows, targets)
+    assert scores.dtype == np.float64
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+
+
+def test_evidence_comes_along_where_the_module_has_it(saved: Path, tmp_path: Path) -> None:
+    class WithoutEvidence(torch.nn.Module):
+        def forward(self, waveform: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            return waveform.abs().amax(1)
+
+    scorer = load(saved, "cpu")
+    evidence = scorer.evidence(noise(2), np.array([0, 1]))
+    assert evidence is not None
+    assert evidence.shape == (2, 8, 5)
+    save(tmp_path / "plain.pt", script(WithoutEvidence()), manifest())
+    assert load(tmp_path / "plain.pt", "cpu").evidence(noise(2), np.array([0, 1])) is None
+
+
+def test_the_manifest_comes_back_as_it_was_written(saved: Path) -> None:
+    found, sha256 = read_manifest(saved)
+    assert found == manifest()
+    scorer = load(saved, "cpu")
+    assert (scorer.manifest, scorer.sha256) == (found, sha256)
+
+
+def test_saving_names_the_files_own_hash(tmp_path: Path) -> None:
+    sha256 = save(tmp_path / "toy.pt", script(LogBands()), manifest())
+    assert read_manifest(tmp_path / "toy.pt")[1] == sha256
+
+
+def test_reading_a_manifest_needs_no_torch(saved: Path) -> None:
+    code = (
+        "import sys; from asd_monitor.model_file import read_manifest;"
+        "print(read_manifest(sys.argv[1])[0].name, 'torch' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(saved)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "log bands False\n"
+
+
+def test_golden_windows_may_be_the_callers(tmp_path: Path) -> None:
+    save(tmp_path / "own.pt", script(LogBands()), manifest(), golden_windows=noise(3))
+    assert load(tmp_path / "own.pt", "cpu").manifest == manifest()
+
+
+def test_an_unknown_target_is_answered_with_those_there_are(saved: Path) -> None:
+    scorer = load(saved, "cpu")
+    assert [scorer.target_index(name) for name in TARGETS] == [0, 1]
+    with pytest.raises(ModelFileError, match="no target 'valve'; it has: pump, fan"):
+        scorer.target_index("valve")
+
+
+@pytest.mark.parametrize(
+    ("windows", "targets"),
+    [
+        (noise(2)[:, :-1], np.array([0, 0])),
+        (noise(2), np.array([0])),
+        (noise(2), np.array([0, 2])),
+        (noise(2), np.array([-1, 0])),
+    ],
+)
+def test_windows_and_targets_that_do_not_fit_are_the_callers_mistake(
+    saved: Path, windows: np.ndarray, targets: np.ndarray
+) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        load(saved, "cpu").score(windows, targets)
+
+
+def test_a_flipped_bit_anywhere_is_refused_or_changes_no_score(saved: Path, tmp_path: Path) -> None:
+    content = saved.read_bytes()
+    windows, targets = noise(2), np.array([0, 1])
+    expected = load(saved, "cpu").score(windows, targets).tolist()
+    random = np.random.default_rng(0)
+    refused = 0
+    for bit in random.choice(8 * len(content), FLIPS, replace=False):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << (bit % 8)
+        path = tmp_path / "flipped.pt"
+        path.write_bytes(flipped)
+        try:
+            assert load(path, "cpu").score(windows, targets).tolist() == expected
+        except ModelFileError as error:
+            assert str(path) in str(error)  # noqa: PT017 - either outcome is right
+            refused += 1
+    assert refused >= FLIPS // 2
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, -1])
+def test_a_file_cut_short_is_refused(saved: Path, tmp_path: Path, kept: float) -> None:
+    content = saved.read_bytes()
+    short = tmp_path / "short.pt"
+    short.write_bytes(content[: int(kept * len(content)) if kept == 0.5 else int(kept)])
+    with pytest.raises(ModelFileError, match=r"short\.pt: (cut short|not a model file)"):
+        load(short, "cpu")
+
+
+@pytest.mark.parametrize("text", ["", "hello", "PK\x03\x04", "{}" * 1000])
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "other.pt").write_text(text)
+    with pytest.raises(ModelFileError, match=r"other\.pt: (not a model file|cut short)"):
+        read_manifest(tmp_path / "other.pt")
+
+
+def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="found nothing there"):
+        load(tmp_path / "missing.pt")
+    with pytest.raises(ModelFileError, match="found something else"):
+        load(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ModelFileError, match="found something else"):
+        load(tmp_path / "pipe")
+    with pytest.raises(ModelFileError, match="not a path"):
+        load("a\0b")
+
+
+def test_a_file_too_large_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "huge.pt").open("wb") as opened:
+        opened.truncate(2**31)  # sparse: takes no room
+    with pytest.raises(ModelFileError, match="at most 1073741824 bytes"):
+        read_bytes(tmp_path / "huge.pt")
+
+
+def test_an_archive_that_would_unpack_too_large_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("bomb", bytes(10_000_000))
+    with pytest.raises(ModelFileError, match="unpacks to more than"):
+        unseal(buffer.getvalue(), tmp_path, largest=1_000_000)
+
+
+def test_plain_torchscript_is_refused(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=DEPRECATION_TEXT)
+        torch.jit.save(script(LogBands()), tmp_path / "plain.pt")
+    with pytest.raises(ModelFileError, match=r"has no integrity\.json"):
+        load(tmp_path / "plain.pt")
+
+
+def test_members_added_removed_swapped_or_twice_are_refused(saved: Path, tmp_path: Path) -> None:
+    path = tmp_path / "changed.pt"
+    path.write_bytes(saved.read_bytes())
+    with zipfile.ZipFile(path, "a") as opened:
+        opened.writestr("archive/extra/more.json", "{}")
+    with pytest.raises(ModelFileError, match="missing or added"):
+        load(path)
+    path.write_bytes(saved.read_bytes())
+    with zipfile.ZipFile(path, "a") as opened, pytest.warns(UserWarning, match="Duplicate"):
+        opened.writestr("archive/version", "3\n")
+    with pytest.raises(ModelFileError, match="twice"):
+        load(path)
+    for keep, content in (("archive/version", None), ("archive/version", b"9\n")):
+        with zipfile.ZipFile(saved) as old, zipfile.ZipFile(path, "w") as new:
+            for name in old.namelist():
+                if name != keep or content is not None:
+                    new.writestr(name, content if name == keep and content else old.read(name))
+        with pytest.raises(ModelFileError, match=r"missing or added|not what it was"):
+            load(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 2}, "version 1, the file has version 2; update asd-monitor"),
+        ({"format_version": "1"}, "format_version"),
+        ({"sample_rate_hz": float("nan")}, "sample_rate_hz"),
+        ({"sample_rate_hz": 0}, "sample_rate_hz"),
+        ({"window_samples": "800"}, "window_samples"),
+        ({"hop_samples": 801}, "hop_samples"),
+        ({"hop_samples": True}, "hop_samples"),
+        ({"targets": []}, "targets"),
+        ({"targets": ["fan", "fan"]}, "targets"),
+        ({"targets": "fan"}, "targets"),
+        ({"name": ""}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"created_at": "yesterday"}, "created_at"),
+        ({"aggregation": "median"}, "aggregation"),
+        ({"calibrations": {"valve": {}}}, "calibrations"),
+        ({"calibrations": [1]}, "calibrations"),
+        ({"thresholds": {"fan": {"value": float("inf"), "p": 0.1, "rule": ""}}}, "threshold"),
+        ({"thresholds": {"fan": {"value": 1.0, "p": 1.5, "rule": ""}}}, "threshold p"),
+        ({"thresholds": {"fan": {"value": 1.0}}}, "value, p, rule"),
+        ({"training": None}, "training"),
+        ({"surprise": 1}, "entries"),
+    ],
+)
+def test_a_manifest_that_is_not_right_is_refused(
+    saved: Path, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    path = rewritten(saved, tmp_path / "odd.pt", change_json("manifest.json", **changes))
+    for read in (read_manifest, load):
+        with pytest.raises(ModelFileError, match=message):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scores": [1.0, 2.0]}, "expected 1, got|expected 2, got"),
+        ({"scores": [1.0]}, "do not fit"),
+        ({"scores": "none"}, "cannot be used"),
+        ({"targets": [0, 5]}, "cannot be used"),
+        ({"targets": None}, "cannot be used"),
+    ],
+)
+def test_other_scores_on_the_golden_windows_are_refused(
+    saved: Path, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    path = rewritten(saved, tmp_path / "odd.pt", change_json("golden.json", **changes))
+    with pytest.raises(ModelFileError, match=message):
+        load(path, "cpu")
+
+
+def without(member: str) -> Callable[[dict[str, bytes]], None]:
+    return lambda members: members.__delitem__(member)
+
+
+def test_a_file_sealed_again_without_its_manifest_or_code_is_refused(
+    saved: Path, tmp_path: Path
+) -> None:
+    for lost in ("archive/extra/manifest.json", "archive/data.pkl", "archive/extra/golden.f32"):
+        path = rewritten(saved, tmp_path / "less.pt", without(lost))
+        with pytest.raises(ModelFileError, match=r"less\.pt: "):
+            load(path, "cpu")
+
+
+class NotFinite(torch.nn.Module):
+    def forward(self, waveform: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return torch.log(-waveform.abs().sum(1) - 1.0)
+
+
+class TwoDimensional(torch.nn.Module):
+    def forward(self, waveform: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return waveform
+
+
+class Failing(torch.nn.Module):
+    def forward(self, waveform: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return waveform.view(-1, 7).sum(1)
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [(NotFinite(), "finite"), (TwoDimensional(), "shape"), (Failing(), "forward failed")],
+)
+def test_a_module_that_breaks_the_contract_is_not_saved(
+    tmp_path: Path, module: torch.nn.Module, message: str
+) -> None:
+    with pytest.raises(ModelFileError, match=message):
+        save(tmp_path / "bad.pt", script(module), manifest())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = save_toy(tmp_path / "toy.pt")
+    before = path.read_bytes()
+    with pytest.raises(ModelFileError, match="finite"):
+        save(path, script(NotFinite()), manifest())
+    assert path.read_bytes() == before
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(ModelFileError, match="cannot be written"):
+        save(tmp_path / "taken", script(LogBands()), manifest())
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["taken", "toy.pt"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
+def test_cuda_is_refused_where_there_is_none(saved: Path) -> None:
+    with pytest.raises(ModelFileError, match="no CUDA device"):
+        load(saved, "cuda")
+    assert load(saved, "auto").device == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+def test_cuda_gives_the_same_scores(saved: Path) -> None:
+    windows, targets = noise(4), np.array([0, 1, 0, 1])
+    expected = load(saved, "cpu").score(windows, targets)
+    np.testing.assert_allclose(load(saved, "cuda").score(windows, targets), expected, rtol=1e-3)
+
+
+def test_an_unknown_device_is_refused(saved: Path) -> None:
+    with pytest.raises(ModelFileError, match="auto, cpu or cuda"):
+        load(saved, "tpu")
+
+
+def test_torch_still_says_what_is_filtered_here() -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        torch.jit.script(LogBands())
+    texts = [str(each.message) for each in said]
+    assert texts
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message=DEPRECATION_TEXT)
+        for each in said:
+            warnings.warn(each.message, each.category, stacklevel=1)
+
+
+def test_loading_and_saving_say_nothing(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save_toy(tmp_path / "toy.pt")
+        load(tmp_path / "toy.pt", "cpu").score(noise(1), np.array([0]))
+
+
+def test_a_manifest_checks_itself() -> None:
+    with pytest.raises(ValueError, match="window_samples"):
+        manifest(window_samples=0)
+    with pytest.raises(ValueError, match="JSON"):
+        manifest(description={"rate": float("nan")})
+    assert isinstance(manifest(), Manifest)
+    assert manifest().window_samples == WINDOW_SAMPLES
