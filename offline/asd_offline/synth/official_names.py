@@ -1,0 +1,133 @@
+"""File names and label files of each official year, as the archives unpack.
+
+Development clips go to ``dev_data/<machine>/``, evaluation clips to ``eval_data/<machine>/``,
+their labels to ``ground_truth/`` in the form of the organisers' evaluators.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from asd_offline.synth.attributes import Attributes
+
+SPEED_IN_LISTS = {"spd": "speed"}
+"""The attribute lists write some keys otherwise than the file names."""
+TOYS_PREFIX = "Toy"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A clip that has its official name."""
+
+    machine: str
+    section: int
+    domain: str
+    label: int
+    attributes: Attributes
+    name: str
+    original: str
+    """In an evaluation set: the name that tells label, domain and attributes."""
+    split: str
+    subset: str
+
+
+def telling_name(
+    year: int, section: int, domain: str, split: str, label: int, index: int, attributes: str
+) -> str:
+    """Name of a training or development clip, which tells what it is."""
+    word = "anomaly" if label else "normal"
+    if year == 2020:
+        return f"{word}_id_{section:02d}_{index:08d}.wav"
+    tail = f"_{attributes}" if attributes and not (year == 2021 and split == "test") else ""
+    return f"section_{section:02d}_{domain}_{split}_{word}_{index:04d}{tail}.wav"
+
+
+def hidden_name(year: int, section: int, domain: str, index: int) -> str:
+    """Name of a test clip of an evaluation set, which tells as little as the year's does."""
+    if year == 2020:
+        return f"id_{section:02d}_{index:08d}.wav"
+    if year == 2021:
+        return f"section_{section:02d}_{domain}_test_{index:04d}.wav"
+    return f"section_{section:02d}_{index:04d}.wav"
+
+
+def folder_of(year: int, subset: str, machine: str, domain: str, split: str) -> str:
+    """Folder of a clip relative to the data set's root."""
+    if year == 2021 and split == "test":
+        split = f"{domain}_test"
+    return f"{subset}_data/{machine}/{split}"
+
+
+def label_files(year: int, clips: Sequence[Named]) -> dict[str, str]:
+    """Return path -> content of every list that belongs to the clips of one year."""
+    files: dict[str, str] = {}
+    if year >= 2022:
+        files |= _attribute_lists(clips)
+    hidden = [clip for clip in clips if clip.original]
+    if not hidden:
+        return files
+    if year == 2020:
+        return files | {"ground_truth/eval_data_list.csv": _list_of_2020(hidden)}
+    return files | _ground_truth(year, hidden)
+
+
+def _list_of_2020(clips: Iterable[Named]) -> str:
+    lines: dict[str, list[str]] = defaultdict(list)
+    for clip in clips:
+        lines[clip.machine].append(f"{clip.name},{clip.original},{clip.label}")
+    return "".join(
+        f"{machine}\n" + "".join(f"{line}\n" for line in sorted(rows))
+        for machine, rows in lines.items()
+    )
+
+
+def _ground_truth(year: int, clips: Iterable[Named]) -> dict[str, str]:
+    rows: dict[str, list[str]] = defaultdict(list)
+    groups: dict[tuple[str, int], list[Named]] = defaultdict(list)
+    for clip in clips:
+        stem = f"ground_truth_{clip.machine}_section_{clip.section:02d}"
+        stem += f"_{clip.domain}_test.csv" if year == 2021 else "_test.csv"
+        rows[f"ground_truth/ground_truth_data/{stem}"].append(f"{clip.name},{clip.label}")
+        if year == 2021:
+            continue
+        domain = int(clip.domain == "target")
+        rows[f"ground_truth/ground_truth_domain/{stem}"].append(f"{clip.name},{domain}")
+        groups[clip.machine, clip.section].append(clip)
+        if year == 2023:
+            original = PurePosixPath(clip.original).stem
+            rows[f"ground_truth/ground_truth_attributes/{stem}"].append(f"{clip.name},{original}")
+    files = {path: "".join(f"{row}\n" for row in sorted(lines)) for path, lines in rows.items()}
+    if year == 2022:
+        for (machine, section), group in groups.items():
+            path = f"ground_truth/ground_truth_attributes/{machine}/attributes_{section:02d}.csv"
+            last = "attributes" if machine.startswith(TOYS_PREFIX) else "full_attributes"
+            files[path] = _table(group, f"file_name_with_{last}")
+    return files
+
+
+def _attribute_lists(clips: Iterable[Named]) -> dict[str, str]:
+    """``attributes_<SS>.csv`` beside the clips; hidden test clips are not in them."""
+    groups: dict[str, list[Named]] = defaultdict(list)
+    for clip in clips:
+        if not clip.original:
+            path = f"{clip.subset}_data/{clip.machine}/attributes_{clip.section:02d}.csv"
+            groups[path].append(clip)
+    return {path: _table(group, "") for path, group in groups.items()}
+
+
+def _table(clips: Sequence[Named], original_column: str) -> str:
+    width = max(len(clip.attributes.pairs) for clip in clips)
+    header = ["file_name"]
+    for number in range(1, width + 1):
+        header += [f"d{number}p", f"d{number}v"]
+    lines = [",".join(header + [original_column] * bool(original_column))]
+    for clip in sorted(clips, key=lambda each: (each.split, each.name)):
+        cells = [f"{clip.machine}/{clip.split}/{clip.name}"]
+        for key, value in clip.attributes.pairs:
+            cells += [SPEED_IN_LISTS.get(key, key), value]
+        if original_column:
+            cells += [""] * (len(header) - len(cells))
+            cells.append(f"{clip.machine}/{clip.split}/{clip.original}")
+        lines.append(",".join(cells))
+    return "".join(f"{line}\n" for line in lines)
