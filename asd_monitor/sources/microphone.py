@@ -1,0 +1,308 @@
+"""Audio from a sound card or a sound server, through a capture process of its own."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from asd_monitor.records import AudioChunk, SourceHealth, SourceState
+from asd_monitor.sources.capture_messages import (
+    CapturedAudio,
+    CaptureOptions,
+    CaptureStatus,
+    MessageReader,
+)
+from asd_monitor.sources.devices import Microphone, UnknownDeviceError, resolve_device
+
+QUEUE_S = 10.0
+PIPE_BYTES = 1 << 20
+UNHEARD_S = 1.5
+RESTART_S = 2.0
+STOP_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class MicrophoneSettings(BaseModel):
+    """Which microphone a machine listens to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: int | str
+    """Index, name, unique part of a name, or stable id, as `asd-monitor devices` lists them."""
+    channel: Annotated[int, Field(ge=0)] | Literal["mean"] = 0
+    """Counted from 0, or "mean" of all channels."""
+    rate_hz: int | None = Field(default=None, ge=4000, le=768000)
+    """Rate to open the device at; the device's own where left out."""
+    latency_s: float = Field(default=1.0, ge=0.05, le=2.0)
+    """Length of the device's buffer: a stall of the computer shorter than this loses nothing."""
+
+    @field_validator("device")
+    @classmethod
+    def _number_is_index(cls, device: int | str) -> int | str:
+        return int(device) if isinstance(device, str) and device.strip().isdigit() else device
+
+
+def pin_devices(
+    settings: Sequence[MicrophoneSettings], microphones: Sequence[Microphone]
+) -> list[MicrophoneSettings]:
+    """Replace indices by stable ids, before anything is opened and indices change.
+
+    A name that no microphone has now stays as it is: it may be plugged in later.
+
+    Raises
+    ------
+    SourceError
+        If an index is not there, or a part of a name fits several microphones.
+    """
+    pinned = []
+    for each in settings:
+        try:
+            stable_id = resolve_device(each.device, microphones).stable_id
+        except UnknownDeviceError:
+            if isinstance(each.device, int):
+                raise
+            pinned.append(each)
+        else:
+            by_index = isinstance(each.device, int)
+            pinned.append(each.model_copy(update={"device": stable_id}) if by_index else each)
+    return pinned
+
+
+class MicrophoneSource:
+    """Deliver a microphone's sound; meets :class:`~asd_monitor.sources.AudioSource`.
+
+    The clock starts with the first audio. From then on every sample is either delivered or
+    counted as lost, also while the device is away.
+
+    Parameters
+    ----------
+    machine
+        Name of the machine that it listens to.
+    settings
+        Which device, and how to open it.
+    sample_rate_hz
+        Rate to deliver at: the model's.
+    """
+
+    def __init__(self, machine: str, settings: MicrophoneSettings, sample_rate_hz: int) -> None:
+        self.machine = machine
+        self._settings = settings
+        self._sample_rate_hz = sample_rate_hz
+        self._lock = threading.Lock()
+        self._chunks: deque[AudioChunk] = deque()
+        self._queued = 0
+        self._delivered = 0
+        self._lost = 0
+        self._told_lost = 0
+        self._next_start = 0
+        self._captured_s: float | None = None
+        self._last_audio_at: float | None = None
+        self._pinned_id: str | None = None
+        self._status = CaptureStatus(SourceState.OPENING, device=str(settings.device))
+        self._opens = 0
+        self._overflows = 0
+        self._heard_s = 0.0
+        self._closing = False
+        self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._wake: Callable[[], None] = _nothing
+        self._thread: threading.Thread | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def open(self, wake: Callable[[], None]) -> None:
+        """Start capturing; ``wake`` is called from the source's own thread."""
+        self._wake = wake
+        self._thread = threading.Thread(
+            target=self._run, name=f"microphone {self.machine}", daemon=True
+        )
+        self._thread.start()
+
+    def read(self) -> list[AudioChunk]:
+        """Return what arrived since the last call."""
+        with self._lock:
+            chunks = list(self._chunks)
+            self._chunks.clear()
+            self._queued = 0
+            self._delivered += sum(len(chunk.samples) for chunk in chunks)
+        return chunks
+
+    def health(self) -> SourceHealth:
+        """Return the present health; audio that is being lost is counted as it goes by."""
+        with self._lock:
+            status = self._status
+            lost = self._lost
+            if status.state not in (SourceState.RUNNING, SourceState.SILENT) and self._captured_s:
+                # what can still come is what the device and the process hold
+                away_s = time.monotonic() - self._captured_s - self._settings.latency_s - 2.0
+                lost += max(0, int(away_s * self._sample_rate_hz)) if not self._closing else 0
+            self._told_lost = max(self._told_lost, lost)
+            return SourceHealth(
+                machine=self.machine,
+                state=status.state,
+                reason=status.reason,
+                device=status.device,
+                samples=self._delivered,
+                lost_samples=self._told_lost,
+                overflows=self._overflows + status.overflows,
+                reopens=max(0, self._opens + status.opens - 1),
+                last_audio_at=self._last_audio_at,
+                measured_rate_hz=status.measured_rate_hz,
+            )
+
+    def close(self) -> None:
+        """Stop capturing; what arrived before can still be read."""
+        if not self._closing:
+            self._closing = True
+            os.eventfd_write(self._stop, 1)
+        if self._thread is not None:
+            self._thread.join(timeout=5 * STOP_S)
+
+    def _run(self) -> None:
+        while not self._closing:
+            started_s = time.monotonic()
+            reason = self._capture()
+            if self._closing:
+                break
+            log.warning("%s: %s; starting it again", self.machine, reason)
+            self._set_aside(reason)
+            if time.monotonic() - started_s < RESTART_S:
+                self._wait_for_stop(RESTART_S)
+        self._show(replace(self._status, state=SourceState.CLOSED, reason=""))
+
+    def _capture(self) -> str:
+        """Run one capture process to its end, and say why it ended."""
+        try:
+            process = self._start()
+        except OSError as error:
+            return f"the capture process cannot be started: {error}"
+        try:
+            return self._listen(process)
+        finally:
+            _end(process)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        options = CaptureOptions(
+            device=self._settings.device,
+            pinned_id=self._pinned_id,
+            channel=self._settings.channel,
+            rate_hz=self._settings.rate_hz,
+            latency_s=self._settings.latency_s,
+            model_rate_hz=self._sample_rate_hz,
+            next_start=self._next_start,
+            captured_s=self._captured_s,
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-m", "asd_monitor.sources.capture_process", options.to_json()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            start_new_session=True,  # Ctrl-C is for the monitor, which then ends this one
+        )
+        assert process.stdout is not None  # noqa: S101  # for the type checker
+        with contextlib.suppress(OSError):  # the system's limit for all pipes may be reached
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self._process = process
+        return process
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> str:
+        assert process.stdout is not None  # noqa: S101  # for the type checker
+        pipe, messages = process.stdout.fileno(), MessageReader()
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN)
+        poll.register(self._stop, select.POLLIN)
+        self._heard_s = time.monotonic()
+        while not self._closing:
+            ready = [file for file, _ in poll.poll(UNHEARD_S * 1000 / 3)]
+            if pipe in ready:
+                data = os.read(pipe, PIPE_BYTES)
+                if not data:
+                    return f"the capture process ended (exit code {process.wait()})"
+                self._heard_s = time.monotonic()
+                try:
+                    self._accept(messages.feed(data))
+                except ValueError as error:
+                    return f"the capture process talks nonsense: {error}"
+            elif time.monotonic() - self._heard_s > self._status.quiet_for_s:
+                return "the capture process hangs, probably in the sound driver"
+            elif time.monotonic() - self._heard_s > UNHEARD_S:
+                self._show_unheard()
+        return "closed"
+
+    def _accept(self, messages: list[CapturedAudio | CaptureStatus]) -> None:
+        for message in messages:
+            if isinstance(message, CapturedAudio):
+                self._queue(message)
+            else:
+                self._show(message)
+        self._wake()
+
+    def _queue(self, audio: CapturedAudio) -> None:
+        chunk = AudioChunk(audio.samples, audio.start, audio.captured_at)
+        with self._lock:
+            self._lost += audio.start - self._next_start
+            self._next_start = audio.start + len(audio.samples)
+            self._captured_s, self._last_audio_at = audio.captured_s, audio.captured_at
+            self._chunks.append(chunk)
+            self._queued += len(audio.samples)
+            while self._queued > QUEUE_S * self._sample_rate_hz and len(self._chunks) > 1:
+                dropped = len(self._chunks.popleft().samples)
+                self._queued -= dropped
+                self._lost += dropped
+
+    def _show(self, status: CaptureStatus) -> None:
+        if status.state is SourceState.OPENING:  # a new process: what was said holds until it hears
+            status = replace(status, state=self._status.state, reason=self._status.reason)
+        changed = (status.state, status.reason) != (self._status.state, self._status.reason)
+        with self._lock:
+            self._status = status
+            self._pinned_id = status.stable_id or self._pinned_id
+        if changed:
+            log.info("%s: %s %s", self.machine, status.state, status.reason)
+            self._wake()
+
+    def _show_unheard(self) -> None:
+        """Say that nothing is heard, unless it is known why."""
+        if self._status.state in (SourceState.RUNNING, SourceState.SILENT):
+            reason = "the capture process does not answer"
+            self._show(replace(self._status, state=SourceState.FROZEN, reason=reason))
+
+    def _set_aside(self, reason: str) -> None:
+        """Add an ended process's counts to the totals, and say why it ended."""
+        with self._lock:
+            self._opens += self._status.opens
+            self._overflows += self._status.overflows
+        told = self._status.reason if self._status.state is SourceState.MISSING else ""
+        device = self._status.device
+        self._show(CaptureStatus(SourceState.MISSING, told or reason, device))
+
+    def _wait_for_stop(self, timeout_s: float) -> None:
+        poll = select.poll()
+        poll.register(self._stop, select.POLLIN)
+        poll.poll(timeout_s * 1000)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a capture process: by closing its pipe, else by force, for PortAudio may hang."""
+    with process:  # closes the pipes
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _nothing() -> None:
+    pass

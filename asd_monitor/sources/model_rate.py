@@ -1,0 +1,137 @@
+"""From the frames of one stream to numbered audio at the model's rate."""
+
+import time
+
+import numpy as np
+import soxr
+
+from asd_monitor.records import FloatArray
+from asd_monitor.sources.capture_messages import CapturedAudio
+from asd_monitor.sources.capture_stream import CaptureStream
+from asd_monitor.sources.sample_clock import SampleClock
+
+RESAMPLER_QUALITY = "HQ"
+"""The resampler's output does not depend on how its input was chopped."""
+
+
+class ConstantRun:
+    """Count the frames since the sound last changed; whole blocks only."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.value = 0.0
+
+    def observe(self, samples: FloatArray) -> None:
+        """Take a block of at least one sample into account."""
+        value = float(samples[0])
+        if samples[-1] != value or samples.min() != samples.max():
+            self.frames = 0
+            return
+        self.frames = self.frames + len(samples) if value == self.value else len(samples)
+        self.value = value
+
+
+class ModelRateAudio:
+    """Take frames from a stream, place them by the clock, resample.
+
+    Between two losses the audio runs through one resampler; a loss ends it (nothing that was
+    heard stays behind in it) and begins another at the index that the clock gives.
+
+    Parameters
+    ----------
+    stream
+        Where the frames come from.
+    clock
+        Fed here with the stream's stamps.
+    model_rate_hz
+        Rate of the audio to deliver.
+    next_start
+        Index that follows the last sample of an earlier stream.
+    captured_s
+        Monotonic time of that sample; None where there was none.
+    """
+
+    def __init__(
+        self,
+        stream: CaptureStream,
+        clock: SampleClock,
+        model_rate_hz: int,
+        next_start: int,
+        captured_s: float | None,
+    ) -> None:
+        self.next_start = next_start
+        self.captured_s = captured_s
+        self.constant = ConstantRun()
+        self._stream = stream
+        self._clock = clock
+        self._model_rate_hz = model_rate_hz
+        self._ratio = model_rate_hz / stream.rate_hz
+        self._first_index: int | None = None
+        self._lost_frames = 0
+        self._resampler: soxr.ResampleStream | None = None
+        self._section_start = 0
+        self._section_position = 0
+        self._section_samples = 0
+
+    def take(self) -> list[CapturedAudio]:
+        """Return what has come and can be placed."""
+        for stamp in self._stream.take_stamps():
+            self._clock.observe(stamp.frames, stamp.at_s, overflow=stamp.overflow)
+        audio = []
+        for cut in self._clock.take_cuts():
+            audio += self._push(cut.frame)
+            audio += self.finish()
+            self._lost_frames += cut.lost_frames
+        audio += self._push(self._clock.certain_frames)
+        return audio
+
+    def finish(self) -> list[CapturedAudio]:
+        """Return what is still in the resampler, and end it."""
+        if self._resampler is None:
+            return []
+        tail = self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+        self._resampler = None
+        return self._number(tail)
+
+    def _push(self, until: int) -> list[CapturedAudio]:
+        if until <= self._stream.read:
+            return []
+        samples, skipped = self._stream.take_frames(until)
+        audio = self.finish() if skipped else []
+        if not len(samples):
+            return audio
+        self.constant.observe(samples)
+        if self._resampler is None:
+            self._begin(until - len(samples) + self._lost_frames)
+        return audio + self._number(self._resample(samples))
+
+    def _resample(self, samples: FloatArray) -> FloatArray:
+        assert self._resampler is not None  # noqa: S101  # for the type checker: _begin made it
+        resampled: FloatArray = self._resampler.resample_chunk(samples)
+        return resampled
+
+    def _begin(self, position: int) -> None:
+        """Start a section at a position: received frames plus lost ones."""
+        if self._first_index is None:
+            self._first_index = self.next_start
+            if self.captured_s is not None:
+                pause_s = self._clock.captured_s(0) - self.captured_s
+                self._first_index += max(0, round(pause_s * self._model_rate_hz) - 1)
+        index = self._first_index + round(position * self._ratio)
+        self._section_start = max(self.next_start, index)
+        self._section_position, self._section_samples = position, 0
+        self._resampler = soxr.ResampleStream(
+            self._stream.rate_hz, self._model_rate_hz, 1, quality=RESAMPLER_QUALITY
+        )
+
+    def _number(self, samples: FloatArray) -> list[CapturedAudio]:
+        if not len(samples):
+            return []
+        start = self._section_start + self._section_samples
+        self._section_samples += len(samples)
+        self.next_start = start + len(samples)
+        position = self._section_position + self._section_samples / self._ratio
+        self.captured_s = self._clock.captured_s(position)
+        captured_at = time.time() - (time.monotonic() - self.captured_s)
+        delivered_s = self._stream.last_callback_s or self.captured_s
+        return [CapturedAudio(start, captured_at, self.captured_s, delivered_s, samples)]

@@ -1,0 +1,177 @@
+"""Microphones without hardware, opened by the real PortAudio like any sound card.
+
+``pcm_testmic.c`` is compiled once per test session (gcc and libasound2-dev are needed). Capture
+happens in processes of its own, so only an environment variable has to be set::
+
+    def test_something(virtual_microphones: MakeMicrophones) -> None:
+        mics = virtual_microphones(pump=VirtualSound(samples, rate_hz=48000))
+        # os.environ["ALSA_CONFIG_PATH"] is set for the duration of the test, and mics.environment
+        # is a full environment for subprocess.run(env=...).
+        pump = mics["pump"]      # the device is called "pump"
+        pump.unplug(); pump.freeze(); pump.mute(); pump.heal()
+        pump.replace_sound(other_samples)
+        pump.lie_about_rate(0.99)
+        pump.frame_at(monotonic_s)   # which frame of the sound is heard at a moment
+
+Samples are int16 ``(frames,)`` or ``(frames, channels)``, looped for ever. The sound follows the
+monotonic clock across re-openings, so samples tell how much was lost between them.
+A microphone made with ``plugged=False`` is absent until :meth:`VirtualMicrophone.heal`.
+"""
+
+import mmap
+import os
+import shutil
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+PcmArray = npt.NDArray[np.int16]
+CONTROL = struct.Struct("<IIdd")  # fault, sound version, epoch_s, speed
+HEALTHY, UNPLUGGED, FROZEN, MUTED = range(4)
+PLUGIN_SOURCE = Path(__file__).with_name("pcm_testmic.c")
+
+
+@dataclass(frozen=True)
+class VirtualSound:
+    """What a virtual microphone hears, and how it is opened."""
+
+    samples: PcmArray
+    rate_hz: int = 16000
+    plugged: bool = True
+
+
+class VirtualMicrophone:
+    """One device: its sound file, and the shared control word that injects faults."""
+
+    def __init__(self, name: str, sound: VirtualSound, folder: Path) -> None:
+        self.name = name
+        self.rate_hz = sound.rate_hz
+        self.channels = 1 if sound.samples.ndim == 1 else sound.samples.shape[1]
+        self.frames = len(sound.samples)
+        self.epoch_s = time.monotonic()
+        self.sound_path = folder / f"{name}.raw"
+        self.control_path = folder / f"{name}.ctl"
+        self.sound_path.write_bytes(sound.samples.astype("<i2").tobytes())
+        self.control_path.write_bytes(bytes(CONTROL.size))
+        with self.control_path.open("r+b") as file:
+            self._shared = mmap.mmap(file.fileno(), CONTROL.size)
+        self._fault = HEALTHY if sound.plugged else UNPLUGGED
+        self._version = 0
+        self._speed = 1.0
+        self._write()
+
+    def _write(self) -> None:
+        self._shared[:] = CONTROL.pack(self._fault, self._version, self.epoch_s, self._speed)
+
+    def _set(self, fault: int) -> None:
+        self._fault = fault
+        self._write()
+
+    def unplug(self) -> None:
+        """Make the device vanish; it cannot be opened either."""
+        self._set(UNPLUGGED)
+
+    def freeze(self) -> None:
+        """Stop delivering without any error."""
+        self._set(FROZEN)
+
+    def mute(self) -> None:
+        """Deliver digital zeros."""
+        self._set(MUTED)
+
+    def heal(self) -> None:
+        """End any fault (and plug the device in)."""
+        self._set(HEALTHY)
+
+    def replace_sound(self, samples: PcmArray) -> None:
+        """Let the device hear another sound, with the same number of channels, from now on."""
+        new = self.sound_path.with_suffix(".new")
+        new.write_bytes(samples.astype("<i2").tobytes())
+        new.replace(self.sound_path)
+        self.frames = len(samples)
+        self._version += 1
+        self._write()
+
+    def lie_about_rate(self, speed: float) -> None:
+        """Deliver ``speed`` times the promised rate; takes effect when the stream is opened."""
+        self._speed = speed
+        self._write()
+
+    def frame_at(self, monotonic_s: float) -> int:
+        """Return the frame of the sound that is heard at a moment of the monotonic clock."""
+        return int((monotonic_s - self.epoch_s) * self.rate_hz) % self.frames
+
+    def alsa_definition(self) -> str:
+        """Return this device's node for asound.conf."""
+        return (
+            f'pcm.{self.name} {{ type testmic sound "{self.sound_path}" '
+            f'control "{self.control_path}" rate {self.rate_hz} channels {self.channels} }}\n'
+        )
+
+
+class VirtualMicrophones(Mapping[str, VirtualMicrophone]):
+    """The devices of one asound.conf, by name; they are listed in the order given."""
+
+    def __init__(self, sounds: Mapping[str, VirtualSound], plugin: Path, folder: Path) -> None:
+        self._mics = {name: VirtualMicrophone(name, s, folder) for name, s in sounds.items()}
+        self.config_path = folder / "asound.conf"
+        nodes = "".join(mic.alsa_definition() for mic in self._mics.values())
+        self.config_path.write_text(
+            f'</usr/share/alsa/alsa.conf>\npcm_type.testmic {{ lib "{plugin}" }}\n{nodes}'
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The present environment with these devices in place of the machine's own."""
+        return {**os.environ, "ALSA_CONFIG_PATH": str(self.config_path)}
+
+    def __getitem__(self, name: str) -> VirtualMicrophone:
+        return self._mics[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._mics)
+
+    def __len__(self) -> int:
+        return len(self._mics)
+
+
+MakeMicrophones = Callable[..., VirtualMicrophones]
+
+
+def compile_plugin(folder: Path) -> Path:
+    """Compile the ALSA plugin into ``folder`` and return the library's path."""
+    library = folder / "libasound_module_pcm_testmic.so"
+    flags = ["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-DPIC"]
+    subprocess.run(["gcc", *flags, "-o", library, PLUGIN_SOURCE, "-lasound"], check=True)
+    return library
+
+
+@pytest.fixture(scope="session")
+def virtual_microphone_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Path of the compiled ALSA plugin."""
+    if shutil.which("gcc") is None:
+        pytest.fail("the virtual microphone needs gcc and libasound2-dev: apt-get install them")
+    return compile_plugin(tmp_path_factory.mktemp("virtual_microphone"))
+
+
+@pytest.fixture
+def virtual_microphones(
+    virtual_microphone_plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> MakeMicrophones:
+    """Return a function that makes devices and lets this test's processes see them."""
+
+    def make(**sounds: VirtualSound) -> VirtualMicrophones:
+        folder = tmp_path / "virtual_microphones"
+        folder.mkdir()
+        mics = VirtualMicrophones(sounds, virtual_microphone_plugin, folder)
+        monkeypatch.setenv("ALSA_CONFIG_PATH", str(mics.config_path))
+        return mics
+
+    return make
