@@ -53,8 +53,14 @@ class Spectrogram(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """Return ``(batch, frames, bins)`` of ``(batch, samples)``; frames lie wholly inside."""
         frames = waveform.unfold(1, self.n_fft, self.hop_samples) * self.taper
-        spectrum = torch.view_as_real(torch.fft.rfft(frames))
-        return spectrum.square().sum(-1)
+        return squared_magnitude(torch.fft.rfft(frames))
+
+
+def squared_magnitude(spectrum: Tensor) -> Tensor:
+    """Return the squared magnitude of a complex tensor; several times faster than by ``abs``."""
+    parts = torch.view_as_real(spectrum)
+    real, imaginary = parts[..., 0], parts[..., 1]
+    return real * real + imaginary * imaginary
 
 
 class Modulation(nn.Module):
@@ -69,6 +75,7 @@ class Modulation(nn.Module):
 
     def __init__(self, frames: int, frame_rate_hz: float) -> None:
         super().__init__()
+        self.least_energy = 1e-7  # far below the fluctuation of the stillest noise
         taper = torch.hann_window(frames)
         self.register_buffer("taper", (taper / taper.square().sum().sqrt() / frames**0.5)[:, None])
         frequency_hz = torch.fft.rfftfreq(frames, 1.0 / frame_rate_hz)
@@ -80,8 +87,8 @@ class Modulation(nn.Module):
         """Return ``(batch, modulation bands * bands)`` of ``(batch, frames, bands)``."""
         mean = envelopes.mean(1, keepdim=True)
         fluctuation = (envelopes / mean - 1.0) * self.taper
-        spectrum = torch.view_as_real(torch.fft.rfft(fluctuation, dim=1)).square().sum(-1)
-        return (self.bands @ spectrum + 1e-7).log().flatten(1)
+        energy = self.bands @ squared_magnitude(torch.fft.rfft(fluctuation, dim=1))
+        return (energy + self.least_energy).log().flatten(1)
 
 
 class Views(nn.Module):
@@ -149,7 +156,7 @@ class Views(nn.Module):
     def log_mel(self, waveform: Tensor) -> Tensor:
         """Return ``(batch, frames, mel bands)``: log power of ``(batch, window_samples)``."""
         waveform = waveform - waveform.mean(1, keepdim=True)
-        return ((self.fine(waveform) + self.least_power) @ self.mel).log()
+        return torch.matmul(self.fine(waveform) + self.least_power, self.mel).log()
 
 
 def _change(series: Tensor, frames: int) -> Tensor:

@@ -17,7 +17,7 @@ class Whitening(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the whitened ``(batch, dims)``."""
-        return (features - self.mean) @ self.matrix
+        return torch.matmul(features - self.mean, self.matrix)
 
 
 class Mahalanobis(nn.Module):

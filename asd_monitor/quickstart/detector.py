@@ -86,7 +86,7 @@ class TargetScorer(nn.Module):
         """Return ``(batch, views * 2)`` log scores of the views, ``(batch, dims)`` each."""
         parts: list[Tensor] = []
         for index, scorer in enumerate(self.scorers):
-            parts.append(scorer(views[index]))  # noqa: PERF401 - TorchScript has no comprehension over modules
+            parts.append(scorer(views[index]))
         return torch.cat(parts, dim=1)
 
 
@@ -114,7 +114,7 @@ class Fusion(nn.Module):
 def fit_fusion(held_out: Tensor) -> Fusion:
     """Fit the scales on held-out scores ``(items, views * 2)`` of normal windows."""
     least = torch.full((held_out.shape[1],), LEAST_SCALE)
-    least[: BACKENDS_PER_VIEW] = 0.3  # level, the first view: a step of 3 dB is a clear change
+    least[:BACKENDS_PER_VIEW] = 0.3  # level, the first view: a step of 3 dB is a clear change
     centre = held_out.median(0).values
     return Fusion(centre, torch.maximum(held_out.std(0, correction=0), least))
 
@@ -169,8 +169,17 @@ class QuickstartDetector(nn.Module):
         target
             ``(batch,)`` int64, indexes the manifest's targets.
         """
-        views = self.views(waveform)
-        scores = torch.zeros(waveform.shape[0], dtype=waveform.dtype, device=waveform.device)
+        if waveform.is_cuda:
+            return self._score(self.views(waveform), target)
+        # A few windows at a time: their spectrograms then stay in the processor's cache.
+        pieces: list[Tensor] = []
+        for start in range(0, waveform.shape[0], 4):
+            views = self.views(waveform[start : start + 4])
+            pieces.append(self._score(views, target[start : start + 4]))
+        return torch.cat(pieces) if len(pieces) > 0 else waveform.new_zeros(0)
+
+    def _score(self, views: list[Tensor], target: Tensor) -> Tensor:
+        scores = torch.zeros_like(views[0][:, 0])
         for index, (scorer, fusion) in enumerate(zip(self.scorers, self.fusions)):  # noqa: B905 - TorchScript knows no strict
             rows = torch.nonzero(target == index).flatten()
             if rows.numel() > 0:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from asd_monitor.calibration import Calibration
 from asd_monitor.errors import ConfigError
-from asd_monitor.manifest import Manifest, Threshold
+from asd_monitor.manifest import Json, Manifest, Threshold
 from asd_monitor.model_file import script
 from asd_monitor.quickstart.cycle import LEAST_WINDOWS, WindowChoice, choose_window
 from asd_monitor.quickstart.detector import (
@@ -115,8 +115,7 @@ def fit_many(
     banks: list[_Bank] = []
     for place, (target, recordings) in enumerate(recordings_by_target.items()):
         windows = _training_windows(target, recordings, window_samples, sample_rate_hz)
-        share = 1.0 / len(recordings_by_target)
-        banks.append(_fit_bank(views, windows, lambda part, at=place: report((at + part) * share)))
+        banks.append(_fit_bank(views, windows, _part(report, place, len(recordings_by_target))))
     module = QuickstartDetector(
         views,
         [bank.scorer for bank in banks],
@@ -139,6 +138,10 @@ def fit_many(
         description=_description(choice, sample_rate_hz),
     )
     return Fitted(script(module), manifest)
+
+
+def _part(progress: Progress, place: int, count: int) -> Progress:
+    return lambda done: progress((place + done) / count)
 
 
 def _shared_window(
@@ -258,7 +261,7 @@ def _training(
     recordings_by_target: Mapping[str, Sequence[Recording]], sample_rate_hz: int
 ) -> dict[str, str | int | float]:
     digest = hashlib.sha256()
-    recordings = seconds = 0
+    recordings, seconds = 0, 0.0
     for target, each in recordings_by_target.items():
         digest.update(target.encode())
         for recording in each:
@@ -274,7 +277,7 @@ def _training(
     }
 
 
-def _description(choice: WindowChoice, sample_rate_hz: int) -> dict[str, object]:
+def _description(choice: WindowChoice, sample_rate_hz: int) -> dict[str, Json]:
     edges_hz = mel_edges_hz(MEL_BANDS, sample_rate_hz)
     return {
         "window": choice.reason,
