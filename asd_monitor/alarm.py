@@ -92,6 +92,10 @@ class Alarm:
         self._quiet_since: int | None = None
         self._standing = False
 
+    def begin(self, at: float) -> Transition:
+        """Announce the state at start, so that nobody shows one from before."""
+        return self._change(self.state, "the monitor has started", at, None)
+
     def learn(self, at: float) -> Transition | None:
         """Enter LEARNING: no model yet, nothing can be said."""
         self._forget()
@@ -184,12 +188,14 @@ class Alarm:
     def _enter(
         self, state: State, reason: str, at: float, score: Score | None
     ) -> Transition | None:
-        previous = self.state
-        if state is previous:
+        if state is self.state:
             return None
-        self.state = state
-        if previous is State.ALARM and state is State.NORMAL:
+        if self.state is State.ALARM and state is State.NORMAL:
             self._counting.clear()
+        return self._change(state, reason, at, score)
+
+    def _change(self, state: State, reason: str, at: float, score: Score | None) -> Transition:
+        previous, self.state = self.state, state
         self._events += 1
         return Transition(
             machine=self._machine,

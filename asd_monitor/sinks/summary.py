@@ -65,8 +65,7 @@ class SummarySink:
         if transition.state is State.ALARM:
             summary.cleared_at = None
         elif transition.state is State.NORMAL and summary.raised_at is not None:
-            if summary.cleared_at is None:
-                summary.cleared_at = transition.captured_at
+            summary.cleared_at = summary.cleared_at or transition.captured_at
 
     def to_json(self, started_at: float, mqtt_messages: int) -> dict[str, Any]:
         """Return the result: over all machines, and by machine.

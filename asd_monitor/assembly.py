@@ -1,0 +1,271 @@
+"""From settings to a monitor that is ready to start."""
+
+import logging
+import os
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+
+from asd_monitor.alarm import Alarm
+from asd_monitor.commissioning import Commissioned, Commissioning
+from asd_monitor.config import Config, MachineSettings
+from asd_monitor.errors import ConfigError, ModelFileError
+from asd_monitor.metrics import Metrics
+from asd_monitor.monitor import Monitor
+from asd_monitor.pipeline import Pipeline
+from asd_monitor.sinks import Sink
+from asd_monitor.sources import AudioSource
+from asd_monitor.state import StateFolder
+
+if TYPE_CHECKING:
+    from asd_monitor.detector import Detector
+    from asd_monitor.quickstart import Recording
+    from asd_monitor.scorer import Scorer
+
+logger = logging.getLogger(__name__)
+
+LEARNING_RATE_HZ = 16_000
+"""Rate at which machines are learned; that of the DCASE sets."""
+
+
+@dataclass
+class Assembly:
+    """A monitor and what belongs to it; to be closed by its maker."""
+
+    config: Config
+    state: StateFolder
+    metrics: Metrics
+    sinks: list[Sink] = field(default_factory=list)
+    pipelines: list[Pipeline] = field(default_factory=list)
+    stack: ExitStack = field(default_factory=ExitStack)
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    monitor: Monitor = field(init=False)
+
+    def close(self) -> None:
+        """Stop the monitor and free the state folder; may be called twice."""
+        self.monitor.stop()
+        self.stack.close()
+
+
+def assemble(
+    config: Config,
+    *,
+    extra_sinks: Sequence[Sink] = (),
+    sources: Mapping[str, AudioSource] | None = None,
+    relearn: bool = False,
+    environ: Mapping[str, str] = os.environ,
+) -> Assembly:
+    """Make a monitor; nothing listens or runs before ``assembly.monitor.start()``.
+
+    Parameters
+    ----------
+    config
+        The settings.
+    extra_sinks
+        Further sinks, such as a live view.
+    sources
+        Sources made by the caller, by machine, in place of those of the settings.
+    relearn
+        Learn every machine, whether or not it has a model.
+    environ
+        Where the state folder is looked up.
+
+    Raises
+    ------
+    AsdMonitorError
+        If a model, a source's settings, a sink's settings or the state folder cannot be used.
+    """
+    metrics = Metrics(CollectorRegistry())
+    metrics.add_machines(config.machines)
+    assembly = Assembly(config, StateFolder.locate(config.state_dir, environ), metrics)
+    try:
+        scorers: dict[Path, Scorer] = {}
+        for machine in config.machines:
+            assembly.stack.enter_context(assembly.state.lock(machine))
+        names = [] if relearn else list(config.machines)
+        models = {name: _model(assembly, name, scorers) for name in names}
+        detectors = _detectors(config, models)
+        for name in config.machines:
+            given = (sources or {}).get(name)
+            _add_pipeline(assembly, name, given, detectors.get(name))
+        assembly.sinks += [*_sinks(assembly), *extra_sinks]
+        assembly.monitor = Monitor(assembly.pipelines, assembly.sinks, metrics)
+        for pipeline in assembly.pipelines:
+            detector = detectors.get(pipeline.machine)
+            if detector is not None:
+                assembly.monitor.install(pipeline.machine, detector)
+            else:
+                assembly.monitor.learn(pipeline.machine, _commissioning(assembly, pipeline))
+    except BaseException:
+        assembly.stack.close()
+        raise
+    return assembly
+
+
+def _model(assembly: Assembly, machine: str, scorers: dict[Path, "Scorer"]) -> "Scorer | None":
+    """Load a machine's model, each file once; None where it is to be learned."""
+    settings = assembly.config.machines[machine]
+    path = settings.model or assembly.state.model_path(machine)
+    if settings.model is None and not path.exists():
+        if assembly.config.learn_of(machine).enabled:
+            return None
+        msg = (
+            f"machine {machine!r}: there is no model at {path}; "
+            f"run `asd-monitor learn --machine {machine}`, or allow learning"
+        )
+        raise ModelFileError(msg)
+    if path not in scorers:
+        from asd_monitor import model_file
+
+        scorers[path] = model_file.load(path, assembly.config.device)
+    return scorers[path]
+
+
+def _detectors(config: Config, models: Mapping[str, "Scorer | None"]) -> dict[str, "Detector"]:
+    """Make one detector a model file, so that its machines' windows are scored together."""
+    machines_of: dict[Scorer, list[str]] = {}
+    for machine, scorer in models.items():
+        if scorer is not None:
+            machines_of.setdefault(scorer, []).append(machine)
+    detectors = {}
+    for scorer, machines in machines_of.items():
+        detector = make_detector(config, scorer, machines)
+        detectors.update(dict.fromkeys(machines, detector))
+    return detectors
+
+
+def make_detector(config: Config, scorer: "Scorer", machines: Sequence[str]) -> "Detector":
+    """Make the detector of the machines that share a model file."""
+    from asd_monitor.detector import Detector
+
+    targets = {name: _target(scorer, name, config.machines[name]) for name in machines}
+    rules = {name: config.alarm_of(name) for name in machines}
+    return Detector(
+        scorer,
+        targets,
+        p_raise={name: each.p_raise for name, each in rules.items()},
+        p_clear={name: each.p_clear for name, each in rules.items()},
+    )
+
+
+def _target(scorer: "Scorer", machine: str, settings: MachineSettings) -> str:
+    targets = scorer.manifest.targets
+    if settings.target is not None:
+        return targets[scorer.target_index(settings.target)]
+    if len(targets) == 1:
+        return targets[0]
+    if machine in targets:
+        return machine
+    msg = (
+        f"machine {machine!r}: the model has several targets; set its `target` to one of: "
+        f"{', '.join(targets)}"
+    )
+    raise ConfigError(msg)
+
+
+def _add_pipeline(
+    assembly: Assembly,
+    machine: str,
+    source: AudioSource | None,
+    detector: "Detector | None",
+) -> None:
+    settings = assembly.config.machines[machine]
+    rate_hz = detector.manifest.sample_rate_hz if detector else LEARNING_RATE_HZ
+    pipeline = Pipeline(
+        machine,
+        source or _source(machine, settings, rate_hz),
+        Alarm(machine, assembly.config.alarm_of(machine), assembly.run_id),
+        emit=lambda record: assembly.monitor.emit(record),
+        metrics=assembly.metrics,
+        drop_late=is_live(settings),
+    )
+    assembly.pipelines.append(pipeline)
+
+
+def is_live(settings: MachineSettings) -> bool:
+    """Tell whether a machine's audio comes at the pace of real time."""
+    return settings.wav is None or settings.wav.paced
+
+
+def _source(machine: str, settings: MachineSettings, rate_hz: int) -> AudioSource:
+    if settings.mic is not None:
+        from asd_monitor.sources.microphone import MicrophoneSource
+
+        return MicrophoneSource(machine, settings.mic, rate_hz)
+    from asd_monitor.sources.wav import WavSource
+
+    assert settings.wav is not None  # noqa: S101 - one of the two, by validation
+    return WavSource(machine, settings.wav, rate_hz)
+
+
+def _sinks(assembly: Assembly) -> list[Sink]:
+    from asd_monitor.sinks.log import LogSink
+    from asd_monitor.sinks.mqtt import MqttSink
+    from asd_monitor.sinks.prometheus import PrometheusSink
+
+    config, sinks = assembly.config, list[Sink]()
+    node, machines = config.node, list(config.machines)
+    sinks.append(LogSink(config.log, assembly.metrics, node=node, machines=machines))
+    if config.mqtt is not None:
+        sinks.append(MqttSink(config.mqtt, assembly.metrics, node=node, machines=machines))
+    offline = [name for name, each in config.machines.items() if not is_live(each)]
+    if config.prometheus is not None:
+        prometheus = PrometheusSink(
+            config.prometheus,
+            assembly.metrics,
+            alive=lambda: assembly.monitor.is_alive(),
+            offline_machines=offline,
+        )
+        sinks.append(prometheus)
+    return sinks
+
+
+def _commissioning(assembly: Assembly, pipeline: Pipeline) -> Commissioning:
+    machine = pipeline.machine
+    rules = assembly.config.learn_of(machine)
+    return Commissioning(
+        machine,
+        assembly.state.make(assembly.state.recordings_path(machine)),
+        LEARNING_RATE_HZ,
+        60 * rules.minutes,
+        fit=partial(_fit, assembly, machine),
+        done=partial(_commissioned, assembly, pipeline),
+        session=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+
+
+def _fit(assembly: Assembly, machine: str, recordings: Sequence["Recording"]) -> Path:
+    from asd_monitor import model_file, quickstart
+
+    rules = assembly.config.learn_of(machine)
+    fitted = quickstart.fit(
+        recordings,
+        target=machine,
+        sample_rate_hz=LEARNING_RATE_HZ,
+        window_s=rules.window_s,
+        hop_s=rules.hop_s,
+    )
+    path = assembly.state.model_path(machine)
+    assembly.state.make(path.parent)
+    sha256 = model_file.save(path, fitted.module, fitted.manifest)
+    logger.info("%s: model %s written to %s", machine, sha256[:12], path)
+    return path
+
+
+def _commissioned(assembly: Assembly, pipeline: Pipeline, result: Commissioned) -> None:
+    """Install the new model; called from commissioning's thread."""
+    from asd_monitor import model_file
+
+    if result.model_path is not None:
+        scorer = model_file.load(result.model_path, assembly.config.device)
+        detector = make_detector(assembly.config, scorer, [result.machine])
+        assembly.monitor.install(result.machine, detector)
+    elif pipeline.has_ended() and result.error is not None:
+        assembly.monitor.fail(result.error)

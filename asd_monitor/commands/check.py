@@ -1,0 +1,32 @@
+"""``asd-monitor check``: is this configuration right?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asd_monitor.commands.options import AsJson
+
+
+def check(
+    config: Annotated[Path, typer.Argument(help="The configuration file (YAML).")],
+    as_json: AsJson = False,
+) -> None:
+    """Check a configuration without starting anything.
+
+    Every mistake is told with its file, line and key, and the exit code is 2.
+
+    Example: `asd-monitor check configs/monitor.yaml`
+    """
+    import json
+
+    from asd_monitor.config import load
+
+    settings = load(config)
+    if as_json:
+        typer.echo(json.dumps(settings.model_dump(mode="json")))
+        return
+    typer.echo(f"{config}: no mistakes found; {len(settings.machines)} machine(s)")
+    for name, machine in settings.machines.items():
+        source = machine.mic.device if machine.mic is not None else machine.wav
+        typer.echo(f"  {name}: {'microphone' if machine.mic else 'recordings'} {source}")

@@ -1,0 +1,241 @@
+"""Commissioning: collect a machine's normal sound, keep it, and fit a model to it.
+
+Everything slow (writing recordings, fitting) happens in a thread of its own, so that the
+machines beside it are monitored undisturbed.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from asd_monitor.errors import AsdMonitorError
+from asd_monitor.quality import assess
+from asd_monitor.records import AudioChunk, LearningProgress, Quality, Window
+from asd_monitor.windows import WindowCutter
+
+if TYPE_CHECKING:
+    from asd_monitor.quickstart import Recording
+
+logger = logging.getLogger(__name__)
+
+CLIP_S = 10.0
+"""Length of the recordings kept, as in the DCASE sets."""
+RETRY_S = 60.0
+"""So much more sound is collected before a failed fit is tried again."""
+
+KEPT_NAMES = "normal_id_00_" + "[0-9]" * 8 + ".wav"
+
+Fit = Callable[[Sequence["Recording"]], Path]
+"""Fit a model to recordings and return where it was saved; raises AsdMonitorError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commissioned:
+    """What commissioning came to: a model file, or why there is none yet."""
+
+    machine: str
+    model_path: Path | None
+    error: AsdMonitorError | None = None
+
+
+class Commissioning:
+    """Learn one machine's normal sound.
+
+    Parameters
+    ----------
+    machine
+        Name of the machine.
+    folder
+        Where the recordings are kept: ``normal_id_00_<8 digits>.wav``. Those already there count.
+    sample_rate_hz
+        Rate of the chunks.
+    wanted_s
+        How much sound is collected before the model is fitted, in seconds.
+    fit
+        Fits and saves the model.
+    done
+        Called, from commissioning's own thread, when there is a model or fitting has failed.
+    session
+        Names this run, so that recordings made one after the other are known as neighbours.
+    """
+
+    def __init__(
+        self,
+        machine: str,
+        folder: Path,
+        sample_rate_hz: int,
+        wanted_s: float,
+        *,
+        fit: Fit,
+        done: Callable[[Commissioned], None],
+        session: str,
+    ) -> None:
+        self._machine = machine
+        self._folder = folder
+        self._sample_rate_hz = sample_rate_hz
+        self._wanted_s = wanted_s
+        self._fit = fit
+        self._done = done
+        self._session = session
+        clip_samples = round(min(CLIP_S, wanted_s) * sample_rate_hz)
+        self._cutter = WindowCutter(machine, clip_samples, clip_samples, sample_rate_hz)
+        self._kept = existing_recordings(folder, sample_rate_hz)
+        self._learned_s = sum(recording_s(each, sample_rate_hz) for each in self._kept)
+        self._rejected: dict[Quality, int] = {}
+        self._fitting = False
+        self._finishing = False
+        self._closing = False
+        self._partial_samples = 0
+        self._clips: queue.SimpleQueue[Window | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=f"learn-{machine}", daemon=True)
+
+    def start(self) -> None:
+        """Begin; a machine with enough recordings is fitted at once."""
+        if self._kept:
+            logger.info(
+                "%s: %d recordings (%.0f s) from before are used",
+                self._machine, len(self._kept), self._learned_s,
+            )  # fmt: skip
+        self._thread.start()
+
+    def push(self, chunk: AudioChunk) -> None:
+        """Take audio; returns at once."""
+        windows = self._cutter.push(chunk)
+        self._partial_samples = (
+            0 if windows else self._partial_samples + len(chunk.samples)
+        )  # only for the progress bar
+        for window in windows:
+            self._clips.put(window)
+
+    def progress(self) -> LearningProgress:
+        """Return how far it has come."""
+        partial_s = self._partial_samples / self._sample_rate_hz
+        return LearningProgress(
+            machine=self._machine,
+            learned_s=min(self._learned_s + partial_s, self._wanted_s),
+            wanted_s=self._wanted_s,
+            fitting=self._fitting,
+        )
+
+    def finish(self) -> None:
+        """No more sound will come: fit what there is. May be called again and again."""
+        if not self._finishing:
+            self._finishing = True
+            self._clips.put(None)
+
+    def close(self, timeout_s: float = 3.0) -> None:
+        """Stop collecting; what was recorded is kept for the next start."""
+        self._closing = True
+        self._clips.put(None)
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(timeout_s)
+
+    def _work(self) -> None:
+        try:
+            while self._learned_s < self._wanted_s or not self._try_fit():
+                clip = self._clips.get()
+                if clip is not None:
+                    self._keep(clip)
+                elif not self._closing:
+                    self._try_fit()
+                    return
+                if self._closing:
+                    return
+        except Exception as error:  # the thread's top: told, never swallowed
+            logger.exception("%s: commissioning stopped", self._machine)
+            failure = AsdMonitorError(f"commissioning stopped: {error!r}")
+            self._done(Commissioned(self._machine, None, failure))
+
+    def _try_fit(self) -> bool:
+        self._fitting = True
+        try:
+            path = self._fit(self._kept)
+        except AsdMonitorError as error:
+            logger.warning("%s: no model yet: %s", self._machine, error)
+            self._wanted_s = self._learned_s + RETRY_S
+            self._done(Commissioned(self._machine, None, error))
+            return False
+        else:
+            self._done(Commissioned(self._machine, path))
+            return True
+        finally:
+            self._fitting = False
+
+    def _keep(self, clip: Window) -> None:
+        quality = assess(clip.samples).quality
+        if quality is not Quality.OK:
+            self._rejected[quality] = self._rejected.get(quality, 0) + 1
+            logger.warning(
+                "%s: a recording was not learned from: %s (%d so far)",
+                self._machine, quality, self._rejected[quality],
+            )  # fmt: skip
+            return
+        self._kept.append(self._save(clip))
+        self._learned_s += len(clip.samples) / self._sample_rate_hz
+
+    def _save(self, clip: Window) -> "Recording":
+        from asd_monitor.quickstart import Recording
+
+        name = next_name(self._folder)
+        try:
+            write_recording(self._folder / name, clip.samples, self._sample_rate_hz)
+        except OSError as error:
+            logger.warning(
+                "%s: recording %s could not be kept on disk (%s); it is still learned from",
+                self._machine, name, error,
+            )  # fmt: skip
+        return Recording(
+            name=name,
+            samples=clip.samples,
+            session=clip.recording or self._session,
+            start_s=clip.start / self._sample_rate_hz,
+        )
+
+
+def next_name(folder: Path) -> str:
+    """Return the next free DCASE 2020 name for a normal recording."""
+    numbers = [int(path.stem[-8:]) for path in folder.glob(KEPT_NAMES)]
+    return f"normal_id_00_{max(numbers, default=-1) + 1:08d}.wav"
+
+
+def write_recording(path: Path, samples: np.ndarray, sample_rate_hz: int) -> None:
+    """Write a recording whole or not at all: 24-bit PCM, so that quiet sound keeps its detail."""
+    import soundfile
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
+    try:
+        soundfile.write(unfinished, samples, sample_rate_hz, subtype="PCM_24", format="WAV")
+    except soundfile.LibsndfileError as error:
+        unfinished.unlink(missing_ok=True)
+        raise OSError(str(error)) from error
+    unfinished.replace(path)
+
+
+def existing_recordings(folder: Path, sample_rate_hz: int) -> list["Recording"]:
+    """Read the recordings kept in a folder; those that cannot be read are told and left out."""
+    from asd_monitor.errors import SourceError
+    from asd_monitor.quickstart import Recording
+    from asd_monitor.recordings import read_recording
+
+    recordings = []
+    for path in sorted(folder.glob(KEPT_NAMES)):
+        try:
+            samples = read_recording(path, sample_rate_hz)
+        except SourceError as error:
+            logger.warning("not learned from: %s", error)
+            continue
+        start_s = int(path.stem[-8:]) * CLIP_S
+        recordings.append(Recording(path.name, samples, session="kept", start_s=start_s))
+    return recordings
+
+
+def recording_s(recording: "Recording", sample_rate_hz: int) -> float:
+    """Return the length of a recording in seconds."""
+    return len(recording.samples) / sample_rate_hz

@@ -1,0 +1,136 @@
+"""The settings of a monitor: one YAML file, or the command line's options, validated and frozen."""
+
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from asd_monitor import config_file
+from asd_monitor.alarm import AlarmSettings
+from asd_monitor.errors import ConfigError
+from asd_monitor.sinks.log import LogSettings
+from asd_monitor.sinks.mqtt_settings import MqttSettings
+from asd_monitor.sinks.prometheus import PrometheusSettings
+from asd_monitor.sources.microphone import MicrophoneSettings
+from asd_monitor.sources.wav import WavSettings
+from asd_monitor.state import check_machine_name
+
+
+class LearnSettings(BaseModel):
+    """How a machine without a model is learned."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = True
+    """False: refuse to start without a model."""
+    minutes: float = Field(default=5.0, gt=0, le=7 * 24 * 60)
+    """How much normal sound is collected before the model is fitted."""
+    window_s: float | None = Field(default=None, ge=0.5, le=60)
+    """Length of a window; chosen from the machine's cycle where not given."""
+    hop_s: float | None = Field(default=None, ge=0.05, le=60)
+    """Distance between the starts of windows; 1 s where not given."""
+
+
+def _microphone(value: object) -> object:
+    return {"device": value} if isinstance(value, int | str) else value
+
+
+def _recordings(value: object) -> object:
+    if isinstance(value, str):
+        return {"paths": [value]}
+    return {"paths": value} if isinstance(value, list) else value
+
+
+class MachineSettings(BaseModel):
+    """One machine: where its sound comes from, and what is done with it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mic: Annotated[MicrophoneSettings | None, BeforeValidator(_microphone)] = None
+    """A microphone: its index, its name or a part of it, its stable id, or a section of keys."""
+    wav: Annotated[WavSettings | None, BeforeValidator(_recordings)] = None
+    """Recordings in place of a microphone: a file, a folder, a list, or a section of keys."""
+    model: Path | None = None
+    """Model file; the one that commissioning wrote where not given."""
+    target: str | None = None
+    """Which of the model file's targets this machine is; needed when it has several."""
+    alarm: AlarmSettings | None = None
+    """In place of the alarm section of the whole file."""
+    learn: LearnSettings | None = None
+    """In place of the learn section of the whole file."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.mic is None) == (self.wav is None):
+            found = "both" if self.mic is not None else "neither"
+            msg = f"expected one of mic and wav, found {found}"
+            raise ValueError(msg)
+        return self
+
+
+class Config(BaseModel):
+    """Everything that a monitor can be told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    """Version of this file's form."""
+    node: str = Field(default_factory=lambda: socket.gethostname().split(".")[0] or "node")
+    """Name of this monitor in MQTT topics; the host's name where not given."""
+    state_dir: Path | None = None
+    """Where models and recordings are kept; see docs/operations.md for where that is by default."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the models run; auto takes a GPU where there is one."""
+    machines: dict[str, MachineSettings] = Field(min_length=1)
+    """The machines by name."""
+    alarm: AlarmSettings = AlarmSettings()
+    learn: LearnSettings = LearnSettings()
+    mqtt: MqttSettings | None = MqttSettings()
+    """null: nothing is published over MQTT."""
+    prometheus: PrometheusSettings | None = PrometheusSettings()
+    """null: no metrics endpoint."""
+    log: LogSettings = LogSettings()
+
+    @field_validator("node")
+    @classmethod
+    def _node_is_a_topic_level(cls, node: str) -> str:
+        try:
+            return check_machine_name(node)
+        except ConfigError as error:
+            raise ValueError(str(error).replace("machine name", "node", 1)) from error
+
+    @field_validator("machines")
+    @classmethod
+    def _names_are_usable(cls, machines: dict[str, MachineSettings]) -> dict[str, MachineSettings]:
+        for name in machines:
+            try:
+                check_machine_name(name)
+            except ConfigError as error:
+                raise ValueError(str(error)) from error
+        return machines
+
+    def alarm_of(self, machine: str) -> AlarmSettings:
+        """Return a machine's alarm rules."""
+        return self.machines[machine].alarm or self.alarm
+
+    def learn_of(self, machine: str) -> LearnSettings:
+        """Return a machine's commissioning rules."""
+        return self.machines[machine].learn or self.learn
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file.
+
+    Raises
+    ------
+    ConfigError
+        With file, line and key, for every mistake in it.
+    """
+    return config_file.validate(Config, config_file.read(path))
+
+
+def from_options(options: dict[str, Any]) -> Config:
+    """Make a configuration of the command line's options, in the shape of the file."""
+    document = config_file.Document("command line", options, {})
+    return config_file.validate(Config, document)

@@ -1,0 +1,105 @@
+"""Run an assembled monitor until its end: signals, duration, systemd's watchdog."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+
+from asd_monitor.assembly import Assembly
+from asd_monitor.records import SourceState
+from asd_monitor.service import Notifier
+
+logger = logging.getLogger(__name__)
+
+CHECK_S = 0.5
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Turn SIGINT and SIGTERM into an event; a second one ends the process as usual."""
+    stop = threading.Event()
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(signum, before[signal.Signals(signum)])
+
+    for each in before:
+        signal.signal(each, on_signal)
+    try:
+        yield stop
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def serve(
+    assembly: Assembly,
+    *,
+    duration_s: float | None = None,
+    environ: Mapping[str, str] = os.environ,
+    on_check: Callable[[], bool] = lambda: False,
+) -> None:
+    """Start the monitor, keep it until a signal, its end, or ``duration_s``; then stop it.
+
+    Parameters
+    ----------
+    assembly
+        The monitor; closed on return.
+    duration_s
+        Longest time to run, in seconds; None for no limit.
+    environ
+        Where systemd's socket is looked up.
+    on_check
+        Called twice a second; True ends the run.
+
+    Raises
+    ------
+    AsdMonitorError
+        If the monitor cannot start, or its inference thread has failed.
+    """
+    notifier = Notifier.from_environment(environ)
+    with stop_signals() as stop:
+        try:
+            assembly.monitor.start()
+            notifier.ready(_status(assembly))
+            _watch(assembly, notifier, stop, duration_s, on_check)
+        finally:
+            notifier.stopping()
+            assembly.close()
+
+
+def _watch(
+    assembly: Assembly,
+    notifier: Notifier,
+    stop: threading.Event,
+    duration_s: float | None,
+    on_check: Callable[[], bool],
+) -> None:
+    started = fed_at = time.monotonic()
+    interval_s = notifier.watchdog_interval_s or float("inf")
+    while not stop.is_set() and not on_check():
+        now = time.monotonic()
+        left_s = float("inf") if duration_s is None else duration_s - (now - started)
+        if left_s <= 0 or assembly.monitor.wait(max(0.0, min(CHECK_S, left_s))):
+            return
+        notifier.status(_status(assembly))
+        if now - fed_at >= min(interval_s, 5.0):
+            fed_at = now
+            if assembly.monitor.is_alive():
+                notifier.watchdog()
+            else:
+                logger.error("windows are no longer consumed; the watchdog is not fed")
+
+
+def _status(assembly: Assembly) -> str:
+    states = []
+    for pipeline in assembly.pipelines:
+        health = pipeline.source.health()
+        trouble = "" if health.state is SourceState.RUNNING else f" ({health.state})"
+        states.append(f"{pipeline.machine} {pipeline.state}{trouble}")
+    return ", ".join(states)

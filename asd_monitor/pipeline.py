@@ -1,0 +1,193 @@
+"""One machine's way from audio to states; knows nothing of threads.
+
+Everything here is called from the inference thread.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from asd_monitor.alarm import Alarm
+from asd_monitor.commissioning import Commissioning
+from asd_monitor.metrics import Metrics
+from asd_monitor.records import (
+    AudioChunk,
+    Record,
+    Score,
+    SourceHealth,
+    SourceState,
+    State,
+    Transition,
+    Window,
+)
+from asd_monitor.sources import AudioSource
+from asd_monitor.windows import WindowCutter
+
+if TYPE_CHECKING:
+    from asd_monitor.detector import Detector
+
+logger = logging.getLogger(__name__)
+
+LATE_WINDOWS = 4
+"""More windows of one machine than this waiting at once: the oldest are dropped and counted."""
+HEALTH_EVERY_S = 5.0
+SLACK_S = 10.0
+"""A window may come so much later than its length before the pipeline counts as hung."""
+
+_HEARING = frozenset({SourceState.RUNNING, SourceState.ENDED})
+
+
+class Pipeline:
+    """Turn one source's audio into scores and transitions.
+
+    Parameters
+    ----------
+    machine
+        Name of the machine.
+    source
+        Where its audio comes from.
+    alarm
+        Its state machine.
+    emit
+        Hands a record to the sinks.
+    metrics
+        Counts late windows.
+    drop_late
+        True for live sources: when scoring falls behind, the newest audio wins.
+    clock
+        Wall clock, in seconds since the epoch.
+    monotonic
+        Clock that never jumps, in seconds.
+    """
+
+    def __init__(
+        self,
+        machine: str,
+        source: AudioSource,
+        alarm: Alarm,
+        *,
+        emit: Callable[[Record], None],
+        metrics: Metrics,
+        drop_late: bool,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.machine = machine
+        self.source = source
+        self.detector: Detector | None = None
+        self.commissioning: Commissioning | None = None
+        self._alarm = alarm
+        self._emit = emit
+        self._metrics = metrics
+        self._drop_late = drop_late
+        self._clock = clock
+        self._monotonic = monotonic
+        self._cutter: WindowCutter | None = None
+        self._expected_start: int | None = None
+        self._recording = ""
+        self._health: SourceHealth | None = None
+        self._health_at = float("-inf")
+        self._consumed_at = monotonic()
+        self._window_s = 0.0
+
+    def begin(self) -> None:
+        """Announce the machine to the sinks."""
+        self._emit(self._alarm.begin(self._clock()))
+
+    def learn(self, commissioning: Commissioning) -> None:
+        """Collect normal sound first."""
+        self.commissioning = commissioning
+        self._tell(self._alarm.learn(self._clock()))
+        commissioning.start()
+
+    def arm(self, detector: "Detector") -> None:
+        """Score with this detector from the next sample on."""
+        manifest = detector.manifest
+        info = detector.model_info(self.machine)
+        self.detector, self.commissioning = detector, None
+        self._cutter = WindowCutter(
+            self.machine, manifest.window_samples, manifest.hop_samples, manifest.sample_rate_hz
+        )
+        self._window_s = manifest.window_samples / manifest.sample_rate_hz
+        self._consumed_at = self._monotonic()
+        self._tell(
+            self._alarm.arm(
+                detector.clear_below(self.machine),
+                manifest.window_samples,
+                manifest.sample_rate_hz,
+                provisional=info.provisional,
+                at=self._clock(),
+            )
+        )
+
+    def collect(self) -> list[Window]:
+        """Read the source and return the windows now complete."""
+        windows: list[Window] = []
+        for chunk in self.source.read():
+            self._notice_gap(chunk)
+            if self.commissioning is not None:
+                self.commissioning.push(chunk)
+                self._consumed_at = self._monotonic()
+            elif self._cutter is not None:
+                windows += self._cutter.push(chunk)
+        return self._newest(windows) if self._drop_late else windows
+
+    def accept(self, score: Score) -> None:
+        """Take a window's score into account and hand it out."""
+        self._consumed_at = self._monotonic()
+        score, transition = self._alarm.update(score)
+        self._emit(score)
+        self._tell(transition)
+
+    def tick(self) -> SourceHealth:
+        """Look after the source: a machine that cannot be heard is UNKNOWN."""
+        health, now = self.source.health(), self._monotonic()
+        changed = self._health is None or health.state is not self._health.state
+        if changed or now - self._health_at >= HEALTH_EVERY_S:
+            self._health, self._health_at = health, now
+            self._emit(health)
+            if self.commissioning is not None:
+                self._emit(self.commissioning.progress())
+        if health.state is SourceState.ENDED and self.commissioning is not None:
+            self.commissioning.finish()
+        if health.state not in _HEARING:
+            self._tell(self._alarm.lose(health.reason or str(health.state), self._clock()))
+        return health
+
+    @property
+    def state(self) -> State:
+        """The machine's present state."""
+        return self._alarm.state
+
+    def has_ended(self) -> bool:
+        """Tell whether the source's recordings have come to their end."""
+        return self.source.health().state is SourceState.ENDED
+
+    def is_alive(self) -> bool:
+        """Tell whether windows are consumed while audio arrives."""
+        if self._health is None or self._health.state is not SourceState.RUNNING:
+            self._consumed_at = self._monotonic()
+            return True
+        return self._monotonic() - self._consumed_at < self._window_s + SLACK_S
+
+    def _notice_gap(self, chunk: AudioChunk) -> None:
+        expected, self._expected_start = self._expected_start, chunk.start + len(chunk.samples)
+        same, self._recording = chunk.recording == self._recording, chunk.recording
+        if expected is not None and same and chunk.start != expected:
+            reason = f"audio was lost: {chunk.start - expected} samples"
+            self._tell(self._alarm.lose(reason, self._clock()))
+
+    def _newest(self, windows: list[Window]) -> list[Window]:
+        late = len(windows) - LATE_WINDOWS
+        if late <= 0:
+            return windows
+        self._metrics.windows.labels(self.machine, "late").inc(late)
+        reason = f"scoring is behind: {late} windows were dropped"
+        logger.warning("%s: %s", self.machine, reason)
+        self._tell(self._alarm.lose(reason, self._clock()))
+        return windows[late:]
+
+    def _tell(self, transition: Transition | None) -> None:
+        if transition is not None:
+            self._emit(transition)

@@ -1,0 +1,158 @@
+"""What ``run`` and ``learn`` do once their settings are known."""
+
+import json
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from asd_monitor import log_setup
+from asd_monitor.assembly import Assembly, assemble
+from asd_monitor.config import Config
+from asd_monitor.daemon import serve
+from asd_monitor.errors import StateError
+from asd_monitor.sinks.prometheus import PrometheusSink
+from asd_monitor.sinks.summary import SummarySink
+from asd_monitor.state import StateFolder
+
+if TYPE_CHECKING:
+    from asd_monitor.live_view import LiveView
+
+logger = logging.getLogger(__name__)
+
+
+def run_monitor(
+    config: Config, *, duration_s: float | None, live_view: bool, as_json: bool
+) -> None:
+    """Monitor until a signal, the end of all recordings, or ``duration_s``.
+
+    Parameters
+    ----------
+    config
+        The settings.
+    duration_s
+        Longest time to run, in seconds; None for no limit.
+    live_view
+        Show a live view where stderr is a terminal; log lines else.
+    as_json
+        Print the summary as one JSON document on stdout when done.
+    """
+    summary = SummarySink()
+    shown = views(config, live_view)
+    log_setup.set_up(quiet=bool(shown))
+    assembly = assemble(config, extra_sinks=[summary, *shown])
+    for view in shown:
+        view.footer = lambda: where_published(assembly)
+    started_at = time.time()
+    serve(assembly, duration_s=duration_s)
+    result = summary.to_json(started_at, published_messages(assembly))
+    if as_json:
+        sys.stdout.write(json.dumps(result) + "\n")
+    else:
+        sys.stderr.write("\n".join(summary_lines(result)) + "\n")
+
+
+def learn_only(config: Config, *, fresh: bool, live_view: bool, as_json: bool) -> None:
+    """Learn every machine of the settings, write its model file, and stop.
+
+    Parameters
+    ----------
+    config
+        The settings.
+    fresh
+        Set the recordings from before aside, so that only new ones are learned from.
+    live_view
+        Show a progress bar where stderr is a terminal; log lines else.
+    as_json
+        Print where the models are as one JSON document on stdout when done.
+    """
+    import os
+
+    shown = views(config, live_view)
+    log_setup.set_up(quiet=bool(shown))
+    if fresh:
+        folder = StateFolder.locate(config.state_dir, os.environ)
+        for machine in config.machines:
+            set_aside(folder, machine)
+    assembly = assemble(config, extra_sinks=shown, relearn=True)
+    serve(assembly, on_check=lambda: all(each.commissioning is None for each in assembly.pipelines))
+    learned = {
+        each.machine: str(assembly.state.model_path(each.machine))
+        for each in assembly.pipelines
+        if each.commissioning is None
+    }
+    if as_json:
+        sys.stdout.write(json.dumps({"models": learned}) + "\n")
+        return
+    for machine in config.machines:
+        path = learned.get(machine)
+        told = f"model written to {path}" if path else "stopped before a model could be fitted"
+        sys.stderr.write(f"{machine}: {told}\n")
+
+
+def set_aside(folder: StateFolder, machine: str) -> None:
+    """Move a machine's recordings out of the way; nothing is deleted.
+
+    Raises
+    ------
+    StateError
+        If they cannot be moved.
+    """
+    recordings = folder.recordings_path(machine).parent
+    if not recordings.exists():
+        return
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    aside = folder.make(folder.root / "recordings-set-aside") / f"{machine}-{stamp}"
+    try:
+        recordings.rename(aside)
+    except OSError as error:
+        msg = f"{recordings}: the recordings cannot be set aside: {error.strerror}"
+        raise StateError(msg) from error
+    logger.info("%s: recordings from before were moved to %s", machine, aside)
+
+
+def published_messages(assembly: Assembly) -> int:
+    """Return how many MQTT messages the broker has taken."""
+    return int(_value(assembly, "asd_mqtt_messages_total", {"result": "published"}))
+
+
+def _value(assembly: Assembly, series: str, labels: dict[str, str] | None = None) -> float:
+    return assembly.metrics.registry.get_sample_value(series, labels or {}) or 0.0
+
+
+def summary_lines(result: dict[str, Any]) -> list[str]:
+    """Return the summary for a person: one line a machine."""
+    lines = []
+    for name, machine in result["machines"].items():
+        alarm = "no alarm"
+        if machine["raised_at_s"] is not None:
+            cleared = machine["cleared_at_s"]
+            end = f"cleared at {cleared:.1f} s" if cleared is not None else "not cleared"
+            alarm = f"alarm raised at {machine['raised_at_s']:.1f} s, {end}"
+        lines.append(
+            f"{name}: {machine['final_state']}; {alarm}; {machine['windows']} windows, "
+            f"{machine['lost_frames']} lost frames"
+        )
+    lines.append(f"{result['mqtt_messages']} MQTT messages published")
+    return lines
+
+
+def where_published(assembly: Assembly) -> str:
+    """Return where results go, and whether they arrive, in one line."""
+    config, parts = assembly.config, []
+    if config.mqtt is not None:
+        connected = _value(assembly, "asd_mqtt_connected")
+        state = "connected" if connected else "not connected"
+        parts.append(f"MQTT {config.mqtt.host}:{config.mqtt.port} {state}")
+        parts.append(f"{published_messages(assembly)} messages")
+    parts += [f"metrics {each.url}" for each in assembly.sinks if isinstance(each, PrometheusSink)]
+    return "  |  ".join(parts)
+
+
+def views(config: Config, wanted: bool, title: str = "asd-monitor") -> "list[LiveView]":
+    """Return the live view, where somebody can see it."""
+    if not (wanted and sys.stderr.isatty()):
+        return []
+    from asd_monitor.live_view import LiveView
+
+    return [LiveView(list(config.machines), title=title)]

@@ -1,0 +1,91 @@
+"""Where the monitor keeps what it must not forget: models, recordings, locks."""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from asd_monitor.errors import ConfigError, StateError
+
+MODEL_SUFFIX = ".asd"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def check_machine_name(name: str) -> str:
+    """Return ``name`` if it can be a folder, a topic level and a label; raise ConfigError else."""
+    if not _NAME.fullmatch(name):
+        msg = (
+            f"machine name {name!r}: expected 1 to 64 letters, digits, '_', '-' or '.', beginning "
+            "with a letter or digit (it becomes a folder, an MQTT topic level and a label)"
+        )
+        raise ConfigError(msg)
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class StateFolder:
+    """The state folder's layout.
+
+    ``models/<machine>.asd`` are model files; ``recordings/<machine>/train/`` holds the normal
+    recordings of commissioning in the layout of DCASE 2020 Task 2.
+    """
+
+    root: Path
+
+    @classmethod
+    def locate(cls, given: Path | None, environ: Mapping[str, str]) -> "StateFolder":
+        """Return the folder given, else systemd's, else the user's own."""
+        if given is not None:
+            return cls(given.expanduser().absolute())
+        if systemd := environ.get("STATE_DIRECTORY"):
+            return cls(Path(systemd.split(":")[0]))
+        base = environ.get("XDG_STATE_HOME") or "~/.local/state"
+        return cls(Path(base).expanduser().absolute() / "asd-monitor")
+
+    def model_path(self, machine: str) -> Path:
+        """Return where the model of a machine is kept."""
+        return self.root / "models" / f"{check_machine_name(machine)}{MODEL_SUFFIX}"
+
+    def recordings_path(self, machine: str) -> Path:
+        """Return the folder of a machine's normal recordings."""
+        return self.root / "recordings" / check_machine_name(machine) / "train"
+
+    def make(self, path: Path) -> Path:
+        """Create a folder below the root; raise StateError if it cannot be."""
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"{path}: the state folder cannot be made: {error.strerror}; use --state-dir"
+            raise StateError(msg) from error
+        return path
+
+    @contextmanager
+    def lock(self, machine: str) -> Iterator[None]:
+        """Hold a machine's part of the folder; raise StateError if another process does."""
+        path = self.make(self.root / "locks") / f"{check_machine_name(machine)}.lock"
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            msg = f"{path}: cannot be opened: {error.strerror}; use --state-dir"
+            raise StateError(msg) from error
+        try:
+            self._hold(handle, path, machine)
+            yield
+        finally:
+            os.close(handle)
+
+    def _hold(self, handle: int, path: Path, machine: str) -> None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+            msg = (
+                f"machine {machine!r} is already monitored by process {holder} with the state "
+                f"folder {self.root}; stop that one, or use another --state-dir"
+            )
+            raise StateError(msg) from error
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
