@@ -43,7 +43,7 @@ class _StrictLoader(yaml.SafeLoader):
         """Build a mapping; raise at a key that was there before."""
         seen: dict[Hashable, int] = {}
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 continue
             line = key_node.start_mark.line + 1
@@ -158,7 +158,7 @@ def _document_path(values: object, loc: Iterable[str | int]) -> Path_:
         inside = isinstance(values, dict) and part in values
         listed = isinstance(values, list) and isinstance(part, int) and part < len(values)
         if inside or listed:
-            values = values[part]  # type: ignore[call-overload, index]
+            values = values[part]  # type: ignore[index]
             path.append(part)
         elif index == len(parts) - 1 and isinstance(values, dict) and "[" not in str(part):
             path.append(part)

@@ -26,6 +26,7 @@ from asd_monitor.records import (
 REFRESHES_PER_S = 4
 TREND_SCORES = 48
 NEWS_LINES = 5
+MOST_PANELS = 3
 BLOCKS = "▁▂▃▄▅▆▇█"
 QUIETEST_DBFS = -80.0
 
@@ -131,9 +132,12 @@ class LiveView:
 
     def render(self) -> RenderableType:
         """Return the present picture."""
-        panels = [_panel(name, machine) for name, machine in self._machines.items()]
-        if len(panels) > 3:
-            panels = [_overview(self._machines)]
+        many = len(self._machines) > MOST_PANELS
+        panels: list[RenderableType] = (
+            [_overview(self._machines)]
+            if many
+            else [_panel(name, machine) for name, machine in self._machines.items()]
+        )
         news = [*self._news] or [Text("waiting for sound", style="dim")]
         footer = Text(self.footer(), style="dim")
         return Group(Text(self._title, style="bold"), *panels, *news, footer)

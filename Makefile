@@ -1,0 +1,60 @@
+# Set up, demonstrate, test. Debian or Ubuntu; elsewhere install the system packages by hand.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_FLAGS ?= --disable-pip-version-check --quiet
+
+RUN_PACKAGES := python3-venv libportaudio2
+TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev libasound2-dev libasound2-plugins pulseaudio \
+	pulseaudio-utils mosquitto mosquitto-clients prometheus systemd openssl chromium tmux
+
+.PHONY: demo test lint soak bench install-service clean
+
+demo: $(VENV)/.demo
+	$(BIN)/asd-monitor demo
+
+test: $(VENV)/.test
+	$(MAKE) --no-print-directory lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not soak" --durations=15 $(PYTEST_FLAGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+soak: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak --timeout=3600 $(PYTEST_FLAGS)
+
+bench: $(VENV)/.test
+	$(BIN)/asd-monitor bench
+
+# What is missing is installed; services that come with a package are not started.
+define apt_install
+	@missing=$$(for package in $(1); do \
+		dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' \
+			|| echo $$package; done); \
+	if [ -n "$$missing" ]; then \
+		if ! command -v apt-get >/dev/null; then \
+			echo "install these system packages first:" $$missing >&2; exit 1; fi; \
+		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		echo "installing system packages:" $$missing; \
+		$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+			apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+endef
+
+$(VENV)/.demo: pyproject.toml constraints.txt
+	$(call apt_install,$(RUN_PACKAGES))
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[demo]'
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt
+	$(call apt_install,$(TEST_PACKAGES))
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[demo,offline,test]'
+	touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
