@@ -147,8 +147,10 @@ class MetricsServer(HTTPServer):
                 )
                 connection.socket.do_handshake()
             _Page(connection.socket, client_address, self)
-        except (OSError, ValueError) as error:
+        except OSError as error:  # gone, cut, or no TLS
             log.debug("metrics client %s: %s", client_address, error)
+        except Exception:
+            log.exception("answering metrics client %s failed", client_address)
         finally:
             with self._lock:
                 if connection in self._connections:

@@ -1,0 +1,50 @@
+"""What a monitor of two machines tells its sinks in a while, for tests of the metrics."""
+
+import time
+from dataclasses import replace
+
+from asd_monitor.records import LearningProgress, Quality, SourceState, State
+from asd_monitor.sinks import Sink
+from tests.rig.records import event, health, score
+
+MACHINES = ("pump", "fan/id_00")
+
+
+def tell(sink: Sink, round_number: int = 0) -> None:
+    """Emit one round: sound arrives, windows of every kind are scored, an alarm rises and clears.
+
+    Rounds count up; the totals of the health records grow with them.
+    """
+    samples = 16000 * (round_number + 1)
+    for machine in MACHINES:
+        sink.emit(LearningProgress(machine, learned_s=30.0 * round_number, wanted_s=300.0))
+        sink.emit(
+            replace(
+                health(samples=samples, machine=machine),
+                lost_samples=40 * round_number,
+                overflows=round_number,
+                measured_rate_hz=47990.0,
+            )
+        )
+        for seq in range(6):
+            made = score(seq, machine)
+            sink.emit(replace(made, value=1.0 + 0.5 * seq, captured_at=time.time() - 0.03))
+        for quality in (Quality.SILENT, Quality.STUCK, Quality.CLIPPED):
+            unscored = quality is not Quality.CLIPPED
+            sink.emit(
+                replace(
+                    score(7, machine),
+                    quality=quality,
+                    value=None if unscored else 1.5,
+                    p_value=None if unscored else 0.2,
+                )
+            )
+        sink.emit(event(f"{machine}-{round_number}-up", machine=machine))
+        sink.emit(replace(score(8, machine), value=3.0, p_value=0.0002, state=State.ALARM))
+    sink.emit(replace(event(f"clear-{round_number}", State.NORMAL), previous=State.ALARM))
+
+
+def unplug(sink: Sink, machine: str) -> None:
+    """The machine's microphone goes away."""
+    sink.emit(health(SourceState.MISSING, machine=machine))
+    sink.emit(replace(event("unplugged", State.UNKNOWN, machine), previous=State.ALARM))

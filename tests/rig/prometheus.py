@@ -1,0 +1,122 @@
+"""A real Prometheus and promtool, from the Debian package `prometheus`, for the tests."""
+
+import json
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.rig.mosquitto import free_port
+
+SCRAPE_INTERVAL_S = 0.2
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A running server."""
+
+    url: str
+
+    def _get(self, path: str, **parameters: str) -> Any:  # noqa: ANN401
+        query = urllib.parse.urlencode(parameters)
+        with urllib.request.urlopen(f"{self.url}{path}?{query}", timeout=10) as answer:  # noqa: S310
+            return json.load(answer)["data"]
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Return the instant vector of an expression; raises HTTPError if it is invalid."""
+        result: list[dict[str, Any]] = self._get("/api/v1/query", query=expression)["result"]
+        return result
+
+    def value(self, expression: str) -> float:
+        """Return the one value of an expression."""
+        (sample,) = self.query(expression)
+        return float(sample["value"][1])
+
+    def label_values(self, label: str, selector: str) -> list[str]:
+        """Return what Grafana's ``label_values(selector, label)`` returns."""
+        values: list[str] = self._get(f"/api/v1/label/{label}/values", **{"match[]": selector})
+        return values
+
+    def wait_for(self, expression: str, limit_s: float = 60) -> list[dict[str, Any]]:
+        """Return the expression's result as soon as it is not empty."""
+        end = time.monotonic() + limit_s
+        while time.monotonic() < end:
+            result = self.query(expression)
+            if result:
+                return result
+            time.sleep(SCRAPE_INTERVAL_S)
+        msg = f"Prometheus had no result of {expression!r} within {limit_s} s"
+        raise TimeoutError(msg)
+
+
+@contextmanager
+def running_prometheus(
+    folder: Path, target: str, *, job: str = "asd-monitor", rules: Path | None = None
+) -> Iterator[Prometheus]:
+    """Run Prometheus on a free loopback port, scraping ``target`` (host:port) often."""
+    every = f"{int(SCRAPE_INTERVAL_S * 1000)}ms"
+    config: dict[str, Any] = {
+        "global": {
+            "scrape_interval": every,
+            "scrape_timeout": every,
+            "evaluation_interval": every,
+        },
+        "scrape_configs": [{"job_name": job, "static_configs": [{"targets": [target]}]}],
+    }
+    if rules is not None:
+        config["rule_files"] = [str(rules)]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    address = f"127.0.0.1:{free_port()}"
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={folder / 'prometheus.yml'}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address={address}",
+                "--log.level=warn",
+            ],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        server = Prometheus(f"http://{address}")
+        _wait_until_ready(server, process, folder / "prometheus.log")
+        yield server
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _wait_until_ready(
+    server: Prometheus, process: subprocess.Popen[bytes], log: Path, limit_s: float = 60
+) -> None:
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{server.url}/-/ready", timeout=5):  # noqa: S310
+                return
+        except OSError:
+            time.sleep(0.1)
+    msg = f"Prometheus did not get ready:\n{log.read_text()}"
+    raise RuntimeError(msg)
+
+
+def promtool(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+    """Run promtool; stdout and stderr come back together."""
+    done = subprocess.run(
+        ["promtool", *map(str, arguments)],
+        input=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=120,
+        check=False,
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode())
