@@ -129,7 +129,8 @@ def load(path: Path | str, device: str = "auto", threads: int = 1) -> Scorer:
     place = _device(device, path)
     try:
         module = _read_module(content, place)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, torch.jit.Error) as error:
+        # ValueError: torch quotes damaged bytes in its message, and then cannot decode that.
         reason = str(error).strip().splitlines()[-1:]
         raise ModelFileError(f"{path}: torch cannot load it: {' '.join(reason)}") from error
     scorer = Scorer(module, manifest, hashlib.sha256(content).hexdigest(), place)

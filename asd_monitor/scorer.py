@@ -111,7 +111,7 @@ class Scorer:
         try:
             with torch.inference_mode():
                 output = getattr(self._module, method)(waveform, target)
-        except RuntimeError as error:
+        except (RuntimeError, torch.jit.Error) as error:
             reason = str(error).strip().splitlines()[-1:]
             msg = f"model {self.manifest.name}: {method} failed: {' '.join(reason)}"
             raise ModelFileError(msg) from error

@@ -1,0 +1,265 @@
+"""Windows become scores: quality first, one batch for all machines, the same for recordings."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asd_monitor.detector import ClipScore, Detector, aggregate
+from asd_monitor.errors import ModelFileError
+from asd_monitor.model_file import load, save, script
+from asd_monitor.records import AudioChunk, Quality, Score, State, Window
+from asd_monitor.scorer import Scorer
+from asd_monitor.windows import WindowCutter
+from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, calibration, manifest, noise, save_toy
+
+MACHINES = {"pump 1": "pump", "pump 2": "pump", "hall fan": "fan"}
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    return load(save_toy(tmp_path_factory.mktemp("model") / "toy.pt"), "cpu")
+
+
+def values_of(scores: Sequence[Score]) -> list[float]:
+    assert all(each.value is not None for each in scores)
+    return [each.value for each in scores if each.value is not None]
+
+
+def windows_of(samples: npt.NDArray[np.float32], machines: list[str] | None = None) -> list[Window]:
+    machines = machines or ["pump 1"] * len(samples)
+    return [
+        Window(machine, each, i * WINDOW_SAMPLES, 1000.0 + i, lost_samples=i)
+        for i, (machine, each) in enumerate(zip(machines, samples, strict=True))
+    ]
+
+
+class CountingScorer(Scorer):
+    """Notes what reaches the model."""
+
+    def __init__(self, real: Scorer) -> None:
+        super().__init__(real._module, real.manifest, real.sha256, real.device)
+        self.batches: list[npt.NDArray[np.float32]] = []
+
+    def score(
+        self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        self.batches.append(windows)
+        return super().score(windows, targets)
+
+
+def test_scores_keep_order_machine_and_times_of_their_windows(scorer: Scorer) -> None:
+    machines = ["pump 1", "hall fan", "pump 2", "hall fan"]
+    windows = windows_of(noise(4), machines)
+    scores = Detector(scorer, MACHINES).score(windows)
+    for window, score in zip(windows, scores, strict=True):
+        assert score.machine == window.machine
+        assert score.window_start == window.start
+        assert score.captured_at == window.captured_at
+        assert score.lost_samples == window.lost_samples
+        assert score.state is State.UNKNOWN
+        assert score.quality is Quality.OK
+
+
+def test_each_machine_is_scored_against_its_own_target(scorer: Scorer) -> None:
+    same_sound = np.repeat(noise(1, level_dbfs=-20), 3, axis=0)
+    scores = Detector(scorer, MACHINES).score(windows_of(same_sound, list(MACHINES)))
+    by_machine = {score.machine: score for score in scores}
+    assert by_machine["pump 1"].value == by_machine["pump 2"].value
+    fan, pump = by_machine["hall fan"], by_machine["pump 1"]
+    assert fan.value is not None
+    assert fan.threshold is not None
+    assert fan.value < fan.threshold
+    assert pump.value is not None
+    assert pump.threshold is not None
+    assert pump.value > pump.threshold
+    assert [fan.model and fan.model.target, pump.model and pump.model.target] == ["fan", "pump"]
+
+
+def test_meaning_of_a_score_comes_from_the_calibration(scorer: Scorer) -> None:
+    score = Detector(scorer, MACHINES, p_raise=0.02).score(windows_of(noise(1)))[0]
+    heard = calibration(0)
+    assert score.value is not None
+    assert (score.p_value, score.extrapolated) == heard.p_value(score.value)
+    assert score.threshold == heard.threshold(0.02)
+    assert score.model is not None
+    assert score.model.calibration_windows == 200
+    assert score.model.sha256 == scorer.sha256
+    assert not score.model.provisional
+
+
+@pytest.mark.parametrize("largest_batch", [1, 3, 16])
+def test_a_batch_of_many_equals_many_batches_of_one(scorer: Scorer, largest_batch: int) -> None:
+    windows = windows_of(noise(20), (list(MACHINES) * 7)[:20])
+    together = Detector(scorer, MACHINES, largest_batch=largest_batch).score(windows)
+    alone = Detector(scorer, MACHINES)
+    one_by_one = [alone.score([window])[0] for window in windows]
+    np.testing.assert_allclose(values_of(together), values_of(one_by_one), rtol=1e-6)
+    assert [each.seq for each in together] == [each.seq for each in one_by_one]
+
+
+def bad_windows() -> dict[Quality, npt.NDArray[np.float32]]:
+    silent = np.zeros(WINDOW_SAMPLES, np.float32)
+    not_finite = noise(1)[0]
+    not_finite[5] = np.nan
+    return {
+        Quality.SILENT: silent,
+        Quality.STUCK: silent + np.float32(0.25),
+        Quality.NON_FINITE: not_finite,
+    }
+
+
+def test_windows_that_cannot_be_trusted_never_reach_the_model(scorer: Scorer) -> None:
+    counting = CountingScorer(scorer)
+    bad = bad_windows()
+    samples = np.stack([noise(1)[0], *bad.values(), noise(1, seed=1)[0]])
+    scores = Detector(counting, MACHINES).score(windows_of(samples))
+    assert [each.quality for each in scores] == [Quality.OK, *bad, Quality.OK]
+    assert [each.value is None for each in scores] == [False, True, True, True, False]
+    assert [each.p_value is None for each in scores] == [False, True, True, True, False]
+    assert [each.seq for each in scores] == [0, 1, 2, 3, 4]
+    [batch] = counting.batches
+    np.testing.assert_array_equal(batch, samples[[0, 4]])
+
+
+def test_only_bad_windows_or_none_at_all_need_no_model(scorer: Scorer) -> None:
+    counting = CountingScorer(scorer)
+    detector = Detector(counting, MACHINES)
+    assert detector.score([]) == []
+    detector.score(windows_of(np.stack(list(bad_windows().values()))))
+    assert counting.batches == []
+
+
+class FailsOnLoud(torch.nn.Module):
+    """NaN for a loud window; the whole batch fails when one is louder still."""
+
+    def forward(self, waveform: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        peak = waveform.abs().amax(1)
+        if bool((peak > 0.9).any()):
+            raise RuntimeError("too loud")
+        return torch.sqrt(0.5 - peak)
+
+
+@pytest.mark.parametrize("peak", [0.7, 0.95])
+def test_a_score_that_is_not_finite_or_a_failing_model_gives_an_error_and_goes_on(
+    tmp_path: Path, peak: float
+) -> None:
+    save(tmp_path / "fragile.pt", script(FailsOnLoud()), manifest())
+    detector = Detector(load(tmp_path / "fragile.pt", "cpu"), MACHINES, largest_batch=1)
+    loud = noise(1)
+    loud[0, 0] = peak
+    before, during, after = detector.score(windows_of(np.concatenate([noise(1), loud, noise(1)])))
+    assert during.quality is Quality.ERROR
+    assert during.value is None
+    assert during.p_value is None
+    assert before.value == after.value is not None
+
+
+def test_inference_time_is_the_batch_time_shared(scorer: Scorer) -> None:
+    ticks = iter([10.0, 12.0, 20.0, 21.0])
+    detector = Detector(scorer, MACHINES, largest_batch=4, clock=lambda: next(ticks))
+    scores = detector.score(windows_of(noise(5)))
+    assert [each.inference_s for each in scores] == [0.5, 0.5, 0.5, 0.5, 1.0]
+
+
+def test_a_wrong_target_is_refused_at_once(scorer: Scorer) -> None:
+    with pytest.raises(ModelFileError, match="no target 'valve'; it has: pump, fan"):
+        Detector(scorer, {"mixer": "valve"})
+
+
+def test_thresholds_come_from_config_then_file_then_default(scorer: Scorer) -> None:
+    heard = calibration(0)
+    by_machine = Detector(scorer, MACHINES, p_raise={"pump 1": 0.05})
+    assert by_machine.threshold("pump 1") == heard.threshold(0.05)
+    assert by_machine.threshold("pump 2") == scorer.manifest.thresholds["pump"].value
+    assert Detector(scorer, MACHINES).threshold("pump 1") == heard.threshold(0.001)
+
+
+def test_an_alarm_clears_at_a_lower_score_than_it_is_raised_at(scorer: Scorer) -> None:
+    detector = Detector(scorer, MACHINES, p_raise=0.005, p_clear=0.05)
+    assert detector.clear_below("pump 1") == calibration(0).threshold(0.05)
+    threshold = detector.threshold("pump 1")
+    assert threshold is not None
+    assert detector.clear_below("pump 1") < threshold
+
+
+def test_a_model_without_thresholds_is_refused_for_monitoring_only(tmp_path: Path) -> None:
+    path = save_toy(tmp_path / "bare.pt", {"calibrations": {}, "thresholds": {}})
+    with pytest.raises(ModelFileError, match="neither calibration nor threshold for target 'pump'"):
+        Detector(load(path, "cpu"), MACHINES)
+    detector = Detector(load(path, "cpu"), MACHINES, require_threshold=False)
+    score = detector.score(windows_of(noise(1)))[0]
+    assert score.value is not None
+    assert (score.p_value, score.threshold) == (None, None)
+    assert score.model is not None
+    assert score.model.provisional
+
+
+@given(cuts=st.lists(st.integers(1, 4999), max_size=6))
+def test_a_recording_scores_as_its_stream_does(cuts: list[int]) -> None:
+    samples = noise(7, seed=3).ravel()[:5000]
+    detector, cutter = Detector(SCORER, MACHINES), WindowCutter("pump 1", 800, 400, RATE_HZ)
+    edges = [0, *sorted(set(cuts)), len(samples)]
+    windows = []
+    for start, end in pairwise(edges):
+        windows += cutter.push(AudioChunk(samples[start:end], start, end / RATE_HZ, "a.wav"))
+    streamed = detector.score(windows)
+    clip = Detector(SCORER, MACHINES).score_recording(samples, "a.wav", "pump 1")
+    assert [each.window_start for each in clip.windows] == [each.window_start for each in streamed]
+    np.testing.assert_allclose(values_of(clip.windows), values_of(streamed), rtol=1e-6)
+    np.testing.assert_allclose(
+        [each.captured_at for each in clip.windows], [each.captured_at for each in streamed]
+    )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _shared_scorer(scorer: Scorer) -> None:
+    global SCORER
+    SCORER = scorer
+
+
+SCORER: Scorer
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("mean", 5.5), ("max", 10.0), ("top", 10.0)])
+def test_a_clips_score_follows_the_rule(rule: str, expected: float) -> None:
+    assert aggregate([10.0, *range(1, 10)], rule) == expected  # type: ignore[arg-type]
+
+
+def test_top_is_the_mean_of_the_highest_tenth() -> None:
+    assert aggregate(list(range(30)), "top") == 28
+    assert aggregate([4.0], "top") == 4
+
+
+@pytest.mark.parametrize("rule", ["mean", "max", "top"])
+def test_a_recording_is_summed_up_by_the_files_rule(tmp_path: Path, rule: str) -> None:
+    path = save_toy(tmp_path / "toy.pt", {"aggregation": rule})
+    clip = Detector(load(path, "cpu"), MACHINES).score_recording(noise(5).ravel(), "a", "pump 1")
+    values = [each.value for each in clip.windows if each.value is not None]
+    assert len(values) == 9
+    assert clip.value == aggregate(values, rule)  # type: ignore[arg-type]
+    assert clip.p_value == calibration(0).p_value(clip.value)[0]
+    assert clip.above is (clip.value > calibration(0).threshold(0.001))
+
+
+def test_a_silent_recording_has_no_score(scorer: Scorer) -> None:
+    clip = Detector(scorer, MACHINES).score_recording(np.zeros(4000, np.float32), "a", "pump 1")
+    assert (clip.value, clip.p_value, clip.above) == (None, None, None)
+    assert {each.quality for each in clip.windows} == {Quality.SILENT}
+
+
+def test_bad_windows_do_not_count_in_a_clips_score(scorer: Scorer) -> None:
+    samples = np.concatenate([noise(3).ravel(), np.zeros(1600, np.float32)])
+    clip: ClipScore = Detector(scorer, MACHINES).score_recording(samples, "a", "pump 1")
+    values = [each.value for each in clip.windows if each.value is not None]
+    assert len(values) < len(clip.windows)
+    assert clip.value == pytest.approx(np.mean(values))
+    assert clip.value is not None
+    assert math.isfinite(clip.value)

@@ -1,0 +1,134 @@
+"""``score`` and ``inspect`` as a user meets them: tables, JSON, exit codes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import typer
+from typer.testing import CliRunner, Result
+
+from asd_monitor.commands.inspect import inspect
+from asd_monitor.commands.score import score
+from asd_monitor.errors import ConfigError, ModelFileError, SourceError
+from asd_monitor.model_file import read_manifest
+from tests.rig.toy_model import RATE_HZ, noise, save_toy
+
+app = typer.Typer()
+app.command("score")(score)
+app.command("inspect")(inspect)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("score")
+    save_toy(folder / "toy.pt")
+    soundfile.write(folder / "normal.wav", noise(5).ravel(), RATE_HZ, subtype="PCM_24")
+    soundfile.write(folder / "loud.flac", noise(5, -10).ravel(), RATE_HZ)
+    soundfile.write(folder / "brief.wav", noise(1).ravel()[:99], RATE_HZ)
+    both = np.stack([np.zeros(20_000), noise(25).ravel()], axis=1)
+    soundfile.write(folder / "stereo_44k.wav", both, 44_100)
+    (folder / "text.wav").write_text("hello")
+    return folder
+
+
+def test_each_recording_gets_a_line_with_score_and_verdict(folder: Path) -> None:
+    files = (folder / "normal.wav", folder / "loud.flac")
+    result = run("score", *files, "--model", folder / "toy.pt", "--target", "pump")
+    assert result.exit_code == 0
+    heading, columns, normal, loud = result.stdout.splitlines()
+    assert heading.startswith("log bands 1, target pump, threshold ")
+    assert columns.split() == ["score", "p", "windows", "verdict", "file"]
+    assert normal.split()[2:] == ["9", "normal", str(files[0])]
+    assert loud.split()[2:] == ["9", "ABOVE", str(files[1])]
+    assert loud.split()[1].startswith("~")
+
+
+def test_json_is_one_document_with_every_window(folder: Path) -> None:
+    loud = folder / "loud.flac"
+    result = run("score", loud, "--model", folder / "toy.pt", "--target", "pump", "--json")
+    document = json.loads(result.stdout)
+    assert document["model"]["sha256"] == read_manifest(folder / "toy.pt")[1]
+    [recording] = document["recordings"]
+    assert recording["file"] == str(loud)
+    assert recording["above_threshold"] is True
+    assert recording["score"] == pytest.approx(
+        np.mean([each["score"] for each in recording["windows"]])
+    )
+    assert [each["start_s"] for each in recording["windows"]] == [i / 20 for i in range(9)]
+
+
+def test_an_unreadable_recording_is_named_and_the_others_are_scored(folder: Path) -> None:
+    names = ("text.wav", "brief.wav", "missing.wav", "normal.wav")
+    result = run(
+        "score", *(folder / name for name in names), "--model", folder / "toy.pt",
+        "--target", "pump", "--json",
+    )  # fmt: skip
+    assert isinstance(result.exception, SourceError)
+    assert str(result.exception) == "3 of 4 recordings could not be read"
+    document = json.loads(result.stdout)
+    assert [Path(each["file"]).name for each in document["recordings"]] == ["normal.wav"]
+    assert list(document["unread"]) == [str(folder / name) for name in names[:3]]
+    for name in names[:3]:
+        assert name in result.stderr
+
+
+def test_any_rate_and_channel_can_be_chosen(folder: Path) -> None:
+    base = ("score", folder / "stereo_44k.wav", "--model", folder / "toy.pt", "--target", "pump")
+    silent = run(*base)
+    assert silent.stdout.splitlines()[-1].split()[:4] == ["-", "-", "8", "silent"]
+    heard = json.loads(run(*base, "--channel", "1", "--json").stdout)["recordings"][0]
+    assert heard["score"] is not None
+    assert len(heard["windows"]) == 8
+
+
+def test_a_model_with_several_targets_asks_which(folder: Path) -> None:
+    result = run("score", folder / "normal.wav", "--model", folder / "toy.pt")
+    assert isinstance(result.exception, ConfigError)
+    assert "choose one with --target: pump, fan" in str(result.exception)
+
+
+def test_a_model_without_calibration_still_scores(folder: Path, tmp_path: Path) -> None:
+    save_toy(tmp_path / "bare.pt", {"calibrations": {}, "thresholds": {}})
+    result = run("score", folder / "normal.wav", "--model", tmp_path / "bare.pt", "--target", "fan")
+    assert result.exit_code == 0
+    assert "no threshold" in result.stdout.splitlines()[0]
+    assert result.stdout.splitlines()[-1].split()[1:4] == ["-", "9", "-"]
+
+
+def test_inspect_shows_what_a_user_needs_to_trust_a_model(folder: Path) -> None:
+    result = run("inspect", folder / "toy.pt")
+    assert result.exit_code == 0
+    manifest, sha256 = read_manifest(folder / "toy.pt")
+    for text in (
+        "log bands 1", sha256, "8000 Hz mono", "golden windows ok", "pump", "fan",
+        "200 windows", f"{manifest.thresholds['pump'].value:.6g}", "0" * 64, "ms per window",
+    ):  # fmt: skip
+        assert text in result.stdout
+
+
+def test_inspect_json_holds_the_manifest(folder: Path) -> None:
+    document = json.loads(run("inspect", folder / "toy.pt", "--json").stdout)
+    assert document["manifest"] == json.loads(
+        json.dumps(read_manifest(folder / "toy.pt")[0].to_dict())
+    )
+    assert document["golden_check"] == "ok"
+    assert document["evidence"] is True
+    assert document["size_bytes"] == (folder / "toy.pt").stat().st_size
+    assert document["ms_per_window"] > 0
+
+
+def test_a_damaged_model_is_refused(folder: Path, tmp_path: Path) -> None:
+    content = bytearray((folder / "toy.pt").read_bytes())
+    content[content.index(b"manifest.json") + 200] ^= 1
+    (tmp_path / "damaged.pt").write_bytes(content)
+    for arguments in (
+        ("inspect", tmp_path / "damaged.pt"),
+        ("score", folder / "normal.wav", "--model", tmp_path / "damaged.pt"),
+    ):
+        assert isinstance(run(*arguments).exception, ModelFileError)
