@@ -1,0 +1,51 @@
+"""``asd-monitor devices``: which microphones are there?"""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from asd_monitor.commands.options import AsJson
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from asd_monitor.sources.devices import Microphone
+
+
+def devices(as_json: AsJson = False) -> None:
+    """List the microphones: index, name, rates, channels, and a stable id.
+
+    Give `--mic` the index, a part of the name, or the id; only the id survives another order of
+    plugging in.
+
+    Example: `asd-monitor devices --json`
+    """
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from asd_monitor.sources.devices import NO_MICROPHONE, list_microphones
+
+    microphones = list_microphones()
+    if as_json:
+        typer.echo(json.dumps([asdict(microphone) for microphone in microphones]))
+    elif microphones:
+        Console().print(_table(microphones))
+    if not microphones:
+        typer.echo(NO_MICROPHONE, err=True)
+
+
+def _table(microphones: "list[Microphone]") -> "Table":
+    from rich.table import Table
+
+    table = Table("index", "name", "channels", "rates in Hz", "id", box=None)
+    for mic in microphones:
+        rates = ", ".join(
+            f"{rate}*" if rate == mic.default_rate_hz else str(rate)
+            for rate in mic.rates_hz or (mic.default_rate_hz,)
+        )
+        name = f"{mic.name} (default)" if mic.is_default else mic.name
+        table.add_row(str(mic.index), name, str(mic.channels), rates, mic.stable_id)
+    table.caption = "* = the device's own rate"
+    return table
