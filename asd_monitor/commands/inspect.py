@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asd_monitor.commands.options import AsJson
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,7 +20,7 @@ _TIMED_RUNS = 9
 
 def inspect(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check a model file, and show its targets, thresholds, origin and speed.
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asd_monitor.commands.options import AsJson, Channel
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -28,11 +30,9 @@ def score(
         str | None,
         typer.Option(metavar="NAME", help="One of the model's targets; needed if it has several."),
     ] = None,
-    channel: Annotated[int, typer.Option(min=0, help="Channel of the recordings, from 0.")] = 0,
+    channel: Channel = 0,
     device: Annotated[Device, typer.Option(help="Where the model runs.")] = Device.AUTO,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document, with every window.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score recordings of any format, rate and width that libsndfile reads.
 
