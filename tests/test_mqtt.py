@@ -371,15 +371,19 @@ def test_two_monitors_do_not_push_each_other_out(broker: Mosquitto, rig: Rig) ->
     assert rig.value("asd_mqtt_reconnects_total") == 0
 
 
-def test_what_a_broker_refuses_is_counted_as_dropped(tmp_path: Path, rig: Rig) -> None:
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_what_a_broker_refuses_is_told_by_its_topic(
+    tmp_path: Path, rig: Rig, protocol: str, caplog: pytest.LogCaptureFixture
+) -> None:
     acl = tmp_path / "acl"
-    acl.write_text("topic write asd/plant/status\ntopic read #\n")
+    acl.write_text("topic write asd/plant/status\ntopic write asd/plant/pump/state\n")
     with Mosquitto(tmp_path, f"acl_file {acl}") as broker:
-        sink = rig.sink(broker.port, protocol="5")
-        sink.emit(score(0))
-        sink.emit(event("e"))
-        wait_until(lambda: sink.counts().scores_dropped == 1, "the refusal")
-        wait_until(lambda: sink.counts().events_dropped == 1, "the refusal")
+        sink = rig.sink(broker.port, protocol=protocol)
+        sink.emit(event("refused"))
+        wait_until(lambda: "asd/plant/pump/event" in caplog.text, "the topic in the log")
+        if protocol == "5":
+            wait_until(lambda: sink.counts().events_dropped == 1, "the refusal")
+            wait_until(lambda: sink.connected, "the connection")
 
 
 def test_threads_end_with_the_sink(broker: Mosquitto, rig: Rig) -> None:

@@ -5,23 +5,27 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asd_monitor.metrics import Metrics
 from asd_monitor.records import Record
 from asd_monitor.sinks.mqtt_counts import MqttCounts, MqttLedger
+from asd_monitor.sinks.mqtt_failure import Failure
 from asd_monitor.sinks.mqtt_outbox import Item, Message, Outbox, to_message
 from asd_monitor.sinks.mqtt_settings import MqttSettings
 from asd_monitor.sinks.topics import Topics, check_name
 
 if TYPE_CHECKING:
-    from asd_monitor.sinks.mqtt_connection import Connection, Failure
+    from asd_monitor.sinks.mqtt_connection import Connection
 
 logger = logging.getLogger(__name__)
 
 FLUSH_S = 3.0
 STALL_S = 2.0
 """While a message has been unacknowledged for longer, no more are sent: less is in doubt then."""
+STEADY_S = 10.0
+"""A connection that held for less long counts as a failed attempt: the next one waits longer."""
 
 
 class MqttSink:
@@ -77,6 +81,8 @@ class MqttSink:
         self._in_flight: dict[int, tuple[Message, float]] = {}
         self._failure: Failure | None = None
         self._refusals: set[str] = set()
+        self._last_topic = ""
+        self._connected_at = 0.0
         self._connections = 0
         self._flush_until: float | None = None
         self._thread: threading.Thread | None = None
@@ -151,7 +157,8 @@ class MqttSink:
                 logger.exception("MQTT: unexpected error; connecting anew")
                 self._metrics.sink_errors.labels("mqtt").inc()
                 served = False
-            attempts = 0 if served else attempts + 1
+            steady = served and time.monotonic() - self._connected_at > STEADY_S
+            attempts = 0 if steady else attempts + 1
             with self._news:
                 pause_s = self._pause_s(attempts)
                 self._news.wait_for(lambda: self._flush_until is not None, pause_s)
@@ -179,10 +186,11 @@ class MqttSink:
                 self._begin()
                 self._serve(connection)
         finally:
-            self._end(connection, connected)
+            self._end(connection)
         return connected
 
     def _begin(self) -> None:
+        self._last_topic, self._connected_at = "", time.monotonic()
         with self._news:
             self._outbox.connect()
         self._metrics.mqtt_connected.set(1)
@@ -194,7 +202,7 @@ class MqttSink:
         dropped = self._ledger.counts().scores_dropped
         logger.info("MQTT: connected to %s; %d scores dropped since the start", where, dropped)
 
-    def _end(self, connection: "Connection", was_connected: bool) -> None:
+    def _end(self, connection: "Connection") -> None:
         self._metrics.mqtt_connected.set(0)
         connection.stop()
         self._settle(connection)
@@ -203,14 +211,20 @@ class MqttSink:
             self._in_flight.clear()
             self._ledger.drop(self._outbox.disconnect(messages), 0)
             self._connection = None
-        failure = connection.failure
-        if failure is None or self._flush_until is not None:
-            return
+        if connection.failure is not None and self._flush_until is None:
+            self._tell(connection.failure)
+
+    def _tell(self, failure: Failure) -> None:
+        """Count a failure, and log it where it is not the one before."""
         self._metrics.mqtt_failures.labels(failure.kind).inc()
+        brief = time.monotonic() - self._connected_at < STEADY_S
+        if failure.kind == "lost" and brief and self._last_topic:
+            # MQTT 3.1.1 has no other way to refuse a message
+            hint = f"if this repeats, see whether the broker allows {self._last_topic}"
+            failure = replace(failure, reason=f"{failure.reason}; {hint}")
         if failure != self._failure:
-            self._failure = failure
-            what = "connection ended" if was_connected else "no connection"
-            logger.warning("MQTT: %s: %s; trying again", what, failure.reason)
+            logger.warning("MQTT: not connected: %s; trying again", failure.reason)
+        self._failure = failure
 
     def _serve(self, connection: "Connection") -> None:
         while True:
@@ -218,7 +232,8 @@ class MqttSink:
             with self._news:
                 age_s = self._oldest_age_s()
                 if age_s > self._settings.ack_timeout_s:
-                    self._time_out(connection, age_s)
+                    reason = f"the broker has not acknowledged a message for {age_s:.0f} s"
+                    connection.failure = connection.failure or Failure("timeout", reason)
                 if connection.failure is not None:
                     return
                 room = len(self._in_flight) < connection.max_in_flight and age_s < STALL_S
@@ -235,12 +250,6 @@ class MqttSink:
         for _, sent_at in self._in_flight.values():
             return time.monotonic() - sent_at
         return 0.0
-
-    def _time_out(self, connection: "Connection", age_s: float) -> None:
-        from asd_monitor.sinks.mqtt_connection import Failure
-
-        reason = f"the broker has not acknowledged a message for {age_s:.0f} s"
-        connection.failure = connection.failure or Failure("timeout", reason)
 
     def _flushed(self) -> bool:
         if self._flush_until is None:
@@ -271,6 +280,7 @@ class MqttSink:
             self._ledger.drop(*Outbox.lost(item))
             return
         self._in_flight[mid] = message, time.monotonic()
+        self._last_topic = message.topic
 
     def _settle(self, connection: "Connection") -> None:
         """Count what the broker has acknowledged."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from asd_monitor.errors import AsdMonitorError, SinkError
+from asd_monitor.sinks.mqtt_failure import failure_of
 from asd_monitor.sinks.mqtt_settings import MqttSettings
 from asd_monitor.sinks.topics import Topics
 
@@ -45,8 +46,6 @@ def check_broker(settings: MqttSettings, node: str = "check") -> list[Step]:
 
 
 def _try(name: str, stage: Callable[[], str], settings: MqttSettings) -> Step:
-    from asd_monitor.sinks.mqtt_connection import failure_of
-
     try:
         return Step(name, True, stage())
     except AsdMonitorError as error:

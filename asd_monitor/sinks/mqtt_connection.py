@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -22,26 +21,20 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_monitor.errors import SinkError
+from asd_monitor.sinks.mqtt_failure import (
+    CONNECT_TIMEOUT_S,
+    Failure,
+    FailureKind,
+    failure_of,
+)
 from asd_monitor.sinks.mqtt_outbox import OFFLINE, ONLINE, Message
 from asd_monitor.sinks.mqtt_settings import MqttSettings, MqttTls
 
 logger = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
 GOODBYE_TIMEOUT_S = 1.0
 MAX_IN_FLIGHT = 200
-
-FailureKind = Literal["settings", "dns", "unreachable", "tls", "login", "lost", "timeout"]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why there is no connection."""
-
-    kind: FailureKind
-    reason: str
-    """For a person; holds no secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +191,10 @@ class Connection:
         _properties: object,
     ) -> None:
         self._ended.set()
-        if self._answered.is_set():
-            self._fail("lost", f"the connection was lost: {reason}")
-        else:
-            self._fail("lost", f"the connection ended before the login was answered: {reason}")
+        unknown = reason.getName() == "Unspecified error"
+        why = "closed by the broker or the network" if unknown else str(reason)
+        when = "the connection" if self._answered.is_set() else "before the login was answered,"
+        self._fail("lost", f"{when} ended: {why}")
 
     def _broken(self, error: Exception) -> None:
         logger.debug("MQTT network thread ended by an error", exc_info=error)
@@ -267,21 +260,3 @@ def tls_context(tls: MqttTls) -> ssl.SSLContext:
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
-
-
-def failure_of(error: Exception, where: str) -> Failure:
-    """Say in words why ``where`` cannot be reached."""
-    match error:
-        case socket.gaierror() | UnicodeError():
-            return Failure("dns", f"{where}: no address is known for this host: {error}")
-        case ssl.SSLCertVerificationError():
-            words = f"the broker's certificate is not trusted: {error.verify_message}"
-            return Failure("tls", f"{where}: {words}")
-        case ssl.SSLError():
-            return Failure("tls", f"{where}: TLS failed: {error.reason or error}")
-        case TimeoutError():
-            return Failure("unreachable", f"{where}: no answer within {CONNECT_TIMEOUT_S:g} s")
-        case ConnectionRefusedError():
-            return Failure("unreachable", f"{where}: nothing listens there (connection refused)")
-        case _:
-            return Failure("unreachable", f"{where}: {error}")
