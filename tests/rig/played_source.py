@@ -1,0 +1,50 @@
+"""A source that delivers what a test hands it, and is in whatever health the test says."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from asd_monitor.records import AudioChunk, FloatArray, SourceHealth, SourceState
+
+
+class PlayedSource:
+    """Meets the AudioSource protocol; driven from the test's thread."""
+
+    def __init__(self, machine: str = "pump") -> None:
+        self.machine = machine
+        self.closed = False
+        self._wake: Callable[[], None] = lambda: None
+        self._chunks: list[AudioChunk] = []
+        self._lock = threading.Lock()
+        self._start = 0
+        self._health = SourceHealth(machine, SourceState.OPENING, "", "test", 0, 0, 0, 0, None)
+
+    def open(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self.be(SourceState.RUNNING)
+
+    def be(self, state: SourceState, reason: str = "") -> None:
+        self._health = replace(self._health, state=state, reason=reason)
+        self._wake()
+
+    def play(self, samples: FloatArray, *, after_gap: int = 0, recording: str = "") -> None:
+        """Deliver samples as one chunk, after so many lost ones."""
+        self._start += after_gap
+        with self._lock:
+            self._chunks.append(
+                AudioChunk(samples, self._start, captured_at=1000.0, recording=recording)
+            )
+        self._start += len(samples)
+        self._wake()
+
+    def read(self) -> list[AudioChunk]:
+        with self._lock:
+            chunks, self._chunks = self._chunks, []
+        return chunks
+
+    def health(self) -> SourceHealth:
+        return self._health
+
+    def close(self) -> None:
+        self.closed = True
+        self.be(SourceState.CLOSED)

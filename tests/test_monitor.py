@@ -1,0 +1,304 @@
+"""Threads, supervision and the order of things; with sources driven by the test."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from asd_monitor.alarm import Alarm, AlarmSettings
+from asd_monitor.detector import Detector
+from asd_monitor.errors import SinkError
+from asd_monitor.metrics import Metrics
+from asd_monitor.model_file import load
+from asd_monitor.monitor import Monitor
+from asd_monitor.pipeline import LATE_WINDOWS, Pipeline
+from asd_monitor.records import (
+    Quality,
+    Record,
+    Score,
+    SourceHealth,
+    SourceState,
+    State,
+    Transition,
+)
+from asd_monitor.scorer import Scorer
+from tests.rig.played_source import PlayedSource
+from tests.rig.toy_model import WINDOW_SAMPLES, noise, save_toy
+
+RULES = AlarmSettings(raise_windows=2, of_windows=3, warn_windows=2, hold_s=0.0)
+LOUD_DBFS = -6.0
+
+
+class Collector:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.closed = 0
+
+    def open(self) -> None: ...
+
+    def emit(self, record: Record) -> None:
+        self.records.append(record)
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def scores(self, machine: str = "pump") -> list[Score]:
+        return [r for r in list(self.records) if isinstance(r, Score) and r.machine == machine]
+
+    def states(self, machine: str = "pump") -> list[State]:
+        records = list(self.records)
+        return [r.state for r in records if isinstance(r, Transition) and r.machine == machine]
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    path = tmp_path_factory.mktemp("model") / "toy.asd"
+    return load(save_toy(path, {"hop_samples": WINDOW_SAMPLES}), "cpu")
+
+
+class Rig:
+    """A monitor of some machines, each with a played source and the toy model."""
+
+    def __init__(self, scorer: Scorer, machines: tuple[str, ...] = ("pump",)) -> None:
+        self.sink = Collector()
+        self.metrics = Metrics(CollectorRegistry())
+        self.metrics.add_machines(machines)
+        self.sources = {name: PlayedSource(name) for name in machines}
+        self.detector = Detector(scorer, dict.fromkeys(machines, "pump"))
+        self.pipelines = [
+            Pipeline(
+                name,
+                self.sources[name],
+                Alarm(name, RULES, "run"),
+                emit=lambda record: self.monitor.emit(record),
+                metrics=self.metrics,
+                drop_late=True,
+            )
+            for name in machines
+        ]
+        self.monitor = Monitor(self.pipelines, [self.sink], self.metrics)
+        for name in machines:
+            self.monitor.install(name, self.detector)
+
+    def windows(self, result: str, machine: str = "pump") -> float:
+        labels = {"machine": machine, "result": result}
+        return self.metrics.registry.get_sample_value("asd_windows_total", labels) or 0.0
+
+
+@pytest.fixture
+def rig(scorer: Scorer) -> Iterator[Rig]:
+    rig = Rig(scorer)
+    rig.monitor.start()
+    yield rig
+    rig.monitor.stop()
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, f"never saw: {what}"
+        time.sleep(0.01)
+
+
+def wait_for_scores(rig: Rig, count: int) -> None:
+    wait_for(lambda: len(rig.sink.scores()) == count, f"{count} scores")
+
+
+def sound(windows: int, level_dbfs: float = -26.0, seed: int = 0) -> np.ndarray:
+    return noise(windows, level_dbfs, seed).ravel()
+
+
+def test_audio_becomes_scores_in_order(rig: Rig) -> None:
+    for index in range(3):
+        rig.sources["pump"].play(sound(1, seed=index))
+        wait_for_scores(rig, index + 1)
+    scores = rig.sink.scores()
+    assert [score.window_start for score in scores] == [i * WINDOW_SAMPLES for i in range(3)]
+    assert [score.seq for score in scores] == [0, 1, 2]
+    assert {score.state for score in scores} == {State.NORMAL}
+
+
+def test_an_alarm_rises_and_clears(rig: Rig) -> None:
+    for level_dbfs in (-26.0, LOUD_DBFS, LOUD_DBFS, -26.0):
+        rig.sources["pump"].play(sound(1, level_dbfs))
+    wait_for(lambda: len(rig.sink.states()) == 4, "four states")
+    assert rig.sink.states() == [State.UNKNOWN, State.NORMAL, State.ALARM, State.NORMAL]
+
+
+def test_every_machine_is_announced_before_anything_else(rig: Rig) -> None:
+    first = rig.sink.records[0]
+    assert isinstance(first, Transition)
+    assert (first.state, first.previous) == (State.UNKNOWN, State.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "state", [SourceState.MISSING, SourceState.FROZEN, SourceState.SILENT, SourceState.OPENING]
+)
+def test_a_machine_that_cannot_be_heard_is_unknown(rig: Rig, state: SourceState) -> None:
+    rig.sources["pump"].play(sound(1))
+    wait_for(lambda: rig.sink.states()[-1] is State.NORMAL, "NORMAL")
+    rig.sources["pump"].be(state, "the cable is cut")
+    wait_for(lambda: rig.sink.states()[-1] is State.UNKNOWN, "UNKNOWN")
+    wait_for(
+        lambda: [r for r in rig.sink.records if isinstance(r, SourceHealth) and r.state is state],
+        "the source's health",
+    )
+    rig.sources["pump"].be(SourceState.RUNNING)
+    rig.sources["pump"].play(sound(1), after_gap=100)
+    wait_for(lambda: rig.sink.states()[-1] is State.NORMAL, "NORMAL again")
+
+
+def test_lost_audio_makes_the_state_unknown_until_the_next_window(rig: Rig) -> None:
+    rig.sources["pump"].play(sound(1))
+    wait_for(lambda: rig.sink.states()[-1] is State.NORMAL, "NORMAL")
+    rig.sources["pump"].play(sound(1)[:10], after_gap=77)
+    wait_for(lambda: rig.sink.states()[-1] is State.UNKNOWN, "UNKNOWN")
+    rig.sources["pump"].play(sound(1)[10:])
+    wait_for_scores(rig, 2)
+    assert rig.sink.scores()[-1].lost_samples == 77
+    assert rig.sink.states()[-1] is State.NORMAL
+
+
+def test_unusable_sound_is_told_and_never_normal(rig: Rig) -> None:
+    rig.sources["pump"].play(np.full(WINDOW_SAMPLES, np.nan, np.float32))
+    wait_for(lambda: rig.sink.scores(), "a record of the window")
+    (score,) = rig.sink.scores()
+    assert (score.quality, score.value, score.state) == (Quality.NON_FINITE, None, State.UNKNOWN)
+
+
+def test_the_newest_audio_wins_when_scoring_is_behind(scorer: Scorer) -> None:
+    rig = Rig(scorer)
+    rig.sources["pump"].play(sound(10))
+    rig.monitor.start()
+    wait_for(lambda: rig.sink.scores(), "scores")
+    rig.monitor.stop()
+    assert len(rig.sink.scores()) == LATE_WINDOWS
+    assert rig.windows("late") == 10 - LATE_WINDOWS
+    assert rig.sink.scores()[-1].window_start == 9 * WINDOW_SAMPLES
+
+
+def test_windows_of_one_model_are_scored_together_and_stay_apart(scorer: Scorer) -> None:
+    machines = ("pump", "pump-2", "pump-3")
+    rig = Rig(scorer, machines)
+    rig.sources["pump-2"].play(sound(2, LOUD_DBFS))
+    rig.sources["pump"].play(sound(2))
+    rig.sources["pump-3"].play(sound(1))
+    rig.monitor.start()
+    wait_for(lambda: all(rig.sink.scores(name) for name in machines), "scores of all")
+    rig.monitor.stop()
+    assert rig.sink.states("pump-2")[-1] is State.ALARM
+    assert rig.sink.states("pump")[-1] is State.NORMAL
+    assert rig.sink.states("pump-3")[-1] is State.NORMAL
+
+
+def test_audio_that_is_there_at_the_stop_is_still_scored(scorer: Scorer) -> None:
+    rig = Rig(scorer)
+    rig.monitor.start()
+    rig.sources["pump"].play(sound(2))
+    rig.monitor.stop()
+    assert len(rig.sink.scores()) == 2
+    assert rig.sources["pump"].closed
+    assert rig.sink.closed
+
+
+class BrokenSink(Collector):
+    def emit(self, record: Record) -> None:
+        raise RuntimeError("no more paper")
+
+
+def test_a_broken_sink_is_counted_and_stops_nothing(scorer: Scorer) -> None:
+    rig = Rig(scorer)
+    rig.monitor = Monitor(rig.pipelines, [BrokenSink(), rig.sink], rig.metrics)
+    rig.monitor.install("pump", rig.detector)
+    rig.monitor.start()
+    rig.sources["pump"].play(sound(1))
+    wait_for(lambda: rig.sink.scores(), "a score at the other sink")
+    rig.monitor.stop()
+    broken = rig.metrics.registry.get_sample_value("asd_sink_errors_total", {"sink": "BrokenSink"})
+    assert broken
+    assert broken >= 2
+
+
+class RefusedSink(Collector):
+    def open(self) -> None:
+        raise SinkError("the port is taken")
+
+
+def test_a_sink_with_wrong_settings_ends_the_start(scorer: Scorer) -> None:
+    rig = Rig(scorer)
+    monitor = Monitor(rig.pipelines, [RefusedSink()], rig.metrics)
+    with pytest.raises(SinkError, match="the port is taken"):
+        monitor.start()
+    monitor.stop()
+
+
+class BrokenDetector(Detector):
+    def score(self, windows: object) -> list[Score]:
+        raise KeyError("a fault of the program")
+
+
+def test_a_fault_of_the_program_ends_the_run(scorer: Scorer) -> None:
+    rig = Rig(scorer)
+    rig.monitor.start()
+    rig.monitor.install("pump", BrokenDetector(scorer, {"pump": "pump"}))
+    wait_for(lambda: not rig.monitor._models, "the new model taken")
+    rig.sources["pump"].play(sound(1))
+    with pytest.raises(RuntimeError, match="a fault of the program"):
+        rig.monitor.wait(20)
+    rig.monitor.stop()
+
+
+def test_the_end_of_all_recordings_ends_the_run(rig: Rig) -> None:
+    assert not rig.monitor.wait(0.0)
+    rig.sources["pump"].be(SourceState.ENDED)
+    assert rig.monitor.wait(20)
+
+
+def test_the_watchdog_starves_when_audio_arrives_but_is_not_consumed(scorer: Scorer) -> None:
+    now = [0.0]
+    source = PlayedSource()
+    pipeline = Pipeline(
+        "pump",
+        source,
+        Alarm("pump", RULES, "run"),
+        emit=lambda _: None,
+        metrics=Metrics(CollectorRegistry()),
+        drop_late=True,
+        monotonic=lambda: now[0],
+    )
+    pipeline.arm(Detector(scorer, {"pump": "pump"}))
+    source.be(SourceState.RUNNING)
+    pipeline.tick()
+    assert pipeline.is_alive()
+    now[0] = 60.0
+    assert not pipeline.is_alive()
+    source.be(SourceState.MISSING)
+    pipeline.tick()
+    assert pipeline.is_alive()
+
+
+def test_the_watchdog_starves_when_the_inference_thread_hangs(scorer: Scorer) -> None:
+    release = threading.Event()
+
+    class HangingDetector(Detector):
+        def score(self, windows: object) -> list[Score]:
+            release.wait(20)
+            return []
+
+    rig = Rig(scorer)
+    now = [0.0]
+    monitor = Monitor(rig.pipelines, [rig.sink], rig.metrics, monotonic=lambda: now[0])
+    monitor.install("pump", HangingDetector(scorer, {"pump": "pump"}))
+    monitor.start()
+    rig.sources["pump"].play(sound(1))
+    wait_for(lambda: not rig.sources["pump"]._chunks, "the audio taken")
+    assert monitor.is_alive()
+    now[0] = 60.0
+    assert not monitor.is_alive()
+    release.set()
+    monitor.stop()
