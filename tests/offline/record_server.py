@@ -7,7 +7,7 @@ import re
 import threading
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -32,6 +32,9 @@ class RecordServer:
     """Contents to send in place of those that the record describes."""
     record_text: bytes | None = None
     wrong_range: bool = False
+    hold_after: int | None = None
+    """Send so many bytes, then nothing until ``release`` is set."""
+    release: threading.Event = field(default_factory=threading.Event)
 
     def add(self, record: int, name: str, content: bytes) -> None:
         self.files[name] = content
@@ -59,7 +62,8 @@ def serving() -> Iterator[RecordServer]:
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answer(self, server)
+            with suppress(ConnectionError):  # the client may leave before the end
+                answer(self, server)
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -108,6 +112,12 @@ def send_file(
     length = len(content) if server.claims_bytes is None else server.claims_bytes
     if server.break_after:
         content = content[: server.break_after.pop(0)]
+    if server.hold_after is not None:
+        send(asked, status, content[: server.hold_after], headers, length)
+        server.release.wait()
+        content = content[server.hold_after :]
+        asked.wfile.write(content)
+        return
     send(asked, status, content, headers, length)
 
 

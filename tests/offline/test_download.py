@@ -2,7 +2,14 @@
 
 import fcntl
 import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -269,13 +276,58 @@ def test_the_command_prints_one_document_and_progress_elsewhere(
     assert "dev_fan.zip: 100 %" in stderr
 
 
-def test_ctrl_c_says_how_to_go_on(
-    server: RecordServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+PROGRAM = """
+import signal, typer
+from asd_monitor.commands.download import download
+signal.signal(signal.SIGINT, signal.default_int_handler)
+app = typer.Typer()
+app.command()(download)
+app()
+"""
 
-    monkeypatch.setattr("asd_offline.download.download", interrupt)
-    code, stdout, stderr = run(str(tmp_path), "--year", "2020")
-    assert (code, stdout) == (130, "")
+
+def test_ctrl_c_keeps_what_has_arrived_and_says_how_to_go_on(
+    server: RecordServer, tmp_path: Path
+) -> None:
+    noise = random.Random(1).randbytes(900_000)  # noqa: S311
+    server.add(3678171, "dev_data_fan.zip", zipped({"fan/train/normal_id_00_00000000.wav": noise}))
+    server.hold_after = 600_000
+    part = tmp_path / ".download" / "dev_data_fan.zip.part"
+    arguments = [str(tmp_path), "--year", "2020", "--machines", "fan", "--server", server.url]
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments], stderr=subprocess.PIPE, text=True
+    ) as program:
+        while not part.exists() or not part.stat().st_size:
+            assert program.poll() is None
+            time.sleep(0.02)
+        program.send_signal(signal.SIGINT)
+        _, stderr = program.communicate(timeout=60)
+    server.release.set()
+    server.hold_after = None
+    assert program.returncode == 130
     assert "the same command continues" in stderr
+    assert part.stat().st_size >= 1 << 18
+    assert run(*arguments)[0] == 0
+    assert server.asked[-1][1].startswith("bytes=")
+    assert open_dataset(tmp_path).machines() == ("fan",)
+
+
+def test_on_a_terminal_there_is_a_bar(server: RecordServer, tmp_path: Path) -> None:
+    publish(server, tmp_path / "scratch", 2020, "fan")
+    arguments = [str(tmp_path / "out"), "--year", "2020", "--machines", "fan"]
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments, "--server", server.url],
+        stderr=theirs,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+    ) as program:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the terminal's end
+            while block := os.read(ours, 4096):
+                shown += block
+    os.close(ours)
+    assert program.returncode == 0
+    assert b"dev_data_fan.zip" in shown
+    assert "━".encode() in shown

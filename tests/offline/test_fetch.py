@@ -122,7 +122,7 @@ def test_a_wrong_checksum_is_tried_twice_and_leaves_nothing(
     server: RecordServer, tmp_path: Path
 ) -> None:
     server.sends[NAME] = CONTENT[:-1] + b"x"
-    with pytest.raises(DatasetError, match="expected MD5 .* twice"):
+    with pytest.raises(DatasetError, match=r"expected MD5 .* twice"):
         get(server, tmp_path)
     assert len(server.asked) == 2
     assert not list(tmp_path.iterdir())
