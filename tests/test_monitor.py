@@ -124,8 +124,9 @@ def test_audio_becomes_scores_in_order(rig: Rig) -> None:
 
 
 def test_an_alarm_rises_and_clears(rig: Rig) -> None:
-    for level_dbfs in (-26.0, LOUD_DBFS, LOUD_DBFS, -26.0):
+    for count, level_dbfs in enumerate((-26.0, LOUD_DBFS, LOUD_DBFS, -26.0, -26.0), start=1):
         rig.sources["pump"].play(sound(1, level_dbfs))
+        wait_for_scores(rig, count)
     wait_for(lambda: len(rig.sink.states()) == 4, "four states")
     assert rig.sink.states() == [State.UNKNOWN, State.NORMAL, State.ALARM, State.NORMAL]
 
