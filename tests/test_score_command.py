@@ -106,7 +106,7 @@ def test_inspect_shows_what_a_user_needs_to_trust_a_model(folder: Path) -> None:
     assert result.exit_code == 0
     manifest, sha256 = read_manifest(folder / "toy.pt")
     for text in (
-        "log bands 1", sha256, "8000 Hz mono", "golden windows ok", "pump", "fan",
+        "log bands 1", sha256, "8000 Hz, mono", "golden windows ok", "pump", "fan",
         "200 windows", f"{manifest.thresholds['pump'].value:.6g}", "0" * 64, "ms per window",
     ):  # fmt: skip
         assert text in result.stdout

@@ -8,7 +8,7 @@ import typer
 from asd_monitor.commands.options import AsJson
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from rich.table import Table
 
@@ -72,30 +72,34 @@ def _median_ms(scorer: "Scorer") -> float:
 
 def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
     from rich.console import Console
-    from rich.table import Table
 
     rate_hz = manifest.sample_rate_hz
-    about = Table(show_header=False, box=None, pad_edge=False)
-    rows = {
-        "model": f"{manifest.name} {manifest.revision}",
-        "file": f"{facts['file']} ({facts['size_bytes']} bytes)",
-        "sha256": facts["sha256"],
-        "created": manifest.created_at,
-        "checks": f"checksums {facts['integrity']}, golden windows {facts['golden_check']}",
-        "input": f"{rate_hz} Hz mono, window {manifest.window_samples} samples "
-        f"({manifest.window_samples / rate_hz:.3g} s), "
-        f"hop {manifest.hop_samples / rate_hz:.3g} s",
-        "clip score": f"{manifest.aggregation} of windows; higher = more anomalous",
-        "evidence": "yes" if facts["evidence"] else "no",
-        "speed": f"{facts['ms_per_window']:.3g} ms per window (one CPU thread, median)",
-    }
-    for section in (manifest.training, manifest.description):
-        rows |= {str(name): _short(value) for name, value in section.items()}
-    for name, value in rows.items():
-        about.add_row(name, str(value), style=None)
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(about)
-    console.print(_targets_table(manifest))
+    rows = [
+        ("model", f"{manifest.name} {manifest.revision}"),
+        ("file", f"{facts['file']} ({facts['size_bytes']} bytes)"),
+        ("sha256", facts["sha256"]),
+        ("created", manifest.created_at),
+        ("checks", f"checksums {facts['integrity']}, golden windows {facts['golden_check']}"),
+        ("sample rate", f"{rate_hz} Hz, mono"),
+        ("window", f"{manifest.window_samples} samples ({manifest.window_samples / rate_hz:g} s)"),
+        ("hop", f"{manifest.hop_samples} samples ({manifest.hop_samples / rate_hz:g} s)"),
+        ("clip score", f"{manifest.aggregation} of windows; higher = more anomalous"),
+        ("evidence", "yes" if facts["evidence"] else "no"),
+        ("speed", f"{facts['ms_per_window']:.3g} ms per window (one CPU thread, median)"),
+    ]
+    _print_rows("", rows)
+    _print_rows("trained on", manifest.training.items())
+    _print_rows("described by its maker", manifest.description.items())
+    typer.echo("")
+    Console(highlight=False, markup=False).print(_targets_table(manifest))
+
+
+def _print_rows(title: str, rows: "Iterable[tuple[str, object]]") -> None:
+    """Print plain lines, never cut to the terminal's width: hashes are there to be copied."""
+    if title and rows:
+        typer.echo(f"\n{title}")
+    for name, value in rows:
+        typer.echo(f"{'  ' if title else ''}{name:<18} {_short(value)}")
 
 
 def _targets_table(manifest: "Manifest") -> "Table":
@@ -119,4 +123,4 @@ def _short(value: object) -> str:
     import json
 
     text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 200 else f"{text[:200]} ..."
+    return text if len(text) <= 160 else f"{text[:160]} ..."
