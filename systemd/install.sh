@@ -1,0 +1,50 @@
+#!/bin/sh
+# Install asd-monitor as a systemd service, as root:
+#   the program in its own virtual environment   $PREFIX          (/opt/asd-monitor)
+#   the unit                                     /etc/systemd/system/asd-monitor@.service
+#   the documented example of a configuration    /etc/asd-monitor/example.yaml
+# Run it again to upgrade. For packagers: with DESTDIR set, the unit and the example are put
+# below it, and nothing else is done.
+set -eu
+cd "$(dirname "$0")/.."
+PREFIX=${PREFIX:-/opt/asd-monitor}
+DESTDIR=${DESTDIR:-}
+PYTHON=${PYTHON:-python3}
+
+install_files() {
+    install -d "$DESTDIR/etc/systemd/system" "$DESTDIR/etc/asd-monitor"
+    sed "s|/opt/asd-monitor/|$PREFIX/|g" 'systemd/asd-monitor@.service' \
+        > "$DESTDIR/etc/systemd/system/asd-monitor@.service"
+    chmod 644 "$DESTDIR/etc/systemd/system/asd-monitor@.service"
+    install -m 644 configs/monitor.yaml "$DESTDIR/etc/asd-monitor/example.yaml"
+}
+
+if [ -n "$DESTDIR" ]; then
+    install_files
+    exit 0
+fi
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "install.sh: expected to be root, found user $(id -un): run it with sudo" >&2
+    exit 1
+fi
+# The service runs under a user of its own and sees no home folder.
+case $PREFIX in /home/*|/root/*)
+    echo "install.sh: PREFIX=$PREFIX is in a home folder, which the service cannot read" >&2
+    exit 1 ;;
+esac
+umask 022
+test -x "$PREFIX/bin/python" || "$PYTHON" -m venv "$PREFIX"
+"$PREFIX/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt .
+install -D -m 644 docs/operations.md "$PREFIX/share/doc/operations.md"
+install_files
+if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload
+fi
+cat <<END
+Installed. For a machine called pump:
+  sudo cp /etc/asd-monitor/example.yaml /etc/asd-monitor/pump.yaml    # and edit it
+  $PREFIX/bin/asd-monitor check /etc/asd-monitor/pump.yaml
+  sudo systemctl enable --now asd-monitor@pump
+  systemctl status asd-monitor@pump
+END
