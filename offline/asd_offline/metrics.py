@@ -235,4 +235,5 @@ def _area(labels: ArrayLike, scores: ArrayLike, max_fpr: float) -> float:
     normal, anomalous = np.sort(score[label == 0]), score[label == 1]
     above = (len(normal) - np.searchsorted(normal, anomalous, side="right")).astype(np.float64)
     at_or_above = (len(normal) - np.searchsorted(normal, anomalous, side="left")).astype(np.float64)
-    return float(np.mean(anomaly_areas(above, at_or_above, len(normal), max_fpr)))
+    area = float(np.mean(anomaly_areas(above, at_or_above, len(normal), max_fpr)))
+    return min(area, max_fpr)  # a mean of equal floats may lie one rounding above them

@@ -30,7 +30,13 @@ def result_table(result: YearResult) -> Table:
     columns = [
         name for name in _COLUMNS[min(result.year, 2022)] if decided or not name.startswith("F1")
     ]
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        header_style="bold",
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
     table.add_column("machine", no_wrap=True)
     table.add_column("id" if result.year == 2020 else "section", no_wrap=True)
     for name in (*columns, "score"):

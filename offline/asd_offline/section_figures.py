@@ -67,7 +67,7 @@ def section_result(year: int, section: str, clips: SectionClips, why: str | None
 
 def _roc(clips: SectionClips, own: SectionClips, whole: Figures | None = None) -> Figures:
     """AUC of ``clips``, pAUC of them or of the whole section, decisions of the ``own`` ones."""
-    reason = _unusable(clips)
+    reason = (whole.reason if whole else None) or _unusable(clips)
     decided = len(own.score) > 0 and bool(np.all(own.decision >= 0) and np.all(own.label >= 0))
     precision, recall, f1 = None, None, None
     if decided:

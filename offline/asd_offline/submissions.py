@@ -1,51 +1,30 @@
-"""Submissions to DCASE Task 2: finding, checking and writing score and decision files.
+"""Submissions to DCASE Task 2: finding, reading and checking score and decision files.
 
-A file has no header, ``\\n`` line ends, and a row ``file_name,value`` for each test clip. Scores:
-higher = more anomalous; decisions: 1 = anomalous. The organisers' scripts compare only how many
-rows there are; here every row is matched by its clip's name.
+The organisers' scripts sort rows and compare only how many there are; here every row is matched by
+its clip's name.
 """
 
 import csv
 import io
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.clip import Rejected
 from asd_offline.ground_truth import GroundTruth, SectionTruth
-
-Kind = Literal["anomaly_score", "decision_result"]
-KINDS: tuple[Kind, ...] = ("anomaly_score", "decision_result")
+from asd_offline.score_files import (
+    KINDS,
+    FileKey,
+    Kind,
+    file_name,
+    parse_file_name,
+    years_named_like,
+)
 
 PROBLEMS_SHOWN = 10
 SEARCH_DEPTH = 4
-
-_KIND = "(?P<kind>anomaly_score|decision_result)"
-_FILE_NAMES = {
-    2020: (rf"{_KIND}_(?P<machine>[^_]+)_(?P<section>id_\d\d)\.csv",),
-    2021: (
-        rf"{_KIND}_(?P<machine>[^_]+)_(?P<section>section_\d\d)_(?P<domain>source|target)_test\.csv",
-    ),
-    2022: (rf"{_KIND}_(?P<machine>[^_]+)_(?P<section>section_\d\d)(_test)?\.csv",),
-    2023: (
-        rf"{_KIND}_(?P<machine>[^_]+)_(?P<section>section_\d\d)(_test)?\.csv",
-        rf"{_KIND}_DCASE2023T2(?P<machine>[^_]+)_(?P<section>section_\d\d)_test_seed\d+.*_Eval\.csv",
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class FileKey:
-    """What a file of a submission is about; ``domain`` is "" but in 2021."""
-
-    kind: Kind
-    machine: str
-    section: str
-    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +44,6 @@ class Submission:
 class _Reading:
     problems: list[str] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
-
-
-def file_name(key: FileKey, year: int) -> str:
-    """Official name of a file, as the evaluator of that year opens it."""
-    end = "" if year == 2020 else f"_{key.domain}_test" if key.domain else "_test"
-    return f"{key.kind}_{key.machine}_{key.section}{end}.csv"
-
-
-def parse_file_name(name: str, year: int) -> FileKey | None:
-    """Understand a file name of a submission in any naming of the year; None if it is none."""
-    for pattern in _FILE_NAMES[year]:
-        if found := re.fullmatch(pattern, name):
-            parts = found.groupdict()
-            kind: Kind = "anomaly_score" if parts["kind"] == "anomaly_score" else "decision_result"
-            return FileKey(kind, parts["machine"], parts["section"], parts.get("domain") or "")
-    return None
 
 
 def find_systems(folder: Path) -> dict[str, Path]:
@@ -142,29 +105,21 @@ def read_submission(name: str, folder: Path, truth: GroundTruth) -> Submission:
         msg = f"{folder}: this submission is not as it should be:\n" + "\n".join(reading.problems)
         raise DatasetError(msg)
     if not scores:
-        why = "".join(f"\n  {r.path.name}: {r.reason}" for r in reading.rejected[:PROBLEMS_SHOWN])
-        msg = (
-            f"{folder}: expected scores of {truth.year}, such as {_example(truth)}, found none{why}"
-        )
-        raise DatasetError(msg)
+        raise DatasetError(_nothing_found(folder, truth, reading.rejected))
     missing = tuple(file_name(key, truth.year) for key in _expected(truth) if key not in files)
     return Submission(name, folder, scores, decisions, missing, tuple(reading.rejected))
 
 
-def write_values(folder: Path, key: FileKey, year: int, values: Mapping[str, float | int]) -> Path:
-    """Write an official score or decision file (replacing it), rows in order of clip names.
-
-    Scores are written so that reading them gives the same float64 again.
-    """
-    path = folder / file_name(key, year)
-    rows = (f"{name},{values[name]!r}\n" for name in sorted(values))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(rows), encoding="utf-8", newline="\n")
-    except OSError as error:
-        msg = f"{path}: cannot be written: {error}"
-        raise DatasetError(msg) from error
-    return path
+def _nothing_found(folder: Path, truth: GroundTruth, rejected: list[Rejected]) -> str:
+    expected = file_name(_expected(truth)[0], truth.year)
+    found = "; ".join(f"{r.path.name} ({r.reason})" for r in rejected[:2])
+    more = f" and {len(rejected) - 2} more" if len(rejected) > 2 else ""
+    years = {year for r in rejected for year in years_named_like(r.path.name)} - {truth.year}
+    hint = f". Is the year right? Names as in {' or '.join(map(str, sorted(years)))}"
+    return (
+        f"{folder}: expected scores of {truth.year}, such as {expected}, "
+        f"found {found or 'none'}{more}{hint if years else ''}"
+    )
 
 
 def _expected(truth: GroundTruth) -> list[FileKey]:
@@ -179,17 +134,13 @@ def _expected(truth: GroundTruth) -> list[FileKey]:
     return keys
 
 
-def _example(truth: GroundTruth) -> str:
-    return file_name(_expected(truth)[0], truth.year)
-
-
 def _files(folder: Path, truth: GroundTruth, reading: _Reading) -> dict[FileKey, Path]:
     """Files that the ground truth has clips for; the others are noted with the reason."""
     found: dict[FileKey, Path] = {}
     for path in sorted(p for kind in KINDS for p in folder.glob(f"{kind}*.csv")):
         key = parse_file_name(path.name, truth.year)
         if key is None:
-            reason = f"not named as in {truth.year}; expected for example {_example(truth)}"
+            reason = f"not named as in {truth.year}"
             reading.rejected.append(Rejected(path, reason))
         elif key.section not in truth.machines.get(key.machine, {}):
             reason = f"the ground truth has no clips of {key.machine} {key.section}"
@@ -209,7 +160,8 @@ def _read_file(
     wrong: list[str] = []
     values: dict[str, float | None] = {}
     first_row: dict[str, int] = {}
-    for number, row in _rows(path, wrong):
+    rows = _rows(path, wrong)
+    for number, row in rows:
         if number == 1 and _is_header(row):
             wrong.append(f"row 1: {','.join(row)!r} looks like a header; files have none")
             continue
@@ -225,10 +177,10 @@ def _read_file(
             first_row[clip] = number
             values[clip] = value
     missing = sorted(set(expected) - set(values))
-    if missing and (values or not wrong):
+    if missing and rows:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         counts = f"expected {len(expected)} clips, found {len(values)}"
-        wrong.append(f"no row for {missing[0]}{more} ({counts})")
+        wrong.insert(0, f"no row for {missing[0]}{more} ({counts})")
     if wrong:
         shown = wrong[:PROBLEMS_SHOWN] + _rest(len(wrong) - PROBLEMS_SHOWN)
         problems += [f"  {path.name}:", *(f"    {line}" for line in shown)]

@@ -1,0 +1,91 @@
+"""Leave-one-out areas equal brute force; intervals are of the right size."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import t
+
+from asd_offline import metrics
+from asd_offline.confidence import (
+    Leverage,
+    jackknife_half_width,
+    leave_one_out,
+    official_ci95,
+    student_quantile,
+)
+from asd_offline.evaluation import evaluate_year
+from asd_offline.results import ClipScore
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(-4, 4), min_size=2, max_size=12),
+    st.lists(st.integers(-4, 4), min_size=2, max_size=12),
+    st.sampled_from([0.1, 0.3, 1.0]),
+)
+def test_leave_one_out_equals_computing_each_area_anew(
+    normal: list[int], anomalous: list[int], max_fpr: float
+) -> None:
+    labels = np.array([0] * len(normal) + [1] * len(anomalous))
+    scores = np.array(normal + anomalous, dtype=float)
+    anew = [
+        metrics.pauc(np.delete(labels, i), np.delete(scores, i), max_fpr)
+        for i in range(len(labels))
+    ]
+    np.testing.assert_allclose(leave_one_out(labels, scores, max_fpr), anew, atol=1e-12)
+
+
+def test_leaving_out_the_only_clip_of_a_class_gives_nan() -> None:
+    areas = leave_one_out([0, 0, 1], [0.0, 1.0, 2.0])
+    assert np.isnan(areas).tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 5, 30, 1399, 4199])
+def test_student_quantile_equals_scipy(degrees: int) -> None:
+    assert student_quantile(degrees) == pytest.approx(t.ppf(0.975, degrees), rel=1e-9)
+
+
+def test_half_width_of_a_mean_is_the_textbook_one() -> None:
+    values = np.random.default_rng(0).normal(size=50)
+    left_out = (values.sum() - values) / 49
+    expected = 1.959964 * values.std(ddof=1) / np.sqrt(50)
+    found = jackknife_half_width([Leverage(left_out, np.zeros(50, dtype=np.int64))])
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_stratum_of_one_clip_has_no_interval() -> None:
+    assert jackknife_half_width([Leverage(np.array([0.5]), np.array([0]))]) is None
+    assert jackknife_half_width([]) is None
+    assert official_ci95([0, 0, 1], [0.0, 1.0, 2.0]) is None
+
+
+@pytest.mark.parametrize("year", [2020, 2021, 2022])
+def test_the_interval_matches_the_spread_of_scores_over_new_test_clips(year: int) -> None:
+    """Draw the test clips anew 150 times: their standard deviation is the interval's."""
+    rng = np.random.default_rng(year)
+    scores, widths = [], []
+    for _ in range(150):
+        result = evaluate_year(year, _clips(rng, year))
+        scores.append(result.partial_score)
+        widths.append(result.ci95)
+    spread = 1.96 * float(np.std(np.array(scores, dtype=float), ddof=1))
+    # the standard deviation of 150 draws is itself known to about 6 %
+    assert np.mean(np.array(widths, dtype=float)) == pytest.approx(spread, rel=0.25)
+
+
+def _clips(rng: np.random.Generator, year: int) -> dict[str, dict[str, list[ClipScore]]]:
+    domains = ("",) if year == 2020 else ("source", "target")
+    prefix = "id" if year == 2020 else "section"
+    return {
+        machine: {
+            f"{prefix}_{number:02d}": [
+                ClipScore(f"{domain}{label}{index}", float(rng.normal(label)), label, domain)
+                for domain in domains
+                for label in (0, 1)
+                for index in range(40)
+            ]
+            for number in (1, 3)
+        }
+        for machine in ("fan", "slider")
+    }
