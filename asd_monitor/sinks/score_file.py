@@ -60,6 +60,8 @@ class ScoreFile:
         SinkError
             If the file cannot be opened for appending.
         """
+        if self._path.exists() and not self._path.is_file():
+            raise SinkError(f"log.scores: {self._path}: expected a plain file, found another kind")
         try:
             file = self._path.open("ab", buffering=0)
         except OSError as error:

@@ -1,0 +1,139 @@
+"""What the log sink tells, and the score file."""
+
+import json
+import logging
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from asd_monitor.errors import SinkError
+from asd_monitor.metrics import Metrics
+from asd_monitor.records import LearningProgress, SourceState, State
+from asd_monitor.sinks.log import LogSettings, LogSink
+from asd_monitor.sinks.payloads import encode, score_payload
+from asd_monitor.sinks.registry import SINKS
+from tests.rig.mosquitto import wait_until
+from tests.rig.records import event, health, score
+
+
+def log_sink(path: Path | None = None) -> tuple[LogSink, CollectorRegistry]:
+    registry = CollectorRegistry()
+    return LogSink(LogSettings(scores=path), Metrics(registry), node="plant"), registry
+
+
+def dropped(registry: CollectorRegistry) -> float | None:
+    return registry.get_sample_value("asd_dropped_total", {"queue": "score_file"})
+
+
+def test_an_alarm_is_a_warning_with_its_reason_and_figures(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    sink, _ = log_sink()
+    sink.emit(replace(event("e"), provisional=True))
+    sink.emit(event("e", State.NORMAL))
+    alarm, normal = caplog.records
+    assert (alarm.levelno, normal.levelno) == (logging.WARNING, logging.INFO)
+    expected = "pump: NORMAL -> ALARM (provisional threshold): 4 of 5 windows above the threshold"
+    assert alarm.getMessage() == f"{expected} [score 1.25, threshold 2, p 0.5]"
+
+
+def test_health_is_told_only_when_it_changes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    sink, _ = log_sink()
+    for samples in range(5):
+        sink.emit(health(samples=samples))
+    for _ in range(5):
+        sink.emit(health(SourceState.FROZEN))
+    sink.emit(health())
+    levels = [each.levelno for each in caplog.records]
+    assert levels == [logging.INFO, logging.WARNING, logging.INFO]
+    assert "no audio for 2 s; 40 samples lost so far" in caplog.records[1].getMessage()
+
+
+def test_windows_and_progress_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    sink, _ = log_sink()
+    sink.open()
+    sink.emit(score(0))
+    sink.emit(LearningProgress("pump", 1.0, 2.0))
+    sink.close()
+    assert not caplog.records
+
+
+def test_scores_go_to_a_file_as_over_mqtt(tmp_path: Path) -> None:
+    path = tmp_path / "scores.jsonl"
+    path.write_bytes(b'{"from": "before"}\n')
+    sink, registry = log_sink(path)
+    sink.open()
+    scores = [score(seq) for seq in range(500)]
+    for each in scores:
+        sink.emit(each)
+    sink.close()
+    sink.close()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert lines[0] == {"from": "before"}
+    assert len(lines) + (dropped(registry) or 0) == 501
+    assert lines[-1]["seq"] == 499
+    over_mqtt = json.loads(encode(score_payload(scores[-1], "plant", 0.0)))
+    assert lines[-1].keys() == over_mqtt.keys()
+    sink.emit(score(500))
+    assert dropped(registry) == 501 - len(lines) + 1
+
+
+@contextmanager
+def room_for(size_bytes: int) -> Iterator[None]:
+    """Let files of this process grow to a size only, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_costs_scores_which_are_counted_and_no_half_lines(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "scores.jsonl"
+    sink, registry = log_sink(path)
+    sink.open()
+    with room_for(2000):
+        for seq in range(20):
+            sink.emit(score(seq))
+        wait_until(lambda: (dropped(registry) or 0) >= 15, "the losses")
+        wait_until(
+            lambda: registry.get_sample_value("asd_queue_depth", {"queue": "score_file"}) == 0,
+            "the queue",
+        )
+    sink.emit(score(20))
+    sink.close()
+    seqs = [json.loads(line)["seq"] for line in path.read_text().splitlines()]
+    assert seqs == [*range(len(seqs) - 1), 20]
+    assert len(seqs) + (dropped(registry) or 0) == 21
+    assert sum("cannot be written" in each.message for each in caplog.records) == 1
+
+
+def test_what_is_no_plain_file_is_refused_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    sink, _ = log_sink(path)
+    with pytest.raises(SinkError, match="expected a plain file"):
+        sink.open()
+
+
+def test_a_file_that_cannot_be_opened_is_refused_at_the_start(tmp_path: Path) -> None:
+    sink, _ = log_sink(tmp_path / "missing" / "scores.jsonl")
+    with pytest.raises(SinkError, match="cannot append to"):
+        sink.open()
+
+
+def test_the_registry_names_the_sinks() -> None:
+    assert SINKS["log"] is LogSink
+    assert set(SINKS) == {"log", "mqtt"}
