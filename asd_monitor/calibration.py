@@ -19,9 +19,8 @@ _KEPT_SCORES = 4096
 _KEPT_LARGEST = 1024
 _LARGEST_SCORE = 1e100
 
-# The tail's numbers were chosen by simulation with 10 to 1000 scores from eight laws (gamma,
-# normal, uniform, Student t with 4 degrees of freedom, two lognormal, two mixtures of operating
-# states): docs/models.md has the table, tests/test_calibration.py repeats a part of it.
+# Chosen by simulation with 12 to 1000 scores from eight laws, light and heavy: docs/calibration.md
+# has the table, tests/test_calibration.py repeats a part of it.
 _TAIL_SHARE = 0.15
 _TAIL_AT_LEAST = 10
 _TAIL_AT_MOST = 500
