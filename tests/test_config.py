@@ -1,0 +1,143 @@
+"""Bad settings are refused with file, line, key and what to do; good ones are understood."""
+
+# ruff: noqa: E501 - each mistake stands on one line beside what is told of it
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from asd_monitor.config import Config, from_options, load
+from asd_monitor.config_file import parse
+from asd_monitor.errors import ConfigError
+
+EXAMPLE = Path(__file__).parent.parent / "configs" / "monitor.yaml"
+MINIMAL = "machines:\n  pump:\n    mic: 0\n"
+
+
+def refused(tmp_path: Path, text: str | bytes) -> str:
+    path = tmp_path / "plant.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    return str(caught.value).replace(str(tmp_path) + "/", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("machine:\n  pump:\n    mic: 0\n", "plant.yaml:1: machine: there is no such key; did you mean 'machines'?"),
+        (MINIMAL + "mqtt:\n  prot: 1883\n", "plant.yaml:5: mqtt.prot: there is no such key; did you mean 'port'?"),
+        (MINIMAL + "mqtt:\n  port: 70000\n", "plant.yaml:5: mqtt.port: expected less than or equal to 65535, got 70000"),
+        (MINIMAL + "mqtt:\n  port: broker\n", "plant.yaml:5: mqtt.port: expected a valid integer"),
+        (MINIMAL + "mqtt:\n  port: 1\n  port: 2\n", "plant.yaml:6: key 'port' is given twice, first in line 5; keep one"),
+        (MINIMAL + "machines:\n  fan:\n    mic: 1\n", "plant.yaml:4: key 'machines' is given twice"),
+        (MINIMAL + "    channel: 2\n", "plant.yaml:4: machines.pump.channel: there is no such key"),
+        (MINIMAL + "alarm:\n  p_raise: .nan\n", "plant.yaml:5: alarm.p_raise: expected"),
+        (MINIMAL + "alarm:\n  hold_s: -1\n", "plant.yaml:5: alarm.hold_s: expected greater than or equal to 0, got -1"),
+        (MINIMAL + "alarm:\n  raise_windows: 9\n", "plant.yaml:4: alarm: raise_windows (9) cannot be more than of_windows (5)"),
+        (MINIMAL + "learn:\n  minutes: 0\n", "plant.yaml:5: learn.minutes: expected greater than 0"),
+        (MINIMAL + "device: tpu\n", "plant.yaml:4: device: expected 'auto', 'cpu' or 'cuda'"),
+        (MINIMAL + "version: 2\n", "plant.yaml:4: version: expected 1"),
+        (MINIMAL + "node: a/b\n", "plant.yaml:4: node: node 'a/b': expected"),
+        ("machines:\n  'pump/1':\n    mic: 0\n", "machine name 'pump/1': expected"),
+        ("machines:\n  ../up:\n    mic: 0\n", "machine name '../up': expected"),
+        ("machines:\n  pump: {}\n", "plant.yaml:2: machines.pump: expected one of mic and wav, found neither"),
+        ("machines:\n  pump: {mic: 0, wav: a.wav}\n", "found both"),
+        ("machines: {}\n", "plant.yaml:1: machines:"),
+        ("{}\n", "plant.yaml:1: machines: this key is needed"),
+        ("", "expected keys such as 'machines:' at the top, found nothing"),
+        ("- a\n", "expected keys such as 'machines:' at the top, found list"),
+        ("machines: [\n", "plant.yaml:2:"),
+        ("machines:\n\tpump: 1\n", "plant.yaml:2:"),
+        (MINIMAL + "node: !!python/object/apply:os.system ['true']\n", "plant.yaml:4:"),
+        (b"node: caf\xe9\n", "expected UTF-8 text, found byte 0xe9 at byte 9"),
+        ("a: &a [1]\nb: [" + "*a," * 60 + "]\n", "expected at most 50 aliases"),
+        ("x: " + "y" * 1_100_000, "a configuration of over 1000000 bytes is not read"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str | bytes, told: str) -> None:
+    assert told in refused(tmp_path, text)
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    told = refused(tmp_path, MINIMAL + "devise: cpu\nmqtt:\n  port: 0\n")
+    assert len(told.splitlines()) == 2
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load(tmp_path / "none.yaml")
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + MINIMAL.encode())
+    assert list(load(path).machines) == ["pump"]
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read_or_refused_clearly(text: str) -> None:
+    try:
+        parse(text, "plant.yaml")
+    except ConfigError as error:
+        assert str(error).startswith("plant.yaml")  # noqa: PT017 - not every text is refused
+
+
+def test_the_short_and_the_long_form_of_a_microphone_mean_the_same() -> None:
+    short = from_options({"machines": {"pump": {"mic": "USB"}}})
+    long = from_options({"machines": {"pump": {"mic": {"device": "USB"}}}})
+    assert short.machines == long.machines
+
+
+def test_a_machine_has_its_own_rules_or_those_of_the_file() -> None:
+    config = from_options(
+        {
+            "machines": {"a": {"mic": 0, "alarm": {"hold_s": 5}}, "b": {"mic": 1}},
+            "alarm": {"hold_s": 50},
+        }
+    )
+    assert [config.alarm_of(name).hold_s for name in "ab"] == [5, 50]
+
+
+def test_sinks_can_be_turned_off() -> None:
+    options = {"machines": {"a": {"mic": 0}}, "mqtt": None, "prometheus": None}
+    config = from_options(options)
+    assert config.mqtt is None
+    assert config.prometheus is None
+
+
+def test_the_example_is_right_as_it_stands() -> None:
+    assert set(load(EXAMPLE).machines) == {"pump", "fan-2"}
+
+
+def keys_of(model: type[BaseModel]) -> set[str]:
+    keys = set()
+    for name, field in model.model_fields.items():
+        keys.add(name)
+        pending = [field.annotation]
+        while pending:
+            annotation = pending.pop()
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                keys |= keys_of(annotation)
+            pending += getattr(annotation, "__args__", ())
+    return keys
+
+
+def test_the_example_documents_every_key_and_no_other() -> None:
+    shown = set(re.findall(r"^[\s#]*([a-z_]+):(?:\s|$)", EXAMPLE.read_text(), re.MULTILINE))
+    machines = {"pump", "bench"}
+    assert shown - machines == keys_of(Config)
+
+
+def test_the_examples_defaults_are_the_real_ones() -> None:
+    values = yaml.safe_load(EXAMPLE.read_text())
+    shown = Config.model_validate({"machines": {"a": {"mic": 0}}, "node": "plant-1"} | {
+        key: values[key] for key in ("device", "alarm", "learn", "mqtt", "prometheus")
+    })  # fmt: skip
+    default = Config.model_validate({"machines": {"a": {"mic": 0}}, "node": "plant-1"})
+    assert shown == default
