@@ -23,24 +23,35 @@ def pooled_official_ci95(sections: Sequence[SectionClips]) -> float | None:
 def score_ci95(
     year: int, machines: Sequence[MachineResult], columns: list[tuple[SectionResult, SectionClips]]
 ) -> float | None:
-    """Half width of the official score's interval; None unless every section has its figures."""
-    if any(None in score_parts(year, section) for section, _ in columns):
+    """Half width of the interval of the score over all sections that have figures.
+
+    None if a section has some of its figures only, or a stratum has a single clip.
+    """
+    scored = [pair for pair in columns if any(x is not None for x in score_parts(year, pair[0]))]
+    if any(None in score_parts(year, section) for section, _ in scored):
         return None
-    parts = [[x for x in score_parts(year, section) if x is not None] for section, _ in columns]
-    shares = [1 / len(m.sections) for m in machines for _ in m.sections]
+    parts = [[x for x in score_parts(year, section) if x is not None] for section, _ in scored]
+    shares = [share for machine in machines for share in _shares(year, machine)]
+    machine_count = sum(machine.score is not None for machine in machines)
     invert = np.sum([1 / max(x, EPSILON) for row in parts for x in row])
     count = sum(len(row) for row in parts)
     found = []
-    for row, share, (_, clips) in zip(parts, shares, columns, strict=True):
+    for row, share, (_, clips) in zip(parts, shares, scored, strict=True):
         without = _parts_without(year, clips, row)
         if year == 2020:
-            scores = (without.mean(axis=1) - np.mean(row)) * share / len(machines)
+            scores = (without.mean(axis=1) - np.mean(row)) * share / machine_count
         else:
             reciprocals = np.sum(1 / np.maximum(without, EPSILON), axis=1)
             scores = count / (invert - sum(1 / max(x, EPSILON) for x in row) + reciprocals)
         strata = clips.label + 2 * (clips.domain == "target")
         found.append(Leverage(scores, strata))
     return jackknife_half_width(found)
+
+
+def _shares(year: int, machine: MachineResult) -> list[float]:
+    """Weight within its machine of each section that has figures (2020)."""
+    scored = [s for s in machine.sections if any(x is not None for x in score_parts(year, s))]
+    return [1 / len(scored) for _ in scored]
 
 
 def _parts_without(year: int, clips: SectionClips, parts: Sequence[float]) -> Floats:

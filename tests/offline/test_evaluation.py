@@ -153,8 +153,18 @@ def test_a_section_without_usable_scores_is_null_with_the_reason() -> None:
         assert re.search("1 of (7|13) clips have no label", told[1])
         assert "1 scores are not finite" in told[2]
         assert told[3] == "no training clips"
-        whole = evaluate_year(year, {"valve": scores["valve"]})
-        assert document["partial_score"] == whole.partial_score
+
+
+@pytest.mark.parametrize("year", [2020, 2022])
+def test_sections_without_figures_leave_the_score_of_the_others_alone(year: int) -> None:
+    nothing: list[ClipScore] = []
+    fan = {"section_00": nothing, "section_01": clips_of()}
+    scores = {"fan": fan, "valve": {"section_00": nothing}}
+    partial = evaluate_year(year, scores)
+    alone = evaluate_year(year, {"fan": {"section_01": clips_of()}})
+    assert partial.partial_score == alone.partial_score is not None
+    assert partial.ci95 == alone.ci95 is not None
+    assert partial.official_ci95 == alone.official_ci95
 
 
 def test_order_of_clips_does_not_matter() -> None:
