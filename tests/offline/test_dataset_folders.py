@@ -14,7 +14,7 @@ NINE = [f"{n}.wav" for n in range(9)]
 def sides(dataset: Dataset) -> dict[str, set[tuple[str, int | None]]]:
     found: dict[str, set[tuple[str, int | None]]] = {"train": set(), "test": set()}
     for clip in dataset.clips:
-        found[clip.split].add((clip.name, clip.label))
+        found[clip.split].add((clip.path.name, clip.label))
     return found
 
 
@@ -71,7 +71,7 @@ def test_other_formats_of_sound_are_clips(tmp_path: Path) -> None:
     names = ["a.wav", "b.flac", "c.OGG", "d.aiff", "e.aif"]
     touch(tmp_path / "train", [*names, "f.mp3", "notes.txt"])
     dataset = open_dataset(tmp_path)
-    assert sorted(clip.name for clip in dataset.clips) == names
+    assert sorted(clip.path.name for clip in dataset.clips) == names
     assert [each.path.name for each in dataset.rejected] == ["f.mp3"]
 
 
@@ -100,7 +100,7 @@ def test_a_list_is_read_with_all_its_columns(tmp_path: Path) -> None:
         "x/2.wav,,,press,left,",
     )
     clips = open_dataset(path).clips
-    assert [(c.name, c.label, c.split, c.domain) for c in clips] == [
+    assert [(c.path.name, c.label, c.split, c.domain) for c in clips] == [
         ("1.wav", ANOMALY, "test", "target"),
         ("2.wav", None, "test", ""),
         ("0.wav", NORMAL, "train", "source"),
@@ -170,4 +170,13 @@ def test_a_linked_recording_keeps_the_name_of_the_link(tmp_path: Path) -> None:
     touch(tmp_path / "store", ["0.wav"])
     (tmp_path / "data" / "normal").mkdir(parents=True)
     (tmp_path / "data" / "normal" / "monday.wav").symlink_to(tmp_path / "store" / "0.wav")
-    assert open_dataset(tmp_path / "data").clips[0].name == "monday.wav"
+    assert open_dataset(tmp_path / "data").clips[0].path.name == "monday.wav"
+
+
+def test_names_tell_recordings_apart(tmp_path: Path) -> None:
+    touch(tmp_path / "press" / "normal", NINE)
+    touch(tmp_path / "press" / "anomaly", NINE)
+    dataset = open_dataset(tmp_path)
+    names = [clip.name for clip in dataset.clips]
+    assert len(set(names)) == len(names) == 18
+    assert "press/anomaly/0.wav" in names

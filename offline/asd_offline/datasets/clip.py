@@ -1,6 +1,5 @@
 """What a dataset consists of, whatever its layout on disk."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,8 @@ class Clip:
     attributes: tuple[tuple[str, str], ...] = ()
     """Conditions of operation or recording as (name, value); order as in the dataset."""
     name: str = ""
-    """Bare file name, as official result files list it."""
+    """Bare file name, as official result files list it; where no year is followed, the path below
+    the root, since ``normal/1.wav`` and ``anomaly/1.wav`` must not be taken for each other."""
     original_name: str = ""
     """Name with label and attributes that the ground truth gives; empty where there is none."""
     subset: Subset = ""
@@ -89,10 +89,6 @@ class Dataset:
             and (split is None or clip.split == split)
             and (domain is None or clip.domain == domain)
         )
-
-    def counts(self) -> dict[tuple[str, str, str], int]:
-        """Clips by (machine, section, split)."""
-        return dict(Counter((c.machine, c.section, c.split) for c in self.clips))
 
 
 _SUBSETS: tuple[Subset, ...] = ("dev", "eval")

@@ -13,11 +13,13 @@ from pathlib import Path
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets import dcase2020, section_names
 from asd_offline.datasets.clip import Rejected
+from asd_offline.datasets.folder import LABEL_FOLDERS
 from asd_offline.datasets.scan import Folder, Tree
 from asd_offline.datasets.year import NotAClip
 from asd_offline.datasets.years import KNOWN_MACHINES, LATER_MACHINES, YEARS
 
 SPLIT_FOLDERS = frozenset({"train", "test", "source_test", "target_test"})
+_NO_MACHINE = SPLIT_FOLDERS | LABEL_FOLDERS.keys()
 _ARCHIVE_NAME = re.compile(
     r"(?:dev_data_|eval_data_train_|eval_data_test_|eval_data_|dev_|eval_)(.+?)(?:_train|_test)?",
     re.IGNORECASE,
@@ -48,7 +50,9 @@ def split_folders(tree: Tree) -> list[SplitFolder]:
             parent=folder.path.parent,
         )
         for folder in tree.folders
-        if len(folder.absolute) > 2 and folder.absolute[-1].lower() in SPLIT_FOLDERS
+        if len(folder.absolute) > 2
+        and folder.absolute[-1].lower() in SPLIT_FOLDERS
+        and not any(part.lower() in _NO_MACHINE for part in folder.relative[-2:-1])
     ]
 
 

@@ -12,7 +12,12 @@ from asd_offline.datasets.scan import Folder, Tree
 from asd_offline.datasets.training_share import share_out
 
 LABEL_FOLDERS = {"normal": NORMAL, "anomaly": ANOMALY, "abnormal": ANOMALY}
-SPLIT_FOLDERS: dict[str, Split] = {"train": "train", "test": "test"}
+SPLIT_FOLDERS: dict[str, Split] = {
+    "train": "train",
+    "test": "test",
+    "source_test": "test",
+    "target_test": "test",
+}
 WHOLE = "all"
 
 
@@ -51,6 +56,15 @@ def _clips(tree: Tree, folder: Folder, split: Split, label: int | None) -> list[
     machine = own[0] if own else root_name
     section = "-".join(own[1:]) or WHOLE
     return [
-        Clip(folder.path / name, None, machine, section, "", split, label, name=name)
+        Clip(
+            path=folder.path / name,
+            year=None,
+            machine=machine,
+            section=section,
+            domain="",
+            split=split,
+            label=label,
+            name="/".join((*folder.relative, name)),
+        )
         for name in folder.names
     ]

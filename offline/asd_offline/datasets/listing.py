@@ -113,7 +113,7 @@ def _clip(listing: Path, number: int, row: Mapping[str, str]) -> Clip:
         domain=cast("Domain", _one_of(where, "domain", row.get("domain", ""), _DOMAINS)),
         split=cast("Split", split or "test"),
         label=label,
-        name=sound.name,
+        name=os.path.normpath(row["path"]),
     )
 
 

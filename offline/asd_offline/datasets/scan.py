@@ -13,6 +13,7 @@ _SILENTLY_PASSED = frozenset(
 )
 _JUNK_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 _MAX_DEPTH = 10
+_NOT_UTF_8 = "its name is not valid UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,11 @@ def _walk(
         if entry.name.startswith(".") or entry.name.lower() in _JUNK_NAMES:
             continue
         if entry.is_dir():
-            if len(relative) < _MAX_DEPTH:
-                _walk(tree, folder / entry.name, (*relative, entry.name), base, visited)
+            inner = folder / entry.name
+            if _printable(inner) != inner:
+                tree.rejected.append(Rejected(_printable(inner), _NOT_UTF_8))
+            elif len(relative) < _MAX_DEPTH:
+                _walk(tree, inner, (*relative, entry.name), base, visited)
         elif _is_sound(tree, folder, entry):
             names.append(entry.name)
     if names:
@@ -121,7 +125,7 @@ def _is_sound(tree: Tree, folder: Path, entry: "os.DirEntry[str]") -> bool:
         tree.rejected.append(Rejected(path, reason))
         return False
     if _printable(path) != path:
-        tree.rejected.append(Rejected(_printable(path), "its name is not valid UTF-8"))
+        tree.rejected.append(Rejected(_printable(path), _NOT_UTF_8))
         return False
     return True
 
