@@ -61,7 +61,7 @@ class CapturedAudio:
 
 @dataclass(frozen=True, slots=True)
 class CaptureStatus:
-    """How the device is doing; sent on every change and at least every half second."""
+    """How the device is doing; sent on every change, and when nothing else is sent."""
 
     state: SourceState
     reason: str = ""

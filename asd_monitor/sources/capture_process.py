@@ -56,7 +56,7 @@ class Pipe:
         self._poll.register(lifeline, 0)  # only its end is of interest
         self._poll.register(news, select.POLLIN)
         self.status = CaptureStatus(SourceState.OPENING)
-        self._told_s = 0.0
+        self._sent_s = 0.0
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until a callback came, or the time is over."""
@@ -66,10 +66,9 @@ class Pipe:
             os.eventfd_read(self._news)
 
     def tell(self, status: CaptureStatus) -> None:
-        """Send the status if it is new, or if it was not sent lately."""
-        now_s = time.monotonic()
-        if status != self.status or now_s - self._told_s >= HEARTBEAT_S:
-            self.status, self._told_s = status, now_s
+        """Send the status if it is new, or if nothing was sent lately."""
+        if status != self.status or time.monotonic() - self._sent_s >= HEARTBEAT_S:
+            self.status = status
             self._send(*encode_status(status))
 
     def send_audio(self, audio: CapturedAudio) -> None:
@@ -77,6 +76,7 @@ class Pipe:
         self._send(*encode_audio(audio))
 
     def _send(self, header: bytes, payload: memoryview) -> None:
+        self._sent_s = time.monotonic()
         try:
             written = os.writev(self._output, [header, payload])
             if written == len(header) + len(payload):

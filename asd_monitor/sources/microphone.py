@@ -115,7 +115,7 @@ class MicrophoneSource:
         self._overflows = 0
         self._heard_s = 0.0
         self._closing = False
-        self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._stop = -1
         self._wake: Callable[[], None] = _nothing
         self._thread: threading.Thread | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -123,6 +123,7 @@ class MicrophoneSource:
     def open(self, wake: Callable[[], None]) -> None:
         """Start capturing; ``wake`` is called from the source's own thread."""
         self._wake = wake
+        self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(
             target=self._run, name=f"microphone {self.machine}", daemon=True
         )
@@ -162,11 +163,14 @@ class MicrophoneSource:
 
     def close(self) -> None:
         """Stop capturing; what arrived before can still be read."""
-        if not self._closing:
-            self._closing = True
-            os.eventfd_write(self._stop, 1)
-        if self._thread is not None:
-            self._thread.join(timeout=5 * STOP_S)
+        self._closing = True
+        if self._thread is None:
+            self._show(replace(self._status, state=SourceState.CLOSED, reason=""))
+            return
+        with self._lock:
+            if self._stop >= 0:
+                os.eventfd_write(self._stop, 1)
+        self._thread.join(timeout=5 * STOP_S)
 
     def _run(self) -> None:
         while not self._closing:
@@ -179,6 +183,9 @@ class MicrophoneSource:
             if time.monotonic() - started_s < RESTART_S:
                 self._wait_for_stop(RESTART_S)
         self._show(replace(self._status, state=SourceState.CLOSED, reason=""))
+        with self._lock:
+            os.close(self._stop)
+            self._stop = -1
 
     def _capture(self) -> str:
         """Run one capture process to its end, and say why it ended."""
@@ -188,6 +195,9 @@ class MicrophoneSource:
             return f"the capture process cannot be started: {error}"
         try:
             return self._listen(process)
+        except Exception as error:  # the thread's top: a source never gives up
+            log.exception("%s: unexpected error", self.machine)
+            return f"unexpected error: {error!r}"
         finally:
             _end(process)
 
@@ -281,11 +291,12 @@ class MicrophoneSource:
     def _set_aside(self, reason: str) -> None:
         """Add an ended process's counts to the totals, and say why it ended."""
         with self._lock:
-            self._opens += self._status.opens
-            self._overflows += self._status.overflows
-        told = self._status.reason if self._status.state is SourceState.MISSING else ""
-        device = self._status.device
-        self._show(CaptureStatus(SourceState.MISSING, told or reason, device))
+            status = self._status
+            self._opens += status.opens
+            self._overflows += status.overflows
+            self._status = replace(status, opens=0, overflows=0)
+        told = status.reason if status.state is SourceState.MISSING else ""
+        self._show(replace(self._status, state=SourceState.MISSING, reason=told or reason))
 
     def _wait_for_stop(self, timeout_s: float) -> None:
         poll = select.poll()
@@ -295,13 +306,15 @@ class MicrophoneSource:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a capture process: by closing its pipe, else by force, for PortAudio may hang."""
-    with process:  # closes the pipes
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs inside the kernel
             process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
 
 
 def _nothing() -> None:

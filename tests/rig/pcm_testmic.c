@@ -1,8 +1,8 @@
 /* A microphone without hardware: an ALSA external I/O plugin (capture, S16, one fixed rate).
  *
- * The sound is a raw little-endian 16-bit interleaved file, looped. Which frame is heard at which
- * moment follows CLOCK_MONOTONIC from an epoch that is common to all openings of the device, so a
- * test can read from the samples themselves how much audio was lost. A reader that comes too late
+ * The sound is a raw little-endian 16-bit interleaved file, looped. It begins with its first frame
+ * when the device is first started; from then on CLOCK_MONOTONIC says which frame is heard, also
+ * across later openings, so a test reads from the samples themselves how much audio was lost. A reader that comes too late
  * gets a true overrun. Faults and the speed of the clock are steered through a small shared file.
  *
  *   pcm_type.testmic { lib "/.../libasound_module_pcm_testmic.so" }
@@ -24,13 +24,13 @@ enum { HEALTHY = 0, UNPLUGGED = 1, FROZEN = 2, MUTED = 3 };
 typedef struct { /* the same layout as CONTROL in virtual_microphone.py */
     uint32_t fault;
     uint32_t sound_version; /* raised when the sound file was replaced */
-    double epoch_s;         /* CLOCK_MONOTONIC of frame 0 */
+    double epoch_s;         /* CLOCK_MONOTONIC of frame 0; 0 before the first start */
     double speed;           /* 1.0 = the promised rate; 0.99 = a device whose clock lies by 1 % */
 } control_t;
 
 typedef struct {
     snd_pcm_ioplug_t io;
-    const volatile control_t *control;
+    volatile control_t *control;
     char *sound_path;
     int16_t *sound;
     size_t sound_frames;
@@ -92,6 +92,7 @@ static int mic_start(snd_pcm_ioplug_t *io) {
     mic->started_s = now_s();
     mic->frozen_since_s = -1;
     mic->captured = mic->delivered = 0;
+    if (mic->control->epoch_s == 0) mic->control->epoch_s = mic->started_s;
     mic->first_frame = (uint64_t)((mic->started_s - mic->control->epoch_s) * io->rate);
     return timerfd_settime(mic->timer, 0, &timing, NULL) < 0 ? -errno : 0;
 }
@@ -158,9 +159,9 @@ static const snd_pcm_ioplug_callback_t CALLBACKS = {
 };
 
 static int map_control(mic_t *mic, const char *path) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0) return -errno;
-    void *at = mmap(NULL, sizeof *mic->control, PROT_READ, MAP_SHARED, fd, 0);
+    void *at = mmap(NULL, sizeof *mic->control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     if (at == MAP_FAILED) return -errno;
     mic->control = at;

@@ -11,10 +11,10 @@ happens in processes of its own, so only an environment variable has to be set::
         pump.unplug(); pump.freeze(); pump.mute(); pump.heal()
         pump.replace_sound(other_samples)
         pump.lie_about_rate(0.99)
-        pump.frame_at(monotonic_s)   # which frame of the sound is heard at a moment
 
-Samples are int16 ``(frames,)`` or ``(frames, channels)``, looped for ever. The sound follows the
-monotonic clock across re-openings, so samples tell how much was lost between them.
+Samples are int16 ``(frames,)`` or ``(frames, channels)``, looped for ever. The sound begins with
+its first frame when the device is first started, and follows the monotonic clock from then on,
+also while the device is closed or frozen; so samples tell how much was lost between them.
 A microphone made with ``plugged=False`` is absent until :meth:`VirtualMicrophone.heal`.
 """
 
@@ -23,7 +23,6 @@ import os
 import shutil
 import struct
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,24 +54,16 @@ class VirtualMicrophone:
         self.rate_hz = sound.rate_hz
         self.channels = 1 if sound.samples.ndim == 1 else sound.samples.shape[1]
         self.frames = len(sound.samples)
-        self.epoch_s = time.monotonic()
         self.sound_path = folder / f"{name}.raw"
         self.control_path = folder / f"{name}.ctl"
         self.sound_path.write_bytes(sound.samples.astype("<i2").tobytes())
-        self.control_path.write_bytes(bytes(CONTROL.size))
+        fault = HEALTHY if sound.plugged else UNPLUGGED
+        self.control_path.write_bytes(CONTROL.pack(fault, 0, 0.0, 1.0))
         with self.control_path.open("r+b") as file:
             self._shared = mmap.mmap(file.fileno(), CONTROL.size)
-        self._fault = HEALTHY if sound.plugged else UNPLUGGED
-        self._version = 0
-        self._speed = 1.0
-        self._write()
-
-    def _write(self) -> None:
-        self._shared[:] = CONTROL.pack(self._fault, self._version, self.epoch_s, self._speed)
 
     def _set(self, fault: int) -> None:
-        self._fault = fault
-        self._write()
+        struct.pack_into("<I", self._shared, 0, fault)
 
     def unplug(self) -> None:
         """Make the device vanish; it cannot be opened either."""
@@ -96,17 +87,11 @@ class VirtualMicrophone:
         new.write_bytes(samples.astype("<i2").tobytes())
         new.replace(self.sound_path)
         self.frames = len(samples)
-        self._version += 1
-        self._write()
+        struct.pack_into("<I", self._shared, 4, CONTROL.unpack(self._shared)[1] + 1)
 
     def lie_about_rate(self, speed: float) -> None:
         """Deliver ``speed`` times the promised rate; takes effect when the stream is opened."""
-        self._speed = speed
-        self._write()
-
-    def frame_at(self, monotonic_s: float) -> int:
-        """Return the frame of the sound that is heard at a moment of the monotonic clock."""
-        return int((monotonic_s - self.epoch_s) * self.rate_hz) % self.frames
+        struct.pack_into("<d", self._shared, 16, speed)
 
     def alsa_definition(self) -> str:
         """Return this device's node for asound.conf."""
