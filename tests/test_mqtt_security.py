@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paho.mqtt import client as paho
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.errors import SinkError
@@ -225,3 +226,34 @@ def test_the_check_ends_at_the_first_failure(
     stranger = MqttSettings(host="127.0.0.1", port=password_broker.port)
     assert steps(stranger) == [("dns", True), ("tcp", True), ("login", False)]
     gc.collect()
+
+
+def test_the_example_broker_admits_a_monitor_to_its_own_node_only(tmp_path: Path) -> None:
+    example = Path(__file__).parents[1] / "configs" / "mosquitto"
+    users, acl = tmp_path / "passwd", tmp_path / "acl"
+    users.touch()
+    for user in ("plant", "other", "dashboard"):
+        subprocess.run(["mosquitto_passwd", "-b", str(users), user, PASSWORD], check=True)
+    acl.write_text((example / "acl").read_text())
+    settings = (example / "mosquitto.conf").read_text()
+    ours = ("listener ", "allow_anonymous ", "persistence ")
+    kept = [line for line in settings.splitlines() if not line.startswith(ours)]
+    config = "\n".join(kept).replace("/etc/mosquitto", str(tmp_path))
+    config = config.replace("/var/lib/mosquitto", str(tmp_path))
+    password = tmp_path / "password"
+    password.write_text(PASSWORD)
+
+    def log_in(client: paho.Client) -> None:
+        client.username_pw_set("dashboard", PASSWORD)
+
+    with (
+        Mosquitto(tmp_path, config, anonymous=False) as broker,
+        Collector(broker.port, topic="asd/#", configure=log_in) as dashboard,
+    ):
+        other = sink_for(broker.port, username="other", password_file=password)
+        other.open()
+        wait_until(lambda: other.failure != "" or other.counts().published > 0, "an answer")
+        other.close()
+        assert_publishes(sink_for(broker.port, username="plant", password_file=password))
+        dashboard.wait_for("/status", 2)
+        assert len(dashboard.of("asd/plant/status")) == len(dashboard.of("/status"))
