@@ -1,185 +1,27 @@
-"""The Grafana files: in the documented format, and every expression runs on real data."""
+"""The Grafana files are in the documented format, and agree with each other."""
 
-import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-import yaml
-from prometheus_client import CollectorRegistry
 
-from asd_monitor.metrics import Metrics
 from asd_monitor.records import SourceState, State
-from asd_monitor.sinks.prometheus import PrometheusSettings, PrometheusSink
-from tests.rig.metrics_story import MACHINES, tell
-from tests.rig.prometheus import Prometheus, running_prometheus
-from tests.test_prometheus_rules import rules as prometheus_rules
-
-PROVISIONING = Path(__file__).parents[1] / "configs" / "grafana" / "provisioning"
-DASHBOARD = PROVISIONING / "dashboards" / "asd-monitor" / "asd-monitor.json"
-
-UID = {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,40}$"}
-TEXT = {"type": "string", "minLength": 1}
-DURATION = {"type": "string", "pattern": r"^(\d+(s|m|h|d))+$"}
-ORG = {"type": "integer", "minimum": 1}
-
-
-def record(required: dict[str, Any], **optional: Any) -> dict[str, Any]:  # noqa: ANN401
-    """JSON Schema of an object with these keys and no others."""
-    return {
-        "type": "object",
-        "required": list(required),
-        "properties": {**required, **optional},
-        "additionalProperties": False,
-    }
-
-
-def listed(of: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "minItems": 1, "items": of}
-
-
-VERSION = {"const": 1}
-SEVERITY = {"enum": ["critical", "warning"]}
-TIME_RANGE = record({"from": {"type": "integer"}, "to": {"type": "integer"}})
-
-# The keys as Grafana's file provisioning documents them; for a query's model see below.
-RULE_FILE = record(
-    {
-        "apiVersion": VERSION,
-        "groups": listed(
-            record(
-                {
-                    "orgId": ORG,
-                    "name": TEXT,
-                    "folder": TEXT,
-                    "interval": DURATION,
-                    "rules": listed(
-                        record(
-                            {
-                                "uid": UID,
-                                "title": TEXT,
-                                "condition": TEXT,
-                                "for": DURATION,
-                                "data": listed(
-                                    record(
-                                        {
-                                            "refId": TEXT,
-                                            "datasourceUid": TEXT,
-                                            "relativeTimeRange": TIME_RANGE,
-                                            "model": {"type": "object"},
-                                        }
-                                    )
-                                ),
-                                "noDataState": {"enum": ["NoData", "Alerting", "OK"]},
-                                "execErrState": {"enum": ["Error", "Alerting", "OK"]},
-                                "labels": record({"severity": SEVERITY, "component": TEXT}),
-                                "annotations": record({"summary": TEXT, "description": TEXT}),
-                                "dashboardUid": UID,
-                                "panelId": {"type": "integer"},
-                            }
-                        )
-                    ),
-                }
-            )
-        ),
-    }
+from tests.rig.monitoring_files import (
+    DASHBOARD,
+    PROVISIONING,
+    SCHEMAS,
+    UID,
+    alerts,
+    dashboard,
+    datasource_uids,
+    fires,
+    load,
+    panels,
+    prometheus_rules,
 )
-EMAIL = record({"addresses": TEXT}, singleEmail={"type": "boolean"})
-RECEIVER = record(
-    {"uid": UID, "type": {"const": "email"}, "settings": EMAIL},
-    disableResolveMessage={"type": "boolean"},
-)
-CONTACT_FILE = record(
-    {
-        "apiVersion": VERSION,
-        "contactPoints": listed(
-            record({"orgId": ORG, "name": TEXT, "receivers": listed(RECEIVER)})
-        ),
-    }
-)
-ROUTE_KEYS: dict[str, Any] = {
-    "group_by": listed(TEXT),
-    "group_wait": DURATION,
-    "group_interval": DURATION,
-    "repeat_interval": DURATION,
-}
-MATCHER = {
-    "type": "array",
-    "prefixItems": [TEXT, {"enum": ["=", "!=", "=~", "!~"]}, TEXT],
-    "minItems": 3,
-    "maxItems": 3,
-}
-ROUTE = record({"receiver": TEXT, "object_matchers": listed(MATCHER)}, **ROUTE_KEYS)
-POLICY_FILE = record(
-    {
-        "apiVersion": VERSION,
-        "policies": listed(
-            record({"orgId": ORG, "receiver": TEXT}, routes=listed(ROUTE), **ROUTE_KEYS)
-        ),
-    }
-)
-DATASOURCE_FILE = record(
-    {
-        "apiVersion": VERSION,
-        "datasources": listed(
-            record(
-                {"name": TEXT, "type": TEXT, "access": {"enum": ["proxy", "direct"]}, "uid": UID},
-                orgId=ORG,
-                url={"type": "string", "pattern": "^https?://"},
-                isDefault={"type": "boolean"},
-                editable={"type": "boolean"},
-                jsonData=record({}, httpMethod={"enum": ["POST", "GET"]}, timeInterval=DURATION),
-            )
-        ),
-    }
-)
-PROVIDER_FILE = record(
-    {
-        "apiVersion": VERSION,
-        "providers": listed(
-            record(
-                {"name": TEXT, "type": {"const": "file"}, "options": record({"path": TEXT})},
-                orgId=ORG,
-                folder=TEXT,
-                disableDeletion={"type": "boolean"},
-                updateIntervalSeconds={"type": "integer", "minimum": 10},
-                allowUiUpdates={"type": "boolean"},
-            )
-        ),
-    }
-)
-SCHEMAS = {
-    "alerting/rules.yaml": RULE_FILE,
-    "alerting/contact-points.yaml": CONTACT_FILE,
-    "alerting/policies.yaml": POLICY_FILE,
-    "datasources/asd-monitor.yaml": DATASOURCE_FILE,
-    "dashboards/asd-monitor.yaml": PROVIDER_FILE,
-}
-
-
-def load(name: str) -> Any:  # noqa: ANN401
-    return yaml.safe_load((PROVISIONING / name).read_text())
-
-
-def dashboard() -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(DASHBOARD.read_text())
-    return loaded
-
-
-def panels() -> list[dict[str, Any]]:
-    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
-
-
-def alerts() -> list[dict[str, Any]]:
-    return [rule for group in load("alerting/rules.yaml")["groups"] for rule in group["rules"]]
-
-
-def datasource_uids() -> set[str]:
-    return {each["uid"] for each in load("datasources/asd-monitor.yaml")["datasources"]}
 
 
 def seconds(duration: str) -> int:
@@ -256,11 +98,6 @@ def test_a_measurement_that_does_not_exist_raises_no_alert(rule: dict[str, Any])
     _, reduce, threshold = rule["data"]
     evaluator = threshold["model"]["conditions"][0]["evaluator"]
     assert not fires(evaluator, reduce["model"]["settings"]["replaceWithValue"])
-
-
-def fires(evaluator: dict[str, Any], value: float) -> bool:
-    (limit,) = evaluator["params"]
-    return bool(value > limit if evaluator["type"] == "gt" else value < limit)
 
 
 def test_only_the_dead_daemon_alerts_where_there_is_no_data() -> None:
@@ -358,147 +195,3 @@ def test_the_dashboards_data_source_is_the_provisioned_one() -> None:
     variables = {each["name"]: each for each in dashboard()["templating"]["list"]}
     assert variables["datasource"]["current"]["value"] in datasource_uids()
     assert {"machine", "instance"} <= set(variables)
-
-
-@dataclass(frozen=True)
-class Expression:
-    where: str
-    text: str
-
-    def __str__(self) -> str:
-        return self.where
-
-
-MAY_BE_EMPTY = {
-    # nothing of the kind has happened in the run below
-    "panel Dropped, reconnects, errors D",
-    "annotation Alarms",
-}
-
-
-def expressions() -> list[Expression]:
-    board = dashboard()
-    found = [
-        Expression(f"panel {panel['title']} {target['refId']}", target["expr"])
-        for panel in panels()
-        for target in panel["targets"]
-    ]
-    found += [
-        Expression(f"annotation {each['name']}", each["expr"])
-        for each in board["annotations"]["list"]
-        if "expr" in each
-    ]
-    found += [
-        Expression(f"alert {each['title']}", each["data"][0]["model"]["expr"]) for each in alerts()
-    ]
-    return found
-
-
-def substituted(expression: str, instance: str) -> str:
-    for name, value in {
-        "$__rate_interval": "5s",
-        "$__interval": "1s",
-        "$__range": "1m",
-        "$instance": re.escape(instance).replace("\\", "\\\\"),
-        "$machine": "|".join(MACHINES),
-    }.items():
-        expression = expression.replace(name, value)
-    assert "$" not in expression
-    return expression
-
-
-@pytest.fixture(scope="module")
-def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prometheus, str]]:
-    """A Prometheus that scraped a sink which is fed as a monitor of two machines feeds it."""
-    metrics = Metrics(CollectorRegistry())
-    metrics.add_machines(MACHINES)
-    metrics.sink_errors.labels("mqtt")
-    metrics.mqtt_connected.set(1)
-    sink = PrometheusSink(PrometheusSettings(port=0), metrics)
-    tell(sink)
-    sink.open()
-    instance = f"127.0.0.1:{sink.port}"
-    try:
-        with running_prometheus(tmp_path_factory.mktemp("prometheus"), instance) as server:
-            server.wait_for("asd_windows_total")
-            for number in range(1, 5):
-                tell(sink, number)
-                metrics.mqtt_messages.labels("published").inc(20)
-                counted = metrics.registry.get_sample_value(
-                    "asd_windows_total", {"machine": "pump", "result": "scored"}
-                )
-                server.wait_for(f'asd_windows_total{{machine="pump",result="scored"}} == {counted}')
-            server.wait_for("rate(process_cpu_seconds_total[5s])")
-            yield server, instance
-    finally:
-        sink.close()
-
-
-@pytest.mark.parametrize("expression", expressions(), ids=str)
-def test_an_expression_runs_on_a_real_prometheus(
-    expression: Expression, scraped: tuple[Prometheus, str]
-) -> None:
-    server, instance = scraped
-    result = server.query(substituted(expression.text, instance))
-    if expression.where not in MAY_BE_EMPTY:
-        assert result
-
-
-def test_the_score_panel_shows_score_and_threshold_of_each_machine(
-    scraped: tuple[Prometheus, str],
-) -> None:
-    server, instance = scraped
-    (panel,) = (each for each in panels() if each.get("repeat") == "machine")
-    shown = [server.query(substituted(each["expr"], instance)) for each in panel["targets"]]
-    for series in shown:
-        assert {each["metric"]["machine"] for each in series} == set(MACHINES)
-
-
-def test_the_variables_offer_what_was_scraped(scraped: tuple[Prometheus, str]) -> None:
-    server, instance = scraped
-    offered = {}
-    for variable in dashboard()["templating"]["list"]:
-        match = re.fullmatch(r"label_values\((.*), (\w+)\)", variable.get("definition", ""))
-        if match is not None:
-            selector, label = match.groups()
-            values = server.label_values(label, substituted(selector, instance))
-            offered[variable["name"]] = sorted(values)
-    assert offered == {"instance": [instance], "machine": sorted(MACHINES)}
-
-
-def test_the_alerts_see_what_happened_and_nothing_else(scraped: tuple[Prometheus, str]) -> None:
-    server, instance = scraped
-    firing = set()
-    for rule in alerts():
-        query, _, threshold = rule["data"]
-        evaluator = threshold["model"]["conditions"][0]["evaluator"]
-        for series in server.query(substituted(query["model"]["expr"], instance)):
-            if fires(evaluator, float(series["value"][1])):
-                firing.add((rule["title"], series["metric"].get("machine", "")))
-    # the story ends with the pump's alarm cleared, and both machines' last scores high
-    assert firing == {
-        ("AsdAnomaly", "fan/id_00"),
-        ("AsdScoreHigh", "fan/id_00"),
-        ("AsdScoreHigh", "pump"),
-        ("AsdAudioLost", "fan/id_00"),
-        ("AsdAudioLost", "pump"),
-    }
-
-
-def test_every_series_that_an_expression_names_exists() -> None:
-    metrics = Metrics(CollectorRegistry())
-    known = set()
-    for metric in metrics.registry.collect():
-        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
-        known |= {metric.name + suffix for suffix in suffixes.get(metric.type, [""])}
-    named = {
-        name
-        for text in [
-            *(each.text for each in expressions()),
-            *(rule["expr"] for rule in prometheus_rules()),
-            *(str(each.get("definition", "")) for each in dashboard()["templating"]["list"]),
-        ]
-        for name in re.findall(r"\basd_\w+", text)
-    }
-    assert named
-    assert named <= known

@@ -8,21 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.rig.monitoring_files import CONFIGS, RULES, prometheus_rules
 from tests.rig.prometheus import promtool
 
-FOLDER = Path(__file__).parents[1] / "configs" / "prometheus"
-RULES = FOLDER / "rules" / "asd-monitor.rules.yaml"
-UNIT_TESTS = sorted((FOLDER / "rules").glob("*_test.yaml"))
-
-
-def rules() -> list[dict[str, Any]]:
-    (group,) = yaml.safe_load(RULES.read_text())["groups"]
-    found: list[dict[str, Any]] = group["rules"]
-    return found
+UNIT_TESTS = sorted(RULES.parent.glob("*_test.yaml"))
 
 
 def test_the_configuration_is_valid_and_finds_the_rules_but_not_their_tests() -> None:
-    done = promtool("check", "config", FOLDER / "prometheus.yml")
+    done = promtool("check", "config", CONFIGS / "prometheus" / "prometheus.yml")
     assert done.returncode == 0, done.stdout
     assert "1 rule files found" in done.stdout
 
@@ -51,7 +44,7 @@ def unit_tested(alert: str) -> tuple[bool, bool, bool]:
     return silent, fires, recovers
 
 
-@pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))
+@pytest.mark.parametrize("rule", prometheus_rules(), ids=lambda rule: str(rule["alert"]))
 def test_every_alert_waits_explains_itself_and_is_tested_all_ways(rule: dict[str, Any]) -> None:
     assert re.fullmatch(r"\d+[sm]", rule["for"])
     assert rule["labels"]["severity"] in {"critical", "warning"}
@@ -59,7 +52,7 @@ def test_every_alert_waits_explains_itself_and_is_tested_all_ways(rule: dict[str
     assert unit_tested(rule["alert"]) == (True, True, True)
 
 
-@pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))
+@pytest.mark.parametrize("rule", prometheus_rules(), ids=lambda rule: str(rule["alert"]))
 def test_the_unit_tests_notice_a_rule_that_never_fires(
     rule: dict[str, Any], tmp_path: Path
 ) -> None:

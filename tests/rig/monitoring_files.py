@@ -1,0 +1,182 @@
+"""The Prometheus and Grafana files of configs/, and the format that Grafana documents."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+PROVISIONING = CONFIGS / "grafana" / "provisioning"
+DASHBOARD = PROVISIONING / "dashboards" / "asd-monitor" / "asd-monitor.json"
+RULES = CONFIGS / "prometheus" / "rules" / "asd-monitor.rules.yaml"
+
+UID = {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,40}$"}
+TEXT = {"type": "string", "minLength": 1}
+DURATION = {"type": "string", "pattern": r"^(\d+(s|m|h|d))+$"}
+ORG = {"type": "integer", "minimum": 1}
+
+
+def record(required: dict[str, Any], **optional: Any) -> dict[str, Any]:  # noqa: ANN401
+    """JSON Schema of an object with these keys and no others."""
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": {**required, **optional},
+        "additionalProperties": False,
+    }
+
+
+def listed(of: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "minItems": 1, "items": of}
+
+
+VERSION = {"const": 1}
+SEVERITY = {"enum": ["critical", "warning"]}
+TIME_RANGE = record({"from": {"type": "integer"}, "to": {"type": "integer"}})
+
+# The keys as Grafana's file provisioning documents them; for a query's model see below.
+RULE_FILE = record(
+    {
+        "apiVersion": VERSION,
+        "groups": listed(
+            record(
+                {
+                    "orgId": ORG,
+                    "name": TEXT,
+                    "folder": TEXT,
+                    "interval": DURATION,
+                    "rules": listed(
+                        record(
+                            {
+                                "uid": UID,
+                                "title": TEXT,
+                                "condition": TEXT,
+                                "for": DURATION,
+                                "data": listed(
+                                    record(
+                                        {
+                                            "refId": TEXT,
+                                            "datasourceUid": TEXT,
+                                            "relativeTimeRange": TIME_RANGE,
+                                            "model": {"type": "object"},
+                                        }
+                                    )
+                                ),
+                                "noDataState": {"enum": ["NoData", "Alerting", "OK"]},
+                                "execErrState": {"enum": ["Error", "Alerting", "OK"]},
+                                "labels": record({"severity": SEVERITY, "component": TEXT}),
+                                "annotations": record({"summary": TEXT, "description": TEXT}),
+                                "dashboardUid": UID,
+                                "panelId": {"type": "integer"},
+                            }
+                        )
+                    ),
+                }
+            )
+        ),
+    }
+)
+EMAIL = record({"addresses": TEXT}, singleEmail={"type": "boolean"})
+RECEIVER = record(
+    {"uid": UID, "type": {"const": "email"}, "settings": EMAIL},
+    disableResolveMessage={"type": "boolean"},
+)
+CONTACT_FILE = record(
+    {
+        "apiVersion": VERSION,
+        "contactPoints": listed(
+            record({"orgId": ORG, "name": TEXT, "receivers": listed(RECEIVER)})
+        ),
+    }
+)
+ROUTE_KEYS: dict[str, Any] = {
+    "group_by": listed(TEXT),
+    "group_wait": DURATION,
+    "group_interval": DURATION,
+    "repeat_interval": DURATION,
+}
+MATCHER = {
+    "type": "array",
+    "prefixItems": [TEXT, {"enum": ["=", "!=", "=~", "!~"]}, TEXT],
+    "minItems": 3,
+    "maxItems": 3,
+}
+ROUTE = record({"receiver": TEXT, "object_matchers": listed(MATCHER)}, **ROUTE_KEYS)
+POLICY_FILE = record(
+    {
+        "apiVersion": VERSION,
+        "policies": listed(
+            record({"orgId": ORG, "receiver": TEXT}, routes=listed(ROUTE), **ROUTE_KEYS)
+        ),
+    }
+)
+DATASOURCE_FILE = record(
+    {
+        "apiVersion": VERSION,
+        "datasources": listed(
+            record(
+                {"name": TEXT, "type": TEXT, "access": {"enum": ["proxy", "direct"]}, "uid": UID},
+                orgId=ORG,
+                url={"type": "string", "pattern": "^https?://"},
+                isDefault={"type": "boolean"},
+                editable={"type": "boolean"},
+                jsonData=record({}, httpMethod={"enum": ["POST", "GET"]}, timeInterval=DURATION),
+            )
+        ),
+    }
+)
+PROVIDER_FILE = record(
+    {
+        "apiVersion": VERSION,
+        "providers": listed(
+            record(
+                {"name": TEXT, "type": {"const": "file"}, "options": record({"path": TEXT})},
+                orgId=ORG,
+                folder=TEXT,
+                disableDeletion={"type": "boolean"},
+                updateIntervalSeconds={"type": "integer", "minimum": 10},
+                allowUiUpdates={"type": "boolean"},
+            )
+        ),
+    }
+)
+SCHEMAS = {
+    "alerting/rules.yaml": RULE_FILE,
+    "alerting/contact-points.yaml": CONTACT_FILE,
+    "alerting/policies.yaml": POLICY_FILE,
+    "datasources/asd-monitor.yaml": DATASOURCE_FILE,
+    "dashboards/asd-monitor.yaml": PROVIDER_FILE,
+}
+
+
+def load(name: str) -> Any:  # noqa: ANN401
+    return yaml.safe_load((PROVISIONING / name).read_text())
+
+
+def dashboard() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(DASHBOARD.read_text())
+    return loaded
+
+
+def panels() -> list[dict[str, Any]]:
+    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [rule for group in load("alerting/rules.yaml")["groups"] for rule in group["rules"]]
+
+
+def datasource_uids() -> set[str]:
+    return {each["uid"] for each in load("datasources/asd-monitor.yaml")["datasources"]}
+
+
+def prometheus_rules() -> list[dict[str, Any]]:
+    (group,) = yaml.safe_load(RULES.read_text())["groups"]
+    found: list[dict[str, Any]] = group["rules"]
+    return found
+
+
+def fires(evaluator: dict[str, Any], value: float) -> bool:
+    (limit,) = evaluator["params"]
+    return bool(value > limit if evaluator["type"] == "gt" else value < limit)
