@@ -113,10 +113,11 @@ class MqttSink:
         with self._news:
             if self._flush_until is None:
                 scores, events = self._outbox.take(record, self._clock())
-                self._news.notify()
             else:
                 scores, events = Outbox.lost(record)
-            self._ledger.drop(scores, events)
+            if self._connection is not None:
+                self._connection.wake()
+        self._ledger.drop(scores, events)
 
     def close(self) -> None:
         """Publish what waits, within three seconds, then ``offline``, then disconnect."""
@@ -124,7 +125,9 @@ class MqttSink:
             if self._flush_until is None:
                 self._flush_until = time.monotonic() + FLUSH_S
             connection = self._connection
-            if connection is not None and not self._outbox.connected:
+            if connection is not None and self._outbox.connected:
+                connection.wake()
+            elif connection is not None:
                 connection.abort()
             self._news.notify_all()
         if self._thread is not None:
@@ -174,7 +177,7 @@ class MqttSink:
         """Connect once and publish until the connection ends; False where there was none."""
         from asd_monitor.sinks.mqtt_connection import Connection
 
-        connection = Connection(self._settings, self._client_id, self._topics.status, self._wake)
+        connection = Connection(self._settings, self._client_id, self._topics.status)
         with self._news:
             if self._flush_until is not None:
                 return False
@@ -204,13 +207,14 @@ class MqttSink:
 
     def _end(self, connection: "Connection") -> None:
         self._metrics.mqtt_connected.set(0)
-        connection.stop()
         self._settle(connection)
         with self._news:
+            self._connection = None
             messages = [message for message, _ in self._in_flight.values()]
             self._in_flight.clear()
-            self._ledger.drop(self._outbox.disconnect(messages), 0)
-            self._connection = None
+            dropped = self._outbox.disconnect(messages)
+        self._ledger.drop(dropped, 0)
+        connection.stop()
         if connection.failure is not None and self._flush_until is None:
             self._tell(connection.failure)
 
@@ -227,24 +231,24 @@ class MqttSink:
         self._failure = failure
 
     def _serve(self, connection: "Connection") -> None:
-        while True:
+        while connection.failure is None:
             self._settle(connection)
+            age_s = self._oldest_age_s()
+            if age_s > self._settings.ack_timeout_s:
+                reason = f"the broker has not acknowledged a message for {age_s:.0f} s"
+                connection.failure = Failure("timeout", reason)
+                return
+            room = len(self._in_flight) < connection.max_in_flight and age_s < STALL_S
             with self._news:
-                age_s = self._oldest_age_s()
-                if age_s > self._settings.ack_timeout_s:
-                    reason = f"the broker has not acknowledged a message for {age_s:.0f} s"
-                    connection.failure = connection.failure or Failure("timeout", reason)
-                if connection.failure is not None:
-                    return
-                room = len(self._in_flight) < connection.max_in_flight and age_s < STALL_S
                 item = self._outbox.next() if room else None
-                if item is None:
-                    if self._flushed():
-                        break
-                    self._sleep(connection)
-                    continue
-            self._publish(connection, item)
-        connection.goodbye()
+                flushed = item is None and self._flushed()
+            if flushed:
+                connection.goodbye()
+                return
+            if item is not None:
+                self._publish(connection, item)
+            elif not connection.acks:
+                connection.step(self._patience_s())
 
     def _oldest_age_s(self) -> float:
         for _, sent_at in self._in_flight.values():
@@ -257,18 +261,14 @@ class MqttSink:
         waiting = bool(self._outbox) or bool(self._in_flight)
         return not waiting or time.monotonic() >= self._flush_until
 
-    def _sleep(self, connection: "Connection") -> None:
-        """Wait for news, holding the lock; acks are looked at first, so none is slept over."""
-        if connection.acks:
-            return
-        timeout_s = None
+    def _patience_s(self) -> float | None:
+        """How long nothing may happen until something must be done; None: for ever."""
+        limits = []
         if self._in_flight:
-            age_s = self._oldest_age_s()
-            timeout_s = max(self._settings.ack_timeout_s - age_s, 0.0) + 0.01
+            limits.append(self._settings.ack_timeout_s - self._oldest_age_s())
         if self._flush_until is not None:
-            left_s = max(self._flush_until - time.monotonic(), 0.0) + 0.01
-            timeout_s = left_s if timeout_s is None else min(timeout_s, left_s)
-        self._news.wait(timeout_s)
+            limits.append(self._flush_until - time.monotonic())
+        return max(min(limits), 0.0) + 0.01 if limits else None
 
     def _publish(self, connection: "Connection", item: Item) -> None:
         try:
@@ -299,7 +299,3 @@ class MqttSink:
             logger.warning("MQTT: the broker refuses messages to %s: %s", topic, reason)
         if message is not None:
             self._ledger.drop(*Outbox.lost(message))
-
-    def _wake(self) -> None:
-        with self._news:
-            self._news.notify()

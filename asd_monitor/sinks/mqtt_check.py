@@ -84,7 +84,7 @@ def _login_and_publish(settings: MqttSettings, node: str) -> list[Step]:
     from asd_monitor.sinks.mqtt_connection import Connection
     from asd_monitor.sinks.mqtt_outbox import Message
 
-    connection = Connection(settings, f"asd-check-{uuid.uuid4().hex[:12]}", None, lambda: None)
+    connection = Connection(settings, f"asd-check-{uuid.uuid4().hex[:12]}", None)
     try:
         if not connection.start():
             reason = connection.failure.reason if connection.failure else "no answer"
@@ -95,7 +95,7 @@ def _login_and_publish(settings: MqttSettings, node: str) -> list[Step]:
         connection.publish(Message("event", topic, b'{"schema":1,"check":true}', 1, False))
         deadline = time.monotonic() + TIMEOUT_S
         while not connection.acks and connection.failure is None and time.monotonic() < deadline:
-            time.sleep(0.005)
+            connection.step(max(deadline - time.monotonic(), 0.0))
         steps.append(_published(connection.acks[0].refused if connection.acks else None, topic))
         with contextlib.suppress(ValueError):
             connection.goodbye()

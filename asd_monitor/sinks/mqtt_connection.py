@@ -1,22 +1,24 @@
 """One connection to an MQTT broker, from the first packet to the last.
 
 Each connection has a paho client of its own and is never revived: a broker that lost its
-memory, a changed password and a dead network thread are then all the same case. Imports paho,
+memory, a changed password and a packet that nobody understands are then all the same case.
+Imports paho,
 so it is imported only when a connection is wanted.
 """
 
 import contextlib
 import logging
+import select
 import socket
 import ssl
-import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -34,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 10.0
 GOODBYE_TIMEOUT_S = 1.0
+KEEPALIVE_CHECK_S = 1.0
 MAX_IN_FLIGHT = 200
 
 
@@ -46,7 +49,9 @@ class Ack:
 
 
 class Connection:
-    """A connection that is opened once, used, and stopped.
+    """A connection that is opened once, used, and stopped; by one thread, but for ``wake``.
+
+    There is no network thread: :meth:`step` waits for the broker and for ``wake`` alike.
 
     Parameters
     ----------
@@ -54,37 +59,29 @@ class Connection:
         Where to connect, and as whom.
     status_topic
         Gets ``online`` on each login, ``offline`` at the end and as the last will.
-    wake
-        Called from the network thread whenever there is news: an acknowledgement, or the end.
     """
 
-    def __init__(
-        self,
-        settings: MqttSettings,
-        client_id: str,
-        status_topic: str | None,
-        wake: Callable[[], None],
-    ) -> None:
+    def __init__(self, settings: MqttSettings, client_id: str, status_topic: str | None) -> None:
         self.acks: deque[Ack] = deque()
         self.failure: Failure | None = None
         self.max_in_flight = MAX_IN_FLIGHT
         self._settings = settings
         self._status_topic = status_topic
-        self._wake = wake
-        self._answered = threading.Event()
-        self._ended = threading.Event()
+        self._answered = self._ended = self._aborted = False
+        self._woken = False
+        self._waker, self._bell = socket.socketpair()
+        self._waker.setblocking(False)
+        self._bell.setblocking(False)
         version5 = settings.protocol == "5"
-        self._client = _Client(
+        client = self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             clean_session=None if version5 else True,
             protocol=MQTTProtocolVersion.MQTTv5 if version5 else MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
         )
-        client = self._client
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages = MAX_IN_FLIGHT
-        client.on_broken = self._broken
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect
@@ -100,14 +97,12 @@ class Connection:
                 self._settings.host, self._settings.port, self._settings.keepalive_s
             )
         except SinkError as error:
-            self.failure = Failure("settings", str(error))
-            return False
+            self._fail("settings", str(error))
         except (OSError, UnicodeError) as error:
             self.failure = failure_of(error, where)
-            return False
-        self._client.loop_start()
-        if not self._answered.wait(ANSWER_TIMEOUT_S):
-            self._fail("timeout", f"{where} took the connection but did not answer the login")
+        self._step_until(lambda: self._answered, ANSWER_TIMEOUT_S)
+        if not self._answered:
+            self._fail("lost", f"{where} took the connection but did not answer the login")
         return self.failure is None
 
     def _prepare(self) -> None:
@@ -120,38 +115,81 @@ class Connection:
                 self._client.tls_insecure_set(True)
 
     def publish(self, message: Message) -> int:
-        """Hand a message to the network thread; returns the number that its Ack will carry."""
+        """Send a message, or keep it until the socket takes it; its Ack carries the number."""
         return self._client.publish(message.topic, message.payload, message.qos, message.retain).mid
 
+    def step(self, timeout_s: float | None = None) -> None:
+        """Wait for the broker or ``wake``, and deal with what came; an end sets ``failure``."""
+        try:
+            self._wait(KEEPALIVE_CHECK_S if timeout_s is None else timeout_s)
+            self._client.loop_misc()
+        except Exception as error:  # paho raises what it likes on a packet that it cannot read
+            logger.debug("MQTT: what the broker sent cannot be understood", exc_info=error)
+            self._fail("lost", f"what the broker sent cannot be understood: {error!r}")
+        if self._client.socket() is None:
+            self._fail("lost", "the connection ended")
+
+    def _wait(self, timeout_s: float) -> None:
+        connected = self._client.socket()
+        poll = select.poll()
+        poll.register(self._bell, select.POLLIN)
+        if connected is not None:
+            writing = select.POLLOUT if self._client.want_write() else 0
+            poll.register(connected.fileno(), select.POLLIN | writing)
+        ready = dict(poll.poll(min(timeout_s, KEEPALIVE_CHECK_S) * 1e3))
+        if ready.pop(self._bell.fileno(), None):
+            self._bell.recv(64)
+            self._woken = False
+        for events in ready.values():
+            if events & select.POLLOUT:
+                self._client.loop_write()
+            if events & ~select.POLLOUT:
+                self._client.loop_read()
+                # TLS may hold decrypted packets of which the socket no longer tells
+                while isinstance(connected, ssl.SSLSocket) and self._pending(connected):
+                    self._client.loop_read()
+
+    def _pending(self, connected: ssl.SSLSocket) -> bool:
+        return self._client.socket() is connected and connected.pending() > 0
+
+    def _step_until(self, done: Callable[[], bool], timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not done() and self.failure is None and (left := deadline - time.monotonic()) > 0:
+            self.step(left)
+            if self._aborted:
+                self._fail("lost", "given up because the monitor stops")
+
+    def wake(self) -> None:
+        """End a wait in ``step``; may be called from any thread."""
+        if not self._woken:
+            self._woken = True
+            with contextlib.suppress(OSError):  # stopped meanwhile
+                self._waker.send(b"!")
+
     def abort(self) -> None:
-        """Stop waiting for the broker's answer; may be called from any thread."""
-        self._fail("lost", "given up because the monitor stops")
+        """Give up a login that the broker has not answered; may be called from any thread."""
+        self._aborted = True
+        self.wake()
 
     def goodbye(self) -> None:
         """Say ``offline`` and take leave, within about two seconds."""
         if self._status_topic is not None:
             info = self._client.publish(self._status_topic, OFFLINE, qos=1, retain=True)
-            with contextlib.suppress(RuntimeError, ValueError):
-                info.wait_for_publish(GOODBYE_TIMEOUT_S)
+            self._step_until(info.is_published, GOODBYE_TIMEOUT_S)
         self._client.disconnect()
-        self._ended.wait(GOODBYE_TIMEOUT_S)
+        self._step_until(lambda: self._ended, GOODBYE_TIMEOUT_S)
 
     def stop(self) -> None:
-        """End the connection and its thread, whatever the broker does; may be called twice."""
+        """End the connection, whatever the broker does; may be called twice."""
         connected = self._client.socket()
-        if isinstance(connected, socket.socket):
-            # the network thread then reads an end of file, frozen broker or not
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(connected, socket.SHUT_RDWR)
-        # paho forgets its thread when that ends by itself, also between its own two looks at it
-        with contextlib.suppress(AttributeError):
-            self._client.loop_stop()
+        if connected is not None:
+            connected.close()
+        self._waker.close()
+        self._bell.close()
 
     def _fail(self, kind: FailureKind, reason: str) -> None:
         if self.failure is None:
             self.failure = Failure(kind, reason)
-        self._answered.set()
-        self._wake()
 
     def _on_connect(
         self,
@@ -169,7 +207,7 @@ class Connection:
             self.max_in_flight = min(self.max_in_flight, limit)
         if self._status_topic is not None:
             client.publish(self._status_topic, ONLINE, qos=1, retain=True)
-        self._answered.set()
+        self._answered = True
 
     def _on_publish(
         self,
@@ -180,7 +218,6 @@ class Connection:
         _properties: object,
     ) -> None:
         self.acks.append(Ack(mid, str(reason) if reason.is_failure else ""))
-        self._wake()
 
     def _on_disconnect(
         self,
@@ -190,31 +227,11 @@ class Connection:
         reason: ReasonCode,
         _properties: object,
     ) -> None:
-        self._ended.set()
+        self._ended = True
         unknown = reason.getName() == "Unspecified error"
         why = "closed by the broker or the network" if unknown else str(reason)
-        when = "the connection" if self._answered.is_set() else "before the login was answered,"
+        when = "the connection" if self._answered else "before the login was answered, it"
         self._fail("lost", f"{when} ended: {why}")
-
-    def _broken(self, error: Exception) -> None:
-        logger.debug("MQTT network thread ended by an error", exc_info=error)
-        self._ended.set()
-        self._fail("lost", f"what the broker sent cannot be understood: {error!r}")
-
-
-class _Client(paho.Client):
-    """paho's client, but for an error in its network thread, which is told instead of lost."""
-
-    on_broken: Callable[[Exception], None]
-
-    def loop_forever(
-        self, timeout: float = 1.0, retry_first_connection: bool = False
-    ) -> MQTTErrorCode:
-        try:
-            return super().loop_forever(timeout, retry_first_connection)
-        except Exception as error:  # a packet that paho cannot read ends here
-            self.on_broken(error)
-            return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
 
 class _TlsSocket(ssl.SSLSocket):
