@@ -6,7 +6,7 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -219,30 +219,29 @@ def _continues_at(response: http.client.HTTPResponse, have: int) -> bool:
 def _append(
     response: http.client.HTTPResponse, part: Path, have: int, file: RemoteFile, progress: Progress
 ) -> None:
+    """Write the answer to the part, from byte ``have`` on."""
     try:
-        out = part.open("ab" if have else "wb")
-    except OSError as error:
-        raise _cannot_write(part, error) from error
-    with out:
-        while True:
-            try:
-                block = response.read(BLOCK_BYTES)
-            except (OSError, http.client.HTTPException) as error:
-                raise LineBrokenError(f"the line broke ({error})") from error
-            if not block:
-                return
-            have += len(block)
-            if have > file.size_bytes:
-                part.unlink()
-                size = file.size_bytes
-                msg = f"{file.url}: the server sends more than the {size} bytes of the record"
-                raise DatasetError(msg)
-            try:
+        with part.open("ab" if have else "wb") as out:
+            for block in _blocks(response):
+                have += len(block)
+                if have > file.size_bytes:
+                    part.unlink()
+                    size = file.size_bytes
+                    msg = f"{file.url}: the server sends more than the {size} bytes of the record"
+                    raise DatasetError(msg)
                 out.write(block)
-            except OSError as error:
-                raise _cannot_write(part, error) from error
-            progress.advance(len(block))
+                progress.advance(len(block))
+    except OSError as error:
+        msg = f"{part}: cannot be written ({error.strerror}); is the disk full?"
+        raise DatasetError(msg) from error
 
 
-def _cannot_write(part: Path, error: OSError) -> DatasetError:
-    return DatasetError(f"{part}: cannot be written ({error.strerror}); is the disk full?")
+def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    while True:
+        try:
+            block = response.read(BLOCK_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise LineBrokenError(f"the line broke ({error})") from error
+        if not block:
+            return
+        yield block

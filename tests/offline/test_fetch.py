@@ -233,3 +233,14 @@ def test_a_record_with_entries_and_without_links_is_read(server: RecordServer) -
     assert found == replace(
         found, size_bytes=3, url=f"{server.url}/records/1/files/a.zip?download=1"
     )
+
+
+@pytest.mark.parametrize("sent", [len(CONTENT), 100])
+def test_a_full_disk_is_named_and_not_tried_again(
+    server: RecordServer, tmp_path: Path, sent: int
+) -> None:
+    server.break_after = [sent]
+    (tmp_path / f"{NAME}.part").symlink_to("/dev/full")
+    with pytest.raises(DatasetError, match="cannot be written .*is the disk full"):
+        get(server, tmp_path)
+    assert len(server.asked) == 1
