@@ -1,0 +1,72 @@
+"""The command line: help, exit codes, and one-line errors."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asd_monitor.cli import COMMANDS
+
+
+def asd_monitor(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "asd_monitor.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_the_help_names_every_command_and_the_exit_codes() -> None:
+    shown = asd_monitor("--help").stdout
+    assert all(f" {name} " in shown for name in COMMANDS)
+    assert "7 state folder" in shown
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    done = asd_monitor(command, "--help")
+    assert done.returncode == 0
+    assert "Example" in done.stdout
+    assert f"asd-monitor {command}" in " ".join(done.stdout.split())
+
+
+def test_the_version_is_shown() -> None:
+    assert asd_monitor("--version").stdout.startswith("asd-monitor ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["run"], 2, "nothing to listen to: give --mic and --machine"),
+        (["run", "--mic", "0"], 2, "expected one --machine for each --mic"),
+        (["run", "--mic", "0", "--wav", "a", "--machine", "p"], 2, "--mic and --wav are both"),
+        (["run", "--wav", "a", "--wav", "b", "--machine", "p", "--machine", "p"], 2, "given twice"),
+        (["run", "--wav", "a", "--machine", "a/b"], 2, "machine name 'a/b': expected"),
+        (["run", "--wav", "no.wav", "--machine", "pump"], 4, "no.wav: expected a recording"),
+        (["run", "--wav", ".", "--machine", "p", "--model", "no.asd"], 3, "no such model file"),
+        (["run", "--wav", ".", "--machine", "p", "--no-learn"], 3, "there is no model at"),
+        (["run", "--mic", "0", "--machine", "p", "--mqtt", "h:x"], 2, "--mqtt: expected a port"),
+        (["run", "--config", "no.yaml"], 2, "no.yaml: the configuration cannot be read"),
+        (["run", "--config", "no.yaml", "--mic", "0"], 2, "--config names the machines"),
+        (["learn", "--wav", "no", "--machine", "p"], 4, "no: expected a recording"),
+        (["check", "no.yaml"], 2, "the configuration cannot be read"),
+        (["inspect", "no.asd"], 3, "no.asd"),
+        (["run", "--flux"], 2, "No such option"),
+        (["no-such-command"], 2, "No such command"),
+    ],
+)
+def test_each_kind_of_mistake_has_its_code_and_its_line(
+    arguments: list[str], code: int, told: str, tmp_path: Path
+) -> None:
+    state = ["--state-dir", str(tmp_path)] if arguments[0] in ("run", "learn") else []
+    done = asd_monitor(*arguments, *state)
+    assert told in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert done.returncode == code
+
+
+def test_check_tells_what_a_configuration_says(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    path.write_text("machines:\n  pump: {mic: USB}\n")
+    done = asd_monitor("check", path)
+    assert done.returncode == 0
+    assert "no mistakes found; 1 machine(s)" in done.stdout
+    assert "pump: microphone USB" in done.stdout

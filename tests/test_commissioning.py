@@ -1,0 +1,150 @@
+"""Commissioning keeps what it hears, learns from it, and says how far it has come."""
+
+import queue
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asd_monitor.commissioning import Commissioned, Commissioning, next_name
+from asd_monitor.errors import ConfigError
+from asd_monitor.quickstart import Recording
+from asd_monitor.records import AudioChunk, FloatArray
+
+RATE_HZ = 1000
+CLIP = 10 * RATE_HZ
+
+
+def noise(seconds: float, seed: int = 0) -> FloatArray:
+    size = round(seconds * RATE_HZ)
+    return (0.1 * np.random.default_rng(seed).standard_normal(size)).astype(np.float32)
+
+
+class Rig:
+    def __init__(self, folder: Path, wanted_s: float, *, fail: int = 0) -> None:
+        self.fits: list[list[Recording]] = []
+        self.results: queue.Queue[Commissioned] = queue.Queue()
+        self._fail = fail
+        self._start = 0
+        self.learning = Commissioning(
+            "pump",
+            folder,
+            RATE_HZ,
+            wanted_s,
+            fit=self._fit,
+            done=self.results.put,
+            session="now",
+        )
+        self.learning.start()
+
+    def _fit(self, recordings: Sequence[Recording]) -> Path:
+        self.fits.append(list(recordings))
+        if len(self.fits) <= self._fail:
+            raise ConfigError("too little sound")
+        return Path("model.asd")
+
+    def hear(self, samples: FloatArray, *, lost: int = 0) -> None:
+        self._start += lost
+        for piece in np.array_split(samples, 7):
+            self.learning.push(AudioChunk(piece, self._start, 0.0))
+            self._start += len(piece)
+
+    def result(self) -> Commissioned:
+        return self.results.get(timeout=20)
+
+
+def kept(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_enough_sound_becomes_recordings_and_a_model(tmp_path: Path) -> None:
+    rig, sound = Rig(tmp_path, 20.0), noise(25)
+    rig.hear(sound)
+    assert rig.result() == Commissioned("pump", Path("model.asd"))
+    assert kept(tmp_path) == ["normal_id_00_00000000.wav", "normal_id_00_00000001.wav"]
+    read, rate_hz = soundfile.read(tmp_path / "normal_id_00_00000001.wav", dtype="float32")
+    assert rate_hz == RATE_HZ
+    np.testing.assert_allclose(read, sound[CLIP : 2 * CLIP], atol=2**-23)
+
+
+def test_recordings_know_their_place_in_time(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, 20.0)
+    rig.hear(noise(10))
+    rig.hear(noise(15, seed=1), lost=5 * RATE_HZ)
+    rig.result()
+    assert [(each.session, each.start_s) for each in rig.fits[0]] == [("now", 0.0), ("now", 15.0)]
+
+
+def test_recordings_from_before_count(tmp_path: Path) -> None:
+    first = Rig(tmp_path, 30.0)
+    first.hear(noise(15))
+    first.learning.close()
+    assert kept(tmp_path) == ["normal_id_00_00000000.wav"]
+    second = Rig(tmp_path, 20.0)
+    assert second.learning.progress().learned_s == 10.0
+    second.hear(noise(10, seed=1))
+    assert second.result().model_path
+    assert len(second.fits[0]) == 2
+    assert kept(tmp_path) == ["normal_id_00_00000000.wav", "normal_id_00_00000001.wav"]
+
+
+def test_enough_recordings_from_before_are_fitted_at_once(tmp_path: Path) -> None:
+    first = Rig(tmp_path, 10.0)
+    first.hear(noise(10))
+    first.result()
+    again = Rig(tmp_path, 10.0)
+    assert again.result().model_path
+
+
+@pytest.mark.parametrize("bad", [np.zeros(CLIP, np.float32), np.full(CLIP, np.nan, np.float32)])
+def test_unusable_sound_is_neither_kept_nor_learned_from(tmp_path: Path, bad: FloatArray) -> None:
+    rig = Rig(tmp_path, 10.0)
+    rig.hear(bad)
+    rig.hear(noise(10))
+    rig.result()
+    assert len(rig.fits[0]) == 1
+    assert kept(tmp_path) == ["normal_id_00_00000000.wav"]
+
+
+def test_progress_grows_with_the_sound(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, 20.0)
+    rig.hear(noise(5))
+    progress = rig.learning.progress()
+    assert (progress.learned_s, progress.wanted_s) == (5.0, 20.0)
+    rig.learning.close()
+
+
+def test_the_end_of_the_recordings_fits_what_there_is(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, 3600.0)
+    rig.hear(noise(20))
+    rig.learning.finish()
+    assert rig.result().model_path
+    assert len(rig.fits[0]) == 2
+
+
+def test_a_failed_fit_is_told_and_tried_again_with_more_sound(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, 10.0, fail=1)
+    rig.hear(noise(10))
+    failure = rig.result()
+    assert failure.model_path is None
+    assert str(failure.error) == "too little sound"
+    rig.hear(noise(60, seed=1))
+    assert rig.result().model_path
+    assert len(rig.fits[1]) == 7
+
+
+def test_a_full_disk_does_not_stop_learning(tmp_path: Path) -> None:
+    missing = tmp_path / "file"
+    missing.write_text("not a folder")
+    rig = Rig(missing / "train", 10.0)
+    rig.hear(noise(10))
+    assert rig.result().model_path
+    assert len(rig.fits[0]) == 1
+
+
+def test_numbers_go_on_after_the_highest(tmp_path: Path) -> None:
+    for name in ("normal_id_00_00000007.wav", "normal_id_00_00000002.wav", "other.wav"):
+        (tmp_path / name).write_bytes(b"")
+    assert next_name(tmp_path) == "normal_id_00_00000008.wav"

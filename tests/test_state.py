@@ -1,0 +1,74 @@
+"""The state folder: where it is, what it is called, and that two monitors do not share it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asd_monitor.errors import ConfigError, StateError
+from asd_monitor.state import StateFolder, check_machine_name
+
+HOLD = """
+import sys
+from pathlib import Path
+from asd_monitor.state import StateFolder
+with StateFolder(Path(sys.argv[1])).lock("pump"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "expected"),
+    [
+        (Path("/data"), {"STATE_DIRECTORY": "/var/lib/asd-monitor"}, "/data"),
+        (None, {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b", "XDG_STATE_HOME": "/x"}, "/var/lib/a"),
+        (None, {"XDG_STATE_HOME": "/x"}, "/x/asd-monitor"),
+        (None, {}, str(Path("~/.local/state/asd-monitor").expanduser())),
+    ],
+)
+def test_the_folder_is_found_in_a_fixed_order(
+    given: Path | None, environ: dict[str, str], expected: str
+) -> None:
+    assert str(StateFolder.locate(given, environ).root) == expected
+
+
+def test_models_and_recordings_have_their_places() -> None:
+    state = StateFolder(Path("/s"))
+    assert str(state.model_path("pump-7")) == "/s/models/pump-7.asd"
+    assert str(state.recordings_path("pump-7")) == "/s/recordings/pump-7/train"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", ".x", "a/b", "a b", "a\0b", "x" * 65, "pümp", "a+", "#"]
+)
+def test_names_that_cannot_be_a_folder_or_a_topic_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="expected 1 to 64 letters"):
+        check_machine_name(name)
+
+
+def test_a_second_process_is_refused_until_the_first_has_gone(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path)
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout
+        assert first.stdout.readline() == "held\n"
+        told = f"already monitored by process {first.pid}"
+        with pytest.raises(StateError, match=told), state.lock("pump"):
+            pytest.fail("two processes hold one machine")
+        with state.lock("fan"):
+            pass
+        first.kill()
+        first.wait()
+    with state.lock("pump"):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    state = StateFolder(tmp_path / "file")
+    with pytest.raises(StateError, match="cannot be made: Not a directory; use --state-dir"):
+        state.make(state.root / "models")
