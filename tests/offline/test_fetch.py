@@ -241,6 +241,6 @@ def test_a_full_disk_is_named_and_not_tried_again(
 ) -> None:
     server.break_after = [sent]
     (tmp_path / f"{NAME}.part").symlink_to("/dev/full")
-    with pytest.raises(DatasetError, match="cannot be written .*is the disk full"):
+    with pytest.raises(DatasetError, match=r"cannot be written .*is the disk full"):
         get(server, tmp_path)
     assert len(server.asked) == 1
