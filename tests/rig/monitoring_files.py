@@ -150,6 +150,88 @@ SCHEMAS = {
 }
 
 
+# The parts of Grafana's dashboard kind that are used here.
+COLOR = record(
+    {"mode": {"enum": ["thresholds", "palette-classic", "fixed"]}}, fixedColor={"type": "string"}
+)
+SHOWN_AS = record({"text": TEXT, "color": TEXT, "index": {"type": "integer"}})
+VALUE_MAPPING = record(
+    {
+        "type": {"const": "value"},
+        "options": {
+            "type": "object",
+            "patternProperties": {"^[0-9]+$": SHOWN_AS},
+            "additionalProperties": False,
+        },
+    }
+)
+SPECIAL_MAPPING = record(
+    {
+        "type": {"const": "special"},
+        "options": record(
+            {
+                "match": {"enum": ["true", "false", "null", "nan", "null+nan", "empty"]},
+                "result": SHOWN_AS,
+            }
+        ),
+    }
+)
+STEPS = {
+    "type": "array",
+    "prefixItems": [record({"color": TEXT, "value": {"type": "null"}})],
+    "items": record({"color": TEXT, "value": {"type": "number"}}),
+    "minItems": 1,
+}
+FIELD_DEFAULTS = {
+    "type": "object",
+    "properties": {
+        "unit": {"pattern": "^(none|short|s|bytes|percentunit|sci|suffix: .+)$"},
+        "color": COLOR,
+        "mappings": {
+            "type": "array",
+            "items": {"oneOf": [VALUE_MAPPING, SPECIAL_MAPPING]},
+        },
+        "thresholds": record({"mode": {"const": "absolute"}, "steps": STEPS}),
+    },
+}
+GRID = {"type": "integer", "minimum": 0, "maximum": 24}
+PANEL = {
+    "type": "object",
+    "required": ["id", "type", "title", "gridPos"],
+    "properties": {
+        "id": {"type": "integer", "minimum": 1},
+        "type": {
+            "enum": ["row", "stat", "timeseries", "state-timeline", "table", "bargauge"],
+        },
+        "title": TEXT,
+        "gridPos": record({"h": GRID, "w": GRID, "x": GRID, "y": {"type": "integer"}}),
+        "fieldConfig": record({"defaults": FIELD_DEFAULTS, "overrides": {"type": "array"}}),
+    },
+}
+VARIABLE = {
+    "type": "object",
+    "required": ["name", "type", "query", "current", "hide"],
+    "properties": {"type": {"enum": ["query", "datasource"]}, "hide": {"enum": [0, 1, 2]}},
+}
+DASHBOARD_FILE = {
+    "type": "object",
+    "required": ["uid", "title", "schemaVersion", "panels", "templating", "annotations", "time"],
+    "properties": {
+        "uid": {"type": "string", "pattern": "^[a-zA-Z0-9_-]{8,40}$"},
+        "title": TEXT,
+        "schemaVersion": {"type": "integer", "minimum": 36},
+        "graphTooltip": {"enum": [0, 1, 2]},
+        "refresh": DURATION,
+        "panels": listed(PANEL),
+        "templating": record({"list": listed(VARIABLE)}),
+        "annotations": record({"list": {"type": "array"}}),
+        "time": record({"from": TEXT, "to": TEXT}),
+    },
+    # Numeric ids are the server's own, __inputs belong to dashboards for import by hand.
+    "not": {"anyOf": [{"required": ["id"]}, {"required": ["__inputs"]}]},
+}
+
+
 def load(name: str) -> Any:  # noqa: ANN401
     return yaml.safe_load((PROVISIONING / name).read_text())
 
