@@ -2,8 +2,7 @@
 
 Each connection has a paho client of its own and is never revived: a broker that lost its
 memory, a changed password and a packet that nobody understands are then all the same case.
-Imports paho,
-so it is imported only when a connection is wanted.
+Imports paho, so it is imported only when a connection is wanted.
 """
 
 import contextlib
