@@ -25,8 +25,8 @@ def among_references(bank: Tensor, groups: Tensor | None) -> Tensor:
         ``(items, items)`` booleans, True where two items must not be neighbours. None: every
         item is its own group.
     """
-    exact = bank.double()
-    between = torch.cdist(exact, exact, compute_mode="donot_use_mm_for_euclid_dist").to(bank.dtype)
+    exact = bank.double()  # near copies must not come out as equal, nor equal ones as apart
+    between = euclidean(exact, exact).to(bank.dtype)
     if groups is None:
         together = torch.eye(len(bank), dtype=torch.bool)
     elif groups.dim() == 1:

@@ -29,7 +29,8 @@ class Mahalanobis(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return scores ``(batch,)`` of ``features`` ``(batch, dims)``."""
-        return torch.linalg.vector_norm(self.whitening(features), dim=1)
+        whitened: Tensor = self.whitening(features)
+        return whitened.square().sum(1).sqrt()
 
 
 def ledoit_wolf_shrinkage(centred: Tensor) -> float:

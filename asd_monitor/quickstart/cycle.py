@@ -10,9 +10,9 @@ import numpy.typing as npt
 from asd_monitor.quickstart.recordings import Recording
 
 SHORTEST_S, LONGEST_S = 2.0, 10.0
-STEADY_S = 5.0
+STEADY_S = 2.0
 LEAST_WINDOWS = 8
-"""A window is at most this part of the usable sound."""
+"""Fewer windows of normal sound than this say nothing about a threshold."""
 ENVELOPE_RATE_HZ = 50
 SHORTEST_CYCLE_S = 0.3
 LEAST_CORRELATION = 0.3
@@ -27,37 +27,36 @@ class WindowChoice:
     cycle_s: float | None = None
 
 
-def choose_window(
-    recordings: Sequence[Recording], sample_rate_hz: int, usable_s: float
-) -> WindowChoice:
+def choose_window(recordings: Sequence[Recording], sample_rate_hz: int) -> WindowChoice:
     """Choose a window that holds at least two of the machine's cycles, if it has one.
 
     Parameters
     ----------
     recordings
-        Normal sound, at least one recording.
+        Normal sound, at least one recording, none shorter than 2 s, 20 s in all.
     sample_rate_hz
         Rate of the samples.
-    usable_s
-        Seconds of sound that can be learned from.
     """
     cycle_s = find_cycle_s(recordings, sample_rate_hz)
     if cycle_s is None:
         wanted_s, why = STEADY_S, "no cycle was found in the sound"
     else:
         wanted_s = min(max(math.ceil(4 * cycle_s) / 2, SHORTEST_S), LONGEST_S)
-        wanted_s = max(wanted_s, STEADY_S)
         why = f"the sound repeats every {cycle_s:.2f} s"
         if 2 * cycle_s > LONGEST_S:
             why += ", too slow for two cycles in a window"
-    most_s = min(
-        min(len(each.samples) for each in recordings) / sample_rate_hz, usable_s / LEAST_WINDOWS
-    )
     window_s = wanted_s
-    if wanted_s > most_s:
-        window_s = most_s if most_s < 1.0 else math.floor(2 * most_s) / 2
-        why += f"; {wanted_s:g} s would be better, but the recordings are too short for it"
+    lengths_s = np.array([len(each.samples) / sample_rate_hz for each in recordings])
+    while window_s > SHORTEST_S and not _enough(lengths_s, window_s):
+        window_s -= 0.5
+    if window_s < wanted_s:
+        why += f"; {wanted_s:g} s would be better, but the recordings are too few or too short"
     return WindowChoice(window_s, f"Windows of {window_s:g} s: {why}.", cycle_s)
+
+
+def _enough(lengths_s: npt.NDArray[np.float64], window_s: float) -> bool:
+    shortest_fits = bool(lengths_s.min() >= window_s)
+    return shortest_fits and int((lengths_s // window_s).sum()) >= LEAST_WINDOWS
 
 
 def find_cycle_s(recordings: Sequence[Recording], sample_rate_hz: int) -> float | None:

@@ -12,10 +12,11 @@ from asd_monitor.backends.mahalanobis import fit_whitening
 from asd_monitor.views import VIEW_NAMES, Views
 
 BACKENDS_PER_VIEW = 2
-LEAST_STD = 0.02  # of a logarithm of power: about 0.1 dB
-LEVEL_STD = 0.35  # 1.5 dB: smaller changes of level come from mounting and the room
+LEAST_STD = 0.05  # of a logarithm of power: about 0.2 dB
+LEVEL_UNIT = 0.35  # 1.5 dB: smaller changes of level come from mounting and the room
 LEAST_RADIUS = 0.1  # of the spread of normal sound: closer than this counts as equal
-LEAST_SCALE = 0.02
+LEAST_SCALE = 0.05
+LEAST_LEVEL_SCALE = 0.3  # so that a step of 3 dB is a clear change, one of 1.5 dB is not
 
 
 class ViewScorer(nn.Module):
@@ -59,20 +60,18 @@ def fit_view(name: str, view: Tensor, together: Tensor) -> ViewScorer:
     together
         ``(items, items)``: True where two windows must not vouch for one another.
     """
-    least_std = LEVEL_STD if name == "level" else LEAST_STD
-    least_radius = 1.0 if name == "level" else LEAST_RADIUS
-    least_radius *= math.sqrt(view.shape[1])
     mean = view.mean(0)
-    std = (view.var(0, correction=0) + least_std**2).sqrt()
+    if name == "level":
+        # In decibels, not in units of its spread: two loads would make all between them normal.
+        std, least_radius = torch.full_like(mean, LEVEL_UNIT), 1.0
+    else:
+        std = (view.var(0, correction=0) + LEAST_STD**2).sqrt()
+        least_radius = LEAST_RADIUS * math.sqrt(view.shape[1])
     scaled = (view - mean) / std
-    whitening = fit_whitening(scaled, least_variance=1.0 if name == "level" else 1e-3)
-    return ViewScorer(
-        mean,
-        std,
-        fit_lof(scaled, together, count=4, least_reach=least_radius),
-        whitening,
-        fit_density_neighbours(whitening(scaled), together, least_radius=least_radius),
-    )
+    lof = fit_lof(scaled, together, count=4, least_reach=least_radius)
+    whitening = nn.Identity() if name == "level" else fit_whitening(scaled, least_variance=1e-3)
+    neighbours = fit_density_neighbours(whitening(scaled), together, least_radius=least_radius)
+    return ViewScorer(mean, std, lof, whitening, neighbours)
 
 
 class TargetScorer(nn.Module):
@@ -114,7 +113,7 @@ class Fusion(nn.Module):
 def fit_fusion(held_out: Tensor) -> Fusion:
     """Fit the scales on held-out scores ``(items, views * 2)`` of normal windows."""
     least = torch.full((held_out.shape[1],), LEAST_SCALE)
-    least[:BACKENDS_PER_VIEW] = 0.3  # level, the first view: a step of 3 dB is a clear change
+    least[:BACKENDS_PER_VIEW] = LEAST_LEVEL_SCALE  # level is the first view
     centre = held_out.median(0).values
     return Fusion(centre, torch.maximum(held_out.std(0, correction=0), least))
 

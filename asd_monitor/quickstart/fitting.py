@@ -12,7 +12,7 @@ from asd_monitor.calibration import Calibration
 from asd_monitor.errors import ConfigError
 from asd_monitor.manifest import Json, Manifest, Threshold
 from asd_monitor.model_file import script
-from asd_monitor.quickstart.cycle import LEAST_WINDOWS, WindowChoice, choose_window
+from asd_monitor.quickstart.cycle import LEAST_WINDOWS, SHORTEST_S, WindowChoice, choose_window
 from asd_monitor.quickstart.detector import (
     Evidence,
     Fusion,
@@ -29,7 +29,8 @@ BANK_ITEMS_AT_MOST = 1200
 CALIBRATION_AT_MOST = 4000
 HOP_S = 1.0
 THRESHOLD_P = 1e-3
-BATCH = 16
+BATCH = 4  # so few windows' spectrograms stay in the processor's cache
+EVIDENCE_WINDOWS = 100
 LEAST_EVIDENCE_STD = 0.23  # 1 dB
 
 Progress = Callable[[float], None]
@@ -108,7 +109,12 @@ def fit_many(
     """
     if not recordings_by_target:
         raise ConfigError("expected recordings of at least one machine, got none")
-    choice = _shared_window(recordings_by_target, sample_rate_hz, window_s)
+    least_samples = round((window_s or SHORTEST_S) * sample_rate_hz)
+    recordings_by_target = {
+        target: [each for each in recordings if len(each.samples) >= least_samples]
+        for target, recordings in recordings_by_target.items()
+    }
+    choice = _choose(recordings_by_target, sample_rate_hz, window_s)
     window_samples = round(choice.window_s * sample_rate_hz)
     views = Views(sample_rate_hz, window_samples).eval()
     report = progress or (lambda _: None)
@@ -144,33 +150,30 @@ def _part(progress: Progress, place: int, count: int) -> Progress:
     return lambda done: progress((place + done) / count)
 
 
-def _shared_window(
+def _choose(
     recordings_by_target: Mapping[str, Sequence[Recording]],
     sample_rate_hz: int,
     window_s: float | None,
 ) -> WindowChoice:
+    """Return the window that was asked for, or the longest that any target wants and all allow."""
     choices = []
     for target, recordings in recordings_by_target.items():
         found_s = usable_s(recordings, sample_rate_hz)
         if found_s < LEAST_SOUND_S:
             msg = (
                 f"{target}: expected at least {LEAST_SOUND_S:g} s of normal sound to learn from, "
-                f"found {found_s:g} s in {len(recordings)} recordings (silent, constant and "
-                "broken parts do not count); record more, five minutes or longer is advised"
+                f"found {found_s:g} s in {len(recordings)} recordings (those below "
+                f"{SHORTEST_S:g} s and silent, constant or broken parts do not count); record "
+                "more, five minutes or longer is advised"
             )
             raise ConfigError(msg)
-        choices.append(choose_window(recordings, sample_rate_hz, found_s))
+        choices.append(choose_window(recordings, sample_rate_hz))
     if window_s is not None:
         return WindowChoice(window_s, f"Windows of {window_s:g} s, as asked for.")
-    wanted = max(choices, key=lambda each: each.window_s)
-    shortest_s = min(
-        len(each.samples) / sample_rate_hz
-        for recordings in recordings_by_target.values()
-        for each in recordings
-    )
-    if wanted.window_s <= shortest_s:
-        return wanted
-    return min(choices, key=lambda each: each.window_s)
+    together = [each for recordings in recordings_by_target.values() for each in recordings]
+    shortest_s = min(len(each.samples) for each in together) / sample_rate_hz
+    allowed = [each for each in choices if each.window_s <= shortest_s]
+    return max(allowed, key=lambda each: each.window_s)
 
 
 def _training_windows(
@@ -196,7 +199,7 @@ def _evenly(count: int, at_most: int) -> np.ndarray:
 
 def _fit_bank(views: Views, windows: CutWindows, progress: Progress) -> _Bank:
     with torch.no_grad():
-        features, evidence = _features(views, windows, lambda part: progress(0.5 * part))
+        features = _features(views, windows, lambda part: progress(0.5 * part))
         together = torch.from_numpy(windows.together())
         bank = torch.from_numpy(_evenly(len(windows), BANK_ITEMS_AT_MOST))
         held_out = _held_out(
@@ -206,29 +209,28 @@ def _fit_bank(views: Views, windows: CutWindows, progress: Progress) -> _Bank:
         fusion = fit_fusion(held_out[disjoint])
         scorer = fit_target([view[bank] for view in features], together[bank][:, bank])
         calibration = Calibration.fit(fusion(held_out[disjoint]).double().numpy())
+        evidence = _fit_evidence(views, windows)
     progress(1.0)
     return _Bank(scorer, fusion, evidence, calibration)
 
 
-def _features(
-    views: Views, windows: CutWindows, progress: Progress
-) -> tuple[list[Tensor], Evidence]:
-    """Return the views of all windows, and the mean and spread of their log-mel frames."""
+def _features(views: Views, windows: CutWindows, progress: Progress) -> list[Tensor]:
+    """Return the views of all windows, ``(windows, dims)`` each."""
     batches: list[list[Tensor]] = []
-    total, squares, frames = torch.zeros(MEL_BANDS).double(), torch.zeros(MEL_BANDS).double(), 0
     for start in range(0, len(windows), BATCH):
         waveform = torch.from_numpy(np.stack(windows.waveforms[start : start + BATCH]))
         batches.append(views(waveform))
-        log_mel = views.log_mel(waveform).flatten(0, 1).double()
-        total += log_mel.sum(0)
-        squares += log_mel.square().sum(0)
-        frames += len(log_mel)
         progress(min(1.0, (start + BATCH) / len(windows)))
-    mean = total / frames
-    variance = (squares / frames - mean.square()).clamp_min(0.0)
-    std = (variance + LEAST_EVIDENCE_STD**2).sqrt()
-    joined = [torch.cat([batch[i] for batch in batches]) for i in range(len(VIEW_NAMES))]
-    return joined, Evidence(mean.float(), std.float())
+    return [torch.cat([batch[i] for batch in batches]) for i in range(len(VIEW_NAMES))]
+
+
+def _fit_evidence(views: Views, windows: CutWindows) -> Evidence:
+    """Fit the mean and spread of the log-mel frames of normal sound."""
+    chosen = windows.take(_evenly(len(windows), EVIDENCE_WINDOWS))
+    log_mel = [views.log_mel(torch.from_numpy(w[None].copy()))[0] for w in chosen.waveforms]
+    frames = torch.cat(log_mel)
+    std = (frames.var(0, correction=0) + LEAST_EVIDENCE_STD**2).sqrt()
+    return Evidence(frames.mean(0), std)
 
 
 def _held_out(
