@@ -12,6 +12,9 @@ import numpy as np
 from asd_monitor.demo_sound import DoubleArray, ringing, shaped_noise
 from asd_offline.synth.run import strikes
 
+LOST_SHARE = 0.9
+"""Of the amplitude in a missing band: what is left is 20 dB down."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -149,22 +152,23 @@ def squeal(scene: Scene) -> DoubleArray:
 
 
 def missing_band(scene: Scene) -> DoubleArray:
-    """A blocked flow or a covered opening: a band of the machine's own sound is gone.
+    """A blocked flow or a covered opening: a band of the machine's own sound is 20 dB down.
 
-    The band grows around a random centre until it holds the power that the level asks for.
+    The band lies where the sound has its power, and is as wide as the level asks for.
     """
     spectrum = np.fft.rfft(scene.sound)
     power = np.abs(spectrum) ** 2
     power[0] = 0.0
     frequency_hz = np.fft.rfftfreq(scene.sound.size, 1.0 / scene.sample_rate_hz)
-    top_hz = min(5000.0, 0.4 * scene.sample_rate_hz)
-    centre_hz = np.exp(scene.rng.uniform(np.log(300.0), np.log(top_hz)))
+    likely = np.where((frequency_hz > 100.0) & (frequency_hz < 5000.0), power, 0.0)
+    likely = likely if likely.any() else power
+    centre_hz = frequency_hz[scene.rng.choice(likely.size, p=likely / likely.sum())]
     octaves = np.abs(np.log2(np.maximum(frequency_hz, 1.0) / centre_hz))
     nearest = np.argsort(octaves, kind="stable")
-    wanted = 10.0 ** (scene.level_db / 10.0) * power.sum()
+    wanted = 10.0 ** (scene.level_db / 10.0) * power.sum() / LOST_SHARE**2
     inside = nearest[: np.searchsorted(np.cumsum(power[nearest]), wanted) + 1]
     gone = np.zeros_like(spectrum)
-    gone[inside] = -spectrum[inside]
+    gone[inside] = -LOST_SHARE * spectrum[inside]
     return np.fft.irfft(gone, scene.sound.size)
 
 

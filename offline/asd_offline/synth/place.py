@@ -77,7 +77,8 @@ def factory_noise(
     for tone_hz in hall.uniform(80.0, 700.0, 3):
         level = 0.15 * hall.uniform(0.3, 1.0) * rng.uniform(0.5, 1.2)
         pitch_hz = tone_hz * rng.uniform(0.995, 1.005)
-        sound += level * np.sin(2 * np.pi * pitch_hz * time_s + rng.uniform(0, 6.3))
+        turns = ((pitch_hz * time_s + rng.uniform()) % 1.0).astype(np.float32)
+        sound += level * np.sin(2 * np.pi * turns)
     modes = [(hall.uniform(300, 900), 0.06, 1.0), (hall.uniform(1200, 3000), 0.02, 0.5)]
     clank = ringing(sample_rate_hz, modes, 0.3)
     count = rng.poisson(0.15 * n_samples / sample_rate_hz)

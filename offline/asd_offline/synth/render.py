@@ -53,12 +53,12 @@ def render(plan: ClipPlan) -> npt.NDArray[np.int16]:
     )
     running = MACHINES[plan.machine](run)
     machine = running.sound / rms(running.sound)
-    faulty = machine
+    sound = heard(machine, conditions.place, SAMPLE_RATE_HZ)
+    machine_rms = rms(sound)
     if plan.kind:
         scene = Scene(machine, SAMPLE_RATE_HZ, running.shaft_hz, plan.level_db, fault)
-        faulty = machine + fault_component(plan.kind, scene)[0]
-    quiet = rms(heard(machine, conditions.place, SAMPLE_RATE_HZ))
-    sound = heard(faulty, conditions.place, SAMPLE_RATE_HZ) / quiet
+        sound += heard(fault_component(plan.kind, scene)[0], conditions.place, SAMPLE_RATE_HZ)
+    sound /= machine_rms
     background = factory_noise(
         conditions.noise, conditions.place, plan.n_samples, SAMPLE_RATE_HZ, noise
     )

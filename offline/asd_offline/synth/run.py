@@ -71,12 +71,14 @@ def harmonics(
     turns
         ``(n,)`` phase of the fundamental, in turns.
     """
-    carrier = np.exp(2j * np.pi * (turns % 1.0)).astype(np.complex64)
+    phase = (2 * np.pi * (turns % 1.0)).astype(np.float32)
+    carrier = np.cos(phase) + 1j * np.sin(phase)
     phases = np.exp(2j * np.pi * rng.uniform(size=len(levels)))
     weights = (np.asarray(levels) * phases).astype(np.complex64)
     total = np.full(carrier.size, weights[-1])
     for weight in weights[-2::-1]:
-        total = total * carrier + weight
+        total *= carrier
+        total += weight
     return np.asarray((total * carrier).real, dtype=np.float64)
 
 
