@@ -16,6 +16,7 @@ import soxr
 from pydantic import ValidationError
 
 from asd_monitor.records import SourceState
+from asd_monitor.sources.devices import list_microphones
 from asd_monitor.sources.microphone import MicrophoneSettings, MicrophoneSource
 from tests.rig.listening import Listener, Score, noise
 from tests.rig.virtual_microphone import (
@@ -139,7 +140,7 @@ def test_a_microphone_missing_at_start_is_found_when_it_appears(
     mics = virtual_microphones(pump=VirtualSound(noise(10, RATE_HZ), RATE_HZ, plugged=False))
     with listening("pump") as listener:
         health = listener.until_state(SourceState.MISSING)
-        assert "no microphone found" in health.reason
+        assert "'pump' is not there" in health.reason
         assert health.last_audio_at is None
         mics["pump"].heal()
         listener.until_state(SourceState.RUNNING)
@@ -284,9 +285,10 @@ def test_a_pinned_index_never_means_another_microphone(
         pump=VirtualSound(noise(20, RATE_HZ), RATE_HZ),
         fan=VirtualSound(noise(20, RATE_HZ, seed=1), RATE_HZ),
     )
-    with listening(0) as listener:
+    first = {each.name: each.index for each in list_microphones()}["pump"]
+    with listening(first) as listener:
         listener.until_more(RATE_HZ // 4)
-        mics["pump"].unplug()  # now the fan's microphone has index 0
+        mics["pump"].unplug()  # now the fan's microphone has its index
         health = listener.until_state(SourceState.MISSING)
     assert health.device == "pump"
     assert "'alsa:pump' is not there" in health.reason

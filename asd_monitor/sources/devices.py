@@ -144,7 +144,10 @@ def list_microphones() -> list[Microphone]:
         msg = f"PortAudio did not list its devices in {LISTING_TIMEOUT_S:.0f} s: a driver hangs"
         raise SourceError(msg) from error
     if listing.returncode != 0 or not listing.stdout:
-        msg = f"PortAudio could not list its devices (exit code {listing.returncode})"
+        msg = (
+            f"PortAudio could not list its devices (exit code {listing.returncode}): "
+            "is ALSA's configuration (asound.conf, ALSA_CONFIG_PATH) right?"
+        )
         raise SourceError(msg)
     answer = json.loads(listing.stdout)
     if isinstance(answer, str):

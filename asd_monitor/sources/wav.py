@@ -175,9 +175,7 @@ class WavSource:
         if not self._bad:
             return ""
         first = next(iter(self._bad.values()))
-        return (
-            f"{len(self._bad)} of {len(self._recordings)} recordings were skipped; first: {first}"
-        )
+        return f"skipped {len(self._bad)} of {len(self._recordings)} recordings; first: {first}"
 
     def _due(self) -> list[AudioChunk]:
         elapsed = int((self._clock() - self._opened_s) * self._sample_rate_hz)

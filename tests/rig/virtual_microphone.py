@@ -15,6 +15,7 @@ happens in processes of its own, so only an environment variable has to be set::
 Samples are int16 ``(frames,)`` or ``(frames, channels)``, looped for ever. The sound begins with
 its first frame when the device is first started, and follows the monotonic clock from then on,
 also while the device is closed or frozen; so samples tell how much was lost between them.
+A computer's real sound cards are listed as well, before these.
 A microphone made with ``plugged=False`` is absent until :meth:`VirtualMicrophone.heal`.
 """
 

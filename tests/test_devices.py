@@ -1,0 +1,188 @@
+"""Which microphones there are, which one is meant, and names that last."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from asd_monitor.commands.devices import devices
+from asd_monitor.errors import SourceError
+from asd_monitor.sources.devices import (
+    AmbiguousDeviceError,
+    Microphone,
+    UnknownDeviceError,
+    list_microphones,
+    resolve_device,
+    stable_id,
+)
+from asd_monitor.sources.microphone import MicrophoneSettings, pin_devices
+from tests.rig.listening import noise
+from tests.rig.virtual_microphone import (
+    MakeMicrophones,
+    VirtualSound,
+    virtual_microphone_plugin,
+    virtual_microphones,
+)
+
+__all__ = ["virtual_microphone_plugin", "virtual_microphones"]
+
+
+def microphone(index: int, name: str, identity: str = "") -> Microphone:
+    return Microphone(index, name, "ALSA", 1, 48000, (48000,), identity or f"alsa:{name}", False)
+
+
+PRESENT = [
+    microphone(0, "USB Audio: - (hw:1,0)", "usb:0d8c:0014:A1"),
+    microphone(2, "USB Audio: - (hw:2,0)", "usb:0d8c:0014:B2"),
+    microphone(5, "pump"),
+    microphone(6, "pump room"),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (2, 2),
+        ("pump", 5),
+        ("ROOM", 6),
+        ("hw:1,0", 0),
+        ("usb:0d8c:0014:B2", 2),
+    ],
+)
+def test_a_device_is_found_by_index_name_part_or_id(wanted: int | str, index: int) -> None:
+    assert resolve_device(wanted, PRESENT).index == index
+
+
+def test_a_pinned_device_is_found_whatever_its_index_is_now() -> None:
+    moved = [microphone(0, "pump"), microphone(1, "fan")]
+    assert resolve_device(0, moved, pinned_id="alsa:fan").name == "fan"
+
+
+def test_a_part_of_a_name_that_fits_several_is_refused_with_all_of_them() -> None:
+    with pytest.raises(AmbiguousDeviceError, match=r"'usb' could be any of: 0 .*A1.*, 2 .*B2"):
+        resolve_device("usb", PRESENT)
+
+
+@pytest.mark.parametrize("wanted", [1, "lathe"])
+def test_an_unknown_device_is_refused_with_those_there_are(wanted: int | str) -> None:
+    with pytest.raises(UnknownDeviceError, match=r"is not there; there are: 0 .* 6 'pump room'"):
+        resolve_device(wanted, PRESENT)
+
+
+def test_without_any_microphone_the_error_says_what_to_look_at() -> None:
+    with pytest.raises(UnknownDeviceError, match=r"no microphone found.*arecord -l.*group `audio`"):
+        resolve_device("pump", [])
+
+
+def test_indices_are_pinned_before_anything_is_opened() -> None:
+    wanted = [MicrophoneSettings(device=2), MicrophoneSettings(device="lathe")]
+    pinned = pin_devices(wanted, PRESENT)
+    assert [each.device for each in pinned] == ["usb:0d8c:0014:B2", "lathe"]
+
+
+@pytest.mark.parametrize("wanted", [3, "usb"])
+def test_pinning_refuses_a_wrong_index_and_an_ambiguous_name(wanted: int | str) -> None:
+    with pytest.raises(SourceError):
+        pin_devices([MicrophoneSettings(device=wanted)], PRESENT)
+
+
+def usb_card(root: Path, card: int, serial: str | None) -> None:
+    device = root / "devices" / "usb1" / "1-2"
+    (device / "1-2:1.0").mkdir(parents=True)
+    (device / "idVendor").write_text("0d8c\n")
+    (device / "idProduct").write_text("0014\n")
+    if serial is not None:
+        (device / "serial").write_text(serial + "\n")
+    folder = root / "class" / "sound" / f"card{card}"
+    folder.mkdir(parents=True)
+    (folder / "device").symlink_to(device / "1-2:1.0")
+    (folder / "id").write_text("Device\n")
+
+
+@pytest.mark.parametrize(
+    ("serial", "pcm", "expected"),
+    [
+        ("A1", 0, "usb:0d8c:0014:A1"),
+        ("A1", 1, "usb:0d8c:0014:A1,1"),
+        (None, 0, "usb:0d8c:0014@1-2"),
+    ],
+)
+def test_a_usb_card_keeps_its_id_when_it_gets_another_number(
+    tmp_path: Path, serial: str | None, pcm: int, expected: str
+) -> None:
+    for card in (1, 3):
+        root = tmp_path / str(card)
+        usb_card(root, card, serial)
+        assert stable_id(f"USB Audio: - (hw:{card},{pcm})", "ALSA", root) == expected
+
+
+def test_a_built_in_card_is_named_by_its_id(tmp_path: Path) -> None:
+    folder = tmp_path / "class" / "sound" / "card0"
+    folder.mkdir(parents=True)
+    (folder / "id").write_text("PCH\n")
+    assert stable_id("HDA Intel PCH: ALC255 Analog (hw:0,0)", "ALSA", tmp_path) == "card:PCH"
+
+
+def test_a_pcm_without_a_card_is_named_by_its_name(tmp_path: Path) -> None:
+    assert stable_id("pulse", "ALSA", tmp_path) == "alsa:pulse"
+
+
+def test_devices_are_listed_with_all_that_a_configuration_needs(
+    virtual_microphones: MakeMicrophones,
+) -> None:
+    virtual_microphones(
+        pump=VirtualSound(noise(1, 48000), 48000),
+        fan=VirtualSound(noise(1, 16000, channels=2), 16000),
+        lathe=VirtualSound(noise(1, 16000), 16000, plugged=False),
+    )
+    listed = {each.name: each for each in list_microphones()}
+    pump, fan = listed["pump"], listed["fan"]
+    assert (pump.channels, pump.default_rate_hz, pump.rates_hz) == (1, 48000, (48000,))
+    assert (fan.channels, fan.default_rate_hz, fan.rates_hz) == (2, 16000, (16000,))
+    assert (pump.stable_id, pump.host_api) == ("alsa:pump", "ALSA")
+    assert fan.index == pump.index + 1
+    assert "lathe" not in listed
+    assert [each.is_default for each in listed.values()].count(True) == 1
+
+
+def test_the_command_prints_a_table(
+    virtual_microphones: MakeMicrophones, capfd: pytest.CaptureFixture[str]
+) -> None:
+    virtual_microphones(pump=VirtualSound(noise(1, 48000), 48000))
+    devices()
+    printed, noise_of_libraries = capfd.readouterr()
+    assert "(default)" in printed
+    assert "48000*" in printed
+    assert "alsa:pump" in printed
+    assert noise_of_libraries == ""
+
+
+def test_the_command_prints_one_json_document(
+    virtual_microphones: MakeMicrophones, capfd: pytest.CaptureFixture[str]
+) -> None:
+    virtual_microphones(pump=VirtualSound(noise(1, 48000), 48000))
+    devices(as_json=True)
+    (pump,) = (each for each in json.loads(capfd.readouterr().out) if each["name"] == "pump")
+    assert pump["stable_id"] == "alsa:pump"
+    assert pump["rates_hz"] == [48000]
+
+
+@pytest.mark.skipif(bool(list(Path("/proc/asound").glob("card*"))), reason="has a sound card")
+def test_without_microphones_the_list_is_empty_and_a_hint_is_given(
+    virtual_microphones: MakeMicrophones, capfd: pytest.CaptureFixture[str]
+) -> None:
+    virtual_microphones(pump=VirtualSound(noise(1, 48000), 48000, plugged=False))
+    devices(as_json=True)
+    printed, hint = capfd.readouterr()
+    assert json.loads(printed) == []
+    assert "no microphone found" in hint
+
+
+def test_a_sound_system_that_crashes_is_an_error_not_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = tmp_path / "asound.conf"
+    nothing.write_text("")
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(nothing))
+    with pytest.raises(SourceError, match="PortAudio could not list its devices"):
+        list_microphones()

@@ -1,0 +1,171 @@
+"""Losses are found by the clock: neither late callbacks nor a drifting device are losses."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asd_monitor.sources.sample_clock import Cut, SampleClock
+
+RATE_HZ = 48000
+LATENCY_S = 1.0
+
+
+@dataclass
+class Device:
+    """Callbacks of a device, with all that real ones do."""
+
+    clock: SampleClock
+    speed: float = 1.0
+    block_s: float = 0.05
+    """Frames per callback."""
+    burst_s: float = 0.25
+    """Callbacks come several at once, this far apart."""
+    lateness_s: float = 0.01
+    seed: int = 0
+    now_s: float = 100.0
+    frames: int = 0
+    lost: int = 0
+    cuts: list[Cut] = field(default_factory=list)
+
+    def run(self, seconds: float, flag: bool = False) -> None:
+        random = np.random.default_rng(self.seed)
+        self.seed += 1
+        end_s = self.now_s + seconds
+        while self.now_s < end_s - 1e-9:
+            self.now_s += self.burst_s
+            captured = round((self.now_s - 100.0) * RATE_HZ * self.speed) - self.lost
+            late_s = random.uniform(0, self.lateness_s) * (random.random() < 0.7)
+            while self.frames < captured:
+                self.frames = min(captured, self.frames + round(self.block_s * RATE_HZ))
+                self.clock.observe(self.frames, self.now_s + late_s, overflow=flag)
+                flag = False
+            self.cuts += self.clock.take_cuts()
+
+    def lose(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.lost += round(seconds * RATE_HZ)
+
+    @property
+    def counted(self) -> int:
+        return sum(cut.lost_frames for cut in self.cuts)
+
+
+def device(*, resumed: bool = False, **properties: float) -> Device:
+    return Device(SampleClock(RATE_HZ, 100.0, LATENCY_S, resumed=resumed), **properties)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("speed", [1.0, 1.0005, 0.9995, 0.99, 1.01])
+@pytest.mark.parametrize("lateness_s", [0.0, 0.02])
+def test_a_clock_that_runs_fast_or_slow_is_no_loss(speed: float, lateness_s: float) -> None:
+    microphone = device(speed=speed, lateness_s=lateness_s)
+    microphone.run(120)
+    assert microphone.cuts == []
+
+
+def test_a_rate_that_lies_by_one_percent_is_known_within_a_minute() -> None:
+    microphone = device(speed=0.99, lateness_s=0.02)
+    microphone.run(59)
+    assert microphone.clock.measured_rate_hz == pytest.approx(0.99 * RATE_HZ, rel=0.001)
+
+
+def test_no_rate_is_told_before_it_was_watched_for_long_enough() -> None:
+    microphone = device()
+    microphone.run(15)
+    assert microphone.clock.measured_rate_hz is None
+
+
+@pytest.mark.parametrize("lost_s", [0.02, 0.3, 5.0])
+def test_a_flagged_loss_is_measured_and_placed_where_it_happened(lost_s: float) -> None:
+    microphone = device()
+    microphone.run(10)
+    before = microphone.frames
+    microphone.lose(lost_s)
+    microphone.run(5, flag=True)
+    (cut,) = microphone.cuts
+    assert cut.frame == before
+    assert cut.lost_frames == pytest.approx(microphone.lost, abs=0.012 * RATE_HZ)
+
+
+def test_a_loss_that_no_flag_tells_is_found() -> None:
+    microphone = device(lateness_s=0.005)
+    microphone.run(10)
+    microphone.lose(0.2)
+    microphone.run(6)
+    assert microphone.counted == pytest.approx(microphone.lost, abs=0.02 * RATE_HZ)
+
+
+def test_a_flag_without_loss_is_no_loss() -> None:
+    microphone = device(lateness_s=0.0)
+    microphone.run(10)
+    microphone.run(5, flag=True)
+    assert microphone.cuts == []
+
+
+def test_a_stall_after_which_everything_comes_is_no_loss() -> None:
+    microphone = device(lateness_s=0.0)
+    microphone.run(10)
+    microphone.now_s += 0.9  # nothing came, and then all of it
+    microphone.run(5)
+    assert microphone.cuts == []
+
+
+def test_frames_wait_while_it_is_not_known_how_many_are_missing_before_them() -> None:
+    microphone = device()
+    microphone.run(10)
+    before = microphone.frames
+    assert microphone.clock.certain_frames == before
+    microphone.lose(0.5)
+    microphone.run(0.25, flag=True)
+    assert microphone.clock.certain_frames == before
+    microphone.run(3)
+    assert microphone.clock.certain_frames == microphone.frames
+
+
+def test_the_first_frames_after_a_reopening_wait_until_they_can_be_placed() -> None:
+    microphone = device(resumed=True, lateness_s=0.02)
+    microphone.run(0.25)
+    assert microphone.clock.certain_frames == 0
+    microphone.run(2)
+    assert microphone.clock.certain_frames == microphone.frames
+    assert microphone.clock.captured_s(0) == pytest.approx(100.0, abs=0.02)
+
+
+@pytest.mark.parametrize("speed", [1.0, 0.9995])
+def test_the_moment_of_capture_follows_the_device(speed: float) -> None:
+    microphone = device(speed=speed)
+    microphone.run(300)
+    true_s = 100.0 + microphone.frames / (RATE_HZ * speed)
+    assert microphone.clock.captured_s(microphone.frames) == pytest.approx(true_s, abs=0.02)
+
+
+def test_a_device_that_delivers_far_too_much_is_found_out() -> None:
+    microphone = device(speed=3.0)
+    microphone.run(1)
+    assert not microphone.clock.running_ahead
+    microphone.run(3)
+    assert microphone.clock.running_ahead
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    losses=st.lists(
+        st.tuples(st.floats(0.06, 3.0), st.booleans(), st.floats(6.0, 20.0)), max_size=5
+    ),
+    ppm=st.floats(-300, 300),
+    block_s=st.floats(0.003, 0.25),
+    seed=st.integers(0, 1000),
+)
+def test_received_and_lost_frames_add_up_to_the_time_that_has_passed(
+    losses: list[tuple[float, bool, float]], ppm: float, block_s: float, seed: int
+) -> None:
+    microphone = device(speed=1 + ppm * 1e-6, block_s=block_s, seed=seed)
+    microphone.run(10)
+    for lost_s, flagged, pause_s in losses:
+        microphone.lose(lost_s)
+        microphone.run(pause_s, flag=flagged)
+    tolerance = (0.02 * (1 + len(losses)) + 300e-6 * 20) * RATE_HZ
+    assert microphone.counted == pytest.approx(microphone.lost, abs=tolerance)
+    assert len(microphone.cuts) == len(losses)

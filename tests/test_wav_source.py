@@ -1,0 +1,170 @@
+"""Recordings as a source: the same samples as read at once, paced or fast."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from pydantic import ValidationError
+
+from asd_monitor.errors import SourceError
+from asd_monitor.recordings import read_recording
+from asd_monitor.records import AudioChunk, SourceState
+from asd_monitor.sources.pacing import Pacing
+from asd_monitor.sources.wav import WavSettings, WavSource
+from tests.rig.listening import Listener, noise
+
+RATE_HZ = 16000
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def write(path: Path, seconds: float, rate_hz: int = RATE_HZ, seed: int = 0) -> Path:
+    soundfile.write(path, noise(seconds, rate_hz, seed), rate_hz, subtype="PCM_16")
+    return path
+
+
+def fast(*paths: Path, loop: bool = False) -> WavSource:
+    return WavSource("pump", WavSettings(paths=paths, paced=False, loop=loop), RATE_HZ)
+
+
+def read_all(source: WavSource) -> list[AudioChunk]:
+    source.open(lambda: None)
+    chunks = []
+    while source.health().state is SourceState.RUNNING:
+        chunks += source.read()
+    return chunks
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path / "b.wav", 1.3, 44100, seed=1)
+    write(tmp_path / "a.flac", 0.7, RATE_HZ, seed=2)
+    (tmp_path / "readme.txt").write_text("not audio")
+    return tmp_path
+
+
+def test_samples_are_those_of_the_recording_read_at_once(folder: Path) -> None:
+    chunks = read_all(fast(folder))
+    for name in ("a.flac", "b.wav"):
+        heard = np.concatenate([c.samples for c in chunks if c.recording == name])
+        np.testing.assert_array_equal(heard, read_recording(folder / name, RATE_HZ))
+
+
+def test_a_folder_is_played_in_order_with_one_running_index(folder: Path) -> None:
+    source = fast(folder)
+    chunks = read_all(source)
+    assert list(dict.fromkeys(c.recording for c in chunks)) == ["a.flac", "b.wav"]
+    ends = [0] + [c.start + len(c.samples) for c in chunks]
+    assert [c.start for c in chunks] == ends[:-1]
+    health = source.health()
+    assert (health.state, health.reason) == (SourceState.ENDED, "")
+    assert (health.samples, health.lost_samples) == (ends[-1], 0)
+
+
+def test_a_bad_recording_is_skipped_and_told(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "aa.wav").write_bytes(b"RIFF, but not really")
+    source = fast(folder)
+    chunks = read_all(source)
+    assert list(dict.fromkeys(c.recording for c in chunks)) == ["a.flac", "b.wav"]
+    assert source.health().reason.startswith("skipped 1 of 3 recordings; first: ")
+    assert "aa.wav" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["missing.wav", "empty"])
+def test_nothing_to_play_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match=name):
+        fast(tmp_path / name)
+
+
+def test_a_paced_source_delivers_what_is_due_and_no_more(tmp_path: Path) -> None:
+    clock = Clock()
+    settings = WavSettings(paths=(write(tmp_path / "a.wav", 3),))
+    source = WavSource("pump", settings, RATE_HZ, clock=clock, wall_clock=lambda: 5e8)
+    source.open(lambda: None)
+    assert source.read() == []
+    clock.now_s += 1.1
+    chunks = source.read()
+    assert sum(len(c.samples) for c in chunks) == RATE_HZ  # whole quarters of a second
+    assert chunks[-1].captured_at == pytest.approx(5e8 - 0.1)
+    assert source.read() == []
+    clock.now_s += 60
+    source.read()
+    assert source.health().state is SourceState.ENDED
+    source.close()
+
+
+def test_a_paced_source_that_nobody_reads_loses_the_oldest_audio_and_counts_it(
+    tmp_path: Path,
+) -> None:
+    clock = Clock()
+    settings = WavSettings(paths=(write(tmp_path / "a.wav", 2),), loop=True)
+    source = WavSource("pump", settings, RATE_HZ, clock=clock)
+    source.open(lambda: None)
+    clock.now_s += 60
+    chunks = source.read()
+    assert chunks[0].start == 50 * RATE_HZ == source.health().lost_samples
+    assert chunks[-1].start + len(chunks[-1].samples) == 60 * RATE_HZ
+    source.close()
+
+
+def test_a_loop_goes_on_and_every_round_is_a_recording_of_its_own(tmp_path: Path) -> None:
+    source = fast(write(tmp_path / "a.wav", 0.5), loop=True)
+    source.open(lambda: None)
+    names: list[str] = []
+    while len(set(names)) < 3:
+        names += [chunk.recording for chunk in source.read()]
+    source.close()
+    assert list(dict.fromkeys(names)) == ["a.wav", "a.wav#2", "a.wav#3"]
+
+
+def test_a_loop_of_nothing_readable_ends(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"no")
+    source = fast(bad, loop=True)
+    assert read_all(source) == []
+    assert source.health().state is SourceState.ENDED
+
+
+def test_the_reader_is_woken_until_the_end(tmp_path: Path) -> None:
+    woken = threading.Event()
+    settings = WavSettings(paths=(write(tmp_path / "a.wav", 0.6),))
+    source = WavSource("pump", settings, RATE_HZ)
+    source.open(woken.set)
+    heard = 0
+    while source.health().state is SourceState.RUNNING:
+        assert woken.wait(timeout=20)
+        woken.clear()
+        heard += sum(len(chunk.samples) for chunk in source.read())
+    assert heard == round(0.6 * RATE_HZ)
+    assert woken.is_set()  # the end is news too
+
+
+def test_paced_sources_share_one_thread_that_ends_with_the_last(tmp_path: Path) -> None:
+    settings = WavSettings(paths=(write(tmp_path / "a.wav", 30),))
+    pacing = Pacing(tick_s=0.001)
+    before = threading.active_count()
+    sources = [WavSource(str(i), settings, RATE_HZ, pacing) for i in range(5)]
+    listeners = [Listener(source) for source in sources]
+    assert threading.active_count() == before + 1
+    listeners[0].until_more(1)
+    for source in sources:
+        source.close()
+    listeners[0].until(lambda: threading.active_count() == before, "the end of the thread")
+
+
+def test_settings_need_a_path() -> None:
+    with pytest.raises(ValidationError):
+        WavSettings(paths=())
