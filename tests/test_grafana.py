@@ -9,11 +9,10 @@ import jsonschema
 import pytest
 
 from asd_monitor.records import SourceState, State
+from tests.rig.grafana_format import DASHBOARD_FILE, SCHEMAS
 from tests.rig.monitoring_files import (
     DASHBOARD,
-    DASHBOARD_FILE,
     PROVISIONING,
-    SCHEMAS,
     alerts,
     dashboard,
     datasource_uids,

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -10,48 +9,17 @@ from prometheus_client import CollectorRegistry
 from asd_monitor.metrics import Metrics
 from asd_monitor.sinks.prometheus import PrometheusSettings, PrometheusSink
 from tests.rig.metrics_story import MACHINES, tell
-from tests.rig.monitoring_files import alerts, dashboard, fires, panels, prometheus_rules
+from tests.rig.monitoring_files import (
+    Expression,
+    alerts,
+    dashboard,
+    expressions,
+    fires,
+    panels,
+    prometheus_rules,
+    substituted,
+)
 from tests.rig.prometheus import Prometheus, running_prometheus
-
-
-@dataclass(frozen=True)
-class Expression:
-    where: str
-    text: str
-
-    def __str__(self) -> str:
-        return self.where
-
-
-def expressions() -> list[Expression]:
-    board = dashboard()
-    found = [
-        Expression(f"panel {panel['title']} {target['refId']}", target["expr"])
-        for panel in panels()
-        for target in panel["targets"]
-    ]
-    found += [
-        Expression(f"annotation {each['name']}", each["expr"])
-        for each in board["annotations"]["list"]
-        if "expr" in each
-    ]
-    found += [
-        Expression(f"alert {each['title']}", each["data"][0]["model"]["expr"]) for each in alerts()
-    ]
-    return found
-
-
-def substituted(expression: str, instance: str) -> str:
-    for name, value in {
-        "$__rate_interval": "5s",
-        "$__interval": "1s",
-        "$__range": "1m",
-        "$instance": re.escape(instance).replace("\\", "\\\\"),
-        "$machine": "|".join(MACHINES),
-    }.items():
-        expression = expression.replace(name, value)
-    assert "$" not in expression
-    return expression
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +54,7 @@ def test_an_expression_runs_on_a_real_prometheus(
     expression: Expression, scraped: tuple[Prometheus, str]
 ) -> None:
     server, instance = scraped
-    assert server.query(substituted(expression.text, instance))
+    assert server.query(substituted(expression.text, instance, MACHINES))
 
 
 def test_the_score_panel_shows_score_and_threshold_of_each_machine(
@@ -94,7 +62,9 @@ def test_the_score_panel_shows_score_and_threshold_of_each_machine(
 ) -> None:
     server, instance = scraped
     (panel,) = (each for each in panels() if each.get("repeat") == "machine")
-    shown = [server.query(substituted(each["expr"], instance)) for each in panel["targets"]]
+    shown = [
+        server.query(substituted(each["expr"], instance, MACHINES)) for each in panel["targets"]
+    ]
     for series in shown:
         assert {each["metric"]["machine"] for each in series} == set(MACHINES)
 
@@ -106,7 +76,7 @@ def test_the_variables_offer_what_was_scraped(scraped: tuple[Prometheus, str]) -
         match = re.fullmatch(r"label_values\((.*), (\w+)\)", variable.get("definition", ""))
         if match is not None:
             selector, label = match.groups()
-            values = server.label_values(label, substituted(selector, instance))
+            values = server.label_values(label, substituted(selector, instance, MACHINES))
             offered[variable["name"]] = sorted(values)
     assert offered == {"instance": [instance], "machine": sorted(MACHINES)}
 
@@ -117,7 +87,7 @@ def test_the_alerts_see_what_happened_and_nothing_else(scraped: tuple[Prometheus
     for rule in alerts():
         query, _, threshold = rule["data"]
         evaluator = threshold["model"]["conditions"][0]["evaluator"]
-        for series in server.query(substituted(query["model"]["expr"], instance)):
+        for series in server.query(substituted(query["model"]["expr"], instance, MACHINES)):
             if fires(evaluator, float(series["value"][1])):
                 firing.add((rule["title"], series["metric"].get("machine", "")))
     # the story ends with the pump's alarm cleared, and both machines' last scores high
