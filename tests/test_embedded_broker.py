@@ -1,3 +1,4 @@
+import gc
 import socket
 import sys
 import threading
@@ -49,6 +50,17 @@ def test_stops_its_thread_and_frees_its_port() -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((broker.host, broker.port))
+
+
+def test_stops_though_clients_are_connected() -> None:
+    with EmbeddedBroker() as broker:
+        settings = MqttSettings(host=broker.host, port=broker.port)
+        sink = MqttSink(settings, Metrics(CollectorRegistry()), node="plant")
+        sink.open()
+        wait_until(lambda: sink.counts().published > 0, "the status")
+    wait_until(lambda: not sink.connected, "the loss")
+    sink.close()
+    gc.collect()
 
 
 def test_tells_how_to_install_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

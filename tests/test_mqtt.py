@@ -386,6 +386,26 @@ def test_what_a_broker_refuses_is_told_by_its_topic(
             wait_until(lambda: sink.connected, "the connection")
 
 
+def test_the_client_library_is_imported_only_when_a_sink_is_opened() -> None:
+    program = (
+        "import sys, asd_monitor.sinks.registry, asd_monitor.sinks.mqtt_check\n"
+        "sys.exit('paho' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_keepalive_finds_a_dead_line_while_there_is_nothing_to_send(
+    broker: Mosquitto, rig: Rig
+) -> None:
+    sink = rig.sink(broker.port, keepalive_s=5, ack_timeout_s=300.0)
+    wait_until(lambda: sink.counts().published == 1, "the status")
+    broker.freeze()
+    wait_until(lambda: not sink.connected, "the loss", 60)
+    assert "eep alive" in sink.failure
+    broker.thaw()
+    wait_until(lambda: sink.connected, "the connection", 60)
+
+
 def test_threads_end_with_the_sink(broker: Mosquitto, rig: Rig) -> None:
     before = threading.active_count()
     for port in (broker.port, free_port()):

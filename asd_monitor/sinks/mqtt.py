@@ -177,10 +177,10 @@ class MqttSink:
         """Connect once and publish until the connection ends; False where there was none."""
         from asd_monitor.sinks.mqtt_connection import Connection
 
-        connection = Connection(self._settings, self._client_id, self._topics.status)
         with self._news:
             if self._flush_until is not None:
                 return False
+            connection = Connection(self._settings, self._client_id, self._topics.status)
             self._connection = connection
         connected = False
         try:

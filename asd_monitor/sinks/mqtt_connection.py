@@ -68,6 +68,7 @@ class Connection:
         self._status_topic = status_topic
         self._answered = self._ended = self._aborted = False
         self._woken = False
+        self._check_at = 0.0
         self._waker, self._bell = socket.socketpair()
         self._waker.setblocking(False)
         self._bell.setblocking(False)
@@ -121,7 +122,9 @@ class Connection:
         """Wait for the broker or ``wake``, and deal with what came; an end sets ``failure``."""
         try:
             self._wait(KEEPALIVE_CHECK_S if timeout_s is None else timeout_s)
-            self._client.loop_misc()
+            if time.monotonic() >= self._check_at:
+                self._check_at = time.monotonic() + KEEPALIVE_CHECK_S
+                self._client.loop_misc()
         except Exception as error:  # paho raises what it likes on a packet that it cannot read
             logger.debug("MQTT: what the broker sent cannot be understood", exc_info=error)
             self._fail("lost", f"what the broker sent cannot be understood: {error!r}")
