@@ -16,7 +16,7 @@ from asd_monitor.commands.options import (
     Wavs,
     machine_sections,
 )
-from asd_monitor.errors import ConfigError
+from asd_monitor.errors import ConfigError, ModelFileError
 
 if TYPE_CHECKING:
     from asd_monitor.config import Config
@@ -86,22 +86,33 @@ def run(
         if mic or wav or machine or model or target:
             raise ConfigError("--config names the machines; leave out --mic, --wav, --machine, "
                               "--model and --target, or leave out --config")  # fmt: skip
-        settings = _with_options(config, given)
+        sections = {}
     else:
         sections = machine_sections(mic, wav, machine, channel=channel, fast=fast)
-        settings = _from_options(sections, given)
+    if model is not None and not model.exists():
+        raise ModelFileError(f"{model}: there is no such model file")
+    settings = settings_of(config, sections, given)
     run_monitor(settings, duration_s=duration, live_view=not plain, as_json=as_json)
+
+
+def settings_of(
+    config: Path | None, sections: dict[str, dict[str, Any]], given: dict[str, Any]
+) -> "Config":
+    """Return the settings of a file, or of sections by machine, with the options given on top.
+
+    Raises
+    ------
+    ConfigError
+        For every mistake in them.
+    """
+    return _from_options(sections, given) if config is None else _with_options(config, given)
 
 
 def _from_options(sections: dict[str, dict[str, Any]], given: dict[str, Any]) -> "Config":
     from asd_monitor.config import from_options
 
     for section in sections.values():
-        section |= {key: given[key] for key in ("model", "target") if given[key] is not None}
-    if given["model"] is not None and not given["model"].exists():
-        from asd_monitor.errors import ModelFileError
-
-        raise ModelFileError(f"{given['model']}: there is no such model file")
+        section |= {key: given[key] for key in ("model", "target") if given.get(key) is not None}
     return from_options({"machines": sections} | _overrides(given, {}))
 
 
@@ -123,12 +134,12 @@ def _overrides(given: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     if given["device"] != "auto":
         values["device"] = given["device"]
     for key in ("node", "state_dir"):
-        if given[key] is not None:
+        if given.get(key) is not None:
             values[key] = str(given[key])
     learn = dict(before.get("learn") or {})
-    if not given["learn"]:
+    if not given.get("learn", True):
         learn["enabled"] = False
-    if given["learn_minutes"] is not None:
+    if given.get("learn_minutes") is not None:
         learn["minutes"] = given["learn_minutes"]
     if learn:
         values["learn"] = learn
