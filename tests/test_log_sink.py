@@ -57,14 +57,22 @@ def test_health_is_told_only_when_it_changes(caplog: pytest.LogCaptureFixture) -
     assert "no audio for 2 s; 40 samples lost so far" in caplog.records[1].getMessage()
 
 
-def test_windows_and_progress_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_windows_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     sink, _ = log_sink()
     sink.open()
     sink.emit(score(0))
-    sink.emit(LearningProgress("pump", 1.0, 2.0))
     sink.close()
     assert not caplog.records
+
+
+def test_learning_is_told_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    sink, _ = log_sink()
+    for learned_s in range(301):
+        sink.emit(LearningProgress("pump", float(learned_s), 300.0))
+    assert 5 <= len(caplog.records) <= 10
+    assert caplog.records[0].getMessage() == "pump: learned 30 of 300 s"
 
 
 def test_scores_go_to_a_file_as_over_mqtt(tmp_path: Path) -> None:
