@@ -156,21 +156,30 @@ def _target_clips(settings: YearSettings) -> int:
     return min(max(3, round(share * settings.clips)), settings.clips // 4)
 
 
-def _groups(settings: YearSettings) -> Iterator[tuple[str, str, int, int]]:
-    """Yield (domain, split, label, number of clips)."""
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Clips of one section that differ only in what happens during them."""
+
+    subset: SetName
+    machine: str
+    section: int
+    domain: str
+    split: str
+    label: int
+    count: int
+
+
+def _groups(
+    settings: YearSettings, subset: SetName, machine: str, section: int
+) -> Iterator[_Group]:
     tests = _test_clips(settings)
-    if settings.year == 2020:
-        yield from (
-            ("", "train", 0, settings.clips),
-            ("", "test", 0, tests),
-            ("", "test", 1, tests),
-        )
-        return
     target = _target_clips(settings)
-    for domain, train in (("source", settings.clips - target), ("target", target)):
-        yield domain, "train", 0, train
-        yield domain, "test", 0, tests
-        yield domain, "test", 1, tests
+    training = {"source": settings.clips - target, "target": target}
+    if settings.year == 2020:
+        training = {"": settings.clips}
+    for domain, train in training.items():
+        for split, label, count in (("train", 0, train), ("test", 0, tests), ("test", 1, tests)):
+            yield _Group(subset, machine, section, domain, split, label, count)
 
 
 def _section(
@@ -179,59 +188,49 @@ def _section(
     """All clips of one section, those of an evaluation test set under their hidden names."""
     rng = np.random.default_rng((settings.seed, seed_of(settings.year, machine, section)))
     hidden: list[tuple[ClipPlan, Named]] = []
-    for domain, split, label, count in _groups(settings):
-        for index in range(count):
-            pair = _clip(settings, subset, machine, section, domain, split, label, index, rng)
-            if subset == "eval" and split == "test":
-                hidden.append(pair)
-            else:
-                yield pair
+    for group in _groups(settings, subset, machine, section):
+        clips = [_clip(settings, group, index, rng) for index in range(group.count)]
+        if subset == "eval" and group.split == "test":
+            hidden += clips
+        else:
+            yield from clips
     if settings.year != 2021:
         yield from _hide(settings.year, hidden, rng)
     else:
-        for _, group in groupby(hidden, key=lambda pair: pair[1].domain):
-            yield from _hide(settings.year, list(group), rng)
+        for _, same_domain in groupby(hidden, key=lambda pair: pair[1].domain):
+            yield from _hide(settings.year, list(same_domain), rng)
 
 
 def _hide(
     year: int, clips: Sequence[tuple[ClipPlan, Named]], rng: np.random.Generator
 ) -> Iterator[tuple[ClipPlan, Named]]:
+    """Shuffle test clips and give them the names of an evaluation set."""
     for index, place in enumerate(rng.permutation(len(clips))):
         plan, named = clips[place]
         name = hidden_name(year, named.section, named.domain, index)
         path = f"{plan.path.rpartition('/')[0]}/{name}"
-        yield (
-            replace(plan, path=path),
-            replace(named, name=name, original=named.name),
-        )
+        yield replace(plan, path=path), replace(named, name=name, original=named.name)
 
 
 def _clip(
-    settings: YearSettings,
-    subset: SetName,
-    machine: str,
-    section: int,
-    domain: str,
-    split: str,
-    label: int,
-    index: int,
-    rng: np.random.Generator,
+    settings: YearSettings, group: _Group, index: int, rng: np.random.Generator
 ) -> tuple[ClipPlan, Named]:
-    year = settings.year
+    year, machine, section = settings.year, group.machine, group.section
+    domain, split, label = group.domain, group.split, group.label
     occurring = attributes_of(year, machine, section, domain)
     attributes = occurring[int(rng.integers(len(occurring)))]
     name = telling_name(year, section, domain, split, label, index, attributes.text)
     kinds = MACHINE_FAULTS[machine]
-    kind = kinds[index % len(kinds)] if label else ""
     identity = seed_of(year, machine, section, domain, split, label, index)
     plan = ClipPlan(
-        path=f"{folder_of(year, subset, machine, domain, split)}/{name}",
+        path=f"{folder_of(year, group.subset, machine, domain, split)}/{name}",
         machine=machine,
         conditions=conditions_of(settings.seed, year, machine, section, domain, attributes),
-        kind=kind,
+        kind=kinds[index % len(kinds)] if label else "",
         level_db=float(rng.uniform(*FAULT_LEVELS_DB)),
         snr_db=settings.snr_db,
         seed=(settings.seed, identity),
         n_samples=round(settings.clip_s * SAMPLE_RATE_HZ),
     )
-    return plan, Named(machine, section, domain, label, attributes, name, "", split, subset)
+    named = Named(machine, section, domain, label, attributes, name, "", split, group.subset)
+    return plan, named
