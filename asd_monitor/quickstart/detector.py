@@ -15,7 +15,7 @@ BACKENDS_PER_VIEW = 2
 LEAST_STD = 0.05  # of a logarithm of power: about 0.2 dB
 LEVEL_UNIT = 0.35  # 1.5 dB: smaller changes of level come from mounting and the room
 LEAST_RADIUS = 0.1  # of the spread of normal sound: closer than this counts as equal
-LEAST_SCALE = 0.05
+LEAST_SCALE = 0.025
 LEAST_LEVEL_SCALE = 0.3  # so that a step of 3 dB is a clear change, one of 1.5 dB is not
 
 

@@ -1,7 +1,8 @@
 """Normal recordings, cut into windows that know which others they may be compared with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 
 import numpy as np
 import numpy.typing as npt
@@ -38,11 +39,40 @@ class Recording:
 
 
 @dataclass(frozen=True)
+class Waveforms:
+    """Windows of recordings, cut when they are asked for, so that sound need not stay in memory."""
+
+    recordings: Sequence[Recording]
+    places: list[tuple[int, int]]
+    """For each window: which recording, and its first sample."""
+    window_samples: int
+
+    def __len__(self) -> int:
+        """Return the number of windows."""
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[FloatArray]:
+        """Go through ``(window_samples,)`` float32 each."""
+        return starmap(self._at, self.places)
+
+    def __getitem__(self, part: slice) -> list[FloatArray]:
+        """Return consecutive windows."""
+        return list(starmap(self._at, self.places[part]))
+
+    def take(self, chosen: npt.NDArray[np.int64]) -> "Waveforms":
+        """Return some of the windows."""
+        return Waveforms(self.recordings, [self.places[i] for i in chosen], self.window_samples)
+
+    def _at(self, recording: int, start: int) -> FloatArray:
+        samples = self.recordings[recording].samples
+        return np.asarray(samples[start : start + self.window_samples], dtype=np.float32)
+
+
+@dataclass(frozen=True)
 class CutWindows:
     """Windows of normal sound, with where and when each was heard."""
 
-    waveforms: list[FloatArray]
-    """``(window_samples,)`` float32 each."""
+    waveforms: Waveforms
     session: npt.NDArray[np.int64]
     """``(n,)``."""
     start_s: npt.NDArray[np.float64]
@@ -58,7 +88,7 @@ class CutWindows:
     def take(self, chosen: npt.NDArray[np.int64]) -> "CutWindows":
         """Return some of the windows."""
         return CutWindows(
-            [self.waveforms[i] for i in chosen],
+            self.waveforms.take(chosen),
             self.session[chosen],
             self.start_s[chosen],
             self.disjoint[chosen],
@@ -82,11 +112,14 @@ class CutWindows:
         """Return ``(n,)``: which windows are held out together, numbered from 0."""
         block = np.zeros(len(self), np.int64)
         count = 0
-        for session in np.unique(self.session):
+        sessions = np.unique(self.session)
+        for session in sessions:
             inside = np.flatnonzero(self.session == session)
             since_s = self.start_s[inside] - self.start_s[inside].min()
-            block_s = min(BLOCK_S, max(self.window_s, GUARD_SHARE * float(since_s.max())))
-            # Half a window of slack: starts are rounded to samples.
+            block_s = BLOCK_S
+            if len(sessions) <= 2:
+                block_s = min(BLOCK_S, max(self.window_s, GUARD_SHARE * float(since_s.max())))
+            # The slack keeps starts that are rounded to samples on their side.
             places = np.floor(since_s / block_s + 1e-6).astype(np.int64)
             _, places = np.unique(places, return_inverse=True)
             block[inside] = count + places
@@ -110,7 +143,7 @@ def cut(
     """
     every = -(-window_samples // hop_samples)
     names: dict[str, int] = {}
-    waveforms: list[FloatArray] = []
+    places: list[tuple[int, int]] = []
     sessions: list[int] = []
     starts_s: list[float] = []
     disjoint: list[bool] = []
@@ -120,12 +153,12 @@ def cut(
         samples = np.asarray(recording.samples, dtype=np.float32)
         for index, window in enumerate(clip_windows(samples, window_samples, hop_samples)):
             if assess(window).quality in SCORED_QUALITIES:
-                waveforms.append(window)
+                places.append((place, index * hop_samples))
                 sessions.append(session)
                 starts_s.append(recording.start_s + index * hop_samples / sample_rate_hz)
                 disjoint.append(index % every == 0)
     return CutWindows(
-        waveforms,
+        Waveforms(recordings, places, window_samples),
         np.array(sessions, np.int64),
         np.array(starts_s, np.float64),
         np.array(disjoint, np.bool_),

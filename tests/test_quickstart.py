@@ -1,0 +1,285 @@
+"""The quick-start detector on a machine sound made here: noise, a hum and a soft beat."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from asd_monitor import model_file
+from asd_monitor.errors import ConfigError
+from asd_monitor.quickstart import Fitted, Recording, fit, fit_many
+from asd_monitor.quickstart.cycle import choose_window
+from asd_monitor.quickstart.recordings import cut
+from asd_monitor.windows import clip_windows
+
+RATE = 16000
+FloatArray = npt.NDArray[np.float32]
+
+
+def machine(seed: int, seconds: float = 10.0, hum_hz: float = 300.0) -> FloatArray:
+    """Sound of one healthy machine; the seed is the moment of recording."""
+    rng = np.random.default_rng([7, seed])
+    time_s = np.arange(round(seconds * RATE)) / RATE
+    spectrum = np.fft.rfft(rng.standard_normal(time_s.size))
+    spectrum /= 1.0 + np.fft.rfftfreq(time_s.size, 1 / RATE) / 900.0
+    noise = np.fft.irfft(spectrum, time_s.size)
+    beat = 1.0 + 0.2 * np.sin(2 * np.pi * (3 * time_s + rng.uniform()))
+    hum = 10 ** (rng.normal() / 20) * np.sin(2 * np.pi * hum_hz * time_s)
+    sound: FloatArray = 0.05 * 10 ** (rng.normal() / 40) * (noise * beat + hum)
+    return sound.astype(np.float32)
+
+
+def with_tone(sound: FloatArray, frequency_hz: float = 2500.0, share: float = 0.3) -> FloatArray:
+    tone = np.sin(2 * np.pi * frequency_hz * np.arange(sound.size) / RATE)
+    return (sound + share * sound.std() * tone).astype(np.float32)
+
+
+def with_knocks(sound: FloatArray) -> FloatArray:
+    knock = np.exp(-np.arange(400) / 60.0) * np.sin(np.arange(400) * 1.1)
+    faulty = sound.copy()
+    for at in range(700, sound.size - 400, 6000):
+        faulty[at : at + 400] += (4 * sound.std() * knock).astype(np.float32)
+    return faulty
+
+
+def with_flutter(sound: FloatArray) -> FloatArray:
+    flutter = 1.0 + 0.7 * np.sin(2 * np.pi * 24.0 * np.arange(sound.size) / RATE)
+    return (sound * flutter).astype(np.float32)
+
+
+def muffled(sound: FloatArray) -> FloatArray:
+    spectrum = np.fft.rfft(sound)
+    spectrum[np.fft.rfftfreq(sound.size, 1 / RATE) > 4000.0] *= 0.3
+    return np.fft.irfft(spectrum, sound.size).astype(np.float32)
+
+
+def normal_recordings(count: int = 12, hum_hz: float = 300.0) -> list[Recording]:
+    return [Recording(f"normal_{i}", machine(i, hum_hz=hum_hz)) for i in range(count)]
+
+
+def scores(fitted: Fitted, clips: Sequence[FloatArray], target: int = 0) -> npt.NDArray[np.float64]:
+    length = fitted.manifest.window_samples
+    windows = np.concatenate([clip_windows(clip, length, length) for clip in clips])
+    targets = torch.full((len(windows),), target, dtype=torch.int64)
+    with torch.no_grad():
+        return np.asarray(fitted.module(torch.from_numpy(windows), targets).double().numpy())
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fitted:
+    return fit(normal_recordings(), target="pump")
+
+
+@pytest.fixture(scope="module")
+def fresh() -> list[FloatArray]:
+    return [machine(1000 + i) for i in range(12)]
+
+
+@pytest.mark.parametrize("fault", [with_tone, with_knocks, with_flutter, muffled])
+def test_clear_faults_score_above_all_normal_sound(
+    fitted: Fitted, fresh: list[FloatArray], fault: object
+) -> None:
+    assert callable(fault)
+    normal, faulty = scores(fitted, fresh), scores(fitted, [fault(clip) for clip in fresh])
+    assert np.mean(faulty[:, None] > normal) > 0.99
+
+
+@pytest.mark.parametrize("fault", [with_tone, with_knocks, with_flutter, muffled])
+def test_clear_faults_exceed_the_threshold_in_the_file(
+    fitted: Fitted, fresh: list[FloatArray], fault: object
+) -> None:
+    assert callable(fault)
+    faulty = scores(fitted, [fault(clip) for clip in fresh])
+    assert np.mean(faulty > fitted.manifest.thresholds["pump"].value) > 0.9
+
+
+def test_p_values_of_fresh_normal_sound_are_about_uniform() -> None:
+    p_values = []
+    for seed in range(3):
+        recordings = [Recording(str(i), machine(5000 + 100 * seed + i, 4.0)) for i in range(20)]
+        one = fit(recordings, target="pump")
+        calibration = one.manifest.calibrations["pump"]
+        values = scores(one, [machine(9000 + 100 * seed + i, 2.0) for i in range(60)])
+        p_values += [calibration.p_value(float(value))[0] for value in values]
+    assert 0.02 < np.mean(np.array(p_values) < 0.1) < 0.22
+    assert 0.3 < np.mean(np.array(p_values) < 0.5) < 0.7
+
+
+def test_calibration_counts_only_windows_that_do_not_overlap(fitted: Fitted) -> None:
+    assert fitted.manifest.window_samples == 2 * RATE
+    assert fitted.manifest.calibrations["pump"].count == 12 * 5
+
+
+def test_the_saved_file_scores_as_the_fitted_module_does(
+    fitted: Fitted, fresh: list[FloatArray], tmp_path: Path
+) -> None:
+    path = tmp_path / "pump.asdm"
+    model_file.save(path, fitted.module, fitted.manifest)
+    scorer = model_file.load(path, device="cpu")
+    windows = np.stack([clip[: fitted.manifest.window_samples] for clip in fresh])
+    targets = np.zeros(len(windows), np.int64)
+    expected = fitted.module(torch.from_numpy(windows), torch.from_numpy(targets))
+    np.testing.assert_allclose(
+        scorer.score(windows, targets), expected.detach().numpy(), rtol=1e-6, atol=1e-6
+    )
+    assert scorer.manifest.to_dict() == fitted.manifest.to_dict()
+    assert path.stat().st_size < 20e6
+
+
+@pytest.mark.parametrize("size", [2, 3, 9])
+def test_a_window_scores_the_same_in_any_batch(
+    fitted: Fitted, fresh: list[FloatArray], size: int
+) -> None:
+    windows = torch.from_numpy(np.stack([clip[: 2 * RATE] for clip in fresh[:size]]))
+    target = torch.zeros(size, dtype=torch.int64)
+    with torch.no_grad():
+        together = fitted.module(windows, target)
+        alone = torch.cat([fitted.module(row[None], target[:1]) for row in windows])
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+
+
+def test_an_empty_batch_gives_no_scores(fitted: Fitted) -> None:
+    nothing = fitted.module(torch.zeros(0, 2 * RATE), torch.zeros(0, dtype=torch.int64))
+    assert nothing.shape == (0,)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_silence_and_constant_input_get_finite_high_scores(fitted: Fitted, value: float) -> None:
+    window = np.full(2 * RATE, value, np.float32)
+    found = scores(fitted, [window])
+    assert np.isfinite(found).all()
+    assert found[0] > fitted.manifest.thresholds["pump"].value
+
+
+def test_fitting_twice_gives_the_same_detector(fresh: list[FloatArray]) -> None:
+    first, second = (fit(normal_recordings(6), target="pump") for _ in range(2))
+    np.testing.assert_array_equal(scores(first, fresh), scores(second, fresh))
+    assert first.manifest.training["fingerprint"] == second.manifest.training["fingerprint"]
+
+
+def test_each_target_is_compared_with_its_own_normal_sound() -> None:
+    both = fit_many({"low": normal_recordings(6), "high": normal_recordings(6, hum_hz=1700.0)})
+    assert both.manifest.targets == ("low", "high")
+    low, high = [machine(1000)], [machine(1000, hum_hz=1700.0)]
+    for target, own, other in ((0, low, high), (1, high, low)):
+        name = both.manifest.targets[target]
+        threshold = both.manifest.thresholds[name].value
+        assert scores(both, own, target).max() < threshold < scores(both, other, target).min()
+    mixed = torch.from_numpy(np.stack([low[0][: 2 * RATE], high[0][: 2 * RATE]]))
+    with torch.no_grad():
+        found = both.module(mixed, torch.tensor([0, 1]))
+    expected = [scores(both, low, 0)[0], scores(both, high, 1)[0]]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_evidence_points_at_the_band_of_a_tone(fitted: Fitted) -> None:
+    sound = with_tone(machine(1000), 2500.0)[: 2 * RATE]
+    target = torch.zeros(1, dtype=torch.int64)
+    with torch.no_grad():
+        evidence = fitted.module.evidence(torch.from_numpy(sound)[None], target)
+    bands_hz = fitted.manifest.description["evidence_bands_hz"]
+    assert isinstance(bands_hz, list)
+    assert evidence.shape[:2] == (1, len(bands_hz))
+    assert torch.isfinite(evidence).all()
+    strongest = int(evidence[0].mean(1).argmax())
+    assert bands_hz[strongest] == pytest.approx(2500.0, rel=0.03)
+
+
+def test_a_small_change_of_gain_is_no_fault_and_a_large_one_is(
+    fitted: Fitted, fresh: list[FloatArray]
+) -> None:
+    threshold = fitted.manifest.thresholds["pump"].value
+    assert np.mean(scores(fitted, [clip * 1.1 for clip in fresh]) > threshold) < 0.1
+    assert np.mean(scores(fitted, [clip * 4.0 for clip in fresh]) > threshold) > 0.9
+
+
+def test_sound_between_two_operating_states_is_not_taken_as_normal() -> None:
+    loads = [Recording(str(i), machine(i) * (0.1 if i % 2 else 1.0)) for i in range(12)]
+    two = fit(loads, target="pump")
+    threshold = two.manifest.thresholds["pump"].value
+    states = [machine(1000 + i) * (0.1 if i % 2 else 1.0) for i in range(8)]
+    assert np.mean(scores(two, states) > threshold) < 0.1
+    assert np.mean(scores(two, [machine(1000 + i) * 0.32 for i in range(8)]) > threshold) > 0.9
+
+
+def test_a_single_recording_of_half_a_minute_is_enough(fresh: list[FloatArray]) -> None:
+    one = fit([Recording("all", machine(1, 30.0))], target="pump")
+    assert one.manifest.calibrations["pump"].count == 15
+    clean, faulty = scores(one, fresh), scores(one, [with_knocks(clip) for clip in fresh])
+    assert np.mean(faulty[:, None] > clean) > 0.95
+
+
+def test_sound_that_repeats_exactly_gives_finite_scores() -> None:
+    same = [Recording(str(i), machine(1)) for i in range(6)]
+    found = fit(same, target="pump")
+    assert np.isfinite(scores(found, [machine(1), machine(2)])).all()
+    assert np.isfinite(found.manifest.thresholds["pump"].value)
+
+
+def test_the_window_holds_two_cycles_of_the_machine() -> None:
+    pulse = 0.1 + (np.arange(30 * RATE) % round(1.5 * RATE) < 0.3 * RATE)
+    noise = np.random.default_rng(0).standard_normal(pulse.size)
+    cyclic = [Recording("cyclic", (0.05 * pulse * noise).astype(np.float32))]
+    choice = choose_window(cyclic, RATE)
+    assert choice.cycle_s == pytest.approx(1.5, abs=0.05)
+    assert choice.window_s == pytest.approx(3.0)
+    assert "1.5" in choice.reason
+
+
+def test_steady_sound_gets_short_windows(fitted: Fitted) -> None:
+    assert fitted.manifest.window_samples == 2 * RATE
+    assert fitted.manifest.hop_samples == RATE
+    assert "2 s" in str(fitted.manifest.description["window"])
+
+
+def test_windows_close_in_time_do_not_vouch_for_one_another() -> None:
+    session = [Recording(str(i), machine(i), "day", 10.0 * i) for i in range(40)]
+    windows = cut(session, 2 * RATE, RATE, RATE)
+    together, start_s = windows.together(), windows.start_s
+    apart_s = np.abs(start_s[:, None] - start_s)
+    assert together[apart_s <= 30.0].all()
+    assert not together[apart_s >= 40.0].any()
+
+
+def test_every_window_is_held_out_once_and_with_its_block() -> None:
+    windows = cut(normal_recordings(), 2 * RATE, RATE, RATE)
+    folds = windows.folds()
+    assert sorted(set(folds.tolist())) == list(range(12))
+    for recording in range(12):
+        assert len(set(folds[windows.session == recording].tolist())) == 1
+
+
+def test_progress_rises_to_one() -> None:
+    seen: list[float] = []
+    fit(normal_recordings(4), target="pump", progress=seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("recordings", "found"),
+    [
+        ([], "found 0 s in 0 recordings"),
+        ([Recording("short", machine(1, 12.0))], "found 12 s in 1 recordings"),
+        ([Recording("muted", np.zeros(60 * RATE, np.float32))], "found 0 s"),
+        ([Recording("stuck", np.full(60 * RATE, 0.2, np.float32))], "found 0 s"),
+        ([Recording("broken", np.full(60 * RATE, np.nan, np.float32))], "found 0 s"),
+    ],
+)
+def test_too_little_usable_sound_is_refused(recordings: list[Recording], found: str) -> None:
+    with pytest.raises(ConfigError, match=f"pump: expected at least 20 s.*{found}"):
+        fit(recordings, target="pump")
+
+
+def test_a_window_that_the_recordings_cannot_fill_is_refused() -> None:
+    with pytest.raises(ConfigError, match="at least 8 windows of 10 s, found 4"):
+        fit(normal_recordings(4), target="pump", window_s=10.0)
+
+
+def test_broken_stretches_are_left_out_of_what_is_learned(fresh: list[FloatArray]) -> None:
+    broken = [*normal_recordings(6), Recording("broken", np.full(10 * RATE, np.nan, np.float32))]
+    whole, mended = fit(normal_recordings(6), target="pump"), fit(broken, target="pump")
+    np.testing.assert_array_equal(scores(whole, fresh), scores(mended, fresh))
