@@ -33,6 +33,11 @@ class Scorer:
         self.sha256 = sha256
         self.device = device
 
+    @property
+    def module(self) -> "torch.jit.ScriptModule":
+        """The scripted model itself."""
+        return self._module
+
     def score(
         self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float64]:

@@ -1,0 +1,155 @@
+"""The real ``asd-monitor run`` as a process of its own, watched from outside."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from asd_monitor.bench.usage import Usage
+from asd_monitor.errors import AsdMonitorError
+
+READY_WITHIN_S = 180.0
+STOP_WITHIN_S = 20.0
+SCRAPE_S = 20.0
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Daemon:
+    """``asd-monitor run --config`` with these settings; ready once it is entered.
+
+    Parameters
+    ----------
+    settings
+        The configuration's content, but for the state folder and the metrics' port.
+    folder
+        Where its files go.
+
+    Attributes
+    ----------
+    ready_s
+        From the start of the process to READY, in seconds.
+
+    Raises
+    ------
+    AsdMonitorError
+        With its last words, if it ends before it is told to.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], folder: Path) -> None:
+        self.ready_s = 0.0
+        self._port = free_port()
+        self._folder = folder
+        self._settings = {
+            **settings,
+            "state_dir": str(folder / "state"),
+            "prometheus": {"port": self._port},
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "Daemon":
+        config = self._folder / "monitor.yaml"
+        config.write_text(json.dumps(self._settings))
+        name = f"asd-monitor-bench-{os.getpid()}-{self._port}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+            line.bind(f"\0{name}")
+            line.settimeout(0.2)
+            began = time.monotonic()
+            with self._log.open("wb") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "asd_monitor.cli", "run", "--config", str(config)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=log,
+                    env={**os.environ, "NOTIFY_SOCKET": f"@{name}"},
+                )
+            try:
+                self._await_ready(line, began)
+            except BaseException:
+                self._stop()
+                raise
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def usage(self) -> Usage:
+        """Return what it uses with all its processes; raises if it has ended."""
+        self._check_alive()
+        return Usage.of(self._running.pid)
+
+    def metrics(self) -> dict[str, float]:
+        """Return its series summed over machines: by name, or by ``name{label=value}``."""
+        from prometheus_client.parser import text_string_to_metric_families
+
+        self._check_alive()
+        url = f"http://127.0.0.1:{self._port}/metrics"
+        with urllib.request.urlopen(url, timeout=SCRAPE_S) as page:
+            text = page.read().decode()
+        totals: dict[str, float] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                labels = {k: v for k, v in sample.labels.items() if k in ("result", "le")}
+                label = "".join(f"{{{k}={v}}}" for k, v in labels.items())
+                name = f"{sample.name}{label}"
+                totals[name] = totals.get(name, 0.0) + sample.value
+        return totals
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "daemon.log"
+
+    @property
+    def _running(self) -> "subprocess.Popen[bytes]":
+        if self._process is None:
+            raise ValueError("the daemon has not been started")
+        return self._process
+
+    def _await_ready(self, line: socket.socket, began: float) -> None:
+        while time.monotonic() - began < READY_WITHIN_S:
+            self._check_alive()
+            with contextlib.suppress(TimeoutError):
+                if b"READY=1" in line.recv(65536):
+                    self.ready_s = time.monotonic() - began
+                    return
+        msg = f"asd-monitor run was not ready within {READY_WITHIN_S:.0f} s; {self._last_words()}"
+        raise AsdMonitorError(msg)
+
+    def _check_alive(self) -> None:
+        if self._running.poll() is not None:
+            code = self._running.returncode
+            msg = f"asd-monitor run ended with exit code {code}: {self._last_words()}"
+            raise AsdMonitorError(msg)
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return " / ".join(lines[-3:]) or "it said nothing"
+
+    def _stop(self) -> None:
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

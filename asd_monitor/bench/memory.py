@@ -1,0 +1,99 @@
+"""Memory of a daemon with one machine, and whether it grows."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from asd_monitor.bench.daemon import Daemon
+from asd_monitor.bench.figure import Figure
+from asd_monitor.bench.setting import Setting
+from asd_monitor.bench.usage import Usage
+from asd_monitor.bench.workpiece import SAMPLE_RATE_HZ, make_sound, write
+
+AREA = "memory"
+SETTLE_S = 8.0
+ALLOWED_MB = 700.0
+WINDOWS = 100_000
+QUICK_WINDOWS = 4_000
+WARM_UP = 0.2
+"""So much of the run comes before the first count: pools and caches fill."""
+SMALL_WINDOW_S = 0.1
+ALLOWED_GROWTH_MB = 5.0
+POLL_S = 0.25
+
+
+def measure(setting: Setting) -> Iterator[Figure]:
+    """Look at one daemon at real pace, then let another score very many windows."""
+    setting.tell("a daemon with one machine")
+    with Daemon(setting.one_machine(), setting.work.folder) as daemon:
+        time.sleep(setting.long(SETTLE_S, 4.0))
+        used = daemon.usage()
+    told = "one machine, torch loaded"
+    yield Figure(AREA, "rss_mb", used.rss_bytes / 1e6, told, "MB", at_most=ALLOWED_MB)
+    yield from _growth(setting, QUICK_WINDOWS if setting.quick else WINDOWS)
+
+
+def _growth(setting: Setting, windows: int) -> Iterator[Figure]:
+    sound, model = setting.work.folder / "loop.wav", small_model(setting.work.folder)
+    write(sound, make_sound(20.0))
+    setting.tell(f"{windows} windows of a small model, as fast as they can be scored")
+    with Daemon(setting.fast(sound, model), setting.work.folder) as daemon:
+        _await_windows(daemon, WARM_UP * windows)
+        counts = [daemon.usage()]
+        for part in range(1, 11):
+            _await_windows(daemon, (WARM_UP + part / 10) * windows)
+            counts.append(daemon.usage())
+    first, last = counts[0], counts[-1]
+    yield Figure(AREA, "windows", float(windows), "windows of the long run", "")
+    grown_mb = (_middle(counts[-4:]) - _middle(counts[:4])) / 1e6
+    told = "memory grown over them"
+    yield Figure(AREA, "growth_mb", grown_mb, told, "MB", at_most=ALLOWED_GROWTH_MB)
+    files, threads = last.files - first.files, last.threads - first.threads
+    yield Figure(AREA, "more_files", files, "open files more", "", at_most=0)
+    yield Figure(AREA, "more_threads", threads, "threads more", "", at_most=0)
+
+
+def _middle(counts: list[Usage]) -> float:
+    return float(np.median([each.rss_bytes for each in counts]))
+
+
+def _await_windows(daemon: Daemon, windows: float) -> None:
+    while daemon.metrics().get("asd_windows_total{result=scored}", 0.0) < windows:
+        time.sleep(POLL_S)
+
+
+def small_model(folder: Path) -> Path:
+    """Write the model file of a level meter: next to no work, so that all else shows."""
+    import torch
+
+    from asd_monitor.calibration import Calibration
+    from asd_monitor.manifest import Manifest
+    from asd_monitor.model_file import save, script
+
+    class Level(torch.nn.Module):
+        """Score a window by its level in dB; higher = louder = more anomalous."""
+
+        def forward(self, waveform: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            """Return ``(batch,)`` for ``(batch, window_samples)``."""
+            power = waveform.square().mean(1) + 1e-10
+            return 10 * torch.log10(power) + 0 * target
+
+    window_samples = round(SMALL_WINDOW_S * SAMPLE_RATE_HZ)
+    manifest = Manifest(
+        name="level",
+        revision="1",
+        targets=("pump",),
+        sample_rate_hz=SAMPLE_RATE_HZ,
+        window_samples=window_samples,
+        hop_samples=window_samples,
+        aggregation="mean",
+        calibrations={"pump": Calibration.fit(np.linspace(-40.0, 0.0, 400))},
+        thresholds={},
+        training={},
+        description={},
+    )
+    path = folder / "level.asd"
+    save(path, script(Level()), manifest)
+    return path

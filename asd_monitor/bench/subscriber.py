@@ -1,0 +1,93 @@
+"""A real MQTT client that notes when each score arrives."""
+
+import contextlib
+import json
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from asd_monitor.errors import SinkError
+
+if TYPE_CHECKING:
+    from paho.mqtt import client as paho
+
+CONNECT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One score at the subscriber."""
+
+    machine: str
+    seq: int
+    latency_s: float
+    """From the capture of the window's last sample to the message."""
+    inference_s: float
+    """The model's part of it."""
+
+
+class Subscriber:
+    """Subscribed to everything below a base topic while it is entered."""
+
+    def __init__(self, host: str, port: int, base_topic: str) -> None:
+        self._host, self._port, self._base_topic = host, port, base_topic
+        self._messages: list[tuple[float, str, bytes]] = []
+        self._retained: set[str] = set()
+        self._subscribed = threading.Event()
+        self._client: paho.Client | None = None
+
+    def __enter__(self) -> "Subscriber":
+        from paho.mqtt import client as paho
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        client = self._client = paho.Client(CallbackAPIVersion.VERSION2)
+        client.on_connect = lambda client, *_: client.subscribe(f"{self._base_topic}/#", qos=1)
+        client.on_subscribe = lambda *_: self._subscribed.set()
+        client.on_message = self._on_message
+        try:
+            client.connect(self._host, self._port)
+        except OSError as error:
+            msg = f"the broker {self._host}:{self._port} cannot be used: {error}"
+            raise SinkError(msg) from error
+        client.loop_start()
+        if not self._subscribed.wait(CONNECT_S):
+            client.loop_stop()
+            msg = f"the broker {self._host}:{self._port} does not take a subscription"
+            raise SinkError(msg)
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if self._client is None:
+            return
+        for topic in self._retained:  # nothing of the benchmark stays at the broker
+            with contextlib.suppress(ValueError):
+                self._client.publish(topic, b"", qos=1, retain=True).wait_for_publish(1.0)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_message(self, _client: object, _data: object, message: "paho.MQTTMessage") -> None:
+        self._messages.append((time.time(), message.topic, bytes(message.payload)))
+        if not message.topic.endswith(("/score", "/event")):
+            self._retained.add(message.topic)
+
+    def clear(self) -> None:
+        """Forget what has arrived."""
+        self._messages.clear()
+
+    def arrivals(self) -> list[Arrival]:
+        """Return the scores since the last :meth:`clear`, in their order."""
+        arrivals = []
+        for at, topic, payload in list(self._messages):
+            if topic.endswith("/score"):
+                score = json.loads(payload)
+                latency_s = at - score["ts_ns"] / 1e9
+                inference_s = (score["inference_ms"] or 0.0) / 1e3
+                arrivals.append(Arrival(score["machine"], score["seq"], latency_s, inference_s))
+        return arrivals

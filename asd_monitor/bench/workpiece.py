@@ -1,0 +1,58 @@
+"""What the benchmark works on: a sound that it makes, and models fitted on it."""
+
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from asd_monitor.demo_sound import PumpSound
+from asd_monitor.records import FloatArray
+
+SAMPLE_RATE_HZ = 16_000
+SOUND_S = 120.0
+BLOCK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Workpiece:
+    """Files in a folder of the benchmark's own."""
+
+    folder: Path
+    sound: Path
+    """Two minutes of the demo's pump."""
+    model: Path
+
+
+def prepare(folder: Path, given: Path | None = None) -> Workpiece:
+    """Make the sound, and fit the quick-start model with a hop of 1 s where none is given."""
+    sound = make_sound()
+    path = folder / "pump.wav"
+    write(path, sound)
+    return Workpiece(folder, path, given or fit(folder / "hop-1s.asd", sound, hop_s=1.0))
+
+
+def make_sound(seconds: float = SOUND_S) -> FloatArray:
+    """Return the pump's sound, ``(n,)`` float32 at 16 kHz."""
+    pump, block = PumpSound(1, SAMPLE_RATE_HZ), round(BLOCK_S * SAMPLE_RATE_HZ)
+    blocks = [pump.block(i * block, block) for i in range(round(seconds / BLOCK_S))]
+    return np.concatenate(blocks)
+
+
+def write(path: Path, samples: FloatArray) -> None:
+    """Write a mono recording of 16 bits."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE_HZ)
+        file.writeframes((32767 * np.clip(samples, -1, 1)).astype("<i2").tobytes())
+
+
+def fit(path: Path, sound: FloatArray, hop_s: float) -> Path:
+    """Fit the quick-start model on the sound, and write its file."""
+    from asd_monitor import model_file, quickstart
+
+    recording = quickstart.Recording("pump", sound)
+    fitted = quickstart.fit([recording], target="pump", sample_rate_hz=SAMPLE_RATE_HZ, hop_s=hop_s)
+    model_file.save(path, fitted.module, fitted.manifest)
+    return path
