@@ -29,6 +29,10 @@ soak: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/asd-monitor bench
 
+install-service:
+	$(call apt_install,$(RUN_PACKAGES))
+	sh systemd/install.sh
+
 # What is missing is installed; services that come with a package are not started.
 define apt_install
 	@missing=$$(for package in $(1); do \

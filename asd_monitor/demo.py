@@ -127,9 +127,10 @@ class DemoSource:
     def health(self) -> SourceHealth:
         """Return that all is well: this machine's microphone never fails."""
         playing = self._thread.is_alive()
+        state = SourceState.RUNNING if playing else SourceState.OPENING
         return SourceHealth(
             machine=MACHINE,
-            state=SourceState.RUNNING if playing else SourceState.OPENING,
+            state=SourceState.CLOSED if self._closed.is_set() else state,
             reason="",
             device="demo sound",
             samples=self._next_start,

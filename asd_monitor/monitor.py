@@ -165,6 +165,7 @@ class Monitor:
                     ticked_at = self._beat_at
                     self._tick()
             self._round(list(self._pipelines))
+            self._tick()
         except Exception as error:  # the thread's top: recorded, and stops the monitor
             logger.exception("the inference thread failed")
             self.fail(error)

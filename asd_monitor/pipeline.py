@@ -103,6 +103,8 @@ class Pipeline:
 
     def arm(self, detector: "Detector") -> None:
         """Score with this detector from the next sample on."""
+        if self.commissioning is not None:
+            self._emit(self.commissioning.progress())
         manifest = detector.manifest
         info = detector.model_info(self.machine)
         self.detector, self.commissioning = detector, None
@@ -151,7 +153,9 @@ class Pipeline:
                 self._emit(self.commissioning.progress())
         if health.state is SourceState.ENDED and self.commissioning is not None:
             self.commissioning.finish()
-        if health.state not in _HEARING:
+        if health.state is SourceState.CLOSED:
+            self._tell(self._alarm.lose("the monitor has stopped", self._clock()))
+        elif health.state not in _HEARING:
             self._tell(self._alarm.lose(health.reason or str(health.state), self._clock()))
         return health
 

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 WELL = frozenset({SourceState.RUNNING, SourceState.OPENING, SourceState.ENDED, SourceState.CLOSED})
 CALM = frozenset({State.NORMAL, State.LEARNING})
+PROGRESS_EVERY = 0.1
+"""Learning is told each time so much of it is done."""
 
 
 class LogSettings(BaseModel):
@@ -60,6 +62,7 @@ class LogSink:
             ScoreFile(settings.scores, node, metrics) if settings.scores is not None else None
         )
         self._health: dict[str, SourceHealth] = {}
+        self._learned: dict[str, float] = {}
 
     def open(self) -> None:
         """Open the score file, where one is wanted.
@@ -83,12 +86,26 @@ class LogSink:
             case SourceHealth():
                 self._tell_health(record)
             case LearningProgress():
-                pass  # begins and ends with a transition
+                self._tell_learning(record)
 
     def close(self) -> None:
         """Close the score file; may be called twice."""
         if self._file is not None:
             self._file.close()
+
+    def _tell_learning(self, progress: LearningProgress) -> None:
+        told, share = self._learned.get(progress.machine, 0.0), progress.learned_s
+        share /= max(progress.wanted_s, 1e-9)
+        if 0 <= share - told < PROGRESS_EVERY:
+            return
+        self._learned[progress.machine] = share
+        logger.info(
+            "%s: learned %.0f of %.0f s%s",
+            progress.machine,
+            progress.learned_s,
+            progress.wanted_s,
+            "; fitting the model" if progress.fitting else "",
+        )
 
     def _tell_health(self, health: SourceHealth) -> None:
         before = self._health.get(health.machine)
@@ -103,6 +120,9 @@ class LogSink:
 
 
 def _tell_transition(event: Transition) -> None:
+    if event.previous is event.state:  # the announcement at the start
+        logger.info("%s: %s: %s", event.machine, event.state, event.reason)
+        return
     level = logging.INFO if event.state in CALM else logging.WARNING
     note = " (provisional threshold)" if event.provisional else ""
     score = event.score

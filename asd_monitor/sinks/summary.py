@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from asd_monitor.records import Record, Score, SourceHealth, State, Transition
+from asd_monitor.records import Record, Score, SourceHealth, SourceState, State, Transition
 
 
 @dataclass
@@ -22,6 +22,8 @@ class MachineSummary:
     """When the last alarm was cleared, s since epoch; None while one stands."""
     highest_score: float | None = None
     model: str | None = None
+    stopped: bool = False
+    """The source is closed: that nothing is heard any more is no result of the run."""
 
 
 @dataclass
@@ -39,10 +41,11 @@ class SummarySink:
         match record:
             case Score():
                 self._count(summary, record)
-            case Transition():
+            case Transition() if not summary.stopped:
                 self._follow(summary, record)
             case SourceHealth():
                 summary.lost_frames = record.lost_samples
+                summary.stopped = record.state is SourceState.CLOSED
 
     def close(self) -> None:
         """Nothing to close."""

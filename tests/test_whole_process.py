@@ -1,0 +1,290 @@
+"""The real command, listening through the real PortAudio, observed as a user would.
+
+A virtual microphone, mosquitto and Prometheus stand around it; it is spoken to by signals,
+faults of its microphone and faults of its broker only.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+import yaml
+
+from asd_monitor.demo_sound import PumpSound
+from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
+from tests.rig.prometheus import running_prometheus
+from tests.rig.virtual_microphone import (
+    MakeMicrophones,
+    VirtualMicrophones,
+    VirtualSound,
+    virtual_microphone_plugin,
+    virtual_microphones,
+)
+
+__all__ = ["virtual_microphone_plugin", "virtual_microphones"]
+
+RATE_HZ = 16_000
+COMMAND = [sys.executable, "-m", "asd_monitor.cli"]
+PATIENCE_S = 60.0
+
+
+def pump(seconds: int, fault_level: float = 0.0, start_s: int = 0) -> npt.NDArray[np.int16]:
+    sound = PumpSound(3, RATE_HZ).block(start_s * RATE_HZ, seconds * RATE_HZ, fault_level)
+    return (sound * 32767).astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model learned by the command itself from two minutes of recordings."""
+    folder = tmp_path_factory.mktemp("learned")
+    for index in range(12):
+        path = folder / f"normal_{index:02d}.wav"
+        soundfile.write(path, pump(10, start_s=10 * index), RATE_HZ)
+    state = folder / "state"
+    command = [*COMMAND, "learn", "--wav", str(folder), "--machine", "pump", "--minutes", "2"]
+    done = subprocess.run(
+        [*command, "--window", "2", "--state-dir", str(state), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=170,
+    )
+    return Path(json.loads(done.stdout)["models"]["pump"])
+
+
+@dataclass
+class Daemon:
+    """A running ``asd-monitor run`` and those around it."""
+
+    process: subprocess.Popen[str]
+    mics: VirtualMicrophones
+    broker: Mosquitto
+    subscriber: Collector
+    metrics_port: int
+    log: Path
+
+    def payloads(self, kind: str, machine: str = "pump") -> list[dict[str, Any]]:
+        topic = f"asd/test/{machine}/{kind}"
+        return [json.loads(m.payload) for m in list(self.subscriber.messages) if m.topic == topic]
+
+    def state(self, machine: str = "pump") -> str:
+        states = self.payloads("state", machine)
+        return str(states[-1]["state"]) if states else ""
+
+    def health(self, machine: str = "pump") -> str:
+        healths = self.payloads("health", machine)
+        return str(healths[-1]["state"]) if healths else ""
+
+    def wait_for_state(self, state: str, machine: str = "pump") -> None:
+        self.wait_for(lambda: self.state(machine) == state, f"{machine} {state}")
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        def holds() -> bool:
+            assert self.process.poll() is None, f"the monitor ended: {self.process.returncode}"
+            return condition()
+
+        try:
+            wait_until(holds, what, PATIENCE_S)
+        except AssertionError as error:
+            error.add_note(f"states: {self.states()}; log:\n{self.log.read_text()}")
+            raise
+
+    def states(self) -> list[str]:
+        return [event["state"] for event in self.payloads("event")]
+
+    def metric(self, name: str, **labels: str) -> float:
+        url = f"http://127.0.0.1:{self.metrics_port}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        total = 0.0
+        for line in lines:
+            series, _, value = line.rpartition(" ")
+            matches = all(f'{key}="{wanted}"' in series for key, wanted in labels.items())
+            if series.partition("{")[0] == name and matches:
+                total += float(value)
+        return total
+
+    def stop(self) -> dict[str, Any]:
+        """Stop by SIGTERM and return the summary."""
+        self.process.send_signal(signal.SIGTERM)
+        stdout, _ = self.process.communicate(timeout=PATIENCE_S)
+        assert self.process.returncode == 0
+        summary: dict[str, Any] = json.loads(stdout)
+        return summary
+
+
+Start = Callable[..., Daemon]
+
+
+@pytest.fixture
+def start(
+    virtual_microphones: MakeMicrophones, tmp_path: Path, model: Path
+) -> Iterator[Callable[..., Daemon]]:
+    """Return a function that starts the monitor on virtual microphones of these names."""
+    running: list[Daemon] = []
+    with contextmanager(_surroundings)(tmp_path) as (broker, subscriber):
+
+        def start(**sounds: VirtualSound) -> Daemon:
+            metrics_port = free_port()
+            mics = virtual_microphones(**sounds)
+            config = {
+                "node": "test",
+                "state_dir": str(tmp_path / "state"),
+                "machines": {name: {"mic": name, "model": str(model)} for name in sounds},
+                "alarm": {"hold_s": 4},
+                # The subscriber is back after 1 s, before the monitor: it misses nothing published.
+                "mqtt": {"port": broker.port, "reconnect_min_s": 4, "reconnect_max_s": 4},
+                "prometheus": {"port": metrics_port},
+            }
+            path = tmp_path / "monitor.yaml"
+            path.write_text(yaml.safe_dump(config))
+            with (tmp_path / "log").open("w") as log:
+                process = subprocess.Popen(
+                    [*COMMAND, "run", "--config", str(path), "--json"],
+                    env=mics.environment,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                )
+            running.append(
+                Daemon(process, mics, broker, subscriber, metrics_port, tmp_path / "log")
+            )
+            return running[-1]
+
+        yield start
+        for daemon in running:
+            daemon.process.kill()
+            daemon.process.communicate()
+
+
+def _surroundings(folder: Path) -> Iterator[tuple[Mosquitto, Collector]]:
+    with Mosquitto(folder) as broker, Collector(broker.port) as subscriber:
+        yield broker, subscriber
+
+
+def test_a_fault_raises_the_alarm_and_its_end_clears_it(start: Start) -> None:
+    daemon = start(pump=VirtualSound(pump(60)))
+    daemon.wait_for_state("NORMAL")
+    daemon.mics["pump"].replace_sound(pump(60, fault_level=1.0))
+    daemon.wait_for_state("ALARM")
+    assert daemon.metric("asd_alarm_state", machine="pump") == 1
+    daemon.mics["pump"].replace_sound(pump(60))
+    daemon.wait_for_state("NORMAL")
+    summary = daemon.stop()
+    assert summary["machines"]["pump"]["alarms"] == 1
+    assert summary["cleared_at_s"] > summary["raised_at_s"]
+    assert daemon.subscriber.messages[-1].topic.startswith("asd/test/")
+    status = [m.payload for m in daemon.subscriber.messages if m.topic == "asd/test/status"]
+    assert (status[0], status[-1]) == (b"online", b"offline")
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"), [("unplug", "missing"), ("freeze", "frozen"), ("mute", "silent")]
+)
+def test_a_microphone_that_fails_is_unknown_until_it_returns(
+    start: Start, fault: str, told: str
+) -> None:
+    daemon = start(pump=VirtualSound(pump(40)), other=VirtualSound(pump(40, start_s=50)))
+    daemon.wait_for_state("NORMAL")
+    daemon.wait_for_state("NORMAL", "other")
+    getattr(daemon.mics["pump"], fault)()
+    daemon.wait_for_state("UNKNOWN")
+    daemon.wait_for(lambda: daemon.health() == told, f"health {told}")
+    assert daemon.metric("asd_source_up", machine="pump") == 0
+    before = len(daemon.payloads("score"))
+    daemon.mics["pump"].heal()
+    daemon.wait_for_state("NORMAL")
+    assert len(daemon.payloads("score")) > before
+    assert daemon.state("other") == "NORMAL"
+    assert daemon.metric("asd_audio_lost_frames_total", machine="other") == 0
+    if fault != "mute":
+        daemon.wait_for(
+            lambda: daemon.metric("asd_audio_lost_frames_total", machine="pump") > 0,
+            "the loss to be counted",
+        )
+    daemon.stop()
+
+
+def test_a_microphone_absent_at_the_start_is_waited_for(start: Start) -> None:
+    daemon = start(pump=VirtualSound(pump(40), plugged=False))
+    daemon.wait_for(lambda: daemon.health() == "missing", "health missing")
+    assert daemon.state() == "UNKNOWN"
+    daemon.mics["pump"].heal()
+    daemon.wait_for_state("NORMAL")
+    daemon.stop()
+
+
+def test_every_window_arrives_once_or_is_counted_as_dropped(start: Start, tmp_path: Path) -> None:
+    daemon = start(pump=VirtualSound(pump(40)))
+    with running_prometheus(tmp_path, f"127.0.0.1:{daemon.metrics_port}") as prometheus:
+        daemon.wait_for(lambda: len(daemon.payloads("score")) >= 4, "scores")
+        daemon.broker.kill()
+        scored = daemon.metric("asd_windows_total", machine="pump")
+        daemon.wait_for(
+            lambda: daemon.metric("asd_windows_total", machine="pump") >= scored + 3,
+            "windows while the broker is away",
+        )
+        daemon.broker.start()
+        seen = len(daemon.payloads("score"))
+        daemon.wait_for(lambda: len(daemon.payloads("score")) >= seen + 3, "scores again")
+        daemon.mics["pump"].unplug()
+        daemon.wait_for_state("UNKNOWN")
+        time.sleep(2.5)  # two scrapes later Prometheus has seen the last window
+        windows = prometheus.value('sum(asd_windows_total{machine="pump"})')
+    seqs = [payload["seq"] for payload in daemon.payloads("score")]
+    dropped = daemon.metric("asd_dropped_total", queue="mqtt_scores")
+    assert windows == daemon.metric("asd_windows_total", machine="pump")
+    assert len(set(seqs)) + dropped == windows
+    assert dropped > 0
+    assert len(seqs) == len(set(seqs))
+    assert daemon.stop()["windows"] == windows
+
+
+def test_a_killed_monitor_is_reported_by_the_broker_and_starts_again(start: Start) -> None:
+    daemon = start(pump=VirtualSound(pump(40)))
+    daemon.wait_for_state("NORMAL")
+    daemon.process.kill()
+    daemon.process.wait()
+
+    def reported() -> bool:
+        status = [m for m in daemon.subscriber.messages if m.topic == "asd/test/status"]
+        return status[-1].payload == b"offline"
+
+    wait_until(reported, "the last will", PATIENCE_S)
+
+
+def test_the_command_learns_a_machine_and_then_knows_it(
+    virtual_microphones: MakeMicrophones, tmp_path: Path
+) -> None:
+    mics = virtual_microphones(pump=VirtualSound(pump(90)))
+    options = ["--mic", "0", "--machine", "pump", "--mqtt", "off", "--metrics", "off", "--json"]
+    options += ["--state-dir", str(tmp_path)]
+    command = [*COMMAND, "run", *options]
+    first = subprocess.run(
+        [*command, "--learn-minutes", "0.33", "--duration", "40"],
+        env=mics.environment, capture_output=True, text=True, timeout=150, check=True,
+    )  # fmt: skip
+    assert "LEARNING" in first.stderr
+    learned = json.loads(first.stdout)["machines"]["pump"]
+    assert learned["scored"] > 0
+    recordings = list((tmp_path / "recordings" / "pump" / "train").iterdir())
+    assert len(recordings) == 2
+    second = subprocess.run(
+        [*command, "--no-learn", "--duration", "12"],
+        env=mics.environment, capture_output=True, text=True, timeout=150, check=True,
+    )  # fmt: skip
+    known = json.loads(second.stdout)["machines"]["pump"]
+    assert known["model_sha256"] == learned["model_sha256"]
+    assert known["final_state"] == "NORMAL"
