@@ -28,13 +28,13 @@ def machine(seed: int, seconds: float = 10.0, hum_hz: float = 300.0) -> FloatArr
     noise = np.fft.irfft(spectrum, time_s.size)
     beat = 1.0 + 0.2 * np.sin(2 * np.pi * (3 * time_s + rng.uniform()))
     hum = 10 ** (rng.normal() / 20) * np.sin(2 * np.pi * hum_hz * time_s)
-    sound: FloatArray = 0.05 * 10 ** (rng.normal() / 40) * (noise * beat + hum)
-    return sound.astype(np.float32)
+    sound = 0.05 * 10 ** (rng.normal() / 40) * (noise * beat + hum)
+    return np.asarray(sound, dtype=np.float32)
 
 
 def with_tone(sound: FloatArray, frequency_hz: float = 2500.0, share: float = 0.3) -> FloatArray:
     tone = np.sin(2 * np.pi * frequency_hz * np.arange(sound.size) / RATE)
-    return (sound + share * sound.std() * tone).astype(np.float32)
+    return np.asarray(sound + share * sound.std() * tone, dtype=np.float32)
 
 
 def with_knocks(sound: FloatArray) -> FloatArray:
