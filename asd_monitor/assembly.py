@@ -82,6 +82,7 @@ def assemble(
     AsdMonitorError
         If a model, a source's settings, a sink's settings or the state folder cannot be used.
     """
+    config = config if sources else _pinned(config)
     metrics = Metrics(CollectorRegistry())
     metrics.add_machines(config.machines)
     assembly = Assembly(config, StateFolder.locate(config.state_dir, environ), metrics)
@@ -107,6 +108,25 @@ def assemble(
         assembly.stack.close()
         raise
     return assembly
+
+
+def _pinned(config: Config) -> Config:
+    """Name microphones given by index by their stable ids, before indices can change."""
+    machines = {name: each.mic for name, each in config.machines.items() if each.mic is not None}
+    if not machines:
+        return config
+    from asd_monitor.sources.devices import list_microphones
+    from asd_monitor.sources.microphone import pin_devices
+
+    present = list_microphones()
+    if not present:
+        return config  # they are waited for
+    pinned = pin_devices(list(machines.values()), present)
+    changed = {
+        name: config.machines[name].model_copy(update={"mic": mic})
+        for name, mic in zip(machines, pinned, strict=True)
+    }
+    return config.model_copy(update={"machines": {**config.machines, **changed}})
 
 
 def _model(assembly: Assembly, machine: str, scorers: dict[Path, "Scorer"]) -> "Scorer | None":

@@ -107,6 +107,7 @@ class WavSource:
         self._wake: Callable[[], None] | None = None
         self._state = SourceState.OPENING
         self._opened_s = 0.0
+        self._opened_at = 0.0
         self._audio = self._all_audio()
         self._name = ""
         self._pending: FloatArray = np.zeros(0, np.float32)
@@ -121,6 +122,7 @@ class WavSource:
         with self._lock:
             self._wake = wake
             self._opened_s = self._clock()
+            self._opened_at = self._wall_clock()
             self._state = SourceState.RUNNING
         if self._settings.paced:
             self._pacing.add(self._wake_if_due)
@@ -192,8 +194,12 @@ class WavSource:
         return chunks
 
     def _next(self) -> list[AudioChunk]:
+        """Return the next piece, dated as if it had been heard at the pace of real time."""
         samples = self._take(None)
-        return [self._chunk(samples, self._wall_clock())] if len(samples) else []
+        if not len(samples):
+            return []
+        end_s = (self._next_start + len(samples)) / self._sample_rate_hz
+        return [self._chunk(samples, self._opened_at + end_s)]
 
     def _chunk(self, samples: FloatArray, captured_at: float) -> AudioChunk:
         start, self._next_start = self._next_start, self._next_start + len(samples)
