@@ -352,3 +352,13 @@ def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
 
 def test_a_number_in_text_is_an_index() -> None:
     assert MicrophoneSettings(device="3").device == 3
+
+
+def test_the_capture_process_stays_small() -> None:
+    script = (
+        "import sys, asd_monitor.sources.capture_process\n"
+        "print(sorted({'torch', 'pydantic', 'sounddevice', 'soundfile'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", script]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed == "[]\n"

@@ -6,9 +6,9 @@ because a callback in Python needs the interpreter lock, which the monitor may h
 It imports neither torch nor the rest of the monitor.
 """
 
+import contextlib
 import ctypes
 import os
-import select
 import signal
 import sys
 import time
@@ -21,15 +21,13 @@ from asd_monitor.sources.capture_messages import (
     CapturedAudio,
     CaptureOptions,
     CaptureStatus,
-    encode_audio,
-    encode_status,
 )
+from asd_monitor.sources.capture_pipe import HEARTBEAT_S, MonitorGoneError, Pipe
 from asd_monitor.sources.capture_stream import CaptureStream
 from asd_monitor.sources.devices import query_microphones, resolve_device
 from asd_monitor.sources.model_rate import ModelRateAudio
 from asd_monitor.sources.sample_clock import SampleClock
 
-HEARTBEAT_S = 0.5
 RETRY_S = 2.0
 FROZEN_S = 1.25
 REOPEN_FROZEN_S = 2.5
@@ -40,52 +38,6 @@ again brings it back. First after ten seconds of silence, then twice a minute.""
 RATE_LIE = 0.005
 OPENING_MAY_TAKE_S = 15.0
 PR_SET_PDEATHSIG = 1
-
-
-class MonitorGoneError(Exception):
-    """The monitor closed its end of the pipe."""
-
-
-class Pipe:
-    """The way back to the monitor, and the end of waiting for news."""
-
-    def __init__(self, output: int, lifeline: int, news: int) -> None:
-        self._output = output
-        self._news = news
-        self._poll = select.poll()
-        self._poll.register(lifeline, 0)  # only its end is of interest
-        self._poll.register(news, select.POLLIN)
-        self.status = CaptureStatus(SourceState.OPENING)
-        self._sent_s = 0.0
-
-    def wait(self, timeout_s: float) -> None:
-        """Sleep until a callback came, or the time is over."""
-        for file, _ in self._poll.poll(timeout_s * 1000):
-            if file != self._news:
-                raise MonitorGoneError
-            os.eventfd_read(self._news)
-
-    def tell(self, status: CaptureStatus) -> None:
-        """Send the status if it is new, or if nothing was sent lately."""
-        if status != self.status or time.monotonic() - self._sent_s >= HEARTBEAT_S:
-            self.status = status
-            self._send(*encode_status(status))
-
-    def send_audio(self, audio: CapturedAudio) -> None:
-        """Send audio; waits where the monitor is slow, while the ring goes on filling."""
-        self._send(*encode_audio(audio))
-
-    def _send(self, header: bytes, payload: memoryview) -> None:
-        self._sent_s = time.monotonic()
-        try:
-            written = os.writev(self._output, [header, payload])
-            if written == len(header) + len(payload):
-                return
-            rest = memoryview(header + bytes(payload))[written:]
-            while rest:
-                rest = rest[os.write(self._output, rest) :]
-        except BrokenPipeError as error:
-            raise MonitorGoneError from error
 
 
 class Capture:
@@ -128,7 +80,8 @@ class Capture:
             self._tell(quiet_for_s=OPENING_MAY_TAKE_S)
             try:
                 if not fresh:
-                    self._portaudio._terminate()
+                    with contextlib.suppress(self._portaudio.PortAudioError):
+                        self._portaudio._terminate()  # refused where it was never initialised
                     self._portaudio._initialize()
                 fresh = False
                 stream = self._open()
@@ -274,7 +227,8 @@ def main() -> None:
     for standard in (0, 1, 2):  # sound libraries print
         os.dup2(silence, standard)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    for each in (signal.SIGPIPE, signal.SIGTERM):  # it ends when the monitor does, not before
+        signal.signal(each, signal.SIG_IGN)
     news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
     pipe = Pipe(output, lifeline, news)
     try:

@@ -1,12 +1,9 @@
 """Audio from a sound card or a sound server, through a capture process of its own."""
 
-import contextlib
-import fcntl
 import logging
 import os
 import select
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -17,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from asd_monitor.records import AudioChunk, SourceHealth, SourceState
+from asd_monitor.sources.capture_child import PIPE_BYTES, STOP_S, end_capture, start_capture
 from asd_monitor.sources.capture_messages import (
     CapturedAudio,
     CaptureOptions,
@@ -26,10 +24,8 @@ from asd_monitor.sources.capture_messages import (
 from asd_monitor.sources.devices import Microphone, UnknownDeviceError, resolve_device
 
 QUEUE_S = 10.0
-PIPE_BYTES = 1 << 20
 UNHEARD_S = 1.5
 RESTART_S = 2.0
-STOP_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +195,7 @@ class MicrophoneSource:
             log.exception("%s: unexpected error", self.machine)
             return f"unexpected error: {error!r}"
         finally:
-            _end(process)
+            end_capture(process)
 
     def _start(self) -> subprocess.Popen[bytes]:
         options = CaptureOptions(
@@ -212,19 +208,8 @@ class MicrophoneSource:
             next_start=self._next_start,
             captured_s=self._captured_s,
         )
-        process = subprocess.Popen(
-            [sys.executable, "-m", "asd_monitor.sources.capture_process", options.to_json()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            start_new_session=True,  # Ctrl-C is for the monitor, which then ends this one
-        )
-        assert process.stdout is not None  # noqa: S101  # for the type checker
-        with contextlib.suppress(OSError):  # the system's limit for all pipes may be reached
-            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        self._process = process
-        return process
+        self._process = start_capture(options)
+        return self._process
 
     def _listen(self, process: subprocess.Popen[bytes]) -> str:
         assert process.stdout is not None  # noqa: S101  # for the type checker
@@ -302,19 +287,6 @@ class MicrophoneSource:
         poll = select.poll()
         poll.register(self._stop, select.POLLIN)
         poll.poll(timeout_s * 1000)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a capture process: by closing its pipe, else by force, for PortAudio may hang."""
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs inside the kernel
-            process.wait(STOP_S)
 
 
 def _nothing() -> None:

@@ -94,7 +94,9 @@ class SampleClock:
 
     def _suspect(self, first: int, at_s: float, least_step_s: float) -> None:
         """Hold back from ``first`` on until the envelope is known again."""
-        until_s = at_s + self._settle_s
+        # Where the driver tells of no loss, a busy computer is as likely as a lost one.
+        flagged = least_step_s == FLAGGED_STEP_S
+        until_s = at_s + self._settle_s * (1 if flagged or self._base == float("inf") else 2)
         if self._suspicion is None:
             deadline_s = at_s + LONGEST_SUSPICION_S
             self._suspicion = _Suspicion(first, until_s, deadline_s, least_step_s)

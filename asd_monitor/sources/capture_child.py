@@ -1,0 +1,45 @@
+"""Start and end a capture process, from the monitor's side."""
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+
+from asd_monitor.sources.capture_messages import CaptureOptions
+
+PIPE_BYTES = 1 << 20
+"""Holds several seconds of audio while the monitor is busy."""
+STOP_S = 1.0
+
+
+def start_capture(options: CaptureOptions) -> subprocess.Popen[bytes]:
+    """Start a capture process; its stdout is the pipe, its stdin the lifeline.
+
+    It is killed by the system when the calling thread ends.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "asd_monitor.sources.capture_process", options.to_json()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        start_new_session=True,  # Ctrl-C is for the monitor, which then ends this one
+    )
+    assert process.stdout is not None  # noqa: S101  # for the type checker
+    with contextlib.suppress(OSError):  # the system's limit for all pipes may be reached
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return process
+
+
+def end_capture(process: subprocess.Popen[bytes]) -> None:
+    """End a capture process: by closing its pipe, else by force, for PortAudio may hang."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs inside the kernel
+            process.wait(STOP_S)
