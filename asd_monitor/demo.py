@@ -204,7 +204,7 @@ def run_demo(duration_s: float, *, metrics_port: int, live_view: bool, as_json: 
     with tempfile.TemporaryDirectory(prefix="asd-monitor-demo-") as folder, EmbeddedBroker() as on:
         config = _config(Path(folder), on.port, metrics_port)
         views = runner.views(config, live_view, title="asd-monitor demo: a pump and its bearing")
-        log_setup.set_up(quiet=bool(views))
+        log_setup.set_up(tell=views[0].tell if views else None)
         assembly = assemble(
             config, extra_sinks=[summary, source, *views], sources={MACHINE: source}
         )

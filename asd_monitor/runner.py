@@ -39,7 +39,7 @@ def run_monitor(
     """
     summary = SummarySink()
     shown = views(config, live_view)
-    log_setup.set_up(quiet=bool(shown))
+    log_setup.set_up(tell=shown[0].tell if shown else None)
     assembly = assemble(config, extra_sinks=[summary, *shown])
     for view in shown:
         view.footer = lambda: where_published(assembly)
@@ -69,7 +69,7 @@ def learn_only(config: Config, *, fresh: bool, live_view: bool, as_json: bool) -
     import os
 
     shown = views(config, live_view)
-    log_setup.set_up(quiet=bool(shown))
+    log_setup.set_up(tell=shown[0].tell if shown else None)
     if fresh:
         folder = StateFolder.locate(config.state_dir, os.environ)
         for machine in config.machines:

@@ -1,0 +1,116 @@
+"""The live view shows what a person needs, whatever has or has not arrived yet."""
+
+import io
+import logging
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from asd_monitor import log_setup
+from asd_monitor.live_view import LiveView
+from asd_monitor.records import (
+    LearningProgress,
+    Quality,
+    SourceHealth,
+    SourceState,
+    State,
+    Transition,
+)
+from tests.rig.records import SCORE
+
+
+def change(state: State, machine: str = "pump") -> Transition:
+    return Transition(machine, "1", state, State.NORMAL, "3 of 5 windows", 0.0, provisional=False)
+
+
+def health(state: SourceState, reason: str = "") -> SourceHealth:
+    return SourceHealth("pump", state, reason, "USB", 100, 42, 0, 0, 0.0)
+
+
+def shown(view: LiveView, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(view.render())
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+@pytest.fixture
+def view() -> LiveView:
+    return LiveView(["pump"], title="plant", footer=lambda: "MQTT connected", clock=lambda: 0.5)
+
+
+def test_before_anything_arrives_there_is_a_picture(view: LiveView) -> None:
+    text = shown(view)
+    assert "UNKNOWN" in text
+    assert "waiting for sound" in text
+    assert "MQTT connected" in text
+
+
+def test_learning_shows_how_far_it_has_come(view: LiveView) -> None:
+    view.emit(LearningProgress("pump", 30.0, 300.0))
+    assert "30 of 300 s of normal sound" in shown(view)
+    view.emit(LearningProgress("pump", 300.0, 300.0, fitting=True))
+    assert "fitting the model" in shown(view)
+
+
+def test_a_score_is_shown_with_all_that_belongs_to_it(view: LiveView) -> None:
+    view.emit(change(State.ALARM))
+    view.emit(health(SourceState.RUNNING))
+    view.emit(replace(SCORE, value=7.25, threshold=2.5, p_value=1e-5, extrapolated=True))
+    text = shown(view)
+    for part in ("ALARM", "3 of 5 windows", "7.25", "threshold 2.50", "1e-05 (tail)"):
+        assert part in text
+    for part in ("-31.5 dBFS", "1 windows", "42 lost frames", "latency 500 ms"):
+        assert part in text
+
+
+def test_trouble_with_the_sound_is_shown(view: LiveView) -> None:
+    view.emit(health(SourceState.MISSING, "no such microphone"))
+    view.emit(replace(SCORE, value=None, p_value=None, level_dbfs=None, quality=Quality.SILENT))
+    text = shown(view)
+    for part in ("missing", "no such microphone", "silent", "digital silence"):
+        assert part in text
+
+
+def test_many_machines_take_a_line_each() -> None:
+    names = [f"pump-{index}" for index in range(12)]
+    view = LiveView(names)
+    for name in names:
+        view.emit(change(State.NORMAL, name))
+    lines = shown(view).splitlines()
+    assert len([line for line in lines if " NORMAL " in line and "dB" not in line]) >= len(names)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_no_line_is_wider_than_the_terminal(view: LiveView, width: int) -> None:
+    view.emit(SCORE)
+    view.emit(health(SourceState.FROZEN, "no audio for a long, long time " * 5))
+    assert max(map(len, shown(view, width).splitlines())) <= width
+
+
+def test_it_opens_and_closes_twice_without_harm(view: LiveView) -> None:
+    view._console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    view.open()
+    view.emit(SCORE)
+    view.close()
+    view.close()
+
+
+def test_warnings_become_news_and_do_not_tear_the_picture(
+    view: LiveView, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = logging.getLogger().handlers[:]
+    try:
+        log_setup.set_up(tell=view.tell)
+        logging.getLogger("asd_monitor.sources").warning("%d samples lost", 7)
+        logging.getLogger("asd_monitor.sources").info("opened")
+        logging.getLogger("asd_monitor.sinks.log").warning("shown anyway")
+    finally:
+        logging.captureWarnings(capture=False)
+        logging.getLogger().handlers[:] = before
+    text = shown(view)
+    assert "WARNING 7 samples lost" in text
+    assert "opened" not in text
+    assert "shown anyway" not in text
+    assert capsys.readouterr().err == ""
