@@ -74,6 +74,11 @@ class Detector:
     clock
         Measures model time, in seconds.
 
+    Attributes
+    ----------
+    largest_batch
+        As given.
+
     Raises
     ------
     ModelFileError
@@ -94,7 +99,7 @@ class Detector:
         self._scorer = scorer
         self._targets = dict(target_by_machine)
         self._index = {name: scorer.target_index(each) for name, each in self._targets.items()}
-        self._largest_batch = largest_batch
+        self.largest_batch = largest_batch
         self._clock = clock
         self._infos = {name: self._make_info(each) for name, each in self._targets.items()}
         self._thresholds = {
@@ -141,8 +146,8 @@ class Detector:
         assessments = [assess(window.samples) for window in windows]
         scored = [i for i, each in enumerate(assessments) if each.quality in SCORED_QUALITIES]
         results: dict[int, tuple[float, float]] = {}
-        for first in range(0, len(scored), self._largest_batch):
-            batch = scored[first : first + self._largest_batch]
+        for first in range(0, len(scored), self.largest_batch):
+            batch = scored[first : first + self.largest_batch]
             began = self._clock()
             values = self._run([windows[i] for i in batch])
             took_s = (self._clock() - began) / len(batch)
@@ -173,10 +178,10 @@ class Detector:
         rate_hz = self.manifest.sample_rate_hz
         views = clip_windows(samples, size, hop)
         scores: list[Score] = []
-        for first in range(0, len(views), self._largest_batch):
+        for first in range(0, len(views), self.largest_batch):
             windows = [
                 Window(machine, view, i * hop, (i * hop + size) / rate_hz, name)
-                for i, view in enumerate(views[first : first + self._largest_batch], start=first)
+                for i, view in enumerate(views[first : first + self.largest_batch], start=first)
             ]
             scores += self.score(windows)
         values = [score.value for score in scores if score.value is not None]

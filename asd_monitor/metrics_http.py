@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 64
 CONNECTION_LIMIT_S = 10.0
+POLL_S = 0.5
+"""How often the time of the connections is looked at; closing waits for that."""
 
 Render = Callable[[str, str], tuple[dict[str, str], bytes]]
 """(Accept, Accept-Encoding) -> (headers, body)."""
@@ -80,7 +82,7 @@ class MetricsServer(HTTPServer):
         self._connections: list[_Connection] = []
         super().__init__(address, _Page)
         self._thread = threading.Thread(
-            target=self.serve_forever, args=(0.2,), name="metrics-http", daemon=True
+            target=self.serve_forever, args=(POLL_S,), name="metrics-http", daemon=True
         )
         self._thread.start()
 
@@ -123,7 +125,7 @@ class MetricsServer(HTTPServer):
             return True
 
     def service_actions(self) -> None:
-        """Cut the connections whose time is up; called several times a second."""
+        """Cut the connections whose time is up; called twice a second."""
         oldest = time.monotonic() - CONNECTION_LIMIT_S
         with self._lock:
             for connection in self._connections:

@@ -188,9 +188,11 @@ class Monitor:
             windows = pipeline.collect()
             if windows and pipeline.detector is not None:
                 batches[pipeline.detector] += windows
-        for detector, batch in batches.items():
-            for score in detector.score(batch):
-                self._pipelines[score.machine].accept(score)
+        for detector, windows in batches.items():
+            # Batch by batch, so that the first results do not wait for the last windows.
+            for first in range(0, len(windows), detector.largest_batch):
+                for score in detector.score(windows[first : first + detector.largest_batch]):
+                    self._pipelines[score.machine].accept(score)
 
     def _tick(self) -> None:
         over = [self._is_over(pipeline) for pipeline in self._pipelines.values()]

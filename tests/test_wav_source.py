@@ -154,7 +154,7 @@ def test_the_reader_is_woken_until_the_end(tmp_path: Path) -> None:
 
 def test_paced_sources_share_one_thread_that_ends_with_the_last(tmp_path: Path) -> None:
     settings = WavSettings(paths=(write(tmp_path / "a.wav", 30),))
-    pacing = Pacing(tick_s=0.001)
+    pacing = Pacing(slot_s=0.001)
     before = threading.active_count()
     sources = [WavSource(str(i), settings, RATE_HZ, pacing) for i in range(5)]
     listeners = [Listener(source) for source in sources]

@@ -1,53 +1,101 @@
 """One thread that wakes the readers of all paced sources."""
 
+import heapq
+import itertools
+import math
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
-TICK_S = 0.04
+SLOT_S = 0.02
+AFTER_S = 0.0005
+"""A reader comes so much after its audio is due, never before it by a rounding."""
+
+
+@dataclass(order=True, slots=True)
+class _Visit:
+    slot: int
+    number: int
+    wake: Callable[[], None] = field(compare=False)
+    began_s: float = field(compare=False)
+    every_s: float = field(compare=False)
+    count: int = field(compare=False)
 
 
 class Pacing:
-    """Call every added function once a tick; the thread exists while there is any.
+    """Call every added function regularly; the thread exists while there is any.
 
     A source at the pace of real time computes by itself what is due; it only needs somebody to
-    come and ask.
+    come and ask. Visits that fall into the same slot share one awakening of the thread, so many
+    sources cost hardly more than one.
 
     Parameters
     ----------
-    tick_s
-        Seconds between calls.
+    slot_s
+        Visits are late by up to so many seconds.
+    clock
+        Seconds of a clock that never jumps.
     """
 
-    def __init__(self, tick_s: float = TICK_S) -> None:
-        self._tick_s = tick_s
-        self._lock = threading.Lock()
+    def __init__(self, slot_s: float = SLOT_S, clock: Callable[[], float] = time.monotonic) -> None:
+        self._slot_s = slot_s
+        self._clock = clock
+        self._news = threading.Condition()
+        self._visits: list[_Visit] = []
         self._wakes: set[Callable[[], None]] = set()
+        self._numbers = itertools.count()
         self._thread: threading.Thread | None = None
 
-    def add(self, wake: Callable[[], None]) -> None:
-        """Call ``wake`` from now on."""
-        with self._lock:
+    def add(self, wake: Callable[[], None], every_s: float) -> None:
+        """Call ``wake`` every so many seconds from now on."""
+        with self._news:
             self._wakes.add(wake)
+            self._plan(_Visit(0, next(self._numbers), wake, self._clock(), every_s, 0))
+            self._news.notify()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="pacing", daemon=True)
                 self._thread.start()
 
     def remove(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` no more; one that is not there is no mistake."""
-        with self._lock:
+        with self._news:
             self._wakes.discard(wake)
+            self._visits = [each for each in self._visits if each.wake in self._wakes]
+            heapq.heapify(self._visits)
+            self._news.notify()
+
+    def _plan(self, visit: _Visit) -> None:
+        """Set a visit's next slot; those missed meanwhile are left out."""
+        passed = int((self._clock() - visit.began_s) / visit.every_s)
+        visit.count = max(visit.count, passed) + 1
+        due_s = visit.began_s + visit.count * visit.every_s + AFTER_S
+        visit.slot = math.ceil(due_s / self._slot_s)
+        heapq.heappush(self._visits, visit)
 
     def _run(self) -> None:
-        pause = threading.Event()
-        while True:
-            pause.wait(self._tick_s)
-            with self._lock:
-                if not self._wakes:
-                    self._thread = None
-                    return
-                wakes = list(self._wakes)
+        while (wakes := self._await_due()) is not None:
             for wake in wakes:
                 wake()
+
+    def _await_due(self) -> list[Callable[[], None]] | None:
+        """Wait for the next slot with visits and return them; None where nobody is left."""
+        with self._news:
+            while self._visits:
+                left_s = self._visits[0].slot * self._slot_s - self._clock()
+                if left_s <= 0:
+                    return self._take_due()
+                self._news.wait(left_s)
+            self._thread = None
+            return None
+
+    def _take_due(self) -> list[Callable[[], None]]:
+        slot, wakes = int(self._clock() / self._slot_s), []
+        while self._visits and self._visits[0].slot <= slot:
+            visit = heapq.heappop(self._visits)
+            wakes.append(visit.wake)
+            self._plan(visit)
+        return wakes
 
 
 PACING = Pacing()

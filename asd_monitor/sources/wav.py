@@ -125,7 +125,7 @@ class WavSource:
             self._opened_at = self._wall_clock()
             self._state = SourceState.RUNNING
         if self._settings.paced:
-            self._pacing.add(self._wake_if_due)
+            self._pacing.add(self._wake_reader, self._chunk_samples / self._sample_rate_hz)
         wake()
 
     def read(self) -> list[AudioChunk]:
@@ -139,7 +139,7 @@ class WavSource:
                 self._last_audio_at = chunks[-1].captured_at
             wake, ended = self._wake, self._state is not SourceState.RUNNING
         if ended and self._settings.paced:
-            self._pacing.remove(self._wake_if_due)
+            self._pacing.remove(self._wake_reader)
         if ended or not self._settings.paced:
             wake()
         return chunks
@@ -166,11 +166,11 @@ class WavSource:
             self._state = SourceState.CLOSED
             self._audio.close()
         if wake is not None and self._settings.paced:
-            self._pacing.remove(self._wake_if_due)
+            self._pacing.remove(self._wake_reader)
 
-    def _wake_if_due(self) -> None:
-        wake, next_due = self._wake, self._next_start + self._chunk_samples
-        if wake is not None and self._clock() - self._opened_s >= next_due / self._sample_rate_hz:
+    def _wake_reader(self) -> None:
+        wake = self._wake
+        if wake is not None:
             wake()
 
     def _reason(self) -> str:
