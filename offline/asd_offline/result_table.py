@@ -50,12 +50,22 @@ def result_table(result: YearResult) -> Table:
     return table
 
 
-def score_lines(result: YearResult) -> Iterator[str]:
-    """Lines to stand below the table: the official score, or why there is none; odd sections."""
+def reason_lines(result: YearResult) -> Iterator[str]:
+    """Lines that say why sections lack figures, each reason once."""
+    lacking: dict[str, dict[str, list[str]]] = {}
     for machine in result.machines:
         for section in machine.sections:
             if section.reason:
-                yield f"{machine.machine} {section.section}: {section.reason}"
+                of_machine = lacking.setdefault(section.reason, {})
+                of_machine.setdefault(machine.machine, []).append(section.section)
+    for reason, machines in lacking.items():
+        names = (f"{machine} {', '.join(sections)}" for machine, sections in machines.items())
+        yield f"{'; '.join(names)}: {reason}"
+
+
+def score_lines(result: YearResult) -> Iterator[str]:
+    """Lines to stand below the table: the official score, or why there is none; odd sections."""
+    yield from reason_lines(result)
     formula = _FORMULAS[result.year]
     spread = f" ± {result.ci95:.4f} (95 % over test clips)" if result.ci95 is not None else ""
     if result.official_score is not None:

@@ -1,0 +1,195 @@
+"""``asd-monitor replay``: a dataset through the live monitor's path, and what came out."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asd_monitor.commands.options import AsJson, Channel
+from asd_monitor.errors import ConfigError
+
+if TYPE_CHECKING:
+    from asd_offline.datasets import Subset
+    from asd_offline.replay import Replayed
+
+LINE_EVERY_S = 10.0
+
+
+class Device(StrEnum):
+    """Where a model runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Decide(StrEnum):
+    """Which threshold decides."""
+
+    MODEL = "model"
+    GAMMA = "gamma"
+
+
+def replay(
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of a DCASE Task 2 year, a folder with normal/ and anomaly/, recordings "
+            "that commissioning kept, or a CSV of path,label."
+        ),
+    ],
+    year: Annotated[
+        int | None, typer.Option("--year", help="Year of the layout; detected by default.")
+    ] = None,
+    machine: Annotated[
+        list[str] | None,
+        typer.Option("--machine", help="Only these machines: repeat it, or give commas."),
+    ] = None,
+    set_: Annotated[
+        str, typer.Option("--set", help="dev or eval, where both are there; all by default.")
+    ] = "",
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            metavar="FILE|quickstart",
+            help="A model file; or quickstart: a detector for each machine id or section, from "
+            "its own training clips.",
+        ),
+    ] = "quickstart",
+    ground_truth: Annotated[
+        Path | None,
+        typer.Option(
+            "--ground-truth", help="The organisers' evaluator: labels of an evaluation set."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Write the report, score files, JSON and fitted models to this folder."
+        ),
+    ] = None,
+    channel: Channel = 0,
+    device: Annotated[Device, typer.Option(help="Where the model runs.")] = Device.AUTO,
+    decide: Annotated[
+        Decide,
+        typer.Option(
+            help="Threshold of the decisions: the model's own, as in the live monitor, or the "
+            "gamma rule of the DCASE baselines."
+        ),
+    ] = Decide.MODEL,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Processes; all cores by default.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A file that cannot be used is an error (exit code 5).")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Replay a dataset exactly as the live monitor would hear it; print AUC and pAUC.
+
+    A replay that was stopped goes on where it was when the same command is given again.
+
+    Example: `asd-monitor replay data/dcase2020 --machine fan --out results`
+    """
+    import json
+
+    from asd_offline.replay import ReplaySettings
+    from asd_offline.replay import replay as run
+
+    settings = ReplaySettings(
+        dataset=dataset,
+        year=year,
+        machines=_names(machine),
+        subset=_subset(set_),
+        model=model,
+        ground_truth=ground_truth,
+        out=out,
+        channel=channel,
+        device=device,
+        decide="gamma" if decide is Decide.GAMMA else "model",
+        strict=strict,
+        **({} if jobs is None else {"jobs": jobs}),
+    )
+    with _progress() as show:
+        try:
+            replayed = run(settings, show)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+    if as_json:
+        typer.echo(json.dumps(replayed.to_json(), allow_nan=False))
+    else:
+        _show(replayed, out)
+
+
+def _names(given: list[str] | None) -> tuple[str, ...]:
+    return tuple(name.strip() for text in given or () for name in text.split(",") if name.strip())
+
+
+def _subset(name: str) -> "Subset":
+    choices: dict[str, Subset] = {"": "", "dev": "dev", "eval": "eval"}
+    if name not in choices:
+        raise ConfigError(f"--set: expected dev or eval, got {name!r}")
+    return choices[name]
+
+
+def _show(replayed: "Replayed", out: Path | None) -> None:
+    from rich.console import Console
+
+    from asd_offline.replay.terminal import summary
+
+    console = Console(highlight=False)
+    for part in summary(replayed):
+        console.print(part, soft_wrap=isinstance(part, str), markup=False)
+    if out is not None:
+        console.print(f"written to {out}: report.html, result.json and more", markup=False)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float, float], None]]:
+    """A bar with an estimate on a terminal, else a line now and then; both on stderr."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines()
+        return
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<8}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: float, whole: float) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=whole)
+            bar.update(tasks[what], completed=done)
+
+        yield show
+
+
+class _Lines:
+    """Progress as plain lines, at most one in ten seconds."""
+
+    def __init__(self) -> None:
+        self._what = ""
+        self._began_s = self._said_s = 0.0
+
+    def __call__(self, what: str, done: float, whole: float) -> None:
+        now_s = time.monotonic()
+        if what != self._what:
+            self._what, self._began_s, self._said_s = what, now_s, now_s
+        if now_s - self._said_s < LINE_EVERY_S or not 0 < done < whole:
+            return
+        self._said_s = now_s
+        left_s = (now_s - self._began_s) * (whole - done) / done
+        typer.echo(f"{what}: {100 * done / whole:.0f} %, about {left_s:.0f} s left", err=True)

@@ -1,0 +1,244 @@
+"""Bring the results of all jobs together: figures of sections, decisions, and the year's table."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asd_monitor.alarm import AlarmSettings
+from asd_offline.datasets import Clip, Rejected
+from asd_offline.evaluation import evaluate_year
+from asd_offline.metrics import decide, gamma_threshold
+from asd_offline.replay.alarm_level import AlarmFigures, AlarmReplay
+from asd_offline.replay.plan import Plan, SectionPlan
+from asd_offline.replay.rows import ClipRow, Shared, read_fit, read_rows, read_shared, why_unscored
+from asd_offline.results import ClipScore, YearResult
+
+if TYPE_CHECKING:
+    from asd_monitor.manifest import Manifest
+    from asd_offline.replay.outputs import WindowFile
+
+DCASE_QUANTILE = 0.9
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredClip:
+    """A test clip and its score; higher = more anomalous."""
+
+    clip: Clip
+    score: float
+    p_value: float | None
+    decision: int | None
+    """1 = anomalous: the score lies above the section's decision threshold."""
+
+
+@dataclass(frozen=True)
+class SectionReplay:
+    """What came out for one section."""
+
+    plan: SectionPlan
+    clips: tuple[ScoredClip, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    """Training and test clips that could not be read or scored, with reasons."""
+    reason: str | None = None
+    """Why it has no scores at all."""
+    threshold: float | None = None
+    """A clip's score above this decides that it is anomalous."""
+    rule: str | None = None
+    """How the threshold was got."""
+    alarm: AlarmFigures | None = None
+    manifest: "Manifest | None" = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A whole replay."""
+
+    year: int | None
+    """Of the challenge; None for recordings that follow none."""
+    result: YearResult
+    sections: tuple[SectionReplay, ...]
+    notes: tuple[str, ...]
+    model: dict[str, Any]
+    alarm: AlarmSettings
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the year's JSON with the thresholds and the alarm's figures of each section."""
+        document = self.result.to_json() | {"year": self.year}
+        for each in self.sections:
+            entry = document["machines"][each.plan.machine]["sections"][each.plan.section]
+            entry["threshold"] = each.threshold
+            entry["threshold_rule"] = each.rule
+            entry["alarm"] = each.alarm.to_json() if each.alarm else None
+        return document | {
+            "model": self.model,
+            "alarm": self.alarm.model_dump(),
+            "notes": list(self.notes),
+        }
+
+
+def gather(plan: Plan, rule: str, windows: "WindowFile") -> Replayed:
+    """Read the results of all jobs, one section at a time, and evaluate them.
+
+    Parameters
+    ----------
+    plan
+        What was done.
+    rule
+        ``model`` or ``gamma``: which threshold decides.
+    windows
+        Where the windows' scores go as they are read.
+    """
+    settings = AlarmSettings()
+    sections = tuple(_section(plan, each, rule, settings, windows) for each in plan.sections)
+    year = plan.dataset.year
+    result = evaluate_year(
+        rules_of(plan.dataset.clips, year),
+        _by_name(sections, _scores),
+        _by_name(sections, _decisions),
+        reasons=_by_name(sections, lambda each: each.reason),
+        rejected=(*plan.dataset.rejected, *(r for each in sections for r in each.rejected)),
+    )
+    return Replayed(
+        year=year,
+        result=_honest(result, sections, year),
+        sections=sections,
+        notes=plan.dataset.notes,
+        model=_model(plan, sections),
+        alarm=settings,
+    )
+
+
+def _by_name(
+    sections: Sequence[SectionReplay], value: Callable[[SectionReplay], Value | None]
+) -> dict[str, dict[str, Value]]:
+    """Machine -> section -> what each section has, without those that have nothing."""
+    found: dict[str, dict[str, Value]] = {}
+    for each in sections:
+        given = value(each)
+        if given is not None:
+            found.setdefault(each.plan.machine, {})[each.plan.section] = given
+    return found
+
+
+def _honest(result: YearResult, sections: Sequence[SectionReplay], year: int | None) -> YearResult:
+    """Allow no official score where test clips are missing, or outside the challenge."""
+    if year is None:
+        return replace(result, set_name=None, missing=())
+    tests = [len(each.plan.test) - len(each.clips) for each in sections]
+    lacking = tuple(
+        f"{each.plan.name} ({count} test clips not scored)"
+        for each, count in zip(sections, tests, strict=True)
+        if count and each.clips
+    )
+    return replace(result, missing=(*result.missing, *lacking))
+
+
+def _model(plan: Plan, sections: Sequence[SectionReplay]) -> dict[str, Any]:
+    if plan.given:
+        manifest = plan.given.manifest
+        return {
+            "name": manifest.name,
+            "revision": manifest.revision,
+            "file": str(plan.given.path),
+            "sha256": plan.given.sha256,
+        }
+    fitted = sum(each.sha256 is not None for each in sections)
+    return {"name": "quickstart", "revision": None, "file": None, "fitted": fitted}
+
+
+def rules_of(clips: Iterable[Clip], year: int | None) -> int:
+    """Return the year whose rules are followed: for recordings of no year, those that fit.
+
+    AUC and pAUC of a section, as in 2020; where clips have domains, those too, as in 2022.
+    """
+    if year is not None:
+        return year
+    return 2022 if any(clip.domain for clip in clips) else 2020
+
+
+def _section(
+    plan: Plan, section: SectionPlan, rule: str, settings: AlarmSettings, windows: "WindowFile"
+) -> SectionReplay:
+    from asd_monitor.model_file import read_manifest
+
+    if section.reason is not None:
+        return SectionReplay(section, reason=section.reason)
+    rejected: list[Rejected] = []
+    if not plan.given:
+        fit = read_fit(plan.work / f"fit-{section.number:04d}.json")
+        rejected += fit.rejected
+        if fit.sha256 is None:
+            return SectionReplay(section, rejected=tuple(rejected), reason=fit.reason)
+    manifest, sha256 = read_manifest(plan.model_path(section))
+    shared = read_shared(plan, section)
+    assert shared is not None  # noqa: S101 - a section without a reason has test clips
+    threshold, why = decision_threshold(rule, shared, manifest, section.target)
+    alarm = None if shared.threshold is None else AlarmReplay(shared, settings)
+    clips: list[ScoredClip] = []
+    for row in read_rows(plan, section):
+        windows.write(row, shared)
+        reason = why_unscored(row)
+        if reason is not None or row.value is None:
+            rejected.append(Rejected(row.clip.path, reason or ""))
+            continue
+        clips.append(_scored(row, threshold))
+        if alarm is not None:
+            alarm.hear(row)
+    return SectionReplay(
+        section,
+        tuple(clips),
+        tuple(rejected),
+        None if clips else "none of its test clips could be scored",
+        threshold,
+        why,
+        alarm.figures() if alarm else None,
+        manifest,
+        sha256,
+    )
+
+
+def _scored(row: ClipRow, threshold: float | None) -> ScoredClip:
+    assert row.value is not None  # noqa: S101 - the caller has looked
+    decision = None if threshold is None else int(decide([row.value], threshold)[0])
+    return ScoredClip(row.clip, row.value, row.p_value, decision)
+
+
+def decision_threshold(
+    rule: str, shared: Shared, manifest: "Manifest", target: str
+) -> tuple[float | None, str | None]:
+    """Return the score above which a clip is decided anomalous, and how it was got.
+
+    ``model``: the threshold that a window must exceed to count towards an alarm. ``gamma``: the
+    rule of the challenge's baselines, the 90th percentile of a gamma law, here fitted to the
+    held-out scores of normal windows in the model file; the scores of clips that a memory bank
+    holds would be too low.
+    """
+    calibration = manifest.calibrations.get(target)
+    if rule == "gamma":
+        if calibration is None:
+            return None, "the model file has no held-out scores for a gamma law"
+        import numpy as np
+
+        ranks = np.linspace(0, calibration.count - 1, min(calibration.count, 2000))
+        scores = np.interp(ranks, calibration.ranks, calibration.scores)
+        text = f"90th percentile of a gamma law of {calibration.count} held-out normal windows"
+        return gamma_threshold(scores, DCASE_QUANTILE), text
+    stored = manifest.thresholds.get(target)
+    if stored is not None:
+        return shared.threshold, f"p = {stored.p:g} for a window of normal sound: {stored.rule}"
+    if calibration is not None:
+        return shared.threshold, f"p = 0.001 for a window of normal sound: {calibration.rule}"
+    return shared.threshold, None
+
+
+def _scores(section: SectionReplay) -> list[ClipScore] | None:
+    if not section.clips:
+        return None
+    return [ClipScore(c.clip.name, c.score, c.clip.label, c.clip.domain) for c in section.clips]
+
+
+def _decisions(section: SectionReplay) -> dict[str, int] | None:
+    return {c.clip.name: c.decision for c in section.clips if c.decision is not None} or None

@@ -1,0 +1,134 @@
+"""Replay a dataset through the windows, detector and alarm of the live monitor."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from asd_monitor.errors import DatasetError
+from asd_offline.datasets import Dataset, Rejected, Subset, open_dataset
+from asd_offline.replay.gather import Replayed, gather
+from asd_offline.replay.outputs import WindowFile, write_outputs
+from asd_offline.replay.plan import Plan, given_model, make_plan, restrict
+from asd_offline.replay.pool import JobPool, cores, stoppable
+
+Decide = Literal["model", "gamma"]
+Progress = Callable[[str, float, float], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+WORK = "work"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySettings:
+    """What is replayed, and how."""
+
+    dataset: Path
+    year: int | None = None
+    machines: tuple[str, ...] = ()
+    """Empty: all."""
+    subset: Subset = ""
+    """``dev`` or ``eval``; empty: all that is there."""
+    model: str = "quickstart"
+    """A model file, or ``quickstart``: one detector for each section, from its training clips."""
+    ground_truth: Path | None = None
+    out: Path | None = None
+    channel: int = 0
+    device: str = "auto"
+    decide: Decide = "model"
+    """Threshold of the decisions: the model's own, or the gamma rule of the DCASE baselines."""
+    strict: bool = False
+    jobs: int = field(default_factory=cores)
+
+
+def replay(settings: ReplaySettings, progress: Progress | None = None) -> Replayed:
+    """Replay a dataset; write what it gives if ``settings.out`` says where.
+
+    What jobs have finished is kept until the replay is complete, so that the same call goes on
+    where a stopped one was: in ``out/work``, or else in the user's cache folder.
+
+    Raises
+    ------
+    DatasetError
+        If the dataset cannot be opened, nothing can be written, or ``strict`` is set and a file
+        is rejected.
+    ModelFileError
+        If the model file cannot be used.
+    ConfigError
+        If a setting makes no sense.
+    """
+    report = progress or (lambda what, done, whole: None)
+    given = given_model(settings.model)
+    dataset = _open(settings)
+    if settings.strict:
+        _refuse(dataset.rejected)
+    folder = settings.out / WORK if settings.out else _cache_folder()
+    plan = make_plan(dataset, given, channel=settings.channel, device=settings.device, work=folder)
+    with stoppable(), JobPool(settings.jobs) as pool, _kept_if_stopped():
+        _do_jobs(plan, pool, report)
+        with WindowFile.open(settings.out) as windows:
+            replayed = gather(plan, settings.decide, windows)
+        if settings.strict:
+            _refuse(replayed.result.rejected)
+        if settings.out:
+            write_outputs(settings.out, plan, replayed, pool, report)
+    _clean(plan, keep=settings.out is not None)
+    return replayed
+
+
+def _open(settings: ReplaySettings) -> Dataset:
+    dataset = open_dataset(
+        settings.dataset, settings.year, settings.ground_truth, settings.machines or None
+    )
+    return restrict(dataset, settings.subset) if settings.subset else dataset
+
+
+def _do_jobs(plan: Plan, pool: JobPool, report: Progress) -> None:
+    fits = plan.fit_jobs()
+    whole = sum(job.work for job in fits)
+    pool.run(fits, lambda done: report("fitting", done, whole))
+    scores = [
+        job
+        for section in plan.sections
+        if plan.given or plan.model_path(section).exists()
+        for job in plan.score_jobs(section)
+    ]
+    whole = sum(job.work for job in scores)
+    pool.run(scores, lambda done: report("scoring", done, whole))
+
+
+def _refuse(rejected: tuple[Rejected, ...]) -> None:
+    if rejected:
+        first = "\n".join(f"  {each.path}: {each.reason}" for each in rejected[:10])
+        more = f"\n  and {len(rejected) - 10} more" if len(rejected) > 10 else ""
+        msg = f"--strict: {len(rejected)} files cannot be used:\n{first}{more}"
+        raise DatasetError(msg)
+
+
+def _cache_folder() -> Path:
+    import os
+
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "asd-monitor" / "replay"
+
+
+@contextmanager
+def _kept_if_stopped() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; the same command goes on from here\n")
+        raise
+
+
+def _clean(plan: Plan, *, keep: bool) -> None:
+    """Drop the work of this replay, or, where it is kept, that of earlier ones with other data."""
+    if not keep:
+        shutil.rmtree(plan.work, ignore_errors=True)
+        return
+    for folder in plan.work.parent.iterdir():
+        if folder != plan.work and folder.is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
