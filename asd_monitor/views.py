@@ -11,7 +11,7 @@ FAST_HOP_S = 1.0 / 320.0  # envelopes are followed up to 160 Hz
 MEL_BANDS = 128
 ENVELOPE_BANDS = 40
 MODULATION_EDGES_HZ = (0.7, 1.4, 2.8, 5.7, 11.3, 22.6, 45.3, 90.5, 160.0)
-LEAST_POWER = 1e-10  # 100 dB below a full-scale sine, in each bin
+LEAST_POWER = 1e-12  # 120 dB below a full-scale sine, in each bin: about the noise of 16 bits
 
 VIEW_NAMES = ("level", "spectrum", "spread", "peaks", "change", "fast change", "modulation")
 
