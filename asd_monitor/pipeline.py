@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 LATE_WINDOWS = 4
 """More windows of one machine than this waiting at once: the oldest are dropped and counted."""
 HEALTH_EVERY_S = 5.0
+PROGRESS_EVERY_S = 1.0
 SLACK_S = 10.0
 """A window may come so much later than its length before the pipeline counts as hung."""
 
@@ -88,6 +89,7 @@ class Pipeline:
         self._recording = ""
         self._health: SourceHealth | None = None
         self._health_at = float("-inf")
+        self._progress_at = float("-inf")
         self._consumed_at = monotonic()
         self._window_s = 0.0
 
@@ -149,8 +151,9 @@ class Pipeline:
         if changed or now - self._health_at >= HEALTH_EVERY_S:
             self._health, self._health_at = health, now
             self._emit(health)
-            if self.commissioning is not None:
-                self._emit(self.commissioning.progress())
+        if self.commissioning is not None and now - self._progress_at >= PROGRESS_EVERY_S:
+            self._progress_at = now
+            self._emit(self.commissioning.progress())
         if health.state is SourceState.ENDED and self.commissioning is not None:
             self.commissioning.finish()
         if health.state is SourceState.CLOSED:
@@ -170,7 +173,8 @@ class Pipeline:
 
     def is_alive(self) -> bool:
         """Tell whether windows are consumed while audio arrives."""
-        if self._health is None or self._health.state is not SourceState.RUNNING:
+        fitting = self.commissioning is not None and self.commissioning.progress().fitting
+        if self._health is None or self._health.state is not SourceState.RUNNING or fitting:
             self._consumed_at = self._monotonic()
             return True
         return self._monotonic() - self._consumed_at < self._window_s + SLACK_S
