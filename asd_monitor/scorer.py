@@ -110,9 +110,9 @@ class Scorer:
         import torch
 
         self._check_input(windows, targets)
-        # torch cannot hold a read-only array without a warning, hence the copy.
-        waveform = torch.tensor(np.asarray(windows, dtype=np.float32), device=self.device)
-        target = torch.tensor(np.asarray(targets, dtype=np.int64), device=self.device)
+        # torch cannot hold a read-only array without a warning, so that one is copied.
+        waveform = torch.from_numpy(np.require(windows, np.float32, ["C", "W"])).to(self.device)
+        target = torch.from_numpy(np.require(targets, np.int64, ["C", "W"])).to(self.device)
         try:
             with torch.inference_mode():
                 output = getattr(self._module, method)(waveform, target)
