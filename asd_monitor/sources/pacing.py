@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-SLOT_S = 0.02
+SLOT_S = 0.005
 AFTER_S = 0.0005
 """A reader comes so much after its audio is due, never before it by a rounding."""
 
