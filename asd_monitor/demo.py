@@ -212,7 +212,7 @@ def run_demo(duration_s: float, *, metrics_port: int, live_view: bool, as_json: 
             view.footer = lambda: runner.where_published(assembly)
         source.tell_story_to(views[0].tell if views else _say)
         if not views:
-            _say(runner.where_published(assembly))
+            _say(f"an MQTT broker listens at {on.host}:{on.port}")
         serve(assembly, on_check=source.story_has_ended)
         began = source.story_began_at or time.time()
         result = summary.to_json(began, runner.published_messages(assembly))

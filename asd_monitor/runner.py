@@ -141,7 +141,7 @@ def where_published(assembly: Assembly) -> str:
     """Return where results go, and whether they arrive, in one line."""
     config, parts = assembly.config, []
     if config.mqtt is not None:
-        connected = _value(assembly, "asd_mqtt_connected")
+        connected = _value(assembly, "asd_mqtt_connected") == 1
         state = "connected" if connected else "not connected"
         parts.append(f"MQTT {config.mqtt.host}:{config.mqtt.port} {state}")
         parts.append(f"{published_messages(assembly)} messages")
