@@ -22,6 +22,8 @@ COMMANDS = (
     "evaluate",
     "download",
     "synth",
+    "train",
+    "export",
 )
 """Each is a function in asd_monitor/commands/, in a file of its own name."""
 
@@ -31,7 +33,7 @@ app = typer.Typer(
     name="asd-monitor",
     help="Listen to machines, score their sound, and raise an alarm when it changes.",
     epilog="Exit codes: 0 done; 1 fault of the program; 2 usage or configuration; 3 model file; "
-    "4 audio source; 5 dataset; 6 broker or port; 7 state folder.",
+    "4 audio source; 5 dataset; 6 broker or port; 7 state folder; 8 training run.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -6,7 +6,8 @@ AsdMonitorError
 ├── SourceError      4  audio cannot be had: no such microphone or recording
 ├── DatasetError     5  a dataset, its labels, or a submission is not as it should be
 ├── SinkError        6  a broker or a port cannot be used
-└── StateError       7  the state folder is in use, full, or not writable
+├── StateError       7  the state folder is in use, full, or not writable
+└── RunError         8  a training run is missing, damaged, full, or of another model
 
 Exit code 1 is kept for faults of the program itself.
 """
@@ -52,3 +53,9 @@ class StateError(AsdMonitorError):
     """The state folder is in use by another process, full, or not writable."""
 
     exit_code = 7
+
+
+class RunError(AsdMonitorError):
+    """A training run is missing, damaged, cannot be written, or belongs to something else."""
+
+    exit_code = 8

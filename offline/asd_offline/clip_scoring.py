@@ -1,0 +1,96 @@
+"""Score clips with a detector that is not exported yet: for calibration and for the AUC picture."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from asd_monitor.detector import aggregate
+from asd_monitor.quality import assess
+from asd_monitor.recordings import read_recording
+from asd_monitor.records import SCORED_QUALITIES
+from asd_monitor.windows import clip_windows
+from asd_offline.datasets.clip import ANOMALY, NORMAL, Clip
+from asd_offline.metrics import auc
+from asd_offline.recipes import Recipe
+from asd_offline.targets import target_name
+
+if TYPE_CHECKING:
+    from asd_monitor.records import FloatArray
+
+BATCH = 16
+
+
+def window_scores(
+    detector: nn.Module,
+    path: Path,
+    target: int,
+    recipe: Recipe,
+    device: torch.device,
+    hop_samples: int | None = None,
+) -> npt.NDArray[np.float64]:
+    """Score a clip's windows; higher = more anomalous.
+
+    Parameters
+    ----------
+    target
+        Place of the clip's target in the detector.
+    hop_samples
+        How far apart the windows start; a whole window, so that none overlap, if None.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(windows,)`` float64; silent and broken windows, which the monitor does not score
+        either, are left out.
+    """
+    size = recipe.window_samples
+    samples = read_recording(path, recipe.sample_rate_hz, at_least_samples=size)
+    windows = clip_windows(samples, size, hop_samples or size)
+    usable = [each for each in windows if assess(each).quality in SCORED_QUALITIES]
+    scores = [_score(detector, batch, target, device) for batch in _batches(usable)]
+    return np.concatenate([np.empty(0), *scores])
+
+
+def _batches(windows: "Sequence[FloatArray]") -> "Iterator[FloatArray]":
+    for start in range(0, len(windows), BATCH):
+        yield np.stack(windows[start : start + BATCH])
+
+
+def _score(
+    detector: nn.Module, windows: "FloatArray", target: int, device: torch.device
+) -> npt.NDArray[np.float64]:
+    with torch.inference_mode():
+        waveform = torch.from_numpy(windows).to(device)
+        places = torch.full((len(windows),), target, device=device)
+        result: npt.NDArray[np.float64] = detector(waveform, places).double().cpu().numpy()
+    return result
+
+
+def labelled_auc(
+    detector: nn.Module,
+    targets: Sequence[str],
+    clips: Iterable[Clip],
+    recipe: Recipe,
+    device: torch.device,
+) -> Mapping[str, float]:
+    """Return the AUC of each target whose test clips have labels of both kinds."""
+    scores: dict[str, list[float]] = defaultdict(list)
+    labels: dict[str, list[int]] = defaultdict(list)
+    for clip in clips:
+        name = target_name(clip)
+        if clip.label is None or name not in targets:
+            continue
+        values = window_scores(
+            detector, clip.path, targets.index(name), recipe, device, recipe.hop_samples
+        )
+        if len(values):
+            scores[name].append(aggregate(values.tolist(), recipe.aggregation))
+            labels[name].append(clip.label)
+    both = {NORMAL, ANOMALY}
+    return {name: auc(labels[name], scores[name]) for name in scores if set(labels[name]) == both}

@@ -1,0 +1,341 @@
+"""From a trained run to a model file: statistics, calibration, parity, and the fastest form."""
+
+import io
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from asd_monitor.calibration import Calibration
+from asd_monitor.errors import DatasetError, RunError
+from asd_monitor.manifest import Json, Manifest, Threshold
+from asd_monitor.model_file import DEPRECATION_TEXT, save, script
+from asd_monitor.recordings import read_recording
+from asd_monitor.windows import clip_windows
+from asd_offline.checkpoints import latest_checkpoint
+from asd_offline.clip_scoring import window_scores
+from asd_offline.datasets.opening import open_dataset
+from asd_offline.feature_cache import FeatureCache
+from asd_offline.models import Model
+from asd_offline.recipes import Recipe
+from asd_offline.runs import Run
+from asd_offline.targets import Target
+from asd_offline.training import check_identity
+from asd_offline.training_run import Prepared, find_model, new_network, prepare
+
+PARITY = 1e-5
+"""Largest difference between exported and eager scores, relative to scores above 1."""
+WORTH_IT = 0.95
+"""Another form of the module is taken if it needs at most this share of the time."""
+TIMED_ROUNDS = 15
+PARITY_TARGETS = 8
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What came of an export."""
+
+    path: Path
+    sha256: str
+    manifest: Manifest
+    parity: float
+    """Largest difference between the file's scores and the eager module's."""
+    milliseconds: Mapping[str, float]
+    """Median time per window on one core of each form that was tried."""
+    form: str
+    """Which of them was kept."""
+
+
+def export(
+    folder: Path,
+    out: Path,
+    cache: Path,
+    *,
+    machines: Sequence[str] = (),
+    dataset: Path | None = None,
+    features_progress: Callable[[int, int], None] | None = None,
+) -> Exported:
+    """Turn a finished run into a model file.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    out
+        The model file to write.
+    cache
+        Folder of the feature cache.
+    machines
+        Which machines the file is for; empty: all.
+    dataset
+        Where the dataset is now, if it was moved.
+
+    Raises
+    ------
+    RunError
+        If the run is not finished, damaged, or does not fit this version.
+    DatasetError
+        If the data is not there any more or not what it was, or a machine is not in the run.
+    ModelFileError
+        If the file cannot be written.
+    """
+    run = Run.open(folder)
+    model = find_model(run.about.model)
+    prepared, features = _prepare(run, model, dataset, cache, features_progress)
+    networks = _trained(run, model, prepared, features)
+    chosen = _choose(prepared, machines)
+    networks = {name: networks[name] for name in chosen}
+    with torch.no_grad():
+        detector = model.detector(networks, chosen, prepared.recipe, features).eval()
+    targets = [target for each in chosen.values() for target in each]
+    return _write(detector, targets, prepared.recipe, run, out)
+
+
+def _prepare(
+    run: Run,
+    model: Model,
+    moved_to: Path | None,
+    cache: Path,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[Prepared, FeatureCache]:
+    about = run.about
+    try:
+        recipe = model.recipe.model_validate(about.recipe)
+    except ValueError as error:
+        msg = f"{run.folder}: its recipe is not one of this version's {about.model}: {error}"
+        raise RunError(msg) from error
+    root = moved_to or Path(about.dataset)
+    prepared = prepare(model, open_dataset(root, about.year, machines=about.machines), recipe)
+    features = FeatureCache(cache, progress)
+    clips = prepared.clips
+    found = features.fingerprint([clip.path for clip in clips], [clip.name for clip in clips])
+    if found != about.fingerprint:
+        msg = (
+            f"{root}: its training clips are not those that {run.folder} was trained on "
+            f"(fingerprint {found[:12]}, expected {about.fingerprint[:12]}); restore them, or "
+            "train again"
+        )
+        raise DatasetError(msg)
+    return prepared, features
+
+
+def _trained(
+    run: Run, model: Model, prepared: Prepared, features: FeatureCache
+) -> dict[str, nn.Module]:
+    recipe, networks = prepared.recipe, {}
+    for name in prepared.networks:
+        network = new_network(model, prepared, name, run.about.seed, features).network
+        if recipe.epochs:
+            kept = latest_checkpoint(run.checkpoints(name))
+            done = 0 if kept is None else kept["epoch"]
+            if kept is None or done < recipe.epochs:
+                msg = (
+                    f"{run.folder}: network {name} is trained for {done} of {recipe.epochs} epochs"
+                )
+                raise RunError(f"{msg}; finish it with `asd-monitor train ... --resume`")
+            check_identity(kept, recipe, name, run.about.seed)
+            try:
+                network.load_state_dict(kept["weights"])
+            except RuntimeError as error:
+                msg = f"{run.folder}: network {name} does not fit this version: {error}"
+                raise RunError(msg) from error
+        networks[name] = network.eval()
+    return networks
+
+
+def _choose(prepared: Prepared, machines: Sequence[str]) -> dict[str, tuple[Target, ...]]:
+    known = dict.fromkeys(target.machine for target in prepared.targets)
+    by_lower = {name.lower(): name for name in known}
+    missing = [name for name in machines if name.lower() not in by_lower]
+    if missing:
+        msg = f"the run has no machine {missing[0]!r}; it has: {', '.join(known)}"
+        raise DatasetError(msg)
+    wanted = {by_lower[name.lower()] for name in machines} or set(known)
+    chosen = {
+        name: tuple(target for target in targets if target.machine in wanted)
+        for name, targets in prepared.networks.items()
+    }
+    return {name: targets for name, targets in chosen.items() if targets}
+
+
+def _write(
+    detector: nn.Module, targets: Sequence[Target], recipe: Recipe, run: Run, out: Path
+) -> Exported:
+    windows, places = _real_windows(targets, recipe)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        forms = _forms(detector, windows, places)
+        milliseconds = _time(forms, windows[:1], places[:1])
+    finally:
+        torch.set_num_threads(threads)
+    form = min(milliseconds, key=lambda name: milliseconds[name])
+    if milliseconds[form] > WORTH_IT * milliseconds["scripted"]:
+        form = "scripted"
+    module = forms[form]
+    calibrations = _calibrate(module, targets, recipe)
+    facts: dict[str, object] = getattr(detector, "describe", dict)()
+    description = {
+        **facts,
+        "recipe": run.about.recipe,
+        "parameters": sum(each.numel() for each in detector.parameters()),
+        "form": form,
+        "milliseconds_per_window": {name: round(ms, 3) for name, ms in milliseconds.items()},
+        "length_agnostic": _takes_other_lengths(module, windows, places),
+    }
+    manifest = _manifest(run, targets, recipe, calibrations, description)
+    sha256 = save(out, module, manifest)
+    return Exported(
+        out, sha256, manifest, _difference(detector, module, windows, places), milliseconds, form
+    )
+
+
+def _manifest(
+    run: Run,
+    targets: Sequence[Target],
+    recipe: Recipe,
+    calibrations: Mapping[str, Calibration],
+    description: Mapping[str, object],
+) -> Manifest:
+    about = run.about
+    p = recipe.threshold_p
+    return Manifest(
+        name=about.model,
+        revision=f"seed {about.seed}, data {about.fingerprint[:8]}",
+        targets=tuple(target.name for target in targets),
+        sample_rate_hz=recipe.sample_rate_hz,
+        window_samples=recipe.window_samples,
+        hop_samples=recipe.hop_samples,
+        aggregation=recipe.aggregation,
+        calibrations=calibrations,
+        thresholds={
+            name: Threshold(each.threshold(p), p, each.rule) for name, each in calibrations.items()
+        },
+        training={
+            "fingerprint": about.fingerprint,
+            "recordings": sum(about.targets.values()),
+            "held_out": sum(about.held_out.values()),
+            "seed": about.seed,
+            "epochs": recipe.epochs,
+            "versions": dict(about.versions),
+            "trained_at": about.created_at,
+        },
+        description=cast("Mapping[str, Json]", description),
+    )
+
+
+def _real_windows(targets: Sequence[Target], recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Return a window of held-out sound for each of a few targets, and their places."""
+    size, windows, places = recipe.window_samples, [], []
+    for place in np.unique(np.linspace(0, len(targets) - 1, PARITY_TARGETS).round().astype(int)):
+        clip = targets[place].held_out[0]
+        samples = read_recording(clip.path, recipe.sample_rate_hz, at_least_samples=size)
+        windows.append(clip_windows(samples, size, size)[0])
+        places.append(int(place))
+    return torch.from_numpy(np.stack(windows)), torch.tensor(places)
+
+
+def _forms(
+    detector: nn.Module, windows: Tensor, places: Tensor
+) -> "dict[str, torch.jit.ScriptModule]":
+    """Return the forms that the module can be exported in, each as it is after loading."""
+    scripted = _reloaded(script(detector))
+    difference = _difference(detector, scripted, windows, places)
+    if difference > PARITY:
+        msg = (
+            f"the exported module scores differently from the trained one: by {difference:.2g}, "
+            f"more than {PARITY:g}; please report this with the recipe"
+        )
+        raise RunError(msg)
+    forms = {"scripted": scripted}
+    others = ["evidence"] if hasattr(scripted, "evidence") else []
+    makers: dict[str, Callable[[], torch.jit.ScriptModule]] = {
+        "frozen": lambda: torch.jit.freeze(script(detector), others),
+        "optimized": lambda: torch.jit.optimize_for_inference(script(detector), others),
+    }
+    for name, make in makers.items():
+        try:
+            with _quiet():
+                form = _reloaded(make())
+                fits = _difference(detector, form, windows, places) <= PARITY
+        except RuntimeError:
+            continue  # this form is not for this module: the scripted one is always there
+        # What is laid out for one kind of processor would not run on a GPU.
+        if fits and "mkldnn" not in str(form.inlined_graph):
+            forms[name] = form
+    return forms
+
+
+def _reloaded(module: "torch.jit.ScriptModule") -> "torch.jit.ScriptModule":
+    buffer = io.BytesIO()
+    with _quiet():
+        torch.jit.save(module, buffer)
+        buffer.seek(0)
+        loaded = torch.jit.load(buffer)  # type: ignore[no-untyped-call]
+    return cast("torch.jit.ScriptModule", loaded.eval())
+
+
+def _difference(eager: nn.Module, other: nn.Module, windows: Tensor, places: Tensor) -> float:
+    """Return the largest difference of scores and evidence, relative to values above 1."""
+    largest = 0.0
+    with torch.inference_mode():
+        pairs = [(eager(windows, places), other(windows, places))]
+        if hasattr(eager, "evidence"):
+            pairs.append(
+                (eager.evidence(windows, places), other.evidence(windows, places))  # type: ignore[operator]
+            )
+    for expected, found in pairs:
+        scale = max(1.0, float(expected.abs().max()))
+        largest = max(largest, float((expected - found).abs().max()) / scale)
+    return largest
+
+
+def _time(forms: Mapping[str, nn.Module], window: Tensor, place: Tensor) -> dict[str, float]:
+    """Return the median milliseconds per window of each form, taken in turns."""
+    took: dict[str, list[float]] = {name: [] for name in forms}
+    with torch.inference_mode():
+        for round_ in range(TIMED_ROUNDS + 3):
+            for name, form in forms.items():
+                began = time.perf_counter()
+                form(window, place)
+                if round_ >= 3:  # the first ones compile
+                    took[name].append(1e3 * (time.perf_counter() - began))
+    return {name: statistics.median(each) for name, each in took.items()}
+
+
+def _calibrate(
+    module: nn.Module, targets: Sequence[Target], recipe: Recipe
+) -> dict[str, Calibration]:
+    calibrations = {}
+    for place, target in enumerate(targets):
+        scores = [window_scores(module, clip.path, place, recipe, CPU) for clip in target.held_out]
+        try:
+            calibrations[target.name] = Calibration.fit(np.concatenate(scores))
+        except ValueError as error:
+            msg = f"{target.name}: its {len(scores)} held-out clips give no calibration: {error}"
+            raise DatasetError(msg) from error
+    return calibrations
+
+
+def _takes_other_lengths(module: nn.Module, windows: Tensor, places: Tensor) -> bool:
+    try:
+        with torch.inference_mode():
+            module(windows[:, : windows.shape[1] * 3 // 4], places)
+    except RuntimeError:
+        return False
+    return True
+
+
+class _quiet(warnings.catch_warnings):  # noqa: N801 - used like a function
+    def __enter__(self) -> None:
+        super().__enter__()
+        warnings.filterwarnings("ignore", message=DEPRECATION_TEXT)

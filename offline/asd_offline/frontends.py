@@ -1,0 +1,150 @@
+"""Front ends: torchaudio's transforms as modules that script into the exported file.
+
+A scripted module carries its code with it, so the exported file loads where torchaudio is absent.
+"""
+
+import sys
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+from torchaudio import transforms
+
+EPSILON = sys.float_info.epsilon
+"""What the official baselines floor the mel power with (2.2e-16)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogMelSettings:
+    """A log-mel spectrogram; the defaults are those of the official baselines of 2020 to 2023."""
+
+    sample_rate_hz: int = 16000
+    n_fft: int = 1024
+    hop_length: int = 512
+    n_mels: int = 128
+    power: float = 2.0
+    """2: power spectrogram; 1: magnitude. The result is in decibels either way."""
+    f_min_hz: float = 0.0
+    f_max_hz: float | None = None
+    """None: half the sample rate."""
+    mel_scale: Literal["htk", "slaney"] = "slaney"
+    norm: Literal["slaney"] | None = "slaney"
+    """``slaney``: triangles of equal area, as librosa has by default; None: of equal height."""
+    floor: float = EPSILON
+    """Smallest value before the logarithm."""
+
+
+class LogMel(nn.Module):
+    """Mel spectrogram in decibels: ``(batch, samples)`` to ``(batch, frames, n_mels)``.
+
+    ``20 / power * log10(max(mel, floor))``. Frames are centred and the ends reflected, so ``n``
+    samples give ``n // hop_length + 1`` frames.
+    """
+
+    def __init__(self, settings: LogMelSettings | None = None) -> None:
+        super().__init__()
+        each = settings or LogMelSettings()
+        self.settings = each
+        self.sample_rate_hz = each.sample_rate_hz
+        self.dims = each.n_mels
+        self.mel = transforms.MelSpectrogram(
+            each.sample_rate_hz,
+            n_fft=each.n_fft,
+            hop_length=each.hop_length,
+            n_mels=each.n_mels,
+            power=each.power,
+            f_min=each.f_min_hz,
+            f_max=each.f_max_hz,
+            mel_scale=each.mel_scale,
+            norm=each.norm,
+        )
+        self.decibels = transforms.AmplitudeToDB("power" if each.power == 2.0 else "magnitude")
+        self.decibels.amin = each.floor  # its own 1e-10 is audible in quiet recordings
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Return decibels ``(batch, frames, n_mels)`` of ``(batch, samples)``."""
+        decibels: Tensor = self.decibels(self.mel(waveform))
+        return decibels.transpose(1, 2)
+
+    def describe(self) -> dict[str, object]:
+        """Return everything that shapes the result, for caches and manifests."""
+        return {"front_end": "log_mel", **asdict(self.settings)}
+
+
+class Spectrum(nn.Module):
+    """Magnitude STFT, linear: ``(batch, samples)`` to ``(batch, frames, n_fft // 2 + 1)``."""
+
+    def __init__(
+        self, sample_rate_hz: int = 16000, n_fft: int = 1024, hop_length: int = 512
+    ) -> None:
+        super().__init__()
+        self.sample_rate_hz = sample_rate_hz
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self.dims = n_fft // 2 + 1
+        self.spectrogram = transforms.Spectrogram(n_fft, hop_length=hop_length, power=1.0)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Return magnitudes ``(batch, frames, bins)`` of ``(batch, samples)``."""
+        magnitude: Tensor = self.spectrogram(waveform)
+        return magnitude.transpose(1, 2)
+
+    def describe(self) -> dict[str, object]:
+        """Return everything that shapes the result."""
+        return {
+            "front_end": "spectrum",
+            "sample_rate_hz": self.sample_rate_hz,
+            "n_fft": self.n_fft,
+            "hop_length": self.hop_length,
+        }
+
+
+class Waveform(nn.Module):
+    """The samples themselves: ``(batch, samples)`` to ``(batch, samples, 1)``."""
+
+    def __init__(self, sample_rate_hz: int = 16000) -> None:
+        super().__init__()
+        self.sample_rate_hz = sample_rate_hz
+        self.dims = 1
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Return ``(batch, samples, 1)``."""
+        return waveform.unsqueeze(2)
+
+    def describe(self) -> dict[str, object]:
+        """Return everything that shapes the result."""
+        return {"front_end": "waveform", "sample_rate_hz": self.sample_rate_hz}
+
+
+class Masking(nn.Module):
+    """SpecAugment's masks while training, nothing otherwise (Park et al., Interspeech 2019).
+
+    One band of up to ``mel_bins`` and one span of up to ``frames`` of each spectrogram
+    ``(batch, frames, bins)`` are set to 0.
+    """
+
+    def __init__(self, mel_bins: int, frames: int) -> None:
+        super().__init__()
+        self.band = transforms.FrequencyMasking(mel_bins, iid_masks=True)
+        self.span = transforms.TimeMasking(frames, iid_masks=True)
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        """Return ``(batch, frames, bins)``."""
+        if not self.training:
+            return spectrogram
+        image = spectrogram.transpose(1, 2).unsqueeze(1)  # (batch, 1, bins, frames)
+        masked: Tensor = self.span(self.band(image))
+        return masked.squeeze(1).transpose(1, 2)
+
+
+class Resampling(nn.Module):
+    """Bring ``(batch, samples)`` from the model's rate to another that a network was trained at."""
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        super().__init__()
+        self.resample = transforms.Resample(from_hz, to_hz)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Return ``(batch, ceil(samples * to_hz / from_hz))``."""
+        resampled: Tensor = self.resample(waveform)
+        return resampled

@@ -1,0 +1,98 @@
+"""Models: from training clips to a module that the monitor runs.
+
+A model is one file, one line in :data:`MODELS`, and one recipe in ``configs/train/``.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from torch import Generator, Tensor, nn
+
+from asd_offline.datasets.clip import Clip
+from asd_offline.feature_cache import FeatureCache
+from asd_offline.models.autoencoder import Autoencoder
+from asd_offline.recipes import Recipe
+from asd_offline.targets import Target
+
+
+class Task(Protocol):
+    """What the training loop needs to know of one network."""
+
+    @property
+    def network(self) -> nn.Module:
+        """Everything that is learned; ``forward(*batch)`` returns the loss, a scalar.
+
+        Weights and buffers of the loss belong to it as well, so that checkpoints hold all.
+        """
+
+    @property
+    def samples(self) -> int:
+        """How many training samples an epoch has."""
+
+    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+        """Return the batch of the samples ``chosen`` ``(batch,)`` int64, on any device.
+
+        What is random (crops, partners for mixup) comes from ``generator``. Called from a thread
+        of its own, one batch ahead, so it must not touch the network.
+        """
+
+
+@runtime_checkable
+class SteppedTask(Task, Protocol):
+    """A task whose batches are each used for several steps of the optimiser, one after the other.
+
+    The network's ``forward(*batch, step)`` counts them from 0; weights that a step's loss does not
+    reach stay as they are.
+    """
+
+    @property
+    def steps(self) -> int:
+        """How many steps there are for each batch."""
+
+
+class Model(Protocol):
+    """One published method."""
+
+    @property
+    def recipe(self) -> type[Recipe]:
+        """The settings, with the published values as defaults."""
+
+    def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
+        """Say which networks there are, and which targets each is trained with and scores."""
+
+    def task(self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache) -> Task:
+        """Prepare the training of one network on the clips (not the held-out ones) of targets.
+
+        The network starts from torch's global random state, which the loop has seeded.
+        """
+
+    def detector(
+        self,
+        networks: Mapping[str, nn.Module],
+        targets: Mapping[str, Sequence[Target]],
+        recipe: Recipe,
+        features: FeatureCache,
+    ) -> nn.Module:
+        """Fit the statistics and return the whole path, ready to be scripted.
+
+        Parameters
+        ----------
+        networks
+            Trained networks by name.
+        targets
+            Their targets by network. The detector's ``target`` argument counts through them in
+            this order.
+
+        Returns
+        -------
+        torch.nn.Module
+            ``forward(waveform (batch, samples), target (batch,)) -> (batch,)``, higher = more
+            anomalous; and where it can, ``evidence(waveform, target) -> (batch, bands, frames)``.
+        """
+
+
+MODELS: dict[str, Model] = {
+    "autoencoder": Autoencoder(),
+}
+
+__all__ = ["MODELS", "Clip", "Model", "SteppedTask", "Task"]

@@ -1,0 +1,222 @@
+"""The autoencoder baseline of DCASE Task 2, 2020 to 2022: what it rebuilds badly is anomalous.
+
+Koizumi et al., "Description and discussion on DCASE2020 challenge task 2", DCASE Workshop 2020;
+Kawaguchi et al. 2021 and Dohi et al. 2022 for the later years, which use the same network.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor, nn
+from torch.nn.utils.fusion import fuse_linear_bn_eval
+
+from asd_offline.feature_cache import FeatureCache
+from asd_offline.frontends import LogMel, LogMelSettings
+from asd_offline.recipes import Recipe
+from asd_offline.targets import Target
+
+
+class AutoencoderRecipe(Recipe):
+    """One network for each machine type, trained on all of its ids or sections."""
+
+    model: Literal["autoencoder"] = "autoencoder"
+    n_fft: int = Field(1024, ge=64)
+    hop_length: int = Field(512, ge=16)
+    n_mels: int = Field(128, ge=8)
+    frames: int = Field(5, ge=1, description="Spectrogram frames that make up one vector.")
+    hidden: int = Field(128, ge=1)
+    bottleneck: int = Field(8, ge=1)
+    # Keras' BatchNormalization of the baseline: momentum 0.99 there is 0.01 here.
+    batch_norm_momentum: float = Field(0.01, gt=0, le=1)
+    batch_norm_eps: float = Field(1e-3, gt=0)
+
+    def log_mel(self) -> LogMel:
+        """Return the front end."""
+        settings = LogMelSettings(self.sample_rate_hz, self.n_fft, self.hop_length, self.n_mels)
+        return LogMel(settings)
+
+
+class DenseAutoencoder(nn.Module):
+    """Nine hidden layers with batch normalisation, the fifth narrow: 640 values in, 640 out."""
+
+    def __init__(self, recipe: AutoencoderRecipe) -> None:
+        super().__init__()
+        self.dims = recipe.n_mels * recipe.frames
+        wide, narrow = recipe.hidden, recipe.bottleneck
+        layers: list[nn.Module] = []
+        before = self.dims
+        for width in (wide, wide, wide, wide, narrow, wide, wide, wide, wide):
+            layers += [
+                nn.Linear(before, width),
+                nn.BatchNorm1d(width, recipe.batch_norm_eps, recipe.batch_norm_momentum),
+                nn.ReLU(),
+            ]
+            before = width
+        self.layers = nn.Sequential(*layers, nn.Linear(before, self.dims))
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):  # as Keras' Dense layers start
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Return the rebuilt ``(vectors, dims)``."""
+        rebuilt: Tensor = self.layers(vectors)
+        return rebuilt
+
+    def folded(self) -> nn.Sequential:
+        """Return the same network for scoring, batch normalisation folded into the layers."""
+        layers = list(self.layers.eval())
+        folded: list[nn.Module] = []
+        for layer, after in zip(layers, [*layers[1:], None], strict=True):
+            if isinstance(layer, nn.Linear) and isinstance(after, nn.BatchNorm1d):
+                folded.append(fuse_linear_bn_eval(layer, after))
+            elif not isinstance(layer, nn.BatchNorm1d):
+                folded.append(layer)
+        return nn.Sequential(*folded)
+
+
+class ReconstructionLoss(nn.Module):
+    """The autoencoder with its training loss, the mean squared error."""
+
+    def __init__(self, recipe: AutoencoderRecipe) -> None:
+        super().__init__()
+        self.autoencoder = DenseAutoencoder(recipe)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Return the loss of ``(vectors, dims)``."""
+        rebuilt: Tensor = self.autoencoder(vectors)
+        return nn.functional.mse_loss(rebuilt, vectors)
+
+
+class FrameVectors:
+    """Training samples: every run of ``frames`` consecutive spectrogram frames of every clip."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        targets: Sequence[Target],
+        recipe: AutoencoderRecipe,
+        features: FeatureCache,
+    ) -> None:
+        self.network = network
+        paths = [clip.path for target in targets for clip in target.clips]
+        clips = features.rows(paths, recipe.log_mel())
+        rows, dims = clips.rows.shape
+        # Consecutive rows lie one after the other, so a vector is a view: nothing is copied.
+        self._vectors = clips.rows.as_strided(
+            (rows - recipe.frames + 1, recipe.frames * dims), (dims, 1)
+        )
+        pairs = zip(clips.first.tolist(), clips.count.tolist(), strict=True)
+        spans = [torch.arange(first, first + count - recipe.frames + 1) for first, count in pairs]
+        self._starts = torch.cat(spans)
+
+    @property
+    def samples(self) -> int:
+        """How many vectors there are."""
+        return len(self._starts)
+
+    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+        """Return vectors ``(batch, frames * n_mels)``, the frames one after the other."""
+        del generator  # nothing is random but the order
+        return (self._vectors[self._starts[chosen]],)
+
+
+class AutoencoderDetector(nn.Module):
+    """Waveform to mean squared reconstruction error, with one autoencoder per machine."""
+
+    network_of_target: Tensor
+
+    def __init__(
+        self,
+        recipe: AutoencoderRecipe,
+        autoencoders: Sequence[nn.Module],
+        network_of_target: Sequence[int],
+    ) -> None:
+        super().__init__()
+        self.frames = recipe.frames
+        self.log_mel = recipe.log_mel()
+        self.autoencoders = nn.ModuleList(autoencoders)
+        self.register_buffer("network_of_target", torch.tensor(network_of_target))
+
+    def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
+        """Return scores ``(batch,)`` of ``(batch, samples)``; higher = more anomalous."""
+        return self._squared_error(waveform, target).mean((1, 2))
+
+    @torch.jit.export
+    def evidence(self, waveform: Tensor, target: Tensor) -> Tensor:
+        """Return ``(batch, n_mels, frames)``: squared error in dB^2, averaged over vectors."""
+        error = self._squared_error(waveform, target)
+        batch, vectors, dims = error.shape
+        each = error.reshape(batch, vectors, self.frames, dims // self.frames)
+        total = torch.zeros(
+            batch, vectors + self.frames - 1, dims // self.frames, device=error.device
+        )
+        heard = torch.zeros(vectors + self.frames - 1, device=error.device)
+        for place in range(self.frames):
+            total[:, place : place + vectors] += each[:, :, place]
+            heard[place : place + vectors] += 1.0
+        return (total / heard[:, None]).transpose(1, 2)
+
+    @torch.jit.unused
+    def describe(self) -> dict[str, object]:
+        """Return what a model file should say of the evidence."""
+        return {
+            "evidence": "squared reconstruction error in dB^2",
+            "evidence_bands": f"{self.log_mel.dims} mel bands",
+            "evidence_hop_s": self.log_mel.settings.hop_length / self.log_mel.sample_rate_hz,
+        }
+
+    def _squared_error(self, waveform: Tensor, target: Tensor) -> Tensor:
+        log_mel = self.log_mel(waveform)  # (batch, frames, n_mels)
+        vectors = log_mel.unfold(1, self.frames, 1).transpose(2, 3).flatten(2)
+        error = torch.zeros_like(vectors)
+        network = self.network_of_target[target]
+        for index, autoencoder in enumerate(self.autoencoders):
+            rows = torch.nonzero(network == index).flatten()
+            if rows.numel() > 0:
+                chosen = vectors[rows]
+                rebuilt = autoencoder(chosen.flatten(0, 1)).reshape(chosen.shape)
+                error[rows] = (rebuilt - chosen).square()
+        return error
+
+
+class Autoencoder:
+    """The baseline with its score, the mean squared error of a window."""
+
+    recipe = AutoencoderRecipe
+
+    def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
+        """One network for each machine, for all of its ids or sections."""
+        machines = dict.fromkeys(target.machine for target in targets)
+        return {
+            machine: tuple(target for target in targets if target.machine == machine)
+            for machine in machines
+        }
+
+    def task(
+        self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
+    ) -> FrameVectors:
+        """Train on all runs of frames of all clips."""
+        own = _own(recipe)
+        return FrameVectors(ReconstructionLoss(own), targets, own, features)
+
+    def detector(
+        self,
+        networks: Mapping[str, nn.Module],
+        targets: Mapping[str, Sequence[Target]],
+        recipe: Recipe,
+        features: FeatureCache,
+    ) -> nn.Module:
+        """Nothing is fitted but the weights."""
+        del features
+        autoencoders = [network.autoencoder.folded() for network in networks.values()]  # type: ignore[operator, union-attr]
+        places = [i for i, name in enumerate(networks) for _ in targets[name]]
+        return AutoencoderDetector(_own(recipe), autoencoders, places).eval()
+
+
+def _own(recipe: Recipe) -> AutoencoderRecipe:
+    if not isinstance(recipe, AutoencoderRecipe):
+        raise TypeError(f"expected an autoencoder's recipe, got {type(recipe).__name__}")
+    return recipe

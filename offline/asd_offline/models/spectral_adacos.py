@@ -1,0 +1,226 @@
+"""Spectrum and spectrogram branches trained with sub-cluster AdaCos: the default for deployment.
+
+Wilkinghoff, "Design choices for learning embeddings from auxiliary tasks for domain
+generalization in anomalous sound detection", ICASSP 2023; with trainable centres, mixup and
+feature exchange ("Self-supervised learning for anomalous sound detection", arXiv 2312.09578), and
+neighbours normalised by local density ("Local density-based anomaly score normalization for
+domain generalization", arXiv 2509.10951).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, cast
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from asd_monitor.backends.density_neighbours import fit_density_neighbours
+from asd_monitor.backends.per_target import PerTarget
+from asd_offline.branches import Branches, SpectrogramBranch, SpectrumBranch
+from asd_offline.feature_cache import ClipRows, FeatureCache
+from asd_offline.frontends import Waveform
+from asd_offline.labelled_windows import LabelledWindows, tile
+from asd_offline.losses import EmbeddingLoss, Exchange, draw_exchange, mixup
+from asd_offline.recipes import Recipe
+from asd_offline.targets import Target
+
+NETWORK = "all"
+BANK_AT_MOST = 2000
+LEAST_RADIUS = 1e-3
+"""Of the unit sphere that embeddings lie on; closer than this is rounding."""
+BATCH = 16
+
+
+class EmbeddingRecipe(Recipe):
+    """What the discriminative models share: one network for all machines."""
+
+    epochs: int = Field(16, ge=0, le=100_000)
+    batch_size: int = Field(64, ge=2)
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    weight_decay: float = Field(1e-5, ge=0)
+    embedding_dims: int = Field(128, ge=2, description="Of each branch.")
+    sub_clusters: int = Field(16, ge=1)
+    trainable_centres: bool = True
+    dynamic_scale: bool = False
+    mixup_probability: float = Field(0.5, ge=0, le=1)
+    feature_exchange: bool = True
+    exchange_probability: float = Field(0.5, ge=0, le=1)
+    subspace: bool = False
+    pseudo_classes: bool | None = Field(
+        None, description="Clusters and alterations as classes; None: below four classes."
+    )
+    density_neighbours: int = Field(4, ge=1, description="That a local density is taken over.")
+
+
+class SpectralAdacosRecipe(EmbeddingRecipe):
+    """Two branches, 2.56 million weights with windows of 10 s at 16 kHz."""
+
+    model: Literal["spectral_adacos"] = "spectral_adacos"
+    n_fft: int = Field(1024, ge=64)
+    hop_length: int = Field(512, ge=16)
+
+    def branches(self) -> Branches:
+        """Return the network."""
+        dims = self.embedding_dims
+        spectrogram = SpectrogramBranch(self.n_fft, self.hop_length, dims=dims)
+        return Branches([SpectrumBranch(self.window_samples, dims), spectrogram])
+
+
+class EmbeddingNetwork(nn.Module):
+    """Branches with their loss."""
+
+    def __init__(self, branches: Branches, recipe: EmbeddingRecipe, classes: int) -> None:
+        super().__init__()
+        self.branches = branches
+        self.loss = EmbeddingLoss(
+            [recipe.embedding_dims] * len(branches.branches),
+            classes,
+            recipe.sub_clusters,
+            trainable=recipe.trainable_centres,
+            dynamic_scale=recipe.dynamic_scale,
+            feature_exchange=recipe.feature_exchange,
+            subspace=recipe.subspace,
+        )
+
+    def forward(self, waveform: Tensor, labels: Tensor, exchanged: Tensor, order: Tensor) -> Tensor:
+        """Return the loss, a scalar.
+
+        Parameters
+        ----------
+        waveform
+            ``(batch, window_samples)``.
+        labels
+            ``(batch, classes)``.
+        exchanged, order
+            See :class:`~asd_offline.losses.Exchange`.
+        """
+        embeddings = self.branches(waveform)
+        with torch.autocast(waveform.device.type, enabled=False):
+            whole = [each.float() for each in embeddings]
+            loss: Tensor = self.loss(whole, labels, Exchange(exchanged, order))
+        return loss
+
+
+class EmbeddingTask:
+    """Windows of all machines, and what is to be told of them."""
+
+    def __init__(
+        self, branches: Branches, windows: LabelledWindows, recipe: EmbeddingRecipe
+    ) -> None:
+        self.network: nn.Module = EmbeddingNetwork(branches, recipe, windows.classes)
+        self._windows = windows
+        self._recipe = recipe
+        self._branches = len(branches.branches)
+
+    @property
+    def samples(self) -> int:
+        """How many windows an epoch has."""
+        return len(self._windows)
+
+    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+        """Return what :meth:`EmbeddingNetwork.forward` takes."""
+        windows, labels = self._windows.draw(chosen, generator)
+        windows, labels = mixup(windows, labels, self._recipe.mixup_probability, generator)
+        probability = self._recipe.exchange_probability
+        exchange = draw_exchange(len(chosen), self._branches, probability, generator)
+        return windows, labels, exchange.exchanged, exchange.order
+
+
+class EmbeddingDetector(nn.Module):
+    """Waveform to embedding to the distance from normal embeddings, with a bank per target."""
+
+    def __init__(self, branches: Branches, banks: PerTarget) -> None:
+        super().__init__()
+        self.branches = branches
+        self.banks = banks
+
+    def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
+        """Return scores ``(batch,)`` of ``(batch, window_samples)``; higher = more anomalous."""
+        embedding = F.normalize(torch.cat(self.branches(waveform), dim=1), dim=1)
+        scores: Tensor = self.banks(embedding, target)
+        return scores
+
+
+def embedding_task(
+    branches: Branches, targets: Sequence[Target], recipe: EmbeddingRecipe, features: FeatureCache
+) -> EmbeddingTask:
+    """Prepare the training of branches on the clips of all targets."""
+    clips = [clip for target in targets for clip in target.clips]
+    windows = LabelledWindows(
+        clips, features, recipe.sample_rate_hz, recipe.window_samples, recipe.pseudo_classes
+    )
+    return EmbeddingTask(branches, windows, recipe)
+
+
+def fit_banks(
+    branches: Branches, targets: Sequence[Target], recipe: EmbeddingRecipe, features: FeatureCache
+) -> PerTarget:
+    """Fit density-normalised neighbours on the embeddings of each target's clips."""
+    front_end = Waveform(recipe.sample_rate_hz)
+    banks: list[nn.Module] = []
+    for target in targets:
+        sound = features.rows([clip.path for clip in target.clips], front_end)
+        embeddings, groups = _embed(branches, sound, recipe)
+        banks.append(
+            fit_density_neighbours(
+                embeddings,
+                groups,
+                count=recipe.density_neighbours,
+                least_radius=LEAST_RADIUS,
+            )
+        )
+    return PerTarget(banks)
+
+
+def _embed(branches: Branches, sound: ClipRows, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Return unit vectors ``(windows, dims)``, and the clip ``(windows,)`` of each."""
+    samples, hop = recipe.window_samples, recipe.hop_samples
+    places = [
+        (clip, start)
+        for clip, count in enumerate(sound.count.tolist())
+        for start in range(0, max(count - samples, 0) + 1, hop)
+    ]
+    kept = torch.linspace(0, len(places) - 1, min(len(places), BANK_AT_MOST)).round().long()
+    places = [places[i] for i in kept.tolist()]
+    device = next(branches.parameters()).device
+    parts = []
+    for first in range(0, len(places), BATCH):
+        windows = [
+            tile(sound.of(clip).squeeze(1), samples)[start : start + samples]
+            for clip, start in places[first : first + BATCH]
+        ]
+        with torch.no_grad():
+            joined = torch.cat(branches(torch.stack(windows).to(device)), dim=1)
+        parts.append(F.normalize(joined, dim=1).cpu())
+    return torch.cat(parts), torch.tensor([clip for clip, _ in places])
+
+
+class SpectralAdacos:
+    """One network for all machines, a bank for each target."""
+
+    recipe = SpectralAdacosRecipe
+
+    def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
+        """One network learns to tell all machines apart."""
+        return {NETWORK: tuple(targets)}
+
+    def task(
+        self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
+    ) -> EmbeddingTask:
+        """Train on windows of all clips."""
+        own = cast("SpectralAdacosRecipe", recipe)
+        return embedding_task(own.branches(), targets, own, features)
+
+    def detector(
+        self,
+        networks: Mapping[str, nn.Module],
+        targets: Mapping[str, Sequence[Target]],
+        recipe: Recipe,
+        features: FeatureCache,
+    ) -> nn.Module:
+        """Fit a bank for each target."""
+        own = cast("SpectralAdacosRecipe", recipe)
+        branches = cast("EmbeddingNetwork", networks[NETWORK]).branches.eval()
+        banks = fit_banks(branches, targets[NETWORK], own, features)
+        return EmbeddingDetector(branches, banks).eval()

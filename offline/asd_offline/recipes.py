@@ -1,0 +1,133 @@
+"""Recipes: the settings of a training run, checked, with the published values as defaults."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from asd_monitor.config_file import Document, read, validate
+from asd_monitor.errors import ConfigError, DatasetError
+from asd_monitor.manifest import Aggregation
+from asd_offline.datasets.clip import Clip
+
+LONGEST_CLIP_S = 18.0
+"""Longer recordings are not clips of a challenge (6 to 18 s), and are cut into windows."""
+WINDOW_S = 10.0
+
+
+class Recipe(BaseModel):
+    """What every model's recipe has; each model adds its own and sets the published defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(description="Which model this recipe is for.")
+    sample_rate_hz: int = Field(16000, ge=1000, le=768_000)
+    window_s: float | None = Field(
+        None, gt=0, description="Window of the exported model; None: as long as the clips are."
+    )
+    hop_s: float | None = Field(None, gt=0, description="None: half a window.")
+    aggregation: Aggregation = Field("mean", description="Clip score from window scores.")
+    held_out_share: float = Field(0.1, gt=0, lt=0.5, description="Kept for the calibration.")
+    threshold_p: float = Field(0.001, gt=0, lt=1)
+
+    epochs: int = Field(100, ge=0, le=100_000)
+    batch_size: int = Field(512, ge=2)
+    optimizer: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    schedule: Literal["constant", "cosine", "halving"] = "constant"
+    constant_epochs: int = Field(0, ge=0, description="Epochs before the schedule begins.")
+    final_learning_rate: float = Field(0.0, ge=0, description="Where the schedule ends.")
+    mixed_precision: bool = Field(True, description="On a GPU; nothing changes on a CPU.")
+    auc_every: int | None = Field(
+        None, ge=0, description="Epochs between points of the AUC picture; 0: none; None: a tenth."
+    )
+
+    @model_validator(mode="after")
+    def _hop_within_window(self) -> Self:
+        if self.window_s and self.hop_s and self.hop_s > self.window_s:
+            msg = f"hop_s ({self.hop_s:g}) is longer than window_s ({self.window_s:g})"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def window_samples(self) -> int:
+        """Samples of a window; only after :func:`resolve`."""
+        if self.window_s is None:
+            raise ValueError("window_s is not resolved yet")
+        return round(self.window_s * self.sample_rate_hz)
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples between the starts of windows; only after :func:`resolve`."""
+        if self.hop_s is None:
+            raise ValueError("hop_s is not resolved yet")
+        return max(1, round(self.hop_s * self.sample_rate_hz))
+
+
+def read_recipe(path: Path | None, model: str, kind: type[Recipe], **changes: object) -> Recipe:
+    """Read a recipe file, or take the published defaults, with single values changed.
+
+    Parameters
+    ----------
+    path
+        YAML file; None for the defaults.
+    model
+        Which model is trained.
+    kind
+        The model's own recipe class.
+    **changes
+        Values from the command line; None leaves a value as it is.
+
+    Raises
+    ------
+    ConfigError
+        With file and line, if a value is wrong, unknown, or the recipe is for another model.
+    """
+    document = Document("command line", {"model": model}, {}) if path is None else read(path)
+    found = document.values.get("model", model)
+    if found != model:
+        msg = f"{path}: this recipe is for model {found!r}, not for {model!r}"
+        raise ConfigError(msg)
+    given = {name: value for name, value in changes.items() if value is not None}
+    values = {"model": model, **document.values, **given}
+    return validate(kind, Document(document.name, values, document.lines))
+
+
+def resolve(recipe: Recipe, clips: Iterable[Clip]) -> Recipe:
+    """Fill in window and hop where the recipe leaves them to the data.
+
+    The window is as long as the shortest clip; where the shortest is longer than 18 s, 10 s.
+
+    Raises
+    ------
+    DatasetError
+        If a clip cannot be opened, or is shorter than the window that the recipe asks for.
+    """
+    lengths_s = [(_length_s(clip.path, recipe.sample_rate_hz), clip.path) for clip in clips]
+    if not lengths_s:
+        raise DatasetError("expected training clips, found none")
+    shortest_s, where = min(lengths_s)
+    window_s = recipe.window_s or (shortest_s if shortest_s <= LONGEST_CLIP_S else WINDOW_S)
+    if shortest_s < window_s:
+        msg = (
+            f"{where}: lasts {shortest_s:.3g} s, the recipe's window {window_s:.3g} s; "
+            f"set window_s to {shortest_s:.3g} or less, or leave it out"
+        )
+        raise DatasetError(msg)
+    return recipe.model_copy(update={"window_s": window_s, "hop_s": recipe.hop_s or window_s / 2})
+
+
+def _length_s(path: Path, sample_rate_hz: int) -> float:
+    import soundfile
+
+    try:
+        info = soundfile.info(str(path))
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise DatasetError(f"{path}: cannot be read as audio: {error}") from error
+    if info.samplerate == sample_rate_hz:
+        return float(info.frames / sample_rate_hz)
+    # Converting the rate may lose a sample or two.
+    return float((info.frames * sample_rate_hz // info.samplerate - 2) / sample_rate_hz)

@@ -1,0 +1,203 @@
+"""A training run's folder: what was asked for, on what, and everything that came of it.
+
+``run.json`` (recipe, seed, data, versions), ``metrics.jsonl`` (a line for each epoch), a folder of
+checkpoints for each network, ``loss.png`` and ``auc.png``.
+"""
+
+import fcntl
+import json
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from asd_monitor import __version__
+from asd_monitor.archive import write_atomically
+from asd_monitor.errors import ModelFileError, RunError
+
+FORMAT_VERSION = 1
+_ABOUT = "run.json"
+_METRICS = "metrics.jsonl"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a run is: everything needed to train it again."""
+
+    model: str
+    recipe: Mapping[str, Any]
+    """The resolved recipe."""
+    seed: int
+    dataset: str
+    """Folder of the dataset."""
+    year: int | None
+    machines: tuple[str, ...]
+    targets: Mapping[str, int]
+    """Names of the targets, and how many clips each is trained with."""
+    held_out: Mapping[str, int]
+    fingerprint: str
+    """SHA-256 over names and contents of all training clips, held-out ones included."""
+    versions: Mapping[str, str] = field(default_factory=lambda: versions())
+    created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    format_version: int = FORMAT_VERSION
+
+    def differs_from(self, other: "About") -> str | None:
+        """Return what makes another run of this one, in words; None if nothing does."""
+        for name in ("model", "seed", "machines", "fingerprint", "targets", "held_out"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                return f"{name}: {_short(theirs)} there, {_short(mine)} now"
+        for name in sorted({*self.recipe, *other.recipe}):
+            mine, theirs = self.recipe.get(name), other.recipe.get(name)
+            if mine != theirs:
+                return f"{name}: {theirs!r} there, {mine!r} now"
+        return None
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that results may depend on."""
+    import numpy
+    import torch
+    import torchaudio
+
+    return {
+        "asd-monitor": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "torchaudio": str(torchaudio.__version__),
+        "numpy": numpy.__version__,
+        "machine": platform.machine(),
+    }
+
+
+class Run:
+    """A run's folder; made by :meth:`create`, found again by :meth:`open`."""
+
+    def __init__(self, folder: Path, about: About) -> None:
+        self.folder = folder
+        self.about = about
+
+    @classmethod
+    def create(cls, folder: Path, about: About, *, resume: bool) -> "Run":
+        """Make a run's folder, or find the one that is to go on.
+
+        Raises
+        ------
+        RunError
+            If there is a run already and it is not to be resumed or differs from what is asked
+            for, or the folder cannot be written.
+        """
+        if (folder / _ABOUT).exists():
+            if not resume:
+                msg = f"{folder}: holds a training run already; go on with --resume"
+                raise RunError(f"{msg}, or choose another --out")
+            there = cls.open(folder)
+            if difference := about.differs_from(there.about):
+                msg = f"{folder}: cannot be resumed: it is another run ({difference})"
+                raise RunError(f"{msg}; choose another --out")
+            return there
+        if resume:
+            raise RunError(f"{folder}: there is no run to resume; leave out --resume")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(f"{folder}: expected a new or empty folder; choose another --out")
+        text = json.dumps(asdict(about), indent=1, sort_keys=True)
+        run = cls(folder, about)
+        run.write(_ABOUT, text.encode() + b"\n")
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """Find a run.
+
+        Raises
+        ------
+        RunError
+            If there is none, or it is damaged or of another version.
+        """
+        path = folder / _ABOUT
+        try:
+            values = json.loads(path.read_bytes())
+        except OSError as error:
+            msg = f"{folder}: expected the folder of a training run: {path}: {error.strerror}"
+            raise RunError(msg) from error
+        except ValueError as error:
+            raise RunError(f"{path}: damaged: {error}") from error
+        version = values.get("format_version") if isinstance(values, dict) else None
+        if version != FORMAT_VERSION:
+            msg = f"{path}: expected a run of version {FORMAT_VERSION}, found {version!r}"
+            raise RunError(msg)
+        try:
+            return cls(folder, About(**values | {"machines": tuple(values["machines"])}))
+        except (TypeError, KeyError) as error:
+            raise RunError(f"{path}: not a run of this program: {error}") from error
+
+    def checkpoints(self, network: str) -> Path:
+        """Return the folder of a network's checkpoints."""
+        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in network)
+        return self.folder / "networks" / safe
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file of the run, whole or not at all."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.folder / name, content)
+        except OSError as error:
+            raise RunError(f"{self.folder}: cannot be written: {error.strerror}") from error
+        except ModelFileError as error:
+            raise RunError(str(error)) from error
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the metrics so far; a line that was cut short is left out."""
+        found = []
+        path = self.folder / _METRICS
+        for line in path.read_bytes().splitlines() if path.exists() else ():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+        return found
+
+    def add_metrics(self, values: Mapping[str, Any]) -> None:
+        """Append a line to the metrics."""
+        try:
+            with (self.folder / _METRICS).open("a", encoding="utf-8") as opened:
+                opened.write(json.dumps(values) + "\n")
+        except OSError as error:
+            msg = f"{self.folder / _METRICS}: cannot be written: {error.strerror}"
+            raise RunError(f"{msg}; free space, then go on with --resume") from error
+
+    def forget_after(self, network: str, epoch: int) -> None:
+        """Drop metrics of epochs that a resumed run will train again."""
+        kept = [
+            each for each in self.metrics() if each["network"] != network or each["epoch"] <= epoch
+        ]
+        text = "".join(json.dumps(each) + "\n" for each in kept)
+        self.write(_METRICS, text.encode())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other trainings out of the folder.
+
+        Raises
+        ------
+        RunError
+            If another process trains there.
+        """
+        with (self.folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RunError(f"{self.folder}: another training writes there") from error
+            yield
+
+
+def _short(value: object) -> str:
+    if isinstance(value, Mapping):
+        value = dict(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        value = list(value)
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

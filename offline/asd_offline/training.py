@@ -1,0 +1,309 @@
+"""The training loop of one network: plain, deterministic, and resumed exactly where it stopped."""
+
+import math
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from asd_monitor.errors import RunError
+from asd_offline.checkpoints import latest_checkpoint, write_checkpoint
+from asd_offline.models import SteppedTask, Task
+from asd_offline.processes import Process
+from asd_offline.recipes import Recipe
+from asd_offline.schedules import schedule_of
+
+KEEP_EVERY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What is known at the end of an epoch."""
+
+    number: int
+    """From 1."""
+    loss: float
+    """Mean over the epoch's samples."""
+    learning_rate: float
+    seconds: float
+
+
+class Watcher(Protocol):
+    """Whoever wants to know how training goes; only the first process tells."""
+
+    def resumed(self, epochs_done: int) -> None:
+        """So many epochs were done before; 0 for a new training."""
+
+    def batch(self, done: int, total: int) -> None:
+        """So many batches of the current epoch are done."""
+
+    def epoch(self, epoch: Epoch, network: nn.Module) -> None:
+        """An epoch is done and its checkpoint written; random states are restored afterwards."""
+
+
+def seed_of(seed: int, *parts: object) -> int:
+    """Return a seed for one purpose, so that no two purposes share their random numbers."""
+    text = "/".join(map(str, (seed, *parts)))
+    return int.from_bytes(sha256(text.encode()).digest()[:7], "big")
+
+
+def train_network(
+    task: Task,
+    recipe: Recipe,
+    *,
+    name: str,
+    seed: int,
+    folder: Path,
+    process: Process,
+    watcher: Watcher,
+    keep_every_s: float = KEEP_EVERY_S,
+) -> nn.Module:
+    """Train until the recipe's last epoch, from the newest checkpoint if there is one.
+
+    Stopped at any moment and called again, the result is the same as without the stop, bit for
+    bit on a CPU: the order of samples depends on seed and epoch alone, and checkpoints hold
+    weights, optimiser, schedule, random states and epoch.
+
+    Parameters
+    ----------
+    task
+        Network and samples.
+    name
+        Of the network; shapes its random numbers.
+    folder
+        Where its checkpoints are.
+    keep_every_s
+        A checkpoint is written after the first epoch that ends so long after the one before it.
+
+    Returns
+    -------
+    torch.nn.Module
+        The trained network, on the process's device, in evaluation mode.
+
+    Raises
+    ------
+    RunError
+        If a checkpoint is damaged, of another recipe, or cannot be written, or the loss is not
+        finite any more.
+    """
+    network = task.network.to(process.device)
+    state = _State.new(network, recipe, process)
+    done = state.restore(latest_checkpoint(folder), recipe, name, seed, process)
+    if process.first:
+        watcher.resumed(done)
+    if done == 0 and process.world > 1:
+        torch.manual_seed(seed_of(seed, name, "rank", process.rank))
+    kept_at = time.perf_counter()
+    with deterministic():
+        learner = _distributed(network, process) if done < recipe.epochs else network
+        for epoch in range(done, recipe.epochs):
+            network.train()
+            began = time.perf_counter()
+            rate = state.optimizer.param_groups[0]["lr"]
+            loss = _epoch(learner, task, recipe, state, (seed, name, epoch), process, watcher)
+            if not math.isfinite(loss):
+                msg = f"{name}: the loss is not finite in epoch {epoch + 1}: lower learning_rate"
+                raise RunError(f"{msg}, or look for a damaged clip; earlier epochs are kept")
+            state.schedule.step()
+            random = process.gather(_random_states(process.device))
+            if process.first:
+                if epoch + 1 == recipe.epochs or time.perf_counter() - kept_at >= keep_every_s:
+                    kept = state.to_dict() | {"random": random} | _identity(recipe, name, seed)
+                    write_checkpoint(folder, epoch + 1, kept)
+                    kept_at = time.perf_counter()
+                result = Epoch(epoch + 1, loss, rate, time.perf_counter() - began)
+                with _random_kept(process.device):
+                    watcher.epoch(result, network)
+            process.wait()
+    return network.eval()
+
+
+@dataclass
+class _State:
+    """What changes while training, besides the random states."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    scaler: torch.amp.GradScaler
+    precision: torch.dtype | None
+
+    @classmethod
+    def new(cls, network: nn.Module, recipe: Recipe, process: Process) -> "_State":
+        weights = [each for each in network.parameters() if each.requires_grad]
+        kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+        optimizer = kind(
+            weights,
+            lr=recipe.learning_rate,
+            betas=recipe.adam_betas,
+            weight_decay=recipe.weight_decay,
+            fused=True,
+        )
+        schedule = schedule_of(recipe, optimizer)
+        precision = None
+        if recipe.mixed_precision and process.device.type == "cuda":
+            precision = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        # Only float16 needs its gradients scaled.
+        scaler = torch.amp.GradScaler(process.device.type, enabled=precision is torch.float16)
+        return cls(network, optimizer, schedule, scaler, precision)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "weights": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def restore(
+        self, kept: dict[str, Any] | None, recipe: Recipe, name: str, seed: int, process: Process
+    ) -> int:
+        """Go back to a checkpoint; return how many epochs are done."""
+        if kept is None:
+            return 0
+        check_identity(kept, recipe, name, seed)
+        try:
+            self.network.load_state_dict(kept["weights"])
+            self.optimizer.load_state_dict(kept["optimizer"])
+            self.schedule.load_state_dict(kept["schedule"])
+            self.scaler.load_state_dict(kept["scaler"])
+            random = kept["random"]
+            states = random[process.rank] if process.rank < len(random) else random[0]
+            _set_random_states(states, process.device)
+            return int(kept["epoch"])
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            msg = f"{name}: its checkpoint does not fit this version's network: {error}"
+            raise RunError(msg) from error
+
+
+def _identity(recipe: Recipe, name: str, seed: int) -> dict[str, Any]:
+    return {"network": name, "seed": seed, "recipe": recipe.model_dump(mode="json")}
+
+
+def check_identity(kept: dict[str, Any], recipe: Recipe, name: str, seed: int) -> None:
+    """Raise RunError unless a checkpoint is of this network, recipe and seed."""
+    for what, expected in _identity(recipe, name, seed).items():
+        found = kept.get(what)
+        if found == expected:
+            continue
+        if isinstance(found, dict) and isinstance(expected, dict):
+            keys = sorted({*found, *expected})
+            differs = [key for key in keys if found.get(key) != expected.get(key)]
+            what, found = f"{what}, {differs[0]}", found.get(differs[0])
+            expected = expected.get(differs[0])
+        msg = f"checkpoint of {name}: expected {what} {expected!r}, found {found!r}"
+        raise RunError(f"{msg}; it belongs to another run")
+
+
+def _epoch(
+    learner: nn.Module,
+    task: Task,
+    recipe: Recipe,
+    state: _State,
+    seeds: tuple[object, ...],
+    process: Process,
+    watcher: Watcher,
+) -> float:
+    generator = torch.Generator().manual_seed(seed_of(*seeds))  # type: ignore[arg-type]
+    order = torch.randperm(task.samples, generator=generator)
+    batches = split_order(order, recipe.batch_size, process)
+    device = process.device
+    total, count = torch.zeros((), dtype=torch.float64, device=device), 0
+    steps = [(step,) for step in range(task.steps)] if isinstance(task, SteppedTask) else [()]
+    autocast = torch.autocast(device.type, state.precision, enabled=state.precision is not None)
+    for done, batch in enumerate(_ahead(task, batches, generator, device), start=1):
+        for step in steps:
+            state.optimizer.zero_grad(set_to_none=True)
+            with autocast:
+                loss: Tensor = learner(*batch, *step)
+            state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            state.scaler.step(state.optimizer)
+            state.scaler.update()
+        size = len(batches[done - 1])
+        total += loss.detach() * size
+        count += size
+        if process.first:
+            watcher.batch(done, len(batches))
+    sums = process.gather((float(total), count))
+    return sum(each for each, _ in sums) / max(1, sum(size for _, size in sums))
+
+
+def split_order(order: Tensor, batch_size: int, process: Process) -> list[Tensor]:
+    """Return this process's batches of an epoch.
+
+    All processes have equally many. A last batch of a single sample is left out, because batch
+    normalisation has nothing to normalise then.
+    """
+    whole = len(order) // process.world * process.world
+    own = order[process.rank : whole : process.world]
+    batches = list(torch.split(own, max(1, batch_size // process.world)))
+    return batches[:-1] if len(batches) > 1 and len(batches[-1]) < 2 else batches
+
+
+def _ahead(
+    task: Task, batches: list[Tensor], generator: Generator, device: torch.device
+) -> Iterator[tuple[Tensor, ...]]:
+    """Yield batches on the device, the next one being drawn meanwhile."""
+
+    def draw(chosen: Tensor) -> tuple[Tensor, ...]:
+        return tuple(each.to(device, non_blocking=True) for each in task.draw(chosen, generator))
+
+    with ThreadPoolExecutor(1) as drawing:
+        following = drawing.submit(draw, batches[0])
+        for chosen in batches[1:]:
+            ready, following = following.result(), drawing.submit(draw, chosen)
+            yield ready
+        yield following.result()
+
+
+def _distributed(network: nn.Module, process: Process) -> nn.Module:
+    if process.world == 1:
+        return network
+    if process.device.type == "cuda":
+        return DistributedDataParallel(network, device_ids=[process.device.index])
+    return DistributedDataParallel(network)
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Prefer algorithms that give the same result every time; warn where there is none."""
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark
+
+
+def _random_states(device: torch.device) -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+
+
+@contextmanager
+def _random_kept(device: torch.device) -> Iterator[None]:
+    before = _random_states(device)
+    try:
+        yield
+    finally:
+        _set_random_states(before, device)

@@ -1,0 +1,129 @@
+"""A data set of one-second clips in the layout of 2020, and recipes that train in a blink."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from asd_offline.datasets.opening import open_dataset
+from asd_offline.feature_cache import FeatureCache
+from asd_offline.models import MODELS, Task
+from asd_offline.models.autoencoder import AutoencoderRecipe
+from asd_offline.processes import Process
+from asd_offline.recipes import Recipe
+from asd_offline.training import Epoch
+from asd_offline.training_run import Prepared, Request, new_network, prepare
+
+RATE_HZ = 8000
+CPU = Process(torch.device("cpu"))
+
+
+def hum(seed: int, tone_hz: float, rate_hz: int = RATE_HZ, seconds: float = 1.0) -> np.ndarray:
+    """Return a machine of one tone with its second harmonic, in noise."""
+    random = np.random.default_rng(seed)
+    t = np.arange(round(rate_hz * seconds)) / rate_hz
+    tones = np.sin(2 * np.pi * tone_hz * t) + 0.5 * np.sin(4 * np.pi * tone_hz * t)
+    return (0.1 * tones + 0.02 * random.standard_normal(len(t))).astype(np.float32)
+
+
+def make_set(
+    root: Path, machines: tuple[str, ...] = ("fan",), ids: tuple[str, ...] = ("00",), clips: int = 8
+) -> Path:
+    """Write training clips, and three normal and three anomalous (whistling) test clips per id."""
+    for machine in machines:
+        for each in ids:
+            tone_hz = 200.0 + 40 * int(each) + 100 * len(machine)
+            for number in range(clips):
+                name = f"train/normal_id_{each}_{number:08d}.wav"
+                _write(root / machine / name, hum(number, tone_hz))
+            for number in range(3):
+                normal = hum(1000 + number, tone_hz)
+                _write(root / machine / f"test/normal_id_{each}_{number:08d}.wav", normal)
+                faulty = hum(2000 + number, tone_hz) + hum(3000 + number, 1500.0)
+                _write(root / machine / f"test/anomaly_id_{each}_{number:08d}.wav", faulty)
+    return root
+
+
+def _write(path: Path, samples: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, RATE_HZ, "PCM_16")
+
+
+def small_recipe(**changes: object) -> AutoencoderRecipe:
+    values: dict[str, object] = {
+        "sample_rate_hz": RATE_HZ,
+        "n_fft": 256,
+        "hop_length": 128,
+        "n_mels": 16,
+        "hidden": 16,
+        "bottleneck": 4,
+        "epochs": 4,
+        "batch_size": 64,
+        "batch_norm_momentum": 0.1,
+        "learning_rate": 0.01,
+    }
+    return AutoencoderRecipe(**(values | changes))
+
+
+def write_recipe(path: Path, **changes: object) -> Path:
+    import yaml
+
+    recipe = small_recipe(**changes).model_dump(mode="json", exclude_none=True)
+    path.write_text(yaml.safe_dump(recipe))
+    return path
+
+
+def request(folder: Path, dataset: Path, **changes: object) -> Request:
+    values: dict[str, object] = {
+        "model": "autoencoder",
+        "dataset": dataset,
+        "out": folder / "run",
+        "cache": folder / "cache",
+        "recipe": write_recipe(folder / "recipe.yaml"),
+        "keep_every_s": 0.0,
+    }
+    return Request(**(values | changes))  # type: ignore[arg-type]
+
+
+def prepared_set(
+    root: Path, cache: Path, recipe: Recipe | None = None
+) -> tuple[Prepared, FeatureCache]:
+    model = MODELS["autoencoder"]
+    return prepare(model, open_dataset(root), recipe or small_recipe()), FeatureCache(cache)
+
+
+def new_task(prepared: Prepared, features: FeatureCache, name: str = "fan", seed: int = 0) -> Task:
+    task: Task = new_network(MODELS["autoencoder"], prepared, name, seed, features)
+    return task
+
+
+class Silent:
+    """Shows nothing, and stops as if by Ctrl-C when told to."""
+
+    def __init__(self, stop_at_epoch: int = 0, stop_at_batch: int = 0) -> None:
+        self.stop_at_epoch, self.stop_at_batch = stop_at_epoch, stop_at_batch
+        self.epochs: list[Epoch] = []
+        self.notes: list[str] = []
+        self.started_at = -1
+
+    def features(self, done: int, total: int) -> None:
+        """Nothing to show."""
+
+    def network(self, name: str, epochs: int) -> None:
+        """Nothing to show."""
+
+    def resumed(self, epochs_done: int) -> None:
+        self.started_at = epochs_done
+
+    def batch(self, done: int, total: int) -> None:
+        if self.stop_at_batch and done == self.stop_at_batch and len(self.epochs) == 2:
+            raise KeyboardInterrupt
+
+    def epoch(self, epoch: Epoch, _: object) -> None:
+        self.epochs.append(epoch)
+        if epoch.number == self.stop_at_epoch:
+            raise KeyboardInterrupt
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
