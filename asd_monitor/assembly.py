@@ -262,8 +262,12 @@ def _commissioning(assembly: Assembly, pipeline: Pipeline) -> Commissioning:
 
 
 def _fit(assembly: Assembly, machine: str, recordings: Sequence["Recording"]) -> Path:
+    import torch
+
     from asd_monitor import model_file, quickstart
 
+    # Beside other work two OpenMP threads spin at each other's barriers: 1 is faster than 2.
+    torch.set_num_threads(1)
     rules = assembly.config.learn_of(machine)
     fitted = quickstart.fit(
         recordings,
