@@ -97,6 +97,8 @@ def replay(
     Example: `asd-monitor replay data/dcase2020 --machine fan --out results`
     """
     import json
+    import shlex
+    import sys
 
     from asd_offline.replay import ReplaySettings
     from asd_offline.replay import replay as run
@@ -113,6 +115,7 @@ def replay(
         device=device,
         decide="gamma" if decide is Decide.GAMMA else "model",
         strict=strict,
+        command=shlex.join(["asd-monitor", *sys.argv[1:]]),
         **({} if jobs is None else {"jobs": jobs}),
     )
     with _progress() as show:
@@ -188,7 +191,7 @@ class _Lines:
         now_s = time.monotonic()
         if what != self._what:
             self._what, self._began_s, self._said_s = what, now_s, now_s
-        if now_s - self._said_s < LINE_EVERY_S or not 0 < done < whole:
+        if now_s - self._said_s < LINE_EVERY_S or not 0.05 * whole < done < whole:
             return
         self._said_s = now_s
         left_s = (now_s - self._began_s) * (whole - done) / done

@@ -13,6 +13,7 @@ _FORMULAS = {
     2022: "harmonic mean of source AUC, target AUC and pAUC per section",
     2023: "harmonic mean of source AUC, target AUC and pAUC per machine",
 }
+ALL = "all"
 _COLUMNS = {
     2020: ("AUC", "pAUC"),
     2021: ("AUC src", "AUC tgt", "pAUC src", "pAUC tgt", "F1 src", "F1 tgt"),
@@ -26,10 +27,7 @@ def result_table(result: YearResult) -> Table:
     Means are arithmetic in 2020 and harmonic since; "score" is the official formula over one
     machine.
     """
-    decided = result.means.arithmetic.f1 is not None
-    columns = [
-        name for name in _COLUMNS[min(result.year, 2022)] if decided or not name.startswith("F1")
-    ]
+    heading, rows = table_rows(result)
     table = Table(
         box=box.SIMPLE_HEAD,
         header_style="bold",
@@ -37,17 +35,27 @@ def result_table(result: YearResult) -> Table:
         pad_edge=False,
         show_edge=False,
     )
-    table.add_column("machine", no_wrap=True)
-    table.add_column("id" if result.year == 2020 else "section", no_wrap=True)
-    for name in (*columns, "score"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for machine in result.machines:
-        _add_machine(table, machine, result.year, len(columns))
-    if len(result.machines) > 1:
-        table.add_section()
-        cells = _mean_cells(result, result.year)[: len(columns)]
-        table.add_row("all", "mean", *cells, _number(result.partial_score), style="bold")
+    for place, name in enumerate(heading):
+        table.add_column(name, justify="left" if place < 2 else "right", no_wrap=True)
+    for cells, is_mean in rows:
+        if cells[0] == ALL:
+            table.add_section()
+        table.add_row(*cells, style="bold" if is_mean else None)
     return table
+
+
+def table_rows(result: YearResult) -> tuple[list[str], list[tuple[list[str], bool]]]:
+    """Return the heading, and the cells of each row with whether it is one of means."""
+    decided = result.means.arithmetic.f1 is not None
+    columns = [
+        name for name in _COLUMNS[min(result.year, 2022)] if decided or not name.startswith("F1")
+    ]
+    count = len(columns)
+    rows = [row for machine in result.machines for row in _rows(machine, result.year, count)]
+    if len(result.machines) > 1:
+        cells = _mean_cells(result, result.year)[:count]
+        rows.append(([ALL, "mean", *cells, _number(result.partial_score)], True))
+    return ["machine", "id" if result.year == 2020 else "section", *columns, "score"], rows
 
 
 def reason_lines(result: YearResult) -> Iterator[str]:
@@ -82,16 +90,16 @@ def score_lines(result: YearResult) -> Iterator[str]:
         yield f"  {formula}, of what is there"
 
 
-def _add_machine(table: Table, machine: MachineResult, year: int, columns: int) -> None:
+def _rows(machine: MachineResult, year: int, columns: int) -> Iterator[tuple[list[str], bool]]:
     single = len(machine.sections) == 1
     for place, section in enumerate(machine.sections):
         cells = _section_cells(section, year)[:columns]
         name = machine.machine if place == 0 else ""
         score = _number(machine.score) if single else ""
-        table.add_row(name, section.section.rpartition("_")[2], *cells, score)
+        yield [name, section.section.rpartition("_")[2], *cells, score], False
     if not single:
         cells = _mean_cells(machine, year)[:columns]
-        table.add_row("", "mean", *cells, _number(machine.score), style="bold")
+        yield ["", "mean", *cells, _number(machine.score)], True
 
 
 def _section_cells(section: SectionResult, year: int) -> list[str]:

@@ -63,6 +63,8 @@ class Replayed:
     notes: tuple[str, ...]
     model: dict[str, Any]
     alarm: AlarmSettings
+    command: str = ""
+    """Command line that asked for it; empty where it was not one."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the year's JSON with the thresholds and the alarm's figures of each section."""
@@ -76,10 +78,11 @@ class Replayed:
             "model": self.model,
             "alarm": self.alarm.model_dump(),
             "notes": list(self.notes),
+            "command": self.command,
         }
 
 
-def gather(plan: Plan, rule: str, windows: "WindowFile") -> Replayed:
+def gather(plan: Plan, rule: str, windows: "WindowFile", command: str = "") -> Replayed:
     """Read the results of all jobs, one section at a time, and evaluate them.
 
     Parameters
@@ -90,6 +93,8 @@ def gather(plan: Plan, rule: str, windows: "WindowFile") -> Replayed:
         ``model`` or ``gamma``: which threshold decides.
     windows
         Where the windows' scores go as they are read.
+    command
+        Command line that asked for it.
     """
     settings = AlarmSettings()
     sections = tuple(_section(plan, each, rule, settings, windows) for each in plan.sections)
@@ -108,6 +113,7 @@ def gather(plan: Plan, rule: str, windows: "WindowFile") -> Replayed:
         notes=plan.dataset.notes,
         model=_model(plan, sections),
         alarm=settings,
+        command=command,
     )
 
 

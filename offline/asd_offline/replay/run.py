@@ -41,6 +41,8 @@ class ReplaySettings:
     decide: Decide = "model"
     """Threshold of the decisions: the model's own, or the gamma rule of the DCASE baselines."""
     strict: bool = False
+    command: str = ""
+    """Command line that asked for it, for the report."""
     jobs: int = field(default_factory=cores)
 
 
@@ -70,9 +72,9 @@ def replay(settings: ReplaySettings, progress: Progress | None = None) -> Replay
     with stoppable(), JobPool(settings.jobs) as pool, _kept_if_stopped():
         _do_jobs(plan, pool, report)
         with WindowFile.open(settings.out) as windows:
-            replayed = gather(plan, settings.decide, windows)
-        if settings.strict:
-            _refuse(replayed.result.rejected)
+            replayed = gather(plan, settings.decide, windows, settings.command)
+            if settings.strict:
+                _refuse(replayed.result.rejected)
         if settings.out:
             write_outputs(settings.out, plan, replayed, pool, report)
     _clean(plan, keep=settings.out is not None)

@@ -1,2 +1,71 @@
-def write_report(path, plan, replayed, pool, report):
-    pass
+"""The report of a replay: one HTML page that needs nothing from outside."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from asd_monitor.errors import DatasetError
+from asd_offline.replay.gather import Replayed, SectionReplay
+from asd_offline.replay.plan import Plan
+from asd_offline.replay.pool import JobPool
+from asd_offline.report.chosen import chosen_clips
+from asd_offline.report.clip_picture import PictureJob, read_picture
+from asd_offline.report.page import page
+from asd_offline.report.pictures import Shown
+
+
+def write_report(
+    path: Path,
+    plan: Plan,
+    replayed: Replayed,
+    pool: JobPool,
+    progress: Callable[[str, float, float], None],
+) -> None:
+    """Write the report of a replay, with pictures of the clips that mattered most.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be written.
+    """
+    shown = _draw(plan, replayed, pool, progress)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Names of files may hold bytes that are no UTF-8; the page shows a mark for each.
+        path.write_bytes(page(replayed, plan, shown).encode("utf-8", "replace"))
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _draw(
+    plan: Plan,
+    replayed: Replayed,
+    pool: JobPool,
+    progress: Callable[[str, float, float], None],
+) -> dict[int, list[Shown]]:
+    """Return what is shown of each section, by its number."""
+    sections = [each for each in replayed.sections if each.clips]
+    wanted = [
+        (each.plan.number, kind, scored, _job(plan, each, scored.clip.path))
+        for each in sections
+        for kind, scored in chosen_clips(each, len(sections))
+    ]
+    pool.run([job for _, _, _, job in wanted], lambda done: progress("drawing", done, len(wanted)))
+    shown: dict[int, list[Shown]] = {}
+    for number, kind, scored, job in wanted:
+        picture = read_picture(job.result)
+        if picture is not None:
+            shown.setdefault(number, []).append((kind, scored, picture))
+    return shown
+
+
+def _job(plan: Plan, section: SectionReplay, clip: Path) -> PictureJob:
+    name = hashlib.sha256(str(clip).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return PictureJob(
+        clip=clip,
+        target=section.plan.target,
+        channel=plan.channel,
+        device=plan.device,
+        model=plan.model_path(section.plan),
+        result=plan.work / f"picture-{section.plan.number:04d}-{name}.json",
+    )

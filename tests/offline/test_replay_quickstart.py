@@ -1,0 +1,136 @@
+"""Replay without a model: a detector for each section, from its own training clips alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asd_monitor import model_file
+from asd_monitor.quickstart import Recording, fit
+from asd_monitor.recordings import read_recording
+from asd_offline.replay import ReplaySettings, replay
+from asd_offline.replay.training_sound import ClipReader, open_training
+
+RATE_HZ = 16_000
+
+
+def write_fan(path: Path, seed: int, fault: float = 0.0) -> None:
+    random = np.random.default_rng(seed)
+    place = np.arange(4 * RATE_HZ) / RATE_HZ
+    samples = 0.05 * random.standard_normal(len(place)) + 0.1 * np.sin(2 * np.pi * 150 * place)
+    samples += fault * np.sin(2 * np.pi * 2300 * place)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, RATE_HZ, subtype="PCM_16")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """2020 layout: id_00 has what it needs, id_02 too little, id_04 nothing to learn from."""
+    root = tmp_path_factory.mktemp("data")
+    for number in range(8):
+        write_fan(root / "fan" / "train" / f"normal_id_00_{number:08d}.wav", number)
+    write_fan(root / "fan" / "train" / "normal_id_02_00000000.wav", 90)
+    (root / "fan" / "train" / "normal_id_00_00000050.wav").write_bytes(b"broken")
+    for number in range(2):
+        for machine_id in ("00", "02", "04"):
+            test = root / "fan" / "test"
+            write_fan(test / f"normal_id_{machine_id}_{number:08d}.wav", 20 + number)
+            write_fan(test / f"anomaly_id_{machine_id}_{number:08d}.wav", 30 + number, 0.03)
+    return root
+
+
+@pytest.fixture(scope="module")
+def out(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out")
+    replay(ReplaySettings(dataset, out=out, jobs=1))
+    return out
+
+
+def test_ids_without_enough_training_clips_get_null_and_a_reason(out: Path) -> None:
+    sections = json.loads((out / "result.json").read_text())["machines"]["fan"]["sections"]
+    assert sections["id_00"]["auc"] == 1.0
+    assert sections["id_02"]["auc"] is None
+    assert "20 s of normal sound" in sections["id_02"]["reason"]
+    assert sections["id_04"]["auc"] is None
+    assert "no training clips" in sections["id_04"]["reason"]
+    assert not (out / "anomaly_score_fan_id_04.csv").exists()
+
+
+def test_a_training_clip_that_cannot_be_read_is_listed(out: Path) -> None:
+    rejected = json.loads((out / "result.json").read_text())["rejected"]
+    assert [Path(each["file"]).name for each in rejected] == ["normal_id_00_00000050.wav"]
+
+
+def test_the_fitted_detectors_are_model_files_that_give_the_same_scores(
+    dataset: Path, out: Path, tmp_path: Path
+) -> None:
+    model = out / "models" / "fan_id_00.pt"
+    assert model_file.read_manifest(model)[0].targets == ("fan/id_00",)
+    replay(ReplaySettings(dataset, model=str(model), out=tmp_path, jobs=1))
+    name = "anomaly_score_fan_id_00.csv"
+    assert (tmp_path / name).read_bytes() == (out / name).read_bytes()
+
+
+def test_clips_read_when_needed_fit_the_same_detector(dataset: Path) -> None:
+    paths = sorted((dataset / "fan" / "train").glob("normal_id_00_0000000*"))
+    lazy, rejected = open_training(paths, ClipReader(RATE_HZ, 0))
+    assert rejected == []
+    whole = [Recording(path.name, read_recording(path, RATE_HZ)) for path in paths]
+    first, second = fit(lazy, target="fan"), fit(whole, target="fan")
+    assert first.manifest.training == second.manifest.training
+    assert first.manifest.calibrations == second.manifest.calibrations
+    for name, tensor in first.module.state_dict().items():
+        assert tensor.equal(second.module.state_dict()[name]), name
+
+
+def test_the_report_says_what_the_evidence_is(out: Path) -> None:
+    page = (out / "report.html").read_text()
+    assert "where the score comes from: deviation of log-mel power" in page
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_stops_its_workers_and_goes_on_later(
+    tmp_path: Path, out: Path, number: int
+) -> None:
+    clip = tmp_path / "clip.wav"
+    write_fan(clip, 3)
+    for place in range(400):
+        link = tmp_path / "data" / "fan" / "test" / f"normal_id_00_{place:08d}.wav"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        os.link(clip, link)
+    code = (
+        "import sys, asd_monitor.commands.replay as c, typer\n"
+        "if __name__ == '__main__':\n"
+        "    app = typer.Typer(); app.command()(c.replay); app()\n"
+    )
+    script = tmp_path / "command.py"
+    script.write_text(code)
+    model, result = out / "models" / "fan_id_00.pt", tmp_path / "out"
+    command = [sys.executable, str(script), str(tmp_path / "data"), "--model", str(model)]
+    command += ["--out", str(result), "--jobs", "2", "--json"]
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 100
+    while not list(result.glob("work/*/scores-*")) and time.monotonic() < deadline:
+        assert running.poll() is None
+        time.sleep(0.02)
+    os.killpg(running.pid, number) if number == signal.SIGINT else running.send_signal(number)
+    _, messages = running.communicate(timeout=60)
+    assert running.returncode == 130, messages
+    assert "Traceback" not in messages
+    assert "the same command goes on from here" in messages
+    if number == signal.SIGTERM:
+        return
+    finished = {path: path.stat().st_mtime_ns for path in result.glob("work/*/scores-*")}
+    assert 0 < len(finished) < 13
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=150)
+    assert json.loads(done.stdout)["machines"]["fan"]["sections"]["id_00"]["clips"] == 400
+    assert all(path.stat().st_mtime_ns == at for path, at in finished.items())
