@@ -1,0 +1,393 @@
+"""The doctor: each trouble is found, told in a sentence, and given its exit code."""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+from asd_monitor import __version__
+from asd_monitor.config import from_options
+from asd_monitor.doctor import clock, delivery, model, runtime, sound, state_folder, systemd
+from asd_monitor.doctor.case import Case
+from asd_monitor.doctor.examination import Step, examine, exit_code
+from asd_monitor.doctor.finding import Finding, Status, failed, ok, warning
+from asd_monitor.errors import SinkError, SourceError, StateError
+from asd_monitor.metrics import Metrics
+from asd_monitor.sinks.prometheus import PrometheusSettings, PrometheusSink
+from tests.rig.mosquitto import Mosquitto, free_port
+from tests.rig.toy_model import save_toy
+from tests.rig.virtual_microphone import (
+    MakeMicrophones,
+    PcmArray,
+    VirtualSound,
+    virtual_microphone_plugin,
+    virtual_microphones,
+)
+
+__all__ = ["virtual_microphone_plugin", "virtual_microphones"]
+
+RATE_HZ = 16000
+
+
+def case(*, default_microphone: bool = False, broker_given: bool = True, **options: object) -> Case:
+    machine = {"mic": "pump"} | cast("dict[str, object]", options.pop("machine", {}))
+    settings = from_options({"machines": {"pump": machine}} | options)
+    return Case(settings, default_microphone=default_microphone, broker_given=broker_given)
+
+
+def pcm(level_dbfs: float, seconds: float = 3.0, offset: float = 0.0) -> PcmArray:
+    """White noise as a sound card would deliver it."""
+    random = np.random.default_rng(3)
+    samples = 10 ** (level_dbfs / 20) * random.standard_normal(round(seconds * RATE_HZ)) + offset
+    return (32767 * np.clip(samples, -1, 1)).astype(np.int16)
+
+
+def only(findings: list[Finding], check: str) -> Finding:
+    (found,) = (each for each in findings if each.check == check)
+    return found
+
+
+def test_portaudio_is_there_with_its_version() -> None:
+    (found,) = sound.check_portaudio()
+    assert found.status is Status.OK
+    assert "PortAudio V" in found.told
+
+
+def test_without_a_microphone_the_devices_fail(virtual_microphones: MakeMicrophones) -> None:
+    virtual_microphones()
+    (found,) = sound.check_devices(case())
+    assert (found.status, found.exit_code) == (Status.FAILED, SourceError.exit_code)
+    assert "arecord -l" in found.advice
+
+
+def test_recordings_need_no_microphone(
+    virtual_microphones: MakeMicrophones, tmp_path: Path
+) -> None:
+    virtual_microphones()
+    wanted = case(machine={"mic": None, "wav": str(tmp_path / "none")})
+    assert only(sound.check_devices(wanted), "devices").status is Status.OK
+    (missing,) = sound.check_recordings(wanted)
+    assert (missing.status, missing.exit_code) == (Status.FAILED, SourceError.exit_code)
+
+
+def test_a_good_microphone_opens_keeps_pace_and_is_heard(
+    virtual_microphones: MakeMicrophones,
+) -> None:
+    virtual_microphones(pump=VirtualSound(pcm(-30.0)))
+    findings = sound.check_capture(case())
+    assert [each.check for each in findings] == ["capture", "pace", "sound"]
+    assert {each.status for each in findings} == {Status.OK}
+    assert only(findings, "sound").facts["level_dbfs"] == pytest.approx(-30.0, abs=0.5)
+
+
+def test_the_default_microphone_is_tried_where_none_is_named(
+    virtual_microphones: MakeMicrophones,
+) -> None:
+    virtual_microphones(fan=VirtualSound(pcm(-30.0)))
+    findings = sound.check_capture(case(default_microphone=True, machine={"mic": "default"}))
+    assert "'fan'" in only(findings, "sound").told
+
+
+def test_what_is_wrong_with_the_sound_is_told(virtual_microphones: MakeMicrophones) -> None:
+    expected = {
+        "silent": (Status.FAILED, "digital silence"),
+        "muted": (Status.FAILED, "digital silence"),
+        "loud": (Status.WARNING, "clips"),
+        "offset": (Status.WARNING, "constant offset"),
+        "quiet": (Status.WARNING, "very quiet"),
+    }
+    mics = virtual_microphones(
+        silent=VirtualSound(pcm(-300.0)),
+        muted=VirtualSound(pcm(-30.0)),
+        loud=VirtualSound(pcm(6.0)),
+        offset=VirtualSound(pcm(-30.0, offset=0.3)),
+        quiet=VirtualSound(pcm(-80.0)),
+    )
+    mics["muted"].mute()
+    settings = from_options({"machines": {name: {"mic": name} for name in expected}})
+    findings = {
+        each.told.partition(":")[0]: each
+        for each in sound.check_capture(Case(settings))
+        if each.check == "sound"
+    }
+    assert findings.keys() == expected.keys()
+    for name, (status, told) in expected.items():
+        found = findings[name]
+        assert (found.status, told in found.told, bool(found.advice)) == (status, True, True)
+    assert findings["muted"].exit_code == SourceError.exit_code
+
+
+def test_a_microphone_that_delivers_nothing_fails(
+    virtual_microphones: MakeMicrophones,
+) -> None:
+    virtual_microphones(pump=VirtualSound(pcm(-30.0)))["pump"].freeze()
+    (found,) = sound.check_capture(case())
+    assert (found.status, found.exit_code) == (Status.FAILED, SourceError.exit_code)
+
+
+def test_a_name_that_no_microphone_has_fails_with_those_there_are(
+    virtual_microphones: MakeMicrophones,
+) -> None:
+    virtual_microphones(fan=VirtualSound(pcm(-30.0)))
+    (found,) = sound.check_capture(case())
+    assert found.status is Status.FAILED
+    assert "'fan'" in found.told
+
+
+def test_a_whole_model_is_timed(tmp_path: Path) -> None:
+    path = save_toy(tmp_path / "toy.asd")
+    findings = model.check_models(case(machine={"model": str(path), "target": "fan"}))
+    assert {each.status for each in findings} == {Status.OK}
+    speed = only(findings, "model speed")
+    assert speed.facts["microphones"] is not None
+    assert 0 < float(speed.facts["real_time_factor"] or 0.0) < 1
+
+
+def test_a_damaged_model_fails(tmp_path: Path) -> None:
+    path = save_toy(tmp_path / "toy.asd")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    (found,) = model.check_models(case(machine={"model": str(path)}))
+    assert (found.status, found.exit_code) == (Status.FAILED, 3)
+
+
+def test_a_missing_model_fails(tmp_path: Path) -> None:
+    (found,) = model.check_models(case(machine={"model": str(tmp_path / "none.asd")}))
+    assert (found.status, found.exit_code) == (Status.FAILED, 3)
+
+
+def test_a_target_that_the_model_does_not_have_fails(tmp_path: Path) -> None:
+    path = save_toy(tmp_path / "toy.asd")
+    findings = model.check_models(case(machine={"model": str(path), "target": "valve"}))
+    assert Status.FAILED in {each.status for each in findings if each.check == "model"}
+
+
+@pytest.mark.parametrize(("learns", "status"), [(True, Status.OK), (False, Status.FAILED)])
+def test_a_machine_without_a_model_is_learned_or_refused(
+    learns: bool, status: Status, tmp_path: Path
+) -> None:
+    (found,) = model.check_models(case(state_dir=str(tmp_path), learn={"enabled": learns}))
+    assert found.status is status
+
+
+def test_a_broker_that_takes_messages_is_well(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path) as broker:
+        findings = delivery.check_mqtt(case(mqtt={"host": "127.0.0.1", "port": broker.port}))
+    assert [each.check for each in findings] == [
+        "mqtt dns",
+        "mqtt tcp",
+        "mqtt login",
+        "mqtt publish",
+    ]
+    assert {each.status for each in findings} == {Status.OK}
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "code"), [(True, Status.FAILED, 6), (False, Status.WARNING, 0)]
+)
+def test_an_absent_broker_fails_only_where_it_was_named(
+    given: bool, status: Status, code: int
+) -> None:
+    options = {"host": "127.0.0.1", "port": free_port()}
+    found = delivery.check_mqtt(case(mqtt=options, broker_given=given))[-1]
+    assert (found.check, found.status, found.exit_code) == ("mqtt tcp", status, code)
+    assert found.advice
+
+
+def test_a_wrong_password_fails_at_the_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = tmp_path / "users"
+    users.touch(0o600)
+    subprocess.run(["mosquitto_passwd", "-b", users, "monitor", "right"], check=True)
+    monkeypatch.setenv("MQTT_PASSWORD", "wrong")
+    with Mosquitto(tmp_path, f"password_file {users}", anonymous=False) as broker:
+        options = {"host": "127.0.0.1", "port": broker.port, "username": "monitor"}
+        findings = delivery.check_mqtt(case(mqtt=options | {"password_env": "MQTT_PASSWORD"}))
+    assert (findings[-1].check, findings[-1].status) == ("mqtt login", Status.FAILED)
+    assert findings[-1].exit_code == SinkError.exit_code
+    assert "wrong" not in findings[-1].told
+
+
+def test_a_port_of_another_program_fails() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        (found,) = delivery.check_metrics_port(case(prometheus={"port": other.getsockname()[1]}))
+    assert (found.status, found.exit_code) == (Status.FAILED, SinkError.exit_code)
+    assert "another program uses the port" in found.told
+
+
+def test_a_port_of_a_running_monitor_is_well() -> None:
+    from prometheus_client import CollectorRegistry
+
+    sink = PrometheusSink(PrometheusSettings(port=0), Metrics(CollectorRegistry()))
+    sink.open()
+    try:
+        (found,) = delivery.check_metrics_port(case(prometheus={"port": sink.port}))
+    finally:
+        sink.close()
+    assert found.status is Status.OK
+    assert "already" in found.told
+
+
+def test_a_free_port_is_well_and_free_again_afterwards() -> None:
+    port = free_port()
+    for _ in range(2):
+        (found,) = delivery.check_metrics_port(case(prometheus={"port": port}))
+        assert found.status is Status.OK
+
+
+def test_a_state_folder_that_can_be_made_is_well_and_not_made(tmp_path: Path) -> None:
+    findings = state_folder.check_state(case(state_dir=str(tmp_path / "a" / "b")))
+    assert only(findings, "state folder").status is Status.OK
+    assert float(only(findings, "disk").facts["hours"] or 0.0) > 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_place_of_the_state_folder_fails(tmp_path: Path) -> None:
+    (tmp_path / "state").touch()
+    (found,) = state_folder.check_state(case(state_dir=str(tmp_path / "state" / "here")))
+    assert (found.status, found.exit_code) == (Status.FAILED, StateError.exit_code)
+
+
+def test_a_state_folder_that_cannot_be_written_fails() -> None:
+    # Nobody can write there, not even root.
+    (found,) = state_folder.check_state(case(state_dir="/proc/self"))
+    assert (found.status, found.exit_code) == (Status.FAILED, StateError.exit_code)
+
+
+@pytest.mark.parametrize("at", [0.0, 5e9])
+def test_a_year_that_cannot_be_fails(at: float) -> None:
+    (found,) = clock.check_clock(wall=lambda: at)
+    assert found.status is Status.FAILED
+
+
+def test_a_clock_that_is_set_meanwhile_is_told() -> None:
+    times = iter([1.8e9, 1.8e9 + 60])
+    (found,) = clock.check_clock(wall=lambda: next(times), monotonic=lambda: 0.0)
+    assert found.status is Status.WARNING
+    assert "+60.0 s" in found.told
+
+
+@pytest.mark.parametrize(
+    ("in_step", "status"), [(True, Status.OK), (False, Status.WARNING), (None, Status.OK)]
+)
+def test_a_clock_that_is_not_synchronised_is_told(in_step: bool | None, status: Status) -> None:
+    (found,) = clock.check_clock(lambda: 1.8e9, lambda: 0.0, lambda: in_step)
+    assert found.status is status
+
+
+def test_the_kernel_is_asked_whether_the_clock_is_synchronised() -> None:
+    assert clock.is_synchronised() in (True, False, None)
+
+
+def test_outside_of_systemd_there_is_nothing_to_find() -> None:
+    (found,) = systemd.check_systemd({})
+    assert found.status is Status.OK
+
+
+def test_a_service_without_notification_or_watchdog_is_told(tmp_path: Path) -> None:
+    unheard = systemd.check_systemd({"INVOCATION_ID": "1"})[0]
+    gone = systemd.check_systemd({"NOTIFY_SOCKET": str(tmp_path / "none")})[0]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        told = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        unwatched = systemd.check_systemd(told)[0]
+        well = systemd.check_systemd(told | {"WATCHDOG_USEC": "30000000"})[0]
+    assert {each.status for each in (unheard, gone, unwatched)} == {Status.WARNING}
+    assert well.status is Status.OK
+    assert "30 s" in well.told
+
+
+def test_a_gpu_is_missed_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    found = {device: runtime.check_gpu(case(device=device))[0] for device in ("auto", "cuda")}
+    assert found["auto"].status is Status.OK
+    assert (found["cuda"].status, found["cuda"].exit_code) == (Status.FAILED, 3)
+
+
+def test_a_check_that_raises_is_a_finding_and_the_others_go_on() -> None:
+    def broken() -> list[Finding]:
+        raise ZeroDivisionError
+
+    steps = [Step("broken", broken), Step("well", lambda: [ok("well", "is well")])]
+    findings = list(examine(steps))
+    assert [each.status for each in findings] == [Status.FAILED, Status.OK]
+    assert "ZeroDivisionError" in findings[0].told
+
+
+def test_a_check_that_hangs_is_left_behind() -> None:
+    end = threading.Event()
+    steps = [Step("hung", lambda: [ok("hung", str(end.wait(60)))], limit_s=0.05)]
+    (found,) = examine(steps)
+    end.set()
+    assert found.status is Status.FAILED
+    assert "did not end" in found.told
+
+
+def test_the_exit_code_is_that_of_the_first_failure() -> None:
+    findings = [
+        warning("a", "could be better", "do it"),
+        failed("b", "is wrong", "correct it", StateError),
+        failed("c", "is wrong", "correct it", SourceError),
+    ]
+    assert exit_code(findings) == StateError.exit_code
+    assert exit_code(findings[:1]) == 0
+
+
+def doctor(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "asd_monitor.cli", "doctor", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=150)
+
+
+def test_the_command_finds_all_well_and_says_so_in_one_document(
+    virtual_microphones: MakeMicrophones, tmp_path: Path
+) -> None:
+    virtual_microphones(pump=VirtualSound(pcm(-30.0)))
+    document = {
+        "machines": {
+            "pump": {
+                "mic": "pump",
+                "model": str(save_toy(tmp_path / "toy.asd")),
+                "target": "pump",
+            }
+        },
+        "state_dir": str(tmp_path / "state"),
+        "prometheus": {"port": free_port()},
+    }
+    with Mosquitto(tmp_path) as broker:
+        document["mqtt"] = {"host": "127.0.0.1", "port": broker.port}
+        config = tmp_path / "monitor.yaml"
+        config.write_text(json.dumps(document))
+        done = doctor("--config", config, "--json")
+    result = json.loads(done.stdout)
+    assert (done.returncode, result["exit_code"]) == (0, 0), result
+    assert (result["schema"], result["version"]) == (1, __version__)
+    checks = {each["check"] for each in result["checks"]}
+    assert checks >= {"python", "torch", "portaudio", "pace", "sound", "model speed", "disk"}
+    assert "failed" not in {each["status"] for each in result["checks"]}
+
+
+def test_the_command_tells_line_by_line_and_ends_with_the_code(
+    virtual_microphones: MakeMicrophones, tmp_path: Path
+) -> None:
+    virtual_microphones()
+    done = doctor("--mqtt", "off", "--metrics", "off", "--state-dir", tmp_path, "--mic", "0")
+    assert done.returncode == SourceError.exit_code
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("failed   devices") for line in lines)
+    assert "-> is it plugged in" in done.stdout
+    assert lines[-1].split()[1] == "failed,"
+    assert done.stderr == ""
+
+
+def test_a_wrong_configuration_is_one_line(tmp_path: Path) -> None:
+    done = doctor("--config", tmp_path / "none.yaml")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
