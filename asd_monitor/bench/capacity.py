@@ -84,10 +84,10 @@ def search(attempted: Callable[[int], Trial], quick: bool) -> Iterator[Trial]:
 
 def attempt(setting: Setting, microphones: int) -> Trial:
     """Run a daemon with so many microphones for a while."""
-    listened_s = setting.long(20.0, 4.0)
+    listened_s = setting.long(20.0, 3.0)
     setting.tell(f"{microphones} microphones, for {listened_s:.0f} s")
     with Daemon(setting.machines(microphones), setting.work.folder) as daemon:
-        time.sleep(setting.long(SETTLE_S, 4.0))
+        time.sleep(setting.long(SETTLE_S, 3.0))
         before, started = daemon.metrics(), daemon.usage()
         time.sleep(listened_s)
         after, ended = daemon.metrics(), daemon.usage()

@@ -23,7 +23,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
     """Run one machine, and time every score at a real subscriber."""
     model = setting.work.folder / "hop-0.25s.asd"
     if not model.exists():
-        fit(model, make_sound(60.0), HOP_S)
+        fit(model, make_sound(30.0 if setting.quick else 60.0), HOP_S)
     arrivals = _listen(setting, setting.one_machine(model))
     if not arrivals:
         raise AsdMonitorError("no score arrived at the subscriber; see the broker's log")
@@ -39,14 +39,14 @@ def measure(setting: Setting) -> Iterator[Figure]:
 
 
 def _listen(setting: Setting, settings: dict[str, object]) -> list[Arrival]:
-    listened_s = setting.long(120.0, 5.0)
+    listened_s = setting.long(120.0, 3.0)
     broker = setting.broker
     with (
         Subscriber(broker.host, broker.port, setting.base_topic) as subscriber,
         Daemon(settings, setting.work.folder),
     ):
         setting.tell("the daemon settles")
-        time.sleep(setting.long(SETTLE_S, 6.0))
+        time.sleep(setting.long(SETTLE_S, 4.0))
         subscriber.clear()
         setting.tell(f"scores at a subscriber, for {listened_s:.0f} s")
         time.sleep(listened_s)

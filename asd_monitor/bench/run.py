@@ -60,7 +60,7 @@ def run_bench(options: Options, tell: Tell) -> dict[str, Any]:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="asd-monitor-bench-"))
         broker = options.broker or _embedded(stack)
         tell("a sound is made, and the quick-start model is fitted on it")
-        work = prepare(Path(folder), options.model)
+        work = prepare(Path(folder), options.model, quick=options.quick)
         setting = Setting(work, broker, options.quick, options.microphone, tell)
         for area in options.areas or AREAS:
             figures += AREAS[area](setting)

@@ -11,6 +11,7 @@ from asd_monitor.records import FloatArray
 
 SAMPLE_RATE_HZ = 16_000
 SOUND_S = 120.0
+QUICK_SOUND_S = 40.0
 BLOCK_S = 1.0
 
 
@@ -20,19 +21,19 @@ class Workpiece:
 
     folder: Path
     sound: Path
-    """Two minutes of the demo's pump."""
+    """The demo's pump, longer than any one run plays it."""
     model: Path
 
 
-def prepare(folder: Path, given: Path | None = None) -> Workpiece:
+def prepare(folder: Path, given: Path | None = None, *, quick: bool = False) -> Workpiece:
     """Make the sound, and fit the quick-start model with a hop of 1 s where none is given."""
-    sound = make_sound()
+    sound = make_sound(QUICK_SOUND_S if quick else SOUND_S)
     path = folder / "pump.wav"
     write(path, sound)
     return Workpiece(folder, path, given or fit(folder / "hop-1s.asd", sound, hop_s=1.0))
 
 
-def make_sound(seconds: float = SOUND_S) -> FloatArray:
+def make_sound(seconds: float) -> FloatArray:
     """Return the pump's sound, ``(n,)`` float32 at 16 kHz."""
     pump, block = PumpSound(1, SAMPLE_RATE_HZ), round(BLOCK_S * SAMPLE_RATE_HZ)
     blocks = [pump.block(i * block, block) for i in range(round(seconds / BLOCK_S))]

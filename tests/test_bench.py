@@ -1,0 +1,210 @@
+"""The benchmark: it measures what it says, and yields every figure."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asd_monitor.bench import capacity, memory
+from asd_monitor.bench.bare_model import BareModel
+from asd_monitor.bench.capacity import FIRST, MOST, Trial
+from asd_monitor.bench.daemon import Daemon
+from asd_monitor.bench.figure import Figure
+from asd_monitor.bench.setting import Broker, Setting
+from asd_monitor.bench.subscriber import Subscriber
+from asd_monitor.bench.usage import Usage
+from asd_monitor.bench.workpiece import Workpiece, make_sound, write
+from asd_monitor.errors import AsdMonitorError, ConfigError, SinkError
+from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
+
+FIGURES = {
+    "latency": {"scores", "p50_ms", "p99_ms", "model_p50_ms", "model_p99_ms"},
+    "cpu": {
+        "model_ms_per_s",
+        "model_paced_ms_per_s",
+        "daemon_ms_per_s",
+        "overhead_ms_per_s",
+        "paced_overhead_ms_per_s",
+        "ratio",
+    },
+    "capacity": {
+        "first_microphones",
+        "first_lost_frames",
+        "first_late_windows",
+        "first_processors",
+        "microphones",
+        "processors",
+        "rss_mb",
+        "dropped_messages",
+    },
+    "memory": {"rss_mb", "windows", "growth_mb", "more_files", "more_threads"},
+    "startup": {"python_s", "import_s", "help_s", "ready_s"},
+}
+BURN = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "limits", "met"),
+    [
+        (1.0, {}, None),
+        (1.0, {"at_most": 1.0}, True),
+        (1.1, {"at_most": 1.0}, False),
+        (64.0, {"at_least": 64.0}, True),
+        (63.0, {"at_least": 64.0}, False),
+    ],
+)
+def test_a_target_is_met_or_missed(value: float, limits: dict[str, float], met: bool) -> None:
+    assert Figure("area", "name", value, "told", "s", **limits).met is met
+
+
+def trial(microphones: int, limit: int) -> Trial:
+    late = max(0, microphones - limit)
+    return Trial(microphones, microphones, 0, late, 0, 1.0, 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(limit=st.integers(0, MOST + 100))
+def test_the_search_starts_with_64_and_closes_in_on_the_limit(limit: int) -> None:
+    tried = list(capacity.search(lambda count: trial(count, limit), quick=False))
+    carried = [each.microphones for each in tried if each.carried]
+    failed = [each.microphones for each in tried if not each.carried]
+    assert tried[0].microphones == FIRST
+    assert all(each <= limit for each in carried)
+    assert all(each > limit for each in failed)
+    assert len({each.microphones for each in tried}) == len(tried)
+    if failed and carried:
+        assert min(failed) - max(carried) <= max(carried) / 4
+
+
+def test_usage_counts_a_process_with_its_descendants(tmp_path: Path) -> None:
+    script = (
+        f"import subprocess, sys, threading\n{BURN}"
+        f"child = subprocess.run([sys.executable, '-c', {BURN + 'input()'!r}])"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as process:
+        wait_until(lambda: Usage.of(process.pid).cpu_s > 0.6, "both have done their work")
+        used = Usage.of(process.pid)
+        process.communicate(b"\n")
+    assert used.processes == 2
+    assert used.threads == 2
+    assert used.files >= 6
+    assert used.rss_bytes > 2_000_000
+
+
+def test_usage_sees_files_threads_and_memory_come_and_go() -> None:
+    before = Usage.of(os.getpid())
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    file, memory_held = os.open(os.devnull, os.O_RDONLY), np.ones(50_000_000, np.uint8)
+    during = Usage.of(os.getpid())
+    end.set()
+    thread.join()
+    os.close(file)
+    assert (during.files - before.files, during.threads - before.threads) == (1, 1)
+    assert during.rss_bytes - before.rss_bytes > 0.8 * memory_held.nbytes
+
+
+def test_the_bare_model_is_timed_for_each_window(tmp_path: Path) -> None:
+    model, sound = memory.small_model(tmp_path), tmp_path / "sound.wav"
+    write(sound, make_sound(2.0))
+    timed = BareModel.measure(model, sound, rounds=2, paced=2)
+    assert timed.hop_s == pytest.approx(0.1)
+    assert 0 < timed.looped_s < 0.1
+    assert timed.paced_s > 0
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Workpiece:
+    """A short sound, and a model that costs next to nothing."""
+    sound = tmp_path / "sound.wav"
+    write(sound, make_sound(5.0))
+    return Workpiece(tmp_path, sound, memory.small_model(tmp_path))
+
+
+def test_scores_are_timed_at_a_subscriber_and_nothing_stays_at_the_broker(
+    small: Workpiece, tmp_path: Path
+) -> None:
+    with Mosquitto(tmp_path) as broker:
+        setting = Setting(small, Broker("127.0.0.1", broker.port), quick=True)
+        with Subscriber("127.0.0.1", broker.port, setting.base_topic) as subscriber:
+            with Daemon(setting.machines(2), small.folder) as daemon:
+                assert daemon.ready_s > 0
+                wait_until(lambda: len(subscriber.arrivals()) >= 30, "scores")
+                counted = daemon.metrics()["asd_windows_total{result=scored}"]
+            arrivals = subscriber.arrivals()
+        with Collector(broker.port) as later:
+            time.sleep(0.3)
+            assert not later.messages
+    assert counted >= 30
+    assert {each.machine for each in arrivals} == {"pump-0000", "pump-0001"}
+    assert all(0 < each.inference_s < each.latency_s < 60 for each in arrivals)
+
+
+def test_a_daemon_that_cannot_start_is_told_with_its_last_words(small: Workpiece) -> None:
+    setting = Setting(small, Broker("127.0.0.1", 1883))
+    small.model.write_bytes(b"no model")
+    with pytest.raises(AsdMonitorError, match=r"ended with exit code 3.*level\.asd"):
+        Daemon(setting.one_machine(), small.folder).__enter__()
+
+
+def test_a_broker_that_is_not_there_is_told() -> None:
+    with pytest.raises(SinkError, match="cannot be used"):
+        Subscriber("127.0.0.1", free_port(), "asd").__enter__()
+
+
+def grown(windows: int, work: Workpiece, folder: Path) -> dict[str, float]:
+    with Mosquitto(folder) as broker:
+        setting = Setting(work, Broker("127.0.0.1", broker.port))
+        return {each.name: each.value for each in memory.growth(setting, windows)}
+
+
+def test_files_and_threads_stay_and_memory_hardly_grows(small: Workpiece, tmp_path: Path) -> None:
+    figures = grown(5_000, small, tmp_path)
+    assert (figures["more_files"], figures["more_threads"]) == (0, 0)
+    assert figures["growth_mb"] < 20
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_nothing_grows_over_a_hundred_thousand_windows(small: Workpiece, tmp_path: Path) -> None:
+    figures = grown(100_000, small, tmp_path)
+    assert (figures["more_files"], figures["more_threads"]) == (0, 0)
+    assert figures["growth_mb"] < 5
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "asd_monitor.cli", "bench", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=580)
+
+
+@pytest.mark.timeout(600)
+def test_the_quick_benchmark_yields_every_figure() -> None:
+    done = bench("--quick", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    found = {(each["area"], each["name"]): each["value"] for each in result["figures"]}
+    assert found.keys() == {(area, name) for area, names in FIGURES.items() for name in names}
+    assert (result["schema"], result["quick"]) == (1, True)
+    assert result["computer"]["processors"] >= 1
+    assert result["load"].keys() == FIGURES.keys()
+    assert found["cpu", "ratio"] > 0.5
+    assert found["cpu", "model_ms_per_s"] > 0
+    assert found["latency", "p50_ms"] > found["latency", "model_p50_ms"] > 0
+    assert found["startup", "ready_s"] > found["startup", "import_s"] > 0
+    assert found["memory", "rss_mb"] > 50
+
+
+def test_areas_can_be_chosen_and_unknown_ones_are_told() -> None:
+    from asd_monitor.bench.run import Options, run_bench
+
+    with pytest.raises(ConfigError, match="'speed': expected any of latency, cpu"):
+        run_bench(Options(areas=["speed"]), lambda _: None)
