@@ -4,7 +4,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -261,7 +261,12 @@ def _commissioning(assembly: Assembly, pipeline: Pipeline) -> Commissioning:
     )
 
 
-def _fit(assembly: Assembly, machine: str, recordings: Sequence["Recording"]) -> Path:
+def _fit(
+    assembly: Assembly,
+    machine: str,
+    recordings: Sequence["Recording"],
+    progress: Callable[[float], None],
+) -> Path:
     import torch
 
     from asd_monitor import model_file, quickstart
@@ -275,7 +280,9 @@ def _fit(assembly: Assembly, machine: str, recordings: Sequence["Recording"]) ->
         sample_rate_hz=LEARNING_RATE_HZ,
         window_s=rules.window_s,
         hop_s=rules.hop_s,
+        progress=progress,
     )
+    progress(1.0)
     path = assembly.state.model_path(machine)
     assembly.state.make(path.parent)
     sha256 = model_file.save(path, fitted.module, fitted.manifest)

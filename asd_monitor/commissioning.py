@@ -4,6 +4,7 @@ Everything slow (writing recordings, fitting) happens in a thread of its own, so
 machines beside it are monitored undisturbed.
 """
 
+import io
 import logging
 import queue
 import threading
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from asd_monitor.clips import ClipCutter
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.quality import assess
 from asd_monitor.records import AudioChunk, LearningProgress, Quality, Window
-from asd_monitor.windows import WindowCutter
 
 if TYPE_CHECKING:
     from asd_monitor.quickstart import Recording
@@ -31,8 +32,13 @@ RETRY_S = 60.0
 
 KEPT_NAMES = "normal_id_00_" + "[0-9]" * 8 + ".wav"
 
-Fit = Callable[[Sequence["Recording"]], Path]
-"""Fit a model to recordings and return where it was saved; raises AsdMonitorError."""
+Fit = Callable[[Sequence["Recording"], Callable[[float], None]], Path]
+"""Fit a model to recordings and return where it was saved; raises AsdMonitorError. The second
+argument is to be called now and then with the part that is done: it raises to end the fit."""
+
+
+class _StoppedError(Exception):
+    """The monitor stops, so the fit is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +90,13 @@ class Commissioning:
         self._done = done
         self._session = session
         clip_samples = round(min(CLIP_S, wanted_s) * sample_rate_hz)
-        self._cutter = WindowCutter(machine, clip_samples, clip_samples, sample_rate_hz)
+        self._cutter = ClipCutter(machine, clip_samples, sample_rate_hz)
         self._kept = existing_recordings(folder, sample_rate_hz)
         self._learned_s = sum(recording_s(each, sample_rate_hz) for each in self._kept)
         self._rejected: dict[Quality, int] = {}
         self._fitting = False
         self._finishing = False
         self._closing = False
-        self._partial_samples = 0
         self._clips: queue.SimpleQueue[Window | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=f"learn-{machine}", daemon=True)
 
@@ -106,16 +111,12 @@ class Commissioning:
 
     def push(self, chunk: AudioChunk) -> None:
         """Take audio; returns at once."""
-        windows = self._cutter.push(chunk)
-        self._partial_samples = (
-            0 if windows else self._partial_samples + len(chunk.samples)
-        )  # only for the progress bar
-        for window in windows:
-            self._clips.put(window)
+        for clip in self._cutter.push(chunk):
+            self._clips.put(clip)
 
     def progress(self) -> LearningProgress:
         """Return how far it has come."""
-        partial_s = self._partial_samples / self._sample_rate_hz
+        partial_s = self._cutter.pending_samples / self._sample_rate_hz
         return LearningProgress(
             machine=self._machine,
             learned_s=min(self._learned_s + partial_s, self._wanted_s),
@@ -127,12 +128,20 @@ class Commissioning:
         """No more sound will come: fit what there is. May be called again and again."""
         if not self._finishing:
             self._finishing = True
+            for clip in self._cutter.finish():
+                self._clips.put(clip)
             self._clips.put(None)
 
-    def close(self, timeout_s: float = 3.0) -> None:
-        """Stop collecting; what was recorded is kept for the next start."""
+    def close(self) -> None:
+        """Stop collecting, and give up a fit; what was recorded is kept for the next start."""
         self._closing = True
         self._clips.put(None)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until all is written, or a fit is given up.
+
+        A process that ends while torch still works in a thread is aborted by the system.
+        """
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(timeout_s)
 
@@ -147,6 +156,8 @@ class Commissioning:
                     return
                 if self._closing:
                     return
+        except _StoppedError:
+            logger.info("%s: fitting was given up; the recordings are kept", self._machine)
         except Exception as error:  # the thread's top: told, never swallowed
             logger.exception("%s: commissioning stopped", self._machine)
             failure = AsdMonitorError(f"commissioning stopped: {error!r}")
@@ -155,7 +166,7 @@ class Commissioning:
     def _try_fit(self) -> bool:
         self._fitting = True
         try:
-            path = self._fit(self._kept)
+            path = self._fit(self._kept, self._note_progress)
         except AsdMonitorError as error:
             logger.warning("%s: no model yet: %s", self._machine, error)
             self._wanted_s = self._learned_s + RETRY_S
@@ -166,6 +177,10 @@ class Commissioning:
             return True
         finally:
             self._fitting = False
+
+    def _note_progress(self, _part: float) -> None:
+        if self._closing:
+            raise _StoppedError
 
     def _keep(self, clip: Window) -> None:
         quality = assess(clip.samples).quality
@@ -188,7 +203,7 @@ class Commissioning:
         except OSError as error:
             logger.warning(
                 "%s: recording %s could not be kept on disk (%s); it is still learned from",
-                self._machine, name, error,
+                self._machine, name, error.strerror or error,
             )  # fmt: skip
         return Recording(
             name=name,
@@ -210,11 +225,13 @@ def write_recording(path: Path, samples: np.ndarray, sample_rate_hz: int) -> Non
 
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
+    content = io.BytesIO()
+    soundfile.write(content, samples, sample_rate_hz, subtype="PCM_24", format="WAV")
     try:
-        soundfile.write(unfinished, samples, sample_rate_hz, subtype="PCM_24", format="WAV")
-    except soundfile.LibsndfileError as error:
+        unfinished.write_bytes(content.getvalue())
+    except OSError:
         unfinished.unlink(missing_ok=True)
-        raise OSError(str(error)) from error
+        raise
     unfinished.replace(path)
 
 

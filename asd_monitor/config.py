@@ -24,8 +24,9 @@ class LearnSettings(BaseModel):
 
     enabled: bool = True
     """False: refuse to start without a model."""
-    minutes: float = Field(default=5.0, gt=0, le=7 * 24 * 60)
-    """How much normal sound is collected before the model is fitted."""
+    minutes: float = Field(default=5.0, ge=0.3, le=7 * 24 * 60)
+    """How much normal sound is collected before the model is fitted; less than 20 s is too little
+    for any model."""
     window_s: float | None = Field(default=None, ge=0.5, le=60)
     """Length of a window; chosen from the machine's cycle where not given."""
     hop_s: float | None = Field(default=None, ge=0.05, le=60)

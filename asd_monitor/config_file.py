@@ -29,6 +29,8 @@ class Document:
 
     def place(self, path: Path_) -> str:
         """Return ``file:line: key.path`` for the deepest part of the path that is there."""
+        if not self.lines:
+            return f"{self.name}: {dotted(path)}" if path else self.name
         known = path
         while known and known not in self.lines:
             known = known[:-1]

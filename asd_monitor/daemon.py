@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,13 +21,14 @@ CHECK_S = 0.5
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into an event; a second one ends the process as usual."""
+    """Turn SIGINT and SIGTERM into an event; a second one ends the process at once."""
     stop = threading.Event()
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
 
     def on_signal(signum: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            _die_of(signum)
         stop.set()
-        signal.signal(signum, before[signal.Signals(signum)])
 
     for each in before:
         signal.signal(each, on_signal)
@@ -35,6 +37,14 @@ def stop_signals() -> Iterator[threading.Event]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def _die_of(signum: int) -> None:
+    """End without tidying up: whoever asks twice will not wait."""
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # the live view hides the cursor
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)
 
 
 def serve(

@@ -39,6 +39,9 @@ STATE_STYLES = {
 }
 
 
+_HEARING = frozenset({SourceState.RUNNING, SourceState.SILENT, SourceState.ENDED})
+
+
 @dataclass
 class _Machine:
     """The newest of everything known of one machine."""
@@ -51,6 +54,10 @@ class _Machine:
     windows: int = 0
     latency_s: float = math.nan
     trend: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=TREND_SCORES))
+
+    def hears(self) -> bool:
+        """Tell whether the newest score is of the sound now."""
+        return self.health is None or self.health.state in _HEARING
 
 
 class LiveView:
@@ -152,10 +159,13 @@ def _panel(name: str, machine: _Machine) -> Panel:
     body.add_row("state", Text.assemble(state, "  ", machine.reason))
     if machine.learning is not None:
         body.add_row("learning", _learning(machine.learning))
-    if machine.score is not None:
+    if machine.score is not None and machine.hears():
         body.add_row("score", _score_line(machine.score))
         body.add_row("trend", _trend(machine.trend))
         body.add_row("level", _level(machine.score.level_dbfs))
+    elif machine.score is not None:
+        last = f"none; the last was {_number(machine.score.value)} at "
+        body.add_row("score", f"{last}{_clock_time(machine.score.captured_at)}")
     body.add_row("sound", _sound_line(machine))
     return Panel(body, title=name, title_align="left", border_style="bright_black")
 
@@ -166,7 +176,7 @@ def _overview(machines: dict[str, _Machine]) -> Table:
     for heading in ("machine", "state", "score", "threshold", "p", "level", "lost", "source"):
         table.add_column(heading)
     for name, machine in machines.items():
-        score, health = machine.score, machine.health
+        score, health = machine.score if machine.hears() else None, machine.health
         table.add_row(
             name,
             Text(f" {machine.state} ", style=STATE_STYLES[machine.state]),

@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.25
 HUNG_AFTER_S = 15.0
 STOP_WITHIN_S = 3.0
+WRITTEN_WITHIN_S = 1.0
+GIVEN_UP_WITHIN_S = 10.0
 
 
 class Monitor:
@@ -141,11 +143,15 @@ class Monitor:
             self._thread.join(STOP_WITHIN_S)
             if self._thread.is_alive():
                 logger.warning("the inference thread did not stop within %.0f s", STOP_WITHIN_S)
-        for pipeline in self._pipelines.values():
-            if pipeline.commissioning is not None:
-                pipeline.commissioning.close()
+        learning = [each.commissioning for each in self._pipelines.values() if each.commissioning]
+        for commissioning in learning:
+            commissioning.close()
+        for commissioning in learning:
+            commissioning.join(WRITTEN_WITHIN_S)
         for sink in self._sinks:
             sink.close()
+        for commissioning in learning:
+            commissioning.join(GIVEN_UP_WITHIN_S)
 
     def _waker(self, machine: str) -> Callable[[], None]:
         def wake() -> None:

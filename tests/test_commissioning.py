@@ -1,7 +1,8 @@
 """Commissioning keeps what it hears, learns from it, and says how far it has come."""
 
 import queue
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ def noise(seconds: float, seed: int = 0) -> FloatArray:
 
 
 class Rig:
-    def __init__(self, folder: Path, wanted_s: float, *, fail: int = 0) -> None:
+    def __init__(self, folder: Path, wanted_s: float, *, fail: int = 0, slow: bool = False) -> None:
+        self.slow, self.fitting = slow, threading.Event()
         self.fits: list[list[Recording]] = []
         self.results: queue.Queue[Commissioned] = queue.Queue()
         self._fail = fail
@@ -39,16 +41,20 @@ class Rig:
         )
         self.learning.start()
 
-    def _fit(self, recordings: Sequence[Recording]) -> Path:
+    def _fit(self, recordings: Sequence[Recording], progress: Callable[[float], None]) -> Path:
+        if self.slow:
+            self.fitting.set()
+            while True:
+                progress(0.5)
         self.fits.append(list(recordings))
         if len(self.fits) <= self._fail:
             raise ConfigError("too little sound")
         return Path("model.asd")
 
-    def hear(self, samples: FloatArray, *, lost: int = 0) -> None:
+    def hear(self, samples: FloatArray, *, lost: int = 0, recording: str = "") -> None:
         self._start += lost
         for piece in np.array_split(samples, 7):
-            self.learning.push(AudioChunk(piece, self._start, 0.0))
+            self.learning.push(AudioChunk(piece, self._start, 0.0, recording))
             self._start += len(piece)
 
     def result(self) -> Commissioned:
@@ -81,6 +87,7 @@ def test_recordings_from_before_count(tmp_path: Path) -> None:
     first = Rig(tmp_path, 30.0)
     first.hear(noise(15))
     first.learning.close()
+    first.learning.join(20)
     assert kept(tmp_path) == ["normal_id_00_00000000.wav"]
     second = Rig(tmp_path, 20.0)
     assert second.learning.progress().learned_s == 10.0
@@ -148,3 +155,40 @@ def test_numbers_go_on_after_the_highest(tmp_path: Path) -> None:
     for name in ("normal_id_00_00000007.wav", "normal_id_00_00000002.wav", "other.wav"):
         (tmp_path / name).write_bytes(b"")
     assert next_name(tmp_path) == "normal_id_00_00000008.wav"
+
+
+def test_recordings_shorter_than_a_clip_are_learned_from_whole(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, 3600.0)
+    for index in range(4):
+        rig.hear(noise(5, seed=index), recording=f"{index}.wav")
+    rig.learning.finish()
+    rig.result()
+    assert [len(each.samples) for each in rig.fits[0]] == [5 * RATE_HZ] * 4
+    np.testing.assert_array_equal(rig.fits[0][3].samples, noise(5, seed=3))
+    assert [each.session for each in rig.fits[0]] == ["0.wav", "1.wav", "2.wav", "3.wav"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "lengths"), [(1.9, []), (2, [2]), (14, [10]), (15, [10, 5]), (20, [10, 10])]
+)
+def test_the_rest_of_a_recording_counts_if_it_is_long_enough(
+    tmp_path: Path, seconds: float, lengths: list[float]
+) -> None:
+    rig = Rig(tmp_path, 3600.0)
+    rig.hear(noise(seconds), recording="a.wav")
+    rig.hear(noise(10, seed=1), recording="b.wav")
+    rig.learning.finish()
+    rig.result()
+    found = [len(each.samples) / RATE_HZ for each in rig.fits[0] if each.session == "a.wav"]
+    assert found == lengths
+
+
+def test_stopping_gives_up_a_fit(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, 10.0, slow=True)
+    rig.hear(noise(10))
+    assert rig.fitting.wait(20)
+    rig.learning.close()
+    rig.learning.join(20)
+    assert not [each for each in threading.enumerate() if each.name == "learn-pump"]
+    assert rig.results.empty()
+    assert kept(tmp_path) == ["normal_id_00_00000000.wav"]

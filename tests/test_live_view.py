@@ -67,10 +67,25 @@ def test_a_score_is_shown_with_all_that_belongs_to_it(view: LiveView) -> None:
 
 def test_trouble_with_the_sound_is_shown(view: LiveView) -> None:
     view.emit(health(SourceState.MISSING, "no such microphone"))
+    assert all(part in shown(view) for part in ("missing", "no such microphone"))
+    view.emit(health(SourceState.SILENT, "is it muted?"))
     view.emit(replace(SCORE, value=None, p_value=None, level_dbfs=None, quality=Quality.SILENT))
     text = shown(view)
-    for part in ("missing", "no such microphone", "silent", "digital silence"):
+    for part in ("is it muted?", "silent", "digital silence"):
         assert part in text
+
+
+@pytest.mark.parametrize("state", [SourceState.MISSING, SourceState.FROZEN, SourceState.CLOSED])
+def test_a_score_from_before_the_sound_went_away_is_not_shown_as_present(
+    view: LiveView, state: SourceState
+) -> None:
+    view.emit(replace(SCORE, value=7.25))
+    view.emit(health(state))
+    text = shown(view)
+    assert "none; the last was 7.25 at" in text
+    assert "dBFS" not in text
+    view.emit(health(SourceState.RUNNING))
+    assert "dBFS" in shown(view)
 
 
 def test_many_machines_take_a_line_each() -> None:

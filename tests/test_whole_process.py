@@ -288,3 +288,25 @@ def test_the_command_learns_a_machine_and_then_knows_it(
     known = json.loads(second.stdout)["machines"]["pump"]
     assert known["model_sha256"] == learned["model_sha256"]
     assert known["final_state"] == "NORMAL"
+
+
+def test_stopping_while_the_model_is_fitted_ends_in_order(tmp_path: Path) -> None:
+    sounds, state = tmp_path / "sounds", tmp_path / "state"
+    sounds.mkdir()
+    for index in range(30):
+        soundfile.write(sounds / f"{index:02d}.wav", pump(10, start_s=10 * index), RATE_HZ)
+    options = ["--mqtt", "off", "--metrics", "off", "--state-dir", str(state), "--fast"]
+    with subprocess.Popen(
+        [*COMMAND, "run", "--wav", str(sounds), "--machine", "pump", *options],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        while "fitting the model" not in (line := process.stderr.readline()):
+            assert line, "it ended before it fitted a model"
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, rest
+    assert "the recordings are kept" in rest
+    assert len(list((state / "recordings" / "pump" / "train").iterdir())) == 30
+    assert not list(state.glob("models/*"))

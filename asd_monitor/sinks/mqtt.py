@@ -241,9 +241,9 @@ class MqttSink:
             room = len(self._in_flight) < connection.max_in_flight and age_s < STALL_S
             with self._news:
                 item = self._outbox.next() if room else None
-                flushed = item is None and self._flushed()
+                flushed = item is None and self._flushed(age_s)
             if flushed:
-                connection.goodbye()
+                connection.goodbye(answering=age_s < STALL_S)
                 return
             if item is not None:
                 self._publish(connection, item)
@@ -255,17 +255,19 @@ class MqttSink:
             return time.monotonic() - sent_at
         return 0.0
 
-    def _flushed(self) -> bool:
+    def _flushed(self, age_s: float) -> bool:
+        """Tell whether nothing waits any more, or waiting has become pointless."""
         if self._flush_until is None:
             return False
         waiting = bool(self._outbox) or bool(self._in_flight)
-        return not waiting or time.monotonic() >= self._flush_until
+        return not waiting or age_s >= STALL_S or time.monotonic() >= self._flush_until
 
     def _patience_s(self) -> float | None:
         """How long nothing may happen until something must be done; None: for ever."""
         limits = []
         if self._in_flight:
-            limits.append(self._settings.ack_timeout_s - self._oldest_age_s())
+            longest_s = STALL_S if self._flush_until is not None else self._settings.ack_timeout_s
+            limits.append(longest_s - self._oldest_age_s())
         if self._flush_until is not None:
             limits.append(self._flush_until - time.monotonic())
         return max(min(limits), 0.0) + 0.01 if limits else None

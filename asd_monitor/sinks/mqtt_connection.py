@@ -173,13 +173,14 @@ class Connection:
         self._aborted = True
         self.wake()
 
-    def goodbye(self) -> None:
-        """Say ``offline`` and take leave, within about two seconds."""
+    def goodbye(self, *, answering: bool = True) -> None:
+        """Say ``offline`` and take leave, within about two seconds; at once if nobody answers."""
+        timeout_s = GOODBYE_TIMEOUT_S if answering else 0.0
         if self._status_topic is not None:
             info = self._client.publish(self._status_topic, OFFLINE, qos=1, retain=True)
-            self._step_until(info.is_published, GOODBYE_TIMEOUT_S)
+            self._step_until(info.is_published, timeout_s)
         self._client.disconnect()
-        self._step_until(lambda: self._ended, GOODBYE_TIMEOUT_S)
+        self._step_until(lambda: self._ended, timeout_s)
 
     def stop(self) -> None:
         """End the connection, whatever the broker does; may be called twice."""
