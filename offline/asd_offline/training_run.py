@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from asd_monitor.errors import ConfigError, DatasetError
+from asd_monitor.errors import ConfigError, DatasetError, RunError
 from asd_offline.clip_scoring import labelled_auc
 from asd_offline.curves import draw_curves
 from asd_offline.datasets.clip import Clip, Dataset
@@ -133,8 +134,11 @@ def train(request: Request, process: Process, show: Show) -> Run:
     with run.locked():
         try:
             _train_all(model, prepared, run, features, process, show, request.keep_every_s)
-        finally:
-            draw_curves(run)
+        except BaseException:
+            with suppress(RunError):  # what stopped the training is what the user must hear of
+                draw_curves(run)
+            raise
+        draw_curves(run)
     return run
 
 

@@ -62,6 +62,7 @@ def small_recipe(**changes: object) -> AutoencoderRecipe:
         "batch_size": 64,
         "batch_norm_momentum": 0.1,
         "learning_rate": 0.01,
+        "auc_every": 0,
     }
     return AutoencoderRecipe(**(values | changes))
 

@@ -112,7 +112,7 @@ def test_each_machine_has_a_network_for_all_of_its_ids(tmp_path: Path) -> None:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
     made = make_set(folder / "set", ("fan", "pump"), ("00", "02"))
-    asked = request(folder, made, epochs=30)
+    asked = request(folder, made, epochs=15, keep_every_s=60.0)
     train(asked, CPU, Silent())
     export(asked.out, folder / "model.pt", asked.cache)
     return folder / "model.pt"

@@ -1,0 +1,164 @@
+"""Export: the file scores as the trained network does, and everything odd is told."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import Tensor, nn
+
+from asd_monitor.errors import DatasetError, ModelFileError, RunError
+from asd_monitor.model_file import load
+from asd_offline.checkpoints import checkpoints_in, latest_checkpoint
+from asd_offline.datasets.opening import open_dataset
+from asd_offline.export import Exported, export
+from asd_offline.models.autoencoder import AutoencoderDetector, ReconstructionLoss
+from asd_offline.recipes import resolve
+from asd_offline.targets import plan_targets
+from asd_offline.training_run import train
+from tests.offline.small_sounds import (
+    CPU,
+    RATE_HZ,
+    Silent,
+    hum,
+    make_set,
+    request,
+    small_recipe,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained run and its data set."""
+    folder = tmp_path_factory.mktemp("trained")
+    made = make_set(folder / "set", ("fan", "pump"), ("00", "02"), clips=12)
+    train(request(folder, made, keep_every_s=60.0), CPU, Silent())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(folder: Path) -> Exported:
+    return export(folder / "run", folder / "model.pt", folder / "cache")
+
+
+def test_the_files_scores_are_those_of_the_eager_network(folder: Path, exported: Exported) -> None:
+    scorer = load(exported.path)
+    recipe = resolve(small_recipe(), open_dataset(folder / "set").clips)
+    network = ReconstructionLoss(small_recipe())
+    kept = latest_checkpoint(folder / "run" / "networks" / "pump")
+    assert kept is not None
+    network.load_state_dict(kept["weights"])
+    eager = AutoencoderDetector(small_recipe(), [network.autoencoder.eval()], [0]).eval()
+    windows = np.stack([hum(seed, 640.0) for seed in range(5)])
+    assert windows.shape[1] == recipe.window_samples
+    with torch.inference_mode():
+        expected = eager(torch.from_numpy(windows), torch.zeros(5, dtype=torch.int64)).numpy()
+    place = scorer.target_index("pump/id_00")
+    np.testing.assert_allclose(scorer.score(windows, np.full(5, place)), expected, rtol=2e-5)
+    assert exported.parity <= 1e-5
+
+
+def test_the_fastest_form_is_kept_and_all_are_told(exported: Exported) -> None:
+    assert exported.form in exported.milliseconds
+    assert "scripted" in exported.milliseconds
+    description = exported.manifest.description
+    assert description["form"] == exported.form
+    assert description["length_agnostic"] is True
+
+
+def test_every_target_is_calibrated_on_its_held_out_clips(exported: Exported) -> None:
+    manifest = exported.manifest
+    assert manifest.targets == ("fan/id_00", "fan/id_02", "pump/id_00", "pump/id_02")
+    assert {name: each.count for name, each in manifest.calibrations.items()} == dict.fromkeys(
+        manifest.targets, 3
+    )
+    assert set(manifest.thresholds) == set(manifest.targets)
+    assert manifest.training["recordings"] == 36
+
+
+def test_held_out_clips_are_never_in_training(folder: Path) -> None:
+    for target in plan_targets(open_dataset(folder / "set").select(split="train")):
+        held = {clip.path for clip in target.held_out}
+        assert len(held) == 3
+        assert not held & {clip.path for clip in target.clips}
+        assert len(target.clips) == 9
+
+
+def test_a_machine_can_be_exported_alone(folder: Path) -> None:
+    alone = export(folder / "run", folder / "fan.pt", folder / "cache", machines=["fan"])
+    assert alone.manifest.targets == ("fan/id_00", "fan/id_02")
+    with pytest.raises(DatasetError, match="no machine 'valve'; it has: fan, pump"):
+        export(folder / "run", folder / "x.pt", folder / "cache", machines=["valve"])
+
+
+def test_the_file_loads_where_neither_torchaudio_nor_the_offline_half_is(
+    exported: Exported,
+) -> None:
+    code = (
+        "import sys; sys.modules['torchaudio'] = sys.modules['asd_offline'] = None\n"
+        "from asd_monitor.model_file import load\n"
+        "print(load(sys.argv[1], 'cpu').manifest.name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(exported.path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "autoencoder"
+
+
+def test_an_unfinished_run_is_told(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(request(tmp_path, folder / "set"), CPU, Silent(stop_at_epoch=2))
+    with pytest.raises(RunError, match=r"network fan is trained for 2 of 4 epochs.*--resume"):
+        export(tmp_path / "run", tmp_path / "model.pt", tmp_path / "cache")
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_changed_or_missing_data_is_told(tmp_path: Path) -> None:
+    own = make_set(tmp_path / "set")
+    train(request(tmp_path, own), CPU, Silent())
+    changed = own / "fan/train/normal_id_00_00000000.wav"
+    soundfile.write(changed, hum(77, 300.0), RATE_HZ)
+    with pytest.raises(DatasetError, match=r"not those that .* was trained on"):
+        export(tmp_path / "run", tmp_path / "model.pt", tmp_path / "cache")
+    own.rename(tmp_path / "moved")
+    with pytest.raises(DatasetError):
+        export(tmp_path / "run", tmp_path / "model.pt", tmp_path / "cache")
+
+
+def test_moved_data_is_found_where_it_is_said_to_be(tmp_path: Path) -> None:
+    own = make_set(tmp_path / "set")
+    train(request(tmp_path, own), CPU, Silent())
+    moved = own.rename(tmp_path / "moved")
+    out = tmp_path / "model.pt"
+    assert export(tmp_path / "run", out, tmp_path / "cache", dataset=moved).path.exists()
+
+
+def test_damaged_checkpoints_are_told(tmp_path: Path) -> None:
+    train(request(tmp_path, make_set(tmp_path / "set")), CPU, Silent())
+    for path in checkpoints_in(tmp_path / "run" / "networks" / "fan"):
+        path.write_bytes(b"nothing")
+    with pytest.raises(RunError, match="damaged"):
+        export(tmp_path / "run", tmp_path / "model.pt", tmp_path / "cache")
+
+
+def test_a_file_that_cannot_be_written_is_told(folder: Path) -> None:
+    with pytest.raises(ModelFileError, match="cannot be written"):
+        export(folder / "run", folder / "missing" / "model.pt", folder / "cache")
+
+
+def test_a_module_that_changes_by_being_exported_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Shifty(nn.Module):
+        def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
+            score = waveform.square().mean(1)
+            return score + 1e-4 if torch.jit.is_scripting() else score  # type: ignore[attr-defined]
+
+    model = "asd_offline.models.autoencoder.Autoencoder.detector"
+    monkeypatch.setattr(model, lambda *_: Shifty())
+    with pytest.raises(RunError, match="scores differently from the trained one"):
+        export(folder / "run", folder / "x.pt", folder / "cache")
+    assert not (folder / "x.pt").exists()

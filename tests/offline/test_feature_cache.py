@@ -1,0 +1,119 @@
+"""The feature cache: nothing computed twice, nothing stale, nothing lost to an interruption."""
+
+import os
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+
+from asd_monitor.errors import RunError, SourceError
+from asd_monitor.recordings import read_recording
+from asd_offline.feature_cache import FeatureCache
+from asd_offline.frontends import LogMel, LogMelSettings
+from tests.offline.small_sounds import RATE_HZ, hum
+from tests.rig.full_disk import files_at_most
+
+SETTINGS = LogMelSettings(RATE_HZ, 256, 128, 16)
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"{number}.wav" for number in range(3)]
+    for number, path in enumerate(paths):
+        soundfile.write(path, hum(number, 300.0, seconds=1.0 + number / 4), RATE_HZ)
+    return paths
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.computed = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        self.computed = total
+
+
+def rows(folder: Path, clips: list[Path], settings: LogMelSettings = SETTINGS) -> int:
+    """Return how many clips had to be computed, after checking every row."""
+    counter = Counter()
+    found = FeatureCache(folder, counter).rows(clips, LogMel(settings))
+    for index, path in enumerate(clips):
+        waveform = torch.from_numpy(read_recording(path, RATE_HZ))
+        assert torch.equal(found.of(index), LogMel(settings)(waveform[None])[0])
+    return counter.computed
+
+
+def test_rows_are_computed_once_and_given_in_the_order_asked_for(
+    tmp_path: Path, clips: list[Path]
+) -> None:
+    assert rows(tmp_path / "cache", clips[:2]) == 2
+    assert rows(tmp_path / "cache", [clips[2], clips[0], clips[1]]) == 1
+    assert rows(tmp_path / "cache", clips[::-1]) == 0
+
+
+def test_a_clip_that_changed_is_computed_again(tmp_path: Path, clips: list[Path]) -> None:
+    rows(tmp_path / "cache", clips)
+    soundfile.write(clips[1], hum(99, 500.0, seconds=1.25), RATE_HZ)
+    os.utime(clips[1], ns=(1, 1))
+    assert rows(tmp_path / "cache", clips) == 1
+
+
+def test_other_settings_have_features_of_their_own(tmp_path: Path, clips: list[Path]) -> None:
+    rows(tmp_path / "cache", clips)
+    assert rows(tmp_path / "cache", clips, LogMelSettings(RATE_HZ, 256, 128, 8)) == 3
+
+
+def test_changed_code_has_features_of_its_own(
+    tmp_path: Path, clips: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows(tmp_path / "cache", clips)
+    changed = tmp_path / "changed.py"
+    changed.write_text("# another version of the front end")
+    monkeypatch.setattr("asd_offline.feature_cache.inspect.getfile", lambda _: str(changed))
+    assert rows(tmp_path / "cache", clips) == 3
+
+
+def test_what_an_interruption_left_half_written_is_computed_again(
+    tmp_path: Path, clips: list[Path]
+) -> None:
+    rows(tmp_path / "cache", clips)
+    folder = next((tmp_path / "cache").iterdir())
+    (folder / "index.jsonl").write_bytes((folder / "index.jsonl").read_bytes()[:-10])
+    assert rows(tmp_path / "cache", clips) == 1
+    os.truncate(folder / "rows.f32", 100)
+    assert rows(tmp_path / "cache", clips) == 3
+
+
+def test_rows_stay_as_they_are_while_others_are_added(tmp_path: Path, clips: list[Path]) -> None:
+    cache = FeatureCache(tmp_path / "cache")
+    first = cache.rows(clips[:1], LogMel(SETTINGS)).of(0)
+    before = first.clone()
+    cache.rows(clips, LogMel(SETTINGS))
+    assert torch.equal(first, before)
+
+
+def test_a_clip_that_cannot_be_read_is_named_and_the_others_are_kept(
+    tmp_path: Path, clips: list[Path]
+) -> None:
+    clips[1].write_bytes(b"RIFF")
+    with pytest.raises(SourceError, match=r"1\.wav"):
+        rows(tmp_path / "cache", clips)
+    with pytest.raises(SourceError, match="missing"):
+        rows(tmp_path / "cache", [tmp_path / "missing.wav"])
+
+
+def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, clips: list[Path]) -> None:
+    rows(tmp_path / "cache", clips[:1])
+    with files_at_most(5000), pytest.raises(RunError, match="cannot be kept there"):
+        rows(tmp_path / "cache", clips)
+    assert rows(tmp_path / "cache", clips) == 2
+
+
+def test_the_fingerprint_follows_names_and_contents(tmp_path: Path, clips: list[Path]) -> None:
+    cache, names = FeatureCache(tmp_path / "cache"), ["a", "b", "c"]
+    first = cache.fingerprint(clips, names)
+    os.utime(clips[0], ns=(5, 5))
+    assert cache.fingerprint(clips, names) == first
+    assert cache.fingerprint(clips, ["a", "b", "d"]) != first
+    soundfile.write(clips[2], hum(50, 300.0), RATE_HZ)
+    assert cache.fingerprint(clips, names) != first

@@ -1,0 +1,109 @@
+"""Front ends: the same as plain torch, scriptable, and at home without torchaudio."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from asd_monitor.model_file import script
+from asd_offline.frontends import LogMel, LogMelSettings, Masking, Resampling, Spectrum, Waveform
+from tests.offline.small_sounds import hum
+
+WAVEFORM = torch.from_numpy(np.stack([hum(1, 440.0, 16000), 0.001 * hum(2, 90.0, 16000)]))
+
+
+def slaney_hz(mel: np.ndarray) -> np.ndarray:
+    """Slaney's scale: linear to 1 kHz (15 mel), then a factor of 6.4 each 27 mel."""
+    above = 1000.0 * np.exp(np.log(6.4) / 27.0 * (mel - 15.0))
+    return np.where(mel < 15.0, 200.0 / 3.0 * mel, above)
+
+
+def slaney_mel(hz: float) -> float:
+    return 15.0 + 27.0 * math.log(hz / 1000.0) / math.log(6.4)
+
+
+def plain_log_mel(waveform: Tensor, settings: LogMelSettings) -> Tensor:
+    """Log-mel by hand: STFT, triangles of equal area between Slaney mels, decibels."""
+    top = slaney_mel(settings.sample_rate_hz / 2)
+    edges = slaney_hz(np.linspace(0.0, top, settings.n_mels + 2))
+    bins = np.linspace(0.0, settings.sample_rate_hz / 2, settings.n_fft // 2 + 1)
+    rising = (bins[:, None] - edges[:-2]) / np.diff(edges)[:-1]
+    falling = (edges[2:] - bins[:, None]) / np.diff(edges)[1:]
+    triangles = np.maximum(0.0, np.minimum(rising, falling)) * 2.0 / (edges[2:] - edges[:-2])
+    spectrum = torch.stft(
+        waveform.double(),
+        settings.n_fft,
+        settings.hop_length,
+        window=torch.hann_window(settings.n_fft, dtype=torch.float64),
+        return_complex=True,
+    )
+    mel = spectrum.abs().square().transpose(1, 2) @ torch.from_numpy(triangles)
+    return 10.0 * torch.log10(mel.clamp_min(settings.floor))
+
+
+@pytest.mark.parametrize(
+    "settings", [LogMelSettings(), LogMelSettings(n_fft=2048, hop_length=256, n_mels=64)]
+)
+def test_the_log_mel_is_that_of_plain_torch(settings: LogMelSettings) -> None:
+    found, expected = LogMel(settings)(WAVEFORM), plain_log_mel(WAVEFORM, settings)
+    assert found.shape == (2, 16000 // settings.hop_length + 1, settings.n_mels)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-3)
+
+
+def test_digital_silence_is_at_the_floor() -> None:
+    assert torch.allclose(LogMel()(torch.zeros(1, 4096)), torch.tensor(-156.5356), atol=1e-3)
+
+
+def test_the_spectrum_is_the_magnitude_of_the_stft() -> None:
+    expected = torch.stft(
+        WAVEFORM, 512, 256, window=torch.hann_window(512), return_complex=True
+    ).abs()
+    torch.testing.assert_close(Spectrum(16000, 512, 256)(WAVEFORM), expected.transpose(1, 2))
+
+
+@pytest.mark.parametrize(
+    "front_end", [LogMel(), Spectrum(), Waveform(), Masking(8, 4), Resampling(16000, 8000)]
+)
+def test_a_front_end_scripts_without_a_difference(front_end: nn.Module) -> None:
+    given: Tensor = LogMel()(WAVEFORM) if isinstance(front_end, Masking) else WAVEFORM
+    assert torch.equal(script(front_end)(given), front_end.eval()(given))
+
+
+def test_masks_fall_in_training_only() -> None:
+    torch.manual_seed(0)
+    masking, image = Masking(8, 10), torch.ones(4, 32, 64)
+    assert bool((masking.train()(image) == 0).any())
+    assert torch.equal(masking.eval()(image), image)
+
+
+def test_the_description_tells_front_ends_apart() -> None:
+    others: list[LogMel | Spectrum] = [
+        LogMel(),
+        LogMel(LogMelSettings(n_mels=64)),
+        Spectrum(),
+        Spectrum(n_fft=512),
+    ]
+    described = [str(each.describe()) for each in [*others, Waveform()]]
+    assert len(set(described)) == len(described)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.save` is deprecated:FutureWarning")
+def test_an_exported_front_end_loads_where_torchaudio_is_absent(tmp_path: Path) -> None:
+    torch.jit.save(script(LogMel()), tmp_path / "mel.pt")
+    code = (
+        "import sys; sys.modules['torchaudio'] = None\n"
+        "import torch\n"
+        "print(tuple(torch.jit.load(sys.argv[1])(torch.zeros(1, 16000)).shape))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "mel.pt")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "(1, 32, 128)"

@@ -1,0 +1,84 @@
+"""Recipes: the files that are shipped, and what is wrong in others."""
+
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from asd_monitor.errors import ConfigError, DatasetError
+from asd_offline.datasets.opening import open_dataset
+from asd_offline.models import MODELS
+from asd_offline.recipes import read_recipe, resolve
+from tests.offline.small_sounds import hum, make_set, small_recipe
+
+SHIPPED = Path(__file__).parents[2] / "configs" / "train"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_models_published_recipe_is_its_defaults(name: str) -> None:
+    kind = MODELS[name].recipe
+    assert read_recipe(SHIPPED / f"{name}.yaml", name, kind) == read_recipe(None, name, kind)
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_a_shipped_recipe_is_valid_and_named_after_its_model(path: Path) -> None:
+    assert read_recipe(path, path.stem, MODELS[path.stem].recipe).model == path.stem
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model: autoencoder\nepocs: 3\n", r"recipe.yaml:2: epocs: .*did you mean 'epochs'"),
+        ("model: autoencoder\nepochs: many\n", r"recipe.yaml:2: epochs: .*'many'"),
+        ("model: autoencoder\nepochs: 3\nepochs: 4\n", "given twice"),
+        ("model: twfr_gmm\n", "for model 'twfr_gmm', not for 'autoencoder'"),
+        ("model: autoencoder\nhop_s: 3\nwindow_s: 2\n", "hop_s .3. is longer than window_s .2."),
+        ("", "expected keys"),
+    ],
+)
+def test_a_wrong_recipe_is_told_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        read_recipe(path, "autoencoder", MODELS["autoencoder"].recipe)
+
+
+def test_the_command_line_changes_single_values(tmp_path: Path) -> None:
+    path = SHIPPED / "small" / "autoencoder.yaml"
+    recipe = read_recipe(path, "autoencoder", MODELS["autoencoder"].recipe, epochs=2)
+    assert (recipe.epochs, recipe.batch_size) == (2, 256)
+
+
+def test_the_window_is_as_long_as_the_shortest_clip(tmp_path: Path) -> None:
+    clips = open_dataset(make_set(tmp_path / "set", clips=4)).clips
+    recipe = resolve(small_recipe(), clips)
+    assert (recipe.window_samples, recipe.hop_samples) == (8000, 4000)
+    assert resolve(small_recipe(window_s=0.5, hop_s=0.5), clips).hop_samples == 4000
+
+
+def test_clips_of_another_rate_are_never_shorter_than_the_window(tmp_path: Path) -> None:
+    from asd_monitor.recordings import read_recording
+
+    for number in range(4):
+        path = tmp_path / "press" / "normal" / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, hum(number, 300.0, 11_025), 11_025)
+    clips = open_dataset(tmp_path / "press").clips
+    recipe = resolve(small_recipe(), clips)
+    assert 7990 < recipe.window_samples <= min(len(read_recording(c.path, 8000)) for c in clips)
+
+
+def test_long_recordings_are_cut_into_windows_of_ten_seconds(tmp_path: Path) -> None:
+    path = tmp_path / "press" / "normal"
+    path.mkdir(parents=True)
+    for number in range(2):
+        soundfile.write(path / f"{number}.wav", hum(number, 300.0, 8000, 20.0), 8000)
+    assert resolve(small_recipe(), open_dataset(tmp_path / "press").clips).window_s == 10.0
+
+
+def test_clips_shorter_than_the_recipes_window_are_named(tmp_path: Path) -> None:
+    clips = open_dataset(make_set(tmp_path / "set", clips=4)).clips
+    with pytest.raises(
+        DatasetError, match=r"wav: lasts 1 s, the recipe's window 2 s; set window_s"
+    ):
+        resolve(small_recipe(window_s=2.0), clips)

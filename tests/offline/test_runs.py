@@ -1,0 +1,197 @@
+"""Whole runs: what is written, what is refused, and that a run goes on exactly where it stopped."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asd_monitor.errors import ConfigError, DatasetError, RunError
+from asd_offline.checkpoints import latest_checkpoint
+from asd_offline.runs import Run
+from asd_offline.training_run import train
+from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, make_set, request, write_recipe
+from tests.rig.full_disk import files_at_most
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_set(tmp_path_factory.mktemp("made") / "set", ("fan", "pump"))
+
+
+def test_a_run_holds_recipe_seed_versions_data_and_metrics(tmp_path: Path, made: Path) -> None:
+    recipe = write_recipe(tmp_path / "own.yaml", auc_every=2)
+    run = train(request(tmp_path, made, seed=5, recipe=recipe), CPU, Silent())
+    about = Run.open(run.folder).about
+    assert (about.model, about.seed, about.machines) == ("autoencoder", 5, ("fan", "pump"))
+    assert about.recipe["window_s"] == 1.0
+    assert about.targets == {"fan/id_00": 6, "pump/id_00": 6}
+    assert about.held_out == {"fan/id_00": 2, "pump/id_00": 2}
+    assert len(about.fingerprint) == 64
+    assert {"torch", "torchaudio", "numpy", "asd-monitor"} <= set(about.versions)
+    lines = run.metrics()
+    assert [(each["network"], each["epoch"]) for each in lines] == [
+        (name, epoch) for name in ("fan", "pump") for epoch in (1, 2, 3, 4)
+    ]
+    assert [sorted(each.get("auc", {})) for each in lines[:4]] == [[], ["fan/id_00"]] * 2
+    assert lines[3]["loss"] < lines[0]["loss"]
+    for picture in ("loss.png", "auc.png"):
+        assert (run.folder / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def weights(run: Path) -> dict[str, str]:
+    """Return a digest of the weights of each network's last checkpoint."""
+    found = {}
+    for each in sorted((run / "networks").iterdir()):
+        kept = latest_checkpoint(each)
+        assert kept is not None
+        values = b"".join(value.numpy().tobytes() for value in kept["weights"].values())
+        found[each.name] = sha256(values).hexdigest()
+    return found
+
+
+def without_times(run: Run) -> list[dict[str, object]]:
+    return [{k: v for k, v in m.items() if k not in ("seconds", "at")} for m in run.metrics()]
+
+
+def test_a_run_stopped_anywhere_and_resumed_is_the_run_without_stops(
+    tmp_path: Path, made: Path
+) -> None:
+    whole = train(request(tmp_path, made, out=tmp_path / "whole"), CPU, Silent())
+    parts = tmp_path / "parts"
+    for stop in (2, 3):
+        asked = request(tmp_path, made, out=parts, resume=stop > 2)
+        with pytest.raises(KeyboardInterrupt):
+            train(asked, CPU, Silent(stop_at_epoch=stop))
+    resumed = train(request(tmp_path, made, out=parts, resume=True), CPU, Silent())
+    assert weights(parts) == weights(whole.folder)
+    assert without_times(resumed) == without_times(whole)
+
+
+def test_a_line_cut_short_in_the_metrics_is_left_out_and_trained_again(
+    tmp_path: Path, made: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(request(tmp_path, made), CPU, Silent(stop_at_epoch=2))
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as opened:
+        opened.write('{"network": "fan", "epo')
+    run = train(request(tmp_path, made, resume=True), CPU, Silent())
+    assert [each["epoch"] for each in run.metrics()] == [1, 2, 3, 4] * 2
+
+
+def test_machines_can_be_chosen_and_each_trains_as_it_would_with_the_others(
+    tmp_path: Path, made: Path
+) -> None:
+    both = train(request(tmp_path, made, out=tmp_path / "both"), CPU, Silent())
+    pump = train(request(tmp_path, made, out=tmp_path / "1", machines=("pump",)), CPU, Silent())
+    assert pump.about.machines == ("pump",)
+    assert weights(pump.folder)["pump"] == weights(both.folder)["pump"]
+
+
+def test_an_existing_run_is_never_overwritten(tmp_path: Path, made: Path) -> None:
+    train(request(tmp_path, made), CPU, Silent())
+    before = weights(tmp_path / "run")
+    with pytest.raises(RunError, match=r"holds a training run already; go on with --resume"):
+        train(request(tmp_path, made), CPU, Silent())
+    assert weights(tmp_path / "run") == before
+    with pytest.raises(RunError, match=r"expected a new or empty folder"):
+        train(request(tmp_path, made, out=made), CPU, Silent())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"seed": 1}, "seed: 0 there, 1 now"), ({"epochs": 9}, "epochs: 4 there, 9 now")],
+)
+def test_resuming_another_run_is_refused(
+    tmp_path: Path, made: Path, change: dict[str, object], said: str
+) -> None:
+    train(request(tmp_path, made), CPU, Silent())
+    with pytest.raises(RunError, match=said):
+        train(request(tmp_path, made, resume=True, **change), CPU, Silent())
+
+
+def test_resuming_on_other_data_is_refused(tmp_path: Path) -> None:
+    own = make_set(tmp_path / "set")
+    train(request(tmp_path, own), CPU, Silent())
+    soundfile.write(own / "fan/train/normal_id_00_00000000.wav", hum(77, 300.0), RATE_HZ)
+    with pytest.raises(RunError, match=r"cannot be resumed: it is another run \(fingerprint"):
+        train(request(tmp_path, own, resume=True), CPU, Silent())
+
+
+def test_there_must_be_something_to_resume(tmp_path: Path, made: Path) -> None:
+    with pytest.raises(RunError, match="no run to resume"):
+        train(request(tmp_path, made, resume=True), CPU, Silent())
+
+
+def test_two_trainings_cannot_share_a_folder(tmp_path: Path, made: Path) -> None:
+    run = train(request(tmp_path, made), CPU, Silent())
+    with run.locked(), pytest.raises(RunError, match="another training writes there"):
+        train(request(tmp_path, made, resume=True), CPU, Silent())
+
+
+def test_a_full_disk_keeps_what_was_trained_and_the_run_goes_on_afterwards(
+    tmp_path: Path, made: Path
+) -> None:
+    whole = train(request(tmp_path, made, out=tmp_path / "whole"), CPU, Silent())
+    with pytest.raises(KeyboardInterrupt):
+        train(request(tmp_path, made), CPU, Silent(stop_at_epoch=2))
+    with files_at_most(20_000), pytest.raises(RunError, match=r"--resume"):
+        train(request(tmp_path, made, resume=True), CPU, Silent())
+    train(request(tmp_path, made, resume=True), CPU, Silent())
+    assert weights(tmp_path / "run") == weights(whole.folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", r"run.json: damaged"),
+        (json.dumps({"format_version": 9}), "expected a run of version 1, found 9"),
+        (json.dumps({"format_version": 1, "machines": []}), "not a run of this program"),
+    ],
+)
+def test_a_damaged_or_foreign_run_is_told(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(RunError, match=said):
+        Run.open(tmp_path)
+
+
+def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="expected the folder of a training run"):
+        Run.open(tmp_path / "nowhere")
+
+
+def test_an_unknown_model_is_told_with_those_there_are(tmp_path: Path, made: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no model 'autoencodr'; there are: autoencoder"):
+        train(request(tmp_path, made, model="autoencodr"), CPU, Silent())
+
+
+def test_a_missing_machine_is_told_with_the_nearest(tmp_path: Path, made: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no clips of machine pmp.*nearest: pump"):
+        train(request(tmp_path, made, machines=("pmp",)), CPU, Silent())
+
+
+@pytest.mark.parametrize("clips", [1, 3])
+def test_too_few_clips_are_told_and_no_folder_is_made(tmp_path: Path, clips: int) -> None:
+    own = make_set(tmp_path / "set", clips=clips)
+    with pytest.raises(DatasetError, match=f"fan/id_00: expected at least 4 .* found {clips}"):
+        train(request(tmp_path, own), CPU, Silent())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dataset_without_training_clips_is_told(tmp_path: Path) -> None:
+    own = make_set(tmp_path / "set", clips=0)
+    with pytest.raises(DatasetError, match="expected normal training clips, found 6 clips, all"):
+        train(request(tmp_path, own), CPU, Silent())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="no sound files"):
+        train(request(tmp_path, tmp_path / "empty"), CPU, Silent())
+
+
+def test_clips_of_digital_silence_do_not_break_training(tmp_path: Path) -> None:
+    own = make_set(tmp_path / "set")
+    for path in (own / "fan/train").iterdir():
+        soundfile.write(path, np.zeros(RATE_HZ), RATE_HZ)
+    run = train(request(tmp_path, own), CPU, Silent())
+    assert all(np.isfinite(each["loss"]) for each in run.metrics())
