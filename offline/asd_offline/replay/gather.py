@@ -230,6 +230,8 @@ def decision_threshold(
 
         ranks = np.linspace(0, calibration.count - 1, min(calibration.count, 2000))
         scores = np.interp(ranks, calibration.ranks, calibration.scores)
+        if scores[0] == scores[-1]:
+            return None, "the held-out scores are all equal, so no gamma law fits them"
         text = f"90th percentile of a gamma law of {calibration.count} held-out normal windows"
         return gamma_threshold(scores, DCASE_QUANTILE), text
     stored = manifest.thresholds.get(target)

@@ -52,11 +52,11 @@ def _head(replayed: Replayed, name: str) -> str:
     title = f"DCASE {replayed.year} Task 2" if replayed.year else "Recordings of one's own"
     model = replayed.model
     by = f"{model['name']} {model['revision']}" if model["file"] else "quick-start detectors"
-    tiles = [
-        _tile("official score", result.official_score)
-        if result.official_score is not None
-        else _tile("score of what is there", result.partial_score)
-    ]
+    scored = sum(bool(each.clips) for each in replayed.sections)
+    what = "official score"
+    if result.official_score is None:
+        what = f"score of what is there: {scored} of {len(replayed.sections)} sections"
+    tiles = [_tile(what, result.partial_score)]
     mean = result.means.arithmetic if result.year == 2020 else result.means.harmonic
     tiles += [_tile("mean AUC", mean.auc), _tile("mean pAUC", mean.pauc)]
     heard = [each.alarm for each in replayed.sections if each.alarm]

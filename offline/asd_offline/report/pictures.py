@@ -93,11 +93,7 @@ def _mel(hz: float) -> float:
 
 
 def _mel_ticks(top_hz: float) -> list[tuple[float, str]]:
-    return [
-        (_mel(hz) / _mel(top_hz), f"{hz / 1000:g}")
-        for hz in FREQUENCIES_HZ
-        if hz <= top_hz
-    ]
+    return [(_mel(hz) / _mel(top_hz), f"{hz / 1000:g}") for hz in FREQUENCIES_HZ if hz <= top_hz]
 
 
 def _band_ticks(section: SectionReplay, bands: int) -> list[tuple[float, str]]:

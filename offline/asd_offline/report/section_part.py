@@ -123,7 +123,7 @@ def _alarm(found: AlarmFigures, rules: AlarmSettings) -> str:
         sentences.append(
             f"{found.false_alarms} false alarms in {found.normal_hours:.3g} h of normal clips: "
             f"{found.false_alarms_per_hour:.3g} per hour (with so little sound, anything up to "
-            f"{bound:.2g} per hour is possible at 95 %)."
+            f"{bound:.{0 if bound and bound >= 10 else 1}f} per hour is possible at 95 %)."
         )
     if not sentences:
         return ""
