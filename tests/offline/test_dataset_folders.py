@@ -49,6 +49,21 @@ def test_a_training_folder_is_obeyed(tmp_path: Path, train: str) -> None:
     assert not dataset.notes
 
 
+def test_a_test_folder_alone_is_never_trained_on(tmp_path: Path) -> None:
+    for index in range(6):
+        touch(tmp_path / "pump" / "test" / "normal", [f"{index}.wav"])
+    dataset = open_dataset(tmp_path)
+    assert {clip.split for clip in dataset.clips} == {"test"}
+
+
+def test_a_list_with_splits_is_obeyed_where_all_is_for_testing(tmp_path: Path) -> None:
+    touch(tmp_path, ["a.wav", "b.wav"])
+    rows = "path,label,split\na.wav,normal,test\nb.wav,normal,test\n"
+    (tmp_path / "list.csv").write_text(rows)
+    dataset = open_dataset(tmp_path / "list.csv")
+    assert {clip.split for clip in dataset.clips} == {"test"}
+
+
 def test_machines_and_ids_are_the_other_folders(tmp_path: Path) -> None:
     touch(tmp_path / "fan" / "id_00" / "normal", NINE)
     touch(tmp_path / "fan" / "id_02" / "abnormal", NINE)

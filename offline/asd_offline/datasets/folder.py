@@ -6,6 +6,7 @@ Folders of any other name are a machine, and below it a section: ``pump/id_00/no
 """
 
 import os
+from pathlib import Path
 
 from asd_offline.datasets.clip import ANOMALY, NORMAL, Clip, Dataset, Rejected, Split, in_order
 from asd_offline.datasets.scan import Folder, Tree
@@ -24,6 +25,7 @@ WHOLE = "all"
 def open_folder(tree: Tree) -> Dataset | None:
     """Read a scanned folder by its folder names; None if they say neither label nor split."""
     clips: list[Clip] = []
+    told: set[Path] = set()
     rejected = list(tree.rejected)
     for folder in tree.folders:
         labels = {LABEL_FOLDERS[w] for p in folder.relative if (w := p.lower()) in LABEL_FOLDERS}
@@ -33,10 +35,12 @@ def open_folder(tree: Tree) -> Dataset | None:
             continue
         split: Split = "train" if "train" in splits else "test"
         label = next(iter(labels)) if labels else NORMAL if split == "train" else None
-        clips += _clips(tree, folder, split, label)
+        found = _clips(tree, folder, split, label)
+        clips += found
+        told |= {clip.path for clip in found if splits}
     if not clips:
         return None
-    shared, notes = share_out(clips)
+    shared, notes = share_out(clips, told)
     return Dataset(tree.root, None, in_order(shared), tuple(rejected), tuple(notes))
 
 

@@ -47,6 +47,7 @@ def open_listing(path: Path) -> Dataset:
         If the list is no such CSV, or a row is wrong; the message names the row.
     """
     clips: list[Clip] = []
+    told: set[Path] = set()
     rejected: list[Rejected] = []
     seen: dict[Path, int] = {}
     for number, row in _rows(path):
@@ -59,11 +60,13 @@ def open_listing(path: Path) -> Dataset:
             rejected.append(Rejected(clip.path, reason))
         else:
             clips.append(clip)
+            if row.get("split"):
+                told.add(clip.path)
     if not clips:
         found = f"first: {rejected[0].path}: {rejected[0].reason}" if rejected else "no rows"
         msg = f"{path}: expected rows that name recordings, found none that exists ({found})"
         raise DatasetError(msg)
-    shared, notes = share_out(clips)
+    shared, notes = share_out(clips, told)
     return Dataset(path, None, in_order(shared), tuple(rejected), tuple(notes))
 
 
