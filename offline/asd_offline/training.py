@@ -103,7 +103,7 @@ def train_network(
         torch.manual_seed(seed_of(seed, name, "rank", process.rank))
     kept_at = time.perf_counter()
     with deterministic():
-        learner = _distributed(network, process) if done < recipe.epochs else network
+        learner = _distributed(network, task, process) if done < recipe.epochs else network
         for epoch in range(done, recipe.epochs):
             network.train()
             began = time.perf_counter()
@@ -264,12 +264,13 @@ def _ahead(
         yield following.result()
 
 
-def _distributed(network: nn.Module, process: Process) -> nn.Module:
+def _distributed(network: nn.Module, task: Task, process: Process) -> nn.Module:
     if process.world == 1:
         return network
-    if process.device.type == "cuda":
-        return DistributedDataParallel(network, device_ids=[process.device.index])
-    return DistributedDataParallel(network)
+    places = [process.device.index] if process.device.type == "cuda" else None
+    # A step of a stepped task reaches some of the weights only.
+    some_unused = isinstance(task, SteppedTask)
+    return DistributedDataParallel(network, device_ids=places, find_unused_parameters=some_unused)
 
 
 @contextmanager
