@@ -20,6 +20,8 @@ from asd_monitor.errors import AsdMonitorError
 READY_WITHIN_S = 180.0
 STOP_WITHIN_S = 20.0
 SCRAPE_S = 20.0
+LONGEST_S = 3600
+"""It ends by itself after so long, should the benchmark be killed and nobody stop it."""
 
 
 def free_port() -> int:
@@ -68,10 +70,11 @@ class Daemon:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
             line.bind(f"\0{name}")
             line.settimeout(0.2)
+            options = ["--config", str(config), "--duration", str(LONGEST_S)]
             began = time.monotonic()
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "asd_monitor.cli", "run", "--config", str(config)],
+                    [sys.executable, "-m", "asd_monitor.cli", "run", *options],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=log,

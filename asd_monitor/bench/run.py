@@ -1,12 +1,14 @@
 """Measure the areas that were chosen, one after the other."""
 
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from asd_monitor import __version__
@@ -57,6 +59,7 @@ def run_bench(options: Options, tell: Tell) -> dict[str, Any]:
     figures: list[Figure] = []
     loads: dict[str, float] = {}
     with ExitStack() as stack:
+        stack.enter_context(_sigterm_unwinds())
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="asd-monitor-bench-"))
         broker = options.broker or _embedded(stack)
         tell("a sound is made, and the quick-start model is fitted on it")
@@ -66,6 +69,20 @@ def run_bench(options: Options, tell: Tell) -> dict[str, Any]:
             figures += AREAS[area](setting)
             loads[area] = computer.load()
     return _document(options, figures, loads)
+
+
+@contextmanager
+def _sigterm_unwinds() -> Iterator[None]:
+    """Let SIGTERM stop what was started, as Ctrl-C does."""
+
+    def end(signum: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _embedded(stack: ExitStack) -> Broker:
