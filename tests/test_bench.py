@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_monitor.bench import capacity, memory
+from asd_monitor.bench import capacity, memory, microphone_latency
 from asd_monitor.bench.bare_model import BareModel
 from asd_monitor.bench.capacity import FIRST, MOST, Trial
 from asd_monitor.bench.daemon import Daemon
@@ -24,6 +24,14 @@ from asd_monitor.bench.usage import Usage
 from asd_monitor.bench.workpiece import Workpiece, make_sound, write
 from asd_monitor.errors import AsdMonitorError, ConfigError, SinkError
 from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
+from tests.rig.virtual_microphone import (
+    MakeMicrophones,
+    VirtualSound,
+    virtual_microphone_plugin,
+    virtual_microphones,
+)
+
+__all__ = ["virtual_microphone_plugin", "virtual_microphones"]
 
 FIGURES = {
     "latency": {"scores", "p50_ms", "p99_ms", "model_p50_ms", "model_p99_ms"},
@@ -146,6 +154,18 @@ def test_scores_are_timed_at_a_subscriber_and_nothing_stays_at_the_broker(
             assert not later.messages
     assert counted >= 30
     assert {each.machine for each in arrivals} == {"pump-0000", "pump-0001"}
+    assert all(0 < each.inference_s < each.latency_s < 60 for each in arrivals)
+
+
+def test_a_microphones_scores_are_timed_from_the_callback(
+    small: Workpiece, virtual_microphones: MakeMicrophones, tmp_path: Path
+) -> None:
+    sound = (32767 * make_sound(5.0)).astype(np.int16)
+    virtual_microphones(pump=VirtualSound(sound, rate_hz=16000))
+    with Mosquitto(tmp_path) as broker:
+        setting = Setting(small, Broker("127.0.0.1", broker.port), microphone="pump")
+        arrivals = microphone_latency.listen(setting, setting.one_machine(), 2.0, 2.0)
+    assert len(arrivals) >= 5
     assert all(0 < each.inference_s < each.latency_s < 60 for each in arrivals)
 
 

@@ -1,10 +1,15 @@
-"""From the last sample of a window to its MQTT message at a subscriber."""
+"""From the last sample of a window to its MQTT message at a subscriber.
+
+Recordings: from the moment at which the sample is due. Microphone: from the driver's callback
+that brought it; what the driver holds back before is its setting, not the monitor's work.
+"""
 
 import time
 from collections.abc import Iterator
 
 import numpy as np
 
+from asd_monitor.bench import microphone_latency
 from asd_monitor.bench.daemon import Daemon
 from asd_monitor.bench.figure import Figure
 from asd_monitor.bench.setting import Setting
@@ -39,14 +44,17 @@ def measure(setting: Setting) -> Iterator[Figure]:
 
 
 def _listen(setting: Setting, settings: dict[str, object]) -> list[Arrival]:
-    listened_s = setting.long(120.0, 3.0)
+    settle_s, listened_s = setting.long(SETTLE_S, 4.0), setting.long(120.0, 3.0)
     broker = setting.broker
+    if setting.microphone is not None:
+        setting.tell(f"scores of a microphone at a subscriber, for {listened_s:.0f} s")
+        return microphone_latency.listen(setting, settings, settle_s, listened_s)
     with (
         Subscriber(broker.host, broker.port, setting.base_topic) as subscriber,
         Daemon(settings, setting.work.folder),
     ):
         setting.tell("the daemon settles")
-        time.sleep(setting.long(SETTLE_S, 4.0))
+        time.sleep(settle_s)
         subscriber.clear()
         setting.tell(f"scores at a subscriber, for {listened_s:.0f} s")
         time.sleep(listened_s)

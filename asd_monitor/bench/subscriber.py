@@ -22,6 +22,8 @@ class Arrival:
 
     machine: str
     seq: int
+    at: float
+    """When the message came, in seconds since the epoch."""
     latency_s: float
     """From the capture of the window's last sample to the message."""
     inference_s: float
@@ -89,5 +91,6 @@ class Subscriber:
                 score = json.loads(payload)
                 latency_s = at - score["ts_ns"] / 1e9
                 inference_s = (score["inference_ms"] or 0.0) / 1e3
-                arrivals.append(Arrival(score["machine"], score["seq"], latency_s, inference_s))
+                seq, machine = score["seq"], score["machine"]
+                arrivals.append(Arrival(machine, seq, at, latency_s, inference_s))
         return arrivals
