@@ -18,6 +18,22 @@ Path_ = tuple[str | int, ...]
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_EXPECTED = {
+    "dict_type": "keys with values below it",
+    "model_type": "keys with values below it",
+    "path_type": "a path",
+    "string_type": "text",
+    "string_too_short": "text, found none",
+    "too_short": "at least one entry",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -92,7 +108,7 @@ def parse(text: str, name: str) -> Document:
         msg = f"{name}:{line}: {error.problem or error}"
         raise ConfigError(msg) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        msg = f"{name}: not valid YAML: {error}"
+        msg = f"{name}: not valid YAML: {' '.join(str(error).split())}"
         raise ConfigError(msg) from error
     if not isinstance(values, dict):
         found = "nothing" if values is None else type(values).__name__
@@ -142,11 +158,18 @@ def _told(document: Document, model: type[BaseModel], error: Any) -> str:  # noq
         return f"{place}: there is no such key{near}"
     if error["type"] == "missing":
         return f"{place}: this key is needed"
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     shown = repr(error["input"])
     found = f", got {shown}" if len(shown) <= 60 and not isinstance(error["input"], dict) else ""
-    expects = error["msg"].startswith("Input should be ")
-    return f"{place}: {'expected ' if expects else ''}{message}{found}"
+    return f"{place}: {_plainly(error['type'], error['msg'])}{found}"
+
+
+def _plainly(kind: str, message: str) -> str:
+    """Return pydantic's message without what only a Python programmer knows."""
+    if kind in _EXPECTED:
+        return f"expected {_EXPECTED[kind]}"
+    expects = message.startswith("Input should be ")
+    message = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{'expected ' if expects else ''}{message}"
 
 
 def _document_path(values: object, loc: Iterable[str | int]) -> Path_:

@@ -33,7 +33,11 @@ def refused(tmp_path: Path, text: str | bytes) -> str:
         ("machine:\n  pump:\n    mic: 0\n", "plant.yaml:1: machine: there is no such key; did you mean 'machines'?"),
         (MINIMAL + "mqtt:\n  prot: 1883\n", "plant.yaml:5: mqtt.prot: there is no such key; did you mean 'port'?"),
         (MINIMAL + "mqtt:\n  port: 70000\n", "plant.yaml:5: mqtt.port: expected less than or equal to 65535, got 70000"),
-        (MINIMAL + "mqtt:\n  port: broker\n", "plant.yaml:5: mqtt.port: expected a valid integer"),
+        (MINIMAL + "mqtt:\n  port: broker\n", "plant.yaml:5: mqtt.port: expected a whole number, got 'broker'"),
+        (MINIMAL + "mqtt: 1883\n", "plant.yaml:4: mqtt: expected keys with values below it, got 1883"),
+        (MINIMAL + "mqtt:\n  base_topic: a/#\n", "plant.yaml:5: mqtt.base_topic: base_topic: 'a/#' holds '#'"),
+        (MINIMAL + "state_dir: 3\n", "plant.yaml:4: state_dir: expected a path, got 3"),
+        ("machines: {}\n", "plant.yaml:1: machines: expected at least one entry"),
         (MINIMAL + "mqtt:\n  port: 1\n  port: 2\n", "plant.yaml:6: key 'port' is given twice, first in line 5; keep one"),
         (MINIMAL + "machines:\n  fan:\n    mic: 1\n", "plant.yaml:4: key 'machines' is given twice"),
         (MINIMAL + "    channel: 2\n", "plant.yaml:4: machines.pump.channel: there is no such key"),
@@ -141,3 +145,17 @@ def test_the_examples_defaults_are_the_real_ones() -> None:
     })  # fmt: skip
     default = Config.model_validate({"machines": {"a": {"mic": 0}}, "node": "plant-1"})
     assert shown == default
+
+
+def test_the_protocol_may_be_written_as_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    path.write_text(MINIMAL + "mqtt:\n  protocol: 5\n")
+    settings = load(path).mqtt
+    assert settings is not None
+    assert settings.protocol == "5"
+
+
+def test_a_mistake_in_an_option_names_no_line() -> None:
+    with pytest.raises(ConfigError, match=r"^command line: learn\.minutes: expected") as caught:
+        from_options({"machines": {"pump": {"mic": 0}}, "learn": {"minutes": 0.1}})
+    assert len(str(caught.value).splitlines()) == 1

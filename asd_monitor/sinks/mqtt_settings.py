@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from asd_monitor.errors import SinkError
+from asd_monitor.errors import ConfigError, SinkError
+from asd_monitor.sinks.topics import check_name
 
 QOS = Literal[0, 1]
 
@@ -65,6 +66,19 @@ class MqttSettings(BaseModel):
     """Scores kept while the broker is slow; the oldest go first."""
     event_queue: int = Field(default=1000, ge=1, le=1_000_000)
     """Events kept while the broker is away; the oldest go first."""
+
+    @field_validator("base_topic")
+    @classmethod
+    def _base_is_a_topic(cls, base_topic: str) -> str:
+        try:
+            return check_name("base_topic", base_topic, levels=True)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("protocol", mode="before")
+    @classmethod
+    def _protocol_may_be_a_number(cls, protocol: object) -> object:
+        return str(protocol) if type(protocol) is int else protocol
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -264,7 +264,7 @@ class MicrophoneSource:
             self._status = status
             self._pinned_id = status.stable_id or self._pinned_id
         if changed:
-            log.info("%s: %s %s", self.machine, status.state, status.reason)
+            log.debug("%s: %s %s", self.machine, status.state, status.reason)
             self._wake()
 
     def _show_unheard(self) -> None:
