@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SWITCH_S = 0.001
+"""A thread that computes in Python, as a scrape of many machines does, lets others in after so
+long. Python's own 5 ms, whenever a model call returns meanwhile, add up to late windows."""
+
 
 def run_monitor(
     config: Config, *, duration_s: float | None, live_view: bool, as_json: bool
@@ -37,6 +41,7 @@ def run_monitor(
     as_json
         Print the summary as one JSON document on stdout when done.
     """
+    sys.setswitchinterval(SWITCH_S)
     summary = SummarySink()
     shown = views(config, live_view)
     log_setup.set_up(tell=shown[0].tell if shown else None)
