@@ -51,7 +51,9 @@ class About:
             if mine != theirs:
                 return f"{name}: {_short(theirs)} there, {_short(mine)} now"
         for name in sorted({*self.recipe, *other.recipe}):
-            mine, theirs = self.recipe.get(name), other.recipe.get(name)
+            mine = self.recipe.get(name)
+            # A setting that is new since then is compared when the checkpoints are read.
+            theirs = other.recipe.get(name, mine)
             if mine != theirs:
                 return f"{name}: {theirs!r} there, {mine!r} now"
         return None

@@ -14,6 +14,7 @@ from asd_offline.models.autoencoder import (
     AutoencoderRecipe,
     DenseAutoencoder,
     ReconstructionLoss,
+    Residuals,
 )
 from asd_offline.training_run import train
 from tests.offline.small_sounds import (
@@ -43,9 +44,9 @@ def test_the_recipe_is_the_published_one() -> None:
 
 
 def test_a_ten_second_clip_gives_309_vectors_of_640(tmp_path: Path) -> None:
-    detector = AutoencoderDetector(AutoencoderRecipe(), [torch.nn.Identity()], [0])
+    detector = AutoencoderDetector(Residuals(AutoencoderRecipe(), [torch.nn.Identity()], [0]))
     waveform = torch.randn(2, 160_000, generator=torch.Generator().manual_seed(0))
-    error = detector._squared_error(waveform, torch.tensor([0, 0]))
+    error = detector.residuals(waveform, torch.tensor([0, 0]))
     assert error.shape == (2, 309, 640)
     assert torch.equal(detector(waveform, torch.tensor([0, 0])), torch.zeros(2))
 
@@ -81,12 +82,13 @@ def test_folding_batch_normalisation_changes_no_score() -> None:
 def test_the_score_is_the_mean_of_the_evidence_but_for_the_ends() -> None:
     torch.manual_seed(1)
     recipe = small_recipe()
-    detector = AutoencoderDetector(recipe, [DenseAutoencoder(recipe).folded()], [0, 0]).eval()
+    residuals = Residuals(recipe, [DenseAutoencoder(recipe).folded()], [0, 0])
+    detector = AutoencoderDetector(residuals).eval()
     waveform = torch.from_numpy(np.stack([hum(1, 300.0), hum(2, 700.0)]))
     target = torch.tensor([0, 1])
     evidence = detector.evidence(waveform, target)
     assert evidence.shape == (2, recipe.n_mels, 8000 // 128 + 1)
-    vectors = detector._squared_error(waveform, target)
+    vectors = residuals(waveform, target).square()
     middle = vectors.reshape(2, -1, 5, recipe.n_mels)
     # Frame 10 is the last of vector 6, ..., the first of vector 10.
     frame = torch.stack([middle[:, 10 - place, place] for place in range(5)]).mean(0)

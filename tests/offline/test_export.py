@@ -15,7 +15,7 @@ from asd_monitor.model_file import load
 from asd_offline.checkpoints import checkpoints_in, latest_checkpoint
 from asd_offline.datasets.opening import open_dataset
 from asd_offline.export import Exported, export
-from asd_offline.models.autoencoder import AutoencoderDetector, ReconstructionLoss
+from asd_offline.models.autoencoder import AutoencoderDetector, ReconstructionLoss, Residuals
 from asd_offline.recipes import resolve
 from asd_offline.targets import plan_targets
 from asd_offline.training_run import train
@@ -51,7 +51,7 @@ def test_the_files_scores_are_those_of_the_eager_network(folder: Path, exported:
     kept = latest_checkpoint(folder / "run" / "networks" / "pump")
     assert kept is not None
     network.load_state_dict(kept["weights"])
-    eager = AutoencoderDetector(small_recipe(), [network.autoencoder.eval()], [0]).eval()
+    eager = AutoencoderDetector(Residuals(small_recipe(), [network.autoencoder], [0])).eval()
     windows = np.stack([hum(seed, 640.0) for seed in range(5)])
     assert windows.shape[1] == recipe.window_samples
     with torch.inference_mode():

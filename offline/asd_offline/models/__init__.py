@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from asd_offline.datasets.clip import Clip
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.models.autoencoder import Autoencoder
+from asd_offline.models.autoencoder_mahalanobis import AutoencoderMahalanobis
 from asd_offline.recipes import Recipe
 from asd_offline.targets import Target
 
@@ -93,6 +94,7 @@ class Model(Protocol):
 
 MODELS: dict[str, Model] = {
     "autoencoder": Autoencoder(),
+    "autoencoder_mahalanobis": AutoencoderMahalanobis(),
 }
 
 __all__ = ["MODELS", "Clip", "Model", "SteppedTask", "Task"]

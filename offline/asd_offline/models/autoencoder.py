@@ -21,7 +21,7 @@ from asd_offline.targets import Target
 class AutoencoderRecipe(Recipe):
     """One network for each machine type, trained on all of its ids or sections."""
 
-    model: Literal["autoencoder"] = "autoencoder"
+    model: Literal["autoencoder", "autoencoder_mahalanobis"] = "autoencoder"
     n_fft: int = Field(1024, ge=64)
     hop_length: int = Field(512, ge=16)
     n_mels: int = Field(128, ge=8)
@@ -31,6 +31,7 @@ class AutoencoderRecipe(Recipe):
     # Keras' BatchNormalization of the baseline: momentum 0.99 there is 0.01 here.
     batch_norm_momentum: float = Field(0.01, gt=0, le=1)
     batch_norm_eps: float = Field(1e-3, gt=0)
+    start: Literal["keras", "torch"] = Field("keras", description="How weights are initialised.")
 
     def log_mel(self) -> LogMel:
         """Return the front end."""
@@ -56,7 +57,7 @@ class DenseAutoencoder(nn.Module):
             before = width
         self.layers = nn.Sequential(*layers, nn.Linear(before, self.dims))
         for layer in self.layers:
-            if isinstance(layer, nn.Linear):  # as Keras' Dense layers start
+            if isinstance(layer, nn.Linear) and recipe.start == "keras":
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
@@ -111,6 +112,7 @@ class FrameVectors:
         pairs = zip(clips.first.tolist(), clips.count.tolist(), strict=True)
         spans = [torch.arange(first, first + count - recipe.frames + 1) for first, count in pairs]
         self._starts = torch.cat(spans)
+        self.n_mels = dims
 
     @property
     def samples(self) -> int:
@@ -123,8 +125,8 @@ class FrameVectors:
         return (self._vectors[self._starts[chosen]],)
 
 
-class AutoencoderDetector(nn.Module):
-    """Waveform to mean squared reconstruction error, with one autoencoder per machine."""
+class Residuals(nn.Module):
+    """Waveform to what an autoencoder makes of it, minus what is there; one for each machine."""
 
     network_of_target: Tensor
 
@@ -141,25 +143,19 @@ class AutoencoderDetector(nn.Module):
         self.register_buffer("network_of_target", torch.tensor(network_of_target))
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
-        """Return scores ``(batch,)`` of ``(batch, samples)``; higher = more anomalous."""
-        return self._squared_error(waveform, target).mean((1, 2))
+        """Return ``(batch, vectors, dims)`` in dB of ``(batch, samples)``."""
+        log_mel = self.log_mel(waveform)  # (batch, frames, n_mels)
+        vectors = log_mel.unfold(1, self.frames, 1).transpose(2, 3).flatten(2)
+        residual = torch.zeros_like(vectors)
+        network = self.network_of_target[target]
+        for index, autoencoder in enumerate(self.autoencoders):
+            rows = torch.nonzero(network == index).flatten()
+            if rows.numel() > 0:
+                chosen = vectors[rows]
+                rebuilt = autoencoder(chosen.flatten(0, 1)).reshape(chosen.shape)
+                residual[rows] = rebuilt - chosen
+        return residual
 
-    @torch.jit.export
-    def evidence(self, waveform: Tensor, target: Tensor) -> Tensor:
-        """Return ``(batch, n_mels, frames)``: squared error in dB^2, averaged over vectors."""
-        error = self._squared_error(waveform, target)
-        batch, vectors, dims = error.shape
-        each = error.reshape(batch, vectors, self.frames, dims // self.frames)
-        total = torch.zeros(
-            batch, vectors + self.frames - 1, dims // self.frames, device=error.device
-        )
-        heard = torch.zeros(vectors + self.frames - 1, device=error.device)
-        for place in range(self.frames):
-            total[:, place : place + vectors] += each[:, :, place]
-            heard[place : place + vectors] += 1.0
-        return (total / heard[:, None]).transpose(1, 2)
-
-    @torch.jit.unused
     def describe(self) -> dict[str, object]:
         """Return what a model file should say of the evidence."""
         return {
@@ -168,18 +164,44 @@ class AutoencoderDetector(nn.Module):
             "evidence_hop_s": self.log_mel.settings.hop_length / self.log_mel.sample_rate_hz,
         }
 
-    def _squared_error(self, waveform: Tensor, target: Tensor) -> Tensor:
-        log_mel = self.log_mel(waveform)  # (batch, frames, n_mels)
-        vectors = log_mel.unfold(1, self.frames, 1).transpose(2, 3).flatten(2)
-        error = torch.zeros_like(vectors)
-        network = self.network_of_target[target]
-        for index, autoencoder in enumerate(self.autoencoders):
-            rows = torch.nonzero(network == index).flatten()
-            if rows.numel() > 0:
-                chosen = vectors[rows]
-                rebuilt = autoencoder(chosen.flatten(0, 1)).reshape(chosen.shape)
-                error[rows] = (rebuilt - chosen).square()
-        return error
+
+def error_map(residual: Tensor, frames: int) -> Tensor:
+    """Return squared errors ``(batch, n_mels, frames)`` of ``(batch, vectors, dims)``.
+
+    Every frame is in up to ``frames`` vectors, whose errors are averaged.
+    """
+    batch, vectors, dims = residual.shape
+    error = residual.square().reshape(batch, vectors, frames, dims // frames)
+    count = vectors + frames - 1
+    total = torch.zeros(batch, count, dims // frames, dtype=error.dtype, device=error.device)
+    heard = torch.zeros(count, dtype=error.dtype, device=error.device)
+    for place in range(frames):
+        total[:, place : place + vectors] += error[:, :, place]
+        heard[place : place + vectors] += 1.0
+    return (total / heard[:, None]).transpose(1, 2)
+
+
+class AutoencoderDetector(nn.Module):
+    """Waveform to mean squared reconstruction error."""
+
+    def __init__(self, residuals: Residuals) -> None:
+        super().__init__()
+        self.residuals = residuals
+
+    def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
+        """Return scores ``(batch,)`` in dB^2 of ``(batch, samples)``; higher = more anomalous."""
+        residual: Tensor = self.residuals(waveform, target)
+        return residual.square().mean((1, 2))
+
+    @torch.jit.export
+    def evidence(self, waveform: Tensor, target: Tensor) -> Tensor:
+        """Return ``(batch, n_mels, frames)``: squared error in dB^2."""
+        return error_map(self.residuals(waveform, target), self.residuals.frames)
+
+    @torch.jit.unused
+    def describe(self) -> dict[str, object]:
+        """Return what a model file should say of the evidence."""
+        return self.residuals.describe()
 
 
 class Autoencoder:
@@ -189,17 +211,13 @@ class Autoencoder:
 
     def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
         """One network for each machine, for all of its ids or sections."""
-        machines = dict.fromkeys(target.machine for target in targets)
-        return {
-            machine: tuple(target for target in targets if target.machine == machine)
-            for machine in machines
-        }
+        return per_machine(targets)
 
     def task(
         self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
     ) -> FrameVectors:
         """Train on all runs of frames of all clips."""
-        own = _own(recipe)
+        own = own_recipe(recipe)
         return FrameVectors(ReconstructionLoss(own), targets, own, features)
 
     def detector(
@@ -211,12 +229,31 @@ class Autoencoder:
     ) -> nn.Module:
         """Nothing is fitted but the weights."""
         del features
-        autoencoders = [network.autoencoder.folded() for network in networks.values()]  # type: ignore[operator, union-attr]
-        places = [i for i, name in enumerate(networks) for _ in targets[name]]
-        return AutoencoderDetector(_own(recipe), autoencoders, places).eval()
+        return AutoencoderDetector(residuals_of(networks, targets, own_recipe(recipe))).eval()
 
 
-def _own(recipe: Recipe) -> AutoencoderRecipe:
+def per_machine(targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
+    """Return the targets of each machine."""
+    machines = dict.fromkeys(target.machine for target in targets)
+    return {
+        machine: tuple(target for target in targets if target.machine == machine)
+        for machine in machines
+    }
+
+
+def residuals_of(
+    networks: Mapping[str, nn.Module],
+    targets: Mapping[str, Sequence[Target]],
+    recipe: AutoencoderRecipe,
+) -> Residuals:
+    """Put trained autoencoders, made ready for scoring, behind one front end."""
+    losses = [each for each in networks.values() if isinstance(each, ReconstructionLoss)]
+    places = [i for i, name in enumerate(networks) for _ in targets[name]]
+    return Residuals(recipe, [each.autoencoder.folded() for each in losses], places)
+
+
+def own_recipe(recipe: Recipe) -> AutoencoderRecipe:
+    """Return the recipe if it is an autoencoder's."""
     if not isinstance(recipe, AutoencoderRecipe):
         raise TypeError(f"expected an autoencoder's recipe, got {type(recipe).__name__}")
     return recipe
