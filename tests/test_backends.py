@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from asd_monitor.backends.density_ensemble import fit_density_ensemble
 from asd_monitor.backends.density_neighbours import fit_density_neighbours
 from asd_monitor.backends.lof import fit_lof
 from asd_monitor.backends.mahalanobis import (
@@ -22,6 +23,7 @@ ALL: dict[str, Callable[[Tensor], nn.Module]] = {
     "neighbours": fit_neighbours,
     "cosine": lambda x: fit_neighbours(x, count=3, cosine=True),
     "density": fit_density_neighbours,
+    "ensemble": fit_density_ensemble,
     "lof": fit_lof,
     "mahalanobis": fit_mahalanobis,
 }

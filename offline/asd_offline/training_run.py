@@ -159,7 +159,7 @@ def _train_all(
     show: Show,
     keep_every_s: float,
 ) -> None:
-    for name in prepared.networks:
+    for name in prepared.networks if prepared.recipe.epochs else ():
         task = new_network(model, prepared, name, run.about.seed, features)
         show.network(name, prepared.recipe.epochs)
         with _Recorder(model, prepared, name, run, features, process, show) as recorder:

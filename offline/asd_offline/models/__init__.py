@@ -12,6 +12,8 @@ from asd_offline.datasets.clip import Clip
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.models.autoencoder import Autoencoder
 from asd_offline.models.autoencoder_mahalanobis import AutoencoderMahalanobis
+from asd_offline.models.modulation_neighbours import ModulationNeighbours
+from asd_offline.models.spectral_adacos import SpectralAdacos
 from asd_offline.recipes import Recipe
 from asd_offline.targets import Target
 
@@ -95,6 +97,8 @@ class Model(Protocol):
 MODELS: dict[str, Model] = {
     "autoencoder": Autoencoder(),
     "autoencoder_mahalanobis": AutoencoderMahalanobis(),
+    "spectral_adacos": SpectralAdacos(),
+    "modulation_neighbours": ModulationNeighbours(),
 }
 
 __all__ = ["MODELS", "Clip", "Model", "SteppedTask", "Task"]

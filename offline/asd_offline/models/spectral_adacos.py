@@ -127,6 +127,20 @@ class EmbeddingTask:
         return windows, labels, exchange.exchanged, exchange.order
 
 
+class Centring(nn.Module):
+    """Take the bank's mean off: distances stay, and lose less to rounding."""
+
+    mean: Tensor
+
+    def __init__(self, mean: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the centred ``(batch, dims)``."""
+        return features - self.mean
+
+
 class EmbeddingDetector(nn.Module):
     """Waveform to embedding to the distance from normal embeddings, with a bank per target."""
 
@@ -162,14 +176,14 @@ def fit_banks(
     for target in targets:
         sound = features.rows([clip.path for clip in target.clips], front_end)
         embeddings, groups = _embed(branches, sound, recipe)
-        banks.append(
-            fit_density_neighbours(
-                embeddings,
-                groups,
-                count=recipe.density_neighbours,
-                least_radius=LEAST_RADIUS,
-            )
+        centring = Centring(embeddings.mean(0))
+        neighbours = fit_density_neighbours(
+            centring(embeddings),
+            groups,
+            count=recipe.density_neighbours,
+            least_radius=LEAST_RADIUS,
         )
+        banks.append(nn.Sequential(centring, neighbours))
     return PerTarget(banks)
 
 
