@@ -190,17 +190,18 @@ def _identity(recipe: Recipe, name: str, seed: int) -> dict[str, Any]:
 
 def check_identity(kept: dict[str, Any], recipe: Recipe, name: str, seed: int) -> None:
     """Raise RunError unless a checkpoint is of this network, recipe and seed."""
-    for what, expected in _identity(recipe, name, seed).items():
-        found = kept.get(what)
-        if found == expected:
-            continue
-        if isinstance(found, dict) and isinstance(expected, dict):
-            keys = sorted({*found, *expected})
-            differs = [key for key in keys if found.get(key) != expected.get(key)]
-            what, found = f"{what}, {differs[0]}", found.get(differs[0])
-            expected = expected.get(differs[0])
-        msg = f"checkpoint of {name}: expected {what} {expected!r}, found {found!r}"
-        raise RunError(f"{msg}; it belongs to another run")
+    try:
+        # A setting that is new since then has its default.
+        there = type(recipe).model_validate(kept.get("recipe")).model_dump(mode="json")
+    except ValueError as error:
+        msg = f"checkpoint of {name}: its recipe is not one of this version: {error}"
+        raise RunError(msg) from error
+    found = {"network": kept.get("network"), "seed": kept.get("seed"), **there}
+    now = {"network": name, "seed": seed, **recipe.model_dump(mode="json")}
+    for what, expected in now.items():
+        if found.get(what) != expected:
+            msg = f"checkpoint of {name}: expected {what} {expected!r}, found {found.get(what)!r}"
+            raise RunError(f"{msg}; it belongs to another run")
 
 
 def _epoch(
