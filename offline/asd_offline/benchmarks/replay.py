@@ -7,14 +7,13 @@ timed alone, and so is the whole replay: reading, windows, scores, CSVs, table a
 """
 
 import argparse
-import multiprocessing
 import os
 import platform
+import subprocess
+import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,13 +71,14 @@ def make_clips(folder: Path) -> list[Path]:
     return paths
 
 
-def link_set(root: Path, clips: Sequence[Path], test: int, train: int = 0) -> Path:
+def link_set(root: Path, clips: Sequence[Path], test: int, train: int = 0, ids: int = 1) -> Path:
     """Make a set of one machine in the layout of 2020 out of links."""
     for split, count, labels in (("train", train, ("normal",)), ("test", test, LABELS)):
         folder = root / "fan" / split
         folder.mkdir(parents=True)
         for number in range(count):
-            name = f"{labels[number % len(labels)]}_id_00_{number:08d}.wav"
+            label, machine_id = labels[number % len(labels)], 2 * (number // 2 % ids)
+            name = f"{label}_id_{machine_id:02d}_{number:08d}.wav"
             os.link(clips[number % len(clips)], folder / name)
     return root
 
@@ -134,27 +134,30 @@ def measure(root: Path, clips: Sequence[Path], window_s: float, hop_s: float, jo
     )
 
 
-@contextmanager
-def peak_memory() -> Iterator[Callable[[], int]]:
-    """Watch the memory of this process and its children; yields a function of the peak in bytes.
+def peak_memory(command: Sequence[str]) -> int:
+    """Run a command and return the peak of the memory of its processes, in bytes.
 
     Proportional set size: pages that processes share are counted once.
     """
-    peak, over = 0, threading.Event()
+    peak = 0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        while running.poll() is None:
+            peak = max(peak, sum(_pss(pid) for pid in _family(running.pid)))
+            time.sleep(0.2)
+    if running.returncode:
+        raise SystemExit(f"{' '.join(command)}: exit code {running.returncode}")
+    return peak
 
-    def watch() -> None:
-        nonlocal peak
-        while not over.wait(0.1):
-            pids = [os.getpid(), *(c.pid for c in multiprocessing.active_children() if c.pid)]
-            peak = max(peak, sum(_pss(pid) for pid in pids))
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
+def _family(pid: int) -> Iterator[int]:
+    """Yield a process and all below it."""
+    yield pid
     try:
-        yield lambda: peak
-    finally:
-        over.set()
-        thread.join()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:  # it has ended
+        return
+    for child in children:
+        yield from _family(int(child))
 
 
 def _pss(pid: int) -> int:
@@ -166,17 +169,16 @@ def _pss(pid: int) -> int:
 
 
 def measure_memory(folder: Path, clips: Sequence[Path], hours: float, jobs: int) -> str:
-    """Replay ``hours`` of clips, a third of them for training, and say what it took."""
+    """Replay ``hours`` of clips of two ids, a third for training, and say what it took."""
     count = round(hours * 3600 / CLIP_S)
-    root = link_set(folder / "long", clips, count - count // 3, count // 3)
+    root = link_set(folder / "long", clips, count - count // 3, count // 3, ids=2)
     began = time.perf_counter()
-    with peak_memory() as peak:
-        replay(ReplaySettings(root, out=folder / "long_out", jobs=jobs))
-        taken = peak()
+    command = [sys.executable, "-m", "asd_monitor.cli", "replay", str(root), "--jobs", str(jobs)]
+    taken = peak_memory([*command, "--out", str(folder / "long_out")])
     wall_s = time.perf_counter() - began
     return (
         f"{hours:g} h, {count // 3} clips to fit and {count - count // 3} to score: "
-        f"{wall_s:.0f} s, at most {taken / 1e6:.0f} MB in {jobs} processes and their parent"
+        f"{wall_s:.0f} s, at most {taken / 1e6:.0f} MB in all processes"
     )
 
 

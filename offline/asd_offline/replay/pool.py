@@ -63,7 +63,10 @@ class JobPool:
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._context = get_context("spawn")
+        # Workers are forked from a server that has imported torch and done nothing with it: that
+        # is as safe as a fresh process, starts once for all, and they share torch's memory.
+        self._context = get_context("forkserver")
+        self._context.set_forkserver_preload(["torch", "asd_offline.replay.jobs"])
         self._done = self._context.Value("d", 0.0)
         self._stop = self._context.Event()
         self._executor: ProcessPoolExecutor | None = None
@@ -77,7 +80,9 @@ class JobPool:
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def run(self, jobs: Sequence[Job], progress: Callable[[float], None]) -> None:
+    def run(
+        self, jobs: Sequence[Job], progress: Callable[[float], None], at_once: int | None = None
+    ) -> None:
         """Do all jobs that have no result yet, in their order as far as workers are free.
 
         Parameters
@@ -86,6 +91,8 @@ class JobPool:
             What is to be done.
         progress
             Called now and then with the work that is done since the call began.
+        at_once
+            How many may run at the same time, where each needs much memory; None: all workers.
 
         Raises
         ------
@@ -96,7 +103,8 @@ class JobPool:
         if self._workers == 1 or (len(left) <= 1 and self._executor is None):
             self._run_here(left, progress)
         elif left:
-            self._run_there(left, progress)
+            # Few are handed over at a time, so that little is left to cancel.
+            self._run_there(left, progress, at_once or 2 * self._workers)
 
     def _run_here(self, jobs: Sequence[Job], progress: Callable[[float], None]) -> None:
         done = 0.0
@@ -110,14 +118,15 @@ class JobPool:
             for job in jobs:
                 job.run(tick)
 
-    def _run_there(self, jobs: Sequence[Job], progress: Callable[[float], None]) -> None:
+    def _run_there(
+        self, jobs: Sequence[Job], progress: Callable[[float], None], handed_over: int
+    ) -> None:
         before = self._done.value
         waiting = iter(jobs)
         pending: set[Future[None]] = set()
         try:
             while True:
-                # Few are handed over at a time, so that little is left to cancel.
-                for job in islice(waiting, 2 * self._workers - len(pending)):
+                for job in islice(waiting, handed_over - len(pending)):
                     pending.add(self._submit(job))
                 if not pending:
                     return

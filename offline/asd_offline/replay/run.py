@@ -20,6 +20,8 @@ Progress = Callable[[str, float, float], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
 WORK = "work"
+LARGE_FIT_CLIPS = 200
+"""Fitting more clips than this takes up to 0.5 GB, so one detector is fitted at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,9 @@ def _open(settings: ReplaySettings) -> Dataset:
 def _do_jobs(plan: Plan, pool: JobPool, report: Progress) -> None:
     fits = plan.fit_jobs()
     whole = sum(job.work for job in fits)
-    pool.run(fits, lambda done: report("fitting", done, whole))
+    large = any(len(job.clips) > LARGE_FIT_CLIPS for job in fits)
+    fit_at_once = 1 if large else None
+    pool.run(fits, lambda done: report("fitting", done, whole), fit_at_once)
     scores = [
         job
         for section in plan.sections
