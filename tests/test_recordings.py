@@ -5,7 +5,6 @@ import struct
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import soundfile
 import soxr
@@ -14,13 +13,7 @@ from hypothesis import strategies as st
 
 from asd_monitor.errors import SourceError
 from asd_monitor.recordings import RESAMPLE_QUALITY, iter_recording, read_recording
-
-RATE_HZ = 16_000
-
-
-def sound(frames: int = RATE_HZ, channels: int = 1) -> npt.NDArray[np.float32]:
-    random = np.random.default_rng(0)
-    return (0.1 * random.standard_normal((frames, channels))).astype(np.float32)
+from tests.rig.hostile_recordings import RATE_HZ, sound, with_data_size
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +21,6 @@ def wav_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("wav") / "good.wav"
     soundfile.write(path, sound(), RATE_HZ, subtype="PCM_16")
     return path.read_bytes()
-
-
-def with_data_size(wav: bytes, size: int) -> bytes:
-    at = wav.index(b"data") + 4
-    return wav[:at] + struct.pack("<I", size) + wav[at + 4 :]
 
 
 @pytest.mark.parametrize(
