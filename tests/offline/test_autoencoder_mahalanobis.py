@@ -96,7 +96,7 @@ def test_it_trains_exports_and_hears_a_whistle(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(RECIPE.model_dump(mode="json", exclude_none=True)))
     made = make_set(tmp_path / "set", ("fan", "pump"))
     asked = request(
-        tmp_path, made, model="autoencoder_mahalanobis", recipe=path, epochs=8, keep_every_s=60.0
+        tmp_path, made, model="autoencoder_mahalanobis", recipe=path, epochs=60, keep_every_s=60.0
     )
     train(asked, CPU, Silent())
     done = export(asked.out, tmp_path / "model.pt", asked.cache)

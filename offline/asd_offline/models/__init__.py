@@ -14,6 +14,7 @@ from asd_offline.models.autoencoder import Autoencoder
 from asd_offline.models.autoencoder_mahalanobis import AutoencoderMahalanobis
 from asd_offline.models.modulation_neighbours import ModulationNeighbours
 from asd_offline.models.spectral_adacos import SpectralAdacos
+from asd_offline.models.twfr_gmm import TwfrGmm
 from asd_offline.recipes import Recipe
 from asd_offline.targets import Target
 
@@ -97,6 +98,7 @@ class Model(Protocol):
 MODELS: dict[str, Model] = {
     "autoencoder": Autoencoder(),
     "autoencoder_mahalanobis": AutoencoderMahalanobis(),
+    "twfr_gmm": TwfrGmm(),
     "spectral_adacos": SpectralAdacos(),
     "modulation_neighbours": ModulationNeighbours(),
 }
