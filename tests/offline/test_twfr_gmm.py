@@ -34,7 +34,7 @@ def test_weights_fall_by_the_decay_and_add_up_to_one() -> None:
 
 def steady(clips: int, random: torch.Generator) -> torch.Tensor:
     """Every frame tells about the machine."""
-    return torch.randn(clips, 100, 8, generator=random)
+    return 3.0 * torch.randn(clips, 100, 8, generator=random)
 
 
 def bursts(clips: int, random: torch.Generator) -> torch.Tensor:
