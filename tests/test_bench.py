@@ -89,7 +89,7 @@ def test_the_search_starts_with_64_and_closes_in_on_the_limit(limit: int) -> Non
     assert all(each > limit for each in failed)
     assert len({each.microphones for each in tried}) == len(tried)
     if failed and carried:
-        assert min(failed) - max(carried) <= max(carried) / 4
+        assert min(failed) - max(carried) <= max(FIRST, max(carried)) / 8
 
 
 def test_usage_counts_a_process_with_its_descendants(tmp_path: Path) -> None:

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
 from asd_monitor.bench.daemon import Daemon
 from asd_monitor.bench.figure import Figure
 from asd_monitor.bench.setting import Setting
-from asd_monitor.bench.usage import Usage
 from asd_monitor.bench.workpiece import SAMPLE_RATE_HZ, make_sound, write
 
 AREA = "memory"
@@ -48,20 +48,16 @@ def growth(setting: Setting, windows: int) -> Iterator[Figure]:
         for part in range(1, 11):
             _await_windows(daemon, (WARM_UP + part / 10) * windows)
             counts.append(daemon.usage())
-    first, last = counts[:4], counts[-4:]
+    first, last = counts[:5], counts[-5:]
     yield Figure(AREA, "windows", float(windows), "windows of the long run", "")
-    grown_mb = (_middle(last) - _middle(first)) / 1e6
+    # Medians: an answer that lingers adds a file, a recording between two rounds takes one away.
+    grown_bytes = median(each.rss_bytes for each in last) - median(each.rss_bytes for each in first)
     told = "memory grown over them"
-    yield Figure(AREA, "growth_mb", grown_mb, told, "MB", at_most=ALLOWED_GROWTH_MB)
-    # The least of each, for an answer that lingers on a busy computer is no growth.
-    files = min(each.files for each in last) - min(each.files for each in first)
-    threads = min(each.threads for each in last) - min(each.threads for each in first)
+    yield Figure(AREA, "growth_mb", grown_bytes / 1e6, told, "MB", at_most=ALLOWED_GROWTH_MB)
+    files = median(each.files for each in last) - median(each.files for each in first)
+    threads = median(each.threads for each in last) - median(each.threads for each in first)
     yield Figure(AREA, "more_files", files, "open files more", "", at_most=0)
     yield Figure(AREA, "more_threads", threads, "threads more", "", at_most=0)
-
-
-def _middle(counts: list[Usage]) -> float:
-    return float(np.median([each.rss_bytes for each in counts]))
 
 
 def _await_windows(daemon: Daemon, windows: float) -> None:
