@@ -62,6 +62,7 @@ def _document(done: "Exported") -> dict[str, Any]:
         "targets": list(done.manifest.targets),
         "window_s": done.manifest.window_samples / done.manifest.sample_rate_hz,
         "parity": done.parity,
+        "against_quickstart": done.manifest.description.get("against_quickstart"),
         "form": done.form,
         "milliseconds_per_window": dict(done.milliseconds),
         "thresholds": {name: each.value for name, each in done.manifest.thresholds.items()},
@@ -88,4 +89,12 @@ def _text(done: "Exported") -> str:
             f"thresholds of {len(provisional)} of {len(manifest.targets)} targets are provisional: "
             f"as few as {fewest} held-out windows stand behind them"
         )
+    if verdict := _verdict(done):
+        lines.append(f"{manifest.name} {verdict}")
     return "\n".join(lines)
+
+
+def _verdict(done: "Exported") -> str:
+    """Return how the model did against the quick start, where that was measured."""
+    measured = done.manifest.description.get("against_quickstart")
+    return str(measured["verdict"]) if isinstance(measured, dict) else ""

@@ -184,6 +184,9 @@ def _write(
     module = forms[form]
     calibrations = _calibrate(module, targets, recipe)
     facts: dict[str, object] = getattr(detector, "describe", dict)()
+    report = getattr(find_model(run.about.model), "report", None)
+    if report is not None:
+        facts = {**facts, **report(module, targets, recipe)}
     description = {
         **facts,
         "recipe": run.about.recipe,

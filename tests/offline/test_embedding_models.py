@@ -31,6 +31,7 @@ SETTINGS: dict[str, dict[str, object]] = {
         "sub_clusters": 2,
         "batch_size": 16,
         "epochs": 6,
+        "pseudo_classes": False,
         "auc_every": 0,
     },
 }
@@ -55,20 +56,20 @@ def exported(folder: Path, model: str, machines: tuple[str, ...], ids: tuple[str
 @pytest.fixture(scope="module", params=list(SETTINGS))
 def scorer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scorer:
     folder = tmp_path_factory.mktemp(request.param)
-    return load(exported(folder, request.param, ("fan", "pump"), ("00", "02")))
+    return load(exported(folder, request.param, ("fan", "pump"), ("00",)))
 
 
 def test_a_model_file_has_a_bank_and_a_calibration_for_each_target(scorer: Scorer) -> None:
-    names = ("fan/id_00", "fan/id_02", "pump/id_00", "pump/id_02")
+    names = ("fan/id_00", "pump/id_00")
     assert scorer.manifest.targets == names
     assert set(scorer.manifest.calibrations) == set(names)
 
 
 def test_each_target_finds_its_own_sound_more_normal_than_another_does(scorer: Scorer) -> None:
-    # hum at 500 Hz is fan id_00; pump id_02 is 680 Hz.
+    # hum at 500 Hz is fan id_00; pump id_00 is 600 Hz.
     windows = np.stack([hum(60 + i, 500.0) for i in range(6)])
     own = scorer.score(windows, np.full(6, scorer.target_index("fan/id_00")))
-    other = scorer.score(windows, np.full(6, scorer.target_index("pump/id_02")))
+    other = scorer.score(windows, np.full(6, scorer.target_index("pump/id_00")))
     assert own.mean() < other.mean()
 
 
@@ -83,7 +84,7 @@ def test_a_fault_scores_above_normal_sound(scorer: Scorer) -> None:
 
 def test_scores_are_finite_on_silence_and_alike_alone_and_in_a_batch(scorer: Scorer) -> None:
     windows = np.stack([hum(7, 500.0), np.zeros(RATE_HZ, np.float32), hum(8, 640.0)])
-    targets = np.array([0, 1, 3])
+    targets = np.array([0, 1, 1])
     together = scorer.score(windows, targets)
     alone = [scorer.score(windows[i : i + 1], targets[i : i + 1])[0] for i in range(3)]
     assert np.all(np.isfinite(together))
@@ -165,13 +166,16 @@ def test_one_machine_without_labels_gets_clusters_and_alterations(tmp_path: Path
     assert 0.35 < float(altered) < 0.65
 
 
-def test_banks_never_hold_held_out_clips(tmp_path: Path) -> None:
+@pytest.mark.parametrize("views", [True, False])
+def test_banks_never_hold_held_out_clips(tmp_path: Path, views: bool) -> None:
     made = make_set(tmp_path / "set", ("fan", "pump"), ("00", "02"), clips=8)
     model = MODELS["spectral_adacos"]
-    values = {"sample_rate_hz": RATE_HZ, **SETTINGS["spectral_adacos"]}
+    values = {"sample_rate_hz": RATE_HZ, **SETTINGS["spectral_adacos"], "views": views}
     prepared = prepare(model, open_dataset(made), SpectralAdacosRecipe(**values))
     features = FeatureCache(tmp_path / "cache")
     network = new_network(model, prepared, "all", 0, features).network.eval()
     detector = model.detector({"all": network}, prepared.networks, prepared.recipe, features)
-    sizes = [len(each[1].bank) for each in detector.banks.backends]  # type: ignore[union-attr]
-    assert sizes == [len(target.clips) for target in prepared.targets]
+    banks = [name for name, _ in detector.named_buffers() if name.endswith(".bank")]
+    sizes = {len(detector.get_buffer(name)) for name in banks}
+    assert len(banks) == 4 * (2 * 8 if views else 1)
+    assert sizes == {len(target.clips) for target in prepared.targets}

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from asd_monitor.backends.density_neighbours import fit_density_neighbours
 from asd_monitor.backends.per_target import PerTarget
+from asd_offline.against_quickstart import against_quickstart
 from asd_offline.branches import Branches, SpectrogramBranch, SpectrumBranch
 from asd_offline.feature_cache import ClipRows, FeatureCache
 from asd_offline.frontends import Waveform
@@ -24,6 +25,7 @@ from asd_offline.labelled_windows import LabelledWindows, tile
 from asd_offline.losses import EmbeddingLoss, Exchange, draw_exchange, mixup
 from asd_offline.recipes import Recipe
 from asd_offline.targets import Target
+from asd_offline.views_beside import fit_beside
 
 NETWORK = "all"
 BANK_AT_MOST = 2000
@@ -50,7 +52,12 @@ class EmbeddingRecipe(Recipe):
     pseudo_classes: bool | None = Field(
         None, description="Clusters and alterations as classes; None: below four classes."
     )
-    density_neighbours: int = Field(4, ge=1, description="That a local density is taken over.")
+    views: bool = Field(
+        True, description="The quick start's views beside the embedding; False: as published."
+    )
+    density_neighbours: int = Field(
+        4, ge=1, description="That a local density is taken over, where there are no views."
+    )
 
 
 class SpectralAdacosRecipe(EmbeddingRecipe):
@@ -167,6 +174,15 @@ def embedding_task(
     return EmbeddingTask(branches, windows, recipe)
 
 
+def embedding_detector(
+    branches: Branches, targets: Sequence[Target], recipe: EmbeddingRecipe, features: FeatureCache
+) -> nn.Module:
+    """Fit the detector that a recipe asks for, with a bank for each target."""
+    if recipe.views:
+        return fit_beside(branches, targets, recipe, features)
+    return EmbeddingDetector(branches, fit_banks(branches, targets, recipe, features)).eval()
+
+
 def fit_banks(
     branches: Branches, targets: Sequence[Target], recipe: EmbeddingRecipe, features: FeatureCache
 ) -> PerTarget:
@@ -210,6 +226,16 @@ def _embed(branches: Branches, sound: ClipRows, recipe: Recipe) -> tuple[Tensor,
     return torch.cat(parts), torch.tensor([clip for clip, _ in places])
 
 
+def one_target_report(
+    module: nn.Module, targets: Sequence[Target], recipe: Recipe
+) -> dict[str, object]:
+    """Say whether a detector of one target beats the quick start, which would do for it."""
+    if len(targets) != 1:
+        return {}
+    comparison = against_quickstart(module, 0, targets[0], recipe)
+    return {} if comparison is None else {"against_quickstart": comparison.to_dict()}
+
+
 class SpectralAdacos:
     """One network for all machines, a bank for each target."""
 
@@ -236,5 +262,10 @@ class SpectralAdacos:
         """Fit a bank for each target."""
         own = cast("SpectralAdacosRecipe", recipe)
         branches = cast("EmbeddingNetwork", networks[NETWORK]).branches.eval()
-        banks = fit_banks(branches, targets[NETWORK], own, features)
-        return EmbeddingDetector(branches, banks).eval()
+        return embedding_detector(branches, targets[NETWORK], own, features)
+
+    def report(
+        self, module: nn.Module, targets: Sequence[Target], recipe: Recipe
+    ) -> dict[str, object]:
+        """Compare with the quick start where the file is for one machine alone."""
+        return one_target_report(module, targets, recipe)
