@@ -165,7 +165,7 @@ class Alarm:
 
     def _judge(self, quiet_s: float) -> tuple[State, str]:
         rules, counting = self._settings, sum(self._counting)
-        tally = f"{counting} of the last {len(self._counting)} windows are over the threshold"
+        tally = _tally(counting, len(self._counting))
         stands, self._standing = self._standing or self.state is State.ALARM, False
         if counting >= rules.raise_windows:
             return State.ALARM, tally
@@ -207,6 +207,12 @@ class Alarm:
             provisional=self._provisional,
             score=None if score is None else replace(score, state=state),
         )
+
+
+def _tally(counting: int, windows: int) -> str:
+    if windows == 1:
+        return f"the first window is {'over' if counting else 'below'} the threshold"
+    return f"{counting} of the last {windows} windows are over the threshold"
 
 
 _REJECTED = {

@@ -123,7 +123,8 @@ def _tell_transition(event: Transition) -> None:
     if event.previous is event.state:  # the announcement at the start
         logger.info("%s: %s: %s", event.machine, event.state, event.reason)
         return
-    level = logging.INFO if event.state in CALM else logging.WARNING
+    calm = event.state in CALM or event.previous is State.LEARNING
+    level = logging.INFO if calm else logging.WARNING
     note = " (provisional threshold)" if event.provisional else ""
     score = event.score
     figures = ""
