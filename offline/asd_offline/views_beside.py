@@ -22,25 +22,24 @@ from asd_offline.frontends import Waveform
 from asd_offline.recipes import Recipe
 from asd_offline.targets import Target
 
-NAMES = (*VIEW_NAMES, "embedding")
 FOLDS = 10
 BANK_AT_MOST = 1200
 BATCH = 16
 
 
-class ViewsAndEmbedding(nn.Module):
-    """Waveform to the quick start's views, and the embedding as one more."""
+class ViewsAndEmbeddings(nn.Module):
+    """Waveform to the quick start's views, and the embedding of each network as one more."""
 
-    def __init__(self, views: Views, branches: Branches) -> None:
+    def __init__(self, views: Views, members: Sequence[Branches]) -> None:
         super().__init__()
         self.views = views
-        self.branches = branches
+        self.members = nn.ModuleList(members)
 
     def forward(self, waveform: Tensor) -> list[Tensor]:
-        """Return ``(batch, dims)`` for each of :data:`NAMES`, of ``(batch, window_samples)``."""
+        """Return ``(batch, dims)`` for each view and embedding of ``(batch, window_samples)``."""
         views: list[Tensor] = self.views(waveform)
-        embedding = torch.cat(self.branches(waveform), dim=1)
-        views.append(F.normalize(embedding, dim=1))
+        for member in self.members:
+            views.append(F.normalize(torch.cat(member(waveform), dim=1), dim=1))
         return views
 
 
@@ -48,7 +47,7 @@ class BesideDetector(nn.Module):
     """Waveform to score, with banks per target for every view and the embedding."""
 
     def __init__(
-        self, front: ViewsAndEmbedding, scorers: Sequence[TargetScorer], fusions: Sequence[Fusion]
+        self, front: ViewsAndEmbeddings, scorers: Sequence[TargetScorer], fusions: Sequence[Fusion]
     ) -> None:
         super().__init__()
         self.front = front
@@ -67,7 +66,10 @@ class BesideDetector(nn.Module):
 
 
 def fit_beside(
-    branches: Branches, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
+    members: Sequence[Branches],
+    targets: Sequence[Target],
+    recipe: Recipe,
+    features: FeatureCache,
 ) -> BesideDetector:
     """Fit the scores of all views and the embedding for each target.
 
@@ -77,8 +79,8 @@ def fit_beside(
         If a target has too few clips with sound in them.
     """
     views = Views(recipe.sample_rate_hz, recipe.window_samples).eval()
-    front = ViewsAndEmbedding(views, branches)
-    device = next(branches.parameters()).device
+    front = ViewsAndEmbeddings(views, members)
+    device = next(members[0].parameters()).device
     views.to(device)
     fitted = [_fit(front, target, recipe, features, device) for target in targets]
     detector = BesideDetector(front, [each[0] for each in fitted], [each[1] for each in fitted])
@@ -86,7 +88,7 @@ def fit_beside(
 
 
 def _fit(
-    front: ViewsAndEmbedding,
+    front: ViewsAndEmbeddings,
     target: Target,
     recipe: Recipe,
     features: FeatureCache,
@@ -113,18 +115,19 @@ def _fit(
         raise DatasetError(msg) from error
 
 
-def _front(front: ViewsAndEmbedding, windows: CutWindows, device: torch.device) -> list[Tensor]:
-    """Return ``(windows, dims)`` for each of :data:`NAMES`."""
+def _front(front: ViewsAndEmbeddings, windows: CutWindows, device: torch.device) -> list[Tensor]:
+    """Return ``(windows, dims)`` for each view and embedding."""
     batches: list[list[Tensor]] = []
     for start in range(0, len(windows), BATCH):
         waveform = torch.from_numpy(np.stack(windows.waveforms[start : start + BATCH]))
         with torch.no_grad():
             batches.append([each.cpu() for each in front(waveform.to(device))])
-    return [torch.cat([batch[place] for batch in batches]) for place in range(len(NAMES))]
+    return [torch.cat(parts) for parts in zip(*batches, strict=True)]
 
 
 def _scorer(views: Sequence[Tensor], together: Tensor) -> TargetScorer:
-    pairs = zip(NAMES, views, strict=True)
+    names = [*VIEW_NAMES, *("embedding" for _ in views[len(VIEW_NAMES) :])]
+    pairs = zip(names, views, strict=True)
     return TargetScorer([fit_view(name, view, together) for name, view in pairs])
 
 

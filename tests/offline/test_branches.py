@@ -5,6 +5,7 @@ import torch
 
 from asd_monitor.model_file import script
 from asd_offline.branches import Branches, SpectrogramBranch, SpectrumBranch
+from asd_offline.models.multires_adacos import MultiresAdacosRecipe
 from asd_offline.models.spectral_adacos import SpectralAdacosRecipe
 
 SHORT = 8000
@@ -18,6 +19,11 @@ def _branches() -> Branches:
 def test_dual_network_has_2_56_million_weights_at_10_s() -> None:
     recipe = SpectralAdacosRecipe(window_s=10.0)
     assert sum(each.numel() for each in recipe.branches().parameters()) == 2_561_552
+
+
+def test_multi_resolution_network_has_5_07_million_weights_at_10_s() -> None:
+    recipe = MultiresAdacosRecipe(window_s=10.0)
+    assert sum(each.numel() for each in recipe.branches().parameters()) == 5_067_312
 
 
 @pytest.mark.parametrize("amplitude", [0.0, 1e-5, 1.0])

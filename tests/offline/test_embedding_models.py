@@ -23,6 +23,17 @@ from asd_offline.training_run import new_network, prepare, train
 from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, make_set, request
 
 SETTINGS: dict[str, dict[str, object]] = {
+    "multires_adacos": {
+        "resolutions": [[64, 32], [256, 128]],
+        "embedding_dims": 16,
+        "sub_clusters": 2,
+        "batch_size": 16,
+        "epochs": 6,
+        "auc_every": 0,
+        "pseudo_classes": False,
+        "ensemble": 2,
+        "views": False,
+    },
     "modulation_neighbours": {"envelope_bands": 12},
     "spectral_adacos": {
         "n_fft": 256,
@@ -170,12 +181,14 @@ def test_one_machine_without_labels_gets_clusters_and_alterations(tmp_path: Path
 def test_banks_never_hold_held_out_clips(tmp_path: Path, views: bool) -> None:
     made = make_set(tmp_path / "set", ("fan", "pump"), ("00", "02"), clips=8)
     model = MODELS["spectral_adacos"]
-    values = {"sample_rate_hz": RATE_HZ, **SETTINGS["spectral_adacos"], "views": views}
+    values = {"sample_rate_hz": RATE_HZ, **SETTINGS["spectral_adacos"], "ensemble": 2}
+    values["views"] = views
     prepared = prepare(model, open_dataset(made), SpectralAdacosRecipe(**values))
     features = FeatureCache(tmp_path / "cache")
     network = new_network(model, prepared, "all", 0, features).network.eval()
     detector = model.detector({"all": network}, prepared.networks, prepared.recipe, features)
     banks = [name for name, _ in detector.named_buffers() if name.endswith(".bank")]
     sizes = {len(detector.get_buffer(name)) for name in banks}
-    assert len(banks) == 4 * (2 * 8 if views else 1)
+    # Seven views and the embeddings of two networks, each with two scores.
+    assert len(banks) == 4 * (2 * (7 + 2) if views else 2)
     assert sizes == {len(target.clips) for target in prepared.targets}

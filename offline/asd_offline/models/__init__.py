@@ -13,6 +13,7 @@ from asd_offline.feature_cache import FeatureCache
 from asd_offline.models.autoencoder import Autoencoder
 from asd_offline.models.autoencoder_mahalanobis import AutoencoderMahalanobis
 from asd_offline.models.modulation_neighbours import ModulationNeighbours
+from asd_offline.models.multires_adacos import MultiresAdacos
 from asd_offline.models.spectral_adacos import SpectralAdacos
 from asd_offline.models.twfr_gmm import TwfrGmm
 from asd_offline.recipes import Recipe
@@ -101,6 +102,7 @@ MODELS: dict[str, Model] = {
     "twfr_gmm": TwfrGmm(),
     "spectral_adacos": SpectralAdacos(),
     "modulation_neighbours": ModulationNeighbours(),
+    "multires_adacos": MultiresAdacos(),
 }
 
 __all__ = ["MODELS", "Clip", "Model", "SteppedTask", "Task"]

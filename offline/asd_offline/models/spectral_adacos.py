@@ -55,6 +55,9 @@ class EmbeddingRecipe(Recipe):
     views: bool = Field(
         True, description="The quick start's views beside the embedding; False: as published."
     )
+    ensemble: int = Field(
+        1, ge=1, le=16, description="So many networks, each from a start of its own, in one file."
+    )
     density_neighbours: int = Field(
         4, ge=1, description="That a local density is taken over, where there are no views."
     )
@@ -109,16 +112,35 @@ class EmbeddingNetwork(nn.Module):
         return loss
 
 
+class Ensemble(nn.Module):
+    """Networks that share nothing but their batches; the sum of losses trains each by itself."""
+
+    def __init__(self, members: Sequence[EmbeddingNetwork]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, waveform: Tensor, labels: Tensor, exchanged: Tensor, order: Tensor) -> Tensor:
+        """Return the sum of the members' losses; arguments as theirs."""
+        losses = [member(waveform, labels, exchanged, order) for member in self.members]
+        return torch.stack(losses).sum()
+
+    @property
+    def branches(self) -> list[Branches]:
+        """The members' branches."""
+        return [cast("EmbeddingNetwork", member).branches for member in self.members]
+
+
 class EmbeddingTask:
     """Windows of all machines, and what is to be told of them."""
 
     def __init__(
-        self, branches: Branches, windows: LabelledWindows, recipe: EmbeddingRecipe
+        self, members: Sequence[Branches], windows: LabelledWindows, recipe: EmbeddingRecipe
     ) -> None:
-        self.network: nn.Module = EmbeddingNetwork(branches, recipe, windows.classes)
+        networks = [EmbeddingNetwork(each, recipe, windows.classes) for each in members]
+        self.network: nn.Module = Ensemble(networks)
         self._windows = windows
         self._recipe = recipe
-        self._branches = len(branches.branches)
+        self._branches = len(members[0].branches)
 
     @property
     def samples(self) -> int:
@@ -151,36 +173,43 @@ class Centring(nn.Module):
 class EmbeddingDetector(nn.Module):
     """Waveform to embedding to the distance from normal embeddings, with a bank per target."""
 
-    def __init__(self, branches: Branches, banks: PerTarget) -> None:
+    def __init__(self, members: Sequence[Branches], banks: Sequence[PerTarget]) -> None:
         super().__init__()
-        self.branches = branches
-        self.banks = banks
+        self.members = nn.ModuleList(members)
+        self.banks = nn.ModuleList(banks)
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Return scores ``(batch,)`` of ``(batch, window_samples)``; higher = more anomalous."""
-        embedding = F.normalize(torch.cat(self.branches(waveform), dim=1), dim=1)
-        scores: Tensor = self.banks(embedding, target)
-        return scores
+        scores = waveform.new_zeros(waveform.shape[0])
+        for member, banks in zip(self.members, self.banks):  # noqa: B905 - TorchScript knows no strict
+            embedding = F.normalize(torch.cat(member(waveform), dim=1), dim=1)
+            scores = scores + banks(embedding, target)
+        return scores / len(self.members)
 
 
 def embedding_task(
-    branches: Branches, targets: Sequence[Target], recipe: EmbeddingRecipe, features: FeatureCache
+    members: Sequence[Branches],
+    targets: Sequence[Target],
+    recipe: EmbeddingRecipe,
+    features: FeatureCache,
 ) -> EmbeddingTask:
-    """Prepare the training of branches on the clips of all targets."""
+    """Prepare the training of one or more networks on the clips of all targets."""
     clips = [clip for target in targets for clip in target.clips]
     windows = LabelledWindows(
         clips, features, recipe.sample_rate_hz, recipe.window_samples, recipe.pseudo_classes
     )
-    return EmbeddingTask(branches, windows, recipe)
+    return EmbeddingTask(members, windows, recipe)
 
 
 def embedding_detector(
-    branches: Branches, targets: Sequence[Target], recipe: EmbeddingRecipe, features: FeatureCache
+    network: nn.Module, targets: Sequence[Target], recipe: EmbeddingRecipe, features: FeatureCache
 ) -> nn.Module:
     """Fit the detector that a recipe asks for, with a bank for each target."""
+    members = [each.eval() for each in cast("Ensemble", network).branches]
     if recipe.views:
-        return fit_beside(branches, targets, recipe, features)
-    return EmbeddingDetector(branches, fit_banks(branches, targets, recipe, features)).eval()
+        return fit_beside(members, targets, recipe, features)
+    banks = [fit_banks(each, targets, recipe, features) for each in members]
+    return EmbeddingDetector(members, banks).eval()
 
 
 def fit_banks(
@@ -250,7 +279,8 @@ class SpectralAdacos:
     ) -> EmbeddingTask:
         """Train on windows of all clips."""
         own = cast("SpectralAdacosRecipe", recipe)
-        return embedding_task(own.branches(), targets, own, features)
+        members = [own.branches() for _ in range(own.ensemble)]
+        return embedding_task(members, targets, own, features)
 
     def detector(
         self,
@@ -261,8 +291,7 @@ class SpectralAdacos:
     ) -> nn.Module:
         """Fit a bank for each target."""
         own = cast("SpectralAdacosRecipe", recipe)
-        branches = cast("EmbeddingNetwork", networks[NETWORK]).branches.eval()
-        return embedding_detector(branches, targets[NETWORK], own, features)
+        return embedding_detector(networks[NETWORK], targets[NETWORK], own, features)
 
     def report(
         self, module: nn.Module, targets: Sequence[Target], recipe: Recipe

@@ -1,0 +1,82 @@
+"""The spectrum and spectrograms of several resolutions, each branch made to be informative.
+
+The branches are those of :mod:`~asd_offline.models.spectral_adacos`, the spectrograms at short,
+middle and long windows (Wilkinghoff, DCASE 2024 Task 2; re-evaluated by Fujimura et al., "ASDKit",
+arXiv 2507.10264), with a loss for each branch beside that of all together (subspace loss).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, cast
+
+from pydantic import Field
+from torch import nn
+
+from asd_offline.branches import Branches, SpectrogramBranch, SpectrumBranch
+from asd_offline.feature_cache import FeatureCache
+from asd_offline.models.spectral_adacos import (
+    NETWORK,
+    EmbeddingRecipe,
+    EmbeddingTask,
+    embedding_detector,
+    embedding_task,
+    one_target_report,
+)
+from asd_offline.recipes import Recipe
+from asd_offline.targets import Target
+
+
+class MultiresAdacosRecipe(EmbeddingRecipe):
+    """Four branches, 5.07 million weights with windows of 10 s at 16 kHz."""
+
+    model: Literal["multires_adacos"] = "multires_adacos"
+    resolutions: tuple[tuple[int, int], ...] = Field(
+        ((256, 128), (1024, 512), (4096, 2048)),
+        min_length=1,
+        description="n_fft and hop_length of each spectrogram.",
+    )
+    feature_exchange: bool = False
+    subspace: bool = True
+
+    def branches(self) -> Branches:
+        """Return the network."""
+        dims = self.embedding_dims
+        spectrograms = [
+            SpectrogramBranch(n_fft, hop, subtract_mean=False, dims=dims, pool_padding=0)
+            for n_fft, hop in self.resolutions
+        ]
+        return Branches([SpectrumBranch(self.window_samples, dims), *spectrograms])
+
+
+class MultiresAdacos:
+    """One network, or several of different seeds, for all machines; a bank for each target."""
+
+    recipe = MultiresAdacosRecipe
+
+    def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
+        """One network learns to tell all machines apart."""
+        return {NETWORK: tuple(targets)}
+
+    def task(
+        self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
+    ) -> EmbeddingTask:
+        """Train on windows of all clips."""
+        own = cast("MultiresAdacosRecipe", recipe)
+        members = [own.branches() for _ in range(own.ensemble)]
+        return embedding_task(members, targets, own, features)
+
+    def detector(
+        self,
+        networks: Mapping[str, nn.Module],
+        targets: Mapping[str, Sequence[Target]],
+        recipe: Recipe,
+        features: FeatureCache,
+    ) -> nn.Module:
+        """Fit a bank for each target."""
+        own = cast("MultiresAdacosRecipe", recipe)
+        return embedding_detector(networks[NETWORK], targets[NETWORK], own, features)
+
+    def report(
+        self, module: nn.Module, targets: Sequence[Target], recipe: Recipe
+    ) -> dict[str, object]:
+        """Compare with the quick start where the file is for one machine alone."""
+        return one_target_report(module, targets, recipe)
