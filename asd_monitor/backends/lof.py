@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from asd_monitor.backends.distances import among_references, euclidean, usable_neighbours
 
@@ -13,8 +14,11 @@ class LocalOutlierFactor(nn.Module):
     reach: Tensor
     density: Tensor
 
-    def __init__(self, bank: Tensor, reach: Tensor, density: Tensor, count: int) -> None:
+    def __init__(
+        self, bank: Tensor, reach: Tensor, density: Tensor, count: int, cosine: bool = False
+    ) -> None:
         super().__init__()
+        self.cosine = cosine
         self.register_buffer("bank", bank)
         self.register_buffer("reach", reach)
         self.register_buffer("density", density)
@@ -22,14 +26,22 @@ class LocalOutlierFactor(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return scores ``(batch,)`` of ``features`` ``(batch, dims)``; about 1 for normal."""
-        distances = euclidean(features, self.bank)
+        if self.cosine:
+            distances = 1.0 - F.normalize(features, dim=1) @ self.bank.t()
+        else:
+            distances = euclidean(features, self.bank)
         nearest, items = torch.topk(distances, self.count, dim=1, largest=False)
         reachability = torch.maximum(nearest, self.reach[items]).mean(1)
         return self.density[items].mean(1) * reachability
 
 
 def fit_lof(
-    features: Tensor, groups: Tensor | None = None, *, count: int = 10, least_reach: float = 1e-6
+    features: Tensor,
+    groups: Tensor | None = None,
+    *,
+    count: int = 10,
+    least_reach: float = 1e-6,
+    cosine: bool = False,
 ) -> LocalOutlierFactor:
     """Fit the local outlier factor for new vectors.
 
@@ -48,15 +60,20 @@ def fit_lof(
         Neighbours that make up the surroundings.
     least_reach
         Smallest reachability distance, in units of the features.
+    cosine
+        Cosine distance instead of the Euclidean one.
 
     Raises
     ------
     ValueError
         If some item has no neighbour outside its group.
     """
-    between = among_references(features, groups)
+    bank = F.normalize(features, dim=1) if cosine else features.clone()
+    between = among_references(bank, groups)
+    if cosine:
+        between = 0.5 * between.square()  # of unit vectors
     neighbours = usable_neighbours(between, count)
     nearest, items = torch.topk(between, neighbours, dim=1, largest=False)
     reach = nearest[:, -1].clamp_min(least_reach)
     reachability = torch.maximum(nearest, reach[items]).mean(1)
-    return LocalOutlierFactor(features.clone(), reach, reachability.reciprocal(), neighbours)
+    return LocalOutlierFactor(bank, reach, reachability.reciprocal(), neighbours, cosine)

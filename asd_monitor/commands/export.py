@@ -21,6 +21,10 @@ def export(
     dataset: Annotated[
         Path | None, typer.Option("--dataset", help="Where the dataset is now, if it was moved.")
     ] = None,
+    score: Annotated[
+        str | None,
+        typer.Option("--score", help="Of a model with several scores, which; see docs/models.md."),
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Where computed features are kept.")
     ] = None,
@@ -50,6 +54,7 @@ def export(
             cache or default_cache(),
             machines=machine or (),
             dataset=dataset,
+            score=score,
             features_progress=show.features,
         )
     typer.echo(json.dumps(_document(done)) if as_json else _text(done))

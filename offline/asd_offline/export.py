@@ -5,16 +5,16 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from asd_monitor.calibration import Calibration
-from asd_monitor.errors import DatasetError, RunError
+from asd_monitor.errors import ConfigError, DatasetError, RunError
 from asd_monitor.manifest import Json, Manifest, Threshold
 from asd_monitor.model_file import DEPRECATION_TEXT, save, script
 from asd_monitor.recordings import read_recording
@@ -36,6 +36,10 @@ WORTH_IT = 0.95
 """Another form of the module is taken if it needs at most this share of the time."""
 TIMED_ROUNDS = 15
 PARITY_TARGETS = 8
+OTHER_METHODS = ("evidence", "scores", "localise", "association")
+"""Kept beside ``forward`` where a detector has them."""
+EVIDENCE_WINDOWS = 2
+"""Evidence can take many passes through a network."""
 
 CPU = torch.device("cpu")
 
@@ -62,6 +66,7 @@ def export(
     *,
     machines: Sequence[str] = (),
     dataset: Path | None = None,
+    score: str | None = None,
     features_progress: Callable[[int, int], None] | None = None,
 ) -> Exported:
     """Turn a finished run into a model file.
@@ -78,9 +83,13 @@ def export(
         Which machines the file is for; empty: all.
     dataset
         Where the dataset is now, if it was moved.
+    score
+        Of a model with several scores, which; None: as the recipe says.
 
     Raises
     ------
+    ConfigError
+        If the model has no such score.
     RunError
         If the run is not finished, damaged, or does not fit this version.
     DatasetError
@@ -92,6 +101,7 @@ def export(
     model = find_model(run.about.model)
     prepared, features = _prepare(run, model, dataset, cache, features_progress)
     networks = _trained(run, model, prepared, features)
+    prepared = _with_score(prepared, score)
     chosen = _choose(prepared, machines)
     networks = {name: networks[name] for name in chosen}
     with torch.no_grad():
@@ -152,6 +162,19 @@ def _trained(
     return networks
 
 
+def _with_score(prepared: Prepared, score: str | None) -> Prepared:
+    if score is None:
+        return prepared
+    recipe = prepared.recipe
+    kind = type(recipe)
+    if "score" not in kind.model_fields:
+        raise ConfigError(f"model {recipe.model} has one score only; leave out --score")
+    known = get_args(kind.model_fields["score"].annotation)
+    if score not in known:
+        raise ConfigError(f"model {recipe.model}: expected a score from {known}, got {score!r}")
+    return replace(prepared, recipe=recipe.model_copy(update={"score": score}))
+
+
 def _choose(prepared: Prepared, machines: Sequence[str]) -> dict[str, tuple[Target, ...]]:
     known = dict.fromkeys(target.machine for target in prepared.targets)
     by_lower = {name.lower(): name for name in known}
@@ -189,7 +212,7 @@ def _write(
         facts = {**facts, **report(module, targets, recipe)}
     description = {
         **facts,
-        "recipe": run.about.recipe,
+        "recipe": recipe.model_dump(mode="json"),
         "parameters": sum(each.numel() for each in detector.parameters()),
         "form": form,
         "milliseconds_per_window": {name: round(ms, 3) for name, ms in milliseconds.items()},
@@ -260,7 +283,7 @@ def _forms(
         )
         raise RunError(msg)
     forms = {"scripted": scripted}
-    others = ["evidence"] if hasattr(scripted, "evidence") else []
+    others = [name for name in OTHER_METHODS if hasattr(scripted, name)]
     makers: dict[str, Callable[[], torch.jit.ScriptModule]] = {
         "frozen": lambda: torch.jit.freeze(script(detector), others),
         "optimized": lambda: torch.jit.optimize_for_inference(script(detector), others),
@@ -293,9 +316,8 @@ def _difference(eager: nn.Module, other: nn.Module, windows: Tensor, places: Ten
     with torch.inference_mode():
         pairs = [(eager(windows, places), other(windows, places))]
         if hasattr(eager, "evidence"):
-            pairs.append(
-                (eager.evidence(windows, places), other.evidence(windows, places))  # type: ignore[operator]
-            )
+            few, some = windows[:EVIDENCE_WINDOWS], places[:EVIDENCE_WINDOWS]
+            pairs.append((eager.evidence(few, some), other.evidence(few, some)))  # type: ignore[operator]
     for expected, found in pairs:
         scale = max(1.0, float(expected.abs().max()))
         largest = max(largest, float((expected - found).abs().max()) / scale)

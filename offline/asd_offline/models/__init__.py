@@ -10,11 +10,15 @@ from torch import Generator, Tensor, nn
 
 from asd_offline.datasets.clip import Clip
 from asd_offline.feature_cache import FeatureCache
+from asd_offline.models.aegan_ad import AeganAdModel
+from asd_offline.models.anomaly_transformer import AnomalyTransformer
 from asd_offline.models.autoencoder import Autoencoder
 from asd_offline.models.autoencoder_mahalanobis import AutoencoderMahalanobis
+from asd_offline.models.mobilenetv2 import MobileNetV2Model
 from asd_offline.models.modulation_neighbours import ModulationNeighbours
 from asd_offline.models.multires_adacos import MultiresAdacos
 from asd_offline.models.spectral_adacos import SpectralAdacos
+from asd_offline.models.stgram_mfn import StgramMfnModel
 from asd_offline.models.twfr_gmm import TwfrGmm
 from asd_offline.recipes import Recipe
 from asd_offline.targets import Target
@@ -100,6 +104,10 @@ MODELS: dict[str, Model] = {
     "autoencoder": Autoencoder(),
     "autoencoder_mahalanobis": AutoencoderMahalanobis(),
     "twfr_gmm": TwfrGmm(),
+    "aegan_ad": AeganAdModel(),
+    "anomaly_transformer": AnomalyTransformer(),
+    "mobilenetv2": MobileNetV2Model(),
+    "stgram_mfn": StgramMfnModel(),
     "spectral_adacos": SpectralAdacos(),
     "modulation_neighbours": ModulationNeighbours(),
     "multires_adacos": MultiresAdacos(),

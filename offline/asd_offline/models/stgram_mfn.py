@@ -24,6 +24,12 @@ from asd_offline.frontends import LogMel, LogMelSettings
 from asd_offline.gaussian_mixture import fit_gaussian_mixture
 from asd_offline.mobilefacenet import MobileFaceNet
 from asd_offline.recipes import Recipe
+from asd_offline.stgram_detector import (
+    AngularLogProbability,
+    LinearLogProbability,
+    StgramDetector,
+    UnitBanks,
+)
 from asd_offline.target_windows import PseudoWindows, TargetWindows, WindowSet
 from asd_offline.targets import Target
 
@@ -31,8 +37,6 @@ logger = logging.getLogger(__name__)
 
 NETWORK = "all"
 TORCHAUDIO_FLOOR = 1e-10
-OCCLUDED_BANDS = 8
-OCCLUDED_SPANS = 4
 BATCH = 16
 
 Score = Literal["log_probability_with_margin", "log_probability", "gmm", "neighbours"]
@@ -191,108 +195,6 @@ class StgramTask:
         return waveform, label, partner, torch.tensor(weight, dtype=torch.float32)
 
 
-class AngularLogProbability(nn.Module):
-    """Negative log probability of the class that the sound should be, from cosines."""
-
-    class_of_target: Tensor
-
-    def __init__(self, head: ArcFace, class_of_target: Sequence[int], *, with_margin: bool) -> None:
-        super().__init__()
-        self.head = head
-        self.margin = with_margin
-        self.register_buffer("class_of_target", torch.tensor(class_of_target))
-
-    def forward(self, embedding: Tensor, target: Tensor) -> Tensor:
-        """Return scores ``(batch,)``; higher = more anomalous."""
-        own = self.class_of_target[target]
-        logits = self.head.with_margin(embedding, own) if self.margin else self.head(embedding)
-        return F.cross_entropy(logits, own, reduction="none")
-
-
-class LinearLogProbability(nn.Module):
-    """Negative log probability of the class that the sound should be, from a linear layer."""
-
-    class_of_target: Tensor
-
-    def __init__(self, classifier: nn.Module, class_of_target: Sequence[int]) -> None:
-        super().__init__()
-        self.classifier = classifier
-        self.register_buffer("class_of_target", torch.tensor(class_of_target))
-
-    def forward(self, embedding: Tensor, target: Tensor) -> Tensor:
-        """Return scores ``(batch,)``; higher = more anomalous."""
-        own = self.class_of_target[target]
-        return F.cross_entropy(self.classifier(embedding), own, reduction="none")
-
-
-class UnitBanks(nn.Module):
-    """Back ends of each target on embeddings of length one."""
-
-    def __init__(self, banks: PerTarget) -> None:
-        super().__init__()
-        self.banks = banks
-
-    def forward(self, embedding: Tensor, target: Tensor) -> Tensor:
-        """Return scores ``(batch,)``; higher = more anomalous."""
-        scores: Tensor = self.banks(F.normalize(embedding, dim=1), target)
-        return scores
-
-
-class StgramDetector(nn.Module):
-    """Waveform to score, by whichever of the scores was chosen."""
-
-    usual: Tensor
-
-    def __init__(
-        self, network: StgramMfn, scorer: nn.Module, usual: Tensor, facts: Mapping[str, object]
-    ) -> None:
-        super().__init__()
-        self.bands = OCCLUDED_BANDS
-        self.spans = OCCLUDED_SPANS
-        self.log_mel = network.log_mel
-        self.tgram = network.tgram
-        self.network = network.network
-        self.scorer = scorer
-        self.facts = facts
-        self.register_buffer("usual", usual)
-
-    def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
-        """Return scores ``(batch,)`` of ``(batch, window_samples)``; higher = more anomalous."""
-        return self._score(self.log_mel(waveform).transpose(1, 2), self.tgram(waveform), target)
-
-    @torch.jit.export
-    def evidence(self, waveform: Tensor, target: Tensor) -> Tensor:
-        """Return ``(batch, bands, spans)``: by how much the score falls without each part.
-
-        A part of the log-mel spectrogram is replaced by what is usual in its bands; the learned
-        spectrogram stays.
-        """
-        sgram = self.log_mel(waveform).transpose(1, 2)  # (batch, n_mels, frames)
-        tgram = self.tgram(waveform)
-        whole = self._score(sgram, tgram, target)
-        bands, spans = self.bands, self.spans
-        falls = torch.zeros(waveform.shape[0], bands, spans, device=waveform.device)
-        mels, frames = sgram.shape[1], sgram.shape[2]
-        for band in range(bands):
-            low, high = band * mels // bands, (band + 1) * mels // bands
-            for span in range(spans):
-                first, end = span * frames // spans, (span + 1) * frames // spans
-                hidden = sgram.clone()
-                hidden[:, low:high, first:end] = self.usual[low:high].unsqueeze(1)
-                falls[:, band, span] = whole - self._score(hidden, tgram, target)
-        return falls
-
-    @torch.jit.unused
-    def describe(self) -> dict[str, object]:
-        """Return what a model file should say."""
-        return dict(self.facts)
-
-    def _score(self, sgram: Tensor, tgram: Tensor, target: Tensor) -> Tensor:
-        embedding = self.network(torch.stack([sgram, tgram], dim=1))
-        scores: Tensor = self.scorer(embedding, target)
-        return scores
-
-
 class StgramMfnModel:
     """One network for all machines; a score by class or by what is usual for each target."""
 
@@ -385,5 +287,5 @@ def _usual_spectrum(network: StgramMfn, windows: TargetWindows) -> Tensor:
 def _batches(windows: TargetWindows, network: nn.Module) -> Iterator[Tensor]:
     device = next(network.parameters()).device
     with torch.no_grad():
-        for chosen in torch.arange(len(windows)).split(BATCH):
+        for chosen in torch.split(torch.arange(len(windows)), BATCH):
             yield windows.windows(chosen).to(device)
