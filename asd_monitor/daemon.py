@@ -2,13 +2,9 @@
 
 import logging
 import os
-import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Mapping
 
 from asd_monitor.assembly import Assembly
 from asd_monitor.records import SourceState
@@ -19,47 +15,22 @@ logger = logging.getLogger(__name__)
 CHECK_S = 0.5
 
 
-@contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into an event; a second one ends the process at once."""
-    stop = threading.Event()
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-
-    def on_signal(signum: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            _die_of(signum)
-        stop.set()
-
-    for each in before:
-        signal.signal(each, on_signal)
-    try:
-        yield stop
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
-def _die_of(signum: int) -> None:
-    """End without tidying up: whoever asks twice will not wait."""
-    if sys.stderr.isatty():
-        os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # the live view hides the cursor
-    signal.signal(signum, signal.SIG_DFL)
-    os.kill(os.getpid(), signum)
-
-
 def serve(
     assembly: Assembly,
+    stop: threading.Event,
     *,
     duration_s: float | None = None,
     environ: Mapping[str, str] = os.environ,
     on_check: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Start the monitor, keep it until a signal, its end, or ``duration_s``; then stop it.
+    """Start the monitor, keep it until told to stop, its end, or ``duration_s``; then stop it.
 
     Parameters
     ----------
     assembly
         The monitor; closed on return.
+    stop
+        Ends the run when set; one that is set already lets nothing start.
     duration_s
         Longest time to run, in seconds; None for no limit.
     environ
@@ -73,14 +44,14 @@ def serve(
         If the monitor cannot start, or its inference thread has failed.
     """
     notifier = Notifier.from_environment(environ)
-    with stop_signals() as stop:
-        try:
+    try:
+        if not stop.is_set():
             assembly.monitor.start()
             notifier.ready(_status(assembly))
             _watch(assembly, notifier, stop, duration_s, on_check)
-        finally:
-            notifier.stopping()
-            assembly.close()
+    finally:
+        notifier.stopping()
+        assembly.close()
 
 
 def _watch(

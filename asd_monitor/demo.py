@@ -180,13 +180,17 @@ class DemoSource:
         self._wake()
 
 
-def run_demo(duration_s: float, *, metrics_port: int, live_view: bool, as_json: bool) -> None:
+def run_demo(
+    duration_s: float, stop: threading.Event, *, metrics_port: int, live_view: bool, as_json: bool
+) -> None:
     """Tell the story, and sum up what was seen.
 
     Parameters
     ----------
     duration_s
         How long monitoring lasts, in seconds; learning comes before it.
+    stop
+        Ends the demo when set.
     metrics_port
         Port of the Prometheus endpoint on loopback; 0 takes any.
     live_view
@@ -213,7 +217,7 @@ def run_demo(duration_s: float, *, metrics_port: int, live_view: bool, as_json: 
         source.tell_story_to(views[0].tell if views else _say)
         if not views:
             _say(f"an MQTT broker listens at {on.host}:{on.port}")
-        serve(assembly, on_check=source.story_has_ended)
+        serve(assembly, stop, on_check=source.story_has_ended)
         began = source.story_began_at or time.time()
         result = summary.to_json(began, runner.published_messages(assembly))
     if as_json:

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +27,21 @@ long. Python's own 5 ms, whenever a model call returns meanwhile, add up to late
 
 
 def run_monitor(
-    config: Config, *, duration_s: float | None, live_view: bool, as_json: bool
+    config: Config,
+    stop: threading.Event,
+    *,
+    duration_s: float | None,
+    live_view: bool,
+    as_json: bool,
 ) -> None:
-    """Monitor until a signal, the end of all recordings, or ``duration_s``.
+    """Monitor until told to stop, the end of all recordings, or ``duration_s``.
 
     Parameters
     ----------
     config
         The settings.
+    stop
+        Ends the run when set.
     duration_s
         Longest time to run, in seconds; None for no limit.
     live_view
@@ -49,7 +57,7 @@ def run_monitor(
     for view in shown:
         view.footer = lambda: where_published(assembly)
     started_at = time.time()
-    serve(assembly, duration_s=duration_s)
+    serve(assembly, stop, duration_s=duration_s)
     result = summary.to_json(started_at, published_messages(assembly))
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
@@ -57,13 +65,17 @@ def run_monitor(
         sys.stderr.write("\n".join(summary_lines(result)) + "\n")
 
 
-def learn_only(config: Config, *, fresh: bool, live_view: bool, as_json: bool) -> None:
+def learn_only(
+    config: Config, stop: threading.Event, *, fresh: bool, live_view: bool, as_json: bool
+) -> None:
     """Learn every machine of the settings, write its model file, and stop.
 
     Parameters
     ----------
     config
         The settings.
+    stop
+        Ends the run when set; what was recorded is kept.
     fresh
         Set the recordings from before aside, so that only new ones are learned from.
     live_view
@@ -78,9 +90,11 @@ def learn_only(config: Config, *, fresh: bool, live_view: bool, as_json: bool) -
     if fresh:
         folder = StateFolder.locate(config.state_dir, os.environ)
         for machine in config.machines:
-            set_aside(folder, machine)
+            with folder.lock(machine):
+                set_aside(folder, machine)
     assembly = assemble(config, extra_sinks=shown, relearn=True)
-    serve(assembly, on_check=lambda: all(each.commissioning is None for each in assembly.pipelines))
+    learning = assembly.pipelines
+    serve(assembly, stop, on_check=lambda: all(each.commissioning is None for each in learning))
     learned = {
         each.machine: str(assembly.state.model_path(each.machine))
         for each in assembly.pipelines

@@ -3,12 +3,21 @@
 import signal
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+
+from asd_monitor.assembly import assemble
+from asd_monitor.config import from_options
+from asd_monitor.daemon import serve
+from asd_monitor.sinks.summary import SummarySink
 
 TWICE = """
 import os, time
-from asd_monitor.daemon import stop_signals
+from asd_monitor.stop_signals import stop_signals
 
 with stop_signals() as stop:
     os.kill(os.getpid(), {number})
@@ -31,3 +40,14 @@ def test_one_signal_is_a_request_and_a_second_an_order(number: signal.Signals) -
     once, twice = run(1), run(2)
     assert (once.returncode, once.stdout) == (0, "True\ntidied up\n")
     assert (twice.returncode, twice.stdout, twice.stderr) == (-number, "True\n", "")
+
+
+def test_a_stop_before_the_start_lets_nothing_start(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
+    options = {"machines": {"pump": {"wav": str(tmp_path / "a.wav")}}, "mqtt": None}
+    seen = SummarySink()
+    settings = from_options(options | {"prometheus": None, "state_dir": str(tmp_path / "state")})
+    stop = threading.Event()
+    stop.set()
+    serve(assemble(settings, extra_sinks=[seen]), stop, environ={})
+    assert not seen.machines

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from asd_monitor.commands.options import AsJson
+from asd_monitor.stop_signals import stop_signals
 
 
 def demo(
@@ -29,6 +30,7 @@ def demo(
 
     Example: `asd-monitor demo --duration 120`
     """
-    from asd_monitor.demo import run_demo
+    with stop_signals() as stop:
+        from asd_monitor.demo import run_demo
 
-    run_demo(duration, metrics_port=metrics_port, live_view=not plain, as_json=as_json)
+        run_demo(duration, stop, metrics_port=metrics_port, live_view=not plain, as_json=as_json)

@@ -13,6 +13,7 @@ from asd_monitor.commands.options import (
     Wavs,
     machine_sections,
 )
+from asd_monitor.stop_signals import stop_signals
 
 
 def learn(
@@ -47,12 +48,14 @@ def learn(
 
     Example: `asd-monitor learn --mic 0 --machine pump --minutes 5`
     """
-    from asd_monitor.config import from_options
-    from asd_monitor.runner import learn_only
-
     sections = machine_sections(mic, wav, machine, channel=channel, fast=True)
     rules = {"minutes": minutes, "window_s": window_s, "hop_s": hop_s}
     options = {"machines": sections, "learn": rules, "mqtt": None, "prometheus": None}
     if state_dir is not None:
         options["state_dir"] = str(state_dir)
-    learn_only(from_options(options), fresh=fresh, live_view=not plain, as_json=as_json)
+    with stop_signals() as stop:
+        from asd_monitor.config import from_options
+        from asd_monitor.runner import learn_only
+
+        settings = from_options(options)
+        learn_only(settings, stop, fresh=fresh, live_view=not plain, as_json=as_json)

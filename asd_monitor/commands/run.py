@@ -17,6 +17,7 @@ from asd_monitor.commands.options import (
     machine_sections,
 )
 from asd_monitor.errors import ConfigError, ModelFileError
+from asd_monitor.stop_signals import stop_signals
 
 if TYPE_CHECKING:
     from asd_monitor.config import Config
@@ -76,8 +77,6 @@ def run(
 
     Example: `asd-monitor run --mic 0 --machine pump`
     """
-    from asd_monitor.runner import run_monitor
-
     given = {
         "model": model, "target": target, "mqtt": mqtt, "metrics": metrics, "node": node,
         "state_dir": state_dir, "device": device, "learn": learn, "learn_minutes": learn_minutes,
@@ -91,8 +90,11 @@ def run(
         sections = machine_sections(mic, wav, machine, channel=channel, fast=fast)
     if model is not None and not model.exists():
         raise ModelFileError(f"{model}: there is no such model file")
-    settings = settings_of(config, sections, given)
-    run_monitor(settings, duration_s=duration, live_view=not plain, as_json=as_json)
+    with stop_signals() as stop:
+        from asd_monitor.runner import run_monitor
+
+        settings = settings_of(config, sections, given)
+        run_monitor(settings, stop, duration_s=duration, live_view=not plain, as_json=as_json)
 
 
 def settings_of(

@@ -1,0 +1,37 @@
+"""SIGINT and SIGTERM: the first ends the program tidily, the second at once."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Turn SIGINT and SIGTERM into an event; a second one ends the process at once."""
+    stop = threading.Event()
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            _die_of(signum)
+        stop.set()
+
+    for each in before:
+        signal.signal(each, on_signal)
+    try:
+        yield stop
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _die_of(signum: int) -> None:
+    """End without tidying up: whoever asks twice will not wait."""
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # the live view hides the cursor
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)
