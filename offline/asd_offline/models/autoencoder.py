@@ -140,12 +140,17 @@ class Residuals(nn.Module):
         self.frames = recipe.frames
         self.log_mel = recipe.log_mel()
         self.autoencoders = nn.ModuleList(autoencoders)
+        self.count = len(autoencoders)
         self.register_buffer("network_of_target", torch.tensor(network_of_target))
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Return ``(batch, vectors, dims)`` in dB of ``(batch, samples)``."""
-        log_mel = self.log_mel(waveform)  # (batch, frames, n_mels)
+        log_mel: Tensor = self.log_mel(waveform)  # (batch, frames, n_mels)
         vectors = log_mel.unfold(1, self.frames, 1).transpose(2, 3).flatten(2)
+        if self.count == 1:  # saves copies: about a tenth of the time
+            for autoencoder in self.autoencoders:
+                rebuilt: Tensor = autoencoder(vectors.flatten(0, 1))
+                return rebuilt.reshape(vectors.shape) - vectors
         residual = torch.zeros_like(vectors)
         network = self.network_of_target[target]
         for index, autoencoder in enumerate(self.autoencoders):
