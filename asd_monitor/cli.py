@@ -24,6 +24,7 @@ COMMANDS = (
     "synth",
     "train",
     "export",
+    "oracle",
 )
 """Each is a function in asd_monitor/commands/, in a file of its own name."""
 

@@ -97,17 +97,39 @@ def export(
     ModelFileError
         If the file cannot be written.
     """
-    run = Run.open(folder)
-    model = find_model(run.about.model)
-    prepared, features = _prepare(run, model, dataset, cache, features_progress)
-    networks = _trained(run, model, prepared, features)
-    prepared = _with_score(prepared, score)
+    trained = trained_run(folder, cache, dataset, features_progress)
+    model, features = trained.model, trained.features
+    prepared = _with_score(trained.prepared, score)
     chosen = _choose(prepared, machines)
-    networks = {name: networks[name] for name in chosen}
+    networks = {name: trained.networks[name] for name in chosen}
     with torch.no_grad():
         detector = model.detector(networks, chosen, prepared.recipe, features).eval()
     targets = [target for each in chosen.values() for target in each]
-    return _write(detector, targets, prepared.recipe, run, out)
+    return _write(detector, targets, prepared.recipe, trained.run, out)
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run with its networks."""
+
+    run: Run
+    model: Model
+    prepared: Prepared
+    features: FeatureCache
+    networks: Mapping[str, nn.Module]
+
+
+def trained_run(
+    folder: Path,
+    cache: Path,
+    dataset: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> TrainedRun:
+    """Open a finished run and load its networks; parameters and errors as in :func:`export`."""
+    run = Run.open(folder)
+    model = find_model(run.about.model)
+    prepared, features = _prepare(run, model, dataset, cache, progress)
+    return TrainedRun(run, model, prepared, features, _trained(run, model, prepared, features))
 
 
 def _prepare(
