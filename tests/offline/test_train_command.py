@@ -30,7 +30,7 @@ def asd(*arguments: object) -> "subprocess.Popen[str]":
     )
 
 
-def test_ctrl_c_stops_with_130_and_resuming_as_another_run_is_refused(tmp_path: Path) -> None:
+def test_ctrl_c_stops_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
     made, run = make_set(tmp_path / "set"), tmp_path / "run"
     recipe = write_recipe(tmp_path / "recipe.yaml", epochs=100_000)
     shared = ["--out", run, "--cache", tmp_path / "cache"]
@@ -43,11 +43,6 @@ def test_ctrl_c_stops_with_130_and_resuming_as_another_run_is_refused(tmp_path: 
     _, told = started.communicate(timeout=60)
     assert started.returncode == 130, told
     assert f"stopped; what is in {run} is kept" in told
-    changed = [*shared, "--resume", "--epochs", 3]
-    refused = asd("train", "autoencoder", made, "--config", recipe, *changed)
-    _, told = refused.communicate(timeout=60)
-    assert refused.returncode == 8, told
-    assert "epochs: 100000 there, 3 now" in told
 
 
 def invoke(*arguments: object) -> tuple[int, str, BaseException | None]:
