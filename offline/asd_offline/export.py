@@ -1,9 +1,5 @@
 """From a trained run to a model file: statistics, calibration, parity, and the fastest form."""
 
-import io
-import statistics
-import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,12 +12,13 @@ from torch import Tensor, nn
 from asd_monitor.calibration import Calibration
 from asd_monitor.errors import ConfigError, DatasetError, RunError
 from asd_monitor.manifest import Json, Manifest, Threshold
-from asd_monitor.model_file import DEPRECATION_TEXT, save, script
+from asd_monitor.model_file import save
 from asd_monitor.recordings import read_recording
 from asd_monitor.windows import clip_windows
 from asd_offline.checkpoints import latest_checkpoint
 from asd_offline.clip_scoring import window_scores
 from asd_offline.datasets.opening import open_dataset
+from asd_offline.export_forms import difference, forms_of, milliseconds_of, takes_other_lengths
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.models import Model
 from asd_offline.recipes import Recipe
@@ -30,16 +27,9 @@ from asd_offline.targets import Target
 from asd_offline.training import check_identity
 from asd_offline.training_run import Prepared, find_model, new_network, prepare
 
-PARITY = 1e-5
-"""Largest difference between exported and eager scores, relative to scores above 1."""
 WORTH_IT = 0.95
 """Another form of the module is taken if it needs at most this share of the time."""
-TIMED_ROUNDS = 15
 PARITY_TARGETS = 8
-OTHER_METHODS = ("evidence", "scores", "localise", "association")
-"""Kept beside ``forward`` where a detector has them."""
-EVIDENCE_WINDOWS = 2
-"""Evidence can take many passes through a network."""
 
 CPU = torch.device("cpu")
 
@@ -219,8 +209,8 @@ def _write(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        forms = _forms(detector, windows, places)
-        milliseconds = _time(forms, windows[:1], places[:1])
+        forms = forms_of(detector, windows, places)
+        milliseconds = milliseconds_of(forms, windows[:1], places[:1])
     finally:
         torch.set_num_threads(threads)
     form = min(milliseconds, key=lambda name: milliseconds[name])
@@ -238,12 +228,12 @@ def _write(
         "parameters": sum(each.numel() for each in detector.parameters()),
         "form": form,
         "milliseconds_per_window": {name: round(ms, 3) for name, ms in milliseconds.items()},
-        "length_agnostic": _takes_other_lengths(module, windows, places),
+        "length_agnostic": takes_other_lengths(module, windows, places),
     }
     manifest = _manifest(run, targets, recipe, calibrations, description)
     sha256 = save(out, module, manifest)
     return Exported(
-        out, sha256, manifest, _difference(detector, module, windows, places), milliseconds, form
+        out, sha256, manifest, difference(detector, module, windows, places), milliseconds, form
     )
 
 
@@ -292,73 +282,6 @@ def _real_windows(targets: Sequence[Target], recipe: Recipe) -> tuple[Tensor, Te
     return torch.from_numpy(np.stack(windows)), torch.tensor(places)
 
 
-def _forms(
-    detector: nn.Module, windows: Tensor, places: Tensor
-) -> "dict[str, torch.jit.ScriptModule]":
-    """Return the forms that the module can be exported in, each as it is after loading."""
-    scripted = _reloaded(script(detector))
-    difference = _difference(detector, scripted, windows, places)
-    if difference > PARITY:
-        msg = (
-            f"the exported module scores differently from the trained one: by {difference:.2g}, "
-            f"more than {PARITY:g}; please report this with the recipe"
-        )
-        raise RunError(msg)
-    forms = {"scripted": scripted}
-    others = [name for name in OTHER_METHODS if hasattr(scripted, name)]
-    makers: dict[str, Callable[[], torch.jit.ScriptModule]] = {
-        "frozen": lambda: torch.jit.freeze(script(detector), others),
-        "optimized": lambda: torch.jit.optimize_for_inference(script(detector), others),
-    }
-    for name, make in makers.items():
-        try:
-            with _quiet():
-                form = _reloaded(make())
-                fits = _difference(detector, form, windows, places) <= PARITY
-        except RuntimeError:
-            continue  # this form is not for this module: the scripted one is always there
-        # What is laid out for one kind of processor would not run on a GPU.
-        if fits and "mkldnn" not in str(form.inlined_graph):
-            forms[name] = form
-    return forms
-
-
-def _reloaded(module: "torch.jit.ScriptModule") -> "torch.jit.ScriptModule":
-    buffer = io.BytesIO()
-    with _quiet():
-        torch.jit.save(module, buffer)
-        buffer.seek(0)
-        loaded = torch.jit.load(buffer)  # type: ignore[no-untyped-call]
-    return cast("torch.jit.ScriptModule", loaded.eval())
-
-
-def _difference(eager: nn.Module, other: nn.Module, windows: Tensor, places: Tensor) -> float:
-    """Return the largest difference of scores and evidence, relative to values above 1."""
-    largest = 0.0
-    with torch.inference_mode():
-        pairs = [(eager(windows, places), other(windows, places))]
-        if hasattr(eager, "evidence"):
-            few, some = windows[:EVIDENCE_WINDOWS], places[:EVIDENCE_WINDOWS]
-            pairs.append((eager.evidence(few, some), other.evidence(few, some)))  # type: ignore[operator]
-    for expected, found in pairs:
-        scale = max(1.0, float(expected.abs().max()))
-        largest = max(largest, float((expected - found).abs().max()) / scale)
-    return largest
-
-
-def _time(forms: Mapping[str, nn.Module], window: Tensor, place: Tensor) -> dict[str, float]:
-    """Return the median milliseconds per window of each form, taken in turns."""
-    took: dict[str, list[float]] = {name: [] for name in forms}
-    with torch.inference_mode():
-        for round_ in range(TIMED_ROUNDS + 3):
-            for name, form in forms.items():
-                began = time.perf_counter()
-                form(window, place)
-                if round_ >= 3:  # the first ones compile
-                    took[name].append(1e3 * (time.perf_counter() - began))
-    return {name: statistics.median(each) for name, each in took.items()}
-
-
 def _calibrate(
     module: nn.Module, targets: Sequence[Target], recipe: Recipe
 ) -> dict[str, Calibration]:
@@ -371,18 +294,3 @@ def _calibrate(
             msg = f"{target.name}: its {len(scores)} held-out clips give no calibration: {error}"
             raise DatasetError(msg) from error
     return calibrations
-
-
-def _takes_other_lengths(module: nn.Module, windows: Tensor, places: Tensor) -> bool:
-    try:
-        with torch.inference_mode():
-            module(windows[:, : windows.shape[1] * 3 // 4], places)
-    except RuntimeError:
-        return False
-    return True
-
-
-class _quiet(warnings.catch_warnings):  # noqa: N801 - used like a function
-    def __enter__(self) -> None:
-        super().__enter__()
-        warnings.filterwarnings("ignore", message=DEPRECATION_TEXT)
