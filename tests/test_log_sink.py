@@ -17,7 +17,6 @@ from asd_monitor.metrics import Metrics
 from asd_monitor.records import LearningProgress, SourceState, State
 from asd_monitor.sinks.log import LogSettings, LogSink
 from asd_monitor.sinks.payloads import encode, score_payload
-from asd_monitor.sinks.registry import SINKS
 from tests.rig.mosquitto import wait_until
 from tests.rig.records import event, health, score
 
@@ -140,8 +139,3 @@ def test_a_file_that_cannot_be_opened_is_refused_at_the_start(tmp_path: Path) ->
     sink, _ = log_sink(tmp_path / "missing" / "scores.jsonl")
     with pytest.raises(SinkError, match="cannot append to"):
         sink.open()
-
-
-def test_the_registry_names_the_sinks() -> None:
-    assert SINKS["log"] is LogSink
-    assert set(SINKS) == {"log", "mqtt"}

@@ -388,7 +388,7 @@ def test_what_a_broker_refuses_is_told_by_its_topic(
 
 def test_the_client_library_is_imported_only_when_a_sink_is_opened() -> None:
     program = (
-        "import sys, asd_monitor.sinks.registry, asd_monitor.sinks.mqtt_check\n"
+        "import sys, asd_monitor.sinks.mqtt, asd_monitor.sinks.mqtt_check\n"
         "sys.exit('paho' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -21,6 +21,8 @@ FOLDS_AT_MOST = 20
 EXACT_BLOCKS = 40
 """Up to so many blocks each is held out by itself."""
 
+ROWS_AT_ONCE = 256
+
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -104,9 +106,14 @@ class CutWindows:
             span_s = float(np.ptp(self.start_s[inside])) + self.window_s
             guard_s = GUARD_S if len(sessions) > 2 else min(GUARD_S, GUARD_SHARE * span_s)
             reach_s[inside] = self.window_s + guard_s
-        apart_s = np.abs(self.start_s[:, None] - self.start_s)
-        same: BoolArray = self.session[:, None] == self.session
-        return same & (apart_s < reach_s[:, None])
+        together = np.empty((len(self), len(self)), np.bool_)
+        # Row by row blocks: the differences of thousands of windows at once take 100s of MB.
+        for first in range(0, len(self), ROWS_AT_ONCE):
+            rows = slice(first, first + ROWS_AT_ONCE)
+            apart_s = np.abs(self.start_s[rows, None] - self.start_s)
+            same = self.session[rows, None] == self.session
+            together[rows] = same & (apart_s < reach_s[rows, None])
+        return together
 
     def folds(self) -> npt.NDArray[np.int64]:
         """Return ``(n,)``: which windows are held out together, numbered from 0."""

@@ -5,13 +5,11 @@ import time
 import numpy as np
 import soxr
 
+from asd_monitor.recordings import RESAMPLE_QUALITY
 from asd_monitor.records import FloatArray
 from asd_monitor.sources.capture_messages import CapturedAudio
 from asd_monitor.sources.capture_stream import CaptureStream
 from asd_monitor.sources.sample_clock import SampleClock
-
-RESAMPLER_QUALITY = "HQ"
-"""The resampler's output does not depend on how its input was chopped."""
 
 
 class ConstantRun:
@@ -121,7 +119,7 @@ class ModelRateAudio:
         self._section_start = max(self.next_start, index)
         self._section_position, self._section_samples = position, 0
         self._resampler = soxr.ResampleStream(
-            self._stream.rate_hz, self._model_rate_hz, 1, quality=RESAMPLER_QUALITY
+            self._stream.rate_hz, self._model_rate_hz, 1, quality=RESAMPLE_QUALITY
         )
 
     def _number(self, samples: FloatArray) -> list[CapturedAudio]:
