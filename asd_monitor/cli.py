@@ -14,6 +14,7 @@ COMMANDS = (
     "demo",
     "devices",
     "score",
+    "picture",
     "inspect",
     "check",
     "doctor",

@@ -50,7 +50,7 @@ def score(
 
     scorer = load(model, device)
     manifest = scorer.manifest
-    target = target or _only_target(manifest.targets, model)
+    target = target or only_target(manifest.targets, model)
     detector = Detector(scorer, {target: target}, require_threshold=False)
     clips: list[ClipScore] = []
     unread: dict[str, str] = {}
@@ -74,7 +74,8 @@ def score(
         raise SourceError(f"{len(unread)} of {len(files)} recordings could not be read")
 
 
-def _only_target(targets: "Sequence[str]", model: Path) -> str:
+def only_target(targets: "Sequence[str]", model: Path) -> str:
+    """Return the model's target, or raise ConfigError with their names if there are several."""
     from asd_monitor.errors import ConfigError
 
     if len(targets) == 1:

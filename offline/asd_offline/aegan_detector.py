@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from asd_offline.aegan_networks import SIDE
 from asd_offline.aegan_scores import SCORES, EmbeddingScores, code_scores, pixel_scores
+from asd_offline.mel_bands import band_centres_hz
 from asd_offline.segments import clip_segments, overlap_mean
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ class AeganAdDetector(nn.Module):
             "score": self.score,
             "evidence": f"difference of the reconstruction to {other}; 2 is the whole range in dB",
             "evidence_bands": f"{self.log_mel.dims} mel bands",
+            "evidence_bands_hz": band_centres_hz(self.log_mel.settings),
             "evidence_hop_s": self.log_mel.settings.hop_length / self.log_mel.sample_rate_hz,
         }
 

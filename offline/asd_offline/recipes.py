@@ -41,6 +41,9 @@ class Recipe(BaseModel):
     constant_epochs: int = Field(0, ge=0, description="Epochs before the schedule begins.")
     final_learning_rate: float = Field(0.0, ge=0, description="Where the schedule ends.")
     mixed_precision: bool = Field(True, description="On a GPU; nothing changes on a CPU.")
+    settle_batch_norm: bool = Field(
+        False, description="Take batch normalisation's statistics anew after the last epoch."
+    )
     auc_every: int | None = Field(
         None, ge=0, description="Epochs between points of the AUC picture; 0: none; None: a tenth."
     )

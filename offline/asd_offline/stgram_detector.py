@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from asd_monitor.backends.per_target import PerTarget
 from asd_offline.arcface import ArcFace
+from asd_offline.mel_bands import group_centres_hz
 
 if TYPE_CHECKING:
     from asd_offline.models.stgram_mfn import StgramMfn
@@ -111,7 +112,8 @@ class StgramDetector(nn.Module):
     @torch.jit.unused
     def describe(self) -> dict[str, object]:
         """Return what a model file should say."""
-        return dict(self.facts)
+        bands_hz = group_centres_hz(self.log_mel.settings, self.bands)
+        return {**self.facts, "evidence_bands_hz": bands_hz}
 
     def _score(self, sgram: Tensor, tgram: Tensor, target: Tensor) -> Tensor:
         embedding = self.network(torch.stack([sgram, tgram], dim=1))

@@ -20,6 +20,7 @@ from asd_offline.models import SteppedTask, Task
 from asd_offline.processes import Process
 from asd_offline.recipes import Recipe
 from asd_offline.schedules import schedule_of
+from asd_offline.settled_norms import BATCHES_AT_MOST, normalised, settle_norms
 
 KEEP_EVERY_S = 10.0
 
@@ -113,6 +114,8 @@ def train_network(
                 msg = f"{name}: the loss is not finite in epoch {epoch + 1}: lower learning_rate"
                 raise RunError(f"{msg}, or look for a damaged clip; earlier epochs are kept")
             state.schedule.step()
+            if recipe.settle_batch_norm and epoch + 1 == recipe.epochs:
+                _settle(network, task, recipe, (seed, name, "settle"), process)
             random = process.gather(_random_states(process.device))
             if process.first:
                 if epoch + 1 == recipe.epochs or time.perf_counter() - kept_at >= keep_every_s:
@@ -235,6 +238,19 @@ def _epoch(
             watcher.batch(done, len(batches))
     sums = process.gather((float(total), count))
     return sum(each for each, _ in sums) / max(1, sum(size for _, size in sums))
+
+
+def _settle(
+    network: nn.Module, task: Task, recipe: Recipe, seeds: tuple[object, ...], process: Process
+) -> None:
+    if not normalised(network):
+        return
+    generator = torch.Generator().manual_seed(seed_of(*seeds))  # type: ignore[arg-type]
+    order = torch.randperm(task.samples, generator=generator)
+    batches = split_order(order, recipe.batch_size, process)[:BATCHES_AT_MOST]
+    step = (task.steps - 1,) if isinstance(task, SteppedTask) else ()
+    drawn = _ahead(task, batches, generator, process.device)
+    settle_norms(network, ((*batch, *step) for batch in drawn))
 
 
 def split_order(order: Tensor, batch_size: int, process: Process) -> list[Tensor]:

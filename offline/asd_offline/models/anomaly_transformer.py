@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from asd_offline.anomaly_attention import Associations, divergence
 from asd_offline.feature_cache import ClipRows, FeatureCache
 from asd_offline.frontends import LogMel, LogMelSettings
+from asd_offline.mel_bands import band_centres_hz
 from asd_offline.recipes import Recipe
 from asd_offline.segments import check_window, clip_segments, overlap_mean, segment_starts
 from asd_offline.targets import Target
@@ -233,6 +234,7 @@ class AnomalyTransformerDetector(nn.Module):
             "score": self.score,
             "evidence": f"squared error in units of each band's variance{weighted}",
             "evidence_bands": f"{self.log_mel.dims} mel bands",
+            "evidence_bands_hz": band_centres_hz(self.log_mel.settings),
             "evidence_hop_s": self.log_mel.settings.hop_length / self.log_mel.sample_rate_hz,
         }
 

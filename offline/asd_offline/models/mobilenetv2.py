@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from asd_monitor.errors import ConfigError
 from asd_offline.feature_cache import ClipRows, FeatureCache
 from asd_offline.frontends import LogMel, LogMelSettings
+from asd_offline.mel_bands import group_centres_hz
 from asd_offline.mobilenet import MobileNetV2
 from asd_offline.recipes import Recipe
 from asd_offline.segments import check_window, clip_segments, segment_starts
@@ -174,6 +175,7 @@ class MobileNetV2Detector(nn.Module):
             "score": "mean of log(1 - p) - log p of the own section, over images",
             "evidence": "fall of the score without this band of the log-mel spectrogram",
             "evidence_bands": f"{self.bands} groups of mel bands",
+            "evidence_bands_hz": group_centres_hz(settings, self.bands),
             "evidence_hop_s": self.hop * settings.hop_length / self.log_mel.sample_rate_hz,
         }
 

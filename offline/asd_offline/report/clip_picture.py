@@ -54,13 +54,12 @@ class PictureJob:
         except SourceError:  # gone since it was scored
             write_result(self.result, "null")
             return
-        samples = samples[: round(LONGEST_S * manifest.sample_rate_hz)]
-        evidence = evidence_map(samples, scorer, scorer.target_index(self.target))
+        picture = picture_of(samples, scorer, self.target)
         found = {
-            "seconds": len(samples) / manifest.sample_rate_hz,
-            "top_hz": manifest.sample_rate_hz / 2,
-            "spectrogram": _pack(mel_spectrogram(samples, manifest.sample_rate_hz)),
-            "evidence": None if evidence is None else _pack(evidence),
+            "seconds": picture.seconds,
+            "top_hz": picture.top_hz,
+            "spectrogram": _pack(picture.spectrogram),
+            "evidence": None if picture.evidence is None else _pack(picture.evidence),
         }
         write_result(self.result, json.dumps(found))
         tick(1.0)
@@ -76,6 +75,18 @@ class ClipPicture:
     """``(bands, columns)`` in dB relative to a full-scale sine; bands evenly spaced in mel."""
     evidence: Map | None
     """``(bands, columns)`` over the same time, in the model's own unit; NaN where no window is."""
+
+
+def picture_of(samples: npt.NDArray[np.float32], scorer: "Scorer", target: str) -> ClipPicture:
+    """Return the pictures of a clip ``(samples,)``, or of its first minute."""
+    rate_hz = scorer.manifest.sample_rate_hz
+    samples = samples[: round(LONGEST_S * rate_hz)]
+    return ClipPicture(
+        len(samples) / rate_hz,
+        rate_hz / 2,
+        mel_spectrogram(samples, rate_hz),
+        evidence_map(samples, scorer, scorer.target_index(target)),
+    )
 
 
 def read_picture(path: Path) -> ClipPicture | None:

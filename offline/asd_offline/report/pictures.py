@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -24,15 +24,19 @@ def picture_figures(section: SectionReplay, shown: Sequence[Shown]) -> str:
     sound = np.concatenate([picture.spectrogram.ravel() for _, _, picture in shown])
     loudness = (float(np.quantile(sound, 0.02)), float(np.quantile(sound, 0.998)))
     maps = [picture.evidence for _, _, picture in shown if picture.evidence is not None]
-    scale = _evidence_scale(maps)
+    scale = evidence_scale(maps)
     figures = "".join(_figure(section, each, loudness, scale) for each in shown)
     return f'<div class="pictures">{figures}</div>'
 
 
 def evidence_words(section: SectionReplay) -> str:
     """Return what the model file says that its evidence means."""
-    said = section.manifest.description.get("evidence") if section.manifest else None
+    said = _description(section).get("evidence")
     return escape(str(said)) if said else "in the model's own unit"
+
+
+def _description(section: SectionReplay) -> Mapping[str, object]:
+    return section.manifest.description if section.manifest else {}
 
 
 def _figure(
@@ -42,11 +46,11 @@ def _figure(
     scale: tuple[float, float],
 ) -> str:
     kind, scored, picture = shown
-    plot = _frame(picture, f"Spectrogram of {scored.clip.name}", _mel_ticks(picture.top_hz))
+    plot = _frame(picture, f"Spectrogram of {scored.clip.name}", mel_ticks(picture.top_hz))
     plot.picture(data_uri(levels(picture.spectrogram, *loudness), SOUND))
-    drawings = [_finished(plot, picture, _mel_ticks(picture.top_hz), "kHz")]
+    drawings = [_finished(plot, picture, mel_ticks(picture.top_hz), "kHz")]
     if picture.evidence is not None:
-        ticks = _band_ticks(section, len(picture.evidence))
+        ticks = band_ticks(_description(section), len(picture.evidence))
         plot = _frame(picture, f"Evidence in {scored.clip.name}", ticks)
         colours = SIGNED if scale[0] < 0 else RISING
         plot.picture(data_uri(levels(picture.evidence, *scale), colours))
@@ -79,7 +83,8 @@ def _finished(
     return plot.svg()
 
 
-def _evidence_scale(maps: Sequence[npt.NDArray[np.float32]]) -> tuple[float, float]:
+def evidence_scale(maps: Sequence[npt.NDArray[np.float32]]) -> tuple[float, float]:
+    """Return the smallest and largest value shown; about 0 where evidence has both signs."""
     values = np.concatenate([each.ravel() for each in maps]) if maps else np.zeros(1)
     values = values[np.isfinite(values)]
     if not len(values):
@@ -92,13 +97,14 @@ def _mel(hz: float) -> float:
     return math.log10(1 + hz / 700)
 
 
-def _mel_ticks(top_hz: float) -> list[tuple[float, str]]:
+def mel_ticks(top_hz: float) -> list[tuple[float, str]]:
+    """Return where frequencies are on an axis from 0 to 1 that is even in mel, and their kHz."""
     return [(_mel(hz) / _mel(top_hz), f"{hz / 1000:g}") for hz in FREQUENCIES_HZ if hz <= top_hz]
 
 
-def _band_ticks(section: SectionReplay, bands: int) -> list[tuple[float, str]]:
+def band_ticks(description: Mapping[str, object], bands: int) -> list[tuple[float, str]]:
     """Frequencies of the evidence's bands, if the model file says them in rising order."""
-    said = section.manifest.description.get("evidence_bands_hz") if section.manifest else None
+    said = description.get("evidence_bands_hz")
     if not isinstance(said, list) or len(said) < 2:
         return []
     centres = [float(each) for each in said if isinstance(each, (int, float))]
