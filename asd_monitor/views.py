@@ -13,7 +13,16 @@ ENVELOPE_BANDS = 40
 MODULATION_EDGES_HZ = (0.7, 1.4, 2.8, 5.7, 11.3, 22.6, 45.3, 90.5, 160.0)
 LEAST_POWER = 1e-12  # 120 dB below a full-scale sine, in each bin: about the noise of 16 bits
 
-VIEW_NAMES = ("level", "spectrum", "spread", "peaks", "change", "fast change", "modulation")
+VIEW_NAMES = (
+    "level",
+    "spectrum",
+    "typical",
+    "spread",
+    "peaks",
+    "change",
+    "fast change",
+    "modulation",
+)
 
 
 def mel_filters(bands: int, bins: int, sample_rate_hz: int) -> Tensor:
@@ -92,12 +101,15 @@ class Modulation(nn.Module):
 
 
 class Views(nn.Module):
-    """Waveform to seven views of it, all logarithmic; :data:`VIEW_NAMES` in order.
+    """Waveform to eight views of it, all logarithmic; :data:`VIEW_NAMES` in order.
 
     level
         ``(batch, 1)``: power of the window. The only view that a change of gain changes.
     spectrum
         ``(batch, bins)``: mean power in each 16 Hz bin, relative to the level.
+    typical
+        ``(batch, envelope bands)``: mean of the logarithm over 16 ms frames, relative to its mean
+        over bands. A clank next door may make up most of a window's power; it hardly changes this.
     spread
         ``(batch, mel bands)``: standard deviation over time.
     peaks
@@ -142,11 +154,13 @@ class Views(nn.Module):
         log_mel = (power @ self.mel).log()
         fast_power = (self.fast(waveform) + self.least_power) @ self.envelope
         log_envelope = 0.5 * fast_power.log()
+        typical = log_envelope.mean(1)
         return [
             level,
             spectrum,
+            typical - typical.mean(1, keepdim=True),
             log_mel.std(1, correction=0),
-            log_envelope.amax(1) - log_envelope.mean(1),
+            log_envelope.amax(1) - typical,
             _change(log_mel, 1),
             _change(log_envelope, 4),
             self.modulation(fast_power.sqrt()),

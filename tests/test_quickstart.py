@@ -147,6 +147,26 @@ def test_an_empty_batch_gives_no_scores(fitted: Fitted) -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def with_clanks(sound: FloatArray, seed: int) -> FloatArray:
+    """Now and then something falls down next door; that is normal here."""
+    rng = np.random.default_rng([11, seed])
+    noisy = sound.copy()
+    for at in rng.integers(0, sound.size - 4000, 3):
+        place = np.arange(4000)
+        clank = np.exp(-place / 900.0) * np.sin(place * rng.uniform(0.3, 2.5))
+        noisy[at : at + 4000] += (rng.uniform(2.0, 20.0) * sound.std() * clank).astype(np.float32)
+    return noisy
+
+
+def test_a_faint_hiss_is_heard_below_loud_clanks_that_are_normal() -> None:
+    hiss = np.diff(np.random.default_rng(3).standard_normal(10 * RATE + 1)).astype(np.float32)
+    normal = [Recording(str(i), with_clanks(machine(i), i)) for i in range(12)]
+    clips = [with_clanks(machine(1000 + i), 1000 + i) for i in range(8)]
+    fitted = fit(normal, target="pump")
+    faulty = [clip + 0.004 * hiss for clip in clips]
+    assert np.mean(scores(fitted, faulty)[:, None] > scores(fitted, clips)) > 0.9
+
+
 def test_silence_and_constant_input_get_finite_high_scores(fitted: Fitted, value: float) -> None:
     window = np.full(2 * RATE, value, np.float32)
     found = scores(fitted, [window])

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from asd_monitor.views import Views
+from asd_monitor.views import VIEW_NAMES, Views
 
 CLUSTERS_AT_MOST = 8
 WINDOWS_PER_CLUSTER = 10
 COMPONENTS = 16
-CLUSTER_VIEWS = (1, 2, 6)  # spectrum, spread, modulation
+CLUSTER_VIEWS = ("spectrum", "spread", "modulation")
 
 ALTERATIONS = ("none", "slower", "faster", "boosted", "cut")
 UNALTERED_SHARE = 0.5
@@ -35,8 +35,8 @@ def window_statistics(windows: Iterable[Tensor], sample_rate_hz: int) -> Tensor:
         if views is None:
             views = Views(sample_rate_hz, len(window)).eval()
         with torch.no_grad():
-            parts = views(window[None])
-        rows.append(torch.cat([parts[i] for i in CLUSTER_VIEWS], dim=1))
+            parts = dict(zip(VIEW_NAMES, views(window[None]), strict=True))
+        rows.append(torch.cat([parts[name] for name in CLUSTER_VIEWS], dim=1))
     return torch.cat(rows)
 
 
