@@ -32,6 +32,15 @@ def train(
             "--out", metavar="RUN", help="Folder of the run; runs/MODEL-DATASET-SEED if not given."
         ),
     ] = None,
+    init_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--init-from",
+            metavar="FILE",
+            help="Begin with these weights: the authors' file, or a run's checkpoint; repeat for "
+            "more, NETWORK=FILE for one network of several. With --epochs 0, as they are.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out where it stopped.")
     ] = False,
@@ -75,6 +84,7 @@ def train(
             recipe=config,
             epochs=epochs,
             seed=seed,
+            init_from=tuple(init_from or ()),
             resume=resume,
         )
         try:

@@ -20,6 +20,7 @@ from asd_offline.clip_scoring import window_scores
 from asd_offline.datasets.opening import open_dataset
 from asd_offline.export_forms import difference, forms_of, milliseconds_of, takes_other_lengths
 from asd_offline.feature_cache import FeatureCache
+from asd_offline.initial_weights import refuse_random
 from asd_offline.models import Model
 from asd_offline.recipes import Recipe
 from asd_offline.runs import Run
@@ -91,6 +92,7 @@ def export(
     model, features = trained.model, trained.features
     prepared = _with_score(trained.prepared, score)
     chosen = _choose(prepared, machines)
+    refuse_random(trained.run, prepared.recipe, chosen)
     networks = {name: trained.networks[name] for name in chosen}
     with torch.no_grad():
         detector = model.detector(networks, chosen, prepared.recipe, features).eval()
@@ -154,9 +156,10 @@ def _trained(
     run: Run, model: Model, prepared: Prepared, features: FeatureCache
 ) -> dict[str, nn.Module]:
     recipe, networks = prepared.recipe, {}
+    begun = (run.about.initial or {"networks": ()})["networks"]
     for name in prepared.networks:
         network = new_network(model, prepared, name, run.about.seed, features).network
-        if recipe.epochs:
+        if recipe.epochs or name in begun:
             kept = latest_checkpoint(run.checkpoints(name))
             done = 0 if kept is None else kept["epoch"]
             if kept is None or done < recipe.epochs:
@@ -266,6 +269,7 @@ def _manifest(
             "epochs": recipe.epochs,
             "versions": dict(about.versions),
             "trained_at": about.created_at,
+            **({"initial_weights": about.initial["files"]} if about.initial else {}),
         },
         description=cast("Mapping[str, Json]", description),
     )

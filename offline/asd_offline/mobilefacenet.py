@@ -1,15 +1,20 @@
 """MobileFaceNet: a small convolutional network of inverted residuals.
 
-Chen et al., "MobileFaceNets", CCBR 2018, in the shallow form that STgram-MFN uses it in.
+Chen et al., "MobileFaceNets", CCBR 2018, and the shallow form of it that STgram-MFN uses.
 """
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-STAGES = ((2, 128, 2, 2), (4, 128, 2, 2), (4, 128, 2, 2))
-"""Expansion, channels, blocks, stride of the first block."""
+Depth = Literal["shallow", "deep"]
+STAGES: dict[Depth, tuple[tuple[int, int, int, int], ...]] = {
+    "shallow": ((2, 128, 2, 2), (4, 128, 2, 2), (4, 128, 2, 2)),
+    "deep": ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1)),
+}
+"""Expansion, channels, blocks, stride of the first block; deep: as in the MobileFaceNet paper."""
 STEM_CHANNELS = 64
 LAST_CHANNELS = 512
 
@@ -79,10 +84,18 @@ class MobileFaceNet(nn.Module):
         Length of an embedding.
     classes
         Outputs of a linear layer behind the embedding; 0: there is none.
+    depth
+        Which blocks.
     """
 
     def __init__(
-        self, height: int, width: int, channels_in: int = 2, dims: int = 128, classes: int = 0
+        self,
+        height: int,
+        width: int,
+        channels_in: int = 2,
+        dims: int = 128,
+        classes: int = 0,
+        depth: Depth = "shallow",
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [
@@ -90,12 +103,13 @@ class MobileFaceNet(nn.Module):
             ConvBlock(STEM_CHANNELS, STEM_CHANNELS, (3, 3), 1, 1, depthwise=True),
         ]
         height, width, before = after_stride_2(height), after_stride_2(width), STEM_CHANNELS
-        for expansion, channels, blocks, first_stride in STAGES:
+        for expansion, channels, blocks, first_stride in STAGES[depth]:
             for block in range(blocks):
                 stride = first_stride if block == 0 else 1
                 layers.append(InvertedResidual(before, channels, stride, expansion))
                 before = channels
-            height, width = after_stride_2(height), after_stride_2(width)
+            if first_stride == 2:
+                height, width = after_stride_2(height), after_stride_2(width)
         self.layers = nn.Sequential(
             *layers,
             ConvBlock(before, LAST_CHANNELS, (1, 1)),

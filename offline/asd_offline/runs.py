@@ -9,7 +9,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,9 @@ class About:
     held_out: Mapping[str, int]
     fingerprint: str
     """SHA-256 over names and contents of all training clips, held-out ones included."""
+    initial: Mapping[str, Any] | None = None
+    """Weights that the run began with: ``files`` (path, SHA-256, network or None for all), and by
+    ``networks`` what was taken of them. None: every network started at random."""
     versions: Mapping[str, str] = field(default_factory=lambda: versions())
     created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     format_version: int = FORMAT_VERSION
@@ -56,6 +59,9 @@ class About:
             theirs = other.recipe.get(name, mine)
             if mine != theirs:
                 return f"{name}: {theirs!r} there, {mine!r} now"
+        # Not given again, they are those of the run.
+        if self.initial is not None and _digests(self.initial) != _digests(other.initial):
+            return "init-from: other weights there than now"
         return None
 
 
@@ -105,9 +111,8 @@ class Run:
             raise RunError(f"{folder}: there is no run to resume; leave out --resume")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(f"{folder}: expected a new or empty folder; choose another --out")
-        text = json.dumps(asdict(about), indent=1, sort_keys=True)
         run = cls(folder, about)
-        run.write(_ABOUT, text.encode() + b"\n")
+        run.write(_ABOUT, _json(about))
         return run
 
     @classmethod
@@ -135,6 +140,13 @@ class Run:
             return cls(folder, About(**values | {"machines": tuple(values["machines"])}))
         except (TypeError, KeyError) as error:
             raise RunError(f"{path}: not a run of this program: {error}") from error
+
+    def noted(self, **changes: object) -> "Run":
+        """Return the run with other facts about it, which are written down."""
+        about = replace(self.about, **changes)  # type: ignore[arg-type]
+        run = Run(self.folder, about)
+        run.write(_ABOUT, _json(about))
+        return run
 
     def checkpoints(self, network: str) -> Path:
         """Return the folder of a network's checkpoints."""
@@ -194,6 +206,14 @@ class Run:
             except OSError as error:
                 raise RunError(f"{self.folder}: another training writes there") from error
             yield
+
+
+def _json(about: About) -> bytes:
+    return json.dumps(asdict(about), indent=1, sort_keys=True).encode() + b"\n"
+
+
+def _digests(initial: Mapping[str, Any] | None) -> list[tuple[str | None, str]]:
+    return [(each["network"], each["sha256"]) for each in (initial or {"files": ()})["files"]]
 
 
 def _short(value: object) -> str:

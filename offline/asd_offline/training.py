@@ -119,7 +119,7 @@ def train_network(
             random = process.gather(_random_states(process.device))
             if process.first:
                 if epoch + 1 == recipe.epochs or time.perf_counter() - kept_at >= keep_every_s:
-                    kept = state.to_dict() | {"random": random} | _identity(recipe, name, seed)
+                    kept = state.to_dict() | {"random": random} | identity(recipe, name, seed)
                     write_checkpoint(folder, epoch + 1, kept)
                     kept_at = time.perf_counter()
                 result = Epoch(epoch + 1, loss, rate, time.perf_counter() - began)
@@ -175,6 +175,8 @@ class _State:
         check_identity(kept, recipe, name, seed)
         try:
             self.network.load_state_dict(kept["weights"])
+            if kept["epoch"] == 0:
+                return 0  # initial weights, before anything was trained
             self.optimizer.load_state_dict(kept["optimizer"])
             self.schedule.load_state_dict(kept["schedule"])
             self.scaler.load_state_dict(kept["scaler"])
@@ -187,7 +189,8 @@ class _State:
             raise RunError(msg) from error
 
 
-def _identity(recipe: Recipe, name: str, seed: int) -> dict[str, Any]:
+def identity(recipe: Recipe, name: str, seed: int) -> dict[str, Any]:
+    """Return what a checkpoint belongs to, for :func:`check_identity`."""
     return {"network": name, "seed": seed, "recipe": recipe.model_dump(mode="json")}
 
 

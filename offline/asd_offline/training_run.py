@@ -16,6 +16,7 @@ from asd_offline.curves import draw_curves
 from asd_offline.datasets.clip import Clip, Dataset
 from asd_offline.datasets.opening import open_dataset
 from asd_offline.feature_cache import FeatureCache
+from asd_offline.initial_weights import InitialFile, read_initial, start_from
 from asd_offline.models import MODELS, Model
 from asd_offline.processes import Process
 from asd_offline.recipes import Recipe, read_recipe, resolve
@@ -41,6 +42,8 @@ class Request:
     epochs: int | None = None
     """None: as the recipe says."""
     seed: int = 0
+    init_from: tuple[str, ...] = ()
+    """Files of weights to begin with: ``FILE``, or ``NETWORK=FILE``."""
     resume: bool = False
     keep_every_s: float = KEEP_EVERY_S
 
@@ -123,17 +126,18 @@ def train(request: Request, process: Process, show: Show) -> Run:
         show.note(note)
     prepared = prepare(model, dataset, recipe)
     features = FeatureCache(request.cache, show.features)
-    about = _about(request, prepared, features)
+    files = read_initial(request.init_from if process.first else (), prepared.networks)
+    about = _about(request, prepared, features, files)
     if process.first:
         Run.create(request.out, about, resume=request.resume)
     process.wait()
     run = Run.open(request.out)
+    parts = _Parts(model, prepared, features, files)
     if not process.first:
-        _train_all(model, prepared, run, features, process, show, request.keep_every_s)
-        return run
+        return _train_all(parts, run, process, show, request.keep_every_s)
     with run.locked():
         try:
-            _train_all(model, prepared, run, features, process, show, request.keep_every_s)
+            run = _train_all(parts, run, process, show, request.keep_every_s)
         except BaseException:
             with suppress(RunError):  # what stopped the training is what the user must hear of
                 draw_curves(run)
@@ -150,18 +154,27 @@ def new_network(
     return model.task(prepared.networks[name], prepared.recipe, features)
 
 
-def _train_all(
-    model: Model,
-    prepared: Prepared,
-    run: Run,
-    features: FeatureCache,
-    process: Process,
-    show: Show,
-    keep_every_s: float,
-) -> None:
-    for name in prepared.networks if prepared.recipe.epochs else ():
+@dataclass(frozen=True)
+class _Parts:
+    model: Model
+    prepared: Prepared
+    features: FeatureCache
+    files: Sequence[InitialFile]
+
+
+def _train_all(parts: _Parts, run: Run, process: Process, show: Show, keep_every_s: float) -> Run:
+    model, prepared, features = parts.model, parts.prepared, parts.features
+    epochs = prepared.recipe.epochs
+    for name in prepared.networks if epochs or run.about.initial else ():
         task = new_network(model, prepared, name, run.about.seed, features)
-        show.network(name, prepared.recipe.epochs)
+        if process.first:
+            run, told = start_from(run, name, task.network, prepared.recipe, parts.files)
+            for sentence in told:
+                show.note(sentence)
+        process.wait()
+        if not epochs:
+            continue
+        show.network(name, epochs)
         with _Recorder(model, prepared, name, run, features, process, show) as recorder:
             train_network(
                 task,
@@ -173,9 +186,12 @@ def _train_all(
                 watcher=recorder,
                 keep_every_s=keep_every_s,
             )
+    return run
 
 
-def _about(request: Request, prepared: Prepared, features: FeatureCache) -> About:
+def _about(
+    request: Request, prepared: Prepared, features: FeatureCache, files: Sequence[InitialFile]
+) -> About:
     clips = prepared.clips
     return About(
         model=request.model,
@@ -187,6 +203,7 @@ def _about(request: Request, prepared: Prepared, features: FeatureCache) -> Abou
         targets={target.name: len(target.clips) for target in prepared.targets},
         held_out={target.name: len(target.held_out) for target in prepared.targets},
         fingerprint=features.fingerprint([c.path for c in clips], [c.name for c in clips]),
+        initial={"files": [each.to_dict() for each in files], "networks": {}} if files else None,
     )
 
 

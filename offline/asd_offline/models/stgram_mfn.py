@@ -22,7 +22,7 @@ from asd_offline.arcface import ArcFace, noisy_arcmix
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.frontends import LogMel, LogMelSettings
 from asd_offline.gaussian_mixture import fit_gaussian_mixture
-from asd_offline.mobilefacenet import MobileFaceNet
+from asd_offline.mobilefacenet import Depth, MobileFaceNet
 from asd_offline.recipes import Recipe
 from asd_offline.stgram_detector import (
     AngularLogProbability,
@@ -56,6 +56,7 @@ class StgramMfnRecipe(Recipe):
     hop_length: int = Field(512, ge=16)
     n_mels: int = Field(128, ge=16)
     embedding_dims: int = Field(128, ge=2)
+    depth: Depth = Field("shallow", description="deep: 15 blocks, as the authors had at first.")
     loss: Literal["arcface", "noisy_arcmix", "cross_entropy"] = "arcface"
     margin: float = Field(0.7, ge=0, lt=1.5, description="In radians.")
     scale: float = Field(30.0, gt=0)
@@ -115,7 +116,11 @@ class StgramMfn(nn.Module):
         self.log_mel = recipe.log_mel()
         self.tgram = Tgram(recipe.n_mels, recipe.n_fft, recipe.hop_length, frames)
         self.network = MobileFaceNet(
-            recipe.n_mels, frames, dims=recipe.embedding_dims, classes=classes if plain else 0
+            recipe.n_mels,
+            frames,
+            dims=recipe.embedding_dims,
+            classes=classes if plain else 0,
+            depth=recipe.depth,
         )
         dims, centres = recipe.embedding_dims, recipe.sub_centres
         self.head = None if plain else ArcFace(dims, classes, centres, recipe.margin, recipe.scale)

@@ -1,0 +1,18 @@
+"""The AdaCos models: their authors' files are Keras, so only runs of this program fit."""
+
+from torch import nn
+
+from asd_offline.originals import Original
+
+
+def _modules(network: nn.Module) -> dict[str, str]:
+    del network
+    return {}
+
+
+ADACOS = Original(
+    source="",
+    modules=_modules,
+    hint="weights fit one length of window (window_s) and one number of classes",
+    unneeded={"": (".loss.",)},
+)
