@@ -56,9 +56,9 @@ def replay(
         str,
         typer.Option(
             "--model",
-            metavar="FILE|quickstart",
-            help="A model file; or quickstart: a detector for each machine id or section, from "
-            "its own training clips.",
+            metavar="FILE|RUN|quickstart",
+            help="A model file; the folder that `train` made, which is exported first; or "
+            "quickstart: a detector for each machine id or section, from its own training clips.",
         ),
     ] = "quickstart",
     ground_truth: Annotated[
@@ -99,6 +99,7 @@ def replay(
     import json
     import shlex
     import sys
+    from dataclasses import replace
 
     from asd_offline.replay import ReplaySettings
     from asd_offline.replay import replay as run
@@ -108,7 +109,7 @@ def replay(
         year=year,
         machines=_names(machine),
         subset=_subset(set_),
-        model=model,
+        model=_model_file(model),
         ground_truth=ground_truth,
         out=out,
         channel=channel,
@@ -116,8 +117,9 @@ def replay(
         decide="gamma" if decide is Decide.GAMMA else "model",
         strict=strict,
         command=shlex.join(["asd-monitor", *sys.argv[1:]]),
-        **({} if jobs is None else {"jobs": jobs}),
     )
+    if jobs is not None:
+        settings = replace(settings, jobs=jobs)
     with _progress() as show:
         try:
             replayed = run(settings, show)
@@ -127,6 +129,24 @@ def replay(
         typer.echo(json.dumps(replayed.to_json(), allow_nan=False))
     else:
         _show(replayed, out)
+
+
+def _model_file(model: str) -> str:
+    """Return what was given, but for a run's folder its model file."""
+    folder = Path(model)
+    if not (folder / "run.json").is_file():
+        return model
+    from asd_monitor.commands.offline_extra import require_offline
+
+    require_offline("replay of a training run")
+    from asd_monitor.commands.train import default_cache
+    from asd_offline.exported_run import exported_run
+    from asd_offline.training_progress import shown
+
+    with shown() as show:
+        path, now = exported_run(folder, default_cache(), show.features)
+    typer.echo(f"{folder}: {'exported to' if now else 'as exported before:'} {path}", err=True)
+    return str(path)
 
 
 def _names(given: list[str] | None) -> tuple[str, ...]:

@@ -216,6 +216,7 @@ def given_model(text: str) -> GivenModel | None:
         return None
     path = Path(text)
     if path.is_dir():
-        raise ConfigError(f"--model {path}: expected a model file or {QUICKSTART}, found a folder")
+        msg = f"--model {path}: expected a model file, the folder of a training run, or "
+        raise ConfigError(f"{msg}{QUICKSTART}, found a folder without run.json")
     manifest, sha256 = read_manifest(path)
     return GivenModel(path.absolute(), manifest, sha256)
