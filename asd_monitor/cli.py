@@ -25,6 +25,7 @@ COMMANDS = (
     "synth",
     "train",
     "export",
+    "compare",
     "oracle",
 )
 """Each is a function in asd_monitor/commands/, in a file of its own name."""

@@ -38,6 +38,8 @@ class ReplaySettings:
     """A model file, or ``quickstart``: one detector for each section, from its training clips."""
     ground_truth: Path | None = None
     out: Path | None = None
+    work: Path | None = None
+    """Where, without ``out``, finished jobs are kept meanwhile; None: in the user's cache."""
     channel: int = 0
     device: str = "auto"
     decide: Decide = "model"
@@ -69,7 +71,7 @@ def replay(settings: ReplaySettings, progress: Progress | None = None) -> Replay
     dataset = _open(settings)
     if settings.strict:
         _refuse(dataset.rejected)
-    folder = settings.out / WORK if settings.out else _cache_folder()
+    folder = settings.out / WORK if settings.out else settings.work or _cache_folder()
     plan = make_plan(dataset, given, channel=settings.channel, device=settings.device, work=folder)
     with stoppable(), JobPool(settings.jobs) as pool, _kept_if_stopped():
         _do_jobs(plan, pool, report)

@@ -1,0 +1,6 @@
+"""Comparison: several models on one dataset by the same fixed rule, over several seeds."""
+
+from asd_offline.comparison.run import CompareSettings, compare
+from asd_offline.comparison.summary import Comparison
+
+__all__ = ["CompareSettings", "Comparison", "compare"]
