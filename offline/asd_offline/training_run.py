@@ -125,6 +125,8 @@ def train(request: Request, process: Process, show: Show) -> Run:
     for note in dataset.notes if process.first else ():
         show.note(note)
     prepared = prepare(model, dataset, recipe)
+    if (check := getattr(model, "check", None)) is not None:
+        check(prepared.recipe)
     features = FeatureCache(request.cache, show.features)
     files = read_initial(request.init_from if process.first else (), prepared.networks)
     about = _about(request, prepared, features, files)

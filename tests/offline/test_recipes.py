@@ -31,7 +31,7 @@ def test_training_without_a_recipe_is_training_with_the_shipped_one(name: str) -
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_has_a_published_and_a_small_recipe(name: str) -> None:
     assert (SHIPPED / f"{name}.yaml").exists() or [*(SHIPPED / name).glob("*.yaml")]
-    trained = read_recipe(None, name, MODELS[name].recipe).epochs > 0
+    trained = MODELS[name].recipe.model_fields["epochs"].default > 0
     assert (SHIPPED / "small" / f"{name}.yaml").exists() or not trained
 
 

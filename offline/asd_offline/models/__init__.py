@@ -17,6 +17,7 @@ from asd_offline.models.autoencoder_mahalanobis import AutoencoderMahalanobis
 from asd_offline.models.mobilenetv2 import MobileNetV2Model
 from asd_offline.models.modulation_neighbours import ModulationNeighbours
 from asd_offline.models.multires_adacos import MultiresAdacos
+from asd_offline.models.pretrained import Pretrained
 from asd_offline.models.spectral_adacos import SpectralAdacos
 from asd_offline.models.stgram_mfn import StgramMfnModel
 from asd_offline.models.twfr_gmm import TwfrGmm
@@ -111,6 +112,7 @@ MODELS: dict[str, Model] = {
     "spectral_adacos": SpectralAdacos(),
     "modulation_neighbours": ModulationNeighbours(),
     "multires_adacos": MultiresAdacos(),
+    "pretrained": Pretrained(),
 }
 
 __all__ = ["MODELS", "Clip", "Model", "SteppedTask", "Task"]

@@ -1,0 +1,434 @@
+"""Published transformers: their tensor names, their sizes, and what they compute."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchaudio import transforms
+from torchaudio.compliance import kaldi
+
+from asd_offline.beats_transformer import BeatsSettings, BeatsTransformer, position_buckets
+from asd_offline.ced_transformer import CedSettings, CedTransformer
+from asd_offline.eat_transformer import BANDS, EatSettings, EatTransformer
+from asd_offline.pretrained_networks import load_front_end
+from asd_offline.pretrained_spectrograms import (
+    BeatsSpectrogram,
+    CedSpectrogram,
+    EatSpectrogram,
+    KaldiFbank,
+)
+from tests.offline.small_checkpoints import (
+    BEATS,
+    CED,
+    EAT,
+    beats_file,
+    ced_file,
+    checkpoint,
+    filled,
+    sha256,
+)
+
+RATE_HZ = 16000
+
+BEATS_NAMES = {
+    "patch_embedding.weight",
+    "layer_norm.weight",
+    "layer_norm.bias",
+    "post_extract_proj.weight",
+    "post_extract_proj.bias",
+    "encoder.pos_conv.0.bias",
+    "encoder.pos_conv.0.weight_g",
+    "encoder.pos_conv.0.weight_v",
+    "encoder.layer_norm.weight",
+    "encoder.layer_norm.bias",
+}
+BEATS_LAYER_NAMES = {
+    f"{part}.{kind}"
+    for part in (
+        *(f"self_attn.{each}_proj" for each in ("k", "v", "q", "out")),
+        "self_attn.grep_linear",
+        "self_attn_layer_norm",
+        "fc1",
+        "fc2",
+        "final_layer_norm",
+    )
+    for kind in ("weight", "bias")
+} | {"self_attn.grep_a", "self_attn.relative_attention_bias.weight"}
+BLOCK_NAMES = {
+    f"{part}.{kind}"
+    for part in ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
+    for kind in ("weight", "bias")
+}
+
+
+def of_layers(prefix: str, names: set[str], layers: int = 12) -> set[str]:
+    return {f"{prefix}.{i}.{name}" for i in range(layers) for name in names}
+
+
+def sound(samples: int = RATE_HZ, batch: int = 2) -> Tensor:
+    return 0.1 * torch.randn(batch, samples, generator=torch.Generator().manual_seed(1))
+
+
+def test_tensor_names_are_the_published_ones() -> None:
+    with torch.device("meta"):
+        beats, ced, eat = BeatsTransformer(), CedTransformer(), EatTransformer()
+    assert set(beats.state_dict()) == BEATS_NAMES | of_layers("encoder.layers", BEATS_LAYER_NAMES)
+    running = {"running_mean", "running_var", "num_batches_tracked", "weight", "bias"}
+    assert set(ced.state_dict()) == {
+        *(f"init_bn.{name}" for name in running),
+        *("patch_embed.proj.weight", "patch_embed.proj.bias", "time_pos_embed", "freq_pos_embed"),
+        *("norm.weight", "norm.bias"),
+        *of_layers("blocks", BLOCK_NAMES),
+    }
+    assert set(eat.state_dict()) == {
+        *("local_encoder.proj.weight", "local_encoder.proj.bias", "extra_tokens"),
+        *("fixed_positional_encoder.positions", "pre_norm.weight", "pre_norm.bias"),
+        *of_layers("blocks", BLOCK_NAMES),
+    }
+
+
+def test_tensor_shapes_are_the_published_ones() -> None:
+    with torch.device("meta"):
+        beats, ced, eat = BeatsTransformer(), CedTransformer(), EatTransformer()
+    layer = "encoder.layers.11.self_attn"
+    shapes = {
+        "patch_embedding.weight": (512, 1, 16, 16),
+        "encoder.pos_conv.0.weight_g": (1, 1, 128),
+        "encoder.pos_conv.0.weight_v": (768, 48, 128),
+        f"{layer}.grep_linear.weight": (8, 64),
+        f"{layer}.grep_a": (1, 12, 1, 1),
+        f"{layer}.relative_attention_bias.weight": (320, 12),
+    }
+    assert {name: tuple(beats.state_dict()[name].shape) for name in shapes} == shapes
+    assert ced.time_pos_embed.shape == (1, 768, 1, 63)
+    assert ced.freq_pos_embed.shape == (1, 768, 4, 1)
+    assert eat.fixed_positional_encoder.positions.shape == (1, 6144, 768)
+
+
+@pytest.mark.parametrize(
+    ("network", "settings", "weights", "published_millions"),
+    [
+        (BeatsTransformer, BeatsSettings(), 90_311_792, 90),
+        (CedTransformer, CedSettings(dims=192, hidden=768), 5_401_088, 5.5),
+        (CedTransformer, CedSettings(dims=256, hidden=1024), 9_560_704, 9.6),
+        (CedTransformer, CedSettings(dims=384, hidden=1536), 21_418_880, 22),
+        (CedTransformer, CedSettings(), 85_304_960, 86),
+    ],
+    ids=["beats", "ced tiny", "ced mini", "ced small", "ced base"],
+)
+def test_published_sizes(
+    network: type[nn.Module], settings: object, weights: int, published_millions: float
+) -> None:
+    with torch.device("meta"):
+        found = sum(each.numel() for each in network(settings).parameters())
+    assert found == weights
+    # CED's published numbers include the classifier of 527 sounds, which is not used here.
+    dims = getattr(settings, "dims", 0)
+    classifier = 2 * dims + 527 * dims + 527 if dims else 0
+    assert (found + classifier) / 1e6 == pytest.approx(published_millions, rel=0.02)
+
+
+def test_eat_sizes() -> None:
+    # Published: 88 and 309 million, with the decoder that only serves pre-training.
+    large = EatSettings(dims=1024, layers=24, hidden=4096)
+    with torch.device("meta"):
+        found = [
+            sum(each.numel() for each in EatTransformer(settings).parameters())
+            for settings in (EatSettings(), large)
+        ]
+    assert found == [85_254_144, 302_575_616]
+
+
+@pytest.mark.parametrize(("window", "name"), [("povey", "povey"), ("hann", "hanning")])
+def test_energies_are_those_of_torchaudios_kaldi(window: str, name: str) -> None:
+    waveform = sound(RATE_HZ + 123)
+    own = KaldiFbank(128, window)(waveform)  # type: ignore[arg-type]
+    for row, each in zip(own, waveform, strict=True):
+        expected = kaldi.fbank(
+            each[None], num_mel_bins=128, sample_frequency=RATE_HZ, window_type=name
+        )
+        torch.testing.assert_close(row, expected, rtol=0, atol=1e-5)
+
+
+def test_beats_and_eat_scale_energies_by_their_constants() -> None:
+    waveform = sound(batch=1)
+    beats = kaldi.fbank(
+        waveform * 2**15, num_mel_bins=128, sample_frequency=16000, frame_length=25, frame_shift=10
+    )
+    expected = (beats - 15.41663) / (2 * 6.55582)
+    torch.testing.assert_close(BeatsSpectrogram()(waveform)[0], expected, rtol=0, atol=1e-5)
+    centred = waveform - waveform.mean()
+    eat = kaldi.fbank(
+        centred, htk_compat=True, window_type="hanning", num_mel_bins=128, sample_frequency=16000
+    )
+    padded = F.pad(eat, (0, 0, 0, 14))  # 98 frames to 112
+    expected = (padded + 4.268) / (2 * 4.569)
+    torch.testing.assert_close(EatSpectrogram()(waveform)[0], expected, rtol=0, atol=1e-5)
+
+
+def test_ced_hears_decibels_of_torchaudios_mel_spectrogram() -> None:
+    mel = transforms.MelSpectrogram(
+        16000, n_fft=512, win_length=512, hop_length=160, f_min=0, f_max=8000, n_mels=64
+    )
+    decibels = transforms.AmplitudeToDB(top_db=120)
+    waveform = sound()
+    waveform[1] *= 1e-5  # what is cut off depends on each window alone
+    waveform[0, 8000:] = 0.0
+    for row, each in zip(CedSpectrogram()(waveform), waveform, strict=True):
+        torch.testing.assert_close(row, decibels(mel(each)).t(), rtol=0, atol=1e-4)
+
+
+def test_position_buckets_are_exact_nearby_and_logarithmic_far_away() -> None:
+    buckets = position_buckets(1200, 320, 800)
+    assert buckets[5, 5] == 0
+    assert buckets[6, 5] == 1  # the key before
+    assert buckets[5, 6] == 161  # the key after
+    assert buckets[100, 21] == 79
+    assert buckets[100, 20] == 80  # from here on distances share buckets
+    assert buckets[0, 1199] == 319
+    assert buckets[1199, 0] == 159
+    behind = buckets[:, 0]
+    assert bool((behind.diff() >= 0).all())
+
+
+def plain_beats(tensors: dict[str, Tensor], spectrogram: Tensor) -> Tensor:
+    """Compute BEATs with torch's own attention, weight normalisation and loops."""
+    heads, layers = BEATS.encoder_attention_heads, BEATS.encoder_layers
+    patches = F.conv2d(spectrogram[:, None], tensors["patch_embedding.weight"], stride=16)
+    tokens = patches.flatten(2).transpose(1, 2)
+    norm = "layer_norm"
+    tokens = F.layer_norm(
+        tokens, tokens.shape[2:], tensors[f"{norm}.weight"], tensors[f"{norm}.bias"]
+    )
+    tokens = F.linear(
+        tokens, tensors["post_extract_proj.weight"], tensors["post_extract_proj.bias"]
+    )
+    dims = tokens.shape[2]
+    place = nn.Conv1d(dims, dims, 16, padding=8, groups=4)
+    place = nn.utils.parametrizations.weight_norm(place, dim=2)
+    place.parametrizations.weight.original0.data = tensors["encoder.pos_conv.0.weight_g"]
+    place.parametrizations.weight.original1.data = tensors["encoder.pos_conv.0.weight_v"]
+    place.bias.data = tensors["encoder.pos_conv.0.bias"]
+    tokens = tokens + F.gelu(place(tokens.transpose(1, 2))[:, :, :-1]).transpose(1, 2)
+    norm = "encoder.layer_norm"
+    tokens = F.layer_norm(tokens, (dims,), tensors[f"{norm}.weight"], tensors[f"{norm}.bias"])
+    for layer in range(layers):
+        part = {
+            name.removeprefix(f"encoder.layers.{layer}."): each
+            for name, each in tensors.items()
+            if name.startswith(f"encoder.layers.{layer}.")
+        }
+        tokens = plain_beats_layer(part, tokens, heads, (2 * layers) ** 0.25)
+    return tokens
+
+
+def plain_bucket(query: int, key: int) -> int:
+    half, exact = BEATS.num_buckets // 2, BEATS.num_buckets // 4
+    later, distance = (half if key > query else 0), abs(key - query)
+    if distance < exact:
+        return later + distance
+    share = math.log(distance / exact) / math.log(BEATS.max_distance / exact)
+    return later + min(exact + int(share * (half - exact)), half - 1)
+
+
+def plain_beats_layer(part: dict[str, Tensor], tokens: Tensor, heads: int, alpha: float) -> Tensor:
+    batch, count, dims = tokens.shape
+    query = F.linear(tokens, part["self_attn.q_proj.weight"], part["self_attn.q_proj.bias"])
+    biases = torch.zeros(batch, heads, count, count)
+    for i in range(batch):
+        for head in range(heads):
+            own = query[i, :, head * dims // heads : (head + 1) * dims // heads]
+            opened = F.linear(
+                own, part["self_attn.grep_linear.weight"], part["self_attn.grep_linear.bias"]
+            )
+            first, second = opened[:, :4].sum(1).sigmoid(), opened[:, 4:].sum(1).sigmoid()
+            gate = first * (second * part["self_attn.grep_a"][0, head, 0, 0] - 1) + 2
+            table = part["self_attn.relative_attention_bias.weight"][:, head]
+            for q in range(count):
+                for k in range(count):
+                    biases[i, head, q, k] = gate[q] * table[plain_bucket(q, k)]
+    names = ("q_proj", "k_proj", "v_proj")
+    heard, _ = F.multi_head_attention_forward(
+        *(tokens.transpose(0, 1),) * 3,
+        embed_dim_to_check=dims,
+        num_heads=heads,
+        in_proj_weight=torch.cat([part[f"self_attn.{name}.weight"] for name in names]),
+        in_proj_bias=torch.cat([part[f"self_attn.{name}.bias"] for name in names]),
+        bias_k=None,
+        bias_v=None,
+        add_zero_attn=False,
+        dropout_p=0.0,
+        out_proj_weight=part["self_attn.out_proj.weight"],
+        out_proj_bias=part["self_attn.out_proj.bias"],
+        training=False,
+        attn_mask=biases.flatten(0, 1),
+    )
+    norm = "self_attn_layer_norm"
+    tokens = F.layer_norm(
+        alpha * tokens + heard.transpose(0, 1),
+        (dims,),
+        part[f"{norm}.weight"],
+        part[f"{norm}.bias"],
+    )
+    dense = F.gelu(F.linear(tokens, part["fc1.weight"], part["fc1.bias"]))
+    dense = F.linear(dense, part["fc2.weight"], part["fc2.bias"])
+    norm = "final_layer_norm"
+    return F.layer_norm(
+        alpha * tokens + dense, (dims,), part[f"{norm}.weight"], part[f"{norm}.bias"]
+    )
+
+
+def test_beats_computes_what_torchs_own_attention_does() -> None:
+    network = BeatsTransformer(BEATS).eval()
+    tensors = filled(network, 0.3)
+    spectrogram = torch.randn(2, 90, 128, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        found = network(spectrogram)
+        expected = plain_beats(tensors, spectrogram)
+    assert found.shape == (2, 5, 8, 24)
+    torch.testing.assert_close(found.flatten(1, 2), expected, rtol=1e-4, atol=1e-4)
+
+
+def torchs_layer(tensors: dict[str, Tensor], layer: int, *, norm_first: bool) -> nn.Module:
+    own = nn.TransformerEncoderLayer(
+        128, 2, 64, 0.0, F.gelu, 1e-6, batch_first=True, norm_first=norm_first
+    )
+    names = {
+        "self_attn.in_proj_": "attn.qkv.",
+        "self_attn.out_proj.": "attn.proj.",
+        "linear1.": "mlp.fc1.",
+        "linear2.": "mlp.fc2.",
+        "norm1.": "norm1.",
+        "norm2.": "norm2.",
+    }
+    own.load_state_dict(
+        {
+            f"{ours}{kind}": tensors[f"blocks.{layer}.{theirs}{kind}"]
+            for ours, theirs in names.items()
+            for kind in ("weight", "bias")
+        }
+    )
+    return own
+
+
+def test_ced_computes_what_torchs_own_layers_do() -> None:
+    network = CedTransformer(CED).eval()
+    tensors = filled(network, 0.3)
+    spectrogram = torch.randn(2, 70, 64, generator=torch.Generator().manual_seed(3))
+    mean, variance = tensors["init_bn.running_mean"], tensors["init_bn.running_var"]
+    scaled = (spectrogram - mean) / (variance + 1e-5).sqrt()
+    scaled = scaled * tensors["init_bn.weight"] + tensors["init_bn.bias"]
+    expected = torch.zeros(2, 4, 4, 128)
+    with torch.no_grad():
+        found = network(spectrogram)
+        for time in range(4):
+            for band in range(4):
+                square = scaled[:, 16 * time : 16 * time + 16, 16 * band : 16 * band + 16]
+                kernel = tensors["patch_embed.proj.weight"].flatten(1)
+                expected[:, time, band] = (
+                    square.transpose(1, 2).flatten(1) @ kernel.t()
+                    + tensors["patch_embed.proj.bias"]
+                    + tensors["time_pos_embed"][0, :, 0, time]
+                    + tensors["freq_pos_embed"][0, :, band, 0]
+                )
+        tokens = expected.flatten(1, 2)
+        for layer in range(CED.layers):
+            tokens = torchs_layer(tensors, layer, norm_first=True)(tokens)
+        tokens = F.layer_norm(tokens, (128,), tensors["norm.weight"], tensors["norm.bias"], 1e-6)
+    torch.testing.assert_close(found.flatten(1, 2), tokens, rtol=1e-4, atol=1e-4)
+
+
+def test_eat_computes_what_torchs_own_layers_do() -> None:
+    network = EatTransformer(EAT).eval()
+    tensors = filled(network, 0.3)
+    spectrogram = torch.randn(2, 48, 128, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        found = network(spectrogram)
+        kernel, bias = tensors["local_encoder.proj.weight"], tensors["local_encoder.proj.bias"]
+        patches = F.conv2d(spectrogram[:, None], kernel, bias, stride=16)
+        rows = [patches[:, :, time, band] for time in range(3) for band in range(BANDS)]
+        tokens = torch.stack(rows, 1) + tensors["fixed_positional_encoder.positions"][:, :24]
+        tokens = torch.cat([tensors["extra_tokens"].expand(2, 1, 128), tokens], 1)
+        norm = (tensors["pre_norm.weight"], tensors["pre_norm.bias"])
+        tokens = F.layer_norm(tokens, (128,), *norm, 1e-6)
+        for layer in range(EAT.layers):
+            tokens = torchs_layer(tensors, layer, norm_first=False)(tokens)
+    assert found.shape == (2, 3, BANDS, 128)
+    torch.testing.assert_close(found.flatten(1, 2), tokens[:, 1:], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["beats", "ced", "eat"])
+def test_a_checkpoint_is_recognised_and_loaded_whole(tmp_path: Path, architecture: str) -> None:
+    path = checkpoint(tmp_path, architecture)
+    front = load_front_end(path, sha256(path).upper(), "auto")
+    stored = (
+        torch.load(path, weights_only=True)["model"] if path.suffix == ".pt" else load_file(path)
+    )
+    own = front.transformer.state_dict()
+    prefix = {"beats": "", "ced": "encoder.", "eat": "model."}[architecture]
+    assert front.architecture == architecture
+    assert all(torch.equal(stored[prefix + name], each) for name, each in own.items())
+    assert front(sound()).shape[2:] == (front.bands, front.dims)
+
+
+def test_ceds_first_files_hold_the_same_under_other_names(tmp_path: Path) -> None:
+    fronts = []
+    for path in (ced_file(tmp_path / "a.pt"), ced_file(tmp_path / "b.safetensors")):
+        fronts.append(load_front_end(path, sha256(path), "ced"))
+    with torch.no_grad():
+        assert torch.equal(fronts[0](sound()), fronts[1](sound()))
+
+
+def test_the_classifier_of_a_fine_tuned_beats_is_left_out(tmp_path: Path) -> None:
+    fronts = []
+    for path in (beats_file(tmp_path / "a.pt", fine_tuned=True), beats_file(tmp_path / "b.pt")):
+        fronts.append(load_front_end(path, sha256(path), "beats"))
+    with torch.no_grad():
+        assert torch.equal(fronts[0](sound()), fronts[1](sound()))
+
+
+def test_half_precision_weights_are_computed_with_in_full(tmp_path: Path) -> None:
+    path = tmp_path / "half.safetensors"
+    whole = load_file(ced_file(tmp_path / "whole.safetensors"))
+    save_file(
+        {name: each.half() if each.is_floating_point() else each for name, each in whole.items()},
+        path,
+    )
+    front = load_front_end(path, sha256(path), "auto")
+    assert {each.dtype for each in front.transformer.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("architecture", ["beats", "ced", "eat"])
+def test_window_limits_are_where_patches_begin_and_positions_end(
+    tmp_path: Path, architecture: str
+) -> None:
+    path = checkpoint(tmp_path, architecture)
+    front = load_front_end(path, sha256(path), "auto")
+    least_s, most_s = front.window_limits_s()
+    least = round(least_s * RATE_HZ)
+    assert front(sound(least)).shape[1] == 1
+    with pytest.raises(RuntimeError):
+        front(sound(least - 1))
+    if math.isfinite(most_s):
+        most = round(most_s * RATE_HZ)
+        assert front(sound(most)).shape[1] == {"ced": 12, "eat": 20}[architecture]
+        with pytest.raises(RuntimeError):
+            front(sound(most + 1))
+    else:
+        assert front(sound(20 * RATE_HZ, 1)).shape[1] > 100
+
+
+def test_sound_of_another_rate_is_converted(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, "ced")
+    digest = sha256(path)
+    at_16_khz = load_front_end(path, digest, "auto")
+    at_8_khz = load_front_end(path, digest, "auto", 8000)
+    slow = 0.1 * torch.sin(torch.arange(8000) * 2 * math.pi * 500 / 8000)[None]
+    fast = 0.1 * torch.sin(torch.arange(16000) * 2 * math.pi * 500 / 16000)[None]
+    with torch.no_grad():
+        assert at_8_khz(slow).shape == at_16_khz(fast).shape
+        assert torch.equal(at_16_khz(at_8_khz.resample(slow)), at_8_khz(slow))
