@@ -12,6 +12,7 @@ from asd_offline.beats_transformer import BeatsSettings, BeatsTransformer
 from asd_offline.ced_transformer import CedSettings, CedTransformer
 from asd_offline.eat_transformer import BANDS, EatSettings, EatTransformer
 
+RATE_HZ = 16000
 BEATS = BeatsSettings(
     embed_dim=8,
     encoder_layers=2,
@@ -51,6 +52,10 @@ CFG = {
     "gru_rel_pos": True,
 }
 """The settings that a BEATs checkpoint has beside its tensors, with small sizes."""
+
+
+def sound(samples: int = RATE_HZ, batch: int = 2) -> Tensor:
+    return 0.1 * torch.randn(batch, samples, generator=torch.Generator().manual_seed(1))
 
 
 def filled(network: nn.Module, spread: float = 0.1) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
-"""Files of published weights: what is refused, and that nothing in them is ever run."""
+"""Files of published weights: how they are loaded, what is refused, and that nothing is run."""
 
+import math
 import pickle
 from pathlib import Path
 
@@ -9,7 +10,87 @@ from safetensors.torch import load_file, save_file
 
 from asd_monitor.errors import ConfigError
 from asd_offline.pretrained_networks import load_front_end
-from tests.offline.small_checkpoints import beats_file, checkpoint, sha256
+from tests.offline.small_checkpoints import (
+    RATE_HZ,
+    beats_file,
+    ced_file,
+    checkpoint,
+    sha256,
+    sound,
+)
+
+
+@pytest.mark.parametrize("architecture", ["beats", "ced", "eat"])
+def test_a_checkpoint_is_recognised_and_loaded_whole(tmp_path: Path, architecture: str) -> None:
+    path = checkpoint(tmp_path, architecture)
+    front = load_front_end(path, sha256(path).upper(), "auto")
+    stored = (
+        torch.load(path, weights_only=True)["model"] if path.suffix == ".pt" else load_file(path)
+    )
+    own = front.transformer.state_dict()
+    prefix = {"beats": "", "ced": "encoder.", "eat": "model."}[architecture]
+    assert front.architecture == architecture
+    assert all(torch.equal(stored[prefix + name], each) for name, each in own.items())
+    assert front(sound()).shape[2:] == (front.bands, front.dims)
+
+
+def test_ceds_first_files_hold_the_same_under_other_names(tmp_path: Path) -> None:
+    fronts = []
+    for path in (ced_file(tmp_path / "a.pt"), ced_file(tmp_path / "b.safetensors")):
+        fronts.append(load_front_end(path, sha256(path), "ced"))
+    with torch.no_grad():
+        assert torch.equal(fronts[0](sound()), fronts[1](sound()))
+
+
+def test_the_classifier_of_a_fine_tuned_beats_is_left_out(tmp_path: Path) -> None:
+    fronts = []
+    for path in (beats_file(tmp_path / "a.pt", fine_tuned=True), beats_file(tmp_path / "b.pt")):
+        fronts.append(load_front_end(path, sha256(path), "beats"))
+    with torch.no_grad():
+        assert torch.equal(fronts[0](sound()), fronts[1](sound()))
+
+
+def test_half_precision_weights_are_computed_with_in_full(tmp_path: Path) -> None:
+    path = tmp_path / "half.safetensors"
+    whole = load_file(ced_file(tmp_path / "whole.safetensors"))
+    save_file(
+        {name: each.half() if each.is_floating_point() else each for name, each in whole.items()},
+        path,
+    )
+    front = load_front_end(path, sha256(path), "auto")
+    assert {each.dtype for each in front.transformer.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("architecture", ["beats", "ced", "eat"])
+def test_window_limits_are_where_patches_begin_and_positions_end(
+    tmp_path: Path, architecture: str
+) -> None:
+    path = checkpoint(tmp_path, architecture)
+    front = load_front_end(path, sha256(path), "auto")
+    least_s, most_s = front.window_limits_s()
+    least = round(least_s * RATE_HZ)
+    assert front(sound(least)).shape[1] == 1
+    with pytest.raises(RuntimeError):
+        front(sound(least - 1))
+    if math.isfinite(most_s):
+        most = round(most_s * RATE_HZ)
+        assert front(sound(most)).shape[1] == {"ced": 12, "eat": 20}[architecture]
+        with pytest.raises(RuntimeError):
+            front(sound(most + 1))
+    else:
+        assert front(sound(20 * RATE_HZ, 1)).shape[1] > 100
+
+
+def test_sound_of_another_rate_is_converted(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, "ced")
+    digest = sha256(path)
+    at_16_khz = load_front_end(path, digest, "auto")
+    at_8_khz = load_front_end(path, digest, "auto", 8000)
+    slow = 0.1 * torch.sin(torch.arange(8000) * 2 * math.pi * 500 / 8000)[None]
+    fast = 0.1 * torch.sin(torch.arange(16000) * 2 * math.pi * 500 / 16000)[None]
+    with torch.no_grad():
+        assert at_8_khz(slow).shape == at_16_khz(fast).shape
+        assert torch.equal(at_16_khz(at_8_khz.resample(slow)), at_8_khz(slow))
 
 
 class Malicious:
