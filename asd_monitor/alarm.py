@@ -10,7 +10,9 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from asd_monitor.lasting_shift import LastingShift
 from asd_monitor.records import SCORED_QUALITIES, Quality, Score, State, Transition
+from asd_monitor.usual_range import UsualRange
 
 
 class AlarmSettings(BaseModel):
@@ -35,6 +37,13 @@ class AlarmSettings(BaseModel):
     )
     hold_s: float = Field(
         20.0, ge=0, le=86_400, description="An alarm clears after so many quiet seconds."
+    )
+    lasting_s: float = Field(
+        60.0,
+        ge=0,
+        le=86_400,
+        description="A score above what was usual while learning gives a warning after half of "
+        "this and an alarm after this, or later where little was learned; 0: never.",
     )
 
     @model_validator(mode="after")
@@ -91,6 +100,9 @@ class Alarm:
         self._last_end: int | None = None
         self._quiet_since: int | None = None
         self._standing = False
+        self._shifted = False
+        self._shift = LastingShift(settings.lasting_s)
+        self._reason = ""
 
     def begin(self, at: float) -> Transition:
         """Announce the state at start, so that nobody shows one from before."""
@@ -109,9 +121,14 @@ class Alarm:
         *,
         provisional: bool,
         at: float,
+        usual: UsualRange | None = None,
     ) -> Transition | None:
-        """Be ready for scores of a model whose alarm clears at scores up to ``clear_below``."""
+        """Be ready for scores of a model whose alarm clears at scores up to ``clear_below``.
+
+        Without the usual range of its normal sound, no lasting shift is looked for.
+        """
         self._forget()
+        self._shift.arm(usual, window_samples, sample_rate_hz)
         self._clear_below = clear_below
         self._window_samples = window_samples
         self._sample_rate_hz = sample_rate_hz
@@ -126,13 +143,15 @@ class Alarm:
             return None
         self._standing = self._standing or self.state is State.ALARM
         self._counting.clear()
+        self._shift.forget()
+        self._shifted = self._shifted and self._standing
         self._quiet_since = None
         return self._enter(State.UNKNOWN, reason, at, None)
 
     def update(self, score: Score) -> tuple[Score, Transition | None]:
         """Take a window into account; return it with the resulting state, and any change."""
         transition = self._decide(score)
-        return replace(score, state=self.state), transition
+        return self._judged(score), transition
 
     def _decide(self, score: Score) -> Transition | None:
         if score.quality not in SCORED_QUALITIES or score.value is None:
@@ -145,6 +164,8 @@ class Alarm:
         if score.quality is not Quality.OK and not counts:
             return self.lose(_REJECTED[score.quality], score.captured_at)
         self._counting.append(counts)
+        self._shift.hear(score.value, score.window_start)
+        self._shifted = self._shifted or self._shift.warns
         state, reason = self._judge(self._quiet_s(score))
         return self._enter(state, reason, score.captured_at, score)
 
@@ -153,9 +174,12 @@ class Alarm:
         return self._last_end is not None and score.window_start < self._last_end
 
     def _quiet_s(self, score: Score) -> float:
-        """Return for how long every window has stayed at or below the clearing level."""
+        """Return for how long every window has stayed at or below the clearing level.
+
+        Where a lasting shift was told, the usual range is the clearing level as well.
+        """
         assert score.value is not None  # noqa: S101 - only scored windows come here
-        if score.value > self._clear_below:
+        if score.value > self._clear_below or (self._shifted and self._shift.for_s > 0):
             self._quiet_since = None
             return 0.0
         if self._quiet_since is None:
@@ -166,15 +190,24 @@ class Alarm:
     def _judge(self, quiet_s: float) -> tuple[State, str]:
         rules, counting = self._settings, sum(self._counting)
         tally = _tally(counting, len(self._counting))
-        stands, self._standing = self._standing or self.state is State.ALARM, False
+        lost, self._standing = self._standing, False
+        loud = quiet_s == 0 or quiet_s < rules.hold_s
         if counting >= rules.raise_windows:
             return State.ALARM, tally
-        if stands and (quiet_s == 0 or quiet_s < rules.hold_s):
+        if self._shift.alarms:
+            return State.ALARM, self._shift.told
+        if lost and loud:
             return State.ALARM, "the alarm from before the audio was lost still stands"
-        if stands:
+        if self.state is State.ALARM and loud:
+            return State.ALARM, f"quiet for {quiet_s:.0f} s of {rules.hold_s:.0f} s"
+        if lost or self.state is State.ALARM:
             return State.NORMAL, f"quiet for {quiet_s:.0f} s"
+        if self._shift.warns:
+            return State.WARNING, self._shift.told
         if counting >= rules.warn_windows:
             return State.WARNING, tally
+        if self.state is State.WARNING and self._shifted and loud:
+            return State.WARNING, f"quiet for {quiet_s:.0f} s of {rules.hold_s:.0f} s"
         if self.state is State.UNKNOWN and self._counting[-1]:
             return State.UNKNOWN, "one window is over the threshold; waiting for more"
         return State.NORMAL, tally
@@ -183,11 +216,17 @@ class Alarm:
         self._counting.clear()
         self._last_end = None
         self._quiet_since = None
-        self._standing = False
+        self._standing = self._shifted = False
+
+    def _judged(self, score: Score) -> Score:
+        return replace(score, state=self.state, reason=self._reason, shift_s=self._shift.for_s)
 
     def _enter(
         self, state: State, reason: str, at: float, score: Score | None
     ) -> Transition | None:
+        self._reason = reason
+        if state is State.NORMAL:
+            self._shifted = False
         if state is self.state:
             return None
         if self.state is State.ALARM and state is State.NORMAL:
@@ -205,7 +244,7 @@ class Alarm:
             reason=reason,
             captured_at=at,
             provisional=self._provisional,
-            score=None if score is None else replace(score, state=state),
+            score=None if score is None else self._judged(score),
         )
 
 

@@ -23,6 +23,7 @@ from asd_monitor.records import (
     Window,
 )
 from asd_monitor.scorer import Scorer
+from asd_monitor.usual_range import UsualRange
 from asd_monitor.windows import clip_windows
 
 logger = logging.getLogger(__name__)
@@ -135,6 +136,11 @@ class Detector:
     def clear_below(self, machine: str) -> float:
         """Return the score up to which a window is quiet enough to clear an alarm."""
         return self._clear[machine]
+
+    def usual_range(self, machine: str) -> UsualRange | None:
+        """Return how high normal sound stays for long; None where the model does not know."""
+        calibration = self.manifest.calibrations.get(self._targets[machine])
+        return None if calibration is None else calibration.usual
 
     def score(self, windows: Sequence[Window]) -> list[Score]:
         """Score windows, in their order; those of all machines share batches.

@@ -134,6 +134,8 @@ class LiveView:
         machine.windows += 1
         machine.latency_s = self._clock() - score.captured_at
         machine.learning = None
+        if score.reason:
+            machine.reason = score.reason
         if score.value is not None and score.threshold is not None:
             machine.trend.append((score.value, score.threshold))
 

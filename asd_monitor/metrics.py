@@ -77,6 +77,11 @@ class Metrics:
             "How often normal sound scores as high as the newest window; NaN without a score.",
             "machine",
         )
+        self.shift = self._gauge(
+            "asd_shift_seconds",
+            "For how long the score has been above what was usual while learning.",
+            "machine",
+        )
         self.alarm_state = self._gauge(
             "asd_alarm_state", "1 while the machine is in ALARM, else 0.", "machine"
         )
@@ -218,6 +223,7 @@ class Metrics:
         for machine in machines:
             for at_zero in (
                 self.alarms,
+                self.shift,
                 self.inference,
                 self.latency,
                 self.audio_frames,
@@ -264,6 +270,7 @@ class Metrics:
         self.level.labels(machine).set(nan if score.level_dbfs is None else score.level_dbfs)
         self.score.labels(machine).set(nan if score.value is None else score.value)
         self.p_value.labels(machine).set(nan if score.p_value is None else score.p_value)
+        self.shift.labels(machine).set(score.shift_s)
         if score.value is not None:
             self.inference.labels(machine).observe(score.inference_s)
         if latency_s is not None:
@@ -296,6 +303,7 @@ class Metrics:
         if state is State.UNKNOWN:
             self.score.labels(machine).set(nan)
             self.p_value.labels(machine).set(nan)
+            self.shift.labels(machine).set(0)
 
     def observe_learning(self, progress: LearningProgress) -> None:
         """Note how far commissioning has come."""

@@ -122,6 +122,7 @@ class Pipeline:
                 manifest.sample_rate_hz,
                 provisional=info.provisional,
                 at=self._clock(),
+                usual=detector.usual_range(self.machine),
             )
         )
 

@@ -130,6 +130,10 @@ class Score:
     """Model time spent on this window: the batch's time divided by its size."""
     model: ModelInfo | None = None
     recording: str = ""
+    reason: str = ""
+    """Why the machine is in ``state``: one sentence for a person."""
+    shift_s: float = 0.0
+    """For how long the score has been above what was usual while learning, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)

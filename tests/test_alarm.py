@@ -9,11 +9,14 @@ from pydantic import ValidationError
 
 from asd_monitor.alarm import Alarm, AlarmSettings
 from asd_monitor.records import Quality, Score, State, Transition
+from asd_monitor.usual_range import UsualRange
 
 WINDOW = 10
 RATE_HZ = 10
 THRESHOLD, CLEAR_BELOW = 2.0, 1.0
-RULES = AlarmSettings(raise_windows=3, of_windows=5, warn_windows=2, hold_s=4.0)
+RULES = AlarmSettings(raise_windows=3, of_windows=5, warn_windows=2, hold_s=4.0, lasting_s=60.0)
+SHIFTED = 1.5
+USUAL = UsualRange(level=1.2, rank=1, stretches=180, independent=180.0)
 
 
 def score(index: int, value: float | None = 0.0, quality: Quality = Quality.OK) -> Score:
@@ -26,9 +29,9 @@ def score(index: int, value: float | None = 0.0, quality: Quality = Quality.OK) 
     )  # fmt: skip
 
 
-def armed(settings: AlarmSettings = RULES) -> Alarm:
+def armed(settings: AlarmSettings = RULES, usual: UsualRange | None = None) -> Alarm:
     alarm = Alarm("pump", settings, "run")
-    alarm.arm(CLEAR_BELOW, WINDOW, RATE_HZ, provisional=False, at=0.0)
+    alarm.arm(CLEAR_BELOW, WINDOW, RATE_HZ, provisional=False, at=0.0, usual=usual)
     return alarm
 
 
@@ -111,6 +114,93 @@ def test_learning_ends_in_unknown_and_is_not_disturbed_by_lost_audio() -> None:
     assert alarm.state is State.UNKNOWN
 
 
+def test_a_lasting_shift_below_the_threshold_gives_a_warning_then_an_alarm() -> None:
+    got = states(armed(usual=USUAL), [SHIFTED] * 60)
+    assert got.index(State.WARNING) == 29
+    assert got.index(State.ALARM) == 59
+
+
+def test_how_long_the_shift_has_lasted_is_told() -> None:
+    alarm = armed(usual=USUAL)
+    told = [alarm.update(score(i, SHIFTED)) for i in range(60)]
+    raised = told[-1][1]
+    assert raised is not None
+    assert raised.reason == (
+        "for 60 s the score has been above what was usual while learning (1.2)"
+    )
+    assert [each.shift_s for each, _ in told] == [float(i) for i in range(1, 61)]
+    assert "for 59 s" in told[-2][0].reason
+
+
+def test_normal_sound_above_its_range_for_seconds_gives_no_warning() -> None:
+    values = ([SHIFTED] * 20 + [0.0] * 10) * 20
+    assert set(states(armed(usual=USUAL), values)) == {State.NORMAL}
+
+
+def test_an_alarm_of_a_shift_stands_while_it_lasts_and_clears_after_the_hold() -> None:
+    lower = 1.25  # above the range, and above the level at which an alarm clears otherwise
+    alarm = Alarm("pump", RULES, "run")
+    alarm.arm(lower, WINDOW, RATE_HZ, provisional=False, at=0.0, usual=USUAL)
+    got = states(alarm, [lower] * 300 + [0.0] * 20)
+    assert got[59:300] == [State.ALARM] * 241
+    back = got[300:].index(State.NORMAL)
+    assert 4 <= back <= 10
+    assert got[300 + back :] == [State.NORMAL] * (20 - back)
+
+
+def test_a_warning_of_a_shift_clears_after_the_hold() -> None:
+    got = states(armed(usual=USUAL), [SHIFTED] * 40 + [0.0] * 20)[29:]
+    assert set(got) == {State.WARNING, State.NORMAL}
+    assert 4 <= got[11:].index(State.NORMAL) <= 10
+
+
+def test_a_shift_from_before_lost_audio_does_not_count_after_it() -> None:
+    alarm = armed(usual=USUAL)
+    states(alarm, [SHIFTED] * 25)
+    alarm.lose("unplugged", 26.0)
+    assert State.WARNING not in states(alarm, [SHIFTED] * 29, first=40)
+
+
+def test_overlapping_windows_do_not_hurry_a_shift() -> None:
+    alarm = armed(usual=USUAL)
+    for start in range(0, 59 * WINDOW, 2):
+        alarm.update(replace(score(0, SHIFTED), window_start=start))
+    assert alarm.state is State.WARNING
+
+
+@pytest.mark.parametrize("settings", [RULES, RULES.model_copy(update={"lasting_s": 0.0})])
+def test_without_a_usual_range_or_switched_off_no_shift_is_told(settings: AlarmSettings) -> None:
+    usual = None if settings.lasting_s else USUAL
+    assert set(states(armed(settings, usual), [SHIFTED] * 500)) == {State.NORMAL}
+
+
+SCORES = st.lists(st.floats(0, 3), min_size=1, max_size=200)
+
+
+@given(SCORES)
+def test_no_sound_within_its_usual_range_is_ever_warned_of(values: list[float]) -> None:
+    got = states(armed(usual=USUAL), [min(value, USUAL.level) for value in values])
+    assert set(got) == {State.NORMAL}
+
+
+def first_alarm(values: list[float]) -> int:
+    got = states(armed(usual=USUAL), values)
+    return got.index(State.ALARM) if State.ALARM in got else len(values)
+
+
+@given(SCORES, st.lists(st.floats(0, 2), min_size=200, max_size=200))
+def test_higher_scores_never_alarm_later(values: list[float], more: list[float]) -> None:
+    higher = [value + each for value, each in zip(values, more, strict=False)]
+    assert first_alarm(higher) <= first_alarm(values)
+
+
+@given(SCORES)
+def test_a_shift_never_delays_what_the_windows_over_the_threshold_say(values: list[float]) -> None:
+    alone = states(armed(), values)
+    alone_at = alone.index(State.ALARM) if State.ALARM in alone else len(values)
+    assert first_alarm(values) <= alone_at
+
+
 EVENTS = st.one_of(
     st.floats(0, 4), st.sampled_from([Quality.SILENT, Quality.CLIPPED]), st.just("lose")
 )
@@ -147,6 +237,7 @@ def test_every_state_has_its_evidence(events: list[float | Quality | str]) -> No
         ({"p_raise": 0.1}, "clears at a lower score"),
         ({"hold_s": -1}, "greater than or equal to 0"),
         ({"p_raise": float("nan")}, "less than 0.5"),
+        ({"lasting_s": -1}, "greater than or equal to 0"),
         ({"holds": 1}, "Extra inputs"),
     ],
 )

@@ -17,15 +17,17 @@ ALLOWED = {
     "records": set[str](),
     "windows": CORE,
     "quality": CORE,
-    "calibration": CORE,
+    "usual_range": CORE,
+    "calibration": CORE | {"usual_range"},
     "recordings": CORE,
-    "alarm": CORE,
+    "lasting_shift": CORE | {"usual_range"},
+    "alarm": CORE | {"lasting_shift", "usual_range"},
     "metrics": CORE,
     "service": set[str](),
     "demo_sound": set[str](),
     "manifest": CORE | {"calibration"},
     "backends": CORE | {"calibration", "backends"},
-    "detector": CORE | {"calibration", "manifest", "quality", "scorer", "windows"},
+    "detector": CORE | {"calibration", "manifest", "quality", "scorer", "usual_range", "windows"},
 }
 """For each module or package of asd_monitor, which others it may import."""
 

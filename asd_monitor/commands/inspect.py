@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from asd_monitor.manifest import Manifest
     from asd_monitor.scorer import Scorer
+    from asd_monitor.usual_range import UsualRange
 
 _TIMED_RUNS = 9
 
@@ -92,6 +93,9 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
     _print_rows("described by its maker", manifest.description.items())
     typer.echo("")
     Console(highlight=False, markup=False).print(_targets_table(manifest))
+    for target, calibration in manifest.calibrations.items():
+        if calibration.usual is not None:
+            typer.echo(f"{target}: {_lasting(calibration.usual, manifest)}")
 
 
 def _print_rows(title: str, rows: "Iterable[tuple[str, object]]") -> None:
@@ -117,6 +121,19 @@ def _targets_table(manifest: "Manifest") -> "Table":
             threshold.rule if threshold else (calibration.rule if calibration else "-"),
         )
     return table
+
+
+def _lasting(usual: "UsualRange", manifest: "Manifest") -> str:
+    from asd_monitor.alarm import AlarmSettings
+    from asd_monitor.lasting_shift import LastingShift
+
+    shift = LastingShift(AlarmSettings().lasting_s)
+    shift.arm(usual, manifest.window_samples, manifest.sample_rate_hz)
+    return (
+        f"a score above {usual.level:.6g} gives a warning after {shift.warning_s:.0f} s and an "
+        f"alarm after {shift.alarm_s:.0f} s; {usual.stretches} stretches of normal sound, as good "
+        f"as {usual.independent:.1f} independent ones"
+    )
 
 
 def _short(value: object) -> str:

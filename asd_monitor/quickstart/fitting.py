@@ -22,6 +22,7 @@ from asd_monitor.quickstart.detector import (
     fit_target,
 )
 from asd_monitor.quickstart.recordings import CutWindows, Recording, cut, usable_s
+from asd_monitor.usual_range import UsualRange
 from asd_monitor.views import ENVELOPE_BANDS, MEL_BANDS, VIEW_NAMES, Views, mel_edges_hz
 
 LEAST_SOUND_S = 20.0
@@ -208,10 +209,16 @@ def _fit_bank(views: Views, windows: CutWindows, progress: Progress) -> _Bank:
         disjoint = torch.from_numpy(windows.disjoint)
         fusion = fit_fusion(held_out[disjoint])
         scorer = fit_target([view[bank] for view in features], together[bank][:, bank])
-        calibration = Calibration.fit(fusion(held_out[disjoint]).double().numpy())
+        calibration = _calibrate(fusion(held_out[disjoint]), windows)
         evidence = _fit_evidence(views, windows)
     progress(1.0)
     return _Bank(scorer, fusion, evidence, calibration)
+
+
+def _calibrate(scores: Tensor, windows: CutWindows) -> Calibration:
+    values, apart = scores.double().numpy(), windows.disjoint
+    session, start_s = windows.session[apart], windows.start_s[apart]
+    return Calibration.fit(values, UsualRange.fit(values, session, start_s, windows.window_s))
 
 
 def _features(views: Views, windows: CutWindows, progress: Progress) -> list[Tensor]:

@@ -82,7 +82,9 @@ class LogSink:
                 if self._file is not None:
                     self._file.put(record)
             case Transition():
-                _tell_transition(record)
+                health = self._health.get(record.machine)
+                stopped = health is not None and health.state is SourceState.CLOSED
+                _tell_transition(record, stopped)
             case SourceHealth():
                 self._tell_health(record)
             case LearningProgress():
@@ -119,11 +121,11 @@ class LogSink:
         logger.log(level, "%s: source %s%s%s%s", health.machine, health.state, device, reason, lost)
 
 
-def _tell_transition(event: Transition) -> None:
+def _tell_transition(event: Transition, stopped: bool) -> None:
     if event.previous is event.state:  # the announcement at the start
         logger.info("%s: %s: %s", event.machine, event.state, event.reason)
         return
-    calm = event.state in CALM or event.previous is State.LEARNING
+    calm = stopped or event.state in CALM or event.previous is State.LEARNING
     level = logging.INFO if calm else logging.WARNING
     note = " (provisional threshold)" if event.provisional else ""
     score = event.score

@@ -1,5 +1,6 @@
 """What waits to be published over MQTT, and what goes first."""
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -69,6 +70,7 @@ class Outbox:
         self._event_limit = event_limit
         self._health_interval_s = health_interval_s
         self._states: dict[str, MachineState] = {}
+        self._reason_at: dict[str, float] = {}
         self._health: dict[str, SourceHealth] = {}
         self._health_sent_at: dict[str, float] = {}
         self._due: dict[tuple[str, Retained], None] = {}  # in the order in which it fell due
@@ -77,21 +79,17 @@ class Outbox:
         """Accept a record at ``now`` (s since the epoch); returns scores and events given up."""
         match record:
             case Score():
-                return self._take_score(record), 0
+                return self._take_score(record, now), 0
             case Transition():
-                return 0, self._take_transition(record)
+                return 0, self._take_transition(record, now)
             case SourceHealth():
                 self._take_health(record, now)
             case LearningProgress():
                 self._take_progress(record, now)
         return 0, 0
 
-    def _take_score(self, score: Score) -> int:
-        if score.machine not in self._states:
-            first = MachineState(
-                score.machine, score.state, None, score.captured_at, "", False, None
-            )
-            self._set_state(first)
+    def _take_score(self, score: Score, now: float) -> int:
+        self._take_reason(score, now)
         if not self.connected:
             return 1
         self.scores.append(score)
@@ -100,7 +98,22 @@ class Outbox:
             return 1
         return 0
 
-    def _take_transition(self, event: Transition) -> int:
+    def _take_reason(self, score: Score, now: float) -> None:
+        """Let the retained state follow its reason, which changes more often than it does."""
+        machine, state = score.machine, self._states.get(score.machine)
+        if state is None:
+            state = MachineState(machine, score.state, None, score.captured_at, "", False, None)
+        else:
+            since_s = now - self._reason_at.get(machine, -math.inf)
+            soon = 0 <= since_s < self._health_interval_s
+            same = score.reason in ("", state.reason)
+            if soon or same or score.state is not state.state:
+                return
+        self._reason_at[machine] = now
+        self._set_state(replace(state, reason=score.reason))
+
+    def _take_transition(self, event: Transition, now: float) -> int:
+        self._reason_at[event.machine] = now
         before = self._states.get(event.machine)
         learning = before.learning if before and event.state is State.LEARNING else None
         self._set_state(

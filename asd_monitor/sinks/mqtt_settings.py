@@ -61,7 +61,7 @@ class MqttSettings(BaseModel):
     reconnect_min_s: float = Field(default=1.0, ge=0.05, le=60.0)
     reconnect_max_s: float = Field(default=5.0, ge=0.05, le=300.0)
     health_interval_s: float = Field(default=30.0, ge=0.0)
-    """Least time between health messages of a machine while nothing but its counts changes."""
+    """Least time between a machine's health or state messages if only counts or reasons change."""
     score_queue: int = Field(default=1000, ge=1, le=1_000_000)
     """Scores kept while the broker is slow; the oldest go first."""
     event_queue: int = Field(default=1000, ge=1, le=1_000_000)

@@ -62,6 +62,7 @@ def score_payload(score: Score, node: str, now: float) -> dict[str, Json]:
         "p_value": _finite(score.p_value),
         "extrapolated": score.extrapolated,
         "threshold": _finite(score.threshold),
+        "shift_s": _finite(score.shift_s, digits=3),
         "state": str(score.state),
         "quality": str(score.quality),
         "level_dbfs": _finite(score.level_dbfs, digits=2),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast, get_args
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ from asd_monitor.errors import ConfigError, DatasetError, RunError
 from asd_monitor.manifest import Json, Manifest, Threshold
 from asd_monitor.model_file import save
 from asd_monitor.recordings import read_recording
+from asd_monitor.usual_range import UsualRange
 from asd_monitor.windows import clip_windows
 from asd_offline.checkpoints import latest_checkpoint
 from asd_offline.clip_scoring import window_scores
@@ -293,8 +295,19 @@ def _calibrate(
     for place, target in enumerate(targets):
         scores = [window_scores(module, clip.path, place, recipe, CPU) for clip in target.held_out]
         try:
-            calibrations[target.name] = Calibration.fit(np.concatenate(scores))
+            calibrations[target.name] = _calibration(scores, recipe)
         except ValueError as error:
             msg = f"{target.name}: its {len(scores)} held-out clips give no calibration: {error}"
             raise DatasetError(msg) from error
     return calibrations
+
+
+def _calibration(scores: Sequence[npt.NDArray[np.float64]], recipe: Recipe) -> Calibration:
+    """Calibrate with the scores of clips, one array each."""
+    together = np.concatenate(scores)
+    if not len(together):
+        return Calibration.fit(together)
+    window_s = recipe.window_samples / recipe.sample_rate_hz
+    clip = np.repeat(np.arange(len(scores)), [len(each) for each in scores])
+    start_s = window_s * np.concatenate([np.arange(len(each)) for each in scores])
+    return Calibration.fit(together, UsualRange.fit(together, clip, start_s, window_s))

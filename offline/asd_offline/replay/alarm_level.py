@@ -6,9 +6,9 @@ False alarms: all normal test clips of a section are played one after the other,
 their names, as the monitor plays a folder of recordings.
 
 Delay: each anomalous clip by itself, heard from its first sample by an alarm that has heard
-nothing else. A clip is often shorter than an alarm takes (three windows of five), so it is
-repeated until the alarm is raised or a minute is over: the delay is that of a fault which goes
-on sounding as it does in the clip.
+nothing else. A clip is often shorter than an alarm takes (three windows of five, or a minute of a
+lasting shift), so it is repeated until the alarm is raised or five minutes are over: the delay is
+that of a fault which goes on sounding as it does in the clip.
 """
 
 import statistics
@@ -20,7 +20,7 @@ from asd_monitor.alarm import Alarm, AlarmSettings
 from asd_monitor.records import Quality, Score, State
 from asd_offline.replay.rows import ClipRow, Shared
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,5 +171,6 @@ class AlarmReplay:
             self.shared.sample_rate_hz,
             provisional=self.shared.provisional,
             at=0.0,
+            usual=self.shared.usual,
         )
         return alarm

@@ -122,13 +122,14 @@ class ScoreJob:
     def run(self, tick: Tick) -> None:
         """Score, and write the result."""
         scorer, detector = _detector(self.model, self.target, self.device)
-        manifest = scorer.manifest
+        manifest, usual = scorer.manifest, detector.usual_range(self.target)
         shared = {
             "sample_rate_hz": manifest.sample_rate_hz,
             "window_samples": manifest.window_samples,
             "threshold": detector.threshold(self.target),
             "clear_below": _finite(detector.clear_below(self.target)),
             "provisional": detector.model_info(self.target).provisional,
+            "usual": None if usual is None else usual.to_dict(),
         }
         lines = [json.dumps(shared, allow_nan=False)]
         for path in self.clips:

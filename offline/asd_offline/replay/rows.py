@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asd_monitor.errors import DatasetError
+from asd_monitor.usual_range import UsualRange
 from asd_offline.datasets import Clip, Rejected
 from asd_offline.replay.plan import Plan, SectionPlan
 
@@ -47,6 +48,7 @@ class Shared:
     """A window's score above this counts towards an alarm."""
     clear_below: float | None
     provisional: bool
+    usual: UsualRange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,9 @@ def read_shared(plan: Plan, section: SectionPlan) -> Shared | None:
     """Read what the clips of a section share; None if none were scored."""
     for job in plan.score_jobs(section):
         with job.result.open(encoding="utf-8") as lines:
-            return Shared(**json.loads(next(lines)))
+            found = json.loads(next(lines))
+            usual = found.pop("usual", None)
+            return Shared(**found, usual=None if usual is None else UsualRange.from_dict(usual))
     return None
 
 

@@ -146,10 +146,11 @@ def _fact_list(replayed: Replayed, plan: Plan) -> Iterator[tuple[str, str]]:
         yield "model file", f"<code>{escape(str(plan.given.path))}</code>"
         yield "SHA-256", f"<code>{plan.given.sha256}</code>"
     rules = replayed.alarm
+    lasting = f", or by a shift that lasts for {rules.lasting_s:g} s" if rules.lasting_s else ""
     yield (
         "alarm",
         f"raised by {rules.raise_windows} of {rules.of_windows} windows above the threshold that "
-        "do not overlap, as in the live monitor",
+        f"do not overlap{lasting}, as in the live monitor",
     )
     yield (
         "false alarms",
@@ -157,6 +158,6 @@ def _fact_list(replayed: Replayed, plan: Plan) -> Iterator[tuple[str, str]]:
     )
     yield (
         "delay",
-        "each anomalous clip by itself, repeated until the alarm is raised or a minute is over: "
+        "each anomalous clip by itself, repeated until the alarm is raised or 5 min are over: "
         "that of a fault which goes on sounding as it does in the clip",
     )
