@@ -129,3 +129,9 @@ def test_warnings_become_news_and_do_not_tear_the_picture(
     assert "opened" not in text
     assert "shown anyway" not in text
     assert capsys.readouterr().err == ""
+
+
+def test_the_reason_follows_the_windows_while_the_state_stays(view: LiveView) -> None:
+    view.emit(change(State.WARNING))
+    view.emit(replace(SCORE, state=State.WARNING, reason="for 34 s the score has been above"))
+    assert "for 34 s the score has been above" in shown(view)

@@ -139,3 +139,11 @@ def test_a_file_that_cannot_be_opened_is_refused_at_the_start(tmp_path: Path) ->
     sink, _ = log_sink(tmp_path / "missing" / "scores.jsonl")
     with pytest.raises(SinkError, match="cannot append to"):
         sink.open()
+
+
+def test_that_the_monitor_has_stopped_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    sink, _ = log_sink()
+    sink.emit(health(SourceState.CLOSED))
+    sink.emit(event("e", State.UNKNOWN))
+    assert [each.levelno for each in caplog.records] == [logging.INFO, logging.INFO]
