@@ -42,8 +42,8 @@ class PatchPooling(nn.Module):
         return statistic.flatten(1).unsqueeze(1) if self.bands == "joined" else statistic
 
 
-class MeanOverBands(nn.Module):
-    """One back end for each vector of a window; the score is the mean of theirs.
+class ByBand(nn.Module):
+    """One back end for each vector of a window.
 
     A loud band does not drown the others, and each may find its own most alike window ("BEAM",
     arXiv 2603.13749, there with nearest neighbours).
@@ -54,8 +54,52 @@ class MeanOverBands(nn.Module):
         self.backends = nn.ModuleList(backends)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return scores ``(batch,)`` of ``features`` ``(batch, vectors, values)``."""
-        total = features.new_zeros(features.shape[0])
+        """Return scores ``(batch, vectors)`` of ``features`` ``(batch, vectors, values)``."""
+        scores: list[Tensor] = []
         for place, backend in enumerate(self.backends):
-            total = total + backend(features[:, place])
-        return total / len(self.backends)
+            scores.append(backend(features[:, place]))
+        return torch.stack(scores, dim=1)
+
+
+class BandScores(nn.Module):
+    """Patches to a score for each vector of a window, with back ends for each target.
+
+    Parameters
+    ----------
+    head
+        ``(batch, time, bands, dims)`` to ``(batch, vectors, values)``.
+    targets
+        In the order of the manifest's targets.
+    """
+
+    def __init__(self, head: nn.Module, targets: Sequence[ByBand]) -> None:
+        super().__init__()
+        self.head = head
+        self.targets = nn.ModuleList(targets)
+
+    def forward(self, patches: Tensor, target: Tensor) -> Tensor:
+        """Return ``(batch, vectors)``; higher = more anomalous."""
+        features: Tensor = self.head(patches)
+        scores = torch.zeros_like(features[:, :, 0])
+        for index, backends in enumerate(self.targets):
+            rows = torch.nonzero(target == index).flatten()
+            if rows.numel() > 0:
+                scores[rows] = backends(features[rows])
+        return scores
+
+    @torch.jit.export
+    def of_patches(self, patches: Tensor, target: Tensor) -> Tensor:
+        """Return ``(batch, vectors, time)``: what each moment adds to the score.
+
+        ``s + (n - 1) (s - s')`` with ``s'`` the score without that moment, of ``n``: were the
+        score a mean over moments, these would be its summands, and their mean is the score.
+        """
+        whole = self.forward(patches, target)
+        moments = patches.shape[1]
+        if moments == 1:
+            return whole.unsqueeze(2)
+        added: list[Tensor] = []
+        for moment in range(moments):
+            rest = torch.cat([patches[:, :moment], patches[:, moment + 1 :]], dim=1)
+            added.append(whole + (moments - 1) * (whole - self.forward(rest, target)))
+        return torch.stack(added, dim=2)

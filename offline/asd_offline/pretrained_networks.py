@@ -1,5 +1,6 @@
 """Published audio transformers: which ones are known, and how their files become a front end."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,12 +53,21 @@ class Architecture:
     first_frame_samples: int
     last_patch_whole: bool
     """Whether frames that do not fill a patch are left out, or filled up."""
+    mel_bands: int
+    lowest_hz: float
+    highest_hz: float = 8000.0
 
 
 ARCHITECTURES = {
-    "beats": Architecture("", "encoder.pos_conv.0.weight_g", ("predictor.",), FRAME, True),
-    "ced": Architecture("encoder.", "time_pos_embed", ("outputlayer.", "front_end."), 0, True),
-    "eat": Architecture("model.", "local_encoder.proj.weight", ("fc_norm.", "head."), FRAME, False),
+    "beats": Architecture(
+        "", "encoder.pos_conv.0.weight_g", ("predictor.",), FRAME, True, 128, 20.0
+    ),
+    "ced": Architecture(
+        "encoder.", "time_pos_embed", ("outputlayer.", "front_end."), 0, True, 64, 0.0
+    ),
+    "eat": Architecture(
+        "model.", "local_encoder.proj.weight", ("fc_norm.", "head."), FRAME, False, 128, 20.0
+    ),
 }
 
 
@@ -99,6 +109,15 @@ class PretrainedFrontEnd(nn.Module):
         if not positions:
             return least, float("inf")
         return least, (_samples_of_patches(kind, positions + 1) - 1) / SAMPLE_RATE_HZ
+
+    @torch.jit.unused
+    def band_centres_hz(self) -> list[float]:
+        """Return the middle of each band of patches, in rising order."""
+        kind = ARCHITECTURES[self.architecture]
+        low, high = (math.log1p(each / 700.0) for each in (kind.lowest_hz, kind.highest_hz))
+        step = (high - low) / (kind.mel_bands + 1)
+        centres = [low + step * (PATCH * band + 0.5 * (PATCH + 1)) for band in range(self.bands)]
+        return [round(700.0 * math.expm1(each), 1) for each in centres]
 
     @property
     @torch.jit.unused

@@ -16,12 +16,10 @@ from asd_monitor.scorer import Scorer
 from asd_offline.datasets.opening import open_dataset
 from asd_offline.export import export
 from asd_offline.feature_cache import FeatureCache
-from asd_offline.fine_tuning import FineTuned, LowRank, add_low_rank, without_additions
 from asd_offline.models import MODELS
 from asd_offline.models.pretrained import PretrainedRecipe
 from asd_offline.named_back_ends import BACK_ENDS, BackEnd, fit_named
-from asd_offline.patch_pooling import Bands, MeanOverBands, PatchPooling
-from asd_offline.pretrained_networks import load_front_end
+from asd_offline.patch_pooling import Bands, BandScores, ByBand, PatchPooling
 from asd_offline.recipes import read_recipe
 from asd_offline.training_run import Request, new_network, prepare, train
 from tests.offline.small_checkpoints import checkpoint, sha256
@@ -224,9 +222,42 @@ class Sum(nn.Module):
         return vectors.sum(1)
 
 
-def test_the_score_of_a_window_is_the_mean_over_its_bands() -> None:
-    features = torch.arange(12.0).reshape(2, 3, 2)
-    assert MeanOverBands([Sum(), Sum(), Sum()])(features).tolist() == [5.0, 17.0]
+class MeanOverTime(nn.Module):
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        return patches.mean(1)
+
+
+def test_evidence_is_what_each_moment_of_each_band_adds_to_the_score() -> None:
+    patches = torch.rand(2, 5, 3, 4, generator=torch.Generator().manual_seed(0))
+    scores = BandScores(MeanOverTime(), [ByBand([Sum(), Sum(), Sum()])])
+    target = torch.zeros(2, dtype=torch.int64)
+    torch.testing.assert_close(scores(patches, target), patches.mean(1).sum(2))
+    # The sum of a mean over time is a mean over time, so its summands are found exactly.
+    added = scores.of_patches(patches, target)
+    torch.testing.assert_close(added, patches.sum(3).transpose(1, 2), rtol=1e-4, atol=1e-5)
+    alone = scores.of_patches(patches[:, :1], target)
+    torch.testing.assert_close(alone[:, :, 0], scores(patches[:, :1], target))
+
+
+def test_a_model_file_shows_the_moment_and_the_band_of_a_fault(tmp_path: Path) -> None:
+    wanted = asked(tmp_path, "beats")
+    train(wanted, CPU, Silent())
+    export(wanted.out, tmp_path / "model.pt", wanted.cache)
+    scorer = load(tmp_path / "model.pt")
+    window = hum(80, 500.0)
+    beginning = window.copy()
+    beginning[:2400] += 3.0 * hum(90, 2500.0)[:2400]
+    target = np.zeros(1, np.int64)
+    quiet, loud = (scorer.evidence(each[None], target) for each in (window, beginning))
+    assert quiet is not None
+    assert loud is not None
+    assert loud.shape == (1, 8, 6)
+    centres = scorer.manifest.description["evidence_bands_hz"]
+    assert isinstance(centres, list)
+    assert len(centres) == 8
+    assert centres == sorted(centres)
+    rise = (loud - quiet)[0].mean(0)
+    assert rise[:3].mean() > rise[3:].mean()
 
 
 @pytest.mark.parametrize("name", BACK_ENDS)
@@ -238,57 +269,3 @@ def test_every_back_end_that_can_be_named_finds_what_is_far_away_odd(name: BackE
     with torch.inference_mode():
         odd = backend(F.normalize(torch.tensor([[0.0, 1.0, 1.0]])))
         assert float(odd) > float(backend(near).max())
-
-
-def additions(network: nn.Module) -> list[LowRank]:
-    return [each for each in network.modules() if isinstance(each, LowRank)]
-
-
-@pytest.mark.parametrize(("architecture", "count"), [("beats", 4), ("ced", 2), ("eat", 2)])
-def test_additions_change_nothing_at_first_and_can_be_merged(
-    tmp_path: Path, architecture: str, count: int
-) -> None:
-    path = checkpoint(tmp_path, architecture)
-    front = load_front_end(path, sha256(path), "auto")
-    sound = torch.from_numpy(hum(1, 500.0, 16000))[None]
-    with torch.no_grad():
-        before = front(sound)
-        add_low_rank(front.transformer, 2)
-        assert len(additions(front)) == count
-        assert torch.equal(front(sound), before)
-        for each in additions(front):
-            each.up.normal_(generator=torch.Generator().manual_seed(1))
-        after = front(sound)
-        merged = without_additions(front)
-        assert not additions(merged)
-        assert len(additions(front)) == count
-        torch.testing.assert_close(merged(sound), after, rtol=1e-4, atol=1e-5)
-        assert not torch.allclose(after, before)
-
-
-def test_of_queries_keys_and_values_keys_stay_as_they_are() -> None:
-    linear = nn.Linear(4, 6)
-    adapted = LowRank(linear, 1, 3, [0, 2])
-    nn.init.ones_(adapted.up)
-    changed = (adapted.merged() != linear.weight).all(1)
-    assert changed.tolist() == [True, True, False, False, True, True]
-
-
-@pytest.mark.parametrize("rank", [2, 0])
-def test_gradients_reach_the_additions_or_all_weights_and_nothing_else(
-    tmp_path: Path, rank: int
-) -> None:
-    path = checkpoint(tmp_path, "ced")
-    network = FineTuned(load_front_end(path, sha256(path), "auto"), rank, 8, 3, 2).train()
-    labels = torch.eye(3)
-    sound = 0.1 * torch.randn(3, 16000, generator=torch.Generator().manual_seed(0))
-    network(sound, labels).backward()
-    trained = {name for name, each in network.front.named_parameters() if each.grad is not None}
-    kinds = {name.rsplit(".", 1)[1] for name in trained}
-    if rank:
-        assert kinds == {"up", "down"}
-        assert len(trained) == 2 * 2
-    else:
-        assert trained == {name for name, _ in network.front.named_parameters()}
-    assert all(each.grad is not None for each in network.head.parameters())
-    assert not network.front.training

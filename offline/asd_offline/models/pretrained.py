@@ -14,7 +14,6 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Generator, Tensor, nn
 
-from asd_monitor.backends.per_target import PerTarget
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.fine_tuning import FineTuned, without_additions
@@ -23,11 +22,15 @@ from asd_offline.labelled_windows import LabelledWindows
 from asd_offline.losses import mixup
 from asd_offline.models.spectral_adacos import NETWORK, one_target_report
 from asd_offline.named_back_ends import NEIGHBOURS, BackEnd, fit_named
-from asd_offline.patch_pooling import Bands, MeanOverBands, PatchPooling, Pool
+from asd_offline.patch_pooling import Bands, BandScores, ByBand, PatchPooling, Pool
 from asd_offline.pretrained_networks import PretrainedFrontEnd, load_front_end
+from asd_offline.pretrained_spectrograms import FRAME_HOP, PATCH, SAMPLE_RATE_HZ
 from asd_offline.recipes import Recipe
 from asd_offline.targets import Target
 from asd_offline.window_vectors import WindowVectors, on_a_gpu
+
+HOP_S = PATCH * FRAME_HOP / SAMPLE_RATE_HZ
+"""From one patch to the next: 0.16 s."""
 
 
 class PretrainedRecipe(Recipe):
@@ -99,18 +102,24 @@ class Embedding(nn.Module):
 
 
 class PretrainedDetector(nn.Module):
-    """Waveform to vectors to what the back ends, with a bank per target, find odd in them."""
+    """Waveform to patches to what the back ends, with a bank per target, find odd in them."""
 
-    def __init__(self, embedding: Embedding, banks: PerTarget, facts: Mapping[str, object]) -> None:
+    def __init__(self, front: nn.Module, scores: BandScores, facts: Mapping[str, object]) -> None:
         super().__init__()
-        self.embedding = embedding
-        self.banks = banks
+        self.front = front
+        self.scores = scores
         self._facts = dict(facts)
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Return scores ``(batch,)`` of ``(batch, window_samples)``; higher = more anomalous."""
-        scores: Tensor = self.banks(self.embedding(waveform), target)
-        return scores
+        scores: Tensor = self.scores(self.front(waveform), target)
+        return scores.mean(1)
+
+    @torch.jit.export
+    def evidence(self, waveform: Tensor, target: Tensor) -> Tensor:
+        """Return ``(batch, bands, moments)``: what each adds to the score."""
+        added: Tensor = self.scores.of_patches(self.front(waveform), target)
+        return added
 
     @torch.jit.unused
     def describe(self) -> dict[str, object]:
@@ -223,9 +232,16 @@ class Pretrained:
             described = facts | {"pool": own.pool, "bands": own.bands}
             vectors = WindowVectors(embedding, count * values, own, described)
             banks = [_fit(target, vectors, count, own, features) for target in targets[NETWORK]]
-        device = next(embedding.parameters()).device
         facts |= {"vectors_per_window": count, "values_per_vector": values}
-        return PretrainedDetector(embedding, PerTarget(banks), facts).to(device).eval()
+        facts |= {
+            "evidence": "what each moment of a band adds to the score",
+            "evidence_hop_s": HOP_S,
+        }
+        if own.bands == "apart":
+            facts["evidence_bands_hz"] = front.band_centres_hz()
+        device = next(embedding.parameters()).device
+        scores = BandScores(embedding.head, banks)
+        return PretrainedDetector(front, scores, facts).to(device).eval()
 
     def report(
         self, module: nn.Module, targets: Sequence[Target], recipe: Recipe
@@ -254,7 +270,7 @@ def _fit(
     count: int,
     recipe: PretrainedRecipe,
     features: FeatureCache,
-) -> nn.Module:
+) -> ByBand:
     paths = [clip.path for clip in target.clips]
     if recipe.epochs:  # every network has its own vectors: not worth keeping
         sound = features.rows(paths, Waveform(recipe.sample_rate_hz))
@@ -275,4 +291,4 @@ def _fit(
     except ValueError as error:
         msg = f"{target.name}: its {len(paths)} clips give no bank: {error}"
         raise DatasetError(msg) from error
-    return MeanOverBands(backends)
+    return ByBand(backends)
