@@ -1,6 +1,7 @@
 """``score`` and ``inspect`` as a user meets them: tables, JSON, exit codes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from asd_monitor.commands.inspect import inspect
 from asd_monitor.commands.score import score
 from asd_monitor.errors import ConfigError, ModelFileError, SourceError
 from asd_monitor.model_file import read_manifest
-from tests.rig.toy_model import RATE_HZ, noise, save_toy
+from asd_monitor.usual_range import UsualRange
+from tests.rig.toy_model import RATE_HZ, calibration, noise, save_toy
 
 app = typer.Typer()
 app.command("score")(score)
@@ -110,6 +112,14 @@ def test_inspect_shows_what_a_user_needs_to_trust_a_model(folder: Path) -> None:
         "200 windows", f"{manifest.thresholds['pump'].value:.6g}", "0" * 64, "ms per window",
     ):  # fmt: skip
         assert text in result.stdout
+
+
+def test_inspect_tells_after_how_long_a_lasting_shift_is_told(tmp_path: Path) -> None:
+    usual = UsualRange(level=3.25, rank=1, stretches=10, independent=10.0)
+    calibrations = {"pump": replace(calibration(0), usual=usual)}
+    save_toy(tmp_path / "toy.pt", {"calibrations": calibrations})
+    told = run("inspect", tmp_path / "toy.pt").stdout
+    assert "pump: a score above 3.25 gives a warning after 62 s and an alarm after 91 s" in told
 
 
 def test_inspect_json_holds_the_manifest(folder: Path) -> None:
