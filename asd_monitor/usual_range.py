@@ -15,6 +15,8 @@ LONGEST_S = 3600.0
 
 _LEVEL_SHARE = 0.05
 _LARGEST_CORRELATION = 0.95
+# Few stretches are alike by chance: as if so many more neighbours had shown no likeness.
+_UNLIKE_NEIGHBOURS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,7 @@ def _independent(levels: npt.NDArray[np.float64], follows: npt.NDArray[np.bool_]
     variance = float((centred * centred).mean())
     if len(neighbours) < 2 or variance <= 0.0:
         return float(count)
-    alike = float((centred[neighbours] * centred[neighbours - 1]).mean()) / variance
+    alike = float((centred[neighbours] * centred[neighbours - 1]).sum()) / variance
+    alike /= len(neighbours) + _UNLIKE_NEIGHBOURS
     correlation = min(max(alike, 0.0), _LARGEST_CORRELATION)
     return count * (1 - correlation) / (1 + correlation)
