@@ -140,9 +140,11 @@ def _prepare(
         msg = f"{run.folder}: its recipe is not one of this version's {about.model}: {error}"
         raise RunError(msg) from error
     root = moved_to or Path(about.dataset)
-    prepared = prepare(model, open_dataset(root, about.year, machines=about.machines), recipe)
+    prepared = prepare(
+        model, open_dataset(root, about.year, machines=about.machines), recipe, cache
+    )
     features = FeatureCache(cache, progress)
-    clips = prepared.clips
+    clips = prepared.sources
     found = features.fingerprint([clip.path for clip in clips], [clip.name for clip in clips])
     if found != about.fingerprint:
         msg = (

@@ -1,6 +1,5 @@
 """A whole training run: a dataset and a recipe become trained networks in a folder."""
 
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,23 +7,24 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
 
 from asd_monitor.errors import ConfigError, DatasetError, RunError
-from asd_offline.clip_scoring import labelled_auc
 from asd_offline.curves import draw_curves
 from asd_offline.datasets.clip import Clip, Dataset
 from asd_offline.datasets.opening import open_dataset
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.initial_weights import InitialFile, read_initial, start_from
+from asd_offline.long_recordings import cut_long
 from asd_offline.models import MODELS, Model
 from asd_offline.processes import Process
 from asd_offline.recipes import Recipe, read_recipe, resolve
 from asd_offline.runs import About, Run
 from asd_offline.targets import Target, plan_targets
 from asd_offline.training import KEEP_EVERY_S, Epoch, seed_of, train_network
+from asd_offline.training_record import Recorder
 
-AUC_CLIPS_AT_MOST = 200
+PARTS = "parts"
+"""Folder in the cache for parts of long recordings."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,20 @@ class Prepared:
     recipe: Recipe
     targets: tuple[Target, ...]
     networks: Mapping[str, tuple[Target, ...]]
+    recordings: tuple[Clip, ...] = ()
+    """What clips were cut from; empty where none was cut."""
+    notes: tuple[str, ...] = ()
+    """What was decided while dividing and should be shown to the user."""
 
     @property
     def clips(self) -> list[Clip]:
         """All training clips, held-out ones included."""
         return [clip for each in self.targets for clip in (*each.clips, *each.held_out)]
+
+    @property
+    def sources(self) -> list[Clip]:
+        """The files that the clips are, or were cut from: what a run is known by."""
+        return list(self.recordings) or self.clips
 
 
 def find_model(name: str) -> Model:
@@ -89,8 +98,13 @@ def find_model(name: str) -> Model:
     return MODELS[name]
 
 
-def prepare(model: Model, dataset: Dataset, recipe: Recipe) -> Prepared:
+def prepare(model: Model, dataset: Dataset, recipe: Recipe, cache: Path | None = None) -> Prepared:
     """Divide a dataset among targets and networks.
+
+    Parameters
+    ----------
+    cache
+        Where parts of long recordings are kept; None: nothing is cut.
 
     Raises
     ------
@@ -102,9 +116,12 @@ def prepare(model: Model, dataset: Dataset, recipe: Recipe) -> Prepared:
         found = f"{len(dataset.clips)} clips, all of them for testing" if dataset.clips else "none"
         msg = f"{dataset.root}: expected normal training clips, found {found}"
         raise DatasetError(f"{msg}; put normal recordings into <machine>/train")
-    recipe = resolve(recipe, clips)
-    targets = plan_targets(clips, recipe.held_out_share)
-    return Prepared(dataset, recipe, targets, model.networks(targets))
+    parts, notes = cut_long(clips, cache / PARTS, recipe.window_s) if cache else (clips, [])
+    recipe = resolve(recipe, parts)
+    targets = plan_targets(parts, recipe.held_out_share)
+    cut_from = clips if len(parts) > len(clips) else ()
+    networks = model.networks(targets)
+    return Prepared(dataset, recipe, targets, networks, cut_from, tuple(notes))
 
 
 def train(request: Request, process: Process, show: Show) -> Run:
@@ -122,9 +139,9 @@ def train(request: Request, process: Process, show: Show) -> Run:
     model = find_model(request.model)
     recipe = read_recipe(request.recipe, request.model, model.recipe, epochs=request.epochs)
     dataset = open_dataset(request.dataset, request.year, machines=request.machines or None)
-    for note in dataset.notes if process.first else ():
+    prepared = prepare(model, dataset, recipe, request.cache)
+    for note in (*dataset.notes, *prepared.notes) if process.first else ():
         show.note(note)
-    prepared = prepare(model, dataset, recipe)
     if (check := getattr(model, "check", None)) is not None:
         check(prepared.recipe)
     features = FeatureCache(request.cache, show.features)
@@ -177,7 +194,7 @@ def _train_all(parts: _Parts, run: Run, process: Process, show: Show, keep_every
         if not epochs:
             continue
         show.network(name, epochs)
-        with _Recorder(model, prepared, name, run, features, process, show) as recorder:
+        with Recorder(model, prepared, name, run, features, process, show) as recorder:
             train_network(
                 task,
                 prepared.recipe,
@@ -194,7 +211,7 @@ def _train_all(parts: _Parts, run: Run, process: Process, show: Show, keep_every
 def _about(
     request: Request, prepared: Prepared, features: FeatureCache, files: Sequence[InitialFile]
 ) -> About:
-    clips = prepared.clips
+    clips = prepared.sources
     return About(
         model=request.model,
         recipe=prepared.recipe.model_dump(mode="json"),
@@ -207,90 +224,3 @@ def _about(
         fingerprint=features.fingerprint([c.path for c in clips], [c.name for c in clips]),
         initial={"files": [each.to_dict() for each in files], "networks": {}} if files else None,
     )
-
-
-class _Recorder:
-    """Writes metrics, TensorBoard and the points of the AUC picture of one network."""
-
-    def __init__(
-        self,
-        model: Model,
-        prepared: Prepared,
-        name: str,
-        run: Run,
-        features: FeatureCache,
-        process: Process,
-        show: Show,
-    ) -> None:
-        self._model, self._prepared, self._name, self._run = model, prepared, name, run
-        self._features, self._device, self._show = features, process.device, show
-        self._board = _tensorboard(run, name) if process.first else None
-        self._auc_clips = _auc_clips(prepared, name)
-        epochs, every = prepared.recipe.epochs, prepared.recipe.auc_every
-        self._auc_every = max(1, epochs // 10) if every is None else every
-
-    def __enter__(self) -> "_Recorder":
-        return self
-
-    def __exit__(self, *reason: object) -> None:
-        if self._board is not None:
-            self._board.close()
-
-    def resumed(self, epochs_done: int) -> None:
-        self._run.forget_after(self._name, epochs_done)
-
-    def batch(self, done: int, total: int) -> None:
-        self._show.batch(done, total)
-
-    def epoch(self, epoch: Epoch, network: nn.Module) -> None:
-        auc = self._auc(epoch.number, network)
-        line: dict[str, Any] = {
-            "network": self._name,
-            "epoch": epoch.number,
-            "loss": epoch.loss,
-            "learning_rate": epoch.learning_rate,
-            "seconds": round(epoch.seconds, 4),
-            "at": round(time.time(), 3),
-        }
-        self._run.add_metrics(line | ({"auc": auc} if auc else {}))
-        if self._board is not None:
-            self._board.add_scalar(f"loss/{self._name}", epoch.loss, epoch.number)
-            for target, value in auc.items():
-                self._board.add_scalar(f"auc/{target}", value, epoch.number)
-        self._show.epoch(epoch, auc)
-
-    def _auc(self, number: int, network: nn.Module) -> Mapping[str, float]:
-        last = number == self._prepared.recipe.epochs
-        if not self._auc_clips or not self._auc_every:
-            return {}
-        if not last and number % self._auc_every:
-            return {}
-        targets = self._prepared.networks[self._name]
-        with torch.no_grad():
-            detector = self._model.detector(
-                {self._name: network.eval()},
-                {self._name: targets},
-                self._prepared.recipe,
-                self._features,
-            ).to(self._device)
-        names = [target.name for target in targets]
-        return labelled_auc(detector, names, self._auc_clips, self._prepared.recipe, self._device)
-
-
-def _auc_clips(prepared: Prepared, name: str) -> Sequence[Clip]:
-    """Return labelled test clips, evenly spread where there are very many."""
-    machines = {target.machine for target in prepared.networks[name]}
-    clips = [
-        clip
-        for clip in prepared.dataset.select(split="test")
-        if clip.machine in machines and clip.label is not None
-    ]
-    return clips[:: -(-len(clips) // AUC_CLIPS_AT_MOST) or 1]
-
-
-def _tensorboard(run: Run, name: str) -> Any:  # noqa: ANN401 - tensorboard has no types
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(run.folder / "tensorboard" / run.checkpoints(name).name))

@@ -136,7 +136,7 @@ def test_an_empty_folder_says_what_was_expected(tmp_path: Path) -> None:
 def test_sounds_in_no_known_arrangement_are_named(tmp_path: Path) -> None:
     touch(tmp_path / "x", ["a.wav", "b.wav"])
     with pytest.raises(DatasetError, match=r"2 sound files in no known .*, first .*a\.wav"):
-        open_dataset(tmp_path)
+        open_dataset(tmp_path, 2020)
 
 
 def test_names_without_one_readable_clip_say_why(tmp_path: Path) -> None:

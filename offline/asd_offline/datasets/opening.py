@@ -12,6 +12,7 @@ from asd_offline.datasets.clip import Clip, Dataset, Domain, in_order
 from asd_offline.datasets.folder import open_folder
 from asd_offline.datasets.listing import open_listing
 from asd_offline.datasets.official import open_official
+from asd_offline.datasets.plain import open_plain
 from asd_offline.datasets.scan import Tree, scan
 from asd_offline.datasets.year import NotAClip
 from asd_offline.datasets.years import YEARS
@@ -30,13 +31,15 @@ def open_dataset(
     ----------
     root
         Folder of a DCASE year in any arrangement, of one machine, of recordings sorted into
-        ``normal`` and ``anomaly``, or a CSV of path and label.
+        ``normal`` and ``anomaly``, or a CSV of path and label. A folder of recordings in no such
+        arrangement is normal sound of one machine.
     year
         Year of the challenge; detected when None.
     ground_truth
         The organisers' evaluator, for labels and domains of evaluation sets.
     machines
-        Restrict the clips to these machines, upper and lower case alike; None for all.
+        Restrict the clips to these machines, upper and lower case alike; None for all. Recordings
+        in no known arrangement take their machine's name from here, if it is one.
 
     Raises
     ------
@@ -47,8 +50,10 @@ def open_dataset(
     if year is not None and year not in YEARS:
         msg = f"{root}: DCASE {year} is not supported; supported are {', '.join(map(str, YEARS))}"
         raise DatasetError(msg)
-    wanted = None if machines is None else frozenset(name.lower() for name in machines)
-    dataset = _open(root, year, wanted)
+    names = None if machines is None else tuple(machines)
+    wanted = None if names is None else frozenset(name.lower() for name in names)
+    only = names[0] if names and len(names) == 1 else None
+    dataset = _open(root, year, wanted, only)
     if wanted is not None:
         dataset = _restrict(dataset, wanted, root)
     if ground_truth is None:
@@ -59,7 +64,9 @@ def open_dataset(
     return with_ground_truth(dataset, read_ground_truth(ground_truth, dataset.year))
 
 
-def _open(root: Path, year: int | None, wanted: frozenset[str] | None) -> Dataset:
+def _open(
+    root: Path, year: int | None, wanted: frozenset[str] | None, only: str | None = None
+) -> Dataset:
     if root.is_file() and root.suffix.lower() == ".csv":
         return open_listing(root)
     tree = scan(root)
@@ -70,8 +77,10 @@ def _open(root: Path, year: int | None, wanted: frozenset[str] | None) -> Datase
             msg = f"{root}: not one clip could be read as one, first {first.path}: {first.reason}"
             raise DatasetError(msg)
         return dataset
-    if year is None and (plain := open_folder(tree)) is not None:
-        return plain
+    if year is None and (by_hand := open_folder(tree)) is not None:
+        return by_hand
+    if year is None and (unsorted := open_plain(tree, only)) is not None:
+        return unsorted
     raise _nothing(tree, year)
 
 

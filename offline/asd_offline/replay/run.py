@@ -89,6 +89,11 @@ def _open(settings: ReplaySettings) -> Dataset:
     dataset = open_dataset(
         settings.dataset, settings.year, settings.ground_truth, settings.machines or None
     )
+    if dataset.year is None and not dataset.select(split="test"):
+        found = f"{len(dataset.clips)} normal recordings, all of them for training"
+        msg = f"{dataset.root}: nothing in it is labelled for a test: found {found}; put recordings"
+        msg = f"{msg} to be judged into test/normal/ and test/anomaly/ and those into train/, or"
+        raise DatasetError(f"{msg} score single ones with `asd-monitor score`")
     return restrict(dataset, settings.subset) if settings.subset else dataset
 
 

@@ -1,0 +1,111 @@
+"""What is written down while a network trains: metrics, pictures' points, TensorBoard."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from asd_offline.clip_scoring import labelled_auc
+from asd_offline.datasets.clip import Clip
+from asd_offline.feature_cache import FeatureCache
+from asd_offline.models import Model
+from asd_offline.processes import Process
+from asd_offline.runs import Run
+from asd_offline.training import Epoch
+
+if TYPE_CHECKING:
+    from asd_offline.training_run import Prepared, Show
+
+AUC_CLIPS_AT_MOST = 200
+
+
+class Recorder:
+    """Writes metrics, TensorBoard and the points of the AUC picture of one network."""
+
+    def __init__(
+        self,
+        model: Model,
+        prepared: "Prepared",
+        name: str,
+        run: Run,
+        features: FeatureCache,
+        process: Process,
+        show: "Show",
+    ) -> None:
+        self._model, self._prepared, self._name, self._run = model, prepared, name, run
+        self._features, self._device, self._show = features, process.device, show
+        self._board = _tensorboard(run, name) if process.first else None
+        self._auc_clips = _auc_clips(prepared, name)
+        epochs, every = prepared.recipe.epochs, prepared.recipe.auc_every
+        self._auc_every = max(1, epochs // 10) if every is None else every
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        if self._board is not None:
+            self._board.close()
+
+    def resumed(self, epochs_done: int) -> None:
+        """Forget what is trained again."""
+        self._run.forget_after(self._name, epochs_done)
+
+    def batch(self, done: int, total: int) -> None:
+        """Show how far the epoch is."""
+        self._show.batch(done, total)
+
+    def epoch(self, epoch: Epoch, network: nn.Module) -> None:
+        """Write down an epoch, with the AUC where it is time for it."""
+        auc = self._auc(epoch.number, network)
+        line: dict[str, Any] = {
+            "network": self._name,
+            "epoch": epoch.number,
+            "loss": epoch.loss,
+            "learning_rate": epoch.learning_rate,
+            "seconds": round(epoch.seconds, 4),
+            "at": round(time.time(), 3),
+        }
+        self._run.add_metrics(line | ({"auc": auc} if auc else {}))
+        if self._board is not None:
+            self._board.add_scalar(f"loss/{self._name}", epoch.loss, epoch.number)
+            for target, value in auc.items():
+                self._board.add_scalar(f"auc/{target}", value, epoch.number)
+        self._show.epoch(epoch, auc)
+
+    def _auc(self, number: int, network: nn.Module) -> Mapping[str, float]:
+        last = number == self._prepared.recipe.epochs
+        if not self._auc_clips or not self._auc_every:
+            return {}
+        if not last and number % self._auc_every:
+            return {}
+        targets = self._prepared.networks[self._name]
+        with torch.no_grad():
+            detector = self._model.detector(
+                {self._name: network.eval()},
+                {self._name: targets},
+                self._prepared.recipe,
+                self._features,
+            ).to(self._device)
+        names = [target.name for target in targets]
+        return labelled_auc(detector, names, self._auc_clips, self._prepared.recipe, self._device)
+
+
+def _auc_clips(prepared: "Prepared", name: str) -> Sequence[Clip]:
+    """Return labelled test clips, evenly spread where there are very many."""
+    machines = {target.machine for target in prepared.networks[name]}
+    clips = [
+        clip
+        for clip in prepared.dataset.select(split="test")
+        if clip.machine in machines and clip.label is not None
+    ]
+    return clips[:: -(-len(clips) // AUC_CLIPS_AT_MOST) or 1]
+
+
+def _tensorboard(run: Run, name: str) -> Any:  # noqa: ANN401 - tensorboard has no types
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(run.folder / "tensorboard" / run.checkpoints(name).name))
