@@ -1,4 +1,4 @@
-"""Cut long recordings into clips where there are too few of them to divide.
+"""Recordings of one's own as clips: few and long ones are cut, leftovers left out.
 
 An hour in one file is one clip: none would be left to calibrate on. It becomes a hundred, so that
 a tenth can be held out in stretches that are long enough to have few neighbours in training.
@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 from asd_monitor.errors import DatasetError, RunError
 from asd_offline.datasets.clip import Clip
@@ -23,6 +24,7 @@ FEW_RECORDINGS = 8
 """With so many, at least two recordings are held out whole, which is better than parts of each."""
 PARTS = 100
 """Of all that a target has."""
+LEFTOVERS = 0.1
 SUBTYPES = {"PCM_16": "int16", "PCM_24": "int32", "PCM_32": "int32"}
 """Written as they are read; everything else as float32."""
 
@@ -87,6 +89,27 @@ def cut_long(
                 f"{part_s:.3g} s and more"
             )
     return found, notes
+
+
+def without_leftovers(
+    clips: Sequence[Clip], window_s: float | None
+) -> tuple[list[Clip], list[str]]:
+    """Return the clips without a few that are too short, and a sentence for the user if any are.
+
+    What ends early (the last file of a recorder, say) would else set the window of all. Too short
+    is less than the window, or half of the median where none is given. Where it is more than one
+    in ten, all are kept, for then it is no leftover.
+    """
+    if not clips or any(clip.year is not None for clip in clips):
+        return list(clips), []
+    lengths_s = [_length(clip.path).seconds for clip in clips]
+    least_s = window_s or 0.5 * median(lengths_s)
+    short = [i for i, length_s in enumerate(lengths_s) if length_s < least_s]
+    if not short or len(short) > LEFTOVERS * len(clips):
+        return list(clips), []
+    first = f"{clips[short[0]].name}, {lengths_s[short[0]]:.3g} s"
+    note = f"left out, because shorter than {least_s:.3g} s: {len(short)} of {len(clips)} ({first})"
+    return [clip for i, clip in enumerate(clips) if i not in set(short)], [note]
 
 
 def _parts(clip: Clip, length: _Length, part_s: float, folder: Path) -> Iterator[Clip]:

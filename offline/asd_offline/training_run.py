@@ -14,7 +14,7 @@ from asd_offline.datasets.clip import Clip, Dataset
 from asd_offline.datasets.opening import open_dataset
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.initial_weights import InitialFile, read_initial, start_from
-from asd_offline.long_recordings import cut_long
+from asd_offline.long_recordings import cut_long, without_leftovers
 from asd_offline.models import MODELS, Model
 from asd_offline.processes import Process
 from asd_offline.recipes import Recipe, read_recipe, resolve
@@ -76,7 +76,7 @@ class Prepared:
     targets: tuple[Target, ...]
     networks: Mapping[str, tuple[Target, ...]]
     recordings: tuple[Clip, ...] = ()
-    """What clips were cut from; empty where none was cut."""
+    """What clips were cut from or chosen from; empty where they are the recordings."""
     notes: tuple[str, ...] = ()
     """What was decided while dividing and should be shown to the user."""
 
@@ -87,7 +87,7 @@ class Prepared:
 
     @property
     def sources(self) -> list[Clip]:
-        """The files that the clips are, or were cut from: what a run is known by."""
+        """The files that the clips are or come from: what a run is known by."""
         return list(self.recordings) or self.clips
 
 
@@ -104,7 +104,7 @@ def prepare(model: Model, dataset: Dataset, recipe: Recipe, cache: Path | None =
     Parameters
     ----------
     cache
-        Where parts of long recordings are kept; None: nothing is cut.
+        Where parts of long recordings are kept; None: nothing is cut or left out.
 
     Raises
     ------
@@ -116,10 +116,15 @@ def prepare(model: Model, dataset: Dataset, recipe: Recipe, cache: Path | None =
         found = f"{len(dataset.clips)} clips, all of them for testing" if dataset.clips else "none"
         msg = f"{dataset.root}: expected normal training clips, found {found}"
         raise DatasetError(f"{msg}; put normal recordings into <machine>/train")
-    parts, notes = cut_long(clips, cache / PARTS, recipe.window_s) if cache else (clips, [])
+    parts: Sequence[Clip] = clips
+    notes: list[str] = []
+    if cache is not None:
+        parts, cut = cut_long(clips, cache / PARTS, recipe.window_s)
+        parts, left_out = without_leftovers(parts, recipe.window_s)
+        notes = cut + left_out
     recipe = resolve(recipe, parts)
     targets = plan_targets(parts, recipe.held_out_share)
-    cut_from = clips if len(parts) > len(clips) else ()
+    cut_from = clips if notes else ()
     networks = model.networks(targets)
     return Prepared(dataset, recipe, targets, networks, cut_from, tuple(notes))
 

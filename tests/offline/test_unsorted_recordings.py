@@ -10,11 +10,12 @@ from asd_monitor.errors import DatasetError
 from asd_monitor.recordings import read_recording
 from asd_offline.datasets import NORMAL, open_dataset
 from asd_offline.export import export
-from asd_offline.long_recordings import cut_long
+from asd_offline.long_recordings import cut_long, without_leftovers
+from asd_offline.models import MODELS
 from asd_offline.replay import ReplaySettings, replay
-from asd_offline.training_run import train
+from asd_offline.training_run import prepare, train
 from tests.offline.dataset_layouts import touch
-from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, request
+from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, request, small_recipe
 
 
 def record(path: Path, seconds: float, seed: int = 0, subtype: str = "PCM_16") -> Path:
@@ -120,6 +121,21 @@ def test_a_long_recording_gives_about_a_hundred_parts_of_whole_windows(
     record(tmp_path / "x" / "2.wav", 15.0)
     clips = open_dataset(tmp_path / "x").clips
     assert [len(cut_long(clips, tmp_path / "parts", w)[0]) for w in (2.0, 20.0)] == [84, 26]
+
+
+def test_a_leftover_does_not_set_the_window_of_all(tmp_path: Path) -> None:
+    for number in range(11):
+        record(tmp_path / "x" / f"{number:02d}.wav", 0.4 if number == 10 else 12.0)
+    clips = list(open_dataset(tmp_path / "x").clips)
+    kept, (note,) = without_leftovers(clips, None)
+    assert note == "left out, because shorter than 6 s: 1 of 11 (10.wav, 0.4 s)"
+    assert kept == clips[:10]
+    assert without_leftovers(clips, 0.3) == (clips, [])
+    assert without_leftovers(clips[6:], None) == (clips[6:], [])  # one of five is no leftover
+    model, recipe = MODELS["autoencoder"], small_recipe()
+    prepared = prepare(model, open_dataset(tmp_path / "x"), recipe, tmp_path / "cache")
+    assert prepared.recipe.window_s == 12.0
+    assert prepared.notes == (note,)
 
 
 def test_many_recordings_challenge_clips_and_short_ones_stay_whole(tmp_path: Path) -> None:
