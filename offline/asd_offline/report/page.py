@@ -3,17 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
-from importlib.resources import files
 
 from asd_monitor import __version__
 from asd_offline.replay.gather import Replayed, rules_of
 from asd_offline.replay.plan import Plan
+from asd_offline.report.document import document
 from asd_offline.report.pictures import Shown
 from asd_offline.report.section_part import section_part
 from asd_offline.result_table import reason_lines, score_lines, table_rows
 
 REJECTED_AT_MOST = 500
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def page(replayed: Replayed, plan: Plan, shown: Mapping[int, Sequence[Shown]]) -> str:
@@ -29,21 +28,16 @@ def page(replayed: Replayed, plan: Plan, shown: Mapping[int, Sequence[Shown]]) -
         Pictures by the number of the section.
     """
     name = plan.dataset.root.resolve().name or str(plan.dataset.root)
-    style = files("asd_offline.report").joinpath("style.css").read_text(encoding="utf-8")
     rules = rules_of(plan.dataset.clips, replayed.year)
     sections = "".join(
         section_part(each, rules, replayed.alarm, shown.get(each.plan.number, ()))
         for each in replayed.sections
         if each.clips
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Replay of {escape(name)}</title><style>{style}</style></head><body><main>"
+    return document(
+        f"Replay of {name}",
         f"{_head(replayed, name)}{_table(replayed)}{_navigation(replayed)}{sections}"
-        f"{_rejected(replayed)}{_facts(replayed, plan)}"
-        "</main></body></html>\n"
+        f"{_rejected(replayed)}{_facts(replayed, plan)}",
     )
 
 
