@@ -16,7 +16,11 @@ def train(
         Path, typer.Argument(help="Folder or list of recordings; see docs/datasets.md.")
     ],
     machine: Annotated[
-        list[str] | None, typer.Option("--machine", help="Only this machine; repeat for more.")
+        list[str] | None,
+        typer.Option(
+            "--machine",
+            help="Only this machine; repeat for more. The name, of unsorted recordings.",
+        ),
     ] = None,
     config: Annotated[
         Path | None,

@@ -138,7 +138,8 @@ class Matching:
         centres = len(wanted) // len(names)
         if len(tensor) % centres:
             return tensor
-        by_class = tensor.reshape(-1, centres, *tensor.shape[1:])  # a class's centres lie together there
+        # There, the centres of a class lie together.
+        by_class = tensor.reshape(-1, centres, *tensor.shape[1:])
         known = self._original.classes.get(len(by_class), ())
         if set(names) <= set(known):
             by_class = by_class[[known.index(name) for name in names]]
