@@ -14,7 +14,7 @@ from asd_offline.beats_transformer import BeatsSettings, BeatsTransformer
 from asd_offline.ced_transformer import HEAD_DIMS, CedSettings, CedTransformer
 from asd_offline.eat_transformer import EatSettings, EatTransformer
 from asd_offline.frontends import Resampling
-from asd_offline.pretrained_file import WeightsFile, read_weights
+from asd_offline.pretrained_file import PublishedWeights, read_published
 from asd_offline.pretrained_spectrograms import (
     FRAME,
     FRAME_HOP,
@@ -26,7 +26,6 @@ from asd_offline.pretrained_spectrograms import (
 )
 
 NAMED_AT_MOST = 6
-_SHARED = "relative_attention_bias.weight"
 
 
 class Transformer(Protocol):
@@ -160,7 +159,7 @@ def load_front_end(
         If the file is missing or not the one that is meant, holds objects, is of another
         architecture or of none that is known, or has tensors that do not fit.
     """
-    weights = read_weights(path, sha256)
+    weights = read_published(path, sha256)
     name = _recognised(weights, architecture)
     tensors = _own_names(weights.tensors, ARCHITECTURES[name])
     try:
@@ -173,7 +172,7 @@ def load_front_end(
     return PretrainedFrontEnd(name, transformer, sample_rate_hz).eval()
 
 
-def _recognised(weights: WeightsFile, wanted: str) -> str:
+def _recognised(weights: PublishedWeights, wanted: str) -> str:
     found = [
         name
         for name, kind in ARCHITECTURES.items()
@@ -203,7 +202,7 @@ def _own_names(tensors: Mapping[str, Tensor], kind: Architecture) -> dict[str, T
     }
 
 
-def _build(name: str, tensors: Mapping[str, Tensor], weights: WeightsFile) -> nn.Module:
+def _build(name: str, tensors: Mapping[str, Tensor], weights: PublishedWeights) -> nn.Module:
     if name == "beats":
         if weights.settings is None:
             raise ValueError("expected its settings (cfg) beside the tensors")
@@ -225,13 +224,10 @@ def _check_fit(
         for each in expected
         if each in found and expected[each].shape != found[each].shape
     ]
-    shared = [found[each] for each in expected if each.endswith(_SHARED) and each in found]
-    same = all(each.shape == shared[0].shape and torch.equal(each, shared[0]) for each in shared)
     faults = {
         "missing": [each for each in expected if each not in found],
         "not known": [each for each in found if each not in expected],
         "of another shape": shapes,
-        "not the same in all layers": [] if same else [_SHARED],
     }
     if any(faults.values()):
         parts = [f"{what}: {_named(names)}" for what, names in faults.items() if names]

@@ -7,6 +7,7 @@ where nothing but tensors and plain values is built. Safetensors files hold noth
 import hashlib
 import io
 import pickle
+import re
 import struct
 import warnings
 import zipfile
@@ -37,6 +38,7 @@ WEIGHTS_KEYS = (
 """Under which names training programs keep weights, beside optimisers and counters."""
 WRAPPERS = ("module.", "_orig_mod.", "model.", "net.")
 """What DataParallel, torch.compile and Lightning put before every name."""
+_CLASS = re.compile(r"GLOBAL ([\w.]+)")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -64,17 +66,35 @@ def read_weights(path: Path) -> WeightsFile:
         raise ConfigError(f"{msg}its networks/*/epoch-*.pt") from error
     except OSError as error:
         raise ConfigError(f"{path}: weights cannot be read: {error.strerror}") from error
-    if content.startswith(_HDF5):
-        msg = f"{path}: expected a torch or safetensors file, found HDF5 (Keras)"
-        raise ConfigError(f"{msg}: its weights must be written as a torch state dict first")
-    if path.suffix.lower() == ".safetensors":
-        tensors = _safetensors(path, content)
-    else:
-        tensors = dict(_tensors_in(_unpacked(path, content)))
+    tensors = dict(_tensors_in(parse(path, content)))
     if not tensors:
         msg = f"{path}: expected a state dict (names and tensors), alone or under one of the names "
         raise ConfigError(f"{msg}{', '.join(WEIGHTS_KEYS)}; found none")
     return WeightsFile(path, hashlib.sha256(content).hexdigest(), _unwrapped(tensors))
+
+
+def parse(path: Path, content: bytes) -> object:
+    """Return what a torch or safetensors file holds: tensors and plain values.
+
+    Parameters
+    ----------
+    path
+        For messages, and for what its suffix says.
+    content
+        Of the file.
+
+    Raises
+    ------
+    ConfigError
+        If it is of another kind, damaged, or wants to run code, of which nothing is run.
+    """
+    if content.startswith(_HDF5):
+        msg = f"{path}: expected a torch or safetensors file, found HDF5 (Keras)"
+        raise ConfigError(f"{msg}: its weights must be written as a torch state dict first")
+    # A safetensors file is the length of its header in eight bytes, the header (JSON), the rest.
+    if path.suffix.lower() == ".safetensors" or content[8:9] == b"{":
+        return _safetensors(path, content)
+    return _unpacked(path, content)
 
 
 class _Ignored:
@@ -106,9 +126,10 @@ def _unpacked(path: Path, content: bytes) -> object:
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         msg = f"{path}: refused, because it is damaged or holds more than tensors and plain values"
-        cause = str(error).strip().splitlines()
-        reason = next((line for line in cause if "GLOBAL" in line), cause[0] if cause else "")
-        msg = f"{msg}, which would have to be run to be read ({reason.strip()[:200]})"
+        # Torch's own words go on to say how to read it all the same.
+        named = _CLASS.search(str(error))
+        what = f" ({named[1]})" if named else ""
+        msg = f"{msg}{what}, which would have to be run to be read; nothing of it was run"
         raise ConfigError(f"{msg}; save its state_dict() alone") from error
     except RuntimeError as error:
         if "TorchScript" in str(error):

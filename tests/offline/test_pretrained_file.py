@@ -1,6 +1,7 @@
 """Files of published weights: how they are loaded, what is refused, and that nothing is run."""
 
 import math
+import os
 import pickle
 from pathlib import Path
 
@@ -98,19 +99,19 @@ class Malicious:
         self.touched = touched
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return Path.touch, (self.touched,)
+        return os.mkdir, (str(self.touched),)
 
 
-@pytest.mark.parametrize("kind", ["torch", "bare", "bare with another name"])
+@pytest.mark.parametrize("kind", ["torch", "old torch", "bare"])
 def test_objects_are_refused_and_nothing_is_run(tmp_path: Path, kind: str) -> None:
     touched = tmp_path / "was run"
-    path = tmp_path / ("model.safetensors" if kind.endswith("name") else "model.pt")
+    path = tmp_path / "model.pt"
     content = {"cfg": {}, "model": {"a": torch.zeros(1)}, "args": Malicious(touched)}
-    if kind == "torch":
-        torch.save(content, path)
+    if kind != "bare":
+        torch.save(content, path, _use_new_zipfile_serialization=kind == "torch")
     else:
-        path.write_bytes(pickle.dumps(content))
-    with pytest.raises(ConfigError, match=r"refused: .*nothing of it was run; .*safetensors"):
+        path.write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(ConfigError, match=r"refused, .*posix\.mkdir.*nothing of it was run"):
         load_front_end(path, sha256(path), "auto")
     assert not touched.exists()
 
@@ -133,7 +134,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_what_is_no_checkpoint_at_all_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"model\.pt: .*(neither|damaged)"):
+    with pytest.raises(ConfigError, match=r"model\.pt: .*(not a file of weights|damaged)"):
         load_front_end(path, sha256(path), "auto")
 
 
@@ -210,14 +211,9 @@ def test_settings_that_do_not_fit_are_named(
         load_front_end(path, sha256(path), "auto")
 
 
-def test_a_beats_without_settings_or_with_unequal_biases_is_refused(tmp_path: Path) -> None:
+def test_a_beats_without_settings_is_refused(tmp_path: Path) -> None:
     stored = torch.load(beats_file(tmp_path / "beats.pt"), weights_only=True)
     path = tmp_path / "other.pt"
     torch.save(stored["model"], path)
     with pytest.raises(ConfigError, match=r"expected its settings \(cfg\)"):
-        load_front_end(path, sha256(path), "auto")
-    name = "encoder.layers.1.self_attn.relative_attention_bias.weight"
-    stored["model"][name] = stored["model"][name] + 1.0
-    torch.save(stored, path)
-    with pytest.raises(ConfigError, match="not the same in all layers: relative_attention_bias"):
         load_front_end(path, sha256(path), "auto")
