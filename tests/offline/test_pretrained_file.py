@@ -110,7 +110,7 @@ def test_objects_are_refused_and_nothing_is_run(tmp_path: Path, kind: str) -> No
     if kind != "bare":
         torch.save(content, path, _use_new_zipfile_serialization=kind == "torch")
     else:
-        path.write_bytes(pickle.dumps(content, protocol=2))
+        path.write_bytes(pickle.dumps(content["args"], protocol=2))
     with pytest.raises(ConfigError, match=r"refused, .*posix\.mkdir.*nothing of it was run"):
         load_front_end(path, sha256(path), "auto")
     assert not touched.exists()
