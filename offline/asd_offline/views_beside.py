@@ -5,7 +5,9 @@ labels and fail differently. Each is scored by local densities, put on the scale
 that was left out, and one clear voice suffices.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,6 +27,8 @@ from asd_offline.targets import Target
 FOLDS = 10
 BANK_AT_MOST = 1200
 BATCH = 16
+ENOUGH_WINDOWS = 40
+"""Below this a target borrows from others: 10 to 20 clips gain by it, 40 and more do not."""
 
 
 class ViewsAndEmbeddings(nn.Module):
@@ -65,6 +69,21 @@ class BesideDetector(nn.Module):
         return scores
 
 
+@dataclass(frozen=True)
+class _Normal:
+    """Normal windows of one target, as the views and embeddings show them."""
+
+    views: list[Tensor]
+    """``(windows, dims)`` each."""
+    together: Tensor
+    """``(windows, windows)``: True where two must not vouch for one another."""
+    folds: np.ndarray
+
+    def __len__(self) -> int:
+        """Return the number of windows."""
+        return len(self.folds)
+
+
 def fit_beside(
     members: Sequence[Branches],
     targets: Sequence[Target],
@@ -72,6 +91,10 @@ def fit_beside(
     features: FeatureCache,
 ) -> BesideDetector:
     """Fit the scores of all views and the embedding for each target.
+
+    A target with few windows borrows from the machine's other ids or sections, which vary in
+    much the same way about a mean of their own (as Yin et al., "Feature transfer learning for
+    face recognition with under-represented data", CVPR 2019, do for people with few pictures).
 
     Raises
     ------
@@ -82,37 +105,85 @@ def fit_beside(
     front = ViewsAndEmbeddings(views, members)
     device = next(members[0].parameters()).device
     views.to(device)
-    fitted = [_fit(front, target, recipe, features, device) for target in targets]
+    normal = [_normal(front, target, recipe, features, device) for target in targets]
+    fitted = []
+    for target, own in zip(targets, normal, strict=True):
+        pairs = zip(targets, normal, strict=True)
+        others = [each for it, each in pairs if it.machine == target.machine and each is not own]
+        fitted.append(_fit(target, own, _borrowed(others, ENOUGH_WINDOWS - len(own))))
     detector = BesideDetector(front, [each[0] for each in fitted], [each[1] for each in fitted])
     return detector.to(device).eval()
 
 
-def _fit(
+def _normal(
     front: ViewsAndEmbeddings,
     target: Target,
     recipe: Recipe,
     features: FeatureCache,
     device: torch.device,
-) -> tuple[TargetScorer, Fusion]:
+) -> _Normal:
     sound = features.rows([clip.path for clip in target.clips], Waveform(recipe.sample_rate_hz))
     recordings = [
         Recording(clip.name, sound.of(place).squeeze(1).numpy())
         for place, clip in enumerate(target.clips)
     ]
     windows = cut(recordings, recipe.window_samples, recipe.hop_samples, recipe.sample_rate_hz)
-    count = min(len(windows), BANK_AT_MOST)
-    windows = windows.take(np.linspace(0, len(windows) - 1, count).round().astype(np.int64))
+    windows = windows.take(_evenly(len(windows), BANK_AT_MOST))
+    if len(windows) == 0:
+        raise _too_few(target, 0)
     together = torch.from_numpy(windows.together())
+    return _Normal(_front(front, windows, device), together, windows.folds())
+
+
+def _borrowed(others: Sequence[_Normal], wanted: int) -> _Normal | None:
+    """Return how at most so many windows of other targets deviate from the mean of their own."""
+    if wanted <= 0 or not others:
+        return None
+    chosen = torch.from_numpy(_evenly(sum(map(len, others)), wanted))
+    views = [
+        torch.cat([_deviations(view) for view in same])[chosen]
+        for same in zip(*(each.views for each in others), strict=True)
+    ]
+    together = _blocks([each.together for each in others])
+    folds = np.concatenate([each.folds for each in others])
+    return _Normal(views, together[chosen][:, chosen], folds[chosen.numpy()])
+
+
+def _deviations(view: Tensor) -> Tensor:
+    """Return ``(windows, dims)`` about 0, as spread as about the true mean, not that of a few."""
+    return (view - view.mean(0)) * math.sqrt(len(view) / max(len(view) - 1, 1))
+
+
+def _blocks(parts: Sequence[Tensor]) -> Tensor:
+    """Return ``(items, items)`` with the parts along the diagonal, False elsewhere."""
+    size = sum(map(len, parts))
+    whole = torch.zeros(size, size, dtype=torch.bool)
+    first = 0
+    for part in parts:
+        last = first + len(part)
+        whole[first:last, first:last] = part
+        first = last
+    return whole
+
+
+def _evenly(count: int, at_most: int) -> np.ndarray:
+    """Return at most so many of the indices below ``count``, evenly spread."""
+    return np.linspace(0, count - 1, min(count, at_most)).round().astype(np.int64)
+
+
+def _fit(target: Target, own: _Normal, borrowed: _Normal | None) -> tuple[TargetScorer, Fusion]:
     try:
-        views = _front(front, windows, device)
-        fusion = fit_fusion(_left_out(views, together, windows.folds()))
-        return _scorer(views, together), fusion
+        return _scorer(own.views, own.together, borrowed), fit_fusion(_left_out(own, borrowed))
     except (ValueError, RuntimeError) as error:
-        msg = (
-            f"{target.name}: expected at least three normal clips with sound in them, "
-            f"found {count} windows of {recipe.window_s:g} s in {len(recordings)} clips: {error}"
-        )
-        raise DatasetError(msg) from error
+        raise _too_few(target, len(own)) from error
+
+
+def _too_few(target: Target, windows: int) -> DatasetError:
+    return DatasetError(
+        f"{target.name}: expected at least three normal clips with sound in them, "
+        f"found {windows} windows in {len(target.clips)} clips; record more, or take out clips "
+        "that are silent or constant"
+    )
 
 
 def _front(front: ViewsAndEmbeddings, windows: CutWindows, device: torch.device) -> list[Tensor]:
@@ -125,23 +196,29 @@ def _front(front: ViewsAndEmbeddings, windows: CutWindows, device: torch.device)
     return [torch.cat(parts) for parts in zip(*batches, strict=True)]
 
 
-def _scorer(views: Sequence[Tensor], together: Tensor) -> TargetScorer:
+def _scorer(views: Sequence[Tensor], together: Tensor, borrowed: _Normal | None) -> TargetScorer:
+    if borrowed is not None:
+        pairs = zip(views, borrowed.views, strict=True)
+        views = [torch.cat([view, view.mean(0) + more]) for view, more in pairs]
+        together = _blocks([together, borrowed.together])
     names = [*VIEW_NAMES, *("embedding" for _ in views[len(VIEW_NAMES) :])]
-    pairs = zip(names, views, strict=True)
-    return TargetScorer([fit_view(name, view, together) for name, view in pairs])
+    return TargetScorer(
+        [fit_view(name, view, together) for name, view in zip(names, views, strict=True)]
+    )
 
 
-def _left_out(views: Sequence[Tensor], together: Tensor, folds: np.ndarray) -> Tensor:
+def _left_out(own: _Normal, borrowed: _Normal | None) -> Tensor:
     """Return ``(windows, scores)``: each window scored without itself and its neighbours."""
-    fold = torch.from_numpy(folds) % FOLDS
+    fold = torch.from_numpy(own.folds) % FOLDS
     scores: list[Tensor] = []
     places: list[Tensor] = []
     for each in range(FOLDS):
         left = torch.nonzero(fold == each).flatten()
         if not len(left):
             continue
-        kept = torch.nonzero(~together[left].any(0)).flatten()
-        scorer = _scorer([view[kept] for view in views], together[kept][:, kept])
-        scores.append(scorer([view[left] for view in views]))
+        kept = torch.nonzero(~own.together[left].any(0)).flatten()
+        views = [view[kept] for view in own.views]
+        scorer = _scorer(views, own.together[kept][:, kept], borrowed)
+        scores.append(scorer([view[left] for view in own.views]))
         places.append(left)
     return torch.cat(scores)[torch.cat(places).argsort()]
