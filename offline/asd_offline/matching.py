@@ -85,7 +85,7 @@ class Matching:
         self._network.load_state_dict({**whole, **self._taken})
         statistics = {name for name in self._wanted if "running_" in name.rpartition(".")[2]}
         still = [n for n in self._wanted if n in learned | statistics and n not in self._taken]
-        if (self._left_out or still) and self._original:
+        if still and self._original:
             self._notes.append(self._original.hint)
         return Matched(
             taken=len(self._taken),
