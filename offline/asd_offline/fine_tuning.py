@@ -2,8 +2,8 @@
 
 The additions are of low rank (Hu et al., "LoRA", ICLR 2022), to the projections of queries and
 values in all layers; the loss is sub-cluster AdaCos over machines, ids and conditions, as for
-the networks trained from scratch (published: Jiang et al., arXiv 2409.07016; re-evaluated by
-Fujimura et al., arXiv 2507.10264).
+the networks trained from scratch (published: arXiv 2409.07016; re-evaluated by Fujimura et al.,
+arXiv 2507.10264).
 """
 
 import copy
@@ -88,7 +88,7 @@ class AttentivePooling(nn.Module):
     """Mean and deviation over patches, each value weighted by what the network finds telling.
 
     Okabe et al., "Attentive statistics pooling for deep speaker embedding", Interspeech 2018,
-    equations 1 to 6, with weights for each value instead of each patch.
+    with weights for each value instead of each patch.
     """
 
     def __init__(self, dims: int) -> None:
