@@ -15,9 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from asd_offline.pretrained_spectrograms import PATCH
+
 BANDS = 128
 ONLY = {"activation_fn": "gelu", "layer_norm_first": False, "deep_norm": True}
 ONLY |= {"relative_position_embedding": True, "gru_rel_pos": True, "conv_bias": False}
+ONLY |= {"input_patch_size": PATCH}
 """Settings that all fifteen published checkpoints share, and that are built in here."""
 
 
@@ -25,7 +28,6 @@ ONLY |= {"relative_position_embedding": True, "gru_rel_pos": True, "conv_bias": 
 class BeatsSettings:
     """Sizes of a BEATs, named as in its checkpoints; the defaults are the published ones."""
 
-    input_patch_size: int = 16
     embed_dim: int = 512
     encoder_layers: int = 12
     encoder_embed_dim: int = 768
@@ -189,11 +191,11 @@ class BeatsTransformer(nn.Module):
     def __init__(self, settings: BeatsSettings | None = None) -> None:
         super().__init__()
         each = settings or BeatsSettings()
-        patch, narrow, dims = each.input_patch_size, each.embed_dim, each.encoder_embed_dim
+        narrow, dims = each.embed_dim, each.encoder_embed_dim
         self.dims = dims
-        self.bands = BANDS // patch
+        self.bands = BANDS // PATCH
         self.most_frames: int = 0
-        self.patch_embedding = nn.Conv2d(1, narrow, patch, patch, bias=False)
+        self.patch_embedding = nn.Conv2d(1, narrow, PATCH, PATCH, bias=False)
         self.layer_norm = nn.LayerNorm(narrow)
         self.post_extract_proj = nn.Linear(narrow, dims) if narrow != dims else nn.Identity()
         self.encoder = BeatsEncoder(each)
