@@ -18,9 +18,15 @@ from torch.nn import functional as F
 from asd_offline.pretrained_spectrograms import PATCH
 
 BANDS = 128
-ONLY = {"activation_fn": "gelu", "layer_norm_first": False, "deep_norm": True}
-ONLY |= {"relative_position_embedding": True, "gru_rel_pos": True, "conv_bias": False}
-ONLY |= {"input_patch_size": PATCH}
+ONLY: dict[str, object] = {
+    "input_patch_size": PATCH,
+    "conv_bias": False,
+    "activation_fn": "gelu",
+    "layer_norm_first": False,
+    "deep_norm": True,
+    "relative_position_embedding": True,
+    "gru_rel_pos": True,
+}
 """Settings that all fifteen published checkpoints share, and that are built in here."""
 
 
