@@ -13,7 +13,7 @@ STRETCH_S = 10.0
 LONGEST_S = 3600.0
 """What lasts for an hour is told, however little is known of normal sound."""
 
-_LEVEL_SHARE = 0.05
+_LEVEL_SHARE = 0.02
 _LARGEST_CORRELATION = 0.95
 # Few stretches are alike by chance: as if so many more neighbours had shown no likeness.
 _UNLIKE_NEIGHBOURS = 5
@@ -31,7 +31,7 @@ class UsualRange:
     level
         The ``rank``-th largest level of held-out normal sound. Higher = more anomalous.
     rank
-        1 where there are fewer than 39 stretches: the largest; of more, 5 % lie at or above.
+        1 where there are fewer than 99 stretches: the largest; of more, 2 % lie at or above.
     stretches
         How many stretches of normal sound were heard.
     independent

@@ -43,9 +43,9 @@ def test_the_level_is_the_highest_of_few_stretches() -> None:
     assert heard([1.0, 3.0, 2.0]).level == 3.0
 
 
-def test_of_many_stretches_one_in_twenty_lies_at_the_level_or_above() -> None:
+def test_of_many_stretches_one_in_fifty_lies_at_the_level_or_above() -> None:
     usual = heard([float(each) for each in range(200)])
-    assert (usual.rank, usual.level) == (10, 190.0)
+    assert (usual.rank, usual.level) == (4, 196.0)
 
 
 def test_two_odd_windows_of_five_leave_the_level_where_it_is() -> None:
@@ -63,7 +63,7 @@ def test_a_stretch_is_about_ten_seconds_and_at_least_one_window(
     assert stretch_windows(window_s) == windows
 
 
-@pytest.mark.parametrize(("stretches", "more"), [(10, 5), (30, 4), (38, 3)])
+@pytest.mark.parametrize(("stretches", "more"), [(10, 5), (30, 4), (98, 2)])
 def test_the_wait_is_where_the_chance_of_exchangeable_stretches_falls_to_p(
     stretches: int, more: int
 ) -> None:
@@ -82,7 +82,7 @@ def test_normal_sound_stays_above_its_level_as_rarely_as_promised() -> None:
 
 
 @given(
-    counts=st.lists(st.integers(1, 38), min_size=2),
+    counts=st.lists(st.integers(1, 98), min_size=2),
     ps=st.lists(st.floats(1e-9, 0.5), min_size=2),
 )
 def test_less_learned_or_a_rarer_chance_never_make_the_wait_shorter(
