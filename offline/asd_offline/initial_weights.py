@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from asd_monitor.errors import ConfigError, RunError
-from asd_offline.checkpoints import checkpoints_in, write_checkpoint
+from asd_offline.checkpoints import write_checkpoint
 from asd_offline.matching import Matched, Matching
 from asd_offline.originals.known import ORIGINALS
 from asd_offline.recipes import Recipe
@@ -95,8 +95,7 @@ def start_from(
     Returns
     -------
     tuple
-        The run with what was taken noted down, and sentences for the user. Nothing is done where
-        there is a checkpoint already.
+        The run with what was taken noted down, and sentences for the user.
 
     Raises
     ------
@@ -105,7 +104,7 @@ def start_from(
     RunError
         If the run cannot be written.
     """
-    if run.about.initial is None or checkpoints_in(run.checkpoints(name)):
+    if run.about.initial is None:
         return run, []
     own = [each.file for each in files or again(run.about.initial) if each.network in (None, name)]
     if not own:
@@ -144,10 +143,7 @@ def refuse_random(run: Run, recipe: Recipe, networks: Iterable[str]) -> None:
     original = ORIGINALS.get(recipe.model)
     known = original.unneeded if original else {}
     unneeded = [
-        part
-        for prefix, parts in known.items()
-        if score.startswith(prefix)
-        for part in parts
+        part for prefix, parts in known.items() if score.startswith(prefix) for part in parts
     ]
     for name in networks:
         matched = run.about.initial["networks"].get(name)

@@ -7,8 +7,9 @@ checkpoints for each network, ``loss.png`` and ``auc.png``.
 import fcntl
 import json
 import platform
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from asd_monitor.errors import ModelFileError, RunError
 FORMAT_VERSION = 1
 _ABOUT = "run.json"
 _METRICS = "metrics.jsonl"
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,16 @@ class Run:
         text = "".join(json.dumps(each) + "\n" for each in kept)
         self.write(_METRICS, text.encode())
 
+    def abandon(self) -> None:
+        """Remove a new run in which nothing was trained, so that its folder can be used again."""
+        if self.metrics():
+            return
+        shutil.rmtree(self.folder / "networks", ignore_errors=True)
+        for name in (_ABOUT, _METRICS, _LOCK):
+            (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # something else lies there
+            self.folder.rmdir()
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other trainings out of the folder.
@@ -200,7 +212,7 @@ class Run:
         RunError
             If another process trains there.
         """
-        with (self.folder / ".lock").open("w") as lock:
+        with (self.folder / _LOCK).open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:

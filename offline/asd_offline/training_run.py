@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from asd_monitor.errors import ConfigError, DatasetError, RunError
+from asd_offline.checkpoints import checkpoints_in
 from asd_offline.curves import draw_curves
 from asd_offline.datasets.clip import Clip, Dataset
 from asd_offline.datasets.opening import open_dataset
@@ -162,6 +163,10 @@ def train(request: Request, process: Process, show: Show) -> Run:
     with run.locked():
         try:
             run = _train_all(parts, run, process, show, request.keep_every_s)
+        except ConfigError:
+            if not request.resume:
+                run.abandon()
+            raise
         except BaseException:
             with suppress(RunError):  # what stopped the training is what the user must hear of
                 draw_curves(run)
@@ -188,17 +193,12 @@ class _Parts:
 
 def _train_all(parts: _Parts, run: Run, process: Process, show: Show, keep_every_s: float) -> Run:
     model, prepared, features = parts.model, parts.prepared, parts.features
-    epochs = prepared.recipe.epochs
-    for name in prepared.networks if epochs or run.about.initial else ():
+    if process.first and run.about.initial:
+        run = _begin_all(parts, run, show)
+    process.wait()
+    for name in prepared.networks if prepared.recipe.epochs else ():
         task = new_network(model, prepared, name, run.about.seed, features)
-        if process.first:
-            run, told = start_from(run, name, task.network, prepared.recipe, parts.files)
-            for sentence in told:
-                show.note(sentence)
-        process.wait()
-        if not epochs:
-            continue
-        show.network(name, epochs)
+        show.network(name, prepared.recipe.epochs)
         with Recorder(model, prepared, name, run, features, process, show) as recorder:
             train_network(
                 task,
@@ -210,6 +210,20 @@ def _train_all(parts: _Parts, run: Run, process: Process, show: Show, keep_every
                 watcher=recorder,
                 keep_every_s=keep_every_s,
             )
+    return run
+
+
+def _begin_all(parts: _Parts, run: Run, show: Show) -> Run:
+    """Put initial weights into every network before any is trained: a wrong file is told now."""
+    for name in parts.prepared.networks:
+        if checkpoints_in(run.checkpoints(name)):
+            continue
+        network = new_network(
+            parts.model, parts.prepared, name, run.about.seed, parts.features
+        ).network
+        run, told = start_from(run, name, network, parts.prepared.recipe, parts.files)
+        for sentence in told:
+            show.note(sentence)
     return run
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -127,6 +128,7 @@ def test_resuming_with_other_weights_or_with_changed_ones_is_refused(
     for init in ((other,), (*wanted.init_from, other)):
         with pytest.raises(RunError, match="init-from: other weights there than now"):
             train(replace(wanted, init_from=init, resume=True), CPU, Silent())
+    shutil.rmtree(wanted.out / "networks" / "pump")  # as if stopped before it had its weights
     saved(Path(wanted.init_from[0]), {"model": small_aenet()})
     with pytest.raises(RunError, match=r"ae.pth: is not what it was when the run began"):
         train(replace(wanted, init_from=(), resume=True), CPU, Silent())
@@ -193,6 +195,27 @@ def test_weights_that_are_none_for_the_network_stop_the_run(
     wrong = asked(tmp_path, sounds, init_from=(saved(tmp_path / "wrong.pth", state),))
     with pytest.raises(ConfigError, match=said):
         train(wrong, CPU, Silent())
+    assert not wrong.out.exists()
+    right = (saved(tmp_path / "right.pth", small_aenet()),)
+    assert train(replace(wrong, init_from=right, epochs=0), CPU, Silent()).folder == wrong.out
+
+
+def test_a_wrong_file_of_one_machine_is_told_before_any_is_trained(
+    tmp_path: Path, sounds: Path
+) -> None:
+    right = saved(tmp_path / "ae.pth", small_aenet())
+    wrong = saved(tmp_path / "wrong.pth", {"fc.weight": torch.zeros(3, 3)})
+    files = (f"fan={right}", f"pump={wrong}")
+    with pytest.raises(ConfigError, match=r"wrong.pth: nothing in it fits"):
+        train(asked(tmp_path, sounds, machines=(), init_from=files), CPU, show := Silent())
+    assert not show.epochs
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_was_trained_is_never_abandoned(tmp_path: Path, sounds: Path) -> None:
+    run = train(asked(tmp_path, sounds, epochs=1), CPU, Silent())
+    run.abandon()
+    assert newest(run.folder)
 
 
 def test_two_files_of_the_same_network_are_refused(tmp_path: Path, sounds: Path) -> None:
