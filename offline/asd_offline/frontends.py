@@ -10,6 +10,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torchaudio import transforms
 
+from asd_monitor.views import squared_magnitude
+
 EPSILON = sys.float_info.epsilon
 """What the official baselines floor the mel power with (2.2e-16)."""
 
@@ -47,23 +49,28 @@ class LogMel(nn.Module):
         self.settings = each
         self.sample_rate_hz = each.sample_rate_hz
         self.dims = each.n_mels
-        self.mel = transforms.MelSpectrogram(
+        self.magnitude = each.power == 1.0
+        self.spectrogram = transforms.Spectrogram(
+            each.n_fft, hop_length=each.hop_length, power=None
+        )
+        self.mel = transforms.MelScale(
+            each.n_mels,
             each.sample_rate_hz,
-            n_fft=each.n_fft,
-            hop_length=each.hop_length,
-            n_mels=each.n_mels,
-            power=each.power,
-            f_min=each.f_min_hz,
-            f_max=each.f_max_hz,
-            mel_scale=each.mel_scale,
+            each.f_min_hz,
+            each.f_max_hz,
+            each.n_fft // 2 + 1,
             norm=each.norm,
+            mel_scale=each.mel_scale,
         )
         self.decibels = transforms.AmplitudeToDB("power" if each.power == 2.0 else "magnitude")
         self.decibels.amin = each.floor  # its own 1e-10 is audible in quiet recordings
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Return decibels ``(batch, frames, n_mels)`` of ``(batch, samples)``."""
-        decibels: Tensor = self.decibels(self.mel(waveform))
+        spectrogram = squared_magnitude(self.spectrogram(waveform))
+        if self.magnitude:
+            spectrogram = spectrogram.sqrt()
+        decibels: Tensor = self.decibels(self.mel(spectrogram))
         return decibels.transpose(1, 2)
 
     def describe(self) -> dict[str, object]:

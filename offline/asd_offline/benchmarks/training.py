@@ -1,36 +1,45 @@
-"""How long an epoch of the autoencoder takes, against a straightforward loop.
+"""How long an epoch of the autoencoder takes, against straightforward loops.
 
-    python -m asd_offline.benchmarks.training [--clips 60] [--epochs 4] [--rounds 3]
+    python -m asd_offline.benchmarks.training [--clips 40] [--epochs 4] [--rounds 4] [--librosa]
 
 The reference loop is what one writes first: in every epoch each clip is read, its log-mel
 spectrogram computed with the same torchaudio transforms, and the epoch's vectors are shuffled and
-trained on with torch's Adam. The other is ``train_network`` as ``asd-monitor train`` calls it, with
-its feature cache filled. Both have the same clips, network, batch size, device and threads, and
+trained on with torch's Adam. ``--librosa`` (``pip install librosa``) adds a second one, in the
+manner of the baseline of 2023. Ours is ``train_network`` as ``asd-monitor train`` calls it, with
+its feature cache filled. All have the same clips, network, batch size, device and threads, and
 take turns. Processor time is given beside wall time, since it suffers less from what else is
 running. The exported file's time per window is measured afterwards, on one core.
 """
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
-from torch import Tensor, nn
-from torchaudio import transforms
+from torch import nn
 
 from asd_monitor.model_file import load
+from asd_offline.benchmarks.training_references import (
+    Clock,
+    Took,
+    librosa_loop,
+    torchaudio_loop,
+)
 from asd_offline.datasets.opening import open_dataset
 from asd_offline.export import export
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.models import MODELS
-from asd_offline.models.autoencoder import AutoencoderRecipe, ReconstructionLoss
+from asd_offline.models.autoencoder import AutoencoderRecipe
 from asd_offline.processes import Process
 from asd_offline.training import Epoch, train_network
 from asd_offline.training_run import Prepared, Request, new_network, prepare, train
@@ -38,19 +47,10 @@ from asd_offline.training_run import Prepared, Request, new_network, prepare, tr
 RATE_HZ = 16000
 CLIP_S = 10.0
 
-Took = tuple[float, float]
-"""Wall and processor seconds."""
-
 
 def main() -> None:
     """Measure, and print one JSON document."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--clips", type=int, default=60)
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
-    chosen = parser.parse_args()
+    chosen = _arguments()
     torch.set_num_threads(chosen.threads)
     device = torch.device(chosen.device)
     with tempfile.TemporaryDirectory() as name:
@@ -62,28 +62,42 @@ def main() -> None:
         began = time.perf_counter()
         new_network(MODELS["autoencoder"], prepared, "fan", 0, features)
         filled_s = time.perf_counter() - began
-        reference_s: list[Took] = []
-        ours_s: list[Took] = []
+        paths = [clip.path for target in prepared.targets for clip in target.clips]
+        took: dict[str, list[Took]] = defaultdict(list)
         for number in range(chosen.rounds):
-            reference_s += reference(prepared, recipe, device)
-            ours_s += ours(prepared, features, folder / f"run{number}", device)
+            took["torchaudio"] += torchaudio_loop(paths, recipe, device)
+            if chosen.librosa:
+                took["librosa"] += librosa_loop(paths, recipe, device)
+            took["ours"] += ours(prepared, features, folder / f"run{number}", device)
         result = {
-            "clips": sum(len(target.clips) for target in prepared.targets),
+            "clips": len(paths),
             "device": device.type,
             "threads": torch.get_num_threads(),
             "cpu": platform.processor() or platform.machine(),
             "torch": torch.__version__,
+            "load": [round(each, 1) for each in os.getloadavg()],
             "filling the cache, once, s": round(filled_s, 3),
-            "seconds per epoch, least and median": {
-                kind: {
-                    "reference": _told([each[place] for each in reference_s]),
-                    "ours": _told([each[place] for each in ours_s]),
-                }
-                for place, kind in enumerate(("wall", "processor"))
+            "seconds per epoch": {kind: _told(each) for kind, each in took.items()},
+            "ours as a share, of least wall and processor time": {
+                kind: _shares(took["ours"], each) for kind, each in took.items() if kind != "ours"
             },
             "exported, ms per window of 10 s": exported_ms(folder, made),
         }
     print(json.dumps(result, indent=1))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--clips", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--librosa", action="store_true", help="needs `pip install librosa`")
+    chosen = parser.parse_args()
+    if chosen.librosa and find_spec("librosa") is None:
+        parser.error("--librosa: librosa is not there; install it with `pip install librosa`")
+    return chosen
 
 
 def make_clips(root: Path, clips: int) -> Path:
@@ -95,38 +109,6 @@ def make_clips(root: Path, clips: int) -> Path:
         hum = 0.1 * np.sin(2 * np.pi * 120 * t) + 0.02 * random.standard_normal(len(t))
         soundfile.write(root / f"fan/train/normal_id_00_{number:08d}.wav", hum, RATE_HZ, "PCM_16")
     return root
-
-
-def reference(prepared: Prepared, recipe: AutoencoderRecipe, device: torch.device) -> list[Took]:
-    """Return what each epoch of the straightforward loop took."""
-    torch.manual_seed(0)
-    mel = transforms.MelSpectrogram(
-        RATE_HZ, 1024, hop_length=512, n_mels=128, mel_scale="slaney", norm="slaney"
-    ).to(device)
-    decibels = transforms.AmplitudeToDB("power").to(device)
-    network: nn.Module = ReconstructionLoss(recipe).to(device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
-    paths = [clip.path for target in prepared.targets for clip in target.clips]
-    took = []
-    for _ in range(recipe.epochs):
-        began = _now()
-        vectors = torch.cat([_vectors(path, mel, decibels, device) for path in paths])
-        order = torch.randperm(len(vectors), device=device)
-        total = 0.0
-        for chosen in torch.split(order, recipe.batch_size):
-            optimizer.zero_grad()
-            loss: Tensor = network(vectors[chosen])
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            total += loss.item() * len(chosen)
-        took.append(_since(began))
-    return took
-
-
-def _vectors(path: Path, mel: nn.Module, decibels: nn.Module, device: torch.device) -> Tensor:
-    samples, _ = soundfile.read(path, dtype="float32")
-    log_mel: Tensor = decibels(mel(torch.from_numpy(samples).to(device)))  # (n_mels, frames)
-    return log_mel.t().unfold(0, 5, 1).transpose(1, 2).flatten(1)
 
 
 def ours(
@@ -151,12 +133,12 @@ class _Stopwatch:
     """Counts whole epochs, checkpoints included."""
 
     def __init__(self, add: Callable[[Took], None]) -> None:
-        self._add, self._began = add, _now()
+        self._add, self._clock = add, Clock()
 
     def resumed(self, epochs_done: int) -> None:
         """Start."""
         del epochs_done
-        self._began = _now()
+        self._clock.start()
 
     def batch(self, done: int, total: int) -> None:
         """Nothing to count."""
@@ -164,8 +146,8 @@ class _Stopwatch:
     def epoch(self, epoch: Epoch, network: nn.Module) -> None:
         """Stop and start again."""
         del epoch, network
-        self._add(_since(self._began))
-        self._began = _now()
+        self._add(self._clock.stop())
+        self._clock.start()
 
 
 def exported_ms(folder: Path, made: Path) -> dict[str, float]:
@@ -192,17 +174,20 @@ def exported_ms(folder: Path, made: Path) -> dict[str, float]:
     return {"least": round(min(took), 2), "median": round(statistics.median(took[10:]), 2)}
 
 
-def _now() -> Took:
-    return time.perf_counter(), time.process_time()
+def _told(took: Sequence[Took]) -> dict[str, list[float]]:
+    """Return least and median of each part."""
+    return {
+        part: [round(min(values), 4), round(statistics.median(values), 4)]
+        for part in ("wall_s", "processor_s", "features_processor_s")
+        if any(values := [getattr(each, part) for each in took])
+    }
 
 
-def _since(began: Took) -> Took:
-    now = _now()
-    return now[0] - began[0], now[1] - began[1]
-
-
-def _told(seconds: list[float]) -> list[float]:
-    return [round(min(seconds), 4), round(statistics.median(seconds), 4)]
+def _shares(ours_took: Sequence[Took], other: Sequence[Took]) -> list[float]:
+    return [
+        round(min(getattr(e, part) for e in ours_took) / min(getattr(e, part) for e in other), 3)
+        for part in ("wall_s", "processor_s")
+    ]
 
 
 if __name__ == "__main__":
