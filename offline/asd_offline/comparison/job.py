@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from asd_monitor.errors import AsdMonitorError, ConfigError, RunError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 TRAINED, EXPORTED = 0.8, 0.9
 """How much of a job's work is done after these stages, roughly."""
 FAULT = "fault.txt"
+SHOWN = 200
+"""Letters of a fault in the table; all of it is in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +196,8 @@ class CompareJob:
             return Outcome(self.model, self.seed, failed=str(error), refused=refused)
         path = self.folder / FAULT
         path.write_text("".join(traceback.format_exception(error)))
-        text = f"fault of the program: {type(error).__name__}: {error} (see {path})"
+        told = shorten(f"{type(error).__name__}: {error}", SHOWN, placeholder=" ...")
+        text = f"fault of the program: {told} (see {path})"
         return Outcome(self.model, self.seed, failed=text)
 
 
