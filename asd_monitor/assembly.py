@@ -233,8 +233,6 @@ def _sinks(assembly: Assembly) -> list[Sink]:
     config, sinks = assembly.config, list[Sink]()
     node, machines = config.node, list(config.machines)
     sinks.append(LogSink(config.log, assembly.metrics, node=node, machines=machines))
-    if config.mqtt is not None:
-        sinks.append(MqttSink(config.mqtt, assembly.metrics, node=node, machines=machines))
     offline = [name for name, each in config.machines.items() if not is_live(each)]
     if config.prometheus is not None:
         prometheus = PrometheusSink(
@@ -244,6 +242,8 @@ def _sinks(assembly: Assembly) -> list[Sink]:
             offline_machines=offline,
         )
         sinks.append(prometheus)
+    if config.mqtt is not None:  # last: a score wakes its thread, which then has the interpreter
+        sinks.append(MqttSink(config.mqtt, assembly.metrics, node=node, machines=machines))
     return sinks
 
 

@@ -12,7 +12,7 @@ from asd_monitor.service import Notifier
 
 logger = logging.getLogger(__name__)
 
-CHECK_S = 0.5
+CHECK_S = 1.0
 
 
 def serve(
@@ -36,7 +36,7 @@ def serve(
     environ
         Where systemd's socket is looked up.
     on_check
-        Called twice a second; True ends the run.
+        Called once a second; True ends the run.
 
     Raises
     ------

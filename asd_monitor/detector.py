@@ -198,7 +198,9 @@ class Detector:
         )
 
     def _run(self, windows: Sequence[Window]) -> npt.NDArray[np.float64]:
-        batch = np.stack([window.samples for window in windows])
+        batch = np.empty((len(windows), self.manifest.window_samples), np.float32)
+        for row, window in zip(batch, windows, strict=True):
+            row[:] = window.samples
         targets = np.array([self._index[window.machine] for window in windows], np.int64)
         try:
             return self._scorer.score(batch, targets)

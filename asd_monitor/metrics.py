@@ -37,6 +37,20 @@ INFERENCE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 
 LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
+class _WindowSeries:
+    """What every window of a machine sets, looked up once."""
+
+    def __init__(self, metrics: "Metrics", machine: str) -> None:
+        self.score = metrics.score.labels(machine)
+        self.threshold = metrics.threshold.labels(machine)
+        self.p_value = metrics.p_value.labels(machine)
+        self.shift = metrics.shift.labels(machine)
+        self.level = metrics.level.labels(machine)
+        self.last_window = metrics.last_window.labels(machine)
+        self.inference = metrics.inference.labels(machine)
+        self.latency = metrics.latency.labels(machine)
+
+
 class Metrics:
     """The monitor's series on a registry of the caller's.
 
@@ -55,6 +69,7 @@ class Metrics:
         self._define_delivery()
         self._source_counts: dict[str, SourceHealth] = {}
         self._models: dict[str, ModelInfo] = {}
+        self._of_windows: dict[str, _WindowSeries] = {}
 
     def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
         return Gauge(name, help_text, labels, registry=self.registry)
@@ -266,17 +281,20 @@ class Metrics:
         machine = score.machine
         result = "scored" if score.quality is Quality.OK else str(score.quality)
         self.windows.labels(machine, result).inc()
-        self.last_window.labels(machine).set(score.captured_at)
-        self.level.labels(machine).set(nan if score.level_dbfs is None else score.level_dbfs)
-        self.score.labels(machine).set(nan if score.value is None else score.value)
-        self.p_value.labels(machine).set(nan if score.p_value is None else score.p_value)
-        self.shift.labels(machine).set(score.shift_s)
+        series = self._of_windows.get(machine)
+        if series is None:
+            series = self._of_windows[machine] = _WindowSeries(self, machine)
+        series.last_window.set(score.captured_at)
+        series.level.set(nan if score.level_dbfs is None else score.level_dbfs)
+        series.score.set(nan if score.value is None else score.value)
+        series.p_value.set(nan if score.p_value is None else score.p_value)
+        series.shift.set(score.shift_s)
         if score.value is not None:
-            self.inference.labels(machine).observe(score.inference_s)
+            series.inference.observe(score.inference_s)
         if latency_s is not None:
-            self.latency.labels(machine).observe(latency_s)
+            series.latency.observe(latency_s)
         if score.threshold is not None:
-            self.threshold.labels(machine).set(score.threshold)
+            series.threshold.set(score.threshold)
         if score.model is not None and score.model != self._models.get(machine):
             self._observe_model(machine, score.model)
 

@@ -7,6 +7,8 @@ ends when its time is up, whatever it is doing.
 
 import html
 import logging
+import os
+import select
 import socket
 import ssl
 import threading
@@ -24,7 +26,7 @@ log = logging.getLogger(__name__)
 MAX_CONNECTIONS = 64
 CONNECTION_LIMIT_S = 10.0
 POLL_S = 0.5
-"""How often the time of the connections is looked at; closing waits for that."""
+"""How often the time of the connections is looked at, while there are any."""
 
 Render = Callable[[str, str], tuple[dict[str, str], bytes]]
 """(Accept, Accept-Encoding) -> (headers, body)."""
@@ -65,6 +67,7 @@ class MetricsServer(HTTPServer):
     """
 
     request_queue_size = 128
+    timeout = 0  # handle_request is called when there is one
 
     def __init__(
         self,
@@ -81,9 +84,8 @@ class MetricsServer(HTTPServer):
         self._lock = threading.Lock()
         self._connections: list[_Connection] = []
         super().__init__(address, _Page)
-        self._thread = threading.Thread(
-            target=self.serve_forever, args=(POLL_S,), name="metrics-http", daemon=True
-        )
+        self._stop = os.eventfd(0, os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._listen, name="metrics-http", daemon=True)
         self._thread.start()
 
     def server_bind(self) -> None:
@@ -93,12 +95,26 @@ class MetricsServer(HTTPServer):
 
     def close(self) -> None:
         """Stop listening and end every connection."""
-        self.shutdown()
-        self.server_close()
+        os.eventfd_write(self._stop, 1)
         self._thread.join()
+        os.close(self._stop)
+        self.server_close()
         with self._lock:
             for connection in self._connections:
                 connection.cut()
+
+    def _listen(self) -> None:
+        """Take connections; unlike ``serve_forever``, without waking up while there are none."""
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        poll.register(self._stop, select.POLLIN)
+        while True:
+            ready = [file for file, _ in poll.poll(1e3 * POLL_S if self._connections else None)]
+            if self._stop in ready:
+                return
+            if ready:
+                self.handle_request()
+            self._cut_overdue()
 
     def process_request(self, request: Any, client_address: object) -> None:  # noqa: ANN401
         """Give a new connection a thread, or its place to nobody when all are busy."""
@@ -124,8 +140,7 @@ class MetricsServer(HTTPServer):
             self._connections.append(connection)
             return True
 
-    def service_actions(self) -> None:
-        """Cut the connections whose time is up; called twice a second."""
+    def _cut_overdue(self) -> None:
         oldest = time.monotonic() - CONNECTION_LIMIT_S
         with self._lock:
             for connection in self._connections:

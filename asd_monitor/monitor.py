@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.25
+"""Sources are looked after when they have news, but not more often than this."""
+QUIET_TICK_S = 1.5
+"""They are looked after so often even when none has any."""
 HUNG_AFTER_S = 15.0
 STOP_WITHIN_S = 3.0
 WRITTEN_WITHIN_S = 1.0
@@ -163,12 +166,13 @@ class Monitor:
 
     def _work(self) -> None:
         try:
-            ticked_at = float("-inf")
+            ticked_at, patience_s = float("-inf"), TICK_S
             while not self._stopping.is_set():
-                self._round(self._await_news())
+                self._round(self._await_news(patience_s))
                 self._beat_at = self._monotonic()
-                if self._beat_at - ticked_at >= TICK_S:
-                    ticked_at = self._beat_at
+                patience_s = ticked_at + TICK_S - self._beat_at
+                if patience_s <= 0:
+                    ticked_at, patience_s = self._beat_at, QUIET_TICK_S
                     self._tick()
             self._round(list(self._pipelines))
             self._tick()
@@ -176,10 +180,10 @@ class Monitor:
             logger.exception("the inference thread failed")
             self.fail(error)
 
-    def _await_news(self) -> list[str]:
+    def _await_news(self, patience_s: float) -> list[str]:
         with self._news:
             if not self._with_news and not self._models and not self._stopping.is_set():
-                self._news.wait(TICK_S)
+                self._news.wait(patience_s)
             machines, models = list(self._with_news), self._models
             self._with_news, self._models = {}, []
         for machine, detector in models:

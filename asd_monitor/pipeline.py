@@ -92,6 +92,8 @@ class Pipeline:
         self._progress_at = float("-inf")
         self._consumed_at = monotonic()
         self._window_s = 0.0
+        self._hop_samples = 1
+        self._window_phase: int | None = None
 
     def begin(self) -> None:
         """Announce the machine to the sinks."""
@@ -114,6 +116,7 @@ class Pipeline:
             self.machine, manifest.window_samples, manifest.hop_samples, manifest.sample_rate_hz
         )
         self._window_s = manifest.window_samples / manifest.sample_rate_hz
+        self._hop_samples, self._window_phase = manifest.hop_samples, None
         self._consumed_at = self._monotonic()
         self._tell(
             self._alarm.arm(
@@ -136,6 +139,7 @@ class Pipeline:
                 self._consumed_at = self._monotonic()
             elif self._cutter is not None:
                 windows += self._cutter.push(chunk)
+        self._tell_source()
         return self._newest(windows) if self._drop_late else windows
 
     def accept(self, score: Score) -> None:
@@ -179,6 +183,13 @@ class Pipeline:
             self._consumed_at = self._monotonic()
             return True
         return self._monotonic() - self._consumed_at < self._window_s + SLACK_S
+
+    def _tell_source(self) -> None:
+        """Tell the source where windows end, wherever a gap has moved that."""
+        end = self._cutter.next_end if self._cutter is not None else None
+        if end is not None and end % self._hop_samples != self._window_phase:
+            self._window_phase = end % self._hop_samples
+            self.source.expect_windows(end, self._hop_samples)
 
     def _notice_gap(self, chunk: AudioChunk) -> None:
         expected, self._expected_start = self._expected_start, chunk.start + len(chunk.samples)

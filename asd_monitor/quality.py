@@ -39,7 +39,8 @@ def assess(samples: FloatArray) -> Assessment:
     assessment
         The gravest fault found, and the level.
     """
-    low, high = float(samples.min()), float(samples.max())
+    # The ufuncs themselves, for the methods are Python functions around them.
+    low, high = float(np.minimum.reduce(samples)), float(np.maximum.reduce(samples))
     peak = max(-low, high)
     if not peak <= LARGEST_SAMPLE:  # also true for NaN
         return Assessment(Quality.NON_FINITE, None)
@@ -52,7 +53,7 @@ def assess(samples: FloatArray) -> Assessment:
         return Assessment(stuck, level_dbfs)
     if peak >= FULL_SCALE and _fraction_at_full_scale(samples) > CLIPPED_FRACTION:
         return Assessment(Quality.CLIPPED, level_dbfs)
-    mean = float(samples.mean())
+    mean = float(np.add.reduce(samples)) / len(samples)
     spread = math.sqrt(max(mean_square - mean * mean, 0.0))
     if abs(mean) > DC_OFFSET or abs(mean) > max(3 * spread, 1e-3):
         return Assessment(Quality.DC, level_dbfs)

@@ -111,7 +111,9 @@ class Scorer:
 
         self._check_input(windows, targets)
         # torch cannot hold a read-only array without a warning, so that one is copied.
-        waveform = torch.from_numpy(np.require(windows, np.float32, ["C", "W"])).to(self.device)
+        if not (windows.flags.carray and windows.dtype == np.float32):
+            windows = np.require(windows, np.float32, ["C", "W"])
+        waveform = torch.from_numpy(windows).to(self.device)
         target = torch.from_numpy(np.require(targets, np.int64, ["C", "W"])).to(self.device)
         try:
             with torch.inference_mode():

@@ -47,6 +47,11 @@ class WindowCutter:
         self._recording = ""
         self._lost_samples = 0
 
+    @property
+    def next_end(self) -> int | None:
+        """Index of the sample that follows the next window; None before the first chunk."""
+        return None if self._next_start is None else self._next_start + self._window_samples
+
     def push(self, chunk: AudioChunk) -> list[Window]:
         """Take a chunk and return the windows that it completes, oldest first."""
         self._join(chunk)

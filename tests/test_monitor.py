@@ -165,6 +165,17 @@ def test_lost_audio_makes_the_state_unknown_until_the_next_window(rig: Rig) -> N
     assert rig.sink.states()[-1] is State.NORMAL
 
 
+def test_the_source_is_told_where_windows_end_at_first_and_after_a_gap(rig: Rig) -> None:
+    source = rig.sources["pump"]
+    for count in (1, 2):
+        source.play(sound(1))
+        wait_for_scores(rig, count)
+    source.play(sound(1), after_gap=77)
+    wait_for_scores(rig, 3)
+    first, second = 2 * WINDOW_SAMPLES, 4 * WINDOW_SAMPLES + 77
+    assert source.expected == [(first, WINDOW_SAMPLES), (second, WINDOW_SAMPLES)]
+
+
 def test_unusable_sound_is_told_and_never_normal(rig: Rig) -> None:
     rig.sources["pump"].play(np.full(WINDOW_SAMPLES, np.nan, np.float32))
     wait_for(lambda: rig.sink.scores(), "a record of the window")

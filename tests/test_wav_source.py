@@ -1,6 +1,7 @@
 """Recordings as a source: the same samples as read at once, paced or fast."""
 
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,35 @@ def test_a_paced_source_delivers_what_is_due_and_no_more(tmp_path: Path) -> None
     source.read()
     assert source.health().state is SourceState.ENDED
     source.close()
+
+
+@pytest.mark.parametrize("hop_s", [0.1, 1.0, 2.5])
+def test_a_paced_source_delivers_audio_when_it_completes_a_window(
+    tmp_path: Path, hop_s: float
+) -> None:
+    clock, end, hop = Clock(), round(1.3 * RATE_HZ), round(hop_s * RATE_HZ)
+    settings = WavSettings(paths=(write(tmp_path / "a.wav", 20),))
+    source = WavSource("pump", settings, RATE_HZ, clock=clock)
+    source.open(lambda: None)
+    source.expect_windows(end, hop)
+    ends = []
+    for _ in range(1500):
+        clock.now_s += 0.01
+        ends += [chunk.start + len(chunk.samples) for chunk in source.read()]
+    wanted = set(range(end, 15 * RATE_HZ - hop, hop))
+    assert wanted <= set(ends)
+    assert max(np.diff(ends)) <= RATE_HZ
+    assert len(ends) <= 15 / min(hop_s, 0.8) + 8  # the file is read in blocks
+    source.close()
+
+
+def test_a_visit_is_moved_to_the_phase_asked_for() -> None:
+    woken = threading.Event()
+    pacing = Pacing(slot_s=0.001)
+    pacing.add(woken.set, 1000.0)
+    pacing.add(woken.set, 500.0, began_s=time.monotonic() - 499.9)
+    assert woken.wait(20)
+    pacing.remove(woken.set)
 
 
 def test_a_paced_source_that_nobody_reads_loses_the_oldest_audio_and_counts_it(

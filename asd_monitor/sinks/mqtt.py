@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 FLUSH_S = 3.0
 STALL_S = 2.0
 """While a message has been unacknowledged for longer, no more are sent: less is in doubt then."""
+ACK_MAY_REST_S = 1.5
+"""So long, or half of the time allowed, acknowledgements of a few messages are left unread: the
+next score wakes the thread anyway, and an awakening a score is a third of what it costs."""
 STEADY_S = 10.0
 """A connection that held for less long counts as a failed attempt: the next one waits longer."""
 
@@ -115,9 +118,11 @@ class MqttSink:
                 scores, events = self._outbox.take(record, self._clock())
             else:
                 scores, events = Outbox.lost(record)
-            if self._connection is not None:
-                self._connection.wake()
-        self._ledger.drop(scores, events)
+            connection = self._connection
+        if connection is not None:
+            connection.wake()
+        if scores or events:
+            self._ledger.drop(scores, events)
 
     def close(self) -> None:
         """Publish what waits, within three seconds, then ``offline``, then disconnect."""
@@ -248,7 +253,15 @@ class MqttSink:
             if item is not None:
                 self._publish(connection, item)
             elif not connection.acks:
-                connection.step(self._patience_s())
+                rest_s = min(ACK_MAY_REST_S, self._settings.ack_timeout_s / 2) - age_s
+                if rest_s > 0 and self._few_in_flight(connection):
+                    connection.step(rest_s, unhurried=True)
+                else:
+                    connection.step(self._patience_s())
+
+    def _few_in_flight(self, connection: "Connection") -> bool:
+        few = 0 < len(self._in_flight) <= connection.max_in_flight // 8
+        return few and self._flush_until is None
 
     def _oldest_age_s(self) -> float:
         for _, sent_at in self._in_flight.values():

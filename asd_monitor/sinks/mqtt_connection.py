@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 10.0
 GOODBYE_TIMEOUT_S = 1.0
-KEEPALIVE_CHECK_S = 1.0
 MAX_IN_FLIGHT = 200
 
 
@@ -69,6 +68,7 @@ class Connection:
         self._answered = self._ended = self._aborted = False
         self._woken = False
         self._check_at = 0.0
+        self._check_every_s = settings.keepalive_s / 8
         self._waker, self._bell = socket.socketpair()
         self._waker.setblocking(False)
         self._bell.setblocking(False)
@@ -118,12 +118,15 @@ class Connection:
         """Send a message, or keep it until the socket takes it; its Ack carries the number."""
         return self._client.publish(message.topic, message.payload, message.qos, message.retain).mid
 
-    def step(self, timeout_s: float | None = None) -> None:
-        """Wait for the broker or ``wake``, and deal with what came; an end sets ``failure``."""
+    def step(self, timeout_s: float | None = None, *, unhurried: bool = False) -> None:
+        """Wait for the broker or ``wake``, and deal with what came; an end sets ``failure``.
+
+        ``unhurried``: what the broker says does not end the wait, but for its taking leave.
+        """
         try:
-            self._wait(KEEPALIVE_CHECK_S if timeout_s is None else timeout_s)
+            self._wait(self._check_every_s if timeout_s is None else timeout_s, unhurried)
             if time.monotonic() >= self._check_at:
-                self._check_at = time.monotonic() + KEEPALIVE_CHECK_S
+                self._check_at = time.monotonic() + self._check_every_s
                 self._client.loop_misc()
         except Exception as error:  # paho raises what it likes on a packet that it cannot read
             logger.debug("MQTT: what the broker sent cannot be understood", exc_info=error)
@@ -131,17 +134,21 @@ class Connection:
         if self._client.socket() is None:
             self._fail("lost", "the connection ended")
 
-    def _wait(self, timeout_s: float) -> None:
+    def _wait(self, timeout_s: float, unhurried: bool) -> None:
         connected = self._client.socket()
         poll = select.poll()
         poll.register(self._bell, select.POLLIN)
         if connected is not None:
             writing = select.POLLOUT if self._client.want_write() else 0
-            poll.register(connected.fileno(), select.POLLIN | writing)
-        ready = dict(poll.poll(min(timeout_s, KEEPALIVE_CHECK_S) * 1e3))
+            reading = select.POLLRDHUP if unhurried else select.POLLIN
+            poll.register(connected.fileno(), reading | writing)
+        ready = dict(poll.poll(min(timeout_s, self._check_every_s) * 1e3))
         if ready.pop(self._bell.fileno(), None):
             self._bell.recv(64)
             self._woken = False
+            if unhurried and connected is not None:
+                poll.register(connected.fileno(), select.POLLIN | writing)
+                ready |= dict(poll.poll(0))
         for events in ready.values():
             if events & select.POLLOUT:
                 self._client.loop_write()

@@ -19,6 +19,8 @@ from asd_monitor.records import (
 
 SCHEMA_VERSION = 1
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
@@ -39,7 +41,7 @@ class MachineState:
 
 def encode(payload: dict[str, Json]) -> bytes:
     """Return compact UTF-8 JSON; NaN and infinities are refused rather than written."""
-    return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(payload).encode()
 
 
 def rfc3339(seconds: float) -> str:

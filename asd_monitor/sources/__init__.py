@@ -5,6 +5,9 @@ from typing import Protocol
 
 from asd_monitor.records import AudioChunk, SourceHealth
 
+LONGEST_PIECE_S = 1.0
+"""Audio is handed on at least so often while it arrives, however long the hop is."""
+
 
 class AudioSource(Protocol):
     """Deliver mono float32 audio at the model's rate, for one machine.
@@ -15,6 +18,13 @@ class AudioSource(Protocol):
     """
 
     machine: str
+
+    def expect_windows(self, end: int, hop_samples: int) -> None:
+        """Take note of where windows end: before sample ``end``, and every hop from there.
+
+        The reader has no use for audio in between, so a live source need not wake it before.
+        Until told, and while all is not well, it wakes the reader as audio comes.
+        """
 
     def open(self, wake: Callable[[], None]) -> None:
         """Begin delivering. ``wake`` is called, from any thread, whenever there is news."""

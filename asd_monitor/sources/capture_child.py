@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from asd_monitor.sources.capture_messages import CaptureOptions
+from asd_monitor.sources.capture_messages import CaptureOptions, WindowEnds
 
 PIPE_BYTES = 1 << 20
 """Holds several seconds of audio while the monitor is busy."""
@@ -21,6 +21,7 @@ def start_capture(options: CaptureOptions) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [sys.executable, "-m", "asd_monitor.sources.capture_process", options.to_json()],
         stdin=subprocess.PIPE,
+        bufsize=0,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
@@ -29,7 +30,16 @@ def start_capture(options: CaptureOptions) -> subprocess.Popen[bytes]:
     assert process.stdout is not None  # noqa: S101  # for the type checker
     with contextlib.suppress(OSError):  # the system's limit for all pipes may be reached
         fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    assert process.stdin is not None  # noqa: S101  # for the type checker
+    os.set_blocking(process.stdin.fileno(), False)  # it may hang, and hears of it next time
     return process
+
+
+def tell_window_ends(process: subprocess.Popen[bytes], ends: WindowEnds) -> None:
+    """Tell a capture process where windows end; one that does not listen is ended elsewhere."""
+    assert process.stdin is not None  # noqa: S101  # for the type checker
+    with contextlib.suppress(OSError):
+        process.stdin.write(ends.encode())
 
 
 def end_capture(process: subprocess.Popen[bytes]) -> None:

@@ -2,7 +2,8 @@
 
 The monitor gives :class:`CaptureOptions` as JSON on the command line. The capture process
 answers on a pipe with frames of a fixed header and a payload: audio (raw float32) or a status
-(JSON). The pipe's other direction carries nothing; its end tells that the monitor is gone.
+(JSON). The other direction carries nothing but where windows end (:class:`WindowEnds`); its own
+end tells that the monitor is gone.
 """
 
 import json
@@ -17,6 +18,7 @@ from asd_monitor.records import FloatArray, SourceState
 HEADER = struct.Struct("<cIqddd")
 AUDIO, STATUS = b"A", b"S"
 LONGEST_PAYLOAD = 1 << 26
+ENDS = struct.Struct("<qq")
 HANG_S = 3.0
 
 
@@ -34,6 +36,8 @@ class CaptureOptions:
     """Index that follows the last sample delivered by an earlier process."""
     captured_s: float | None = None
     """Monotonic time of that last sample; None where there was none."""
+    window_ends: tuple[int, int] | None = None
+    """Fields of :class:`WindowEnds`, where they are known already."""
 
     def to_json(self) -> str:
         """Return the options as one command line argument."""
@@ -43,6 +47,27 @@ class CaptureOptions:
     def from_json(cls, text: str) -> "CaptureOptions":
         """Read what :meth:`to_json` wrote."""
         return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class WindowEnds:
+    """Where audio is wanted: before sample ``end``, and every hop from there, both ways."""
+
+    end: int
+    hop_samples: int
+
+    def encode(self) -> bytes:
+        """Return it as bytes for the pipe."""
+        return ENDS.pack(self.end, self.hop_samples)
+
+    @classmethod
+    def newest(cls, data: bytes) -> "WindowEnds":
+        """Read the last of what :meth:`encode` made."""
+        return cls(*ENDS.unpack_from(data, len(data) - ENDS.size))
+
+    def after(self, index: int) -> int:
+        """Return the first such place beyond ``index``."""
+        return index + self.hop_samples - (index - self.end) % self.hop_samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +126,7 @@ class MessageReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[CapturedAudio | CaptureStatus]:
+    def feed(self, data: bytes | memoryview) -> list[CapturedAudio | CaptureStatus]:
         """Take bytes and return the messages that are complete.
 
         Raises
@@ -109,20 +134,22 @@ class MessageReader:
         ValueError
             If the bytes are not such messages.
         """
-        self._buffer += data
+        if self._buffer:
+            self._buffer += data
+            data = bytes(self._buffer)
         messages = []
         at = 0
-        while len(self._buffer) - at >= HEADER.size:
-            kind, size, *numbers = HEADER.unpack_from(self._buffer, at)
+        while len(data) - at >= HEADER.size:
+            kind, size, *numbers = HEADER.unpack_from(data, at)
             if kind not in (AUDIO, STATUS) or size > LONGEST_PAYLOAD:
                 raise ValueError(f"not a message of the capture process: kind {kind!r}")
             end = at + HEADER.size + size
-            if len(self._buffer) < end:
+            if len(data) < end:
                 break
-            payload = bytes(self._buffer[at + HEADER.size : end])
+            payload = bytes(data[at + HEADER.size : end])
             at = end
             messages.append(_decode(kind, numbers, payload))
-        del self._buffer[:at]
+        self._buffer = bytearray(data[at:])
         return messages
 
 

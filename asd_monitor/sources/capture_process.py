@@ -16,11 +16,13 @@ from types import ModuleType
 
 from asd_monitor.errors import SourceError
 from asd_monitor.records import SourceState
+from asd_monitor.sources import LONGEST_PIECE_S
 from asd_monitor.sources.capture_messages import (
     HANG_S,
     CapturedAudio,
     CaptureOptions,
     CaptureStatus,
+    WindowEnds,
 )
 from asd_monitor.sources.capture_pipe import HEARTBEAT_S, MonitorGoneError, Pipe
 from asd_monitor.sources.capture_stream import CaptureStream
@@ -35,6 +37,8 @@ SILENT_S = 1.0
 REOPEN_SILENT_S = (10.0, 30.0)
 """A sound server moves a stream silently to another source when its own vanishes; opening it
 again brings it back. First after ten seconds of silence, then twice a minute."""
+CALM_S = 1.2
+"""While all is well the callbacks need not wake anybody for so long; then they are looked for."""
 RATE_LIE = 0.005
 OPENING_MAY_TAKE_S = 15.0
 PR_SET_PDEATHSIG = 1
@@ -130,11 +134,12 @@ class Capture:
             stream, clock, self._options.model_rate_hz, self._next_start, self._captured_s
         )
         awake_s = stream.started_s
+        patience_s = HEARTBEAT_S / 2
         while True:
             before_s = time.monotonic()
-            self._pipe.wait(HEARTBEAT_S / 2)
+            heard = self._pipe.wait(patience_s)
             now_s = time.monotonic()
-            if now_s - before_s > HEARTBEAT_S:
+            if now_s - before_s > max(HEARTBEAT_S, patience_s + 0.05):
                 awake_s = now_s  # this process stood still: the callbacks get time to catch up
             self._deliver(audio.take(), audio)
             quiet_s = now_s - max(awake_s, stream.last_callback_s or stream.started_s)
@@ -144,11 +149,21 @@ class Capture:
                 return ended
             self._judge(stream, audio, quiet_s, clock.measured_rate_hz)
             self._tell(stream, clock.measured_rate_hz)
+            stream.wake_at = self._wanted(audio) if heard else 0
+            patience_s = CALM_S if stream.wake_at else HEARTBEAT_S / 2
 
     def _deliver(self, pieces: list[CapturedAudio], audio: ModelRateAudio) -> None:
         for piece in pieces:
-            self._pipe.send_audio(piece)
+            self._pipe.put_audio(piece)
         self._next_start, self._captured_s = audio.next_start, audio.captured_s
+
+    def _wanted(self, audio: ModelRateAudio) -> int:
+        """Return how many frames complete the next window; 0 where every callback matters."""
+        ends = self._pipe.window_ends
+        if ends is None or self._state is not SourceState.RUNNING or audio.doubtful:
+            return 0
+        longest = self._next_start + round(LONGEST_PIECE_S * self._options.model_rate_hz)
+        return audio.frames_for(min(ends.after(self._next_start), longest))
 
     def _ended(self, stream: CaptureStream, clock: SampleClock) -> bool:
         if stream.finished:
@@ -174,7 +189,7 @@ class Capture:
         if quiet_s >= FROZEN_S:
             self._state = SourceState.FROZEN
             self._reason = f"{name} is open, but has delivered nothing for over {FROZEN_S} s"
-        elif not stream.stamped or not stream.read:
+        elif not stream.read:
             pass  # what was said before holds until there is audio
         elif audio.constant.frames >= SILENT_S * stream.rate_hz:
             self._state = SourceState.SILENT
@@ -243,6 +258,8 @@ def main() -> None:
 
 
 def _capture(options: CaptureOptions, pipe: Pipe, news: int) -> None:
+    if options.window_ends is not None:
+        pipe.window_ends = WindowEnds(*options.window_ends)
     pipe.tell(CaptureStatus(SourceState.OPENING, quiet_for_s=OPENING_MAY_TAKE_S))
     try:
         import sounddevice

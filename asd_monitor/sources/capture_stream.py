@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+from collections import deque
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +16,7 @@ from asd_monitor.sources.devices import Microphone
 
 if TYPE_CHECKING:
     import sounddevice
+    from _typeshed import ReadableBuffer
 
 RING_S = 10.0
 STAMPS = 4096
@@ -50,7 +52,14 @@ class CaptureStream:
     latency_s
         Length of the device's buffer, which is the longest stall that loses nothing.
     news
-        An eventfd that is raised by every callback.
+        An eventfd that is raised by every callback once ``wake_at`` frames have come.
+
+    Attributes
+    ----------
+    received, read
+        Frames that have come, and of these those that :meth:`take_frames` has passed.
+    last_callback_s
+        Monotonic time of the last callback; None before the first.
 
     Raises
     ------
@@ -71,19 +80,19 @@ class CaptureStream:
         self.finished = False
         self.failed = False
         self.received = 0
-        self.stamped = 0
         self.overflows = 0
         self.read = 0
+        self.wake_at = 0
+        self.last_callback_s: float | None = None
         self._channel = channel
         self._news = news
-        self._read_stamps = 0
+        self._stamps: deque[tuple[int, float, bool]] = deque(maxlen=STAMPS)
         channels = self._channels_to_open()
         self._stream = self._open(portaudio, channels, rate_hz, latency_s)
-        self.rate_hz = round(self._stream.samplerate)
+        self.rate_hz: int = round(self._stream.samplerate)
         self._ring = np.zeros((round(RING_S * self.rate_hz), channels), np.float32)
-        self._stamp_frames = np.zeros(STAMPS, np.int64)
-        self._stamp_times = np.zeros(STAMPS, np.float64)
-        self._stamp_flags = np.zeros(STAMPS, np.bool_)
+        self._ring_bytes = self._ring.data.cast("B")
+        self._frame_bytes = 4 * channels
         self.started_s = time.monotonic()
         try:
             self._stream.start()
@@ -108,7 +117,7 @@ class CaptureStream:
         rates_hz = [rate_hz] if rate_hz else list(dict.fromkeys((own_hz, *OTHER_RATES_HZ)))
         for at_hz in rates_hz:
             try:
-                return portaudio.InputStream(
+                return portaudio.RawInputStream(
                     device=self.microphone.index,
                     samplerate=at_hz,
                     channels=channels,
@@ -125,20 +134,27 @@ class CaptureStream:
         raise AssertionError("unreachable: the last rate returns or raises")
 
     def _callback(
-        self, block: FloatArray, frames: int, _time: object, status: "sounddevice.CallbackFlags"
+        self,
+        block: "ReadableBuffer",
+        frames: int,
+        _time: object,
+        status: "sounddevice.CallbackFlags",
     ) -> None:
         try:
-            ring, at = self._ring, self.received % len(self._ring)
-            first = min(frames, len(ring) - at)
-            ring[at : at + first] = block[:first]
-            ring[: frames - first] = block[first:]
-            slot = self.stamped % STAMPS
-            self._stamp_frames[slot] = self.received = self.received + frames
-            self._stamp_times[slot] = time.monotonic()
-            self._stamp_flags[slot] = bool(status) and status.input_overflow
-            self.overflows += bool(self._stamp_flags[slot])
-            self.stamped += 1
-            os.eventfd_write(self._news, 1)
+            # Plain bytes and few objects: after a pause each of them costs a cache miss or more.
+            ring, samples = self._ring_bytes, memoryview(block)
+            at = self.received * self._frame_bytes % len(ring)
+            first = min(len(samples), len(ring) - at)
+            ring[at : at + first] = samples[:first]
+            if first < len(samples):
+                ring[: len(samples) - first] = samples[first:]
+            overflow = bool(status) and status.input_overflow
+            self.overflows += overflow
+            now_s = self.last_callback_s = time.monotonic()
+            self.received += frames
+            self._stamps.append((self.received, now_s, overflow))
+            if self.received >= self.wake_at or overflow:
+                os.eventfd_write(self._news, 1)
         except Exception:  # an exception would end the callbacks for ever, and tell nobody
             self.failed = True
 
@@ -149,18 +165,7 @@ class CaptureStream:
 
     def take_stamps(self) -> list[Stamp]:
         """Return what the callbacks since the last call said."""
-        until = self.stamped
-        first = max(self._read_stamps, until - STAMPS)
-        self._read_stamps = until
-        slots = [number % STAMPS for number in range(first, until)]
-        return [
-            Stamp(
-                int(self._stamp_frames[slot]),
-                float(self._stamp_times[slot]),
-                bool(self._stamp_flags[slot]),
-            )
-            for slot in slots
-        ]
+        return [Stamp(*self._stamps.popleft()) for _ in range(len(self._stamps))]
 
     def take_frames(self, until: int) -> tuple[FloatArray, int]:
         """Return the chosen channel up to frame ``until``, and how many were overwritten unread.
@@ -168,7 +173,8 @@ class CaptureStream:
         Returns
         -------
         samples, skipped
-            float32 ``(n,)``, the frames that end at ``until``; ``skipped`` frames before them
+            float32 ``(n,)``, the frames that end at ``until``, perhaps the ring's own, so to be
+            used at once; ``skipped`` frames before them
             were lost because nobody took them within the ring's ten seconds.
         """
         size = len(self._ring)
@@ -176,21 +182,17 @@ class CaptureStream:
         first = min(self.read + skipped, until)
         skipped = first - self.read
         at, end = first % size, first % size + until - first
-        parts = [self._ring[at : min(end, size)], self._ring[: max(0, end - size)]]
-        taken = np.concatenate([self._pick(part) for part in parts])
+        taken = self._pick(self._ring[at : min(end, size)])
+        if end > size:
+            taken = np.concatenate([taken, self._pick(self._ring[: end - size])])
         self.read = until
-        return taken, skipped
+        return np.ascontiguousarray(taken), skipped
 
     def _pick(self, frames: FloatArray) -> FloatArray:
         if self._channel == "mean":
             mean: FloatArray = frames.mean(axis=1, dtype=np.float32)
             return mean
         return frames[:, self._channel]
-
-    @property
-    def last_callback_s(self) -> float | None:
-        """Monotonic time of the last callback; None before the first."""
-        return float(self._stamp_times[(self.stamped - 1) % STAMPS]) if self.stamped else None
 
     def close(self) -> None:
         """Stop at once and free the device; PortAudio may hang in here."""

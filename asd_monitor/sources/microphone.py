@@ -14,18 +14,25 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from asd_monitor.records import AudioChunk, SourceHealth, SourceState
-from asd_monitor.sources.capture_child import PIPE_BYTES, STOP_S, end_capture, start_capture
+from asd_monitor.sources.capture_child import (
+    STOP_S,
+    end_capture,
+    start_capture,
+    tell_window_ends,
+)
 from asd_monitor.sources.capture_messages import (
     CapturedAudio,
     CaptureOptions,
     CaptureStatus,
     MessageReader,
+    WindowEnds,
 )
 from asd_monitor.sources.devices import Microphone, UnknownDeviceError, resolve_device
 
 QUEUE_S = 10.0
-UNHEARD_S = 1.5
+UNHEARD_S = 2.0
 RESTART_S = 2.0
+READ_BYTES = 1 << 18
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +111,7 @@ class MicrophoneSource:
         self._told_lost = 0
         self._next_start = 0
         self._captured_s: float | None = None
+        self._window_ends: WindowEnds | None = None
         self._last_audio_at: float | None = None
         self._pinned_id: str | None = None
         self._status = CaptureStatus(SourceState.OPENING, device=str(settings.device))
@@ -124,6 +132,13 @@ class MicrophoneSource:
             target=self._run, name=f"microphone {self.machine}", daemon=True
         )
         self._thread.start()
+
+    def expect_windows(self, end: int, hop_samples: int) -> None:
+        """Let the capture process send audio when it completes a window."""
+        with self._lock:
+            self._window_ends = WindowEnds(end, hop_samples)
+            if self._process is not None:
+                tell_window_ends(self._process, self._window_ends)
 
     def read(self) -> list[AudioChunk]:
         """Return what arrived since the last call."""
@@ -195,9 +210,12 @@ class MicrophoneSource:
             log.exception("%s: unexpected error", self.machine)
             return f"unexpected error: {error!r}"
         finally:
+            with self._lock:
+                self._process = None
             end_capture(process)
 
     def _start(self) -> subprocess.Popen[bytes]:
+        ends = self._window_ends
         options = CaptureOptions(
             device=self._settings.device,
             pinned_id=self._pinned_id,
@@ -207,26 +225,32 @@ class MicrophoneSource:
             model_rate_hz=self._sample_rate_hz,
             next_start=self._next_start,
             captured_s=self._captured_s,
+            window_ends=None if ends is None else (ends.end, ends.hop_samples),
         )
-        self._process = start_capture(options)
-        return self._process
+        process = start_capture(options)
+        with self._lock:
+            self._process = process
+            if self._window_ends is not ends and self._window_ends is not None:
+                tell_window_ends(process, self._window_ends)
+        return process
 
     def _listen(self, process: subprocess.Popen[bytes]) -> str:
         assert process.stdout is not None  # noqa: S101  # for the type checker
         pipe, messages = process.stdout.fileno(), MessageReader()
+        incoming = memoryview(bytearray(READ_BYTES))
         poll = select.poll()
         poll.register(pipe, select.POLLIN)
         poll.register(self._stop, select.POLLIN)
         self._heard_s = time.monotonic()
         while not self._closing:
-            ready = [file for file, _ in poll.poll(UNHEARD_S * 1000 / 3)]
+            ready = [file for file, _ in poll.poll(1000 * self._patience_s())]
             if pipe in ready:
-                data = os.read(pipe, PIPE_BYTES)
-                if not data:
+                size = os.readv(pipe, [incoming])
+                if not size:
                     return f"the capture process ended (exit code {process.wait()})"
                 self._heard_s = time.monotonic()
                 try:
-                    self._accept(messages.feed(data))
+                    self._accept(messages.feed(incoming[:size]))
                 except ValueError as error:
                     return f"the capture process talks nonsense: {error}"
             elif time.monotonic() - self._heard_s > self._status.quiet_for_s:
@@ -234,6 +258,12 @@ class MicrophoneSource:
             elif time.monotonic() - self._heard_s > UNHEARD_S:
                 self._show_unheard()
         return "closed"
+
+    def _patience_s(self) -> float:
+        """Return how long nothing may be heard until something has to be done."""
+        unheard_s = time.monotonic() - self._heard_s
+        limits_s = (UNHEARD_S, self._status.quiet_for_s)
+        return min((each - unheard_s for each in limits_s if each > unheard_s), default=0) + 0.005
 
     def _accept(self, messages: list[CapturedAudio | CaptureStatus]) -> None:
         for message in messages:

@@ -1,5 +1,6 @@
 """From the frames of one stream to numbered audio at the model's rate."""
 
+import math
 import time
 
 import numpy as np
@@ -11,9 +12,13 @@ from asd_monitor.sources.capture_messages import CapturedAudio
 from asd_monitor.sources.capture_stream import CaptureStream
 from asd_monitor.sources.sample_clock import SampleClock
 
+HELD_BACK_SAMPLES = 64
+"""Where rates differ the resampler holds back more than this, whatever they are."""
+SHORTEST_RUN_FRAMES = 800
+
 
 class ConstantRun:
-    """Count the frames since the sound last changed; whole blocks only."""
+    """Count the frames since the sound last changed; a few do not count."""
 
     def __init__(self) -> None:
         self.frames = 0
@@ -21,12 +26,17 @@ class ConstantRun:
 
     def observe(self, samples: FloatArray) -> None:
         """Take a block of at least one sample into account."""
-        value = float(samples[0])
-        if samples[-1] != value or samples.min() != samples.max():
+        value, before = float(samples[-1]), self.value
+        self.value = value
+        if samples[-2:][0] != value:  # as nearly always
             self.frames = 0
             return
-        self.frames = self.frames + len(samples) if value == self.value else len(samples)
-        self.value = value
+        others = np.flatnonzero(samples != value)
+        if len(others):
+            run = len(samples) - 1 - int(others[-1])
+            self.frames = run if run >= SHORTEST_RUN_FRAMES else 0
+        else:
+            self.frames = self.frames + len(samples) if value == before else len(samples)
 
 
 class ModelRateAudio:
@@ -82,6 +92,20 @@ class ModelRateAudio:
             self._lost_frames += cut.lost_frames
         audio += self._push(self._clock.certain_frames)
         return audio
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether audio is held back until it can be placed, or may have gone silent."""
+        return self.constant.frames > 0 or self._clock.certain_frames < self._clock.frames
+
+    def frames_for(self, next_start: int) -> int:
+        """Return how many frames of the stream it takes at least to deliver up to an index."""
+        if self._resampler is None:
+            return 0
+        held_back = 0 if self._ratio == 1 else HELD_BACK_SAMPLES
+        samples = next_start - self._section_start + held_back
+        position = self._section_position + math.ceil(samples / self._ratio)
+        return position - self._lost_frames
 
     def finish(self) -> list[CapturedAudio]:
         """Return what is still in the resampler, and end it."""

@@ -47,11 +47,20 @@ class Pacing:
         self._numbers = itertools.count()
         self._thread: threading.Thread | None = None
 
-    def add(self, wake: Callable[[], None], every_s: float) -> None:
-        """Call ``wake`` every so many seconds from now on."""
+    def add(self, wake: Callable[[], None], every_s: float, began_s: float | None = None) -> None:
+        """Call ``wake`` every so many seconds from now on; one that is there is moved.
+
+        ``began_s``, a moment of the clock, sets the phase: now, where it is not given.
+        """
         with self._news:
+            if wake in self._wakes:
+                self._drop(wake)
             self._wakes.add(wake)
-            self._plan(_Visit(0, next(self._numbers), wake, self._clock(), every_s, 0))
+            now_s, count = self._clock(), 0
+            if began_s is not None:
+                count = math.floor((now_s - began_s) / every_s) - 1
+            began_s = now_s if began_s is None else began_s
+            self._plan(_Visit(0, next(self._numbers), wake, began_s, every_s, count))
             self._news.notify()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="pacing", daemon=True)
@@ -60,14 +69,17 @@ class Pacing:
     def remove(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` no more; one that is not there is no mistake."""
         with self._news:
-            self._wakes.discard(wake)
-            self._visits = [each for each in self._visits if each.wake in self._wakes]
-            heapq.heapify(self._visits)
+            self._drop(wake)
             self._news.notify()
+
+    def _drop(self, wake: Callable[[], None]) -> None:
+        self._wakes.discard(wake)
+        self._visits = [each for each in self._visits if each.wake in self._wakes]
+        heapq.heapify(self._visits)
 
     def _plan(self, visit: _Visit) -> None:
         """Set a visit's next slot; those missed meanwhile are left out."""
-        passed = int((self._clock() - visit.began_s) / visit.every_s)
+        passed = math.floor((self._clock() - visit.began_s - AFTER_S) / visit.every_s)
         visit.count = max(visit.count, passed) + 1
         due_s = visit.began_s + visit.count * visit.every_s + AFTER_S
         visit.slot = math.ceil(due_s / self._slot_s)

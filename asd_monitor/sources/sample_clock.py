@@ -137,6 +137,11 @@ class SampleClock:
         return min(self._base, self._bin_lag)
 
     @property
+    def frames(self) -> int:
+        """How many frames were received."""
+        return self._frames
+
+    @property
     def certain_frames(self) -> int:
         """How many of the received frames can be placed; those after them wait."""
         return self._frames if self._suspicion is None else self._suspicion.first_frame

@@ -1,9 +1,11 @@
 """Audio from recordings, at the pace of real time or as fast as it is read."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from asd_monitor.errors import SourceError
 from asd_monitor.recordings import iter_recording
 from asd_monitor.records import AudioChunk, FloatArray, SourceHealth, SourceState
+from asd_monitor.sources import LONGEST_PIECE_S
 from asd_monitor.sources.pacing import PACING, Pacing
 
 SUFFIXES = frozenset({".wav", ".wave", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".w64", ".au"})
@@ -59,6 +62,26 @@ def find_recordings(paths: Iterable[Path]) -> list[tuple[str, Path]]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """The sample indices up to which audio is delivered."""
+
+    origin: int
+    hop: int
+    pieces: int
+    """So many pieces make a hop, as equal as whole samples can be."""
+
+    @property
+    def step(self) -> float:
+        """Samples between two points."""
+        return self.hop / self.pieces
+
+    def last_until(self, index: int) -> int:
+        """Return the last point that is not beyond an index."""
+        count = (index - self.origin) * self.pieces // self.hop
+        return self.origin + count * self.hop // self.pieces
+
+
 class WavSource:
     """Deliver recordings one after the other; meets :class:`~asd_monitor.sources.AudioSource`.
 
@@ -99,7 +122,7 @@ class WavSource:
         self._recordings = find_recordings(settings.paths)
         self._settings = settings
         self._sample_rate_hz = sample_rate_hz
-        self._chunk_samples = round(CHUNK_S * sample_rate_hz)
+        self._grid = _Grid(0, round(CHUNK_S * sample_rate_hz), 1)
         self._pacing = pacing
         self._clock = clock
         self._wall_clock = wall_clock
@@ -125,7 +148,20 @@ class WavSource:
             self._opened_at = self._wall_clock()
             self._state = SourceState.RUNNING
         if self._settings.paced:
-            self._pacing.add(self._wake_reader, self._chunk_samples / self._sample_rate_hz)
+            self._pacing.add(self._wake_reader, self._grid.step / self._sample_rate_hz)
+        wake()
+
+    def expect_windows(self, end: int, hop_samples: int) -> None:
+        """Deliver audio when it completes a window, and once a second where hops are longer."""
+        pieces = math.ceil(hop_samples / (LONGEST_PIECE_S * self._sample_rate_hz))
+        with self._lock:
+            wake, running = self._wake, self._state is SourceState.RUNNING
+            if wake is None or not running or not self._settings.paced:
+                return
+            self._grid = _Grid(end, hop_samples, pieces)
+            began_s = self._opened_s + end / self._sample_rate_hz
+            every_s = self._grid.step / self._sample_rate_hz
+        self._pacing.add(self._wake_reader, every_s, began_s)
         wake()
 
     def read(self) -> list[AudioChunk]:
@@ -181,7 +217,7 @@ class WavSource:
 
     def _due(self) -> list[AudioChunk]:
         elapsed = int((self._clock() - self._opened_s) * self._sample_rate_hz)
-        due = elapsed - elapsed % self._chunk_samples
+        due = self._grid.last_until(elapsed)
         late = due - round(QUEUE_S * self._sample_rate_hz)
         while self._next_start < late and len(skipped := self._take(late - self._next_start)):
             self._lost += len(skipped)

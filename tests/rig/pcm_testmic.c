@@ -120,10 +120,11 @@ static snd_pcm_sframes_t mic_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channe
     for (unsigned channel = 0; channel < io->channels; channel++) {
         unsigned step = areas[channel].step / 8;
         char *to = (char *)areas[channel].addr + areas[channel].first / 8 + offset * step;
-        uint64_t frame = mic->first_frame + mic->delivered;
+        size_t frame = (size_t)((mic->first_frame + mic->delivered) % mic->sound_frames);
+        const int16_t *from = mic->sound + channel % mic->sound_channels;
         for (snd_pcm_uframes_t i = 0; i < frames; i++, to += step) {
-            size_t from = (size_t)((frame + i) % mic->sound_frames) * mic->sound_channels;
-            *(int16_t *)to = muted ? 0 : mic->sound[from + channel % mic->sound_channels];
+            *(int16_t *)to = muted ? 0 : from[frame * mic->sound_channels];
+            if (++frame == mic->sound_frames) frame = 0;
         }
     }
     mic->delivered += frames;

@@ -13,11 +13,15 @@ class PlayedSource:
     def __init__(self, machine: str = "pump") -> None:
         self.machine = machine
         self.closed = False
+        self.expected: list[tuple[int, int]] = []
         self._wake: Callable[[], None] = lambda: None
         self._chunks: list[AudioChunk] = []
         self._lock = threading.Lock()
         self._start = 0
         self._health = SourceHealth(machine, SourceState.OPENING, "", "test", 0, 0, 0, 0, None)
+
+    def expect_windows(self, end: int, hop_samples: int) -> None:
+        self.expected.append((end, hop_samples))
 
     def open(self, wake: Callable[[], None]) -> None:
         self._wake = wake
