@@ -315,10 +315,19 @@ def test_clearly_best_is_ahead_of_every_other_by_more_than_the_spread(
 
 
 def test_nobody_is_clearly_best_where_a_spread_is_not_known_or_there_is_one_model() -> None:
-    sure, single = Cell((0.9, 0.91)), Cell((0.5,))
+    sure, single, exact = Cell((0.9, 0.92)), Cell((0.5,)), Cell((0.5,), exact=True)
     assert clearly_best({"a": sure}) is None
     assert clearly_best({"a": sure, "b": single}) is None
-    assert clearly_best({"a": sure, "b": replace(single, exact=True)}) == "a"
+    assert clearly_best({"a": Cell((0.9,), exact=True), "b": exact}) is None
+
+
+def test_without_chance_a_lead_counts_only_beyond_the_spread_of_the_others() -> None:
+    trained, exact = Cell((0.50, 0.52)), Cell((0.9,), exact=True)
+    assert clearly_best({"a": exact, "b": trained}) == "a"
+    near = Cell((0.895,), exact=True)
+    assert clearly_best({"a": exact, "b": near, "c": trained}) is None
+    far = Cell((0.87,), exact=True)
+    assert clearly_best({"a": exact, "b": far, "c": trained}) == "a"
 
 
 def test_the_best_has_a_star_and_means_stand_below_each_other() -> None:

@@ -113,8 +113,9 @@ def caption(comparison: Comparison) -> list[str]:
         )
     found.append(
         "*: ahead of every other model by more than the standard deviations of both over seeds "
-        "(root of the sum of their squares)"
-        + ("." if several else "; with a single seed that is not known, and there is no mark.")
+        "(root of the sum of their squares); a model without chance counts with the largest."
+        if several
+        else "No figure is marked as best: with a single seed the spread is not known."
     )
     if comparison.ci95:
         found.append(

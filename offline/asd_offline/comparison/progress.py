@@ -15,7 +15,7 @@ class ComparisonShow:
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
-        self._task = bar.add_task("runs", total=None)
+        self._task = bar.add_task("", total=None)
         self._began_s = time.monotonic()
         self._first: float | None = None
 

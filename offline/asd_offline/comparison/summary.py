@@ -1,5 +1,6 @@
 """Means and spreads over seeds, and which model is clearly ahead."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -188,23 +189,23 @@ class Comparison:
 def clearly_best(column: Mapping[str, Cell]) -> str | None:
     """Return the model whose mean is above every other's by more than the spread of both.
 
-    The spread of a difference is the root of the sum of both squared standard deviations. Where a
-    spread is not known (a single seed of a model with chance in it) nobody is clearly best, and
-    nobody is best alone.
+    The spread of a difference is the root of the sum of both squared standard deviations. A model
+    without chance has none over seeds, which does not make a lead of 0.001 worth a mark: it counts
+    with the largest of the others. Where a spread is not known (a single seed of a model with
+    chance in it), or no model has one, nobody is clearly best; nobody is best alone.
     """
-    if len(column) < 2 or any(each.spread is None for each in column.values()):
+    spreads = [each.spread for each in column.values() if not each.exact]
+    known = [each for each in spreads if each is not None]
+    if len(column) < 2 or not known or len(known) < len(spreads):
         return None
+    of = {name: max(known) if c.exact else c.spread or 0.0 for name, c in column.items()}
     best = max(column, key=lambda model: column[model].mean)
     ahead = all(
-        column[best].mean - other.mean > _hypot(column[best].spread, other.spread)
+        column[best].mean - other.mean > math.hypot(of[best], of[model])
         for model, other in column.items()
         if model != best
     )
     return best if ahead else None
-
-
-def _hypot(*spreads: float | None) -> float:
-    return float(sum((each or 0.0) ** 2 for each in spreads) ** 0.5)
 
 
 def _figure(outcome: Outcome, machine: str, name: str) -> float | None:
