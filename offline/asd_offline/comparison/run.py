@@ -23,8 +23,8 @@ from asd_offline.datasets.clip import ANOMALY, NORMAL
 from asd_offline.replay.pool import JobPool, cores, stoppable
 
 RUNS = "runs"
-WORKER_BYTES = 2**31
-"""Memory for each run at a time: no model's took more in the measurements of this project."""
+WORKER_BYTES = 2**32
+"""Memory for each run at a time; small recipes took up to 2.2 GB, published ones may take more."""
 
 
 @dataclass(frozen=True, slots=True)
