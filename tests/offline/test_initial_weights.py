@@ -245,7 +245,7 @@ def test_aegan_takes_generator_and_discriminator_from_two_files(
         export(wanted.out, tmp_path / "no.pt", wanted.cache, score="g_x_l2_mean")
 
 
-def test_mobilenetv2_with_weights_as_they_are_is_exported(tmp_path: Path, sounds: Path) -> None:
+def test_the_order_that_is_assumed_of_classes_is_told(tmp_path: Path, sounds: Path) -> None:
     wanted = replace(
         asked_for(tmp_path, "mobilenetv2", sounds, epochs=0),
         init_from=(saved(tmp_path / "tv.pth", mobilenet(2)),),
@@ -255,7 +255,7 @@ def test_mobilenetv2_with_weights_as_they_are_is_exported(tmp_path: Path, sounds
         "\n".join(show.notes)
     )
     assert "fan/id_00, fan/id_04" in "\n".join(show.notes)
-    export(wanted.out, tmp_path / "model.pt", wanted.cache)
+    assert Run.open(wanted.out).about.initial["networks"]["fan"]["random"] == []  # type: ignore[index]
 
 
 def test_a_classifier_nobody_trained_is_not_exported(tmp_path: Path, sounds: Path) -> None:
