@@ -6,6 +6,7 @@ that was left out, and one clear voice suffices.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,10 +16,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asd_monitor.errors import DatasetError
-from asd_monitor.quickstart.detector import Fusion, TargetScorer, fit_fusion, fit_view
+from asd_monitor.quickstart.detector import (
+    BACKENDS_PER_VIEW,
+    Fusion,
+    TargetScorer,
+    fit_fusion,
+    fit_view,
+)
 from asd_monitor.quickstart.recordings import CutWindows, Recording, cut
 from asd_monitor.views import VIEW_NAMES, Views
 from asd_offline.branches import Branches
+from asd_offline.datasets.clip import Clip
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.frontends import Waveform
 from asd_offline.recipes import Recipe
@@ -105,34 +113,65 @@ def fit_beside(
     front = ViewsAndEmbeddings(views, members)
     device = next(members[0].parameters()).device
     views.to(device)
-    normal = [_normal(front, target, recipe, features, device) for target in targets]
+    normal = [_normal(front, each.clips, recipe, features, device) for each in targets]
     fitted = []
     for target, own in zip(targets, normal, strict=True):
         pairs = zip(targets, normal, strict=True)
-        others = [each for it, each in pairs if it.machine == target.machine and each is not own]
+        others = [
+            each
+            for it, each in pairs
+            if it.machine == target.machine and each is not own and len(each)
+        ]
         fitted.append(_fit(target, own, _borrowed(others, ENOUGH_WINDOWS - len(own))))
-    detector = BesideDetector(front, [each[0] for each in fitted], [each[1] for each in fitted])
+    unseen = [_normal(front, each.held_out, recipe, features, device) for each in targets]
+    detector = BesideDetector(
+        front, [scorer for scorer, _ in fitted], _calmed(fitted, unseen, targets)
+    )
     return detector.to(device).eval()
 
 
 def _normal(
     front: ViewsAndEmbeddings,
-    target: Target,
+    clips: Sequence[Clip],
     recipe: Recipe,
     features: FeatureCache,
     device: torch.device,
 ) -> _Normal:
-    sound = features.rows([clip.path for clip in target.clips], Waveform(recipe.sample_rate_hz))
+    sound = features.rows([clip.path for clip in clips], Waveform(recipe.sample_rate_hz))
     recordings = [
-        Recording(clip.name, sound.of(place).squeeze(1).numpy())
-        for place, clip in enumerate(target.clips)
+        Recording(clip.name, sound.of(place).squeeze(1).numpy()) for place, clip in enumerate(clips)
     ]
     windows = cut(recordings, recipe.window_samples, recipe.hop_samples, recipe.sample_rate_hz)
     windows = windows.take(_evenly(len(windows), BANK_AT_MOST))
-    if len(windows) == 0:
-        raise _too_few(target, 0)
     together = torch.from_numpy(windows.together())
     return _Normal(_front(front, windows, device), together, windows.folds())
+
+
+def _calmed(
+    fitted: Sequence[tuple[TargetScorer, Fusion]],
+    unseen: Sequence[_Normal],
+    targets: Sequence[Target],
+) -> list[Fusion]:
+    """Widen the embeddings' scales to what they do on clips that the network has not seen.
+
+    Left out of the bank is not left out of training: on its training clips an embedding is
+    quieter than on any other. One factor, at least 1, for each score and machine: the root mean
+    square of the held-out windows of all its ids.
+    """
+    squares: dict[str, list[Tensor]] = defaultdict(list)
+    for (scorer, fusion), windows, target in zip(fitted, unseen, targets, strict=True):
+        if len(windows):
+            scaled = (scorer(windows.views) - fusion.centre) * fusion.inverse_scale
+            squares[target.machine].append(scaled.square())
+    calmed = []
+    for (_, fusion), target in zip(fitted, targets, strict=True):
+        scale = fusion.inverse_scale.reciprocal()
+        if target.machine in squares:
+            factor = torch.cat(squares[target.machine]).mean(0).sqrt().clamp_min(1.0)
+            factor[: BACKENDS_PER_VIEW * len(VIEW_NAMES)] = 1.0
+            scale = scale * factor
+        calmed.append(Fusion(fusion.centre, scale))
+    return calmed
 
 
 def _borrowed(others: Sequence[_Normal], wanted: int) -> _Normal | None:
@@ -172,6 +211,8 @@ def _evenly(count: int, at_most: int) -> np.ndarray:
 
 
 def _fit(target: Target, own: _Normal, borrowed: _Normal | None) -> tuple[TargetScorer, Fusion]:
+    if not len(own):
+        raise _too_few(target, 0)
     try:
         return _scorer(own.views, own.together, borrowed), fit_fusion(_left_out(own, borrowed))
     except (ValueError, RuntimeError) as error:
@@ -187,7 +228,7 @@ def _too_few(target: Target, windows: int) -> DatasetError:
 
 
 def _front(front: ViewsAndEmbeddings, windows: CutWindows, device: torch.device) -> list[Tensor]:
-    """Return ``(windows, dims)`` for each view and embedding."""
+    """Return ``(windows, dims)`` for each view and embedding; nothing without windows."""
     batches: list[list[Tensor]] = []
     for start in range(0, len(windows), BATCH):
         waveform = torch.from_numpy(np.stack(windows.waveforms[start : start + BATCH]))

@@ -1,5 +1,6 @@
 """Models with embeddings and neighbours: what they learn, what they hear, what they export."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ import torch
 import yaml
 
 from asd_monitor.model_file import load
+from asd_monitor.recordings import read_recording
 from asd_monitor.scorer import Scorer
 from asd_monitor.views import VIEW_NAMES
+from asd_monitor.windows import clip_windows
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.opening import open_dataset
 from asd_offline.export import export
@@ -21,6 +24,7 @@ from asd_offline.models import MODELS
 from asd_offline.models.modulation_neighbours import ModulationSpectra
 from asd_offline.models.spectral_adacos import SpectralAdacosRecipe
 from asd_offline.training_run import new_network, prepare, train
+from asd_offline.views_beside import BesideDetector
 from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, make_set, request
 
 SETTINGS: dict[str, dict[str, object]] = {
@@ -194,3 +198,27 @@ def test_banks_never_hold_held_out_clips(tmp_path: Path, views: bool) -> None:
     assert len(banks) == 4 * (2 * (len(VIEW_NAMES) + 2) if views else 2)
     lent = 2 if views else 1  # so few clips borrow from the machine's other id
     assert sizes == {lent * len(target.clips) for target in prepared.targets}
+
+
+def test_an_embedding_is_no_louder_than_the_views_on_normal_sound_it_was_not_trained_on(
+    tmp_path: Path,
+) -> None:
+    made = make_set(tmp_path / "set", ("fan", "pump"), ("00", "02"), clips=8)
+    model = MODELS["spectral_adacos"]
+    values = {"sample_rate_hz": RATE_HZ, **SETTINGS["spectral_adacos"]}
+    prepared = prepare(model, open_dataset(made), SpectralAdacosRecipe(**values))
+    features = FeatureCache(tmp_path / "cache")
+    network = new_network(model, prepared, "all", 0, features).network.eval()
+    detector = model.detector({"all": network}, prepared.networks, prepared.recipe, features)
+    assert isinstance(detector, BesideDetector)
+    squares: dict[str, list[torch.Tensor]] = defaultdict(list)
+    for place, target in enumerate(prepared.networks["all"]):
+        sound = [read_recording(clip.path, RATE_HZ) for clip in target.held_out]
+        size = prepared.recipe.window_samples
+        windows = torch.from_numpy(np.concatenate([clip_windows(s, size, size) for s in sound]))
+        fusion = detector.fusions[place]
+        with torch.no_grad():
+            scores = detector.scorers[place](detector.front(windows))
+        squares[target.machine].append(((scores - fusion.centre) * fusion.inverse_scale).square())
+    for machine in squares.values():
+        assert torch.cat(machine).mean(0)[-2:].sqrt().max() < 1.001
