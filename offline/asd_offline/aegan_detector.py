@@ -7,7 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from asd_offline.aegan_networks import SIDE
-from asd_offline.aegan_scores import SCORES, EmbeddingScores, code_scores, pixel_scores
+from asd_offline.aegan_scores import (
+    EMBEDDING_SCORES,
+    SCORES,
+    EmbeddingScores,
+    code_scores,
+    pixel_scores,
+)
 from asd_offline.mel_bands import band_centres_hz
 from asd_offline.segments import clip_segments, overlap_mean
 
@@ -53,8 +59,14 @@ class MachineScores(nn.Module):
         if everything:
             recoded = self.encoder(rebuilt).flatten(1).unsqueeze(0)
             scores = torch.cat([scores, code_scores(code.flatten(1).unsqueeze(0), recoded)], dim=1)
-            embedding = self.embedder(real).mean(0, keepdim=True)
+            embedding = self.embed(decibels.unsqueeze(0))
         return scores, embedding, rebuilt.squeeze(1)
+
+    def embed(self, decibels: Tensor) -> Tensor:
+        """Return mean embeddings ``(windows, dims)`` of ``(windows, segments, 128, 128)``."""
+        windows, segments = decibels.shape[0], decibels.shape[1]
+        embedded = self.embedder(self.scale(decibels).flatten(0, 1).unsqueeze(1))
+        return embedded.reshape(windows, segments, -1).mean(1)
 
     def scale(self, decibels: Tensor) -> Tensor:
         """Return decibels between about -1 and 1."""
@@ -83,6 +95,8 @@ class AeganAdDetector(nn.Module):
         self.score = recipe.score
         self.place = SCORES.index(recipe.score)
         self.everything = not recipe.score.startswith("g_x")
+        self.by_embedding = recipe.score in EMBEDDING_SCORES
+        self.first_of_them = SCORES.index(EMBEDDING_SCORES[0])
         self.to_input = recipe.evidence == "input"
         self.machines = nn.ModuleList(machines)
         self.embedding_scores = embedding_scores
@@ -91,6 +105,8 @@ class AeganAdDetector(nn.Module):
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Return scores ``(batch,)`` of ``(batch, samples)``; higher = more anomalous."""
+        if self.by_embedding:  # nothing need be rebuilt: less than a third of the work
+            return self._by_embedding(waveform, target)[:, self.place - self.first_of_them]
         return self._scores(waveform, target, self.everything)[:, self.place]
 
     @torch.jit.export
@@ -150,6 +166,19 @@ class AeganAdDetector(nn.Module):
         """Return ``(batch, frames, 128)``, cut off ``top_db`` below each window's maximum."""
         log_mel = self.log_mel(waveform)
         return torch.maximum(log_mel, log_mel.amax((1, 2), keepdim=True) - self.top_db)
+
+    def _by_embedding(self, waveform: Tensor, target: Tensor) -> Tensor:
+        """Return the last four scores ``(batch, 4)``."""
+        log_mel = self._decibels(waveform)
+        network = self.network_of_target[target]
+        found: list[Tensor] = []
+        for row in range(log_mel.shape[0]):
+            for index, machine in enumerate(self.machines):
+                if int(network[row]) == index:
+                    segments = clip_segments(log_mel[row : row + 1], self.side, self.hop)[0]
+                    found.append(machine.embed(segments))  # type: ignore[operator]
+        scores: Tensor = self.embedding_scores(torch.cat(found), target)
+        return scores
 
     def _scores(self, waveform: Tensor, target: Tensor, everything: bool) -> Tensor:
         log_mel = self._decibels(waveform)

@@ -38,6 +38,7 @@ the discriminator. ``mean`` over a window's segments is what the original calls 
 have equally many, so the ranks are the same."""
 
 SCORES: tuple[str, ...] = get_args(Score)
+EMBEDDING_SCORES = SCORES[-4:]
 NEIGHBOURS = 2
 LOF_NEIGHBOURS = 4
 

@@ -23,12 +23,14 @@ from asd_offline.aegan_scores import Score, fit_embedding_scores
 from asd_offline.feature_cache import ClipRows, FeatureCache
 from asd_offline.frontends import LogMel, LogMelSettings
 from asd_offline.recipes import Recipe
-from asd_offline.segments import check_window, clip_segments, segment_starts
+from asd_offline.segments import check_window, clip_segments, segment_starts, starts_within
 from asd_offline.targets import Target
 
 LEAST_SPAN_DB = 1.0
 FLOOR = 1e-10
 CRITIC, GENERATOR = 0, 1
+SEGMENTS_AT_ONCE = 64
+"""When clips are embedded; of the published network, about 200 MB."""
 
 
 class AeganAdRecipe(Recipe):
@@ -127,21 +129,16 @@ class DecibelSegments:
     steps = 2
 
     def __init__(self, clips: ClipRows, recipe: AeganAdRecipe) -> None:
-        loudest = [float(clips.of(i).max()) for i in range(len(clips.first))]
-        quietest = [
-            max(float(clips.of(i).min()), loudest[i] - recipe.top_db) for i in range(len(loudest))
-        ]
-        low = torch.tensor(min(quietest))
-        high = torch.tensor(max(max(loudest), min(quietest) + LEAST_SPAN_DB))
+        quietest, loudest = extremes(clips)
+        floors = loudest - recipe.top_db
+        low = torch.maximum(quietest, floors).min()
+        high = torch.maximum(loudest.max(), low + LEAST_SPAN_DB)
         self.network: nn.Module = AeganAd(recipe, low, high)
         self._rows = clips.rows
-        starts, floors = [], []
-        for i, top in enumerate(loudest):
-            own = ClipRows(clips.rows, clips.first[i : i + 1], clips.count[i : i + 1])
-            found = segment_starts(own, SIDE, recipe.train_hop_frames)
-            starts.append(found)
-            floors.append(torch.full((len(found), 1, 1), top - recipe.top_db))
-        self._starts, self._floors = torch.cat(starts), torch.cat(floors)
+        hop = recipe.train_hop_frames
+        self._starts = segment_starts(clips, SIDE, hop)
+        each = [len(starts_within(n, SIDE, hop)) if n >= SIDE else 0 for n in clips.count.tolist()]
+        self._floors = floors.repeat_interleave(torch.tensor(each))[:, None, None]
 
     @property
     def samples(self) -> int:
@@ -153,6 +150,12 @@ class DecibelSegments:
         del generator  # nothing is random but the order
         rows = self._rows[self._starts[chosen, None] + torch.arange(SIDE)]
         return (torch.maximum(rows, self._floors[chosen]),)
+
+
+def extremes(clips: ClipRows) -> tuple[Tensor, Tensor]:
+    """Return the least and the greatest value of each clip, both ``(clips,)``."""
+    pairs = [clips.of(i).aminmax() for i in range(len(clips.first))]
+    return torch.stack([each.min for each in pairs]), torch.stack([each.max for each in pairs])
 
 
 class AeganAdModel:
@@ -212,15 +215,17 @@ def _references(
     clips = _rows([target], recipe, features)
     frames = recipe.window_samples // recipe.hop_length + 1
     device = machine.low.device
+    pairs = zip(clips.first.tolist(), clips.count.tolist(), strict=True)
+    spans = [torch.arange(first, first + n - frames + 1, frames) for first, n in pairs]
+    starts = torch.cat(spans)
+    segments_each = len(starts_within(frames, SIDE, recipe.score_hop_frames))
     embeddings, total = [], torch.zeros(frames, SIDE)
-    for index in range(len(target.clips)):
-        rows = clips.of(index)
-        for start in range(0, len(rows) - frames + 1, frames):
-            window = rows[start : start + frames]
-            window = torch.maximum(window, window.max() - recipe.top_db)
-            segments, _ = clip_segments(window[None], SIDE, recipe.score_hop_frames)
-            with torch.no_grad():
-                embedding = machine.embedder(machine.scale(segments[0].to(device)).unsqueeze(1))
-                total += machine.scale(window.to(device)).cpu()
-            embeddings.append(embedding.mean(0).cpu())
-    return torch.stack(embeddings), total / len(embeddings)
+    for chosen in torch.split(starts, max(1, SEGMENTS_AT_ONCE // segments_each)):
+        windows = clips.rows[chosen[:, None] + torch.arange(frames)]  # (windows, frames, 128)
+        windows = torch.maximum(windows, windows.amax((1, 2), keepdim=True) - recipe.top_db)
+        windows = windows.to(device)
+        with torch.no_grad():
+            segments, _ = clip_segments(windows, SIDE, recipe.score_hop_frames)
+            embeddings.append(machine.embed(segments).cpu())
+            total += machine.scale(windows).sum(0).cpu()
+    return torch.cat(embeddings), total / len(starts)
