@@ -65,7 +65,7 @@ class MachineScores(nn.Module):
     def embed(self, decibels: Tensor) -> Tensor:
         """Return mean embeddings ``(windows, dims)`` of ``(windows, segments, 128, 128)``."""
         windows, segments = decibels.shape[0], decibels.shape[1]
-        embedded = self.embedder(self.scale(decibels).flatten(0, 1).unsqueeze(1))
+        embedded: Tensor = self.embedder(self.scale(decibels).flatten(0, 1).unsqueeze(1))
         return embedded.reshape(windows, segments, -1).mean(1)
 
     def scale(self, decibels: Tensor) -> Tensor:
