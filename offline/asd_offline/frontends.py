@@ -3,15 +3,18 @@
 A scripted module carries its code with it, so the exported file loads where torchaudio is absent.
 """
 
+import itertools
 import sys
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torchaudio import transforms
 
 from asd_monitor.views import squared_magnitude
 
+BAND_GROUPS = 4
 EPSILON = sys.float_info.epsilon
 """What the official baselines floor the mel power with (2.2e-16)."""
 
@@ -62,20 +65,45 @@ class LogMel(nn.Module):
             norm=each.norm,
             mel_scale=each.mel_scale,
         )
+        self.groups = band_groups(self.mel.fb)
         self.decibels = transforms.AmplitudeToDB("power" if each.power == 2.0 else "magnitude")
         self.decibels.amin = each.floor  # its own 1e-10 is audible in quiet recordings
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Return decibels ``(batch, frames, n_mels)`` of ``(batch, samples)``."""
-        spectrogram = squared_magnitude(self.spectrogram(waveform))
+        spectrogram = squared_magnitude(self.spectrogram(waveform)).transpose(1, 2)
         if self.magnitude:
             spectrogram = spectrogram.sqrt()
-        decibels: Tensor = self.decibels(self.mel(spectrogram))
-        return decibels.transpose(1, 2)
+        bands: list[Tensor] = []
+        for low, high, first, end in self.groups:
+            bands.append(
+                torch.matmul(spectrogram[:, :, low:high], self.mel.fb[low:high, first:end])
+            )
+        decibels: Tensor = self.decibels(torch.cat(bands, dim=2))
+        return decibels
 
     def describe(self) -> dict[str, object]:
         """Return everything that shapes the result, for caches and manifests."""
         return {"front_end": "log_mel", **asdict(self.settings)}
+
+
+def band_groups(filters: Tensor) -> list[tuple[int, int, int, int]]:
+    """Divide mel filters ``(bins, bands)`` into groups that need but a part of the bins.
+
+    Multiplied group by group, most of the zeros are left out: under half the time.
+
+    Returns
+    -------
+    list
+        First bin and end, first band and end of each group.
+    """
+    bands = filters.shape[1]
+    edges = sorted({group * bands // BAND_GROUPS for group in range(BAND_GROUPS + 1)})
+    groups = []
+    for first, end in itertools.pairwise(edges):
+        used = torch.nonzero(filters[:, first:end].sum(1)).flatten().tolist() or [0]
+        groups.append((used[0], used[-1] + 1, first, end))
+    return groups
 
 
 class Spectrum(nn.Module):

@@ -11,7 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from asd_monitor.model_file import script
-from asd_offline.frontends import LogMel, LogMelSettings, Masking, Resampling, Spectrum, Waveform
+from asd_offline.frontends import (
+    LogMel,
+    LogMelSettings,
+    Masking,
+    Resampling,
+    Spectrum,
+    Waveform,
+    band_groups,
+)
 from tests.offline.small_sounds import hum
 
 WAVEFORM = torch.from_numpy(np.stack([hum(1, 440.0, 16000), 0.001 * hum(2, 90.0, 16000)]))
@@ -42,17 +50,33 @@ def plain_log_mel(waveform: Tensor, settings: LogMelSettings) -> Tensor:
         window=torch.hann_window(settings.n_fft, dtype=torch.float64),
         return_complex=True,
     )
-    mel = spectrum.abs().square().transpose(1, 2) @ torch.from_numpy(triangles)
-    return 10.0 * torch.log10(mel.clamp_min(settings.floor))
+    powers = spectrum.abs() ** settings.power
+    mel = powers.transpose(1, 2) @ torch.from_numpy(triangles)
+    return 20.0 / settings.power * torch.log10(mel.clamp_min(settings.floor))
 
 
 @pytest.mark.parametrize(
-    "settings", [LogMelSettings(), LogMelSettings(n_fft=2048, hop_length=256, n_mels=64)]
+    "settings",
+    [
+        LogMelSettings(),
+        LogMelSettings(n_fft=2048, hop_length=256, n_mels=64),
+        LogMelSettings(n_fft=2048, n_mels=3),
+        LogMelSettings(n_fft=2048, n_mels=50, power=1.0),
+    ],
 )
 def test_the_log_mel_is_that_of_plain_torch(settings: LogMelSettings) -> None:
     found, expected = LogMel(settings)(WAVEFORM), plain_log_mel(WAVEFORM, settings)
     assert found.shape == (2, 16000 // settings.hop_length + 1, settings.n_mels)
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 64, 128])
+def test_groups_of_bands_hold_every_weight_of_every_filter_once(bands: int) -> None:
+    filters = LogMel(LogMelSettings(n_fft=2048, n_mels=bands)).mel.fb
+    rebuilt = torch.zeros_like(filters)
+    for low, high, first, end in band_groups(filters):
+        rebuilt[low:high, first:end] += filters[low:high, first:end]
+    assert torch.equal(rebuilt, filters)
 
 
 def test_digital_silence_is_at_the_floor() -> None:
