@@ -29,7 +29,7 @@ def settle_norms(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> N
     Parameters
     ----------
     network
-        Left in training mode.
+        Left in evaluation mode.
     batches
         What its ``forward`` takes.
     """
@@ -37,8 +37,9 @@ def settle_norms(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> N
     if not norms:
         return
     momenta = [each.momentum for each in norms]
-    network.train()
+    network.eval()  # without masks and dropout, as it scores
     for each in norms:
+        each.train()
         each.reset_running_stats()
         each.momentum = None  # torch's word for a plain mean
     try:
@@ -48,3 +49,4 @@ def settle_norms(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> N
     finally:
         for each, momentum in zip(norms, momenta, strict=True):
             each.momentum = momentum
+            each.eval()

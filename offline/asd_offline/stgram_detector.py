@@ -18,6 +18,17 @@ OCCLUDED_BANDS = 8
 OCCLUDED_SPANS = 4
 
 
+def surprise(logits: Tensor, own: Tensor) -> Tensor:
+    """Return the negative log probability ``(batch,)`` of the classes ``own`` ``(batch,)``.
+
+    The cross-entropy, by ``log(1 + exp(others - own))``: of a network that is sure, ``-log p`` is
+    1e-8 or 1e-15, and the difference of two logarithms near 30 would be 0 for all of them alike.
+    """
+    own = own.unsqueeze(1)
+    others = logits.scatter(1, own, float("-inf")).logsumexp(1)
+    return F.softplus(others - logits.gather(1, own).squeeze(1))
+
+
 class AngularLogProbability(nn.Module):
     """Negative log probability of the class that the sound should be, from cosines."""
 
@@ -33,7 +44,7 @@ class AngularLogProbability(nn.Module):
         """Return scores ``(batch,)``; higher = more anomalous."""
         own = self.class_of_target[target]
         logits = self.head.with_margin(embedding, own) if self.margin else self.head(embedding)
-        return F.cross_entropy(logits, own, reduction="none")
+        return surprise(logits, own)
 
 
 class LinearLogProbability(nn.Module):
@@ -49,7 +60,7 @@ class LinearLogProbability(nn.Module):
     def forward(self, embedding: Tensor, target: Tensor) -> Tensor:
         """Return scores ``(batch,)``; higher = more anomalous."""
         own = self.class_of_target[target]
-        return F.cross_entropy(self.classifier(embedding), own, reduction="none")
+        return surprise(self.classifier(embedding), own)
 
 
 class UnitBanks(nn.Module):

@@ -32,6 +32,7 @@ from asd_offline.segments import (
     segment_starts,
     starts_within,
 )
+from asd_offline.stgram_detector import surprise
 
 
 def count(network: nn.Module) -> int:
@@ -123,6 +124,36 @@ def test_the_margin_of_arcface_lowers_its_own_class_alone() -> None:
     near = angle < math.pi - 0.7
     expected = 30.0 * (angle + 0.7).cos()
     torch.testing.assert_close(handicapped[own][near], expected[near], rtol=1e-3, atol=1e-3)
+
+
+def test_a_probability_next_to_one_keeps_its_order() -> None:
+    logits = torch.tensor([[20.0, 1.0, 0.0], [28.0, -3.0, 0.0], [30.0, -30.0, -30.0]])
+    own = torch.zeros(3, dtype=torch.int64)
+    found = surprise(logits, own)
+    assert bool((found[:-1] > found[1:]).all())
+    expected = nn.functional.cross_entropy(logits.double(), own, reduction="none")
+    torch.testing.assert_close(found[:2].double(), expected[:2], rtol=1e-3, atol=0.0)
+    doubtful = noise(6, 3)
+    label = torch.tensor([0, 1, 2, 0, 1, 2])
+    plain = nn.functional.cross_entropy(doubtful, label, reduction="none")
+    torch.testing.assert_close(surprise(doubtful, label), plain)
+
+
+def test_masks_of_mobilenetv2_are_for_training_alone() -> None:
+    recipe = MobileNetV2Recipe(segment_frames=32, n_mels=32, masked_share=0.5)
+    usual = torch.full((32,), -40.0)
+    classifier = SectionClassifier(recipe, ["a", "b"], usual)
+    seen: list[Tensor] = []
+    classifier.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    images, label = noise(4, 32, 32), torch.tensor([0, 1, 0, 1])
+    classifier.train()(images, label)
+    classifier.eval()(images, label)
+    masked, plain = (each[:, 0] for each in seen)
+    torch.testing.assert_close(plain, images)
+    altered = (masked - images).abs() > 1e-3
+    assert 0.05 < float(altered.float().mean()) < 0.8
+    torch.testing.assert_close(masked[altered], torch.full_like(masked[altered], -40.0))
+    assert SectionClassifier(MobileNetV2Recipe(), ["a", "b"], usual).masking is None
 
 
 def test_an_embedding_on_its_centre_has_a_finite_gradient() -> None:

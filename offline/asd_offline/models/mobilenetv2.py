@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from asd_monitor.errors import ConfigError
 from asd_offline.feature_cache import ClipRows, FeatureCache
-from asd_offline.frontends import LogMel, LogMelSettings
+from asd_offline.frontends import LogMel, LogMelSettings, Masking
 from asd_offline.mel_bands import group_centres_hz
 from asd_offline.mobilenet import MobileNetV2
 from asd_offline.recipes import Recipe
@@ -42,6 +42,9 @@ class MobileNetV2Recipe(Recipe):
     train_hop_frames: int = Field(8, ge=1)
     score_hop_frames: int = Field(1, ge=1)
     alpha: float = Field(0.5, gt=0, description="Factor of the network's widths.")
+    masked_share: float = Field(
+        0.0, ge=0, lt=1, description="Of bands, and of frames, that SpecAugment masks at most."
+    )
     # Keras' BatchNormalization of this network: momentum 0.999 there is 0.001 here.
     batch_norm_momentum: float = Field(0.001, gt=0, le=1)
 
@@ -67,6 +70,9 @@ class SectionClassifier(nn.Module):
         super().__init__()
         self.class_names = tuple(class_names)
         self.network = MobileNetV2(len(self.class_names), recipe.alpha, recipe.batch_norm_momentum)
+        share = recipe.masked_share
+        bands, frames = int(share * recipe.n_mels), int(share * recipe.segment_frames)
+        self.masking = Masking(bands, frames) if share else None
         self.register_buffer("usual", usual)
 
     def forward(self, segments: Tensor, label: Tensor) -> Tensor:
@@ -79,6 +85,8 @@ class SectionClassifier(nn.Module):
         label
             ``(batch,)`` int64.
         """
+        if self.masking is not None:
+            segments = self.masking(segments - self.usual) + self.usual
         return F.cross_entropy(self.network(as_images(segments)), label)
 
 
