@@ -87,7 +87,9 @@ def run(
                               "--model and --target, or leave out --config")  # fmt: skip
         sections = {}
     else:
-        sections = machine_sections(mic, wav, machine, channel=channel, fast=fast)
+        # `--target fan/id_00` says which machine it is as well.
+        names = machine or ([target.partition("/")[0]] if target else None)
+        sections = machine_sections(mic, wav, names, channel=channel, fast=fast)
     if model is not None and not model.exists():
         raise ModelFileError(f"{model}: there is no such model file")
     with stop_signals() as stop:
