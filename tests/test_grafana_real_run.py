@@ -41,7 +41,10 @@ def test_every_expression_has_data(demo: tuple[Prometheus, str]) -> None:
         if not server.query(substituted(each.text, instance, ["pump"]))
     ]
     # an annotation has data while there is an alarm, and the pump runs well
-    assert set(empty) <= {"annotation Alarms"}
+    expected = {"annotation Alarms"}
+    if not server.query(f'min_over_time(asd_source_up{{instance="{instance}"}}[5m]) == 1'):
+        expected.add("alert AsdAudioLost")  # a scrape met the source while it opened
+    assert set(empty) <= expected
 
 
 def test_a_pump_that_runs_well_raises_no_alert(demo: tuple[Prometheus, str]) -> None:
