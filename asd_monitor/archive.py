@@ -11,6 +11,7 @@ import os
 import stat
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -144,5 +145,6 @@ def write_atomically(path: Path, content: bytes) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only file system refuses even that
+            unfinished.unlink(missing_ok=True)
         raise ModelFileError(f"{path}: cannot be written: {error.strerror}") from error

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `train` made.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The model file to write.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="Model file to write or replace.")
+    ],
     machine: Annotated[
         list[str] | None,
         typer.Option("--machine", help="Only this machine of the run; repeat for more."),
@@ -43,6 +45,7 @@ def export(
     from asd_monitor.commands.offline_extra import require_offline
 
     require_offline("export")
+    _check_place(out)
     from asd_monitor.commands.train import default_cache
     from asd_offline.export import export as export_run
     from asd_offline.training_progress import shown
@@ -58,6 +61,22 @@ def export(
             features_progress=show.features,
         )
     typer.echo(json.dumps(_document(done)) if as_json else _text(done))
+
+
+def _check_place(out: Path) -> None:
+    """Say before the work what is wrong with where the model file shall be."""
+    from asd_monitor.errors import ModelFileError
+    from asd_monitor.model_file import read_manifest
+
+    if not out.parent.is_dir():
+        raise ModelFileError(f"{out}: cannot be written: there is no folder {out.parent}; make it")
+    if not out.exists():
+        return
+    try:
+        read_manifest(out)
+    except ModelFileError as error:
+        msg = f"{out}: expected a new file or a model file to replace, found something else"
+        raise ModelFileError(f"{msg}; remove it, or choose another --out") from error
 
 
 def _document(done: "Exported") -> dict[str, Any]:

@@ -24,7 +24,7 @@ from asd_offline.export_forms import difference, forms_of, milliseconds_of, take
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.initial_weights import refuse_random
 from asd_offline.models import Model
-from asd_offline.recipes import Recipe
+from asd_offline.recipes import Recipe, kept_recipe
 from asd_offline.runs import Run
 from asd_offline.targets import Target
 from asd_offline.training import check_identity
@@ -134,12 +134,11 @@ def _prepare(
     progress: Callable[[int, int], None] | None,
 ) -> tuple[Prepared, FeatureCache]:
     about = run.about
-    try:
-        recipe = model.recipe.model_validate(about.recipe)
-    except ValueError as error:
-        msg = f"{run.folder}: its recipe is not one of this version's {about.model}: {error}"
-        raise RunError(msg) from error
+    recipe = kept_recipe(model.recipe, about.recipe, str(run.folder))
     root = moved_to or Path(about.dataset)
+    if moved_to is None and not root.exists():
+        msg = f"{root}: {run.folder} was trained on this, and it is not there any more"
+        raise DatasetError(f"{msg}; put it back, or say with --dataset where it is now")
     prepared = prepare(
         model, open_dataset(root, about.year, machines=about.machines), recipe, cache
     )

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from asd_monitor.errors import RunError
-from asd_monitor.recordings import read_recording
+from asd_offline.training_clips import read_training_clip
 
 Progress = Callable[[int, int], None]
 """Called with how many clips are done, and of how many."""
@@ -120,7 +120,7 @@ class FeatureCache:
     def _compute(self, store: "_Store", missing: dict[str, Path], front_end: FrontEnd) -> None:
         def features(path: Path) -> Tensor:
             with torch.no_grad():
-                samples = torch.from_numpy(read_recording(path, front_end.sample_rate_hz))
+                samples = torch.from_numpy(read_training_clip(path, front_end.sample_rate_hz))
                 return front_end(samples[None])[0].contiguous()
 
         keys = list(missing)

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -19,6 +19,7 @@ from asd_monitor.errors import DatasetError, RunError
 from asd_offline.datasets.clip import Clip
 from asd_offline.recipes import LONGEST_CLIP_S, WINDOW_S
 from asd_offline.targets import target_name
+from asd_offline.training_clips import ClipLength, length_of
 
 FEW_RECORDINGS = 8
 """With so many, at least two recordings are held out whole, which is better than parts of each."""
@@ -27,16 +28,6 @@ PARTS = 100
 LEFTOVERS = 0.1
 SUBTYPES = {"PCM_16": "int16", "PCM_24": "int32", "PCM_32": "int32"}
 """Written as they are read; everything else as float32."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Length:
-    frames: int
-    rate_hz: int
-
-    @property
-    def seconds(self) -> float:
-        return self.frames / self.rate_hz
 
 
 def cut_long(
@@ -73,7 +64,7 @@ def cut_long(
         if len(group) >= FEW_RECORDINGS or group[0].year is not None:
             found += group
             continue
-        lengths = [_length(clip.path) for clip in group]
+        lengths = [length_of(clip.path) for clip in group]
         window = window_s or WINDOW_S
         windows = round(sum(each.seconds for each in lengths) / PARTS / window)
         part_s = window * max(1, windows)
@@ -102,7 +93,7 @@ def without_leftovers(
     """
     if not clips or any(clip.year is not None for clip in clips):
         return list(clips), []
-    lengths_s = [_length(clip.path).seconds for clip in clips]
+    lengths_s = [length_of(clip.path).seconds for clip in clips]
     least_s = window_s or 0.5 * median(lengths_s)
     short = [i for i, length_s in enumerate(lengths_s) if length_s < least_s]
     if not short or len(short) > LEFTOVERS * len(clips):
@@ -112,7 +103,7 @@ def without_leftovers(
     return [clip for i, clip in enumerate(clips) if i not in set(short)], [note]
 
 
-def _parts(clip: Clip, length: _Length, part_s: float, folder: Path) -> Iterator[Clip]:
+def _parts(clip: Clip, length: ClipLength, part_s: float, folder: Path) -> Iterator[Clip]:
     count = math.floor(length.seconds / part_s)
     if length.seconds <= LONGEST_CLIP_S or count < 2:
         yield clip
@@ -135,17 +126,7 @@ def _key(path: Path, count: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def _length(path: Path) -> _Length:
-    import soundfile
-
-    try:
-        info = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise DatasetError(f"{path}: cannot be read as audio: {error}") from error
-    return _Length(info.frames, info.samplerate)
-
-
-def _write(path: Path, length: _Length, count: int, kept: Path) -> None:
+def _write(path: Path, length: ClipLength, count: int, kept: Path) -> None:
     """Write the first channel's parts, all or none; as old as the recording, for the cache."""
     import soundfile
 

@@ -54,7 +54,7 @@ def joined(device: str) -> Iterator[Process]:
     Raises
     ------
     ConfigError
-        If CUDA is asked for and not there.
+        If there is no such device, or CUDA is asked for and not there.
     """
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     place = _device(device, int(os.environ.get("LOCAL_RANK", "0")))
@@ -69,10 +69,17 @@ def joined(device: str) -> Iterator[Process]:
         distributed.destroy_process_group()
 
 
-def _device(device: str, local_rank: int) -> torch.device:
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
+def check_device(device: str) -> None:
+    """Raise ConfigError unless a device is there: ``auto``, ``cpu`` or ``cuda``."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"--device: expected auto, cpu or cuda, got {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device cuda: torch finds no CUDA device; use cpu or auto")
+
+
+def _device(device: str, local_rank: int) -> torch.device:
+    check_device(device)
+    available = torch.cuda.is_available()
     if device == "cpu" or not available:
         return torch.device("cpu")
     # cuBLAS repeats its results only with a workspace of its own.

@@ -2,18 +2,22 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import median
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from asd_monitor.config_file import Document, read, validate
-from asd_monitor.errors import ConfigError, DatasetError
+from asd_monitor.errors import ConfigError, DatasetError, RunError
 from asd_monitor.manifest import Aggregation
 from asd_offline.datasets.clip import Clip
+from asd_offline.training_clips import PUT_RIGHT, length_of
 
 LONGEST_CLIP_S = 18.0
 """Longer recordings are not clips of a challenge (6 to 18 s), and are cut into windows."""
 WINDOW_S = 10.0
+ALIKE = 0.98
+"""Clips that are so long, compared with the longest, are of one length."""
 
 
 class Recipe(BaseModel):
@@ -54,6 +58,11 @@ class Recipe(BaseModel):
             msg = f"hop_s ({self.hop_s:g}) is longer than window_s ({self.window_s:g})"
             raise ValueError(msg)
         return self
+
+    @property
+    def least_window_samples(self) -> int:
+        """Samples of the shortest window that the model can take."""
+        return int(getattr(self, "n_fft", 1))
 
     @property
     def window_samples(self) -> int:
@@ -99,15 +108,45 @@ def read_recipe(path: Path | None, model: str, kind: type[Recipe], **changes: ob
     return validate(kind, Document(document.name, values, document.lines))
 
 
+def kept_recipe(kind: type[Recipe], values: object, where: str) -> Recipe:
+    """Return the recipe that a run or a checkpoint holds; settings new since then have defaults.
+
+    Raises
+    ------
+    RunError
+        If it is not one of this version.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = ".".join(map(str, first["loc"])) or "recipe"
+        msg = f"{where}: its recipe is not one of this version: {what}: {first['msg']}"
+        raise RunError(f"{msg}; train again, or use the asd-monitor that wrote it") from error
+
+
 def resolve(recipe: Recipe, clips: Iterable[Clip]) -> Recipe:
+    """Fill in window and hop as :func:`resolve_and_tell` does."""
+    return resolve_and_tell(recipe, clips)[0]
+
+
+def resolve_and_tell(recipe: Recipe, clips: Iterable[Clip]) -> tuple[Recipe, list[str]]:
     """Fill in window and hop where the recipe leaves them to the data.
 
     The window is as long as the shortest clip; where the shortest is longer than 18 s, 10 s.
 
+    Returns
+    -------
+    tuple
+        The recipe, and a sentence for the user where the clips are not of one length.
+
     Raises
     ------
+    ConfigError
+        If the recipe asks for a window that is too short for the model.
     DatasetError
-        If a clip cannot be opened, or is shorter than the window that the recipe asks for.
+        If a clip cannot be opened, is shorter than the window that the recipe asks for, or too
+        short for the model.
     """
     lengths_s = [(_length_s(clip.path, recipe.sample_rate_hz), clip.path) for clip in clips]
     if not lengths_s:
@@ -120,17 +159,32 @@ def resolve(recipe: Recipe, clips: Iterable[Clip]) -> Recipe:
             f"set window_s to {shortest_s:.3g} or less, or leave it out"
         )
         raise DatasetError(msg)
-    return recipe.model_copy(update={"window_s": window_s, "hop_s": recipe.hop_s or window_s / 2})
+    _check_window(recipe, window_s, where)
+    told = []
+    if recipe.window_s is None and window_s == shortest_s < ALIKE * max(lengths_s)[0]:
+        half_s = median(length_s for length_s, _ in lengths_s)
+        told.append(
+            f"windows of {window_s:.3g} s, as long as the shortest clip of all machines ({where}); "
+            f"half of the clips last {half_s:.3g} s or more"
+        )
+    changes = {"window_s": window_s, "hop_s": recipe.hop_s or window_s / 2}
+    return recipe.model_copy(update=changes), told
+
+
+def _check_window(recipe: Recipe, window_s: float, shortest: Path) -> None:
+    """Refuse a window that the model cannot take; ``shortest`` is the clip that it may be from."""
+    least_s = recipe.least_window_samples / recipe.sample_rate_hz
+    if window_s >= least_s:
+        return
+    needs = f"expected at least {least_s:.3g} s, as {recipe.model} needs, found {window_s:.3g} s"
+    if recipe.window_s is None:
+        raise DatasetError(f"{shortest}: {needs}; {PUT_RIGHT}")
+    raise ConfigError(f"window_s: {needs}")
 
 
 def _length_s(path: Path, sample_rate_hz: int) -> float:
-    import soundfile
-
-    try:
-        info = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise DatasetError(f"{path}: cannot be read as audio: {error}") from error
-    if info.samplerate == sample_rate_hz:
-        return float(info.frames / sample_rate_hz)
+    length = length_of(path)
+    if length.rate_hz == sample_rate_hz:
+        return length.seconds
     # Converting the rate may lose a sample or two.
-    return float((info.frames * sample_rate_hz // info.samplerate - 2) / sample_rate_hz)
+    return float((length.frames * sample_rate_hz // length.rate_hz - 2) / sample_rate_hz)

@@ -51,10 +51,12 @@ class About:
 
     def differs_from(self, other: "About") -> str | None:
         """Return what makes another run of this one, in words; None if nothing does."""
-        for name in ("model", "seed", "machines", "fingerprint", "targets", "held_out"):
+        for name in ("model", "seed", "machines", "targets", "held_out"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 return f"{name}: {_short(theirs)} there, {_short(mine)} now"
+        if self.fingerprint != other.fingerprint:
+            return "the contents of training clips have changed since then"
         for name in sorted({*self.recipe, *other.recipe}):
             mine = self.recipe.get(name)
             # A setting that is new since then is compared when the checkpoints are read.
@@ -107,7 +109,8 @@ class Run:
             there = cls.open(folder)
             if difference := about.differs_from(there.about):
                 msg = f"{folder}: cannot be resumed: it is another run ({difference})"
-                raise RunError(f"{msg}; choose another --out")
+                told = "give the same data and settings as then, or choose another --out"
+                raise RunError(f"{msg}; {told}")
             return there
         if resume:
             raise RunError(f"{folder}: there is no run to resume; leave out --resume")
@@ -133,15 +136,16 @@ class Run:
             msg = f"{folder}: expected the folder of a training run: {path}: {error.strerror}"
             raise RunError(msg) from error
         except ValueError as error:
-            raise RunError(f"{path}: damaged: {error}") from error
+            raise RunError(f"{path}: damaged: {error}; restore it, or train again") from error
         version = values.get("format_version") if isinstance(values, dict) else None
         if version != FORMAT_VERSION:
             msg = f"{path}: expected a run of version {FORMAT_VERSION}, found {version!r}"
-            raise RunError(msg)
+            raise RunError(f"{msg}; train again, or use the asd-monitor that wrote it")
         try:
             return cls(folder, About(**values | {"machines": tuple(values["machines"])}))
         except (TypeError, KeyError) as error:
-            raise RunError(f"{path}: not a run of this program: {error}") from error
+            msg = f"{path}: not a run of this program: {error}"
+            raise RunError(f"{msg}; restore it, or train again") from error
 
     def noted(self, **changes: object) -> "Run":
         """Return the run with other facts about it, which are written down."""

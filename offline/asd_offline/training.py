@@ -18,7 +18,7 @@ from asd_monitor.errors import RunError
 from asd_offline.checkpoints import latest_checkpoint, write_checkpoint
 from asd_offline.models import SteppedTask, Task
 from asd_offline.processes import Process
-from asd_offline.recipes import Recipe
+from asd_offline.recipes import Recipe, kept_recipe
 from asd_offline.schedules import schedule_of
 from asd_offline.settled_norms import BATCHES_AT_MOST, normalised, settle_norms
 
@@ -196,13 +196,9 @@ def identity(recipe: Recipe, name: str, seed: int) -> dict[str, Any]:
 
 def check_identity(kept: dict[str, Any], recipe: Recipe, name: str, seed: int) -> None:
     """Raise RunError unless a checkpoint is of this network, recipe and seed."""
-    try:
-        # A setting that is new since then has its default.
-        there = type(recipe).model_validate(kept.get("recipe")).model_dump(mode="json")
-    except ValueError as error:
-        msg = f"checkpoint of {name}: its recipe is not one of this version: {error}"
-        raise RunError(msg) from error
-    found = {"network": kept.get("network"), "seed": kept.get("seed"), **there}
+    there = kept_recipe(type(recipe), kept.get("recipe"), f"checkpoint of {name}")
+    found = {"network": kept.get("network"), "seed": kept.get("seed")}
+    found |= there.model_dump(mode="json")
     now = {"network": name, "seed": seed, **recipe.model_dump(mode="json")}
     for what, expected in now.items():
         if found.get(what) != expected:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import torch
 
-from asd_monitor.errors import ConfigError, DatasetError, RunError
+from asd_monitor.errors import ConfigError, DatasetError, RunError, SourceError
 from asd_offline.checkpoints import checkpoints_in
 from asd_offline.curves import draw_curves
 from asd_offline.datasets.clip import Clip, Dataset
@@ -18,10 +18,11 @@ from asd_offline.initial_weights import InitialFile, read_initial, start_from
 from asd_offline.long_recordings import cut_long, without_leftovers
 from asd_offline.models import MODELS, Model
 from asd_offline.processes import Process
-from asd_offline.recipes import Recipe, read_recipe, resolve
+from asd_offline.recipes import Recipe, read_recipe, resolve_and_tell
 from asd_offline.runs import About, Run
 from asd_offline.targets import Target, plan_targets
 from asd_offline.training import KEEP_EVERY_S, Epoch, seed_of, train_network
+from asd_offline.training_clips import read_training_clip
 from asd_offline.training_record import Recorder
 
 PARTS = "parts"
@@ -123,11 +124,11 @@ def prepare(model: Model, dataset: Dataset, recipe: Recipe, cache: Path | None =
         parts, cut = cut_long(clips, cache / PARTS, recipe.window_s)
         parts, left_out = without_leftovers(parts, recipe.window_s)
         notes = cut + left_out
-    recipe = resolve(recipe, parts)
+    recipe, of_windows = resolve_and_tell(recipe, parts)
     targets = plan_targets(parts, recipe.held_out_share)
     cut_from = clips if notes else ()
     networks = model.networks(targets)
-    return Prepared(dataset, recipe, targets, networks, cut_from, tuple(notes))
+    return Prepared(dataset, recipe, targets, networks, cut_from, (*notes, *of_windows))
 
 
 def train(request: Request, process: Process, show: Show) -> Run:
@@ -154,6 +155,8 @@ def train(request: Request, process: Process, show: Show) -> Run:
     files = read_initial(request.init_from if process.first else (), prepared.networks)
     about = _about(request, prepared, features, files)
     if process.first:
+        if not request.resume:
+            _check_unread(prepared)
         Run.create(request.out, about, resume=request.resume)
     process.wait()
     run = Run.open(request.out)
@@ -163,8 +166,8 @@ def train(request: Request, process: Process, show: Show) -> Run:
     with run.locked():
         try:
             run = _train_all(parts, run, process, show, request.keep_every_s)
-        except ConfigError:
-            if not request.resume:
+        except (ConfigError, DatasetError, SourceError):
+            if not request.resume:  # put right, the same command is to work
                 run.abandon()
             raise
         except BaseException:
@@ -173,6 +176,14 @@ def train(request: Request, process: Process, show: Show) -> Run:
             raise
         draw_curves(run)
     return run
+
+
+def _check_unread(prepared: Prepared) -> None:
+    """Read the clips that only the export needs: a bad one is told before hours of training."""
+    recipe = prepared.recipe
+    kept = [clip for each in prepared.targets for clip in each.held_out]
+    for clip in kept if recipe.epochs else prepared.clips:
+        read_training_clip(clip.path, recipe.sample_rate_hz)
 
 
 def new_network(

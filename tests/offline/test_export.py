@@ -125,7 +125,7 @@ def test_changed_or_missing_data_is_told(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"not those that .* was trained on"):
         export(tmp_path / "run", tmp_path / "model.pt", tmp_path / "cache")
     own.rename(tmp_path / "moved")
-    with pytest.raises(DatasetError):
+    with pytest.raises(DatasetError, match=r"not there any more.*--dataset"):
         export(tmp_path / "run", tmp_path / "model.pt", tmp_path / "cache")
 
 
@@ -148,6 +148,9 @@ def test_damaged_checkpoints_are_told(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_told(folder: Path) -> None:
     with pytest.raises(ModelFileError, match="cannot be written"):
         export(folder / "run", folder / "missing" / "model.pt", folder / "cache")
+    # Even the unfinished file cannot be removed then, as on a read-only disk.
+    with pytest.raises(ModelFileError, match="cannot be written"):
+        export(folder / "run", folder / f"{'x' * 250}.pt", folder / "cache")
 
 
 def test_a_module_that_changes_by_being_exported_is_refused(

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 import soundfile
+import torch
 
-from asd_monitor.errors import ConfigError, DatasetError
+from asd_monitor.errors import ConfigError, DatasetError, RunError
 from asd_offline.datasets.opening import open_dataset
 from asd_offline.models import MODELS
-from asd_offline.recipes import read_recipe, resolve
+from asd_offline.recipes import kept_recipe, read_recipe, resolve
 from tests.offline.small_sounds import hum, make_set, small_recipe
 
 SHIPPED = Path(__file__).parents[2] / "configs" / "train"
@@ -99,3 +100,39 @@ def test_clips_shorter_than_the_recipes_window_are_named(tmp_path: Path) -> None
         DatasetError, match=r"wav: lasts 1 s, the recipe's window 2 s; set window_s"
     ):
         resolve(small_recipe(window_s=2.0), clips)
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "twfr_gmm", "spectral_adacos", "multires_adacos"])
+def test_a_window_too_short_for_the_model_is_told(tmp_path: Path, name: str) -> None:
+    made = make_set(tmp_path / "set", clips=4)
+    clips = open_dataset(made).clips
+    kind = MODELS[name].recipe
+    least_s = kind(model=name).least_window_samples / 16000
+    with pytest.raises(
+        ConfigError, match=f"window_s: expected at least {least_s:.3g} s, as {name}"
+    ):
+        resolve(kind(model=name, window_s=0.9 * least_s), clips)
+    assert resolve(kind(model=name, window_s=least_s), clips).window_s == least_s
+    soundfile.write(clips[0].path, hum(0, 300.0, seconds=0.01), 8000)
+    with pytest.raises(
+        DatasetError, match=r"\.wav: expected at least .* found 0\.00.* or remove it"
+    ):
+        resolve(kind(model=name), clips)
+
+
+@pytest.mark.parametrize("name", ["spectral_adacos", "multires_adacos"])
+def test_the_shortest_window_that_is_allowed_can_be_trained_with(name: str) -> None:
+    kind = MODELS[name].recipe
+    least = kind(model=name).least_window_samples
+    recipe = kind(model=name, window_s=least / 16000, hop_s=least / 16000)
+    embeddings = recipe.branches()(torch.randn(2, least))  # type: ignore[attr-defined]
+    assert all(each.shape == (2, 128) for each in embeddings)
+
+
+def test_a_recipe_of_another_version_is_told_in_one_line() -> None:
+    kind = MODELS["autoencoder"].recipe
+    with pytest.raises(
+        RunError, match=r"^runs/fan: its recipe .*: botleneck: .*; train again"
+    ) as told:
+        kept_recipe(kind, {"botleneck": 8}, "runs/fan")
+    assert "\n" not in str(told.value)

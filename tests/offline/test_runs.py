@@ -8,11 +8,21 @@ import numpy as np
 import pytest
 import soundfile
 
-from asd_monitor.errors import ConfigError, DatasetError, RunError
+from asd_monitor.errors import ConfigError, DatasetError, RunError, SourceError
 from asd_offline.checkpoints import latest_checkpoint
+from asd_offline.processes import check_device
 from asd_offline.runs import Run
 from asd_offline.training_run import train
-from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, make_set, request, write_recipe
+from tests.offline.small_sounds import (
+    CPU,
+    RATE_HZ,
+    Silent,
+    hum,
+    make_set,
+    prepared_set,
+    request,
+    write_recipe,
+)
 from tests.rig.full_disk import files_at_most
 
 
@@ -116,7 +126,9 @@ def test_resuming_on_other_data_is_refused(tmp_path: Path) -> None:
     own = make_set(tmp_path / "set")
     train(request(tmp_path, own), CPU, Silent())
     soundfile.write(own / "fan/train/normal_id_00_00000000.wav", hum(77, 300.0), RATE_HZ)
-    with pytest.raises(RunError, match=r"cannot be resumed: it is another run \(fingerprint"):
+    with pytest.raises(
+        RunError, match=r"another run \(the contents of training clips have changed"
+    ):
         train(request(tmp_path, own, resume=True), CPU, Silent())
 
 
@@ -195,3 +207,42 @@ def test_clips_of_digital_silence_do_not_break_training(tmp_path: Path) -> None:
         soundfile.write(path, np.zeros(RATE_HZ), RATE_HZ)
     run = train(request(tmp_path, own), CPU, Silent())
     assert all(np.isfinite(each["loss"]) for each in run.metrics())
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+@pytest.mark.parametrize("content", ["cut short", "not finite", "no sound"])
+def test_a_bad_clip_is_told_at_once_and_put_right_the_same_command_works(
+    tmp_path: Path, content: str, held_out: bool
+) -> None:
+    own = make_set(tmp_path / "set")
+    (target,) = prepared_set(own, tmp_path / "cache")[0].targets
+    bad = (target.held_out if held_out else target.clips)[0].path
+    whole = bad.read_bytes()
+    if content == "cut short":
+        bad.write_bytes(whole[: len(whole) // 2])
+    elif content == "not finite":
+        soundfile.write(bad, np.full(RATE_HZ, np.nan, np.float32), RATE_HZ, "FLOAT")
+    else:
+        soundfile.write(bad, np.zeros(0), RATE_HZ)
+    with pytest.raises((SourceError, DatasetError), match=f"{bad.name}: .*; put a whole"):
+        train(request(tmp_path, own), CPU, Silent())
+    assert not (tmp_path / "run").exists()
+    bad.write_bytes(whole)
+    assert len(train(request(tmp_path, own), CPU, Silent()).metrics()) == 4
+
+
+def test_another_clip_length_and_what_it_does_to_the_window_is_told(tmp_path: Path) -> None:
+    own, shown = make_set(tmp_path / "set"), Silent()
+    soundfile.write(
+        own / "fan/train/normal_id_00_00000003.wav", hum(3, 300.0, seconds=0.5), RATE_HZ
+    )
+    train(request(tmp_path, own), CPU, shown)
+    (note,) = shown.notes
+    assert "windows of 0.5 s, as long as the shortest clip" in note
+    assert "00000003.wav" in note
+    assert "half of the clips last 1 s or more" in note
+
+
+def test_a_device_that_there_is_not_is_told() -> None:
+    with pytest.raises(ConfigError, match="--device: expected auto, cpu or cuda, got 'gpu'"):
+        check_device("gpu")

@@ -15,7 +15,7 @@ import asd_monitor.cli as cli
 from asd_monitor.commands import export as export_command
 from asd_monitor.commands import offline_extra
 from asd_monitor.commands import train as train_command
-from asd_monitor.errors import ConfigError
+from asd_monitor.errors import ConfigError, ModelFileError
 from tests.offline.small_sounds import make_set, write_recipe
 
 ENTRY = "import sys; from asd_monitor.cli import main; sys.argv[0] = 'asd-monitor'; main()"
@@ -68,6 +68,18 @@ def test_json_is_one_document(tmp_path: Path) -> None:
     document = json.loads(output.splitlines()[-1])
     assert document["targets"] == ["fan/id_00"]
     assert document["calibration_windows"] == {"fan/id_00": 2}
+
+
+@pytest.mark.parametrize(
+    ("out", "said"), [("recording.wav", "found something else"), ("nowhere/fan.pt", "no folder")]
+)
+def test_export_overwrites_nothing_but_a_model_file(tmp_path: Path, out: str, said: str) -> None:
+    (tmp_path / "recording.wav").write_bytes(b"RIFF")
+    code, _, error = invoke("export", tmp_path / "run", "--out", tmp_path / out)
+    assert code == 1
+    assert isinstance(error, ModelFileError)
+    assert said in str(error)
+    assert (tmp_path / "recording.wav").read_bytes() == b"RIFF"
 
 
 def test_both_commands_are_registered() -> None:

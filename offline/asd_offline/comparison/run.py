@@ -20,6 +20,7 @@ from asd_offline.comparison.summary import Comparison, Ran, Row
 from asd_offline.comparison.timing import Speed, speed_of
 from asd_offline.datasets import Dataset, open_dataset
 from asd_offline.datasets.clip import ANOMALY, NORMAL
+from asd_offline.processes import check_device
 from asd_offline.replay.pool import JobPool, cores, stoppable
 
 RUNS = "runs"
@@ -79,6 +80,7 @@ def compare(settings: CompareSettings, show: Show) -> Comparison:
     RunError
         If the folder is in use, or the disk is full.
     """
+    check_device(settings.device)
     dataset = open_dataset(
         settings.dataset, settings.year, settings.ground_truth, settings.machines or None
     )

@@ -33,6 +33,11 @@ class AutoencoderRecipe(Recipe):
     batch_norm_eps: float = Field(1e-3, gt=0)
     start: Literal["keras", "torch"] = Field("keras", description="How weights are initialised.")
 
+    @property
+    def least_window_samples(self) -> int:
+        """Samples of one vector."""
+        return max(self.n_fft, (self.frames - 1) * self.hop_length)
+
     def log_mel(self) -> LogMel:
         """Return the front end."""
         settings = LogMelSettings(self.sample_rate_hz, self.n_fft, self.hop_length, self.n_mels)

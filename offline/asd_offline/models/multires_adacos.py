@@ -37,6 +37,11 @@ class MultiresAdacosRecipe(EmbeddingRecipe):
     feature_exchange: bool = False
     subspace: bool = True
 
+    @property
+    def least_window_samples(self) -> int:
+        """Samples of five frames, of which convolution and pooling leave one."""
+        return max(n_fft + 4 * hop for n_fft, hop in self.resolutions)
+
     def branches(self) -> Branches:
         """Return the network."""
         dims = self.embedding_dims

@@ -1,0 +1,55 @@
+"""Training clips as files: how long one is, and its samples; with what to do about a bad one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from asd_monitor.errors import DatasetError, SourceError
+from asd_monitor.recordings import read_recording
+from asd_monitor.records import FloatArray
+
+PUT_RIGHT = "put a whole recording there, or remove it to train without it"
+"""What to do about a training clip that is no use."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipLength:
+    """Frames and their rate."""
+
+    frames: int
+    rate_hz: int
+
+    @property
+    def seconds(self) -> float:
+        """Length in s."""
+        return self.frames / self.rate_hz
+
+
+def length_of(path: Path) -> ClipLength:
+    """Return the length of a recording.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be read as audio, or holds no sound.
+    """
+    import soundfile
+
+    try:
+        info = soundfile.info(str(path))
+    except soundfile.LibsndfileError as error:
+        reason = error.error_string.strip() or "damaged or cut short"
+        msg = f"{path}: cannot be read as audio: {reason}"
+        raise DatasetError(f"{msg}; {PUT_RIGHT}") from error
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
+    if info.frames <= 0:
+        raise DatasetError(f"{path}: holds no sound (an unfinished recording?); {PUT_RIGHT}")
+    return ClipLength(info.frames, info.samplerate)
+
+
+def read_training_clip(path: Path, sample_rate_hz: int) -> FloatArray:
+    """Return a clip as :func:`asd_monitor.recordings.read_recording` does; raises as it does."""
+    try:
+        return read_recording(path, sample_rate_hz)
+    except SourceError as error:
+        raise SourceError(f"{error}; {PUT_RIGHT}") from error
