@@ -146,12 +146,14 @@ def _prepare(
     clips = prepared.sources
     found = features.fingerprint([clip.path for clip in clips], [clip.name for clip in clips])
     if found != about.fingerprint:
-        msg = (
-            f"{root}: its training clips are not those that {run.folder} was trained on "
-            f"(fingerprint {found[:12]}, expected {about.fingerprint[:12]}); restore them, or "
-            "train again"
+        expected = sum(about.targets.values()) + sum(about.held_out.values())
+        what = (
+            f"found {len(prepared.clips)} clips, expected {expected}"
+            if len(prepared.clips) != expected
+            else "the contents or names of some have changed"
         )
-        raise DatasetError(msg)
+        msg = f"{root}: its training clips are not those that {run.folder} was trained on ({what})"
+        raise DatasetError(f"{msg}; restore them, or train again")
     return prepared, features
 
 

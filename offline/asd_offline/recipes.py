@@ -1,8 +1,9 @@
 """Recipes: the settings of a training run, checked, with the published values as defaults."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import median_high
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -11,7 +12,7 @@ from asd_monitor.config_file import Document, read, validate
 from asd_monitor.errors import ConfigError, DatasetError, RunError
 from asd_monitor.manifest import Aggregation
 from asd_offline.datasets.clip import Clip
-from asd_offline.training_clips import PUT_RIGHT, length_of
+from asd_offline.training_clips import PUT_RIGHT, ClipLength, length_of
 
 LONGEST_CLIP_S = 18.0
 """Longer recordings are not clips of a challenge (6 to 18 s), and are cut into windows."""
@@ -138,7 +139,7 @@ def resolve_and_tell(recipe: Recipe, clips: Iterable[Clip]) -> tuple[Recipe, lis
     Returns
     -------
     tuple
-        The recipe, and a sentence for the user where the clips are not of one length.
+        The recipe, and sentences for the user where clips are not of one length or sample rate.
 
     Raises
     ------
@@ -148,21 +149,22 @@ def resolve_and_tell(recipe: Recipe, clips: Iterable[Clip]) -> tuple[Recipe, lis
         If a clip cannot be opened, is shorter than the window that the recipe asks for, or too
         short for the model.
     """
-    lengths_s = [(_length_s(clip.path, recipe.sample_rate_hz), clip.path) for clip in clips]
-    if not lengths_s:
+    lengths = [(length_of(clip.path), clip.path) for clip in clips]
+    if not lengths:
         raise DatasetError("expected training clips, found none")
+    lengths_s = [(_seconds(each, recipe.sample_rate_hz), path) for each, path in lengths]
     shortest_s, where = min(lengths_s)
     window_s = recipe.window_s or (shortest_s if shortest_s <= LONGEST_CLIP_S else WINDOW_S)
     if shortest_s < window_s:
         msg = (
             f"{where}: lasts {shortest_s:.3g} s, the recipe's window {window_s:.3g} s; "
-            f"set window_s to {shortest_s:.3g} or less, or leave it out"
+            f"set window_s to {shortest_s:.3g} or less, or remove the clip"
         )
         raise DatasetError(msg)
     _check_window(recipe, window_s, where)
-    told = []
+    told = _mixed_rates([each.rate_hz for each, _ in lengths], recipe.sample_rate_hz)
     if recipe.window_s is None and window_s == shortest_s < ALIKE * max(lengths_s)[0]:
-        half_s = median(length_s for length_s, _ in lengths_s)
+        half_s = median_high(length_s for length_s, _ in lengths_s)
         told.append(
             f"windows of {window_s:.3g} s, as long as the shortest clip of all machines ({where}); "
             f"half of the clips last {half_s:.3g} s or more"
@@ -182,8 +184,16 @@ def _check_window(recipe: Recipe, window_s: float, shortest: Path) -> None:
     raise ConfigError(f"window_s: {needs}")
 
 
-def _length_s(path: Path, sample_rate_hz: int) -> float:
-    length = length_of(path)
+def _mixed_rates(rates_hz: Sequence[int], wanted_hz: int) -> list[str]:
+    """Return a sentence for the user where clips have several sample rates."""
+    found = Counter(rates_hz)
+    if len(found) < 2:
+        return []
+    text = ", ".join(f"{rate} Hz ({count} clips)" for rate, count in found.most_common())
+    return [f"clips of several sample rates: {text}; all are converted to {wanted_hz} Hz"]
+
+
+def _seconds(length: ClipLength, sample_rate_hz: int) -> float:
     if length.rate_hz == sample_rate_hz:
         return length.seconds
     # Converting the rate may lose a sample or two.

@@ -122,7 +122,10 @@ def test_changed_or_missing_data_is_told(tmp_path: Path) -> None:
     train(request(tmp_path, own), CPU, Silent())
     changed = own / "fan/train/normal_id_00_00000000.wav"
     soundfile.write(changed, hum(77, 300.0), RATE_HZ)
-    with pytest.raises(DatasetError, match=r"not those that .* was trained on"):
+    with pytest.raises(DatasetError, match=r"not those that .* was trained on \(the contents"):
+        export(tmp_path / "run", tmp_path / "model.pt", tmp_path / "cache")
+    changed.unlink()
+    with pytest.raises(DatasetError, match=r"found 7 clips, expected 8.*restore them"):
         export(tmp_path / "run", tmp_path / "model.pt", tmp_path / "cache")
     own.rename(tmp_path / "moved")
     with pytest.raises(DatasetError, match=r"not there any more.*--dataset"):

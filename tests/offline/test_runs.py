@@ -243,6 +243,14 @@ def test_another_clip_length_and_what_it_does_to_the_window_is_told(tmp_path: Pa
     assert "half of the clips last 1 s or more" in note
 
 
+def test_clips_of_several_sample_rates_are_told(tmp_path: Path) -> None:
+    own, shown = make_set(tmp_path / "set"), Silent()
+    other = own / "fan/train/normal_id_00_00000003.wav"
+    soundfile.write(other, hum(3, 300.0, 2 * RATE_HZ, 1.1), 2 * RATE_HZ)
+    train(request(tmp_path, own), CPU, shown)
+    assert any("8000 Hz (7 clips), 16000 Hz (1 clips)" in note for note in shown.notes)
+
+
 def test_a_device_that_there_is_not_is_told() -> None:
     with pytest.raises(ConfigError, match="--device: expected auto, cpu or cuda, got 'gpu'"):
         check_device("gpu")
