@@ -442,3 +442,15 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None
     assert started.returncode == 130, told
     assert f"stopped; what is in {tmp_path / 'out'} is kept: the same command goes on" in told
     assert list((tmp_path / "out/runs").glob("twfr_gmm-*/result.json"))
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    make_set(tmp_path / "set")
+    recipes(tmp_path / "recipes")
+    own = tmp_path / "out" / "report.html"
+    own.parent.mkdir()
+    own.write_text("mine")
+    with pytest.raises(RunError, match="expected a new or empty folder, or one of an earlier"):
+        compare(settings(tmp_path), Told())
+    assert [*own.parent.iterdir()] == [own]
+    assert own.read_text() == "mine"

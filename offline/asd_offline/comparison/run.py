@@ -253,9 +253,13 @@ def _locked(out: Path) -> Iterator[None]:
     """Keep other comparisons out of the folder."""
     try:
         out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()) and not (out / ".lock").exists():
+            msg = f"{out}: expected a new or empty folder, or one of an earlier comparison"
+            raise RunError(f"{msg}; choose another --out")
         opened = (out / ".lock").open("w")
     except OSError as error:
-        raise RunError(f"{out}: cannot be written: {error.strerror}; choose --out") from error
+        msg = f"{out}: cannot be written: {error.strerror}; choose another --out"
+        raise RunError(msg) from error
     with opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
