@@ -60,6 +60,9 @@ def cluster(statistics: Tensor, clusters: int | None = None) -> Tensor:
         return torch.zeros(len(statistics), dtype=torch.int64)
     rows = statistics.double()
     rows = (rows - rows.mean(0)) / rows.std(0, correction=0).clamp_min(1e-3)
+    count = min(count, len(torch.unique(rows, dim=0)))
+    if count < 2:
+        return torch.zeros(len(statistics), dtype=torch.int64)
     directions = torch.linalg.svd(rows, full_matrices=False).Vh[:COMPONENTS]
     found = KMeans(count, n_init=10, random_state=0).fit_predict((rows @ directions.t()).numpy())
     return torch.from_numpy(found).long()

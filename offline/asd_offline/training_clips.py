@@ -37,7 +37,7 @@ def length_of(path: Path) -> ClipLength:
     try:
         info = soundfile.info(str(path))
     except soundfile.LibsndfileError as error:
-        reason = error.error_string.strip() or "damaged or cut short"
+        reason = error.error_string.strip(" .") or "damaged or cut short"
         msg = f"{path}: cannot be read as audio: {reason}"
         raise DatasetError(f"{msg}; {PUT_RIGHT}") from error
     except OSError as error:

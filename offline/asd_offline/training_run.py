@@ -9,6 +9,9 @@ from typing import Any, Protocol
 import torch
 
 from asd_monitor.errors import ConfigError, DatasetError, RunError, SourceError
+from asd_monitor.quality import assess
+from asd_monitor.records import SCORED_QUALITIES
+from asd_monitor.windows import clip_windows
 from asd_offline.checkpoints import checkpoints_in
 from asd_offline.curves import draw_curves
 from asd_offline.datasets.clip import Clip, Dataset
@@ -27,6 +30,8 @@ from asd_offline.training_record import Recorder
 
 PARTS = "parts"
 """Folder in the cache for parts of long recordings."""
+FEWEST_CALIBRATION = 2
+"""Windows that a calibration needs."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +161,7 @@ def train(request: Request, process: Process, show: Show) -> Run:
     about = _about(request, prepared, features, files)
     if process.first:
         if not request.resume:
-            _check_unread(prepared)
+            _check_held_out(prepared)
         Run.create(request.out, about, resume=request.resume)
     process.wait()
     run = Run.open(request.out)
@@ -178,12 +183,25 @@ def train(request: Request, process: Process, show: Show) -> Run:
     return run
 
 
-def _check_unread(prepared: Prepared) -> None:
-    """Read the clips that only the export needs: a bad one is told before hours of training."""
+def _check_held_out(prepared: Prepared) -> None:
+    """Read the clips that only the export needs: what is wrong is told before hours of training."""
     recipe = prepared.recipe
-    kept = [clip for each in prepared.targets for clip in each.held_out]
-    for clip in kept if recipe.epochs else prepared.clips:
-        read_training_clip(clip.path, recipe.sample_rate_hz)
+    size = recipe.window_samples
+    for target in prepared.targets:
+        scored = 0
+        for clip in target.held_out:
+            samples = read_training_clip(clip.path, recipe.sample_rate_hz)
+            windows = clip_windows(samples, size, size)
+            scored += sum(assess(each).quality in SCORED_QUALITIES for each in windows)
+        if scored < FEWEST_CALIBRATION:
+            msg = (
+                f"{target.name}: expected at least {FEWEST_CALIBRATION} windows with sound in the "
+                f"{len(target.held_out)} clips that are kept for the calibration, found {scored}"
+            )
+            raise DatasetError(f"{msg}; take silent or constant clips out, or record more")
+    if not recipe.epochs:  # then these are read by the export alone, too
+        for clip in (clip for target in prepared.targets for clip in target.clips):
+            read_training_clip(clip.path, recipe.sample_rate_hz)
 
 
 def new_network(

@@ -15,6 +15,7 @@ from asd_monitor.recordings import read_recording
 from asd_monitor.scorer import Scorer
 from asd_monitor.views import VIEW_NAMES
 from asd_monitor.windows import clip_windows
+from asd_offline import pseudo_classes
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.opening import open_dataset
 from asd_offline.export import export
@@ -222,3 +223,8 @@ def test_an_embedding_is_no_louder_than_the_views_on_normal_sound_it_was_not_tra
         squares[target.machine].append(((scores - fusion.centre) * fusion.inverse_scale).square())
     for machine in squares.values():
         assert torch.cat(machine).mean(0)[-2:].sqrt().max() < 1.001
+
+
+def test_windows_that_are_all_the_same_are_one_cluster_without_a_warning() -> None:
+    clusters = pseudo_classes.cluster(torch.ones(30, 6) * 0.1)
+    assert clusters.tolist() == [0] * 30

@@ -203,10 +203,20 @@ def test_a_dataset_without_training_clips_is_told(tmp_path: Path) -> None:
 
 def test_clips_of_digital_silence_do_not_break_training(tmp_path: Path) -> None:
     own = make_set(tmp_path / "set")
-    for path in (own / "fan/train").iterdir():
-        soundfile.write(path, np.zeros(RATE_HZ), RATE_HZ)
+    (target,) = prepared_set(own, tmp_path / "cache")[0].targets
+    for clip in target.clips:
+        soundfile.write(clip.path, np.zeros(RATE_HZ), RATE_HZ)
     run = train(request(tmp_path, own), CPU, Silent())
     assert all(np.isfinite(each["loss"]) for each in run.metrics())
+
+
+def test_clips_that_can_give_no_calibration_are_told_before_training(tmp_path: Path) -> None:
+    own = make_set(tmp_path / "set")
+    for path in (own / "fan/train").iterdir():
+        soundfile.write(path, np.zeros(RATE_HZ), RATE_HZ)
+    with pytest.raises(DatasetError, match=r"fan/id_00: expected at least 2 windows with sound"):
+        train(request(tmp_path, own), CPU, Silent())
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("held_out", [False, True])
