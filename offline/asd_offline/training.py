@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from asd_monitor.errors import RunError
 from asd_offline.checkpoints import latest_checkpoint, write_checkpoint
+from asd_offline.determinism import deterministic, random_kept, random_states, restore_random_states
 from asd_offline.models import SteppedTask, Task
 from asd_offline.processes import Process
 from asd_offline.recipes import Recipe, kept_recipe
@@ -116,14 +116,14 @@ def train_network(
             state.schedule.step()
             if recipe.settle_batch_norm and epoch + 1 == recipe.epochs:
                 _settle(network, task, recipe, (seed, name, "settle"), process)
-            random = process.gather(_random_states(process.device))
+            random = process.gather(random_states(process.device))
             if process.first:
                 if epoch + 1 == recipe.epochs or time.perf_counter() - kept_at >= keep_every_s:
                     kept = state.to_dict() | {"random": random} | identity(recipe, name, seed)
                     write_checkpoint(folder, epoch + 1, kept)
                     kept_at = time.perf_counter()
                 result = Epoch(epoch + 1, loss, rate, time.perf_counter() - began)
-                with _random_kept(process.device):
+                with random_kept(process.device):
                     watcher.epoch(result, network)
             process.wait()
     return network.eval()
@@ -182,7 +182,7 @@ class _State:
             self.scaler.load_state_dict(kept["scaler"])
             random = kept["random"]
             states = random[process.rank] if process.rank < len(random) else random[0]
-            _set_random_states(states, process.device)
+            restore_random_states(states, process.device)
             return int(kept["epoch"])
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             msg = f"{name}: its checkpoint does not fit this version's network: {error}"
@@ -287,44 +287,3 @@ def _distributed(network: nn.Module, task: Task, process: Process) -> nn.Module:
     # A step of a stepped task reaches some of the weights only.
     some_unused = isinstance(task, SteppedTask)
     return DistributedDataParallel(network, device_ids=places, find_unused_parameters=some_unused)
-
-
-@contextmanager
-def deterministic() -> Iterator[None]:
-    """Prefer algorithms that give the same result every time; warn where there is none."""
-    before = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    benchmark = torch.backends.cudnn.benchmark
-    fill = torch.utils.deterministic.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
-    # Nothing here reads memory before it is written; filling it would cost time.
-    torch.utils.deterministic.fill_uninitialized_memory = False
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=warn_only)
-        torch.backends.cudnn.benchmark = benchmark
-        torch.utils.deterministic.fill_uninitialized_memory = fill
-
-
-def _random_states(device: torch.device) -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def _set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states["cpu"])
-    if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], device)
-
-
-@contextmanager
-def _random_kept(device: torch.device) -> Iterator[None]:
-    before = _random_states(device)
-    try:
-        yield
-    finally:
-        _set_random_states(before, device)
