@@ -206,7 +206,7 @@ def test_a_microphone_that_fails_is_unknown_until_it_returns(
     before = len(daemon.payloads("score"))
     daemon.mics["pump"].heal()
     daemon.wait_for_state("NORMAL")
-    assert len(daemon.payloads("score")) > before
+    daemon.wait_for(lambda: len(daemon.payloads("score")) > before, "a new score")
     assert daemon.state("other") == "NORMAL"
     assert daemon.metric("asd_audio_lost_frames_total", machine="other") == 0
     if fault != "mute":
