@@ -99,7 +99,9 @@ def read_recipe(path: Path | None, model: str, kind: type[Recipe], **changes: ob
     ConfigError
         With file and line, if a value is wrong, unknown, or the recipe is for another model.
     """
-    document = Document("recipe without --config", {"model": model}, {}) if path is None else read(path)
+    document = (
+        Document("recipe without --config", {"model": model}, {}) if path is None else read(path)
+    )
     found = document.values.get("model", model)
     if found != model:
         msg = f"{path}: this recipe is for model {found!r}, not for {model!r}"
