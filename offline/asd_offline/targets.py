@@ -27,6 +27,14 @@ class Target:
     """Normal clips that neither training nor a bank sees: for the calibration."""
 
 
+def by_machine(targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
+    """Return the targets of each machine, in the order in which machines first come."""
+    found: dict[str, list[Target]] = {}
+    for target in targets:
+        found.setdefault(target.machine, []).append(target)
+    return {machine: tuple(of_it) for machine, of_it in found.items()}
+
+
 def target_name(clip: Clip) -> str:
     """Return the name of the target that a clip belongs to."""
     return clip.machine if clip.section == WHOLE else f"{clip.machine}/{clip.section}"

@@ -24,7 +24,7 @@ from asd_offline.feature_cache import ClipRows, FeatureCache
 from asd_offline.frontends import LogMel, LogMelSettings
 from asd_offline.recipes import Recipe
 from asd_offline.segments import check_window, clip_segments, segment_starts, starts_within
-from asd_offline.targets import Target
+from asd_offline.targets import Target, by_machine
 
 LEAST_SPAN_DB = 1.0
 FLOOR = 1e-10
@@ -165,11 +165,7 @@ class AeganAdModel:
 
     def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
         """One network for each machine, for all of its ids or sections."""
-        machines = dict.fromkeys(target.machine for target in targets)
-        return {
-            machine: tuple(target for target in targets if target.machine == machine)
-            for machine in machines
-        }
+        return by_machine(targets)
 
     def task(
         self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache

@@ -22,7 +22,7 @@ from asd_offline.frontends import LogMel, LogMelSettings
 from asd_offline.mel_bands import band_centres_hz
 from asd_offline.recipes import Recipe
 from asd_offline.segments import check_window, clip_segments, overlap_mean, segment_starts
-from asd_offline.targets import Target
+from asd_offline.targets import Target, by_machine
 
 TOP_SHARE = 0.1
 LEAST_SPREAD_DB = 1e-3
@@ -265,11 +265,7 @@ class AnomalyTransformer:
 
     def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
         """One network for each machine, for all of its ids or sections."""
-        machines = dict.fromkeys(target.machine for target in targets)
-        return {
-            machine: tuple(target for target in targets if target.machine == machine)
-            for machine in machines
-        }
+        return by_machine(targets)
 
     def task(
         self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache

@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.frontends import LogMel, LogMelSettings
 from asd_offline.recipes import Recipe
-from asd_offline.targets import Target
+from asd_offline.targets import Target, by_machine
 
 
 class AutoencoderRecipe(Recipe):
@@ -221,7 +221,7 @@ class Autoencoder:
 
     def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
         """One network for each machine, for all of its ids or sections."""
-        return per_machine(targets)
+        return by_machine(targets)
 
     def task(
         self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
@@ -240,15 +240,6 @@ class Autoencoder:
         """Nothing is fitted but the weights."""
         del features
         return AutoencoderDetector(residuals_of(networks, targets, own_recipe(recipe))).eval()
-
-
-def per_machine(targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
-    """Return the targets of each machine."""
-    machines = dict.fromkeys(target.machine for target in targets)
-    return {
-        machine: tuple(target for target in targets if target.machine == machine)
-        for machine in machines
-    }
 
 
 def residuals_of(

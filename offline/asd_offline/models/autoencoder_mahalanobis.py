@@ -22,11 +22,10 @@ from asd_offline.models.autoencoder import (
     Residuals,
     error_map,
     own_recipe,
-    per_machine,
     residuals_of,
 )
 from asd_offline.recipes import Recipe
-from asd_offline.targets import Target
+from asd_offline.targets import Target, by_machine
 
 BLOCK = 8192
 
@@ -79,7 +78,7 @@ class AutoencoderMahalanobis:
 
     def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
         """One network for each machine."""
-        return per_machine(targets)
+        return by_machine(targets)
 
     def task(
         self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache

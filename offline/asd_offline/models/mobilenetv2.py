@@ -22,7 +22,7 @@ from asd_offline.mel_bands import group_centres_hz
 from asd_offline.mobilenet import MobileNetV2
 from asd_offline.recipes import Recipe
 from asd_offline.segments import check_window, clip_segments, segment_starts
-from asd_offline.targets import Target
+from asd_offline.targets import Target, by_machine
 
 CHUNK = 64
 OCCLUDED_BANDS = 8
@@ -215,11 +215,7 @@ class MobileNetV2Model:
 
     def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
         """One network for each machine, that tells its ids or sections apart."""
-        machines = dict.fromkeys(target.machine for target in targets)
-        return {
-            machine: tuple(target for target in targets if target.machine == machine)
-            for machine in machines
-        }
+        return by_machine(targets)
 
     def task(
         self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache

@@ -19,9 +19,8 @@ from asd_monitor.backends.mahalanobis import fit_whitening
 from asd_monitor.backends.per_target import PerTarget
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.frontends import LogMel, LogMelSettings
-from asd_offline.models.autoencoder import per_machine
 from asd_offline.recipes import Recipe
-from asd_offline.targets import Target
+from asd_offline.targets import Target, by_machine
 
 DECAYS = (0.0, 0.3, 0.46, 0.6, 0.75, 0.85, 0.9, 0.94, 0.97, 0.98, 0.99, 0.995, 1.0)
 """What may be chosen: 1 is the mean over time, 0 the maximum."""
@@ -183,7 +182,7 @@ class TwfrGmm:
 
     def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
         """Machines are fitted one by one: each has its own decay."""
-        return per_machine(targets)
+        return by_machine(targets)
 
     def task(
         self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
