@@ -12,7 +12,9 @@ from asd_monitor.service import Notifier
 
 logger = logging.getLogger(__name__)
 
-CHECK_S = 1.0
+CHECK_S = 5.0
+"""How often the watchdog is fed and systemd told how things are."""
+ASK_S = 0.5
 
 
 def serve(
@@ -21,7 +23,7 @@ def serve(
     *,
     duration_s: float | None = None,
     environ: Mapping[str, str] = os.environ,
-    on_check: Callable[[], bool] = lambda: False,
+    is_done: Callable[[], bool] | None = None,
 ) -> None:
     """Start the monitor, keep it until told to stop, its end, or ``duration_s``; then stop it.
 
@@ -30,13 +32,14 @@ def serve(
     assembly
         The monitor; closed on return.
     stop
-        Ends the run when set; one that is set already lets nothing start.
+        Ends the run when set; one that is set already lets nothing start. It is set, too, when
+        the run ends by itself.
     duration_s
         Longest time to run, in seconds; None for no limit.
     environ
         Where systemd's socket is looked up.
-    on_check
-        Called once a second; True ends the run.
+    is_done
+        Asked twice a second where given; True ends the run.
 
     Raises
     ------
@@ -46,9 +49,10 @@ def serve(
     notifier = Notifier.from_environment(environ)
     try:
         if not stop.is_set():
+            assembly.monitor.when_ended(stop.set)
             assembly.monitor.start()
             notifier.ready(_status(assembly))
-            _watch(assembly, notifier, stop, duration_s, on_check)
+            _watch(assembly, notifier, stop, duration_s, is_done)
     finally:
         notifier.stopping()
         assembly.close()
@@ -59,22 +63,25 @@ def _watch(
     notifier: Notifier,
     stop: threading.Event,
     duration_s: float | None,
-    on_check: Callable[[], bool],
+    is_done: Callable[[], bool] | None,
 ) -> None:
+    """Sleep until the end; the processor is for the sound."""
     started = fed_at = time.monotonic()
-    interval_s = notifier.watchdog_interval_s or float("inf")
-    while not stop.is_set() and not on_check():
-        now = time.monotonic()
-        left_s = float("inf") if duration_s is None else duration_s - (now - started)
-        if left_s <= 0 or assembly.monitor.wait(max(0.0, min(CHECK_S, left_s))):
-            return
+    feed_s = min(notifier.watchdog_interval_s or CHECK_S, CHECK_S)
+    patience_s = min(feed_s, ASK_S) if is_done else feed_s
+    while not (is_done and is_done()):
+        past_s = time.monotonic() - started
+        left_s = float("inf") if duration_s is None else duration_s - past_s
+        if stop.wait(max(0.0, min(patience_s, left_s))) or left_s <= 0:
+            break
         notifier.status(_status(assembly))
-        if now - fed_at >= min(interval_s, 5.0):
-            fed_at = now
+        if time.monotonic() - fed_at >= feed_s:
+            fed_at = time.monotonic()
             if assembly.monitor.is_alive():
                 notifier.watchdog()
             else:
                 logger.error("windows are no longer consumed; the watchdog is not fed")
+    assembly.monitor.wait(0.0)  # raises where it has failed
 
 
 def _status(assembly: Assembly) -> str:

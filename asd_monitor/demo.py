@@ -220,7 +220,7 @@ def run_demo(
         source.tell_story_to(views[0].tell if views else _say)
         if not views:
             _say(f"an MQTT broker listens at {on.host}:{on.port}")
-        serve(assembly, stop, on_check=source.story_has_ended)
+        serve(assembly, stop, is_done=source.story_has_ended)
         began = source.story_began_at or time.time()
         result = summary.to_json(began, runner.published_messages(assembly))
     if as_json:

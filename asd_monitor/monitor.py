@@ -73,6 +73,7 @@ class Monitor:
         self._learning: dict[str, Commissioning] = {}
         self._stopping = threading.Event()
         self._ended = threading.Event()
+        self._tell_end: Callable[[], None] = lambda: None
         self._failure: Exception | None = None
         self._beat_at = monotonic()
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
@@ -112,7 +113,15 @@ class Monitor:
     def fail(self, error: Exception) -> None:
         """End the run with this error; may be called from any thread."""
         self._failure = error
+        self._end()
+
+    def when_ended(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` at the end of all sources or at a failure; from any thread."""
+        self._tell_end = tell
+
+    def _end(self) -> None:
         self._ended.set()
+        self._tell_end()
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the end of all sources or a failure; return whether it has come.
@@ -207,7 +216,7 @@ class Monitor:
     def _tick(self) -> None:
         over = [self._is_over(pipeline) for pipeline in self._pipelines.values()]
         if all(over):
-            self._ended.set()
+            self._end()
 
     def _is_over(self, pipeline: Pipeline) -> bool:
         """Look after a pipeline; tell whether its recordings have ended and been learned from."""

@@ -4,6 +4,7 @@ Everything here is called from the inference thread.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LATE_WINDOWS = 4
-"""More windows of one machine than this waiting at once: the oldest are dropped and counted."""
+LATE_S = 6.0
+"""More windows of one machine than both of these waiting at once: the oldest are dropped and
+counted. A microphone that stood still sends all that its buffer kept after a moment's doubt."""
 HEALTH_EVERY_S = 5.0
 PROGRESS_EVERY_S = 1.0
 SLACK_S = 10.0
@@ -93,6 +96,7 @@ class Pipeline:
         self._consumed_at = monotonic()
         self._window_s = 0.0
         self._hop_samples = 1
+        self._most_waiting = LATE_WINDOWS
         self._window_phase: int | None = None
 
     def begin(self) -> None:
@@ -117,6 +121,8 @@ class Pipeline:
         )
         self._window_s = manifest.window_samples / manifest.sample_rate_hz
         self._hop_samples, self._window_phase = manifest.hop_samples, None
+        hop_s = manifest.hop_samples / manifest.sample_rate_hz
+        self._most_waiting = max(LATE_WINDOWS, math.ceil(LATE_S / hop_s))
         self._consumed_at = self._monotonic()
         self._tell(
             self._alarm.arm(
@@ -199,7 +205,7 @@ class Pipeline:
             self._tell(self._alarm.lose(reason, self._clock()))
 
     def _newest(self, windows: list[Window]) -> list[Window]:
-        late = len(windows) - LATE_WINDOWS
+        late = len(windows) - self._most_waiting
         if late <= 0:
             return windows
         self._metrics.windows.labels(self.machine, "late").inc(late)

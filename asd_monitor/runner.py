@@ -94,7 +94,7 @@ def learn_only(
                 set_aside(folder, machine)
     assembly = assemble(config, extra_sinks=shown, relearn=True)
     learning = assembly.pipelines
-    serve(assembly, stop, on_check=lambda: all(each.commissioning is None for each in learning))
+    serve(assembly, stop, is_done=lambda: all(each.commissioning is None for each in learning))
     learned = {
         each.machine: str(assembly.state.model_path(each.machine))
         for each in assembly.pipelines

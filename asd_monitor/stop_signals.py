@@ -15,9 +15,12 @@ def stop_signals() -> Iterator[threading.Event]:
     stop = threading.Event()
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
 
+    asked: list[int] = []
+
     def on_signal(signum: int, frame: FrameType | None) -> None:
-        if stop.is_set():
+        if asked:
             _die_of(signum)
+        asked.append(signum)
         stop.set()
 
     for each in before:

@@ -85,9 +85,11 @@ class Modulation(nn.Module):
     def __init__(self, frames: int, frame_rate_hz: float) -> None:
         super().__init__()
         self.least_energy = 1e-7  # far below the fluctuation of the stillest noise
+        self.n_fft = _quick_length(frames)
         taper = torch.hann_window(frames)
-        self.register_buffer("taper", (taper / taper.square().sum().sqrt() / frames**0.5)[:, None])
-        frequency_hz = torch.fft.rfftfreq(frames, 1.0 / frame_rate_hz)
+        scale = 1.0 / (taper.square().sum() * self.n_fft).sqrt()
+        self.register_buffer("taper", (taper * scale)[:, None])
+        frequency_hz = torch.fft.rfftfreq(self.n_fft, 1.0 / frame_rate_hz)
         edges_hz = torch.tensor(MODULATION_EDGES_HZ)
         inside = (frequency_hz >= edges_hz[:-1, None]) & (frequency_hz < edges_hz[1:, None])
         self.register_buffer("bands", inside.float())
@@ -96,7 +98,7 @@ class Modulation(nn.Module):
         """Return ``(batch, modulation bands * bands)`` of ``(batch, frames, bands)``."""
         mean = envelopes.mean(1, keepdim=True)
         fluctuation = (envelopes / mean - 1.0) * self.taper
-        energy = self.bands @ squared_magnitude(torch.fft.rfft(fluctuation, dim=1))
+        energy = self.bands @ squared_magnitude(torch.fft.rfft(fluctuation, self.n_fft, dim=1))
         return (energy + self.least_energy).log().flatten(1)
 
 
@@ -159,7 +161,7 @@ class Views(nn.Module):
             level,
             spectrum,
             typical - typical.mean(1, keepdim=True),
-            log_mel.std(1, correction=0),
+            _spread(log_mel),
             log_envelope.amax(1) - typical,
             _change(log_mel, 1),
             _change(log_envelope, 4),
@@ -173,9 +175,26 @@ class Views(nn.Module):
         return torch.matmul(self.fine(waveform) + self.least_power, self.mel).log()
 
 
+def _spread(series: Tensor) -> Tensor:
+    """Return the standard deviation over time of ``(batch, frames, bands)``; quicker than std."""
+    return (series - series.mean(1, keepdim=True)).square().mean(1).sqrt()
+
+
 def _change(series: Tensor, frames: int) -> Tensor:
     """Root mean square of the change over ``frames`` of ``(batch, frames, bands)``."""
     return (series[:, frames:] - series[:, :-frames]).square().mean(1).sqrt()
+
+
+def _quick_length(length: int) -> int:
+    """Return the next length without a large prime factor: such a transform is far quicker."""
+    while True:
+        rest = length
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return length
+        length += 1
 
 
 def _even(samples: float) -> int:

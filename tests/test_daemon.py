@@ -13,6 +13,7 @@ import soundfile
 from asd_monitor.assembly import assemble
 from asd_monitor.config import from_options
 from asd_monitor.daemon import serve
+from asd_monitor.errors import ConfigError
 from asd_monitor.sinks.summary import SummarySink
 
 TWICE = """
@@ -51,3 +52,25 @@ def test_a_stop_before_the_start_lets_nothing_start(tmp_path: Path) -> None:
     stop.set()
     serve(assemble(settings, extra_sinks=[seen]), stop, environ={})
     assert not seen.machines
+
+
+def test_a_first_signal_after_the_run_has_ended_is_still_a_request() -> None:
+    code = (
+        "import os\nfrom asd_monitor.stop_signals import stop_signals\n"
+        "with stop_signals() as stop:\n"
+        "    stop.set()\n    os.kill(os.getpid(), 2)\n"
+        "print('tidied up')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout) == (0, "tidied up\n")
+
+
+def test_an_end_by_itself_wakes_who_waits_and_tells_why(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
+    wav = {"paths": [str(tmp_path / "a.wav")], "paced": False}
+    options = {"machines": {"pump": {"wav": wav}}, "mqtt": None, "prometheus": None}
+    settings = from_options(options | {"state_dir": str(tmp_path / "state")})
+    stop = threading.Event()
+    with pytest.raises(ConfigError, match="at least 20 s of normal sound"):
+        serve(assemble(settings), stop, environ={})
+    assert stop.is_set()

@@ -14,7 +14,7 @@ from asd_monitor.errors import SinkError
 from asd_monitor.metrics import Metrics
 from asd_monitor.model_file import load
 from asd_monitor.monitor import Monitor
-from asd_monitor.pipeline import LATE_WINDOWS, Pipeline
+from asd_monitor.pipeline import LATE_S, Pipeline
 from asd_monitor.records import (
     Quality,
     Record,
@@ -26,7 +26,7 @@ from asd_monitor.records import (
 )
 from asd_monitor.scorer import Scorer
 from tests.rig.played_source import PlayedSource
-from tests.rig.toy_model import WINDOW_SAMPLES, noise, save_toy
+from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, noise, save_toy
 
 RULES = AlarmSettings(raise_windows=2, of_windows=3, warn_windows=2, hold_s=0.0)
 LOUD_DBFS = -6.0
@@ -185,13 +185,14 @@ def test_unusable_sound_is_told_and_never_normal(rig: Rig) -> None:
 
 def test_the_newest_audio_wins_when_scoring_is_behind(scorer: Scorer) -> None:
     rig = Rig(scorer)
-    rig.sources["pump"].play(sound(10))
+    allowed = round(LATE_S * RATE_HZ / WINDOW_SAMPLES)
+    rig.sources["pump"].play(sound(allowed + 10))
     rig.monitor.start()
     wait_for(lambda: rig.sink.scores(), "scores")
     rig.monitor.stop()
-    assert len(rig.sink.scores()) == LATE_WINDOWS
-    assert rig.windows("late") == 10 - LATE_WINDOWS
-    assert rig.sink.scores()[-1].window_start == 9 * WINDOW_SAMPLES
+    assert len(rig.sink.scores()) == allowed
+    assert rig.windows("late") == 10
+    assert rig.sink.scores()[-1].window_start == (allowed + 9) * WINDOW_SAMPLES
 
 
 def test_windows_of_one_model_are_scored_together_and_stay_apart(scorer: Scorer) -> None:

@@ -3,7 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from asd_monitor.backends.distances import among_references, euclidean, usable_neighbours
+from asd_monitor.backends.distances import (
+    among_references,
+    euclidean,
+    squared_lengths,
+    usable_neighbours,
+)
 
 FLOOR_QUANTILE = 0.05
 
@@ -12,16 +17,18 @@ class DensityNeighbours(nn.Module):
     """Smallest distance to an item of ``bank`` ``(items, dims)``, divided by that item's radius."""
 
     bank: Tensor
+    bank_squares: Tensor
     inverse_radius: Tensor
 
     def __init__(self, bank: Tensor, radius: Tensor) -> None:
         super().__init__()
         self.register_buffer("bank", bank)
+        self.register_buffer("bank_squares", squared_lengths(bank))
         self.register_buffer("inverse_radius", radius.reciprocal())
 
     def forward(self, features: Tensor) -> Tensor:
         """Return scores ``(batch,)`` of ``features`` ``(batch, dims)``."""
-        return (euclidean(features, self.bank) * self.inverse_radius).amin(1)
+        return (euclidean(features, self.bank, self.bank_squares) * self.inverse_radius).amin(1)
 
 
 def fit_density_neighbours(

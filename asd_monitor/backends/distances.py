@@ -4,12 +4,22 @@ import torch
 from torch import Tensor
 
 
-def euclidean(features: Tensor, bank: Tensor) -> Tensor:
+def squared_lengths(vectors: Tensor) -> Tensor:
+    """Return ``(items,)`` of ``(items, dims)``."""
+    return (vectors * vectors).sum(1)
+
+
+def euclidean(features: Tensor, bank: Tensor, bank_squares: Tensor) -> Tensor:
     """Return the distances ``(batch, items)`` from ``(batch, dims)`` to ``(items, dims)``.
 
     One matrix product; differences below about 1e-3 of the vectors' length are lost to rounding.
+
+    Parameters
+    ----------
+    bank_squares
+        ``(items,)``: what :func:`squared_lengths` gives for the bank, which does not change.
     """
-    squares = (features * features).sum(1, keepdim=True) + (bank * bank).sum(1)
+    squares = squared_lengths(features)[:, None] + bank_squares
     return torch.addmm(squares, features, bank.t(), alpha=-2.0).clamp_min(0.0).sqrt()
 
 
@@ -26,7 +36,7 @@ def among_references(bank: Tensor, groups: Tensor | None) -> Tensor:
         item is its own group.
     """
     exact = bank.double()  # near copies must not come out as equal, nor equal ones as apart
-    between = euclidean(exact, exact).to(bank.dtype)
+    between = euclidean(exact, exact, squared_lengths(exact)).to(bank.dtype)
     if groups is None:
         together = torch.eye(len(bank), dtype=torch.bool)
     elif groups.dim() == 1:

@@ -4,13 +4,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asd_monitor.backends.distances import among_references, euclidean, usable_neighbours
+from asd_monitor.backends.distances import (
+    among_references,
+    euclidean,
+    squared_lengths,
+    usable_neighbours,
+)
 
 
 class LocalOutlierFactor(nn.Module):
     """How much sparser the surroundings of a vector are than those of its nearest references."""
 
     bank: Tensor
+    bank_squares: Tensor
     reach: Tensor
     density: Tensor
 
@@ -20,6 +26,7 @@ class LocalOutlierFactor(nn.Module):
         super().__init__()
         self.cosine = cosine
         self.register_buffer("bank", bank)
+        self.register_buffer("bank_squares", squared_lengths(bank))
         self.register_buffer("reach", reach)
         self.register_buffer("density", density)
         self.count = count
@@ -29,7 +36,7 @@ class LocalOutlierFactor(nn.Module):
         if self.cosine:
             distances = 1.0 - F.normalize(features, dim=1) @ self.bank.t()
         else:
-            distances = euclidean(features, self.bank)
+            distances = euclidean(features, self.bank, self.bank_squares)
         nearest, items = torch.topk(distances, self.count, dim=1, largest=False)
         reachability = torch.maximum(nearest, self.reach[items]).mean(1)
         return self.density[items].mean(1) * reachability

@@ -4,17 +4,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asd_monitor.backends.distances import euclidean
+from asd_monitor.backends.distances import euclidean, squared_lengths
 
 
 class Neighbours(nn.Module):
     """Mean distance to the ``count`` nearest items of ``bank`` ``(items, dims)``."""
 
     bank: Tensor
+    bank_squares: Tensor
 
     def __init__(self, bank: Tensor, count: int, cosine: bool) -> None:
         super().__init__()
         self.register_buffer("bank", bank)
+        self.register_buffer("bank_squares", squared_lengths(bank))
         self.count = count
         self.cosine = cosine
 
@@ -23,7 +25,7 @@ class Neighbours(nn.Module):
         if self.cosine:
             distances = 1.0 - F.normalize(features, dim=1) @ self.bank.t()
         else:
-            distances = euclidean(features, self.bank)
+            distances = euclidean(features, self.bank, self.bank_squares)
         nearest = torch.topk(distances, self.count, dim=1, largest=False).values
         return nearest.mean(1)
 

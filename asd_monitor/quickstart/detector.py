@@ -154,6 +154,7 @@ class QuickstartDetector(nn.Module):
     ) -> None:
         super().__init__()
         self.views = views
+        self.count = len(scorers)
         self.scorers = nn.ModuleList(scorers)
         self.fusions = nn.ModuleList(fusions)
         self.evidences = nn.ModuleList(evidences)
@@ -178,6 +179,10 @@ class QuickstartDetector(nn.Module):
         return torch.cat(pieces) if len(pieces) > 0 else waveform.new_zeros(0)
 
     def _score(self, views: list[Tensor], target: Tensor) -> Tensor:
+        if self.count == 1:  # nothing to pick out: a tenth of the time
+            for scorer, fusion in zip(self.scorers, self.fusions):  # noqa: B905 - TorchScript knows no strict
+                score: Tensor = fusion(scorer(views))
+                return score
         scores = torch.zeros_like(views[0][:, 0])
         for index, (scorer, fusion) in enumerate(zip(self.scorers, self.fusions)):  # noqa: B905 - TorchScript knows no strict
             rows = torch.nonzero(target == index).flatten()

@@ -48,8 +48,9 @@ class MicrophoneSettings(BaseModel):
     """Counted from 0, or "mean" of all channels."""
     rate_hz: int | None = Field(default=None, ge=4000, le=768000)
     """Rate to open the device at; the device's own where left out."""
-    latency_s: float = Field(default=1.0, ge=0.05, le=2.0)
-    """Length of the device's buffer: a stall of the computer shorter than this loses nothing."""
+    latency_s: float = Field(default=2.0, ge=0.05, le=2.0)
+    """Length of the device's buffer: a stall of the computer shorter than this loses nothing. Sound
+    comes about four times in so long; rarely is cheap, often is prompt."""
 
     @field_validator("device")
     @classmethod
