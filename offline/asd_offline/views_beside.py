@@ -1,4 +1,4 @@
-"""An embedding and the quick start's statistical views, listened to side by side.
+"""An embedding and statistical views, the quick start's and finer ones, listened to side by side.
 
 A network that tells machines apart may not care for what a fault changes; the views need no
 labels and fail differently. Each is scored by local densities, put on the scale of normal sound
@@ -8,12 +8,11 @@ that was left out, and one clear voice suffices.
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from asd_monitor.errors import DatasetError
 from asd_monitor.quickstart.detector import (
@@ -28,9 +27,12 @@ from asd_monitor.views import VIEW_NAMES, Views
 from asd_offline.branches import Branches
 from asd_offline.datasets.clip import Clip
 from asd_offline.feature_cache import FeatureCache
+from asd_offline.finer_views import MOVING_VIEW_NAMES, FinerViews
 from asd_offline.frontends import Waveform
 from asd_offline.recipes import Recipe
+from asd_offline.steady_views import SteadyScorer, SteadyViews, fit_steady
 from asd_offline.targets import Target
+from asd_offline.views_and_embeddings import ALL_VIEW_NAMES, ViewsAndEmbeddings
 
 FOLDS = 10
 BANK_AT_MOST = 1200
@@ -39,27 +41,11 @@ ENOUGH_WINDOWS = 40
 """Below this a target borrows from others: 10 to 20 clips gain by it, 40 and more do not."""
 
 
-class ViewsAndEmbeddings(nn.Module):
-    """Waveform to the quick start's views, and the embedding of each network as one more."""
-
-    def __init__(self, views: Views, members: Sequence[Branches]) -> None:
-        super().__init__()
-        self.views = views
-        self.members = nn.ModuleList(members)
-
-    def forward(self, waveform: Tensor) -> list[Tensor]:
-        """Return ``(batch, dims)`` for each view and embedding of ``(batch, window_samples)``."""
-        views: list[Tensor] = self.views(waveform)
-        for member in self.members:
-            views.append(F.normalize(torch.cat(member(waveform), dim=1), dim=1))
-        return views
-
-
 class BesideDetector(nn.Module):
     """Waveform to score, with banks per target for every view and the embedding."""
 
     def __init__(
-        self, front: ViewsAndEmbeddings, scorers: Sequence[TargetScorer], fusions: Sequence[Fusion]
+        self, front: ViewsAndEmbeddings, scorers: Sequence[SteadyScorer], fusions: Sequence[Fusion]
     ) -> None:
         super().__init__()
         self.front = front
@@ -86,6 +72,8 @@ class _Normal:
     together: Tensor
     """``(windows, windows)``: True where two must not vouch for one another."""
     folds: np.ndarray
+    movement: list[Tensor]
+    """``(dims, dims)`` each: how the frames of a window differ, see :class:`FinerViews`."""
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -97,8 +85,10 @@ def fit_beside(
     targets: Sequence[Target],
     recipe: Recipe,
     features: FeatureCache,
+    *,
+    finer: bool,
 ) -> BesideDetector:
-    """Fit the scores of all views and the embedding for each target.
+    """Fit the scores of all views, finer ones among them or not, and the embedding for each target.
 
     A target with few windows borrows from the machine's other ids or sections, which vary in
     much the same way about a mean of their own (as Yin et al., "Feature transfer learning for
@@ -109,24 +99,26 @@ def fit_beside(
     DatasetError
         If a target has too few clips with sound in them.
     """
-    views = Views(recipe.sample_rate_hz, recipe.window_samples).eval()
-    front = ViewsAndEmbeddings(views, members)
+    sizes = recipe.sample_rate_hz, recipe.window_samples
+    front = ViewsAndEmbeddings(Views(*sizes), FinerViews(*sizes) if finer else None, members)
     device = next(members[0].parameters()).device
-    views.to(device)
+    front.eval().to(device)
     normal = [_normal(front, each.clips, recipe, features, device) for each in targets]
     fitted = []
     for target, own in zip(targets, normal, strict=True):
         pairs = zip(targets, normal, strict=True)
+        steady = _steady(own)
         others = [
-            each
+            replace(each, views=steady(each.views))
             for it, each in pairs
             if it.machine == target.machine and each is not own and len(each)
         ]
-        fitted.append(_fit(target, own, _borrowed(others, ENOUGH_WINDOWS - len(own))))
+        known = replace(own, views=steady(own.views))
+        scorer, fusion = _fit(target, known, _borrowed(others, ENOUGH_WINDOWS - len(own)))
+        fitted.append((SteadyScorer(steady, scorer), fusion))
     unseen = [_normal(front, each.held_out, recipe, features, device) for each in targets]
-    detector = BesideDetector(
-        front, [scorer for scorer, _ in fitted], _calmed(fitted, unseen, targets)
-    )
+    fusions = _calmed(fitted, unseen, targets, BACKENDS_PER_VIEW * len(members))
+    detector = BesideDetector(front, [scorer for scorer, _ in fitted], fusions)
     return detector.to(device).eval()
 
 
@@ -144,19 +136,28 @@ def _normal(
     windows = cut(recordings, recipe.window_samples, recipe.hop_samples, recipe.sample_rate_hz)
     windows = windows.take(_evenly(len(windows), BANK_AT_MOST))
     together = torch.from_numpy(windows.together())
-    return _Normal(_front(front, windows, device), together, windows.folds())
+    views, movement = _front(front, windows, device)
+    return _Normal(views, together, windows.folds(), movement)
+
+
+def _steady(normal: _Normal) -> SteadyViews:
+    """Fit a target's steady views; none where the views are the quick start's alone."""
+    places = [ALL_VIEW_NAMES.index(name) for name in MOVING_VIEW_NAMES]
+    pairs = zip(places, normal.movement, strict=False)
+    return SteadyViews(len(ALL_VIEW_NAMES), [fit_steady(*pair) for pair in pairs])
 
 
 def _calmed(
-    fitted: Sequence[tuple[TargetScorer, Fusion]],
+    fitted: Sequence[tuple[SteadyScorer, Fusion]],
     unseen: Sequence[_Normal],
     targets: Sequence[Target],
+    trained: int,
 ) -> list[Fusion]:
     """Widen the embeddings' scales to what they do on clips that the network has not seen.
 
     Left out of the bank is not left out of training: on its training clips an embedding is
     quieter than on any other. One factor, at least 1, for each score and machine: the root mean
-    square of the held-out windows of all its ids.
+    square of the held-out windows of all its ids. ``trained`` scores are embeddings': the last.
     """
     squares: dict[str, list[Tensor]] = defaultdict(list)
     for (scorer, fusion), windows, target in zip(fitted, unseen, targets, strict=True):
@@ -168,7 +169,7 @@ def _calmed(
         scale = fusion.inverse_scale.reciprocal()
         if target.machine in squares:
             factor = torch.cat(squares[target.machine]).mean(0).sqrt().clamp_min(1.0)
-            factor[: BACKENDS_PER_VIEW * len(VIEW_NAMES)] = 1.0
+            factor[:-trained] = 1.0
             scale = scale * factor
         calmed.append(Fusion(fusion.centre, scale))
     return calmed
@@ -185,7 +186,7 @@ def _borrowed(others: Sequence[_Normal], wanted: int) -> _Normal | None:
     ]
     together = _blocks([each.together for each in others])
     folds = np.concatenate([each.folds for each in others])
-    return _Normal(views, together[chosen][:, chosen], folds[chosen.numpy()])
+    return _Normal(views, together[chosen][:, chosen], folds[chosen.numpy()], [])
 
 
 def _deviations(view: Tensor) -> Tensor:
@@ -227,14 +228,22 @@ def _too_few(target: Target, windows: int) -> DatasetError:
     )
 
 
-def _front(front: ViewsAndEmbeddings, windows: CutWindows, device: torch.device) -> list[Tensor]:
-    """Return ``(windows, dims)`` for each view and embedding; nothing without windows."""
+def _front(
+    front: ViewsAndEmbeddings, windows: CutWindows, device: torch.device
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return ``(windows, dims)`` for each view and embedding, and the mean movement, on the CPU.
+
+    Nothing without windows.
+    """
     batches: list[list[Tensor]] = []
+    movement: list[Tensor] = []
     for start in range(0, len(windows), BATCH):
-        waveform = torch.from_numpy(np.stack(windows.waveforms[start : start + BATCH]))
+        waveform = torch.from_numpy(np.stack(windows.waveforms[start : start + BATCH])).to(device)
         with torch.no_grad():
-            batches.append([each.cpu() for each in front(waveform.to(device))])
-    return [torch.cat(parts) for parts in zip(*batches, strict=True)]
+            batches.append([each.cpu() for each in front(waveform)])
+            moved = [each.sum(0).cpu() / len(windows) for each in front.movement(waveform)]
+        movement = [a + b for a, b in zip(movement, moved, strict=True)] if start else moved
+    return [torch.cat(parts) for parts in zip(*batches, strict=True)], movement
 
 
 def _scorer(views: Sequence[Tensor], together: Tensor, borrowed: _Normal | None) -> TargetScorer:
@@ -242,7 +251,7 @@ def _scorer(views: Sequence[Tensor], together: Tensor, borrowed: _Normal | None)
         pairs = zip(views, borrowed.views, strict=True)
         views = [torch.cat([view, view.mean(0) + more]) for view, more in pairs]
         together = _blocks([together, borrowed.together])
-    names = [*VIEW_NAMES, *("embedding" for _ in views[len(VIEW_NAMES) :])]
+    names = [*VIEW_NAMES, *("more" for _ in views[len(VIEW_NAMES) :])]
     return TargetScorer(
         [fit_view(name, view, together) for name, view in zip(names, views, strict=True)]
     )

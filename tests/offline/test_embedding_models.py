@@ -20,6 +20,7 @@ from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.opening import open_dataset
 from asd_offline.export import export
 from asd_offline.feature_cache import FeatureCache
+from asd_offline.finer_views import FINER_VIEW_NAMES, MOVING_VIEW_NAMES
 from asd_offline.labelled_windows import LabelledWindows, clip_classes
 from asd_offline.models import MODELS
 from asd_offline.models.modulation_neighbours import ModulationSpectra
@@ -196,7 +197,8 @@ def test_banks_never_hold_held_out_clips(tmp_path: Path, views: bool) -> None:
     banks = [name for name, _ in detector.named_buffers() if name.endswith(".bank")]
     sizes = {len(detector.get_buffer(name)) for name in banks}
     # Views and the embeddings of two networks, each with two scores.
-    assert len(banks) == 4 * (2 * (len(VIEW_NAMES) + 2) if views else 2)
+    untrained = len(VIEW_NAMES) + len(FINER_VIEW_NAMES) + len(MOVING_VIEW_NAMES)
+    assert len(banks) == 4 * (2 * (untrained + 2) if views else 2)
     lent = 2 if views else 1  # so few clips borrow from the machine's other id
     assert sizes == {lent * len(target.clips) for target in prepared.targets}
 

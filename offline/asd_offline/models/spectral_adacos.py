@@ -55,6 +55,7 @@ class EmbeddingRecipe(Recipe):
     views: bool = Field(
         True, description="The quick start's views beside the embedding; False: as published."
     )
+    finer_views: bool = Field(True, description="With the views, finer and steady ones.")
     ensemble: int = Field(
         1, ge=1, le=16, description="So many networks, each from a start of its own, in one file."
     )
@@ -207,7 +208,7 @@ def embedding_detector(
     """Fit the detector that a recipe asks for, with a bank for each target."""
     members = [each.eval() for each in cast("Ensemble", network).branches]
     if recipe.views:
-        return fit_beside(members, targets, recipe, features)
+        return fit_beside(members, targets, recipe, features, finer=recipe.finer_views)
     banks = [fit_banks(each, targets, recipe, features) for each in members]
     return EmbeddingDetector(members, banks).eval()
 

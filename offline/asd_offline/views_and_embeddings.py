@@ -1,0 +1,40 @@
+"""What a trained detector listens to: views that nothing is trained for, and embeddings."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from asd_monitor.views import VIEW_NAMES, Views
+from asd_offline.branches import Branches
+from asd_offline.finer_views import FINER_VIEW_NAMES, FinerViews
+
+ALL_VIEW_NAMES = VIEW_NAMES + FINER_VIEW_NAMES
+
+
+class ViewsAndEmbeddings(nn.Module):
+    """Waveform to the views that nothing is trained for, and the embedding of each network."""
+
+    def __init__(self, views: Views, finer: FinerViews | None, members: Sequence[Branches]) -> None:
+        super().__init__()
+        self.views = views
+        self.finer = nn.ModuleList([] if finer is None else [finer])
+        self.members = nn.ModuleList(members)
+
+    def forward(self, waveform: Tensor) -> list[Tensor]:
+        """Return ``(batch, dims)`` for each view and embedding of ``(batch, window_samples)``."""
+        views: list[Tensor] = self.views(waveform)
+        for finer in self.finer:
+            views.extend(finer(waveform))
+        for member in self.members:
+            views.append(F.normalize(torch.cat(member(waveform), dim=1), dim=1))
+        return views
+
+    @torch.jit.unused
+    def movement(self, waveform: Tensor) -> list[Tensor]:
+        """Return what :meth:`FinerViews.movement` does; nothing without finer views."""
+        return [
+            each for finer in self.finer for each in cast("FinerViews", finer).movement(waveform)
+        ]
