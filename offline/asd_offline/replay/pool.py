@@ -12,13 +12,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait as wait_for_exit
+from multiprocessing import get_context
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, Self
 
 from asd_monitor.errors import AsdMonitorError
+from asd_offline.worker_end import end_with_parent
 
 Tick = Callable[[float], None]
 """Called by a job with the work done since the last call, in the unit of ``Job.work``."""
@@ -201,20 +201,13 @@ _shared: dict[str, Any] = {}
 
 
 def _start_worker(done: object, stop: object) -> None:
+    end_with_parent()
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
     _shared.update(done=done, stop=stop)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        wait_for_exit([parent.sentinel])
-        os._exit(1)
 
 
 def _work(job: Job) -> None:

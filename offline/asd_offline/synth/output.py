@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from asd_monitor import __version__
 from asd_monitor.errors import ConfigError, DatasetError
+from asd_offline.worker_end import end_with_parent
 
 MANIFEST = "synth.json"
 MADE_BY = "asd-monitor synth"
@@ -142,7 +143,7 @@ def run_jobs(
             results.append(work(job))
             progress(len(results), len(jobs))
         return results
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_leave_interrupts)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker)
     try:
         for result in pool.map(work, jobs, chunksize=4):
             results.append(result)
@@ -152,6 +153,7 @@ def run_jobs(
     return results
 
 
-def _leave_interrupts() -> None:
-    """Ctrl-C is for the parent, which then stops the pool."""
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, which then stops the pool, and end with it."""
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,50 @@
+"""A process whose workers never finish; each holds a lock on a file for as long as it lives."""
+
+import fcntl
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from asd_offline.replay.pool import JobPool, Tick
+from asd_offline.synth.output import run_jobs
+
+WORKERS = 2
+
+
+def hold(folder: Path, number: int) -> None:
+    """Take lock ``number`` and work for ever."""
+    with (folder / f"lock-{number}").open("w") as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        (folder / f"working-{number}").touch()
+        while True:
+            sum(range(10_000))
+
+
+@dataclass(frozen=True)
+class Hold:
+    """The same as a job of replay and compare."""
+
+    folder: Path
+    number: int
+    work: float = 1.0
+
+    @property
+    def result(self) -> Path:
+        return self.folder / f"result-{self.number}"
+
+    def run(self, tick: Tick) -> None:
+        hold(self.folder, self.number)
+
+
+def main(kind: str, folder: Path) -> None:
+    if kind == "replay":
+        with JobPool(WORKERS) as pool:
+            pool.run([Hold(folder, number) for number in range(WORKERS)], lambda done: None)
+    else:  # four jobs are handed over at a time: one worker has 0 to 3, the other 4 to 7
+        jobs = list(range(4 * WORKERS))
+        run_jobs(partial(hold, folder), jobs, lambda done, whole: None, WORKERS)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
