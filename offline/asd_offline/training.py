@@ -16,7 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 from asd_monitor.errors import RunError
 from asd_offline.checkpoints import latest_checkpoint, write_checkpoint
 from asd_offline.determinism import deterministic, random_kept, random_states, restore_random_states
-from asd_offline.models import SteppedTask, Task
+from asd_offline.flat_adam import FlatAdam
+from asd_offline.models import QuickStep, QuickTask, SteppedTask, Task
 from asd_offline.processes import Process
 from asd_offline.recipes import Recipe, kept_recipe
 from asd_offline.schedules import schedule_of
@@ -35,6 +36,8 @@ class Epoch:
     """Mean over the epoch's samples."""
     learning_rate: float
     seconds: float
+    precision: str
+    """Of products and activations: ``float32``, ``bfloat16`` or ``float16``."""
 
 
 class Watcher(Protocol):
@@ -96,7 +99,7 @@ def train_network(
         finite any more.
     """
     network = task.network.to(process.device)
-    state = _State.new(network, recipe, process)
+    state = _State.new(task, recipe, process)
     done = state.restore(latest_checkpoint(folder), recipe, name, seed, process)
     if process.first:
         watcher.resumed(done)
@@ -122,7 +125,8 @@ def train_network(
                     kept = state.to_dict() | {"random": random} | identity(recipe, name, seed)
                     write_checkpoint(folder, epoch + 1, kept)
                     kept_at = time.perf_counter()
-                result = Epoch(epoch + 1, loss, rate, time.perf_counter() - began)
+                took_s, precision = time.perf_counter() - began, str(state.precision)
+                result = Epoch(epoch + 1, loss, rate, took_s, precision.removeprefix("torch."))
                 with random_kept(process.device):
                     watcher.epoch(result, network)
             process.wait()
@@ -137,26 +141,30 @@ class _State:
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     scaler: torch.amp.GradScaler
-    precision: torch.dtype | None
+    precision: torch.dtype
+    quick: QuickStep | None
 
     @classmethod
-    def new(cls, network: nn.Module, recipe: Recipe, process: Process) -> "_State":
-        weights = [each for each in network.parameters() if each.requires_grad]
-        kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-        optimizer = kind(
-            weights,
+    def new(cls, task: Task, recipe: Recipe, process: Process) -> "_State":
+        network, device = task.network, process.device
+        alone = device.type == "cpu" and process.world == 1
+        quick_task = task if alone and isinstance(task, QuickTask) else None
+        optimizer = (FlatAdam if quick_task else torch.optim.Adam)(
+            [each for each in network.parameters() if each.requires_grad],
             lr=recipe.learning_rate,
             betas=recipe.adam_betas,
             weight_decay=recipe.weight_decay,
+            decoupled_weight_decay=recipe.optimizer == "adamw",
             fused=True,
         )
         schedule = schedule_of(recipe, optimizer)
-        precision = None
-        if recipe.mixed_precision and process.device.type == "cuda":
+        quick = quick_task.quick_step() if quick_task else None
+        precision = quick.precision if quick else torch.float32
+        if recipe.mixed_precision and device.type == "cuda":
             precision = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
         # Only float16 needs its gradients scaled.
-        scaler = torch.amp.GradScaler(process.device.type, enabled=precision is torch.float16)
-        return cls(network, optimizer, schedule, scaler, precision)
+        scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
+        return cls(network, optimizer, schedule, scaler, precision, quick)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -221,22 +229,35 @@ def _epoch(
     device = process.device
     total, count = torch.zeros((), dtype=torch.float64, device=device), 0
     steps = [(step,) for step in range(task.steps)] if isinstance(task, SteppedTask) else [()]
-    autocast = torch.autocast(device.type, state.precision, enabled=state.precision is not None)
-    for done, batch in enumerate(_ahead(task, batches, generator, device), start=1):
+    # A quick step's batch is drawn in less time than a thread needs to hand it over.
+    draw = _ahead if state.quick is None else _drawn
+    for done, batch in enumerate(draw(task, batches, generator, device), start=1):
         for step in steps:
-            state.optimizer.zero_grad(set_to_none=True)
-            with autocast:
-                loss: Tensor = learner(*batch, *step)
-            state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            state.scaler.step(state.optimizer)
-            state.scaler.update()
+            loss = _step(learner, state, device, (*batch, *step))
         size = len(batches[done - 1])
-        total += loss.detach() * size
+        total += loss * size
         count += size
         if process.first:
             watcher.batch(done, len(batches))
     sums = process.gather((float(total), count))
     return sum(each for each, _ in sums) / max(1, sum(size for _, size in sums))
+
+
+def _step(
+    learner: nn.Module, state: _State, device: torch.device, batch: tuple[Any, ...]
+) -> Tensor:
+    """Change the weights by one batch; return its loss."""
+    if state.quick is not None:
+        found = state.quick(*batch)
+        state.optimizer.step()
+        return found
+    state.optimizer.zero_grad(set_to_none=True)
+    with torch.autocast(device.type, state.precision, state.precision is not torch.float32):
+        loss: Tensor = learner(*batch)
+    state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    return loss.detach()
 
 
 def _settle(
@@ -264,18 +285,22 @@ def split_order(order: Tensor, batch_size: int, process: Process) -> list[Tensor
     return batches[:-1] if len(batches) > 1 and len(batches[-1]) < 2 else batches
 
 
+def _drawn(
+    task: Task, batches: list[Tensor], generator: Generator, device: torch.device
+) -> Iterator[tuple[Tensor, ...]]:
+    for chosen in batches:
+        yield tuple(each.to(device, non_blocking=True) for each in task.draw(chosen, generator))
+
+
 def _ahead(
     task: Task, batches: list[Tensor], generator: Generator, device: torch.device
 ) -> Iterator[tuple[Tensor, ...]]:
     """Yield batches on the device, the next one being drawn meanwhile."""
-
-    def draw(chosen: Tensor) -> tuple[Tensor, ...]:
-        return tuple(each.to(device, non_blocking=True) for each in task.draw(chosen, generator))
-
+    drawn = _drawn(task, batches, generator, device)
     with ThreadPoolExecutor(1) as drawing:
-        following = drawing.submit(draw, batches[0])
-        for chosen in batches[1:]:
-            ready, following = following.result(), drawing.submit(draw, chosen)
+        following = drawing.submit(next, drawn)
+        for _ in batches[1:]:
+            ready, following = following.result(), drawing.submit(next, drawn)
             yield ready
         yield following.result()
 

@@ -65,6 +65,7 @@ class Recorder:
             "loss": epoch.loss,
             "learning_rate": epoch.learning_rate,
             "seconds": round(epoch.seconds, 4),
+            "precision": epoch.precision,
             "at": round(time.time(), 3),
         }
         self._run.add_metrics(line | ({"auc": auc} if auc else {}))

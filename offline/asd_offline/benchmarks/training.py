@@ -6,7 +6,8 @@ The reference loop is what one writes first: in every epoch each clip is read, i
 spectrogram computed with the same torchaudio transforms, and the epoch's vectors are shuffled and
 trained on with torch's Adam. ``--librosa`` (``pip install librosa``) adds a second one, in the
 manner of the baseline of 2023. Ours is ``train_network`` as ``asd-monitor train`` calls it, with
-its feature cache filled. All have the same clips, network, batch size, device and threads, and
+its feature cache filled, in float32 and, where the processor has it, in bfloat16; the reference
+loops are in float32. All have the same clips, network, batch size, device and threads, and
 take turns. Processor time is given beside wall time, since it suffers less from what else is
 running. The exported file's time per window is measured afterwards, on one core.
 """
@@ -19,7 +20,8 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -68,7 +70,10 @@ def main() -> None:
             took["torchaudio"] += torchaudio_loop(paths, recipe, device)
             if chosen.librosa:
                 took["librosa"] += librosa_loop(paths, recipe, device)
-            took["ours"] += ours(prepared, features, folder / f"run{number}", device)
+            for rounded in (False, True):
+                run = folder / f"run{number}{rounded}"
+                precision, each = ours(prepared, rounded, features, run, device)
+                took[f"ours, {precision}"] += each
         result = {
             "clips": len(paths),
             "device": device.type,
@@ -79,7 +84,10 @@ def main() -> None:
             "filling the cache, once, s": round(filled_s, 3),
             "seconds per epoch": {kind: _told(each) for kind, each in took.items()},
             "ours as a share, of least wall and processor time": {
-                kind: _shares(took["ours"], each) for kind, each in took.items() if kind != "ours"
+                f"{kind} of {other}": _shares(took[kind], took[other])
+                for kind in took
+                for other in took
+                if kind.startswith("ours") and not other.startswith("ours")
             },
             "exported, ms per window of 10 s": exported_ms(folder, made),
         }
@@ -112,10 +120,13 @@ def make_clips(root: Path, clips: int) -> Path:
 
 
 def ours(
-    prepared: Prepared, features: FeatureCache, folder: Path, device: torch.device
-) -> list[Took]:
-    """Return what each epoch of the project's loop took."""
-    took: list[Took] = []
+    prepared: Prepared, rounded: bool, features: FeatureCache, folder: Path, device: torch.device
+) -> tuple[str, list[Took]]:
+    """Return the precision that was found, and what each epoch of the project's loop took."""
+    watcher = _Stopwatch()
+    prepared = replace(
+        prepared, recipe=prepared.recipe.model_copy(update={"cpu_bfloat16": rounded})
+    )
     task = new_network(MODELS["autoencoder"], prepared, "fan", 0, features)
     train_network(
         task,
@@ -124,16 +135,18 @@ def ours(
         seed=0,
         folder=folder,
         process=Process(device),
-        watcher=_Stopwatch(took.append),
+        watcher=watcher,
     )
-    return took
+    return watcher.precision, watcher.took
 
 
 class _Stopwatch:
     """Counts whole epochs, checkpoints included."""
 
-    def __init__(self, add: Callable[[Took], None]) -> None:
-        self._add, self._clock = add, Clock()
+    def __init__(self) -> None:
+        self.took: list[Took] = []
+        self.precision = ""
+        self._clock = Clock()
 
     def resumed(self, epochs_done: int) -> None:
         """Start."""
@@ -145,8 +158,9 @@ class _Stopwatch:
 
     def epoch(self, epoch: Epoch, network: nn.Module) -> None:
         """Stop and start again."""
-        del epoch, network
-        self._add(self._clock.stop())
+        del network
+        self.precision = epoch.precision
+        self.took.append(self._clock.stop())
         self._clock.start()
 
 

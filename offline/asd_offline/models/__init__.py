@@ -6,6 +6,7 @@ A model is one file, one line in :data:`MODELS`, and one recipe in ``configs/tra
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Generator, Tensor, nn
 
 from asd_offline.datasets.clip import Clip
@@ -58,6 +59,29 @@ class SteppedTask(Task, Protocol):
     @property
     def steps(self) -> int:
         """How many steps there are for each batch."""
+
+
+class QuickStep(Protocol):
+    """A way to gradients without autograd."""
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Of products and activations."""
+
+    def __call__(self, vectors: Tensor, /) -> Tensor:
+        """Return the loss of a batch.
+
+        Writes ``.grad`` of the weights, and updates running statistics as ``forward`` in training
+        mode would.
+        """
+
+
+@runtime_checkable
+class QuickTask(Task, Protocol):
+    """A task that has a quicker step on a CPU, in one process."""
+
+    def quick_step(self) -> QuickStep:
+        """Return it, after the weights have found their place in memory."""
 
 
 class Model(Protocol):
@@ -115,4 +139,4 @@ MODELS: dict[str, Model] = {
     "pretrained": Pretrained(),
 }
 
-__all__ = ["MODELS", "Clip", "Model", "SteppedTask", "Task"]
+__all__ = ["MODELS", "Clip", "Model", "QuickStep", "QuickTask", "SteppedTask", "Task"]
