@@ -58,7 +58,8 @@ def read_recording(
     if len(samples) < at_least_samples:
         msg = (
             f"{path}: too short: expected at least {at_least_samples / sample_rate_hz:.3g} s "
-            f"(one window), found {len(samples) / sample_rate_hz:.3g} s"
+            f"(one window), found {len(samples) / sample_rate_hz:.3g} s; "
+            "take a longer recording, or a model of shorter windows"
         )
         raise SourceError(msg)
     return samples

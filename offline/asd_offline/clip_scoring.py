@@ -1,7 +1,7 @@
 """Score clips with a detector that is not exported yet: for calibration and for the AUC picture."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from asd_monitor.detector import aggregate
+from asd_monitor.errors import SourceError
 from asd_monitor.quality import assess
 from asd_monitor.recordings import read_recording
 from asd_monitor.records import SCORED_QUALITIES
@@ -78,17 +79,27 @@ def labelled_auc(
     clips: Iterable[Clip],
     recipe: Recipe,
     device: torch.device,
+    leave_out: Callable[[Clip, SourceError], None],
 ) -> Mapping[str, float]:
-    """Return the AUC of each target whose test clips have labels of both kinds."""
+    """Return the AUC of each target whose test clips have labels of both kinds.
+
+    Parameters
+    ----------
+    leave_out
+        Called with each clip that cannot be used, and why; the others count.
+    """
     scores: dict[str, list[float]] = defaultdict(list)
     labels: dict[str, list[int]] = defaultdict(list)
     for clip in clips:
         name = target_name(clip)
         if clip.label is None or name not in targets:
             continue
-        values = window_scores(
-            detector, clip.path, targets.index(name), recipe, device, recipe.hop_samples
-        )
+        place = targets.index(name)
+        try:
+            values = window_scores(detector, clip.path, place, recipe, device, recipe.hop_samples)
+        except SourceError as error:
+            leave_out(clip, error)
+            continue
         if len(values):
             scores[name].append(aggregate(values.tolist(), recipe.aggregation))
             labels[name].append(clip.label)

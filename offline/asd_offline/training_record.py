@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from asd_monitor.errors import SourceError
 from asd_offline.clip_scoring import labelled_auc
 from asd_offline.datasets.clip import Clip
 from asd_offline.feature_cache import FeatureCache
@@ -90,7 +91,27 @@ class Recorder:
                 self._features,
             ).to(self._device)
         names = [target.name for target in targets]
-        return labelled_auc(detector, names, self._auc_clips, self._prepared.recipe, self._device)
+        unusable: list[tuple[Clip, SourceError]] = []
+        auc = labelled_auc(
+            detector,
+            names,
+            self._auc_clips,
+            self._prepared.recipe,
+            self._device,
+            lambda clip, error: unusable.append((clip, error)),
+        )
+        if unusable:
+            self._leave_out(unusable)
+        return auc
+
+    def _leave_out(self, unusable: Sequence[tuple[Clip, SourceError]]) -> None:
+        """Go on without test clips that cannot be used: they are for the picture only."""
+        self._show.note(
+            f"{self._name}: {len(unusable)} of {len(self._auc_clips)} test clips cannot be used "
+            f"and do not count in the AUC picture; the first: {unusable[0][1]}"
+        )
+        paths = {clip.path for clip, _ in unusable}
+        self._auc_clips = [clip for clip in self._auc_clips if clip.path not in paths]
 
 
 def _auc_clips(prepared: "Prepared", name: str) -> Sequence[Clip]:

@@ -51,6 +51,26 @@ def test_a_run_holds_recipe_seed_versions_data_and_metrics(tmp_path: Path, made:
         assert (run.folder / picture).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("content", ["too short", "no sound"])
+def test_a_test_clip_that_cannot_be_used_does_not_end_the_training(
+    tmp_path: Path, content: str
+) -> None:
+    made = make_set(tmp_path / "set")
+    clip = made / "fan/test/normal_id_00_00000001.wav"
+    if content == "too short":
+        soundfile.write(clip, hum(1, 300.0, seconds=0.6), RATE_HZ)
+    else:
+        clip.write_bytes(b"no sound")
+    show = Silent()
+    recipe = write_recipe(tmp_path / "own.yaml", auc_every=2)
+    run = train(request(tmp_path, made, recipe=recipe), CPU, show)
+    assert [sorted(each.get("auc", {})) for each in run.metrics()] == [[], ["fan/id_00"]] * 2
+    told = [note for note in show.notes if "cannot be used" in note]
+    assert len(told) == 1
+    assert "fan: 1 of 6 test clips" in told[0]
+    assert str(clip) in told[0]
+
+
 def weights(run: Path) -> dict[str, str]:
     """Return a digest of the weights of each network's last checkpoint."""
     found = {}
