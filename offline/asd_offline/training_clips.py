@@ -1,5 +1,6 @@
 """Training clips as files: how long one is, and its samples; with what to do about a bad one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,11 @@ PUT_RIGHT = "put a whole recording there, or remove it to train without it"
 
 @dataclass(frozen=True, slots=True)
 class ClipLength:
-    """Frames and their rate."""
+    """Frames, their rate, and of how many samples a frame is."""
 
     frames: int
     rate_hz: int
+    channels: int = 1
 
     @property
     def seconds(self) -> float:
@@ -44,7 +46,26 @@ def length_of(path: Path) -> ClipLength:
         raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
     if info.frames <= 0:
         raise DatasetError(f"{path}: holds no sound (an unfinished recording?); {PUT_RIGHT}")
-    return ClipLength(info.frames, info.samplerate)
+    return ClipLength(info.frames, info.samplerate, info.channels)
+
+
+def which_channel(channels: Sequence[int], used: int, what: str) -> list[str]:
+    """Return a sentence for the user where recordings have several channels.
+
+    Parameters
+    ----------
+    channels
+        How many each recording has.
+    used
+        Which is used, from 0.
+    what
+        What the recordings are called.
+    """
+    several = sum(each > 1 for each in channels)
+    if not several:
+        return []
+    found = f"{several} of {len(channels)} {what} have several channels"
+    return [f"{found}: of these channel {used} is used, counted from 0, and no other"]
 
 
 def read_training_clip(path: Path, sample_rate_hz: int) -> FloatArray:

@@ -25,7 +25,7 @@ from asd_offline.recipes import Recipe, read_recipe, resolve_and_tell
 from asd_offline.runs import About, Run
 from asd_offline.targets import Target, plan_targets
 from asd_offline.training import KEEP_EVERY_S, Epoch, seed_of, train_network
-from asd_offline.training_clips import read_training_clip
+from asd_offline.training_clips import length_of, read_training_clip, which_channel
 from asd_offline.training_record import Recorder
 
 PARTS = "parts"
@@ -133,7 +133,9 @@ def prepare(model: Model, dataset: Dataset, recipe: Recipe, cache: Path | None =
     targets = plan_targets(parts, recipe.held_out_share)
     cut_from = clips if notes else ()
     networks = model.networks(targets)
-    return Prepared(dataset, recipe, targets, networks, cut_from, (*notes, *of_windows))
+    channels = [length_of(clip.path).channels for clip in clips]
+    told = (*notes, *of_windows, *which_channel(channels, 0, "training recordings"))
+    return Prepared(dataset, recipe, targets, networks, cut_from, told)
 
 
 def train(request: Request, process: Process, show: Show) -> Run:

@@ -321,3 +321,20 @@ def test_a_set_is_chosen_where_both_are_there(tmp_path: Path, toy: Path) -> None
 )
 def test_the_fewest_windows_cover_a_clip(clip: int, window: int, hop: int) -> None:
     assert covering_hop(clip, window) == hop
+
+
+def test_which_channel_is_scored_is_told_where_there_are_several(
+    fans: Path, toy: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "fans"
+    shutil.copytree(fans, own)
+    clip = own / "fan/test/normal_id_00_00000001.wav"
+    mono, _ = soundfile.read(clip)
+    soundfile.write(clip, np.stack([mono, mono], axis=1), RATE_HZ)
+    first = replay(settings(own, toy, tmp_path / "out"))
+    assert first.to_json()["notes"] == [
+        "1 of 24 test clips have several channels: of these channel 0 is used, "
+        "counted from 0, and no other"
+    ]
+    assert "channel 0 is used" in (tmp_path / "out/report.html").read_text()
+    assert replay(settings(fans, toy)).to_json()["notes"] == []

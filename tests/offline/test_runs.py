@@ -281,6 +281,16 @@ def test_clips_of_several_sample_rates_are_told(tmp_path: Path) -> None:
     assert any("8000 Hz (7 clips), 16000 Hz (1 clips)" in note for note in shown.notes)
 
 
+def test_which_channel_is_trained_on_is_told_where_there_are_several(tmp_path: Path) -> None:
+    own, shown = make_set(tmp_path / "set"), Silent()
+    for number in (2, 3):
+        stereo = np.stack([hum(number, 300.0), hum(9, 300.0)], axis=1)
+        soundfile.write(own / f"fan/train/normal_id_00_{number:08d}.wav", stereo, RATE_HZ)
+    train(request(tmp_path, own), CPU, shown)
+    (note,) = shown.notes
+    assert note.startswith("2 of 8 training recordings have several channels: of these channel 0 ")
+
+
 def test_a_device_that_there_is_not_is_told() -> None:
     with pytest.raises(ConfigError, match="--device: expected auto, cpu or cuda, got 'gpu'"):
         check_device("gpu")

@@ -12,6 +12,7 @@ from asd_offline.replay.alarm_level import AlarmFigures, AlarmReplay
 from asd_offline.replay.plan import Plan, SectionPlan
 from asd_offline.replay.rows import ClipRow, Shared, read_fit, read_rows, read_shared, why_unscored
 from asd_offline.results import ClipScore, YearResult
+from asd_offline.training_clips import which_channel
 
 if TYPE_CHECKING:
     from asd_monitor.manifest import Manifest
@@ -43,6 +44,8 @@ class SectionReplay:
     """Training and test clips that could not be read or scored, with reasons."""
     reason: str | None = None
     """Why it has no scores at all."""
+    channels: tuple[int, ...] = ()
+    """How many each scored recording has."""
     threshold: float | None = None
     """A clip's score above this decides that it is anomalous."""
     rule: str | None = None
@@ -98,6 +101,7 @@ def gather(plan: Plan, rule: str, windows: "WindowFile", command: str = "") -> R
     """
     settings = AlarmSettings()
     sections = tuple(_section(plan, each, rule, settings, windows) for each in plan.sections)
+    channels = [count for each in sections for count in each.channels]
     year = plan.dataset.year
     result = evaluate_year(
         rules_of(plan.dataset.clips, year),
@@ -110,7 +114,7 @@ def gather(plan: Plan, rule: str, windows: "WindowFile", command: str = "") -> R
         year=year,
         result=_honest(result, sections, year),
         sections=sections,
-        notes=plan.dataset.notes,
+        notes=(*plan.dataset.notes, *which_channel(channels, plan.channel, "test clips")),
         model=_model(plan, sections),
         alarm=settings,
         command=command,
@@ -184,12 +188,14 @@ def _section(
     threshold, why = decision_threshold(rule, shared, manifest, section.target)
     alarm = None if shared.threshold is None else AlarmReplay(shared, settings)
     clips: list[ScoredClip] = []
+    channels: list[int] = []
     for row in read_rows(plan, section):
         windows.write(row, shared)
         reason = why_unscored(row)
         if reason is not None or row.value is None:
             rejected.append(Rejected(row.clip.path, reason or ""))
             continue
+        channels.append(row.channels)
         clips.append(_scored(row, threshold))
         if alarm is not None:
             alarm.hear(row)
@@ -198,6 +204,7 @@ def _section(
         tuple(clips),
         tuple(rejected),
         None if clips else "none of its test clips could be scored",
+        tuple(channels),
         threshold,
         why,
         alarm.figures() if alarm else None,

@@ -12,6 +12,7 @@ import numpy as np
 from asd_monitor.archive import write_atomically
 from asd_monitor.errors import ConfigError, DatasetError, ModelFileError, SourceError
 from asd_offline.replay.pool import Tick
+from asd_offline.training_clips import length_of
 
 if TYPE_CHECKING:
     from asd_monitor.detector import ClipScore, Detector
@@ -148,7 +149,8 @@ class ScoreJob:
         except SourceError as error:
             return {"rejected": str(error)}
         clip = detector.score_recording(samples, str(path), self.target)
-        return {"samples": len(samples), **_clip_line(clip)}
+        channels = length_of(path).channels
+        return {"samples": len(samples), "channels": channels, **_clip_line(clip)}
 
 
 def _clip_line(clip: "ClipScore") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from asd_offline.datasets import Clip, Dataset, Subset
 from asd_offline.replay.jobs import FitJob, ScoreJob
 
 QUICKSTART = "quickstart"
-RESULT_FORMAT = 1
+RESULT_FORMAT = 2
 """Raised whenever the files that jobs write change."""
 BLOCK_CLIPS = 32
 """A block takes a second or less: all that a stopped replay has to do again."""

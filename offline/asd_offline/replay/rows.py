@@ -31,6 +31,7 @@ class ClipRow:
 
     clip: Clip
     samples: int = 0
+    channels: int = 1
     value: float | None = None
     p_value: float | None = None
     extrapolated: bool = False
@@ -107,10 +108,8 @@ def why_unscored(row: ClipRow) -> str | None:
 def _row(clip: Clip, found: dict[str, Any]) -> ClipRow:
     if "rejected" in found:
         return ClipRow(clip, rejected=found["rejected"])
-    windows = tuple(WindowRow(*each) for each in found["windows"])
-    return ClipRow(
-        clip, found["samples"], found["value"], found["p_value"], found["extrapolated"], windows
-    )
+    windows = tuple(WindowRow(*each) for each in found.pop("windows"))
+    return ClipRow(clip, windows=windows, **found)
 
 
 def _text(path: Path) -> str:
