@@ -1,0 +1,85 @@
+"""The command ``compare``."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import typer
+from typer.testing import CliRunner
+
+import asd_monitor.cli as cli
+from asd_monitor.commands import compare as compare_command
+from asd_monitor.errors import RunError
+from tests.offline.compared_models import TWO, Compared, copied, recipes
+from tests.offline.small_sounds import make_set, write_recipe
+
+ENTRY = "import sys; from asd_monitor.cli import main; sys.argv[0] = 'asd-monitor'; main()"
+
+
+def invoke(*arguments: object) -> tuple[int, str, BaseException | None]:
+    app = typer.Typer()
+    app.command("compare")(compare_command.compare)
+    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    return result.exit_code, result.stdout, result.exception
+
+
+def shared(folder: Path) -> list[object]:
+    names = [f"--{name}={folder / name}" for name in ("out", "cache", "recipes")]
+    return [folder / "set", "--models", ",".join(TWO), "--seeds=2", "--jobs=1", *names]
+
+
+def test_the_command_prints_the_table_or_one_json_document(
+    compared: Compared, tmp_path: Path
+) -> None:
+    copied(compared, tmp_path)
+    code, output, error = invoke(*shared(tmp_path))
+    assert code == 0, error
+    lines = output.splitlines()
+    assert lines[0].split()[:3] == ["model", "fan", "pump"]
+    assert lines[2].startswith("autoencoder")
+    code, output, error = invoke(*shared(tmp_path), "--json")
+    assert code == 0, error
+    document = json.loads(output)
+    assert [each["model"] for each in document["models"]] == list(TWO)
+    assert document["models"][0]["figures"]["fan"]["auc"]["values"] == list(
+        compared[1].rows[0].cells["fan", "auc"].values
+    )
+    assert "compare" in cli.COMMANDS
+
+
+def test_a_failure_is_shown_and_then_the_exit_code(compared: Compared, tmp_path: Path) -> None:
+    copied(compared, tmp_path)
+    write_recipe(tmp_path / "recipes/autoencoder.yaml", window_s=5.0)
+    _, output, error = invoke(*shared(tmp_path))
+    assert isinstance(error, RunError)
+    assert "autoencoder: failed: " in output
+    assert output.splitlines()[3].startswith("twfr_gmm")
+
+
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None:
+    make_set(tmp_path / "set")
+    recipes(tmp_path / "recipes", epochs=100_000)
+    arguments = [*shared(tmp_path), "--jobs=2"]
+    started = subprocess.Popen(
+        [sys.executable, "-c", ENTRY, "compare", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 150
+
+    def under_way() -> bool:
+        runs = tmp_path / "out/runs"
+        finished = list(runs.glob("twfr_gmm-*/result.json"))
+        return bool(finished) and any(runs.glob("autoencoder-*/training/metrics.jsonl"))
+
+    while not under_way() and started.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    started.send_signal(signal.SIGINT)
+    _, told = started.communicate(timeout=60)
+    assert started.returncode == 130, told
+    assert f"stopped; what is in {tmp_path / 'out'} is kept: the same command goes on" in told
+    assert list((tmp_path / "out/runs").glob("twfr_gmm-*/result.json"))

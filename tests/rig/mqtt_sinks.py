@@ -1,0 +1,56 @@
+"""MQTT sinks of a test with their metrics, and a broker for them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from asd_monitor.metrics import Metrics
+from asd_monitor.sinks.mqtt import MqttSink
+from asd_monitor.sinks.mqtt_settings import MqttSettings
+from tests.rig.mosquitto import Mosquitto, Received, wait_until
+
+QUICK: dict[str, Any] = {"host": "127.0.0.1", "reconnect_min_s": 0.05, "reconnect_max_s": 0.1}
+
+
+class Rig:
+    """Sinks of a test, closed at its end, and their metrics."""
+
+    def __init__(self) -> None:
+        self.sinks: list[MqttSink] = []
+        self.registry = CollectorRegistry()
+        self.metrics = Metrics(self.registry)
+
+    def sink(self, port: int, *, connect: bool = True, **settings: Any) -> MqttSink:  # noqa: ANN401
+        sink = MqttSink(MqttSettings(port=port, **(QUICK | settings)), self.metrics, node="plant")
+        self.sinks.append(sink)
+        sink.open()
+        if connect:
+            wait_until(lambda: sink.connected, "the connection")
+        return sink
+
+    def value(self, name: str, **labels: str) -> float:
+        value = self.registry.get_sample_value(name, labels)
+        assert value is not None, name
+        return value
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    rig = Rig()
+    yield rig
+    for sink in rig.sinks:
+        sink.close()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path) as broker:
+        yield broker
+
+
+def members(messages: list[Received], name: str) -> list[Any]:
+    return [json.loads(each.payload)[name] for each in messages]

@@ -1,0 +1,203 @@
+"""The MQTT sink with a broker that is away, slow, frozen or hostile: everything is counted."""
+
+import logging
+import socket
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.rig.gate import Gate
+from tests.rig.mosquitto import Collector, Mosquitto, wait_until
+from tests.rig.mqtt_sinks import Rig, broker, members, rig
+from tests.rig.records import event, score
+
+__all__ = ["broker", "rig"]
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_received_and_dropped_scores_add_up_over_a_broker_outage(
+    broker: Mosquitto, rig: Rig, how: str
+) -> None:
+    with Gate(broker.port) as gate, Collector(broker.port) as subscriber:
+        sink = rig.sink(gate.port)
+        emitted = 0
+        for phase in ("up", "down", "back"):
+            if phase == "down":
+                getattr(broker, how)()
+                wait_until(lambda: not sink.connected, "the loss")
+                gate.cut()
+            if phase == "back":
+                broker.start()
+                wait_until(lambda: subscriber.subscriptions == 2, "the subscriber's return")
+                gate.open()
+                wait_until(lambda: sink.connected, "the connection")
+            for _ in range(200):
+                sink.emit(score(emitted))
+                emitted += 1
+                time.sleep(0.001)
+        sink.close()
+        subscriber.wait_for("/status", 2)
+        times = Counter(members(subscriber.of("/score"), "seq"))
+    counts = sink.counts()
+    assert len(times) + counts.scores_dropped == emitted == 600
+    assert counts.scores_dropped >= 200
+    assert counts.scores_published == len(times)
+    assert rig.value("asd_dropped_total", queue="mqtt_scores") == counts.scores_dropped
+    assert rig.value("asd_mqtt_messages_total", result="dropped") == counts.scores_dropped
+    assert rig.value("asd_mqtt_reconnects_total") == 1
+
+
+def test_scores_add_up_when_the_line_is_cut_under_load(broker: Mosquitto, rig: Rig) -> None:
+    with Gate(broker.port) as gate, Collector(broker.port) as subscriber:
+        sink = rig.sink(gate.port)
+        stop = threading.Event()
+        emitted = 0
+
+        def emit() -> None:
+            nonlocal emitted
+            while not stop.wait(0.0005):
+                sink.emit(score(emitted))
+                emitted += 1
+
+        emitter = threading.Thread(target=emit)
+        emitter.start()
+        for cuts in range(1, 6):
+            before = sink.counts().scores_published
+            wait_until(lambda b=before: sink.counts().scores_published > b + 50, "scores")  # type: ignore[misc]
+            gate.cut()
+            gate.open()
+            wait_until(
+                lambda c=cuts: rig.value("asd_mqtt_reconnects_total") >= c,  # type: ignore[misc]
+                "the connection",
+            )
+        stop.set()
+        emitter.join()
+        sink.close()
+        wait_until(lambda: subscriber.of("/status")[-1].payload == b"offline", "the end")
+        times = Counter(members(subscriber.of("/score"), "seq"))
+    counts = sink.counts()
+    assert counts.scores_published + counts.scores_dropped == emitted
+    assert len(times) == counts.scores_published
+
+
+def test_a_frozen_broker_is_noticed_and_left(broker: Mosquitto, rig: Rig) -> None:
+    with Collector(broker.port) as subscriber:
+        sink = rig.sink(broker.port, ack_timeout_s=1.0)
+        broker.freeze()
+        emitted = 0
+        deadline = time.monotonic() + 40
+        while sink.connected and time.monotonic() < deadline:
+            sink.emit(score(emitted))
+            emitted += 1
+            time.sleep(0.01)
+        assert not sink.connected
+        assert rig.value("asd_mqtt_failures_total", reason="timeout") == 1
+        assert "acknowledged" in sink.failure
+        sink.emit(score(emitted))
+        emitted += 1
+        broker.thaw()
+        wait_until(lambda: sink.connected, "the connection", 60)
+        sink.emit(score(emitted))
+        emitted += 1
+        sink.close()
+        wait_until(lambda: subscriber.of("/status")[-1].payload == b"offline", "the end")
+        times = Counter(members(subscriber.of("/score"), "seq"))
+    counts = sink.counts()
+    assert counts.scores_published + counts.scores_dropped == emitted
+    assert len(times) == counts.scores_published
+
+
+def test_starts_without_a_broker_and_finds_it_when_it_comes(tmp_path: Path, rig: Rig) -> None:
+    broker = Mosquitto(tmp_path)
+    sink = rig.sink(broker.port, connect=False)
+    wait_until(lambda: sink.failure != "", "the first attempt")
+    assert "nothing listens there" in sink.failure
+    for seq in range(5):
+        sink.emit(score(seq))
+    sink.emit(event("early"))
+    with broker:
+        wait_until(lambda: sink.counts().events_published == 1, "the event")
+        assert sink.counts().scores_dropped == 5
+        assert rig.value("asd_mqtt_connected") == 1
+        assert sink.failure == ""
+
+
+def test_a_host_without_an_address_is_told_once_and_tried_again(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="asd_monitor")
+    sink = rig.sink(1883, connect=False, host="no-such-host.invalid")
+    wait_until(
+        lambda: rig.value("asd_mqtt_failures_total", reason="dns") >= 3, "three attempts", 60
+    )
+    assert "no address is known for this host" in sink.failure
+    told = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert len(told) == 1
+
+
+def test_emit_returns_though_the_far_end_never_reads(rig: Rig) -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        sink = rig.sink(deaf.getsockname()[1], connect=False)
+        for seq in range(20_000):
+            sink.emit(score(seq))
+        sink.close()
+    assert sink.counts().scores_dropped == 20_000
+
+
+def test_a_slow_broker_gets_the_newest_scores(broker: Mosquitto, rig: Rig) -> None:
+    with Collector(broker.port) as subscriber:
+        sink = rig.sink(broker.port, score_queue=50)
+        broker.freeze()
+        for seq in range(1000):
+            sink.emit(score(seq))
+        broker.thaw()
+        sink.close()
+        subscriber.wait_for("/status", 2)
+        seqs = members(subscriber.of("/score"), "seq")
+    assert seqs == sorted(set(seqs))
+    assert seqs[-50:] == list(range(950, 1000))
+    assert len(seqs) + sink.counts().scores_dropped == 1000
+
+
+HOSTILE = {
+    "a topic that is no text": b"\x30\x06\x00\x02\xff\xfeab",
+    "a reserved packet type": b"\xf0\x00",
+    "a length without end": b"\x30\xff\xff\xff\xff\xff\xff",
+    "an acknowledgement of nothing": b"\x40\x02\x12\x34",
+    "an acknowledgement cut short": b"\x40\x01\x00",
+    "a publish cut short": b"\x30\x01\x00",
+    "a subscription's answer": b"\x90\x03\x00\x01\x80",
+    "a command for a broker": b"\x82\x06\x00\x01\x00\x01#\x00",
+}
+
+
+@pytest.mark.parametrize("attack", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_traffic_does_not_end_the_sink(rig: Rig, attack: bytes, tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path)
+    with socket.create_server(("127.0.0.1", broker.port)) as hostile:
+        sink = rig.sink(broker.port, connect=False, ack_timeout_s=1.0)
+        near, _ = hostile.accept()
+        near.recv(1000)
+        near.sendall(b"\x20\x02\x00\x00" + attack)
+        wait_until(lambda: sink.connected or sink.failure != "", "the login")
+    sink.emit(event("survivor"))
+    near.close()
+    with broker:
+        wait_until(lambda: sink.counts().events_published == 1, "the event", 60)
+
+
+def test_keepalive_finds_a_dead_line_while_there_is_nothing_to_send(
+    broker: Mosquitto, rig: Rig
+) -> None:
+    sink = rig.sink(broker.port, keepalive_s=5, ack_timeout_s=300.0)
+    wait_until(lambda: sink.counts().published == 1, "the status")
+    broker.freeze()
+    wait_until(lambda: not sink.connected, "the loss", 60)
+    assert "eep alive" in sink.failure
+    broker.thaw()
+    wait_until(lambda: sink.connected, "the connection", 60)
