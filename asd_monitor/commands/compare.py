@@ -5,10 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.commands.options import AsJson, Device
+from asd_monitor.commands.options import (
+    AsJson,
+    Cache,
+    Device,
+    GroundTruth,
+    OnlyMachines,
+    Year,
+    names,
+)
 
 if TYPE_CHECKING:
-    from asd_offline.comparison import Comparison
+    from asd_offline.comparison import CompareSettings, Comparison
 
 INTERRUPTED = 130
 UNLIMITED = 10_000
@@ -39,10 +47,7 @@ def compare(
             help="Folder with a MODEL.yaml for each model; published values where there is none.",
         ),
     ] = None,
-    machine: Annotated[
-        list[str] | None,
-        typer.Option("--machine", help="Only these machines: repeat it, or give commas."),
-    ] = None,
+    machine: OnlyMachines = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="In place of every recipe's.")
     ] = None,
@@ -50,18 +55,9 @@ def compare(
         Path | None,
         typer.Option("--out", help="Folder for everything; runs/compare-DATASET if not given."),
     ] = None,
-    year: Annotated[
-        int | None, typer.Option("--year", help="Year of the challenge, where it cannot be told.")
-    ] = None,
-    ground_truth: Annotated[
-        Path | None,
-        typer.Option(
-            "--ground-truth", help="The organisers' evaluator: labels of an evaluation set."
-        ),
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", help="Where computed features are kept.")
-    ] = None,
+    year: Year = None,
+    ground_truth: GroundTruth = None,
+    cache: Cache = None,
     device: Device = "auto",
     jobs: Annotated[
         int | None,
@@ -86,19 +82,16 @@ def compare(
 
     require_offline("compare")
     from asd_monitor.commands.train import default_cache
-    from asd_monitor.errors import RunError
     from asd_offline.comparison import CompareSettings
-    from asd_offline.comparison import compare as run
-    from asd_offline.comparison.progress import shown
 
     folder = out or Path("runs") / f"compare-{dataset.resolve().stem or 'data'}"
     settings = CompareSettings(
         dataset=dataset,
         out=folder,
         cache=cache or default_cache(),
-        models=_names(models),
+        models=names(models),
         seeds=seeds,
-        machines=_names(machine),
+        machines=names(machine),
         year=year,
         ground_truth=ground_truth,
         recipes=recipes,
@@ -107,24 +100,34 @@ def compare(
         jobs=jobs,
         command=shlex.join(["asd-monitor", *sys.argv[1:]]),
     )
-    with shown() as show:
-        try:
-            comparison = run(settings, show)
-        except KeyboardInterrupt:
-            told = f"stopped; what is in {folder} is kept: the same command goes on from here"
-            typer.echo(told, err=True)
-            raise typer.Exit(INTERRUPTED) from None
+    comparison = _compared(settings)
     if as_json:
         typer.echo(json.dumps(comparison.to_json(), allow_nan=False))
     else:
         _show(comparison, folder)
+    _refuse_failures(comparison)
+
+
+def _compared(settings: "CompareSettings") -> "Comparison":
+    """Compare; Ctrl-C says what is kept, and ends the program."""
+    from asd_offline.comparison import compare as run
+    from asd_offline.comparison.progress import shown
+
+    with shown() as show:
+        try:
+            return run(settings, show)
+        except KeyboardInterrupt:
+            kept = f"stopped; what is in {settings.out} is kept: the same command goes on from here"
+            typer.echo(kept, err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _refuse_failures(comparison: "Comparison") -> None:
+    from asd_monitor.errors import RunError
+
     if comparison.failures:
         failed = ", ".join(comparison.failures)
         raise RunError(f"failed: {failed}; the same command tries again what failed, and only that")
-
-
-def _names(given: list[str] | None) -> tuple[str, ...]:
-    return tuple(name.strip() for text in given or () for name in text.split(",") if name.strip())
 
 
 def _show(comparison: "Comparison", folder: Path) -> None:

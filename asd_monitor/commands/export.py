@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_monitor.commands.options import AsJson
+from asd_monitor.commands.options import AsJson, Cache
 
 if TYPE_CHECKING:
     from asd_offline.export import Exported
@@ -27,9 +27,7 @@ def export(
         str | None,
         typer.Option("--score", help="Of a model with several scores, which; see docs/models.md."),
     ] = None,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", help="Where computed features are kept.")
-    ] = None,
+    cache: Cache = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit a trained run's statistics, calibrate it on held-out clips, and write the model file.

@@ -34,7 +34,24 @@ StateDir = Annotated[
     typer.Option("--state-dir", help="Where models and recordings are kept."),
 ]
 Device = Annotated[str, typer.Option("--device", help="Where the model runs: auto, cpu or cuda.")]
+OnlyMachines = Annotated[
+    list[str] | None,
+    typer.Option("--machine", help="Only these machines: repeat it, or give commas."),
+]
+Year = Annotated[
+    int | None, typer.Option("--year", help="Year of the challenge, where it cannot be told.")
+]
+GroundTruth = Annotated[
+    Path | None,
+    typer.Option("--ground-truth", help="The organisers' evaluator: labels of an evaluation set."),
+]
+Cache = Annotated[Path | None, typer.Option("--cache", help="Where computed features are kept.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+def names(given: list[str] | None) -> tuple[str, ...]:
+    """Return the names of an option that is repeated, has commas, or both."""
+    return tuple(name.strip() for text in given or () for name in text.split(",") if name.strip())
 
 
 def machine_sections(
@@ -55,25 +72,25 @@ def machine_sections(
     if mics and wavs:
         raise ConfigError("--mic and --wav are both given; give one, or a --config file")
     sources = mics or wavs or []
-    names = machines or []
+    named = machines or []
     if not sources:
         raise ConfigError(
             "nothing to listen to: give --mic and --machine, --wav and --machine, or --config; "
             "`asd-monitor devices` lists the microphones"
         )
-    if len(sources) != len(names):
+    if len(sources) != len(named):
         kind = "--mic" if mics else "--wav"
         msg = (
             f"expected one --machine for each {kind}, found {len(sources)} {kind} and "
-            f"{len(names)} --machine"
+            f"{len(named)} --machine"
         )
         raise ConfigError(msg)
-    if len(set(names)) < len(names):
+    if len(set(named)) < len(named):
         raise ConfigError("a --machine is given twice; each machine has one source")
     kind = "mic" if mics else "wav"
     return {
         name: {kind: _source_section(kind, source, channel, fast)}
-        for name, source in zip(names, sources, strict=True)
+        for name, source in zip(named, sources, strict=True)
     }
 
 

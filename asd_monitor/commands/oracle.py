@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_monitor.commands.options import AsJson
+from asd_monitor.commands.options import AsJson, Cache
 
 if TYPE_CHECKING:
     from asd_offline.oracle import OracleRow
@@ -18,9 +18,7 @@ def oracle(
     dataset: Annotated[
         Path | None, typer.Option("--dataset", help="Where the dataset is now, if it was moved.")
     ] = None,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", help="Where computed features are kept.")
-    ] = None,
+    cache: Cache = None,
     as_json: AsJson = False,
 ) -> None:
     """Rank the scores of a model by the labelled test clips, which no detector may ever see.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.commands.options import AsJson, Channel
+from asd_monitor.commands.options import AsJson, Channel, GroundTruth, OnlyMachines, names
 from asd_monitor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,10 +45,7 @@ def replay(
     year: Annotated[
         int | None, typer.Option("--year", help="Year of the layout; detected by default.")
     ] = None,
-    machine: Annotated[
-        list[str] | None,
-        typer.Option("--machine", help="Only these machines: repeat it, or give commas."),
-    ] = None,
+    machine: OnlyMachines = None,
     set_: Annotated[
         str, typer.Option("--set", help="dev or eval, where both are there; all by default.")
     ] = "",
@@ -61,12 +58,7 @@ def replay(
             "quickstart: a detector for each machine id or section, from its own training clips.",
         ),
     ] = "quickstart",
-    ground_truth: Annotated[
-        Path | None,
-        typer.Option(
-            "--ground-truth", help="The organisers' evaluator: labels of an evaluation set."
-        ),
-    ] = None,
+    ground_truth: GroundTruth = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -107,7 +99,7 @@ def replay(
     settings = ReplaySettings(
         dataset=dataset,
         year=year,
-        machines=_names(machine),
+        machines=names(machine),
         subset=_subset(set_),
         model=_model_file(model),
         ground_truth=ground_truth,
@@ -147,10 +139,6 @@ def _model_file(model: str) -> str:
         path, now = exported_run(folder, default_cache(), show.features)
     typer.echo(f"{folder}: {'exported to' if now else 'as exported before:'} {path}", err=True)
     return str(path)
-
-
-def _names(given: list[str] | None) -> tuple[str, ...]:
-    return tuple(name.strip() for text in given or () for name in text.split(",") if name.strip())
 
 
 def _subset(name: str) -> "Subset":

@@ -1,11 +1,16 @@
 """``asd-monitor train``: a model from a dataset's normal sound."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.commands.options import AsJson, Device
+from asd_monitor.commands.options import AsJson, Cache, Device, Year
+
+if TYPE_CHECKING:
+    from asd_offline.processes import Process
+    from asd_offline.runs import Run
+    from asd_offline.training_run import Request
 
 INTERRUPTED = 130
 
@@ -48,12 +53,8 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out where it stopped.")
     ] = False,
-    year: Annotated[
-        int | None, typer.Option("--year", help="Year of the challenge, where it cannot be told.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", help="Where computed features are kept.")
-    ] = None,
+    year: Year = None,
+    cache: Cache = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -71,9 +72,7 @@ def train(
 
     require_offline("train")
     from asd_offline.processes import joined
-    from asd_offline.training_progress import shown
     from asd_offline.training_run import Request
-    from asd_offline.training_run import train as train_run
 
     machines = tuple(machine or ())
     folder = out or _default_folder(model, dataset, machines, seed)
@@ -91,15 +90,7 @@ def train(
             init_from=tuple(init_from or ()),
             resume=resume,
         )
-        try:
-            with shown(quiet=not process.first) as show:
-                run = train_run(request, process, show)
-        except KeyboardInterrupt:
-            typer.echo(
-                f"stopped; what is in {folder} is kept: the same command with --resume goes on",
-                err=True,
-            )
-            raise typer.Exit(INTERRUPTED) from None
+        run = _trained(request, process)
         if not process.first:
             return
     last = {each["network"]: each for each in run.metrics()}
@@ -108,6 +99,20 @@ def train(
         typer.echo(json.dumps(document))
     else:
         typer.echo(f"{run.folder}: done; now: asd-monitor export {run.folder} --out {model}.pt")
+
+
+def _trained(request: "Request", process: "Process") -> "Run":
+    """Train; Ctrl-C says what is kept, and ends the program."""
+    from asd_offline.training_progress import shown
+    from asd_offline.training_run import train
+
+    try:
+        with shown(quiet=not process.first) as show:
+            return train(request, process, show)
+    except KeyboardInterrupt:
+        kept = f"stopped; what is in {request.out} is kept"
+        typer.echo(f"{kept}: the same command with --resume goes on", err=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def default_cache() -> Path:

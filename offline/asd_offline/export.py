@@ -11,24 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from asd_monitor.calibration import Calibration
-from asd_monitor.errors import ConfigError, DatasetError, RunError
+from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.manifest import Json, Manifest, Threshold
 from asd_monitor.model_file import save
 from asd_monitor.recordings import read_recording
 from asd_monitor.usual_range import UsualRange
 from asd_monitor.windows import clip_windows
-from asd_offline.checkpoints import latest_checkpoint
 from asd_offline.clip_scoring import window_scores
-from asd_offline.datasets.opening import open_dataset
 from asd_offline.export_forms import difference, forms_of, milliseconds_of, takes_other_lengths
-from asd_offline.feature_cache import FeatureCache
+from asd_offline.finished_run import trained_run
 from asd_offline.initial_weights import refuse_random
-from asd_offline.models import Model
-from asd_offline.recipes import Recipe, kept_recipe
+from asd_offline.recipes import Recipe
 from asd_offline.runs import Run
 from asd_offline.targets import Target
-from asd_offline.training import check_identity
-from asd_offline.training_run import Prepared, find_model, new_network, prepare
+from asd_offline.training_run import Prepared, find_model
 
 WORTH_IT = 0.95
 """Another form of the module is taken if it needs at most this share of the time."""
@@ -102,86 +98,6 @@ def export(
     return _write(detector, targets, prepared.recipe, trained.run, out)
 
 
-@dataclass(frozen=True)
-class TrainedRun:
-    """A finished run with its networks."""
-
-    run: Run
-    model: Model
-    prepared: Prepared
-    features: FeatureCache
-    networks: Mapping[str, nn.Module]
-
-
-def trained_run(
-    folder: Path,
-    cache: Path,
-    dataset: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> TrainedRun:
-    """Open a finished run and load its networks; parameters and errors as in :func:`export`."""
-    run = Run.open(folder)
-    model = find_model(run.about.model)
-    prepared, features = _prepare(run, model, dataset, cache, progress)
-    return TrainedRun(run, model, prepared, features, _trained(run, model, prepared, features))
-
-
-def _prepare(
-    run: Run,
-    model: Model,
-    moved_to: Path | None,
-    cache: Path,
-    progress: Callable[[int, int], None] | None,
-) -> tuple[Prepared, FeatureCache]:
-    about = run.about
-    recipe = kept_recipe(model.recipe, about.recipe, str(run.folder))
-    root = moved_to or Path(about.dataset)
-    if moved_to is None and not root.exists():
-        msg = f"{root}: {run.folder} was trained on this, and it is not there any more"
-        raise DatasetError(f"{msg}; put it back, or say with --dataset where it is now")
-    prepared = prepare(
-        model, open_dataset(root, about.year, machines=about.machines), recipe, cache
-    )
-    features = FeatureCache(cache, progress)
-    clips = prepared.sources
-    found = features.fingerprint([clip.path for clip in clips], [clip.name for clip in clips])
-    if found != about.fingerprint:
-        expected = sum(about.targets.values()) + sum(about.held_out.values())
-        what = (
-            f"found {len(prepared.clips)} clips, expected {expected}"
-            if len(prepared.clips) != expected
-            else "the contents or names of some have changed"
-        )
-        msg = f"{root}: its training clips are not those that {run.folder} was trained on ({what})"
-        raise DatasetError(f"{msg}; restore them, or train again")
-    return prepared, features
-
-
-def _trained(
-    run: Run, model: Model, prepared: Prepared, features: FeatureCache
-) -> dict[str, nn.Module]:
-    recipe, networks = prepared.recipe, {}
-    begun = (run.about.initial or {"networks": ()})["networks"]
-    for name in prepared.networks:
-        network = new_network(model, prepared, name, run.about.seed, features).network
-        if recipe.epochs or name in begun:
-            kept = latest_checkpoint(run.checkpoints(name))
-            done = 0 if kept is None else kept["epoch"]
-            if kept is None or done < recipe.epochs:
-                msg = (
-                    f"{run.folder}: network {name} is trained for {done} of {recipe.epochs} epochs"
-                )
-                raise RunError(f"{msg}; finish it with `asd-monitor train ... --resume`")
-            check_identity(kept, recipe, name, run.about.seed)
-            try:
-                network.load_state_dict(kept["weights"])
-            except RuntimeError as error:
-                msg = f"{run.folder}: network {name} does not fit this version: {error}"
-                raise RunError(msg) from error
-        networks[name] = network.eval()
-    return networks
-
-
 def _with_score(prepared: Prepared, score: str | None) -> Prepared:
     if score is None:
         return prepared
@@ -214,17 +130,7 @@ def _write(
     detector: nn.Module, targets: Sequence[Target], recipe: Recipe, run: Run, out: Path
 ) -> Exported:
     windows, places = _real_windows(targets, recipe)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        forms = forms_of(detector, windows, places)
-        milliseconds = milliseconds_of(forms, windows[:1], places[:1])
-    finally:
-        torch.set_num_threads(threads)
-    form = min(milliseconds, key=lambda name: milliseconds[name])
-    if milliseconds[form] > WORTH_IT * milliseconds["scripted"]:
-        form = "scripted"
-    module = forms[form]
+    module, form, milliseconds = _fastest_form(detector, windows, places)
     calibrations = _calibrate(module, targets, recipe)
     facts: dict[str, object] = getattr(detector, "describe", dict)()
     report = getattr(find_model(run.about.model), "report", None)
@@ -243,6 +149,23 @@ def _write(
     return Exported(
         out, sha256, manifest, difference(detector, module, windows, places), milliseconds, form
     )
+
+
+def _fastest_form(
+    detector: nn.Module, windows: Tensor, places: Tensor
+) -> tuple[torch.jit.ScriptModule, str, Mapping[str, float]]:
+    """Return the form to keep, its name, and the milliseconds of all on one core."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        forms = forms_of(detector, windows, places)
+        milliseconds = milliseconds_of(forms, windows[:1], places[:1])
+    finally:
+        torch.set_num_threads(threads)
+    form = min(milliseconds, key=lambda name: milliseconds[name])
+    if milliseconds[form] > WORTH_IT * milliseconds["scripted"]:
+        form = "scripted"
+    return forms[form], form, milliseconds
 
 
 def _manifest(
