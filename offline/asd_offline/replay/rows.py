@@ -31,12 +31,12 @@ class ClipRow:
 
     clip: Clip
     samples: int = 0
-    channels: int = 1
     value: float | None = None
     p_value: float | None = None
     extrapolated: bool = False
     windows: tuple[WindowRow, ...] = ()
     rejected: str | None = None
+    channels: int = 1
 
 
 @dataclass(frozen=True, slots=True)
