@@ -263,6 +263,23 @@ def test_other_scores_on_the_golden_windows_are_refused(
         load(path, "cpu")
 
 
+class Nothing(torch.nn.Module):
+    """Scores of zero, as the logarithm of a probability of one."""
+
+    def forward(self, waveform: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return waveform[:, 0] * 0.0
+
+
+def test_what_rounding_makes_of_a_score_of_zero_is_no_damage(tmp_path: Path) -> None:
+    saved = tmp_path / "zero.pt"
+    save(saved, script(Nothing()), manifest())
+    near = rewritten(saved, tmp_path / "a.pt", change_json("golden.json", scores=[-2.4e-7, 0.0]))
+    load(near, "cpu")
+    far = rewritten(saved, tmp_path / "b.pt", change_json("golden.json", scores=[-2.4e-5, 0.0]))
+    with pytest.raises(ModelFileError, match="does not give the scores"):
+        load(far, "cpu")
+
+
 def without(member: str) -> Callable[[dict[str, bytes]], None]:
     return lambda members: members.__delitem__(member)
 
