@@ -67,9 +67,8 @@ class Spectrogram(nn.Module):
 
 def squared_magnitude(spectrum: Tensor) -> Tensor:
     """Return the squared magnitude of a complex tensor; several times faster than by ``abs``."""
-    parts = torch.view_as_real(spectrum)
-    real, imaginary = parts[..., 0], parts[..., 1]
-    return real * real + imaginary * imaginary
+    squares = torch.view_as_real(spectrum).square()  # along the memory: twice as fast as apart
+    return squares[..., 0] + squares[..., 1]
 
 
 class Modulation(nn.Module):
@@ -150,11 +149,11 @@ class Views(nn.Module):
     def forward(self, waveform: Tensor) -> list[Tensor]:
         """Return the views of ``(batch, window_samples)``."""
         waveform = waveform - waveform.mean(1, keepdim=True)
-        power = self.fine(waveform) + self.least_power
+        power = self.fine(waveform).add_(self.least_power)
         level = power.mean(dim=(1, 2))[:, None].log()
         spectrum = power.mean(1).log() - level
         log_mel = (power @ self.mel).log()
-        fast_power = (self.fast(waveform) + self.least_power) @ self.envelope
+        fast_power = self.fast(waveform).add_(self.least_power) @ self.envelope
         log_envelope = 0.5 * fast_power.log()
         typical = log_envelope.mean(1)
         return [

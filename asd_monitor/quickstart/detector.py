@@ -41,11 +41,9 @@ class ViewScorer(nn.Module):
         self.neighbours = neighbours
 
     def forward(self, view: Tensor) -> Tensor:
-        """Return log scores ``(batch, 2)`` of ``(batch, dims)``."""
+        """Return scores ``(2, batch)`` of ``(batch, dims)``; both lie about 1 for normal sound."""
         scaled = (view - self.mean) * self.inverse_std
-        scores = torch.stack([self.lof(scaled), self.neighbours(self.whitening(scaled))], dim=1)
-        # Both lie about 1 for normal sound; below 0.5 they only say "very normal".
-        return (scores + 0.5).log()
+        return torch.stack([self.lof(scaled), self.neighbours(self.whitening(scaled))])
 
 
 def fit_view(name: str, view: Tensor, together: Tensor) -> ViewScorer:
@@ -86,7 +84,8 @@ class TargetScorer(nn.Module):
         parts: list[Tensor] = []
         for index, scorer in enumerate(self.scorers):
             parts.append(scorer(views[index]))
-        return torch.cat(parts, dim=1)
+        # Below 0.5 they only say "very normal".
+        return (torch.cat(parts) + 0.5).log().t()
 
 
 class Fusion(nn.Module):
