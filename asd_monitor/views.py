@@ -143,17 +143,30 @@ class Views(nn.Module):
         self.fast = Spectrogram(n_fast, fast_hop)
         filters = mel_filters(ENVELOPE_BANDS, n_fast // 2 + 1, sample_rate_hz)
         self.register_buffer("envelope", filters)
-        frames = (window_samples - n_fast) // fast_hop + 1
-        self.modulation = Modulation(frames, sample_rate_hz / fast_hop)
+        self.fast_frames = (window_samples - n_fast) // fast_hop + 1
+        self.fast_rate_hz = sample_rate_hz / fast_hop
+        self.modulation = Modulation(self.fast_frames, self.fast_rate_hz)
 
     def forward(self, waveform: Tensor) -> list[Tensor]:
         """Return the views of ``(batch, window_samples)``."""
+        power, log_mel, fast_power = self.frames(waveform)
+        return self.of_frames(power, log_mel, fast_power)
+
+    def frames(self, waveform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what all views are made of, ``(batch, frames, dims)`` each.
+
+        Power in bins and its logarithm in mel bands, by frames of 64 ms; power in envelope bands,
+        by frames of 16 ms.
+        """
         waveform = waveform - waveform.mean(1, keepdim=True)
         power = self.fine(waveform).add_(self.least_power)
+        fast_power = self.fast(waveform).add_(self.least_power)
+        return power, (power @ self.mel).log(), fast_power @ self.envelope
+
+    def of_frames(self, power: Tensor, log_mel: Tensor, fast_power: Tensor) -> list[Tensor]:
+        """Return the views of what :meth:`frames` gives."""
         level = power.mean(dim=(1, 2))[:, None].log()
         spectrum = power.mean(1).log() - level
-        log_mel = (power @ self.mel).log()
-        fast_power = self.fast(waveform).add_(self.least_power) @ self.envelope
         log_envelope = 0.5 * fast_power.log()
         typical = log_envelope.mean(1)
         return [

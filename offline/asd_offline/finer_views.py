@@ -4,18 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asd_monitor.views import (
-    ENVELOPE_BANDS,
-    FAST_HOP_S,
-    FAST_S,
-    FINE_S,
-    LEAST_POWER,
-    MEL_BANDS,
-    MODULATION_EDGES_HZ,
-    Spectrogram,
-    mel_filters,
-    squared_magnitude,
-)
+from asd_monitor.views import MODULATION_EDGES_HZ, Views, squared_magnitude
 
 FINER_VIEW_NAMES = ("typical bands", "typical lines", "beats", "broad beats")
 MOVING_VIEW_NAMES = ("typical", "typical bands", "typical lines")
@@ -59,7 +48,7 @@ class Beats(nn.Module):
 
 
 class FinerViews(nn.Module):
-    """Waveform to four more views of it; :data:`FINER_VIEW_NAMES` in order.
+    """Frames of a window to four more views of it; :data:`FINER_VIEW_NAMES` in order.
 
     typical bands
         ``(batch, mel bands)``: mean of the logarithm over 64 ms frames, relative to its mean over
@@ -71,61 +60,40 @@ class FinerViews(nn.Module):
 
     Parameters
     ----------
-    sample_rate_hz
-        Rate of the waveform.
-    window_samples
-        Its length.
+    views
+        The quick start's, whose frames these are made of, too.
     """
 
-    mel: Tensor
-    envelope: Tensor
-
-    def __init__(self, sample_rate_hz: int, window_samples: int) -> None:
+    def __init__(self, views: Views) -> None:
         super().__init__()
-        self.least_power = LEAST_POWER
         self.groups = BEAT_GROUPS
         self.bins_together = BINS_TOGETHER
-        n_fft = 2 * round(FINE_S * sample_rate_hz / 2)
-        self.fine = Spectrogram(n_fft, n_fft // 2)
-        self.register_buffer("mel", mel_filters(MEL_BANDS, n_fft // 2 + 1, sample_rate_hz))
-        n_fast, fast_hop = (
-            2 * round(FAST_S * sample_rate_hz / 2),
-            round(FAST_HOP_S * sample_rate_hz),
-        )
-        self.fast = Spectrogram(n_fast, fast_hop)
-        filters = mel_filters(ENVELOPE_BANDS, n_fast // 2 + 1, sample_rate_hz)
-        self.register_buffer("envelope", filters)
-        frames = (window_samples - n_fast) // fast_hop + 1
-        self.beats = Beats(frames, sample_rate_hz / fast_hop)
+        self.beats = Beats(views.fast_frames, views.fast_rate_hz)
 
-    def forward(self, waveform: Tensor) -> list[Tensor]:
-        """Return the views of ``(batch, window_samples)``."""
-        log_envelope, bands, lines = self._frames(waveform)
-        views = [_relative(bands.mean(1)), _relative(lines.mean(1))]
+    def forward(self, power: Tensor, log_mel: Tensor, fast_power: Tensor) -> list[Tensor]:
+        """Return the views of what :meth:`asd_monitor.views.Views.frames` gives."""
+        log_envelope = 0.5 * fast_power.log()
+        views = [_relative(log_mel.mean(1)), _relative(self._lines(power).mean(1))]
         for groups in self.groups:
             views.append(self.beats(log_envelope, groups))
         return views
 
-    def movement(self, waveform: Tensor) -> list[Tensor]:
+    @torch.jit.unused
+    def movement(self, power: Tensor, log_mel: Tensor, fast_power: Tensor) -> list[Tensor]:
         """Return how frames differ within each window, for :data:`MOVING_VIEW_NAMES` in order.
 
         Covariances ``(batch, dims, dims)`` about the window's mean.
         """
         covariances = []
-        for frames in self._frames(waveform):
+        for frames in (0.5 * fast_power.log(), log_mel, self._lines(power)):
             relative = frames - frames.mean(2, keepdim=True)
             centred = relative - relative.mean(1, keepdim=True)
             covariances.append(centred.transpose(1, 2) @ centred / centred.shape[1])
         return covariances
 
-    def _frames(self, waveform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return logarithms ``(batch, frames, dims)``: envelope, mel bands, pairs of bins."""
-        waveform = waveform - waveform.mean(1, keepdim=True)
-        power = self.fine(waveform) + self.least_power
-        bands = torch.matmul(power, self.mel).log()
-        lines = F.avg_pool1d(power[:, :, 1:].log(), self.bins_together)
-        fast_power = self.fast(waveform) + self.least_power
-        return 0.5 * torch.matmul(fast_power, self.envelope).log(), bands, lines
+    def _lines(self, power: Tensor) -> Tensor:
+        """Return logarithms ``(batch, frames, pairs of bins)``."""
+        return F.avg_pool1d(power[:, :, 1:].log(), self.bins_together)
 
 
 def _relative(logarithms: Tensor) -> Tensor:

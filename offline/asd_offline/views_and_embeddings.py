@@ -17,17 +17,18 @@ ALL_VIEW_NAMES = VIEW_NAMES + FINER_VIEW_NAMES
 class ViewsAndEmbeddings(nn.Module):
     """Waveform to the views that nothing is trained for, and the embedding of each network."""
 
-    def __init__(self, views: Views, finer: FinerViews | None, members: Sequence[Branches]) -> None:
+    def __init__(self, views: Views, members: Sequence[Branches], *, finer: bool) -> None:
         super().__init__()
         self.views = views
-        self.finer = nn.ModuleList([] if finer is None else [finer])
+        self.finer = nn.ModuleList([FinerViews(views)] if finer else [])
         self.members = nn.ModuleList(members)
 
     def forward(self, waveform: Tensor) -> list[Tensor]:
         """Return ``(batch, dims)`` for each view and embedding of ``(batch, window_samples)``."""
-        views: list[Tensor] = self.views(waveform)
+        power, log_mel, fast_power = self.views.frames(waveform)
+        views: list[Tensor] = self.views.of_frames(power, log_mel, fast_power)
         for finer in self.finer:
-            views.extend(finer(waveform))
+            views.extend(finer(power, log_mel, fast_power))
         for member in self.members:
             views.append(F.normalize(torch.cat(member(waveform), dim=1), dim=1))
         return views
@@ -35,6 +36,7 @@ class ViewsAndEmbeddings(nn.Module):
     @torch.jit.unused
     def movement(self, waveform: Tensor) -> list[Tensor]:
         """Return what :meth:`FinerViews.movement` does; nothing without finer views."""
+        frames = self.views.frames(waveform)
         return [
-            each for finer in self.finer for each in cast("FinerViews", finer).movement(waveform)
+            each for finer in self.finer for each in cast("FinerViews", finer).movement(*frames)
         ]

@@ -27,7 +27,7 @@ from asd_monitor.views import VIEW_NAMES, Views
 from asd_offline.branches import Branches
 from asd_offline.datasets.clip import Clip
 from asd_offline.feature_cache import FeatureCache
-from asd_offline.finer_views import MOVING_VIEW_NAMES, FinerViews
+from asd_offline.finer_views import MOVING_VIEW_NAMES
 from asd_offline.frontends import Waveform
 from asd_offline.recipes import Recipe
 from asd_offline.steady_views import SteadyScorer, SteadyViews, fit_steady
@@ -73,7 +73,7 @@ class _Normal:
     """``(windows, windows)``: True where two must not vouch for one another."""
     folds: np.ndarray
     movement: list[Tensor]
-    """``(dims, dims)`` each: how the frames of a window differ, see :class:`FinerViews`."""
+    """``(dims, dims)`` each: how frames differ; :meth:`FinerViews.movement` says of what."""
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -99,8 +99,8 @@ def fit_beside(
     DatasetError
         If a target has too few clips with sound in them.
     """
-    sizes = recipe.sample_rate_hz, recipe.window_samples
-    front = ViewsAndEmbeddings(Views(*sizes), FinerViews(*sizes) if finer else None, members)
+    views = Views(recipe.sample_rate_hz, recipe.window_samples)
+    front = ViewsAndEmbeddings(views, members, finer=finer)
     device = next(members[0].parameters()).device
     front.eval().to(device)
     normal = [_normal(front, each.clips, recipe, features, device) for each in targets]

@@ -37,8 +37,14 @@ def noise(seed: int, count: int, depth: float = 0.0, beat_hz: float = 7.3) -> Te
     return torch.from_numpy(sound.astype(np.float32))
 
 
+def finer_views(windows: Tensor) -> list[Tensor]:
+    usual = Views(RATE_HZ, windows.shape[1])
+    views: list[Tensor] = FinerViews(usual)(*usual.frames(windows))
+    return views
+
+
 def test_a_view_has_a_row_for_each_window_and_one_name() -> None:
-    views = FinerViews(RATE_HZ, RATE_HZ)(noise(0, 3))
+    views = finer_views(noise(0, 3))
     beats = [groups * OCTAVES for groups in BEAT_GROUPS]
     assert [view.shape for view in views] == [(3, 128), (3, 128), *((3, each) for each in beats)]
     assert len(views) == len(FINER_VIEW_NAMES)
@@ -46,15 +52,14 @@ def test_a_view_has_a_row_for_each_window_and_one_name() -> None:
 
 def test_a_change_of_gain_changes_nothing() -> None:
     window = torch.from_numpy(hum(1, 500.0))[None]
-    views = FinerViews(RATE_HZ, RATE_HZ)
-    for louder, usual in zip(views(4.0 * window), views(window), strict=True):
+    for louder, usual in zip(finer_views(4.0 * window), finer_views(window), strict=True):
         torch.testing.assert_close(louder, usual, rtol=0, atol=0.01)
 
 
 def test_silence_and_an_octave_without_a_bin_of_its_own_stay_finite() -> None:
     short = RATE_HZ // 2  # bins 2 Hz apart: none between 0.7 and 1.4 Hz
     silence = torch.zeros(1, short)
-    assert all(torch.isfinite(view).all() for view in FinerViews(RATE_HZ, short)(silence))
+    assert all(torch.isfinite(view).all() for view in finer_views(silence))
 
 
 def test_a_beat_is_strongest_in_its_own_octave_and_its_own_bands() -> None:
@@ -68,10 +73,11 @@ def test_a_beat_is_strongest_in_its_own_octave_and_its_own_bands() -> None:
 
 
 def test_movement_is_the_covariance_of_the_frames_that_a_view_is_the_mean_of() -> None:
-    windows, finer = noise(0, 2), FinerViews(RATE_HZ, RATE_HZ)
-    views = dict(zip(VIEW_NAMES, Views(RATE_HZ, RATE_HZ)(windows), strict=True))
-    views |= dict(zip(FINER_VIEW_NAMES, finer(windows), strict=True))
-    for name, covariance in zip(MOVING_VIEW_NAMES, finer.movement(windows), strict=True):
+    windows, usual = noise(0, 2), Views(RATE_HZ, RATE_HZ)
+    views = dict(zip(VIEW_NAMES, usual(windows), strict=True))
+    views |= dict(zip(FINER_VIEW_NAMES, finer_views(windows), strict=True))
+    movement = FinerViews(usual).movement(*usual.frames(windows))
+    for name, covariance in zip(MOVING_VIEW_NAMES, movement, strict=True):
         dims = views[name].shape[1]
         assert covariance.shape == (2, dims, dims)
         torch.testing.assert_close(covariance, covariance.transpose(1, 2))
@@ -103,11 +109,11 @@ def test_steady_views_stand_before_the_embeddings() -> None:
 
 def heard(views: bool, finer: bool, depth: float) -> float:
     """Return the AUC of a beat by views fitted to 24 windows of noise."""
-    usual, more = Views(RATE_HZ, RATE_HZ), FinerViews(RATE_HZ, RATE_HZ)
+    usual = Views(RATE_HZ, RATE_HZ)
     names = VIEW_NAMES * views + FINER_VIEW_NAMES * finer
 
     def seen(windows: Tensor) -> list[Tensor]:
-        return [*(usual(windows) if views else []), *(more(windows) if finer else [])]
+        return [*(usual(windows) if views else []), *(finer_views(windows) if finer else [])]
 
     alone = torch.eye(24, dtype=torch.bool)
     pairs = zip(names, seen(noise(1, 24)), strict=True)

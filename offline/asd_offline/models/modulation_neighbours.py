@@ -90,7 +90,7 @@ class ModulationSpectra(nn.Module):
             "hop_samples": self.hop_samples,
             "bands": self.bands,
             "edges_hz": list(MODULATION_EDGES_HZ),
-            "revision": 1,
+            "revision": 2,  # 1: the transform was as long as the envelope
         }
 
 
