@@ -1,10 +1,8 @@
 """The benchmark: it measures what it says, and yields every figure."""
 
 import json
-import os
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -107,18 +105,44 @@ def test_usage_counts_a_process_with_its_descendants(tmp_path: Path) -> None:
     assert used.rss_bytes > 2_000_000
 
 
+GROW = """
+import mmap, sys, threading
+print("begun", flush=True)
+sys.stdin.readline()
+end = threading.Event()
+thread = threading.Thread(target=end.wait)
+thread.start()
+file, held = open(sys.executable, "rb"), mmap.mmap(-1, 50_000_000)
+held.write(b"1" * len(held))
+print("grown", flush=True)
+sys.stdin.readline()
+end.set()
+thread.join()
+file.close()
+held.close()
+print("shrunk", flush=True)
+sys.stdin.readline()
+"""
+
+
 def test_usage_sees_files_threads_and_memory_come_and_go() -> None:
-    before = Usage.of(os.getpid())
-    end = threading.Event()
-    thread = threading.Thread(target=end.wait)
-    thread.start()
-    file, memory_held = os.open(os.devnull, os.O_RDONLY), np.ones(50_000_000, np.uint8)
-    during = Usage.of(os.getpid())
-    end.set()
-    thread.join()
-    os.close(file)
-    assert (during.files - before.files, during.threads - before.threads) == (1, 1)
-    assert during.rss_bytes - before.rss_bytes > 0.8 * memory_held.nbytes
+    """In a process of its own: in this one the tests before have left free memory to take."""
+    told, used = [], []
+    command = [sys.executable, "-c", GROW]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        for _ in range(3):
+            told.append(process.stdout.readline().strip())
+            used.append(Usage.of(process.pid))
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+    begun, grown, shrunk = used
+    assert told == [b"begun", b"grown", b"shrunk"]
+    assert (grown.files - begun.files, grown.threads - begun.threads) == (1, 1)
+    assert (shrunk.files - begun.files, shrunk.threads - begun.threads) == (0, 0)
+    assert grown.rss_bytes - begun.rss_bytes > 0.8 * 50_000_000
+    assert grown.rss_bytes - shrunk.rss_bytes > 0.8 * 50_000_000
 
 
 def test_the_bare_model_is_timed_for_each_window(tmp_path: Path) -> None:
