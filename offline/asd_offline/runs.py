@@ -23,6 +23,7 @@ FORMAT_VERSION = 1
 _ABOUT = "run.json"
 _METRICS = "metrics.jsonl"
 _LOCK = ".lock"
+_CLIPS_OF = {"targets": "training clips", "held_out": "held-out clips"}
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,16 @@ class About:
 
     def differs_from(self, other: "About") -> str | None:
         """Return what makes another run of this one, in words; None if nothing does."""
-        for name in ("model", "seed", "machines", "targets", "held_out"):
+        for name in ("model", "seed", "machines"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 return f"{name}: {_short(theirs)} there, {_short(mine)} now"
+        for what in ("targets", "held_out"):
+            here, there = getattr(self, what), getattr(other, what)
+            for target in sorted({*here, *there}):
+                if here.get(target) != there.get(target):
+                    clips = f"{there.get(target, 0)} there, {here.get(target, 0)} now"
+                    return f"{_CLIPS_OF[what]} of {target}: {clips}"
         if self.fingerprint != other.fingerprint:
             return "the contents of training clips have changed since then"
         for name in sorted({*self.recipe, *other.recipe}):
@@ -233,8 +240,6 @@ def _digests(initial: Mapping[str, Any] | None) -> list[tuple[str | None, str]]:
 
 
 def _short(value: object) -> str:
-    if isinstance(value, Mapping):
-        value = dict(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         value = list(value)
     text = str(value)

@@ -224,8 +224,11 @@ class _Parts:
 
 def _train_all(parts: _Parts, run: Run, process: Process, show: Show, keep_every_s: float) -> Run:
     model, prepared, features = parts.model, parts.prepared, parts.features
-    if process.first and run.about.initial:
-        run = _begin_all(parts, run, show)
+    if process.first:
+        if prepared.recipe.epochs:
+            _read_all(parts, run.about.seed)
+        if run.about.initial:
+            run = _begin_all(parts, run, show)
     process.wait()
     for name in prepared.networks if prepared.recipe.epochs else ():
         task = new_network(model, prepared, name, run.about.seed, features)
@@ -242,6 +245,12 @@ def _train_all(parts: _Parts, run: Run, process: Process, show: Show, keep_every
                 keep_every_s=keep_every_s,
             )
     return run
+
+
+def _read_all(parts: _Parts, seed: int) -> None:
+    """Read the clips of every network but the first, which is read next, before any is trained."""
+    for name in tuple(parts.prepared.networks)[1:]:
+        new_network(parts.model, parts.prepared, name, seed, parts.features)
 
 
 def _begin_all(parts: _Parts, run: Run, show: Show) -> Run:

@@ -152,6 +152,14 @@ def test_resuming_on_other_data_is_refused(tmp_path: Path) -> None:
         train(request(tmp_path, own, resume=True), CPU, Silent())
 
 
+def test_resuming_without_a_clip_names_the_target_that_differs(tmp_path: Path) -> None:
+    own = make_set(tmp_path / "set", ("fan", "pump"), ("00", "02", "04"))
+    train(request(tmp_path, own), CPU, Silent())
+    (own / "pump/train/normal_id_04_00000000.wav").unlink()
+    with pytest.raises(RunError, match=r"(training|held-out) clips of pump/id_04: \d there, \d now"):
+        train(request(tmp_path, own, resume=True), CPU, Silent())
+
+
 def test_there_must_be_something_to_resume(tmp_path: Path, made: Path) -> None:
     with pytest.raises(RunError, match="no run to resume"):
         train(request(tmp_path, made, resume=True), CPU, Silent())
@@ -259,6 +267,20 @@ def test_a_bad_clip_is_told_at_once_and_put_right_the_same_command_works(
     assert not (tmp_path / "run").exists()
     bad.write_bytes(whole)
     assert len(train(request(tmp_path, own), CPU, Silent()).metrics()) == 4
+
+
+def test_a_bad_clip_of_a_later_machine_is_told_before_the_first_is_trained(tmp_path: Path) -> None:
+    own, shown = make_set(tmp_path / "set", ("fan", "pump")), Silent()
+    pump = prepared_set(own, tmp_path / "cache")[0].networks["pump"]
+    bad = pump[0].clips[0].path
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SourceError, match=f"{bad.name}: cut short"):
+        train(request(tmp_path, own), CPU, shown)
+    assert shown.epochs == []
+    assert not (tmp_path / "run").exists()
+    bad.unlink()
+    assert len(train(request(tmp_path, own), CPU, Silent()).metrics()) == 8
 
 
 def test_another_clip_length_and_what_it_does_to_the_window_is_told(tmp_path: Path) -> None:
