@@ -149,6 +149,23 @@ def test_a_device_that_delivers_far_too_much_is_found_out() -> None:
     assert microphone.clock.running_ahead
 
 
+@pytest.mark.parametrize("ppm", [100, -100])
+def test_a_clock_that_is_a_little_fast_is_no_device_that_delivers_too_much(ppm: float) -> None:
+    """100 ppm make 3 s in eight hours; many sound cards are as far off, and run for weeks."""
+    microphone = device(speed=1 + ppm * 1e-6, block_s=0.25)
+    for _ in range(12):
+        microphone.run(3600)
+        assert not microphone.clock.running_ahead
+
+
+def test_a_device_that_comes_to_deliver_too_much_is_found_out_after_days() -> None:
+    microphone = device(speed=1 - 1e-4, block_s=0.25)
+    microphone.run(24 * 3600)
+    microphone.frames += 4 * RATE_HZ
+    microphone.clock.observe(microphone.frames, microphone.now_s + 0.1, overflow=False)
+    assert microphone.clock.running_ahead
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     losses=st.lists(
