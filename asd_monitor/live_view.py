@@ -153,21 +153,25 @@ class LiveView:
 
 
 def _panel(name: str, machine: _Machine) -> Panel:
-    """Return one machine's panel: what is heard, what it scores, what that means."""
+    """Return one machine's panel: what is heard, what it scores, what that means.
+
+    Records come from another thread meanwhile, so nothing that can go is looked at twice.
+    """
     body = Table.grid(padding=(0, 2), expand=True)
     body.add_column(style="dim", no_wrap=True, width=10)
     body.add_column(ratio=1)
     state = Text(f" {machine.state} ", style=STATE_STYLES[machine.state])
     body.add_row("state", Text.assemble(state, "  ", machine.reason))
-    if machine.learning is not None:
-        body.add_row("learning", _learning(machine.learning))
-    if machine.score is not None and machine.hears():
-        body.add_row("score", _score_line(machine.score))
-        body.add_row("trend", _trend(machine.trend))
-        body.add_row("level", _level(machine.score.level_dbfs))
-    elif machine.score is not None:
-        last = f"none; the last was {_number(machine.score.value)} at "
-        body.add_row("score", f"{last}{_clock_time(machine.score.captured_at)}")
+    learning, score, trend = machine.learning, machine.score, list(machine.trend)
+    if learning is not None:
+        body.add_row("learning", _learning(learning))
+    if score is not None and machine.hears():
+        body.add_row("score", _score_line(score))
+        body.add_row("trend", _trend(trend))
+        body.add_row("level", _level(score.level_dbfs))
+    elif score is not None:
+        last = f"none; the last was {_number(score.value)} at "
+        body.add_row("score", f"{last}{_clock_time(score.captured_at)}")
     body.add_row("sound", _sound_line(machine))
     return Panel(body, title=name, title_align="left", border_style="bright_black")
 

@@ -2,6 +2,8 @@
 
 import io
 import logging
+import sys
+import threading
 from dataclasses import replace
 
 import pytest
@@ -129,6 +131,28 @@ def test_warnings_become_news_and_do_not_tear_the_picture(
     assert "opened" not in text
     assert "shown anyway" not in text
     assert capsys.readouterr().err == ""
+
+
+def test_records_that_come_while_it_is_drawn_do_not_end_the_drawing(view: LiveView) -> None:
+    """It is drawn by a thread of its own, which an exception would end for good."""
+    drawn = threading.Event()
+
+    def emit() -> None:
+        while not drawn.is_set():
+            view.emit(LearningProgress("pump", 30.0, 300.0))
+            view.emit(replace(SCORE, value=7.25, threshold=2.5))
+
+    emitting = threading.Thread(target=emit)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    emitting.start()
+    try:
+        for _ in range(300):
+            view.render()
+    finally:
+        sys.setswitchinterval(before)
+        drawn.set()
+        emitting.join()
 
 
 def test_the_reason_follows_the_windows_while_the_state_stays(view: LiveView) -> None:
