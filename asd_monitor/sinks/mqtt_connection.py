@@ -268,6 +268,9 @@ def tls_context(tls: MqttTls) -> ssl.SSLContext:
     except (OSError, ValueError) as error:
         msg = f"mqtt.tls.ca_file: {tls.ca_file}: expected PEM certificates: {error}"
         raise SinkError(msg) from error
+    if tls.ca_file is not None:
+        # Python 3.13 began to ask for extensions that plants' own authorities often lack
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if tls.cert_file is not None:
         try:
             # an empty passphrase, or OpenSSL would ask for one on the terminal
