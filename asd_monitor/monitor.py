@@ -155,7 +155,8 @@ class Monitor:
             self._thread.join(STOP_WITHIN_S)
             if self._thread.is_alive():
                 logger.warning("the inference thread did not stop within %.0f s", STOP_WITHIN_S)
-        learning = [each.commissioning for each in self._pipelines.values() if each.commissioning]
+        found = [each.commissioning for each in self._pipelines.values()]
+        learning = [each for each in found if each is not None]
         for commissioning in learning:
             commissioning.close()
         for commissioning in learning:

@@ -1,6 +1,7 @@
 """One machine's way from audio to states; knows nothing of threads.
 
-Everything here is called from the inference thread.
+Everything here is called from the inference thread once that runs, but for ``is_alive``,
+``has_ended`` and ``state``, which any thread may ask.
 """
 
 import logging
@@ -183,9 +184,10 @@ class Pipeline:
         return self.source.health().state is SourceState.ENDED
 
     def is_alive(self) -> bool:
-        """Tell whether windows are consumed while audio arrives."""
-        fitting = self.commissioning is not None and self.commissioning.progress().fitting
-        if self._health is None or self._health.state is not SourceState.RUNNING or fitting:
+        """Tell whether windows are consumed while audio arrives; called from any thread."""
+        commissioning, health = self.commissioning, self._health  # both may change meanwhile
+        fitting = commissioning is not None and commissioning.progress().fitting
+        if health is None or health.state is not SourceState.RUNNING or fitting:
             self._consumed_at = self._monotonic()
             return True
         return self._monotonic() - self._consumed_at < self._window_s + SLACK_S

@@ -3,12 +3,15 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.alarm import Alarm, AlarmSettings
+from asd_monitor.commissioning import Commissioning
 from asd_monitor.detector import Detector
 from asd_monitor.errors import SinkError
 from asd_monitor.metrics import Metrics
@@ -292,6 +295,43 @@ def test_the_watchdog_starves_when_audio_arrives_but_is_not_consumed(scorer: Sco
     source.be(SourceState.MISSING)
     pipeline.tick()
     assert pipeline.is_alive()
+
+
+class BeingArmed(Pipeline):
+    """Its commissioning ends, in the inference thread, just after another thread has looked."""
+
+    _ending: Commissioning | None = None
+
+    @property
+    def commissioning(self) -> Commissioning | None:  # type: ignore[override]
+        found, self._ending = self._ending, None
+        return found
+
+    @commissioning.setter
+    def commissioning(self, commissioning: Commissioning | None) -> None:
+        self._ending = commissioning
+
+
+def test_a_machine_may_be_asked_whether_it_lives_while_its_learning_ends(tmp_path: Path) -> None:
+    pipeline = BeingArmed(
+        "pump",
+        PlayedSource(),
+        Alarm("pump", RULES, "run"),
+        emit=lambda _: None,
+        metrics=Metrics(CollectorRegistry()),
+        drop_late=True,
+    )
+    learning = partial(
+        Commissioning, "pump", tmp_path, RATE_HZ, 60.0, fit=_never, done=print, session="now"
+    )
+    pipeline.commissioning = learning()
+    assert pipeline.is_alive()
+    pipeline.commissioning = learning()
+    Monitor([pipeline], [], Metrics(CollectorRegistry())).stop()
+
+
+def _never(*_: object) -> Path:
+    raise AssertionError("there is too little sound for a fit")
 
 
 def test_the_watchdog_starves_when_the_inference_thread_hangs(scorer: Scorer) -> None:
