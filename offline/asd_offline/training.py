@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,8 +43,11 @@ class Epoch:
 class Watcher(Protocol):
     """Whoever wants to know how training goes; only the first process tells."""
 
-    def resumed(self, epochs_done: int) -> None:
-        """So many epochs were done before; 0 for a new training."""
+    def resumed(self, epochs_done: int) -> bool:
+        """So many epochs were done before; 0 for a new training.
+
+        Return whether the last is not known yet, because the stop came just after its checkpoint.
+        """
 
     def batch(self, done: int, total: int) -> None:
         """So many batches of the current epoch are done."""
@@ -100,13 +103,17 @@ def train_network(
     """
     network = task.network.to(process.device)
     state = _State.new(task, recipe, process)
-    done = state.restore(latest_checkpoint(folder), recipe, name, seed, process)
-    if process.first:
-        watcher.resumed(done)
+    there = latest_checkpoint(folder)
+    done = state.restore(there, recipe, name, seed, process)
+    unknown = process.first and watcher.resumed(done)
     if done == 0 and process.world > 1:
         torch.manual_seed(seed_of(seed, name, "rank", process.rank))
     kept_at = time.perf_counter()
     with deterministic():
+        if unknown and there is not None and "result" in there:
+            with random_kept(process.device):
+                watcher.epoch(Epoch(**there["result"]), network)
+        process.wait()
         learner = _distributed(network, task, process) if done < recipe.epochs else network
         for epoch in range(done, recipe.epochs):
             network.train()
@@ -121,12 +128,12 @@ def train_network(
                 _settle(network, task, recipe, (seed, name, "settle"), process)
             random = process.gather(random_states(process.device))
             if process.first:
-                if epoch + 1 == recipe.epochs or time.perf_counter() - kept_at >= keep_every_s:
-                    kept = state.to_dict() | {"random": random} | identity(recipe, name, seed)
-                    write_checkpoint(folder, epoch + 1, kept)
-                    kept_at = time.perf_counter()
                 took_s, precision = time.perf_counter() - began, str(state.precision)
                 result = Epoch(epoch + 1, loss, rate, took_s, precision.removeprefix("torch."))
+                if epoch + 1 == recipe.epochs or time.perf_counter() - kept_at >= keep_every_s:
+                    kept = state.to_dict() | {"random": random, "result": asdict(result)}
+                    write_checkpoint(folder, epoch + 1, kept | identity(recipe, name, seed))
+                    kept_at = time.perf_counter()
                 with random_kept(process.device):
                     watcher.epoch(result, network)
             process.wait()

@@ -49,9 +49,11 @@ class Recorder:
         if self._board is not None:
             self._board.close()
 
-    def resumed(self, epochs_done: int) -> None:
-        """Forget what is trained again."""
+    def resumed(self, epochs_done: int) -> bool:
+        """Forget what is trained again; return whether the last epoch's line is missing."""
         self._run.forget_after(self._name, epochs_done)
+        written = {line["epoch"] for line in self._run.metrics() if line["network"] == self._name}
+        return epochs_done > 0 and epochs_done not in written
 
     def batch(self, done: int, total: int) -> None:
         """Show how far the epoch is."""

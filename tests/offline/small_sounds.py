@@ -114,8 +114,9 @@ class Silent:
     def network(self, name: str, epochs: int) -> None:
         """Nothing to show."""
 
-    def resumed(self, epochs_done: int) -> None:
+    def resumed(self, epochs_done: int) -> bool:
         self.started_at = epochs_done
+        return False
 
     def batch(self, done: int, total: int) -> None:
         if self.stop_at_batch and done == self.stop_at_batch and len(self.epochs) == 2:

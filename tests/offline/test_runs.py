@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from asd_monitor.errors import ConfigError, DatasetError, RunError, SourceError
+from asd_offline import training_record
 from asd_offline.checkpoints import latest_checkpoint
 from asd_offline.processes import check_device
 from asd_offline.runs import Run
@@ -100,6 +101,27 @@ def test_a_run_stopped_anywhere_and_resumed_is_the_run_without_stops(
     assert without_times(resumed) == without_times(whole)
 
 
+@pytest.mark.parametrize("epoch", [2, 4])
+def test_a_stop_while_the_auc_is_computed_loses_no_line_of_the_metrics(
+    tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch, epoch: int
+) -> None:
+    recipe = write_recipe(tmp_path / "own.yaml", auc_every=2)
+    asked = {"recipe": recipe, "machines": ("fan",)}
+    whole = train(request(tmp_path, made, out=tmp_path / "whole", **asked), CPU, Silent())
+    computed, calls = training_record.labelled_auc, iter(range(1, 9))
+
+    def stopped(*args: object) -> object:
+        if 2 * next(calls) == epoch:
+            raise KeyboardInterrupt
+        return computed(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training_record, "labelled_auc", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(request(tmp_path, made, **asked), CPU, Silent())
+    resumed = train(request(tmp_path, made, resume=True, **asked), CPU, Silent())
+    assert without_times(resumed) == without_times(whole)
+
+
 def test_a_line_cut_short_in_the_metrics_is_left_out_and_trained_again(
     tmp_path: Path, made: Path
 ) -> None:
@@ -156,7 +178,9 @@ def test_resuming_without_a_clip_names_the_target_that_differs(tmp_path: Path) -
     own = make_set(tmp_path / "set", ("fan", "pump"), ("00", "02", "04"))
     train(request(tmp_path, own), CPU, Silent())
     (own / "pump/train/normal_id_04_00000000.wav").unlink()
-    with pytest.raises(RunError, match=r"(training|held-out) clips of pump/id_04: \d there, \d now"):
+    with pytest.raises(
+        RunError, match=r"(training|held-out) clips of pump/id_04: \d there, \d now"
+    ):
         train(request(tmp_path, own, resume=True), CPU, Silent())
 
 

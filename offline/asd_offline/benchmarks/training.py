@@ -148,10 +148,11 @@ class _Stopwatch:
         self.precision = ""
         self._clock = Clock()
 
-    def resumed(self, epochs_done: int) -> None:
+    def resumed(self, epochs_done: int) -> bool:
         """Start."""
         del epochs_done
         self._clock.start()
+        return False
 
     def batch(self, done: int, total: int) -> None:
         """Nothing to count."""
