@@ -1,5 +1,6 @@
 """SIGINT and SIGTERM: the first ends the program tidily, the second at once."""
 
+import _thread
 import os
 import signal
 import sys
@@ -21,7 +22,9 @@ def stop_signals() -> Iterator[threading.Event]:
         if asked:
             _die_of(signum)
         asked.append(signum)
-        stop.set()
+        # From a thread of its own: who waits for the event holds its lock at times, and would wait
+        # for ever for a handler that asks for the lock in the same thread.
+        _thread.start_new_thread(stop.set, ())
 
     for each in before:
         signal.signal(each, on_signal)

@@ -43,6 +43,18 @@ def test_one_signal_is_a_request_and_a_second_an_order(number: signal.Signals) -
     assert (twice.returncode, twice.stdout, twice.stderr) == (-number, "True\n", "")
 
 
+def test_a_signal_is_heard_while_the_main_thread_holds_the_lock_of_its_wait() -> None:
+    """A handler runs between any two steps of the thread that it interrupts."""
+    code = (
+        "import os\nfrom asd_monitor.stop_signals import stop_signals\n"
+        "with stop_signals() as stop:\n"
+        "    with stop._cond:\n        os.kill(os.getpid(), 15)\n"
+        "    print(stop.wait(20))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
 def test_a_stop_before_the_start_lets_nothing_start(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
     options = {"machines": {"pump": {"wav": str(tmp_path / "a.wav")}}, "mqtt": None}

@@ -303,7 +303,7 @@ class BeingArmed(Pipeline):
     _ending: Commissioning | None = None
 
     @property
-    def commissioning(self) -> Commissioning | None:  # type: ignore[override]
+    def commissioning(self) -> Commissioning | None:
         found, self._ending = self._ending, None
         return found
 
