@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +49,12 @@ def check(kind: str, payload: dict[str, Any]) -> dict[str, Any]:
         if isinstance(member, dict):
             assert member.keys() == SCHEMAS[kind]["properties"][name]["properties"].keys()
     return read
+
+
+def test_a_recording_whose_name_is_not_utf_8_is_told_all_the_same() -> None:
+    name = os.fsdecode(b"L\xfcfter.wav")
+    read = check("score", score_payload(replace(SCORE, recording=name), "plant", 0.0))
+    assert read["recording"] == "L?fter.wav"
 
 
 def test_a_score_meets_its_schema() -> None:

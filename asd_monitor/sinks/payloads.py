@@ -40,8 +40,11 @@ class MachineState:
 
 
 def encode(payload: dict[str, Json]) -> bytes:
-    """Return compact UTF-8 JSON; NaN and infinities are refused rather than written."""
-    return _ENCODER.encode(payload).encode()
+    """Return compact UTF-8 JSON; NaN and infinities are refused rather than written.
+
+    What is not UTF-8 in the name of a recording (old archives have such) becomes a question mark.
+    """
+    return _ENCODER.encode(payload).encode(errors="replace")
 
 
 def rfc3339(seconds: float) -> str:
