@@ -1,5 +1,6 @@
 """The command line: which commands there are, and how errors become exit codes."""
 
+import io
 import sys
 from importlib import import_module
 
@@ -67,6 +68,9 @@ def _register() -> None:
 
 def main() -> None:
     """Run the command line; entry point of ``asd-monitor``."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # As stderr does by itself: a file's name may hold what the terminal's encoding has not.
+        sys.stdout.reconfigure(errors="backslashreplace")
     _register()
     try:
         app()

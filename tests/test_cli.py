@@ -1,5 +1,6 @@
 """The command line: help, exit codes, and one-line errors."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -66,8 +67,31 @@ def test_each_kind_of_mistake_has_its_code_and_its_line(
 
 def test_check_tells_what_a_configuration_says(tmp_path: Path) -> None:
     path = tmp_path / "plant.yaml"
-    path.write_text("machines:\n  pump: {mic: USB}\n")
+    path.write_text("machines:\n  pump: {mic: USB}\n  fan: {wav: [a.wav, old/b.wav]}\n")
     done = asd_monitor("check", path)
     assert done.returncode == 0
-    assert "no mistakes found; 1 machine(s)" in done.stdout
+    assert "no mistakes found; 2 machine(s)" in done.stdout
     assert "pump: microphone USB" in done.stdout
+    assert "fan: recordings a.wav, old/b.wav" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "shown"),
+    [
+        (b"L\xfcfter.yaml", "utf-8:strict", rb"L\udcfcfter.yaml: no mistakes"),
+        ("日.yaml".encode(), "latin-1:strict", rb"\u65e5.yaml: no mistakes"),
+    ],
+)
+def test_names_that_the_terminal_cannot_show_are_written_out(
+    name: bytes, encoding: str, shown: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / os.fsdecode(name)
+    path.write_text("machines:\n  pump: {mic: USB}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "asd_monitor.cli", "check", path],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert shown in done.stdout

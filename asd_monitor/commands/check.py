@@ -1,11 +1,14 @@
 """``asd-monitor check``: is this configuration right?"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asd_monitor.commands.options import AsJson
+
+if TYPE_CHECKING:
+    from asd_monitor.config import MachineSettings
 
 
 def check(
@@ -28,5 +31,10 @@ def check(
         return
     typer.echo(f"{config}: no mistakes found; {len(settings.machines)} machine(s)")
     for name, machine in settings.machines.items():
-        source = machine.mic.device if machine.mic is not None else machine.wav
-        typer.echo(f"  {name}: {'microphone' if machine.mic else 'recordings'} {source}")
+        typer.echo(f"  {name}: {_source(machine)}")
+
+
+def _source(machine: "MachineSettings") -> str:
+    if machine.wav is not None:
+        return f"recordings {', '.join(map(str, machine.wav.paths))}"
+    return f"microphone {machine.mic.device}" if machine.mic is not None else "no source"
