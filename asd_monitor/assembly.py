@@ -258,6 +258,7 @@ def _commissioning(assembly: Assembly, pipeline: Pipeline) -> Commissioning:
         fit=partial(_fit, assembly, machine),
         done=partial(_commissioned, assembly, pipeline),
         session=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        anew=assembly.state.model_path(machine).exists(),
     )
 
 

@@ -4,6 +4,7 @@ Everything slow (writing recordings, fitting) happens in a thread of its own, so
 machines beside it are monitored undisturbed.
 """
 
+import hashlib
 import io
 import logging
 import queue
@@ -69,6 +70,9 @@ class Commissioning:
         Called, from commissioning's own thread, when there is a model or fitting has failed.
     session
         Names this run, so that recordings made one after the other are known as neighbours.
+    anew
+        True: the recordings from before do not count towards ``wanted_s``; they are learned from
+        as well.
     """
 
     def __init__(
@@ -81,11 +85,11 @@ class Commissioning:
         fit: Fit,
         done: Callable[[Commissioned], None],
         session: str,
+        anew: bool = False,
     ) -> None:
         self._machine = machine
         self._folder = folder
         self._sample_rate_hz = sample_rate_hz
-        self._wanted_s = wanted_s
         self._fit = fit
         self._done = done
         self._session = session
@@ -93,6 +97,9 @@ class Commissioning:
         self._cutter = ClipCutter(machine, clip_samples, sample_rate_hz)
         self._kept = existing_recordings(folder, sample_rate_hz)
         self._learned_s = sum(recording_s(each, sample_rate_hz) for each in self._kept)
+        self._wanted_s = wanted_s + (self._learned_s if anew else 0.0)
+        self._known = {_digest((folder / each.name).read_bytes()) for each in self._kept}
+        self._repeated_s = 0.0
         self._rejected: dict[Quality, int] = {}
         self._fitting = False
         self._finishing = False
@@ -147,7 +154,7 @@ class Commissioning:
 
     def _work(self) -> None:
         try:
-            while self._learned_s < self._wanted_s or not self._try_fit():
+            while not self._has_enough() or not self._try_fit():
                 clip = self._clips.get()
                 if clip is not None:
                     self._keep(clip)
@@ -163,8 +170,13 @@ class Commissioning:
             failure = AsdMonitorError(f"commissioning stopped: {error!r}")
             self._done(Commissioned(self._machine, None, failure))
 
+    def _has_enough(self) -> bool:
+        """Tell whether there is as much as wanted, or only what is known comes, as from a loop."""
+        return self._learned_s >= self._wanted_s or self._repeated_s > self._learned_s
+
     def _try_fit(self) -> bool:
         self._fitting = True
+        self._repeated_s = 0.0
         try:
             path = self._fit(self._kept, self._note_progress)
         except AsdMonitorError as error:
@@ -191,15 +203,28 @@ class Commissioning:
                 self._machine, quality, self._rejected[quality],
             )  # fmt: skip
             return
-        self._kept.append(self._save(clip))
-        self._learned_s += len(clip.samples) / self._sample_rate_hz
+        content = _encoded(clip.samples, self._sample_rate_hz)
+        length_s = len(clip.samples) / self._sample_rate_hz
+        if _digest(content) in self._known:
+            self._note_repeated(length_s)
+            return
+        self._known.add(_digest(content))
+        self._repeated_s = 0.0
+        self._kept.append(self._save(clip, content))
+        self._learned_s += length_s
 
-    def _save(self, clip: Window) -> "Recording":
+    def _note_repeated(self, length_s: float) -> None:
+        """Leave out what is known: a recording compared with itself looks far too normal."""
+        if not self._repeated_s:
+            logger.info("%s: sound that was learned from already is left out", self._machine)
+        self._repeated_s += length_s
+
+    def _save(self, clip: Window, content: bytes) -> "Recording":
         from asd_monitor.quickstart import Recording
 
         name = next_name(self._folder)
         try:
-            write_recording(self._folder / name, clip.samples, self._sample_rate_hz)
+            _write_whole(self._folder / name, content)
         except OSError as error:
             logger.warning(
                 "%s: recording %s could not be kept on disk (%s); it is still learned from",
@@ -219,16 +244,25 @@ def next_name(folder: Path) -> str:
     return f"normal_id_00_{max(numbers, default=-1) + 1:08d}.wav"
 
 
-def write_recording(path: Path, samples: np.ndarray, sample_rate_hz: int) -> None:
-    """Write a recording whole or not at all: 24-bit PCM, so that quiet sound keeps its detail."""
+def _encoded(samples: np.ndarray, sample_rate_hz: int) -> bytes:
+    """Return a recording as a file: 24-bit PCM, so that quiet sound keeps its detail."""
     import soundfile
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
     content = io.BytesIO()
     soundfile.write(content, samples, sample_rate_hz, subtype="PCM_24", format="WAV")
+    return content.getvalue()
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a recording whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
     try:
-        unfinished.write_bytes(content.getvalue())
+        unfinished.write_bytes(content)
     except OSError:
         unfinished.unlink(missing_ok=True)
         raise

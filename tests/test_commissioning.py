@@ -24,7 +24,15 @@ def noise(seconds: float, seed: int = 0) -> FloatArray:
 
 
 class Rig:
-    def __init__(self, folder: Path, wanted_s: float, *, fail: int = 0, slow: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        wanted_s: float,
+        *,
+        fail: int = 0,
+        slow: bool = False,
+        anew: bool = False,
+    ) -> None:
         self.slow, self.fitting = slow, threading.Event()
         self.fits: list[list[Recording]] = []
         self.results: queue.Queue[Commissioned] = queue.Queue()
@@ -38,6 +46,7 @@ class Rig:
             fit=self._fit,
             done=self.results.put,
             session="now",
+            anew=anew,
         )
         self.learning.start()
 
@@ -103,6 +112,37 @@ def test_enough_recordings_from_before_are_fitted_at_once(tmp_path: Path) -> Non
     first.result()
     again = Rig(tmp_path, 10.0)
     assert again.result().model_path
+
+
+def test_learning_anew_hears_as_much_again(tmp_path: Path) -> None:
+    first = Rig(tmp_path, 10.0)
+    first.hear(noise(10))
+    first.result()
+    again = Rig(tmp_path, 10.0, anew=True)
+    assert again.learning.progress().wanted_s == 20.0
+    again.hear(noise(10, seed=1))
+    again.result()
+    assert len(again.fits[0]) == 2
+
+
+def test_the_same_recordings_are_not_learned_twice(tmp_path: Path) -> None:
+    first = Rig(tmp_path, 20.0)
+    first.hear(noise(20))
+    first.result()
+    again = Rig(tmp_path, 60.0, anew=True)
+    again.hear(np.concatenate([noise(20), noise(10, seed=1)]))
+    again.learning.finish()
+    again.result()
+    assert [each.session for each in again.fits[0]] == ["kept", "kept", "now"]
+    assert len(kept(tmp_path)) == 3
+
+
+def test_a_loop_is_learned_once_round(tmp_path: Path) -> None:
+    rig, sound = Rig(tmp_path, 3600.0), noise(30)
+    for _ in range(3):
+        rig.hear(sound)
+    assert rig.result().model_path
+    assert len(rig.fits[0]) == 3
 
 
 @pytest.mark.parametrize("bad", [np.zeros(CLIP, np.float32), np.full(CLIP, np.nan, np.float32)])

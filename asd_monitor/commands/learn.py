@@ -21,7 +21,11 @@ def learn(
     machine: Machines = None,
     wav: Wavs = None,
     minutes: Annotated[
-        float, typer.Option("--minutes", help="How much normal sound to learn from.")
+        float,
+        typer.Option(
+            "--minutes",
+            help="How much normal sound to collect; a machine that has a model hears so much more.",
+        ),
     ] = 5.0,
     window_s: Annotated[
         float | None,
@@ -44,7 +48,7 @@ def learn(
     """Record a machine's normal sound and fit a model to it, without monitoring.
 
     An existing model of the machine is replaced; its recordings are kept and learned from
-    too, unless --fresh sets them aside.
+    too, unless --fresh sets them aside. The same recordings are not learned twice.
 
     Example: `asd-monitor learn --mic 0 --machine pump --minutes 5`
     """

@@ -1,0 +1,45 @@
+"""Learning a machine, and learning it again."""
+
+import threading
+from pathlib import Path
+
+import soundfile
+
+from asd_monitor import model_file
+from asd_monitor.config import from_options
+from asd_monitor.demo_sound import PumpSound
+from asd_monitor.runner import learn_only
+
+RATE_HZ = 16_000
+CLIP = 10 * RATE_HZ
+
+
+def recordings(folder: Path, first: int, count: int = 3) -> Path:
+    """Write ten-second recordings of a pump, from the one of this number on."""
+    folder.mkdir()
+    for index in range(first, first + count):
+        sound = PumpSound(3, RATE_HZ).block(index * CLIP, CLIP, 0.0)
+        soundfile.write(folder / f"{index:04d}.wav", sound, RATE_HZ)
+    return folder
+
+
+def learn(state: Path, folder: Path, seconds: float) -> float:
+    """Learn a pump from a folder; return how many seconds its model was fitted to."""
+    options = {
+        "machines": {"pump": {"wav": {"paths": [str(folder)], "paced": False}}},
+        "learn": {"minutes": seconds / 60, "window_s": 2.0},
+        "state_dir": str(state),
+        "mqtt": None,
+        "prometheus": None,
+    }
+    config, stop = from_options(options), threading.Event()
+    learn_only(config, stop, fresh=False, live_view=False, as_json=True)
+    manifest = model_file.load(state / "models" / "pump.asd", "cpu").manifest
+    return float(manifest.training["seconds"])  # type: ignore[arg-type]
+
+
+def test_learning_again_adds_new_sound_and_none_twice(tmp_path: Path) -> None:
+    state, first = tmp_path / "state", recordings(tmp_path / "first", 0)
+    assert learn(state, first, 30) == 30
+    assert learn(state, first, 30) == 30
+    assert learn(state, recordings(tmp_path / "second", 3), 30) == 60
