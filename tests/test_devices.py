@@ -186,3 +186,26 @@ def test_a_sound_system_that_crashes_is_an_error_not_a_crash(
     monkeypatch.setenv("ALSA_CONFIG_PATH", str(nothing))
     with pytest.raises(SourceError, match="PortAudio could not list its devices"):
         list_microphones()
+
+
+TALKATIVE = """
+import os
+from types import SimpleNamespace
+
+os.write(1, b"jack server is not running or cannot be started\\n")
+default = SimpleNamespace(device=(-1, -1))
+query_hostapis = tuple
+
+
+def query_devices():
+    os.write(1, b"another line\\n")
+    return ()
+"""
+
+
+def test_what_sound_libraries_print_is_no_part_of_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sounddevice.py").write_text(TALKATIVE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert list_microphones() == []

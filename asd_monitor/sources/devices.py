@@ -5,6 +5,7 @@ in a process of its own, and only the answer comes here.
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -209,13 +210,17 @@ def _names(microphones: Sequence[Microphone]) -> str:
 
 def main() -> None:
     """Print the microphones as JSON, or one string that says why there is no list."""
+    with os.fdopen(os.dup(1), "w", encoding="ascii") as answer:
+        os.dup2(2, 1)  # sound libraries print
+        json.dump(_found(), answer)
+
+
+def _found() -> list[dict[str, object]] | str:
     try:
         import sounddevice
     except OSError:
-        print(json.dumps("PortAudio is not installed: install the package libportaudio2"))
-        return
-    found = query_microphones(sounddevice, probe_rates=True)
-    print(json.dumps([asdict(microphone) for microphone in found]))
+        return "PortAudio is not installed: install the package libportaudio2"
+    return [asdict(each) for each in query_microphones(sounddevice, probe_rates=True)]
 
 
 if __name__ == "__main__":
