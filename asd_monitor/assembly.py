@@ -292,12 +292,12 @@ def _fit(
 
 
 def _commissioned(assembly: Assembly, pipeline: Pipeline, result: Commissioned) -> None:
-    """Install the new model; called from commissioning's thread."""
+    """Install the new model, or end the run where none can come; from commissioning's thread."""
     from asd_monitor import model_file
 
     if result.model_path is not None:
         scorer = model_file.load(result.model_path, assembly.config.device)
         detector = make_detector(assembly.config, scorer, [result.machine])
         assembly.monitor.install(result.machine, detector)
-    elif pipeline.has_ended() and result.error is not None:
+    elif result.error is not None and (result.given_up or pipeline.has_ended()):
         assembly.monitor.fail(result.error)

@@ -49,6 +49,8 @@ class Commissioned:
     machine: str
     model_path: Path | None
     error: AsdMonitorError | None = None
+    given_up: bool = False
+    """True where nothing more will come of it: it was a fault of the program."""
 
 
 class Commissioning:
@@ -105,6 +107,7 @@ class Commissioning:
         self._finishing = False
         self._closing = False
         self._clips: queue.SimpleQueue[Window | None] = queue.SimpleQueue()
+        self._queued_s = self._taken_s = 0.0
         self._thread = threading.Thread(target=self._work, name=f"learn-{machine}", daemon=True)
 
     def start(self) -> None:
@@ -119,7 +122,13 @@ class Commissioning:
     def push(self, chunk: AudioChunk) -> None:
         """Take audio; returns at once."""
         for clip in self._cutter.push(chunk):
+            self._queued_s += len(clip.samples) / self._sample_rate_hz
             self._clips.put(clip)
+
+    def wants_more(self) -> bool:
+        """Tell whether more sound is needed than is there; what need not come now can wait."""
+        waiting_s = self._queued_s - self._taken_s
+        return not self._fitting and self._learned_s + waiting_s < self._wanted_s
 
     def progress(self) -> LearningProgress:
         """Return how far it has come."""
@@ -158,6 +167,7 @@ class Commissioning:
                 clip = self._clips.get()
                 if clip is not None:
                     self._keep(clip)
+                    self._taken_s += len(clip.samples) / self._sample_rate_hz
                 elif not self._closing:
                     self._try_fit()
                     return
@@ -167,8 +177,8 @@ class Commissioning:
             logger.info("%s: fitting was given up; the recordings are kept", self._machine)
         except Exception as error:  # the thread's top: told, never swallowed
             logger.exception("%s: commissioning stopped", self._machine)
-            failure = AsdMonitorError(f"commissioning stopped: {error!r}")
-            self._done(Commissioned(self._machine, None, failure))
+            failure = AsdMonitorError(f"{self._machine}: commissioning stopped: {error!r}")
+            self._done(Commissioned(self._machine, None, failure, given_up=True))
 
     def _has_enough(self) -> bool:
         """Tell whether there is as much as wanted, or only what is known comes, as from a loop."""

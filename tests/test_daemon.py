@@ -13,8 +13,9 @@ import soundfile
 from asd_monitor.assembly import assemble
 from asd_monitor.config import from_options
 from asd_monitor.daemon import serve
-from asd_monitor.errors import ConfigError
+from asd_monitor.errors import AsdMonitorError, ConfigError
 from asd_monitor.sinks.summary import SummarySink
+from tests.rig.played_source import PlayedSource
 
 TWICE = """
 import os, time
@@ -86,3 +87,26 @@ def test_an_end_by_itself_wakes_who_waits_and_tells_why(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at least 20 s of normal sound"):
         serve(assemble(settings), stop, environ={})
     assert stop.is_set()
+
+
+def test_a_fault_of_the_program_while_learning_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that can never be learned would stay LEARNING, and all it hears in memory."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr("asd_monitor.quickstart.fit", broken)
+    microphone = PlayedSource()
+    options = {"machines": {"pump": {"mic": "played"}}, "mqtt": None, "prometheus": None}
+    settings = from_options(options | {"state_dir": str(tmp_path), "learn": {"minutes": 0.3}})
+    sound = 0.1 * np.random.default_rng(0).standard_normal(20 * 16_000)
+    microphone.play(sound.astype(np.float32))
+    with pytest.raises(AsdMonitorError, match=r"pump: commissioning stopped: .*no memory"):
+        serve(
+            assemble(settings, sources={"pump": microphone}),
+            threading.Event(),
+            duration_s=20.0,
+            environ={},
+        )
