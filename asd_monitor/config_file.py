@@ -72,8 +72,8 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read(path: Path) -> Document:
-    """Read a YAML file whose top is a mapping.
+def read(path: Path, first_key: str = "machines") -> Document:
+    """Read a YAML file whose top is a mapping; ``first_key`` is the example of a key in errors.
 
     Raises
     ------
@@ -91,10 +91,10 @@ def read(path: Path) -> Document:
     except OSError as error:
         msg = f"{path}: the configuration cannot be read: {error.strerror}"
         raise ConfigError(msg) from error
-    return parse(text, str(path))
+    return parse(text, str(path), first_key)
 
 
-def parse(text: str, name: str) -> Document:
+def parse(text: str, name: str, first_key: str = "machines") -> Document:
     """Parse YAML text; ``name`` stands for the file in error messages."""
     try:
         aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
@@ -112,7 +112,7 @@ def parse(text: str, name: str) -> Document:
         raise ConfigError(msg) from error
     if not isinstance(values, dict):
         found = "nothing" if values is None else type(values).__name__
-        msg = f"{name}: expected keys such as 'machines:' at the top, found {found}"
+        msg = f"{name}: expected keys such as '{first_key}:' at the top, found {found}"
         raise ConfigError(msg)
     lines: dict[Path_, int] = {}
     _note_lines(node, (), lines)

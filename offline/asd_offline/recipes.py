@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median_high
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,11 +20,13 @@ WINDOW_S = 10.0
 ALIKE = 0.98
 """Clips that are so long, compared with the longest, are of one length."""
 
+_Beta = Annotated[float, Field(ge=0, lt=1)]
+
 
 class Recipe(BaseModel):
     """What every model's recipe has; each model adds its own and sets the published defaults."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str = Field(description="Which model this recipe is for.")
     sample_rate_hz: int = Field(16000, ge=1000, le=768_000)
@@ -41,7 +43,7 @@ class Recipe(BaseModel):
     optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0)
-    adam_betas: tuple[float, float] = (0.9, 0.999)
+    adam_betas: tuple[_Beta, _Beta] = (0.9, 0.999)
     schedule: Literal["constant", "cosine", "halving"] = "constant"
     constant_epochs: int = Field(0, ge=0, description="Epochs before the schedule begins.")
     final_learning_rate: float = Field(0.0, ge=0, description="Where the schedule ends.")
@@ -99,9 +101,10 @@ def read_recipe(path: Path | None, model: str, kind: type[Recipe], **changes: ob
     ConfigError
         With file and line, if a value is wrong, unknown, or the recipe is for another model.
     """
-    document = (
-        Document("recipe without --config", {"model": model}, {}) if path is None else read(path)
-    )
+    if path is None:
+        document = Document("recipe without --config", {"model": model}, {})
+    else:
+        document = read(path, "model")
     found = document.values.get("model", model)
     if found != model:
         msg = f"{path}: this recipe is for model {found!r}, not for {model!r}"

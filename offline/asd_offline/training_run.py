@@ -19,6 +19,7 @@ from asd_offline.datasets.opening import open_dataset
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.initial_weights import InitialFile, read_initial, start_from
 from asd_offline.long_recordings import cut_long, without_leftovers
+from asd_offline.memory_told import memory_told
 from asd_offline.models import MODELS, Model
 from asd_offline.processes import Process
 from asd_offline.recipes import Recipe, read_recipe, resolve_and_tell
@@ -222,6 +223,7 @@ class _Parts:
     files: Sequence[InitialFile]
 
 
+@memory_told()
 def _train_all(parts: _Parts, run: Run, process: Process, show: Show, keep_every_s: float) -> Run:
     model, prepared, features = parts.model, parts.prepared, parts.features
     if process.first:

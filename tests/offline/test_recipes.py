@@ -51,7 +51,9 @@ def test_a_shipped_recipe_is_valid_and_named_after_its_model(path: Path) -> None
         ("model: autoencoder\nepochs: 3\nepochs: 4\n", "given twice"),
         ("model: twfr_gmm\n", "for model 'twfr_gmm', not for 'autoencoder'"),
         ("model: autoencoder\nhop_s: 3\nwindow_s: 2\n", "hop_s .3. is longer than window_s .2."),
-        ("", "expected keys"),
+        ("model: autoencoder\nlearning_rate: .inf\n", "recipe.yaml:2: .*a finite number, got inf"),
+        ("model: autoencoder\nadam_betas: [0.9, 1.0]\n", "recipe.yaml:2: adam_betas.*less than 1"),
+        ("", "recipe.yaml: expected keys such as 'model:' at the top, found nothing"),
     ],
 )
 def test_a_wrong_recipe_is_told_with_its_line(tmp_path: Path, text: str, said: str) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from asd_monitor.errors import ConfigError, DatasetError, RunError, SourceError
-from asd_offline import training_record
+from asd_offline import training_record, training_run
 from asd_offline.checkpoints import latest_checkpoint
 from asd_offline.processes import check_device
 from asd_offline.runs import Run
@@ -335,6 +336,23 @@ def test_which_channel_is_trained_on_is_told_where_there_are_several(tmp_path: P
     train(request(tmp_path, own), CPU, shown)
     (note,) = shown.notes
     assert note.startswith("2 of 8 training recordings have several channels: of these channel 0 ")
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError("600 GiB"),
+              RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")]
+)  # fmt: skip
+def test_too_little_memory_is_told_and_a_smaller_recipe_takes_the_same_folder(
+    tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def too_large(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training_run, "new_network", too_large)
+        with pytest.raises(ConfigError, match=r"too little memory.*smaller batch_size"):
+            train(request(tmp_path, made), CPU, Silent())
+    assert train(request(tmp_path, made), CPU, Silent()).metrics()
 
 
 def test_a_device_that_there_is_not_is_told() -> None:
