@@ -1,6 +1,7 @@
 """Which microphones there are, which one is meant, and names that last."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from asd_monitor.sources.devices import (
     list_microphones,
     resolve_device,
     stable_id,
+    told_apart,
+    usb_port,
 )
 from asd_monitor.sources.microphone import MicrophoneSettings, pin_devices
 from tests.rig.listening import noise
@@ -69,6 +72,41 @@ def test_an_unknown_device_is_refused_with_those_there_are(wanted: int | str) ->
         resolve_device(wanted, PRESENT)
 
 
+def alike(*ports: str) -> list[Microphone]:
+    """Microphones of one make, which all tell the same serial number, as cheap ones do."""
+    return told_apart(
+        [
+            replace(microphone(i, f"USB: - (hw:{i},0)", "usb:0d8c:0014:0000"), port=port)
+            for i, port in enumerate(ports)
+        ]
+    )
+
+
+def test_microphones_with_one_serial_number_are_told_apart_by_their_ports() -> None:
+    both = alike("1-2", "1-4.1")
+    ids = [each.stable_id for each in both]
+    assert ids == ["usb:0d8c:0014:0000@1-2", "usb:0d8c:0014:0000@1-4.1"]
+    assert [resolve_device(each, both).port for each in ids] == ["1-2", "1-4.1"]
+    settings = [MicrophoneSettings(device=0), MicrophoneSettings(device=1)]
+    assert [each.device for each in pin_devices(settings, both)] == ids
+    assert alike("1-2")[0].stable_id == "usb:0d8c:0014:0000"
+
+
+def test_one_of_several_alike_is_never_taken_for_another() -> None:
+    second = "usb:0d8c:0014:0000@1-4.1"
+    assert resolve_device(1, alike("1-4.1"), pinned_id=second).port == "1-4.1"
+    for there in (alike("1-2"), alike("1-2", "1-3")):
+        with pytest.raises(UnknownDeviceError):
+            resolve_device(1, there, pinned_id=second)
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+def test_a_microphone_that_another_one_has_come_to_be_like_is_not_guessed(by_id: bool) -> None:
+    alone = alike("1-2")[0].stable_id
+    with pytest.raises(AmbiguousDeviceError, match=r"@1-2.*@1-3"):
+        resolve_device(alone if by_id else 0, alike("1-2", "1-3"), None if by_id else alone)
+
+
 def test_without_any_microphone_the_error_says_what_to_look_at() -> None:
     with pytest.raises(UnknownDeviceError, match=r"no microphone found.*arecord -l.*group `audio`"):
         resolve_device("pump", [])
@@ -114,6 +152,7 @@ def test_a_usb_card_keeps_its_id_when_it_gets_another_number(
         root = tmp_path / str(card)
         usb_card(root, card, serial)
         assert stable_id(f"USB Audio: - (hw:{card},{pcm})", "ALSA", root) == expected
+        assert usb_port(f"USB Audio: - (hw:{card},{pcm})", root) == "1-2"
 
 
 def test_a_built_in_card_is_named_by_its_id(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -47,6 +48,12 @@ class Microphone:
     stable_id: str
     """Names the same device after a restart, see :func:`stable_id`."""
     is_default: bool
+    port: str = ""
+    """USB port, such as ``1-2.4``; empty where it is no USB device."""
+
+    def is_called(self, identity: str) -> bool:
+        """Tell whether an id is this device's: its own, or that with its port."""
+        return identity in (self.stable_id, f"{self.stable_id}@{self.port}")
 
 
 def stable_id(name: str, host_api: str, sys_root: Path = Path("/sys")) -> str:
@@ -54,7 +61,8 @@ def stable_id(name: str, host_api: str, sys_root: Path = Path("/sys")) -> str:
 
     A USB card is ``usb:VENDOR:PRODUCT:SERIAL``, or ``usb:VENDOR:PRODUCT@PORT`` where it tells no
     serial number; another card is ``card:ID``; both with ``,N`` for a PCM device N other than 0.
-    A PCM of the sound server or of asound.conf has no card: ``alsa:NAME``.
+    A PCM of the sound server or of asound.conf has no card: ``alsa:NAME``. Where several devices
+    have one serial number, as cheap ones do, :func:`told_apart` adds ``@PORT``.
 
     Parameters
     ----------
@@ -66,14 +74,39 @@ def stable_id(name: str, host_api: str, sys_root: Path = Path("/sys")) -> str:
         return f"{host_api.lower()}:{name}"
     card = sys_root / "class" / "sound" / f"card{numbers[1]}"
     suffix = "" if numbers[2] == "0" else f",{numbers[2]}"
-    device = (card / "device").resolve()
-    for folder in (device, *device.parents):
-        if (folder / "idVendor").is_file():
-            usb = ":".join(("usb", _text(folder / "idVendor"), _text(folder / "idProduct")))
-            serial = _text(folder / "serial")
-            return (f"{usb}:{serial}" if serial else f"{usb}@{folder.name}") + suffix
+    folder = _usb_folder(card)
+    if folder is not None:
+        usb = ":".join(("usb", _text(folder / "idVendor"), _text(folder / "idProduct")))
+        serial = _text(folder / "serial")
+        return (f"{usb}:{serial}" if serial else f"{usb}@{folder.name}") + suffix
     card_id = _text(card / "id")
     return f"card:{card_id}{suffix}" if card_id else f"{host_api.lower()}:{name}"
+
+
+def usb_port(name: str, sys_root: Path = Path("/sys")) -> str:
+    """Return the port of a USB card, by PortAudio's name of it; empty for anything else."""
+    numbers = re.search(r"\(hw:(\d+),", name)
+    if numbers is None:
+        return ""
+    folder = _usb_folder(sys_root / "class" / "sound" / f"card{numbers[1]}")
+    return "" if folder is None else folder.name
+
+
+def _usb_folder(card: Path) -> Path | None:
+    device = (card / "device").resolve()
+    folders = (device, *device.parents)
+    return next((each for each in folders if (each / "idVendor").is_file()), None)
+
+
+def told_apart(microphones: Sequence[Microphone]) -> list[Microphone]:
+    """Return the microphones, with the port added to ids that several have."""
+    times = Counter(each.stable_id for each in microphones)
+    return [
+        replace(each, stable_id=f"{each.stable_id}@{each.port}")
+        if times[each.stable_id] > 1 and each.port
+        else each
+        for each in microphones
+    ]
 
 
 def _text(path: Path) -> str:
@@ -112,9 +145,10 @@ def query_microphones(portaudio: ModuleType, *, probe_rates: bool) -> list[Micro
                 rates_hz=_rates_hz(portaudio, index) if probe_rates else (),
                 stable_id=stable_id(device["name"], host_api),
                 is_default=index == default,
+                port=usb_port(device["name"]),
             )
         )
-    return found
+    return told_apart(found)
 
 
 def _rates_hz(portaudio: ModuleType, index: int) -> tuple[int, ...]:
@@ -171,23 +205,20 @@ def resolve_device(
         Those present now.
     pinned_id
         Stable id of the device that was found the first time; it wins over everything, and an
-        index is never looked up again.
+        index is never looked up again. Where several have it now, it is not guessed which.
 
     Raises
     ------
     UnknownDeviceError, AmbiguousDeviceError
         Both are SourceErrors that list the microphones there are.
     """
-    pinned = [mic for mic in microphones if mic.stable_id == pinned_id]
-    if pinned:
-        return pinned[0]
+    matches = _called(pinned_id, microphones) if pinned_id else []
     if isinstance(device, int):
-        by_index = [] if pinned_id else [mic for mic in microphones if mic.index == device]
-        matches = [by_index]
+        matches.append([] if pinned_id else [mic for mic in microphones if mic.index == device])
     else:
         lowered = device.lower()
-        matches = [
-            [mic for mic in microphones if mic.stable_id == device],
+        matches += [
+            *_called(device, microphones),
             [mic for mic in microphones if mic.name == device],
             [mic for mic in microphones if lowered in mic.name.lower()],
         ]
@@ -202,6 +233,12 @@ def resolve_device(
         raise UnknownDeviceError(f"microphone {wanted!r} is not there: {NO_MICROPHONE}")
     msg = f"microphone {wanted!r} is not there; there are: {_names(microphones)}"
     raise UnknownDeviceError(msg)
+
+
+def _called(identity: str, microphones: Sequence[Microphone]) -> list[list[Microphone]]:
+    """Return those with an id, then those that had it before others came that have it too."""
+    shared = [mic for mic in microphones if mic.stable_id == f"{identity}@{mic.port}"]
+    return [[mic for mic in microphones if mic.is_called(identity)], shared]
 
 
 def _names(microphones: Sequence[Microphone]) -> str:
