@@ -193,6 +193,35 @@ def test_every_state_has_its_own_text_and_a_colour() -> None:
             assert {code: name for name, code in coded} == texts
 
 
+def test_a_timeline_of_states_shows_their_texts_and_colours() -> None:
+    timelines = [panel for panel in panels() if panel["type"] == "state-timeline"]
+    assert timelines
+    for panel in timelines:
+        # Grafana shows a merged value by its threshold, not by its mapping, if thresholds colour it
+        assert panel["options"]["mergeValues"]
+        assert panel["fieldConfig"]["defaults"]["color"]["mode"] == "fixed"
+
+
+def test_a_logarithmic_axis_has_limits() -> None:
+    axes = [
+        panel["fieldConfig"]["defaults"]
+        for panel in panels()
+        if panel["type"] == "timeseries"
+        and panel["fieldConfig"]["defaults"]["custom"]["scaleDistribution"]["type"] == "log"
+    ]
+    assert axes
+    for axis in axes:
+        # Grafana cannot label an axis that reaches down to the 1e-59 of a machine in ALARM
+        assert 0 < axis["min"] < axis["max"]
+
+
+def test_an_annotation_asks_the_same_in_the_old_form_and_the_new() -> None:
+    asked = [each for each in dashboard()["annotations"]["list"] if "expr" in each]
+    assert asked
+    for each in asked:
+        assert each["target"]["expr"] == each["expr"]
+
+
 def test_the_dashboards_data_source_is_the_provisioned_one() -> None:
     variables = {each["name"]: each for each in dashboard()["templating"]["list"]}
     assert variables["datasource"]["current"]["value"] in datasource_uids()

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.metrics import Metrics
+from asd_monitor.records import State
 from asd_monitor.sinks.prometheus import PrometheusSettings, PrometheusSink
 from tests.rig.metrics_story import MACHINES, tell
 from tests.rig.monitoring_files import (
@@ -67,6 +69,28 @@ def test_the_score_panel_shows_score_and_threshold_of_each_machine(
     ]
     for series in shown:
         assert {each["metric"]["machine"] for each in series} == set(MACHINES)
+
+
+def test_a_machine_whose_monitor_is_gone_is_shown_as_unknown(tmp_path: Path) -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.add_machines(MACHINES)
+    for machine in MACHINES:
+        metrics.observe_state(machine, State.NORMAL)
+    sink = PrometheusSink(PrometheusSettings(port=0), metrics)
+    sink.open()
+    instance = f"127.0.0.1:{sink.port}"
+    (panel,) = (each for each in panels() if each["title"] == "State")
+    (target,) = panel["targets"]
+    expression = substituted(target["expr"], instance, MACHINES)
+    with running_prometheus(tmp_path, instance) as server:
+        server.wait_for("asd_state")
+        assert [series["value"][1] for series in server.query(expression)] == ["2", "2"]
+        sink.close()
+        server.wait_for("up == 0")
+        assert [series["value"][1] for series in server.query(expression)] == ["0", "0"]
+    assert target["instant"] is True
+    (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
+    assert mapping["options"]["0"]["text"] == str(State.UNKNOWN)
 
 
 def test_the_variables_offer_what_was_scraped(scraped: tuple[Prometheus, str]) -> None:

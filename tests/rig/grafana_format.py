@@ -176,7 +176,8 @@ STEPS = {
 FIELD_DEFAULTS = {
     "type": "object",
     "properties": {
-        "unit": {"pattern": "^(none|short|s|bytes|percentunit|sci|suffix: .+)$"},
+        # Grafana puts a space before the suffix.
+        "unit": {"pattern": r"^(none|short|s|bytes|percentunit|sci|suffix:\S+)$"},
         "color": COLOR,
         "mappings": {
             "type": "array",
@@ -189,6 +190,8 @@ GRID = {"type": "integer", "minimum": 0, "maximum": 24}
 PANEL = {
     "type": "object",
     "required": ["id", "type", "title", "gridPos"],
+    "if": {"properties": {"type": {"const": "row"}}},
+    "else": {"required": ["description", "datasource", "fieldConfig", "options", "targets"]},
     "properties": {
         "id": {"type": "integer", "minimum": 1},
         "type": {
