@@ -64,7 +64,13 @@ class StateFolder:
 
     @contextmanager
     def lock(self, machine: str) -> Iterator[None]:
-        """Hold a machine's part of the folder; raise StateError if another process does."""
+        """Hold a machine's part of the folder.
+
+        Raises
+        ------
+        StateError
+            If another process holds it, or it cannot be locked.
+        """
         path = self.make(self.root / "locks") / f"{check_machine_name(machine)}.lock"
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -72,12 +78,16 @@ class StateFolder:
             msg = f"{path}: cannot be opened: {error.strerror}; use --state-dir"
             raise StateError(msg) from error
         try:
-            self._hold(handle, path, machine)
+            try:
+                self._hold(handle, machine)
+            except OSError as error:  # a full disk, or a network's that knows no locks
+                msg = f"{path}: cannot be locked: {error.strerror}; use --state-dir"
+                raise StateError(msg) from error
             yield
         finally:
             os.close(handle)
 
-    def _hold(self, handle: int, path: Path, machine: str) -> None:
+    def _hold(self, handle: int, machine: str) -> None:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -8,6 +8,7 @@ import pytest
 
 from asd_monitor.errors import ConfigError, StateError
 from asd_monitor.state import StateFolder, check_machine_name
+from tests.rig.full_disk import files_at_most
 
 HOLD = """
 import sys
@@ -65,6 +66,18 @@ def test_a_second_process_is_refused_until_the_first_has_gone(tmp_path: Path) ->
         first.wait()
     with state.lock("pump"):
         pass
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path)
+    with (
+        files_at_most(0),
+        pytest.raises(StateError, match=r"pump.lock: cannot be locked: File too large"),
+        state.lock("pump"),
+    ):
+        pass
+    with state.lock("pump"):
+        assert (tmp_path / "locks" / "pump.lock").read_text()
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
