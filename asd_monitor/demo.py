@@ -90,7 +90,6 @@ class DemoSource:
         self._chunks: list[AudioChunk] = []
         self._lock = threading.Lock()
         self._next_start = 0
-        self._anchor: tuple[float, int] | None = None
         self._wake: Callable[[], None] = lambda: None
         self._closed = threading.Event()
         self._read = threading.Event()

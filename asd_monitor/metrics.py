@@ -29,7 +29,7 @@ WINDOW_RESULTS = (
     "late",
     *(str(quality) for quality in Quality if quality is not Quality.OK),
 )
-QUEUES = ("mqtt_scores", "mqtt_events", "score_file", "history")
+QUEUES = ("mqtt_scores", "mqtt_events", "score_file")
 MQTT_RESULTS = ("published", "dropped")
 MQTT_FAILURES = ("settings", "dns", "unreachable", "tls", "login", "lost", "timeout")
 

@@ -297,7 +297,7 @@ def test_a_slow_client_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_failing_series_is_logged_and_the_next_scrape_is_answered(
     sink: PrometheusSink, caplog: pytest.LogCaptureFixture
 ) -> None:
-    depth = sink._metrics.queue_depth.labels("history")
+    depth = sink._metrics.queue_depth.labels("score_file")
     depth.set_function(lambda: json.loads("not a number"))
     with pytest.raises(OSError, match="closed"):
         get(sink.url)

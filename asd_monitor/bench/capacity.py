@@ -51,8 +51,8 @@ def measure(setting: Setting) -> Iterator[Figure]:
     told = "most microphones without loss or lateness"
     yield Figure(AREA, "microphones", most, told, "", at_least=None if setting.quick else FIRST)
     if best is not None:
-        windows_per_s = "processors busy with that many"
-        yield Figure(AREA, "processors", best.processors, windows_per_s, "")
+        told = "processors busy with that many"
+        yield Figure(AREA, "processors", best.processors, told, "")
         yield Figure(AREA, "rss_mb", best.rss_bytes / 1e6, "memory with that many", "MB")
         dropped = best.dropped_messages
         yield Figure(AREA, "dropped_messages", dropped, "MQTT messages dropped with that many", "")

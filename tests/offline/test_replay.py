@@ -154,7 +154,6 @@ def test_results_do_not_depend_on_the_number_of_jobs(
     tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("asd_offline.replay.plan.BLOCK_CLIPS", 4)
-    monkeypatch.setattr("asd_offline.replay.pool.POOL_WORTH", 0.0)
     make_2020(tmp_path / "data", 5)
     texts = []
     for jobs in (1, 2):

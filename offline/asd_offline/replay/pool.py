@@ -24,8 +24,6 @@ Tick = Callable[[float], None]
 """Called by a job with the work done since the last call, in the unit of ``Job.work``."""
 
 POLL_S = 0.2
-POOL_WORTH = 150.0
-"""Less work than this (clips to score) is done before other processes have started."""
 
 
 class Job(Protocol):
