@@ -7,7 +7,7 @@ import pytest
 
 from asd_monitor.errors import RunError
 from asd_offline.comparison import Comparison, compare
-from asd_offline.comparison.job import CompareJob, Data
+from asd_offline.comparison.job import CompareJob, Data, Meter
 from asd_offline.comparison.outcome import read_outcome
 from asd_offline.replay.pool import Stopped
 from tests.offline.compared_models import Compared, Told, copied, recipes, settings
@@ -103,3 +103,19 @@ def test_a_full_disk_stops_at_once_and_keeps_what_was_done(
         compare(settings(tmp_path), told)
     assert told.outcomes == []
     assert len(list((tmp_path / "out/runs").glob("*/result.json"))) == 2
+
+
+def test_the_parts_of_a_replay_add_up_to_the_rest_of_a_run() -> None:
+    steps: list[float] = []
+    meter = Meter(steps.append)
+    meter.to(0.9)
+    progress = meter.replaying()
+    for what, done, share in (
+        ("fitting", 1.0, 0.92),
+        ("fitting", 2.0, 0.94),
+        ("scoring", 0.0, 0.94),
+        ("scoring", 2.0, 0.99),
+        ("drawing", 2.0, 1.0),
+    ):
+        progress(what, done, 2.0)
+        assert sum(steps) == pytest.approx(share)

@@ -4,7 +4,7 @@ import errno
 import json
 import shutil
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 TRAINED, EXPORTED = 0.8, 0.9
 """How much of a job's work is done after these stages, roughly."""
+REPLAYING = {"fitting": (0.0, 0.4), "scoring": (0.4, 0.9), "drawing": (0.9, 1.0)}
+"""How much of a replay is done at the begin and at the end of its stages, roughly."""
 FAULT = "fault.txt"
 SHOWN = 200
 """Letters of a fault in the table; all of it is in the file."""
@@ -100,7 +102,8 @@ class CompareJob:
         from asd_offline.training_run import Request, train
 
         recipe, run = self.folder / "recipe.yaml", self.folder / "training"
-        recipe.write_text(yaml.safe_dump(json.loads(self.recipe or "{}"), sort_keys=False))
+        text = yaml.safe_dump(json.loads(self.recipe or "{}"), sort_keys=False)
+        recipe.write_text(text, encoding="utf-8")
         there = (run / "run.json").exists()
         if not there:  # stopped before it had begun
             shutil.rmtree(run, ignore_errors=True)
@@ -136,7 +139,6 @@ class CompareJob:
 
         out, work = self.folder / "replay", self.folder / "work"
         model = QUICKSTART if exported is None else str(exported.path)
-        begin = meter.share
         settings = ReplaySettings(
             dataset=self.data.dataset,
             year=self.data.year,
@@ -148,13 +150,7 @@ class CompareJob:
             device=self.data.device,
             jobs=1,
         )
-        stages = {"fitting": 0.0, "scoring": 0.4, "drawing": 0.9}
-
-        def progress(what: str, done: float, whole: float) -> None:
-            part = stages.get(what, 0.0) + 0.1 * done / max(whole, 1e-9)
-            meter.to(begin + (1 - begin) * min(part, 1.0))
-
-        replayed = replay(settings, progress)
+        replayed = replay(settings, meter.replaying())
         for each in (work, out / "work"):
             shutil.rmtree(each, ignore_errors=True)
         return replayed
@@ -195,7 +191,8 @@ class CompareJob:
             refused = isinstance(error, ConfigError)
             return Outcome(self.model, self.seed, failed=str(error), refused=refused)
         path = self.folder / FAULT
-        path.write_text("".join(traceback.format_exception(error)))
+        whole = "".join(traceback.format_exception(error))
+        path.write_text(whole, encoding="utf-8", errors="backslashreplace")
         told = shorten(f"{type(error).__name__}: {error}", SHOWN, placeholder=" ...")
         text = f"fault of the program: {told} (see {path})"
         return Outcome(self.model, self.seed, failed=text)
@@ -213,6 +210,17 @@ class Meter:
         step = max(0.0, share - self.share)
         self.share += step
         self._tick(step)
+
+    def replaying(self) -> Callable[[str, float, float], None]:
+        """Return what takes a replay's progress; the replay is all that is left of the job."""
+        begin = self.share
+
+        def progress(what: str, done: float, whole: float) -> None:
+            first, last = REPLAYING.get(what, (0.0, 0.0))
+            part = first + (last - first) * min(done / whole, 1.0) if whole else last
+            self.to(begin + (1.0 - begin) * part)
+
+        return progress
 
     def pause(self) -> None:
         """Nothing to tell, but a chance to stop."""
