@@ -71,7 +71,7 @@ def test_a_model_that_is_not_for_such_data_is_left_out_of_all_with_its_reason(
     comparison = compare(asked, Told())
     assert comparison.failures == ["mobilenetv2"]
     row = comparison.rows[0]
-    assert "has only fan/id_00" in row.remarks()[0]
+    assert "id_00; leave it out with --machine" in row.remarks()[0]
     of_all = replace(row, entry=replace(row.entry, demanded=False))
     assert not of_all.failed
     assert of_all.remarks()[0].startswith("left out: mobilenetv2 tells")

@@ -116,7 +116,7 @@ def test_the_description_tells_front_ends_apart() -> None:
     assert len(set(described)) == len(described)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.save` is deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit.save` is deprecated")
 def test_an_exported_front_end_loads_where_torchaudio_is_absent(tmp_path: Path) -> None:
     torch.jit.save(script(LogMel()), tmp_path / "mel.pt")
     code = (
