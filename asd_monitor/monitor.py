@@ -218,6 +218,9 @@ class Monitor:
         over = [self._is_over(pipeline) for pipeline in self._pipelines.values()]
         if all(over):
             self._end()
+        held = [name for name, each in self._pipelines.items() if each.is_held]
+        with self._news:  # their sources were not read, so they have no news
+            self._with_news.update(dict.fromkeys(held))
 
     def _is_over(self, pipeline: Pipeline) -> bool:
         """Look after a pipeline; tell whether its recordings have ended and been learned from."""

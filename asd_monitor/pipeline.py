@@ -82,6 +82,7 @@ class Pipeline:
         self.source = source
         self.detector: Detector | None = None
         self.commissioning: Commissioning | None = None
+        self.is_held = False
         self._alarm = alarm
         self._emit = emit
         self._metrics = metrics
@@ -138,6 +139,10 @@ class Pipeline:
 
     def collect(self) -> list[Window]:
         """Read the source and return the windows now complete."""
+        self.is_held = self._can_wait()
+        if self.is_held:
+            self._consumed_at = self._monotonic()
+            return []
         windows: list[Window] = []
         for chunk in self.source.read():
             self._notice_gap(chunk)
@@ -148,6 +153,11 @@ class Pipeline:
                 windows += self._cutter.push(chunk)
         self._tell_source()
         return self._newest(windows) if self._drop_late else windows
+
+    def _can_wait(self) -> bool:
+        """Tell whether there is enough to learn from, and the rest is to be scored later."""
+        commissioning = self.commissioning
+        return not (self._drop_late or commissioning is None or commissioning.wants_more())
 
     def accept(self, score: Score) -> None:
         """Take a window's score into account and hand it out."""

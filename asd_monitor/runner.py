@@ -95,17 +95,16 @@ def learn_only(
     assembly = assemble(config, extra_sinks=shown, relearn=True)
     learning = assembly.pipelines
     serve(assembly, stop, is_done=lambda: all(each.commissioning is None for each in learning))
-    learned = {
-        each.machine: str(assembly.state.model_path(each.machine))
-        for each in assembly.pipelines
-        if each.commissioning is None
-    }
+    learned = {each.machine: each.detector for each in learning if each.detector is not None}
+    paths = {machine: str(assembly.state.model_path(machine)) for machine in learned}
     if as_json:
-        sys.stdout.write(json.dumps({"models": learned}) + "\n")
+        sys.stdout.write(json.dumps({"models": paths}) + "\n")
         return
     for machine in config.machines:
-        path = learned.get(machine)
-        told = f"model written to {path}" if path else "stopped before a model could be fitted"
+        told = "stopped before a model could be fitted"
+        if machine in learned:
+            seconds = learned[machine].manifest.training["seconds"]
+            told = f"model of {seconds:.0f} s of sound written to {paths[machine]}"
         sys.stderr.write(f"{machine}: {told}\n")
 
 

@@ -1,14 +1,16 @@
 """Learning a machine, and learning it again."""
 
+import json
 import threading
 from pathlib import Path
 
+import pytest
 import soundfile
 
 from asd_monitor import model_file
-from asd_monitor.config import from_options
+from asd_monitor.config import Config, from_options
 from asd_monitor.demo_sound import PumpSound
-from asd_monitor.runner import learn_only
+from asd_monitor.runner import learn_only, run_monitor
 
 RATE_HZ = 16_000
 CLIP = 10 * RATE_HZ
@@ -23,8 +25,8 @@ def recordings(folder: Path, first: int, count: int = 3) -> Path:
     return folder
 
 
-def learn(state: Path, folder: Path, seconds: float) -> float:
-    """Learn a pump from a folder; return how many seconds its model was fitted to."""
+def settings(state: Path, folder: Path, seconds: float) -> Config:
+    """Settings of a pump that is learned from a folder, as fast as it is read."""
     options = {
         "machines": {"pump": {"wav": {"paths": [str(folder)], "paced": False}}},
         "learn": {"minutes": seconds / 60, "window_s": 2.0},
@@ -32,7 +34,12 @@ def learn(state: Path, folder: Path, seconds: float) -> float:
         "mqtt": None,
         "prometheus": None,
     }
-    config, stop = from_options(options), threading.Event()
+    return from_options(options)
+
+
+def learn(state: Path, folder: Path, seconds: float) -> float:
+    """Learn a pump from a folder; return how many seconds its model was fitted to."""
+    config, stop = settings(state, folder, seconds), threading.Event()
     learn_only(config, stop, fresh=False, live_view=False, as_json=True)
     manifest = model_file.load(state / "models" / "pump.asd", "cpu").manifest
     return float(manifest.training["seconds"])  # type: ignore[arg-type]
@@ -43,3 +50,12 @@ def test_learning_again_adds_new_sound_and_none_twice(tmp_path: Path) -> None:
     assert learn(state, first, 30) == 30
     assert learn(state, first, 30) == 30
     assert learn(state, recordings(tmp_path / "second", 3), 30) == 60
+
+
+def test_recordings_that_are_left_after_learning_are_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = settings(tmp_path / "state", recordings(tmp_path / "sound", 0, count=7), 30)
+    run_monitor(config, threading.Event(), duration_s=None, live_view=False, as_json=True)
+    found = json.loads(capsys.readouterr().out)["machines"]["pump"]
+    assert found["windows"] == 4 * 9
