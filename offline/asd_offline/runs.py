@@ -149,6 +149,9 @@ class Run:
             msg = f"{path}: expected a run of version {FORMAT_VERSION}, found {version!r}"
             raise RunError(f"{msg}; train again, or use the asd-monitor that wrote it")
         try:
+            for name in ("recipe", "targets", "held_out"):
+                if not isinstance(values[name], dict):
+                    raise TypeError(f"{name}: expected keys and values, found {values[name]!r}")
             return cls(folder, About(**values | {"machines": tuple(values["machines"])}))
         except (TypeError, KeyError) as error:
             msg = f"{path}: not a run of this program: {error}"
@@ -177,14 +180,16 @@ class Run:
             raise RunError(str(error)) from error
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the metrics so far; a line that was cut short is left out."""
+        """Return the metrics so far; a line that was cut short or is none is left out."""
         found = []
         path = self.folder / _METRICS
         for line in path.read_bytes().splitlines() if path.exists() else ():
             try:
-                found.append(json.loads(line))
+                values = json.loads(line)
             except ValueError:
                 continue
+            if isinstance(values, dict) and {"network", "epoch"} <= values.keys():
+                found.append(values)
         return found
 
     def add_metrics(self, values: Mapping[str, Any]) -> None:

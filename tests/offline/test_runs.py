@@ -129,7 +129,7 @@ def test_a_line_cut_short_in_the_metrics_is_left_out_and_trained_again(
     with pytest.raises(KeyboardInterrupt):
         train(request(tmp_path, made), CPU, Silent(stop_at_epoch=2))
     with (tmp_path / "run" / "metrics.jsonl").open("a") as opened:
-        opened.write('{"network": "fan", "epo')
+        opened.write('[]\nnull\n{"network": "fan", "epo')
     run = train(request(tmp_path, made, resume=True), CPU, Silent())
     assert [each["epoch"] for each in run.metrics()] == [1, 2, 3, 4] * 2
 
@@ -214,6 +214,10 @@ def test_a_full_disk_keeps_what_was_trained_and_the_run_goes_on_afterwards(
         ("{", r"run.json: damaged"),
         (json.dumps({"format_version": 9}), "expected a run of version 1, found 9"),
         (json.dumps({"format_version": 1, "machines": []}), "not a run of this program"),
+        (
+            json.dumps({"format_version": 1, "machines": [], "recipe": "x"}),
+            "not a run of this program: recipe: expected keys and values, found 'x'",
+        ),
     ],
 )
 def test_a_damaged_or_foreign_run_is_told(tmp_path: Path, content: str, said: str) -> None:
