@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 import torch
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from asd_monitor.backends.density_ensemble import fit_density_ensemble
 from asd_monitor.backends.per_target import PerTarget
@@ -26,6 +26,7 @@ from asd_monitor.views import (
 from asd_offline.feature_cache import ClipRows, FeatureCache
 from asd_offline.recipes import Recipe
 from asd_offline.targets import Target
+from asd_offline.untrained import Untrained
 
 BANK_AT_MOST = 2000
 
@@ -108,18 +109,6 @@ class ModulationDetector(nn.Module):
         return scores
 
 
-class Untrained:
-    """A task for the training loop that has nothing to learn."""
-
-    network: nn.Module = nn.Module()
-    samples = 0
-
-    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        """Return nothing; never called, as there are no epochs."""
-        del chosen, generator
-        return ()
-
-
 class ModulationNeighbours:
     """A bank of modulation spectra for each target."""
 
@@ -132,7 +121,7 @@ class ModulationNeighbours:
     def task(self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache) -> Untrained:
         """Nothing to train."""
         del targets, recipe, features
-        return Untrained()
+        return Untrained(nn.Module())
 
     def detector(
         self,

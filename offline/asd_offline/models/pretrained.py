@@ -6,7 +6,6 @@ with it: see :mod:`asd_offline.fine_tuning`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, cast
 
@@ -27,6 +26,7 @@ from asd_offline.pretrained_networks import PretrainedFrontEnd, load_front_end
 from asd_offline.pretrained_spectrograms import FRAME_HOP, PATCH, SAMPLE_RATE_HZ
 from asd_offline.recipes import Recipe
 from asd_offline.targets import Target
+from asd_offline.untrained import Untrained
 from asd_offline.window_vectors import WindowVectors, on_a_gpu
 
 HOP_S = PATCH * FRAME_HOP / SAMPLE_RATE_HZ
@@ -127,19 +127,6 @@ class PretrainedDetector(nn.Module):
         return dict(self._facts)
 
 
-@dataclass(frozen=True)
-class Frozen:
-    """A task without training."""
-
-    network: nn.Module
-    samples: int = 0
-
-    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        """Return nothing; never called, as there are no epochs."""
-        del chosen, generator
-        return ()
-
-
 class FineTuningTask:
     """Windows of all machines, with what the data set tells apart as classes."""
 
@@ -202,14 +189,14 @@ class Pretrained:
 
     def task(
         self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
-    ) -> Frozen | FineTuningTask:
+    ) -> Untrained | FineTuningTask:
         """Load the weights, and train with them if there are epochs."""
         own = cast("PretrainedRecipe", recipe)
         front = own.front_end()
         return (
             FineTuningTask(front, targets, own, features)
             if own.epochs
-            else Frozen(front.requires_grad_(False))
+            else Untrained(front.requires_grad_(False))
         )
 
     def detector(

@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from asd_monitor.backends.domain_neighbours import oversample
 from asd_monitor.backends.gmm import fit_gmm
@@ -21,6 +21,7 @@ from asd_offline.feature_cache import FeatureCache
 from asd_offline.frontends import LogMel, LogMelSettings
 from asd_offline.recipes import Recipe
 from asd_offline.targets import Target, by_machine
+from asd_offline.untrained import Untrained
 
 DECAYS = (0.0, 0.3, 0.46, 0.6, 0.75, 0.85, 0.9, 0.94, 0.97, 0.98, 0.99, 0.995, 1.0)
 """What may be chosen: 1 is the mean over time, 0 the maximum."""
@@ -162,19 +163,6 @@ class TwfrDetector(nn.Module):
         return {"decay_by_target": [round(float(each), 4) for each in self.decay]}
 
 
-class NothingToTrain:
-    """A task without samples; with no epochs the loop never draws from it."""
-
-    def __init__(self) -> None:
-        self.network: nn.Module = nn.Module()
-        self.samples = 0
-
-    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        """Return nothing."""
-        del chosen, generator
-        return ()
-
-
 class TwfrGmm:
     """A mixture of weighted mean spectra for each target."""
 
@@ -184,12 +172,10 @@ class TwfrGmm:
         """Machines are fitted one by one: each has its own decay."""
         return by_machine(targets)
 
-    def task(
-        self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
-    ) -> NothingToTrain:
+    def task(self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache) -> Untrained:
         """Nothing to train."""
         del targets, recipe, features
-        return NothingToTrain()
+        return Untrained(nn.Module())
 
     def detector(
         self,
