@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from asd_monitor.clip_samples import ClipReader
 from asd_monitor.clips import ClipCutter
-from asd_monitor.errors import AsdMonitorError
+from asd_monitor.errors import AsdMonitorError, SourceError
 from asd_monitor.quality import assess
 from asd_monitor.records import AudioChunk, LearningProgress, Quality, Window
 
@@ -30,6 +31,9 @@ CLIP_S = 10.0
 """Length of the recordings kept, as in the DCASE sets."""
 RETRY_S = 60.0
 """So much more sound is collected before a failed fit is tried again."""
+IN_MEMORY_S = 1800.0
+"""So much sound stays in memory until it is fitted (115 MB); what there is more, a day perhaps, is
+read from disk when it is needed."""
 
 KEPT_NAMES = "normal_id_00_" + "[0-9]" * 8 + ".wav"
 
@@ -97,7 +101,8 @@ class Commissioning:
         self._session = session
         clip_samples = round(min(CLIP_S, wanted_s) * sample_rate_hz)
         self._cutter = ClipCutter(machine, clip_samples, sample_rate_hz)
-        self._kept = existing_recordings(folder, sample_rate_hz)
+        self._reader = ClipReader(sample_rate_hz, channel=0)
+        self._kept = existing_recordings(folder, self._reader, sample_rate_hz)
         self._learned_s = sum(recording_s(each, sample_rate_hz) for each in self._kept)
         self._wanted_s = wanted_s + (self._learned_s if anew else 0.0)
         self._known = {_digest((folder / each.name).read_bytes()) for each in self._kept}
@@ -133,6 +138,7 @@ class Commissioning:
     def progress(self) -> LearningProgress:
         """Return how far it has come."""
         partial_s = self._cutter.pending_samples / self._sample_rate_hz
+        partial_s += max(0.0, self._queued_s - self._taken_s)  # a clip that is being written
         return LearningProgress(
             machine=self._machine,
             learned_s=min(self._learned_s + partial_s, self._wanted_s),
@@ -232,17 +238,19 @@ class Commissioning:
     def _save(self, clip: Window, content: bytes) -> "Recording":
         from asd_monitor.quickstart import Recording
 
-        name = next_name(self._folder)
+        name, samples = next_name(self._folder), clip.samples
         try:
             _write_whole(self._folder / name, content)
-        except OSError as error:
+            if self._learned_s >= IN_MEMORY_S:
+                samples = self._reader.samples_of(self._folder / name)
+        except (OSError, SourceError) as error:
             logger.warning(
                 "%s: recording %s could not be kept on disk (%s); it is still learned from",
-                self._machine, name, error.strerror or error,
+                self._machine, name, getattr(error, "strerror", None) or error,
             )  # fmt: skip
         return Recording(
             name=name,
-            samples=clip.samples,
+            samples=samples,
             session=clip.recording or self._session,
             start_s=clip.start / self._sample_rate_hz,
         )
@@ -279,21 +287,21 @@ def _write_whole(path: Path, content: bytes) -> None:
     unfinished.replace(path)
 
 
-def existing_recordings(folder: Path, sample_rate_hz: int) -> list["Recording"]:
+def existing_recordings(folder: Path, reader: ClipReader, sample_rate_hz: int) -> list["Recording"]:
     """Read the recordings kept in a folder; those that cannot be read are told and left out."""
-    from asd_monitor.errors import SourceError
     from asd_monitor.quickstart import Recording
-    from asd_monitor.recordings import read_recording
 
-    recordings = []
+    recordings, before_s = [], 0.0
     for path in sorted(folder.glob(KEPT_NAMES)):
         try:
-            samples = read_recording(path, sample_rate_hz)
+            in_memory = before_s < IN_MEMORY_S
+            samples = reader.read(path) if in_memory else reader.samples_of(path)
         except SourceError as error:
             logger.warning("not learned from: %s", error)
             continue
         start_s = int(path.stem[-8:]) * CLIP_S
         recordings.append(Recording(path.name, samples, session="kept", start_s=start_s))
+        before_s += len(samples) / sample_rate_hz
     return recordings
 
 

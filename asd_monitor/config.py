@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from asd_monitor import config_file
 from asd_monitor.alarm import AlarmSettings
+from asd_monitor.config_file import SettingsPath
 from asd_monitor.errors import ConfigError
 from asd_monitor.sinks.log import LogSettings
 from asd_monitor.sinks.mqtt_settings import MqttSettings
@@ -52,7 +53,7 @@ class MachineSettings(BaseModel):
     """A microphone: its index, its name or a part of it, its stable id, or a section of keys."""
     wav: Annotated[WavSettings | None, BeforeValidator(_recordings)] = None
     """Recordings in place of a microphone: a file, a folder, a list, or a section of keys."""
-    model: Path | None = None
+    model: SettingsPath | None = None
     """Model file; the one that commissioning wrote where not given."""
     target: str | None = None
     """Which of the model file's targets this machine is; needed when it has several."""
@@ -79,7 +80,7 @@ class Config(BaseModel):
     """Version of this file's form."""
     node: str = Field(default_factory=lambda: socket.gethostname().split(".")[0] or "node")
     """Name of this monitor in MQTT topics; the host's name where not given."""
-    state_dir: Path | None = None
+    state_dir: SettingsPath | None = None
     """Where models and recordings are kept; see docs/operations.md for where that is by default."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the models run; auto takes a GPU where there is one."""

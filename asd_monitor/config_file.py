@@ -4,10 +4,10 @@ import difflib
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from asd_monitor.errors import ConfigError
 
@@ -15,6 +15,17 @@ LARGEST_BYTES = 1_000_000
 MOST_ALIASES = 50
 
 Path_ = tuple[str | int, ...]
+
+
+def _at_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # pathlib's, where there is no such user
+        raise ValueError(f"{path}: {error}") from error
+
+
+SettingsPath = Annotated[Path, AfterValidator(_at_home)]
+"""A path in settings; ``~`` is the user's own folder, as in a shell."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -54,13 +65,18 @@ class Document:
         return f"{self.name}:{line}: {dotted(path)}" if path else f"{self.name}:{line}"
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys."""
+    """SafeLoader that refuses duplicate keys; ``<<: *name`` takes over what a name stands for."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Build a mapping; raise at a key that was there before."""
         seen: dict[Hashable, int] = {}
         for key_node, _ in node.value:
+            if key_node.tag == _MERGE:
+                continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 continue
@@ -90,6 +106,8 @@ def read(path: Path, first_key: str = "machines") -> Document:
         raise ConfigError(f"{msg}{error.start}; save the file as UTF-8") from error
     except OSError as error:
         msg = f"{path}: the configuration cannot be read: {error.strerror}"
+        if isinstance(error, PermissionError):
+            msg += "; a service has a user of its own: `sudo chmod 644` it, and its folder 755"
         raise ConfigError(msg) from error
     return parse(text, str(path), first_key)
 
@@ -158,8 +176,10 @@ def _told(document: Document, model: type[BaseModel], error: Any) -> str:  # noq
         return f"{place}: there is no such key{near}"
     if error["type"] == "missing":
         return f"{place}: this key is needed"
-    shown = repr(error["input"])
-    found = f", got {shown}" if len(shown) <= 60 and not isinstance(error["input"], dict) else ""
+    given, shown = error["input"], repr(error["input"])
+    found = f", got {shown}" if len(shown) <= 60 and not isinstance(given, dict) else ""
+    if error["type"] == "string_type" and isinstance(given, int | float):
+        found += "; put it in quotes"
     return f"{place}: {_plainly(error['type'], error['msg'])}{found}"
 
 

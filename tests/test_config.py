@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from asd_monitor.commands.options import host_and_port
 from asd_monitor.config import Config, from_options, load
 from asd_monitor.config_file import parse
 from asd_monitor.errors import ConfigError
@@ -53,6 +54,10 @@ def refused(tmp_path: Path, text: str | bytes) -> str:
         ("machines:\n  pump: {}\n", "plant.yaml:2: machines.pump: expected one of mic and wav, found neither"),
         ("machines:\n  pump: {mic: 0, wav: a.wav}\n", "found both"),
         ("machines: {}\n", "plant.yaml:1: machines:"),
+        ("machines:\n  12:\n    mic: 0\n", "expected text, got 12; put it in quotes"),
+        (MINIMAL + "mqtt:\n  host: mqtt://broker\n", "plant.yaml:5: mqtt.host: expected a host's name or address alone"),
+        (MINIMAL + "mqtt:\n  host: broker:8883\n", "plant.yaml:5: mqtt.host: expected a host's name or address alone"),
+        (MINIMAL + "state_dir: ~nobody-of-this-name/x\n", "plant.yaml:4: state_dir: ~nobody-of-this-name/x:"),
         ("{}\n", "plant.yaml:1: machines: this key is needed"),
         ("", "expected keys such as 'machines:' at the top, found nothing"),
         ("- a\n", "expected keys such as 'machines:' at the top, found list"),
@@ -90,6 +95,29 @@ def test_any_text_is_read_or_refused_clearly(text: str) -> None:
         parse(text, "plant.yaml")
     except ConfigError as error:
         assert str(error).startswith("plant.yaml")  # noqa: PT017 - not every text is refused
+
+
+def test_machines_may_share_a_section_by_a_merge_key(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    shared = "machines:\n  pump: &usual\n    mic: 0\n    learn: {minutes: 3}\n"
+    path.write_text(shared + "  fan:\n    <<: *usual\n    mic: 1\n")
+    fan = load(path).machines["fan"]
+    assert (fan.mic and fan.mic.device, fan.learn and fan.learn.minutes) == (1, 3.0)
+
+
+def test_a_tilde_is_the_users_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/fitter")
+    machine = {"wav": "~/sound", "model": "~/pump.asd"}
+    pump = from_options({"machines": {"pump": machine}}).machines["pump"]
+    assert (pump.wav and pump.wav.paths) == (Path("/home/fitter/sound"),)
+    assert pump.model == Path("/home/fitter/pump.asd")
+
+
+@pytest.mark.parametrize("host", ["broker", "broker.plant.example", "10.0.0.7", "::1", "[fe80::1]"])
+def test_a_broker_is_named_or_has_an_address(host: str) -> None:
+    settings = from_options({"machines": {"pump": {"mic": 0}}, "mqtt": {"host": host}})
+    assert settings.mqtt
+    assert settings.mqtt.host == host.strip("[]")
 
 
 def test_the_short_and_the_long_form_of_a_microphone_mean_the_same() -> None:
@@ -159,3 +187,20 @@ def test_a_mistake_in_an_option_names_no_line() -> None:
     with pytest.raises(ConfigError, match=r"^command line: learn\.minutes: expected") as caught:
         from_options({"machines": {"pump": {"mic": 0}}, "learn": {"minutes": 0.1}})
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("broker", ("broker", 8883)),
+        ("broker:1884", ("broker", 1884)),
+        ("10.0.0.7:1884", ("10.0.0.7", 1884)),
+        ("::1", ("::1", 8883)),
+        ("[::1]", ("::1", 8883)),
+        ("[::1]:1884", ("::1", 1884)),
+    ],
+)
+def test_a_broker_on_the_command_line_may_have_a_port(
+    option: str, expected: tuple[str, int]
+) -> None:
+    assert host_and_port(option, 8883) == expected

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_monitor.commands.options import AsJson
+from asd_monitor.commands.options import AsJson, host_and_port
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,14 +53,8 @@ def bench(
 
 def _broker(option: str | None) -> Any:  # noqa: ANN401 - imported when it is wanted
     from asd_monitor.bench.setting import Broker
-    from asd_monitor.errors import ConfigError
 
-    if option is None:
-        return None
-    host, _, port = option.partition(":")
-    if port and not port.isdecimal():
-        raise ConfigError(f"--mqtt: expected a port number, found {option!r}")
-    return Broker(host, int(port or 1883))
+    return None if option is None else Broker(*host_and_port(option, 1883))
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -54,6 +54,22 @@ def names(given: list[str] | None) -> tuple[str, ...]:
     return tuple(name.strip() for text in given or () for name in text.split(",") if name.strip())
 
 
+def host_and_port(option: str, default: int) -> tuple[str, int]:
+    """Take an --mqtt option apart: HOST, HOST:PORT, [IPV6]:PORT or an IPv6 address alone.
+
+    Raises
+    ------
+    ConfigError
+        If the port is no number.
+    """
+    if option.count(":") > 1 and not option.startswith("["):
+        return option, default
+    host, _, port = option.partition("]:" if option.startswith("[") else ":")
+    if port and not port.isdecimal():
+        raise ConfigError(f"--mqtt: expected a port number, found {option!r}")
+    return host.strip("[]"), int(port or default)
+
+
 def machine_sections(
     mics: list[str] | None,
     wavs: list[str] | None,

@@ -14,6 +14,7 @@ from asd_monitor.commands.options import (
     Mics,
     StateDir,
     Wavs,
+    host_and_port,
     machine_sections,
 )
 from asd_monitor.errors import ConfigError, ModelFileError
@@ -157,19 +158,15 @@ def _overrides(given: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
 def _mqtt(option: str, before: dict[str, Any]) -> dict[str, Any] | None:
     if option == "off":
         return None
-    host, _, port = option.partition(":")
-    return before | {"host": host, "port": _port("--mqtt", option, port or str(MQTT_PORT))}
+    host, port = host_and_port(option, before.get("port", MQTT_PORT))
+    return before | {"host": host, "port": port}
 
 
 def _prometheus(option: str, before: dict[str, Any]) -> dict[str, Any] | None:
     if option == "off":
         return None
     address, _, port = option.rpartition(":")
-    section = before | {"port": _port("--metrics", option, port)}
-    return section | {"address": address.strip("[]")} if address else section
-
-
-def _port(name: str, option: str, port: str) -> int:
     if not port.isdecimal():
-        raise ConfigError(f"{name}: expected a port number, found {option!r}")
-    return int(port)
+        raise ConfigError(f"--metrics: expected a port number, found {option!r}")
+    section = before | {"port": int(port)}
+    return section | {"address": address.strip("[]")} if address else section

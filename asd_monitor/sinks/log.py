@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from asd_monitor.config_file import SettingsPath
 from asd_monitor.metrics import Metrics
 from asd_monitor.records import (
     LearningProgress,
@@ -31,7 +31,7 @@ class LogSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    scores: Path | None = None
+    scores: SettingsPath | None = None
     """File to which each score is appended, one JSON document a line; None: no such file."""
 
 

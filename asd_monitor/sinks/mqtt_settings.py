@@ -1,11 +1,14 @@
 """What can be set for MQTT, and where its secrets are read from."""
 
+import ipaddress
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from asd_monitor.config_file import SettingsPath
 from asd_monitor.errors import ConfigError, SinkError
 from asd_monitor.sinks.topics import check_name
 
@@ -17,11 +20,11 @@ class MqttTls(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    ca_file: Path | None = None
+    ca_file: SettingsPath | None = None
     """PEM file of the authorities to trust, in place of the system's."""
-    cert_file: Path | None = None
+    cert_file: SettingsPath | None = None
     """PEM file of this client's certificate, with its chain."""
-    key_file: Path | None = None
+    key_file: SettingsPath | None = None
     """PEM file of the certificate's key, without a passphrase."""
     insecure: bool = False
     """True: encrypt, but do not check who the broker is."""
@@ -39,6 +42,7 @@ class MqttSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = Field(default="localhost", min_length=1)
+    """Name or address of the broker."""
     port: int = Field(default=1883, ge=1, le=65535)
     """1883 by custom; 8883 with TLS."""
     base_topic: str = "asd"
@@ -49,7 +53,7 @@ class MqttSettings(BaseModel):
     qos_score: QOS = 1
     """1: each score is acknowledged and counted; 0: sent once, losses at a cut go unseen."""
     username: str | None = Field(default=None, min_length=1)
-    password_file: Path | None = None
+    password_file: SettingsPath | None = None
     """File whose first line is the password; a bare name is looked for in
     ``$CREDENTIALS_DIRECTORY`` first."""
     password_env: str | None = Field(default=None, min_length=1)
@@ -66,6 +70,19 @@ class MqttSettings(BaseModel):
     """Scores kept while the broker is slow; the oldest go first."""
     event_queue: int = Field(default=1000, ge=1, le=1_000_000)
     """Events kept while the broker is away; the oldest go first."""
+
+    @field_validator("host")
+    @classmethod
+    def _host_is_a_host_alone(cls, host: str) -> str:
+        with suppress(ValueError):
+            return str(ipaddress.ip_address(host.strip("[]")))
+        if any(each in "/:@" or each.isspace() for each in host):
+            msg = (
+                "expected a host's name or address alone: the port stands in `port`, and `tls` "
+                "is asked for by a section of its own"
+            )
+            raise ValueError(msg)
+        return host
 
     @field_validator("base_topic")
     @classmethod
@@ -111,10 +128,21 @@ class MqttSettings(BaseModel):
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise SinkError(f"mqtt.password_file: cannot read {path}: {error}") from error
+            raise SinkError(_unreadable(path, error)) from error
         if not lines or not lines[0]:
             raise SinkError(f"mqtt.password_file: {path}: expected the password, found nothing")
         return lines[0]
+
+
+def _unreadable(path: Path, error: OSError | UnicodeDecodeError) -> str:
+    reason = error.strerror if isinstance(error, OSError) else "expected UTF-8 text"
+    told = f"mqtt.password_file: cannot read {path.absolute()}: {reason}"
+    if "INVOCATION_ID" not in os.environ or isinstance(error, UnicodeDecodeError):
+        return told
+    return (
+        f"{told}; hand it to the service with LoadCredential=NAME:FILE in the unit, and set "
+        "password_file to that NAME"
+    )
 
 
 def _credential(path: Path) -> Path:

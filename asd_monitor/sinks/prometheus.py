@@ -8,7 +8,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
 from typing import Self
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
@@ -16,6 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from asd_monitor.config_file import SettingsPath
 from asd_monitor.errors import SinkError
 from asd_monitor.metrics import Metrics
 from asd_monitor.metrics_http import MetricsServer
@@ -36,11 +36,11 @@ class PrometheusSettings(BaseModel):
         "if it is one that they reach.",
     )
     port: int = Field(9109, ge=0, le=65535, description="TCP port; 0 means any free one.")
-    certificate_file: Path | None = Field(
+    certificate_file: SettingsPath | None = Field(
         None, description="TLS certificate (PEM, with its chain); plain HTTP without one."
     )
-    key_file: Path | None = Field(None, description="The certificate's private key (PEM).")
-    client_ca_file: Path | None = Field(
+    key_file: SettingsPath | None = Field(None, description="The certificate's private key (PEM).")
+    client_ca_file: SettingsPath | None = Field(
         None, description="Serve only clients with a certificate of this authority (PEM)."
     )
 

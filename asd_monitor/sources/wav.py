@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from asd_monitor.config_file import SettingsPath
 from asd_monitor.errors import SourceError
 from asd_monitor.recordings import iter_recording
 from asd_monitor.records import AudioChunk, FloatArray, SourceHealth, SourceState
@@ -29,7 +30,7 @@ class WavSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    paths: tuple[Path, ...] = Field(min_length=1)
+    paths: tuple[SettingsPath, ...] = Field(min_length=1)
     """Files, or folders whose recordings are played in the order of their names."""
     channel: int = Field(default=0, ge=0)
     """Counted from 0."""
