@@ -191,6 +191,34 @@ def test_a_full_disk_does_not_stop_learning(tmp_path: Path) -> None:
     assert len(rig.fits[0]) == 1
 
 
+def test_hours_of_sound_stay_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asd_monitor.commissioning.IN_MEMORY_S", 10.0)
+    sound = noise(30)
+    rig = Rig(tmp_path, 30.0)
+    rig.hear(sound)
+    rig.result()
+    again = Rig(tmp_path, 30.0)
+    again.result()
+    for recordings in (rig.fits[0], again.fits[0]):
+        in_memory = [isinstance(each.samples, np.ndarray) for each in recordings]
+        assert in_memory == [True, False, False]
+        heard = np.concatenate([np.asarray(each.samples) for each in recordings])
+        np.testing.assert_allclose(heard, sound, atol=2**-23)
+
+
+def test_a_recording_that_cannot_be_read_again_is_learned_from_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asd_monitor.commissioning.IN_MEMORY_S", 0.0)
+    monkeypatch.setattr(
+        "asd_monitor.commissioning._write_whole",
+        lambda path, _content: path.write_bytes(b"worn out"),
+    )
+    rig = Rig(tmp_path, 10.0)
+    rig.hear(noise(10))
+    assert rig.result() == Commissioned("pump", Path("model.asd"))
+
+
 def test_numbers_go_on_after_the_highest(tmp_path: Path) -> None:
     for name in ("normal_id_00_00000007.wav", "normal_id_00_00000002.wav", "other.wav"):
         (tmp_path / name).write_bytes(b"")
