@@ -35,7 +35,14 @@ case $PREFIX in /home/*|/root/*)
 esac
 umask 022
 test -x "$PREFIX/bin/python" || "$PYTHON" -m venv "$PREFIX"
-"$PREFIX/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt .
+# pip unpacks gigabytes in TMPDIR, and /tmp is often in memory; what it would keep for the next
+# time (~root/.cache) is as large, and an upgrade rarely needs it.
+TMPDIR=$(mktemp -d "$PREFIX/tmp.XXXXXX")
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
+trap 'exit 1' HUP INT TERM
+"$PREFIX/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir \
+    -c constraints.txt .
 install -D -m 644 docs/operations.md "$PREFIX/share/doc/operations.md"
 install_files
 if [ -d /run/systemd/system ]; then
