@@ -83,6 +83,13 @@ def test_audio_and_torch_keep_what_they_need() -> None:
     assert "AF_UNIX AF_INET AF_INET6" in unit["RestrictAddressFamilies"]
 
 
+def test_a_sound_card_may_come_after_the_start() -> None:
+    """Device groups that the kernel does not know as the service starts stay forbidden."""
+    lines = UNIT.read_text().splitlines()
+    assert "Wants=modprobe@snd.service" in lines
+    assert "After=modprobe@snd.service" in lines
+
+
 def test_it_is_notified_watched_and_restarted_for_ever() -> None:
     unit = settings()
     assert unit["Type"] == ["notify"]
