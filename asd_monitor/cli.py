@@ -8,6 +8,7 @@ import typer
 
 from asd_monitor import __version__
 from asd_monitor.errors import AsdMonitorError
+from asd_monitor.log_setup import complain
 
 COMMANDS = (
     "run",
@@ -75,7 +76,7 @@ def main() -> None:
     try:
         app()
     except AsdMonitorError as error:
-        sys.stderr.write(f"asd-monitor: {error}\n")
+        complain(f"asd-monitor: {error}")
         raise SystemExit(error.exit_code) from error
     except BrokenPipeError:
         # The reader of our output went away, as `head` does; nobody is left to tell.

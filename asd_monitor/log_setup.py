@@ -5,9 +5,18 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from typing import TextIO
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 JOURNAL_FORMAT = "%(levelname)s %(message)s"
+JOURNAL_PRIORITY = {
+    logging.DEBUG: 7,
+    logging.INFO: 6,
+    logging.WARNING: 4,
+    logging.ERROR: 3,
+    logging.CRITICAL: 2,
+}
+"""The journal's priority of each level, as in ``sd-daemon(3)``."""
 SHOWN_ANYWAY = "asd_monitor.sinks.log"
 """What this logger tells, a live view shows by itself."""
 
@@ -23,6 +32,14 @@ class _ToView(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Show one line."""
         self._tell(f"{record.levelname} {record.getMessage()}")
+
+
+class _JournalFormatter(logging.Formatter):
+    """Mark every line, those of a traceback as well, with its priority."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the marked lines of a record."""
+        return _marked(super().format(record), record.levelno)
 
 
 def set_up(
@@ -42,10 +59,40 @@ def set_up(
     logging.captureWarnings(capture=True)
 
 
+def complain(text: str, *, environ: Mapping[str, str] = os.environ) -> None:
+    """Tell on stderr why the program ends; in the journal it is an error.
+
+    Parameters
+    ----------
+    text
+        One line or several.
+    environ
+        Where the journal is looked up.
+    """
+    told = _marked(text, logging.ERROR) if _is_journal(sys.stderr, environ) else text
+    sys.stderr.write(f"{told}\n")
+
+
 def _to_stderr(environ: Mapping[str, str]) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
-    in_journal = "JOURNAL_STREAM" in environ
-    formatter = logging.Formatter(JOURNAL_FORMAT if in_journal else FORMAT, "%Y-%m-%dT%H:%M:%SZ")
+    if _is_journal(sys.stderr, environ):
+        handler.setFormatter(_JournalFormatter(JOURNAL_FORMAT))
+        return handler
+    formatter = logging.Formatter(FORMAT, "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     return handler
+
+
+def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Tell whether the journal reads this; what a service has redirected is none of it."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # not a file of the system
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _marked(text: str, level: int) -> str:
+    mark = f"<{JOURNAL_PRIORITY.get(level, 6)}>"
+    return "\n".join(mark + line for line in text.splitlines())

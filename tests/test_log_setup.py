@@ -1,0 +1,88 @@
+"""How log lines look in the journal, and elsewhere."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+from asd_monitor import log_setup
+
+
+@pytest.fixture
+def stderr(tmp_path: Path) -> Iterator[TextIO]:
+    """A file to put in place of stderr; logging is as before afterwards."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    with (tmp_path / "stderr").open("w+") as file:
+        yield file
+    logging.captureWarnings(capture=False)
+    root.setLevel(level)
+    root.handlers[:] = handlers
+
+
+def set_up(stderr: TextIO, environ: dict[str, str]) -> logging.Logger:
+    """Set logging up for a program with this stderr."""
+    with redirect_stderr(stderr):
+        log_setup.set_up(environ=environ)
+    return logging.getLogger("asd_monitor.test")
+
+
+def journal(file: TextIO) -> dict[str, str]:
+    """The environment of a service whose stderr this file is."""
+    status = os.fstat(file.fileno())
+    return {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+
+
+def lines(file: TextIO) -> list[str]:
+    file.flush()
+    file.seek(0)
+    return file.read().splitlines()
+
+
+def test_the_journal_is_told_the_priority_of_every_line(stderr: TextIO) -> None:
+    log = set_up(stderr, journal(stderr))
+    log.info("pump: NORMAL")
+    log.warning("pump: ALARM")
+    try:
+        raise ValueError("no")
+    except ValueError:
+        log.exception("inference failed")
+    told = lines(stderr)
+    assert told[:3] == [
+        "<6>INFO pump: NORMAL",
+        "<4>WARNING pump: ALARM",
+        "<3>ERROR inference failed",
+    ]
+    assert told[3] == "<3>Traceback (most recent call last):"
+    assert all(line.startswith("<3>") for line in told[3:])
+
+
+@pytest.mark.parametrize("stream", [{}, {"JOURNAL_STREAM": "1:2"}])
+def test_what_is_not_the_journal_gets_times_and_no_marks(
+    stderr: TextIO, stream: dict[str, str]
+) -> None:
+    set_up(stderr, stream).warning("pump: ALARM")
+    (line,) = lines(stderr)
+    assert line.endswith("Z WARNING pump: ALARM")
+    assert line[:2] == "20"
+
+
+def test_why_the_program_ends_is_an_error_in_the_journal(tmp_path: Path) -> None:
+    config = tmp_path / "pump.yaml"
+    config.write_text("machines: {pump: {mik: 0}}\nlearn: {minuets: 3}\n")
+    with (tmp_path / "stderr").open("w+") as file:
+        command = [sys.executable, "-m", "asd_monitor.cli", "run", "--config", str(config)]
+        done = subprocess.run(
+            command, stderr=file, env={**os.environ, **journal(file)}, check=False, timeout=60
+        )
+        told = lines(file)
+    assert done.returncode == 2
+    assert len(told) == 2
+    assert told[0].startswith("<3>asd-monitor: ")
+    assert told[1].startswith("<3>")
