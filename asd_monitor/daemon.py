@@ -69,6 +69,7 @@ def _watch(
     started = fed_at = time.monotonic()
     feed_s = min(notifier.watchdog_interval_s or CHECK_S, CHECK_S)
     patience_s = min(feed_s, ASK_S) if is_done else feed_s
+    was_alive = True
     while not (is_done and is_done()):
         past_s = time.monotonic() - started
         left_s = float("inf") if duration_s is None else duration_s - past_s
@@ -77,10 +78,12 @@ def _watch(
         notifier.status(_status(assembly))
         if time.monotonic() - fed_at >= feed_s:
             fed_at = time.monotonic()
-            if assembly.monitor.is_alive():
+            alive = assembly.monitor.is_alive()
+            if alive:
                 notifier.watchdog()
-            else:
+            elif was_alive:
                 logger.error("windows are no longer consumed; the watchdog is not fed")
+            was_alive = alive
     assembly.monitor.wait(0.0)  # raises where it has failed
 
 

@@ -1,6 +1,7 @@
 """How a running monitor takes signals."""
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -110,3 +111,28 @@ def test_a_fault_of_the_program_while_learning_ends_the_run(
             duration_s=20.0,
             environ={},
         )
+
+
+def test_that_windows_are_no_longer_consumed_is_told_once_and_starves_the_watchdog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"machines": {"pump": {"mic": "played"}}, "mqtt": None, "prometheus": None}
+    settings = from_options(options | {"state_dir": str(tmp_path / "state")})
+    assembly = assemble(settings, sources={"pump": PlayedSource()})
+    asked: list[None] = []
+
+    def is_alive() -> bool:
+        asked.append(None)
+        return False
+
+    monkeypatch.setattr(assembly.monitor, "is_alive", is_alive)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
+        serve(assembly, threading.Event(), environ=environ, is_done=lambda: len(asked) > 2)
+        heard = [manager.recv(4096)]
+        while b"STOPPING=1" not in heard[-1]:
+            heard.append(manager.recv(4096))
+    assert sum("no longer consumed" in each.message for each in caplog.records) == 1
+    assert not any(b"WATCHDOG=1" in each for each in heard)

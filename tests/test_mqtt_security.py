@@ -156,6 +156,16 @@ def test_secrets_that_cannot_be_read_are_refused_at_the_start(settings: dict[str
         sink_for(free_port(), **settings).open()
 
 
+def test_a_service_is_told_how_it_is_handed_a_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INVOCATION_ID", "0" * 32)
+    sink = sink_for(free_port(), username="press", password_file=Path("mqtt-password"))
+    with pytest.raises(SinkError, match=f"{tmp_path}/mqtt-password: No such file.*LoadCredential="):
+        sink.open()
+
+
 def test_tls_with_an_own_authority(tmp_path: Path, pki: Path) -> None:
     with tls_broker(tmp_path, pki) as broker:
         assert_publishes(sink_for(broker.port, tls={"ca_file": pki / "ca.pem"}))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check(
-    config: Annotated[Path, typer.Argument(help="The configuration file (YAML).")],
+    config: Annotated[Path, typer.Argument(readable=False, help="The configuration file (YAML).")],
     as_json: AsJson = False,
 ) -> None:
     """Check a configuration without starting anything.

@@ -20,7 +20,10 @@ MACHINE = "machine"
 
 def doctor(
     config: Annotated[
-        Path | None, typer.Option("--config", help="Check what this configuration asks for (YAML).")
+        Path | None,
+        typer.Option(
+            "--config", readable=False, help="Check what this configuration asks for (YAML)."
+        ),
     ] = None,
     mic: Annotated[
         str | None,

@@ -32,7 +32,9 @@ def run(
     wav: Wavs = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="Settings for any number of machines (YAML)."),
+        typer.Option(
+            "--config", readable=False, help="Settings for any number of machines (YAML)."
+        ),
     ] = None,
     model: Annotated[
         Path | None,
