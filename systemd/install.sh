@@ -3,7 +3,7 @@
 #   the program in its own virtual environment   $PREFIX          (/opt/asd-monitor)
 #   the unit                                     /etc/systemd/system/asd-monitor@.service
 #   the documented example of a configuration    /etc/asd-monitor/example.yaml
-# Run it again to upgrade. For packagers: with DESTDIR set, the unit and the example are put
+# Run it again to upgrade; monitors that run are restarted. For packagers: with DESTDIR set, the unit and the example are put
 # below it, and nothing else is done.
 set -eu
 cd "$(dirname "$0")/.."
@@ -47,6 +47,8 @@ install -D -m 644 docs/operations.md "$PREFIX/share/doc/operations.md"
 install_files
 if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
+    # Those that run would start new capture processes beside an old monitor.
+    systemctl try-restart 'asd-monitor@*.service'
 fi
 cat <<END
 Installed. For a machine called pump:
