@@ -149,7 +149,8 @@ def resolve_and_tell(recipe: Recipe, clips: Iterable[Clip]) -> tuple[Recipe, lis
     Raises
     ------
     ConfigError
-        If the recipe asks for a window that is too short for the model.
+        If the recipe asks for a window that is too short for the model, or for a hop longer than
+        the window.
     DatasetError
         If a clip cannot be opened, is shorter than the window that the recipe asks for, or too
         short for the model.
@@ -167,6 +168,9 @@ def resolve_and_tell(recipe: Recipe, clips: Iterable[Clip]) -> tuple[Recipe, lis
         )
         raise DatasetError(msg)
     _check_window(recipe, window_s, where)
+    if recipe.hop_s is not None and recipe.hop_s > window_s:
+        msg = f"hop_s: expected at most the window, {window_s:.3g} s here, found {recipe.hop_s:g}"
+        raise ConfigError(f"{msg}; take a shorter hop_s, or leave it out for half a window")
     told = _mixed_rates([each.rate_hz for each, _ in lengths], recipe.sample_rate_hz)
     if recipe.window_s is None and window_s == shortest_s < ALIKE * max(lengths_s)[0]:
         half_s = median_high(length_s for length_s, _ in lengths_s)

@@ -104,6 +104,12 @@ def test_clips_shorter_than_the_recipes_window_are_named(tmp_path: Path) -> None
         resolve(small_recipe(window_s=2.0), clips)
 
 
+def test_a_hop_longer_than_the_clips_is_told_before_training(tmp_path: Path) -> None:
+    clips = open_dataset(make_set(tmp_path / "set", clips=4)).clips
+    with pytest.raises(ConfigError, match=r"hop_s: expected at most the window, 1 s here, found 2"):
+        resolve(small_recipe(hop_s=2.0), clips)
+
+
 @pytest.mark.parametrize("name", ["autoencoder", "twfr_gmm", "spectral_adacos", "multires_adacos"])
 def test_a_window_too_short_for_the_model_is_told(tmp_path: Path, name: str) -> None:
     made = make_set(tmp_path / "set", clips=4)
