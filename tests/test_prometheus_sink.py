@@ -175,6 +175,8 @@ def test_an_address_of_another_machine_says_what_to_do() -> None:
         make_sink(address="192.0.2.1").open()
     with pytest.raises(SinkError, match=r"prometheus\.address.*cannot be looked up"):
         make_sink(address="no-such-host.invalid").open()
+    with pytest.raises(SinkError, match=r"'192\.168\.\.5'.*cannot be looked up"):
+        make_sink(address="192.168..5").open()
 
 
 def test_open_and_close_may_be_called_twice_and_free_the_port() -> None:

@@ -193,7 +193,7 @@ def _resolve(
         found = socket.getaddrinfo(
             settings.address, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # two dots in a row are no OSError
         msg = (
             f"prometheus.address: expected an address or name of this machine, found "
             f"{settings.address!r}, which cannot be looked up ({error}); "

@@ -6,7 +6,6 @@ section and domain) in ``ground_truth_data``, since 2022 also ``ground_truth_dom
 ``ground_truth_attributes``. Normal = 0, anomaly = 1; source = 0, target = 1.
 """
 
-import csv
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from asd_monitor.errors import DatasetError
+from asd_offline.csv_rows import numbered_rows
 from asd_offline.official_sets import YEARS, official_set
 
 LIST_NAMES = ("eval_data_list.csv", "eval_data_list_2020.csv")
@@ -249,7 +249,7 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{path}: expected a CSV file of ground truth: {error}"
         raise DatasetError(msg) from error
-    rows = enumerate(csv.reader(text.splitlines()), start=1)
+    rows = numbered_rows(path, text)
     return [(number, row) for number, row in rows if any(cell.strip() for cell in row)]
 
 

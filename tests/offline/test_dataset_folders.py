@@ -181,6 +181,12 @@ def test_a_list_that_is_not_text_is_refused(tmp_path: Path) -> None:
         open_dataset(path)
 
 
+def test_a_list_with_a_quote_that_never_ends_is_told(tmp_path: Path) -> None:
+    rows = [f"x/{number}.wav,normal" for number in range(10_000)]
+    with pytest.raises(DatasetError, match="row 2: a quotation mark"):
+        open_dataset(write(tmp_path, "path,label", '"x/a.wav,normal', *rows))
+
+
 def test_a_linked_recording_keeps_the_name_of_the_link(tmp_path: Path) -> None:
     touch(tmp_path / "store", ["0.wav"])
     (tmp_path / "data" / "normal").mkdir(parents=True)

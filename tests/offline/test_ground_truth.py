@@ -103,6 +103,13 @@ def test_labels_and_domains_must_be_of_the_same_clips(tmp_path: Path) -> None:
         read_ground_truth(made.truth, 2023)
 
 
+def test_a_quote_that_never_ends_is_told_with_its_row(tmp_path: Path) -> None:
+    rows = "".join(f"id_01_{n:08d}.wav,normal_id_01_{n:08d}.wav,0\n" for n in range(10_000))
+    (tmp_path / "eval_data_list.csv").write_text(f'fan\n"{rows}')
+    with pytest.raises(DatasetError, match="row 2: a quotation mark"):
+        read_ground_truth(tmp_path, 2020)
+
+
 def test_a_faulty_list_of_2020_is_told_with_its_row(tmp_path: Path) -> None:
     path = tmp_path / "eval_data_list.csv"
     path.write_text("fan\nid_01_00000000.wav,normal_id_01_00000000.wav\n")

@@ -4,13 +4,13 @@ Relative paths start at the folder of the CSV and must not leave it; absolute pa
 they are, since whoever wrote one meant that file.
 """
 
-import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 from asd_monitor.errors import DatasetError
+from asd_offline.csv_rows import numbered_rows
 from asd_offline.datasets.clip import (
     ANOMALY,
     NORMAL,
@@ -77,10 +77,8 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         msg = f"{path}: expected a CSV of path,label in UTF-8: {error}"
         raise DatasetError(msg) from error
     first = text.partition("\n")[0]
-    rows = csv.reader(
-        text.splitlines(), delimiter=";" if first.count(";") > first.count(",") else ","
-    )
-    header = [cell.strip().lower() for cell in next(rows, [])]
+    rows = numbered_rows(path, text, ";" if first.count(";") > first.count(",") else ",")
+    header = [cell.strip().lower() for cell in next(rows, (1, []))[1]]
     unknown = [cell for cell in header if cell not in COLUMNS]
     if not {"path", "label"} <= set(header) or unknown or len(set(header)) < len(header):
         msg = (
@@ -89,7 +87,7 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         )
         raise DatasetError(msg)
     found = []
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         if not any(cell.strip() for cell in row):
             continue
         if len(row) != len(header):
