@@ -84,6 +84,7 @@ class DemoSource:
 
     def __init__(self, story: Story, seed: int = 1) -> None:
         self.story_began_at: float | None = None
+        self._story_began_s: float | None = None
         self._story = story
         self._on_chapter: Callable[[str], None] = lambda _: None
         self._sound = PumpSound(seed, SAMPLE_RATE_HZ)
@@ -102,8 +103,8 @@ class DemoSource:
 
     def story_has_ended(self) -> bool:
         """Tell whether the story has been told to its end."""
-        began = self.story_began_at
-        return began is not None and time.time() - began >= self._story.ends_s
+        began = self._story_began_s
+        return began is not None and time.monotonic() - began >= self._story.ends_s
 
     def open(self, wake: Callable[[], None] | None = None) -> None:
         """Begin to play; as a sink, there is nothing to open."""
@@ -158,7 +159,7 @@ class DemoSource:
                 self._read.clear()
                 self._read.wait(1.0)
         self._learned.wait()
-        began = time.monotonic()
+        self._story_began_s = began = time.monotonic()
         self.story_began_at, chapter = time.time(), ""
         played = 0
         while not self._closed.wait(max(0.0, began + (played + 1) * BLOCK_S - time.monotonic())):

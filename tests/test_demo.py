@@ -9,6 +9,7 @@ import time
 import pytest
 
 from asd_monitor.demo import DemoSource, Story
+from asd_monitor.records import State, Transition
 
 COMMAND = [sys.executable, "-m", "asd_monitor.cli", "demo"]
 
@@ -29,6 +30,20 @@ def test_the_source_waits_for_its_reader_while_learning() -> None:
     heard = sum(len(chunk.samples) for chunk in source.read())
     source.close()
     assert 0 < heard <= 22 * 16_000
+
+
+def test_a_clock_that_is_set_does_not_end_the_story(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = DemoSource(Story.lasting(30.0))
+    source.open(lambda: None)
+    source.emit(Transition("pump", "1", State.NORMAL, State.LEARNING, "", 0.0, provisional=False))
+    while source.story_began_at is None:
+        source.read()
+        time.sleep(0.01)
+    assert not source.story_has_ended()
+    later = time.time() + 3600.0
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert not source.story_has_ended()
+    source.close()
 
 
 def test_the_alarm_rises_and_clears_by_itself() -> None:
