@@ -23,6 +23,8 @@ FORMAT_VERSION = 1
 _ABOUT = "run.json"
 _METRICS = "metrics.jsonl"
 _LOCK = ".lock"
+TENSORBOARD = "tensorboard"
+"""Folder for TensorBoard, with one for each network."""
 _CLIPS_OF = {"targets": "training clips", "held_out": "held-out clips"}
 
 
@@ -213,7 +215,8 @@ class Run:
         """Remove a new run in which nothing was trained, so that its folder can be used again."""
         if self.metrics():
             return
-        shutil.rmtree(self.folder / "networks", ignore_errors=True)
+        for name in ("networks", TENSORBOARD):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in (_ABOUT, _METRICS, _LOCK):
             (self.folder / name).unlink(missing_ok=True)
         with suppress(OSError):  # something else lies there

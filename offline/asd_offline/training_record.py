@@ -13,7 +13,7 @@ from asd_offline.datasets.clip import Clip
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.models import Model
 from asd_offline.processes import Process
-from asd_offline.runs import Run
+from asd_offline.runs import TENSORBOARD, Run
 from asd_offline.training import Epoch
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ AUC_CLIPS_AT_MOST = 200
 
 
 class Recorder:
-    """Writes metrics, TensorBoard and the points of the AUC picture of one network."""
+    """Writes metrics, TensorBoard and the points of the AUC picture of one network.
+
+    Only the first of several processes tells it anything, beginning with :meth:`resumed`.
+    """
 
     def __init__(
         self,
@@ -37,7 +40,7 @@ class Recorder:
     ) -> None:
         self._model, self._prepared, self._name, self._run = model, prepared, name, run
         self._features, self._device, self._show = features, process.device, show
-        self._board = _tensorboard(run, name) if process.first else None
+        self._board: Any = None
         self._auc_clips = _auc_clips(prepared, name)
         epochs, every = prepared.recipe.epochs, prepared.recipe.auc_every
         self._auc_every = max(1, epochs // 10) if every is None else every
@@ -52,6 +55,7 @@ class Recorder:
     def resumed(self, epochs_done: int) -> bool:
         """Forget what is trained again; return whether the last epoch's line is missing."""
         self._run.forget_after(self._name, epochs_done)
+        self._board = _tensorboard(self._run, self._name, epochs_done)
         written = {line["epoch"] for line in self._run.metrics() if line["network"] == self._name}
         return epochs_done > 0 and epochs_done not in written
 
@@ -127,9 +131,11 @@ def _auc_clips(prepared: "Prepared", name: str) -> Sequence[Clip]:
     return clips[:: -(-len(clips) // AUC_CLIPS_AT_MOST) or 1]
 
 
-def _tensorboard(run: Run, name: str) -> Any:  # noqa: ANN401 - tensorboard has no types
+def _tensorboard(run: Run, name: str, done: int) -> Any:  # noqa: ANN401 - tensorboard has no types
+    """Return what writes for TensorBoard, hiding what is trained again; None without the package."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(run.folder / "tensorboard" / run.checkpoints(name).name))
+    folder = run.folder / TENSORBOARD / run.checkpoints(name).name
+    return SummaryWriter(str(folder), purge_step=done + 1)

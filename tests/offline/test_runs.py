@@ -1,8 +1,10 @@
 """Whole runs: what is written, what is refused, and that a run goes on exactly where it stopped."""
 
 import json
+import sys
 from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -121,6 +123,28 @@ def test_a_stop_while_the_auc_is_computed_loses_no_line_of_the_metrics(
         train(request(tmp_path, made, **asked), CPU, Silent())
     resumed = train(request(tmp_path, made, resume=True, **asked), CPU, Silent())
     assert without_times(resumed) == without_times(whole)
+
+
+def test_tensorboard_hides_epochs_that_are_trained_again(
+    tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[str, int]] = []
+
+    class Writer:
+        def __init__(self, folder: str, purge_step: int) -> None:
+            begun.append((str(Path(folder).relative_to(tmp_path)), purge_step))
+
+        def add_scalar(self, name: str, value: float, step: int) -> None: ...
+        def close(self) -> None: ...
+
+    module = ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = Writer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    with pytest.raises(KeyboardInterrupt):
+        train(request(tmp_path, made), CPU, Silent(stop_at_epoch=2))
+    train(request(tmp_path, made, resume=True), CPU, Silent())
+    place = "run/tensorboard"
+    assert begun == [(f"{place}/fan", 1), (f"{place}/fan", 3), (f"{place}/pump", 1)]
 
 
 def test_a_line_cut_short_in_the_metrics_is_left_out_and_trained_again(
