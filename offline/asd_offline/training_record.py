@@ -132,7 +132,7 @@ def _auc_clips(prepared: "Prepared", name: str) -> Sequence[Clip]:
 
 
 def _tensorboard(run: Run, name: str, done: int) -> Any:  # noqa: ANN401 - tensorboard has no types
-    """Return what writes for TensorBoard, hiding what is trained again; None without the package."""
+    """Return what writes for TensorBoard, hiding what is trained again; None without it."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
