@@ -11,7 +11,7 @@ from asd_monitor import log_setup
 from asd_monitor.assembly import Assembly, assemble
 from asd_monitor.config import Config
 from asd_monitor.daemon import serve
-from asd_monitor.errors import StateError
+from asd_monitor.errors import SourceError, StateError
 from asd_monitor.sinks.prometheus import PrometheusSink
 from asd_monitor.sinks.summary import SummarySink
 from asd_monitor.state import StateFolder
@@ -63,6 +63,7 @@ def run_monitor(
         sys.stdout.write(json.dumps(result) + "\n")
     else:
         sys.stderr.write("\n".join(summary_lines(result)) + "\n")
+    refuse_unheard(assembly)
 
 
 def learn_only(
@@ -99,13 +100,23 @@ def learn_only(
     paths = {machine: str(assembly.state.model_path(machine)) for machine in learned}
     if as_json:
         sys.stdout.write(json.dumps({"models": paths}) + "\n")
-        return
-    for machine in config.machines:
-        told = "stopped before a model could be fitted"
-        if machine in learned:
-            seconds = learned[machine].manifest.training["seconds"]
-            told = f"model of {seconds:.0f} s of sound written to {paths[machine]}"
-        sys.stderr.write(f"{machine}: {told}\n")
+    else:
+        for machine in config.machines:
+            told = "stopped before a model could be fitted"
+            if machine in learned:
+                seconds = learned[machine].manifest.training["seconds"]
+                told = f"model of {seconds:.0f} s of sound written to {paths[machine]}"
+            sys.stderr.write(f"{machine}: {told}\n")
+    refuse_unheard(assembly)
+
+
+def refuse_unheard(assembly: Assembly) -> None:
+    """Raise SourceError for a machine none of whose recordings could be read."""
+    for pipeline in assembly.pipelines:
+        health = pipeline.source.health()
+        recorded = assembly.config.machines[pipeline.machine].wav is not None
+        if recorded and not health.samples and health.reason:
+            raise SourceError(f"{pipeline.machine}: nothing was heard: {health.reason}")
 
 
 def set_aside(folder: StateFolder, machine: str) -> None:

@@ -10,6 +10,7 @@ import soundfile
 from asd_monitor import model_file
 from asd_monitor.config import Config, from_options
 from asd_monitor.demo_sound import PumpSound
+from asd_monitor.errors import SourceError
 from asd_monitor.runner import learn_only, run_monitor
 
 RATE_HZ = 16_000
@@ -50,6 +51,19 @@ def test_learning_again_adds_new_sound_and_none_twice(tmp_path: Path) -> None:
     assert learn(state, first, 30) == 30
     assert learn(state, first, 30) == 30
     assert learn(state, recordings(tmp_path / "second", 3), 30) == 60
+
+
+def test_recordings_none_of_which_can_be_read_are_a_failure(tmp_path: Path) -> None:
+    folder = tmp_path / "sound"
+    folder.mkdir()
+    (folder / "text.wav").write_text("hello")
+    state = tmp_path / "state"
+    learn(state, recordings(tmp_path / "good", 0), 30)
+    with pytest.raises(SourceError, match="pump: nothing was heard: skipped 1 of 1 recordings"):
+        learn(state, folder, 30)
+    config, stop = settings(state, folder, 30), threading.Event()
+    with pytest.raises(SourceError, match="pump: nothing was heard"):
+        run_monitor(config, stop, duration_s=None, live_view=False, as_json=True)
 
 
 def test_recordings_that_are_left_after_learning_are_scored(

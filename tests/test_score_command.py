@@ -1,6 +1,7 @@
 """``score`` and ``inspect`` as a user meets them: tables, JSON, exit codes."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +50,13 @@ def test_each_recording_gets_a_line_with_score_and_verdict(folder: Path) -> None
     assert normal.split()[2:] == ["9", "normal", str(files[0])]
     assert loud.split()[2:] == ["9", "ABOVE", str(files[1])]
     assert loud.split()[1].startswith("~")
+
+
+def test_windows_without_usable_sound_are_told_beside_the_verdict(folder: Path) -> None:
+    path = folder / "half.wav"
+    soundfile.write(path, np.concatenate([noise(3).ravel(), np.zeros(RATE_HZ * 5)]), RATE_HZ)
+    result = run("score", path, "--model", folder / "toy.pt", "--target", "pump")
+    assert re.search(r"half\.wav  \(\d+ silent\)$", result.stdout.splitlines()[-1])
 
 
 def test_json_is_one_document_with_every_window(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """``asd-monitor score``: how anomalous recordings are, by a model file."""
 
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -109,7 +110,15 @@ def _line(clip: "ClipScore") -> str:
     if clip.extrapolated:
         p_value = f"~{p_value}"
     verdict = {None: "-", True: "ABOVE", False: "normal"}[clip.above]
-    return f"{clip.value:>12.6g} {p_value:>9} {len(clip.windows):>7}  {verdict:<8} {clip.name}"
+    line = f"{clip.value:>12.6g} {p_value:>9} {len(clip.windows):>7}  {verdict:<8} {clip.name}"
+    return f"{line}{_flagged(clip)}"
+
+
+def _flagged(clip: "ClipScore") -> str:
+    """Tell which windows a verdict does without, or should not be trusted for."""
+    counts = Counter(str(each.quality) for each in clip.windows if each.quality != "ok")
+    told = ", ".join(f"{count} {quality}" for quality, count in sorted(counts.items()))
+    return f"  ({told})" if told else ""
 
 
 def _document(
