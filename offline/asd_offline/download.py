@@ -1,7 +1,6 @@
 """Official datasets from their records: resumed, verified, unpacked to where they are read."""
 
 import difflib
-import fcntl
 import filecmp
 import json
 import shutil
@@ -15,6 +14,7 @@ from asd_monitor.errors import DatasetError
 from asd_offline.datasets.year import ArchiveSet, Year
 from asd_offline.datasets.years import YEARS
 from asd_offline.fetch import Patience, Progress, RemoteFile, fetch, md5_of
+from asd_offline.folder_lock import held
 from asd_offline.official_sets import SetName, official_set
 from asd_offline.unpack import Unpacked, unpack
 from asd_offline.zenodo import SERVER, read_record
@@ -132,16 +132,11 @@ def _alone(out: Path, year: int) -> Iterator[Path]:
     notes = out / NOTES_FOLDER
     try:
         notes.mkdir(parents=True, exist_ok=True)
-        lock = (notes / "lock").open("w", encoding="ascii")
     except OSError as error:
         msg = f"{out}: cannot be written ({error.strerror}); give a folder of your own"
         raise DatasetError(msg) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            msg = f"{out}: another download into this folder is running"
-            raise DatasetError(msg) from error
+    taken = f"{out}: another download into this folder is running"
+    with held(notes / "lock", DatasetError, taken):
         _refuse_other_years(notes, year)
         yield notes
 

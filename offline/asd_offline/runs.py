@@ -4,7 +4,6 @@
 checkpoints for each network, ``loss.png`` and ``auc.png``.
 """
 
-import fcntl
 import json
 import platform
 import shutil
@@ -18,6 +17,7 @@ from typing import Any
 from asd_monitor import __version__
 from asd_monitor.archive import write_atomically
 from asd_monitor.errors import ModelFileError, RunError
+from asd_offline.folder_lock import held
 
 FORMAT_VERSION = 1
 _ABOUT = "run.json"
@@ -229,13 +229,10 @@ class Run:
         Raises
         ------
         RunError
-            If another process trains there.
+            If another process trains there, or the folder cannot be locked.
         """
-        with (self.folder / _LOCK).open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RunError(f"{self.folder}: another training writes there") from error
+        taken = f"{self.folder}: another training writes there"
+        with held(self.folder / _LOCK, RunError, taken):
             yield
 
 

@@ -1,6 +1,5 @@
 """Compare models on one dataset: every one by the same rule, and nothing done twice."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ from asd_offline.comparison.summary import Comparison, Ran, Row
 from asd_offline.comparison.timing import Speed, speed_of
 from asd_offline.datasets import Dataset, open_dataset
 from asd_offline.datasets.clip import ANOMALY, NORMAL
+from asd_offline.folder_lock import held
 from asd_offline.processes import check_device
 from asd_offline.replay.pool import JobPool, cores, stoppable
 
@@ -256,13 +256,8 @@ def _locked(out: Path) -> Iterator[None]:
         if any(out.iterdir()) and not (out / ".lock").exists():
             msg = f"{out}: expected a new or empty folder, or one of an earlier comparison"
             raise RunError(f"{msg}; choose another --out")
-        opened = (out / ".lock").open("w")
     except OSError as error:
         msg = f"{out}: cannot be written: {error.strerror}; choose another --out"
         raise RunError(msg) from error
-    with opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(f"{out}: another comparison writes there") from error
+    with held(out / ".lock", RunError, f"{out}: another comparison writes there"):
         yield
