@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 import threading
 import time
@@ -84,8 +85,6 @@ def learn_only(
     as_json
         Print where the models are as one JSON document on stdout when done.
     """
-    import os
-
     shown = views(config, live_view)
     log_setup.set_up(tell=shown[0].tell if shown else None)
     if fresh:
@@ -179,8 +178,11 @@ def where_published(assembly: Assembly) -> str:
 
 
 def views(config: Config, wanted: bool, title: str = "asd-monitor") -> "list[LiveView]":
-    """Return the live view, where somebody can see it."""
-    if not (wanted and sys.stderr.isatty()):
+    """Return the live view, where somebody can see it.
+
+    A terminal without cursor movement would show nothing before the end.
+    """
+    if not wanted or not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
         return []
     from asd_monitor.live_view import LiveView
 

@@ -11,7 +11,7 @@ from asd_monitor import model_file
 from asd_monitor.config import Config, from_options
 from asd_monitor.demo_sound import PumpSound
 from asd_monitor.errors import SourceError
-from asd_monitor.runner import learn_only, run_monitor
+from asd_monitor.runner import learn_only, run_monitor, views
 
 RATE_HZ = 16_000
 CLIP = 10 * RATE_HZ
@@ -73,3 +73,12 @@ def test_recordings_that_are_left_after_learning_are_scored(
     run_monitor(config, threading.Event(), duration_s=None, live_view=False, as_json=True)
     found = json.loads(capsys.readouterr().out)["machines"]["pump"]
     assert found["windows"] == 4 * 9
+
+
+@pytest.mark.parametrize(("terminal", "shown"), [("xterm-256color", 1), ("dumb", 0)])
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, terminal: str, shown: int
+) -> None:
+    monkeypatch.setenv("TERM", terminal)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert len(views(settings(tmp_path, tmp_path, 30), wanted=True)) == shown
