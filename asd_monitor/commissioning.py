@@ -30,7 +30,10 @@ logger = logging.getLogger(__name__)
 CLIP_S = 10.0
 """Length of the recordings kept, as in the DCASE sets."""
 RETRY_S = 60.0
-"""So much more sound is collected before a failed fit is tried again."""
+"""So much more sound is heard before a failed fit is tried again."""
+MOST_MORE_S = 600.0
+"""So much more than was asked for is kept at most, however often the fit fails, as with a full disk:
+memory is for the other machines."""
 IN_MEMORY_S = 1800.0
 """So much sound stays in memory until it is fitted (115 MB); what there is more, a day perhaps, is
 read from disk when it is needed."""
@@ -106,6 +109,7 @@ class Commissioning:
         self._learned_s = sum(recording_s(each, sample_rate_hz) for each in self._kept)
         self._wanted_s = wanted_s + (self._learned_s if anew else 0.0)
         self._known = {_digest((folder / each.name).read_bytes()) for each in self._kept}
+        self._most_s = self._wanted_s + MOST_MORE_S
         self._repeated_s = 0.0
         self._rejected: dict[Quality, int] = {}
         self._fitting = False
@@ -188,7 +192,8 @@ class Commissioning:
 
     def _has_enough(self) -> bool:
         """Tell whether there is as much as wanted, or only what is known comes, as from a loop."""
-        return self._learned_s >= self._wanted_s or self._repeated_s > self._learned_s
+        longest_s = RETRY_S if self._learned_s >= self._most_s else self._learned_s
+        return self._learned_s >= self._wanted_s or self._repeated_s > longest_s
 
     def _try_fit(self) -> bool:
         self._fitting = True
@@ -218,6 +223,9 @@ class Commissioning:
                 "%s: a recording was not learned from: %s (%d so far)",
                 self._machine, quality, self._rejected[quality],
             )  # fmt: skip
+            return
+        if self._learned_s >= self._most_s:
+            self._repeated_s += len(clip.samples) / self._sample_rate_hz
             return
         content = _encoded(clip.samples, self._sample_rate_hz)
         length_s = len(clip.samples) / self._sample_rate_hz

@@ -182,6 +182,17 @@ def test_a_failed_fit_is_told_and_tried_again_with_more_sound(tmp_path: Path) ->
     assert len(rig.fits[1]) == 7
 
 
+def test_a_fit_that_keeps_failing_does_not_fill_the_memory(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, 10.0, fail=14)
+    for minute in range(15):
+        rig.hear(noise(61, seed=minute))
+    for _ in range(14):
+        assert rig.result().error
+    rig.hear(noise(61, seed=99))
+    assert rig.result().model_path
+    assert len(rig.fits[-1]) == 61
+
+
 def test_a_full_disk_does_not_stop_learning(tmp_path: Path) -> None:
     missing = tmp_path / "file"
     missing.write_text("not a folder")
