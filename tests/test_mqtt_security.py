@@ -87,9 +87,10 @@ def failure_of(sink: MqttSink) -> str:
         gc.collect()  # a socket left open would tell itself here
 
 
-def test_password_from_a_file(password_broker: Mosquitto, tmp_path: Path) -> None:
+@pytest.mark.parametrize("written", [f"{PASSWORD}\n", f"\ufeff{PASSWORD}\r\n"])
+def test_password_from_a_file(password_broker: Mosquitto, tmp_path: Path, written: str) -> None:
     path = tmp_path / "password"
-    path.write_text(PASSWORD + "\n")
+    path.write_text(written, encoding="utf-8", newline="")
     assert_publishes(sink_for(password_broker.port, username="press", password_file=path))
 
 

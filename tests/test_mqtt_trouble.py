@@ -17,6 +17,16 @@ from tests.rig.records import event, score
 __all__ = ["broker", "rig"]
 
 
+def test_a_client_id_that_another_uses_is_named(
+    broker: Mosquitto, rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = rig.sink(broker.port, client_id="press")
+    sink.emit(event(0))
+    with Collector(broker.port, client_id="press"):
+        told = "another client has the client_id press"
+        wait_until(lambda: told in caplog.text, "the id in the log")
+
+
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_received_and_dropped_scores_add_up_over_a_broker_outage(
     broker: Mosquitto, rig: Rig, how: str

@@ -230,6 +230,8 @@ class MqttSink:
         if failure.kind == "lost" and brief and self._last_topic:
             # MQTT 3.1.1 has no other way to refuse a message
             hint = f"if this repeats, see whether the broker allows {self._last_topic}"
+            if self._settings.client_id is not None:
+                hint += f", and whether another client has the client_id {self._settings.client_id}"
             failure = replace(failure, reason=f"{failure.reason}; {hint}")
         if failure != self._failure:
             logger.warning("MQTT: not connected: %s; trying again", failure.reason)

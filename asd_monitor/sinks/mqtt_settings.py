@@ -126,7 +126,7 @@ class MqttSettings(BaseModel):
             return None
         path = _credential(self.password_file)
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise SinkError(_unreadable(path, error)) from error
         if not lines or not lines[0]:
