@@ -1,7 +1,9 @@
 """The command line: which commands there are, and how errors become exit codes."""
 
+import errno
 import io
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 import typer
@@ -74,7 +76,11 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     _register()
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout:  # what cannot be written is told here, not by Python's own end
+                sys.stdout.flush()
     except AsdMonitorError as error:
         complain(f"asd-monitor: {error}")
         raise SystemExit(error.exit_code) from error
@@ -82,6 +88,19 @@ def main() -> None:
         # The reader of our output went away, as `head` does; nobody is left to tell.
         sys.stderr.close()
         raise SystemExit(INTERNAL) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        complain(f"asd-monitor: {where}{error.strerror}; make room on the disk")
+        _give_up_stdout()
+        raise SystemExit(INTERNAL) from None
+
+
+def _give_up_stdout() -> None:
+    """Drop what stdout still holds; Python would try to write it again at its end."""
+    with suppress(OSError):
+        sys.stdout.close()
 
 
 if __name__ == "__main__":

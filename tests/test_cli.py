@@ -95,3 +95,18 @@ def test_names_that_the_terminal_cannot_show_are_written_out(
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert shown in done.stdout
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    path.write_text("machines: {pump: {mic: 0}}\n")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "asd_monitor.cli", "check", path],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "asd-monitor: No space left on device; make room on the disk\n"

@@ -21,7 +21,7 @@ def test_a_client_id_that_another_uses_is_named(
     broker: Mosquitto, rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = rig.sink(broker.port, client_id="press")
-    sink.emit(event(0))
+    sink.emit(event("one"))
     with Collector(broker.port, client_id="press"):
         told = "another client has the client_id press"
         wait_until(lambda: told in caplog.text, "the id in the log")
