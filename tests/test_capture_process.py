@@ -13,6 +13,8 @@ import psutil
 import pytest
 
 from asd_monitor.records import SourceState
+from asd_monitor.sources.capture_child import start_capture
+from asd_monitor.sources.capture_messages import CaptureOptions
 from tests.rig.heard_microphone import (
     RATE_HZ,
     assert_every_loss_is_counted_once,
@@ -128,6 +130,40 @@ def test_a_hanging_capture_process_is_replaced(virtual_microphones: MakeMicropho
         listener.until_state(SourceState.MISSING)
         listener.until_state(SourceState.RUNNING)
         assert not hanging.is_running()
+
+
+class Unkillable(subprocess.Popen[bytes]):
+    """What hangs inside the kernel takes no signal."""
+
+    def kill(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize("kind", [subprocess.Popen, Unkillable])
+def test_a_capture_process_that_hangs_in_its_exit_does_not_stall_the_next(
+    virtual_microphones: MakeMicrophones,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[subprocess.Popen[bytes]],
+) -> None:
+    virtual_microphones(pump=VirtualSound(noise(60, RATE_HZ), RATE_HZ))
+    script = "import os, time; os.close(1); time.sleep(600)"
+    hanging = kind([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    processes = [hanging]
+
+    def start(options: CaptureOptions) -> subprocess.Popen[bytes]:
+        return processes.pop() if processes else start_capture(options)
+
+    monkeypatch.setattr("asd_monitor.sources.microphone.start_capture", start)
+    try:
+        with listening("pump") as listener:
+            health = listener.until_state(SourceState.MISSING)
+            assert "hangs in its exit" in health.reason
+            listener.until_state(SourceState.RUNNING)
+            listener.until_more(RATE_HZ // 4)
+        assert (hanging.poll() is None) == (kind is Unkillable)
+    finally:
+        subprocess.Popen.kill(hanging)
+        hanging.wait()
 
 
 def test_a_reader_that_does_not_come_loses_the_oldest_audio_and_sees_the_gap(

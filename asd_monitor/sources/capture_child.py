@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from asd_monitor.sources.capture_messages import CaptureOptions, WindowEnds
 PIPE_BYTES = 1 << 20
 """Holds several seconds of audio while the monitor is busy."""
 STOP_S = 1.0
+
+log = logging.getLogger(__name__)
 
 
 def start_capture(options: CaptureOptions) -> subprocess.Popen[bytes]:
@@ -42,8 +45,19 @@ def tell_window_ends(process: subprocess.Popen[bytes], ends: WindowEnds) -> None
         process.stdin.write(ends.encode())
 
 
+def how_it_ended(process: subprocess.Popen[bytes]) -> str:
+    """Say how a capture process ended whose pipe has; its driver may hang in its exit."""
+    try:
+        return f"the capture process ended (exit code {process.wait(STOP_S)})"
+    except subprocess.TimeoutExpired:
+        return "the capture process hangs in its exit, probably in the sound driver"
+
+
 def end_capture(process: subprocess.Popen[bytes]) -> None:
-    """End a capture process: by closing its pipe, else by force, for PortAudio may hang."""
+    """End a capture process: by closing its pipe, else by force, for PortAudio may hang.
+
+    One that not even force ends, as it hangs inside the kernel, is left to the system.
+    """
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()
@@ -51,5 +65,7 @@ def end_capture(process: subprocess.Popen[bytes]) -> None:
         process.wait(STOP_S)
     except subprocess.TimeoutExpired:
         process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs inside the kernel
+        try:
             process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            log.warning("capture process %d cannot be killed: its driver hangs", process.pid)

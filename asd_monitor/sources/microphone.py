@@ -17,6 +17,7 @@ from asd_monitor.records import AudioChunk, SourceHealth, SourceState
 from asd_monitor.sources.capture_child import (
     STOP_S,
     end_capture,
+    how_it_ended,
     start_capture,
     tell_window_ends,
 )
@@ -248,7 +249,7 @@ class MicrophoneSource:
             if pipe in ready:
                 size = os.readv(pipe, [incoming])
                 if not size:
-                    return f"the capture process ended (exit code {process.wait()})"
+                    return how_it_ended(process)
                 self._heard_s = time.monotonic()
                 try:
                     self._accept(messages.feed(incoming[:size]))
