@@ -135,6 +135,7 @@ def _model(assembly: Assembly, machine: str, scorers: dict[Path, "Scorer"]) -> "
     path = settings.model or assembly.state.model_path(machine)
     if settings.model is None and not path.exists():
         if assembly.config.learn_of(machine).enabled:
+            check_target_to_learn(machine, settings.target, path)
             return None
         msg = (
             f"machine {machine!r}: there is no model at {path}; "
@@ -146,6 +147,17 @@ def _model(assembly: Assembly, machine: str, scorers: dict[Path, "Scorer"]) -> "
 
         scorers[path] = model_file.load(path, assembly.config.device)
     return scorers[path]
+
+
+def check_target_to_learn(machine: str, target: str | None, path: Path) -> None:
+    """Raise ConfigError for a target that the model to be learned will not have."""
+    if target not in (None, machine):
+        msg = (
+            f"machine {machine!r}: its target is {target!r}, but there is no model at {path}, and "
+            "one that is learned has the machine itself as its only target; leave the target out, "
+            "or name the model file that has it (model, --model)"
+        )
+        raise ConfigError(msg)
 
 
 def _detectors(config: Config, models: Mapping[str, "Scorer | None"]) -> dict[str, "Detector"]:

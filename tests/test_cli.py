@@ -44,6 +44,7 @@ def test_the_version_is_shown() -> None:
         (["run", "--wav", "no.wav", "--machine", "pump"], 4, "no.wav: expected a recording"),
         (["run", "--wav", ".", "--machine", "p", "--model", "no.asd"], 3, "no such model file"),
         (["run", "--wav", ".", "--model", "no.pt", "--target", "fan/a"], 3, "no such model file"),
+        (["run", "--wav", ".", "--machine", "p", "--target", "q"], 2, "leave the target out"),
         (["run", "--wav", ".", "--machine", "p", "--no-learn"], 3, "there is no model at"),
         (["run", "--mic", "0", "--machine", "p", "--mqtt", "h:x"], 2, "--mqtt: expected a port"),
         (["run", "--config", "no.yaml"], 2, "no.yaml: the configuration cannot be read"),

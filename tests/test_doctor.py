@@ -17,7 +17,7 @@ from asd_monitor.doctor import clock, delivery, model, runtime, sound, state_fol
 from asd_monitor.doctor.case import Case
 from asd_monitor.doctor.examination import Step, examine, exit_code
 from asd_monitor.doctor.finding import Finding, Status, failed, ok, warning
-from asd_monitor.errors import SinkError, SourceError, StateError
+from asd_monitor.errors import ConfigError, SinkError, SourceError, StateError
 from asd_monitor.metrics import Metrics
 from asd_monitor.sinks.prometheus import PrometheusSettings, PrometheusSink
 from tests.rig.mosquitto import Mosquitto, free_port
@@ -167,6 +167,13 @@ def test_a_target_that_the_model_does_not_have_fails(tmp_path: Path) -> None:
     path = save_toy(tmp_path / "toy.asd")
     findings = model.check_models(case(machine={"model": str(path), "target": "valve"}))
     assert Status.FAILED in {each.status for each in findings if each.check == "model"}
+
+
+def test_a_target_of_a_machine_that_is_to_be_learned_fails(tmp_path: Path) -> None:
+    wanted = case(machine={"target": "valve"}, state_dir=str(tmp_path))
+    (found,) = model.check_models(wanted)
+    assert (found.status, found.exit_code) == (Status.FAILED, ConfigError.exit_code)
+    assert found.advice.startswith("leave the target out")
 
 
 @pytest.mark.parametrize(("learns", "status"), [(True, Status.OK), (False, Status.FAILED)])

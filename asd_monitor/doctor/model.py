@@ -42,8 +42,15 @@ def check_models(case: Case) -> list[Finding]:
 
 
 def _not_yet(case: Case, machine: str, path: Path) -> Finding:
+    from asd_monitor.assembly import check_target_to_learn
+
     told = f"{machine}: there is no model yet at {path}"
     if case.config.learn_of(machine).enabled:
+        try:
+            check_target_to_learn(machine, case.config.machines[machine].target, path)
+        except ConfigError as error:
+            told, _, advice = str(error).partition("; ")
+            return failed("model", told, advice, ConfigError)
         return ok("model", f"{told}: the machine will be learned first")
     advice = f"run `asd-monitor learn --machine {machine}`, or allow learning"
     return failed("model", told, advice, ModelFileError)
