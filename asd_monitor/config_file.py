@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
 
 from asd_monitor.errors import ConfigError
 
@@ -17,6 +17,12 @@ MOST_ALIASES = 50
 Path_ = tuple[str | int, ...]
 
 
+def _not_empty(value: object) -> object:
+    if isinstance(value, str) and not value.strip():  # pathlib takes it for the present folder
+        raise ValueError("expected a path (or leave the key out)")
+    return value
+
+
 def _at_home(path: Path) -> Path:
     try:
         return path.expanduser()
@@ -24,7 +30,7 @@ def _at_home(path: Path) -> Path:
         raise ValueError(f"{path}: {error}") from error
 
 
-SettingsPath = Annotated[Path, AfterValidator(_at_home)]
+SettingsPath = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(_at_home)]
 """A path in settings; ``~`` is the user's own folder, as in a shell."""
 
 Model = TypeVar("Model", bound=BaseModel)
