@@ -1,6 +1,7 @@
 """Back ends that know domains, mixtures and fusion: against scikit-learn, and what must hold."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from asd_monitor.backends.domain_neighbours import fit_domain_neighbours, oversample
-from asd_monitor.backends.fusion import fit_normalised_fusion
+from asd_monitor.backends.fusion import Fit, fit_normalised_fusion
 from asd_monitor.backends.gmm import fit_gmm
 from asd_monitor.backends.kmeans import fit_cosine_kmeans, kmeans
 from asd_monitor.backends.mahalanobis import fit_mahalanobis
@@ -25,6 +26,16 @@ def normal(items: int, dims: int = 6, seed: int = 0) -> Tensor:
 
 TARGET = torch.arange(80) % 10 == 0
 
+
+def on(vectors: Tensor, *fits: Callable[[Tensor], nn.Module]) -> list[Fit]:
+    """Return fits on those of the vectors that are chosen."""
+
+    def on_those(fit: Callable[[Tensor], nn.Module], chosen: Tensor) -> nn.Module:
+        return fit(vectors[chosen])
+
+    return [partial(on_those, fit) for fit in fits]
+
+
 ALL: dict[str, Callable[[Tensor], nn.Module]] = {
     "kmeans": lambda x: fit_cosine_kmeans(x, TARGET[: len(x)]),
     "kmeans without a target domain": fit_cosine_kmeans,
@@ -34,7 +45,7 @@ ALL: dict[str, Callable[[Tensor], nn.Module]] = {
     "gmm": fit_gmm,
     "gmm 3": lambda x: fit_gmm(x, components=3),
     "gmm best": lambda x: fit_gmm(x, components=2, best_component=True),
-    "fusion": lambda x: fit_normalised_fusion([fit_neighbours, fit_mahalanobis, fit_gmm], x),
+    "fusion": lambda x: fit_normalised_fusion(on(x, fit_neighbours, fit_mahalanobis, fit_gmm), x),
 }
 
 
@@ -160,7 +171,7 @@ def test_a_mixture_is_scikit_learns() -> None:
 
 def test_fusion_standardises_every_voice_by_scores_of_unseen_vectors() -> None:
     vectors = normal(100)
-    backend = fit_normalised_fusion([fit_neighbours], vectors, rule="mean", folds=100)
+    backend = fit_normalised_fusion(on(vectors, fit_neighbours), vectors, rule="mean", folds=100)
     distances = torch.cdist(vectors, vectors).fill_diagonal_(torch.inf).amin(1)
     assert float(backend.centre[0]) == pytest.approx(float(distances.mean()), rel=1e-3)
     fresh = backend(normal(400, seed=9))
@@ -172,9 +183,9 @@ def test_fusion_standardises_every_voice_by_scores_of_unseen_vectors() -> None:
 def test_fusion_rules_lie_between_the_voices(rule: str) -> None:
     vectors, queries = normal(60), normal(20, seed=1)
     fits: list[Callable[[Tensor], nn.Module]] = [fit_neighbours, fit_mahalanobis]
-    each = [fit_normalised_fusion([fit], vectors, rule="mean")(queries) for fit in fits]
+    each = [fit_normalised_fusion(on(vectors, fit), vectors, rule="mean")(queries) for fit in fits]
     lowest, highest = torch.stack(each).amin(0), torch.stack(each).amax(0)
-    fused = fit_normalised_fusion(fits, vectors, rule=rule)(queries)  # type: ignore[arg-type]
+    fused = fit_normalised_fusion(on(vectors, *fits), vectors, rule=rule)(queries)  # type: ignore[arg-type]
     assert bool((fused >= lowest - 1e-4).all())
     assert bool((fused <= highest + 1e-4).all())
     if rule == "min":
@@ -184,8 +195,8 @@ def test_fusion_rules_lie_between_the_voices(rule: str) -> None:
 def test_fusion_keeps_a_group_in_one_fold() -> None:
     vectors = normal(20).repeat_interleave(2, dim=0)  # every vector has a copy of itself
     groups = torch.arange(20).repeat_interleave(2)
-    apart = fit_normalised_fusion([fit_neighbours], vectors)
-    together = fit_normalised_fusion([fit_neighbours], vectors, groups)
+    apart = fit_normalised_fusion(on(vectors, fit_neighbours), vectors)
+    together = fit_normalised_fusion(on(vectors, fit_neighbours), vectors, groups)
     assert float(together.centre[0]) > 10 * float(apart.centre[0])
     with pytest.raises(ValueError, match="at least two groups"):
-        fit_normalised_fusion([fit_neighbours], vectors, torch.zeros(40))
+        fit_normalised_fusion(on(vectors, fit_neighbours), vectors, torch.zeros(40))

@@ -11,6 +11,7 @@ Rule = Literal["min", "mean", "log_mean_exp"]
 """How the voices become one: all must find it odd; on average; one clear voice suffices."""
 
 Fit = Callable[[Tensor], nn.Module]
+"""Fits a back end on the vectors that booleans ``(items,)`` choose."""
 
 
 class NormalisedFusion(nn.Module):
@@ -65,7 +66,8 @@ def fit_normalised_fusion(
     Parameters
     ----------
     fits
-        Each fits a back end on vectors ``(items, dims)``.
+        Each fits a back end on some of the vectors: what it needs beside them, such as their
+        domain, it chooses in the same way.
     features
         ``(items, dims)`` float32 feature vectors of normal sound, at least two groups.
     groups
@@ -93,7 +95,7 @@ def fit_normalised_fusion(
         for fold in range(folds):
             held = place % folds == fold
             for each, fit in enumerate(fits):
-                held_out[held, each] = fit(features[~held])(features[held]).float()
-        backends = [fit(features) for fit in fits]
+                held_out[held, each] = fit(~held)(features[held]).float()
+        backends = [fit(torch.ones_like(place, dtype=torch.bool)) for fit in fits]
     scale = held_out.std(0, correction=0).clamp_min(least_scale)
     return NormalisedFusion(backends, held_out.mean(0), scale, rule)

@@ -11,14 +11,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from asd_monitor.errors import ConfigError
-from asd_monitor.model_file import load, script
+from asd_monitor.model_file import load
 from asd_monitor.scorer import Scorer
 from asd_offline.datasets.opening import open_dataset
 from asd_offline.export import export
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.models import MODELS
 from asd_offline.models.pretrained import PretrainedRecipe
-from asd_offline.named_back_ends import BACK_ENDS, BackEnd, fit_named
 from asd_offline.patch_pooling import Bands, BandScores, ByBand, PatchPooling
 from asd_offline.recipes import read_recipe
 from asd_offline.training_run import Request, new_network, prepare, train
@@ -258,14 +257,3 @@ def test_a_model_file_shows_the_moment_and_the_band_of_a_fault(tmp_path: Path) -
     assert centres == sorted(centres)
     rise = (loud - quiet)[0].mean(0)
     assert rise[:3].mean() > rise[3:].mean()
-
-
-@pytest.mark.parametrize("name", BACK_ENDS)
-def test_every_back_end_that_can_be_named_finds_what_is_far_away_odd(name: BackEnd) -> None:
-    generator = torch.Generator().manual_seed(0)
-    near = F.normalize(torch.tensor([1.0, 0, 0]) + 0.1 * torch.randn(40, 3, generator=generator))
-    groups, domain = torch.arange(40) // 2, torch.arange(40) >= 36
-    backend = script(fit_named(name, near, groups, domain))
-    with torch.inference_mode():
-        odd = backend(F.normalize(torch.tensor([[0.0, 1.0, 1.0]])))
-        assert float(odd) > float(backend(near).max())

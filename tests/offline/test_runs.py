@@ -14,6 +14,7 @@ import torch
 from asd_monitor.errors import ConfigError, DatasetError, RunError, SourceError
 from asd_offline import training_record, training_run
 from asd_offline.checkpoints import latest_checkpoint
+from asd_offline.clip_scoring import labelled_auc
 from asd_offline.processes import check_device
 from asd_offline.runs import Run
 from asd_offline.training_run import train
@@ -111,7 +112,7 @@ def test_a_stop_while_the_auc_is_computed_loses_no_line_of_the_metrics(
     recipe = write_recipe(tmp_path / "own.yaml", auc_every=2)
     asked = {"recipe": recipe, "machines": ("fan",)}
     whole = train(request(tmp_path, made, out=tmp_path / "whole", **asked), CPU, Silent())
-    computed, calls = training_record.labelled_auc, iter(range(1, 9))
+    computed, calls = labelled_auc, iter(range(1, 9))
 
     def stopped(*args: object) -> object:
         if 2 * next(calls) == epoch:

@@ -13,6 +13,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Generator, Tensor, nn
 
+from asd_monitor.backends.fusion import Rule
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.fine_tuning import FineTuned, without_additions
@@ -20,7 +21,7 @@ from asd_offline.frontends import Waveform
 from asd_offline.labelled_windows import LabelledWindows
 from asd_offline.losses import mixup
 from asd_offline.models.spectral_adacos import NETWORK, one_target_report
-from asd_offline.named_back_ends import NEIGHBOURS, BackEnd, fit_named
+from asd_offline.named_back_ends import Choice, check_choice, fit_chosen
 from asd_offline.patch_pooling import Bands, BandScores, ByBand, PatchPooling, Pool
 from asd_offline.pretrained_networks import PretrainedFrontEnd, load_front_end
 from asd_offline.pretrained_spectrograms import FRAME_HOP, PATCH, SAMPLE_RATE_HZ
@@ -46,8 +47,9 @@ class PretrainedRecipe(Recipe):
     bands: Bands = Field(
         "apart", description="Frequency bands each with a bank; as one vector; pooled like time."
     )
-    back_end: BackEnd = "density_neighbours"
+    back_end: Choice = Field("density_neighbours", description="Several: put together.")
     neighbours: int | None = Field(None, ge=1, description="None: what the back end is known for.")
+    fusion: Rule | None = Field(None, description="Of several back ends; None: the least score.")
     bank_windows: int = Field(1000, ge=2, description="Of each target at most, evenly thinned.")
 
     epochs: int = Field(0, ge=0, le=100_000)
@@ -77,9 +79,7 @@ class PretrainedRecipe(Recipe):
         if self.epochs and self.bands != "pooled":
             msg = f"bands: expected pooled, which attention does, got {self.bands}"
             raise ValueError(msg)
-        if self.neighbours and self.back_end not in NEIGHBOURS:
-            msg = f"neighbours: back end {self.back_end} looks at none; leave it out"
-            raise ValueError(msg)
+        check_choice(self.back_end, self.neighbours, self.fusion)
         return self
 
     def front_end(self) -> PretrainedFrontEnd:
@@ -272,7 +272,14 @@ def _fit(
     domain = torch.tensor([clip.domain == "target" for clip in target.clips])[groups]
     try:
         backends = [
-            fit_named(recipe.back_end, rows[:, i].contiguous(), groups, domain, recipe.neighbours)
+            fit_chosen(
+                recipe.back_end,
+                rows[:, i].contiguous(),
+                groups,
+                domain,
+                neighbours=recipe.neighbours,
+                fusion=recipe.fusion,
+            )
             for i in range(count)
         ]
     except ValueError as error:

@@ -8,29 +8,29 @@ domain generalization", arXiv 2509.10951).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, cast
+from typing import Literal, Self, cast
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from asd_monitor.backends.density_neighbours import fit_density_neighbours
+from asd_monitor.backends.fusion import Rule
 from asd_monitor.backends.per_target import PerTarget
+from asd_monitor.errors import DatasetError
 from asd_offline.against_quickstart import against_quickstart
 from asd_offline.branches import Branches, SpectrogramBranch, SpectrumBranch
 from asd_offline.feature_cache import ClipRows, FeatureCache
 from asd_offline.frontends import Waveform
 from asd_offline.labelled_windows import LabelledWindows, tile
 from asd_offline.losses import EmbeddingLoss, Exchange, draw_exchange, mixup
+from asd_offline.named_back_ends import Choice, check_choice, fit_chosen
 from asd_offline.recipes import Recipe
 from asd_offline.targets import Target
 from asd_offline.views_beside import fit_beside
 
 NETWORK = "all"
 BANK_AT_MOST = 2000
-LEAST_RADIUS = 1e-3
-"""Of the unit sphere that embeddings lie on; closer than this is rounding."""
 BATCH = 16
 
 
@@ -59,9 +59,21 @@ class EmbeddingRecipe(Recipe):
     ensemble: int = Field(
         1, ge=1, le=16, description="So many networks, each from a start of its own, in one file."
     )
-    density_neighbours: int = Field(
-        4, ge=1, description="That a local density is taken over, where there are no views."
+    back_end: Choice = Field(
+        "density_neighbours",
+        description="Of the embedding, where there are no views; several: put together.",
     )
+    neighbours: int | None = Field(None, ge=1, description="None: what the back end is known for.")
+    fusion: Rule | None = Field(None, description="Of several back ends; None: the least score.")
+
+    @model_validator(mode="after")
+    def _back_end_is_for_the_embedding_alone(self) -> Self:
+        check_choice(self.back_end, self.neighbours, self.fusion)
+        chosen = self.back_end != "density_neighbours" or self.neighbours or self.fusion
+        if self.views and chosen:
+            msg = "back_end, neighbours and fusion: expected views: false, since every view has LOF"
+            raise ValueError(f"{msg} and density-normalised neighbours; set it, or leave them out")
+        return self
 
 
 class SpectralAdacosRecipe(EmbeddingRecipe):
@@ -157,20 +169,6 @@ class EmbeddingTask:
         return windows, labels, exchange.exchanged, exchange.order
 
 
-class Centring(nn.Module):
-    """Take the bank's mean off: distances stay, and lose less to rounding."""
-
-    mean: Tensor
-
-    def __init__(self, mean: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("mean", mean)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return the centred ``(batch, dims)``."""
-        return features - self.mean
-
-
 class EmbeddingDetector(nn.Module):
     """Waveform to embedding to the distance from normal embeddings, with a bank per target."""
 
@@ -216,20 +214,32 @@ def embedding_detector(
 def fit_banks(
     branches: Branches, targets: Sequence[Target], recipe: EmbeddingRecipe, features: FeatureCache
 ) -> PerTarget:
-    """Fit density-normalised neighbours on the embeddings of each target's clips."""
+    """Fit the chosen back end on the embeddings of each target's clips.
+
+    Raises
+    ------
+    DatasetError
+        If a target has too few clips for it.
+    """
     front_end = Waveform(recipe.sample_rate_hz)
     banks: list[nn.Module] = []
     for target in targets:
         sound = features.rows([clip.path for clip in target.clips], front_end)
         embeddings, groups = _embed(branches, sound, recipe)
-        centring = Centring(embeddings.mean(0))
-        neighbours = fit_density_neighbours(
-            centring(embeddings),
-            groups,
-            count=recipe.density_neighbours,
-            least_radius=LEAST_RADIUS,
-        )
-        banks.append(nn.Sequential(centring, neighbours))
+        domain = torch.tensor([clip.domain == "target" for clip in target.clips])[groups]
+        try:
+            bank = fit_chosen(
+                recipe.back_end,
+                embeddings,
+                groups,
+                domain,
+                neighbours=recipe.neighbours,
+                fusion=recipe.fusion,
+            )
+        except ValueError as error:
+            msg = f"{target.name}: its {len(target.clips)} clips give no bank: {error}"
+            raise DatasetError(msg) from error
+        banks.append(bank)
     return PerTarget(banks)
 
 
