@@ -83,6 +83,8 @@ class Pipeline:
         self.detector: Detector | None = None
         self.commissioning: Commissioning | None = None
         self.is_held = False
+        self.learned_until = 0
+        """Learning has taken the source's sound up to this sample."""
         self._alarm = alarm
         self._emit = emit
         self._metrics = metrics
@@ -148,6 +150,7 @@ class Pipeline:
             self._notice_gap(chunk)
             if self.commissioning is not None:
                 self.commissioning.push(chunk)
+                self.learned_until = chunk.start + len(chunk.samples)
                 self._consumed_at = self._monotonic()
             elif self._cutter is not None:
                 windows += self._cutter.push(chunk)

@@ -97,6 +97,13 @@ def iter_recording(
                 yield resampler.resample_chunk(samples, last=remaining == 0)
 
 
+def recording_s(path: Path, channel: int = 0) -> float:
+    """Return a recording's length in seconds by its header; raises as :func:`read_recording`."""
+    with _opened(path) as opened:
+        _check_header(opened, path, channel)
+        return float(opened.frames / opened.samplerate)
+
+
 @contextmanager
 def _opened(path: Path) -> "Iterator[soundfile.SoundFile]":
     import soundfile

@@ -13,8 +13,10 @@ from asd_monitor.assembly import Assembly, assemble
 from asd_monitor.config import Config
 from asd_monitor.daemon import serve
 from asd_monitor.errors import SourceError, StateError
+from asd_monitor.pipeline import Pipeline
 from asd_monitor.sinks.prometheus import PrometheusSink
 from asd_monitor.sinks.summary import SummarySink
+from asd_monitor.sources.wav import WavSource
 from asd_monitor.state import StateFolder
 
 if TYPE_CHECKING:
@@ -97,16 +99,26 @@ def learn_only(
     serve(assembly, stop, is_done=lambda: all(each.commissioning is None for each in learning))
     learned = {each.machine: each.detector for each in learning if each.detector is not None}
     paths = {machine: str(assembly.state.model_path(machine)) for machine in learned}
+    unused_s = {each.machine: not_used_s(each) for each in learning if each.machine in learned}
     if as_json:
-        sys.stdout.write(json.dumps({"models": paths}) + "\n")
+        sys.stdout.write(json.dumps({"models": paths, "unused_s": unused_s}) + "\n")
     else:
         for machine in config.machines:
             told = "stopped before a model could be fitted"
             if machine in learned:
                 seconds = learned[machine].manifest.training["seconds"]
                 told = f"model of {seconds:.0f} s of sound written to {paths[machine]}"
+                if left_min := round(unused_s[machine] / 60, 1):
+                    told += f"\n{machine}: {left_min:g} min of the recordings were not used; "
+                    told += "use more of them with --minutes"
             sys.stderr.write(f"{machine}: {told}\n")
     refuse_unheard(assembly)
+
+
+def not_used_s(pipeline: Pipeline) -> float:
+    """Return how much of a machine's recordings learning did not come to, in seconds."""
+    source = pipeline.source
+    return source.after_s(pipeline.learned_until) if isinstance(source, WavSource) else 0.0
 
 
 def refuse_unheard(assembly: Assembly) -> None:

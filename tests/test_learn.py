@@ -53,6 +53,18 @@ def test_learning_again_adds_new_sound_and_none_twice(tmp_path: Path) -> None:
     assert learn(state, recordings(tmp_path / "second", 3), 30) == 60
 
 
+def test_sound_that_learning_leaves_over_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, stop = recordings(tmp_path / "sound", 0, count=6), threading.Event()
+    (folder / "text.wav").write_text("hello")
+    config = settings(tmp_path / "state", folder, 30)
+    learn_only(config, stop, fresh=False, live_view=False, as_json=False)
+    assert "pump: 0.5 min of the recordings were not used" in capsys.readouterr().err
+    learn(tmp_path / "state", folder, 60)
+    assert json.loads(capsys.readouterr().out)["unused_s"] == {"pump": 0.0}
+
+
 def test_recordings_none_of_which_can_be_read_are_a_failure(tmp_path: Path) -> None:
     folder = tmp_path / "sound"
     folder.mkdir()

@@ -5,6 +5,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from asd_monitor.config_file import SettingsPath
 from asd_monitor.errors import SourceError
-from asd_monitor.recordings import iter_recording
+from asd_monitor.recordings import iter_recording, recording_s
 from asd_monitor.records import AudioChunk, FloatArray, SourceHealth, SourceState
 from asd_monitor.sources import LONGEST_PIECE_S
 from asd_monitor.sources.pacing import PACING, Pacing
@@ -195,6 +196,14 @@ class WavSource:
                 reopens=0,
                 last_audio_at=self._last_audio_at,
             )
+
+    def after_s(self, sample: int) -> float:
+        """Return how much sound follows this sample, in seconds, by the recordings' headers."""
+        total_s = 0.0
+        for _, path in self._recordings:
+            with suppress(SourceError):
+                total_s += recording_s(path, self._settings.channel)
+        return max(0.0, total_s - sample / self._sample_rate_hz)
 
     def close(self) -> None:
         """Stop; what was not read is given up."""
