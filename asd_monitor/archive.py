@@ -148,3 +148,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         with suppress(OSError):  # a read-only file system refuses even that
             unfinished.unlink(missing_ok=True)
         raise ModelFileError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a power cut has left of writing this file; only for who alone writes it."""
+    before, after = f".{path.name}.", ".unfinished"
+    with suppress(OSError):
+        for each in path.parent.glob(f"{before}*{after}"):
+            if each.name.removeprefix(before).removesuffix(after).isdecimal():
+                each.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from asd_monitor.archive import remove_unfinished
 from asd_monitor.errors import ConfigError, StateError
 
 MODEL_SUFFIX = ".asd"
@@ -64,7 +65,7 @@ class StateFolder:
 
     @contextmanager
     def lock(self, machine: str) -> Iterator[None]:
-        """Hold a machine's part of the folder.
+        """Hold a machine's part of the folder, and clear it of what a power cut has left.
 
         Raises
         ------
@@ -83,6 +84,7 @@ class StateFolder:
             except OSError as error:  # a full disk, or a network's that knows no locks
                 msg = f"{path}: cannot be locked: {error.strerror}; use --state-dir"
                 raise StateError(msg) from error
+            remove_unfinished(self.model_path(machine))
             yield
         finally:
             os.close(handle)

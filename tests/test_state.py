@@ -68,6 +68,20 @@ def test_a_second_process_is_refused_until_the_first_has_gone(tmp_path: Path) ->
         pass
 
 
+def test_what_a_power_cut_left_of_a_model_goes_with_the_next_start(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path)
+    models = state.make(tmp_path / "models")
+    left = models / ".pump.asd.4711.unfinished"
+    kept = [
+        models / name
+        for name in ("pump.asd", ".fan.asd.1.unfinished", ".pump.asd.b.asd.1.unfinished")
+    ]
+    for each in (left, *kept):
+        each.write_text("model")
+    with state.lock("pump"):
+        assert sorted(models.iterdir()) == sorted(kept)
+
+
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
     state = StateFolder(tmp_path)
     with (
