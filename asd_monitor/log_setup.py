@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +20,12 @@ JOURNAL_PRIORITY = {
 """The journal's priority of each level, as in ``sd-daemon(3)``."""
 SHOWN_ANYWAY = "asd_monitor.sinks.log"
 """What this logger tells, a live view shows by itself."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def on_one_line(text: str) -> str:
+    """Return text with line breaks and other control characters escaped; a file's name has any."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class _ToView(logging.Handler):
@@ -31,10 +38,19 @@ class _ToView(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show one line."""
-        self._tell(f"{record.levelname} {record.getMessage()}")
+        self._tell(f"{record.levelname} {on_one_line(record.getMessage())}")
 
 
-class _JournalFormatter(logging.Formatter):
+class _LineFormatter(logging.Formatter):
+    """Keep a message on its line; only a traceback has lines of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Return the line of a record."""
+        record.message = on_one_line(record.message)
+        return super().formatMessage(record)
+
+
+class _JournalFormatter(_LineFormatter):
     """Mark every line, those of a traceback as well, with its priority."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -78,7 +94,7 @@ def _to_stderr(environ: Mapping[str, str]) -> logging.Handler:
     if _is_journal(sys.stderr, environ):
         handler.setFormatter(_JournalFormatter(JOURNAL_FORMAT))
         return handler
-    formatter = logging.Formatter(FORMAT, "%Y-%m-%dT%H:%M:%SZ")
+    formatter = _LineFormatter(FORMAT, "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     return handler

@@ -73,6 +73,12 @@ def test_what_is_not_the_journal_gets_times_and_no_marks(
     assert line[:2] == "20"
 
 
+def test_a_line_break_in_a_files_name_breaks_no_line(stderr: TextIO) -> None:
+    set_up(stderr, {}).warning("skipped: %s", "a\nb\x1b[2J.wav")
+    (line,) = lines(stderr)
+    assert line.endswith("skipped: a\\nb\\x1b[2J.wav")
+
+
 def test_why_the_program_ends_is_an_error_in_the_journal(tmp_path: Path) -> None:
     config = tmp_path / "pump.yaml"
     config.write_text("machines: {pump: {mik: 0}}\nlearn: {minuets: 3}\n")

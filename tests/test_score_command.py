@@ -52,6 +52,14 @@ def test_each_recording_gets_a_line_with_score_and_verdict(folder: Path) -> None
     assert loud.split()[1].startswith("~")
 
 
+def test_a_line_break_in_a_name_breaks_no_line(folder: Path) -> None:
+    odd, unread = folder / "odd\nname.wav", folder / "no\rfile.wav"
+    odd.write_bytes((folder / "normal.wav").read_bytes())
+    result = run("score", odd, unread, "--model", folder / "toy.pt", "--target", "pump")
+    assert result.stdout.splitlines()[2].endswith("odd\\nname.wav")
+    assert "no\\rfile.wav: expected a recording" in result.stderr
+
+
 def test_windows_without_usable_sound_are_told_beside_the_verdict(folder: Path) -> None:
     path = folder / "half.wav"
     soundfile.write(path, np.concatenate([noise(3).ravel(), np.zeros(RATE_HZ * 5)]), RATE_HZ)

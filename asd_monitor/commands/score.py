@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asd_monitor.commands.options import AsJson, Channel
+from asd_monitor.log_setup import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +65,7 @@ def score(
             )
         except SourceError as error:
             unread[str(path)] = str(error)
-            typer.echo(str(error), err=True)
+            typer.echo(on_one_line(str(error)), err=True)
             continue
         clips.append(detector.score_recording(samples, str(path), target))
         if not as_json:
@@ -103,14 +104,15 @@ def _heading(scorer: "Scorer", target: str, threshold: float | None) -> str:
 
 
 def _line(clip: "ClipScore") -> str:
+    name = on_one_line(clip.name)
     if clip.value is None:
         qualities = sorted({str(each.quality) for each in clip.windows})
-        return f"{'-':>12} {'-':>9} {len(clip.windows):>7}  {','.join(qualities):<8} {clip.name}"
+        return f"{'-':>12} {'-':>9} {len(clip.windows):>7}  {','.join(qualities):<8} {name}"
     p_value = "-" if clip.p_value is None else f"{clip.p_value:.2g}"
     if clip.extrapolated:
         p_value = f"~{p_value}"
     verdict = {None: "-", True: "ABOVE", False: "normal"}[clip.above]
-    line = f"{clip.value:>12.6g} {p_value:>9} {len(clip.windows):>7}  {verdict:<8} {clip.name}"
+    line = f"{clip.value:>12.6g} {p_value:>9} {len(clip.windows):>7}  {verdict:<8} {name}"
     return f"{line}{_flagged(clip)}"
 
 
