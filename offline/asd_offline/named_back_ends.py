@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Protocol, get_args
 
 import torch
 from pydantic import AfterValidator, Field
@@ -18,6 +18,8 @@ from asd_monitor.backends.lof import fit_lof
 from asd_monitor.backends.mahalanobis import fit_mahalanobis
 from asd_monitor.backends.neighbours import fit_neighbours
 from asd_monitor.backends.selective_mahalanobis import fit_selective_mahalanobis
+from asd_monitor.errors import DatasetError
+from asd_offline.targets import Target
 
 BackEnd = Literal[
     "density_neighbours",
@@ -105,6 +107,48 @@ def fit_chosen(
 
     fits: Sequence[partial[nn.Module]] = [partial(fit, name) for name in choice]
     return fit_normalised_fusion(fits, vectors, groups, rule=fusion or "min")
+
+
+class Chooser(Protocol):
+    """A recipe with a choice."""
+
+    @property
+    def back_end(self) -> Choice:
+        """One back end or several."""
+
+    @property
+    def neighbours(self) -> int | None:
+        """How many are looked at."""
+
+    @property
+    def fusion(self) -> Rule | None:
+        """How several become one."""
+
+
+def fit_target(recipe: Chooser, target: Target, vectors: Tensor, clips: Tensor) -> nn.Module:
+    """Fit what a recipe chooses on a target's vectors of length 1.
+
+    Parameters
+    ----------
+    vectors
+        ``(items, dims)`` float32.
+    clips
+        ``(items,)`` int64: which of the target's clips each is from.
+
+    Raises
+    ------
+    DatasetError
+        If the target has too few clips for it.
+    """
+    domain = torch.tensor([clip.domain == "target" for clip in target.clips])[clips]
+    choice, neighbours = recipe.back_end, recipe.neighbours
+    try:
+        return fit_chosen(
+            choice, vectors, clips, domain, neighbours=neighbours, fusion=recipe.fusion
+        )
+    except ValueError as error:
+        msg = f"{target.name}: its {len(target.clips)} clips give no bank: {error}"
+        raise DatasetError(msg) from error
 
 
 def fit_named(

@@ -14,14 +14,14 @@ from pydantic import Field, field_validator, model_validator
 from torch import Generator, Tensor, nn
 
 from asd_monitor.backends.fusion import Rule
-from asd_monitor.errors import ConfigError, DatasetError
+from asd_monitor.errors import ConfigError
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.fine_tuning import FineTuned, without_additions
 from asd_offline.frontends import Waveform
 from asd_offline.labelled_windows import LabelledWindows
 from asd_offline.losses import mixup
 from asd_offline.models.spectral_adacos import NETWORK, one_target_report
-from asd_offline.named_back_ends import Choice, check_choice, fit_chosen
+from asd_offline.named_back_ends import Choice, check_choice, fit_target
 from asd_offline.patch_pooling import Bands, BandScores, ByBand, PatchPooling, Pool
 from asd_offline.pretrained_networks import PretrainedFrontEnd, load_front_end
 from asd_offline.pretrained_spectrograms import FRAME_HOP, PATCH, SAMPLE_RATE_HZ
@@ -269,20 +269,5 @@ def _fit(
     groups = torch.repeat_interleave(torch.tensor([len(each) for each in by_clip]))
     chosen = torch.linspace(0, len(rows) - 1, min(len(rows), recipe.bank_windows)).round().long()
     rows, groups = rows[chosen].reshape(len(chosen), count, -1), groups[chosen]
-    domain = torch.tensor([clip.domain == "target" for clip in target.clips])[groups]
-    try:
-        backends = [
-            fit_chosen(
-                recipe.back_end,
-                rows[:, i].contiguous(),
-                groups,
-                domain,
-                neighbours=recipe.neighbours,
-                fusion=recipe.fusion,
-            )
-            for i in range(count)
-        ]
-    except ValueError as error:
-        msg = f"{target.name}: its {len(paths)} clips give no bank: {error}"
-        raise DatasetError(msg) from error
+    backends = [fit_target(recipe, target, rows[:, i].contiguous(), groups) for i in range(count)]
     return ByBand(backends)

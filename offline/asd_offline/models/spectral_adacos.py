@@ -17,14 +17,13 @@ from torch.nn import functional as F
 
 from asd_monitor.backends.fusion import Rule
 from asd_monitor.backends.per_target import PerTarget
-from asd_monitor.errors import DatasetError
 from asd_offline.against_quickstart import against_quickstart
 from asd_offline.branches import Branches, SpectrogramBranch, SpectrumBranch
 from asd_offline.feature_cache import ClipRows, FeatureCache
 from asd_offline.frontends import Waveform
 from asd_offline.labelled_windows import LabelledWindows, tile
 from asd_offline.losses import EmbeddingLoss, Exchange, draw_exchange, mixup
-from asd_offline.named_back_ends import Choice, check_choice, fit_chosen
+from asd_offline.named_back_ends import Choice, check_choice, fit_target
 from asd_offline.recipes import Recipe
 from asd_offline.targets import Target
 from asd_offline.views_beside import fit_beside
@@ -226,20 +225,7 @@ def fit_banks(
     for target in targets:
         sound = features.rows([clip.path for clip in target.clips], front_end)
         embeddings, groups = _embed(branches, sound, recipe)
-        domain = torch.tensor([clip.domain == "target" for clip in target.clips])[groups]
-        try:
-            bank = fit_chosen(
-                recipe.back_end,
-                embeddings,
-                groups,
-                domain,
-                neighbours=recipe.neighbours,
-                fusion=recipe.fusion,
-            )
-        except ValueError as error:
-            msg = f"{target.name}: its {len(target.clips)} clips give no bank: {error}"
-            raise DatasetError(msg) from error
-        banks.append(bank)
+        banks.append(fit_target(recipe, target, embeddings, groups))
     return PerTarget(banks)
 
 
