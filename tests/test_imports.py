@@ -11,26 +11,6 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "asd_monitor"
 OFFLINE = Path(__file__).parent.parent / "offline" / "asd_offline"
 
-CORE = {"errors", "records"}
-ALLOWED = {
-    "errors": set[str](),
-    "records": set[str](),
-    "windows": CORE,
-    "quality": CORE,
-    "usual_range": CORE,
-    "calibration": CORE | {"usual_range"},
-    "recordings": CORE,
-    "lasting_shift": CORE | {"usual_range"},
-    "alarm": CORE | {"lasting_shift", "usual_range"},
-    "metrics": CORE,
-    "service": set[str](),
-    "demo_sound": set[str](),
-    "manifest": CORE | {"calibration"},
-    "backends": CORE | {"calibration", "backends"},
-    "detector": CORE | {"calibration", "manifest", "quality", "scorer", "usual_range", "windows"},
-}
-"""For each module or package of asd_monitor, which others it may import."""
-
 NOT_FOR_OFFLINE = {"sources", "sinks", "monitor", "pipeline", "cli", "commands", "assembly"}
 
 
@@ -48,17 +28,6 @@ def own_modules(path: Path) -> set[str]:
     return {
         each for each in names if (PACKAGE / f"{each}.py").exists() or (PACKAGE / each).is_dir()
     }
-
-
-def files_of(module: str) -> list[Path]:
-    folder = PACKAGE / module
-    return sorted(folder.rglob("*.py")) if folder.is_dir() else [PACKAGE / f"{module}.py"]
-
-
-@pytest.mark.parametrize("module", ALLOWED)
-def test_a_module_imports_only_what_stands_below_it(module: str) -> None:
-    for path in files_of(module):
-        assert own_modules(path) <= ALLOWED[module], path
 
 
 def test_the_live_half_never_imports_the_offline_half() -> None:
