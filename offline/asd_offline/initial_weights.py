@@ -9,12 +9,12 @@ from torch import nn
 
 from asd_monitor.errors import ConfigError, RunError
 from asd_offline.checkpoints import write_checkpoint
-from asd_offline.matching import Matched, Matching
 from asd_offline.originals.known import ORIGINALS
 from asd_offline.recipes import Recipe
 from asd_offline.runs import Run
 from asd_offline.training import identity
-from asd_offline.weights_file import WeightsFile, read_weights
+from asd_offline.weights.matching import Matched, Matching
+from asd_offline.weights.reader import WeightsFile, read_weights
 
 SHOWN = 8
 """Of a long list so many lines are shown; the run's folder has them all."""

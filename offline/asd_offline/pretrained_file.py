@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from asd_monitor.errors import ConfigError
-from asd_offline.weights_file import parse
+from asd_offline.weights.reader import parse
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from asd_monitor.errors import ConfigError
 from asd_monitor.model_file import script
-from asd_offline.weights_file import read_weights
+from asd_offline.weights.reader import read_weights
 
 ONE = {"layer.weight": torch.arange(6.0).reshape(2, 3), "layer.bias": torch.ones(2)}
 OTHER = {"head.weight": torch.zeros(2, 2)}

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from asd_offline.originals import Original
+from asd_offline.weights.name_map import Original
 
 
 def _modules(network: nn.Module) -> dict[str, str]:

@@ -6,7 +6,7 @@ normalisation have their last two axes exchanged.
 
 from torch import Tensor, nn
 
-from asd_offline.originals import Original
+from asd_offline.weights.name_map import Original
 
 CONVOLUTIONS = 5
 

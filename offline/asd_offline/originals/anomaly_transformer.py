@@ -6,7 +6,7 @@ the last layer do not fit, and the attention between them does.
 
 from torch import nn
 
-from asd_offline.originals import Original
+from asd_offline.weights.name_map import Original
 
 _ATTENTION = {"query": "query", "key": "key", "value": "value", "sigma": "width", "out": "out"}
 

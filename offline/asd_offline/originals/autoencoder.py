@@ -5,7 +5,7 @@ That of 2020 to 2022 is Keras and not read.
 
 from torch import nn
 
-from asd_offline.originals import Original
+from asd_offline.weights.name_map import Original
 
 ENCODER = 15
 """Five times a linear layer, normalisation and activation."""

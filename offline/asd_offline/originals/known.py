@@ -1,12 +1,12 @@
 """What is known of each model's files."""
 
-from asd_offline.originals import Original
 from asd_offline.originals.adacos import ADACOS
 from asd_offline.originals.aegan_ad import AEGAN_AD
 from asd_offline.originals.anomaly_transformer import ANOMALY_TRANSFORMER
 from asd_offline.originals.autoencoder import AENET
 from asd_offline.originals.mobilenetv2 import MOBILENETV2
 from asd_offline.originals.stgram_mfn import STGRAM_MFN
+from asd_offline.weights.name_map import Original
 
 ORIGINALS: dict[str, Original] = {
     "stgram_mfn": STGRAM_MFN,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import nn
 
-from asd_offline.originals import Original
+from asd_offline.weights.name_map import Original
 
 # The order of classes follows from the order of folders in the authors' settings: all machines of
 # the development set, then all of the additional training set, each with its ids in order.

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from asd_monitor.errors import ConfigError
-from asd_offline.originals import Original
-from asd_offline.weights_file import WeightsFile
+from asd_offline.weights.name_map import Original
+from asd_offline.weights.reader import WeightsFile
 
 FRONT_ENDS = "asd_offline.frontends"
 
