@@ -133,7 +133,7 @@ def _refuse_failures(comparison: "Comparison") -> None:
 def _show(comparison: "Comparison", folder: Path) -> None:
     from rich.console import Console
 
-    from asd_offline.comparison.terminal import tables, words
+    from asd_offline.comparison.console import tables, words
 
     console = Console(highlight=False)
     if not console.is_terminal:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from asd_offline.comparison import CompareSettings, Comparison, compare
-from asd_offline.comparison.outcome import Outcome
+from asd_offline.comparison.run_result import Outcome
 from tests.offline.small_sounds import RATE_HZ, make_set, write_recipe
 
 TWFR = f"model: twfr_gmm\nsample_rate_hz: {RATE_HZ}\nn_fft: 256\nhop_length: 128\nn_mels: 16\n"

@@ -9,8 +9,8 @@ import pytest
 
 from asd_monitor.errors import ConfigError, DatasetError, RunError
 from asd_offline.comparison import compare
-from asd_offline.comparison.entries import DEFAULT, choose_entries, wanted_models
-from asd_offline.comparison.outcome import OVERALL
+from asd_offline.comparison.candidates import DEFAULT, choose_entries, wanted_models
+from asd_offline.comparison.run_result import OVERALL
 from asd_offline.datasets import open_dataset
 from asd_offline.models import MODELS
 from asd_offline.replay import ReplaySettings, replay

@@ -9,10 +9,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_offline.comparison.layout import Column, Entered, padded
-from asd_offline.comparison.outcome import OVERALL
+from asd_offline.comparison.console import tables
+from asd_offline.comparison.run_result import OVERALL
 from asd_offline.comparison.summary import Cell, clearly_best
-from asd_offline.comparison.terminal import tables
+from asd_offline.comparison.table import Column, Entered, padded
 from tests.offline.compared_models import Compared
 
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from itertools import product
 
-from asd_offline.comparison.layout import auc_names
-from asd_offline.comparison.outcome import OVERALL
+from asd_offline.comparison.run_result import OVERALL
 from asd_offline.comparison.summary import Cell, Comparison, Row
+from asd_offline.comparison.table import auc_names
 from asd_offline.report.svg import Plot, round_ticks
 
 KINDS = {"auc": "whole", "auc_source": "source", "auc_target": "target"}

@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from asd_offline.comparison.charts import cost_chart, machine_chart
-from asd_offline.comparison.layout import (
+from asd_offline.comparison.summary import Comparison, Ran
+from asd_offline.comparison.table import (
     WORDS,
     Column,
     auc_names,
@@ -20,7 +21,6 @@ from asd_offline.comparison.layout import (
     overall_columns,
     remarks,
 )
-from asd_offline.comparison.summary import Comparison, Ran
 from asd_offline.report.document import document
 
 RULE = (

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from asd_offline.comparison.outcome import OVERALL, Outcome
+from asd_offline.comparison.run_result import OVERALL, Outcome
 
 
 class ComparisonShow:

@@ -11,12 +11,12 @@ from typing import Protocol
 
 from asd_monitor import __version__
 from asd_monitor.errors import DatasetError, RunError
-from asd_offline.comparison.entries import Entry, choose_entries
-from asd_offline.comparison.files import write_files
+from asd_offline.comparison.candidates import Entry, choose_entries
 from asd_offline.comparison.job import CompareJob, Data
-from asd_offline.comparison.outcome import FORMAT, Outcome, read_outcome
+from asd_offline.comparison.run_result import FORMAT, Outcome, read_outcome
 from asd_offline.comparison.summary import Comparison, Ran, Row
 from asd_offline.comparison.timing import Speed, speed_of
+from asd_offline.comparison.writers import write_files
 from asd_offline.datasets import Dataset, open_dataset
 from asd_offline.datasets.clip import ANOMALY, NORMAL
 from asd_offline.folder_lock import held

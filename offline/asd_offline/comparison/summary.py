@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asd_offline.comparison.entries import Entry
-from asd_offline.comparison.outcome import OVERALL, Outcome, Values
+from asd_offline.comparison.candidates import Entry
+from asd_offline.comparison.run_result import OVERALL, Outcome, Values
 from asd_offline.comparison.timing import Speed
 
 ORDER = ("auc", "auc_source", "auc_target", "pauc", "pauc_source", "pauc_target", "score")

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from asd_monitor.archive import write_atomically
 from asd_monitor.errors import ModelFileError, RunError
-from asd_offline.comparison.layout import (
+from asd_offline.comparison.page import page
+from asd_offline.comparison.summary import Comparison
+from asd_offline.comparison.table import (
     Column,
     caption,
     cost_columns,
@@ -17,8 +19,6 @@ from asd_offline.comparison.layout import (
     overall_columns,
     remarks,
 )
-from asd_offline.comparison.page import page
-from asd_offline.comparison.summary import Comparison
 
 RESULT = "result.json"
 TABLE = "result.csv"

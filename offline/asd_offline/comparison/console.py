@@ -6,7 +6,8 @@ from rich import box
 from rich.cells import cell_len
 from rich.table import Table
 
-from asd_offline.comparison.layout import (
+from asd_offline.comparison.summary import Comparison
+from asd_offline.comparison.table import (
     Column,
     caption,
     cost_columns,
@@ -16,7 +17,6 @@ from asd_offline.comparison.layout import (
     padded,
     remarks,
 )
-from asd_offline.comparison.summary import Comparison
 
 GAP = 2
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from asd_offline.comparison.outcome import OVERALL
+from asd_offline.comparison.run_result import OVERALL
 from asd_offline.comparison.summary import Cell, Comparison, Row
 
 WORDS = {
