@@ -14,8 +14,8 @@ from asd_monitor.commands.options import AsJson
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
+    from asd_offline.datasets.challenge_sets import SetName
     from asd_offline.fetch import Progress
-    from asd_offline.official_sets import SetName
 
 INTERRUPTED = 130
 _STEP_PERCENT = 10

@@ -45,8 +45,8 @@ def evaluate(
     import json
 
     from asd_monitor.errors import DatasetError
+    from asd_offline.datasets.ground_truth import read_ground_truth
     from asd_offline.evaluation import evaluate_submission
-    from asd_offline.ground_truth import read_ground_truth
     from asd_offline.submissions import find_systems, read_submission
 
     truth = read_ground_truth(ground_truth, year)

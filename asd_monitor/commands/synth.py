@@ -12,7 +12,7 @@ from asd_monitor.commands.options import AsJson
 from asd_monitor.errors import ConfigError
 
 if TYPE_CHECKING:
-    from asd_offline.official_sets import SetName
+    from asd_offline.datasets.challenge_sets import SetName
     from asd_offline.synth.injection import InjectionSettings
     from asd_offline.synth.year_set import YearSettings
 

@@ -17,9 +17,9 @@ from asd_monitor.recordings import read_recording
 from asd_monitor.records import SCORED_QUALITIES
 from asd_monitor.windows import clip_windows
 from asd_offline.datasets.clip import ANOMALY, NORMAL, Clip
+from asd_offline.datasets.targets import target_name
 from asd_offline.metrics import auc
 from asd_offline.recipes import Recipe
-from asd_offline.targets import target_name
 
 if TYPE_CHECKING:
     from asd_monitor.records import FloatArray

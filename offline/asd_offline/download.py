@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets.year import ArchiveSet, Year
-from asd_offline.datasets.years import YEARS
+from asd_offline.datasets.challenge import ArchiveSet, Year
+from asd_offline.datasets.challenge_sets import SetName, official_set
+from asd_offline.datasets.registry import YEARS
 from asd_offline.fetch import Patience, Progress, RemoteFile, fetch, md5_of
 from asd_offline.folder_lock import held
-from asd_offline.official_sets import SetName, official_set
 from asd_offline.unpack import Unpacked, unpack
 from asd_offline.zenodo import SERVER, read_record
 

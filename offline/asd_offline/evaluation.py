@@ -8,11 +8,16 @@ section, the pAUC is of the whole section. Since 2021 the official score is a ha
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from asd_monitor.errors import DatasetError
+from asd_offline.datasets.challenge_sets import (
+    YEARS,
+    in_official_order,
+    official_set,
+    which_set,
+)
 from asd_offline.datasets.clip import Rejected
-from asd_offline.ground_truth import GroundTruth
+from asd_offline.datasets.ground_truth import GroundTruth
 from asd_offline.intervals import pooled_official_ci95, score_ci95
 from asd_offline.metrics import arithmetic_mean, harmonic_mean
-from asd_offline.official_sets import YEARS, in_official_order, official_set, which_set
 from asd_offline.results import (
     ClipScore,
     Decisions,

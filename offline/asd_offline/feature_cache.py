@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from asd_monitor.errors import RunError
-from asd_offline.training_clips import read_training_clip
+from asd_offline.datasets.audio_files import read_training_clip
 
 Progress = Callable[[int, int], None]
 """Called with how many clips are done, and of how many."""

@@ -16,10 +16,10 @@ from pathlib import Path
 from statistics import median
 
 from asd_monitor.errors import DatasetError, RunError
+from asd_offline.datasets.audio_files import ClipLength, length_of
 from asd_offline.datasets.clip import Clip
+from asd_offline.datasets.targets import target_name
 from asd_offline.recipes import LONGEST_CLIP_S, WINDOW_S
-from asd_offline.targets import target_name
-from asd_offline.training_clips import ClipLength, length_of
 
 FEW_RECORDINGS = 8
 """With so many, at least two recordings are held out whole, which is better than parts of each."""

@@ -19,7 +19,7 @@ from asd_monitor.backends.mahalanobis import fit_mahalanobis
 from asd_monitor.backends.neighbours import fit_neighbours
 from asd_monitor.backends.selective_mahalanobis import fit_selective_mahalanobis
 from asd_monitor.errors import DatasetError
-from asd_offline.targets import Target
+from asd_offline.datasets.targets import Target
 
 BackEnd = Literal[
     "density_neighbours",

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from asd_monitor.config_file import Document, read, validate
 from asd_monitor.errors import ConfigError, DatasetError, RunError
 from asd_monitor.manifest import Aggregation
+from asd_offline.datasets.audio_files import PUT_RIGHT, ClipLength, length_of
 from asd_offline.datasets.clip import Clip
-from asd_offline.training_clips import PUT_RIGHT, ClipLength, length_of
 
 LONGEST_CLIP_S = 18.0
 """Longer recordings are not clips of a challenge (6 to 18 s), and are cut into windows."""

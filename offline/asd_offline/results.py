@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from asd_offline.datasets.challenge_sets import SetName
 from asd_offline.datasets.clip import Rejected
-from asd_offline.official_sets import SetName
 
 
 @dataclass(frozen=True, slots=True)

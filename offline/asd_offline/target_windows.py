@@ -6,10 +6,10 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor
 
+from asd_offline.datasets.targets import Target
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.frontends import Waveform
 from asd_offline.labelled_windows import LabelledWindows, tile
-from asd_offline.targets import Target
 
 
 class WindowSet(Protocol):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_offline.official_sets import official_set
+from asd_offline.datasets.challenge_sets import official_set
 
 NORMALS, ANOMALIES = 6, 5
 

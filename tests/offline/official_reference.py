@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import hmean, t
 from sklearn.metrics import roc_auc_score
 
-from asd_offline.official_sets import official_set
+from asd_offline.datasets.challenge_sets import official_set
 from tests.offline.made_up_evaluation import MadeUp
 
 EPS = sys.float_info.epsilon

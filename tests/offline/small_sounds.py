@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 import torch
 
-from asd_offline.datasets.opening import open_dataset
+from asd_offline.datasets.loading import open_dataset
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.models import MODELS, Task
 from asd_offline.models.autoencoder import AutoencoderRecipe

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from asd_offline.against_quickstart import Comparison, against_quickstart
-from asd_offline.datasets.opening import open_dataset
+from asd_offline.datasets.loading import open_dataset
+from asd_offline.datasets.targets import Target, plan_targets
 from asd_offline.recipes import Recipe
-from asd_offline.targets import Target, plan_targets
 from tests.offline.small_sounds import RATE_HZ, hum
 
 RECIPE = Recipe(model="test", sample_rate_hz=RATE_HZ, window_s=2.0, hop_s=2.0)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_offline.datasets import ANOMALY, NORMAL, YEARS
+from asd_offline.datasets.challenge import Named, NotAClip
 from asd_offline.datasets.clip import Domain, Split
-from asd_offline.datasets.year import Named, NotAClip
 
 LABELS = st.sampled_from(["normal", "anomaly"])
 DOMAINS: st.SearchStrategy[Domain] = st.sampled_from(["source", "target"])

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from asd_monitor.commands.evaluate import evaluate
 from asd_monitor.errors import DatasetError
-from asd_offline.official_sets import YEARS
+from asd_offline.datasets.challenge_sets import YEARS
 from tests.offline.made_up_evaluation import MadeUp, make_up
 
 APP = typer.Typer()

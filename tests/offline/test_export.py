@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from asd_monitor.errors import DatasetError, ModelFileError, RunError
 from asd_monitor.model_file import load
 from asd_offline.checkpoints import checkpoints_in, latest_checkpoint
-from asd_offline.datasets.opening import open_dataset
+from asd_offline.datasets.loading import open_dataset
+from asd_offline.datasets.targets import plan_targets
 from asd_offline.export import Exported, export
 from asd_offline.models.autoencoder import AutoencoderDetector, ReconstructionLoss, Residuals
 from asd_offline.recipes import resolve
-from asd_offline.targets import plan_targets
 from asd_offline.training_run import train
 from tests.offline.small_sounds import (
     CPU,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.errors import DatasetError
-from asd_offline.ground_truth import ClipTruth, read_ground_truth
-from asd_offline.official_sets import YEARS, official_set
+from asd_offline.datasets.challenge_sets import YEARS, official_set
+from asd_offline.datasets.ground_truth import ClipTruth, read_ground_truth
 from tests.offline.made_up_evaluation import make_up
 
 

@@ -7,7 +7,7 @@ import soundfile
 import torch
 
 from asd_monitor.errors import ConfigError, DatasetError, RunError
-from asd_offline.datasets.opening import open_dataset
+from asd_offline.datasets.loading import open_dataset
 from asd_offline.models import MODELS
 from asd_offline.recipes import kept_recipe, read_recipe, resolve
 from tests.offline.small_sounds import hum, make_set, small_recipe

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asd_monitor.errors import DatasetError
+from asd_offline.datasets.ground_truth import GroundTruth, read_ground_truth
 from asd_offline.evaluation import evaluate_submission
-from asd_offline.ground_truth import GroundTruth, read_ground_truth
 from asd_offline.score_files import FileKey, file_name, parse_file_name, write_values
 from asd_offline.submissions import find_systems, read_submission
 from tests.offline.made_up_evaluation import MadeUp, attribute_name, make_up

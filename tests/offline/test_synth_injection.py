@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from asd_monitor.errors import ConfigError, DatasetError
-from asd_offline.datasets.opening import open_dataset
+from asd_offline.datasets.loading import open_dataset
 from asd_offline.synth.faults import FAULTS
 from asd_offline.synth.injection import Injected, InjectionSettings, make_injected_set
 

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from asd_monitor.errors import ConfigError
-from asd_offline.datasets.opening import open_dataset
-from asd_offline.official_sets import SetName, official_set
+from asd_offline.datasets.challenge_sets import SetName, official_set
+from asd_offline.datasets.loading import open_dataset
 from asd_offline.synth.machines import MACHINES
 from asd_offline.synth.render import render
 from asd_offline.synth.year_set import YearSettings, make_year_set, plan_year

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_offline.datasets import Dataset
+from asd_offline.datasets.targets import plan_targets
 from asd_offline.models import MODELS, Model
 from asd_offline.recipes import Recipe, read_recipe
 from asd_offline.replay.plan import QUICKSTART
-from asd_offline.targets import plan_targets
 
 ALL = "all"
 DEFAULT = (QUICKSTART, "autoencoder", "twfr_gmm", "modulation_neighbours", "spectral_adacos")

@@ -1,5 +1,6 @@
 """Datasets of machine sounds: the DCASE Task 2 years, and recordings of one's own."""
 
+from asd_offline.datasets.challenge import Year
 from asd_offline.datasets.clip import (
     ANOMALY,
     NORMAL,
@@ -10,9 +11,8 @@ from asd_offline.datasets.clip import (
     Split,
     Subset,
 )
-from asd_offline.datasets.opening import open_dataset
-from asd_offline.datasets.year import Year
-from asd_offline.datasets.years import YEARS
+from asd_offline.datasets.loading import open_dataset
+from asd_offline.datasets.registry import YEARS
 
 __all__ = [
     "ANOMALY",

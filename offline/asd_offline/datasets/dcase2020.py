@@ -7,8 +7,8 @@ The recordings that commissioning keeps have the same form, under the machine's 
 
 import re
 
+from asd_offline.datasets.challenge import ArchiveSet, Named, NotAClip, Year
 from asd_offline.datasets.clip import ANOMALY, NORMAL
-from asd_offline.datasets.year import ArchiveSet, Named, NotAClip, Year
 
 NAME = re.compile(r"(?:(normal|anomaly)_)?(id_\d{2,})_(\d+)\.wav", re.IGNORECASE | re.ASCII)
 LABELS = {"normal": NORMAL, "anomaly": ANOMALY}

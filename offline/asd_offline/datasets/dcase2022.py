@@ -5,9 +5,9 @@ development set's ``section_<SS>_<domain>_test_{normal|anomaly}_<4 digits>_<attr
 the evaluation set's ``section_<SS>_<4 digits>.wav``; ``attributes_<SS>.csv`` beside the folders.
 """
 
+from asd_offline.datasets.challenge import ArchiveSet, Named, NotAClip, Year
 from asd_offline.datasets.clip import NORMAL
 from asd_offline.datasets.section_names import attribute_pairs, check_training, read
-from asd_offline.datasets.year import ArchiveSet, Named, NotAClip, Year
 
 
 def parse(folder: str, name: str) -> Named:

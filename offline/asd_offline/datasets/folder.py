@@ -10,7 +10,7 @@ from pathlib import Path
 
 from asd_offline.datasets.clip import ANOMALY, NORMAL, Clip, Dataset, Rejected, Split, in_order
 from asd_offline.datasets.scan import Folder, Tree
-from asd_offline.datasets.training_share import share_out
+from asd_offline.datasets.train_split import share_out
 
 LABEL_FOLDERS = {"normal": NORMAL, "anomaly": ANOMALY, "abnormal": ANOMALY}
 SPLIT_FOLDERS: dict[str, Split] = {

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import cast
 
 from asd_monitor.errors import DatasetError
-from asd_offline.csv_rows import numbered_rows
 from asd_offline.datasets.clip import (
     ANOMALY,
     NORMAL,
@@ -21,9 +20,10 @@ from asd_offline.datasets.clip import (
     Split,
     in_order,
 )
+from asd_offline.datasets.csv_rows import numbered_rows
 from asd_offline.datasets.folder import WHOLE
 from asd_offline.datasets.scan import AUDIO_SUFFIXES
-from asd_offline.datasets.training_share import share_out
+from asd_offline.datasets.train_split import share_out
 
 COLUMNS = ("path", "label", "split", "machine", "section", "domain")
 _LABELS: dict[str, int | None] = {

@@ -4,12 +4,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets.attribute_lists import Attributes, read_attribute_lists
+from asd_offline.datasets.attributes import Attributes, read_attribute_lists
+from asd_offline.datasets.challenge import NotAClip, Year
 from asd_offline.datasets.clip import Clip, Dataset, Rejected, Subset, in_order
-from asd_offline.datasets.detection import SplitFolder, detect, gather, split_folders, strays
+from asd_offline.datasets.layout_detection import (
+    SplitFolder,
+    detect,
+    gather,
+    split_folders,
+    strays,
+)
+from asd_offline.datasets.registry import YEARS
 from asd_offline.datasets.scan import Tree
-from asd_offline.datasets.year import NotAClip, Year
-from asd_offline.datasets.years import YEARS
 
 
 def open_official(tree: Tree, year: int | None, machines: frozenset[str] | None) -> Dataset | None:

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import cast
 
+from asd_offline.datasets.challenge import NotAClip
 from asd_offline.datasets.clip import ANOMALY, NORMAL, Domain, Split
-from asd_offline.datasets.year import NotAClip
 
 FULL = re.compile(
     r"(section_\d{2,})_(source|target)_(train|test)_(?:(normal|anomaly)_)?(\d+)(?:_(.+))?\.wav",

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from asd_offline.datasets.clip import Clip
+from asd_offline.datasets.targets import Target
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.models.aegan_ad import AeganAdModel
 from asd_offline.models.anomaly_transformer import AnomalyTransformer
@@ -23,7 +24,6 @@ from asd_offline.models.spectral_adacos import SpectralAdacos
 from asd_offline.models.stgram_mfn import StgramMfnModel
 from asd_offline.models.twfr_gmm import TwfrGmm
 from asd_offline.recipes import Recipe
-from asd_offline.targets import Target
 
 
 class Task(Protocol):

@@ -17,12 +17,12 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from asd_offline.anomaly_attention import Associations, divergence
+from asd_offline.datasets.targets import Target, by_machine
 from asd_offline.feature_cache import ClipRows, FeatureCache
 from asd_offline.frontends import LogMel, LogMelSettings
 from asd_offline.mel_bands import band_centres_hz
 from asd_offline.recipes import Recipe
 from asd_offline.segments import check_window, clip_segments, overlap_mean, segment_starts
-from asd_offline.targets import Target, by_machine
 
 TOP_SHARE = 0.1
 LEAST_SPREAD_DB = 1e-3

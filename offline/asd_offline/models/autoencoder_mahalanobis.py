@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 
 from asd_monitor.backends.per_target import PerTarget
 from asd_monitor.backends.selective_mahalanobis import SelectiveMahalanobis
+from asd_offline.datasets.targets import Target, by_machine
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.models.autoencoder import (
     AutoencoderRecipe,
@@ -25,7 +26,6 @@ from asd_offline.models.autoencoder import (
     residuals_of,
 )
 from asd_offline.recipes import Recipe
-from asd_offline.targets import Target, by_machine
 
 BLOCK = 8192
 

@@ -23,9 +23,9 @@ from asd_monitor.views import (
     Spectrogram,
     mel_filters,
 )
+from asd_offline.datasets.targets import Target
 from asd_offline.feature_cache import ClipRows, FeatureCache
 from asd_offline.recipes import Recipe
-from asd_offline.targets import Target
 from asd_offline.untrained import Untrained
 
 BANK_AT_MOST = 2000

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import nn
 
 from asd_offline.branches import Branches, SpectrogramBranch, SpectrumBranch
+from asd_offline.datasets.targets import Target
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.models.spectral_adacos import (
     NETWORK,
@@ -22,7 +23,6 @@ from asd_offline.models.spectral_adacos import (
     one_target_report,
 )
 from asd_offline.recipes import Recipe
-from asd_offline.targets import Target
 
 
 class MultiresAdacosRecipe(EmbeddingRecipe):

@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 
 from asd_monitor.backends.fusion import Rule
 from asd_monitor.errors import ConfigError
+from asd_offline.datasets.targets import Target
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.fine_tuning import FineTuned, without_additions
 from asd_offline.frontends import Waveform
@@ -26,7 +27,6 @@ from asd_offline.patch_pooling import Bands, BandScores, ByBand, PatchPooling, P
 from asd_offline.pretrained_networks import PretrainedFrontEnd, load_front_end
 from asd_offline.pretrained_spectrograms import FRAME_HOP, PATCH, SAMPLE_RATE_HZ
 from asd_offline.recipes import Recipe
-from asd_offline.targets import Target
 from asd_offline.untrained import Untrained
 from asd_offline.window_vectors import WindowVectors, on_a_gpu
 

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from asd_monitor.backends.neighbours import fit_neighbours
 from asd_monitor.backends.per_target import PerTarget
 from asd_offline.arcface import ArcFace, noisy_arcmix
+from asd_offline.datasets.targets import Target
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.frontends import LogMel, LogMelSettings
 from asd_offline.gaussian_mixture import fit_gaussian_mixture
@@ -31,7 +32,6 @@ from asd_offline.stgram_detector import (
     UnitBanks,
 )
 from asd_offline.target_windows import PseudoWindows, TargetWindows, WindowSet
-from asd_offline.targets import Target
 
 logger = logging.getLogger(__name__)
 

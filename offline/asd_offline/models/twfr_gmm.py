@@ -17,10 +17,10 @@ from asd_monitor.backends.domain_neighbours import oversample
 from asd_monitor.backends.gmm import fit_gmm
 from asd_monitor.backends.mahalanobis import fit_whitening
 from asd_monitor.backends.per_target import PerTarget
+from asd_offline.datasets.targets import Target, by_machine
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.frontends import LogMel, LogMelSettings
 from asd_offline.recipes import Recipe
-from asd_offline.targets import Target, by_machine
 from asd_offline.untrained import Untrained
 
 DECAYS = (0.0, 0.3, 0.46, 0.6, 0.75, 0.85, 0.9, 0.94, 0.97, 0.98, 0.99, 0.995, 1.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.errors import ConfigError
-from asd_offline.official_sets import SetName, official_set
+from asd_offline.datasets.challenge_sets import SetName, official_set
 from asd_offline.synth.attributes import attributes_of
 from asd_offline.synth.conditions import conditions_of
 from asd_offline.synth.machines import MACHINE_FAULTS

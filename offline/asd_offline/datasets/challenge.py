@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from asd_offline.datasets.challenge_sets import SetName, official_set
 from asd_offline.datasets.clip import Domain, Split, Subset
-from asd_offline.official_sets import SetName, official_set
 
 SETS: tuple[SetName, ...] = ("dev", "eval")
 

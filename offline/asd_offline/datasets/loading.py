@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import cast
 
 from asd_monitor.errors import DatasetError
+from asd_offline.datasets.challenge import NotAClip
 from asd_offline.datasets.clip import Clip, Dataset, Domain, in_order
 from asd_offline.datasets.folder import open_folder
+from asd_offline.datasets.ground_truth import GroundTruth, read_ground_truth
 from asd_offline.datasets.listing import open_listing
 from asd_offline.datasets.official import open_official
 from asd_offline.datasets.plain import open_plain
+from asd_offline.datasets.registry import YEARS
 from asd_offline.datasets.scan import Tree, scan
-from asd_offline.datasets.year import NotAClip
-from asd_offline.datasets.years import YEARS
-from asd_offline.ground_truth import GroundTruth, read_ground_truth
 
 
 def open_dataset(

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets import dcase2020, section_names
+from asd_offline.datasets.challenge import NotAClip
 from asd_offline.datasets.clip import Rejected
 from asd_offline.datasets.folder import LABEL_FOLDERS
+from asd_offline.datasets.registry import KNOWN_MACHINES, LATER_MACHINES, YEARS
 from asd_offline.datasets.scan import Folder, Tree
-from asd_offline.datasets.year import NotAClip
-from asd_offline.datasets.years import KNOWN_MACHINES, LATER_MACHINES, YEARS
 
 SPLIT_FOLDERS = frozenset({"train", "test", "source_test", "target_test"})
 _NO_MACHINE = SPLIT_FOLDERS | LABEL_FOLDERS.keys()

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from asd_monitor.errors import DatasetError
-from asd_offline.csv_rows import numbered_rows
-from asd_offline.official_sets import YEARS, official_set
+from asd_offline.datasets.challenge_sets import YEARS, official_set
+from asd_offline.datasets.csv_rows import numbered_rows
 
 LIST_NAMES = ("eval_data_list.csv", "eval_data_list_2020.csv")
 SEARCH_DEPTH = 4
