@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
     from asd_offline.datasets.challenge_sets import SetName
-    from asd_offline.fetch import Progress
+    from asd_offline.datasets.download.http import Progress
 
 INTERRUPTED = 130
 _STEP_PERCENT = 10
@@ -57,7 +57,7 @@ def download(
     import json
 
     from asd_offline.datasets import open_dataset
-    from asd_offline.download import download as get
+    from asd_offline.datasets.download.download import download as get
 
     chosen = [name.strip() for name in machines.split(",") if name.strip()]
     subsets: list[SetName] = []

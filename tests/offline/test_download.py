@@ -20,8 +20,8 @@ from asd_monitor.commands.download import download as command
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets import YEARS, open_dataset
 from asd_offline.datasets.challenge_sets import SetName, official_set
-from asd_offline.download import Result, download
-from asd_offline.fetch import Patience
+from asd_offline.datasets.download.download import Result, download
+from asd_offline.datasets.download.http import Patience
 from tests.offline.dataset_layouts import DEV, EVAL
 from tests.offline.record_server import RecordServer, serving, zipped
 from tests.offline.test_fetch import Seen

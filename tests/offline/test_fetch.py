@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.errors import DatasetError
-from asd_offline.fetch import Patience, RemoteFile, fetch
-from asd_offline.zenodo import read_record
+from asd_offline.datasets.download.http import Patience, RemoteFile, fetch
+from asd_offline.datasets.download.zenodo import read_record
 from tests.offline.record_server import RecordServer, serving
 
 CONTENT = bytes(range(251)) * 4000  # about 1 MB

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.errors import DatasetError
-from asd_offline import unpack as module
-from asd_offline.unpack import unpack
+from asd_offline.datasets.download import unzip as module
+from asd_offline.datasets.download.unzip import unpack
 from tests.offline.record_server import zipped
 
 

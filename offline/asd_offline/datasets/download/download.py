@@ -13,11 +13,11 @@ from typing import Literal
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.challenge import ArchiveSet, Year
 from asd_offline.datasets.challenge_sets import SetName, official_set
+from asd_offline.datasets.download.http import Patience, Progress, RemoteFile, fetch, md5_of
+from asd_offline.datasets.download.unzip import Unpacked, unpack
+from asd_offline.datasets.download.zenodo import SERVER, read_record
 from asd_offline.datasets.registry import YEARS
-from asd_offline.fetch import Patience, Progress, RemoteFile, fetch, md5_of
 from asd_offline.folder_lock import held
-from asd_offline.unpack import Unpacked, unpack
-from asd_offline.zenodo import SERVER, read_record
 
 NOTES_FOLDER = ".download"
 """Below the output folder: unfinished archives, and a note on each that was unpacked."""

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from asd_monitor.errors import DatasetError
-from asd_offline.fetch import Patience, RemoteFile, read_text
+from asd_offline.datasets.download.http import Patience, RemoteFile, read_text
 
 SERVER = "https://zenodo.org"
 

@@ -1,0 +1,1 @@
+"""Download of the official archives: resumed, verified and safely unpacked."""
