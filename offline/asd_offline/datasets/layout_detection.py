@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets import dcase2020, section_names
 from asd_offline.datasets.challenge import NotAClip
 from asd_offline.datasets.clip import Rejected
-from asd_offline.datasets.folder import LABEL_FOLDERS
+from asd_offline.datasets.layouts import dcase2020, section_names
+from asd_offline.datasets.layouts.labelled_folders import LABEL_FOLDERS
 from asd_offline.datasets.registry import KNOWN_MACHINES, LATER_MACHINES, YEARS
 from asd_offline.datasets.scan import Folder, Tree
 

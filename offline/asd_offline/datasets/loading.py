@@ -10,11 +10,11 @@ from typing import cast
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.challenge import NotAClip
 from asd_offline.datasets.clip import Clip, Dataset, Domain, in_order
-from asd_offline.datasets.folder import open_folder
 from asd_offline.datasets.ground_truth import GroundTruth, read_ground_truth
-from asd_offline.datasets.listing import open_listing
-from asd_offline.datasets.official import open_official
-from asd_offline.datasets.plain import open_plain
+from asd_offline.datasets.layouts.csv_list import open_listing
+from asd_offline.datasets.layouts.dcase import open_official
+from asd_offline.datasets.layouts.labelled_folders import open_folder
+from asd_offline.datasets.layouts.unlabelled_folder import open_plain
 from asd_offline.datasets.registry import YEARS
 from asd_offline.datasets.scan import Tree, scan
 

@@ -1,10 +1,10 @@
 """The years that can be read and downloaded, and how later ones are recognised."""
 
 from asd_offline.datasets.challenge import Year
-from asd_offline.datasets.dcase2020 import DCASE2020
-from asd_offline.datasets.dcase2021 import DCASE2021
-from asd_offline.datasets.dcase2022 import DCASE2022
-from asd_offline.datasets.dcase2023 import DCASE2023
+from asd_offline.datasets.layouts.dcase2020 import DCASE2020
+from asd_offline.datasets.layouts.dcase2021 import DCASE2021
+from asd_offline.datasets.layouts.dcase2022 import DCASE2022
+from asd_offline.datasets.layouts.dcase2023 import DCASE2023
 
 YEARS: dict[int, Year] = {
     2020: DCASE2020,

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.clip import Clip
-from asd_offline.datasets.folder import WHOLE
+from asd_offline.datasets.layouts.labelled_folders import WHOLE
 
 FEWEST_CLIPS = 4
 HELD_OUT_AT_LEAST = 10

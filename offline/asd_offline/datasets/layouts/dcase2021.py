@@ -7,7 +7,7 @@ in the evaluation set without the label.
 
 from asd_offline.datasets.challenge import ArchiveSet, Named, NotAClip, Year
 from asd_offline.datasets.clip import NORMAL
-from asd_offline.datasets.section_names import check_training, read
+from asd_offline.datasets.layouts.section_names import check_training, read
 
 
 def parse(folder: str, name: str) -> Named:

@@ -21,7 +21,7 @@ from asd_offline.datasets.clip import (
     in_order,
 )
 from asd_offline.datasets.csv_rows import numbered_rows
-from asd_offline.datasets.folder import WHOLE
+from asd_offline.datasets.layouts.labelled_folders import WHOLE
 from asd_offline.datasets.scan import AUDIO_SUFFIXES
 from asd_offline.datasets.train_split import share_out
 

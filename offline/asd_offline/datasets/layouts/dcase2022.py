@@ -7,7 +7,7 @@ the evaluation set's ``section_<SS>_<4 digits>.wav``; ``attributes_<SS>.csv`` be
 
 from asd_offline.datasets.challenge import ArchiveSet, Named, NotAClip, Year
 from asd_offline.datasets.clip import NORMAL
-from asd_offline.datasets.section_names import attribute_pairs, check_training, read
+from asd_offline.datasets.layouts.section_names import attribute_pairs, check_training, read
 
 
 def parse(folder: str, name: str) -> Named:

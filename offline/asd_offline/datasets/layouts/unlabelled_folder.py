@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.clip import NORMAL, Clip, Dataset, in_order
-from asd_offline.datasets.folder import LABEL_FOLDERS, SPLIT_FOLDERS, WHOLE
+from asd_offline.datasets.layouts.labelled_folders import LABEL_FOLDERS, SPLIT_FOLDERS, WHOLE
 from asd_offline.datasets.scan import Tree
 
 _FAULTY = re.compile(

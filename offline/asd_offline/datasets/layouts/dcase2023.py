@@ -3,8 +3,8 @@
 Folders and names are those of 2022, always with ``section_00``.
 """
 
-from asd_offline.datasets import dcase2022
 from asd_offline.datasets.challenge import ArchiveSet, Named, NotAClip, Year
+from asd_offline.datasets.layouts import dcase2022
 
 
 def parse(folder: str, name: str) -> Named:

@@ -1,0 +1,1 @@
+"""Layouts: one file per way in which a dataset arranges and names its recordings."""
