@@ -8,7 +8,7 @@ import typer
 from asd_monitor.commands.options import AsJson
 
 if TYPE_CHECKING:
-    from asd_offline.results import YearResult
+    from asd_offline.evaluation.results import YearResult
 
 
 def evaluate(
@@ -46,8 +46,8 @@ def evaluate(
 
     from asd_monitor.errors import DatasetError
     from asd_offline.datasets.ground_truth import read_ground_truth
-    from asd_offline.evaluation import evaluate_submission
-    from asd_offline.submissions import find_systems, read_submission
+    from asd_offline.evaluation.challenge_score import evaluate_submission
+    from asd_offline.evaluation.submission import find_systems, read_submission
 
     truth = read_ground_truth(ground_truth, year)
     systems = find_systems(scores)
@@ -94,7 +94,7 @@ def _warn(result: "YearResult") -> None:
 def _show(name: str, result: "YearResult") -> None:
     from rich.console import Console
 
-    from asd_offline.result_table import result_table, score_lines
+    from asd_offline.evaluation.table import result_table, score_lines
 
     console = Console(highlight=False)
     console.print(f"{name}, DCASE {result.year} Task 2", style="bold")

@@ -18,7 +18,7 @@ from asd_monitor.errors import ConfigError
 from asd_monitor.recordings import read_recording
 from asd_monitor.windows import clip_windows
 from asd_offline.datasets.targets import Target
-from asd_offline.metrics import auc
+from asd_offline.evaluation.metrics import auc
 from asd_offline.recipes import Recipe
 from asd_offline.synth.faults import FAULTS, Scene
 from asd_offline.synth.injection import put_fault

@@ -6,16 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t
 
-from asd_offline import metrics
-from asd_offline.confidence import (
+from asd_offline.evaluation import metrics
+from asd_offline.evaluation.challenge_score import evaluate_year
+from asd_offline.evaluation.jackknife import (
     Leverage,
     jackknife_half_width,
     leave_one_out,
     official_ci95,
     student_quantile,
 )
-from asd_offline.evaluation import evaluate_year
-from asd_offline.results import ClipScore
+from asd_offline.evaluation.results import ClipScore
 
 
 @settings(deadline=None)

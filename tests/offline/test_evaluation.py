@@ -11,9 +11,9 @@ import pytest
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.challenge_sets import YEARS, SetName, official_set
 from asd_offline.datasets.ground_truth import read_ground_truth
-from asd_offline.evaluation import evaluate_submission, evaluate_year
-from asd_offline.results import ClipScore, YearResult
-from asd_offline.submissions import read_submission
+from asd_offline.evaluation.challenge_score import evaluate_submission, evaluate_year
+from asd_offline.evaluation.results import ClipScore, YearResult
+from asd_offline.evaluation.submission import read_submission
 from tests.offline.made_up_evaluation import MadeUp, make_up
 from tests.offline.official_reference import table
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from asd_monitor.quickstart.detector import TargetScorer, fit_fusion, fit_view
 from asd_monitor.views import MODULATION_EDGES_HZ, VIEW_NAMES, Views
 from asd_offline.datasets.loading import open_dataset
+from asd_offline.evaluation.metrics import auc
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.finer_views import (
     BEAT_GROUPS,
@@ -16,7 +17,6 @@ from asd_offline.finer_views import (
     Beats,
     FinerViews,
 )
-from asd_offline.metrics import auc
 from asd_offline.models import MODELS
 from asd_offline.models.spectral_adacos import SpectralAdacosRecipe
 from asd_offline.steady_views import SteadyScorer, SteadyViews, fit_steady

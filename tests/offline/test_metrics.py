@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import gamma, hmean
 from sklearn import metrics as sklearn_metrics
 
-from asd_offline import metrics
-from asd_offline.metrics import Confusion
+from asd_offline.evaluation import metrics
+from asd_offline.evaluation.metrics import Confusion
 
 # few distinct scores, so that ties within and across the classes are common
 _SCORES = st.one_of(st.integers(-3, 3).map(float), st.floats(-1e6, 1e6))

@@ -14,7 +14,7 @@ import torch
 from asd_monitor.errors import ConfigError, DatasetError, RunError, SourceError
 from asd_offline import training_record, training_run
 from asd_offline.checkpoints import latest_checkpoint
-from asd_offline.clip_scoring import labelled_auc
+from asd_offline.evaluation.clip_scoring import labelled_auc
 from asd_offline.processes import check_device
 from asd_offline.runs import Run
 from asd_offline.training_run import train

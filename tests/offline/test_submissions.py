@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.ground_truth import GroundTruth, read_ground_truth
-from asd_offline.evaluation import evaluate_submission
-from asd_offline.score_files import FileKey, file_name, parse_file_name, write_values
-from asd_offline.submissions import find_systems, read_submission
+from asd_offline.evaluation.challenge_score import evaluate_submission
+from asd_offline.evaluation.submission import find_systems, read_submission
+from asd_offline.evaluation.submission_files import (
+    FileKey,
+    file_name,
+    parse_file_name,
+    write_values,
+)
 from tests.offline.made_up_evaluation import MadeUp, attribute_name, make_up
 
 FIRST = "anomaly_score_bandsaw_section_00_test.csv"

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asd_offline.results import Figures, MachineResult, YearResult
+from asd_offline.evaluation.results import Figures, MachineResult, YearResult
 
 Values = Mapping[str, float | None]
 """Figures by name: auc, pauc, auc_source, auc_target, pauc_source, pauc_target, score."""

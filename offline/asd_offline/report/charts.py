@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from asd_offline.metrics import MAX_FPR, auc, roc_curve
+from asd_offline.evaluation.metrics import MAX_FPR, auc, roc_curve
 from asd_offline.replay.gather import ScoredClip, SectionReplay
 from asd_offline.report.svg import Plot, round_ticks
 

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from html import escape
 
 from asd_monitor import __version__
+from asd_offline.evaluation.table import reason_lines, score_lines, table_rows
 from asd_offline.replay.gather import Replayed, rules_of
 from asd_offline.replay.plan import Plan
 from asd_offline.report.document import document
 from asd_offline.report.pictures import Shown
 from asd_offline.report.section_part import section_part
-from asd_offline.result_table import reason_lines, score_lines, table_rows
 
 REJECTED_AT_MOST = 500
 

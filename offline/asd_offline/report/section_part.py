@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from asd_monitor.alarm import AlarmSettings
-from asd_offline.metrics import confusion, precision_recall_f1
+from asd_offline.evaluation.metrics import confusion, precision_recall_f1
 from asd_offline.replay.alarm_level import AlarmFigures
 from asd_offline.replay.gather import ScoredClip, SectionReplay
 from asd_offline.report.charts import histograms, roc_chart

@@ -13,7 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asd_offline.metrics import MAX_FPR, Floats, anomaly_areas, checked, standardise
+from asd_offline.evaluation.metrics import (
+    MAX_FPR,
+    Floats,
+    anomaly_areas,
+    checked,
+    standardise,
+)
 
 NORMAL_QUANTILE = 1.959963984540054  # 97.5 % of the standard normal law
 
@@ -36,7 +42,7 @@ def leave_one_out(labels: ArrayLike, scores: ArrayLike, max_fpr: float = 1.0) ->
     Parameters
     ----------
     labels, scores
-        Shape ``(clips,)`` as in `asd_offline.metrics.auc`.
+        Shape ``(clips,)`` as in `asd_offline.evaluation.metrics.auc`.
 
     Returns
     -------

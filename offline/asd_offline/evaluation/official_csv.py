@@ -7,7 +7,13 @@ without scores) stay empty; the organisers' scripts would have stopped there.
 import csv
 import io
 
-from asd_offline.results import Figures, MachineResult, Means, SectionResult, YearResult
+from asd_offline.evaluation.results import (
+    Figures,
+    MachineResult,
+    Means,
+    SectionResult,
+    YearResult,
+)
 
 Row = list[str]
 

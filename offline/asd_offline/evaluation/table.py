@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich import box
 from rich.table import Table
 
-from asd_offline.results import Figures, MachineResult, SectionResult, YearResult
+from asd_offline.evaluation.results import Figures, MachineResult, SectionResult, YearResult
 
 _FORMULAS = {
     2020: "mean of AUC and pAUC over ids, then machines",

@@ -4,10 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from asd_offline.confidence import Leverage, jackknife_half_width, leave_one_out, official_ci95
-from asd_offline.metrics import EPSILON, MAX_FPR, Floats
-from asd_offline.results import MachineResult, SectionResult
-from asd_offline.section_figures import DOMAINS, SectionClips, score_parts
+from asd_offline.evaluation.jackknife import (
+    Leverage,
+    jackknife_half_width,
+    leave_one_out,
+    official_ci95,
+)
+from asd_offline.evaluation.metrics import EPSILON, MAX_FPR, Floats
+from asd_offline.evaluation.results import MachineResult, SectionResult
+from asd_offline.evaluation.section_metrics import DOMAINS, SectionClips, score_parts
 
 
 def pooled_official_ci95(sections: Sequence[SectionClips]) -> float | None:

@@ -16,9 +16,9 @@ from asd_offline.datasets.challenge_sets import (
 )
 from asd_offline.datasets.clip import Rejected
 from asd_offline.datasets.ground_truth import GroundTruth
-from asd_offline.intervals import pooled_official_ci95, score_ci95
-from asd_offline.metrics import arithmetic_mean, harmonic_mean
-from asd_offline.results import (
+from asd_offline.evaluation.confidence_intervals import pooled_official_ci95, score_ci95
+from asd_offline.evaluation.metrics import arithmetic_mean, harmonic_mean
+from asd_offline.evaluation.results import (
     ClipScore,
     Decisions,
     Figures,
@@ -29,8 +29,13 @@ from asd_offline.results import (
     SectionResult,
     YearResult,
 )
-from asd_offline.section_figures import SectionClips, score_parts, section_clips, section_result
-from asd_offline.submissions import Submission
+from asd_offline.evaluation.section_metrics import (
+    SectionClips,
+    score_parts,
+    section_clips,
+    section_result,
+)
+from asd_offline.evaluation.submission import Submission
 
 
 def evaluate_year(

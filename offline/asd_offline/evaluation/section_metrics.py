@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_offline.metrics import Floats, auc, confusion, pauc, precision_recall_f1
-from asd_offline.results import ClipScore, Figures, SectionResult
+from asd_offline.evaluation.metrics import Floats, auc, confusion, pauc, precision_recall_f1
+from asd_offline.evaluation.results import ClipScore, Figures, SectionResult
 
 DOMAINS = ("source", "target")
 

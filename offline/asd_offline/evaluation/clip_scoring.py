@@ -18,7 +18,7 @@ from asd_monitor.records import SCORED_QUALITIES
 from asd_monitor.windows import clip_windows
 from asd_offline.datasets.clip import ANOMALY, NORMAL, Clip
 from asd_offline.datasets.targets import target_name
-from asd_offline.metrics import auc
+from asd_offline.evaluation.metrics import auc
 from asd_offline.recipes import Recipe
 
 if TYPE_CHECKING:

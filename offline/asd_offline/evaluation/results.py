@@ -128,7 +128,7 @@ class YearResult:
 
     def official_csv(self) -> str:
         """Return the result table as the organisers' evaluator of the year writes it."""
-        from asd_offline.official_csv import official_csv
+        from asd_offline.evaluation.official_csv import official_csv
 
         return official_csv(self)
 

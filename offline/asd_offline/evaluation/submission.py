@@ -14,7 +14,7 @@ from pathlib import Path
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.clip import Rejected
 from asd_offline.datasets.ground_truth import GroundTruth, SectionTruth
-from asd_offline.score_files import (
+from asd_offline.evaluation.submission_files import (
     KINDS,
     FileKey,
     Kind,
