@@ -8,7 +8,7 @@ import typer
 from asd_monitor.commands.options import AsJson, Cache
 
 if TYPE_CHECKING:
-    from asd_offline.export import Exported
+    from asd_offline.export.export import Exported
 
 
 def export(
@@ -45,7 +45,7 @@ def export(
     require_offline("export")
     _check_place(out)
     from asd_monitor.commands.train import default_cache
-    from asd_offline.export import export as export_run
+    from asd_offline.export.export import export as export_run
     from asd_offline.training_progress import shown
 
     with shown() as show:

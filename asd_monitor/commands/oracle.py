@@ -8,7 +8,7 @@ import typer
 from asd_monitor.commands.options import AsJson, Cache
 
 if TYPE_CHECKING:
-    from asd_offline.oracle import OracleRow
+    from asd_offline.export.oracle import OracleRow
 
 WARNING = "chosen with the test labels: for comparison with papers that did the same, no result"
 
@@ -34,7 +34,7 @@ def oracle(
 
     require_offline("oracle")
     from asd_monitor.commands.train import default_cache
-    from asd_offline.oracle import oracle as rank
+    from asd_offline.export.oracle import oracle as rank
 
     rows = rank(run, cache or default_cache(), dataset)
     typer.echo(json.dumps(_document(rows)) if as_json else _text(rows))

@@ -132,7 +132,7 @@ def _model_file(model: str) -> str:
 
     require_offline("replay of a training run")
     from asd_monitor.commands.train import default_cache
-    from asd_offline.exported_run import exported_run
+    from asd_offline.export.cached_export import exported_run
     from asd_offline.training_progress import shown
 
     with shown() as show:

@@ -6,9 +6,9 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from asd_offline.against_quickstart import Comparison, against_quickstart
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.datasets.targets import Target, plan_targets
+from asd_offline.export.quickstart_baseline import Comparison, against_quickstart
 from asd_offline.recipes import Recipe
 from tests.offline.small_sounds import RATE_HZ, hum
 

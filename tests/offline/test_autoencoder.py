@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from asd_monitor.model_file import load
-from asd_offline.export import export
+from asd_offline.export.export import export
 from asd_offline.models.autoencoder import (
     Autoencoder,
     AutoencoderDetector,

@@ -10,7 +10,7 @@ import yaml
 
 from asd_monitor.model_file import load
 from asd_offline.datasets.clip import Clip
-from asd_offline.export import export
+from asd_offline.export.export import export
 from asd_offline.models import MODELS
 from asd_offline.models.autoencoder import DenseAutoencoder
 from asd_offline.models.autoencoder_mahalanobis import (

@@ -18,7 +18,7 @@ from asd_monitor.windows import clip_windows
 from asd_offline import pseudo_classes
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.loading import open_dataset
-from asd_offline.export import export
+from asd_offline.export.export import export
 from asd_offline.feature_cache import FeatureCache
 from asd_offline.finer_views import FINER_VIEW_NAMES, MOVING_VIEW_NAMES
 from asd_offline.labelled_windows import LabelledWindows, clip_classes

@@ -15,7 +15,7 @@ from asd_monitor.model_file import load
 from asd_offline.checkpoints import checkpoints_in, latest_checkpoint
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.datasets.targets import plan_targets
-from asd_offline.export import Exported, export
+from asd_offline.export.export import Exported, export
 from asd_offline.models.autoencoder import AutoencoderDetector, ReconstructionLoss, Residuals
 from asd_offline.recipes import resolve
 from asd_offline.training_run import train

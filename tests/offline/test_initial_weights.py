@@ -18,7 +18,7 @@ from torch import Tensor
 from asd_monitor.errors import ConfigError, RunError
 from asd_monitor.model_file import load
 from asd_offline.checkpoints import checkpoints_in, latest_checkpoint, read_checkpoint
-from asd_offline.export import export
+from asd_offline.export.export import export
 from asd_offline.frontends import LogMel
 from asd_offline.runs import Run
 from asd_offline.training_run import Request, train

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.model_file import load, script
-from asd_offline.export import export
+from asd_offline.export.export import export
 from asd_offline.models.pretrained import PretrainedRecipe
 from asd_offline.models.spectral_adacos import SpectralAdacosRecipe
 from asd_offline.named_back_ends import BACK_ENDS, BackEnd, Choice, fit_chosen

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from asd_monitor.model_file import load
-from asd_offline.export import export
+from asd_offline.export.export import export
 from asd_offline.models import MODELS
 from asd_offline.models.twfr_gmm import TwfrGmmRecipe, choose_decay, decay_weights, time_weighted
 from asd_offline.training_run import prepare, train

@@ -9,7 +9,7 @@ import soundfile
 from asd_monitor.errors import DatasetError
 from asd_monitor.recordings import read_recording
 from asd_offline.datasets import NORMAL, open_dataset
-from asd_offline.export import export
+from asd_offline.export.export import export
 from asd_offline.long_recordings import cut_long, without_leftovers
 from asd_offline.models import MODELS
 from asd_offline.replay import ReplaySettings, replay

@@ -17,7 +17,7 @@ from asd_offline.replay.plan import QUICKSTART
 from asd_offline.replay.pool import Stopped, Tick
 
 if TYPE_CHECKING:
-    from asd_offline.export import Exported
+    from asd_offline.export.export import Exported
     from asd_offline.replay import Replayed
     from asd_offline.training import Epoch
 
@@ -124,7 +124,7 @@ class CompareJob:
         return sum(each["seconds"] for each in trained.metrics()), tuple(show.notes)
 
     def _export(self, meter: "Meter") -> "Exported":
-        from asd_offline.export import export
+        from asd_offline.export.export import export
 
         return export(
             self.folder / "training",

@@ -39,7 +39,7 @@ def _milliseconds(model: Path) -> float:
     import torch
 
     from asd_monitor.model_file import load
-    from asd_offline.export_forms import milliseconds_of
+    from asd_offline.export.variants import milliseconds_of
     from asd_offline.replay.pool import one_torch_thread
 
     scorer = load(model, "cpu")

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 
 from asd_monitor.backends.fusion import Rule
 from asd_monitor.backends.per_target import PerTarget
-from asd_offline.against_quickstart import against_quickstart
 from asd_offline.branches import Branches, SpectrogramBranch, SpectrumBranch
 from asd_offline.datasets.targets import Target
+from asd_offline.export.quickstart_baseline import against_quickstart
 from asd_offline.feature_cache import ClipRows, FeatureCache
 from asd_offline.frontends import Waveform
 from asd_offline.labelled_windows import LabelledWindows, tile

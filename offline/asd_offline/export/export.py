@@ -19,7 +19,12 @@ from asd_monitor.usual_range import UsualRange
 from asd_monitor.windows import clip_windows
 from asd_offline.datasets.targets import Target
 from asd_offline.evaluation.clip_scoring import window_scores
-from asd_offline.export_forms import difference, forms_of, milliseconds_of, takes_other_lengths
+from asd_offline.export.variants import (
+    difference,
+    forms_of,
+    milliseconds_of,
+    takes_other_lengths,
+)
 from asd_offline.finished_run import trained_run
 from asd_offline.initial_weights import refuse_random
 from asd_offline.recipes import Recipe

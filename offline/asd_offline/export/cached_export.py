@@ -8,7 +8,7 @@ from asd_monitor import __version__
 from asd_monitor.errors import DatasetError, ModelFileError
 from asd_monitor.model_file import read_manifest
 from asd_offline.checkpoints import checkpoints_in
-from asd_offline.export import export
+from asd_offline.export.export import export
 from asd_offline.runs import Run
 
 FOLDER = "export"
@@ -31,7 +31,7 @@ def exported_run(
     Raises
     ------
     RunError, DatasetError, ModelFileError
-        As :func:`asd_offline.export.export` does.
+        As :func:`asd_offline.export.export.export` does.
     """
     run = Run.open(folder)
     out = folder / FOLDER / f"{run.about.model}-{_state(run)[:16]}.pt"

@@ -1,0 +1,1 @@
+"""Export: a trained run to the model file that the monitor loads."""
