@@ -14,8 +14,8 @@ from asd_offline.aegan_scores import (
     code_scores,
     pixel_scores,
 )
-from asd_offline.mel_bands import band_centres_hz
-from asd_offline.segments import clip_segments, overlap_mean
+from asd_offline.features.mel import band_centres_hz
+from asd_offline.features.segments import clip_segments, overlap_mean
 
 if TYPE_CHECKING:
     from asd_offline.models.aegan_ad import AeganAd, AeganAdRecipe

@@ -9,7 +9,7 @@ from torch import nn
 from asd_monitor.errors import DatasetError, RunError
 from asd_offline.checkpoints import latest_checkpoint
 from asd_offline.datasets.loading import open_dataset
-from asd_offline.feature_cache import FeatureCache
+from asd_offline.features.cache import FeatureCache
 from asd_offline.models import Model
 from asd_offline.recipes import Recipe, kept_recipe
 from asd_offline.runs import Run

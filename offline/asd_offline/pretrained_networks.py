@@ -13,7 +13,7 @@ from asd_monitor.errors import ConfigError
 from asd_offline.beats_transformer import BeatsSettings, BeatsTransformer
 from asd_offline.ced_transformer import HEAD_DIMS, CedSettings, CedTransformer
 from asd_offline.eat_transformer import EatSettings, EatTransformer
-from asd_offline.frontends import Resampling
+from asd_offline.features.frontends import Resampling
 from asd_offline.pretrained_file import PublishedWeights, read_published
 from asd_offline.pretrained_spectrograms import (
     FRAME,

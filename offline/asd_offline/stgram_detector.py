@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from asd_monitor.backends.per_target import PerTarget
 from asd_offline.arcface import ArcFace
-from asd_offline.mel_bands import group_centres_hz
+from asd_offline.features.mel import group_centres_hz
 
 if TYPE_CHECKING:
     from asd_offline.models.stgram_mfn import StgramMfn

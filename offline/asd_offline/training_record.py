@@ -10,7 +10,7 @@ from torch import nn
 from asd_monitor.errors import SourceError
 from asd_offline.datasets.clip import Clip
 from asd_offline.evaluation.clip_scoring import labelled_auc
-from asd_offline.feature_cache import FeatureCache
+from asd_offline.features.cache import FeatureCache
 from asd_offline.models import Model
 from asd_offline.processes import Process
 from asd_offline.runs import TENSORBOARD, Run

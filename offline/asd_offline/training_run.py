@@ -18,7 +18,7 @@ from asd_offline.datasets.audio_files import length_of, read_training_clip, whic
 from asd_offline.datasets.clip import Clip, Dataset
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.datasets.targets import Target, plan_targets
-from asd_offline.feature_cache import FeatureCache
+from asd_offline.features.cache import FeatureCache
 from asd_offline.initial_weights import InitialFile, read_initial, start_from
 from asd_offline.long_recordings import cut_long, without_leftovers
 from asd_offline.memory_told import memory_told

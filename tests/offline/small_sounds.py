@@ -7,7 +7,7 @@ import soundfile
 import torch
 
 from asd_offline.datasets.loading import open_dataset
-from asd_offline.feature_cache import FeatureCache
+from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS, Task
 from asd_offline.models.autoencoder import AutoencoderRecipe
 from asd_offline.processes import Process

@@ -15,13 +15,13 @@ from asd_monitor.recordings import read_recording
 from asd_monitor.scorer import Scorer
 from asd_monitor.views import VIEW_NAMES
 from asd_monitor.windows import clip_windows
-from asd_offline import pseudo_classes
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export
-from asd_offline.feature_cache import FeatureCache
+from asd_offline.features import pseudo_labels
+from asd_offline.features.cache import FeatureCache
+from asd_offline.features.labelled_windows import LabelledWindows, clip_classes
 from asd_offline.finer_views import FINER_VIEW_NAMES, MOVING_VIEW_NAMES
-from asd_offline.labelled_windows import LabelledWindows, clip_classes
 from asd_offline.models import MODELS
 from asd_offline.models.modulation_neighbours import ModulationSpectra
 from asd_offline.models.spectral_adacos import SpectralAdacosRecipe
@@ -228,5 +228,5 @@ def test_an_embedding_is_no_louder_than_the_views_on_normal_sound_it_was_not_tra
 
 
 def test_windows_that_are_all_the_same_are_one_cluster_without_a_warning() -> None:
-    clusters = pseudo_classes.cluster(torch.ones(30, 6) * 0.1)
+    clusters = pseudo_labels.cluster(torch.ones(30, 6) * 0.1)
     assert clusters.tolist() == [0] * 30

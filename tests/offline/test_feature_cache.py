@@ -9,8 +9,8 @@ import torch
 
 from asd_monitor.errors import RunError, SourceError
 from asd_monitor.recordings import read_recording
-from asd_offline.feature_cache import FeatureCache
-from asd_offline.frontends import LogMel, LogMelSettings
+from asd_offline.features.cache import FeatureCache
+from asd_offline.features.frontends import LogMel, LogMelSettings
 from tests.offline.small_sounds import RATE_HZ, hum
 from tests.rig.full_disk import files_at_most
 
@@ -69,7 +69,7 @@ def test_changed_code_has_features_of_its_own(
     rows(tmp_path / "cache", clips)
     changed = tmp_path / "changed.py"
     changed.write_text("# another version of the front end")
-    monkeypatch.setattr("asd_offline.feature_cache.inspect.getfile", lambda _: str(changed))
+    monkeypatch.setattr("asd_offline.features.cache.inspect.getfile", lambda _: str(changed))
     assert rows(tmp_path / "cache", clips) == 3
 
 

@@ -9,7 +9,7 @@ from asd_monitor.quickstart.detector import TargetScorer, fit_fusion, fit_view
 from asd_monitor.views import MODULATION_EDGES_HZ, VIEW_NAMES, Views
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.evaluation.metrics import auc
-from asd_offline.feature_cache import FeatureCache
+from asd_offline.features.cache import FeatureCache
 from asd_offline.finer_views import (
     BEAT_GROUPS,
     FINER_VIEW_NAMES,

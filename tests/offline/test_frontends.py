@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from asd_monitor.model_file import script
-from asd_offline.frontends import (
+from asd_offline.features.frontends import (
     LogMel,
     LogMelSettings,
     Masking,

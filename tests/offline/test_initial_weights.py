@@ -19,7 +19,7 @@ from asd_monitor.errors import ConfigError, RunError
 from asd_monitor.model_file import load
 from asd_offline.checkpoints import checkpoints_in, latest_checkpoint, read_checkpoint
 from asd_offline.export.export import export
-from asd_offline.frontends import LogMel
+from asd_offline.features.frontends import LogMel
 from asd_offline.runs import Run
 from asd_offline.training_run import Request, train
 from tests.offline.original_files import aegan, aenet, aenet_rebuilt, anomaly_transformer, mobilenet

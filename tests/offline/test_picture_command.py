@@ -10,8 +10,8 @@ from typer.testing import CliRunner, Result
 
 from asd_monitor.commands.picture import picture
 from asd_monitor.errors import ConfigError, SourceError
-from asd_offline.frontends import LogMelSettings
-from asd_offline.mel_bands import band_centres_hz, group_centres_hz
+from asd_offline.features.frontends import LogMelSettings
+from asd_offline.features.mel import band_centres_hz, group_centres_hz
 from tests.rig.toy_model import RATE_HZ, noise, save_toy
 
 app = typer.Typer()

@@ -15,7 +15,7 @@ from asd_monitor.model_file import load
 from asd_monitor.scorer import Scorer
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export
-from asd_offline.feature_cache import FeatureCache
+from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS
 from asd_offline.models.pretrained import PretrainedRecipe
 from asd_offline.patch_pooling import Bands, BandScores, ByBand, PatchPooling

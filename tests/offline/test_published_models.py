@@ -16,7 +16,7 @@ from asd_offline.aegan_scores import SCORES
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export
 from asd_offline.export.oracle import oracle
-from asd_offline.feature_cache import FeatureCache
+from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS
 from asd_offline.recipes import read_recipe
 from asd_offline.training_run import Request, new_network, prepare, train

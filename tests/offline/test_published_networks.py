@@ -17,7 +17,14 @@ from asd_offline.anomaly_attention import (
     gaussian_prior,
 )
 from asd_offline.arcface import ArcFace, noisy_arcmix
-from asd_offline.feature_cache import ClipRows
+from asd_offline.features.cache import ClipRows
+from asd_offline.features.segments import (
+    check_window,
+    clip_segments,
+    overlap_mean,
+    segment_starts,
+    starts_within,
+)
 from asd_offline.gaussian_mixture import fit_gaussian_mixture
 from asd_offline.mobilefacenet import MobileFaceNet
 from asd_offline.mobilenet import MobileNetV2, keras_parameters
@@ -25,13 +32,6 @@ from asd_offline.models.aegan_ad import AeganAd, AeganAdRecipe
 from asd_offline.models.anomaly_transformer import AnomalyTransformerRecipe, MinimaxLoss
 from asd_offline.models.mobilenetv2 import MobileNetV2Recipe, SectionClassifier
 from asd_offline.models.stgram_mfn import StgramMfn, StgramMfnRecipe, Tgram
-from asd_offline.segments import (
-    check_window,
-    clip_segments,
-    overlap_mean,
-    segment_starts,
-    starts_within,
-)
 from asd_offline.stgram_detector import surprise
 
 

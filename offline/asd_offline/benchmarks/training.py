@@ -34,7 +34,7 @@ from asd_monitor.model_file import load
 from asd_offline.benchmarks.reference_loops import Clock, Took, librosa_loop, torchaudio_loop
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export
-from asd_offline.feature_cache import FeatureCache
+from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS
 from asd_offline.models.autoencoder import AutoencoderRecipe
 from asd_offline.processes import Process

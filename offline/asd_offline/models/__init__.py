@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.targets import Target
-from asd_offline.feature_cache import FeatureCache
+from asd_offline.features.cache import FeatureCache
 from asd_offline.models.aegan_ad import AeganAdModel
 from asd_offline.models.anomaly_transformer import AnomalyTransformer
 from asd_offline.models.autoencoder import Autoencoder

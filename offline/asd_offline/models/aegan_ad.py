@@ -21,10 +21,15 @@ from asd_offline.aegan_detector import AeganAdDetector, MachineScores
 from asd_offline.aegan_networks import SIDE, Discriminator, Generator, Norm, gradient_penalty
 from asd_offline.aegan_scores import Score, fit_embedding_scores
 from asd_offline.datasets.targets import Target, by_machine
-from asd_offline.feature_cache import ClipRows, FeatureCache
-from asd_offline.frontends import LogMel, LogMelSettings
+from asd_offline.features.cache import ClipRows, FeatureCache
+from asd_offline.features.frontends import LogMel, LogMelSettings
+from asd_offline.features.segments import (
+    check_window,
+    clip_segments,
+    segment_starts,
+    starts_within,
+)
 from asd_offline.recipes import Recipe
-from asd_offline.segments import check_window, clip_segments, segment_starts, starts_within
 
 LEAST_SPAN_DB = 1.0
 FLOOR = 1e-10

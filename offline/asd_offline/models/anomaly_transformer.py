@@ -18,11 +18,16 @@ from torch.nn import functional as F
 
 from asd_offline.anomaly_attention import Associations, divergence
 from asd_offline.datasets.targets import Target, by_machine
-from asd_offline.feature_cache import ClipRows, FeatureCache
-from asd_offline.frontends import LogMel, LogMelSettings
-from asd_offline.mel_bands import band_centres_hz
+from asd_offline.features.cache import ClipRows, FeatureCache
+from asd_offline.features.frontends import LogMel, LogMelSettings
+from asd_offline.features.mel import band_centres_hz
+from asd_offline.features.segments import (
+    check_window,
+    clip_segments,
+    overlap_mean,
+    segment_starts,
+)
 from asd_offline.recipes import Recipe
-from asd_offline.segments import check_window, clip_segments, overlap_mean, segment_starts
 
 TOP_SHARE = 0.1
 LEAST_SPREAD_DB = 1e-3

@@ -17,12 +17,12 @@ from torch.nn import functional as F
 
 from asd_monitor.errors import ConfigError
 from asd_offline.datasets.targets import Target, by_machine
-from asd_offline.feature_cache import ClipRows, FeatureCache
-from asd_offline.frontends import LogMel, LogMelSettings, Masking
-from asd_offline.mel_bands import group_centres_hz
+from asd_offline.features.cache import ClipRows, FeatureCache
+from asd_offline.features.frontends import LogMel, LogMelSettings, Masking
+from asd_offline.features.mel import group_centres_hz
+from asd_offline.features.segments import check_window, clip_segments, segment_starts
 from asd_offline.mobilenet import MobileNetV2
 from asd_offline.recipes import Recipe
-from asd_offline.segments import check_window, clip_segments, segment_starts
 
 CHUNK = 64
 OCCLUDED_BANDS = 8

@@ -24,7 +24,7 @@ from asd_monitor.views import (
     mel_filters,
 )
 from asd_offline.datasets.targets import Target
-from asd_offline.feature_cache import ClipRows, FeatureCache
+from asd_offline.features.cache import ClipRows, FeatureCache
 from asd_offline.recipes import Recipe
 from asd_offline.untrained import Untrained
 

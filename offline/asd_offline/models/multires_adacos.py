@@ -13,7 +13,7 @@ from torch import nn
 
 from asd_offline.branches import Branches, SpectrogramBranch, SpectrumBranch
 from asd_offline.datasets.targets import Target
-from asd_offline.feature_cache import FeatureCache
+from asd_offline.features.cache import FeatureCache
 from asd_offline.models.spectral_adacos import (
     NETWORK,
     EmbeddingRecipe,

@@ -16,10 +16,11 @@ from torch import Generator, Tensor, nn
 from asd_monitor.backends.fusion import Rule
 from asd_monitor.errors import ConfigError
 from asd_offline.datasets.targets import Target
-from asd_offline.feature_cache import FeatureCache
+from asd_offline.features.cache import FeatureCache
+from asd_offline.features.frontends import Waveform
+from asd_offline.features.labelled_windows import LabelledWindows
+from asd_offline.features.window_embeddings import WindowVectors, on_a_gpu
 from asd_offline.fine_tuning import FineTuned, without_additions
-from asd_offline.frontends import Waveform
-from asd_offline.labelled_windows import LabelledWindows
 from asd_offline.losses import mixup
 from asd_offline.models.spectral_adacos import NETWORK, one_target_report
 from asd_offline.named_back_ends import Choice, check_choice, fit_target
@@ -28,7 +29,6 @@ from asd_offline.pretrained_networks import PretrainedFrontEnd, load_front_end
 from asd_offline.pretrained_spectrograms import FRAME_HOP, PATCH, SAMPLE_RATE_HZ
 from asd_offline.recipes import Recipe
 from asd_offline.untrained import Untrained
-from asd_offline.window_vectors import WindowVectors, on_a_gpu
 
 HOP_S = PATCH * FRAME_HOP / SAMPLE_RATE_HZ
 """From one patch to the next: 0.16 s."""

@@ -20,9 +20,9 @@ from asd_monitor.backends.per_target import PerTarget
 from asd_offline.branches import Branches, SpectrogramBranch, SpectrumBranch
 from asd_offline.datasets.targets import Target
 from asd_offline.export.quickstart_baseline import against_quickstart
-from asd_offline.feature_cache import ClipRows, FeatureCache
-from asd_offline.frontends import Waveform
-from asd_offline.labelled_windows import LabelledWindows, tile
+from asd_offline.features.cache import ClipRows, FeatureCache
+from asd_offline.features.frontends import Waveform
+from asd_offline.features.labelled_windows import LabelledWindows, tile
 from asd_offline.losses import EmbeddingLoss, Exchange, draw_exchange, mixup
 from asd_offline.named_back_ends import Choice, check_choice, fit_target
 from asd_offline.recipes import Recipe

@@ -18,8 +18,8 @@ from asd_monitor.backends.gmm import fit_gmm
 from asd_monitor.backends.mahalanobis import fit_whitening
 from asd_monitor.backends.per_target import PerTarget
 from asd_offline.datasets.targets import Target, by_machine
-from asd_offline.feature_cache import FeatureCache
-from asd_offline.frontends import LogMel, LogMelSettings
+from asd_offline.features.cache import FeatureCache
+from asd_offline.features.frontends import LogMel, LogMelSettings
 from asd_offline.recipes import Recipe
 from asd_offline.untrained import Untrained
 

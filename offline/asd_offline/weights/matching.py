@@ -11,7 +11,7 @@ from asd_monitor.errors import ConfigError
 from asd_offline.weights.name_map import Original
 from asd_offline.weights.reader import WeightsFile
 
-FRONT_ENDS = "asd_offline.frontends"
+FRONT_ENDS = "asd_offline.features.frontends"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from asd_monitor.errors import ConfigError
-from asd_offline.feature_cache import ClipRows
+from asd_offline.features.cache import ClipRows
 from asd_offline.recipes import Recipe
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from asd_offline import pseudo_classes
 from asd_offline.datasets.clip import Clip
-from asd_offline.feature_cache import FeatureCache
-from asd_offline.frontends import Waveform
+from asd_offline.features import pseudo_labels
+from asd_offline.features.cache import FeatureCache
+from asd_offline.features.frontends import Waveform
 from asd_offline.losses import one_hot
 
 FEWEST_CLASSES = 4
@@ -38,7 +38,7 @@ class LabelledWindows:
 
     A clip gives as many windows an epoch as fit into it, each from about its own place. Where the
     data set tells fewer than four classes apart, windows are clustered within each class, and
-    altered: the alteration multiplies the classes (:mod:`asd_offline.pseudo_classes`).
+    altered: the alteration multiplies the classes (:mod:`asd_offline.features.pseudo_labels`).
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class LabelledWindows:
     @property
     def classes(self) -> int:
         """Columns of a label."""
-        return len(self.class_names) * (len(pseudo_classes.ALTERATIONS) if self.pseudo else 1)
+        return len(self.class_names) * (len(pseudo_labels.ALTERATIONS) if self.pseudo else 1)
 
     def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return windows ``(batch, window_samples)`` and labels ``(batch, classes)``."""
@@ -86,10 +86,10 @@ class LabelledWindows:
         if not self.pseudo:
             windows = [self._window(i, self.window_samples, generator) for i in chosen.tolist()]
             return torch.stack(windows), one_hot(classes, self.classes)
-        kinds = pseudo_classes.draw_alterations(len(chosen), generator)
-        needed = int(pseudo_classes.LONGEST_STRETCH * self.window_samples) + 1
+        kinds = pseudo_labels.draw_alterations(len(chosen), generator)
+        needed = int(pseudo_labels.LONGEST_STRETCH * self.window_samples) + 1
         windows = [
-            pseudo_classes.alter(
+            pseudo_labels.alter(
                 self._window(i, needed, generator), kind, self.window_samples, generator
             )
             for i, kind in zip(chosen.tolist(), kinds.tolist(), strict=True)
@@ -113,8 +113,8 @@ class LabelledWindows:
         for number, name in enumerate(self.class_names):
             rows = torch.nonzero(self._class == number).flatten()
             windows = (self._window(i, self.window_samples, None) for i in rows.tolist())
-            statistics = pseudo_classes.window_statistics(windows, sample_rate_hz)
-            clusters = pseudo_classes.cluster(statistics)
+            statistics = pseudo_labels.window_statistics(windows, sample_rate_hz)
+            clusters = pseudo_labels.cluster(statistics)
             found[rows] = clusters + len(names)
             names += [f"{name}/cluster {i}" for i in range(int(clusters.max()) + 1)]
         self.class_names, self._class = tuple(names), found

@@ -7,9 +7,9 @@ import torch
 from torch import Generator, Tensor
 
 from asd_offline.datasets.targets import Target
-from asd_offline.feature_cache import FeatureCache
-from asd_offline.frontends import Waveform
-from asd_offline.labelled_windows import LabelledWindows, tile
+from asd_offline.features.cache import FeatureCache
+from asd_offline.features.frontends import Waveform
+from asd_offline.features.labelled_windows import LabelledWindows, tile
 
 
 class WindowSet(Protocol):
@@ -90,7 +90,7 @@ class TargetWindows:
 class PseudoWindows:
     """Windows of a single target, with clusters and alterations as classes.
 
-    See :mod:`asd_offline.pseudo_classes`: one class alone teaches nothing.
+    See :mod:`asd_offline.features.pseudo_labels`: one class alone teaches nothing.
     """
 
     def __init__(

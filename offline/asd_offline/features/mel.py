@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 
-from asd_offline.frontends import LogMelSettings
+from asd_offline.features.frontends import LogMelSettings
 
 Floats = npt.NDArray[np.float64]
 

@@ -1,0 +1,1 @@
+"""Features: front ends, their cache, and the labels and targets of training windows."""
