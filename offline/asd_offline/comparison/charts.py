@@ -7,7 +7,7 @@ from itertools import product
 from asd_offline.comparison.run_result import OVERALL
 from asd_offline.comparison.summary import Cell, Comparison, Row
 from asd_offline.comparison.table import auc_names
-from asd_offline.report.svg import Plot, round_ticks
+from asd_offline.html.svg import Plot, round_ticks
 
 KINDS = {"auc": "whole", "auc_source": "source", "auc_target": "target"}
 ROW_PX, NAMES_PX, AXIS_PX = 22, 172, 44

@@ -21,7 +21,7 @@ from asd_offline.comparison.table import (
     overall_columns,
     remarks,
 )
-from asd_offline.report.document import document
+from asd_offline.html.document import document
 
 RULE = (
     "the recipe as it is given, the last epoch, the model's default score, a clip's score as "

@@ -8,10 +8,10 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
+from asd_offline.html.png import RISING, SIGNED, SOUND, data_uri, levels
+from asd_offline.html.svg import Plot, round_ticks
 from asd_offline.replay.gather import ScoredClip, SectionReplay
 from asd_offline.report.clip_picture import ClipPicture
-from asd_offline.report.png import RISING, SIGNED, SOUND, data_uri, levels
-from asd_offline.report.svg import Plot, round_ticks
 
 Shown = tuple[str, ScoredClip, ClipPicture]
 FREQUENCIES_HZ = (500, 1000, 2000, 4000, 8000, 16_000)

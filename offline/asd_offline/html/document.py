@@ -18,7 +18,7 @@ def document(title: str, body: str, style: str = "") -> str:
     style
         What the page adds to the style that all share.
     """
-    shared = files("asd_offline.report").joinpath("style.css").read_text(encoding="utf-8")
+    shared = files("asd_offline.html").joinpath("style.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'

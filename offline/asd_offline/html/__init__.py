@@ -1,0 +1,1 @@
+"""Self-contained HTML pages: the document, SVG charts and PNG images."""
