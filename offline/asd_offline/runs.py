@@ -17,7 +17,7 @@ from typing import Any
 from asd_monitor import __version__
 from asd_monitor.archive import write_atomically
 from asd_monitor.errors import ModelFileError, RunError
-from asd_offline.folder_lock import held
+from asd_offline.jobs.file_lock import held
 
 FORMAT_VERSION = 1
 _ABOUT = "run.json"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from asd_offline.replay.pool import JobPool, Tick
+from asd_offline.jobs.pool import JobPool, Tick
 from asd_offline.synth.output import run_jobs
 
 WORKERS = 2

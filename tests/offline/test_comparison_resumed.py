@@ -9,7 +9,7 @@ from asd_monitor.errors import RunError
 from asd_offline.comparison import Comparison, compare
 from asd_offline.comparison.job import CompareJob, Data, Meter
 from asd_offline.comparison.run_result import read_outcome
-from asd_offline.replay.pool import Stopped
+from asd_offline.jobs.pool import Stopped
 from tests.offline.compared_models import Compared, Told, copied, recipes, settings
 
 

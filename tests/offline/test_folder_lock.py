@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.errors import DatasetError
-from asd_offline.folder_lock import held
+from asd_offline.jobs.file_lock import held
 
 TAKEN = "another download into this folder is running"
 

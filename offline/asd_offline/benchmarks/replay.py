@@ -24,8 +24,8 @@ from asd_monitor.quickstart import Recording, fit
 from asd_monitor.recordings import read_recording
 from asd_monitor.records import FloatArray
 from asd_monitor.windows import clip_windows
+from asd_offline.jobs.pool import cores, one_torch_thread
 from asd_offline.replay import ReplaySettings, replay
-from asd_offline.replay.pool import cores, one_torch_thread
 
 RATE_HZ = 16_000
 CLIP_S = 10.0

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from asd_monitor.errors import AsdMonitorError, ConfigError, RunError
 from asd_offline.comparison.run_result import Outcome, figures_of, lacking_sections
+from asd_offline.jobs.pool import Stopped, Tick
 from asd_offline.replay.jobs import write_result
 from asd_offline.replay.plan import QUICKSTART
-from asd_offline.replay.pool import Stopped, Tick
 
 if TYPE_CHECKING:
     from asd_offline.export.export import Exported

@@ -19,9 +19,9 @@ from asd_offline.comparison.timing import Speed, speed_of
 from asd_offline.comparison.writers import write_files
 from asd_offline.datasets import Dataset, open_dataset
 from asd_offline.datasets.clip import ANOMALY, NORMAL
-from asd_offline.folder_lock import held
+from asd_offline.jobs.file_lock import held
+from asd_offline.jobs.pool import JobPool, cores, stoppable
 from asd_offline.processes import check_device
-from asd_offline.replay.pool import JobPool, cores, stoppable
 
 RUNS = "runs"
 WORKER_BYTES = 2**32

@@ -40,7 +40,7 @@ def _milliseconds(model: Path) -> float:
 
     from asd_monitor.model_file import load
     from asd_offline.export.variants import milliseconds_of
-    from asd_offline.replay.pool import one_torch_thread
+    from asd_offline.jobs.pool import one_torch_thread
 
     scorer = load(model, "cpu")
     noise = np.random.default_rng(0).standard_normal((1, scorer.manifest.window_samples))

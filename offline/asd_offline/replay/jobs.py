@@ -12,7 +12,7 @@ import numpy as np
 from asd_monitor.archive import write_atomically
 from asd_monitor.errors import ConfigError, DatasetError, ModelFileError, SourceError
 from asd_offline.datasets.audio_files import length_of
-from asd_offline.replay.pool import Tick
+from asd_offline.jobs.pool import Tick
 
 if TYPE_CHECKING:
     from asd_monitor.detector import ClipScore, Detector

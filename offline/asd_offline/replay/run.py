@@ -10,10 +10,10 @@ from typing import Literal
 
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets import Dataset, Rejected, Subset, open_dataset
+from asd_offline.jobs.pool import JobPool, cores, stoppable
 from asd_offline.replay.gather import Replayed, gather
 from asd_offline.replay.outputs import WindowFile, write_outputs
 from asd_offline.replay.plan import Plan, given_model, make_plan, restrict
-from asd_offline.replay.pool import JobPool, cores, stoppable
 
 Decide = Literal["model", "gamma"]
 Progress = Callable[[str, float, float], None]

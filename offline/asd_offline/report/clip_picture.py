@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_monitor.errors import SourceError
+from asd_offline.jobs.pool import Tick
 from asd_offline.replay.jobs import load_scorer, write_result
-from asd_offline.replay.pool import Tick
 
 if TYPE_CHECKING:
     from asd_monitor.scorer import Scorer

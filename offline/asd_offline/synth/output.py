@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from asd_monitor import __version__
 from asd_monitor.errors import ConfigError, DatasetError
-from asd_offline.worker_end import end_with_parent
+from asd_offline.jobs.exit_with_parent import end_with_parent
 
 MANIFEST = "synth.json"
 MADE_BY = "asd-monitor synth"

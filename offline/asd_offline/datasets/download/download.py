@@ -17,7 +17,7 @@ from asd_offline.datasets.download.http import Patience, Progress, RemoteFile, f
 from asd_offline.datasets.download.unzip import Unpacked, unpack
 from asd_offline.datasets.download.zenodo import SERVER, read_record
 from asd_offline.datasets.registry import YEARS
-from asd_offline.folder_lock import held
+from asd_offline.jobs.file_lock import held
 
 NOTES_FOLDER = ".download"
 """Below the output folder: unfinished archives, and a note on each that was unpacked."""

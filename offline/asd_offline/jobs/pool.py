@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any, Protocol, Self
 
 from asd_monitor.errors import AsdMonitorError
-from asd_offline.worker_end import end_with_parent
+from asd_offline.jobs.exit_with_parent import end_with_parent
 
 Tick = Callable[[float], None]
 """Called by a job with the work done since the last call, in the unit of ``Job.work``."""

@@ -1,0 +1,1 @@
+"""Independent jobs: a process pool, file locks and workers that end with their parent."""
