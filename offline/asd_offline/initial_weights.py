@@ -9,7 +9,7 @@ from torch import nn
 
 from asd_monitor.errors import ConfigError, RunError
 from asd_offline.checkpoints import write_checkpoint
-from asd_offline.originals.known import ORIGINALS
+from asd_offline.models.published_weights import ORIGINALS
 from asd_offline.recipes import Recipe
 from asd_offline.runs import Run
 from asd_offline.training import identity

@@ -23,7 +23,7 @@ from asd_offline.features.cache import FeatureCache
 from asd_offline.features.labelled_windows import LabelledWindows, clip_classes
 from asd_offline.finer_views import FINER_VIEW_NAMES, MOVING_VIEW_NAMES
 from asd_offline.models import MODELS
-from asd_offline.models.modulation_neighbours import ModulationSpectra
+from asd_offline.models.modulation_knn import ModulationSpectra
 from asd_offline.models.spectral_adacos import SpectralAdacosRecipe
 from asd_offline.training_run import new_network, prepare, train
 from asd_offline.views_beside import BesideDetector

@@ -11,8 +11,8 @@ from asd_offline.models.aegan_ad import AeganAd, AeganAdRecipe
 from asd_offline.models.anomaly_transformer import AnomalyTransformerRecipe, MinimaxLoss
 from asd_offline.models.autoencoder import AutoencoderRecipe, ReconstructionLoss
 from asd_offline.models.mobilenetv2 import MobileNetV2Recipe, SectionClassifier
+from asd_offline.models.published_weights import ORIGINALS
 from asd_offline.models.stgram_mfn import StgramMfn, StgramMfnRecipe
-from asd_offline.originals.known import ORIGINALS
 from asd_offline.weights.matching import Matched, Matching
 from asd_offline.weights.reader import WeightsFile
 from tests.offline.original_files import (

@@ -17,7 +17,7 @@ from asd_offline.models.anomaly_transformer import AnomalyTransformer
 from asd_offline.models.autoencoder import Autoencoder
 from asd_offline.models.autoencoder_mahalanobis import AutoencoderMahalanobis
 from asd_offline.models.mobilenetv2 import MobileNetV2Model
-from asd_offline.models.modulation_neighbours import ModulationNeighbours
+from asd_offline.models.modulation_knn import ModulationNeighbours
 from asd_offline.models.multires_adacos import MultiresAdacos
 from asd_offline.models.pretrained import Pretrained
 from asd_offline.models.spectral_adacos import SpectralAdacos

@@ -24,7 +24,7 @@ from asd_offline.features.cache import ClipRows, FeatureCache
 from asd_offline.features.frontends import Waveform
 from asd_offline.features.labelled_windows import LabelledWindows, tile
 from asd_offline.losses import EmbeddingLoss, Exchange, draw_exchange, mixup
-from asd_offline.named_back_ends import Choice, check_choice, fit_target
+from asd_offline.models.backend_choice import Choice, check_choice, fit_target
 from asd_offline.recipes import Recipe
 from asd_offline.views_beside import fit_beside
 

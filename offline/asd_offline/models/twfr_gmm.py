@@ -20,8 +20,8 @@ from asd_monitor.backends.per_target import PerTarget
 from asd_offline.datasets.targets import Target, by_machine
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import LogMel, LogMelSettings
+from asd_offline.models.no_training import Untrained
 from asd_offline.recipes import Recipe
-from asd_offline.untrained import Untrained
 
 DECAYS = (0.0, 0.3, 0.46, 0.6, 0.75, 0.85, 0.9, 0.94, 0.97, 0.98, 0.99, 0.995, 1.0)
 """What may be chosen: 1 is the mean over time, 0 the maximum."""

@@ -25,8 +25,8 @@ from asd_monitor.views import (
 )
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import ClipRows, FeatureCache
+from asd_offline.models.no_training import Untrained
 from asd_offline.recipes import Recipe
-from asd_offline.untrained import Untrained
 
 BANK_AT_MOST = 2000
 
