@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asd_offline.beats_transformer import RelativeAttention
-from asd_offline.losses import SubClusterAdaCos
+from asd_offline.models.adacos.losses import SubClusterAdaCos
 from asd_offline.pretrained_networks import PretrainedFrontEnd
 from asd_offline.vision_transformer import Attention
 

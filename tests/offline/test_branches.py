@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from asd_monitor.model_file import script
-from asd_offline.branches import Branches, SpectrogramBranch, SpectrumBranch
-from asd_offline.models.multires_adacos import MultiresAdacosRecipe
-from asd_offline.models.spectral_adacos import SpectralAdacosRecipe
+from asd_offline.models.adacos.branches import Branches, SpectrogramBranch, SpectrumBranch
+from asd_offline.models.adacos.multires import MultiresAdacosRecipe
+from asd_offline.models.adacos.spectral import SpectralAdacosRecipe
 
 SHORT = 8000
 

@@ -21,12 +21,12 @@ from asd_offline.export.export import export
 from asd_offline.features import pseudo_labels
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.labelled_windows import LabelledWindows, clip_classes
-from asd_offline.finer_views import FINER_VIEW_NAMES, MOVING_VIEW_NAMES
 from asd_offline.models import MODELS
+from asd_offline.models.adacos.fine_views import FINER_VIEW_NAMES, MOVING_VIEW_NAMES
+from asd_offline.models.adacos.fused_detector import BesideDetector
+from asd_offline.models.adacos.spectral import SpectralAdacosRecipe
 from asd_offline.models.modulation_knn import ModulationSpectra
-from asd_offline.models.spectral_adacos import SpectralAdacosRecipe
 from asd_offline.training_run import new_network, prepare, train
-from asd_offline.views_beside import BesideDetector
 from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, make_set, request
 
 SETTINGS: dict[str, dict[str, object]] = {

@@ -10,18 +10,18 @@ from asd_monitor.views import MODULATION_EDGES_HZ, VIEW_NAMES, Views
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.evaluation.metrics import auc
 from asd_offline.features.cache import FeatureCache
-from asd_offline.finer_views import (
+from asd_offline.models import MODELS
+from asd_offline.models.adacos.fine_views import (
     BEAT_GROUPS,
     FINER_VIEW_NAMES,
     MOVING_VIEW_NAMES,
     Beats,
     FinerViews,
 )
-from asd_offline.models import MODELS
-from asd_offline.models.spectral_adacos import SpectralAdacosRecipe
-from asd_offline.steady_views import SteadyScorer, SteadyViews, fit_steady
+from asd_offline.models.adacos.fused_detector import BesideDetector
+from asd_offline.models.adacos.spectral import SpectralAdacosRecipe
+from asd_offline.models.adacos.stationary_views import SteadyScorer, SteadyViews, fit_steady
 from asd_offline.training_run import new_network, prepare
-from asd_offline.views_beside import BesideDetector
 from tests.offline.small_sounds import RATE_HZ, hum, make_set
 
 OCTAVES = len(MODULATION_EDGES_HZ) - 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from asd_offline.losses import (
+from asd_offline.models.adacos.losses import (
     EmbeddingLoss,
     Exchange,
     SubClusterAdaCos,

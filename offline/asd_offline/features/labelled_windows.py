@@ -9,7 +9,7 @@ from asd_offline.datasets.clip import Clip
 from asd_offline.features import pseudo_labels
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import Waveform
-from asd_offline.losses import one_hot
+from asd_offline.models.adacos.losses import one_hot
 
 FEWEST_CLASSES = 4
 """With fewer, telling them apart is too easy to teach anything, and pseudo-classes help out."""

@@ -12,15 +12,15 @@ from torch import Generator, Tensor, nn
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache
+from asd_offline.models.adacos.multires import MultiresAdacos
+from asd_offline.models.adacos.spectral import SpectralAdacos
 from asd_offline.models.aegan_ad import AeganAdModel
 from asd_offline.models.anomaly_transformer import AnomalyTransformer
 from asd_offline.models.autoencoder import Autoencoder
 from asd_offline.models.autoencoder_mahalanobis import AutoencoderMahalanobis
 from asd_offline.models.mobilenetv2 import MobileNetV2Model
 from asd_offline.models.modulation_knn import ModulationNeighbours
-from asd_offline.models.multires_adacos import MultiresAdacos
 from asd_offline.models.pretrained import Pretrained
-from asd_offline.models.spectral_adacos import SpectralAdacos
 from asd_offline.models.stgram_mfn import StgramMfnModel
 from asd_offline.models.twfr_gmm import TwfrGmm
 from asd_offline.recipes import Recipe

@@ -21,10 +21,10 @@ from asd_offline.features.frontends import Waveform
 from asd_offline.features.labelled_windows import LabelledWindows
 from asd_offline.features.window_embeddings import WindowVectors, on_a_gpu
 from asd_offline.fine_tuning import FineTuned, without_additions
-from asd_offline.losses import mixup
+from asd_offline.models.adacos.losses import mixup
+from asd_offline.models.adacos.spectral import NETWORK, one_target_report
 from asd_offline.models.backend_choice import Choice, check_choice, fit_target
 from asd_offline.models.no_training import Untrained
-from asd_offline.models.spectral_adacos import NETWORK, one_target_report
 from asd_offline.patch_pooling import Bands, BandScores, ByBand, PatchPooling, Pool
 from asd_offline.pretrained_networks import PretrainedFrontEnd, load_front_end
 from asd_offline.pretrained_spectrograms import FRAME_HOP, PATCH, SAMPLE_RATE_HZ

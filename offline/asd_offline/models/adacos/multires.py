@@ -1,6 +1,6 @@
 """The spectrum and spectrograms of several resolutions, each branch made to be informative.
 
-The branches are those of :mod:`~asd_offline.models.spectral_adacos`, the spectrograms at short,
+The branches are those of :mod:`~asd_offline.models.adacos.spectral`, the spectrograms at short,
 middle and long windows (Wilkinghoff, DCASE 2024 Task 2; re-evaluated by Fujimura et al., "ASDKit",
 arXiv 2507.10264), with a loss for each branch beside that of all together (subspace loss).
 """
@@ -11,10 +11,10 @@ from typing import Literal, cast
 from pydantic import Field
 from torch import nn
 
-from asd_offline.branches import Branches, SpectrogramBranch, SpectrumBranch
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache
-from asd_offline.models.spectral_adacos import (
+from asd_offline.models.adacos.branches import Branches, SpectrogramBranch, SpectrumBranch
+from asd_offline.models.adacos.spectral import (
     NETWORK,
     EmbeddingRecipe,
     EmbeddingTask,

@@ -17,16 +17,16 @@ from torch.nn import functional as F
 
 from asd_monitor.backends.fusion import Rule
 from asd_monitor.backends.per_target import PerTarget
-from asd_offline.branches import Branches, SpectrogramBranch, SpectrumBranch
 from asd_offline.datasets.targets import Target
 from asd_offline.export.quickstart_baseline import against_quickstart
 from asd_offline.features.cache import ClipRows, FeatureCache
 from asd_offline.features.frontends import Waveform
 from asd_offline.features.labelled_windows import LabelledWindows, tile
-from asd_offline.losses import EmbeddingLoss, Exchange, draw_exchange, mixup
+from asd_offline.models.adacos.branches import Branches, SpectrogramBranch, SpectrumBranch
+from asd_offline.models.adacos.fused_detector import fit_beside
+from asd_offline.models.adacos.losses import EmbeddingLoss, Exchange, draw_exchange, mixup
 from asd_offline.models.backend_choice import Choice, check_choice, fit_target
 from asd_offline.recipes import Recipe
-from asd_offline.views_beside import fit_beside
 
 NETWORK = "all"
 BANK_AT_MOST = 2000
@@ -115,7 +115,7 @@ class EmbeddingNetwork(nn.Module):
         labels
             ``(batch, classes)``.
         exchanged, order
-            See :class:`~asd_offline.losses.Exchange`.
+            See :class:`~asd_offline.models.adacos.losses.Exchange`.
         """
         embeddings = self.branches(waveform)
         with torch.autocast(waveform.device.type, enabled=False):

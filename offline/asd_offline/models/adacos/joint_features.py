@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asd_monitor.views import VIEW_NAMES, Views
-from asd_offline.branches import Branches
-from asd_offline.finer_views import FINER_VIEW_NAMES, FinerViews
+from asd_offline.models.adacos.branches import Branches
+from asd_offline.models.adacos.fine_views import FINER_VIEW_NAMES, FinerViews
 
 ALL_VIEW_NAMES = VIEW_NAMES + FINER_VIEW_NAMES
 

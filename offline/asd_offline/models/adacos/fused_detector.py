@@ -24,15 +24,15 @@ from asd_monitor.quickstart.detector import (
 )
 from asd_monitor.quickstart.recordings import CutWindows, Recording, cut
 from asd_monitor.views import VIEW_NAMES, Views
-from asd_offline.branches import Branches
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import Waveform
-from asd_offline.finer_views import MOVING_VIEW_NAMES
+from asd_offline.models.adacos.branches import Branches
+from asd_offline.models.adacos.fine_views import MOVING_VIEW_NAMES
+from asd_offline.models.adacos.joint_features import ALL_VIEW_NAMES, ViewsAndEmbeddings
+from asd_offline.models.adacos.stationary_views import SteadyScorer, SteadyViews, fit_steady
 from asd_offline.recipes import Recipe
-from asd_offline.steady_views import SteadyScorer, SteadyViews, fit_steady
-from asd_offline.views_and_embeddings import ALL_VIEW_NAMES, ViewsAndEmbeddings
 
 FOLDS = 10
 BANK_AT_MOST = 1200

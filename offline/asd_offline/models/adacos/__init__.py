@@ -1,0 +1,1 @@
+"""Embedding models trained with AdaCos, and the features scored alongside them."""
