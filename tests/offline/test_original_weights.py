@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from asd_offline.models import MODELS
-from asd_offline.models.aegan_ad import AeganAd, AeganAdRecipe
+from asd_offline.models.aegan_ad.method import AeganAd, AeganAdRecipe
 from asd_offline.models.anomaly_transformer import AnomalyTransformerRecipe, MinimaxLoss
 from asd_offline.models.autoencoder import AutoencoderRecipe, ReconstructionLoss
 from asd_offline.models.mobilenetv2 import MobileNetV2Recipe, SectionClassifier

@@ -12,12 +12,12 @@ import yaml
 from asd_monitor.errors import ConfigError
 from asd_monitor.model_file import load, script
 from asd_monitor.scorer import Scorer
-from asd_offline.aegan_scores import SCORES
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export
 from asd_offline.export.oracle import oracle
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS
+from asd_offline.models.aegan_ad.scores import SCORES
 from asd_offline.recipes import read_recipe
 from asd_offline.training_run import Request, new_network, prepare, train
 from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, make_set, request

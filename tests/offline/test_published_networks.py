@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from asd_monitor.backends.lof import fit_lof
 from asd_monitor.errors import ConfigError
-from asd_offline.aegan_networks import Discriminator, Generator, gradient_penalty
-from asd_offline.aegan_scores import SCORES
 from asd_offline.anomaly_attention import (
     AnomalyAttention,
     Associations,
@@ -28,7 +26,9 @@ from asd_offline.features.segments import (
 from asd_offline.gaussian_mixture import fit_gaussian_mixture
 from asd_offline.mobilefacenet import MobileFaceNet
 from asd_offline.mobilenet import MobileNetV2, keras_parameters
-from asd_offline.models.aegan_ad import AeganAd, AeganAdRecipe
+from asd_offline.models.aegan_ad.method import AeganAd, AeganAdRecipe
+from asd_offline.models.aegan_ad.network import Discriminator, Generator, gradient_penalty
+from asd_offline.models.aegan_ad.scores import SCORES
 from asd_offline.models.anomaly_transformer import AnomalyTransformerRecipe, MinimaxLoss
 from asd_offline.models.mobilenetv2 import MobileNetV2Recipe, SectionClassifier
 from asd_offline.models.stgram_mfn import StgramMfn, StgramMfnRecipe, Tgram

@@ -1,7 +1,7 @@
 """What is known of each model's files."""
 
 from asd_offline.models.adacos.published_weights import ADACOS
-from asd_offline.originals.aegan_ad import AEGAN_AD
+from asd_offline.models.aegan_ad.published_weights import AEGAN_AD
 from asd_offline.originals.anomaly_transformer import ANOMALY_TRANSFORMER
 from asd_offline.originals.autoencoder import AENET
 from asd_offline.originals.mobilenetv2 import MOBILENETV2

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from asd_offline.aegan_networks import SIDE
-from asd_offline.aegan_scores import (
+from asd_offline.features.mel import band_centres_hz
+from asd_offline.features.segments import clip_segments, overlap_mean
+from asd_offline.models.aegan_ad.network import SIDE
+from asd_offline.models.aegan_ad.scores import (
     EMBEDDING_SCORES,
     SCORES,
     EmbeddingScores,
     code_scores,
     pixel_scores,
 )
-from asd_offline.features.mel import band_centres_hz
-from asd_offline.features.segments import clip_segments, overlap_mean
 
 if TYPE_CHECKING:
-    from asd_offline.models.aegan_ad import AeganAd, AeganAdRecipe
+    from asd_offline.models.aegan_ad.method import AeganAd, AeganAdRecipe
 
 
 class MachineScores(nn.Module):

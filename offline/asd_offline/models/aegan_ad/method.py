@@ -17,9 +17,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from asd_offline.aegan_detector import AeganAdDetector, MachineScores
-from asd_offline.aegan_networks import SIDE, Discriminator, Generator, Norm, gradient_penalty
-from asd_offline.aegan_scores import Score, fit_embedding_scores
 from asd_offline.datasets.targets import Target, by_machine
 from asd_offline.features.cache import ClipRows, FeatureCache
 from asd_offline.features.frontends import LogMel, LogMelSettings
@@ -29,6 +26,15 @@ from asd_offline.features.segments import (
     segment_starts,
     starts_within,
 )
+from asd_offline.models.aegan_ad.detector import AeganAdDetector, MachineScores
+from asd_offline.models.aegan_ad.network import (
+    SIDE,
+    Discriminator,
+    Generator,
+    Norm,
+    gradient_penalty,
+)
+from asd_offline.models.aegan_ad.scores import Score, fit_embedding_scores
 from asd_offline.recipes import Recipe
 
 LEAST_SPAN_DB = 1.0

@@ -1,0 +1,1 @@
+"""AEGAN-AD: an autoencoding generative adversarial network and its nineteen scores."""
