@@ -8,7 +8,10 @@ from torch import Tensor, nn
 
 from asd_offline.models import MODELS
 from asd_offline.models.aegan_ad.method import AeganAd, AeganAdRecipe
-from asd_offline.models.anomaly_transformer import AnomalyTransformerRecipe, MinimaxLoss
+from asd_offline.models.anomaly_transformer.method import (
+    AnomalyTransformerRecipe,
+    MinimaxLoss,
+)
 from asd_offline.models.autoencoder import AutoencoderRecipe, ReconstructionLoss
 from asd_offline.models.mobilenetv2 import MobileNetV2Recipe, SectionClassifier
 from asd_offline.models.published_weights import ORIGINALS

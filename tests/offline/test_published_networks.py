@@ -8,12 +8,6 @@ from torch import Tensor, nn
 
 from asd_monitor.backends.lof import fit_lof
 from asd_monitor.errors import ConfigError
-from asd_offline.anomaly_attention import (
-    AnomalyAttention,
-    Associations,
-    divergence,
-    gaussian_prior,
-)
 from asd_offline.arcface import ArcFace, noisy_arcmix
 from asd_offline.features.cache import ClipRows
 from asd_offline.features.segments import (
@@ -29,7 +23,16 @@ from asd_offline.mobilenet import MobileNetV2, keras_parameters
 from asd_offline.models.aegan_ad.method import AeganAd, AeganAdRecipe
 from asd_offline.models.aegan_ad.network import Discriminator, Generator, gradient_penalty
 from asd_offline.models.aegan_ad.scores import SCORES
-from asd_offline.models.anomaly_transformer import AnomalyTransformerRecipe, MinimaxLoss
+from asd_offline.models.anomaly_transformer.attention import (
+    AnomalyAttention,
+    Associations,
+    divergence,
+    gaussian_prior,
+)
+from asd_offline.models.anomaly_transformer.method import (
+    AnomalyTransformerRecipe,
+    MinimaxLoss,
+)
 from asd_offline.models.mobilenetv2 import MobileNetV2Recipe, SectionClassifier
 from asd_offline.models.stgram_mfn import StgramMfn, StgramMfnRecipe, Tgram
 from asd_offline.stgram_detector import surprise

@@ -15,7 +15,7 @@ from asd_offline.features.cache import FeatureCache
 from asd_offline.models.adacos.multires import MultiresAdacos
 from asd_offline.models.adacos.spectral import SpectralAdacos
 from asd_offline.models.aegan_ad.method import AeganAdModel
-from asd_offline.models.anomaly_transformer import AnomalyTransformer
+from asd_offline.models.anomaly_transformer.method import AnomalyTransformer
 from asd_offline.models.autoencoder import Autoencoder
 from asd_offline.models.autoencoder_mahalanobis import AutoencoderMahalanobis
 from asd_offline.models.mobilenetv2 import MobileNetV2Model

@@ -2,7 +2,7 @@
 
 from asd_offline.models.adacos.published_weights import ADACOS
 from asd_offline.models.aegan_ad.published_weights import AEGAN_AD
-from asd_offline.originals.anomaly_transformer import ANOMALY_TRANSFORMER
+from asd_offline.models.anomaly_transformer.published_weights import ANOMALY_TRANSFORMER
 from asd_offline.originals.autoencoder import AENET
 from asd_offline.originals.mobilenetv2 import MOBILENETV2
 from asd_offline.originals.stgram_mfn import STGRAM_MFN

@@ -16,7 +16,6 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from asd_offline.anomaly_attention import Associations, divergence
 from asd_offline.datasets.targets import Target, by_machine
 from asd_offline.features.cache import ClipRows, FeatureCache
 from asd_offline.features.frontends import LogMel, LogMelSettings
@@ -27,6 +26,7 @@ from asd_offline.features.segments import (
     overlap_mean,
     segment_starts,
 )
+from asd_offline.models.anomaly_transformer.attention import Associations, divergence
 from asd_offline.recipes import Recipe
 
 TOP_SHARE = 0.1

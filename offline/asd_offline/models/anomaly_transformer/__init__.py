@@ -1,0 +1,1 @@
+"""Anomaly Transformer: association discrepancy and reconstruction error."""
