@@ -9,7 +9,7 @@ import torch
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS, Task
-from asd_offline.models.autoencoder import AutoencoderRecipe
+from asd_offline.models.autoencoder.mse import AutoencoderRecipe
 from asd_offline.processes import Process
 from asd_offline.recipes import Recipe
 from asd_offline.training import Epoch

@@ -8,7 +8,7 @@ import torch
 
 from asd_monitor.model_file import load
 from asd_offline.export.export import export
-from asd_offline.models.autoencoder import (
+from asd_offline.models.autoencoder.mse import (
     Autoencoder,
     AutoencoderDetector,
     AutoencoderRecipe,

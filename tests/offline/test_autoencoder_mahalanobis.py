@@ -12,11 +12,11 @@ from asd_monitor.model_file import load
 from asd_offline.datasets.clip import Clip
 from asd_offline.export.export import export
 from asd_offline.models import MODELS
-from asd_offline.models.autoencoder import DenseAutoencoder
-from asd_offline.models.autoencoder_mahalanobis import (
+from asd_offline.models.autoencoder.mahalanobis import (
     AutoencoderMahalanobisRecipe,
     MahalanobisDetector,
 )
+from asd_offline.models.autoencoder.mse import DenseAutoencoder
 from asd_offline.recipes import resolve
 from asd_offline.training_run import new_network, prepare, train
 from tests.offline.small_sounds import (

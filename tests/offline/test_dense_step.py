@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
-from asd_offline.dense_step import DenseStep, cpu_has_bfloat16
 from asd_offline.flat_adam import FlatAdam
-from asd_offline.models.autoencoder import DenseAutoencoder, ReconstructionLoss
+from asd_offline.models.autoencoder.cpu_step import DenseStep, cpu_has_bfloat16
+from asd_offline.models.autoencoder.mse import DenseAutoencoder, ReconstructionLoss
 from asd_offline.training import train_network
 from tests.offline.small_sounds import CPU, Silent, make_set, new_task, prepared_set, small_recipe
 
@@ -99,7 +99,7 @@ def _train(
     folder: Path, set_folder: Path, stop: int, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[DenseAutoencoder, Silent]:
     monkeypatch.setattr(
-        "asd_offline.models.autoencoder.cpu_has_bfloat16", lambda: precision == "bfloat16"
+        "asd_offline.models.autoencoder.mse.cpu_has_bfloat16", lambda: precision == "bfloat16"
     )
     recipe = small_recipe(epochs=4)
     prepared, features = prepared_set(set_folder, set_folder.parent / "cache", recipe)
@@ -143,7 +143,7 @@ def test_a_run_goes_on_in_what_another_computer_has(
 
 
 def test_whole_precision_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asd_offline.models.autoencoder.cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr("asd_offline.models.autoencoder.mse.cpu_has_bfloat16", lambda: True)
     recipe = small_recipe(epochs=1, cpu_bfloat16=False)
     prepared, features = prepared_set(make_set(tmp_path / "set"), tmp_path / "cache", recipe)
     watcher = Silent()

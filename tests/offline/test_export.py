@@ -16,7 +16,11 @@ from asd_offline.checkpoints import checkpoints_in, latest_checkpoint
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.datasets.targets import plan_targets
 from asd_offline.export.export import Exported, export
-from asd_offline.models.autoencoder import AutoencoderDetector, ReconstructionLoss, Residuals
+from asd_offline.models.autoencoder.mse import (
+    AutoencoderDetector,
+    ReconstructionLoss,
+    Residuals,
+)
 from asd_offline.recipes import resolve
 from asd_offline.training_run import train
 from tests.offline.small_sounds import (
@@ -164,7 +168,7 @@ def test_a_module_that_changes_by_being_exported_is_refused(
             score = waveform.square().mean(1)
             return score + 1e-4 if torch.jit.is_scripting() else score  # type: ignore[attr-defined]
 
-    model = "asd_offline.models.autoencoder.Autoencoder.detector"
+    model = "asd_offline.models.autoencoder.mse.Autoencoder.detector"
     monkeypatch.setattr(model, lambda *_: Shifty())
     with pytest.raises(RunError, match="scores differently from the trained one"):
         export(folder / "run", folder / "x.pt", folder / "cache")

@@ -12,7 +12,7 @@ from asd_offline.models.anomaly_transformer.method import (
     AnomalyTransformerRecipe,
     MinimaxLoss,
 )
-from asd_offline.models.autoencoder import AutoencoderRecipe, ReconstructionLoss
+from asd_offline.models.autoencoder.mse import AutoencoderRecipe, ReconstructionLoss
 from asd_offline.models.mobilenetv2 import MobileNetV2Recipe, SectionClassifier
 from asd_offline.models.published_weights import ORIGINALS
 from asd_offline.models.stgram_mfn import StgramMfn, StgramMfnRecipe

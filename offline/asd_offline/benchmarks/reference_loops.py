@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchaudio import transforms
 
-from asd_offline.models.autoencoder import AutoencoderRecipe, ReconstructionLoss
+from asd_offline.models.autoencoder.mse import AutoencoderRecipe, ReconstructionLoss
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from asd_offline.models.adacos.multires import MultiresAdacos
 from asd_offline.models.adacos.spectral import SpectralAdacos
 from asd_offline.models.aegan_ad.method import AeganAdModel
 from asd_offline.models.anomaly_transformer.method import AnomalyTransformer
-from asd_offline.models.autoencoder import Autoencoder
-from asd_offline.models.autoencoder_mahalanobis import AutoencoderMahalanobis
+from asd_offline.models.autoencoder.mahalanobis import AutoencoderMahalanobis
+from asd_offline.models.autoencoder.mse import Autoencoder
 from asd_offline.models.mobilenetv2 import MobileNetV2Model
 from asd_offline.models.modulation_knn import ModulationNeighbours
 from asd_offline.models.pretrained import Pretrained

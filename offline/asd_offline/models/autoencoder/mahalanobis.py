@@ -16,7 +16,7 @@ from asd_monitor.backends.per_target import PerTarget
 from asd_monitor.backends.selective_mahalanobis import SelectiveMahalanobis
 from asd_offline.datasets.targets import Target, by_machine
 from asd_offline.features.cache import FeatureCache
-from asd_offline.models.autoencoder import (
+from asd_offline.models.autoencoder.mse import (
     AutoencoderRecipe,
     FrameVectors,
     ReconstructionLoss,

@@ -13,9 +13,9 @@ from torch import Generator, Tensor, nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from asd_offline.datasets.targets import Target, by_machine
-from asd_offline.dense_step import DenseStep, cpu_has_bfloat16
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import LogMel, LogMelSettings
+from asd_offline.models.autoencoder.cpu_step import DenseStep, cpu_has_bfloat16
 from asd_offline.recipes import Recipe
 
 

@@ -1,0 +1,1 @@
+"""The DCASE baseline autoencoders: mean squared error and Mahalanobis scores."""
