@@ -19,7 +19,6 @@ from asd_offline.features.segments import (
 )
 from asd_offline.gaussian_mixture import fit_gaussian_mixture
 from asd_offline.mobilefacenet import MobileFaceNet
-from asd_offline.mobilenet import MobileNetV2, keras_parameters
 from asd_offline.models.aegan_ad.method import AeganAd, AeganAdRecipe
 from asd_offline.models.aegan_ad.network import Discriminator, Generator, gradient_penalty
 from asd_offline.models.aegan_ad.scores import SCORES
@@ -33,7 +32,8 @@ from asd_offline.models.anomaly_transformer.method import (
     AnomalyTransformerRecipe,
     MinimaxLoss,
 )
-from asd_offline.models.mobilenetv2 import MobileNetV2Recipe, SectionClassifier
+from asd_offline.models.mobilenetv2.method import MobileNetV2Recipe, SectionClassifier
+from asd_offline.models.mobilenetv2.network import MobileNetV2, keras_parameters
 from asd_offline.models.stgram_mfn import StgramMfn, StgramMfnRecipe, Tgram
 from asd_offline.stgram_detector import surprise
 

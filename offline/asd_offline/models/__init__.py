@@ -18,7 +18,7 @@ from asd_offline.models.aegan_ad.method import AeganAdModel
 from asd_offline.models.anomaly_transformer.method import AnomalyTransformer
 from asd_offline.models.autoencoder.mahalanobis import AutoencoderMahalanobis
 from asd_offline.models.autoencoder.mse import Autoencoder
-from asd_offline.models.mobilenetv2 import MobileNetV2Model
+from asd_offline.models.mobilenetv2.method import MobileNetV2Model
 from asd_offline.models.modulation_knn import ModulationNeighbours
 from asd_offline.models.pretrained import Pretrained
 from asd_offline.models.stgram_mfn import StgramMfnModel

@@ -21,7 +21,7 @@ from asd_offline.features.cache import ClipRows, FeatureCache
 from asd_offline.features.frontends import LogMel, LogMelSettings, Masking
 from asd_offline.features.mel import group_centres_hz
 from asd_offline.features.segments import check_window, clip_segments, segment_starts
-from asd_offline.mobilenet import MobileNetV2
+from asd_offline.models.mobilenetv2.network import MobileNetV2
 from asd_offline.recipes import Recipe
 
 CHUNK = 64

@@ -6,7 +6,7 @@ epsilon, so such weights are a start and not the same network.
 
 from torch import nn
 
-from asd_offline.mobilenet import STAGES
+from asd_offline.models.mobilenetv2.network import STAGES
 from asd_offline.weights.name_map import Original
 
 BLOCKS = sum(blocks for _, _, blocks, _ in STAGES)

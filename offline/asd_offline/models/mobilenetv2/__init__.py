@@ -1,0 +1,1 @@
+"""The DCASE MobileNetV2 baseline: classification of machine ids."""
