@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from asd_offline.beats_transformer import BeatsSettings, BeatsTransformer
-from asd_offline.ced_transformer import CedSettings, CedTransformer
-from asd_offline.eat_transformer import BANDS, EatSettings, EatTransformer
+from asd_offline.models.pretrained.beats import BeatsSettings, BeatsTransformer
+from asd_offline.models.pretrained.ced import CedSettings, CedTransformer
+from asd_offline.models.pretrained.eat import BANDS, EatSettings, EatTransformer
 
 RATE_HZ = 16000
 BEATS = BeatsSettings(

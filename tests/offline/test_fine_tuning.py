@@ -6,8 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from asd_offline.fine_tuning import FineTuned, LowRank, add_low_rank, without_additions
-from asd_offline.pretrained_networks import load_front_end
+from asd_offline.models.pretrained.architectures import load_front_end
+from asd_offline.models.pretrained.lora import (
+    FineTuned,
+    LowRank,
+    add_low_rank,
+    without_additions,
+)
 from tests.offline.small_checkpoints import checkpoint, sha256
 from tests.offline.small_sounds import hum
 

@@ -17,8 +17,8 @@ from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS
-from asd_offline.models.pretrained import PretrainedRecipe
-from asd_offline.patch_pooling import Bands, BandScores, ByBand, PatchPooling
+from asd_offline.models.pretrained.method import PretrainedRecipe
+from asd_offline.models.pretrained.pooling import Bands, BandScores, ByBand, PatchPooling
 from asd_offline.recipes import read_recipe
 from asd_offline.training_run import Request, new_network, prepare, train
 from tests.offline.small_checkpoints import checkpoint, sha256

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from asd_monitor.errors import ConfigError
-from asd_offline.pretrained_networks import load_front_end
+from asd_offline.models.pretrained.architectures import load_front_end
 from tests.offline.small_checkpoints import (
     RATE_HZ,
     beats_file,

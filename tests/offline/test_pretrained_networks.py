@@ -7,9 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asd_offline.beats_transformer import BeatsSettings, BeatsTransformer, position_buckets
-from asd_offline.ced_transformer import CedSettings, CedTransformer
-from asd_offline.eat_transformer import BANDS, EatSettings, EatTransformer
+from asd_offline.models.pretrained.beats import (
+    BeatsSettings,
+    BeatsTransformer,
+    position_buckets,
+)
+from asd_offline.models.pretrained.ced import CedSettings, CedTransformer
+from asd_offline.models.pretrained.eat import BANDS, EatSettings, EatTransformer
 from tests.offline.small_checkpoints import (
     BEATS,
     CED,

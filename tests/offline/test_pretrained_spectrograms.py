@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from torchaudio import transforms
 from torchaudio.compliance import kaldi
 
-from asd_offline.pretrained_spectrograms import (
+from asd_offline.models.pretrained.spectrograms import (
     BeatsSpectrogram,
     CedSpectrogram,
     EatSpectrogram,

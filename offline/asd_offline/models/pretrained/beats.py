@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asd_offline.pretrained_spectrograms import PATCH
+from asd_offline.models.pretrained.spectrograms import PATCH
 
 BANDS = 128
 ONLY: dict[str, object] = {

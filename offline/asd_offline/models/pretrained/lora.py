@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asd_offline.beats_transformer import RelativeAttention
 from asd_offline.models.adacos.losses import SubClusterAdaCos
-from asd_offline.pretrained_networks import PretrainedFrontEnd
-from asd_offline.vision_transformer import Attention
+from asd_offline.models.pretrained.architectures import PretrainedFrontEnd
+from asd_offline.models.pretrained.beats import RelativeAttention
+from asd_offline.models.pretrained.vit import Attention
 
 ATTENTION_DIMS = 128
 

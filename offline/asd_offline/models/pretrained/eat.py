@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from asd_offline.ced_transformer import HEAD_DIMS
-from asd_offline.pretrained_spectrograms import PATCH
-from asd_offline.vision_transformer import EPS, Block, PatchEmbedding
+from asd_offline.models.pretrained.ced import HEAD_DIMS
+from asd_offline.models.pretrained.spectrograms import PATCH
+from asd_offline.models.pretrained.vit import EPS, Block, PatchEmbedding
 
 BANDS = 128 // PATCH
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from asd_offline.pretrained_spectrograms import PATCH
-from asd_offline.vision_transformer import EPS, Block, PatchEmbedding
+from asd_offline.models.pretrained.spectrograms import PATCH
+from asd_offline.models.pretrained.vit import EPS, Block, PatchEmbedding
 
 HEAD_DIMS = 64
 """Of every published size."""

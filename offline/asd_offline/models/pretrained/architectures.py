@@ -10,12 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from asd_monitor.errors import ConfigError
-from asd_offline.beats_transformer import BeatsSettings, BeatsTransformer
-from asd_offline.ced_transformer import HEAD_DIMS, CedSettings, CedTransformer
-from asd_offline.eat_transformer import EatSettings, EatTransformer
 from asd_offline.features.frontends import Resampling
-from asd_offline.pretrained_file import PublishedWeights, read_published
-from asd_offline.pretrained_spectrograms import (
+from asd_offline.models.pretrained.beats import BeatsSettings, BeatsTransformer
+from asd_offline.models.pretrained.ced import HEAD_DIMS, CedSettings, CedTransformer
+from asd_offline.models.pretrained.eat import EatSettings, EatTransformer
+from asd_offline.models.pretrained.spectrograms import (
     FRAME,
     FRAME_HOP,
     PATCH,
@@ -24,6 +23,7 @@ from asd_offline.pretrained_spectrograms import (
     CedSpectrogram,
     EatSpectrogram,
 )
+from asd_offline.models.pretrained.weights import PublishedWeights, read_published
 
 NAMED_AT_MOST = 6
 

@@ -2,7 +2,7 @@
 
 Without training: as Saengthong and Shinozaki, "Deep generic representations for domain-generalized
 anomalous sound detection" (GenRep, arXiv 2409.05035) and "BEAM" (arXiv 2603.13749) do with BEATs;
-with it: see :mod:`asd_offline.fine_tuning`.
+with it: see :mod:`asd_offline.models.pretrained.lora`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,20 @@ from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import Waveform
 from asd_offline.features.labelled_windows import LabelledWindows
 from asd_offline.features.window_embeddings import WindowVectors, on_a_gpu
-from asd_offline.fine_tuning import FineTuned, without_additions
 from asd_offline.models.adacos.losses import mixup
 from asd_offline.models.adacos.spectral import NETWORK, one_target_report
 from asd_offline.models.backend_choice import Choice, check_choice, fit_target
 from asd_offline.models.no_training import Untrained
-from asd_offline.patch_pooling import Bands, BandScores, ByBand, PatchPooling, Pool
-from asd_offline.pretrained_networks import PretrainedFrontEnd, load_front_end
-from asd_offline.pretrained_spectrograms import FRAME_HOP, PATCH, SAMPLE_RATE_HZ
+from asd_offline.models.pretrained.architectures import PretrainedFrontEnd, load_front_end
+from asd_offline.models.pretrained.lora import FineTuned, without_additions
+from asd_offline.models.pretrained.pooling import (
+    Bands,
+    BandScores,
+    ByBand,
+    PatchPooling,
+    Pool,
+)
+from asd_offline.models.pretrained.spectrograms import FRAME_HOP, PATCH, SAMPLE_RATE_HZ
 from asd_offline.recipes import Recipe
 
 HOP_S = PATCH * FRAME_HOP / SAMPLE_RATE_HZ

@@ -1,0 +1,1 @@
+"""Pretrained audio encoders (BEATs, EAT, CED), frozen or fine-tuned with LoRA."""
