@@ -15,7 +15,7 @@ from asd_offline.models.anomaly_transformer.method import (
 from asd_offline.models.autoencoder.mse import AutoencoderRecipe, ReconstructionLoss
 from asd_offline.models.mobilenetv2.method import MobileNetV2Recipe, SectionClassifier
 from asd_offline.models.published_weights import ORIGINALS
-from asd_offline.models.stgram_mfn import StgramMfn, StgramMfnRecipe
+from asd_offline.models.stgram_mfn.method import StgramMfn, StgramMfnRecipe
 from asd_offline.weights.matching import Matched, Matching
 from asd_offline.weights.reader import WeightsFile
 from tests.offline.original_files import (

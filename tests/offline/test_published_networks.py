@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from asd_monitor.backends.lof import fit_lof
 from asd_monitor.errors import ConfigError
-from asd_offline.arcface import ArcFace, noisy_arcmix
 from asd_offline.features.cache import ClipRows
 from asd_offline.features.segments import (
     check_window,
@@ -18,7 +17,6 @@ from asd_offline.features.segments import (
     starts_within,
 )
 from asd_offline.gaussian_mixture import fit_gaussian_mixture
-from asd_offline.mobilefacenet import MobileFaceNet
 from asd_offline.models.aegan_ad.method import AeganAd, AeganAdRecipe
 from asd_offline.models.aegan_ad.network import Discriminator, Generator, gradient_penalty
 from asd_offline.models.aegan_ad.scores import SCORES
@@ -34,8 +32,10 @@ from asd_offline.models.anomaly_transformer.method import (
 )
 from asd_offline.models.mobilenetv2.method import MobileNetV2Recipe, SectionClassifier
 from asd_offline.models.mobilenetv2.network import MobileNetV2, keras_parameters
-from asd_offline.models.stgram_mfn import StgramMfn, StgramMfnRecipe, Tgram
-from asd_offline.stgram_detector import surprise
+from asd_offline.models.stgram_mfn.arcface import ArcFace, noisy_arcmix
+from asd_offline.models.stgram_mfn.detector import surprise
+from asd_offline.models.stgram_mfn.method import StgramMfn, StgramMfnRecipe, Tgram
+from asd_offline.models.stgram_mfn.mobilefacenet import MobileFaceNet
 
 
 def count(network: nn.Module) -> int:

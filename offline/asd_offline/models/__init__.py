@@ -21,7 +21,7 @@ from asd_offline.models.autoencoder.mse import Autoencoder
 from asd_offline.models.mobilenetv2.method import MobileNetV2Model
 from asd_offline.models.modulation_knn import ModulationNeighbours
 from asd_offline.models.pretrained.method import Pretrained
-from asd_offline.models.stgram_mfn import StgramMfnModel
+from asd_offline.models.stgram_mfn.method import StgramMfnModel
 from asd_offline.models.twfr_gmm import TwfrGmm
 from asd_offline.recipes import Recipe
 

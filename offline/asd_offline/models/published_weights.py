@@ -5,7 +5,7 @@ from asd_offline.models.aegan_ad.published_weights import AEGAN_AD
 from asd_offline.models.anomaly_transformer.published_weights import ANOMALY_TRANSFORMER
 from asd_offline.models.autoencoder.published_weights import AENET
 from asd_offline.models.mobilenetv2.published_weights import MOBILENETV2
-from asd_offline.originals.stgram_mfn import STGRAM_MFN
+from asd_offline.models.stgram_mfn.published_weights import STGRAM_MFN
 from asd_offline.weights.name_map import Original
 
 ORIGINALS: dict[str, Original] = {

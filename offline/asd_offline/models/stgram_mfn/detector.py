@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asd_monitor.backends.per_target import PerTarget
-from asd_offline.arcface import ArcFace
 from asd_offline.features.mel import group_centres_hz
+from asd_offline.models.stgram_mfn.arcface import ArcFace
 
 if TYPE_CHECKING:
-    from asd_offline.models.stgram_mfn import StgramMfn
+    from asd_offline.models.stgram_mfn.method import StgramMfn
 
 OCCLUDED_BANDS = 8
 OCCLUDED_SPANS = 4

@@ -18,20 +18,20 @@ from torch.nn import functional as F
 
 from asd_monitor.backends.neighbours import fit_neighbours
 from asd_monitor.backends.per_target import PerTarget
-from asd_offline.arcface import ArcFace, noisy_arcmix
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import LogMel, LogMelSettings
 from asd_offline.features.target_windows import PseudoWindows, TargetWindows, WindowSet
 from asd_offline.gaussian_mixture import fit_gaussian_mixture
-from asd_offline.mobilefacenet import Depth, MobileFaceNet
-from asd_offline.recipes import Recipe
-from asd_offline.stgram_detector import (
+from asd_offline.models.stgram_mfn.arcface import ArcFace, noisy_arcmix
+from asd_offline.models.stgram_mfn.detector import (
     AngularLogProbability,
     LinearLogProbability,
     StgramDetector,
     UnitBanks,
 )
+from asd_offline.models.stgram_mfn.mobilefacenet import Depth, MobileFaceNet
+from asd_offline.recipes import Recipe
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""STgram-MFN: a spectrogram and a learned temporal feature with ArcFace."""
