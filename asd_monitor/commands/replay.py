@@ -151,7 +151,7 @@ def _subset(name: str) -> "Subset":
 def _show(replayed: "Replayed", out: Path | None) -> None:
     from rich.console import Console
 
-    from asd_offline.replay.terminal import summary
+    from asd_offline.replay.console import summary
 
     console = Console(highlight=False)
     for part in summary(replayed):

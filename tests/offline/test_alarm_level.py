@@ -7,8 +7,8 @@ import pytest
 from asd_monitor.alarm import AlarmSettings
 from asd_monitor.usual_range import UsualRange
 from asd_offline.datasets import Clip
-from asd_offline.replay.alarm_level import AlarmReplay
-from asd_offline.replay.rows import ClipRow, Shared, WindowRow
+from asd_offline.replay.alarm_metrics import AlarmReplay
+from asd_offline.replay.job_results import ClipRow, Shared, WindowRow
 
 USUAL = UsualRange(level=1.0, rank=1, stretches=30, independent=30.0)
 SHARED = Shared(10, 20, threshold=5.0, clear_below=3.0, provisional=False, usual=USUAL)

@@ -17,7 +17,7 @@ from asd_monitor.clip_samples import ClipReader
 from asd_monitor.quickstart import Recording, fit
 from asd_monitor.recordings import read_recording
 from asd_offline.replay import ReplaySettings, replay
-from asd_offline.replay.training_sound import open_training
+from asd_offline.replay.training_audio import open_training
 
 RATE_HZ = 16_000
 

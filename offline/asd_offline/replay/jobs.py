@@ -45,7 +45,7 @@ class FitJob:
     def run(self, tick: Tick) -> None:
         """Fit, and write the model and the result."""
         from asd_monitor.clip_samples import ClipReader
-        from asd_offline.replay.training_sound import open_training
+        from asd_offline.replay.training_audio import open_training
 
         reader = ClipReader(SAMPLE_RATE_HZ, self.channel)
         recordings, rejected = open_training(self.clips, reader)

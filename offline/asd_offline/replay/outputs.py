@@ -12,9 +12,9 @@ from typing import IO, Any
 from asd_monitor.errors import DatasetError
 from asd_offline.evaluation.submission_files import KINDS, FileKey, Kind, file_name
 from asd_offline.jobs.pool import JobPool
-from asd_offline.replay.gather import Replayed, ScoredClip, SectionReplay, rules_of
+from asd_offline.replay.collect import Replayed, ScoredClip, SectionReplay, rules_of
+from asd_offline.replay.job_results import ClipRow, Shared
 from asd_offline.replay.plan import Plan
-from asd_offline.replay.rows import ClipRow, Shared
 
 RESULT = "result.json"
 TABLE = "result.csv"

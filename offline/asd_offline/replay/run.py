@@ -11,7 +11,7 @@ from typing import Literal
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets import Dataset, Rejected, Subset, open_dataset
 from asd_offline.jobs.pool import JobPool, cores, stoppable
-from asd_offline.replay.gather import Replayed, gather
+from asd_offline.replay.collect import Replayed, gather
 from asd_offline.replay.outputs import WindowFile, write_outputs
 from asd_offline.replay.plan import Plan, given_model, make_plan, restrict
 

@@ -7,7 +7,7 @@ from html import escape
 from asd_monitor import __version__
 from asd_offline.evaluation.table import reason_lines, score_lines, table_rows
 from asd_offline.html.document import document
-from asd_offline.replay.gather import Replayed, rules_of
+from asd_offline.replay.collect import Replayed, rules_of
 from asd_offline.replay.plan import Plan
 from asd_offline.report.pictures import Shown
 from asd_offline.report.section_part import section_part

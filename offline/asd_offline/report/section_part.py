@@ -5,8 +5,8 @@ from html import escape
 
 from asd_monitor.alarm import AlarmSettings
 from asd_offline.evaluation.metrics import confusion, precision_recall_f1
-from asd_offline.replay.alarm_level import AlarmFigures
-from asd_offline.replay.gather import ScoredClip, SectionReplay
+from asd_offline.replay.alarm_metrics import AlarmFigures
+from asd_offline.replay.collect import ScoredClip, SectionReplay
 from asd_offline.report.charts import histograms, roc_chart
 from asd_offline.report.pictures import Shown, evidence_words, picture_figures
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from asd_monitor.alarm import Alarm, AlarmSettings
 from asd_monitor.records import Quality, Score, State
-from asd_offline.replay.rows import ClipRow, Shared
+from asd_offline.replay.job_results import ClipRow, Shared
 
 PATIENCE_S = 300.0
 

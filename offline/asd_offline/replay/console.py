@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from asd_offline.evaluation.table import reason_lines, result_table, score_lines
-from asd_offline.replay.gather import Replayed
+from asd_offline.replay.collect import Replayed
 
 REJECTED_SHOWN = 5
 

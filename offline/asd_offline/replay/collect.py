@@ -10,9 +10,16 @@ from asd_offline.datasets.audio_files import which_channel
 from asd_offline.evaluation.challenge_score import evaluate_year
 from asd_offline.evaluation.metrics import decide, gamma_threshold
 from asd_offline.evaluation.results import ClipScore, YearResult
-from asd_offline.replay.alarm_level import AlarmFigures, AlarmReplay
+from asd_offline.replay.alarm_metrics import AlarmFigures, AlarmReplay
+from asd_offline.replay.job_results import (
+    ClipRow,
+    Shared,
+    read_fit,
+    read_rows,
+    read_shared,
+    why_unscored,
+)
 from asd_offline.replay.plan import Plan, SectionPlan
-from asd_offline.replay.rows import ClipRow, Shared, read_fit, read_rows, read_shared, why_unscored
 
 if TYPE_CHECKING:
     from asd_monitor.manifest import Manifest
