@@ -8,8 +8,8 @@ from asd_monitor.errors import DatasetError
 from asd_offline.jobs.pool import JobPool
 from asd_offline.replay.collect import Replayed, SectionReplay
 from asd_offline.replay.plan import Plan
-from asd_offline.report.chosen import chosen_clips
 from asd_offline.report.clip_picture import PictureJob, read_picture
+from asd_offline.report.clip_selection import chosen_clips
 from asd_offline.report.page import page
 from asd_offline.report.pictures import Shown
 

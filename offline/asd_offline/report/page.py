@@ -10,7 +10,7 @@ from asd_offline.html.document import document
 from asd_offline.replay.collect import Replayed, rules_of
 from asd_offline.replay.plan import Plan
 from asd_offline.report.pictures import Shown
-from asd_offline.report.section_part import section_part
+from asd_offline.report.section import section_part
 
 REJECTED_AT_MOST = 500
 
