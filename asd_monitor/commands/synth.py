@@ -13,8 +13,8 @@ from asd_monitor.errors import ConfigError
 
 if TYPE_CHECKING:
     from asd_offline.datasets.challenge_sets import SetName
-    from asd_offline.synth.injection import InjectionSettings
-    from asd_offline.synth.year_set import YearSettings
+    from asd_offline.synth.challenge_set import YearSettings
+    from asd_offline.synth.fault_injection import InjectionSettings
 
 YEAR_ONLY = ("year", "set_", "clips", "test_clips", "clip_s", "snr_db")
 INJECT_ONLY = ("kinds", "levels", "train_clips", "shaft_hz")
@@ -87,15 +87,15 @@ def synth(
     _refuse_misplaced(context, YEAR_ONLY if inject else INJECT_ONLY, injecting=inject is not None)
     with _progress() as show:
         if inject is None:
-            from asd_offline.synth.year_set import YearSettings
+            from asd_offline.synth.challenge_set import YearSettings
 
             year_settings = YearSettings(
                 year, _sets(set_), _names(machines), clips, test_clips, seed, clip_s, snr_db
             )
             result = _year(out, year_settings, show, force=force)
         else:
+            from asd_offline.synth.fault_injection import InjectionSettings
             from asd_offline.synth.faults import FAULTS
-            from asd_offline.synth.injection import InjectionSettings
 
             injection = InjectionSettings(
                 inject,
@@ -153,7 +153,7 @@ def _sets(name: str) -> "tuple[SetName, ...]":
 def _year(
     out: Path, settings: "YearSettings", show: Callable[[int, int], None], *, force: bool
 ) -> dict[str, Any]:
-    from asd_offline.synth.year_set import make_year_set
+    from asd_offline.synth.challenge_set import make_year_set
 
     count = make_year_set(out, settings, show, force=force)
     truth = out / "ground_truth"
@@ -168,7 +168,7 @@ def _year(
 def _injection(
     out: Path, settings: "InjectionSettings", show: Callable[[int, int], None], *, force: bool
 ) -> dict[str, Any]:
-    from asd_offline.synth.injection import make_injected_set
+    from asd_offline.synth.fault_injection import make_injected_set
 
     made = make_injected_set(out, settings, show, force=force)
     for path, reason in made.rejected:

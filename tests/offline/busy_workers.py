@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from asd_offline.jobs.pool import JobPool, Tick
-from asd_offline.synth.output import run_jobs
+from asd_offline.synth.writer import run_jobs
 
 WORKERS = 2
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from asd_monitor.demo_sound import shaped_noise
+from asd_offline.synth.fault_injection import put_fault
 from asd_offline.synth.faults import FAULTS, LOUDEST_DB, Scene, fault_component, rms
-from asd_offline.synth.injection import put_fault
 from asd_offline.synth.machines import MACHINE_FAULTS, MACHINES
 
 MACHINE = 0.03 * shaped_noise(np.random.default_rng(5), 64000, 16000, {100.0: 0.0, 4000.0: -20.0})

@@ -10,8 +10,8 @@ import soundfile
 
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_offline.datasets.loading import open_dataset
+from asd_offline.synth.fault_injection import Injected, InjectionSettings, make_injected_set
 from asd_offline.synth.faults import FAULTS
-from asd_offline.synth.injection import Injected, InjectionSettings, make_injected_set
 
 ORIGINS = 9
 LEVELS_DB = (-6.0, -12.0)

@@ -14,9 +14,9 @@ import soundfile
 from asd_monitor.errors import ConfigError
 from asd_offline.datasets.challenge_sets import SetName, official_set
 from asd_offline.datasets.loading import open_dataset
+from asd_offline.synth.challenge_set import YearSettings, make_year_set, plan_year
 from asd_offline.synth.machines import MACHINES
 from asd_offline.synth.render import render
-from asd_offline.synth.year_set import YearSettings, make_year_set, plan_year
 
 BOTH: tuple[SetName, ...] = ("dev", "eval")
 MACHINES_OF = {

@@ -20,9 +20,9 @@ from asd_monitor.windows import clip_windows
 from asd_offline.datasets.targets import Target
 from asd_offline.evaluation.metrics import auc
 from asd_offline.recipes import Recipe
+from asd_offline.synth.fault_injection import put_fault
 from asd_offline.synth.faults import FAULTS, Scene
-from asd_offline.synth.injection import put_fault
-from asd_offline.synth.place import seed_of
+from asd_offline.synth.room import seed_of
 
 LEVELS_DB = (-6.0, -12.0)
 CLIPS_AT_MOST = 12

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asd_offline.synth.attributes import Attributes, attributes_of
-from asd_offline.synth.place import seed_of
+from asd_offline.synth.room import seed_of
 
 SPEED_KEYS = frozenset({"vel", "spd", "speed", "volt"})
 LOAD_KEYS = frozenset({"wt", "ac"})

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from asd_offline.synth.conditions import Conditions
 from asd_offline.synth.faults import Scene, fault_component, rms
 from asd_offline.synth.machines import MACHINES
-from asd_offline.synth.place import factory_noise, heard
+from asd_offline.synth.room import factory_noise, heard
 from asd_offline.synth.run import Run
 
 SAMPLE_RATE_HZ = 16000

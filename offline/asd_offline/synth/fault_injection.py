@@ -20,7 +20,9 @@ import numpy as np
 from asd_monitor.demo_sound import DoubleArray
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_offline.synth.faults import FAULTS, Scene, fault_component, rms
-from asd_offline.synth.output import (
+from asd_offline.synth.real_recordings import Recording, find_recordings, read_recording
+from asd_offline.synth.room import seed_of
+from asd_offline.synth.writer import (
     Progress,
     claim_folder,
     run_jobs,
@@ -28,8 +30,6 @@ from asd_offline.synth.output import (
     write_text,
     write_wav,
 )
-from asd_offline.synth.place import seed_of
-from asd_offline.synth.real_recordings import Recording, find_recordings, read_recording
 
 LEVELS_DB = (0.0, -6.0, -12.0, -18.0)
 LEAST_TRAINING, LEAST_TEST = 2, 1

@@ -12,15 +12,17 @@ from asd_monitor.errors import ConfigError
 from asd_offline.datasets.challenge_sets import SetName, official_set
 from asd_offline.synth.attributes import attributes_of
 from asd_offline.synth.conditions import conditions_of
-from asd_offline.synth.machines import MACHINE_FAULTS
-from asd_offline.synth.official_names import (
+from asd_offline.synth.file_names import (
     Named,
     folder_of,
     hidden_name,
     label_files,
     telling_name,
 )
-from asd_offline.synth.output import (
+from asd_offline.synth.machines import MACHINE_FAULTS
+from asd_offline.synth.render import SAMPLE_RATE_HZ, ClipPlan, render
+from asd_offline.synth.room import seed_of
+from asd_offline.synth.writer import (
     Progress,
     claim_folder,
     run_jobs,
@@ -28,8 +30,6 @@ from asd_offline.synth.output import (
     write_text,
     write_wav,
 )
-from asd_offline.synth.place import seed_of
-from asd_offline.synth.render import SAMPLE_RATE_HZ, ClipPlan, render
 
 YEARS = (2020, 2021, 2022, 2023)
 FAULT_LEVELS_DB = (-26.0, -6.0)
