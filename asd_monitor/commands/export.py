@@ -46,7 +46,7 @@ def export(
     _check_place(out)
     from asd_monitor.commands.train import default_cache
     from asd_offline.export.export import export as export_run
-    from asd_offline.training_progress import shown
+    from asd_offline.training.console import shown
 
     with shown() as show:
         done = export_run(

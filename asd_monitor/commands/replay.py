@@ -133,7 +133,7 @@ def _model_file(model: str) -> str:
     require_offline("replay of a training run")
     from asd_monitor.commands.train import default_cache
     from asd_offline.export.cached_export import exported_run
-    from asd_offline.training_progress import shown
+    from asd_offline.training.console import shown
 
     with shown() as show:
         path, now = exported_run(folder, default_cache(), show.features)

@@ -8,9 +8,9 @@ import typer
 from asd_monitor.commands.options import AsJson, Cache, Device, Year
 
 if TYPE_CHECKING:
-    from asd_offline.processes import Process
-    from asd_offline.runs import Run
-    from asd_offline.training_run import Request
+    from asd_offline.training.distributed import Process
+    from asd_offline.training.run import Request
+    from asd_offline.training.run_folder import Run
 
 INTERRUPTED = 130
 
@@ -71,8 +71,8 @@ def train(
     from asd_monitor.commands.offline_extra import require_offline
 
     require_offline("train")
-    from asd_offline.processes import joined
-    from asd_offline.training_run import Request
+    from asd_offline.training.distributed import joined
+    from asd_offline.training.run import Request
 
     machines = tuple(machine or ())
     folder = out or _default_folder(model, dataset, machines, seed)
@@ -103,8 +103,8 @@ def train(
 
 def _trained(request: "Request", process: "Process") -> "Run":
     """Train; Ctrl-C says what is kept, and ends the program."""
-    from asd_offline.training_progress import shown
-    from asd_offline.training_run import train
+    from asd_offline.training.console import shown
+    from asd_offline.training.run import train
 
     try:
         with shown(quiet=not process.first) as show:

@@ -10,10 +10,10 @@ from asd_offline.datasets.loading import open_dataset
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS, Task
 from asd_offline.models.autoencoder.mse import AutoencoderRecipe
-from asd_offline.processes import Process
 from asd_offline.recipes import Recipe
-from asd_offline.training import Epoch
-from asd_offline.training_run import Prepared, Request, new_network, prepare
+from asd_offline.training.distributed import Process
+from asd_offline.training.loop import Epoch
+from asd_offline.training.run import Prepared, Request, new_network, prepare
 
 RATE_HZ = 8000
 CPU = Process(torch.device("cpu"))

@@ -16,7 +16,7 @@ from asd_offline.models.autoencoder.mse import (
     ReconstructionLoss,
     Residuals,
 )
-from asd_offline.training_run import train
+from asd_offline.training.run import train
 from tests.offline.small_sounds import (
     CPU,
     Silent,

@@ -18,7 +18,7 @@ from asd_offline.models.autoencoder.mahalanobis import (
 )
 from asd_offline.models.autoencoder.mse import DenseAutoencoder
 from asd_offline.recipes import resolve
-from asd_offline.training_run import new_network, prepare, train
+from asd_offline.training.run import new_network, prepare, train
 from tests.offline.small_sounds import (
     CPU,
     Silent,

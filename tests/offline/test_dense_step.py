@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
-from asd_offline.flat_adam import FlatAdam
 from asd_offline.models.autoencoder.cpu_step import DenseStep, cpu_has_bfloat16
 from asd_offline.models.autoencoder.mse import DenseAutoencoder, ReconstructionLoss
-from asd_offline.training import train_network
+from asd_offline.training.flat_adam import FlatAdam
+from asd_offline.training.loop import train_network
 from tests.offline.small_sounds import CPU, Silent, make_set, new_task, prepared_set, small_recipe
 
 

@@ -26,7 +26,7 @@ from asd_offline.models.adacos.fine_views import FINER_VIEW_NAMES, MOVING_VIEW_N
 from asd_offline.models.adacos.fused_detector import BesideDetector
 from asd_offline.models.adacos.spectral import SpectralAdacosRecipe
 from asd_offline.models.modulation_knn import ModulationSpectra
-from asd_offline.training_run import new_network, prepare, train
+from asd_offline.training.run import new_network, prepare, train
 from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, make_set, request
 
 SETTINGS: dict[str, dict[str, object]] = {

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from asd_monitor.errors import DatasetError, ModelFileError, RunError
 from asd_monitor.model_file import load
-from asd_offline.checkpoints import checkpoints_in, latest_checkpoint
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.datasets.targets import plan_targets
 from asd_offline.export.export import Exported, export
@@ -22,7 +21,8 @@ from asd_offline.models.autoencoder.mse import (
     Residuals,
 )
 from asd_offline.recipes import resolve
-from asd_offline.training_run import train
+from asd_offline.training.checkpoints import checkpoints_in, latest_checkpoint
+from asd_offline.training.run import train
 from tests.offline.small_sounds import (
     CPU,
     RATE_HZ,

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from asd_monitor.commands import replay as replay_command
 from asd_monitor.errors import ConfigError, DatasetError, RunError
 from asd_offline.export.cached_export import exported_run
-from asd_offline.training_run import train
+from asd_offline.training.run import train
 from tests.offline.small_sounds import CPU, Silent, make_set, request, write_recipe
 
 

@@ -21,7 +21,7 @@ from asd_offline.models.adacos.fine_views import (
 from asd_offline.models.adacos.fused_detector import BesideDetector
 from asd_offline.models.adacos.spectral import SpectralAdacosRecipe
 from asd_offline.models.adacos.stationary_views import SteadyScorer, SteadyViews, fit_steady
-from asd_offline.training_run import new_network, prepare
+from asd_offline.training.run import new_network, prepare
 from tests.offline.small_sounds import RATE_HZ, hum, make_set
 
 OCTAVES = len(MODULATION_EDGES_HZ) - 1

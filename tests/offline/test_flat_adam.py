@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from asd_offline.flat_adam import FlatAdam
+from asd_offline.training.flat_adam import FlatAdam
 
 SETTINGS: list[dict[str, Any]] = [
     {"lr": 0.01},

@@ -17,11 +17,15 @@ from torch import Tensor
 
 from asd_monitor.errors import ConfigError, RunError
 from asd_monitor.model_file import load
-from asd_offline.checkpoints import checkpoints_in, latest_checkpoint, read_checkpoint
 from asd_offline.export.export import export
 from asd_offline.features.frontends import LogMel
-from asd_offline.runs import Run
-from asd_offline.training_run import Request, train
+from asd_offline.training.checkpoints import (
+    checkpoints_in,
+    latest_checkpoint,
+    read_checkpoint,
+)
+from asd_offline.training.run import Request, train
+from asd_offline.training.run_folder import Run
 from tests.offline.original_files import aegan, aenet, aenet_rebuilt, anomaly_transformer, mobilenet
 from tests.offline.small_sounds import (
     CPU,

@@ -15,7 +15,7 @@ from asd_offline.models.adacos.spectral import SpectralAdacosRecipe
 from asd_offline.models.backend_choice import BACK_ENDS, BackEnd, Choice, fit_chosen
 from asd_offline.models.pretrained.method import PretrainedRecipe
 from asd_offline.recipes import read_recipe
-from asd_offline.training_run import train
+from asd_offline.training.run import train
 from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, make_set, request
 
 SMALL = f"""

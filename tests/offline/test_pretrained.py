@@ -20,7 +20,7 @@ from asd_offline.models import MODELS
 from asd_offline.models.pretrained.method import PretrainedRecipe
 from asd_offline.models.pretrained.pooling import Bands, BandScores, ByBand, PatchPooling
 from asd_offline.recipes import read_recipe
-from asd_offline.training_run import Request, new_network, prepare, train
+from asd_offline.training.run import Request, new_network, prepare, train
 from tests.offline.small_checkpoints import checkpoint, sha256
 from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, make_set, request
 

@@ -19,7 +19,7 @@ from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS
 from asd_offline.models.aegan_ad.scores import SCORES
 from asd_offline.recipes import read_recipe
-from asd_offline.training_run import Request, new_network, prepare, train
+from asd_offline.training.run import Request, new_network, prepare, train
 from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, make_set, request
 
 FRONT_END = {"n_fft": 256, "hop_length": 128, "n_mels": 32}

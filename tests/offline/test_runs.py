@@ -12,12 +12,13 @@ import soundfile
 import torch
 
 from asd_monitor.errors import ConfigError, DatasetError, RunError, SourceError
-from asd_offline import training_record, training_run
-from asd_offline.checkpoints import latest_checkpoint
 from asd_offline.evaluation.clip_scoring import labelled_auc
-from asd_offline.processes import check_device
-from asd_offline.runs import Run
-from asd_offline.training_run import train
+from asd_offline.training import recorder
+from asd_offline.training import run as training_run
+from asd_offline.training.checkpoints import latest_checkpoint
+from asd_offline.training.distributed import check_device
+from asd_offline.training.run import train
+from asd_offline.training.run_folder import Run
 from tests.offline.small_sounds import (
     CPU,
     RATE_HZ,
@@ -119,7 +120,7 @@ def test_a_stop_while_the_auc_is_computed_loses_no_line_of_the_metrics(
             raise KeyboardInterrupt
         return computed(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(training_record, "labelled_auc", stopped)
+    monkeypatch.setattr(recorder, "labelled_auc", stopped)
     with pytest.raises(KeyboardInterrupt):
         train(request(tmp_path, made, **asked), CPU, Silent())
     resumed = train(request(tmp_path, made, resume=True, **asked), CPU, Silent())

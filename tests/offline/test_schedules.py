@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from asd_offline.recipes import Recipe
-from asd_offline.schedules import schedule_of, share_of_rate
+from asd_offline.training.lr_schedule import schedule_of, share_of_rate
 
 
 def recipe(**values: object) -> Recipe:

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from asd_offline.settled_norms import settle_norms
-from asd_offline.training_run import train
+from asd_offline.training.batch_norm import settle_norms
+from asd_offline.training.run import train
 from tests.offline.small_sounds import CPU, Silent, make_set, request
 from tests.offline.test_published_models import recipe_file
 

@@ -11,11 +11,11 @@ import torch
 from torch import Generator, Tensor, nn
 
 from asd_monitor.errors import RunError
-from asd_offline.checkpoints import checkpoints_in, latest_checkpoint
 from asd_offline.models import Task
-from asd_offline.processes import Process
 from asd_offline.recipes import Recipe
-from asd_offline.training import split_order, train_network
+from asd_offline.training.checkpoints import checkpoints_in, latest_checkpoint
+from asd_offline.training.distributed import Process
+from asd_offline.training.loop import split_order, train_network
 from tests.offline.small_sounds import CPU, Silent, make_set, new_task, prepared_set, small_recipe
 
 
@@ -174,7 +174,7 @@ def test_if_every_checkpoint_is_damaged_that_is_said_and_nothing_is_removed(tmp_
 def test_a_checkpoint_of_another_version_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asd_offline.checkpoints.FORMAT_VERSION", 99)
+    monkeypatch.setattr("asd_offline.training.checkpoints.FORMAT_VERSION", 99)
     run(tmp_path)
     monkeypatch.undo()
     with pytest.raises(RunError, match="version 1, found 99"):

@@ -37,9 +37,9 @@ from asd_offline.export.export import export
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS
 from asd_offline.models.autoencoder.mse import AutoencoderRecipe
-from asd_offline.processes import Process
-from asd_offline.training import Epoch, train_network
-from asd_offline.training_run import Prepared, Request, new_network, prepare, train
+from asd_offline.training.distributed import Process
+from asd_offline.training.loop import Epoch, train_network
+from asd_offline.training.run import Prepared, Request, new_network, prepare, train
 
 RATE_HZ = 16000
 CLIP_S = 10.0

@@ -19,7 +19,7 @@ from asd_offline.replay.plan import QUICKSTART
 if TYPE_CHECKING:
     from asd_offline.export.export import Exported
     from asd_offline.replay import Replayed
-    from asd_offline.training import Epoch
+    from asd_offline.training.loop import Epoch
 
 TRAINED, EXPORTED = 0.8, 0.9
 """How much of a job's work is done after these stages, roughly."""
@@ -98,8 +98,8 @@ class CompareJob:
         """Train or go on; return the seconds of all epochs, and what the user should know."""
         import yaml
 
-        from asd_offline.processes import joined
-        from asd_offline.training_run import Request, train
+        from asd_offline.training.distributed import joined
+        from asd_offline.training.run import Request, train
 
         recipe, run = self.folder / "recipe.yaml", self.folder / "training"
         text = yaml.safe_dump(json.loads(self.recipe or "{}"), sort_keys=False)

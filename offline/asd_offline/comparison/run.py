@@ -21,7 +21,7 @@ from asd_offline.datasets import Dataset, open_dataset
 from asd_offline.datasets.clip import ANOMALY, NORMAL
 from asd_offline.jobs.file_lock import held
 from asd_offline.jobs.pool import JobPool, cores, stoppable
-from asd_offline.processes import check_device
+from asd_offline.training.distributed import check_device
 
 RUNS = "runs"
 WORKER_BYTES = 2**32
@@ -156,7 +156,7 @@ def _plan(
 
 
 def _key(entry: Entry, seed: int, digest: str, device: str) -> str:
-    from asd_offline.runs import versions
+    from asd_offline.training.run_folder import versions
 
     recipe = entry.recipe.model_dump(mode="json") if entry.recipe else None
     facts = [FORMAT, versions(), entry.model, recipe, seed, digest, device]
@@ -234,7 +234,7 @@ def _speed(ran: Sequence[Ran]) -> Speed | None:
 
 
 def _comparison(settings: CompareSettings, dataset: Dataset, rows: tuple[Row, ...]) -> Comparison:
-    from asd_offline.runs import versions
+    from asd_offline.training.run_folder import versions
 
     return Comparison(
         dataset=settings.dataset,

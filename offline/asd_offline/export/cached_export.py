@@ -7,9 +7,9 @@ from pathlib import Path
 from asd_monitor import __version__
 from asd_monitor.errors import DatasetError, ModelFileError
 from asd_monitor.model_file import read_manifest
-from asd_offline.checkpoints import checkpoints_in
 from asd_offline.export.export import export
-from asd_offline.runs import Run
+from asd_offline.training.checkpoints import checkpoints_in
+from asd_offline.training.run_folder import Run
 
 FOLDER = "export"
 

@@ -25,11 +25,11 @@ from asd_offline.export.variants import (
     milliseconds_of,
     takes_other_lengths,
 )
-from asd_offline.finished_run import trained_run
-from asd_offline.initial_weights import refuse_random
 from asd_offline.recipes import Recipe
-from asd_offline.runs import Run
-from asd_offline.training_run import Prepared, find_model
+from asd_offline.training.initial_weights import refuse_random
+from asd_offline.training.run import Prepared, find_model
+from asd_offline.training.run_folder import Run
+from asd_offline.training.trained_run import trained_run
 
 WORTH_IT = 0.95
 """Another form of the module is taken if it needs at most this share of the time."""

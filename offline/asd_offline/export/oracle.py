@@ -23,9 +23,9 @@ from asd_monitor.windows import clip_windows
 from asd_offline.datasets.clip import ANOMALY, NORMAL, Clip
 from asd_offline.datasets.targets import target_name
 from asd_offline.evaluation.metrics import auc, pauc
-from asd_offline.finished_run import TrainedRun, trained_run
 from asd_offline.recipes import Recipe
-from asd_offline.training_run import Prepared
+from asd_offline.training.run import Prepared
+from asd_offline.training.trained_run import TrainedRun, trained_run
 
 Matrix = npt.NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from asd_offline.runs import Run
+from asd_offline.training.run_folder import Run
 
 
 def draw_curves(run: Run) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 from torch import nn
 
 from asd_monitor.errors import DatasetError, RunError
-from asd_offline.checkpoints import latest_checkpoint
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models import Model
 from asd_offline.recipes import Recipe, kept_recipe
-from asd_offline.runs import Run
-from asd_offline.training import check_identity
-from asd_offline.training_run import Prepared, find_model, new_network, prepare
+from asd_offline.training.checkpoints import latest_checkpoint
+from asd_offline.training.loop import check_identity
+from asd_offline.training.run import Prepared, find_model, new_network, prepare
+from asd_offline.training.run_folder import Run
 
 
 @dataclass(frozen=True)

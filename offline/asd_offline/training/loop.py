@@ -14,14 +14,19 @@ from torch import Generator, Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from asd_monitor.errors import RunError
-from asd_offline.checkpoints import latest_checkpoint, write_checkpoint
-from asd_offline.determinism import deterministic, random_kept, random_states, restore_random_states
-from asd_offline.flat_adam import FlatAdam
 from asd_offline.models import QuickStep, QuickTask, SteppedTask, Task
-from asd_offline.processes import Process
 from asd_offline.recipes import Recipe, kept_recipe
-from asd_offline.schedules import schedule_of
-from asd_offline.settled_norms import BATCHES_AT_MOST, normalised, settle_norms
+from asd_offline.training.batch_norm import BATCHES_AT_MOST, normalised, settle_norms
+from asd_offline.training.checkpoints import latest_checkpoint, write_checkpoint
+from asd_offline.training.distributed import Process
+from asd_offline.training.flat_adam import FlatAdam
+from asd_offline.training.lr_schedule import schedule_of
+from asd_offline.training.reproducibility import (
+    deterministic,
+    random_kept,
+    random_states,
+    restore_random_states,
+)
 
 KEEP_EVERY_S = 10.0
 

@@ -13,7 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from asd_offline.training import Epoch
+from asd_offline.training.loop import Epoch
 
 LINES = 20
 """Where there is no terminal, so many lines at most for each network."""

@@ -12,12 +12,12 @@ from asd_offline.datasets.clip import Clip
 from asd_offline.evaluation.clip_scoring import labelled_auc
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models import Model
-from asd_offline.processes import Process
-from asd_offline.runs import TENSORBOARD, Run
-from asd_offline.training import Epoch
+from asd_offline.training.distributed import Process
+from asd_offline.training.loop import Epoch
+from asd_offline.training.run_folder import TENSORBOARD, Run
 
 if TYPE_CHECKING:
-    from asd_offline.training_run import Prepared, Show
+    from asd_offline.training.run import Prepared, Show
 
 AUC_CLIPS_AT_MOST = 200
 

@@ -8,11 +8,11 @@ from typing import Any
 from torch import nn
 
 from asd_monitor.errors import ConfigError, RunError
-from asd_offline.checkpoints import write_checkpoint
 from asd_offline.models.published_weights import ORIGINALS
 from asd_offline.recipes import Recipe
-from asd_offline.runs import Run
-from asd_offline.training import identity
+from asd_offline.training.checkpoints import write_checkpoint
+from asd_offline.training.loop import identity
+from asd_offline.training.run_folder import Run
 from asd_offline.weights.matching import Matched, Matching
 from asd_offline.weights.reader import WeightsFile, read_weights
 

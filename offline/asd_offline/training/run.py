@@ -12,22 +12,22 @@ from asd_monitor.errors import ConfigError, DatasetError, RunError, SourceError
 from asd_monitor.quality import assess
 from asd_monitor.records import SCORED_QUALITIES
 from asd_monitor.windows import clip_windows
-from asd_offline.checkpoints import checkpoints_in
-from asd_offline.curves import draw_curves
 from asd_offline.datasets.audio_files import length_of, read_training_clip, which_channel
 from asd_offline.datasets.clip import Clip, Dataset
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.datasets.targets import Target, plan_targets
 from asd_offline.features.cache import FeatureCache
-from asd_offline.initial_weights import InitialFile, read_initial, start_from
-from asd_offline.long_recordings import cut_long, without_leftovers
-from asd_offline.memory_told import memory_told
 from asd_offline.models import MODELS, Model
-from asd_offline.processes import Process
 from asd_offline.recipes import Recipe, read_recipe, resolve_and_tell
-from asd_offline.runs import About, Run
-from asd_offline.training import KEEP_EVERY_S, Epoch, seed_of, train_network
-from asd_offline.training_record import Recorder
+from asd_offline.training.checkpoints import checkpoints_in
+from asd_offline.training.distributed import Process
+from asd_offline.training.initial_weights import InitialFile, read_initial, start_from
+from asd_offline.training.loop import KEEP_EVERY_S, Epoch, seed_of, train_network
+from asd_offline.training.out_of_memory import memory_told
+from asd_offline.training.plots import draw_curves
+from asd_offline.training.recorder import Recorder
+from asd_offline.training.run_folder import About, Run
+from asd_offline.training.split_recordings import cut_long, without_leftovers
 
 PARTS = "parts"
 """Folder in the cache for parts of long recordings."""
