@@ -17,12 +17,12 @@ from asd_monitor.alarm import Alarm
 from asd_monitor.commissioning import Commissioned, Commissioning
 from asd_monitor.config import Config, MachineSettings
 from asd_monitor.errors import ConfigError, ModelFileError
-from asd_monitor.metrics import Metrics
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import Pipeline
 from asd_monitor.sinks import Sink
 from asd_monitor.sources import AudioSource
 from asd_monitor.state import StateFolder
+from asd_monitor.telemetry import Metrics
 
 if TYPE_CHECKING:
     from asd_monitor.detector import Detector

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from asd_monitor import config_file
+from asd_monitor import settings_file
 from asd_monitor.alarm import AlarmSettings
-from asd_monitor.config_file import SettingsPath
 from asd_monitor.errors import ConfigError
+from asd_monitor.settings_file import SettingsPath
 from asd_monitor.sinks.log import LogSettings
 from asd_monitor.sinks.mqtt_settings import MqttSettings
 from asd_monitor.sinks.prometheus import PrometheusSettings
@@ -129,10 +129,10 @@ def load(path: Path) -> Config:
     ConfigError
         With file, line and key, for every mistake in it.
     """
-    return config_file.validate(Config, config_file.read(path))
+    return settings_file.validate(Config, settings_file.read(path))
 
 
 def from_options(options: dict[str, Any]) -> Config:
     """Make a configuration of the command line's options, in the shape of the file."""
-    document = config_file.Document("command line", options, {})
-    return config_file.validate(Config, document)
+    document = settings_file.Document("command line", options, {})
+    return settings_file.validate(Config, document)

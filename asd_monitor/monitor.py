@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 from asd_monitor.commissioning import Commissioning
 from asd_monitor.errors import AsdMonitorError
-from asd_monitor.metrics import Metrics
 from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import Record, SourceState, Window
 from asd_monitor.sinks import Sink
+from asd_monitor.telemetry import Metrics
 
 if TYPE_CHECKING:
     from asd_monitor.detector import Detector

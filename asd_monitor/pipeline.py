@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from asd_monitor.alarm import Alarm
 from asd_monitor.commissioning import Commissioning
-from asd_monitor.metrics import Metrics
 from asd_monitor.records import (
     AudioChunk,
     Record,
@@ -24,6 +23,7 @@ from asd_monitor.records import (
     Window,
 )
 from asd_monitor.sources import AudioSource
+from asd_monitor.telemetry import Metrics
 from asd_monitor.windows import WindowCutter
 
 if TYPE_CHECKING:

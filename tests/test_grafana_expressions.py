@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from asd_monitor.metrics import Metrics
 from asd_monitor.records import State
 from asd_monitor.sinks.prometheus import PrometheusSettings, PrometheusSink
+from asd_monitor.telemetry import Metrics
 from tests.rig.metrics_story import MACHINES, tell
 from tests.rig.monitoring_files import (
     Expression,

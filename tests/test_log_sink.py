@@ -13,10 +13,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.errors import SinkError
-from asd_monitor.metrics import Metrics
 from asd_monitor.records import LearningProgress, SourceState, State
 from asd_monitor.sinks.log import LogSettings, LogSink
 from asd_monitor.sinks.payloads import encode, score_payload
+from asd_monitor.telemetry import Metrics
 from tests.rig.mosquitto import wait_until
 from tests.rig.records import event, health, score
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from asd_monitor.metrics import QUEUES, WINDOW_RESULTS, Metrics
 from asd_monitor.records import LearningProgress, Quality, SourceState, State
 from asd_monitor.sinks.prometheus import PrometheusSettings, PrometheusSink
+from asd_monitor.telemetry import QUEUES, WINDOW_RESULTS, Metrics
 from tests.rig.metrics_story import MACHINES, tell, unplug
 from tests.rig.prometheus import promtool
 from tests.rig.records import event, health, score

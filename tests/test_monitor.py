@@ -14,7 +14,6 @@ from asd_monitor.alarm import Alarm, AlarmSettings
 from asd_monitor.commissioning import Commissioning
 from asd_monitor.detector import Detector
 from asd_monitor.errors import SinkError
-from asd_monitor.metrics import Metrics
 from asd_monitor.model_file import load
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import LATE_S, Pipeline
@@ -28,6 +27,7 @@ from asd_monitor.records import (
     Transition,
 )
 from asd_monitor.scorer import Scorer
+from asd_monitor.telemetry import Metrics
 from tests.rig.played_source import PlayedSource
 from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, noise, save_toy
 

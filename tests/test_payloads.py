@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.errors import ConfigError
-from asd_monitor.metrics import Metrics
 from asd_monitor.records import LearningProgress, Quality, SourceState, State
 from asd_monitor.sinks.mqtt import MqttSink
 from asd_monitor.sinks.mqtt_settings import MqttSettings, MqttTls
@@ -30,6 +29,7 @@ from asd_monitor.sinks.payloads import (
     state_payload,
 )
 from asd_monitor.sinks.topics import Topics, check_name
+from asd_monitor.telemetry import Metrics
 from tests.rig.records import SCORE, event, health, score
 
 DOCS = Path(__file__).parents[1] / "docs"

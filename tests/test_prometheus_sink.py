@@ -23,8 +23,8 @@ from pydantic import ValidationError
 
 from asd_monitor import metrics_http
 from asd_monitor.errors import SinkError
-from asd_monitor.metrics import Metrics
 from asd_monitor.sinks.prometheus import PrometheusSettings, PrometheusSink
+from asd_monitor.telemetry import Metrics
 from tests.rig.metrics_story import MACHINES, tell
 from tests.rig.mosquitto import wait_until
 from tests.rig.prometheus import running_prometheus

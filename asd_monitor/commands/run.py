@@ -127,12 +127,12 @@ def _with_options(path: Path, given: dict[str, Any]) -> "Config":
     """Read a configuration file; options of the command line win over it."""
     from dataclasses import replace
 
-    from asd_monitor import config_file
+    from asd_monitor import settings_file
     from asd_monitor.config import Config
 
-    document = config_file.read(path)
+    document = settings_file.read(path)
     values = document.values | _overrides(given, document.values)
-    return config_file.validate(Config, replace(document, values=values))
+    return settings_file.validate(Config, replace(document, values=values))
 
 
 def _overrides(given: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:

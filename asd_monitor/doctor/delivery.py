@@ -46,8 +46,8 @@ def check_metrics_port(case: Case) -> list[Finding]:
     """Tell whether the metrics can be served where the settings say."""
     from prometheus_client import CollectorRegistry
 
-    from asd_monitor.metrics import Metrics
     from asd_monitor.sinks.prometheus import PrometheusSink
+    from asd_monitor.telemetry import Metrics
 
     settings = case.config.prometheus
     if settings is None:

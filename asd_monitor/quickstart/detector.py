@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from asd_monitor.backends.density_neighbours import fit_density_neighbours
 from asd_monitor.backends.lof import fit_lof
 from asd_monitor.backends.mahalanobis import fit_whitening
-from asd_monitor.views import VIEW_NAMES, Views
+from asd_monitor.features import VIEW_NAMES, Views
 
 BACKENDS_PER_VIEW = 2
 LEAST_STD = 0.05  # of a logarithm of power: about 0.2 dB
@@ -52,7 +52,7 @@ def fit_view(name: str, view: Tensor, together: Tensor) -> ViewScorer:
     Parameters
     ----------
     name
-        One of :data:`~asd_monitor.views.VIEW_NAMES`.
+        One of :data:`~asd_monitor.features.VIEW_NAMES`.
     view
         ``(items, dims)`` of normal windows.
     together

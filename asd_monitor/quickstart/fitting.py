@@ -10,6 +10,7 @@ from torch import Tensor
 
 from asd_monitor.calibration import Calibration
 from asd_monitor.errors import ConfigError
+from asd_monitor.features import ENVELOPE_BANDS, MEL_BANDS, VIEW_NAMES, Views, mel_edges_hz
 from asd_monitor.manifest import Json, Manifest, Threshold
 from asd_monitor.model_file import script
 from asd_monitor.quickstart.cycle import LEAST_WINDOWS, SHORTEST_S, WindowChoice, choose_window
@@ -23,7 +24,6 @@ from asd_monitor.quickstart.detector import (
 )
 from asd_monitor.quickstart.recordings import CutWindows, Recording, cut, usable_s
 from asd_monitor.usual_range import UsualRange
-from asd_monitor.views import ENVELOPE_BANDS, MEL_BANDS, VIEW_NAMES, Views, mel_edges_hz
 
 LEAST_SOUND_S = 20.0
 BANK_ITEMS_AT_MOST = 1200

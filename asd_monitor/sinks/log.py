@@ -5,8 +5,6 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from asd_monitor.config_file import SettingsPath
-from asd_monitor.metrics import Metrics
 from asd_monitor.records import (
     LearningProgress,
     Record,
@@ -16,7 +14,9 @@ from asd_monitor.records import (
     State,
     Transition,
 )
+from asd_monitor.settings_file import SettingsPath
 from asd_monitor.sinks.score_file import ScoreFile
+from asd_monitor.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
 

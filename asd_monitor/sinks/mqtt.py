@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from asd_monitor.metrics import Metrics
 from asd_monitor.records import Record
 from asd_monitor.sinks.mqtt_counts import MqttCounts, MqttLedger
 from asd_monitor.sinks.mqtt_failure import Failure
 from asd_monitor.sinks.mqtt_outbox import Item, Message, Outbox, to_message
 from asd_monitor.sinks.mqtt_settings import MqttSettings
 from asd_monitor.sinks.topics import Topics, check_name
+from asd_monitor.telemetry import Metrics
 
 if TYPE_CHECKING:
     from asd_monitor.sinks.mqtt_connection import Connection

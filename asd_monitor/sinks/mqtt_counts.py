@@ -3,8 +3,8 @@
 import threading
 from dataclasses import dataclass, replace
 
-from asd_monitor.metrics import Metrics
 from asd_monitor.sinks.mqtt_outbox import Kind
+from asd_monitor.telemetry import Metrics
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from asd_monitor.config_file import SettingsPath
 from asd_monitor.errors import ConfigError, SinkError
+from asd_monitor.settings_file import SettingsPath
 from asd_monitor.sinks.topics import check_name
 
 QOS = Literal[0, 1]

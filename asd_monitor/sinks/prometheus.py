@@ -15,11 +15,11 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from asd_monitor.config_file import SettingsPath
 from asd_monitor.errors import SinkError
-from asd_monitor.metrics import Metrics
 from asd_monitor.metrics_http import MetricsServer
 from asd_monitor.records import LearningProgress, Record, Score, SourceHealth, Transition
+from asd_monitor.settings_file import SettingsPath
+from asd_monitor.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from asd_monitor.errors import SinkError
-from asd_monitor.metrics import Metrics
 from asd_monitor.records import Score
 from asd_monitor.sinks.payloads import encode, score_payload
+from asd_monitor.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
 

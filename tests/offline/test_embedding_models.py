@@ -10,10 +10,10 @@ import pytest
 import torch
 import yaml
 
+from asd_monitor.features import VIEW_NAMES
 from asd_monitor.model_file import load
 from asd_monitor.recordings import read_recording
 from asd_monitor.scorer import Scorer
-from asd_monitor.views import VIEW_NAMES
 from asd_monitor.windows import clip_windows
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.loading import open_dataset

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from asd_monitor.metrics import Metrics
 from asd_monitor.sinks.mqtt import MqttSink
 from asd_monitor.sinks.mqtt_settings import MqttSettings
+from asd_monitor.telemetry import Metrics
 from tests.rig.mosquitto import Mosquitto, Received, wait_until
 
 QUICK: dict[str, Any] = {"host": "127.0.0.1", "reconnect_min_s": 0.05, "reconnect_max_s": 0.1}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchaudio import transforms
 
-from asd_monitor.views import squared_magnitude
+from asd_monitor.features import squared_magnitude
 
 BAND_GROUPS = 4
 EPSILON = sys.float_info.epsilon

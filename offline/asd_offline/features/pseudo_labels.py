@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from asd_monitor.views import VIEW_NAMES, Views
+from asd_monitor.features import VIEW_NAMES, Views
 
 CLUSTERS_AT_MOST = 8
 WINDOWS_PER_CLUSTER = 10

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from asd_monitor.backends.density_ensemble import fit_density_ensemble
 from asd_monitor.backends.per_target import PerTarget
-from asd_monitor.views import (
+from asd_monitor.features import (
     FAST_HOP_S,
     FAST_S,
     LEAST_POWER,

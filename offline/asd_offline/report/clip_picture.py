@@ -105,7 +105,7 @@ def read_picture(path: Path) -> ClipPicture | None:
 
 def mel_spectrogram(samples: npt.NDArray[np.float32], sample_rate_hz: int) -> Map:
     """Return ``(BANDS, columns)`` in dB, with at most ``COLUMNS`` columns."""
-    from asd_monitor.views import mel_filters
+    from asd_monitor.features import mel_filters
 
     n_fft = min(2 * round(FRAME_S * sample_rate_hz / 2), len(samples))
     taper = np.hanning(n_fft + 1)[:-1]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asd_monitor.views import squared_magnitude
+from asd_monitor.features import squared_magnitude
 
 REDUCTION, LEAST_SQUEEZED = 16, 4  # 16 channels over 16 would be one unit, which may lie dead
 SPECTRUM_CHANNELS = 128

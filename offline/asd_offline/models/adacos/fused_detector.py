@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from asd_monitor.errors import DatasetError
+from asd_monitor.features import VIEW_NAMES, Views
 from asd_monitor.quickstart.detector import (
     BACKENDS_PER_VIEW,
     Fusion,
@@ -23,7 +24,6 @@ from asd_monitor.quickstart.detector import (
     fit_view,
 )
 from asd_monitor.quickstart.recordings import CutWindows, Recording, cut
-from asd_monitor.views import VIEW_NAMES, Views
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asd_monitor.views import VIEW_NAMES, Views
+from asd_monitor.features import VIEW_NAMES, Views
 from asd_offline.models.adacos.branches import Branches
 from asd_offline.models.adacos.fine_views import FINER_VIEW_NAMES, FinerViews
 
