@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asd_monitor.clip_samples import ClipReader
-from asd_monitor.clips import ClipCutter
+from asd_monitor.audio.clip_cutter import ClipCutter
+from asd_monitor.audio.lazy_clips import ClipReader
+from asd_monitor.audio.quality import assess
 from asd_monitor.errors import AsdMonitorError, SourceError
-from asd_monitor.quality import assess
 from asd_monitor.records import AudioChunk, LearningProgress, Quality, Window
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from asd_monitor.audio.quality import assess
+from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.errors import ModelFileError
 from asd_monitor.manifest import Aggregation, Manifest
-from asd_monitor.quality import assess
 from asd_monitor.records import (
     SCORED_QUALITIES,
     FloatArray,
@@ -24,7 +25,6 @@ from asd_monitor.records import (
 )
 from asd_monitor.scorer import Scorer
 from asd_monitor.usual_range import UsualRange
-from asd_monitor.windows import clip_windows
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from asd_monitor.alarm import Alarm
+from asd_monitor.audio.windowing import WindowCutter
 from asd_monitor.commissioning import Commissioning
 from asd_monitor.records import (
     AudioChunk,
@@ -24,7 +25,6 @@ from asd_monitor.records import (
 )
 from asd_monitor.sources import AudioSource
 from asd_monitor.telemetry import Metrics
-from asd_monitor.windows import WindowCutter
 
 if TYPE_CHECKING:
     from asd_monitor.detector import Detector

@@ -6,7 +6,7 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.recordings import RESAMPLE_QUALITY
+from asd_monitor.audio.files import RESAMPLE_QUALITY
 from asd_monitor.records import SourceState
 from asd_monitor.sources.capture_messages import (
     CapturedAudio,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asd_monitor.quality import assess
+from asd_monitor.audio.quality import assess
 from asd_monitor.records import FloatArray, Quality
 
 RATE_HZ = 16_000

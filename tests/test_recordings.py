@@ -11,8 +11,8 @@ import soxr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from asd_monitor.audio.files import RESAMPLE_QUALITY, iter_recording, read_recording
 from asd_monitor.errors import SourceError
-from asd_monitor.recordings import RESAMPLE_QUALITY, iter_recording, read_recording
 from tests.rig.hostile_recordings import RATE_HZ, sound, with_data_size
 
 

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from pydantic import ValidationError
 
+from asd_monitor.audio.files import read_recording
 from asd_monitor.errors import SourceError
-from asd_monitor.recordings import read_recording
 from asd_monitor.records import AudioChunk, SourceState
 from asd_monitor.sources.pacing import Pacing
 from asd_monitor.sources.wav import WavSettings, WavSource

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asd_monitor.audio.windowing import WindowCutter, clip_windows
 from asd_monitor.records import AudioChunk, FloatArray, Window
-from asd_monitor.windows import WindowCutter, clip_windows
 
 RATE_HZ = 100
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor import model_file
-from asd_monitor.recordings import read_recording
-from asd_monitor.windows import clip_windows
+from asd_monitor.audio.files import read_recording
+from asd_monitor.audio.windowing import clip_windows
 
 PAUSE_S = 0.25
 """Between two calls at a slow pace: long enough for other programs to fill the caches."""

@@ -45,10 +45,10 @@ def score(
     """
     import json
 
+    from asd_monitor.audio.files import read_recording
     from asd_monitor.detector import Detector
     from asd_monitor.errors import SourceError
     from asd_monitor.model_file import load
-    from asd_monitor.recordings import read_recording
 
     scorer = load(model, device)
     manifest = scorer.manifest

@@ -7,9 +7,9 @@ from itertools import starmap
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.quality import assess
+from asd_monitor.audio.quality import assess
+from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.records import SCORED_QUALITIES, FloatArray
-from asd_monitor.windows import clip_windows
 
 GUARD_S = 30.0
 """Sound closer in time than this is nearly the same sound."""

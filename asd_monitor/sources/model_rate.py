@@ -6,7 +6,7 @@ import time
 import numpy as np
 import soxr
 
-from asd_monitor.recordings import RESAMPLE_QUALITY
+from asd_monitor.audio.files import RESAMPLE_QUALITY
 from asd_monitor.records import FloatArray
 from asd_monitor.sources.capture_messages import CapturedAudio
 from asd_monitor.sources.capture_stream import CaptureStream

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from asd_monitor.audio.files import iter_recording, recording_s
 from asd_monitor.errors import SourceError
-from asd_monitor.recordings import iter_recording, recording_s
 from asd_monitor.records import AudioChunk, FloatArray, SourceHealth, SourceState
 from asd_monitor.settings_file import SettingsPath
 from asd_monitor.sources import LONGEST_PIECE_S

@@ -68,7 +68,7 @@ def test_the_score_is_the_mean_over_all_pairs_of_residual_frames(tmp_path: Path)
 
 
 def precision_of(detector: MahalanobisDetector, clips: list[Clip], domain: str) -> torch.Tensor:
-    from asd_monitor.recordings import read_recording
+    from asd_monitor.audio.files import read_recording
 
     frames = []
     for clip in clips:

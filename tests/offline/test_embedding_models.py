@@ -10,11 +10,11 @@ import pytest
 import torch
 import yaml
 
+from asd_monitor.audio.files import read_recording
+from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.features import VIEW_NAMES
 from asd_monitor.model_file import load
-from asd_monitor.recordings import read_recording
 from asd_monitor.scorer import Scorer
-from asd_monitor.windows import clip_windows
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 import torch
 
+from asd_monitor.audio.files import read_recording
 from asd_monitor.errors import RunError, SourceError
-from asd_monitor.recordings import read_recording
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import LogMel, LogMelSettings
 from tests.offline.small_sounds import RATE_HZ, hum

@@ -77,7 +77,7 @@ def test_the_window_is_as_long_as_the_shortest_clip(tmp_path: Path) -> None:
 
 
 def test_clips_of_another_rate_are_never_shorter_than_the_window(tmp_path: Path) -> None:
-    from asd_monitor.recordings import read_recording
+    from asd_monitor.audio.files import read_recording
 
     for number in range(4):
         path = tmp_path / "press" / "normal" / f"{number}.wav"

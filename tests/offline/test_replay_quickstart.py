@@ -13,9 +13,9 @@ import pytest
 import soundfile
 
 from asd_monitor import model_file
-from asd_monitor.clip_samples import ClipReader
+from asd_monitor.audio.files import read_recording
+from asd_monitor.audio.lazy_clips import ClipReader
 from asd_monitor.quickstart import Recording, fit
-from asd_monitor.recordings import read_recording
 from asd_offline.replay import ReplaySettings, replay
 from asd_offline.replay.training_audio import open_training
 

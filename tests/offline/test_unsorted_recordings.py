@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from asd_monitor.audio.files import read_recording
 from asd_monitor.errors import DatasetError
-from asd_monitor.recordings import read_recording
 from asd_offline.datasets import NORMAL, open_dataset
 from asd_offline.export.export import export
 from asd_offline.models import MODELS

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
+from asd_monitor.audio.files import read_recording
+from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.model_file import load, save
 from asd_monitor.quickstart import Recording, fit
-from asd_monitor.recordings import read_recording
 from asd_monitor.records import FloatArray
-from asd_monitor.windows import clip_windows
 from asd_offline.jobs.pool import cores, one_torch_thread
 from asd_offline.replay import ReplaySettings, replay
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from asd_monitor.audio.files import read_recording
 from asd_monitor.errors import DatasetError, SourceError
-from asd_monitor.recordings import read_recording
 from asd_monitor.records import FloatArray
 
 PUT_RIGHT = "put a whole recording there, or remove it to train without it"
@@ -69,7 +69,7 @@ def which_channel(channels: Sequence[int], used: int, what: str) -> list[str]:
 
 
 def read_training_clip(path: Path, sample_rate_hz: int) -> FloatArray:
-    """Return a clip as :func:`asd_monitor.recordings.read_recording` does; raises as it does."""
+    """Return a clip as :func:`asd_monitor.audio.files.read_recording` does; raises as it does."""
     try:
         return read_recording(path, sample_rate_hz)
     except SourceError as error:

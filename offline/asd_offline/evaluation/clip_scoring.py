@@ -10,12 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from asd_monitor.audio.files import read_recording
+from asd_monitor.audio.quality import assess
+from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.detector import aggregate
 from asd_monitor.errors import SourceError
-from asd_monitor.quality import assess
-from asd_monitor.recordings import read_recording
 from asd_monitor.records import SCORED_QUALITIES
-from asd_monitor.windows import clip_windows
 from asd_offline.datasets.clip import ANOMALY, NORMAL, Clip
 from asd_offline.datasets.targets import target_name
 from asd_offline.evaluation.metrics import auc

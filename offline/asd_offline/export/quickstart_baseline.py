@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from asd_monitor import quickstart
+from asd_monitor.audio.files import read_recording
+from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.errors import ConfigError
-from asd_monitor.recordings import read_recording
-from asd_monitor.windows import clip_windows
 from asd_offline.datasets.targets import Target
 from asd_offline.evaluation.metrics import auc
 from asd_offline.recipes import Recipe

@@ -44,7 +44,7 @@ class FitJob:
 
     def run(self, tick: Tick) -> None:
         """Fit, and write the model and the result."""
-        from asd_monitor.clip_samples import ClipReader
+        from asd_monitor.audio.lazy_clips import ClipReader
         from asd_offline.replay.training_audio import open_training
 
         reader = ClipReader(SAMPLE_RATE_HZ, self.channel)
@@ -140,7 +140,7 @@ class ScoreJob:
         write_result(self.result, "\n".join(lines) + "\n")
 
     def _score(self, path: Path, scorer: "Scorer", detector: "Detector") -> dict[str, Any]:
-        from asd_monitor.recordings import read_recording
+        from asd_monitor.audio.files import read_recording
 
         manifest = scorer.manifest
         try:

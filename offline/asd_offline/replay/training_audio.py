@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from asd_monitor.clip_samples import ClipReader
+from asd_monitor.audio.lazy_clips import ClipReader
 from asd_monitor.errors import SourceError
 from asd_monitor.quickstart import Recording
 from asd_offline.datasets import Rejected

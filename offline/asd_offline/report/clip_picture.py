@@ -45,7 +45,7 @@ class PictureJob:
 
     def run(self, tick: Tick) -> None:
         """Compute, and write the result."""
-        from asd_monitor.recordings import read_recording
+        from asd_monitor.audio.files import read_recording
 
         scorer = load_scorer(self.model, self.device)
         manifest = scorer.manifest
@@ -123,7 +123,7 @@ def evidence_map(
 
     Any model's: whatever bands and frames it has are stretched over its window.
     """
-    from asd_monitor.windows import clip_windows
+    from asd_monitor.audio.windowing import clip_windows
 
     manifest = scorer.manifest
     windows = clip_windows(samples, manifest.window_samples, manifest.hop_samples)

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import torch
 
+from asd_monitor.audio.quality import assess
+from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.errors import ConfigError, DatasetError, RunError, SourceError
-from asd_monitor.quality import assess
 from asd_monitor.records import SCORED_QUALITIES
-from asd_monitor.windows import clip_windows
 from asd_offline.datasets.audio_files import length_of, read_training_clip, which_channel
 from asd_offline.datasets.clip import Clip, Dataset
 from asd_offline.datasets.loading import open_dataset

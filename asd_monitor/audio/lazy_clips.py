@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.recordings import read_recording
+from asd_monitor.audio.files import read_recording
 from asd_monitor.records import FloatArray
 
 TRIM_EVERY = 64
