@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asd_monitor.bench import capacity, memory, microphone_latency
-from asd_monitor.bench.bare_model import BareModel
 from asd_monitor.bench.capacity import FIRST, MOST, Trial
+from asd_monitor.bench.context import Broker, Setting
 from asd_monitor.bench.daemon import Daemon
-from asd_monitor.bench.figure import Figure
-from asd_monitor.bench.setting import Broker, Setting
+from asd_monitor.bench.fixtures import Workpiece, make_sound, write
+from asd_monitor.bench.measurement import Figure
+from asd_monitor.bench.model_only import BareModel
+from asd_monitor.bench.process_usage import Usage
 from asd_monitor.bench.subscriber import Subscriber
-from asd_monitor.bench.usage import Usage
-from asd_monitor.bench.workpiece import Workpiece, make_sound, write
 from asd_monitor.errors import AsdMonitorError, ConfigError, SinkError
 from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
 from tests.rig.virtual_microphone import (

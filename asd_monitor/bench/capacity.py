@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from asd_monitor.bench.context import Setting
 from asd_monitor.bench.daemon import Daemon
-from asd_monitor.bench.figure import Figure
-from asd_monitor.bench.setting import Setting
+from asd_monitor.bench.measurement import Figure
 
 AREA = "capacity"
 FIRST = 64

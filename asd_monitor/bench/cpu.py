@@ -3,10 +3,10 @@
 import time
 from collections.abc import Iterator
 
-from asd_monitor.bench.bare_model import BareModel
+from asd_monitor.bench.context import Setting
 from asd_monitor.bench.daemon import Daemon
-from asd_monitor.bench.figure import Figure
-from asd_monitor.bench.setting import Setting
+from asd_monitor.bench.measurement import Figure
+from asd_monitor.bench.model_only import BareModel
 
 AREA = "cpu"
 SETTLE_S = 8.0

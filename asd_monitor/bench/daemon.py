@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from asd_monitor.bench.usage import Usage
+from asd_monitor.bench.process_usage import Usage
 from asd_monitor.errors import AsdMonitorError
 
 READY_WITHIN_S = 180.0

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from asd_monitor.bench import microphone_latency
+from asd_monitor.bench.context import Setting
 from asd_monitor.bench.daemon import Daemon
-from asd_monitor.bench.figure import Figure
-from asd_monitor.bench.setting import Setting
+from asd_monitor.bench.fixtures import fit, make_sound
+from asd_monitor.bench.measurement import Figure
 from asd_monitor.bench.subscriber import Arrival, Subscriber
-from asd_monitor.bench.workpiece import fit, make_sound
 from asd_monitor.errors import AsdMonitorError
 
 AREA = "latency"

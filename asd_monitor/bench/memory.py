@@ -7,10 +7,10 @@ from statistics import median
 
 import numpy as np
 
+from asd_monitor.bench.context import Setting
 from asd_monitor.bench.daemon import Daemon
-from asd_monitor.bench.figure import Figure
-from asd_monitor.bench.setting import Setting
-from asd_monitor.bench.workpiece import SAMPLE_RATE_HZ, make_sound, write
+from asd_monitor.bench.fixtures import SAMPLE_RATE_HZ, make_sound, write
+from asd_monitor.bench.measurement import Figure
 
 AREA = "memory"
 SETTLE_S = 8.0

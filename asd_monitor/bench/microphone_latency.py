@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asd_monitor import assembly, config
-from asd_monitor.bench.setting import Setting
+from asd_monitor.bench.context import Setting
 from asd_monitor.bench.subscriber import Arrival, Subscriber
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.records import Record, Score

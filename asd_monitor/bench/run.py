@@ -12,10 +12,10 @@ from types import FrameType
 from typing import Any
 
 from asd_monitor import __version__
-from asd_monitor.bench import capacity, computer, cpu, latency, memory, start
-from asd_monitor.bench.figure import Figure
-from asd_monitor.bench.setting import Broker, Setting
-from asd_monitor.bench.workpiece import prepare
+from asd_monitor.bench import capacity, cpu, host, latency, memory, start
+from asd_monitor.bench.context import Broker, Setting
+from asd_monitor.bench.fixtures import prepare
+from asd_monitor.bench.measurement import Figure
 from asd_monitor.errors import ConfigError
 
 AREAS: dict[str, Callable[[Setting], Iterator[Figure]]] = {
@@ -67,7 +67,7 @@ def run_bench(options: Options, tell: Tell) -> dict[str, Any]:
         setting = Setting(work, broker, options.quick, options.microphone, tell)
         for area in options.areas or AREAS:
             figures += AREAS[area](setting)
-            loads[area] = computer.load()
+            loads[area] = host.load()
     return _document(options, figures, loads)
 
 
@@ -101,7 +101,7 @@ def _document(
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": " ".join(["asd-monitor", *sys.argv[1:]]),
         "quick": options.quick,
-        "computer": computer.describe(),
+        "computer": host.describe(),
         "load": loads,
         "figures": [
             {

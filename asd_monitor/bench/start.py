@@ -5,9 +5,9 @@ import sys
 import time
 from collections.abc import Iterator
 
+from asd_monitor.bench.context import Setting
 from asd_monitor.bench.daemon import Daemon
-from asd_monitor.bench.figure import Figure
-from asd_monitor.bench.setting import Setting
+from asd_monitor.bench.measurement import Figure
 
 AREA = "startup"
 ALLOWED_S = 0.3

@@ -52,7 +52,7 @@ def bench(
 
 
 def _broker(option: str | None) -> Any:  # noqa: ANN401 - imported when it is wanted
-    from asd_monitor.bench.setting import Broker
+    from asd_monitor.bench.context import Broker
 
     return None if option is None else Broker(*host_and_port(option, 1883))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asd_monitor.bench.workpiece import Workpiece
+from asd_monitor.bench.fixtures import Workpiece
 
 
 @dataclass(frozen=True, slots=True)
