@@ -10,9 +10,9 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from asd_monitor.calibration.normal_range import UsualRange
 from asd_monitor.lasting_shift import LastingShift
 from asd_monitor.records import SCORED_QUALITIES, Quality, Score, State, Transition
-from asd_monitor.usual_range import UsualRange
 
 
 class AlarmSettings(BaseModel):

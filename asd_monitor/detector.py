@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from asd_monitor.audio.quality import assess
 from asd_monitor.audio.windowing import clip_windows
+from asd_monitor.calibration.normal_range import UsualRange
 from asd_monitor.errors import ModelFileError
 from asd_monitor.manifest import Aggregation, Manifest
 from asd_monitor.records import (
@@ -24,7 +25,6 @@ from asd_monitor.records import (
     Window,
 )
 from asd_monitor.scorer import Scorer
-from asd_monitor.usual_range import UsualRange
 
 logger = logging.getLogger(__name__)
 

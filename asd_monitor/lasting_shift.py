@@ -4,7 +4,7 @@ import math
 import statistics
 from collections import deque
 
-from asd_monitor.usual_range import UsualRange, stretch_windows
+from asd_monitor.calibration.normal_range import UsualRange, stretch_windows
 
 WARNING_P = 1e-4
 ALARM_P = 1e-5

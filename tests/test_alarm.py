@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from asd_monitor.alarm import Alarm, AlarmSettings
+from asd_monitor.calibration.normal_range import UsualRange
 from asd_monitor.records import Quality, Score, State, Transition
-from asd_monitor.usual_range import UsualRange
 
 WINDOW = 10
 RATE_HZ = 10

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.calibration import PROVISIONAL_BELOW, Calibration
+from asd_monitor.calibration import Calibration
+from asd_monitor.calibration.calibration import PROVISIONAL_BELOW
 
 Law = Callable[[np.random.Generator, int | tuple[int, int]], npt.NDArray[np.float64]]
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_monitor.calibration import Calibration
+from asd_monitor.calibration.normal_range import LONGEST_S, UsualRange, stretch_windows
 from asd_monitor.lasting_shift import LastingShift
-from asd_monitor.usual_range import LONGEST_S, UsualRange, stretch_windows
 
 WINDOW_S = 2.0
 RATE_HZ = 10

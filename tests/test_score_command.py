@@ -11,11 +11,11 @@ import soundfile
 import typer
 from typer.testing import CliRunner, Result
 
+from asd_monitor.calibration.normal_range import UsualRange
 from asd_monitor.commands.inspect import inspect
 from asd_monitor.commands.score import score
 from asd_monitor.errors import ConfigError, ModelFileError, SourceError
 from asd_monitor.model_file import read_manifest
-from asd_monitor.usual_range import UsualRange
 from tests.rig.toy_model import RATE_HZ, calibration, noise, save_toy
 
 app = typer.Typer()

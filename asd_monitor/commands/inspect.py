@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from asd_monitor.calibration.normal_range import UsualRange
     from asd_monitor.manifest import Manifest
     from asd_monitor.scorer import Scorer
-    from asd_monitor.usual_range import UsualRange
 
 _TIMED_RUNS = 9
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from asd_monitor.calibration import Calibration
+from asd_monitor.calibration.normal_range import UsualRange
 from asd_monitor.errors import ConfigError
 from asd_monitor.features import ENVELOPE_BANDS, MEL_BANDS, VIEW_NAMES, Views, mel_edges_hz
 from asd_monitor.manifest import Json, Manifest, Threshold
@@ -23,7 +24,6 @@ from asd_monitor.quickstart.detector import (
     fit_target,
 )
 from asd_monitor.quickstart.recordings import CutWindows, Recording, cut, usable_s
-from asd_monitor.usual_range import UsualRange
 
 LEAST_SOUND_S = 20.0
 BANK_ITEMS_AT_MOST = 1200

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asd_monitor.calibration.normal_range import UsualRange
 from asd_monitor.errors import DatasetError
-from asd_monitor.usual_range import UsualRange
 from asd_offline.datasets import Clip, Rejected
 from asd_offline.replay.plan import Plan, SectionPlan
 

@@ -8,7 +8,7 @@ from typing import Self, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.usual_range import UsualRange
+from asd_monitor.calibration.normal_range import UsualRange
 
 PROVISIONAL_BELOW = 180
 """With fewer held-out windows than this, a threshold at 0.1 % is little more than a guess."""
