@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from asd_monitor.demo import DemoSource, Story
+from asd_monitor.demo.demo import DemoSource, Story
 from asd_monitor.records import State, Transition
 
 COMMAND = [sys.executable, "-m", "asd_monitor.cli", "demo"]

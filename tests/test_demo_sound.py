@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_monitor.demo_sound import FRAME_SAMPLES, PumpSound, shaped_noise
+from asd_monitor.demo.pump_sound import FRAME_SAMPLES, PumpSound, shaped_noise
 
 PUMP = PumpSound(3)
 STRETCH = 3 * FRAME_SAMPLES

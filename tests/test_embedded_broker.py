@@ -6,7 +6,7 @@ import threading
 import pytest
 from prometheus_client import CollectorRegistry
 
-from asd_monitor.embedded_broker import EmbeddedBroker
+from asd_monitor.demo.broker import EmbeddedBroker
 from asd_monitor.errors import ConfigError
 from asd_monitor.sinks.mqtt import MqttSink
 from asd_monitor.sinks.mqtt_settings import MqttSettings

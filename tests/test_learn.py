@@ -9,7 +9,7 @@ import soundfile
 
 from asd_monitor import model_file
 from asd_monitor.config import Config, from_options
-from asd_monitor.demo_sound import PumpSound
+from asd_monitor.demo.pump_sound import PumpSound
 from asd_monitor.errors import SourceError
 from asd_monitor.runner import learn_only, run_monitor, views
 

@@ -22,7 +22,7 @@ import pytest
 import soundfile
 import yaml
 
-from asd_monitor.demo_sound import PumpSound
+from asd_monitor.demo.pump_sound import PumpSound
 from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
 from tests.rig.prometheus import running_prometheus
 from tests.rig.virtual_microphone import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.demo_sound import PumpSound
+from asd_monitor.demo.pump_sound import PumpSound
 from asd_monitor.records import FloatArray
 
 SAMPLE_RATE_HZ = 16_000

@@ -86,7 +86,7 @@ def _sigterm_unwinds() -> Iterator[None]:
 
 
 def _embedded(stack: ExitStack) -> Broker:
-    from asd_monitor.embedded_broker import EmbeddedBroker
+    from asd_monitor.demo.broker import EmbeddedBroker
 
     broker = stack.enter_context(EmbeddedBroker())
     return Broker(broker.host, broker.port)

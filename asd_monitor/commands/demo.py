@@ -31,6 +31,6 @@ def demo(
     Example: `asd-monitor demo --duration 120`
     """
     with stop_signals() as stop:
-        from asd_monitor.demo import run_demo
+        from asd_monitor.demo.demo import run_demo
 
         run_demo(duration, stop, metrics_port=metrics_port, live_view=not plain, as_json=as_json)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.demo_sound import DoubleArray
+from asd_monitor.demo.pump_sound import DoubleArray
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_offline.synth.faults import FAULTS, Scene, fault_component, rms
 from asd_offline.synth.real_recordings import Recording, find_recordings, read_recording

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asd_monitor.demo_sound import DoubleArray, ringing, shaped_noise
+from asd_monitor.demo.pump_sound import DoubleArray, ringing, shaped_noise
 from asd_offline.synth.run import strikes
 
 LOST_SHARE = 0.9

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.demo_sound import DoubleArray, ringing, shaped_noise
+from asd_monitor.demo.pump_sound import DoubleArray, ringing, shaped_noise
 from asd_offline.synth.run import strikes
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from asd_monitor.demo_sound import ringing
+from asd_monitor.demo.pump_sound import ringing
 from asd_offline.synth.run import Run, Running, harmonics, regular, rolled_off, strikes
 
 

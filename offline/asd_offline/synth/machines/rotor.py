@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from asd_monitor.demo_sound import DoubleArray
+from asd_monitor.demo.pump_sound import DoubleArray
 from asd_offline.synth.run import Run, Running, harmonics, rolled_off
 
 

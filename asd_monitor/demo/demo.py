@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asd_monitor.demo_sound import PumpSound
+from asd_monitor.demo.pump_sound import PumpSound
 from asd_monitor.records import (
     AudioChunk,
     Record,
@@ -204,7 +204,7 @@ def run_demo(
     from asd_monitor import log_setup, runner
     from asd_monitor.assembly import assemble
     from asd_monitor.daemon import serve
-    from asd_monitor.embedded_broker import EmbeddedBroker
+    from asd_monitor.demo.broker import EmbeddedBroker
     from asd_monitor.sinks.summary import SummarySink
 
     source, summary = DemoSource(Story.lasting(duration_s)), SummarySink()

@@ -1,0 +1,1 @@
+"""The demo: a simulated pump that is learned, fails and recovers."""
