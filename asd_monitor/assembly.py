@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
-from asd_monitor.alarm import Alarm
 from asd_monitor.commissioning import Commissioned, Commissioning
 from asd_monitor.config import Config, MachineSettings
+from asd_monitor.detection.alarm import Alarm
 from asd_monitor.errors import ConfigError, ModelFileError
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import Pipeline
@@ -25,7 +25,7 @@ from asd_monitor.state import StateFolder
 from asd_monitor.telemetry import Metrics
 
 if TYPE_CHECKING:
-    from asd_monitor.detector import Detector
+    from asd_monitor.detection.detector import Detector
     from asd_monitor.quickstart import Recording
     from asd_monitor.scorer import Scorer
 
@@ -175,7 +175,7 @@ def _detectors(config: Config, models: Mapping[str, "Scorer | None"]) -> dict[st
 
 def make_detector(config: Config, scorer: "Scorer", machines: Sequence[str]) -> "Detector":
     """Make the detector of the machines that share a model file."""
-    from asd_monitor.detector import Detector
+    from asd_monitor.detection.detector import Detector
 
     targets = {name: _target(scorer, name, config.machines[name]) for name in machines}
     rules = {name: config.alarm_of(name) for name in machines}

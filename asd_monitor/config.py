@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from asd_monitor import settings_file
-from asd_monitor.alarm import AlarmSettings
+from asd_monitor.detection.alarm import AlarmSettings
 from asd_monitor.errors import ConfigError
 from asd_monitor.settings_file import SettingsPath
 from asd_monitor.sinks.log import LogSettings

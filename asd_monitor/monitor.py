@@ -26,7 +26,7 @@ from asd_monitor.sinks import Sink
 from asd_monitor.telemetry import Metrics
 
 if TYPE_CHECKING:
-    from asd_monitor.detector import Detector
+    from asd_monitor.detection.detector import Detector
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from asd_monitor.alarm import Alarm
 from asd_monitor.audio.windowing import WindowCutter
 from asd_monitor.commissioning import Commissioning
+from asd_monitor.detection.alarm import Alarm
 from asd_monitor.records import (
     AudioChunk,
     Record,
@@ -27,7 +27,7 @@ from asd_monitor.sources import AudioSource
 from asd_monitor.telemetry import Metrics
 
 if TYPE_CHECKING:
-    from asd_monitor.detector import Detector
+    from asd_monitor.detection.detector import Detector
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from asd_monitor.alarm import Alarm, AlarmSettings
 from asd_monitor.calibration.normal_range import UsualRange
+from asd_monitor.detection.alarm import Alarm, AlarmSettings
 from asd_monitor.records import Quality, Score, State, Transition
 
 WINDOW = 10

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_monitor.audio.windowing import WindowCutter
-from asd_monitor.detector import ClipScore, Detector, aggregate
+from asd_monitor.detection.detector import ClipScore, Detector, aggregate
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file import load, save, script
 from asd_monitor.records import AudioChunk, Quality, Score, State, Window

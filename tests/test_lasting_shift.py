@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asd_monitor.calibration import Calibration
 from asd_monitor.calibration.normal_range import LONGEST_S, UsualRange, stretch_windows
-from asd_monitor.lasting_shift import LastingShift
+from asd_monitor.detection.level_shift import LastingShift
 
 WINDOW_S = 2.0
 RATE_HZ = 10

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from asd_monitor.alarm import Alarm, AlarmSettings
 from asd_monitor.commissioning import Commissioning
-from asd_monitor.detector import Detector
+from asd_monitor.detection.alarm import Alarm, AlarmSettings
+from asd_monitor.detection.detector import Detector
 from asd_monitor.errors import SinkError
 from asd_monitor.model_file import load
 from asd_monitor.monitor import Monitor

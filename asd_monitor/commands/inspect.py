@@ -124,8 +124,8 @@ def _targets_table(manifest: "Manifest") -> "Table":
 
 
 def _lasting(usual: "UsualRange", manifest: "Manifest") -> str:
-    from asd_monitor.alarm import AlarmSettings
-    from asd_monitor.lasting_shift import LastingShift
+    from asd_monitor.detection.alarm import AlarmSettings
+    from asd_monitor.detection.level_shift import LastingShift
 
     shift = LastingShift(AlarmSettings().lasting_s)
     shift.arm(usual, manifest.window_samples, manifest.sample_rate_hz)

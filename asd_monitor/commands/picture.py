@@ -53,7 +53,7 @@ def picture(
 
 def _shown(path: Path, scorer: "Scorer", target: str, channel: int) -> "ShownClip":
     from asd_monitor.audio.files import read_recording
-    from asd_monitor.detector import Detector
+    from asd_monitor.detection.detector import Detector
     from asd_offline.report.clip_figure import ShownClip
     from asd_offline.report.clip_picture import picture_of
 

@@ -13,7 +13,7 @@ from asd_monitor.log_setup import on_one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from asd_monitor.detector import ClipScore
+    from asd_monitor.detection.detector import ClipScore
     from asd_monitor.scorer import Scorer
 
 
@@ -46,7 +46,7 @@ def score(
     import json
 
     from asd_monitor.audio.files import read_recording
-    from asd_monitor.detector import Detector
+    from asd_monitor.detection.detector import Detector
     from asd_monitor.errors import SourceError
     from asd_monitor.model_file import load
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from asd_monitor.alarm import AlarmSettings
 from asd_monitor.calibration.normal_range import UsualRange
+from asd_monitor.detection.alarm import AlarmSettings
 from asd_offline.datasets import Clip
 from asd_offline.replay.alarm_metrics import AlarmReplay
 from asd_offline.replay.job_results import ClipRow, Shared, WindowRow

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from asd_monitor import model_file
 from asd_monitor.audio.windowing import WindowCutter
-from asd_monitor.detector import Detector
+from asd_monitor.detection.detector import Detector
 from asd_monitor.quickstart import Recording, fit
 from asd_monitor.records import Window
 from asd_monitor.sources.wav import WavSettings, WavSource

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from asd_monitor.audio.files import read_recording
 from asd_monitor.audio.quality import assess
 from asd_monitor.audio.windowing import clip_windows
-from asd_monitor.detector import aggregate
+from asd_monitor.detection.detector import aggregate
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.records import SCORED_QUALITIES
 from asd_offline.datasets.clip import ANOMALY, NORMAL, Clip

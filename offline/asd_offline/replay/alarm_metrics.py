@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from asd_monitor.alarm import Alarm, AlarmSettings
+from asd_monitor.detection.alarm import Alarm, AlarmSettings
 from asd_monitor.records import Quality, Score, State
 from asd_offline.replay.job_results import ClipRow, Shared
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from asd_monitor.alarm import AlarmSettings
+from asd_monitor.detection.alarm import AlarmSettings
 from asd_offline.datasets import Clip, Rejected
 from asd_offline.datasets.audio_files import which_channel
 from asd_offline.evaluation.challenge_score import evaluate_year

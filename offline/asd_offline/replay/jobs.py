@@ -15,7 +15,7 @@ from asd_offline.datasets.audio_files import length_of
 from asd_offline.jobs.pool import Tick
 
 if TYPE_CHECKING:
-    from asd_monitor.detector import ClipScore, Detector
+    from asd_monitor.detection.detector import ClipScore, Detector
     from asd_monitor.quickstart import Recording
     from asd_monitor.scorer import Scorer
 
@@ -191,7 +191,7 @@ def _load(model: Path, device: str, modified_ns: int) -> "Scorer":
 
 
 def _detector(model: Path, target: str, device: str) -> "tuple[Scorer, Detector]":
-    from asd_monitor.detector import Detector
+    from asd_monitor.detection.detector import Detector
 
     scorer = load_scorer(model, device)
     return scorer, Detector(scorer, {target: target}, require_threshold=False)

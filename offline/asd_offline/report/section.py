@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from asd_monitor.alarm import AlarmSettings
+from asd_monitor.detection.alarm import AlarmSettings
 from asd_offline.evaluation.metrics import confusion, precision_recall_f1
 from asd_offline.replay.alarm_metrics import AlarmFigures
 from asd_offline.replay.collect import ScoredClip, SectionReplay

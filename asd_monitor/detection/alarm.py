@@ -11,7 +11,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from asd_monitor.calibration.normal_range import UsualRange
-from asd_monitor.lasting_shift import LastingShift
+from asd_monitor.detection.level_shift import LastingShift
 from asd_monitor.records import SCORED_QUALITIES, Quality, Score, State, Transition
 
 
