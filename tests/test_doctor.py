@@ -14,9 +14,9 @@ import pytest
 from asd_monitor import __version__
 from asd_monitor.config import from_options
 from asd_monitor.doctor import clock, delivery, model, runtime, sound, state_folder, systemd
-from asd_monitor.doctor.case import Case
-from asd_monitor.doctor.examination import Step, examine, exit_code
+from asd_monitor.doctor.context import Case
 from asd_monitor.doctor.finding import Finding, Status, failed, ok, warning
+from asd_monitor.doctor.runner import Step, examine, exit_code
 from asd_monitor.errors import ConfigError, SinkError, SourceError, StateError
 from asd_monitor.sinks.prometheus import PrometheusSettings, PrometheusSink
 from asd_monitor.telemetry import Metrics

@@ -11,9 +11,9 @@ from asd_monitor.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from asd_monitor.doctor.case import Case
-    from asd_monitor.doctor.examination import Step
+    from asd_monitor.doctor.context import Case
     from asd_monitor.doctor.finding import Finding
+    from asd_monitor.doctor.runner import Step
 
 MACHINE = "machine"
 
@@ -65,7 +65,7 @@ def doctor(
 def _case(config: Path | None, mic: str | None, given: dict[str, Any]) -> "Case":
 
     from asd_monitor.commands.run import settings_of
-    from asd_monitor.doctor.case import Case
+    from asd_monitor.doctor.context import Case
 
     machine: dict[str, Any] = {"mic": "default" if mic is None else mic}
     settings = settings_of(config, {MACHINE: machine}, given)
@@ -81,7 +81,7 @@ def _examine(case: "Case", as_json: bool) -> "list[Finding]":
 
     from rich.console import Console
 
-    from asd_monitor.doctor.examination import examine, plan
+    from asd_monitor.doctor.runner import examine, plan
 
     steps = plan(case)
     console = Console()
@@ -97,8 +97,8 @@ def _examine(case: "Case", as_json: bool) -> "list[Finding]":
 
 
 def _with_spinner(console: "Console", steps: "list[Step]") -> "list[Finding]":
-    from asd_monitor.doctor.examination import examine
     from asd_monitor.doctor.report import as_table
+    from asd_monitor.doctor.runner import examine
 
     findings: list[Finding] = []
     with console.status("") as status:
@@ -110,8 +110,8 @@ def _with_spinner(console: "Console", steps: "list[Step]") -> "list[Finding]":
 
 
 def _line_by_line(steps: "list[Step]") -> "list[Finding]":
-    from asd_monitor.doctor.examination import examine
     from asd_monitor.doctor.report import as_lines
+    from asd_monitor.doctor.runner import examine
 
     findings: list[Finding] = []
     for finding in examine(steps):
@@ -123,8 +123,8 @@ def _line_by_line(steps: "list[Step]") -> "list[Finding]":
 def _finish(findings: "list[Finding]", as_json: bool) -> None:
     import json
 
-    from asd_monitor.doctor.examination import exit_code
     from asd_monitor.doctor.report import as_document, closing_line
+    from asd_monitor.doctor.runner import exit_code
 
     if as_json:
         typer.echo(json.dumps(as_document(findings), allow_nan=False))

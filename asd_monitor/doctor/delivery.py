@@ -4,7 +4,7 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
 
-from asd_monitor.doctor.case import Case
+from asd_monitor.doctor.context import Case
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import SinkError
 

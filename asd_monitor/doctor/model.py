@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asd_monitor.doctor.case import Case
+from asd_monitor.doctor.context import Case
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import AsdMonitorError, ConfigError, ModelFileError
 from asd_monitor.state import StateFolder

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from asd_monitor import __version__
-from asd_monitor.doctor.examination import exit_code
 from asd_monitor.doctor.finding import Finding, Status
+from asd_monitor.doctor.runner import exit_code
 
 if TYPE_CHECKING:
     from rich.table import Table

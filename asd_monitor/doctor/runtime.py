@@ -4,7 +4,7 @@ import os
 import platform
 import sys
 
-from asd_monitor.doctor.case import Case
+from asd_monitor.doctor.context import Case
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import ConfigError, ModelFileError
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asd_monitor.audio.quality import assess
-from asd_monitor.doctor.case import Case
+from asd_monitor.doctor.context import Case
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import SourceError
 from asd_monitor.records import AudioChunk, Quality, SourceHealth, SourceState

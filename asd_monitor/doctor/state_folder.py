@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from asd_monitor.doctor.case import Case
+from asd_monitor.doctor.context import Case
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import StateError
 from asd_monitor.state import StateFolder

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from asd_monitor.doctor import clock, delivery, model, runtime, sound, state_folder, systemd
-from asd_monitor.doctor.case import Case
+from asd_monitor.doctor.context import Case
 from asd_monitor.doctor.finding import Finding, Status, failed
 from asd_monitor.errors import AsdMonitorError
 
