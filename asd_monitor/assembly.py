@@ -26,8 +26,8 @@ from asd_monitor.telemetry import Metrics
 
 if TYPE_CHECKING:
     from asd_monitor.detection.detector import Detector
+    from asd_monitor.model_file.scorer import Scorer
     from asd_monitor.quickstart import Recording
-    from asd_monitor.scorer import Scorer
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from asd_monitor.archive import remove_unfinished
 from asd_monitor.errors import ConfigError, StateError
+from asd_monitor.model_file.archive import remove_unfinished
 
 MODEL_SUFFIX = ".asd"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

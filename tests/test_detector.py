@@ -16,8 +16,8 @@ from asd_monitor.audio.windowing import WindowCutter
 from asd_monitor.detection.detector import ClipScore, Detector, aggregate
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file import load, save, script
+from asd_monitor.model_file.scorer import Scorer
 from asd_monitor.records import AudioChunk, Quality, Score, State, Window
-from asd_monitor.scorer import Scorer
 from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, calibration, manifest, noise, save_toy
 
 MACHINES = {"pump 1": "pump", "pump 2": "pump", "hall fan": "fan"}

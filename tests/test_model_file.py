@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from asd_monitor.archive import read_bytes, seal, unseal
 from asd_monitor.errors import ModelFileError
-from asd_monitor.model_file import DEPRECATION_TEXT, Manifest, load, read_manifest, save, script
+from asd_monitor.model_file import load, read_manifest, save, script
+from asd_monitor.model_file.archive import read_bytes, seal, unseal
+from asd_monitor.model_file.format import DEPRECATION_TEXT, Manifest
 from tests.rig.toy_model import TARGETS, WINDOW_SAMPLES, LogBands, manifest, noise, save_toy
 
 FLIPS = 60

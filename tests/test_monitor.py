@@ -15,6 +15,7 @@ from asd_monitor.detection.alarm import Alarm, AlarmSettings
 from asd_monitor.detection.detector import Detector
 from asd_monitor.errors import SinkError
 from asd_monitor.model_file import load
+from asd_monitor.model_file.scorer import Scorer
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import LATE_S, Pipeline
 from asd_monitor.records import (
@@ -26,7 +27,6 @@ from asd_monitor.records import (
     State,
     Transition,
 )
-from asd_monitor.scorer import Scorer
 from asd_monitor.telemetry import Metrics
 from tests.rig.played_source import PlayedSource
 from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, noise, save_toy

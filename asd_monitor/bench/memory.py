@@ -71,8 +71,8 @@ def small_model(folder: Path) -> Path:
     import torch
 
     from asd_monitor.calibration import Calibration
-    from asd_monitor.manifest import Manifest
     from asd_monitor.model_file import save, script
+    from asd_monitor.model_file.manifest import Manifest
 
     class Level(torch.nn.Module):
         """Score a window by its level in dB; higher = louder = more anomalous."""

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from asd_monitor.calibration.normal_range import UsualRange
-    from asd_monitor.manifest import Manifest
-    from asd_monitor.scorer import Scorer
+    from asd_monitor.model_file.manifest import Manifest
+    from asd_monitor.model_file.scorer import Scorer
 
 _TIMED_RUNS = 9
 

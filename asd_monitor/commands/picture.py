@@ -8,7 +8,7 @@ import typer
 from asd_monitor.commands.options import Channel, Device
 
 if TYPE_CHECKING:
-    from asd_monitor.scorer import Scorer
+    from asd_monitor.model_file.scorer import Scorer
     from asd_offline.report.clip_figure import ShownClip
 
 AT_MOST = 4
@@ -32,10 +32,10 @@ def picture(
 
     Example: `asd-monitor picture normal.wav faulty.wav --model pump.pt --out pump.png`
     """
-    from asd_monitor.archive import write_atomically
     from asd_monitor.commands.offline_extra import require_offline
     from asd_monitor.commands.score import only_target
     from asd_monitor.errors import ConfigError
+    from asd_monitor.model_file.archive import write_atomically
 
     if len(files) > AT_MOST:
         raise ConfigError(f"expected at most {AT_MOST} recordings, got {len(files)}")

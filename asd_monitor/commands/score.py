@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from asd_monitor.detection.detector import ClipScore
-    from asd_monitor.scorer import Scorer
+    from asd_monitor.model_file.scorer import Scorer
 
 
 class Device(StrEnum):

@@ -14,7 +14,8 @@ from asd_monitor.audio.quality import assess
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.calibration.normal_range import UsualRange
 from asd_monitor.errors import ModelFileError
-from asd_monitor.manifest import Aggregation, Manifest
+from asd_monitor.model_file.manifest import Aggregation, Manifest
+from asd_monitor.model_file.scorer import Scorer
 from asd_monitor.records import (
     SCORED_QUALITIES,
     FloatArray,
@@ -24,7 +25,6 @@ from asd_monitor.records import (
     State,
     Window,
 )
-from asd_monitor.scorer import Scorer
 
 logger = logging.getLogger(__name__)
 

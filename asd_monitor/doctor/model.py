@@ -14,7 +14,7 @@ from asd_monitor.errors import AsdMonitorError, ConfigError, ModelFileError
 from asd_monitor.state import StateFolder
 
 if TYPE_CHECKING:
-    from asd_monitor.scorer import Scorer
+    from asd_monitor.model_file.scorer import Scorer
 
 BATCH = 16
 TIMED_S = 0.5

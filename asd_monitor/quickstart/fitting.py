@@ -12,8 +12,8 @@ from asd_monitor.calibration import Calibration
 from asd_monitor.calibration.normal_range import UsualRange
 from asd_monitor.errors import ConfigError
 from asd_monitor.features import ENVELOPE_BANDS, MEL_BANDS, VIEW_NAMES, Views, mel_edges_hz
-from asd_monitor.manifest import Json, Manifest, Threshold
 from asd_monitor.model_file import script
+from asd_monitor.model_file.manifest import Json, Manifest, Threshold
 from asd_monitor.quickstart.cycle import LEAST_WINDOWS, SHORTEST_S, WindowChoice, choose_window
 from asd_monitor.quickstart.detector import (
     Evidence,

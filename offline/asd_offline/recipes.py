@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from asd_monitor.errors import ConfigError, DatasetError, RunError
-from asd_monitor.manifest import Aggregation
+from asd_monitor.model_file.manifest import Aggregation
 from asd_monitor.settings_file import Document, read, validate
 from asd_offline.datasets.audio_files import PUT_RIGHT, ClipLength, length_of
 from asd_offline.datasets.clip import Clip

@@ -14,7 +14,7 @@ from asd_monitor.audio.files import read_recording
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.features import VIEW_NAMES
 from asd_monitor.model_file import load
-from asd_monitor.scorer import Scorer
+from asd_monitor.model_file.scorer import Scorer
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export

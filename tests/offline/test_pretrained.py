@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from asd_monitor.errors import ConfigError
 from asd_monitor.model_file import load
-from asd_monitor.scorer import Scorer
+from asd_monitor.model_file.scorer import Scorer
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export
 from asd_offline.features.cache import FeatureCache

@@ -11,7 +11,7 @@ import yaml
 
 from asd_monitor.errors import ConfigError
 from asd_monitor.model_file import load, script
-from asd_monitor.scorer import Scorer
+from asd_monitor.model_file.scorer import Scorer
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export
 from asd_offline.export.oracle import oracle

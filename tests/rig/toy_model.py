@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from asd_monitor.calibration import Calibration
-from asd_monitor.manifest import Manifest, Threshold
 from asd_monitor.model_file import save, script
+from asd_monitor.model_file.manifest import Manifest, Threshold
 
 RATE_HZ = 8000
 WINDOW_SAMPLES = 800

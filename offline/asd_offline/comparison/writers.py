@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from asd_monitor.archive import write_atomically
 from asd_monitor.errors import ModelFileError, RunError
+from asd_monitor.model_file.archive import write_atomically
 from asd_offline.comparison.page import page
 from asd_offline.comparison.summary import Comparison
 from asd_offline.comparison.table import (

@@ -15,8 +15,8 @@ from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.calibration import Calibration
 from asd_monitor.calibration.normal_range import UsualRange
 from asd_monitor.errors import ConfigError, DatasetError
-from asd_monitor.manifest import Json, Manifest, Threshold
 from asd_monitor.model_file import save
+from asd_monitor.model_file.manifest import Json, Manifest, Threshold
 from asd_offline.datasets.targets import Target
 from asd_offline.evaluation.clip_scoring import window_scores
 from asd_offline.export.variants import (

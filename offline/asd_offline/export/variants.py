@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from asd_monitor.errors import RunError
-from asd_monitor.model_file import DEPRECATION_TEXT, script
+from asd_monitor.model_file import script
+from asd_monitor.model_file.format import DEPRECATION_TEXT
 
 PARITY = 1e-5
 """Largest difference between exported and eager scores, relative to scores above 1."""

@@ -22,7 +22,7 @@ from asd_offline.replay.job_results import (
 from asd_offline.replay.plan import Plan, SectionPlan
 
 if TYPE_CHECKING:
-    from asd_monitor.manifest import Manifest
+    from asd_monitor.model_file.manifest import Manifest
     from asd_offline.replay.outputs import WindowFile
 
 DCASE_QUANTILE = 0.9

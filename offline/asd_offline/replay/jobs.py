@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asd_monitor.archive import write_atomically
 from asd_monitor.errors import ConfigError, DatasetError, ModelFileError, SourceError
+from asd_monitor.model_file.archive import write_atomically
 from asd_offline.datasets.audio_files import length_of
 from asd_offline.jobs.pool import Tick
 
 if TYPE_CHECKING:
     from asd_monitor.detection.detector import ClipScore, Detector
+    from asd_monitor.model_file.scorer import Scorer
     from asd_monitor.quickstart import Recording
-    from asd_monitor.scorer import Scorer
 
 SAMPLE_RATE_HZ = 16_000
 FIT_WORK_PER_CLIP = 3.0

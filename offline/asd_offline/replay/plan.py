@@ -8,7 +8,7 @@ from pathlib import Path
 
 from asd_monitor import __version__
 from asd_monitor.errors import ConfigError, DatasetError
-from asd_monitor.manifest import Manifest
+from asd_monitor.model_file.manifest import Manifest
 from asd_offline.datasets import Clip, Dataset, Subset
 from asd_offline.replay.jobs import FitJob, ScoreJob
 

@@ -14,7 +14,7 @@ from asd_offline.jobs.pool import Tick
 from asd_offline.replay.jobs import load_scorer, write_result
 
 if TYPE_CHECKING:
-    from asd_monitor.scorer import Scorer
+    from asd_monitor.model_file.scorer import Scorer
 
 COLUMNS = 280
 BANDS = 80

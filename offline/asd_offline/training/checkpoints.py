@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from asd_monitor.archive import write_atomically
 from asd_monitor.errors import ModelFileError, RunError
+from asd_monitor.model_file.archive import write_atomically
 
 logger = logging.getLogger(__name__)
 

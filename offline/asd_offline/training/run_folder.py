@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from asd_monitor import __version__
-from asd_monitor.archive import write_atomically
 from asd_monitor.errors import ModelFileError, RunError
+from asd_monitor.model_file.archive import write_atomically
 from asd_offline.jobs.file_lock import held
 
 FORMAT_VERSION = 1

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_monitor.errors import ModelFileError
-from asd_monitor.manifest import Manifest
+from asd_monitor.model_file.manifest import Manifest
 
 if TYPE_CHECKING:
     import torch

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.archive import read_bytes, seal, unseal, write_atomically
 from asd_monitor.errors import ModelFileError
-from asd_monitor.manifest import Manifest, Threshold
-from asd_monitor.scorer import Scorer
+from asd_monitor.model_file.archive import read_bytes, seal, unseal, write_atomically
+from asd_monitor.model_file.manifest import Manifest, Threshold
+from asd_monitor.model_file.scorer import Scorer
 
 if TYPE_CHECKING:
     import torch
