@@ -12,8 +12,8 @@ from asd_monitor import model_file
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.errors import ConfigError
 from asd_monitor.quickstart import Fitted, Recording, fit, fit_many
-from asd_monitor.quickstart.cycle import choose_window
-from asd_monitor.quickstart.recordings import cut
+from asd_monitor.quickstart.training_windows import cut
+from asd_monitor.quickstart.window_length import choose_window
 
 RATE = 16000
 FloatArray = npt.NDArray[np.float32]

@@ -4,7 +4,7 @@ No labels, no other machines, no training by gradients. The fitted detector is e
 TorchScript module like any other model.
 """
 
-from asd_monitor.quickstart.fitting import Fitted, fit, fit_many
-from asd_monitor.quickstart.recordings import Recording
+from asd_monitor.quickstart.fit import Fitted, fit, fit_many
+from asd_monitor.quickstart.training_windows import Recording
 
 __all__ = ["Fitted", "Recording", "fit", "fit_many"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from asd_monitor.features import MODULATION_EDGES_HZ, VIEW_NAMES, Views
-from asd_monitor.quickstart.detector import TargetScorer, fit_fusion, fit_view
+from asd_monitor.quickstart.network import TargetScorer, fit_fusion, fit_view
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.evaluation.metrics import auc
 from asd_offline.features.cache import FeatureCache

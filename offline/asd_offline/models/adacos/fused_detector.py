@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from asd_monitor.errors import DatasetError
 from asd_monitor.features import VIEW_NAMES, Views
-from asd_monitor.quickstart.detector import (
+from asd_monitor.quickstart.network import (
     BACKENDS_PER_VIEW,
     Fusion,
     TargetScorer,
     fit_fusion,
     fit_view,
 )
-from asd_monitor.quickstart.recordings import CutWindows, Recording, cut
+from asd_monitor.quickstart.training_windows import CutWindows, Recording, cut
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from asd_monitor.quickstart.detector import TargetScorer
+from asd_monitor.quickstart.network import TargetScorer
 
 MOVING_SHARE = 0.25
 """Of the directions of a spectrum, those in which it moves most from frame to frame."""

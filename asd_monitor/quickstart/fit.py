@@ -14,8 +14,7 @@ from asd_monitor.errors import ConfigError
 from asd_monitor.features import ENVELOPE_BANDS, MEL_BANDS, VIEW_NAMES, Views, mel_edges_hz
 from asd_monitor.model_file import script
 from asd_monitor.model_file.manifest import Json, Manifest, Threshold
-from asd_monitor.quickstart.cycle import LEAST_WINDOWS, SHORTEST_S, WindowChoice, choose_window
-from asd_monitor.quickstart.detector import (
+from asd_monitor.quickstart.network import (
     Evidence,
     Fusion,
     QuickstartDetector,
@@ -23,7 +22,13 @@ from asd_monitor.quickstart.detector import (
     fit_fusion,
     fit_target,
 )
-from asd_monitor.quickstart.recordings import CutWindows, Recording, cut, usable_s
+from asd_monitor.quickstart.training_windows import CutWindows, Recording, cut, usable_s
+from asd_monitor.quickstart.window_length import (
+    LEAST_WINDOWS,
+    SHORTEST_S,
+    WindowChoice,
+    choose_window,
+)
 
 LEAST_SOUND_S = 20.0
 BANK_ITEMS_AT_MOST = 1200

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.quickstart.recordings import Recording
+from asd_monitor.quickstart.training_windows import Recording
 
 SHORTEST_S, LONGEST_S = 2.0, 10.0
 STEADY_S = 2.0
