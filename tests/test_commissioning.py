@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from asd_monitor.commissioning import Commissioned, Commissioning, next_name
 from asd_monitor.errors import ConfigError
 from asd_monitor.quickstart import Recording
 from asd_monitor.records import AudioChunk, FloatArray
+from asd_monitor.runtime.commissioning import Commissioned, Commissioning, next_name
 
 RATE_HZ = 1000
 CLIP = 10 * RATE_HZ
@@ -203,7 +203,7 @@ def test_a_full_disk_does_not_stop_learning(tmp_path: Path) -> None:
 
 
 def test_hours_of_sound_stay_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asd_monitor.commissioning.IN_MEMORY_S", 10.0)
+    monkeypatch.setattr("asd_monitor.runtime.commissioning.IN_MEMORY_S", 10.0)
     sound = noise(30)
     rig = Rig(tmp_path, 30.0)
     rig.hear(sound)
@@ -220,9 +220,9 @@ def test_hours_of_sound_stay_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_recording_that_cannot_be_read_again_is_learned_from_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asd_monitor.commissioning.IN_MEMORY_S", 0.0)
+    monkeypatch.setattr("asd_monitor.runtime.commissioning.IN_MEMORY_S", 0.0)
     monkeypatch.setattr(
-        "asd_monitor.commissioning._write_whole",
+        "asd_monitor.runtime.commissioning._write_whole",
         lambda path, _content: path.write_bytes(b"worn out"),
     )
     rig = Rig(tmp_path, 10.0)

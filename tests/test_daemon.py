@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from asd_monitor.assembly import assemble
 from asd_monitor.config import from_options
-from asd_monitor.daemon import serve
 from asd_monitor.errors import AsdMonitorError, ConfigError
+from asd_monitor.runtime.assembly import assemble
+from asd_monitor.runtime.serve import serve
 from asd_monitor.sinks.summary import SummarySink
 from tests.rig.played_source import PlayedSource
 
@@ -48,7 +48,7 @@ def test_one_signal_is_a_request_and_a_second_an_order(number: signal.Signals) -
 def test_a_signal_is_heard_while_the_main_thread_holds_the_lock_of_its_wait() -> None:
     """A handler runs between any two steps of the thread that it interrupts."""
     code = (
-        "import os\nfrom asd_monitor.stop_signals import stop_signals\n"
+        "import os\nfrom asd_monitor.runtime.signals import stop_signals\n"
         "with stop_signals() as stop:\n"
         "    with stop._cond:\n        os.kill(os.getpid(), 15)\n"
         "    print(stop.wait(20))\n"
@@ -70,7 +70,7 @@ def test_a_stop_before_the_start_lets_nothing_start(tmp_path: Path) -> None:
 
 def test_a_first_signal_after_the_run_has_ended_is_still_a_request() -> None:
     code = (
-        "import os\nfrom asd_monitor.stop_signals import stop_signals\n"
+        "import os\nfrom asd_monitor.runtime.signals import stop_signals\n"
         "with stop_signals() as stop:\n"
         "    stop.set()\n    os.kill(os.getpid(), 2)\n"
         "print('tidied up')\n"

@@ -11,7 +11,7 @@ from asd_monitor import model_file
 from asd_monitor.config import Config, from_options
 from asd_monitor.demo.pump_sound import PumpSound
 from asd_monitor.errors import SourceError
-from asd_monitor.runner import learn_only, run_monitor, views
+from asd_monitor.runtime.runs import learn_only, run_monitor, views
 
 RATE_HZ = 16_000
 CLIP = 10 * RATE_HZ

@@ -10,14 +10,11 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from asd_monitor.commissioning import Commissioning
 from asd_monitor.detection.alarm import Alarm, AlarmSettings
 from asd_monitor.detection.detector import Detector
 from asd_monitor.errors import SinkError
 from asd_monitor.model_file import load
 from asd_monitor.model_file.scorer import Scorer
-from asd_monitor.monitor import Monitor
-from asd_monitor.pipeline import LATE_S, Pipeline
 from asd_monitor.records import (
     Quality,
     Record,
@@ -27,6 +24,9 @@ from asd_monitor.records import (
     State,
     Transition,
 )
+from asd_monitor.runtime.commissioning import Commissioning
+from asd_monitor.runtime.monitor import Monitor
+from asd_monitor.runtime.pipeline import LATE_S, Pipeline
 from asd_monitor.telemetry import Metrics
 from tests.rig.played_source import PlayedSource
 from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, noise, save_toy

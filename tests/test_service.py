@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asd_monitor.service import Notifier
+from asd_monitor.runtime.systemd import Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -101,7 +101,7 @@ def test_a_manager_that_is_gone_is_warned_of_once(
 def test_a_manager_that_does_not_read_does_not_hold_us_up(
     manager: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asd_monitor.service.SEND_LIMIT_S", 0.05)
+    monkeypatch.setattr("asd_monitor.runtime.systemd.SEND_LIMIT_S", 0.05)
     notifier = Notifier.from_environment(environment(manager))
     queue_length = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
     for number in range(queue_length + 3):

@@ -4,11 +4,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from asd_monitor import assembly, config
+from asd_monitor import config
 from asd_monitor.bench.context import Setting
 from asd_monitor.bench.subscriber import Arrival, Subscriber
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.records import Record, Score
+from asd_monitor.runtime import assembly
 from asd_monitor.sources.capture_messages import CapturedAudio
 from asd_monitor.sources.microphone import MicrophoneSettings, MicrophoneSource
 

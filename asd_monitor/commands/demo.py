@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from asd_monitor.commands.options import AsJson
-from asd_monitor.stop_signals import stop_signals
+from asd_monitor.runtime.signals import stop_signals
 
 
 def demo(

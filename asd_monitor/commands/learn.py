@@ -13,7 +13,7 @@ from asd_monitor.commands.options import (
     Wavs,
     machine_sections,
 )
-from asd_monitor.stop_signals import stop_signals
+from asd_monitor.runtime.signals import stop_signals
 
 
 def learn(
@@ -59,7 +59,7 @@ def learn(
         options["state_dir"] = str(state_dir)
     with stop_signals() as stop:
         from asd_monitor.config import from_options
-        from asd_monitor.runner import learn_only
+        from asd_monitor.runtime.runs import learn_only
 
         settings = from_options(options)
         learn_only(settings, stop, fresh=fresh, live_view=not plain, as_json=as_json)

@@ -18,7 +18,7 @@ from asd_monitor.commands.options import (
     machine_sections,
 )
 from asd_monitor.errors import ConfigError, ModelFileError
-from asd_monitor.stop_signals import stop_signals
+from asd_monitor.runtime.signals import stop_signals
 
 if TYPE_CHECKING:
     from asd_monitor.config import Config
@@ -96,7 +96,7 @@ def run(
     if model is not None and not model.exists():
         raise ModelFileError(f"{model}: there is no such model file")
     with stop_signals() as stop:
-        from asd_monitor.runner import run_monitor
+        from asd_monitor.runtime.runs import run_monitor
 
         settings = settings_of(config, sections, given)
         run_monitor(settings, stop, duration_s=duration, live_view=not plain, as_json=as_json)

@@ -201,28 +201,29 @@ def run_demo(
     as_json
         End with one JSON line on stdout.
     """
-    from asd_monitor import log_setup, runner
-    from asd_monitor.assembly import assemble
-    from asd_monitor.daemon import serve
+    from asd_monitor import log_setup
     from asd_monitor.demo.broker import EmbeddedBroker
+    from asd_monitor.runtime import runs
+    from asd_monitor.runtime.assembly import assemble
+    from asd_monitor.runtime.serve import serve
     from asd_monitor.sinks.summary import SummarySink
 
     source, summary = DemoSource(Story.lasting(duration_s)), SummarySink()
     with tempfile.TemporaryDirectory(prefix="asd-monitor-demo-") as folder, EmbeddedBroker() as on:
         config = _config(Path(folder), on.port, metrics_port)
-        views = runner.views(config, live_view, title="asd-monitor demo: a pump and its bearing")
+        views = runs.views(config, live_view, title="asd-monitor demo: a pump and its bearing")
         log_setup.set_up(tell=views[0].tell if views else None)
         assembly = assemble(
             config, extra_sinks=[summary, source, *views], sources={MACHINE: source}
         )
         for view in views:
-            view.footer = lambda: runner.where_published(assembly)
+            view.footer = lambda: runs.where_published(assembly)
         source.tell_story_to(views[0].tell if views else _say)
         if not views:
             _say(f"an MQTT broker listens at {on.host}:{on.port}")
         serve(assembly, stop, is_done=source.story_has_ended)
         began = source.story_began_at or time.time()
-        result = summary.to_json(began, runner.published_messages(assembly))
+        result = summary.to_json(began, runs.published_messages(assembly))
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
     else:

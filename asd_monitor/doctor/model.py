@@ -11,7 +11,7 @@ import numpy as np
 from asd_monitor.doctor.context import Case
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import AsdMonitorError, ConfigError, ModelFileError
-from asd_monitor.state import StateFolder
+from asd_monitor.runtime.state_dir import StateFolder
 
 if TYPE_CHECKING:
     from asd_monitor.model_file.scorer import Scorer
@@ -42,7 +42,7 @@ def check_models(case: Case) -> list[Finding]:
 
 
 def _not_yet(case: Case, machine: str, path: Path) -> Finding:
-    from asd_monitor.assembly import check_target_to_learn
+    from asd_monitor.runtime.assembly import check_target_to_learn
 
     told = f"{machine}: there is no model yet at {path}"
     if case.config.learn_of(machine).enabled:
@@ -57,7 +57,8 @@ def _not_yet(case: Case, machine: str, path: Path) -> Finding:
 
 
 def _check_file(case: Case, path: Path, machines: list[str]) -> list[Finding]:
-    from asd_monitor import assembly, model_file
+    from asd_monitor import model_file
+    from asd_monitor.runtime import assembly
 
     try:
         scorer = model_file.load(path, case.config.device)

@@ -8,7 +8,7 @@ from pathlib import Path
 from asd_monitor.doctor.context import Case
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import StateError
-from asd_monitor.state import StateFolder
+from asd_monitor.runtime.state_dir import StateFolder
 
 BYTES_PER_HOUR = 16_000 * 3 * 3600
 """Commissioning keeps 24-bit samples at 16 kHz: 173 MB an hour for each machine."""

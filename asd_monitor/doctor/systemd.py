@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from asd_monitor.doctor.finding import Finding, ok, warning
-from asd_monitor.service import Notifier
+from asd_monitor.runtime.systemd import Notifier
 
 
 def check_systemd(environ: Mapping[str, str]) -> list[Finding]:

@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from asd_monitor.assembly import Assembly
 from asd_monitor.records import SourceState
-from asd_monitor.service import Notifier
+from asd_monitor.runtime.assembly import Assembly
+from asd_monitor.runtime.systemd import Notifier
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from asd_monitor.audio.windowing import WindowCutter
-from asd_monitor.commissioning import Commissioning
 from asd_monitor.detection.alarm import Alarm
 from asd_monitor.records import (
     AudioChunk,
@@ -23,6 +22,7 @@ from asd_monitor.records import (
     Transition,
     Window,
 )
+from asd_monitor.runtime.commissioning import Commissioning
 from asd_monitor.sources import AudioSource
 from asd_monitor.telemetry import Metrics
 

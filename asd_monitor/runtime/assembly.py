@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
-from asd_monitor.commissioning import Commissioned, Commissioning
 from asd_monitor.config import Config, MachineSettings
 from asd_monitor.detection.alarm import Alarm
 from asd_monitor.errors import ConfigError, ModelFileError
-from asd_monitor.monitor import Monitor
-from asd_monitor.pipeline import Pipeline
+from asd_monitor.runtime.commissioning import Commissioned, Commissioning
+from asd_monitor.runtime.monitor import Monitor
+from asd_monitor.runtime.pipeline import Pipeline
+from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sinks import Sink
 from asd_monitor.sources import AudioSource
-from asd_monitor.state import StateFolder
 from asd_monitor.telemetry import Metrics
 
 if TYPE_CHECKING:

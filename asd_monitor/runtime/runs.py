@@ -9,15 +9,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from asd_monitor import log_setup
-from asd_monitor.assembly import Assembly, assemble
 from asd_monitor.config import Config
-from asd_monitor.daemon import serve
 from asd_monitor.errors import SourceError, StateError
-from asd_monitor.pipeline import Pipeline
+from asd_monitor.runtime.assembly import Assembly, assemble
+from asd_monitor.runtime.pipeline import Pipeline
+from asd_monitor.runtime.serve import serve
+from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sinks.prometheus import PrometheusSink
 from asd_monitor.sinks.summary import SummarySink
 from asd_monitor.sources.wav import WavSource
-from asd_monitor.state import StateFolder
 
 if TYPE_CHECKING:
     from asd_monitor.live_view import LiveView

@@ -18,10 +18,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from asd_monitor.commissioning import Commissioning
 from asd_monitor.errors import AsdMonitorError
-from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import Record, SourceState, Window
+from asd_monitor.runtime.commissioning import Commissioning
+from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.sinks import Sink
 from asd_monitor.telemetry import Metrics
 

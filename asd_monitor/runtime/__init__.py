@@ -1,0 +1,1 @@
+"""The running daemon: pipelines, threads, commissioning, signals and systemd."""
