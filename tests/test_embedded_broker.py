@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry
 
 from asd_monitor.demo.broker import EmbeddedBroker
 from asd_monitor.errors import ConfigError
-from asd_monitor.sinks.mqtt import MqttSink
-from asd_monitor.sinks.mqtt_settings import MqttSettings
+from asd_monitor.sinks.mqtt.settings import MqttSettings
+from asd_monitor.sinks.mqtt.sink import MqttSink
 from asd_monitor.telemetry import Metrics
 from tests.rig.mosquitto import Collector, wait_until
 from tests.rig.records import event, score

@@ -102,8 +102,9 @@ def test_retained_messages_stand_again_after_a_broker_without_memory_restarts(
 def test_the_last_will_is_delivered_when_the_monitor_is_killed(broker: Mosquitto) -> None:
     program = (
         "import sys, time; from prometheus_client import CollectorRegistry\n"
-        "from asd_monitor.telemetry import Metrics; from asd_monitor.sinks.mqtt import MqttSink\n"
-        "from asd_monitor.sinks.mqtt_settings import MqttSettings\n"
+        "from asd_monitor.telemetry import Metrics\n"
+        "from asd_monitor.sinks.mqtt.sink import MqttSink\n"
+        "from asd_monitor.sinks.mqtt.settings import MqttSettings\n"
         "settings = MqttSettings(host='127.0.0.1', port=int(sys.argv[1]))\n"
         "MqttSink(settings, Metrics(CollectorRegistry()), node='plant').open(); time.sleep(100)\n"
     )
@@ -164,7 +165,7 @@ def test_what_a_broker_refuses_is_told_by_its_topic(
 
 def test_the_client_library_is_imported_only_when_a_sink_is_opened() -> None:
     program = (
-        "import sys, asd_monitor.sinks.mqtt, asd_monitor.sinks.mqtt_check\n"
+        "import sys, asd_monitor.sinks.mqtt.sink, asd_monitor.sinks.mqtt.check\n"
         "sys.exit('paho' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

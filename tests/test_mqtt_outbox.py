@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from asd_monitor.records import State
-from asd_monitor.sinks.mqtt_outbox import Outbox
+from asd_monitor.sinks.mqtt.outbox import Outbox
 from asd_monitor.sinks.payloads import MachineState
 from tests.rig.records import event, score
 

@@ -12,9 +12,9 @@ from paho.mqtt import client as paho
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.errors import SinkError
-from asd_monitor.sinks.mqtt import MqttSink
-from asd_monitor.sinks.mqtt_check import check_broker
-from asd_monitor.sinks.mqtt_settings import MqttSettings
+from asd_monitor.sinks.mqtt.check import check_broker
+from asd_monitor.sinks.mqtt.settings import MqttSettings
+from asd_monitor.sinks.mqtt.sink import MqttSink
 from asd_monitor.telemetry import Metrics
 from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
 from tests.rig.records import score

@@ -17,8 +17,9 @@ from prometheus_client import CollectorRegistry
 
 from asd_monitor.errors import ConfigError
 from asd_monitor.records import LearningProgress, Quality, SourceState, State
-from asd_monitor.sinks.mqtt import MqttSink
-from asd_monitor.sinks.mqtt_settings import MqttSettings, MqttTls
+from asd_monitor.sinks.mqtt.settings import MqttSettings, MqttTls
+from asd_monitor.sinks.mqtt.sink import MqttSink
+from asd_monitor.sinks.mqtt.topics import Topics, check_name
 from asd_monitor.sinks.payloads import (
     MachineState,
     encode,
@@ -28,7 +29,6 @@ from asd_monitor.sinks.payloads import (
     score_payload,
     state_payload,
 )
-from asd_monitor.sinks.topics import Topics, check_name
 from asd_monitor.telemetry import Metrics
 from tests.rig.records import SCORE, event, health, score
 

@@ -24,7 +24,7 @@ _ADVICE = {
 
 def check_mqtt(case: Case) -> list[Finding]:
     """Try to resolve, connect to, log in at, and publish to the broker."""
-    from asd_monitor.sinks.mqtt_check import check_broker
+    from asd_monitor.sinks.mqtt.check import check_broker
 
     settings = case.config.mqtt
     if settings is None:

@@ -239,7 +239,7 @@ def _source(machine: str, settings: MachineSettings, rate_hz: int) -> AudioSourc
 
 def _sinks(assembly: Assembly) -> list[Sink]:
     from asd_monitor.sinks.log import LogSink
-    from asd_monitor.sinks.mqtt import MqttSink
+    from asd_monitor.sinks.mqtt.sink import MqttSink
     from asd_monitor.sinks.prometheus import PrometheusSink
 
     config, sinks = assembly.config, list[Sink]()

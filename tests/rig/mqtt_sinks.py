@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from asd_monitor.sinks.mqtt import MqttSink
-from asd_monitor.sinks.mqtt_settings import MqttSettings
+from asd_monitor.sinks.mqtt.settings import MqttSettings
+from asd_monitor.sinks.mqtt.sink import MqttSink
 from asd_monitor.telemetry import Metrics
 from tests.rig.mosquitto import Mosquitto, Received, wait_until
 

@@ -15,6 +15,7 @@ from asd_monitor.records import (
     State,
     Transition,
 )
+from asd_monitor.sinks.mqtt.topics import Topics
 from asd_monitor.sinks.payloads import (
     MachineState,
     encode,
@@ -23,7 +24,6 @@ from asd_monitor.sinks.payloads import (
     score_payload,
     state_payload,
 )
-from asd_monitor.sinks.topics import Topics
 
 ONLINE, OFFLINE = b"online", b"offline"
 

@@ -9,15 +9,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asd_monitor.records import Record
-from asd_monitor.sinks.mqtt_counts import MqttCounts, MqttLedger
-from asd_monitor.sinks.mqtt_failure import Failure
-from asd_monitor.sinks.mqtt_outbox import Item, Message, Outbox, to_message
-from asd_monitor.sinks.mqtt_settings import MqttSettings
-from asd_monitor.sinks.topics import Topics, check_name
+from asd_monitor.sinks.mqtt.counters import MqttCounts, MqttLedger
+from asd_monitor.sinks.mqtt.failures import Failure
+from asd_monitor.sinks.mqtt.outbox import Item, Message, Outbox, to_message
+from asd_monitor.sinks.mqtt.settings import MqttSettings
+from asd_monitor.sinks.mqtt.topics import Topics, check_name
 from asd_monitor.telemetry import Metrics
 
 if TYPE_CHECKING:
-    from asd_monitor.sinks.mqtt_connection import Connection
+    from asd_monitor.sinks.mqtt.connection import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class MqttSink:
         SinkError
             If a password or certificate that the settings name cannot be read.
         """
-        from asd_monitor.sinks.mqtt_connection import tls_context
+        from asd_monitor.sinks.mqtt.connection import tls_context
 
         self._settings.read_password()
         if self._settings.tls is not None:
@@ -180,7 +180,7 @@ class MqttSink:
 
     def _connect_and_serve(self) -> bool:
         """Connect once and publish until the connection ends; False where there was none."""
-        from asd_monitor.sinks.mqtt_connection import Connection
+        from asd_monitor.sinks.mqtt.connection import Connection
 
         with self._news:
             if self._flush_until is not None:

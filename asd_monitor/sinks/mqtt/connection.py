@@ -22,14 +22,14 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_monitor.errors import SinkError
-from asd_monitor.sinks.mqtt_failure import (
+from asd_monitor.sinks.mqtt.failures import (
     CONNECT_TIMEOUT_S,
     Failure,
     FailureKind,
     failure_of,
 )
-from asd_monitor.sinks.mqtt_outbox import OFFLINE, ONLINE, Message
-from asd_monitor.sinks.mqtt_settings import MqttSettings, MqttTls
+from asd_monitor.sinks.mqtt.outbox import OFFLINE, ONLINE, Message
+from asd_monitor.sinks.mqtt.settings import MqttSettings, MqttTls
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass, replace
 
-from asd_monitor.sinks.mqtt_outbox import Kind
+from asd_monitor.sinks.mqtt.outbox import Kind
 from asd_monitor.telemetry import Metrics
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from asd_monitor.errors import AsdMonitorError, SinkError
-from asd_monitor.sinks.mqtt_failure import failure_of
-from asd_monitor.sinks.mqtt_settings import MqttSettings
-from asd_monitor.sinks.topics import Topics
+from asd_monitor.sinks.mqtt.failures import failure_of
+from asd_monitor.sinks.mqtt.settings import MqttSettings
+from asd_monitor.sinks.mqtt.topics import Topics
 
 TIMEOUT_S = 5.0
 
@@ -66,7 +66,7 @@ def _connect(settings: MqttSettings) -> str:
 
 
 def _handshake(settings: MqttSettings) -> str:
-    from asd_monitor.sinks.mqtt_connection import tls_context
+    from asd_monitor.sinks.mqtt.connection import tls_context
 
     if settings.tls is None:
         raise SinkError("no TLS is set")
@@ -81,8 +81,8 @@ def _handshake(settings: MqttSettings) -> str:
 
 
 def _login_and_publish(settings: MqttSettings, node: str) -> list[Step]:
-    from asd_monitor.sinks.mqtt_connection import Connection
-    from asd_monitor.sinks.mqtt_outbox import Message
+    from asd_monitor.sinks.mqtt.connection import Connection
+    from asd_monitor.sinks.mqtt.outbox import Message
 
     connection = Connection(settings, f"asd-check-{uuid.uuid4().hex[:12]}", None)
     try:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from asd_monitor.errors import ConfigError, SinkError
 from asd_monitor.settings_file import SettingsPath
-from asd_monitor.sinks.topics import check_name
+from asd_monitor.sinks.mqtt.topics import check_name
 
 QOS = Literal[0, 1]
 

@@ -1,0 +1,1 @@
+"""MQTT: a queue, a connection and a delivery count for every message."""
