@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.records import State
-from asd_monitor.sinks.prometheus import PrometheusSettings, PrometheusSink
+from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
 from asd_monitor.telemetry import Metrics
 from tests.rig.metrics_story import MACHINES, tell
 from tests.rig.monitoring_files import (

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from asd_monitor.records import LearningProgress, Quality, SourceState, State
-from asd_monitor.sinks.prometheus import PrometheusSettings, PrometheusSink
+from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
 from asd_monitor.telemetry import QUEUES, WINDOW_RESULTS, Metrics
 from tests.rig.metrics_story import MACHINES, tell, unplug
 from tests.rig.prometheus import promtool

@@ -21,9 +21,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
-from asd_monitor import metrics_http
 from asd_monitor.errors import SinkError
-from asd_monitor.sinks.prometheus import PrometheusSettings, PrometheusSink
+from asd_monitor.sinks.prometheus import http_server
+from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
 from asd_monitor.telemetry import Metrics
 from tests.rig.metrics_story import MACHINES, tell
 from tests.rig.mosquitto import wait_until
@@ -273,7 +273,7 @@ def test_many_slow_clients_keep_nobody_from_the_metrics(sink: PrometheusSink) ->
             with contextlib.suppress(OSError):  # those that gave way are cut off already
                 each.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
         assert get(sink.url)[0] == 200
-        few = metrics_http.MAX_CONNECTIONS
+        few = http_server.MAX_CONNECTIONS
         wait_until(lambda: _client_threads() <= few, "the end of clients that gave way")
     finally:
         for each in slow:
@@ -285,7 +285,7 @@ def _client_threads() -> int:
 
 
 def test_a_slow_client_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics_http, "CONNECTION_LIMIT_S", 0.3)
+    monkeypatch.setattr(http_server, "CONNECTION_LIMIT_S", 0.3)
     sink = make_sink()
     sink.open()
     try:

@@ -9,7 +9,7 @@ from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import SinkError
 
 if TYPE_CHECKING:
-    from asd_monitor.sinks.prometheus import PrometheusSettings
+    from asd_monitor.sinks.prometheus.sink import PrometheusSettings
 
 PROBE_S = 3.0
 
@@ -46,7 +46,7 @@ def check_metrics_port(case: Case) -> list[Finding]:
     """Tell whether the metrics can be served where the settings say."""
     from prometheus_client import CollectorRegistry
 
-    from asd_monitor.sinks.prometheus import PrometheusSink
+    from asd_monitor.sinks.prometheus.sink import PrometheusSink
     from asd_monitor.telemetry import Metrics
 
     settings = case.config.prometheus

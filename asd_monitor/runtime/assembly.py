@@ -240,7 +240,7 @@ def _source(machine: str, settings: MachineSettings, rate_hz: int) -> AudioSourc
 def _sinks(assembly: Assembly) -> list[Sink]:
     from asd_monitor.sinks.log import LogSink
     from asd_monitor.sinks.mqtt.sink import MqttSink
-    from asd_monitor.sinks.prometheus import PrometheusSink
+    from asd_monitor.sinks.prometheus.sink import PrometheusSink
 
     config, sinks = assembly.config, list[Sink]()
     node, machines = config.node, list(config.machines)

@@ -15,7 +15,7 @@ from asd_monitor.runtime.assembly import Assembly, assemble
 from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.runtime.serve import serve
 from asd_monitor.runtime.state_dir import StateFolder
-from asd_monitor.sinks.prometheus import PrometheusSink
+from asd_monitor.sinks.prometheus.sink import PrometheusSink
 from asd_monitor.sinks.summary import SummarySink
 from asd_monitor.sources.wav import WavSource
 

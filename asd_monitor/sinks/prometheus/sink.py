@@ -16,9 +16,9 @@ from prometheus_client.registry import Collector
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from asd_monitor.errors import SinkError
-from asd_monitor.metrics_http import MetricsServer
 from asd_monitor.records import LearningProgress, Record, Score, SourceHealth, Transition
 from asd_monitor.settings_file import SettingsPath
+from asd_monitor.sinks.prometheus.http_server import MetricsServer
 from asd_monitor.telemetry import Metrics
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""Prometheus: the series of :mod:`asd_monitor.telemetry` over HTTP."""
