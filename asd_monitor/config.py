@@ -14,7 +14,7 @@ from asd_monitor.settings_file import SettingsPath
 from asd_monitor.sinks.log import LogSettings
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.prometheus.sink import PrometheusSettings
-from asd_monitor.sources.microphone import MicrophoneSettings
+from asd_monitor.sources.microphone.source import MicrophoneSettings
 from asd_monitor.sources.wav import WavSettings
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from asd_monitor.audio.files import RESAMPLE_QUALITY
 from asd_monitor.records import SourceState
-from asd_monitor.sources.capture_messages import (
+from asd_monitor.sources.microphone.messages import (
     CapturedAudio,
     CaptureStatus,
     MessageReader,
@@ -16,7 +16,7 @@ from asd_monitor.sources.capture_messages import (
     encode_audio,
     encode_status,
 )
-from asd_monitor.sources.model_rate import HELD_BACK_SAMPLES, ConstantRun
+from asd_monitor.sources.microphone.resampler import HELD_BACK_SAMPLES, ConstantRun
 from tests.rig.heard_microphone import RATE_HZ
 
 

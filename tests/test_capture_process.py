@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from asd_monitor.records import SourceState
-from asd_monitor.sources.capture_child import start_capture
-from asd_monitor.sources.capture_messages import CaptureOptions
+from asd_monitor.sources.microphone.child_process import start_capture
+from asd_monitor.sources.microphone.messages import CaptureOptions
 from tests.rig.heard_microphone import (
     RATE_HZ,
     assert_every_loss_is_counted_once,
@@ -153,7 +153,7 @@ def test_a_capture_process_that_hangs_in_its_exit_does_not_stall_the_next(
     def start(options: CaptureOptions) -> subprocess.Popen[bytes]:
         return processes.pop() if processes else start_capture(options)
 
-    monkeypatch.setattr("asd_monitor.sources.microphone.start_capture", start)
+    monkeypatch.setattr("asd_monitor.sources.microphone.source.start_capture", start)
     try:
         with listening("pump") as listener:
             health = listener.until_state(SourceState.MISSING)
@@ -169,7 +169,7 @@ def test_a_capture_process_that_hangs_in_its_exit_does_not_stall_the_next(
 def test_a_reader_that_does_not_come_loses_the_oldest_audio_and_sees_the_gap(
     virtual_microphones: MakeMicrophones, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asd_monitor.sources.microphone.QUEUE_S", 0.5)
+    monkeypatch.setattr("asd_monitor.sources.microphone.source.QUEUE_S", 0.5)
     sound = noise(60, RATE_HZ)
     virtual_microphones(pump=VirtualSound(sound, RATE_HZ))
     with listening("pump") as listener:
@@ -189,7 +189,7 @@ def test_the_capture_process_ends_with_the_monitor(
     script = tmp_path / "monitor.py"
     script.write_text(
         "import time\n"
-        "from asd_monitor.sources.microphone import MicrophoneSettings, MicrophoneSource\n"
+        "from asd_monitor.sources.microphone.source import MicrophoneSettings, MicrophoneSource\n"
         "source = MicrophoneSource('pump', MicrophoneSettings(device='pump'), 16000)\n"
         "source.open(lambda: None)\n"
         "while not source.read():\n"
@@ -217,7 +217,7 @@ def test_the_capture_process_ends_with_the_monitor(
 
 def test_the_capture_process_stays_small() -> None:
     script = (
-        "import sys, asd_monitor.sources.capture_process\n"
+        "import sys, asd_monitor.sources.microphone.capture_main\n"
         "print(sorted({'torch', 'pydantic', 'sounddevice', 'soundfile'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", script]

@@ -8,7 +8,7 @@ import pytest
 
 from asd_monitor.commands.devices import devices
 from asd_monitor.errors import SourceError
-from asd_monitor.sources.devices import (
+from asd_monitor.sources.microphone.devices import (
     AmbiguousDeviceError,
     Microphone,
     UnknownDeviceError,
@@ -18,7 +18,7 @@ from asd_monitor.sources.devices import (
     told_apart,
     usb_port,
 )
-from asd_monitor.sources.microphone import MicrophoneSettings, pin_devices
+from asd_monitor.sources.microphone.source import MicrophoneSettings, pin_devices
 from tests.rig.listening import noise
 from tests.rig.virtual_microphone import (
     MakeMicrophones,

@@ -8,8 +8,8 @@ import soxr
 from pydantic import ValidationError
 
 from asd_monitor.records import SourceState
-from asd_monitor.sources.devices import list_microphones
-from asd_monitor.sources.microphone import MicrophoneSettings
+from asd_monitor.sources.microphone.devices import list_microphones
+from asd_monitor.sources.microphone.source import MicrophoneSettings
 from tests.rig.heard_microphone import (
     RATE_HZ,
     assert_every_loss_is_counted_once,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_monitor.sources.sample_clock import Cut, SampleClock
+from asd_monitor.sources.microphone.sample_clock import Cut, SampleClock
 
 RATE_HZ = 48000
 LATENCY_S = 1.0

@@ -10,8 +10,8 @@ from asd_monitor.bench.subscriber import Arrival, Subscriber
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.records import Record, Score
 from asd_monitor.runtime import assembly
-from asd_monitor.sources.capture_messages import CapturedAudio
-from asd_monitor.sources.microphone import MicrophoneSettings, MicrophoneSource
+from asd_monitor.sources.microphone.messages import CapturedAudio
+from asd_monitor.sources.microphone.source import MicrophoneSettings, MicrophoneSource
 
 MACHINE = "pump"
 

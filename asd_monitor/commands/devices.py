@@ -9,7 +9,7 @@ from asd_monitor.commands.options import AsJson
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from asd_monitor.sources.devices import Microphone
+    from asd_monitor.sources.microphone.devices import Microphone
 
 
 def devices(as_json: AsJson = False) -> None:
@@ -25,7 +25,7 @@ def devices(as_json: AsJson = False) -> None:
 
     from rich.console import Console
 
-    from asd_monitor.sources.devices import NO_MICROPHONE, list_microphones
+    from asd_monitor.sources.microphone.devices import NO_MICROPHONE, list_microphones
 
     microphones = list_microphones()
     if as_json:

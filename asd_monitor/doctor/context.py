@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from asd_monitor.config import Config
 
 if TYPE_CHECKING:
-    from asd_monitor.sources.microphone import MicrophoneSettings
+    from asd_monitor.sources.microphone.source import MicrophoneSettings
     from asd_monitor.sources.wav import WavSettings
 
 

@@ -13,13 +13,13 @@ from asd_monitor.doctor.context import Case
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import SourceError
 from asd_monitor.records import AudioChunk, Quality, SourceHealth, SourceState
-from asd_monitor.sources.devices import (
+from asd_monitor.sources.microphone.devices import (
     NO_MICROPHONE,
     Microphone,
     list_microphones,
     resolve_device,
 )
-from asd_monitor.sources.microphone import MicrophoneSettings, MicrophoneSource
+from asd_monitor.sources.microphone.source import MicrophoneSettings, MicrophoneSource
 
 LISTEN_S = 2.0
 OPENING_S = 6.0

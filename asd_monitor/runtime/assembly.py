@@ -115,8 +115,8 @@ def _pinned(config: Config) -> Config:
     machines = {name: each.mic for name, each in config.machines.items() if each.mic is not None}
     if not machines:
         return config
-    from asd_monitor.sources.devices import list_microphones
-    from asd_monitor.sources.microphone import pin_devices
+    from asd_monitor.sources.microphone.devices import list_microphones
+    from asd_monitor.sources.microphone.source import pin_devices
 
     present = list_microphones()
     if not present:
@@ -228,7 +228,7 @@ def is_live(settings: MachineSettings) -> bool:
 
 def _source(machine: str, settings: MachineSettings, rate_hz: int) -> AudioSource:
     if settings.mic is not None:
-        from asd_monitor.sources.microphone import MicrophoneSource
+        from asd_monitor.sources.microphone.source import MicrophoneSource
 
         return MicrophoneSource(machine, settings.mic, rate_hz)
     from asd_monitor.sources.wav import WavSource

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from asd_monitor.sources.microphone import MicrophoneSettings, MicrophoneSource
+from asd_monitor.sources.microphone.source import MicrophoneSettings, MicrophoneSource
 from tests.rig.listening import Listener, Score
 
 RATE_HZ = 16000
@@ -26,7 +26,7 @@ def capture_process(parent: int | None = None) -> psutil.Process:
     (child,) = (
         process
         for process in psutil.Process(parent).children(recursive=True)
-        if "asd_monitor.sources.capture_process" in process.cmdline()
+        if "asd_monitor.sources.microphone.capture_main" in process.cmdline()
     )
     return child
 

@@ -14,21 +14,25 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from asd_monitor.records import AudioChunk, SourceHealth, SourceState
-from asd_monitor.sources.capture_child import (
+from asd_monitor.sources.microphone.child_process import (
     STOP_S,
     end_capture,
     how_it_ended,
     start_capture,
     tell_window_ends,
 )
-from asd_monitor.sources.capture_messages import (
+from asd_monitor.sources.microphone.devices import (
+    Microphone,
+    UnknownDeviceError,
+    resolve_device,
+)
+from asd_monitor.sources.microphone.messages import (
     CapturedAudio,
     CaptureOptions,
     CaptureStatus,
     MessageReader,
     WindowEnds,
 )
-from asd_monitor.sources.devices import Microphone, UnknownDeviceError, resolve_device
 
 QUEUE_S = 10.0
 UNHEARD_S = 2.0

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from asd_monitor.sources.capture_messages import CaptureOptions, WindowEnds
+from asd_monitor.sources.microphone.messages import CaptureOptions, WindowEnds
 
 PIPE_BYTES = 1 << 20
 """Holds several seconds of audio while the monitor is busy."""
@@ -22,7 +22,7 @@ def start_capture(options: CaptureOptions) -> subprocess.Popen[bytes]:
     It is killed by the system when the calling thread ends.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "asd_monitor.sources.capture_process", options.to_json()],
+        [sys.executable, "-m", "asd_monitor.sources.microphone.capture_main", options.to_json()],
         stdin=subprocess.PIPE,
         bufsize=0,
         stdout=subprocess.PIPE,

@@ -17,18 +17,18 @@ from types import ModuleType
 from asd_monitor.errors import SourceError
 from asd_monitor.records import SourceState
 from asd_monitor.sources import LONGEST_PIECE_S
-from asd_monitor.sources.capture_messages import (
+from asd_monitor.sources.microphone.devices import query_microphones, resolve_device
+from asd_monitor.sources.microphone.messages import (
     HANG_S,
     CapturedAudio,
     CaptureOptions,
     CaptureStatus,
     WindowEnds,
 )
-from asd_monitor.sources.capture_pipe import HEARTBEAT_S, MonitorGoneError, Pipe
-from asd_monitor.sources.capture_stream import CaptureStream
-from asd_monitor.sources.devices import query_microphones, resolve_device
-from asd_monitor.sources.model_rate import ModelRateAudio
-from asd_monitor.sources.sample_clock import SampleClock
+from asd_monitor.sources.microphone.pipe import HEARTBEAT_S, MonitorGoneError, Pipe
+from asd_monitor.sources.microphone.resampler import ModelRateAudio
+from asd_monitor.sources.microphone.sample_clock import SampleClock
+from asd_monitor.sources.microphone.stream import CaptureStream
 
 RETRY_S = 2.0
 FROZEN_S = 1.25

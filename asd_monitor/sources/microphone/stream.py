@@ -12,7 +12,7 @@ import numpy as np
 
 from asd_monitor.errors import SourceError
 from asd_monitor.records import FloatArray
-from asd_monitor.sources.devices import Microphone
+from asd_monitor.sources.microphone.devices import Microphone
 
 if TYPE_CHECKING:
     import sounddevice

@@ -8,9 +8,9 @@ import soxr
 
 from asd_monitor.audio.files import RESAMPLE_QUALITY
 from asd_monitor.records import FloatArray
-from asd_monitor.sources.capture_messages import CapturedAudio
-from asd_monitor.sources.capture_stream import CaptureStream
-from asd_monitor.sources.sample_clock import SampleClock
+from asd_monitor.sources.microphone.messages import CapturedAudio
+from asd_monitor.sources.microphone.sample_clock import SampleClock
+from asd_monitor.sources.microphone.stream import CaptureStream
 
 HELD_BACK_SAMPLES = 64
 """Where rates differ the resampler holds back more than this, whatever they are."""

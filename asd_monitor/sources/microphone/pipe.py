@@ -5,7 +5,7 @@ import select
 import time
 
 from asd_monitor.records import SourceState
-from asd_monitor.sources.capture_messages import (
+from asd_monitor.sources.microphone.messages import (
     ENDS,
     CapturedAudio,
     CaptureStatus,

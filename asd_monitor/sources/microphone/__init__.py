@@ -1,0 +1,1 @@
+"""A microphone: one capture process per device, and its reader in the monitor."""
