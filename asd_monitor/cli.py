@@ -10,7 +10,7 @@ import typer
 
 from asd_monitor import __version__
 from asd_monitor.errors import AsdMonitorError
-from asd_monitor.log_setup import complain
+from asd_monitor.terminal.logging_setup import complain
 
 COMMANDS = (
     "run",

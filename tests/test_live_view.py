@@ -9,8 +9,6 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from asd_monitor import log_setup
-from asd_monitor.live_view import LiveView
 from asd_monitor.records import (
     LearningProgress,
     Quality,
@@ -19,6 +17,8 @@ from asd_monitor.records import (
     State,
     Transition,
 )
+from asd_monitor.terminal import logging_setup
+from asd_monitor.terminal.live_view import LiveView
 from tests.rig.records import SCORE
 
 
@@ -119,7 +119,7 @@ def test_warnings_become_news_and_do_not_tear_the_picture(
 ) -> None:
     before = logging.getLogger().handlers[:]
     try:
-        log_setup.set_up(tell=view.tell)
+        logging_setup.set_up(tell=view.tell)
         logging.getLogger("asd_monitor.sources").warning("%d samples lost", 7)
         logging.getLogger("asd_monitor.sources").info("opened")
         logging.getLogger("asd_monitor.sinks.log").warning("shown anyway")

@@ -11,7 +11,7 @@ from typing import TextIO
 
 import pytest
 
-from asd_monitor import log_setup
+from asd_monitor.terminal import logging_setup
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def stderr(tmp_path: Path) -> Iterator[TextIO]:
 def set_up(stderr: TextIO, environ: dict[str, str]) -> logging.Logger:
     """Set logging up for a program with this stderr."""
     with redirect_stderr(stderr):
-        log_setup.set_up(environ=environ)
+        logging_setup.set_up(environ=environ)
     return logging.getLogger("asd_monitor.test")
 
 

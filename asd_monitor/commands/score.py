@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asd_monitor.commands.options import AsJson, Channel
-from asd_monitor.log_setup import on_one_line
+from asd_monitor.terminal.logging_setup import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -201,18 +201,18 @@ def run_demo(
     as_json
         End with one JSON line on stdout.
     """
-    from asd_monitor import log_setup
     from asd_monitor.demo.broker import EmbeddedBroker
     from asd_monitor.runtime import runs
     from asd_monitor.runtime.assembly import assemble
     from asd_monitor.runtime.serve import serve
     from asd_monitor.sinks.summary import SummarySink
+    from asd_monitor.terminal import logging_setup
 
     source, summary = DemoSource(Story.lasting(duration_s)), SummarySink()
     with tempfile.TemporaryDirectory(prefix="asd-monitor-demo-") as folder, EmbeddedBroker() as on:
         config = _config(Path(folder), on.port, metrics_port)
         views = runs.views(config, live_view, title="asd-monitor demo: a pump and its bearing")
-        log_setup.set_up(tell=views[0].tell if views else None)
+        logging_setup.set_up(tell=views[0].tell if views else None)
         assembly = assemble(
             config, extra_sinks=[summary, source, *views], sources={MACHINE: source}
         )

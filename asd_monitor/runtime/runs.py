@@ -8,7 +8,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from asd_monitor import log_setup
 from asd_monitor.config import Config
 from asd_monitor.errors import SourceError, StateError
 from asd_monitor.runtime.assembly import Assembly, assemble
@@ -18,9 +17,10 @@ from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sinks.prometheus.sink import PrometheusSink
 from asd_monitor.sinks.summary import SummarySink
 from asd_monitor.sources.wav import WavSource
+from asd_monitor.terminal import logging_setup
 
 if TYPE_CHECKING:
-    from asd_monitor.live_view import LiveView
+    from asd_monitor.terminal.live_view import LiveView
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def run_monitor(
     sys.setswitchinterval(SWITCH_S)
     summary = SummarySink()
     shown = views(config, live_view)
-    log_setup.set_up(tell=shown[0].tell if shown else None)
+    logging_setup.set_up(tell=shown[0].tell if shown else None)
     assembly = assemble(config, extra_sinks=[summary, *shown])
     for view in shown:
         view.footer = lambda: where_published(assembly)
@@ -88,7 +88,7 @@ def learn_only(
         Print where the models are as one JSON document on stdout when done.
     """
     shown = views(config, live_view)
-    log_setup.set_up(tell=shown[0].tell if shown else None)
+    logging_setup.set_up(tell=shown[0].tell if shown else None)
     if fresh:
         folder = StateFolder.locate(config.state_dir, os.environ)
         for machine in config.machines:
@@ -196,6 +196,6 @@ def views(config: Config, wanted: bool, title: str = "asd-monitor") -> "list[Liv
     """
     if not wanted or not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
         return []
-    from asd_monitor.live_view import LiveView
+    from asd_monitor.terminal.live_view import LiveView
 
     return [LiveView(list(config.machines), title=title)]
