@@ -15,8 +15,9 @@ from asd_monitor.commands.options import host_and_port
 from asd_monitor.config import Config, from_options, load
 from asd_monitor.errors import ConfigError
 from asd_monitor.settings_file import parse
+from tests.rig.paths import CONFIGS
 
-EXAMPLE = Path(__file__).parent.parent / "configs" / "monitor.yaml"
+EXAMPLE = CONFIGS / "monitor.yaml"
 MINIMAL = "machines:\n  pump:\n    mic: 0\n"
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "asd_monitor"
-OFFLINE = Path(__file__).parent.parent / "offline" / "asd_offline"
+from tests.rig.paths import ROOT
+
+PACKAGE = ROOT / "asd_monitor"
+OFFLINE = ROOT / "offline" / "asd_offline"
 
 NOT_FOR_OFFLINE = {"sources", "sinks", "monitor", "pipeline", "cli", "commands", "assembly"}
 

@@ -22,7 +22,7 @@ _KEPT_LARGEST = 1024
 _LARGEST_SCORE = 1e100
 
 # Chosen by simulation with 12 to 1000 scores from eight laws, light and heavy: docs/calibration.md
-# has the table, tests/test_calibration.py repeats a part of it.
+# has the table, tests/calibration/test_calibration.py repeats a part of it.
 _TAIL_SHARE = 0.15
 _TAIL_AT_LEAST = 10
 _TAIL_AT_MOST = 500

@@ -10,7 +10,7 @@ from scipy.stats import hmean, t
 from sklearn.metrics import roc_auc_score
 
 from asd_offline.datasets.challenge_sets import official_set
-from tests.offline.made_up_evaluation import MadeUp
+from tests.offline.synthetic_evaluation import MadeUp
 
 EPS = sys.float_info.epsilon
 Cells = list[Any]

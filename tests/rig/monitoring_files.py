@@ -4,12 +4,12 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+from tests.rig.paths import CONFIGS
+
 PROVISIONING = CONFIGS / "grafana" / "provisioning"
 DASHBOARD = PROVISIONING / "dashboards" / "asd-monitor" / "asd-monitor.json"
 RULES = CONFIGS / "prometheus" / "rules" / "asd-monitor.rules.yaml"

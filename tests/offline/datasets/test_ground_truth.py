@@ -1,0 +1,117 @@
+"""Ground truth of each year is found in the organisers' repository and in folders above it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from asd_monitor.errors import DatasetError
+from asd_offline.datasets.challenge_sets import YEARS, official_set
+from asd_offline.datasets.ground_truth import ClipTruth, read_ground_truth
+from tests.offline.synthetic_evaluation import make_up
+
+
+@pytest.mark.parametrize("year", YEARS)
+def test_every_clip_has_its_label_and_domain(tmp_path: Path, year: int) -> None:
+    made = make_up(tmp_path, year)
+    truth = read_ground_truth(made.truth, year)
+    assert {m: tuple(sorted(s)) for m, s in truth.machines.items()} == dict(
+        official_set(year, "eval")
+    )
+    for (machine, section), rows in made.clips.items():
+        expected = {name: ClipTruth(label, domain) for name, label, domain, *_ in rows}
+        assert truth.machines[machine][section].clips == expected
+
+
+@pytest.mark.parametrize("year", YEARS)
+def test_the_year_is_chosen_among_several_below_a_folder(tmp_path: Path, year: int) -> None:
+    for other in YEARS:
+        make_up(tmp_path / "downloads", other)
+    truth = read_ground_truth(tmp_path, year)
+    assert str(year) in str(truth.path.relative_to(tmp_path))
+
+
+def test_the_data_folder_and_the_list_themselves_are_accepted(tmp_path: Path) -> None:
+    made = make_up(tmp_path, 2021)
+    found = read_ground_truth(made.truth / "ground_truth_data", 2021)
+    assert found == read_ground_truth(made.truth, 2021)
+    listed = make_up(tmp_path, 2020).truth / "eval_data_list.csv"
+    assert read_ground_truth(listed, 2020).machines == read_ground_truth(tmp_path, 2020).machines
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"), [(2021, 2022), (2022, 2021), (2023, 2022), (2022, 2023)]
+)
+def test_ground_truth_of_another_year_is_refused(tmp_path: Path, given: int, asked: int) -> None:
+    made = make_up(tmp_path, given)
+    with pytest.raises(DatasetError, match=f"not named as in {asked}"):
+        read_ground_truth(made.truth, asked)
+
+
+def test_two_copies_of_a_years_ground_truth_are_not_guessed_between(tmp_path: Path) -> None:
+    made = make_up(tmp_path, 2022)
+    shutil.copytree(made.truth, tmp_path / "other_2022")
+    with pytest.raises(DatasetError, match="several"):
+        read_ground_truth(tmp_path, 2022)
+
+
+def test_identical_lists_of_2020_are_one(tmp_path: Path) -> None:
+    made = make_up(tmp_path, 2020)
+    shutil.copytree(made.truth, tmp_path / "copy")
+    assert read_ground_truth(tmp_path, 2020).machines
+    listed = tmp_path / "copy" / "eval_data_list.csv"
+    listed.write_text(listed.read_text().replace(",1\n", ",0\n", 1))
+    with pytest.raises(DatasetError, match="several"):
+        read_ground_truth(tmp_path, 2020)
+
+
+@pytest.mark.parametrize("year", [*YEARS, 2024])
+def test_a_folder_without_ground_truth_is_refused(tmp_path: Path, year: int) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(DatasetError, match="expected"):
+            read_ground_truth(folder, year)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("section_03_source_test_0099.wav,2", "row 12: expected 0 or 1"),
+        ("section_03_source_test_0000.wav,0", "row 12: section_03_source_test_0000.wav stands"),
+        ("section_03_source_test_0099.wav", "row 12: expected 'file_name,0'"),
+    ],
+)
+def test_a_faulty_row_is_told_with_its_file(tmp_path: Path, line: str, told: str) -> None:
+    made = make_up(tmp_path, 2021)
+    name = "ground_truth_fan_section_03_source_test.csv"
+    with (made.truth / "ground_truth_data" / name).open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(DatasetError) as caught:
+        read_ground_truth(made.truth, 2021)
+    assert name in str(caught.value)
+    assert told in str(caught.value)
+
+
+def test_labels_and_domains_must_be_of_the_same_clips(tmp_path: Path) -> None:
+    made = make_up(tmp_path, 2023)
+    path = made.truth / "ground_truth_domain" / "ground_truth_bandsaw_section_00_test.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[1:]))
+    with pytest.raises(DatasetError, match=lines[0].split(",")[0]):
+        read_ground_truth(made.truth, 2023)
+    path.unlink()
+    with pytest.raises(DatasetError, match="ground_truth_domain"):
+        read_ground_truth(made.truth, 2023)
+
+
+def test_a_quote_that_never_ends_is_told_with_its_row(tmp_path: Path) -> None:
+    rows = "".join(f"id_01_{n:08d}.wav,normal_id_01_{n:08d}.wav,0\n" for n in range(10_000))
+    (tmp_path / "eval_data_list.csv").write_text(f'fan\n"{rows}')
+    with pytest.raises(DatasetError, match="row 2: a quotation mark"):
+        read_ground_truth(tmp_path, 2020)
+
+
+def test_a_faulty_list_of_2020_is_told_with_its_row(tmp_path: Path) -> None:
+    path = tmp_path / "eval_data_list.csv"
+    path.write_text("fan\nid_01_00000000.wav,normal_id_01_00000000.wav\n")
+    with pytest.raises(DatasetError, match="row 2"):
+        read_ground_truth(tmp_path, 2020)

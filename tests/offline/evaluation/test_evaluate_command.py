@@ -1,0 +1,112 @@
+"""``asd-monitor evaluate``: one document or a table on stdout, everything else on stderr."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from asd_monitor.commands.evaluate import evaluate
+from asd_monitor.errors import DatasetError
+from asd_offline.datasets.challenge_sets import YEARS
+from tests.offline.synthetic_evaluation import MadeUp, make_up
+
+APP = typer.Typer()
+APP.command()(evaluate)
+
+
+def run(made: MadeUp, *arguments: str, scores: Path | None = None) -> Result:
+    given = [str(scores or made.scores), "--year", str(made.year)]
+    return CliRunner().invoke(APP, [*given, "--ground-truth", str(made.truth), *arguments])
+
+
+@pytest.mark.parametrize("year", YEARS)
+def test_the_table_fits_80_columns_and_names_every_machine(tmp_path: Path, year: int) -> None:
+    made = make_up(tmp_path, year)
+    done = run(made)
+    assert done.exit_code == 0
+    assert "official score 0." in done.stdout
+    assert "…" not in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 100
+    for machine, _ in made.clips:
+        assert machine in done.stdout
+
+
+@pytest.mark.parametrize("year", YEARS)
+def test_json_is_the_only_thing_on_stdout(tmp_path: Path, year: int) -> None:
+    made = make_up(tmp_path, year)
+    done = run(made, "--json", "--out", str(tmp_path / "out"))
+    document = json.loads(done.stdout)
+    assert document["year"] == year
+    assert document["system"] == "system_1"
+    assert document["official_score"] == document["partial_score"]
+    assert document["rejected"] == []
+
+
+def test_the_organisers_csv_is_written_and_written_again(tmp_path: Path) -> None:
+    made = make_up(tmp_path, 2023)
+    for _ in range(2):
+        assert run(made, "--out", str(tmp_path / "out")).exit_code == 0
+    names = [path.name for path in (tmp_path / "out").iterdir()]
+    assert names == ["system_1_result.csv"]
+    assert (tmp_path / "out" / names[0]).read_bytes().startswith(b"ToyDrone\nsection,AUC (all)")
+    old = make_up(tmp_path, 2020)
+    run(old, "--out", str(tmp_path / "out"))
+    assert (tmp_path / "out" / "result_system_1.csv").read_bytes().startswith(b"fan\nid,AUC,pAUC\n")
+
+
+def test_an_output_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    done = run(make_up(tmp_path, 2023), "--out", str(tmp_path / "out"))
+    assert isinstance(done.exception, DatasetError)
+    assert "cannot be written" in str(done.exception)
+
+
+def test_what_is_not_read_is_told_on_stderr_and_in_the_json(tmp_path: Path) -> None:
+    made = make_up(tmp_path, 2023)
+    stray = made.scores / "anomaly_score_fan_section_00_test.csv"
+    stray.write_text("x.wav,1\n")
+    done = run(made, "--json")
+    assert stray.name in done.stderr
+    assert json.loads(done.stdout)["rejected"][0]["file"] == str(stray)
+
+
+def test_an_incomplete_submission_says_what_it_lacks(tmp_path: Path) -> None:
+    made = make_up(tmp_path, 2022)
+    (made.scores / "anomaly_score_fan_section_04_test.csv").unlink()
+    done = run(made)
+    assert "no official score: the eval set lacks fan section_04" in done.stdout
+    assert "partial score" in done.stdout
+    assert "anomaly_score_fan_section_04_test.csv" in done.stdout
+
+
+def test_one_faulty_system_does_not_hide_the_others(tmp_path: Path) -> None:
+    made = make_up(tmp_path, 2023)
+    broken = made.scores.parent / "system_2"
+    broken.mkdir()
+    (broken / "anomaly_score_bandsaw_section_00_test.csv").write_text("file_name,score\n")
+    done = run(made, "--json", scores=made.scores.parent.parent)
+    assert isinstance(done.exception, DatasetError)
+    assert "header" in str(done.exception)
+    good, bad = json.loads(done.stdout)["systems"]
+    assert good["official_score"] is not None
+    assert "header" in bad["error"]
+
+
+def test_evaluation_needs_neither_torch_nor_pandas_nor_scikit_learn(tmp_path: Path) -> None:
+    made = make_up(tmp_path, 2022)
+    program = (
+        "import sys, typer; from asd_monitor.commands.evaluate import evaluate; "
+        "from pathlib import Path; evaluate(Path(sys.argv[1]), 2022, Path(sys.argv[2])); "
+        "print(sorted({'torch', 'pandas', 'sklearn', 'scipy'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(made.scores), str(made.truth)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.splitlines()[-1] == "[]"

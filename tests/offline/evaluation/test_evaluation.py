@@ -1,0 +1,185 @@
+"""Tables of every year agree, cell by cell, with the official rules computed by scikit-learn."""
+
+import csv
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from asd_monitor.errors import DatasetError
+from asd_offline.datasets.challenge_sets import YEARS, SetName, official_set
+from asd_offline.datasets.ground_truth import read_ground_truth
+from asd_offline.evaluation.challenge_score import evaluate_submission, evaluate_year
+from asd_offline.evaluation.results import ClipScore, YearResult
+from asd_offline.evaluation.submission import read_submission
+from tests.offline.official_reference import table
+from tests.offline.synthetic_evaluation import MadeUp, make_up
+
+
+def evaluate(made: MadeUp) -> YearResult:
+    truth = read_ground_truth(made.truth, made.year)
+    return evaluate_submission(read_submission("system_1", made.scores, truth), truth)
+
+
+def clips_of(
+    count: int = 6, domains: tuple[str, ...] = ("source", "target"), seed: int = 0
+) -> list[ClipScore]:
+    """Clips of both classes, scores spread without ties."""
+    return [
+        ClipScore(f"{d}_{i}.wav", math.sin(seed + 7 * i + len(d)) + i % 2, i % 2, d)
+        for d in domains
+        for i in range(count)
+    ]
+
+
+def whole_set(year: int, name: SetName = "eval") -> dict[str, dict[str, list[ClipScore]]]:
+    domains = ("",) if year == 2020 else ("source", "target")
+    return {
+        machine: {s: clips_of(6, domains, seed) for seed, s in enumerate(sections)}
+        for machine, sections in official_set(year, name).items()
+    }
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("year", YEARS)
+def test_official_csv_equals_the_reference_in_every_cell(
+    tmp_path: Path, year: int, seed: int
+) -> None:
+    made = make_up(tmp_path, year, seed)
+    found = list(csv.reader(evaluate(made).official_csv().splitlines()))
+    expected = table(made)
+    assert len(found) == len(expected)
+    for found_row, expected_row in zip(found, expected, strict=True):
+        assert len(found_row) == len(expected_row)
+        for cell, value in zip(found_row, expected_row, strict=True):
+            if isinstance(value, str):
+                assert cell == value
+            else:
+                assert float(cell) == pytest.approx(float(value), abs=1e-12)
+
+
+@pytest.mark.parametrize("year", YEARS)
+def test_csv_and_json_carry_full_precision_and_the_same_figures(tmp_path: Path, year: int) -> None:
+    result = evaluate(make_up(tmp_path, year))
+    document = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    official = document["official_score"]
+    assert official == document["partial_score"] == result.official_score
+    if year != 2020:
+        assert f"official score,,{official!r}\n" in result.official_csv()
+    machine = "fan" if year < 2023 else "ToyTank"
+    first = document["machines"][machine]
+    section = next(iter(first["sections"].values()))
+    shape = {2020: {"auc", "pauc"}, 2021: {"source", "target"}}
+    assert shape.get(year, {"auc_source", "auc_target", "pauc"}) <= set(section)
+    if year == 2021:
+        assert {"auc", "pauc", "precision", "recall", "f1"} <= set(section["source"])
+    assert {"arithmetic_mean", "harmonic_mean", "score"} <= set(first)
+    assert set(first["sections"]) == set(
+        official_set(year, "eval")["fan" if year < 2023 else "ToyTank"]
+    )
+
+
+def test_wrongly_cut_official_means_stand_beside_the_right_ones(tmp_path: Path) -> None:
+    machine = evaluate(make_up(tmp_path, 2022)).machines[0]
+    first = machine.sections[0].source
+    means = machine.means
+    assert first is not None
+    assert means.official_source_harmonic is not None
+    assert means.source_harmonic is not None
+    assert means.official_source_harmonic.auc == pytest.approx(first.auc)
+    sources = [s.source.auc for s in machine.sections if s.source and s.source.auc]
+    right = len(sources) / sum(1 / value for value in sources)
+    assert means.source_harmonic.auc == pytest.approx(right)
+    assert means.source_harmonic.auc != pytest.approx(first.auc)
+
+
+@pytest.mark.parametrize("year", [2020, 2023])
+def test_without_decisions_only_their_cells_are_empty(year: int) -> None:
+    result = evaluate_year(year, whole_set(year))
+    assert result.official_score is not None
+    assert result.means.arithmetic.auc is not None
+    assert result.means.arithmetic.f1 is None
+    assert "nan" not in result.official_csv().lower()
+
+
+@pytest.mark.parametrize("name", ["dev", "eval"])
+@pytest.mark.parametrize("year", YEARS)
+def test_official_score_needs_every_machine_and_section_of_its_set(
+    year: int, name: SetName
+) -> None:
+    scores = whole_set(year, name)
+    complete = evaluate_year(year, scores)
+    assert complete.set_name == name
+    assert complete.official_score == complete.partial_score is not None
+    machine = next(iter(scores))
+    for lacking in (
+        {m: s for m, s in scores.items() if m != machine},
+        {**scores, machine: {**scores[machine], next(iter(scores[machine])): []}},
+    ):
+        partial = evaluate_year(year, lacking)
+        assert partial.official_score is None
+        assert partial.partial_score is not None
+        assert any(entry.startswith(machine) for entry in partial.missing)
+
+
+def test_machines_of_both_sets_or_of_none_have_no_official_score() -> None:
+    both = {m: {**s, **whole_set(2020, "dev")[m]} for m, s in whole_set(2020).items()}
+    for scores in (both, {"compressor": {"section_00": clips_of()}}, {}):
+        result = evaluate_year(2020, scores)
+        assert result.set_name is None
+        assert result.official_score is None
+    assert evaluate_year(2020, {}).partial_score is None
+
+
+def test_a_section_without_usable_scores_is_null_with_the_reason() -> None:
+    one_class = [ClipScore(f"{i}.wav", float(i), 0, "source") for i in range(3)]
+    unlabelled = [ClipScore("0.wav", 1.0, None, "source"), *clips_of()]
+    not_finite = [ClipScore("0.wav", math.nan, 1, "source"), *clips_of()]
+    scores = {
+        "fan": {"section_00": one_class, "section_01": unlabelled, "section_02": not_finite},
+        "valve": {"section_00": clips_of()},
+    }
+    reasons = {"fan": {"section_03": "no training clips"}}
+    for year in (2021, 2022):
+        document = evaluate_year(year, scores, reasons=reasons).to_json()
+        json.dumps(document, allow_nan=False)
+        sections = document["machines"]["fan"]["sections"]
+        for section in sections.values():
+            assert (section["source"] if year == 2021 else section)["auc"] is None
+        told = [sections[f"section_0{number}"]["reason"] for number in range(4)]
+        assert "no anomalous clips" in told[0]
+        assert re.search("1 of (7|13) clips have no label", told[1])
+        assert "1 scores are not finite" in told[2]
+        assert told[3] == "no training clips"
+
+
+@pytest.mark.parametrize("year", [2020, 2022])
+def test_sections_without_figures_leave_the_score_of_the_others_alone(year: int) -> None:
+    nothing: list[ClipScore] = []
+    fan = {"section_00": nothing, "section_01": clips_of()}
+    scores = {"fan": fan, "valve": {"section_00": nothing}}
+    partial = evaluate_year(year, scores)
+    alone = evaluate_year(year, {"fan": {"section_01": clips_of()}})
+    assert partial.partial_score == alone.partial_score is not None
+    assert partial.ci95 == alone.ci95 is not None
+    assert partial.official_ci95 == alone.official_ci95
+
+
+def test_order_of_clips_does_not_matter() -> None:
+    scores = whole_set(2022)
+    turned = {m: {s: c[::-1] for s, c in sections.items()} for m, sections in scores.items()}
+    forward, backward = evaluate_year(2022, scores), evaluate_year(2022, turned)
+    assert forward.official_csv() == backward.official_csv()
+
+
+def test_only_the_machines_asked_for_are_reported_in_that_order() -> None:
+    result = evaluate_year(2020, whole_set(2020), machines=["valve", "fan"])
+    assert [machine.machine for machine in result.machines] == ["valve", "fan"]
+    assert result.official_score is None
+
+
+def test_later_years_are_refused() -> None:
+    with pytest.raises(DatasetError, match="2024"):
+        evaluate_year(2024, {})

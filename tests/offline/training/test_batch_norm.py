@@ -1,0 +1,65 @@
+"""Batch normalisation's statistics after training: of the final weights, on all samples."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from asd_offline.training.batch_norm import settle_norms
+from asd_offline.training.run import train
+from tests.offline.models.test_published_models import recipe_file
+from tests.offline.small_sounds import CPU, Silent, make_set, request
+
+
+class Normed(nn.Module):
+    """A layer, and batch normalisation behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 5)
+        self.norm = nn.BatchNorm1d(5, momentum=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.layer(x))
+        return out
+
+
+def test_statistics_become_the_mean_over_the_batches_and_weights_stay() -> None:
+    torch.manual_seed(0)
+    network = Normed()
+    before = [each.clone() for each in network.parameters()]
+    batches = [torch.randn(16, 3) + 4.0 for _ in range(6)]
+    settle_norms(network, [(each,) for each in batches])
+    with torch.no_grad():
+        out = [network.layer(each) for each in batches]
+    mean = torch.stack([each.mean(0) for each in out]).mean(0)
+    variance = torch.stack([each.var(0) for each in out]).mean(0)
+    torch.testing.assert_close(network.norm.running_mean, mean)
+    torch.testing.assert_close(network.norm.running_var, variance)
+    assert network.norm.momentum == 0.01
+    assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+
+
+def test_settled_training_stopped_and_resumed_gives_the_same_statistics(tmp_path: Path) -> None:
+    sounds = make_set(tmp_path / "sounds", ("fan",), ("00", "04"), clips=6)
+    settings = {"settle_batch_norm": True, "batch_norm_momentum": 0.001}
+    found = []
+    for name, stop in (("straight", 0), ("stopped", 1), ("plain", 0)):
+        settings["settle_batch_norm"] = name != "plain"
+        recipe = recipe_file(tmp_path / name, "mobilenetv2", **settings)
+        asked = request(tmp_path / name, sounds, model="mobilenetv2", recipe=recipe)
+        if stop:
+            try:
+                train(asked, CPU, Silent(stop_at_epoch=stop))
+            except KeyboardInterrupt:
+                asked = replace(asked, resume=True)
+        train(asked, CPU, Silent())
+        newest = max((tmp_path / name / "run" / "networks" / "fan").glob("epoch-*.pt"))
+        found.append(torch.load(newest, weights_only=True)["weights"])
+    straight, stopped, plain = found
+    statistics = [name for name in straight if name.endswith("running_mean")]
+    assert all(torch.equal(straight[name], stopped[name]) for name in straight)
+    assert not any(torch.equal(straight[name], plain[name]) for name in statistics)
+    weights = [name for name in straight if name.endswith(".weight")]
+    assert all(torch.equal(straight[name], plain[name]) for name in weights)

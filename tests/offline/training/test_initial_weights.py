@@ -1,0 +1,310 @@
+"""Training that begins with weights from a file: kept, told, resumed and exported."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from asd_monitor.errors import ConfigError, RunError
+from asd_monitor.model_file import load
+from asd_offline.export.export import export
+from asd_offline.features.frontends import LogMel
+from asd_offline.training.checkpoints import (
+    checkpoints_in,
+    latest_checkpoint,
+    read_checkpoint,
+)
+from asd_offline.training.run import Request, train
+from asd_offline.training.run_folder import Run
+from tests.offline.models.test_published_models import asked_for
+from tests.offline.published_checkpoints import (
+    aegan,
+    aenet,
+    aenet_rebuilt,
+    anomaly_transformer,
+    mobilenet,
+)
+from tests.offline.small_sounds import (
+    CPU,
+    Silent,
+    hum,
+    make_set,
+    request,
+    small_recipe,
+    write_recipe,
+)
+from tests.offline.training.test_train_command import ENTRY
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_set(tmp_path_factory.mktemp("sounds"), ("fan", "pump"), ("00", "04"), clips=6)
+
+
+def saved(path: Path, state: Mapping[str, object]) -> str:
+    torch.save(state, path)
+    return str(path)
+
+
+def small_aenet() -> dict[str, Tensor]:
+    return aenet(16 * 5, 16, 4, bands=16)
+
+
+def asked(folder: Path, sounds: Path, **changes: object) -> Request:
+    values = {"machines": ("fan",), "init_from": (saved(folder / "ae.pth", small_aenet()),)}
+    return request(folder, sounds, **(values | changes))
+
+
+def newest(run: Path, network: str = "fan") -> dict[str, Tensor]:
+    kept = latest_checkpoint(run / "networks" / network)
+    assert kept is not None
+    weights: dict[str, Tensor] = kept["weights"]
+    return weights
+
+
+def test_published_weights_as_they_are_become_a_model_file(tmp_path: Path, sounds: Path) -> None:
+    run = train(asked(tmp_path, sounds, epochs=0), CPU, show := Silent())
+    assert show.notes[0] == "fan: 65 of 65 tensors taken from ae.pth"
+    assert any("cov_source (16, 16): covariances are fitted" in note for note in show.notes)
+    done = export(run.folder, tmp_path / "model.pt", tmp_path / "cache")
+    files = done.manifest.training["initial_weights"]
+    assert files == [dict(Run.open(run.folder).about.initial["files"][0])]  # type: ignore[index]
+    window = hum(7, 500.0)
+    with torch.no_grad():
+        settings = small_recipe().log_mel().settings
+        mel = LogMel(settings)(torch.from_numpy(window)[None])[0]
+        vectors = mel.unfold(0, 5, 1).transpose(1, 2).flatten(1)
+        expected = (aenet_rebuilt(small_aenet(), vectors) - vectors).square().mean()
+    score = load(done.path).score(window[None], np.array([0]))
+    np.testing.assert_allclose(score, expected.numpy(), rtol=1e-4)
+
+
+def test_a_run_notes_the_file_and_what_came_of_it(tmp_path: Path, sounds: Path) -> None:
+    state = small_aenet() | {"encoder.0.weight": torch.zeros(9, 9)}
+    init = saved(tmp_path / "odd.pth", {"model_state_dict": state})
+    run = train(asked(tmp_path, sounds, init_from=(init,), epochs=1), CPU, show := Silent())
+    noted = json.loads((run.folder / "run.json").read_text())["initial"]
+    assert [each["file"] for each in noted["files"]] == [init]
+    assert len(noted["files"][0]["sha256"]) == 64
+    odd = "encoder.0.weight (9, 9): autoencoder.layers.0.weight wants (16, 80)"
+    assert odd in noted["networks"]["fan"]["left_out"]
+    assert noted["networks"]["fan"]["random"] == ["autoencoder.layers.0.weight"]
+    assert noted["networks"]["fan"]["taken"] == 64
+    assert f"fan: left out: {odd}" in show.notes
+    assert "fan: starts at random: autoencoder.layers.0.weight" in show.notes
+
+
+def test_training_goes_on_from_the_weights(tmp_path: Path, sounds: Path) -> None:
+    train(asked(tmp_path, sounds, epochs=1), CPU, Silent())
+    folder = tmp_path / "run" / "networks" / "fan"
+    trained, start = (read_checkpoint(each)["weights"] for each in checkpoints_in(folder))
+    name = "autoencoder.layers.0.weight"
+    assert torch.equal(start[name], small_aenet()["encoder.0.weight"])
+    moved = (trained[name] - start[name]).abs().max()
+    assert 0.0 < moved < 0.5
+
+
+def test_stopped_and_resumed_without_the_file_it_is_the_training_without_stops(
+    tmp_path: Path, sounds: Path
+) -> None:
+    wanted = asked(tmp_path, sounds, machines=(), out=tmp_path / "whole")
+    train(wanted, CPU, Silent())
+    parts = replace(wanted, out=tmp_path / "parts")
+    with pytest.raises(KeyboardInterrupt):
+        train(parts, CPU, Silent(stop_at_epoch=4))  # pump has not begun
+    train(replace(parts, init_from=(), resume=True), CPU, Silent())
+    for name in ("fan", "pump"):
+        whole, resumed = newest(tmp_path / "whole", name), newest(tmp_path / "parts", name)
+        assert all(torch.equal(whole[each], resumed[each]) for each in whole)
+
+
+def test_resuming_with_other_weights_or_with_changed_ones_is_refused(
+    tmp_path: Path, sounds: Path
+) -> None:
+    wanted = asked(tmp_path, sounds, machines=())
+    with pytest.raises(KeyboardInterrupt):
+        train(wanted, CPU, Silent(stop_at_epoch=1))
+    other = saved(tmp_path / "other.pth", small_aenet() | {"cov_source": torch.zeros(16, 16)})
+    for init in ((other,), (*wanted.init_from, other)):
+        with pytest.raises(RunError, match="init-from: other weights there than now"):
+            train(replace(wanted, init_from=init, resume=True), CPU, Silent())
+    shutil.rmtree(wanted.out / "networks" / "pump")  # as if stopped before it had its weights
+    saved(Path(wanted.init_from[0]), {"model": small_aenet()})
+    with pytest.raises(RunError, match=r"ae.pth: is not what it was when the run began"):
+        train(replace(wanted, init_from=(), resume=True), CPU, Silent())
+
+
+def test_a_run_that_began_at_random_cannot_be_resumed_with_weights(
+    tmp_path: Path, sounds: Path
+) -> None:
+    wanted = asked(tmp_path, sounds)
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(wanted, init_from=()), CPU, Silent(stop_at_epoch=1))
+    with pytest.raises(RunError, match="init-from: other weights"):
+        train(replace(wanted, resume=True), CPU, Silent())
+
+
+def test_each_machine_can_have_a_file_of_its_own(tmp_path: Path, sounds: Path) -> None:
+    pump = small_aenet() | {"encoder.0.bias": torch.full((16,), 3.0)}
+    files = (
+        f"fan={saved(tmp_path / 'fan.pth', small_aenet())}",
+        f"pump={saved(tmp_path / 'pump.pth', pump)}",
+    )
+    train(asked(tmp_path, sounds, machines=(), init_from=files, epochs=0), CPU, Silent())
+    name = "autoencoder.layers.0.bias"
+    assert torch.equal(newest(tmp_path / "run", "pump")[name], torch.full((16,), 3.0))
+    assert not torch.equal(newest(tmp_path / "run", "fan")[name], torch.full((16,), 3.0))
+
+
+def test_a_network_that_is_not_there_is_told(tmp_path: Path, sounds: Path) -> None:
+    wrong = asked(tmp_path, sounds, init_from=("valve=x.pth",))
+    with pytest.raises(ConfigError, match=r"no network 'valve'; there are: fan$"):
+        train(wrong, CPU, Silent())
+
+
+def test_a_machine_without_weights_of_its_own_is_not_exported_untrained(
+    tmp_path: Path, sounds: Path
+) -> None:
+    only = f"fan={saved(tmp_path / 'fan.pth', small_aenet())}"
+    wanted = asked(tmp_path, sounds, machines=(), init_from=(only,), epochs=0)
+    train(wanted, CPU, show := Silent())
+    assert "pump: no weights given, so it starts at random" in show.notes
+    with pytest.raises(RunError, match="network pump has neither weights nor training"):
+        export(wanted.out, tmp_path / "model.pt", wanted.cache)
+
+
+def test_a_checkpoint_of_another_run_is_a_start(tmp_path: Path, sounds: Path) -> None:
+    first = train(request(tmp_path, sounds, out=tmp_path / "first"), CPU, Silent())
+    (kept, *_) = checkpoints_in(first.folder / "networks" / "pump")
+    train(asked(tmp_path, sounds, init_from=(str(kept),), epochs=0), CPU, Silent())
+    own, theirs = newest(tmp_path / "run"), newest(first.folder, "pump")
+    assert all(torch.equal(own[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"fc.weight": torch.zeros(3, 3)}, r"nothing in it fits: .* found fc.weight \(3, 3\)"),
+        (anomaly_transformer(8, 8, 1, 8), "nothing in it fits"),
+        ({"encoder.0.bias": torch.full((16,), torch.nan)}, "values that are not finite"),
+    ],
+)
+def test_weights_that_are_none_for_the_network_stop_the_run(
+    tmp_path: Path, sounds: Path, state: dict[str, Tensor], said: str
+) -> None:
+    wrong = asked(tmp_path, sounds, init_from=(saved(tmp_path / "wrong.pth", state),))
+    with pytest.raises(ConfigError, match=said):
+        train(wrong, CPU, Silent())
+    assert not wrong.out.exists()
+    right = (saved(tmp_path / "right.pth", small_aenet()),)
+    assert train(replace(wrong, init_from=right, epochs=0), CPU, Silent()).folder == wrong.out
+
+
+def test_a_wrong_file_of_one_machine_is_told_before_any_is_trained(
+    tmp_path: Path, sounds: Path
+) -> None:
+    right = saved(tmp_path / "ae.pth", small_aenet())
+    wrong = saved(tmp_path / "wrong.pth", {"fc.weight": torch.zeros(3, 3)})
+    files = (f"fan={right}", f"pump={wrong}")
+    with pytest.raises(ConfigError, match=r"wrong.pth: nothing in it fits"):
+        train(asked(tmp_path, sounds, machines=(), init_from=files), CPU, show := Silent())
+    assert not show.epochs
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_was_trained_is_never_abandoned(tmp_path: Path, sounds: Path) -> None:
+    run = train(asked(tmp_path, sounds, epochs=1), CPU, Silent())
+    run.abandon()
+    assert newest(run.folder)
+
+
+def test_two_files_of_the_same_network_are_refused(tmp_path: Path, sounds: Path) -> None:
+    two = tuple(saved(tmp_path / name, small_aenet()) for name in ("a.pth", "b.pth"))
+    with pytest.raises(ConfigError, match=r"both .*a.pth and .*b.pth have it"):
+        train(asked(tmp_path, sounds, init_from=two), CPU, Silent())
+
+
+def test_a_model_without_weights_says_so(tmp_path: Path, sounds: Path) -> None:
+    wrong = asked(tmp_path, sounds, model="modulation_neighbours", recipe=None)
+    with pytest.raises(ConfigError, match="learns no weights"):
+        train(wrong, CPU, Silent())
+
+
+def test_aegan_takes_generator_and_discriminator_from_two_files(
+    tmp_path: Path, sounds: Path
+) -> None:
+    generator, critic = aegan(channels=2)
+    generator = {n: e for n, e in generator.items() if not n.startswith("Encoder.main.15")}
+    files = (saved(tmp_path / "g.pth", generator), saved(tmp_path / "d.pth", critic))
+    wanted = asked_for(tmp_path, "aegan_ad", sounds, epochs=0, code=256, score="d_knn")
+    train(replace(wanted, init_from=files, machines=("fan",)), CPU, Silent())
+    done = export(wanted.out, tmp_path / "model.pt", wanted.cache)
+    assert done.manifest.description["score"] == "d_knn"
+    # One tensor of the generator is missing, so the scores that need it are no model's.
+    with pytest.raises(RunError, match=r"generator\.encoder\.1\.weight did not come with"):
+        export(wanted.out, tmp_path / "no.pt", wanted.cache, score="g_x_l2_mean")
+
+
+def test_the_order_that_is_assumed_of_classes_is_told(tmp_path: Path, sounds: Path) -> None:
+    wanted = replace(
+        asked_for(tmp_path, "mobilenetv2", sounds, epochs=0),
+        init_from=(saved(tmp_path / "tv.pth", mobilenet(2)),),
+    )
+    train(wanted, CPU, show := Silent())
+    assert "fan: network.classifier.weight: taken as if its classes were, in this order: " in (
+        "\n".join(show.notes)
+    )
+    assert "fan/id_00, fan/id_04" in "\n".join(show.notes)
+    assert Run.open(wanted.out).about.initial["networks"]["fan"]["random"] == []  # type: ignore[index]
+
+
+def test_a_classifier_nobody_trained_is_not_exported(tmp_path: Path, sounds: Path) -> None:
+    wanted = replace(
+        asked_for(tmp_path, "mobilenetv2", sounds, epochs=0),
+        init_from=(saved(tmp_path / "tv.pth", mobilenet(7)),),
+    )
+    train(wanted, CPU, show := Silent())
+    assert any("stays random, as no epoch is trained: network.cl" in note for note in show.notes)
+    with pytest.raises(RunError, match=r"network\.classifier\.weight and 1 more did not come"):
+        export(wanted.out, tmp_path / "model.pt", wanted.cache)
+
+
+def test_several_processes_begin_with_the_same_weights(tmp_path: Path, sounds: Path) -> None:
+    init = saved(tmp_path / "ae.pth", small_aenet())
+    recipe = write_recipe(tmp_path / "recipe.yaml", epochs=1)
+    command = ["train", "autoencoder", sounds, "--machine", "fan", "--config", recipe]
+    command += ["--out", tmp_path / "run", "--cache", tmp_path / "cache", "--init-from", init]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", ENTRY, *map(str, command)],
+            env={**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    told = [each.communicate(timeout=150)[1] for each in started]
+    assert [each.returncode for each in started] == [0, 0], told
+    assert "65 of 65 tensors taken from ae.pth" in told[0]
+    assert "taken" not in told[1]
+    done, start = (
+        read_checkpoint(each) for each in checkpoints_in(tmp_path / "run" / "networks" / "fan")
+    )
+    assert (done["epoch"], start["epoch"]) == (1, 0)
+    name = "autoencoder.layers.0.weight"
+    assert torch.equal(start["weights"][name], small_aenet()["encoder.0.weight"])
+    assert (done["weights"][name] - start["weights"][name]).abs().max() < 0.5

@@ -1,0 +1,131 @@
+"""The systemd unit, judged by systemd's own tools."""
+
+import configparser
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.rig.paths import ROOT
+
+ROOT = ROOT
+UNIT = ROOT / "systemd" / "asd-monitor@.service"
+
+
+def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "SYSTEMD_COLORS": "0"},
+    )
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root below which install.sh has put its files, for the program that runs the tests."""
+    root = tmp_path_factory.mktemp("root")
+    subprocess.run(
+        ["sh", ROOT / "systemd" / "install.sh"],
+        check=True,
+        env={**os.environ, "DESTDIR": str(root), "PREFIX": sys.prefix},
+    )
+    return root
+
+
+def unit_of(root: Path) -> Path:
+    return root / "etc" / "systemd" / "system" / UNIT.name
+
+
+def settings() -> dict[str, list[str]]:
+    """Key of [Service] -> its values in order."""
+    found: dict[str, list[str]] = {}
+    for line in UNIT.read_text().splitlines():
+        if re.match(r"\w+=", line):
+            key, value = line.split("=", 1)
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def test_verify_finds_nothing_to_complain_of(installed: Path) -> None:
+    done = analyze("verify", unit_of(installed))
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_verify_would_complain_of_a_key_that_it_does_not_know(
+    installed: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / UNIT.name
+    bad.write_text(unit_of(installed).read_text().replace("RestartSec=", "RestartSecs="))
+    assert "RestartSecs" in analyze("verify", bad).stdout
+
+
+def test_the_exposure_is_at_most_two(installed: Path) -> None:
+    done = analyze("security", "--offline=true", "--threshold=20", unit_of(installed))
+    level = re.search(r"Overall exposure level.*: (\d+\.\d+)", done.stdout)
+    assert level is not None, done.stdout
+    assert float(level[1]) <= 2.0
+    assert done.returncode == 0
+
+
+def test_audio_and_torch_keep_what_they_need() -> None:
+    unit = settings()
+    assert "MemoryDenyWriteExecute" not in unit
+    assert "PrivateDevices" not in unit
+    assert "PrivateUsers" not in unit
+    assert unit["DevicePolicy"] == ["closed"]
+    assert unit["DeviceAllow"] == ["char-alsa rw"]
+    assert unit["SupplementaryGroups"] == ["audio"]
+    assert "AF_UNIX AF_INET AF_INET6" in unit["RestrictAddressFamilies"]
+
+
+def test_a_sound_card_may_come_after_the_start() -> None:
+    """Device groups that the kernel does not know as the service starts stay forbidden."""
+    lines = UNIT.read_text().splitlines()
+    assert "Wants=modprobe@snd.service" in lines
+    assert "After=modprobe@snd.service" in lines
+
+
+def test_it_is_notified_watched_and_restarted_for_ever() -> None:
+    unit = settings()
+    assert unit["Type"] == ["notify"]
+    assert unit["NotifyAccess"] == ["main"]
+    assert unit["WatchdogSec"] == ["30"]
+    assert unit["Restart"] == ["always"]
+    assert unit["StartLimitIntervalSec"] == ["0"]
+
+
+def test_every_instance_has_its_own_state_and_configuration() -> None:
+    unit = settings()
+    assert unit["StateDirectory"] == ["asd-monitor/%i"]
+    assert unit["ExecStart"] == [
+        "/opt/asd-monitor/bin/asd-monitor run --config /etc/asd-monitor/%i.yaml"
+    ]
+
+
+def test_the_installer_puts_the_program_into_the_unit(installed: Path) -> None:
+    parser = configparser.RawConfigParser(strict=False)
+    parser.read(unit_of(installed))
+    program = parser["Service"]["ExecStart"].split()[0]
+    assert program == f"{sys.prefix}/bin/asd-monitor"
+    assert os.access(program, os.X_OK)
+    assert (installed / "etc" / "asd-monitor" / "example.yaml").is_file()
+
+
+def test_the_installer_refuses_what_cannot_work() -> None:
+    environ = {key: value for key, value in os.environ.items() if key != "DESTDIR"}
+    done = subprocess.run(
+        ["sh", ROOT / "systemd" / "install.sh"],
+        env={**environ, "PREFIX": "/root/asd-monitor"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert re.search("in a home folder|expected to be root", done.stderr)

@@ -1,0 +1,191 @@
+"""What the MQTT payloads hold, and that the published schemas and the page on MQTT say so."""
+
+import json
+import math
+import os
+import re
+from dataclasses import replace
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from asd_monitor.errors import ConfigError
+from asd_monitor.records import LearningProgress, Quality, SourceState, State
+from asd_monitor.sinks.mqtt.settings import MqttSettings, MqttTls
+from asd_monitor.sinks.mqtt.sink import MqttSink
+from asd_monitor.sinks.mqtt.topics import Topics, check_name
+from asd_monitor.sinks.payloads import (
+    MachineState,
+    encode,
+    event_payload,
+    health_payload,
+    rfc3339,
+    score_payload,
+    state_payload,
+)
+from asd_monitor.telemetry import Metrics
+from tests.rig.paths import DOCS
+from tests.rig.records import SCORE, event, health, score
+
+SCHEMAS = {
+    path.name.removesuffix(".schema.json"): json.loads(path.read_text())
+    for path in (DOCS / "schemas").glob("*.json")
+}
+
+
+def check(kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """Validate what a subscriber reads; every member must be described."""
+    read: dict[str, Any] = json.loads(encode(payload))
+    jsonschema.Draft202012Validator.check_schema(SCHEMAS[kind])
+    jsonschema.validate(read, SCHEMAS[kind], cls=jsonschema.Draft202012Validator)
+    assert read.keys() == SCHEMAS[kind]["properties"].keys()
+    for name, member in read.items():
+        if isinstance(member, dict):
+            assert member.keys() == SCHEMAS[kind]["properties"][name]["properties"].keys()
+    return read
+
+
+def test_a_recording_whose_name_is_not_utf_8_is_told_all_the_same() -> None:
+    name = os.fsdecode(b"L\xfcfter.wav")
+    read = check("score", score_payload(replace(SCORE, recording=name), "plant", 0.0))
+    assert read["recording"] == "L?fter.wav"
+
+
+def test_a_score_meets_its_schema() -> None:
+    read = check("score", score_payload(replace(SCORE, captured_at=1.5), "plant", 1.6))
+    assert read["ts"] == "1970-01-01T00:00:01.500Z"
+    assert (read["window_s"], read["hop_s"]) == (2.0, 1.0)
+    assert (read["latency_ms"], read["inference_ms"]) == (100.0, 4.0)
+    assert read["ts_ns"] == 1_500_000_000
+
+
+@pytest.mark.parametrize("quality", Quality)
+def test_a_window_that_was_not_scored_meets_the_schema(quality: Quality) -> None:
+    bare = replace(
+        score(3),
+        quality=quality,
+        value=None,
+        p_value=None,
+        threshold=None,
+        level_dbfs=None,
+        model=None,
+        recording="a.wav",
+    )
+    assert check("score", score_payload(bare, "plant", 0.0))["score"] is None
+
+
+@given(st.floats(), st.floats(), st.floats(), st.floats())
+def test_no_number_is_ever_anything_but_finite_or_null(
+    value: float, level: float, took: float, now: float
+) -> None:
+    odd = replace(SCORE, value=value, level_dbfs=level, inference_s=took, threshold=math.inf)
+    text = encode(score_payload(odd, "plant", now)).decode()
+
+    def refuse(constant: str) -> float:
+        raise AssertionError(constant)
+
+    json.loads(text, parse_constant=refuse)
+
+
+def test_numpy_scalars_become_plain_numbers() -> None:
+    odd = replace(SCORE, value=np.float64(1.5), p_value=np.float32(0.25))  # type: ignore[arg-type]
+    read = check("score", score_payload(odd, "plant", 0.0))
+    assert (read["score"], read["p_value"]) == (1.5, 0.25)
+
+
+@pytest.mark.parametrize("state", State)
+def test_an_event_meets_its_schema(state: State) -> None:
+    assert check("event", event_payload(event("e", state), "plant"))["seq"] == 7
+    check("event", event_payload(replace(event("e", state), score=None), "plant"))
+
+
+def test_a_state_meets_its_schema() -> None:
+    known = MachineState("pump", State.ALARM, State.NORMAL, 5.0, "loud", True, "e1")
+    learning = replace(known, previous=None, event_id=None)
+    progress = LearningProgress("pump", 3.0, 300.0, fitting=True)
+    check("state", state_payload(known, "plant", 6.0))
+    read = check("state", state_payload(replace(learning, learning=progress), "plant", 6.0))
+    assert read["learning"] == {"learned_s": 3.0, "wanted_s": 300.0, "fitting": True}
+
+
+@pytest.mark.parametrize("state", SourceState)
+def test_health_meets_its_schema(state: SourceState) -> None:
+    check("health", health_payload(replace(health(state), measured_rate_hz=47999.2), "p", 1.0))
+    check("health", health_payload(replace(health(state), last_audio_at=None), "p", 1.0))
+
+
+@given(st.floats(0, 4e9))
+def test_times_are_written_to_the_millisecond(seconds: float) -> None:
+    pattern = SCHEMAS["score"]["properties"]["ts"]["pattern"]
+    assert re.match(pattern, rfc3339(seconds))
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a+b", "#", "a/b", "a\0b", "a\nb", "$SYS", " pump", "pump ", "x" * 201, "a\u2028b"]
+)
+def test_names_that_no_topic_can_hold_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="machine"):
+        check_name("machine", name)
+    with pytest.raises(ConfigError, match="node"):
+        Topics("asd", name)
+
+
+@pytest.mark.parametrize("base", ["", "/asd", "asd/", "a//b", "a/+/b", "$share/a"])
+def test_base_topics_that_no_broker_takes_are_refused(base: str) -> None:
+    with pytest.raises(ConfigError, match="base_topic"):
+        Topics(base, "plant")
+
+
+def test_the_sink_refuses_bad_machine_names_when_it_is_made() -> None:
+    metrics = Metrics(CollectorRegistry())
+    with pytest.raises(ConfigError, match="fan/id_00"):
+        MqttSink(MqttSettings(), metrics, node="plant", machines=["fan/id_00"])
+
+
+def test_names_may_be_of_any_script_and_the_base_of_several_levels() -> None:
+    topics = Topics("acme/halle 1/line-2", "plant")
+    assert topics.score("Lüfter 3") == "acme/halle 1/line-2/plant/Lüfter 3/score"
+
+
+def test_the_page_on_mqtt_lists_exactly_the_topics() -> None:
+    text = (DOCS / "mqtt.md").read_text()
+    listed = set(re.findall(r"^\| `([^`]+)` \|", text, flags=re.MULTILINE))
+    topics = Topics("<base>", "<node>")
+    methods = ("score", "state", "event", "health", "availability")
+    expected = {topics.status, *(getattr(topics, each)("<machine>") for each in methods)}
+    assert {each for each in listed if each.startswith("<base>")} == expected
+    for kind in SCHEMAS:
+        assert f"schemas/{kind}.schema.json" in text
+
+
+def test_the_page_on_mqtt_lists_exactly_the_settings() -> None:
+    text = (DOCS / "mqtt.md").read_text()
+    listed = {
+        each
+        for each in re.findall(r"^\| `([^`]+)` \|", text, flags=re.MULTILINE)
+        if not each.startswith("<base>")
+    }
+    tls = {f"tls.{name}" for name in MqttTls.model_fields}
+    assert listed == set(MqttSettings.model_fields) - {"tls"} | tls
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"password_file": "p", "password_env": "P", "username": "u"}, "give one"),
+        ({"password_env": "P"}, "without username"),
+        ({"tls": {"key_file": "k"}}, "without cert_file"),
+        ({"qos_score": 2}, "qos_score"),
+        ({"port": 0}, "port"),
+        ({"password": "secret"}, "password"),
+        ({"reconnect_min_s": 9}, "reconnect_max_s"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        MqttSettings(**wrong)

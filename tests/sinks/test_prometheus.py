@@ -1,0 +1,308 @@
+"""The Prometheus sink: what it records, how it serves it, and how it stands bad clients."""
+
+import contextlib
+import gzip
+import json
+import logging
+import socket
+import ssl
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import ValidationError
+
+from asd_monitor.errors import SinkError
+from asd_monitor.sinks.prometheus import http_server
+from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
+from asd_monitor.telemetry import Metrics
+from tests.rig.metrics_scenario import MACHINES, tell
+from tests.rig.mosquitto import wait_until
+from tests.rig.prometheus import running_prometheus
+from tests.rig.records import score
+
+
+def make_sink(**settings: Any) -> PrometheusSink:  # noqa: ANN401
+    metrics = Metrics(CollectorRegistry())
+    metrics.add_machines(MACHINES)
+    return PrometheusSink(PrometheusSettings(**{"port": 0, **settings}), metrics)
+
+
+@pytest.fixture
+def sink() -> Iterator[PrometheusSink]:
+    made = make_sink()
+    made.open()
+    yield made
+    made.close()
+
+
+def get(
+    url: str, context: ssl.SSLContext | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, Message, bytes]:
+    request = urllib.request.Request(url, headers=headers or {})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=20, context=context) as answer:  # noqa: S310
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers, error.read()
+
+
+def base(sink: PrometheusSink) -> str:
+    return sink.url.removesuffix("/metrics")
+
+
+def scraped(sink: PrometheusSink) -> dict[tuple[str, str], float]:
+    """Name and machine -> value."""
+    text = get(sink.url)[2].decode()
+    return {
+        (sample.name, sample.labels.get("machine", "")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_by_default_only_this_machine_can_read_the_metrics() -> None:
+    settings = PrometheusSettings()
+    assert (settings.address, settings.port) == ("127.0.0.1", 9109)
+
+
+def test_a_scrape_shows_what_was_emitted(sink: PrometheusSink) -> None:
+    tell(sink)
+    got = scraped(sink)
+    assert got["asd_anomaly_score", "fan/id_00"] == 3.0
+    assert got["asd_alarms_total", "pump"] == 1
+    assert got["asd_alarm_state", "pump"] == 0
+    assert got["asd_alarm_state", "fan/id_00"] == 1
+    assert got["asd_audio_frames_total", "pump"] == 16000
+    assert got["asd_learning_target_seconds", "pump"] == 300
+    assert got["process_resident_memory_bytes", ""] > 1e6
+
+
+def test_creation_times_are_left_out(sink: PrometheusSink) -> None:
+    tell(sink)
+    for accept in ("text/plain", "application/openmetrics-text; version=1.0.0"):
+        assert b"_created" not in get(sink.url, headers={"Accept": accept})[2]
+
+
+def test_openmetrics_and_compression_are_negotiated(sink: PrometheusSink) -> None:
+    status, headers, body = get(
+        sink.url,
+        headers={
+            "Accept": "application/openmetrics-text; version=1.0.0",
+            "Accept-Encoding": "gzip",
+        },
+    )
+    assert status == 200
+    assert headers["Content-Type"].startswith("application/openmetrics-text")
+    assert gzip.decompress(body).endswith(b"# EOF\n")
+
+
+def test_a_real_prometheus_agrees_by_its_counters(sink: PrometheusSink, tmp_path: Path) -> None:
+    for number in range(5):
+        tell(sink, number)
+    with running_prometheus(tmp_path, f"127.0.0.1:{sink.port}") as server:
+        server.wait_for("asd_windows_total")
+        assert server.value('up{job="asd-monitor"}') == 1
+        scored = server.value('asd_windows_total{machine="pump",result="scored"}')
+        assert scored == 35
+        assert server.value("sum(asd_window_latency_seconds_count)") == 2 * 5 * 10
+
+
+def test_the_landing_page_links_to_both(sink: PrometheusSink) -> None:
+    status, headers, body = get(base(sink) + "/")
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    for link in (b'href="metrics"', b'href="healthz"'):
+        assert link in body
+    assert "Python" not in headers["Server"]
+
+
+def test_unknown_pages_and_methods_are_refused(sink: PrometheusSink) -> None:
+    assert get(base(sink) + "/metrics/../etc/passwd")[0] == 404
+    with pytest.raises(urllib.error.HTTPError, match="501") as refused:
+        urllib.request.urlopen(sink.url, data=b"asd_alarms_total 0", timeout=20)  # noqa: S310
+    refused.value.close()
+
+
+def test_healthz_says_whether_the_monitor_is_alive() -> None:
+    alive = [True]
+    sink = PrometheusSink(
+        PrometheusSettings(port=0), Metrics(CollectorRegistry()), alive=lambda: alive[0]
+    )
+    sink.open()
+    try:
+        assert get(base(sink) + "/healthz")[0] == 200
+        alive[0] = False
+        assert get(base(sink) + "/healthz")[0] == 503
+        assert get(sink.url)[0] == 200
+    finally:
+        sink.close()
+
+
+def test_latency_is_from_capture_to_emission_of_live_sources_only() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.add_machines(("pump", "file"))
+    sink = PrometheusSink(
+        PrometheusSettings(), metrics, offline_machines=["file"], clock=lambda: 1000.0
+    )
+    sink.emit(replace(score(0), captured_at=999.8))
+    sink.emit(replace(score(1), captured_at=1000.5))  # the clock was set back
+    sink.emit(replace(score(0, "file"), captured_at=12.0))
+    value = metrics.registry.get_sample_value
+    assert value("asd_window_latency_seconds_count", {"machine": "pump"}) == 1
+    assert value("asd_window_latency_seconds_sum", {"machine": "pump"}) == pytest.approx(0.2)
+    assert value("asd_window_latency_seconds_count", {"machine": "file"}) == 0
+
+
+def test_a_port_in_use_says_what_to_do(sink: PrometheusSink) -> None:
+    second = make_sink(port=sink.port)
+    with pytest.raises(SinkError, match=r"port \d+: another program uses.*prometheus\.port"):
+        second.open()
+    second.close()
+
+
+def test_an_address_of_another_machine_says_what_to_do() -> None:
+    with pytest.raises(SinkError, match="no network interface of this machine"):
+        make_sink(address="192.0.2.1").open()
+    with pytest.raises(SinkError, match=r"prometheus\.address.*cannot be looked up"):
+        make_sink(address="no-such-host.invalid").open()
+    with pytest.raises(SinkError, match=r"'192\.168\.\.5'.*cannot be looked up"):
+        make_sink(address="192.168..5").open()
+
+
+def test_open_and_close_may_be_called_twice_and_free_the_port() -> None:
+    sink = make_sink()
+    sink.close()
+    sink.open()
+    sink.open()
+    port = sink.port
+    assert get(sink.url)[0] == 200
+    sink.close()
+    sink.close()
+    again = make_sink(port=port)
+    again.open()
+    again.close()
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1", "localhost"])
+def test_only_an_open_address_without_tls_is_warned_of(
+    address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = make_sink(address=address)
+    with caplog.at_level(logging.WARNING):
+        sink.open()
+    sink.close()
+    warned = [record.message for record in caplog.records if "without TLS" in record.message]
+    assert len(warned) == (address == "0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"certificate_file": "a.pem"},
+        {"key_file": "a.key"},
+        {"client_ca_file": "ca.pem"},
+        {"port": 70000},
+        {"adress": "127.0.0.1"},
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        PrometheusSettings(**settings)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tls")
+    make = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+        "-subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem"
+    )
+    subprocess.run(make.split(), cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def test_tls_serves_clients_with_a_certificate_only(certificate: Path) -> None:
+    cert, key = certificate / "cert.pem", certificate / "key.pem"
+    sink = make_sink(certificate_file=cert, key_file=key, client_ca_file=cert)
+    sink.open()
+    try:
+        known = ssl.create_default_context(cafile=str(cert))
+        with pytest.raises((urllib.error.URLError, OSError)):
+            get(sink.url, known)
+        known.load_cert_chain(cert, key)
+        assert get(sink.url, known)[0] == 200
+        assert sink.url.startswith("https://")
+    finally:
+        sink.close()
+
+
+def test_a_client_that_does_not_finish_its_handshake_stops_nobody(certificate: Path) -> None:
+    cert, key = certificate / "cert.pem", certificate / "key.pem"
+    sink = make_sink(certificate_file=cert, key_file=key)
+    sink.open()
+    try:
+        with socket.create_connection(("127.0.0.1", sink.port)):
+            context = ssl.create_default_context(cafile=str(cert))
+            assert get(sink.url, context)[0] == 200
+    finally:
+        sink.close()
+
+
+def test_tls_files_that_cannot_be_used_say_which(certificate: Path, tmp_path: Path) -> None:
+    key = certificate / "key.pem"
+    with pytest.raises(SinkError, match=r"missing\.pem"):
+        make_sink(certificate_file=tmp_path / "missing.pem", key_file=key).open()
+    with pytest.raises(SinkError, match=r"key\.pem.*cannot be used"):
+        make_sink(certificate_file=key, key_file=key).open()
+
+
+def test_many_slow_clients_keep_nobody_from_the_metrics(sink: PrometheusSink) -> None:
+    slow = [socket.create_connection(("127.0.0.1", sink.port)) for _ in range(300)]
+    try:
+        for each in slow:
+            with contextlib.suppress(OSError):  # those that gave way are cut off already
+                each.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
+        assert get(sink.url)[0] == 200
+        few = http_server.MAX_CONNECTIONS
+        wait_until(lambda: _client_threads() <= few, "the end of clients that gave way")
+    finally:
+        for each in slow:
+            each.close()
+
+
+def _client_threads() -> int:
+    return sum(each.name == "metrics-client" for each in threading.enumerate())
+
+
+def test_a_slow_client_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "CONNECTION_LIMIT_S", 0.3)
+    sink = make_sink()
+    sink.open()
+    try:
+        with socket.create_connection(("127.0.0.1", sink.port), timeout=30) as slow:
+            slow.sendall(b"GET / HT")
+            assert slow.recv(1) == b""
+    finally:
+        sink.close()
+
+
+def test_a_failing_series_is_logged_and_the_next_scrape_is_answered(
+    sink: PrometheusSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    depth = sink._metrics.queue_depth.labels("score_file")
+    depth.set_function(lambda: json.loads("not a number"))
+    with pytest.raises(OSError, match="closed"):
+        get(sink.url)
+    assert "failed" in caplog.text
+    depth.set_function(lambda: 7.0)
+    assert get(sink.url)[0] == 200

@@ -1,0 +1,225 @@
+"""The capture process of a microphone: stalls, ends, and what its monitor makes of them."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from asd_monitor.records import SourceState
+from asd_monitor.sources.microphone.child_process import start_capture
+from asd_monitor.sources.microphone.messages import CaptureOptions
+from tests.rig.listening import Score, noise
+from tests.rig.microphone_process import (
+    RATE_HZ,
+    assert_every_loss_is_counted_once,
+    assert_start_tells_the_true_place,
+    capture_process,
+    listening,
+)
+from tests.rig.virtual_microphone import (
+    MakeMicrophones,
+    VirtualSound,
+    virtual_microphone_plugin,
+    virtual_microphones,
+)
+
+__all__ = ["virtual_microphone_plugin", "virtual_microphones"]
+
+
+def test_audio_lost_by_a_stall_is_counted_by_the_clock(
+    virtual_microphones: MakeMicrophones,
+) -> None:
+    sound = noise(60, RATE_HZ)
+    virtual_microphones(pump=VirtualSound(sound, RATE_HZ))
+    with listening("pump", latency_s=0.5) as listener:
+        listener.until_more(RATE_HZ)
+        stalled = capture_process()
+        stalled.suspend()
+        time.sleep(1.3)
+        stalled.resume()
+        health = listener.until(lambda: bool(listener.jumps), "a gap")
+        health = listener.until_more(RATE_HZ)
+    assert health.overflows >= 1
+    assert health.reopens == 0
+    assert len(listener.jumps) == 1
+    assert_start_tells_the_true_place(listener, Score(sound))
+    assert_every_loss_is_counted_once(listener)
+
+
+def test_a_stall_shorter_than_the_latency_loses_nothing(
+    virtual_microphones: MakeMicrophones,
+) -> None:
+    sound = noise(60, RATE_HZ)
+    virtual_microphones(pump=VirtualSound(sound, RATE_HZ))
+    with listening("pump", latency_s=2.0) as listener:
+        listener.until_more(RATE_HZ)
+        stalled = capture_process()
+        stalled.suspend()
+        time.sleep(0.8)
+        stalled.resume()
+        listener.until_more(2 * RATE_HZ)
+    assert listener.jumps == []
+    np.testing.assert_array_equal(
+        listener.samples, sound[: listener.count].astype(np.float32) / 32768
+    )
+
+
+def test_audio_comes_with_the_windows_that_it_completes(
+    virtual_microphones: MakeMicrophones,
+) -> None:
+    """Callbacks come every 75 ms; a process woken by each would send 13 pieces a second."""
+    virtual_microphones(pump=VirtualSound(noise(20, 48000), 48000))
+    with listening("pump") as listener:
+        listener.until_more(1)
+        listener.source.expect_windows(end := listener.count + 777, RATE_HZ)
+        listener.until_more(RATE_HZ)
+        first = len(listener.chunks)
+        listener.until_more(4 * RATE_HZ)
+        ends = [chunk.start + len(chunk.samples) - end for chunk in listener.chunks[first - 1 :]]
+        completing = [b // RATE_HZ > a // RATE_HZ for a, b in itertools.pairwise(ends)]
+        assert sum(completing) > len(completing) / 2
+        assert_every_loss_is_counted_once(listener)
+
+
+def test_a_capture_process_that_is_started_again_knows_the_windows(
+    virtual_microphones: MakeMicrophones,
+) -> None:
+    virtual_microphones(pump=VirtualSound(noise(20, 48000), 48000))
+    with listening("pump") as listener:
+        listener.source.expect_windows(RATE_HZ, RATE_HZ)
+        listener.until_more(1)
+        capture_process().kill()
+        listener.until(lambda: listener.source.health().reopens > 0, "the next process")
+        assert '"window_ends": [16000, 16000]' in capture_process().cmdline()[-1]
+        listener.until_more(2 * RATE_HZ)
+        assert_every_loss_is_counted_once(listener)
+
+
+def test_a_killed_capture_process_is_started_again(virtual_microphones: MakeMicrophones) -> None:
+    sound = noise(60, RATE_HZ)
+    virtual_microphones(pump=VirtualSound(sound, RATE_HZ))
+    with listening("pump") as listener:
+        listener.until_more(RATE_HZ // 2)
+        killed = capture_process()
+        killed.kill()
+        health = listener.until_state(SourceState.MISSING)
+        assert "exit code -9" in health.reason
+        listener.until_state(SourceState.RUNNING)
+        health = listener.until_more(RATE_HZ // 2)
+        assert capture_process() != killed
+    assert health.reopens == 1
+    assert_start_tells_the_true_place(listener, Score(sound))
+    assert_every_loss_is_counted_once(listener)
+
+
+def test_a_hanging_capture_process_is_replaced(virtual_microphones: MakeMicrophones) -> None:
+    virtual_microphones(pump=VirtualSound(noise(60, RATE_HZ), RATE_HZ))
+    with listening("pump") as listener:
+        listener.until_more(RATE_HZ // 4)
+        hanging = capture_process()
+        hanging.suspend()
+        health = listener.until_state(SourceState.FROZEN)
+        assert "does not answer" in health.reason
+        listener.until_state(SourceState.MISSING)
+        listener.until_state(SourceState.RUNNING)
+        assert not hanging.is_running()
+
+
+class Unkillable(subprocess.Popen[bytes]):
+    """What hangs inside the kernel takes no signal."""
+
+    def kill(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize("kind", [subprocess.Popen, Unkillable])
+def test_a_capture_process_that_hangs_in_its_exit_does_not_stall_the_next(
+    virtual_microphones: MakeMicrophones,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[subprocess.Popen[bytes]],
+) -> None:
+    virtual_microphones(pump=VirtualSound(noise(60, RATE_HZ), RATE_HZ))
+    script = "import os, time; os.close(1); time.sleep(600)"
+    hanging = kind([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    processes = [hanging]
+
+    def start(options: CaptureOptions) -> subprocess.Popen[bytes]:
+        return processes.pop() if processes else start_capture(options)
+
+    monkeypatch.setattr("asd_monitor.sources.microphone.source.start_capture", start)
+    try:
+        with listening("pump") as listener:
+            health = listener.until_state(SourceState.MISSING)
+            assert "hangs in its exit" in health.reason
+            listener.until_state(SourceState.RUNNING)
+            listener.until_more(RATE_HZ // 4)
+        assert (hanging.poll() is None) == (kind is Unkillable)
+    finally:
+        subprocess.Popen.kill(hanging)
+        hanging.wait()
+
+
+def test_a_reader_that_does_not_come_loses_the_oldest_audio_and_sees_the_gap(
+    virtual_microphones: MakeMicrophones, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asd_monitor.sources.microphone.source.QUEUE_S", 0.5)
+    sound = noise(60, RATE_HZ)
+    virtual_microphones(pump=VirtualSound(sound, RATE_HZ))
+    with listening("pump") as listener:
+        listener.until_more(1)
+        listener.until(lambda: listener.source.health().lost_samples == 0, "nothing lost")
+        while listener.source.health().lost_samples == 0:
+            time.sleep(0.05)
+        listener.until_more(RATE_HZ // 4)
+    assert Score(sound).errors(listener.chunks) == [0] * len(listener.chunks)
+    assert_every_loss_is_counted_once(listener)
+
+
+def test_the_capture_process_ends_with_the_monitor(
+    virtual_microphones: MakeMicrophones, tmp_path: Path
+) -> None:
+    mics = virtual_microphones(pump=VirtualSound(noise(10, RATE_HZ), RATE_HZ))
+    script = tmp_path / "monitor.py"
+    script.write_text(
+        "import time\n"
+        "from asd_monitor.sources.microphone.source import MicrophoneSettings, MicrophoneSource\n"
+        "source = MicrophoneSource('pump', MicrophoneSettings(device='pump'), 16000)\n"
+        "source.open(lambda: None)\n"
+        "while not source.read():\n"
+        "    time.sleep(0.05)\n"
+        "print('heard', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, script],
+        env=mics.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as monitor:
+        assert monitor.stdout is not None
+        assert monitor.stderr is not None
+        assert monitor.stdout.readline() == "heard\n"
+        child = capture_process(monitor.pid)
+        child.suspend()  # even one that cannot notice by itself
+        os.kill(monitor.pid, signal.SIGKILL)
+        psutil.wait_procs([child], timeout=20)
+        assert not child.is_running()
+        assert monitor.stderr.read() == ""
+
+
+def test_the_capture_process_stays_small() -> None:
+    script = (
+        "import sys, asd_monitor.sources.microphone.capture_main\n"
+        "print(sorted({'torch', 'pydantic', 'sounddevice', 'soundfile'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", script]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed == "[]\n"
