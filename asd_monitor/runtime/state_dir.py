@@ -1,7 +1,5 @@
 """Where the monitor keeps what it must not forget: models, recordings, locks."""
 
-import fcntl
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asd_monitor.errors import ConfigError, StateError
+from asd_monitor.file_lock import file_lock
 from asd_monitor.model_file.archive import remove_unfinished
 
 MODEL_SUFFIX = ".asd"
@@ -73,31 +72,10 @@ class StateFolder:
             If another process holds it, or it cannot be locked.
         """
         path = self.make(self.root / "locks") / f"{check_machine_name(machine)}.lock"
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            msg = f"{path}: cannot be opened: {error.strerror}; use --state-dir"
-            raise StateError(msg) from error
-        try:
-            try:
-                self._hold(handle, machine)
-            except OSError as error:  # a full disk, or a network's that knows no locks
-                msg = f"{path}: cannot be locked: {error.strerror}; use --state-dir"
-                raise StateError(msg) from error
+        taken = (
+            f"machine {machine!r} is already monitored by process {{holder}} with the state "
+            f"folder {self.root}; stop that one, or use another --state-dir"
+        )
+        with file_lock(path, StateError, taken, hint="use --state-dir"):
             remove_unfinished(self.model_path(machine))
             yield
-        finally:
-            os.close(handle)
-
-    def _hold(self, handle: int, machine: str) -> None:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
-            msg = (
-                f"machine {machine!r} is already monitored by process {holder} with the state "
-                f"folder {self.root}; stop that one, or use another --state-dir"
-            )
-            raise StateError(msg) from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)

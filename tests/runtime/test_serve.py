@@ -20,7 +20,7 @@ from tests.rig.played_source import PlayedSource
 
 TWICE = """
 import os, time
-from asd_monitor.stop_signals import stop_signals
+from asd_monitor.runtime.signals import stop_signals
 
 with stop_signals() as stop:
     os.kill(os.getpid(), {number})

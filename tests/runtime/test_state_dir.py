@@ -13,7 +13,7 @@ from tests.rig.full_disk import files_at_most
 HOLD = """
 import sys
 from pathlib import Path
-from asd_monitor.state import StateFolder
+from asd_monitor.runtime.state_dir import StateFolder
 with StateFolder(Path(sys.argv[1])).lock("pump"):
     print("held", flush=True)
     sys.stdin.read()

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from asd_monitor import __version__
 from asd_monitor.errors import DatasetError, RunError
+from asd_monitor.file_lock import file_lock
 from asd_offline.comparison.candidates import Entry, choose_entries
 from asd_offline.comparison.job import CompareJob, Data
 from asd_offline.comparison.run_result import FORMAT, Outcome, read_outcome
@@ -19,7 +20,6 @@ from asd_offline.comparison.timing import Speed, speed_of
 from asd_offline.comparison.writers import write_files
 from asd_offline.datasets import Dataset, open_dataset
 from asd_offline.datasets.clip import ANOMALY, NORMAL
-from asd_offline.jobs.file_lock import held
 from asd_offline.jobs.pool import JobPool, cores, stoppable
 from asd_offline.training.distributed import check_device
 
@@ -259,5 +259,5 @@ def _locked(out: Path) -> Iterator[None]:
     except OSError as error:
         msg = f"{out}: cannot be written: {error.strerror}; choose another --out"
         raise RunError(msg) from error
-    with held(out / ".lock", RunError, f"{out}: another comparison writes there"):
+    with file_lock(out / ".lock", RunError, f"{out}: another comparison writes there"):
         yield

@@ -6,14 +6,12 @@ what is interrupted goes on where it was, and a line is written after its rows a
 is known by path, size and time of change.
 """
 
-import fcntl
 import hashlib
 import inspect
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +21,7 @@ import torch
 from torch import Tensor
 
 from asd_monitor.errors import RunError
+from asd_monitor.file_lock import file_lock
 from asd_offline.datasets.audio_files import read_training_clip
 
 Progress = Callable[[int, int], None]
@@ -91,7 +90,8 @@ class FeatureCache:
         folder = self.folder / _key(front_end)
         keys = [_clip_key(path) for path in paths]
         try:
-            with _locked(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with file_lock(folder / "lock", RunError, "", hint="choose another --cache", wait=True):
                 store = _Store(folder, front_end.dims)
                 missing = {
                     key: path
@@ -181,14 +181,6 @@ class _Store:
         # "c": torch wants a writable array; what is written to would stay private to the process.
         mapped = np.memmap(self._rows, "<f4", "c", shape=(self._end, self._dims))
         return torch.from_numpy(mapped)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _key(front_end: FrontEnd) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 
 from asd_monitor import __version__
 from asd_monitor.errors import ModelFileError, RunError
+from asd_monitor.file_lock import file_lock
 from asd_monitor.model_file.archive import write_atomically
-from asd_offline.jobs.file_lock import held
 
 FORMAT_VERSION = 1
 _ABOUT = "run.json"
@@ -232,7 +232,7 @@ class Run:
             If another process trains there, or the folder cannot be locked.
         """
         taken = f"{self.folder}: another training writes there"
-        with held(self.folder / _LOCK, RunError, taken):
+        with file_lock(self.folder / _LOCK, RunError, taken):
             yield
 
 

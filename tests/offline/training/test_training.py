@@ -224,7 +224,7 @@ class Quiet(Points):
 SCRIPT = """
 import sys, torch
 from pathlib import Path
-from asd_offline.processes import joined
+from asd_offline.training.distributed import joined
 from tests.offline.test_training import Quiet, run
 with joined("cpu") as process:
     network = run(Path(sys.argv[1]), task=Quiet(), process=process)

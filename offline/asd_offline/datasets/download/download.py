@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 from asd_monitor.errors import DatasetError
+from asd_monitor.file_lock import file_lock
 from asd_offline.datasets.challenge import ArchiveSet, Year
 from asd_offline.datasets.challenge_sets import SetName, official_set
 from asd_offline.datasets.download.http import Patience, Progress, RemoteFile, fetch, md5_of
 from asd_offline.datasets.download.unzip import Unpacked, unpack
 from asd_offline.datasets.download.zenodo import SERVER, read_record
 from asd_offline.datasets.registry import YEARS
-from asd_offline.jobs.file_lock import held
 
 NOTES_FOLDER = ".download"
 """Below the output folder: unfinished archives, and a note on each that was unpacked."""
@@ -136,7 +136,7 @@ def _alone(out: Path, year: int) -> Iterator[Path]:
         msg = f"{out}: cannot be written ({error.strerror}); give a folder of your own"
         raise DatasetError(msg) from error
     taken = f"{out}: another download into this folder is running"
-    with held(notes / "lock", DatasetError, taken):
+    with file_lock(notes / "lock", DatasetError, taken):
         _refuse_other_years(notes, year)
         yield notes
 
