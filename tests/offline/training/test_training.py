@@ -225,7 +225,7 @@ SCRIPT = """
 import sys, torch
 from pathlib import Path
 from asd_offline.training.distributed import joined
-from tests.offline.test_training import Quiet, run
+from tests.offline.training.test_training import Quiet, run
 with joined("cpu") as process:
     network = run(Path(sys.argv[1]), task=Quiet(), process=process)
     torch.save(network.state_dict(), Path(sys.argv[1]) / f"rank{process.rank}.pt")
