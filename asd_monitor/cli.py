@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and how errors become exit codes."""
+"""The command line: the registered commands, and the exit codes of errors."""
 
 import errno
 import io
@@ -10,95 +10,110 @@ import typer
 
 from asd_monitor import __version__
 from asd_monitor.errors import AsdMonitorError
-from asd_monitor.terminal.logging_setup import complain
+from asd_monitor.terminal.logging_setup import print_error
 
-COMMANDS = (
-    "run",
-    "learn",
-    "demo",
-    "devices",
-    "score",
-    "picture",
-    "inspect",
-    "check",
-    "doctor",
-    "bench",
-    "replay",
-    "evaluate",
-    "download",
-    "synth",
-    "train",
-    "export",
-    "compare",
-    "oracle",
+MONITORING = "Monitoring"
+MODELS = "Recordings and model files"
+DATASETS = "Datasets and training"
+
+COMMANDS = {
+    "run": MONITORING,
+    "learn": MONITORING,
+    "demo": MONITORING,
+    "devices": MONITORING,
+    "check": MONITORING,
+    "doctor": MONITORING,
+    "bench": MONITORING,
+    "score": MODELS,
+    "inspect": MODELS,
+    "picture": MODELS,
+    "replay": DATASETS,
+    "evaluate": DATASETS,
+    "download": DATASETS,
+    "synth": DATASETS,
+    "train": DATASETS,
+    "export": DATASETS,
+    "compare": DATASETS,
+    "oracle": DATASETS,
+}
+"""Every command, with its section of the help: a function of this name in the module of this name
+in asd_monitor/commands/.
+"""
+
+INTERNAL_ERROR = 1
+
+HELP = "Listen to machines, score their sound, and raise an alarm when it changes."
+EPILOG = (
+    "Exit codes: 0 success; 1 internal error; 2 usage or configuration; 3 model file; "
+    "4 audio source; 5 dataset; 6 broker or port; 7 state folder; 8 training run; "
+    "130 interrupted."
 )
-"""Each is a function in asd_monitor/commands/, in a file of its own name."""
-
-INTERNAL = 1
-
-app = typer.Typer(
-    name="asd-monitor",
-    help="Listen to machines, score their sound, and raise an alarm when it changes.",
-    epilog="Exit codes: 0 done; 1 fault of the program; 2 usage or configuration; 3 model file; "
-    "4 audio source; 5 dataset; 6 broker or port; 7 state folder; 8 training run.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def create_app() -> typer.Typer:
+    """Return the program with all its commands."""
+    app = typer.Typer(
+        name="asd-monitor",
+        help=HELP,
+        epilog=EPILOG,
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    for name, section in COMMANDS.items():
+        module = import_module(f"asd_monitor.commands.{name}")
+        app.command(name, rich_help_panel=section)(getattr(module, name))
+    return app
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"asd-monitor {__version__}")
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: bool = typer.Option(
-        False, "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+        False, "--version", help="Show the version and exit.", callback=_print_version,
+        is_eager=True,
     ),
-) -> None:
-    """Listen to machines, score their sound, and raise an alarm when it changes."""
-
-
-def _register() -> None:
-    for name in COMMANDS:
-        module = import_module(f"asd_monitor.commands.{name}")
-        app.command(name)(getattr(module, name))
+) -> None:  # fmt: skip
+    pass
 
 
 def main() -> None:
     """Run the command line; entry point of ``asd-monitor``."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # As stderr does by itself: a file's name may hold what the terminal's encoding has not.
+        # As Python does for stderr: a file name may contain characters that the terminal's
+        # encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
-    _register()
+    app = create_app()
     try:
         try:
             app()
         finally:
-            if sys.stdout:  # what cannot be written is told here, not by Python's own end
+            if sys.stdout:  # report a failed write here, not in Python's own shutdown
                 sys.stdout.flush()
     except AsdMonitorError as error:
-        complain(f"asd-monitor: {error}")
+        print_error(f"asd-monitor: {error}")
         raise SystemExit(error.exit_code) from error
     except BrokenPipeError:
-        # The reader of our output went away, as `head` does; nobody is left to tell.
+        # The reader of our output has gone, as `head` does; there is nothing to report to.
         sys.stderr.close()
-        raise SystemExit(INTERNAL) from None
+        raise SystemExit(INTERNAL_ERROR) from None
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f"{error.filename}: " if error.filename else ""
-        complain(f"asd-monitor: {where}{error.strerror}; make room on the disk")
-        _give_up_stdout()
-        raise SystemExit(INTERNAL) from None
+        print_error(f"asd-monitor: {where}{error.strerror}; make room on the disk")
+        _discard_stdout()
+        raise SystemExit(INTERNAL_ERROR) from None
 
 
-def _give_up_stdout() -> None:
-    """Drop what stdout still holds; Python would try to write it again at its end."""
+def _discard_stdout() -> None:
+    """Close stdout with what it still buffers; Python would try to write it again at exit."""
     with suppress(OSError):
         sys.stdout.close()
 

@@ -15,7 +15,7 @@ def evaluate(
     scores: Annotated[
         Path,
         typer.Argument(
-            help="Folder with the files anomaly_score_*.csv (and decision_result_*.csv) of a "
+            help="Folder with the `anomaly_score_*.csv` files (and `decision_result_*.csv`) of a "
             "system, or a folder above those of several systems.",
         ),
     ],

@@ -1,18 +1,36 @@
-"""What the offline commands need beyond the daemon."""
+"""Check that the packages of the ``offline`` extra are installed."""
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 
 from asd_monitor.errors import ConfigError
 
-PACKAGES = ("torchaudio", "sklearn", "scipy", "matplotlib")
+PACKAGES = {
+    "matplotlib": "matplotlib",
+    "safetensors": "safetensors",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "torchaudio": "torchaudio",
+}
+"""Modules of the extra, and the package that each belongs to."""
 
 
-def require_offline(command: str) -> None:
-    """Raise ConfigError if a package of the ``offline`` extra is missing."""
-    missing = [name for name in PACKAGES if find_spec(name) is None]
+def require_offline(command: str, modules: Iterable[str] = tuple(PACKAGES)) -> None:
+    """Raise ConfigError if a module that a command needs is not installed.
+
+    Commands call this before anything else, so that no work is lost.
+
+    Parameters
+    ----------
+    command
+        The command as the user knows it, such as ``train``.
+    modules
+        Modules that it needs, keys of :data:`PACKAGES`; all by default.
+    """
+    missing = [PACKAGES[module] for module in modules if find_spec(module) is None]
     if missing:
         msg = (
-            f"{command} needs the offline half (missing: {', '.join(missing)}); install it with "
-            "pip install 'asd-monitor[offline]'"
+            f"{command} needs packages that are not installed: {', '.join(missing)}; "
+            "install them with: pip install 'asd-monitor[offline]'"
         )
         raise ConfigError(msg)

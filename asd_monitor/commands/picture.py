@@ -33,13 +33,14 @@ def picture(
     Example: `asd-monitor picture normal.wav faulty.wav --model pump.pt --out pump.png`
     """
     from asd_monitor.commands.offline_extra import require_offline
+
+    require_offline("picture", ["matplotlib", "torchaudio"])
     from asd_monitor.commands.score import only_target
     from asd_monitor.errors import ConfigError
     from asd_monitor.model_file.archive import write_atomically
 
     if len(files) > AT_MOST:
         raise ConfigError(f"expected at most {AT_MOST} recordings, got {len(files)}")
-    require_offline("picture")
     from asd_monitor.model_file import load
     from asd_offline.report.clip_figure import clip_figure
 

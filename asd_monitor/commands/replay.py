@@ -93,6 +93,13 @@ def replay(
     import sys
     from dataclasses import replace
 
+    from asd_monitor.commands.offline_extra import require_offline
+
+    is_run = (Path(model) / "run.json").is_file()
+    if is_run:
+        require_offline("replay of a training run")
+    else:
+        require_offline("replay", ["scipy"])
     from asd_offline.replay import ReplaySettings
     from asd_offline.replay import replay as run
 
@@ -101,7 +108,7 @@ def replay(
         year=year,
         machines=names(machine),
         subset=_subset(set_),
-        model=_model_file(model),
+        model=_export(Path(model)) if is_run else model,
         ground_truth=ground_truth,
         out=out,
         channel=channel,
@@ -123,21 +130,15 @@ def replay(
         _show(replayed, out)
 
 
-def _model_file(model: str) -> str:
-    """Return what was given, but for a run's folder its model file."""
-    folder = Path(model)
-    if not (folder / "run.json").is_file():
-        return model
-    from asd_monitor.commands.offline_extra import require_offline
-
-    require_offline("replay of a training run")
+def _export(run: Path) -> str:
+    """Return the model file of a training run; export it first if that has not been done."""
     from asd_monitor.commands.train import default_cache
     from asd_offline.export.cached_export import exported_run
     from asd_offline.training.console import shown
 
     with shown() as show:
-        path, now = exported_run(folder, default_cache(), show.features)
-    typer.echo(f"{folder}: {'exported to' if now else 'as exported before:'} {path}", err=True)
+        path, now = exported_run(run, default_cache(), show.features)
+    typer.echo(f"{run}: {'exported to' if now else 'already exported to'} {path}", err=True)
     return str(path)
 
 

@@ -20,7 +20,7 @@ def stop_signals() -> Iterator[threading.Event]:
 
     def on_signal(signum: int, frame: FrameType | None) -> None:
         if asked:
-            _die_of(signum)
+            _exit_on(signum)
         asked.append(signum)
         # From a thread of its own: who waits for the event holds its lock at times, and would wait
         # for ever for a handler that asks for the lock in the same thread.
@@ -35,8 +35,8 @@ def stop_signals() -> Iterator[threading.Event]:
             signal.signal(each, handler)
 
 
-def _die_of(signum: int) -> None:
-    """End without tidying up: whoever asks twice will not wait."""
+def _exit_on(signum: int) -> None:
+    """Exit immediately, without cleaning up, as after an unhandled signal."""
     if sys.stderr.isatty():
         os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # the live view hides the cursor
     signal.signal(signum, signal.SIG_DFL)

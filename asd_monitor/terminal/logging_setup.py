@@ -18,8 +18,8 @@ JOURNAL_PRIORITY = {
     logging.CRITICAL: 2,
 }
 """The journal's priority of each level, as in ``sd-daemon(3)``."""
-SHOWN_ANYWAY = "asd_monitor.sinks.log"
-"""What this logger tells, a live view shows by itself."""
+SUPPRESSED_IN_LIVE_VIEW = "asd_monitor.sinks.log"
+"""The live view displays the facts that this logger reports by itself."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -28,13 +28,13 @@ def on_one_line(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-class _ToView(logging.Handler):
+class _LiveViewHandler(logging.Handler):
     """Hand warnings to a live view: lines written past it would tear the picture."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
         self._tell = tell
-        self.addFilter(lambda record: record.name != SHOWN_ANYWAY)
+        self.addFilter(lambda record: record.name != SUPPRESSED_IN_LIVE_VIEW)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show one line."""
@@ -70,13 +70,13 @@ def set_up(
     environ
         Where the journal, which has times of its own, is looked up.
     """
-    handler = _to_stderr(environ) if tell is None else _ToView(tell)
+    handler = _to_stderr(environ) if tell is None else _LiveViewHandler(tell)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
 
 
-def complain(text: str, *, environ: Mapping[str, str] = os.environ) -> None:
-    """Tell on stderr why the program ends; in the journal it is an error.
+def print_error(text: str, *, environ: Mapping[str, str] = os.environ) -> None:
+    """Print on stderr why the program ends; the journal receives it at priority ``err``.
 
     Parameters
     ----------

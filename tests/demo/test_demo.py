@@ -5,11 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from asd_monitor.commands.offline_extra import PACKAGES
 from asd_monitor.demo.demo import DemoSource, Story
 from asd_monitor.records import State, Transition
+from tests.rig.hidden_packages import environment_without
 
 COMMAND = [sys.executable, "-m", "asd_monitor.cli", "demo"]
 
@@ -46,10 +49,11 @@ def test_a_clock_that_is_set_does_not_end_the_story(monkeypatch: pytest.MonkeyPa
     source.close()
 
 
-def test_the_alarm_rises_and_clears_by_itself() -> None:
+def test_the_alarm_rises_and_clears_by_itself_without_the_offline_extra(tmp_path: Path) -> None:
     done = subprocess.run(
         [*COMMAND, "--duration", "45", "--json"],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=170, check=True,
+        env=environment_without(PACKAGES, tmp_path),
     )  # fmt: skip
     seen = json.loads(done.stdout.splitlines()[-1])
     assert 9.0 <= seen["raised_at_s"] < seen["cleared_at_s"] <= 45.0

@@ -13,9 +13,8 @@ from typer.testing import CliRunner
 
 import asd_monitor.cli as cli
 from asd_monitor.commands import export as export_command
-from asd_monitor.commands import offline_extra
 from asd_monitor.commands import train as train_command
-from asd_monitor.errors import ConfigError, ModelFileError
+from asd_monitor.errors import ModelFileError
 from tests.offline.small_sounds import make_set, write_recipe
 
 ENTRY = "import sys; from asd_monitor.cli import main; sys.argv[0] = 'asd-monitor'; main()"
@@ -84,12 +83,6 @@ def test_export_overwrites_nothing_but_a_model_file(tmp_path: Path, out: str, sa
 
 def test_both_commands_are_registered() -> None:
     assert {"train", "export"} <= set(cli.COMMANDS)
-
-
-def test_a_missing_extra_is_told_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offline_extra, "PACKAGES", ("surely_not_installed",))
-    with pytest.raises(ConfigError, match=r"pip install 'asd-monitor\[offline\]'"):
-        offline_extra.require_offline("train")
 
 
 def test_the_cache_follows_the_users_setting(
