@@ -1,8 +1,6 @@
 """``asd-monitor synth``: data sets of machine sound, made up or made faulty."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +8,10 @@ import typer
 
 from asd_monitor.commands.options import AsJson
 from asd_monitor.errors import ConfigError
+from asd_monitor.terminal.progress import console_progress
 
 if TYPE_CHECKING:
+    from asd_monitor.progress import Progress
     from asd_offline.datasets.challenge_sets import SetName
     from asd_offline.synth.challenge_set import YearSettings
     from asd_offline.synth.fault_injection import InjectionSettings
@@ -85,14 +85,14 @@ def synth(
     `asd-monitor synth d --inject recordings/pump/train`, then `asd-monitor replay d`.
     """
     _refuse_misplaced(context, YEAR_ONLY if inject else INJECT_ONLY, injecting=inject is not None)
-    with _progress() as show:
+    with console_progress() as progress:
         if inject is None:
             from asd_offline.synth.challenge_set import YearSettings
 
             year_settings = YearSettings(
                 year, _sets(set_), _names(machines), clips, test_clips, seed, clip_s, snr_db
             )
-            result = _year(out, year_settings, show, force=force)
+            result = _year(out, year_settings, progress, force=force)
         else:
             from asd_offline.synth.fault_injection import InjectionSettings
             from asd_offline.synth.faults import FAULTS
@@ -106,7 +106,7 @@ def synth(
                 _one_name(machines),
                 shaft_hz,
             )
-            result = _injection(out, injection, show, force=force)
+            result = _injection(out, injection, progress, force=force)
     typer.echo(json.dumps(result) if as_json else _sentence(result))
 
 
@@ -151,11 +151,11 @@ def _sets(name: str) -> "tuple[SetName, ...]":
 
 
 def _year(
-    out: Path, settings: "YearSettings", show: Callable[[int, int], None], *, force: bool
+    out: Path, settings: "YearSettings", progress: "Progress", *, force: bool
 ) -> dict[str, Any]:
     from asd_offline.synth.challenge_set import make_year_set
 
-    count = make_year_set(out, settings, show, force=force)
+    count = make_year_set(out, settings, progress, force=force)
     truth = out / "ground_truth"
     return {
         "out": str(out),
@@ -166,11 +166,11 @@ def _year(
 
 
 def _injection(
-    out: Path, settings: "InjectionSettings", show: Callable[[int, int], None], *, force: bool
+    out: Path, settings: "InjectionSettings", progress: "Progress", *, force: bool
 ) -> dict[str, Any]:
     from asd_offline.synth.fault_injection import make_injected_set
 
-    made = make_injected_set(out, settings, show, force=force)
+    made = make_injected_set(out, settings, progress, force=force)
     for path, reason in made.rejected:
         typer.echo(f"left out {path}: {reason}", err=True)
     return {
@@ -197,26 +197,3 @@ def _sentence(result: dict[str, Any]) -> str:
     if result["gain_db"]:
         done += f"; all clips lowered by {-result['gain_db']:.1f} dB, so that none is clipped"
     return f"{done}; now: asd-monitor replay {out}"
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar with an estimate on a terminal, else nothing."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = TextColumn("clips"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("clips", total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield show

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from asd_monitor.progress import NoProgress
 from asd_offline.jobs.pool import JobPool, Tick
 from asd_offline.synth.writer import run_jobs
 
@@ -43,7 +44,7 @@ def main(kind: str, folder: Path) -> None:
             pool.run([Hold(folder, number) for number in range(WORKERS)], lambda done: None)
     else:  # four jobs are handed over at a time: one worker has 0 to 3, the other 4 to 7
         jobs = list(range(4 * WORKERS))
-        run_jobs(partial(hold, folder), jobs, lambda done, whole: None, WORKERS)
+        run_jobs(partial(hold, folder), jobs, NoProgress(), WORKERS)
 
 
 if __name__ == "__main__":

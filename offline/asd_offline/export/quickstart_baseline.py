@@ -20,9 +20,9 @@ from asd_monitor.errors import ConfigError
 from asd_offline.datasets.targets import Target
 from asd_offline.evaluation.metrics import auc
 from asd_offline.recipes import Recipe
-from asd_offline.synth.fault_injection import put_fault
-from asd_offline.synth.faults import FAULTS, Scene
-from asd_offline.synth.room import seed_of
+from asd_offline.synth.fault_injection import add_fault
+from asd_offline.synth.faults import FAULTS, FaultContext
+from asd_offline.synth.seeds import derive_seed
 
 LEVELS_DB = (-6.0, -12.0)
 CLIPS_AT_MOST = 12
@@ -134,10 +134,10 @@ def _auc_by_kind(
 
 
 def _with_fault(kind: str, level_db: float, place: int, normal: Samples, rate_hz: int) -> Samples:
-    random = np.random.default_rng(seed_of(kind, level_db, place))
+    random = np.random.default_rng(derive_seed(kind, level_db, place))
     shaft_hz = float(random.uniform(12.0, 30.0))
-    scene = Scene(normal.astype(np.float64), rate_hz, shaft_hz, level_db, random)
-    return np.clip(put_fault(kind, scene).sound, -1.0, 1.0).astype(np.float32)
+    scene = FaultContext(normal.astype(np.float64), rate_hz, shaft_hz, level_db, random)
+    return np.clip(add_fault(kind, scene).sound, -1.0, 1.0).astype(np.float32)
 
 
 def _clip_score(

@@ -1,1 +1,1 @@
-"""Machine-sound datasets made from physical pictures, and faults put into real recordings."""
+"""Machine-sound datasets from simple physical models, and faults added to real recordings."""

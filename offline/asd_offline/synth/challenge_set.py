@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.errors import ConfigError
+from asd_monitor.progress import Progress
 from asd_offline.datasets.challenge_sets import SetName, official_set
 from asd_offline.synth.attributes import attributes_of
 from asd_offline.synth.conditions import conditions_of
@@ -21,9 +22,8 @@ from asd_offline.synth.file_names import (
 )
 from asd_offline.synth.machines import MACHINE_FAULTS
 from asd_offline.synth.render import SAMPLE_RATE_HZ, ClipPlan, render
-from asd_offline.synth.room import seed_of
+from asd_offline.synth.seeds import derive_seed
 from asd_offline.synth.writer import (
-    Progress,
     claim_folder,
     run_jobs,
     write_manifest,
@@ -34,7 +34,7 @@ from asd_offline.synth.writer import (
 YEARS = (2020, 2021, 2022, 2023)
 FAULT_LEVELS_DB = (-26.0, -6.0)
 """Faults are anywhere between barely there and plain."""
-FEWEST_CLIPS = 4
+MIN_CLIPS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _check(settings: YearSettings) -> None:
         )
         raise ConfigError(msg)
     for option, value, least, most in (
-        ("--clips", settings.clips, FEWEST_CLIPS, 9999),
+        ("--clips", settings.clips, MIN_CLIPS, 9999),
         ("--test-clips", _test_clips(settings), 1, 9999),
         ("--seed", settings.seed, 0, 2**32 - 1),
         ("--clip-s", settings.clip_s, 1.0, 60.0),
@@ -186,7 +186,7 @@ def _section(
     settings: YearSettings, subset: SetName, machine: str, section: int
 ) -> Iterator[tuple[ClipPlan, Named]]:
     """All clips of one section, those of an evaluation test set under their hidden names."""
-    rng = np.random.default_rng((settings.seed, seed_of(settings.year, machine, section)))
+    rng = np.random.default_rng((settings.seed, derive_seed(settings.year, machine, section)))
     hidden: list[tuple[ClipPlan, Named]] = []
     for group in _groups(settings, subset, machine, section):
         clips = [_clip(settings, group, index, rng) for index in range(group.count)]
@@ -205,8 +205,8 @@ def _hide(
     year: int, clips: Sequence[tuple[ClipPlan, Named]], rng: np.random.Generator
 ) -> Iterator[tuple[ClipPlan, Named]]:
     """Shuffle test clips and give them the names of an evaluation set."""
-    for index, place in enumerate(rng.permutation(len(clips))):
-        plan, named = clips[place]
+    for index, original_index in enumerate(rng.permutation(len(clips))):
+        plan, named = clips[original_index]
         name = hidden_name(year, named.section, named.domain, index)
         path = f"{plan.path.rpartition('/')[0]}/{name}"
         yield replace(plan, path=path), replace(named, name=name, original=named.name)
@@ -221,7 +221,7 @@ def _clip(
     attributes = occurring[int(rng.integers(len(occurring)))]
     name = telling_name(year, section, domain, split, label, index, attributes.text)
     kinds = MACHINE_FAULTS[machine]
-    identity = seed_of(year, machine, section, domain, split, label, index)
+    identity = derive_seed(year, machine, section, domain, split, label, index)
     plan = ClipPlan(
         path=f"{folder_of(year, group.subset, machine, domain, split)}/{name}",
         machine=machine,

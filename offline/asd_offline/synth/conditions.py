@@ -1,4 +1,4 @@
-"""From a clip's attributes to what they do to its sound."""
+"""Convert a clip's attributes to the operating conditions of the simulation."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asd_offline.synth.attributes import Attributes, attributes_of
-from asd_offline.synth.room import seed_of
+from asd_offline.synth.seeds import derive_seed
 
 SPEED_KEYS = frozenset({"vel", "spd", "speed", "volt"})
 LOAD_KEYS = frozenset({"wt", "ac"})
@@ -19,20 +19,20 @@ NAMED_STEPS = {"Lb": 1.0, "L": 1.0, "Mb": 2.0, "M": 2.2, "H": 3.0}
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Everything about a clip that its attributes, its section and its domain decide."""
+    """Operating conditions that follow from a clip's attributes, section and domain."""
 
     attributes: Attributes
-    unit: int
-    """Seed of the unit recorded: its tolerances."""
-    place: int
+    unit_seed: int
+    """Seed of the machine's manufacturing tolerances."""
+    room_seed: int
     """Seed of the room and the microphone."""
-    noise: int
-    """Seed of the factory hall."""
+    hall_seed: int
+    """Seed of the factory noise."""
     speed: float
     load: float
     variant: int
     noise_db: float
-    """Level of the background against that of the data set's signal-to-noise ratio."""
+    """Level of the background relative to the data set's signal-to-noise ratio."""
 
 
 def _number(value: str) -> float:
@@ -43,42 +43,42 @@ def _number(value: str) -> float:
 def conditions_of(
     seed: int, year: int, machine: str, section: int, domain: str, attributes: Attributes
 ) -> Conditions:
-    """Return the conditions that the attributes stand for.
+    """Return the operating conditions that the attributes describe.
 
-    Speeds and loads are placed within the range that occurs in their section, so that the
-    target domain lies beside or beyond the source domain, as its values do.
+    Speed and load are relative to the median of the values that occur in the section, so the
+    two domains differ in sound as their attribute values differ.
     """
     occurring = [
         pair
-        for each in ("source", "target")
-        for other in attributes_of(year, machine, section, each)
+        for other_domain in ("source", "target")
+        for other in attributes_of(year, machine, section, other_domain)
         for pair in other.pairs
     ]
     identity: list[object] = [seed, year, machine, section]
-    unit, place, noise = [*identity, "unit"], [*identity, "place"], [seed, machine, "noise"]
+    unit, room, hall = [*identity, "unit"], [*identity, "place"], [seed, machine, "noise"]
     speed, load, variant, noise_db = 1.0, 1.0, section, 0.0
     for key, value in attributes.pairs:
-        rest = [_number(other) for name, other in occurring if name == key]
-        middle = float(np.median(rest))
+        values = [_number(other) for name, other in occurring if name == key]
+        median = float(np.median(values))
         if key in SPEED_KEYS:
-            speed *= float(np.clip((_number(value) / middle) ** 0.35, 0.6, 1.5))
+            speed *= float(np.clip((_number(value) / median) ** 0.35, 0.6, 1.5))
         elif key in LOAD_KEYS:
-            load *= float(np.clip(0.7 + 0.3 * _number(value) / middle, 0.6, 1.7))
+            load *= float(np.clip(0.7 + 0.3 * _number(value) / median, 0.6, 1.7))
         elif key in NOISE_KEYS:
-            noise += [key, value]
+            hall += [key, value]
         elif key in PLACE_KEYS:
-            place += [key, value]
+            room += [key, value]
         elif key in UNIT_KEYS:
             unit += [key, value]
         elif key in PATTERN_KEYS:
             variant += int(_number(value)) + (3 if key == "v2pat" else 0)
-        else:  # n-lv, the level of the noise
+        else:  # n-lv: noise level
             noise_db += 2.0 * (_number(value) - 1.0)
     return Conditions(
         attributes,
-        seed_of(*unit),
-        seed_of(*place),
-        seed_of(*noise),
+        derive_seed(*unit),
+        derive_seed(*room),
+        derive_seed(*hall),
         speed,
         load,
         variant,

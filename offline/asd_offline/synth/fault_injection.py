@@ -1,9 +1,9 @@
-"""A labelled test set from a machine's own normal recordings, by putting faults into them.
+"""Make a labelled test set by adding faults to a machine's own normal recordings.
 
-The recordings are divided once: some are for training, all others are test clips. A test clip
-appears as it is, labelled normal, and once for every kind and level of fault, labelled
-anomalous. No recording is on both sides. Each faulty clip is as loud as the recording it was
-made from, so that level alone tells nothing.
+The recordings are split once: some are for training, all others are test clips. A test clip
+is included unchanged, labelled normal, and once for every kind and level of fault, labelled
+anomalous. No recording is in both parts. Each faulty clip has the RMS of its recording, so
+its level alone reveals nothing.
 """
 
 import csv
@@ -19,11 +19,11 @@ import numpy as np
 
 from asd_monitor.demo.pump_sound import DoubleArray
 from asd_monitor.errors import ConfigError, DatasetError
-from asd_offline.synth.faults import FAULTS, Scene, fault_component, rms
+from asd_monitor.progress import Progress
+from asd_offline.synth.faults import FAULTS, FaultContext, fault_component, rms
 from asd_offline.synth.real_recordings import Recording, find_recordings, read_recording
-from asd_offline.synth.room import seed_of
+from asd_offline.synth.seeds import derive_seed
 from asd_offline.synth.writer import (
-    Progress,
     claim_folder,
     run_jobs,
     write_manifest,
@@ -32,7 +32,7 @@ from asd_offline.synth.writer import (
 )
 
 LEVELS_DB = (0.0, -6.0, -12.0, -18.0)
-LEAST_TRAINING, LEAST_TEST = 2, 1
+MIN_TRAIN_CLIPS, MIN_TEST_CLIPS = 2, 1
 PEAK = 0.99
 NAMELESS = frozenset({"train", "test", "normal", "recordings", "wav", "audio"})
 FULL_SCALE = 32768.0
@@ -40,41 +40,41 @@ FULL_SCALE = 32768.0
 
 @dataclass(frozen=True, slots=True)
 class InjectionSettings:
-    """Which faults to put into which recordings."""
+    """Which faults to add to which recordings."""
 
     normals: Path
     kinds: tuple[str, ...] = tuple(FAULTS)
     levels_db: tuple[float, ...] = LEVELS_DB
     train_clips: int | None = None
-    """Recordings kept for training; None = two thirds."""
+    """Number of recordings for training; None = two thirds."""
     seed: int = 1
     machine: str = ""
-    """Name of the machine in the data set; the folder's own name when empty."""
+    """Name of the machine in the data set; empty = the name of the folder."""
     shaft_hz: float | None = None
-    """Turns or strokes per second, where known; else drawn between 12 and 30."""
+    """Revolutions or strokes per second; None = drawn between 12 and 30."""
 
 
 @dataclass(frozen=True, slots=True)
-class Injected:
-    """What was written."""
+class InjectionResult:
+    """Summary of the data set that was written."""
 
     train_clips: int
     test_normals: int
     test_anomalies: int
     rejected: tuple[tuple[str, str], ...]
     gain_db: float
-    """Gain of every clip alike, 0 unless a faulty clip would have been clipped without."""
+    """Common gain of all clips; below 0 if a faulty clip would otherwise exceed full scale."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultyClip:
-    """A recording with a fault in it."""
+    """A recording with an added fault."""
 
     sound: DoubleArray
     level_db: float
-    """RMS of the fault's component against RMS of the recording."""
+    """RMS of the fault's component relative to the RMS of the recording."""
     gain_db: float
-    """Gain of the sum that makes it as loud as the recording."""
+    """Gain that gives the sum the RMS of the recording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +89,22 @@ class _Job:
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
+class _ClipResult:
     level_db: float
     gain_db: float
     peak: float
 
 
-def put_fault(kind: str, scene: Scene) -> FaultyClip:
-    """Put a fault into a recording at the scene's level and the recording's own loudness.
+def add_fault(kind: str, context: FaultContext) -> FaultyClip:
+    """Add a fault to a recording at the requested level and restore the recording's RMS.
 
-    The component's RMS stands at the level below the recording's RMS, both about their means
-    and over the whole clip; then the sum is scaled about its mean to the recording's RMS.
+    The level is the RMS of the component relative to that of the recording, both about their
+    means and over the whole clip. The sum is then scaled about its mean to the recording's RMS.
     """
-    component, level_db = fault_component(kind, scene)
-    faulty = scene.sound + component
+    component, level_db = fault_component(kind, context)
+    faulty = context.sound + component
     mean = faulty.mean()
-    gain = rms(scene.sound) / rms(faulty)
+    gain = rms(context.sound) / rms(faulty)
     return FaultyClip(mean + gain * (faulty - mean), level_db, float(20 * np.log10(gain)))
 
 
@@ -115,16 +115,16 @@ def make_injected_set(
     *,
     force: bool = False,
     workers: int | None = None,
-) -> Injected:
-    """Write training recordings, test normals and faulty clips in the layout of 2020.
+) -> InjectionResult:
+    """Write training recordings, normal test clips and faulty clips in the 2020 layout.
 
     ``<machine>/train/normal_id_00_*.wav``, ``<machine>/test/{normal,anomaly}_id_00_*.wav``, and
-    ``faults.csv``, which names the kind, level and origin of every clip.
+    ``faults.csv`` with the kind, level and origin of every clip.
 
     Raises
     ------
     ConfigError
-        If a setting is impossible or ``out`` is in use.
+        If a setting is out of range, or ``out`` is not empty.
     DatasetError
         If there are too few usable recordings, or ``out`` cannot be written.
     """
@@ -138,33 +138,33 @@ def make_injected_set(
     contents = (Path(jobs[0].path).parts[0], "faults.csv")
     write_manifest(out, parameters, contents, complete=False, clips=len(jobs))
     work = partial(_write, out)
-    done = run_jobs(work, jobs, progress, workers)
-    gain = min(1.0, PEAK / max(each.peak for each in done))
+    results = run_jobs(work, jobs, progress, workers)
+    gain = min(1.0, PEAK / max(result.peak for result in results))
     if gain < 1.0:
         jobs = [replace(job, gain=gain) for job in jobs]
-        done = run_jobs(work, jobs, progress, workers)
-    write_text(out / "faults.csv", _table(settings.normals, jobs, done))
+        results = run_jobs(work, jobs, progress, workers)
+    write_text(out / "faults.csv", _faults_csv(settings.normals, jobs, results))
     gain_db = round(float(20 * np.log10(gain)), 3)
-    parameters |= {"gain_db": gain_db, "rejected": [list(each) for each in found.rejected]}
+    parameters |= {"gain_db": gain_db, "rejected": [list(rejected) for rejected in found.rejected]}
     write_manifest(out, parameters, contents, complete=True, clips=len(jobs))
     train = sum("/train/" in job.path for job in jobs)
     faulty = sum(bool(job.kind) for job in jobs)
-    return Injected(train, len(jobs) - train - faulty, faulty, found.rejected, gain_db)
+    return InjectionResult(train, len(jobs) - train - faulty, faulty, found.rejected, gain_db)
 
 
 def _check(settings: InjectionSettings) -> None:
     for kind in settings.kinds:
         if kind not in FAULTS:
             near = difflib.get_close_matches(kind, FAULTS, n=1)
-            hint = f"; nearest: {near[0]}" if near else ""
-            msg = f"--kinds: {kind!r} is no kind of fault; there are {', '.join(FAULTS)}{hint}"
+            hint = f"; did you mean {near[0]}?" if near else ""
+            msg = f"--kinds: expected one of {', '.join(FAULTS)}, got {kind!r}{hint}"
             raise ConfigError(msg)
     if not settings.kinds or not settings.levels_db:
-        msg = "--kinds and --levels: expected at least one each, got none"
+        msg = "--kinds and --levels: expected at least one of each, got none"
         raise ConfigError(msg)
     for name, values in (("--kinds", settings.kinds), ("--levels", settings.levels_db)):
         if len(set(values)) != len(values):
-            msg = f"{name}: one is given twice: {', '.join(map(str, values))}"
+            msg = f"{name}: expected different values, got {', '.join(map(str, values))}"
             raise ConfigError(msg)
     for level_db in settings.levels_db:
         if not -60.0 <= level_db <= 20.0:
@@ -179,26 +179,28 @@ def _check(settings: InjectionSettings) -> None:
 
 
 def _train_clips(settings: InjectionSettings, found: int) -> int:
-    """How many recordings are for training; DatasetError if they do not go round."""
-    wanted = settings.train_clips
-    count = found * 2 // 3 if wanted is None else wanted
-    if count < LEAST_TRAINING:
-        where = settings.normals
-        asked = f"--train-clips {wanted}" if wanted is not None else f"{found} in {where}"
-        msg = f"expected at least {LEAST_TRAINING} recordings for training, got {asked}"
-        raise (DatasetError if wanted is None else ConfigError)(msg)
-    if found - count < LEAST_TEST:
+    """Return the number of training recordings; raise if too few are left for either part."""
+    requested = settings.train_clips
+    count = found * 2 // 3 if requested is None else requested
+    if count < MIN_TRAIN_CLIPS:
+        if requested is not None:
+            msg = f"--train-clips: expected at least {MIN_TRAIN_CLIPS}, got {requested}"
+            raise ConfigError(msg)
+        needed = MIN_TRAIN_CLIPS + MIN_TEST_CLIPS
+        msg = f"{settings.normals}: expected at least {needed} usable recordings, found {found}"
+        raise DatasetError(msg)
+    if found - count < MIN_TEST_CLIPS:
         msg = (
-            f"--inject {settings.normals}: {found} usable recordings, of which {count} are for "
-            f"training: none is left to test with; give fewer --train-clips"
+            f"--inject {settings.normals}: {found} usable recordings, {count} of them for "
+            "training: none is left for testing; lower --train-clips"
         )
         raise DatasetError(msg)
     return count
 
 
 def _jobs(settings: InjectionSettings, recordings: Sequence[Recording]) -> list[_Job]:
-    rng = np.random.default_rng((settings.seed, seed_of("division")))
-    order = [int(place) for place in rng.permutation(len(recordings))]
+    rng = np.random.default_rng((settings.seed, derive_seed("division")))
+    order = [int(index) for index in rng.permutation(len(recordings))]
     train = _train_clips(settings, len(recordings))
     shaft_hz = settings.shaft_hz or float(rng.uniform(12.0, 30.0))
     machine = _machine_name(settings)
@@ -207,7 +209,7 @@ def _jobs(settings: InjectionSettings, recordings: Sequence[Recording]) -> list[
     def add(origin: int, folder: str, index: int, kind: str, level_db: float) -> None:
         word = "anomaly" if kind else "normal"
         path = f"{machine}/{folder}/{word}_id_00_{index:08d}.wav"
-        seed = (settings.seed, seed_of(kind, level_db, origin))
+        seed = (settings.seed, derive_seed(kind, level_db, origin))
         jobs.append(_Job(recordings[origin].path, path, kind, level_db, shaft_hz, seed, 1.0))
 
     for index, origin in enumerate(sorted(order[:train])):
@@ -231,17 +233,19 @@ def _machine_name(settings: InjectionSettings) -> str:
     return re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-") or "machine"
 
 
-def _write(out: Path, job: _Job) -> _Done:
+def _write(out: Path, job: _Job) -> _ClipResult:
     sound, sample_rate_hz = read_recording(job.origin)
     level_db = gain_db = 0.0
     if job.kind:
         rng = np.random.default_rng(job.seed)
-        faulty = put_fault(job.kind, Scene(sound, sample_rate_hz, job.shaft_hz, job.level_db, rng))
+        faulty = add_fault(
+            job.kind, FaultContext(sound, sample_rate_hz, job.shaft_hz, job.level_db, rng)
+        )
         sound, level_db, gain_db = faulty.sound, faulty.level_db, faulty.gain_db
     peak = float(np.max(np.abs(sound))) if job.kind else 0.0
     steps = np.clip(np.round(sound * job.gain * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
     write_wav(out / job.path, steps.astype(np.int16), sample_rate_hz)
-    return _Done(level_db, gain_db, peak)
+    return _ClipResult(level_db, gain_db, peak)
 
 
 def _parameters(
@@ -258,13 +262,13 @@ def _parameters(
     }
 
 
-def _table(normals: Path, jobs: Sequence[_Job], done: Sequence[_Done]) -> str:
-    """``faults.csv``: what every clip is and what it was made from."""
+def _faults_csv(normals: Path, jobs: Sequence[_Job], results: Sequence[_ClipResult]) -> str:
+    """Return the content of ``faults.csv``: kind, level and origin of every clip."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["path", "kind", "level_db", "gain_db", "origin"])
-    for job, each in zip(jobs, done, strict=True):
+    for job, result in zip(jobs, results, strict=True):
         origin = job.origin.relative_to(normals).as_posix()
-        numbers = [f"{each.level_db:.2f}", f"{each.gain_db:.3f}"] if job.kind else ["", ""]
+        numbers = [f"{result.level_db:.2f}", f"{result.gain_db:.3f}"] if job.kind else ["", ""]
         rows.writerow([job.path, job.kind, *numbers, origin])
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""The normal recordings that faults are put into: found, read, and refused with a reason."""
+"""Find and read the normal recordings that faults are added to."""
 
 import re
 from collections import Counter
@@ -13,12 +13,12 @@ from asd_monitor.errors import ConfigError, DatasetError
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".aif", ".aiff"})
 NOT_NORMAL = re.compile(r"anomal|abnormal|fault", re.IGNORECASE)
-LEAST_S = 1.0
+MIN_DURATION_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording that can be used."""
+    """A usable recording."""
 
     path: Path
     sample_rate_hz: int
@@ -27,34 +27,34 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a folder holds."""
+    """The recordings of a folder."""
 
     recordings: tuple[Recording, ...]
     rejected: tuple[tuple[str, str], ...]
-    """(path, reason) of each file that is not used."""
+    """(path, reason) of each file that is ignored."""
 
 
 def find_recordings(folder: Path) -> Found:
     """Find all recordings below a folder that are not named as anomalous.
 
-    Left out are recordings that cannot be read, are silent, not finite or shorter than 1 s, or
-    have another sample rate than most.
+    Recordings are rejected if they cannot be read, are silent, contain values that are not
+    finite, are shorter than 1 s, or differ in sample rate from the majority.
 
     Raises
     ------
     ConfigError
-        If the folder is not there.
+        If the folder does not exist.
     DatasetError
-        If not one recording can be used.
+        If no recording is usable.
     """
     if not folder.is_dir():
-        msg = f"--inject {folder}: expected a folder of normal recordings, found none there"
+        msg = f"--inject {folder}: expected a folder of normal recordings, found no folder"
         raise ConfigError(msg)
     recordings: list[Recording] = []
     rejected: list[tuple[str, str]] = []
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
         if NOT_NORMAL.search(str(path.relative_to(folder))):
-            rejected.append((str(path), "its name says that it is not normal"))
+            rejected.append((str(path), "its name marks it as anomalous"))
             continue
         try:
             sound, sample_rate_hz = read_recording(path)
@@ -62,30 +62,30 @@ def find_recordings(folder: Path) -> Found:
             rejected.append((str(path), str(error)))
             continue
         recordings.append(Recording(path, sample_rate_hz, sound.size))
-    usable = _of_one_rate(recordings, rejected)
+    usable = _with_common_rate(recordings, rejected)
     if not usable:
         reason = f", first {rejected[0][0]}: {rejected[0][1]}" if rejected else ""
         msg = (
             f"--inject {folder}: expected normal recordings ({', '.join(sorted(SUFFIXES))}), "
-            f"found none that can be used among {len(rejected)}{reason}"
+            f"found {len(rejected)} files and none usable{reason}"
         )
         raise DatasetError(msg)
     return Found(tuple(usable), tuple(rejected))
 
 
-def _of_one_rate(
+def _with_common_rate(
     recordings: Sequence[Recording], rejected: list[tuple[str, str]]
 ) -> list[Recording]:
     rates = Counter(recording.sample_rate_hz for recording in recordings)
     if len(rates) < 2:
         return list(recordings)
-    usual_hz = rates.most_common(1)[0][0]
+    common_hz = rates.most_common(1)[0][0]
     rejected += [
-        (str(r.path), f"{r.sample_rate_hz} Hz, while most have {usual_hz} Hz")
-        for r in recordings
-        if r.sample_rate_hz != usual_hz
+        (str(recording.path), f"{recording.sample_rate_hz} Hz, but most have {common_hz} Hz")
+        for recording in recordings
+        if recording.sample_rate_hz != common_hz
     ]
-    return [recording for recording in recordings if recording.sample_rate_hz == usual_hz]
+    return [recording for recording in recordings if recording.sample_rate_hz == common_hz]
 
 
 def read_recording(path: Path) -> tuple[DoubleArray, int]:
@@ -94,7 +94,7 @@ def read_recording(path: Path) -> tuple[DoubleArray, int]:
     Raises
     ------
     DatasetError
-        If it cannot be read, or holds nothing that a fault could be measured against.
+        If it cannot be read, is too short or silent, or contains values that are not finite.
     """
     import soundfile
 
@@ -104,11 +104,11 @@ def read_recording(path: Path) -> tuple[DoubleArray, int]:
         msg = f"cannot be read: {error}"
         raise DatasetError(msg) from error
     first = np.ascontiguousarray(sound[:, 0])
-    if first.size < LEAST_S * sample_rate_hz:
-        msg = f"expected at least {LEAST_S:.0f} s, found {first.size / sample_rate_hz:.2f} s"
+    if first.size < MIN_DURATION_S * sample_rate_hz:
+        msg = f"expected at least {MIN_DURATION_S:.0f} s, found {first.size / sample_rate_hz:.2f} s"
         raise DatasetError(msg)
     if not np.all(np.isfinite(first)):
-        msg = "holds samples that are not finite"
+        msg = "contains values that are not finite"
         raise DatasetError(msg)
     if np.std(first) < 1e-5:
         msg = "is silent"

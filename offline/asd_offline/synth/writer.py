@@ -1,4 +1,4 @@
-"""The folder that a data set is written to: claimed, filled by all cores, described."""
+"""Write a data set: prepare its folder, render clips on all cores, and write its manifest."""
 
 import io
 import json
@@ -16,43 +16,43 @@ import numpy.typing as npt
 
 from asd_monitor import __version__
 from asd_monitor.errors import ConfigError, DatasetError
+from asd_monitor.progress import Progress
 from asd_offline.jobs.exit_with_parent import end_with_parent
 
 MANIFEST = "synth.json"
 MADE_BY = "asd-monitor synth"
-POOL_WORTH_JOBS = 48
-SPARE_BYTES = 64 * 2**20
+MIN_POOL_JOBS = 48
+RESERVED_BYTES = 64 * 2**20
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-Progress = Callable[[int, int], None]
-"""Called with jobs done and jobs in all."""
 
 
 def claim_folder(out: Path, *, force: bool, needed_bytes: int) -> None:
-    """Make sure that ``out`` is there, empty, and has room; an older set of ours may be replaced.
+    """Create ``out``, or check that it is empty, and check its free disk space.
 
-    Only what the older set's own manifest lists is deleted, and only with ``force``.
+    With ``force``, an earlier data set written by this program is deleted: exactly the files
+    that its manifest lists.
 
     Raises
     ------
     ConfigError
-        If there is something else at ``out``, or an older set and ``force`` is not given.
+        If ``out`` holds anything else, or an earlier data set and ``force`` is not given.
     DatasetError
-        If the disk is too full, or the folder cannot be made.
+        If the disk has too little free space, or the folder cannot be created.
     """
     try:
         if out.exists() and not out.is_dir():
-            msg = f"{out}: expected a folder, found a file; give another folder"
+            msg = f"{out}: expected a folder, found a file; choose another folder"
             raise ConfigError(msg)
         if out.is_dir() and any(out.iterdir()):
-            _remove_older_set(out, force=force)
+            _remove_earlier_set(out, force=force)
         out.mkdir(parents=True, exist_ok=True)
         free_bytes = shutil.disk_usage(out).free
     except OSError as error:
         msg = f"{out}: cannot be used as output folder: {error.strerror or error}"
         raise DatasetError(msg) from error
-    if free_bytes < needed_bytes + SPARE_BYTES:
+    if free_bytes < needed_bytes + RESERVED_BYTES:
         msg = (
             f"{out}: expected {needed_bytes / 1e6:.0f} MB free, found {free_bytes / 1e6:.0f} MB; "
             "ask for fewer or shorter clips, or for fewer machines"
@@ -60,18 +60,18 @@ def claim_folder(out: Path, *, force: bool, needed_bytes: int) -> None:
         raise DatasetError(msg)
 
 
-def _remove_older_set(out: Path, *, force: bool) -> None:
+def _remove_earlier_set(out: Path, *, force: bool) -> None:
     try:
         manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-        ours = manifest["made_by"] == MADE_BY
+        is_ours = manifest["made_by"] == MADE_BY
         contents = [str(name) for name in manifest["contents"]]
     except (OSError, ValueError, KeyError, TypeError):
-        ours, contents = False, []
-    if not ours:
-        msg = f"{out}: expected an empty or new folder, found files in it; give another folder"
+        is_ours, contents = False, []
+    if not is_ours:
+        msg = f"{out}: expected a new or empty folder, found files in it; choose another folder"
         raise ConfigError(msg)
     if not force:
-        msg = f"{out}: holds a data set made earlier; add --force to replace it"
+        msg = f"{out}: contains an earlier data set; add --force to replace it"
         raise ConfigError(msg)
     for name in contents:
         path = out / Path(name).name
@@ -84,7 +84,7 @@ def _remove_older_set(out: Path, *, force: bool) -> None:
 def write_manifest(
     out: Path, parameters: dict[str, Any], contents: Iterable[str], *, complete: bool, clips: int
 ) -> None:
-    """Write what the set is, with what it was made, and whether it is complete."""
+    """Write the manifest: program version, parameters, contents, and whether it is complete."""
     manifest = {
         "made_by": MADE_BY,
         "format": 1,
@@ -98,12 +98,12 @@ def write_manifest(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file and the folders above it; DatasetError if that cannot be done."""
+    """Write a text file and its parent folders; raise DatasetError if that fails."""
     _write_bytes(path, text.encode())
 
 
 def write_wav(path: Path, samples: npt.NDArray[np.int16], sample_rate_hz: int) -> None:
-    """Write ``(n,)`` 16-bit samples as a mono WAV file; DatasetError if that cannot be done."""
+    """Write ``(n,)`` 16-bit samples as a mono WAV file; raise DatasetError if that fails."""
     import soundfile
 
     encoded = io.BytesIO()
@@ -126,34 +126,36 @@ def run_jobs(
     progress: Progress,
     workers: int | None = None,
 ) -> list[Result]:
-    """Do all jobs, on all cores where it is worth it; results in the order of the jobs.
+    """Run all jobs and return their results in the order of the jobs.
 
     Parameters
     ----------
     work
-        A function at the top of a module, so that another process can import it.
+        A module-level function, so that another process can import it.
+    progress
+        Receives the stage ``"clips"`` in jobs.
     workers
-        Number of processes; all cores that this process may use when None.
+        Number of processes; None = all available cores, or one if there are few jobs.
     """
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if len(jobs) >= POOL_WORTH_JOBS else 1
+        workers = len(os.sched_getaffinity(0)) if len(jobs) >= MIN_POOL_JOBS else 1
     results: list[Result] = []
     if workers == 1:
         for job in jobs:
             results.append(work(job))
-            progress(len(results), len(jobs))
+            progress.update("clips", len(results), len(jobs))
         return results
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker)
     try:
         for result in pool.map(work, jobs, chunksize=4):
             results.append(result)
-            progress(len(results), len(jobs))
+            progress.update("clips", len(results), len(jobs))
     finally:
         pool.shutdown(cancel_futures=True)
     return results
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, which then stops the pool, and end with it."""
+    """Ignore Ctrl-C, which the parent handles by stopping the pool, and exit with the parent."""
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from asd_monitor.errors import ConfigError
+from asd_monitor.progress import NoProgress
 from asd_offline.datasets.challenge_sets import SetName, official_set
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.synth.challenge_set import YearSettings, make_year_set, plan_year
@@ -32,15 +33,11 @@ def settings(year: int, **changes: object) -> YearSettings:
     return replace(small, **changes)  # type: ignore[arg-type]
 
 
-def quiet(done: int, total: int) -> None:
-    """No progress shown."""
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     folders = {year: tmp_path_factory.mktemp(str(year)) / "set" for year in MACHINES_OF}
     for year, folder in folders.items():
-        make_year_set(folder, settings(year), quiet)
+        make_year_set(folder, settings(year), NoProgress())
     return folders
 
 
@@ -170,14 +167,14 @@ def test_faults_are_listed_with_kind_and_level(made: dict[int, Path]) -> None:
 def test_same_seed_gives_the_same_bytes_in_one_process_and_in_two(
     made: dict[int, Path], tmp_path: Path
 ) -> None:
-    make_year_set(tmp_path / "again", settings(2023), quiet, workers=2)
+    make_year_set(tmp_path / "again", settings(2023), NoProgress(), workers=2)
     assert digests(tmp_path / "again") == digests(made[2023])
 
 
 def test_another_seed_gives_other_sounds_under_other_conditions(
     made: dict[int, Path], tmp_path: Path
 ) -> None:
-    make_year_set(tmp_path / "other", settings(2023, seed=2), quiet)
+    make_year_set(tmp_path / "other", settings(2023, seed=2), NoProgress())
     sounds = {d for name, d in digests(tmp_path / "other").items() if name.endswith(".wav")}
     assert not sounds & set(digests(made[2023]).values())
 
@@ -205,9 +202,9 @@ def test_every_machine_sounds_and_its_fault_changes_the_sound(machine: str) -> N
 
 def test_units_of_one_machine_type_differ_and_a_unit_stays_itself() -> None:
     plans, _ = plan_year(YearSettings(2020, ("dev",), ("fan",), clips=4))
-    units = {plan.path.split("_id_")[1][:2]: plan.conditions.unit for plan in plans}
+    units = {plan.path.split("_id_")[1][:2]: plan.conditions.unit_seed for plan in plans}
     assert len(set(units.values())) == 4
-    assert len({plan.conditions.unit for plan in plans}) == 4
+    assert len({plan.conditions.unit_seed for plan in plans}) == 4
 
 
 def test_target_domain_has_conditions_that_the_source_domain_has_not() -> None:
@@ -247,26 +244,26 @@ def test_machine_of_the_other_set_of_2023_is_refused() -> None:
 
 
 def test_folder_with_anything_else_in_it_is_refused_even_with_force(tmp_path: Path) -> None:
-    mine = tmp_path / "thesis.txt"
-    mine.write_text("do not delete")
-    with pytest.raises(ConfigError, match="found files in it; give another folder"):
-        make_year_set(tmp_path, settings(2023), quiet, force=True)
-    assert mine.read_text() == "do not delete"
+    other_file = tmp_path / "thesis.txt"
+    other_file.write_text("do not delete")
+    with pytest.raises(ConfigError, match="found files in it; choose another folder"):
+        make_year_set(tmp_path, settings(2023), NoProgress(), force=True)
+    assert other_file.read_text() == "do not delete"
 
 
 def test_older_set_is_replaced_with_force_only_and_nothing_else_is_touched(tmp_path: Path) -> None:
     small = settings(2023, sets=("dev",), machines=("gearbox",), clips=4, test_clips=1)
     out = tmp_path / "set"
-    make_year_set(out, small, quiet)
+    make_year_set(out, small, NoProgress())
     (out / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match="add --force to replace it"):
-        make_year_set(out, small, quiet)
-    make_year_set(out, replace(small, machines=("fan",)), quiet, force=True)
+        make_year_set(out, small, NoProgress())
+    make_year_set(out, replace(small, machines=("fan",)), NoProgress(), force=True)
     assert (out / "notes.txt").read_text() == "mine"
     assert [path.name for path in (out / "dev_data").iterdir()] == ["fan"]
 
 
-def test_manifest_tells_how_the_set_was_made(made: dict[int, Path]) -> None:
+def test_manifest_records_how_the_set_was_made(made: dict[int, Path]) -> None:
     manifest = json.loads((made[2021] / "synth.json").read_text(encoding="utf-8"))
     assert manifest["complete"] is True
     assert manifest["clips"] == len(list(made[2021].rglob("*.wav")))

@@ -9,16 +9,13 @@ import pytest
 import soundfile
 
 from asd_monitor.errors import ConfigError, DatasetError
+from asd_monitor.progress import NoProgress
 from asd_offline.datasets.loading import open_dataset
-from asd_offline.synth.fault_injection import Injected, InjectionSettings, make_injected_set
+from asd_offline.synth.fault_injection import InjectionResult, InjectionSettings, make_injected_set
 from asd_offline.synth.faults import FAULTS
 
 ORIGINS = 9
 LEVELS_DB = (-6.0, -12.0)
-
-
-def quiet(done: int, total: int) -> None:
-    """No progress shown."""
 
 
 def record(folder: Path, count: int = ORIGINS, gain: float = 0.05) -> Path:
@@ -39,10 +36,10 @@ def normals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(normals: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Injected]:
+def made(normals: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, InjectionResult]:
     out = tmp_path_factory.mktemp("out") / "set"
     wanted = InjectionSettings(normals, levels_db=LEVELS_DB, train_clips=6)
-    return out, make_injected_set(out, wanted, quiet)
+    return out, make_injected_set(out, wanted, NoProgress())
 
 
 def rows(out: Path) -> list[dict[str, str]]:
@@ -53,7 +50,7 @@ def read(path: Path) -> np.ndarray:
     return np.asarray(soundfile.read(path, dtype="float64")[0])
 
 
-def test_set_opens_with_every_kind_and_level(made: tuple[Path, Injected]) -> None:
+def test_set_opens_with_every_kind_and_level(made: tuple[Path, InjectionResult]) -> None:
     out, injected = made
     dataset = open_dataset(out)
     assert dataset.year == 2020
@@ -67,7 +64,7 @@ def test_set_opens_with_every_kind_and_level(made: tuple[Path, Injected]) -> Non
     assert cases == {(kind, level_db) for kind in FAULTS for level_db in LEVELS_DB}
 
 
-def test_no_origin_is_both_in_training_and_in_the_test(made: tuple[Path, Injected]) -> None:
+def test_no_origin_is_both_in_training_and_in_the_test(made: tuple[Path, InjectionResult]) -> None:
     table = rows(made[0])
     train = {row["origin"] for row in table if "/train/" in row["path"]}
     test = {row["origin"] for row in table if "/test/" in row["path"]}
@@ -77,7 +74,7 @@ def test_no_origin_is_both_in_training_and_in_the_test(made: tuple[Path, Injecte
 
 
 def test_normal_clips_are_the_recordings_untouched(
-    made: tuple[Path, Injected], normals: Path
+    made: tuple[Path, InjectionResult], normals: Path
 ) -> None:
     for row in rows(made[0]):
         if not row["kind"]:
@@ -87,7 +84,7 @@ def test_normal_clips_are_the_recordings_untouched(
 
 
 def test_written_faults_have_their_level_and_the_loudness_of_their_origin(
-    made: tuple[Path, Injected], normals: Path
+    made: tuple[Path, InjectionResult], normals: Path
 ) -> None:
     for row in rows(made[0]):
         if row["kind"]:
@@ -99,16 +96,16 @@ def test_written_faults_have_their_level_and_the_loudness_of_their_origin(
 
 
 def test_same_seed_same_bytes_and_another_division_with_another_seed(
-    made: tuple[Path, Injected], normals: Path, tmp_path: Path
+    made: tuple[Path, InjectionResult], normals: Path, tmp_path: Path
 ) -> None:
     wanted = InjectionSettings(normals, levels_db=LEVELS_DB, train_clips=6)
-    make_injected_set(tmp_path / "again", wanted, quiet, workers=2)
+    make_injected_set(tmp_path / "again", wanted, NoProgress(), workers=2)
     assert (tmp_path / "again/faults.csv").read_bytes() == (made[0] / "faults.csv").read_bytes()
     for row in rows(made[0]):
         again = (tmp_path / "again" / row["path"]).read_bytes()
         assert again == (made[0] / row["path"]).read_bytes()
     other = InjectionSettings(normals, ("hiss",), (-6.0,), train_clips=6, seed=2)
-    make_injected_set(tmp_path / "other", other, quiet)
+    make_injected_set(tmp_path / "other", other, NoProgress())
     first, second = (
         {row["origin"] for row in rows(out) if "/train/" in row["path"]}
         for out in (made[0], tmp_path / "other")
@@ -119,7 +116,7 @@ def test_same_seed_same_bytes_and_another_division_with_another_seed(
 def test_one_gain_for_all_clips_keeps_loud_recordings_from_clipping(tmp_path: Path) -> None:
     folder = record(tmp_path / "loud", gain=0.3)
     wanted = InjectionSettings(folder, ("impacts",), (6.0,))
-    injected = make_injected_set(tmp_path / "out", wanted, quiet)
+    injected = make_injected_set(tmp_path / "out", wanted, NoProgress())
     assert injected.gain_db < 0.0
     gain = 10 ** (injected.gain_db / 20)
     for row in rows(tmp_path / "out"):
@@ -137,14 +134,14 @@ def test_files_that_cannot_be_used_are_left_out_with_their_reason(tmp_path: Path
     rng = np.random.default_rng(1)
     soundfile.write(folder / "slow.wav", 0.1 * rng.uniform(-1, 1, 32000), 8000)
     injected = make_injected_set(
-        tmp_path / "out", InjectionSettings(folder, ("hiss",), (-6.0,)), quiet
+        tmp_path / "out", InjectionSettings(folder, ("hiss",), (-6.0,)), NoProgress()
     )
     reasons = {Path(path).name: reason for path, reason in injected.rejected}
     assert "cannot be read" in reasons["broken.wav"]
     assert "expected at least 1 s" in reasons["empty.wav"]
     assert reasons["silent.wav"] == "is silent"
-    assert "not normal" in reasons["anomaly_1.wav"]
-    assert reasons["slow.wav"] == "8000 Hz, while most have 16000 Hz"
+    assert "marks it as anomalous" in reasons["anomaly_1.wav"]
+    assert reasons["slow.wav"] == "8000 Hz, but most have 16000 Hz"
     assert len(reasons) == 5
     manifest = json.loads((tmp_path / "out/synth.json").read_text(encoding="utf-8"))
     assert len(manifest["parameters"]["rejected"]) == 5
@@ -153,13 +150,13 @@ def test_files_that_cannot_be_used_are_left_out_with_their_reason(tmp_path: Path
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"kinds": ("hsis",)}, "'hsis' is no kind of fault.*nearest: hiss"),
-        ({"kinds": ()}, "expected at least one each"),
-        ({"levels_db": (-6.0, -6.0)}, "--levels: one is given twice"),
+        ({"kinds": ("hsis",)}, "expected one of impacts, .*got 'hsis'; did you mean hiss"),
+        ({"kinds": ()}, "expected at least one of each"),
+        ({"levels_db": (-6.0, -6.0)}, "--levels: expected different values"),
         ({"levels_db": (float("nan"),)}, "--levels: expected dB between -60 and 20"),
         ({"shaft_hz": 0.0}, "--shaft-hz: expected 0.2 to 500"),
         ({"seed": -1}, "--seed: expected 0 or more"),
-        ({"train_clips": 1}, "expected at least 2 recordings for training"),
+        ({"train_clips": 1}, "--train-clips: expected at least 2, got 1"),
     ],
 )
 def test_impossible_setting_is_refused(
@@ -167,15 +164,17 @@ def test_impossible_setting_is_refused(
 ) -> None:
     wanted = InjectionSettings(normals, **settings)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=complaint):
-        make_injected_set(tmp_path / "out", wanted, quiet)
+        make_injected_set(tmp_path / "out", wanted, NoProgress())
     assert not (tmp_path / "out").exists()
 
 
 def test_too_few_or_no_recordings_are_refused(normals: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="none is left to test with"):
-        make_injected_set(tmp_path / "out", InjectionSettings(normals, train_clips=ORIGINS), quiet)
+    with pytest.raises(DatasetError, match="none is left for testing"):
+        make_injected_set(
+            tmp_path / "out", InjectionSettings(normals, train_clips=ORIGINS), NoProgress()
+        )
     with pytest.raises(ConfigError, match="expected a folder of normal recordings"):
-        make_injected_set(tmp_path / "out", InjectionSettings(tmp_path / "no"), quiet)
+        make_injected_set(tmp_path / "out", InjectionSettings(tmp_path / "no"), NoProgress())
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match="found none that can be used"):
-        make_injected_set(tmp_path / "out", InjectionSettings(tmp_path / "empty"), quiet)
+    with pytest.raises(DatasetError, match="found 0 files and none usable"):
+        make_injected_set(tmp_path / "out", InjectionSettings(tmp_path / "empty"), NoProgress())

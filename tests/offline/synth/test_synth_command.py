@@ -94,7 +94,7 @@ def test_wrong_option_is_refused_and_nothing_is_written(
 
 def test_folder_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("mine")
-    assert "expected an empty or new folder" in error_of(str(tmp_path), *SMALL, "--force")
+    assert "expected a new or empty folder" in error_of(str(tmp_path), *SMALL, "--force")
 
 
 def test_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:

@@ -4,23 +4,23 @@ import numpy as np
 import pytest
 
 from asd_monitor.demo.pump_sound import shaped_noise
-from asd_offline.synth.fault_injection import put_fault
-from asd_offline.synth.faults import FAULTS, LOUDEST_DB, Scene, fault_component, rms
+from asd_offline.synth.fault_injection import add_fault
+from asd_offline.synth.faults import FAULTS, MAX_LEVEL_DB, FaultContext, fault_component, rms
 from asd_offline.synth.machines import MACHINE_FAULTS, MACHINES
 
 MACHINE = 0.03 * shaped_noise(np.random.default_rng(5), 64000, 16000, {100.0: 0.0, 4000.0: -20.0})
 
 
-def scene(level_db: float, seed: int = 1, sample_rate_hz: int = 16000) -> Scene:
-    return Scene(MACHINE, sample_rate_hz, 20.0, level_db, np.random.default_rng(seed))
+def context(level_db: float, seed: int = 1, sample_rate_hz: int = 16000) -> FaultContext:
+    return FaultContext(MACHINE, sample_rate_hz, 20.0, level_db, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("level_db", [0.0, -6.0, -18.0])
 @pytest.mark.parametrize("kind", FAULTS)
 def test_fault_stands_at_its_level_against_the_machine(kind: str, level_db: float) -> None:
-    component, stated_db = fault_component(kind, scene(level_db))
+    component, stated_db = fault_component(kind, context(level_db))
     measured_db = 20 * np.log10(rms(component) / rms(MACHINE))
-    assert stated_db == min(level_db, LOUDEST_DB.get(kind, 20.0))
+    assert stated_db == min(level_db, MAX_LEVEL_DB.get(kind, 20.0))
     assert measured_db == pytest.approx(stated_db, abs=0.1)
     assert np.all(np.isfinite(component))
 
@@ -28,7 +28,7 @@ def test_fault_stands_at_its_level_against_the_machine(kind: str, level_db: floa
 @pytest.mark.parametrize("sample_rate_hz", [8000, 16000, 48000])
 @pytest.mark.parametrize("kind", FAULTS)
 def test_faulty_clip_is_as_loud_as_its_origin(kind: str, sample_rate_hz: int) -> None:
-    faulty = put_fault(kind, scene(-3.0, sample_rate_hz=sample_rate_hz))
+    faulty = add_fault(kind, context(-3.0, sample_rate_hz=sample_rate_hz))
     assert rms(faulty.sound) == pytest.approx(rms(MACHINE), rel=1e-9)
     assert np.mean(faulty.sound) == pytest.approx(np.mean(MACHINE), abs=1e-9)
     assert not np.allclose(faulty.sound, MACHINE, atol=0.1 * rms(MACHINE))
@@ -37,7 +37,7 @@ def test_faulty_clip_is_as_loud_as_its_origin(kind: str, sample_rate_hz: int) ->
 @pytest.mark.parametrize("kind", FAULTS)
 def test_fault_is_finite_whatever_its_seed(kind: str) -> None:
     for seed in range(20):
-        assert np.all(np.isfinite(fault_component(kind, scene(-6.0, seed))[0]))
+        assert np.all(np.isfinite(fault_component(kind, context(-6.0, seed))[0]))
 
 
 def spectrum(sound: np.ndarray) -> np.ndarray:
@@ -45,7 +45,7 @@ def spectrum(sound: np.ndarray) -> np.ndarray:
 
 
 def test_missing_band_only_takes_away() -> None:
-    component, _ = fault_component("missing_band", scene(-6.0))
+    component, _ = fault_component("missing_band", context(-6.0))
     faulty, whole = spectrum(MACHINE + component), spectrum(MACHINE)
     changed = np.abs(faulty - whole) > 1e-6 * whole.max()
     assert changed.any()
@@ -53,13 +53,13 @@ def test_missing_band_only_takes_away() -> None:
 
 
 def test_whine_is_a_tone() -> None:
-    component, _ = fault_component("whine", scene(-6.0))
+    component, _ = fault_component("whine", context(-6.0))
     power = spectrum(component)
     assert np.sort(power)[-400:].sum() > 0.9 * power.sum()
 
 
 def test_hiss_is_a_band_of_noise() -> None:
-    component, _ = fault_component("hiss", scene(-6.0))
+    component, _ = fault_component("hiss", context(-6.0))
     power = spectrum(component)
     frequency_hz = np.fft.rfftfreq(component.size, 1 / 16000)
     assert power[(frequency_hz > 1200) & (frequency_hz < 7800)].sum() > 0.95 * power.sum()
@@ -68,12 +68,12 @@ def test_hiss_is_a_band_of_noise() -> None:
 
 @pytest.mark.parametrize("kind", ["impacts", "rattle"])
 def test_knocks_are_far_above_their_own_mean_level(kind: str) -> None:
-    assert kurtosis(fault_component(kind, scene(-6.0))[0]) > 10.0
+    assert kurtosis(fault_component(kind, context(-6.0))[0]) > 10.0
 
 
 @pytest.mark.parametrize(("kind", "rate_hz"), [("imbalance", 20.0), ("rubbing", 5.0)])
 def test_fault_repeats_with_the_shaft(kind: str, rate_hz: float) -> None:
-    component, _ = fault_component(kind, scene(-6.0))
+    component, _ = fault_component(kind, context(-6.0))
     envelope = component**2
     power = spectrum(envelope - envelope.mean())
     frequency_hz = np.fft.rfftfreq(component.size, 1 / 16000)

@@ -1,7 +1,8 @@
-"""Physical pictures of machines, one family per file: a run in, its sound close by out."""
+"""Physical models of machines, one family per file: from a run to its sound at close range."""
 
 from collections.abc import Callable
 
+from asd_offline.synth.machine_run import MachineRun, MachineSound
 from asd_offline.synth.machines.bearing import bearing
 from asd_offline.synth.machines.gearbox import gearbox
 from asd_offline.synth.machines.motor import conveyor, toy_car, toy_tank, toy_train
@@ -10,9 +11,8 @@ from asd_offline.synth.machines.rotor import drone, fan, vacuum
 from asd_offline.synth.machines.slider import slider
 from asd_offline.synth.machines.tools import bandsaw, grinder, shaker
 from asd_offline.synth.machines.valve import valve
-from asd_offline.synth.run import Run, Running
 
-MACHINES: dict[str, Callable[[Run], Running]] = {
+MACHINES: dict[str, Callable[[MachineRun], MachineSound]] = {
     "fan": fan,
     "pump": pump,
     "slider": slider,
@@ -50,4 +50,4 @@ MACHINE_FAULTS: dict[str, tuple[str, ...]] = {
     "grinder": ("imbalance", "impacts", "whine", "rattle"),
     "shaker": ("rattle", "impacts", "rubbing", "missing_band"),
 }
-"""The kinds of fault (keys of ``FAULTS``) that befall each machine type."""
+"""Kinds of fault (keys of ``FAULTS``) of each machine type."""

@@ -1,13 +1,13 @@
-"""A solenoid valve: clicks on opening and closing in a pattern, and a puff of air."""
+"""Solenoid valve: clicks on opening and closing in a pattern, and a puff of air."""
 
 import numpy as np
 
 from asd_monitor.demo.pump_sound import DoubleArray, ringing
-from asd_offline.synth.run import Run, Running, strikes
+from asd_offline.synth.machine_run import MachineRun, MachineSound, superpose_events
 
 
-def _pattern(run: Run) -> tuple[DoubleArray, float]:
-    """Opening times in s and how long the valve stays open; the variant sets the rhythm."""
+def _pattern(run: MachineRun) -> tuple[DoubleArray, float]:
+    """Return the opening times and the open duration, both in s; the variant sets the rhythm."""
     period_s = (0.5 + 0.13 * (run.variant % 7)) / run.speed
     opened = np.arange(0.0, run.duration_s + period_s, period_s)
     if run.variant % 2:
@@ -16,8 +16,8 @@ def _pattern(run: Run) -> tuple[DoubleArray, float]:
     return opened, 0.11 * period_s + run.unit.uniform(0.02, 0.06)
 
 
-def valve(run: Run) -> Running:
-    """Clicks of an armature against its stops, between them next to nothing."""
+def valve(run: MachineRun) -> MachineSound:
+    """Simulate clicks of an armature against its stops, with near silence in between."""
     opened_s, open_s = _pattern(run)
     rate_hz = run.sample_rate_hz
     click = ringing(
@@ -33,10 +33,10 @@ def valve(run: Run) -> Running:
     opening = (opened_s * rate_hz).astype(np.int64)
     closing = ((opened_s + open_s) * rate_hz).astype(np.int64)
     strength = np.maximum(run.clip.normal(1.0, 0.15, opening.size), 0.3)
-    sound = strikes(run.n_samples, opening, strength, click)
-    sound += strikes(run.n_samples, closing, 0.7 * strength, clack)
+    sound = superpose_events(run.n_samples, opening, strength, click)
+    sound += superpose_events(run.n_samples, closing, 0.7 * strength, clack)
     puff = np.exp(-np.arange(int(0.12 * rate_hz)) / (0.03 * rate_hz))
     air = run.noise({500.0: -12.0, 2000.0: 0.0, 5000.0: -2.0, 8000.0: -8.0})
-    sound += 0.10 * run.load * air * strikes(run.n_samples, opening, strength, puff)
+    sound += 0.10 * run.load * air * superpose_events(run.n_samples, opening, strength, puff)
     hum = run.noise({60.0: 0.0, 200.0: -10.0, 1000.0: -30.0})
-    return Running(sound + 0.02 * hum, 8.0 * run.speed)
+    return MachineSound(sound + 0.02 * hum, 8.0 * run.speed)
