@@ -2,9 +2,16 @@
 
 import socket
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from asd_monitor import settings_file
 from asd_monitor.detection.alarm import AlarmSettings
@@ -14,8 +21,8 @@ from asd_monitor.settings_file import SettingsPath
 from asd_monitor.sinks.log import LogSettings
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.prometheus.sink import PrometheusSettings
-from asd_monitor.sources.microphone.source import MicrophoneSettings
-from asd_monitor.sources.wav import WavSettings
+from asd_monitor.sources import SourceSettings
+from asd_monitor.sources.registry import SOURCES
 
 
 class LearnSettings(BaseModel):
@@ -34,25 +41,17 @@ class LearnSettings(BaseModel):
     """Distance between the starts of windows; 1 s where not given."""
 
 
-def _microphone(value: object) -> object:
-    return {"device": value} if isinstance(value, int | str) else value
+_SOURCE_FIELDS: dict[str, Any] = {
+    key: (settings | None, None) for key, (settings, _) in SOURCES.items()
+}
+_SourceKeys = create_model("_SourceKeys", **_SOURCE_FIELDS)
 
 
-def _recordings(value: object) -> object:
-    if isinstance(value, str):
-        return {"paths": [value]}
-    return {"paths": value} if isinstance(value, list) else value
-
-
-class MachineSettings(BaseModel):
-    """One machine: where its sound comes from, and what is done with it."""
+class MachineSettings(_SourceKeys):
+    """One machine: its source (one key of ``SOURCES``), its model and its rules."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mic: Annotated[MicrophoneSettings | None, BeforeValidator(_microphone)] = None
-    """A microphone: its index, its name or a part of it, its stable id, or a section of keys."""
-    wav: Annotated[WavSettings | None, BeforeValidator(_recordings)] = None
-    """Recordings in place of a microphone: a file, a folder, a list, or a section of keys."""
     model: SettingsPath | None = None
     """Model file; the one that commissioning wrote where not given."""
     target: str | None = None
@@ -63,12 +62,23 @@ class MachineSettings(BaseModel):
     """In place of the learn section of the whole file."""
 
     @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.mic is None) == (self.wav is None):
-            found = "both" if self.mic is not None else "neither"
-            msg = f"expected one of mic and wav, found {found}"
+    def _has_one_source(self) -> Self:
+        found = [key for key in SOURCES if getattr(self, key) is not None]
+        if len(found) != 1:
+            msg = f"expected one of {', '.join(SOURCES)}, found {' and '.join(found) or 'none'}"
             raise ValueError(msg)
         return self
+
+    @property
+    def source_key(self) -> str:
+        """The key of ``SOURCES`` that is set."""
+        return next(key for key in SOURCES if getattr(self, key) is not None)
+
+    @property
+    def source(self) -> SourceSettings:
+        """The settings of the machine's source."""
+        settings: SourceSettings = getattr(self, self.source_key)
+        return settings
 
 
 class Config(BaseModel):

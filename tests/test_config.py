@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from asd_monitor.commands.options import host_and_port
-from asd_monitor.config import Config, from_options, load
+from asd_monitor.config import Config, LearnSettings, from_options, load
 from asd_monitor.errors import ConfigError
 from asd_monitor.settings_file import parse
+from asd_monitor.sources.microphone.source import MicrophoneSettings
+from asd_monitor.sources.wav import WavSettings
 from tests.rig.paths import CONFIGS
 
 EXAMPLE = CONFIGS / "monitor.yaml"
@@ -55,8 +57,8 @@ def refused(tmp_path: Path, text: str | bytes) -> str:
         (MINIMAL + "node: a/b\n", "plant.yaml:4: node: node 'a/b': expected"),
         ("machines:\n  'pump/1':\n    mic: 0\n", "machine name 'pump/1': expected"),
         ("machines:\n  ../up:\n    mic: 0\n", "machine name '../up': expected"),
-        ("machines:\n  pump: {}\n", "plant.yaml:2: machines.pump: expected one of mic and wav, found neither"),
-        ("machines:\n  pump: {mic: 0, wav: a.wav}\n", "found both"),
+        ("machines:\n  pump: {}\n", "plant.yaml:2: machines.pump: expected one of mic, wav, found none"),
+        ("machines:\n  pump: {mic: 0, wav: a.wav}\n", "expected one of mic, wav, found mic and wav"),
         ("machines: {}\n", "plant.yaml:1: machines:"),
         ("machines:\n  12:\n    mic: 0\n", "expected text, got 12; put it in quotes"),
         (MINIMAL + "mqtt:\n  host: mqtt://broker\n", "plant.yaml:5: mqtt.host: expected a host's name or address alone"),
@@ -106,14 +108,15 @@ def test_machines_may_share_a_section_by_a_merge_key(tmp_path: Path) -> None:
     shared = "machines:\n  pump: &usual\n    mic: 0\n    learn: {minutes: 3}\n"
     path.write_text(shared + "  fan:\n    <<: *usual\n    mic: 1\n")
     fan = load(path).machines["fan"]
-    assert (fan.mic and fan.mic.device, fan.learn and fan.learn.minutes) == (1, 3.0)
+    assert fan.source == MicrophoneSettings(device=1)
+    assert fan.learn == LearnSettings(minutes=3)
 
 
 def test_a_tilde_is_the_users_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/fitter")
     machine = {"wav": "~/sound", "model": "~/pump.asd"}
     pump = from_options({"machines": {"pump": machine}}).machines["pump"]
-    assert (pump.wav and pump.wav.paths) == (Path("/home/fitter/sound"),)
+    assert pump.source == WavSettings(paths=(Path("/home/fitter/sound"),))
     assert pump.model == Path("/home/fitter/pump.asd")
 
 

@@ -59,8 +59,8 @@ def listen(
     """Run a monitor in this process, and time its scores from the driver's callback."""
     settings = {**settings, "state_dir": str(setting.work.folder / "state"), "prometheus": None}
     made = config.from_options(settings)
-    microphone = made.machines[MACHINE].mic
-    if microphone is None:
+    microphone = made.machines[MACHINE].source
+    if not isinstance(microphone, MicrophoneSettings):
         raise AsdMonitorError("expected a machine with a microphone")
     source, noted = TimedMicrophone(MACHINE, microphone, 16_000), Noted()
     with Subscriber(setting.broker.host, setting.broker.port, setting.base_topic) as subscriber:

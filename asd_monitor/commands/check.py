@@ -1,14 +1,11 @@
 """``asd-monitor check``: is this configuration right?"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from asd_monitor.commands.options import AsJson
-
-if TYPE_CHECKING:
-    from asd_monitor.config import MachineSettings
 
 
 def check(
@@ -31,10 +28,4 @@ def check(
         return
     typer.echo(f"{config}: no mistakes found; {len(settings.machines)} machine(s)")
     for name, machine in settings.machines.items():
-        typer.echo(f"  {name}: {_source(machine)}")
-
-
-def _source(machine: "MachineSettings") -> str:
-    if machine.wav is not None:
-        return f"recordings {', '.join(map(str, machine.wav.paths))}"
-    return f"microphone {machine.mic.device}" if machine.mic is not None else "no source"
+        typer.echo(f"  {name}: {machine.source.description}")

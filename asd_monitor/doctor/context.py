@@ -1,13 +1,10 @@
 """What the doctor is asked about: the settings, and which of them a person gave."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from asd_monitor.config import Config
-
-if TYPE_CHECKING:
-    from asd_monitor.sources.microphone.source import MicrophoneSettings
-    from asd_monitor.sources.wav import WavSettings
+from asd_monitor.sources.microphone.source import MicrophoneSettings
+from asd_monitor.sources.wav import WavSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +18,19 @@ class Case:
     """False: nobody named a broker, so that its absence is no failure."""
 
     @property
-    def microphones(self) -> "dict[str, MicrophoneSettings]":
+    def microphones(self) -> dict[str, MicrophoneSettings]:
         """The microphones by machine."""
         machines = self.config.machines.items()
-        return {name: each.mic for name, each in machines if each.mic is not None}
+        return {
+            name: each.source
+            for name, each in machines
+            if isinstance(each.source, MicrophoneSettings)
+        }
 
     @property
-    def recordings(self) -> "dict[str, WavSettings]":
+    def recordings(self) -> dict[str, WavSettings]:
         """The recordings that take a microphone's place, by machine."""
         machines = self.config.machines.items()
-        return {name: each.wav for name, each in machines if each.wav is not None}
+        return {
+            name: each.source for name, each in machines if isinstance(each.source, WavSettings)
+        }

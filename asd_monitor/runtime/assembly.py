@@ -22,6 +22,10 @@ from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sinks import Sink
 from asd_monitor.sources import AudioSource
+from asd_monitor.sources.microphone.devices import list_microphones
+from asd_monitor.sources.microphone.source import MicrophoneSettings, pin_devices
+from asd_monitor.sources.pacing import PacedWakeups
+from asd_monitor.sources.registry import SOURCES
 from asd_monitor.telemetry import Metrics
 
 if TYPE_CHECKING:
@@ -45,6 +49,7 @@ class Assembly:
     sinks: list[Sink] = field(default_factory=list)
     pipelines: list[Pipeline] = field(default_factory=list)
     stack: ExitStack = field(default_factory=ExitStack)
+    wakeups: PacedWakeups = field(default_factory=PacedWakeups)
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     monitor: Monitor = field(init=False)
 
@@ -112,19 +117,17 @@ def assemble(
 
 def _pinned(config: Config) -> Config:
     """Name microphones given by index by their stable ids, before indices can change."""
-    machines = {name: each.mic for name, each in config.machines.items() if each.mic is not None}
+    sources = {name: each.source for name, each in config.machines.items()}
+    machines = {n: each for n, each in sources.items() if isinstance(each, MicrophoneSettings)}
     if not machines:
         return config
-    from asd_monitor.sources.microphone.devices import list_microphones
-    from asd_monitor.sources.microphone.source import pin_devices
-
     present = list_microphones()
     if not present:
         return config  # they are waited for
     pinned = pin_devices(list(machines.values()), present)
     changed = {
-        name: config.machines[name].model_copy(update={"mic": mic})
-        for name, mic in zip(machines, pinned, strict=True)
+        name: config.machines[name].model_copy(update={config.machines[name].source_key: each})
+        for name, each in zip(machines, pinned, strict=True)
     }
     return config.model_copy(update={"machines": {**config.machines, **changed}})
 
@@ -209,32 +212,17 @@ def _add_pipeline(
     detector: "Detector | None",
 ) -> None:
     settings = assembly.config.machines[machine]
+    _, build = SOURCES[settings.source_key]
     rate_hz = detector.manifest.sample_rate_hz if detector else LEARNING_RATE_HZ
     pipeline = Pipeline(
         machine,
-        source or _source(machine, settings, rate_hz),
+        source or build(machine, settings.source, rate_hz, assembly.wakeups),
         Alarm(machine, assembly.config.alarm_of(machine), assembly.run_id),
         emit=lambda record: assembly.monitor.emit(record),
         metrics=assembly.metrics,
-        drop_late=is_live(settings),
+        drop_late=settings.source.is_live,
     )
     assembly.pipelines.append(pipeline)
-
-
-def is_live(settings: MachineSettings) -> bool:
-    """Tell whether a machine's audio comes at the pace of real time."""
-    return settings.wav is None or settings.wav.paced
-
-
-def _source(machine: str, settings: MachineSettings, rate_hz: int) -> AudioSource:
-    if settings.mic is not None:
-        from asd_monitor.sources.microphone.source import MicrophoneSource
-
-        return MicrophoneSource(machine, settings.mic, rate_hz)
-    from asd_monitor.sources.wav import WavSource
-
-    assert settings.wav is not None  # noqa: S101 - one of the two, by validation
-    return WavSource(machine, settings.wav, rate_hz)
 
 
 def _sinks(assembly: Assembly) -> list[Sink]:
@@ -245,7 +233,7 @@ def _sinks(assembly: Assembly) -> list[Sink]:
     config, sinks = assembly.config, list[Sink]()
     node, machines = config.node, list(config.machines)
     sinks.append(LogSink(config.log, assembly.metrics, node=node, machines=machines))
-    offline = [name for name, each in config.machines.items() if not is_live(each)]
+    offline = [name for name, each in config.machines.items() if not each.source.is_live]
     if config.prometheus is not None:
         prometheus = PrometheusSink(
             config.prometheus,

@@ -125,7 +125,7 @@ def refuse_unheard(assembly: Assembly) -> None:
     """Raise SourceError for a machine none of whose recordings could be read."""
     for pipeline in assembly.pipelines:
         health = pipeline.source.health()
-        recorded = assembly.config.machines[pipeline.machine].wav is not None
+        recorded = isinstance(pipeline.source, WavSource)
         if recorded and not health.samples and health.reason:
             raise SourceError(f"{pipeline.machine}: nothing was heard: {health.reason}")
 

@@ -23,7 +23,7 @@ class _Visit:
     count: int = field(compare=False)
 
 
-class Pacing:
+class PacedWakeups:
     """Call every added function regularly; the thread exists while there is any.
 
     A source at the pace of real time computes by itself what is due; it only needs somebody to
@@ -108,7 +108,3 @@ class Pacing:
             wakes.append(visit.wake)
             self._plan(visit)
         return wakes
-
-
-PACING = Pacing()
-"""Shared by the sources of a process; it has no thread before the first is opened."""

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from asd_monitor.audio.files import iter_recording, recording_s
 from asd_monitor.errors import SourceError
 from asd_monitor.records import AudioChunk, FloatArray, SourceHealth, SourceState
 from asd_monitor.settings_file import SettingsPath
-from asd_monitor.sources import LONGEST_PIECE_S
-from asd_monitor.sources.pacing import PACING, Pacing
+from asd_monitor.sources import MAX_CHUNK_INTERVAL_S
+from asd_monitor.sources.pacing import PacedWakeups
 
 SUFFIXES = frozenset({".wav", ".wave", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".w64", ".au"})
 CHUNK_S = 0.25
@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 
 
 class WavSettings(BaseModel):
-    """Recordings that take the place of a microphone."""
+    """Recordings instead of a microphone: a file, a folder, a list, or a section of keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     paths: tuple[SettingsPath, ...] = Field(min_length=1)
     """Files, or folders whose recordings are played in the order of their names."""
@@ -38,7 +38,24 @@ class WavSettings(BaseModel):
     paced: bool = True
     """At the pace of real time, like a microphone; else as fast as it is scored."""
     loop: bool = False
-    """Begin again after the last recording."""
+    """Start again after the last recording."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _paths_alone(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {"paths": [value]}
+        return {"paths": value} if isinstance(value, list) else value
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the recordings are played at the pace of real time."""
+        return self.paced
+
+    @property
+    def description(self) -> str:
+        """The files and folders."""
+        return f"recordings {', '.join(map(str, self.paths))}"
 
 
 def find_recordings(paths: Iterable[Path]) -> list[tuple[str, Path]]:
@@ -100,8 +117,8 @@ class WavSource:
         Which recordings, and how.
     sample_rate_hz
         Rate to deliver at: the model's.
-    pacing
-        What wakes the reader of a paced source.
+    wakeups
+        Wakes the reader of a paced source; None: this source uses its own.
     clock, wall_clock
         Seconds of a clock that never jumps, and since the epoch.
 
@@ -116,7 +133,7 @@ class WavSource:
         machine: str,
         settings: WavSettings,
         sample_rate_hz: int,
-        pacing: Pacing = PACING,
+        wakeups: PacedWakeups | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -125,7 +142,7 @@ class WavSource:
         self._settings = settings
         self._sample_rate_hz = sample_rate_hz
         self._grid = _Grid(0, round(CHUNK_S * sample_rate_hz), 1)
-        self._pacing = pacing
+        self._wakeups = PacedWakeups() if wakeups is None else wakeups
         self._clock = clock
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
@@ -150,12 +167,12 @@ class WavSource:
             self._opened_at = self._wall_clock()
             self._state = SourceState.RUNNING
         if self._settings.paced:
-            self._pacing.add(self._wake_reader, self._grid.step / self._sample_rate_hz)
+            self._wakeups.add(self._wake_reader, self._grid.step / self._sample_rate_hz)
         wake()
 
     def expect_windows(self, end: int, hop_samples: int) -> None:
         """Deliver audio when it completes a window, and once a second where hops are longer."""
-        pieces = math.ceil(hop_samples / (LONGEST_PIECE_S * self._sample_rate_hz))
+        pieces = math.ceil(hop_samples / (MAX_CHUNK_INTERVAL_S * self._sample_rate_hz))
         with self._lock:
             wake, running = self._wake, self._state is SourceState.RUNNING
             if wake is None or not running or not self._settings.paced:
@@ -163,7 +180,7 @@ class WavSource:
             self._grid = _Grid(end, hop_samples, pieces)
             began_s = self._opened_s + end / self._sample_rate_hz
             every_s = self._grid.step / self._sample_rate_hz
-        self._pacing.add(self._wake_reader, every_s, began_s)
+        self._wakeups.add(self._wake_reader, every_s, began_s)
         wake()
 
     def read(self) -> list[AudioChunk]:
@@ -177,7 +194,7 @@ class WavSource:
                 self._last_audio_at = chunks[-1].captured_at
             wake, ended = self._wake, self._state is not SourceState.RUNNING
         if ended and self._settings.paced:
-            self._pacing.remove(self._wake_reader)
+            self._wakeups.remove(self._wake_reader)
         if ended or not self._settings.paced:
             wake()
         return chunks
@@ -212,7 +229,7 @@ class WavSource:
             self._state = SourceState.CLOSED
             self._audio.close()
         if wake is not None and self._settings.paced:
-            self._pacing.remove(self._wake_reader)
+            self._wakeups.remove(self._wake_reader)
 
     def _wake_reader(self) -> None:
         wake = self._wake
@@ -283,3 +300,10 @@ class WavSource:
                     self._bad[path] = str(error)
             if not self._settings.loop or not readable:
                 return
+
+
+def build_recordings(
+    machine: str, settings: WavSettings, sample_rate_hz: int, wakeups: PacedWakeups
+) -> WavSource:
+    """Build a machine's source."""
+    return WavSource(machine, settings, sample_rate_hz, wakeups)

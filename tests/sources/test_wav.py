@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from asd_monitor.audio.files import read_recording
 from asd_monitor.errors import SourceError
 from asd_monitor.records import AudioChunk, SourceState
-from asd_monitor.sources.pacing import Pacing
+from asd_monitor.sources.pacing import PacedWakeups
 from asd_monitor.sources.wav import WavSettings, WavSource
 from tests.rig.listening import Listener, noise
 
@@ -129,7 +129,7 @@ def test_a_paced_source_delivers_audio_when_it_completes_a_window(
 
 def test_a_visit_is_moved_to_the_phase_asked_for() -> None:
     woken = threading.Event()
-    pacing = Pacing(slot_s=0.001)
+    pacing = PacedWakeups(slot_s=0.001)
     pacing.add(woken.set, 1000.0)
     pacing.add(woken.set, 500.0, began_s=time.monotonic() - 499.9)
     assert woken.wait(20)
@@ -184,7 +184,7 @@ def test_the_reader_is_woken_until_the_end(tmp_path: Path) -> None:
 
 def test_paced_sources_share_one_thread_that_ends_with_the_last(tmp_path: Path) -> None:
     settings = WavSettings(paths=(write(tmp_path / "a.wav", 30),))
-    pacing = Pacing(slot_s=0.001)
+    pacing = PacedWakeups(slot_s=0.001)
     before = threading.active_count()
     sources = [WavSource(str(i), settings, RATE_HZ, pacing) for i in range(5)]
     listeners = [Listener(source) for source in sources]

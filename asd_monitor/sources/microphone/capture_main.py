@@ -16,7 +16,7 @@ from types import ModuleType
 
 from asd_monitor.errors import SourceError
 from asd_monitor.records import SourceState
-from asd_monitor.sources import LONGEST_PIECE_S
+from asd_monitor.sources import MAX_CHUNK_INTERVAL_S
 from asd_monitor.sources.microphone.devices import query_microphones, resolve_device
 from asd_monitor.sources.microphone.messages import (
     HANG_S,
@@ -162,7 +162,7 @@ class Capture:
         ends = self._pipe.window_ends
         if ends is None or self._state is not SourceState.RUNNING or audio.doubtful:
             return 0
-        longest = self._next_start + round(LONGEST_PIECE_S * self._options.model_rate_hz)
+        longest = self._next_start + round(MAX_CHUNK_INTERVAL_S * self._options.model_rate_hz)
         return audio.frames_for(min(ends.after(self._next_start), longest))
 
     def _ended(self, stream: CaptureStream, clock: SampleClock) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from asd_monitor.records import AudioChunk, SourceHealth, SourceState
 from asd_monitor.sources.microphone.child_process import (
@@ -33,6 +33,7 @@ from asd_monitor.sources.microphone.messages import (
     MessageReader,
     WindowEnds,
 )
+from asd_monitor.sources.pacing import PacedWakeups
 
 QUEUE_S = 10.0
 UNHEARD_S = 2.0
@@ -43,9 +44,9 @@ log = logging.getLogger(__name__)
 
 
 class MicrophoneSettings(BaseModel):
-    """Which microphone a machine listens to."""
+    """A microphone: its index, its name or part of it, its stable id, or a section of keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     device: int | str
     """Index, name, unique part of a name, or stable id, as `asd-monitor devices` lists them."""
@@ -54,13 +55,28 @@ class MicrophoneSettings(BaseModel):
     rate_hz: int | None = Field(default=None, ge=4000, le=768000)
     """Rate to open the device at; the device's own where left out."""
     latency_s: float = Field(default=2.0, ge=0.05, le=2.0)
-    """Length of the device's buffer: a stall of the computer shorter than this loses nothing. Sound
-    comes about four times in so long; rarely is cheap, often is prompt."""
+    """Length of the device's buffer: shorter stalls of the computer lose no audio. Audio arrives
+    about four times per buffer, so a long buffer costs less CPU and a short one less delay."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _device_alone(cls, value: object) -> object:
+        return {"device": value} if isinstance(value, int | str) else value
 
     @field_validator("device")
     @classmethod
     def _number_is_index(cls, device: int | str) -> int | str:
         return int(device) if isinstance(device, str) and device.strip().isdigit() else device
+
+    @property
+    def is_live(self) -> bool:
+        """Always true: a microphone delivers at the pace of real time."""
+        return True
+
+    @property
+    def description(self) -> str:
+        """The device as the settings name it."""
+        return f"microphone {self.device}"
 
 
 def pin_devices(
@@ -323,6 +339,13 @@ class MicrophoneSource:
         poll = select.poll()
         poll.register(self._stop, select.POLLIN)
         poll.poll(timeout_s * 1000)
+
+
+def build_microphone(
+    machine: str, settings: MicrophoneSettings, sample_rate_hz: int, _wakeups: PacedWakeups
+) -> MicrophoneSource:
+    """Build a machine's source; a microphone's capture process wakes its reader."""
+    return MicrophoneSource(machine, settings, sample_rate_hz)
 
 
 def _nothing() -> None:
