@@ -8,7 +8,7 @@ import typer
 from asd_monitor.commands.options import AsJson
 
 if TYPE_CHECKING:
-    from asd_offline.evaluation.results import YearResult
+    from asd_offline.evaluation.results import ChallengeResult
 
 
 def evaluate(
@@ -73,25 +73,26 @@ def evaluate(
         raise DatasetError("\n".join(str(failure) for failure in failures))
 
 
-def _write(out: Path, name: str, result: "YearResult") -> None:
+def _write(out: Path, name: str, result: "ChallengeResult") -> None:
     from asd_monitor.errors import DatasetError
+    from asd_offline.evaluation.official_csv import official_csv
 
     path = out / (f"result_{name}.csv" if result.year == 2020 else f"{name}_result.csv")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        path.write_text(result.official_csv(), encoding="utf-8", newline="\n")
+        path.write_text(official_csv(result), encoding="utf-8", newline="\n")
     except OSError as error:
         msg = f"{path}: the result cannot be written: {error}"
         raise DatasetError(msg) from error
     typer.echo(f"wrote {path}", err=True)
 
 
-def _warn(result: "YearResult") -> None:
+def _warn(result: "ChallengeResult") -> None:
     for rejected in result.rejected:
         typer.echo(f"not read: {rejected.path}: {rejected.reason}", err=True)
 
 
-def _show(name: str, result: "YearResult") -> None:
+def _show(name: str, result: "ChallengeResult") -> None:
     from rich.console import Console
 
     from asd_offline.evaluation.table import result_table, score_lines

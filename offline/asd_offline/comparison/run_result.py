@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asd_offline.evaluation.results import Figures, MachineResult, YearResult
+from asd_offline.evaluation.results import ChallengeResult, MachineResult, SectionMetrics
 
 Values = Mapping[str, float | None]
-"""Figures by name: auc, pauc, auc_source, auc_target, pauc_source, pauc_target, score."""
+"""Metrics by name: auc, pauc, auc_source, auc_target, pauc_source, pauc_target, score."""
 OVERALL = "all"
 """In place of a machine: over all machines."""
 FORMAT = 1
@@ -62,20 +62,23 @@ def read_outcome(path: Path) -> Outcome | None:
         return None
 
 
-def figures_of(result: YearResult) -> dict[str, dict[str, float | None]]:
+def figures_of(result: ChallengeResult) -> dict[str, dict[str, float | None]]:
     """Return the figures of each machine and of all, as the year's table has them."""
     found = {each.machine: _figures(each, each.score, result.year) for each in result.machines}
     return found | {OVERALL: _figures(result, result.partial_score, result.year)}
 
 
 def _figures(
-    of: MachineResult | YearResult, score: float | None, rules: int
+    of: MachineResult | ChallengeResult, score: float | None, rules: int
 ) -> dict[str, float | None]:
     means = of.means
     if rules == 2020:
         mean = means.arithmetic
         return {"auc": mean.auc, "pauc": mean.pauc, "score": score}
-    source, target = means.source_harmonic or Figures(), means.target_harmonic or Figures()
+    source, target = (
+        means.source_harmonic or SectionMetrics(),
+        means.target_harmonic or SectionMetrics(),
+    )
     found = {
         "auc": means.harmonic.auc,
         "auc_source": source.auc,
@@ -88,7 +91,7 @@ def _figures(
     return found
 
 
-def lacking_sections(result: YearResult, expected: Sequence[str]) -> dict[str, str]:
+def lacking_sections(result: ChallengeResult, expected: Sequence[str]) -> dict[str, str]:
     """Return those of the expected sections that have no AUC, with the reason."""
     sections = {f"{m.machine}/{s.section}": s for m in result.machines for s in m.sections}
     lacking = {}

@@ -1,6 +1,6 @@
 """Datasets of machine sounds: the DCASE Task 2 years, and recordings of one's own."""
 
-from asd_offline.datasets.challenge import Year
+from asd_offline.datasets.challenge import Challenge
 from asd_offline.datasets.clip import (
     ANOMALY,
     NORMAL,
@@ -12,18 +12,18 @@ from asd_offline.datasets.clip import (
     Subset,
 )
 from asd_offline.datasets.loading import open_dataset
-from asd_offline.datasets.registry import YEARS
+from asd_offline.datasets.registry import CHALLENGES
 
 __all__ = [
     "ANOMALY",
+    "CHALLENGES",
     "NORMAL",
-    "YEARS",
+    "Challenge",
     "Clip",
     "Dataset",
     "Domain",
     "Rejected",
     "Split",
     "Subset",
-    "Year",
     "open_dataset",
 ]

@@ -1,4 +1,4 @@
-"""What a year's file says of its challenge; one instance per year, in ``YEARS``."""
+"""What a year's file says of its challenge; one instance per year, in ``CHALLENGES``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from asd_offline.datasets.clip import Domain, Split, Subset
 SETS: tuple[SetName, ...] = ("dev", "eval")
 
 
-class NotAClip(ValueError):  # noqa: N818 - it is a finding, shown as the reason of a rejection
+class UnrecognisedFileName(ValueError):  # noqa: N818 - it is a finding, shown as the reason of a rejection
     """A file name that the year does not know; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class ParsedName:
     """What a file name and its folder say."""
 
     section: str
@@ -39,14 +39,14 @@ class ArchiveSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Year:
+class Challenge:
     """Names and archives of one challenge."""
 
     year: int
     folders: tuple[str, ...]
     """Folders below a machine that hold clips, in lower case."""
-    parse: Callable[[str, str], Named]
-    """Turn (folder in lower case, bare file name) into its meaning, or raise NotAClip."""
+    parse: Callable[[str, str], ParsedName]
+    """Parse (folder in lower case, bare file name); raises UnrecognisedFileName."""
     archives: tuple[ArchiveSet, ...]
     has_domains: bool = True
     has_attribute_lists: bool = False

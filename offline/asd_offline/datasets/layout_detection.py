@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets.challenge import NotAClip
+from asd_offline.datasets.challenge import UnrecognisedFileName
 from asd_offline.datasets.clip import Rejected
 from asd_offline.datasets.layouts import dcase2020, section_names
 from asd_offline.datasets.layouts.labelled_folders import LABEL_FOLDERS
-from asd_offline.datasets.registry import KNOWN_MACHINES, LATER_MACHINES, YEARS
+from asd_offline.datasets.registry import CHALLENGES, KNOWN_MACHINES, LATER_MACHINES
 from asd_offline.datasets.scan import Folder, Tree
 
 SPLIT_FOLDERS = frozenset({"train", "test", "source_test", "target_test"})
@@ -24,7 +24,7 @@ _ARCHIVE_NAME = re.compile(
     r"(?:dev_data_|eval_data_train_|eval_data_test_|eval_data_|dev_|eval_)(.+?)(?:_train|_test)?",
     re.IGNORECASE,
 )
-_SUPPORTED = f"{min(YEARS)} to {max(YEARS)}"
+_SUPPORTED = f"{min(CHALLENGES)} to {max(CHALLENGES)}"
 _STRAY_SHARE = 0.1
 
 
@@ -69,7 +69,7 @@ def machine_name(folder: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class MachineFacts:
+class LayoutEvidence:
     """What the names in one machine's folder show."""
 
     parent: Path
@@ -99,17 +99,19 @@ class MachineFacts:
             years -= {2021}
         if self.sections != {"section_00"}:
             years -= {2023}
-        official = {year for year in years if self.machine in YEARS[year].machines}
+        official = {year for year in years if self.machine in CHALLENGES[year].machines}
         return frozenset(official or years)
 
     @property
     def is_mixed(self) -> bool:
-        """Whether names of both forms are more than a few strays."""
+        """Whether names of both forms are more than a few stray files."""
         few, many = sorted((self.ids, self.sectioned))
         return few > _STRAY_SHARE * many
 
 
-def gather(found: Sequence[SplitFolder], attribute_lists: Iterable[Path]) -> list[MachineFacts]:
+def collect_evidence(
+    found: Sequence[SplitFolder], attribute_lists: Iterable[Path]
+) -> list[LayoutEvidence]:
     """Look at all names of each machine's folder; folders without official names are left out."""
     with_lists = {path.parent for path in attribute_lists}
     by_parent: dict[Path, list[SplitFolder]] = {}
@@ -119,7 +121,7 @@ def gather(found: Sequence[SplitFolder], attribute_lists: Iterable[Path]) -> lis
     return [each for each in facts if each.ids or each.sectioned]
 
 
-def _look(parent: Path, group: list[SplitFolder], has_list: bool) -> MachineFacts:
+def _look(parent: Path, group: list[SplitFolder], has_list: bool) -> LayoutEvidence:
     ids, parsed, folders = 0, [], set()
     for each in group:
         for name in each.folder.names:
@@ -128,11 +130,11 @@ def _look(parent: Path, group: list[SplitFolder], has_list: bool) -> MachineFact
                 continue
             try:
                 parsed.append(section_names.read(name))
-            except NotAClip:
+            except UnrecognisedFileName:
                 continue
             folders.add(each.split)
     training = [parts for parts in parsed if parts.split == "train"]
-    return MachineFacts(
+    return LayoutEvidence(
         parent=parent,
         machine=group[0].machine,
         ids=ids,
@@ -146,7 +148,7 @@ def _look(parent: Path, group: list[SplitFolder], has_list: bool) -> MachineFact
     )
 
 
-def detect(root: Path, facts: Sequence[MachineFacts], given: int | None) -> tuple[int, str]:
+def detect(root: Path, facts: Sequence[LayoutEvidence], given: int | None) -> tuple[int, str]:
     """Choose the year, and say why where it is not certain.
 
     Raises
@@ -156,7 +158,7 @@ def detect(root: Path, facts: Sequence[MachineFacts], given: int | None) -> tupl
         folder contradicts, and a folder that fits several years.
     """
     refuse_later_years(root, facts)
-    possible = frozenset(YEARS)
+    possible = frozenset(CHALLENGES)
     for each in facts:
         if each.is_mixed:
             raise _mixed(root, facts)
@@ -172,7 +174,7 @@ def detect(root: Path, facts: Sequence[MachineFacts], given: int | None) -> tupl
     return _most_likely(root, facts, possible)
 
 
-def refuse_later_years(root: Path, facts: Iterable[MachineFacts]) -> None:
+def refuse_later_years(root: Path, facts: Iterable[LayoutEvidence]) -> None:
     """Raise DatasetError for what only 2024 and later have."""
     for each in facts:
         later = LATER_MACHINES.get(each.machine)
@@ -186,7 +188,7 @@ def refuse_later_years(root: Path, facts: Iterable[MachineFacts]) -> None:
 
 
 def _most_likely(
-    root: Path, facts: Sequence[MachineFacts], possible: frozenset[int]
+    root: Path, facts: Sequence[LayoutEvidence], possible: frozenset[int]
 ) -> tuple[int, str]:
     if 2023 in possible:
         note = "read as DCASE 2023, because there is no section but 00; --year says otherwise"
@@ -204,7 +206,7 @@ def _most_likely(
     raise DatasetError(msg)
 
 
-def _mixed(root: Path, facts: Sequence[MachineFacts]) -> DatasetError:
+def _mixed(root: Path, facts: Sequence[LayoutEvidence]) -> DatasetError:
     groups: dict[str, Path] = {}
     for each in facts:
         years = {2020, *each.years()} if each.is_mixed else each.years()
@@ -224,7 +226,7 @@ def _contradicted(root: Path, given: int, possible: frozenset[int]) -> DatasetEr
     return DatasetError(msg)
 
 
-def strays(tree: Tree, found: Sequence[SplitFolder]) -> list[Rejected]:
+def unrecognised_files(tree: Tree, found: Sequence[SplitFolder]) -> list[Rejected]:
     """Sound files outside the folders that hold clips."""
     inside = {each.folder.path for each in found}
     reason = "not in train/, test/, source_test/ or target_test/ of a machine"

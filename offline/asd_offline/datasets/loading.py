@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import cast
 
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets.challenge import NotAClip
+from asd_offline.datasets.challenge import UnrecognisedFileName
 from asd_offline.datasets.clip import Clip, Dataset, Domain, in_order
 from asd_offline.datasets.ground_truth import GroundTruth, read_ground_truth
 from asd_offline.datasets.layouts.csv_list import open_listing
 from asd_offline.datasets.layouts.dcase import open_official
 from asd_offline.datasets.layouts.labelled_folders import open_folder
 from asd_offline.datasets.layouts.unlabelled_folder import open_plain
-from asd_offline.datasets.registry import YEARS
+from asd_offline.datasets.registry import CHALLENGES
 from asd_offline.datasets.scan import Tree, scan
 
 
@@ -47,8 +47,9 @@ def open_dataset(
         If there is nothing to open, the year cannot be told or is not supported, a machine is not
         there, or the ground truth does not belong to the clips.
     """
-    if year is not None and year not in YEARS:
-        msg = f"{root}: DCASE {year} is not supported; supported are {', '.join(map(str, YEARS))}"
+    if year is not None and year not in CHALLENGES:
+        supported = ", ".join(map(str, CHALLENGES))
+        msg = f"{root}: DCASE {year} is not supported; supported are {supported}"
         raise DatasetError(msg)
     names = None if machines is None else tuple(machines)
     wanted = None if names is None else frozenset(name.lower() for name in names)
@@ -170,6 +171,6 @@ def _tell(clip: Clip, truth: GroundTruth, originals: dict[tuple[str, str], dict[
 def _attributes(original: str, year: int) -> tuple[tuple[str, str], ...]:
     """Attributes that the name in the ground truth shows."""
     try:
-        return YEARS[year].parse("test", original).attributes
-    except NotAClip:
+        return CHALLENGES[year].parse("test", original).attributes
+    except UnrecognisedFileName:
         return ()

@@ -10,7 +10,9 @@ from asd_offline.datasets.clip import NORMAL, Clip
 _NUMERATOR, _DENOMINATOR = 2, 3
 
 
-def share_out(clips: Sequence[Clip], told: Collection[Path]) -> tuple[list[Clip], list[str]]:
+def assign_train_split(
+    clips: Sequence[Clip], told: Collection[Path]
+) -> tuple[list[Clip], list[str]]:
     """Give sections without training clips the first two thirds of their normal recordings.
 
     First in order of name, so that recordings made one after the other are not divided between

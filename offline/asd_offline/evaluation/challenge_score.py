@@ -19,15 +19,15 @@ from asd_offline.datasets.ground_truth import GroundTruth
 from asd_offline.evaluation.confidence_intervals import pooled_official_ci95, score_ci95
 from asd_offline.evaluation.metrics import arithmetic_mean, harmonic_mean
 from asd_offline.evaluation.results import (
+    ChallengeResult,
     ClipScore,
     Decisions,
-    Figures,
     MachineResult,
     Means,
     Reasons,
     Scores,
+    SectionMetrics,
     SectionResult,
-    YearResult,
 )
 from asd_offline.evaluation.section_metrics import (
     SectionClips,
@@ -46,7 +46,7 @@ def evaluate_year(
     *,
     reasons: Reasons | None = None,
     rejected: Sequence[Rejected] = (),
-) -> YearResult:
+) -> ChallengeResult:
     """Compute every figure of a year's official table from the scores of test clips.
 
     Parameters
@@ -94,7 +94,7 @@ def evaluate_year(
     return _year(year, tuple(results), columns, tuple(rejected))
 
 
-def evaluate_submission(submission: Submission, truth: GroundTruth) -> YearResult:
+def evaluate_submission(submission: Submission, truth: GroundTruth) -> ChallengeResult:
     """Evaluate a system's files; what a machine with some scores lacks gets None and the reason."""
     scores: dict[str, dict[str, list[ClipScore]]] = {}
     reasons: dict[str, dict[str, str]] = {}
@@ -113,20 +113,24 @@ def evaluate_submission(submission: Submission, truth: GroundTruth) -> YearResul
     )
 
 
-def _rows(sections: Iterable[SectionResult]) -> list[Figures]:
+def _rows(sections: Iterable[SectionResult]) -> list[SectionMetrics]:
     """Rows that a mean is taken over: 2020 the ids; since 2021 first all of source, then target."""
     listed = list(sections)
     if any(s.source or s.target for s in listed):
-        return [s.source or Figures() for s in listed] + [s.target or Figures() for s in listed]
-    return [s.whole or Figures() for s in listed]
+        return [s.source or SectionMetrics() for s in listed] + [
+            s.target or SectionMetrics() for s in listed
+        ]
+    return [s.whole or SectionMetrics() for s in listed]
 
 
-def _over(mean: Callable[[Sequence[float]], float], rows: Sequence[Figures]) -> Figures:
+def _over(
+    mean: Callable[[Sequence[float]], float], rows: Sequence[SectionMetrics]
+) -> SectionMetrics:
     """Mean of each column over the rows that have it."""
     columns = list(zip(*(row.values for row in rows), strict=True)) or [()] * 5
     present = [[value for value in column if value is not None] for column in columns]
     means = [mean(column) if column else None for column in present]
-    return Figures(means[0], means[1], means[2], means[3], means[4])
+    return SectionMetrics(means[0], means[1], means[2], means[3], means[4])
 
 
 def _means(year: int, sections: Sequence[SectionResult], official_cut: int | None) -> Means:
@@ -161,7 +165,7 @@ def _year(
     machines: tuple[MachineResult, ...],
     columns: list[tuple[SectionResult, SectionClips]],
     rejected: tuple[Rejected, ...],
-) -> YearResult:
+) -> ChallengeResult:
     sections = [section for machine in machines for section in machine.sections]
     means, score = _means(year, sections, None), _score(year, sections)
     if year == 2020:
@@ -173,7 +177,7 @@ def _year(
     present = {m.machine: {s.section for s in m.sections} for m in machines if m.sections}
     set_name = which_set(year, present)
     pooled = pooled_official_ci95([clips for _, clips in columns]) if year >= 2022 else None
-    return YearResult(
+    return ChallengeResult(
         year=year,
         machines=machines,
         means=means,

@@ -60,7 +60,7 @@ def _shares(year: int, machine: MachineResult) -> list[float]:
 
 
 def _parts_without(year: int, clips: SectionClips, parts: Sequence[float]) -> Floats:
-    """Figures that enter the official score, shape (clips, figures), each without one clip."""
+    """Metrics that enter the official score, shape (clips, figures), each without one clip."""
     everyone = np.ones(len(clips.label), dtype=np.bool_)
     if year == 2020:
         masks = [(everyone, 1.0), (everyone, MAX_FPR)]

@@ -8,11 +8,11 @@ import csv
 import io
 
 from asd_offline.evaluation.results import (
-    Figures,
+    ChallengeResult,
     MachineResult,
     Means,
+    SectionMetrics,
     SectionResult,
-    YearResult,
 )
 
 Row = list[str]
@@ -21,7 +21,7 @@ _MEAN_COLUMNS = ["AUC", "pAUC", "precision", "recall", "F1 score"]
 _OVER_ALL = "over all machine types, sections, and domains"
 
 
-def official_csv(result: YearResult) -> str:
+def official_csv(result: ChallengeResult) -> str:
     """Return the table of a year as text: that of 2020, of 2021, or that of 2022 and 2023."""
     rows: list[Row] = []
     for machine in result.machines:
@@ -70,8 +70,8 @@ def _mean_rows(means: Means, over: str = "") -> list[Row]:
     return [[f"{name}{over}", "", *_cells(figures)] for name, figures in named.items()]
 
 
-def _cells(figures: Figures | None, columns: int = 5) -> Row:
-    return [_cell(value) for value in (figures or Figures()).values[:columns]]
+def _cells(figures: SectionMetrics | None, columns: int = 5) -> Row:
+    return [_cell(value) for value in (figures or SectionMetrics()).values[:columns]]
 
 
 def _cell(value: float | None) -> str:

@@ -21,7 +21,7 @@ class ClipScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class SectionMetrics:
     """One row of a table; None where a figure does not exist, for the ``reason`` if that is odd."""
 
     auc: float | None = None
@@ -46,17 +46,17 @@ class Means:
     place (2022: source is only the first section). The plain ones are cut between the domains.
     """
 
-    arithmetic: Figures
-    harmonic: Figures
-    source_harmonic: Figures | None = None
-    target_harmonic: Figures | None = None
-    official_source_harmonic: Figures | None = None
-    official_target_harmonic: Figures | None = None
+    arithmetic: SectionMetrics
+    harmonic: SectionMetrics
+    source_harmonic: SectionMetrics | None = None
+    target_harmonic: SectionMetrics | None = None
+    official_source_harmonic: SectionMetrics | None = None
+    official_target_harmonic: SectionMetrics | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SectionResult:
-    """Figures of one section (2020: machine id).
+    """Metrics of one section (2020: machine id).
 
     2020 has ``whole`` only. 2021 has ``source`` and ``target``, each from its own clips. Since
     2022 ``whole`` is over all clips, and the AUC of a domain is of its normal clips against all
@@ -65,21 +65,25 @@ class SectionResult:
 
     section: str
     clips: int
-    whole: Figures | None = None
-    source: Figures | None = None
-    target: Figures | None = None
+    whole: SectionMetrics | None = None
+    source: SectionMetrics | None = None
+    target: SectionMetrics | None = None
     reason: str | None = None
     """Why figures are missing; None if none are."""
 
     @property
-    def figures(self) -> tuple[Figures, Figures, Figures]:
-        """Figures of the whole, of source and of target; empty ones where there are none."""
-        return (self.whole or Figures(), self.source or Figures(), self.target or Figures())
+    def figures(self) -> tuple[SectionMetrics, SectionMetrics, SectionMetrics]:
+        """Metrics of the whole, of source and of target; empty ones where there are none."""
+        return (
+            self.whole or SectionMetrics(),
+            self.source or SectionMetrics(),
+            self.target or SectionMetrics(),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class MachineResult:
-    """Figures of one machine type; ``score`` is the official formula over this machine alone."""
+    """Metrics of one machine type; ``score`` is the official formula over this machine alone."""
 
     machine: str
     sections: tuple[SectionResult, ...]
@@ -88,8 +92,8 @@ class MachineResult:
 
 
 @dataclass(frozen=True, slots=True)
-class YearResult:
-    """Figures of one system on one year's data, from which the JSON and the CSV are made."""
+class ChallengeResult:
+    """Metrics of one system on one year's data, from which the JSON and the CSV are made."""
 
     year: int
     machines: tuple[MachineResult, ...]
@@ -126,12 +130,6 @@ class YearResult:
             "rejected": [{"file": str(r.path), "reason": r.reason} for r in self.rejected],
         }
 
-    def official_csv(self) -> str:
-        """Return the result table as the organisers' evaluator of the year writes it."""
-        from asd_offline.evaluation.official_csv import official_csv
-
-        return official_csv(self)
-
 
 def _machine_json(result: MachineResult, year: int) -> dict[str, Any]:
     return {
@@ -149,7 +147,7 @@ def _means_json(means: Means, year: int) -> dict[str, Any]:
     }
 
 
-def _figures_json(figures: Figures, year: int) -> dict[str, Any]:
+def _figures_json(figures: SectionMetrics, year: int) -> dict[str, Any]:
     entry: dict[str, Any] = {"auc": figures.auc, "pauc": figures.pauc}
     if year != 2020:
         entry |= {"precision": figures.precision, "recall": figures.recall, "f1": figures.f1}

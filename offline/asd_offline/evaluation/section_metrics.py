@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_offline.evaluation.metrics import Floats, auc, confusion, pauc, precision_recall_f1
-from asd_offline.evaluation.results import ClipScore, Figures, SectionResult
+from asd_offline.evaluation.results import ClipScore, SectionMetrics, SectionResult
 
 DOMAINS = ("source", "target")
 
@@ -40,7 +40,7 @@ def section_clips(clips: Iterable[ClipScore], decisions: Mapping[str, int]) -> S
 
 
 def section_result(year: int, section: str, clips: SectionClips, why: str | None) -> SectionResult:
-    """Figures of a section by the year's rules; ``why`` is the reason if it has no clips."""
+    """Metrics of a section by the year's rules; ``why`` is the reason if it has no clips."""
     count = len(clips.score)
     if count == 0:
         return SectionResult(section, 0, reason=why or "no scores")
@@ -56,7 +56,7 @@ def section_result(year: int, section: str, clips: SectionClips, why: str | None
         )
         if not np.any(own.label != 1):
             lacking = "normal clips" if len(own.label) else "clips"
-            domains[domain] = Figures(reason=f"no {lacking} of the {domain} domain")
+            domains[domain] = SectionMetrics(reason=f"no {lacking} of the {domain} domain")
         else:
             domains[domain] = _roc(against, own, everything)
     found = (everything, domains["source"], domains["target"])
@@ -65,7 +65,9 @@ def section_result(year: int, section: str, clips: SectionClips, why: str | None
     return SectionResult(section, count, everything, domains["source"], domains["target"], reason)
 
 
-def _roc(clips: SectionClips, own: SectionClips, whole: Figures | None = None) -> Figures:
+def _roc(
+    clips: SectionClips, own: SectionClips, whole: SectionMetrics | None = None
+) -> SectionMetrics:
     """AUC of ``clips``, pAUC of them or of the whole section, decisions of the ``own`` ones."""
     reason = (whole.reason if whole else None) or _unusable(clips)
     decided = len(own.score) > 0 and bool(np.all(own.decision >= 0) and np.all(own.label >= 0))
@@ -74,9 +76,9 @@ def _roc(clips: SectionClips, own: SectionClips, whole: Figures | None = None) -
         precision, recall, f1 = precision_recall_f1(confusion(own.label, own.decision))
     partial = whole.pauc if whole else None
     if reason:
-        return Figures(None, partial, precision, recall, f1, reason)
+        return SectionMetrics(None, partial, precision, recall, f1, reason)
     partial = pauc(clips.label, clips.score) if partial is None else partial
-    return Figures(auc(clips.label, clips.score), partial, precision, recall, f1)
+    return SectionMetrics(auc(clips.label, clips.score), partial, precision, recall, f1)
 
 
 def _unusable(clips: SectionClips) -> str | None:

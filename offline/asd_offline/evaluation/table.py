@@ -5,7 +5,12 @@ from collections.abc import Iterator
 from rich import box
 from rich.table import Table
 
-from asd_offline.evaluation.results import Figures, MachineResult, SectionResult, YearResult
+from asd_offline.evaluation.results import (
+    ChallengeResult,
+    MachineResult,
+    SectionMetrics,
+    SectionResult,
+)
 
 _FORMULAS = {
     2020: "mean of AUC and pAUC over ids, then machines",
@@ -21,7 +26,7 @@ _COLUMNS = {
 }
 
 
-def result_table(result: YearResult) -> Table:
+def result_table(result: ChallengeResult) -> Table:
     """Table with a row for each section and, below those of a machine, its means and score.
 
     Means are arithmetic in 2020 and harmonic since; "score" is the official formula over one
@@ -44,7 +49,7 @@ def result_table(result: YearResult) -> Table:
     return table
 
 
-def table_rows(result: YearResult) -> tuple[list[str], list[tuple[list[str], bool]]]:
+def table_rows(result: ChallengeResult) -> tuple[list[str], list[tuple[list[str], bool]]]:
     """Return the heading, and the cells of each row with whether it is one of means."""
     decided = result.means.arithmetic.f1 is not None
     columns = [
@@ -58,7 +63,7 @@ def table_rows(result: YearResult) -> tuple[list[str], list[tuple[list[str], boo
     return ["machine", "id" if result.year == 2020 else "section", *columns, "score"], rows
 
 
-def reason_lines(result: YearResult) -> Iterator[str]:
+def reason_lines(result: ChallengeResult) -> Iterator[str]:
     """Lines that say why sections lack figures, each reason once."""
     lacking: dict[str, dict[str, list[str]]] = {}
     for machine in result.machines:
@@ -71,7 +76,7 @@ def reason_lines(result: YearResult) -> Iterator[str]:
         yield f"{'; '.join(names)}: {reason}"
 
 
-def score_lines(result: YearResult) -> Iterator[str]:
+def score_lines(result: ChallengeResult) -> Iterator[str]:
     """Lines to stand below the table: the official score, or why there is none; odd sections."""
     yield from reason_lines(result)
     formula = _FORMULAS[result.year]
@@ -106,14 +111,19 @@ def _section_cells(section: SectionResult, year: int) -> list[str]:
     return _cells(*section.figures, year)
 
 
-def _mean_cells(result: MachineResult | YearResult, year: int) -> list[str]:
+def _mean_cells(result: MachineResult | ChallengeResult, year: int) -> list[str]:
     means = result.means
     whole = means.arithmetic if year == 2020 else means.harmonic
-    source, target = means.source_harmonic or Figures(), means.target_harmonic or Figures()
+    source, target = (
+        means.source_harmonic or SectionMetrics(),
+        means.target_harmonic or SectionMetrics(),
+    )
     return _cells(whole, source, target, year)
 
 
-def _cells(whole: Figures, source: Figures, target: Figures, year: int) -> list[str]:
+def _cells(
+    whole: SectionMetrics, source: SectionMetrics, target: SectionMetrics, year: int
+) -> list[str]:
     if year == 2020:
         return [_number(whole.auc), _number(whole.pauc)]
     partial = [source.pauc, target.pauc] if year == 2021 else [whole.pauc]

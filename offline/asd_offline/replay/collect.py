@@ -9,7 +9,7 @@ from asd_offline.datasets import Clip, Rejected
 from asd_offline.datasets.audio_files import which_channel
 from asd_offline.evaluation.challenge_score import evaluate_year
 from asd_offline.evaluation.metrics import decide, gamma_threshold
-from asd_offline.evaluation.results import ClipScore, YearResult
+from asd_offline.evaluation.results import ChallengeResult, ClipScore
 from asd_offline.replay.alarm_metrics import AlarmFigures, AlarmReplay
 from asd_offline.replay.job_results import (
     ClipRow,
@@ -68,7 +68,7 @@ class Replayed:
 
     year: int | None
     """Of the challenge; None for recordings that follow none."""
-    result: YearResult
+    result: ChallengeResult
     sections: tuple[SectionReplay, ...]
     notes: tuple[str, ...]
     model: dict[str, Any]
@@ -140,7 +140,9 @@ def _by_name(
     return found
 
 
-def _honest(result: YearResult, sections: Sequence[SectionReplay], year: int | None) -> YearResult:
+def _honest(
+    result: ChallengeResult, sections: Sequence[SectionReplay], year: int | None
+) -> ChallengeResult:
     """Allow no official score where test clips are missing, or outside the challenge."""
     if year is None:
         return replace(result, set_name=None, missing=())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from asd_monitor.errors import DatasetError
+from asd_offline.evaluation.official_csv import official_csv
 from asd_offline.evaluation.submission_files import KINDS, FileKey, Kind, file_name
 from asd_offline.jobs.pool import JobPool
 from asd_offline.replay.collect import Replayed, ScoredClip, SectionReplay, rules_of
@@ -109,7 +110,7 @@ def write_outputs(
     written = [*_write_submission(out, replayed), *_copy_models(out, plan, replayed)]
     write_report(out / REPORT, plan, replayed, pool, report)
     document = replayed.to_json() | {"files": [str(path.relative_to(out)) for path in written]}
-    _write(out / TABLE, replayed.result.official_csv())
+    _write(out / TABLE, official_csv(replayed.result))
     _write(out / RESULT, json.dumps(document, allow_nan=False, indent=2) + "\n")
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets import ANOMALY, NORMAL, YEARS, open_dataset
+from asd_offline.datasets import ANOMALY, CHALLENGES, NORMAL, open_dataset
 from tests.offline.dataset_layouts import DEV, EVAL, dev_2020, dev_2021, touch
 
-pytestmark = pytest.mark.parametrize("year", YEARS)
+pytestmark = pytest.mark.parametrize("year", CHALLENGES)
 
 
 def both(root: Path, year: int) -> Path:
@@ -25,11 +25,11 @@ def test_every_clip_is_fully_described(tmp_path: Path, year: int) -> None:
     assert not dataset.rejected
     for clip in dataset.clips:
         assert clip.year == year
-        assert clip.machine in YEARS[year].machines
+        assert clip.machine in CHALLENGES[year].machines
         assert clip.section.startswith("id_" if year == 2020 else "section_")
         assert clip.path.is_file()
         assert clip.name == clip.path.name
-        if YEARS[year].has_domains and (clip.split == "train" or clip.label is not None):
+        if CHALLENGES[year].has_domains and (clip.split == "train" or clip.label is not None):
             assert clip.domain in ("source", "target")
         assert (clip.label is None) == (clip.subset == "eval" and clip.split == "test")
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from asd_monitor.commands.download import download as command
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets import YEARS, open_dataset
+from asd_offline.datasets import CHALLENGES, open_dataset
 from asd_offline.datasets.challenge_sets import SetName, official_set
 from asd_offline.datasets.download.download import Result, download
 from asd_offline.datasets.download.http import Patience
@@ -54,7 +54,7 @@ def packed(make: Callable[[Path, str], Path], folder: Path, machine: str, part: 
 
 
 def publish(server: RecordServer, scratch: Path, year: int, *machines: str) -> None:
-    for archives in YEARS[year].archives:
+    for archives in CHALLENGES[year].archives:
         server.records.setdefault(archives.record, [])
         part = "all" if archives.subset == "dev" else archives.title.split()[0]
         part = {"additional": "train", "evaluation": "test"}.get(part, part)
@@ -74,7 +74,7 @@ def get(
     )
 
 
-@pytest.mark.parametrize("year", YEARS)
+@pytest.mark.parametrize("year", CHALLENGES)
 def test_what_is_downloaded_can_be_read(server: RecordServer, tmp_path: Path, year: int) -> None:
     machines = ("fan", "bandsaw") if year == 2023 else ("fan", "ToyCar")
     publish(server, tmp_path / "scratch", year, *machines)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_offline.datasets import ANOMALY, NORMAL, YEARS
-from asd_offline.datasets.challenge import Named, NotAClip
+from asd_offline.datasets import ANOMALY, CHALLENGES, NORMAL
+from asd_offline.datasets.challenge import ParsedName, UnrecognisedFileName
 from asd_offline.datasets.clip import Domain, Split
 
 LABELS = st.sampled_from(["normal", "anomaly"])
@@ -24,25 +24,25 @@ def tail(pairs: tuple[tuple[str, str], ...]) -> str:
 
 @given(st.integers(0, 99), st.integers(0, 99_999_999), LABELS)
 def test_2020(number: int, index: int, word: str) -> None:
-    parse, section = YEARS[2020].parse, f"id_{number:02d}"
+    parse, section = CHALLENGES[2020].parse, f"id_{number:02d}"
     name = f"{section}_{index:08d}.wav"
-    assert parse("train", f"normal_{name}") == Named(section, "", "train", NORMAL, index)
-    assert parse("test", f"{word}_{name}") == Named(section, "", "test", VALUES[word], index)
-    assert parse("test", name) == Named(section, "", "test", None, index)
+    assert parse("train", f"normal_{name}") == ParsedName(section, "", "train", NORMAL, index)
+    assert parse("test", f"{word}_{name}") == ParsedName(section, "", "test", VALUES[word], index)
+    assert parse("test", name) == ParsedName(section, "", "test", None, index)
 
 
 @given(SECTIONS, DOMAINS, st.integers(0, 9999), LABELS, WORD)
 def test_2021(section: str, domain: Domain, index: int, word: str, condition: str) -> None:
-    parse, stem = YEARS[2021].parse, f"{section}_{domain}"
+    parse, stem = CHALLENGES[2021].parse, f"{section}_{domain}"
     conditions = (("condition", condition),)
-    assert parse("train", f"{stem}_train_normal_{index:04d}_{condition}.wav") == Named(
+    assert parse("train", f"{stem}_train_normal_{index:04d}_{condition}.wav") == ParsedName(
         section, domain, "train", NORMAL, index, conditions
     )
     folder = f"{domain}_test"
-    assert parse(folder, f"{stem}_test_{word}_{index:04d}.wav") == Named(
+    assert parse(folder, f"{stem}_test_{word}_{index:04d}.wav") == ParsedName(
         section, domain, "test", VALUES[word], index
     )
-    assert parse(folder, f"{stem}_test_{index:04d}.wav") == Named(
+    assert parse(folder, f"{stem}_test_{index:04d}.wav") == ParsedName(
         section, domain, "test", None, index
     )
 
@@ -57,18 +57,20 @@ def test_2022_and_later(
     word: str,
     pairs: tuple[tuple[str, str], ...],
 ) -> None:
-    parse = YEARS[year].parse
+    parse = CHALLENGES[year].parse
     section = "section_00" if year == 2023 else section
     stem = f"{section}_{domain}"
     train = parse("train", f"{stem}_train_normal_{index:04d}{tail(pairs)}.wav")
-    assert train == Named(section, domain, "train", NORMAL, index, pairs)
+    assert train == ParsedName(section, domain, "train", NORMAL, index, pairs)
     test = parse("test", f"{stem}_test_{word}_{index:04d}{tail(pairs)}.wav")
-    assert test == Named(section, domain, "test", VALUES[word], index, pairs)
-    assert parse("test", f"{section}_{index:04d}.wav") == Named(section, "", "test", None, index)
+    assert test == ParsedName(section, domain, "test", VALUES[word], index, pairs)
+    assert parse("test", f"{section}_{index:04d}.wav") == ParsedName(
+        section, "", "test", None, index
+    )
 
 
 @given(
-    year=st.sampled_from(sorted(YEARS)),
+    year=st.sampled_from(sorted(CHALLENGES)),
     folder=st.sampled_from(["train", "test", "source_test", "target_test"]),
     name=st.one_of(
         st.text(max_size=30),
@@ -81,8 +83,8 @@ def test_2022_and_later(
 )
 def test_any_name_is_a_clip_or_a_reason(year: int, folder: Split, name: str) -> None:
     try:
-        named = YEARS[year].parse(folder, name)
-    except NotAClip as error:
+        named = CHALLENGES[year].parse(folder, name)
+    except UnrecognisedFileName as error:
         named, reason = None, str(error)
     if named is None:
         assert reason

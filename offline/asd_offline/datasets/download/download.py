@@ -12,12 +12,12 @@ from typing import Literal
 
 from asd_monitor.errors import DatasetError
 from asd_monitor.file_lock import file_lock
-from asd_offline.datasets.challenge import ArchiveSet, Year
+from asd_offline.datasets.challenge import ArchiveSet, Challenge
 from asd_offline.datasets.challenge_sets import SetName, official_set
 from asd_offline.datasets.download.http import Patience, Progress, RemoteFile, fetch, md5_of
 from asd_offline.datasets.download.unzip import Unpacked, unpack
 from asd_offline.datasets.download.zenodo import SERVER, read_record
-from asd_offline.datasets.registry import YEARS
+from asd_offline.datasets.registry import CHALLENGES
 
 NOTES_FOLDER = ".download"
 """Below the output folder: unfinished archives, and a note on each that was unpacked."""
@@ -71,18 +71,18 @@ def download(
         and the same call continues there.
     """
     patience = patience or Patience()
-    if year not in YEARS:
-        msg = f"DCASE {year} cannot be downloaded; available are {', '.join(map(str, YEARS))}"
+    if year not in CHALLENGES:
+        msg = f"DCASE {year} cannot be downloaded; available are {', '.join(map(str, CHALLENGES))}"
         raise DatasetError(msg)
-    wanted = _choose_machines(YEARS[year], machines, subsets)
+    wanted = _choose_machines(CHALLENGES[year], machines, subsets)
     with _alone(out, year) as notes:
-        plan = _plan(YEARS[year], wanted, subsets, server, patience)
+        plan = _plan(CHALLENGES[year], wanted, subsets, server, patience)
         _require_room(plan, out, notes)
         return [_get(archive, year, out, notes, progress, patience) for archive in plan]
 
 
 def _choose_machines(
-    year: Year, machines: Sequence[str], subsets: Iterable[SetName]
+    year: Challenge, machines: Sequence[str], subsets: Iterable[SetName]
 ) -> frozenset[str]:
     """Official spellings of the machines asked for; all of the sets where none is."""
     offered = {m.lower(): m for name in subsets for m in official_set(year.year, name)}
@@ -99,7 +99,7 @@ def _choose_machines(
 
 
 def _plan(
-    year: Year,
+    year: Challenge,
     machines: frozenset[str],
     subsets: Iterable[SetName],
     server: str,

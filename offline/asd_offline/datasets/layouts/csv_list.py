@@ -23,7 +23,7 @@ from asd_offline.datasets.clip import (
 from asd_offline.datasets.csv_rows import numbered_rows
 from asd_offline.datasets.layouts.labelled_folders import WHOLE
 from asd_offline.datasets.scan import AUDIO_SUFFIXES
-from asd_offline.datasets.train_split import share_out
+from asd_offline.datasets.train_split import assign_train_split
 
 COLUMNS = ("path", "label", "split", "machine", "section", "domain")
 _LABELS: dict[str, int | None] = {
@@ -66,7 +66,7 @@ def open_listing(path: Path) -> Dataset:
         found = f"first: {rejected[0].path}: {rejected[0].reason}" if rejected else "no rows"
         msg = f"{path}: expected rows that name recordings, found none that exists ({found})"
         raise DatasetError(msg)
-    shared, notes = share_out(clips, told)
+    shared, notes = assign_train_split(clips, told)
     return Dataset(path, None, in_order(shared), tuple(rejected), tuple(notes))
 
 

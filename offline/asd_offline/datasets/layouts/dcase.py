@@ -5,16 +5,16 @@ from pathlib import Path
 
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.attributes import Attributes, read_attribute_lists
-from asd_offline.datasets.challenge import NotAClip, Year
+from asd_offline.datasets.challenge import Challenge, UnrecognisedFileName
 from asd_offline.datasets.clip import Clip, Dataset, Rejected, Subset, in_order
 from asd_offline.datasets.layout_detection import (
     SplitFolder,
+    collect_evidence,
     detect,
-    gather,
     split_folders,
-    strays,
+    unrecognised_files,
 )
-from asd_offline.datasets.registry import YEARS
+from asd_offline.datasets.registry import CHALLENGES
 from asd_offline.datasets.scan import Tree
 
 
@@ -32,11 +32,11 @@ def open_official(tree: Tree, year: int | None, machines: frozenset[str] | None)
         If the year cannot be told, or a clip is there twice.
     """
     found = split_folders(tree)
-    facts = gather(found, tree.attribute_lists)
+    facts = collect_evidence(found, tree.attribute_lists)
     if not facts:
         return None
     number, note = detect(tree.root, facts, year)
-    layout = YEARS[number]
+    layout = CHALLENGES[number]
     lists = tree.attribute_lists if layout.has_attribute_lists else []
     attributes, rejected = read_attribute_lists(lists)
     wanted = [each for each in found if machines is None or each.machine.lower() in machines]
@@ -46,13 +46,15 @@ def open_official(tree: Tree, year: int | None, machines: frozenset[str] | None)
         root=tree.root,
         year=number,
         clips=in_order(clips),
-        rejected=(*tree.rejected, *rejected, *misfits, *strays(tree, found)),
+        rejected=(*tree.rejected, *rejected, *misfits, *unrecognised_files(tree, found)),
         notes=(note,) if note else (),
     )
 
 
 def _read(
-    found: Sequence[SplitFolder], layout: Year, attributes: Mapping[tuple[Path, str], Attributes]
+    found: Sequence[SplitFolder],
+    layout: Challenge,
+    attributes: Mapping[tuple[Path, str], Attributes],
 ) -> tuple[list[Clip], list[Rejected]]:
     clips, rejected = [], []
     subsets: dict[tuple[str, str], Subset] = {}
@@ -61,7 +63,7 @@ def _read(
             path = each.folder.path / name
             try:
                 named = layout.parse(each.split, name)
-            except NotAClip as error:
+            except UnrecognisedFileName as error:
                 rejected.append(Rejected(path, str(error)))
                 continue
             key = each.machine, named.section

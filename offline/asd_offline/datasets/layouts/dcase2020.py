@@ -7,33 +7,33 @@ The recordings that commissioning keeps have the same form, under the machine's 
 
 import re
 
-from asd_offline.datasets.challenge import ArchiveSet, Named, NotAClip, Year
+from asd_offline.datasets.challenge import ArchiveSet, Challenge, ParsedName, UnrecognisedFileName
 from asd_offline.datasets.clip import ANOMALY, NORMAL
 
 NAME = re.compile(r"(?:(normal|anomaly)_)?(id_\d{2,})_(\d+)\.wav", re.IGNORECASE | re.ASCII)
 LABELS = {"normal": NORMAL, "anomaly": ANOMALY}
 
 
-def parse(folder: str, name: str) -> Named:
-    """Read one name; raises NotAClip for any other."""
+def parse(folder: str, name: str) -> ParsedName:
+    """Read one name; raises UnrecognisedFileName for any other."""
     match = NAME.fullmatch(name)
     if match is None:
         msg = "expected a name such as normal_id_00_00000000.wav"
-        raise NotAClip(msg)
+        raise UnrecognisedFileName(msg)
     word, section, digits = match.groups()
     label = LABELS[word.lower()] if word else None
     if folder == "train":
         if label != NORMAL:
             msg = "only normal_... belongs in train/, and no other clip may be trained on"
-            raise NotAClip(msg)
-        return Named(section.lower(), "", "train", NORMAL, int(digits))
+            raise UnrecognisedFileName(msg)
+        return ParsedName(section.lower(), "", "train", NORMAL, int(digits))
     if folder == "test":
-        return Named(section.lower(), "", "test", label, int(digits))
+        return ParsedName(section.lower(), "", "test", label, int(digits))
     msg = f"{folder}/ is no folder of 2020: expected train/ or test/"
-    raise NotAClip(msg)
+    raise UnrecognisedFileName(msg)
 
 
-DCASE2020 = Year(
+DCASE2020 = Challenge(
     year=2020,
     folders=("train", "test"),
     parse=parse,

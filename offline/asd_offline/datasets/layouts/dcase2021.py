@@ -5,31 +5,31 @@
 in the evaluation set without the label.
 """
 
-from asd_offline.datasets.challenge import ArchiveSet, Named, NotAClip, Year
+from asd_offline.datasets.challenge import ArchiveSet, Challenge, ParsedName, UnrecognisedFileName
 from asd_offline.datasets.clip import NORMAL
 from asd_offline.datasets.layouts.section_names import check_training, read
 
 
-def parse(folder: str, name: str) -> Named:
-    """Read one name; raises NotAClip for any other."""
+def parse(folder: str, name: str) -> ParsedName:
+    """Read one name; raises UnrecognisedFileName for any other."""
     parts = read(name)
     conditions = (("condition", parts.tail),) if parts.tail else ()
     if folder == "train":
         check_training(parts)
-        return Named(parts.section, parts.domain, "train", NORMAL, parts.index, conditions)
+        return ParsedName(parts.section, parts.domain, "train", NORMAL, parts.index, conditions)
     if folder not in ("source_test", "target_test"):
         msg = f"{folder}/ is no folder of 2021: expected train/, source_test/ or target_test/"
-        raise NotAClip(msg)
+        raise UnrecognisedFileName(msg)
     if parts.split != "test":
         msg = f"expected section_<SS>_<domain>_test_... in {folder}/"
-        raise NotAClip(msg)
+        raise UnrecognisedFileName(msg)
     if not folder.startswith(parts.domain):
         msg = f"the name says {parts.domain}, the folder is {folder}/"
-        raise NotAClip(msg)
-    return Named(parts.section, parts.domain, "test", parts.label, parts.index, conditions)
+        raise UnrecognisedFileName(msg)
+    return ParsedName(parts.section, parts.domain, "test", parts.label, parts.index, conditions)
 
 
-DCASE2021 = Year(
+DCASE2021 = Challenge(
     year=2021,
     folders=("train", "source_test", "target_test"),
     parse=parse,

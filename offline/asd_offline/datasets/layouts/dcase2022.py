@@ -5,28 +5,28 @@ development set's ``section_<SS>_<domain>_test_{normal|anomaly}_<4 digits>_<attr
 the evaluation set's ``section_<SS>_<4 digits>.wav``; ``attributes_<SS>.csv`` beside the folders.
 """
 
-from asd_offline.datasets.challenge import ArchiveSet, Named, NotAClip, Year
+from asd_offline.datasets.challenge import ArchiveSet, Challenge, ParsedName, UnrecognisedFileName
 from asd_offline.datasets.clip import NORMAL
 from asd_offline.datasets.layouts.section_names import attribute_pairs, check_training, read
 
 
-def parse(folder: str, name: str) -> Named:
-    """Read one name; raises NotAClip for any other."""
+def parse(folder: str, name: str) -> ParsedName:
+    """Read one name; raises UnrecognisedFileName for any other."""
     parts = read(name)
     attributes = attribute_pairs(parts.tail)
     if folder == "train":
         check_training(parts)
-        return Named(parts.section, parts.domain, "train", NORMAL, parts.index, attributes)
+        return ParsedName(parts.section, parts.domain, "train", NORMAL, parts.index, attributes)
     if folder != "test":
         msg = f"{folder}/ is no folder of 2022 and later: expected train/ or test/"
-        raise NotAClip(msg)
+        raise UnrecognisedFileName(msg)
     if parts.split == "train":
         msg = "a training clip in test/"
-        raise NotAClip(msg)
-    return Named(parts.section, parts.domain, "test", parts.label, parts.index, attributes)
+        raise UnrecognisedFileName(msg)
+    return ParsedName(parts.section, parts.domain, "test", parts.label, parts.index, attributes)
 
 
-DCASE2022 = Year(
+DCASE2022 = Challenge(
     year=2022,
     folders=("train", "test"),
     parse=parse,

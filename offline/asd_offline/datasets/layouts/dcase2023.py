@@ -3,20 +3,20 @@
 Folders and names are those of 2022, always with ``section_00``.
 """
 
-from asd_offline.datasets.challenge import ArchiveSet, Named, NotAClip, Year
+from asd_offline.datasets.challenge import ArchiveSet, Challenge, ParsedName, UnrecognisedFileName
 from asd_offline.datasets.layouts import dcase2022
 
 
-def parse(folder: str, name: str) -> Named:
-    """Read one name; raises NotAClip for any other."""
+def parse(folder: str, name: str) -> ParsedName:
+    """Read one name; raises UnrecognisedFileName for any other."""
     named = dcase2022.parse(folder, name)
     if named.section != "section_00":
         msg = f"{named.section} in 2023, where every machine has section_00 only"
-        raise NotAClip(msg)
+        raise UnrecognisedFileName(msg)
     return named
 
 
-DCASE2023 = Year(
+DCASE2023 = Challenge(
     year=2023,
     folders=("train", "test"),
     parse=parse,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from asd_offline.datasets.clip import ANOMALY, NORMAL, Clip, Dataset, Rejected, Split, in_order
 from asd_offline.datasets.scan import Folder, Tree
-from asd_offline.datasets.train_split import share_out
+from asd_offline.datasets.train_split import assign_train_split
 
 LABEL_FOLDERS = {"normal": NORMAL, "anomaly": ANOMALY, "abnormal": ANOMALY}
 SPLIT_FOLDERS: dict[str, Split] = {
@@ -40,7 +40,7 @@ def open_folder(tree: Tree) -> Dataset | None:
         told |= {clip.path for clip in found if splits}
     if not clips:
         return None
-    shared, notes = share_out(clips, told)
+    shared, notes = assign_train_split(clips, told)
     return Dataset(tree.root, None, in_order(shared), tuple(rejected), tuple(notes))
 
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import cast
 
-from asd_offline.datasets.challenge import NotAClip
+from asd_offline.datasets.challenge import UnrecognisedFileName
 from asd_offline.datasets.clip import ANOMALY, NORMAL, Domain, Split
 
 FULL = re.compile(
@@ -29,7 +29,7 @@ class SectionName:
 
 
 def read(name: str) -> SectionName:
-    """Take a name apart; raises NotAClip for any other."""
+    """Take a name apart; raises UnrecognisedFileName for any other."""
     if match := FULL.fullmatch(name):
         section, domain, split, word, digits, tail = match.groups()
         return SectionName(
@@ -43,7 +43,7 @@ def read(name: str) -> SectionName:
     if match := BARE.fullmatch(name):
         return SectionName(match[1].lower(), "", None, None, int(match[2]), "")
     msg = "expected a name such as section_00_source_train_normal_0000.wav"
-    raise NotAClip(msg)
+    raise UnrecognisedFileName(msg)
 
 
 def attribute_pairs(tail: str) -> tuple[tuple[str, str], ...]:
@@ -64,7 +64,7 @@ def check_training(parts: SectionName) -> None:
     """Refuse whatever must not be trained on."""
     if parts.split != "train":
         msg = "a test clip in train/, and no test clip may be trained on"
-        raise NotAClip(msg)
+        raise UnrecognisedFileName(msg)
     if parts.label != NORMAL:
         msg = "only ..._train_normal_... belongs in train/, and no other clip may be trained on"
-        raise NotAClip(msg)
+        raise UnrecognisedFileName(msg)
