@@ -103,8 +103,8 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """One window's result. Higher ``value`` = more anomalous."""
+class WindowScore:
+    """What the detector knows of one window. Higher ``value`` = more anomalous."""
 
     machine: str
     seq: int
@@ -121,8 +121,6 @@ class Score:
     """True where ``p_value`` lies beyond the calibration scores and comes from a fitted tail."""
     threshold: float | None
     """A score above this counts towards an alarm."""
-    state: State
-    """The machine's state after this window was taken into account."""
     level_dbfs: float | None
     """RMS level in dB relative to a full-scale square wave; None for digital silence."""
     lost_samples: int
@@ -130,10 +128,31 @@ class Score:
     """Model time spent on this window: the batch's time divided by its size."""
     model: ModelInfo | None = None
     recording: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the alarm concludes from one window and those before it."""
+
+    state: State
+    """The machine's state, this window included."""
     reason: str = ""
-    """Why the machine is in ``state``: one sentence for a person."""
+    """Why the machine is in ``state``, in one sentence for the user."""
     shift_s: float = 0.0
-    """For how long the score has been above what was usual while learning, in seconds."""
+    """Seconds for which the score has continuously exceeded its normal range."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredWindow:
+    """The detector's score of a window together with the alarm's decision."""
+
+    score: WindowScore
+    decision: Decision
+
+    @property
+    def machine(self) -> str:
+        """Name of the machine."""
+        return self.score.machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +169,7 @@ class Transition:
     captured_at: float
     """When the audio that caused it was captured, or the moment where none did; s since epoch."""
     provisional: bool
-    score: Score | None = None
+    score: WindowScore | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,4 +204,4 @@ class LearningProgress:
     fitting: bool = False
 
 
-Record = Score | Transition | SourceHealth | LearningProgress
+Record = ScoredWindow | Transition | SourceHealth | LearningProgress

@@ -17,7 +17,7 @@ from asd_monitor.records import (
     LearningProgress,
     ModelInfo,
     Quality,
-    Score,
+    ScoredWindow,
     SourceHealth,
     SourceState,
     State,
@@ -268,17 +268,17 @@ class Metrics:
                 self.source_state.labels(machine, str(source_state))
             self.observe_state(machine, State.UNKNOWN)
 
-    def observe_score(self, score: Score, latency_s: float | None = None) -> None:
+    def observe_window(self, window: ScoredWindow, latency_s: float | None = None) -> None:
         """Take one window into account.
 
         Parameters
         ----------
-        score
+        window
             The window's result, scored or not.
         latency_s
             From the capture of its last sample to now; None for audio that is not live.
         """
-        machine = score.machine
+        score, machine = window.score, window.machine
         result = "scored" if score.quality is Quality.OK else str(score.quality)
         self.windows.labels(machine, result).inc()
         series = self._of_windows.get(machine)
@@ -288,7 +288,7 @@ class Metrics:
         series.level.set(nan if score.level_dbfs is None else score.level_dbfs)
         series.score.set(nan if score.value is None else score.value)
         series.p_value.set(nan if score.p_value is None else score.p_value)
-        series.shift.set(score.shift_s)
+        series.shift.set(window.decision.shift_s)
         if score.value is not None:
             series.inference.observe(score.inference_s)
         if latency_s is not None:

@@ -13,7 +13,7 @@ from asd_monitor.telemetry import QUEUES, WINDOW_RESULTS, Metrics
 from tests.rig.metrics_scenario import MACHINES, tell, unplug
 from tests.rig.paths import DOCS
 from tests.rig.prometheus import promtool
-from tests.rig.records import event, health, score
+from tests.rig.records import MODEL, event, health, scored_window
 
 METRICS_DOC = DOCS / "metrics.md"
 
@@ -75,9 +75,8 @@ def test_a_machines_series_do_not_grow_with_time_or_models(metrics: Metrics) -> 
     before = len(series_of(metrics, "pump"))
     for number in range(1, 20):
         tell(sink, number)
-        newer = score(number)
-        assert newer.model is not None
-        sink.emit(replace(newer, model=replace(newer.model, sha256=f"{number:064x}")))
+        newer = replace(MODEL, sha256=f"{number:064x}")
+        sink.emit(scored_window(number, model=newer))
     assert len(series_of(metrics, "pump")) == before
 
 
@@ -105,10 +104,10 @@ def test_windows_are_counted_by_what_became_of_them(metrics: Metrics) -> None:
 
 
 def test_a_window_without_a_score_leaves_no_old_score_standing(metrics: Metrics) -> None:
-    metrics.observe_score(score(0))
+    metrics.observe_window(scored_window(0))
     assert value(metrics, "asd_anomaly_score", machine="pump") == 1.25
-    metrics.observe_score(
-        replace(score(1), quality=Quality.SILENT, value=None, p_value=None, level_dbfs=None)
+    metrics.observe_window(
+        scored_window(1, quality=Quality.SILENT, value=None, p_value=None, level_dbfs=None)
     )
     for name in ("asd_anomaly_score", "asd_p_value", "asd_audio_level_dbfs"):
         assert isnan(value(metrics, name, machine="pump"))

@@ -8,7 +8,7 @@ from asd_monitor import config
 from asd_monitor.bench.context import Setting
 from asd_monitor.bench.subscriber import Arrival, Subscriber
 from asd_monitor.errors import AsdMonitorError
-from asd_monitor.records import Record, Score
+from asd_monitor.records import Record, ScoredWindow
 from asd_monitor.runtime import assembly
 from asd_monitor.sources.microphone.messages import CapturedAudio
 from asd_monitor.sources.microphone.source import MicrophoneSettings, MicrophoneSource
@@ -45,9 +45,9 @@ class Noted:
 
     def emit(self, record: Record) -> None:
         """Note a score's last sample."""
-        if isinstance(record, Score) and record.model is not None:
-            end = record.window_start + record.model.window_samples
-            self.last_sample[record.seq] = end - 1
+        if isinstance(record, ScoredWindow) and record.score.model is not None:
+            end = record.score.window_start + record.score.model.window_samples
+            self.last_sample[record.score.seq] = end - 1
 
     def close(self) -> None:
         """Nothing to close."""

@@ -5,14 +5,20 @@ overlapping windows share their sound, and one chance event would count several 
 """
 
 from collections import deque
-from dataclasses import replace
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from asd_monitor.calibration.normal_range import UsualRange
 from asd_monitor.detection.level_shift import LastingShift
-from asd_monitor.records import SCORED_QUALITIES, Quality, Score, State, Transition
+from asd_monitor.records import (
+    SCORED_QUALITIES,
+    Decision,
+    Quality,
+    State,
+    Transition,
+    WindowScore,
+)
 
 
 class AlarmSettings(BaseModel):
@@ -148,12 +154,12 @@ class Alarm:
         self._quiet_since = None
         return self._enter(State.UNKNOWN, reason, at, None)
 
-    def update(self, score: Score) -> tuple[Score, Transition | None]:
-        """Take a window into account; return it with the resulting state, and any change."""
-        transition = self._decide(score)
-        return self._judged(score), transition
+    def update(self, score: WindowScore) -> tuple[Decision, Transition | None]:
+        """Take a window into account; return the decision, and the change of state if any."""
+        transition = self._evaluate(score)
+        return Decision(self.state, self._reason, self._shift.for_s), transition
 
-    def _decide(self, score: Score) -> Transition | None:
+    def _evaluate(self, score: WindowScore) -> Transition | None:
         if score.quality not in SCORED_QUALITIES or score.value is None:
             return self.lose(_REJECTED[score.quality], score.captured_at)
         if self._overlaps(score):
@@ -169,11 +175,11 @@ class Alarm:
         state, reason = self._judge(self._quiet_s(score))
         return self._enter(state, reason, score.captured_at, score)
 
-    def _overlaps(self, score: Score) -> bool:
+    def _overlaps(self, score: WindowScore) -> bool:
         """Tell whether a window shares sound with the last one decided on."""
         return self._last_end is not None and score.window_start < self._last_end
 
-    def _quiet_s(self, score: Score) -> float:
+    def _quiet_s(self, score: WindowScore) -> float:
         """Return for how long every window has stayed at or below the clearing level.
 
         Where a lasting shift was told, the usual range is the clearing level as well.
@@ -218,11 +224,8 @@ class Alarm:
         self._quiet_since = None
         self._standing = self._shifted = False
 
-    def _judged(self, score: Score) -> Score:
-        return replace(score, state=self.state, reason=self._reason, shift_s=self._shift.for_s)
-
     def _enter(
-        self, state: State, reason: str, at: float, score: Score | None
+        self, state: State, reason: str, at: float, score: WindowScore | None
     ) -> Transition | None:
         self._reason = reason
         if state is State.NORMAL:
@@ -233,7 +236,9 @@ class Alarm:
             self._counting.clear()
         return self._change(state, reason, at, score)
 
-    def _change(self, state: State, reason: str, at: float, score: Score | None) -> Transition:
+    def _change(
+        self, state: State, reason: str, at: float, score: WindowScore | None
+    ) -> Transition:
         previous, self.state = self.state, state
         self._events += 1
         return Transition(
@@ -244,7 +249,7 @@ class Alarm:
             reason=reason,
             captured_at=at,
             provisional=self._provisional,
-            score=None if score is None else self._judged(score),
+            score=score,
         )
 
 

@@ -21,9 +21,8 @@ from asd_monitor.records import (
     FloatArray,
     ModelInfo,
     Quality,
-    Score,
-    State,
     Window,
+    WindowScore,
 )
 
 logger = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ class ClipScore:
     """How often one window of normal sound scores this high or higher, in (0, 1]."""
     extrapolated: bool
     threshold: float | None
-    windows: tuple[Score, ...]
+    windows: tuple[WindowScore, ...]
 
     @property
     def above(self) -> bool | None:
@@ -142,12 +141,11 @@ class Detector:
         calibration = self.manifest.calibrations.get(self._targets[machine])
         return None if calibration is None else calibration.usual
 
-    def score(self, windows: Sequence[Window]) -> list[Score]:
+    def score(self, windows: Sequence[Window]) -> list[WindowScore]:
         """Score windows, in their order; those of all machines share batches.
 
         Silent, stuck and non-finite windows never reach the model. Where the model fails or
-        gives no finite score, the window's quality is ``error``. ``state`` is left UNKNOWN for
-        the alarm to fill in.
+        gives no finite score, the window's quality is ``error``.
         """
         assessments = [assess(window.samples) for window in windows]
         scored = [i for i, each in enumerate(assessments) if each.quality in SCORED_QUALITIES]
@@ -183,7 +181,7 @@ class Detector:
         size, hop = self.manifest.window_samples, self.manifest.hop_samples
         rate_hz = self.manifest.sample_rate_hz
         views = clip_windows(samples, size, hop)
-        scores: list[Score] = []
+        scores: list[WindowScore] = []
         for first in range(0, len(views), self.largest_batch):
             windows = [
                 Window(machine, view, i * hop, (i * hop + size) / rate_hz, name)
@@ -216,13 +214,13 @@ class Detector:
         level_dbfs: float | None,
         value: float | None,
         inference_s: float,
-    ) -> Score:
+    ) -> WindowScore:
         if value is not None and not math.isfinite(value):
             quality, value = Quality.ERROR, None
         machine = window.machine
         p_value, extrapolated = self._p_value(machine, value)
         seq, self._seq[machine] = self._seq[machine], self._seq[machine] + 1
-        return Score(
+        return WindowScore(
             machine=machine,
             seq=seq,
             window_start=window.start,
@@ -232,7 +230,6 @@ class Detector:
             p_value=p_value,
             extrapolated=extrapolated,
             threshold=self._thresholds[machine],
-            state=State.UNKNOWN,
             level_dbfs=level_dbfs,
             lost_samples=window.lost_samples,
             inference_s=inference_s,

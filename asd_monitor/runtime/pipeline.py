@@ -15,12 +15,13 @@ from asd_monitor.detection.alarm import Alarm
 from asd_monitor.records import (
     AudioChunk,
     Record,
-    Score,
+    ScoredWindow,
     SourceHealth,
     SourceState,
     State,
     Transition,
     Window,
+    WindowScore,
 )
 from asd_monitor.runtime.commissioning import Commissioning
 from asd_monitor.sources import AudioSource
@@ -162,11 +163,11 @@ class Pipeline:
         commissioning = self.commissioning
         return not (self._drop_late or commissioning is None or commissioning.wants_more())
 
-    def accept(self, score: Score) -> None:
+    def accept(self, score: WindowScore) -> None:
         """Take a window's score into account and hand it out."""
         self._consumed_at = self._monotonic()
-        score, transition = self._alarm.update(score)
-        self._emit(score)
+        decision, transition = self._alarm.update(score)
+        self._emit(ScoredWindow(score, decision))
         self._tell(transition)
 
     def tick(self) -> SourceHealth:

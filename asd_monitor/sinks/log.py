@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from asd_monitor.records import (
     LearningProgress,
     Record,
-    Score,
+    ScoredWindow,
     SourceHealth,
     SourceState,
     State,
@@ -78,7 +78,7 @@ class LogSink:
     def emit(self, record: Record) -> None:
         """Log a change, or hand a score to the file's thread."""
         match record:
-            case Score():
+            case ScoredWindow():
                 if self._file is not None:
                     self._file.put(record)
             case Transition():

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from asd_monitor.records import (
     LearningProgress,
     ModelInfo,
-    Score,
+    ScoredWindow,
     SourceHealth,
     State,
     Transition,
@@ -53,8 +53,9 @@ def rfc3339(seconds: float) -> str:
     return text.removesuffix("+00:00") + "Z"
 
 
-def score_payload(score: Score, node: str, now: float) -> dict[str, Json]:
+def score_payload(window: ScoredWindow, node: str, now: float) -> dict[str, Json]:
     """Return one window's result; ``now`` in seconds since the epoch gives its latency."""
+    score, decision = window.score, window.decision
     model = score.model
     rate_hz = model.sample_rate_hz if model is not None else None
     return {
@@ -67,8 +68,8 @@ def score_payload(score: Score, node: str, now: float) -> dict[str, Json]:
         "p_value": _finite(score.p_value),
         "extrapolated": score.extrapolated,
         "threshold": _finite(score.threshold),
-        "shift_s": _finite(score.shift_s, digits=3),
-        "state": str(score.state),
+        "shift_s": _finite(decision.shift_s, digits=3),
+        "state": str(decision.state),
         "quality": str(score.quality),
         "level_dbfs": _finite(score.level_dbfs, digits=2),
         "lost_samples": score.lost_samples,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from asd_monitor.errors import SinkError
-from asd_monitor.records import Score
+from asd_monitor.records import ScoredWindow
 from asd_monitor.sinks.payloads import encode, score_payload
 from asd_monitor.telemetry import Metrics
 
@@ -44,7 +44,7 @@ class ScoreFile:
         self._node = node
         self._dropped = metrics.dropped.labels("score_file")
         self._clock = clock
-        self._waiting: deque[Score] = deque()
+        self._waiting: deque[ScoredWindow] = deque()
         self._news = threading.Condition()
         self._closing = False
         self._failing = False
@@ -71,13 +71,13 @@ class ScoreFile:
         )
         self._thread.start()
 
-    def put(self, score: Score) -> None:
-        """Take a score; returns at once."""
+    def put(self, window: ScoredWindow) -> None:
+        """Take a window's score and decision; returns at once."""
         with self._news:
             if self._closing:
                 self._dropped.inc()
                 return
-            self._waiting.append(score)
+            self._waiting.append(window)
             if len(self._waiting) > MAX_WAITING:
                 self._waiting.popleft()
                 self._dropped.inc()
@@ -98,8 +98,8 @@ class ScoreFile:
                     self._news.wait_for(lambda: bool(self._waiting) or self._closing)
                     if not self._waiting:
                         return
-                    score = self._waiting.popleft()
-                line = encode(score_payload(score, self._node, self._clock())) + b"\n"
+                    window = self._waiting.popleft()
+                line = encode(score_payload(window, self._node, self._clock())) + b"\n"
                 self._write(file, line)
 
     def _write(self, file: BinaryIO, line: bytes) -> None:

@@ -3,7 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from asd_monitor.records import Record, Score, SourceHealth, SourceState, State, Transition
+from asd_monitor.records import (
+    Record,
+    ScoredWindow,
+    SourceHealth,
+    SourceState,
+    State,
+    Transition,
+    WindowScore,
+)
 
 
 @dataclass
@@ -39,8 +47,8 @@ class SummarySink:
         """Take a record into account."""
         summary = self.machines.setdefault(record.machine, MachineSummary())
         match record:
-            case Score():
-                self._count(summary, record)
+            case ScoredWindow():
+                self._count(summary, record.score)
             case Transition() if not summary.stopped:
                 self._follow(summary, record)
             case SourceHealth():
@@ -50,7 +58,7 @@ class SummarySink:
     def close(self) -> None:
         """Nothing to close."""
 
-    def _count(self, summary: MachineSummary, score: Score) -> None:
+    def _count(self, summary: MachineSummary, score: WindowScore) -> None:
         summary.windows += 1
         if score.value is not None:
             summary.scored += 1

@@ -16,11 +16,12 @@ from rich.text import Text
 from asd_monitor.records import (
     LearningProgress,
     Record,
-    Score,
+    ScoredWindow,
     SourceHealth,
     SourceState,
     State,
     Transition,
+    WindowScore,
 )
 
 REFRESHES_PER_S = 4
@@ -48,7 +49,7 @@ class _Machine:
 
     state: State = State.UNKNOWN
     reason: str = ""
-    score: Score | None = None
+    score: WindowScore | None = None
     health: SourceHealth | None = None
     learning: LearningProgress | None = None
     windows: int = 0
@@ -109,8 +110,8 @@ class LiveView:
         """Remember a record; drawing happens elsewhere."""
         machine = self._machines[record.machine]
         match record:
-            case Score():
-                self._note_score(machine, record)
+            case ScoredWindow():
+                self._note_window(machine, record)
             case Transition():
                 machine.state, machine.reason = record.state, record.reason
                 self._news.append(_news_line(record))
@@ -129,13 +130,13 @@ class LiveView:
         if live is not None:
             live.stop()
 
-    def _note_score(self, machine: _Machine, score: Score) -> None:
-        machine.score = score
+    def _note_window(self, machine: _Machine, window: ScoredWindow) -> None:
+        score = machine.score = window.score
         machine.windows += 1
         machine.latency_s = self._clock() - score.captured_at
         machine.learning = None
-        if score.reason:
-            machine.reason = score.reason
+        if window.decision.reason:
+            machine.reason = window.decision.reason
         if score.value is not None and score.threshold is not None:
             machine.trend.append((score.value, score.threshold))
 
@@ -204,7 +205,7 @@ def _learning(progress: LearningProgress) -> RenderableType:
     return row
 
 
-def _score_line(score: Score) -> Text:
+def _score_line(score: WindowScore) -> Text:
     over = score.value is not None and score.threshold is not None and score.value > score.threshold
     line = Text.assemble(
         (_number(score.value), "bold red" if over else "bold green"),
@@ -275,7 +276,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _p_value(score: Score | None) -> str:
+def _p_value(score: WindowScore | None) -> str:
     if score is None or score.p_value is None:
         return "-"
     return f"{score.p_value:.2g}{' (tail)' if score.extrapolated else ''}"

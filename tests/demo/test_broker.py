@@ -12,7 +12,7 @@ from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.sink import MqttSink
 from asd_monitor.telemetry import Metrics
 from tests.rig.mosquitto import Collector, wait_until
-from tests.rig.records import event, score
+from tests.rig.records import event, scored_window
 
 
 def test_carries_what_the_sink_publishes_to_a_subscriber() -> None:
@@ -22,7 +22,7 @@ def test_carries_what_the_sink_publishes_to_a_subscriber() -> None:
         sink.open()
         wait_until(lambda: sink.connected, "the connection")
         for seq in range(50):
-            sink.emit(score(seq))
+            sink.emit(scored_window(seq))
         sink.emit(event("e1"))
         assert len(subscriber.wait_for("/score", 50)) == 50
         assert len(subscriber.wait_for("/event", 1)) == 1

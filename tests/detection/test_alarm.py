@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from asd_monitor.calibration.normal_range import UsualRange
 from asd_monitor.detection.alarm import Alarm, AlarmSettings
-from asd_monitor.records import Quality, Score, State, Transition
+from asd_monitor.records import Quality, State, Transition, WindowScore
 
 WINDOW = 10
 RATE_HZ = 10
@@ -19,13 +19,13 @@ SHIFTED = 1.5
 USUAL = UsualRange(level=1.2, rank=1, stretches=180, independent=180.0)
 
 
-def score(index: int, value: float | None = 0.0, quality: Quality = Quality.OK) -> Score:
+def score(index: int, value: float | None = 0.0, quality: Quality = Quality.OK) -> WindowScore:
     """The index-th window of consecutive windows of one second."""
     start = index * WINDOW
-    return Score(
+    return WindowScore(
         machine="pump", seq=index, window_start=start, captured_at=float(index + 1),
         quality=quality, value=value, p_value=0.5, extrapolated=False, threshold=THRESHOLD,
-        state=State.UNKNOWN, level_dbfs=-20.0, lost_samples=0, inference_s=0.001,
+        level_dbfs=-20.0, lost_samples=0, inference_s=0.001,
     )  # fmt: skip
 
 

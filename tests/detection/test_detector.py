@@ -17,7 +17,7 @@ from asd_monitor.detection.detector import ClipScore, Detector, aggregate
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file import load, save, script
 from asd_monitor.model_file.scorer import Scorer
-from asd_monitor.records import AudioChunk, Quality, Score, State, Window
+from asd_monitor.records import AudioChunk, Quality, Window, WindowScore
 from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, calibration, manifest, noise, save_toy
 
 MACHINES = {"pump 1": "pump", "pump 2": "pump", "hall fan": "fan"}
@@ -28,7 +28,7 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
     return load(save_toy(tmp_path_factory.mktemp("model") / "toy.pt"), "cpu")
 
 
-def values_of(scores: Sequence[Score]) -> list[float]:
+def values_of(scores: Sequence[WindowScore]) -> list[float]:
     assert all(each.value is not None for each in scores)
     return [each.value for each in scores if each.value is not None]
 
@@ -64,7 +64,6 @@ def test_scores_keep_order_machine_and_times_of_their_windows(scorer: Scorer) ->
         assert score.window_start == window.start
         assert score.captured_at == window.captured_at
         assert score.lost_samples == window.lost_samples
-        assert score.state is State.UNKNOWN
         assert score.quality is Quality.OK
 
 

@@ -3,9 +3,9 @@
 import time
 from dataclasses import replace
 
-from asd_monitor.records import LearningProgress, Quality, SourceState, State
+from asd_monitor.records import Decision, LearningProgress, Quality, SourceState, State
 from asd_monitor.sinks import Sink
-from tests.rig.records import event, health, score
+from tests.rig.records import event, health, scored_window
 
 MACHINES = ("pump", "fan/id_00")
 
@@ -27,20 +27,21 @@ def tell(sink: Sink, round_number: int = 0) -> None:
             )
         )
         for seq in range(6):
-            made = score(seq, machine)
-            sink.emit(replace(made, value=1.0 + 0.5 * seq, captured_at=time.time() - 0.03))
+            captured_at = time.time() - 0.03
+            sink.emit(scored_window(seq, machine, value=1.0 + 0.5 * seq, captured_at=captured_at))
         for quality in (Quality.SILENT, Quality.STUCK, Quality.CLIPPED):
             unscored = quality is not Quality.CLIPPED
             sink.emit(
-                replace(
-                    score(7, machine),
+                scored_window(
+                    7,
+                    machine,
                     quality=quality,
                     value=None if unscored else 1.5,
                     p_value=None if unscored else 0.2,
                 )
             )
         sink.emit(event(f"{machine}-{round_number}-up", machine=machine))
-        sink.emit(replace(score(8, machine), value=3.0, p_value=0.0002, state=State.ALARM))
+        sink.emit(scored_window(8, machine, Decision(State.ALARM), value=3.0, p_value=0.0002))
     sink.emit(replace(event(f"clear-{round_number}", State.NORMAL), previous=State.ALARM))
 
 

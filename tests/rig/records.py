@@ -2,15 +2,18 @@
 
 import time
 from dataclasses import replace
+from typing import Any
 
 from asd_monitor.records import (
+    Decision,
     ModelInfo,
     Quality,
-    Score,
+    ScoredWindow,
     SourceHealth,
     SourceState,
     State,
     Transition,
+    WindowScore,
 )
 
 MODEL = ModelInfo(
@@ -25,7 +28,7 @@ MODEL = ModelInfo(
     provisional=False,
 )
 
-SCORE = Score(
+SCORE = WindowScore(
     machine="pump",
     seq=0,
     window_start=0,
@@ -35,7 +38,6 @@ SCORE = Score(
     p_value=0.5,
     extrapolated=False,
     threshold=2.0,
-    state=State.NORMAL,
     level_dbfs=-31.5,
     lost_samples=0,
     inference_s=0.004,
@@ -43,11 +45,24 @@ SCORE = Score(
 )
 
 
-def score(seq: int, machine: str = "pump") -> Score:
+NORMAL = Decision(State.NORMAL)
+
+
+def window_score(seq: int, machine: str = "pump") -> WindowScore:
     """A score of now."""
     return replace(
         SCORE, seq=seq, machine=machine, window_start=seq * 16000, captured_at=time.time()
     )
+
+
+def scored_window(
+    seq: int = 0,
+    machine: str = "pump",
+    decision: Decision = NORMAL,
+    **changes: Any,  # noqa: ANN401 - any field of WindowScore
+) -> ScoredWindow:
+    """A window of now; ``changes`` replace values of its score."""
+    return ScoredWindow(replace(window_score(seq, machine), **changes), decision)
 
 
 def event(event_id: str, state: State = State.ALARM, machine: str = "pump") -> Transition:
@@ -60,7 +75,7 @@ def event(event_id: str, state: State = State.ALARM, machine: str = "pump") -> T
         reason="4 of 5 windows above the threshold",
         captured_at=time.time(),
         provisional=False,
-        score=score(7, machine),
+        score=window_score(7, machine),
     )
 
 

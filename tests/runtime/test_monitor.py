@@ -18,11 +18,12 @@ from asd_monitor.model_file.scorer import Scorer
 from asd_monitor.records import (
     Quality,
     Record,
-    Score,
+    ScoredWindow,
     SourceHealth,
     SourceState,
     State,
     Transition,
+    WindowScore,
 )
 from asd_monitor.runtime.commissioning import Commissioning
 from asd_monitor.runtime.monitor import Monitor
@@ -50,8 +51,12 @@ class Collector:
     def close(self) -> None:
         self.closed += 1
 
-    def scores(self, machine: str = "pump") -> list[Score]:
-        return [r for r in list(self.records) if isinstance(r, Score) and r.machine == machine]
+    def windows(self, machine: str = "pump") -> list[ScoredWindow]:
+        records = list(self.records)
+        return [r for r in records if isinstance(r, ScoredWindow) and r.machine == machine]
+
+    def scores(self, machine: str = "pump") -> list[WindowScore]:
+        return [window.score for window in self.windows(machine)]
 
     def states(self, machine: str = "pump") -> list[State]:
         records = list(self.records)
@@ -123,7 +128,7 @@ def test_audio_becomes_scores_in_order(rig: Rig) -> None:
     scores = rig.sink.scores()
     assert [score.window_start for score in scores] == [i * WINDOW_SAMPLES for i in range(3)]
     assert [score.seq for score in scores] == [0, 1, 2]
-    assert {score.state for score in scores} == {State.NORMAL}
+    assert {window.decision.state for window in rig.sink.windows()} == {State.NORMAL}
 
 
 def test_an_alarm_rises_and_clears(rig: Rig) -> None:
@@ -181,9 +186,10 @@ def test_the_source_is_told_where_windows_end_at_first_and_after_a_gap(rig: Rig)
 
 def test_unusable_sound_is_told_and_never_normal(rig: Rig) -> None:
     rig.sources["pump"].play(np.full(WINDOW_SAMPLES, np.nan, np.float32))
-    wait_for(lambda: rig.sink.scores(), "a record of the window")
-    (score,) = rig.sink.scores()
-    assert (score.quality, score.value, score.state) == (Quality.NON_FINITE, None, State.UNKNOWN)
+    wait_for(lambda: rig.sink.windows(), "a record of the window")
+    (window,) = rig.sink.windows()
+    assert (window.score.quality, window.score.value) == (Quality.NON_FINITE, None)
+    assert window.decision.state is State.UNKNOWN
 
 
 def test_the_newest_audio_wins_when_scoring_is_behind(scorer: Scorer) -> None:
@@ -253,7 +259,7 @@ def test_a_sink_with_wrong_settings_ends_the_start(scorer: Scorer) -> None:
 
 
 class BrokenDetector(Detector):
-    def score(self, windows: object) -> list[Score]:
+    def score(self, windows: object) -> list[WindowScore]:
         raise KeyError("a fault of the program")
 
 
@@ -338,7 +344,7 @@ def test_the_watchdog_starves_when_the_inference_thread_hangs(scorer: Scorer) ->
     release = threading.Event()
 
     class HangingDetector(Detector):
-        def score(self, windows: object) -> list[Score]:
+        def score(self, windows: object) -> list[WindowScore]:
             release.wait(20)
             return []
 

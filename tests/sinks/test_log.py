@@ -18,7 +18,7 @@ from asd_monitor.sinks.log import LogSettings, LogSink
 from asd_monitor.sinks.payloads import encode, score_payload
 from asd_monitor.telemetry import Metrics
 from tests.rig.mosquitto import wait_until
-from tests.rig.records import event, health, score
+from tests.rig.records import event, health, scored_window
 
 
 def log_sink(path: Path | None = None) -> tuple[LogSink, CollectorRegistry]:
@@ -60,7 +60,7 @@ def test_windows_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     sink, _ = log_sink()
     sink.open()
-    sink.emit(score(0))
+    sink.emit(scored_window(0))
     sink.close()
     assert not caplog.records
 
@@ -79,7 +79,7 @@ def test_scores_go_to_a_file_as_over_mqtt(tmp_path: Path) -> None:
     path.write_bytes(b'{"from": "before"}\n')
     sink, registry = log_sink(path)
     sink.open()
-    scores = [score(seq) for seq in range(500)]
+    scores = [scored_window(seq) for seq in range(500)]
     for each in scores:
         sink.emit(each)
     sink.close()
@@ -90,7 +90,7 @@ def test_scores_go_to_a_file_as_over_mqtt(tmp_path: Path) -> None:
     assert lines[-1]["seq"] == 499
     over_mqtt = json.loads(encode(score_payload(scores[-1], "plant", 0.0)))
     assert lines[-1].keys() == over_mqtt.keys()
-    sink.emit(score(500))
+    sink.emit(scored_window(500))
     assert dropped(registry) == 501 - len(lines) + 1
 
 
@@ -113,13 +113,13 @@ def test_a_full_disk_costs_scores_which_are_counted_and_no_half_lines(
     sink.open()
     with room_for(2000):
         for seq in range(20):
-            sink.emit(score(seq))
+            sink.emit(scored_window(seq))
         wait_until(lambda: (dropped(registry) or 0) >= 15, "the losses")
         wait_until(
             lambda: registry.get_sample_value("asd_queue_depth", {"queue": "score_file"}) == 0,
             "the queue",
         )
-    sink.emit(score(20))
+    sink.emit(scored_window(20))
     sink.close()
     seqs = [json.loads(line)["seq"] for line in path.read_text().splitlines()]
     assert seqs == [*range(len(seqs) - 1), 20]

@@ -13,7 +13,7 @@ from asd_monitor.records import LearningProgress, SourceState, State
 from tests.rig.gate import Gate
 from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
 from tests.rig.mqtt_sinks import Rig, broker, members, rig
-from tests.rig.records import event, health, score
+from tests.rig.records import event, health, scored_window
 
 __all__ = ["broker", "rig"]
 
@@ -26,7 +26,7 @@ def test_every_score_while_connected_arrives_once_and_in_order(
     with Collector(broker.port) as subscriber:
         sink = rig.sink(broker.port, protocol=protocol, qos_score=qos)
         for seq in range(500):
-            sink.emit(score(seq))
+            sink.emit(scored_window(seq))
         subscriber.wait_for("/score", 500)
         sink.close()
         subscriber.wait_for("/status", 2)
@@ -125,12 +125,12 @@ def test_a_clean_end_says_offline_after_all_that_waited(broker: Mosquitto, rig: 
     with Collector(broker.port) as subscriber:
         sink = rig.sink(broker.port)
         for seq in range(300):
-            sink.emit(score(seq))
+            sink.emit(scored_window(seq))
         sink.emit(event("last"))
         sink.close()
         sink.close()
         subscriber.wait_for("plant/status", 2)
-        sink.emit(score(300))
+        sink.emit(scored_window(300))
         assert len(subscriber.of("/score")) == 300
         assert subscriber.messages[-1].payload == b"offline"
         assert len(subscriber.of("/event")) == 1
@@ -141,8 +141,8 @@ def test_a_clean_end_says_offline_after_all_that_waited(broker: Mosquitto, rig: 
 def test_two_monitors_do_not_push_each_other_out(broker: Mosquitto, rig: Rig) -> None:
     first, second = rig.sink(broker.port), rig.sink(broker.port)
     for seq in range(20):
-        first.emit(score(seq))
-        second.emit(score(seq))
+        first.emit(scored_window(seq))
+        second.emit(scored_window(seq))
     wait_until(lambda: first.counts().scores_published == 20, "the first's scores")
     wait_until(lambda: second.counts().scores_published == 20, "the second's scores")
     assert rig.value("asd_mqtt_reconnects_total") == 0

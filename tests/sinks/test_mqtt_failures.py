@@ -12,7 +12,7 @@ import pytest
 from tests.rig.gate import Gate
 from tests.rig.mosquitto import Collector, Mosquitto, wait_until
 from tests.rig.mqtt_sinks import Rig, broker, members, rig
-from tests.rig.records import event, score
+from tests.rig.records import event, scored_window
 
 __all__ = ["broker", "rig"]
 
@@ -45,7 +45,7 @@ def test_received_and_dropped_scores_add_up_over_a_broker_outage(
                 gate.open()
                 wait_until(lambda: sink.connected, "the connection")
             for _ in range(200):
-                sink.emit(score(emitted))
+                sink.emit(scored_window(emitted))
                 emitted += 1
                 time.sleep(0.001)
         sink.close()
@@ -69,7 +69,7 @@ def test_scores_add_up_when_the_line_is_cut_under_load(broker: Mosquitto, rig: R
         def emit() -> None:
             nonlocal emitted
             while not stop.wait(0.0005):
-                sink.emit(score(emitted))
+                sink.emit(scored_window(emitted))
                 emitted += 1
 
         emitter = threading.Thread(target=emit)
@@ -100,17 +100,17 @@ def test_a_frozen_broker_is_noticed_and_left(broker: Mosquitto, rig: Rig) -> Non
         emitted = 0
         deadline = time.monotonic() + 40
         while sink.connected and time.monotonic() < deadline:
-            sink.emit(score(emitted))
+            sink.emit(scored_window(emitted))
             emitted += 1
             time.sleep(0.01)
         assert not sink.connected
         assert rig.value("asd_mqtt_failures_total", reason="timeout") == 1
         assert "acknowledged" in sink.failure
-        sink.emit(score(emitted))
+        sink.emit(scored_window(emitted))
         emitted += 1
         broker.thaw()
         wait_until(lambda: sink.connected, "the connection", 60)
-        sink.emit(score(emitted))
+        sink.emit(scored_window(emitted))
         emitted += 1
         sink.close()
         wait_until(lambda: subscriber.of("/status")[-1].payload == b"offline", "the end")
@@ -126,7 +126,7 @@ def test_starts_without_a_broker_and_finds_it_when_it_comes(tmp_path: Path, rig:
     wait_until(lambda: sink.failure != "", "the first attempt")
     assert "nothing listens there" in sink.failure
     for seq in range(5):
-        sink.emit(score(seq))
+        sink.emit(scored_window(seq))
     sink.emit(event("early"))
     with broker:
         wait_until(lambda: sink.counts().events_published == 1, "the event")
@@ -154,7 +154,7 @@ def test_emit_returns_though_the_far_end_never_reads(rig: Rig) -> None:
         deaf.listen(0)
         sink = rig.sink(deaf.getsockname()[1], connect=False)
         for seq in range(20_000):
-            sink.emit(score(seq))
+            sink.emit(scored_window(seq))
         sink.close()
     assert sink.counts().scores_dropped == 20_000
 
@@ -164,7 +164,7 @@ def test_a_slow_broker_gets_the_newest_scores(broker: Mosquitto, rig: Rig) -> No
         sink = rig.sink(broker.port, score_queue=50)
         broker.freeze()
         for seq in range(1000):
-            sink.emit(score(seq))
+            sink.emit(scored_window(seq))
         broker.thaw()
         sink.close()
         subscriber.wait_for("/status", 2)

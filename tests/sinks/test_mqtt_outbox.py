@@ -1,11 +1,9 @@
 """What waits for the broker: retained states follow their reason, but never flood it."""
 
-from dataclasses import replace
-
-from asd_monitor.records import State
+from asd_monitor.records import Decision, State
 from asd_monitor.sinks.mqtt.outbox import Outbox
 from asd_monitor.sinks.payloads import MachineState
-from tests.rig.records import event, score
+from tests.rig.records import event, scored_window
 
 INTERVAL_S = 30.0
 WARNED = event("e", State.WARNING)
@@ -29,7 +27,7 @@ def warned() -> Outbox:
 
 def test_the_retained_state_follows_its_reason_and_stays_as_old_as_it_is() -> None:
     outbox = warned()
-    since = replace(score(1), state=State.WARNING, reason="for 60 s")
+    since = scored_window(1, decision=Decision(State.WARNING, "for 60 s"))
     outbox.take(since, INTERVAL_S)
     [state] = told(outbox)
     assert (state.state, state.reason, state.event_id) == (State.WARNING, "for 60 s", "e")
@@ -40,13 +38,13 @@ def test_a_reason_that_changes_with_every_window_is_told_once_an_interval() -> N
     outbox, count = warned(), 0
     for second in range(1, 121):
         reason = f"for {second} s"
-        outbox.take(replace(score(second), state=State.WARNING, reason=reason), float(second))
+        outbox.take(scored_window(second, decision=Decision(State.WARNING, reason)), float(second))
         count += len(told(outbox))
     assert count == 4
 
 
 def test_the_same_reason_or_that_of_another_state_is_not_told() -> None:
     outbox = warned()
-    outbox.take(replace(score(1), state=State.WARNING, reason=WARNED.reason), 100.0)
-    outbox.take(replace(score(2), state=State.NORMAL, reason="quiet for 20 s"), 100.0)
+    outbox.take(scored_window(1, decision=Decision(State.WARNING, WARNED.reason)), 100.0)
+    outbox.take(scored_window(2, decision=Decision(State.NORMAL, "quiet for 20 s")), 100.0)
     assert told(outbox) == []

@@ -18,7 +18,7 @@ from asd_monitor.sinks.mqtt.sink import MqttSink
 from asd_monitor.telemetry import Metrics
 from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
 from tests.rig.paths import CONFIGS
-from tests.rig.records import score
+from tests.rig.records import scored_window
 
 PASSWORD = "s3cret: with spaces and ümlaut"  # noqa: S105
 
@@ -72,7 +72,7 @@ def assert_publishes(sink: MqttSink) -> None:
     sink.open()
     try:
         wait_until(lambda: sink.connected, "the connection")
-        sink.emit(score(0))
+        sink.emit(scored_window(0))
         wait_until(lambda: sink.counts().scores_published == 1, "the score")
     finally:
         sink.close()

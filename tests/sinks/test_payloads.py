@@ -30,7 +30,7 @@ from asd_monitor.sinks.payloads import (
 )
 from asd_monitor.telemetry import Metrics
 from tests.rig.paths import DOCS
-from tests.rig.records import SCORE, event, health, score
+from tests.rig.records import event, health, scored_window
 
 SCHEMAS = {
     path.name.removesuffix(".schema.json"): json.loads(path.read_text())
@@ -52,12 +52,12 @@ def check(kind: str, payload: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_recording_whose_name_is_not_utf_8_is_told_all_the_same() -> None:
     name = os.fsdecode(b"L\xfcfter.wav")
-    read = check("score", score_payload(replace(SCORE, recording=name), "plant", 0.0))
+    read = check("score", score_payload(scored_window(recording=name), "plant", 0.0))
     assert read["recording"] == "L?fter.wav"
 
 
 def test_a_score_meets_its_schema() -> None:
-    read = check("score", score_payload(replace(SCORE, captured_at=1.5), "plant", 1.6))
+    read = check("score", score_payload(scored_window(captured_at=1.5), "plant", 1.6))
     assert read["ts"] == "1970-01-01T00:00:01.500Z"
     assert (read["window_s"], read["hop_s"]) == (2.0, 1.0)
     assert (read["latency_ms"], read["inference_ms"]) == (100.0, 4.0)
@@ -66,8 +66,8 @@ def test_a_score_meets_its_schema() -> None:
 
 @pytest.mark.parametrize("quality", Quality)
 def test_a_window_that_was_not_scored_meets_the_schema(quality: Quality) -> None:
-    bare = replace(
-        score(3),
+    bare = scored_window(
+        3,
         quality=quality,
         value=None,
         p_value=None,
@@ -83,7 +83,7 @@ def test_a_window_that_was_not_scored_meets_the_schema(quality: Quality) -> None
 def test_no_number_is_ever_anything_but_finite_or_null(
     value: float, level: float, took: float, now: float
 ) -> None:
-    odd = replace(SCORE, value=value, level_dbfs=level, inference_s=took, threshold=math.inf)
+    odd = scored_window(value=value, level_dbfs=level, inference_s=took, threshold=math.inf)
     text = encode(score_payload(odd, "plant", now)).decode()
 
     def refuse(constant: str) -> float:
@@ -93,7 +93,7 @@ def test_no_number_is_ever_anything_but_finite_or_null(
 
 
 def test_numpy_scalars_become_plain_numbers() -> None:
-    odd = replace(SCORE, value=np.float64(1.5), p_value=np.float32(0.25))  # type: ignore[arg-type]
+    odd = scored_window(value=np.float64(1.5), p_value=np.float32(0.25))
     read = check("score", score_payload(odd, "plant", 0.0))
     assert (read["score"], read["p_value"]) == (1.5, 0.25)
 

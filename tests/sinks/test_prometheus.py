@@ -11,7 +11,6 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import replace
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from asd_monitor.telemetry import Metrics
 from tests.rig.metrics_scenario import MACHINES, tell
 from tests.rig.mosquitto import wait_until
 from tests.rig.prometheus import running_prometheus
-from tests.rig.records import score
+from tests.rig.records import scored_window
 
 
 def make_sink(**settings: Any) -> PrometheusSink:  # noqa: ANN401
@@ -154,9 +153,9 @@ def test_latency_is_from_capture_to_emission_of_live_sources_only() -> None:
     sink = PrometheusSink(
         PrometheusSettings(), metrics, offline_machines=["file"], clock=lambda: 1000.0
     )
-    sink.emit(replace(score(0), captured_at=999.8))
-    sink.emit(replace(score(1), captured_at=1000.5))  # the clock was set back
-    sink.emit(replace(score(0, "file"), captured_at=12.0))
+    sink.emit(scored_window(0, captured_at=999.8))
+    sink.emit(scored_window(1, captured_at=1000.5))  # the clock was set back
+    sink.emit(scored_window(0, "file", captured_at=12.0))
     value = metrics.registry.get_sample_value
     assert value("asd_window_latency_seconds_count", {"machine": "pump"}) == 1
     assert value("asd_window_latency_seconds_sum", {"machine": "pump"}) == pytest.approx(0.2)

@@ -1,12 +1,10 @@
 """A run's summary says what was seen, not that it has ended."""
 
-from dataclasses import replace
-
 import pytest
 
 from asd_monitor.records import Quality, SourceHealth, SourceState, State, Transition
 from asd_monitor.sinks.summary import SummarySink
-from tests.rig.records import score
+from tests.rig.records import scored_window
 
 
 def change(at: float, previous: State, state: State, machine: str = "pump") -> Transition:
@@ -59,8 +57,8 @@ def test_the_end_of_the_run_is_not_its_result() -> None:
 def test_windows_and_the_highest_score_are_kept() -> None:
     sink = SummarySink()
     for seq in range(3):
-        sink.emit(replace(score(seq), value=float(seq)))
-    sink.emit(replace(score(3), value=None, quality=Quality.SILENT))
+        sink.emit(scored_window(seq, value=float(seq)))
+    sink.emit(scored_window(3, value=None, quality=Quality.SILENT))
     pump = sink.to_json(0.0, 0)["machines"]["pump"]
     assert (pump["windows"], pump["scored"], pump["highest_score"]) == (4, 3, 2.0)
 

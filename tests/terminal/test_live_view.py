@@ -4,12 +4,12 @@ import io
 import logging
 import sys
 import threading
-from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from asd_monitor.records import (
+    Decision,
     LearningProgress,
     Quality,
     SourceHealth,
@@ -19,7 +19,7 @@ from asd_monitor.records import (
 )
 from asd_monitor.terminal import logging_setup
 from asd_monitor.terminal.live_view import LiveView
-from tests.rig.records import SCORE
+from tests.rig.records import scored_window
 
 
 def change(state: State, machine: str = "pump") -> Transition:
@@ -59,7 +59,9 @@ def test_learning_shows_how_far_it_has_come(view: LiveView) -> None:
 def test_a_score_is_shown_with_all_that_belongs_to_it(view: LiveView) -> None:
     view.emit(change(State.ALARM))
     view.emit(health(SourceState.RUNNING))
-    view.emit(replace(SCORE, value=7.25, threshold=2.5, p_value=1e-5, extrapolated=True))
+    view.emit(
+        scored_window(captured_at=0.0, value=7.25, threshold=2.5, p_value=1e-5, extrapolated=True)
+    )
     text = shown(view)
     for part in ("ALARM", "3 of 5 windows", "7.25", "threshold 2.50", "1e-05 (tail)"):
         assert part in text
@@ -71,7 +73,7 @@ def test_trouble_with_the_sound_is_shown(view: LiveView) -> None:
     view.emit(health(SourceState.MISSING, "no such microphone"))
     assert all(part in shown(view) for part in ("missing", "no such microphone"))
     view.emit(health(SourceState.SILENT, "is it muted?"))
-    view.emit(replace(SCORE, value=None, p_value=None, level_dbfs=None, quality=Quality.SILENT))
+    view.emit(scored_window(value=None, p_value=None, level_dbfs=None, quality=Quality.SILENT))
     text = shown(view)
     for part in ("is it muted?", "silent", "digital silence"):
         assert part in text
@@ -81,7 +83,7 @@ def test_trouble_with_the_sound_is_shown(view: LiveView) -> None:
 def test_a_score_from_before_the_sound_went_away_is_not_shown_as_present(
     view: LiveView, state: SourceState
 ) -> None:
-    view.emit(replace(SCORE, value=7.25))
+    view.emit(scored_window(captured_at=0.0, value=7.25))
     view.emit(health(state))
     text = shown(view)
     assert "none; the last was 7.25 at" in text
@@ -101,7 +103,7 @@ def test_many_machines_take_a_line_each() -> None:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_no_line_is_wider_than_the_terminal(view: LiveView, width: int) -> None:
-    view.emit(SCORE)
+    view.emit(scored_window())
     view.emit(health(SourceState.FROZEN, "no audio for a long, long time " * 5))
     assert max(map(len, shown(view, width).splitlines())) <= width
 
@@ -109,7 +111,7 @@ def test_no_line_is_wider_than_the_terminal(view: LiveView, width: int) -> None:
 def test_it_opens_and_closes_twice_without_harm(view: LiveView) -> None:
     view._console = Console(file=io.StringIO(), force_terminal=True, width=80)
     view.open()
-    view.emit(SCORE)
+    view.emit(scored_window())
     view.close()
     view.close()
 
@@ -140,7 +142,7 @@ def test_records_that_come_while_it_is_drawn_do_not_end_the_drawing(view: LiveVi
     def emit() -> None:
         while not drawn.is_set():
             view.emit(LearningProgress("pump", 30.0, 300.0))
-            view.emit(replace(SCORE, value=7.25, threshold=2.5))
+            view.emit(scored_window(value=7.25, threshold=2.5))
 
     emitting = threading.Thread(target=emit)
     before = sys.getswitchinterval()
@@ -157,5 +159,5 @@ def test_records_that_come_while_it_is_drawn_do_not_end_the_drawing(view: LiveVi
 
 def test_the_reason_follows_the_windows_while_the_state_stays(view: LiveView) -> None:
     view.emit(change(State.WARNING))
-    view.emit(replace(SCORE, state=State.WARNING, reason="for 34 s the score has been above"))
+    view.emit(scored_window(decision=Decision(State.WARNING, "for 34 s the score has been above")))
     assert "for 34 s the score has been above" in shown(view)

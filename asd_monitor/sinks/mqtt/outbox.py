@@ -9,7 +9,7 @@ from typing import Literal
 from asd_monitor.records import (
     LearningProgress,
     Record,
-    Score,
+    ScoredWindow,
     SourceHealth,
     SourceState,
     State,
@@ -50,7 +50,7 @@ class Availability:
     online: bool
 
 
-Item = Message | Score | Transition | MachineState | SourceHealth | Availability
+Item = Message | ScoredWindow | Transition | MachineState | SourceHealth | Availability
 
 
 class Outbox:
@@ -63,7 +63,7 @@ class Outbox:
 
     def __init__(self, score_limit: int, event_limit: int, health_interval_s: float) -> None:
         self.connected = False
-        self.scores: deque[Score] = deque()
+        self.scores: deque[ScoredWindow] = deque()
         self.events: deque[Transition] = deque()
         self.again: deque[Message] = deque()
         self._score_limit = score_limit
@@ -78,7 +78,7 @@ class Outbox:
     def take(self, record: Record, now: float) -> tuple[int, int]:
         """Accept a record at ``now`` (s since the epoch); returns scores and events given up."""
         match record:
-            case Score():
+            case ScoredWindow():
                 return self._take_score(record, now), 0
             case Transition():
                 return 0, self._take_transition(record, now)
@@ -88,29 +88,32 @@ class Outbox:
                 self._take_progress(record, now)
         return 0, 0
 
-    def _take_score(self, score: Score, now: float) -> int:
-        self._take_reason(score, now)
+    def _take_score(self, window: ScoredWindow, now: float) -> int:
+        self._take_reason(window, now)
         if not self.connected:
             return 1
-        self.scores.append(score)
+        self.scores.append(window)
         if len(self.scores) > self._score_limit:
             self.scores.popleft()
             return 1
         return 0
 
-    def _take_reason(self, score: Score, now: float) -> None:
+    def _take_reason(self, window: ScoredWindow, now: float) -> None:
         """Let the retained state follow its reason, which changes more often than it does."""
-        machine, state = score.machine, self._states.get(score.machine)
+        machine, decision = window.machine, window.decision
+        state = self._states.get(machine)
         if state is None:
-            state = MachineState(machine, score.state, None, score.captured_at, "", False, None)
+            state = MachineState(
+                machine, decision.state, None, window.score.captured_at, "", False, None
+            )
         else:
             since_s = now - self._reason_at.get(machine, -math.inf)
             soon = 0 <= since_s < self._health_interval_s
-            same = score.reason in ("", state.reason)
-            if soon or same or score.state is not state.state:
+            same = decision.reason in ("", state.reason)
+            if soon or same or decision.state is not state.state:
                 return
         self._reason_at[machine] = now
-        self._set_state(replace(state, reason=score.reason))
+        self._set_state(replace(state, reason=decision.reason))
 
     def _take_transition(self, event: Transition, now: float) -> int:
         self._reason_at[event.machine] = now
@@ -176,7 +179,7 @@ class Outbox:
     def lost(item: "Record | Item") -> tuple[int, int]:
         """Return how many scores and events are given up with this one."""
         kind = item.kind if isinstance(item, Message) else None
-        score = isinstance(item, Score) or kind == "score"
+        score = isinstance(item, ScoredWindow) or kind == "score"
         event = isinstance(item, Transition) or kind == "event"
         return int(score), int(event)
 
@@ -223,7 +226,7 @@ def to_message(item: Item, topics: Topics, qos_score: int, now: float) -> Messag
     match item:
         case Message():
             return item
-        case Score(machine=machine):
+        case ScoredWindow(machine=machine):
             payload = encode(score_payload(item, node, now))
             return Message("score", topics.score(machine), payload, qos_score, retain=False)
         case Transition(machine=machine):

@@ -16,7 +16,14 @@ from prometheus_client.registry import Collector
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from asd_monitor.errors import SinkError
-from asd_monitor.records import LearningProgress, Record, Score, SourceHealth, Transition
+from asd_monitor.records import (
+    LearningProgress,
+    Record,
+    ScoredWindow,
+    SourceHealth,
+    Transition,
+    WindowScore,
+)
 from asd_monitor.settings_file import SettingsPath
 from asd_monitor.sinks.prometheus.http_server import MetricsServer
 from asd_monitor.telemetry import Metrics
@@ -133,8 +140,8 @@ class PrometheusSink:
     def emit(self, record: Record) -> None:
         """Update the series; a few microseconds, no waiting."""
         match record:
-            case Score():
-                self._metrics.observe_score(record, self._latency_s(record))
+            case ScoredWindow():
+                self._metrics.observe_window(record, self._latency_s(record.score))
             case Transition():
                 self._metrics.observe_transition(record)
             case SourceHealth():
@@ -142,7 +149,7 @@ class PrometheusSink:
             case LearningProgress():
                 self._metrics.observe_learning(record)
 
-    def _latency_s(self, score: Score) -> float | None:
+    def _latency_s(self, score: WindowScore) -> float | None:
         if score.machine in self._offline_machines:
             return None
         latency_s = self._clock() - score.captured_at

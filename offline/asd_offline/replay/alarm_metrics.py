@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asd_monitor.detection.alarm import Alarm, AlarmSettings
-from asd_monitor.records import Quality, Score, State
+from asd_monitor.records import Quality, State, WindowScore
 from asd_offline.replay.job_results import ClipRow, Shared
 
 PATIENCE_S = 300.0
@@ -140,12 +140,12 @@ class AlarmReplay:
             start += row.samples
         return None
 
-    def _scores(self, row: ClipRow, offset: int) -> Iterator[Score]:
+    def _scores(self, row: ClipRow, offset: int) -> Iterator[WindowScore]:
         """Windows of a clip that begins at sample ``offset``."""
         size, rate_hz = self.shared.window_samples, self.shared.sample_rate_hz
         for seq, window in enumerate(row.windows):
             start = offset + window.start
-            yield Score(
+            yield WindowScore(
                 machine=row.clip.machine,
                 seq=seq,
                 window_start=start,
@@ -155,7 +155,6 @@ class AlarmReplay:
                 p_value=window.p_value,
                 extrapolated=window.extrapolated,
                 threshold=self.shared.threshold,
-                state=State.UNKNOWN,
                 level_dbfs=window.level_dbfs,
                 lost_samples=0,
                 inference_s=0.0,
