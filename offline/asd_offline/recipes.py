@@ -26,7 +26,9 @@ _Beta = Annotated[float, Field(ge=0, lt=1)]
 class Recipe(BaseModel):
     """What every model's recipe has; each model adds its own and sets the published defaults."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     model: str = Field(description="Which model this recipe is for.")
     sample_rate_hz: int = Field(16000, ge=1000, le=768_000)

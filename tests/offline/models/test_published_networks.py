@@ -17,8 +17,8 @@ from asd_offline.features.segments import (
     starts_within,
 )
 from asd_offline.gaussian_mixture import fit_gaussian_mixture
-from asd_offline.models.aegan_ad.method import AeganAd, AeganAdRecipe
-from asd_offline.models.aegan_ad.network import Discriminator, Generator, gradient_penalty
+from asd_offline.models.aegan_ad.network import AeganAd, Discriminator, Generator, gradient_penalty
+from asd_offline.models.aegan_ad.recipe import AeganAdRecipe
 from asd_offline.models.aegan_ad.scores import SCORES
 from asd_offline.models.anomaly_transformer.attention import (
     AnomalyAttention,
@@ -33,9 +33,10 @@ from asd_offline.models.anomaly_transformer.method import (
 from asd_offline.models.mobilenetv2.method import MobileNetV2Recipe, SectionClassifier
 from asd_offline.models.mobilenetv2.network import MobileNetV2, keras_parameters
 from asd_offline.models.stgram_mfn.arcface import ArcFace, noisy_arcmix
-from asd_offline.models.stgram_mfn.detector import surprise
-from asd_offline.models.stgram_mfn.method import StgramMfn, StgramMfnRecipe, Tgram
+from asd_offline.models.stgram_mfn.detector import negative_log_probability
 from asd_offline.models.stgram_mfn.mobilefacenet import MobileFaceNet
+from asd_offline.models.stgram_mfn.network import StgramMfn, Tgram
+from asd_offline.models.stgram_mfn.recipe import StgramMfnRecipe
 
 
 def count(network: nn.Module) -> int:
@@ -132,14 +133,14 @@ def test_the_margin_of_arcface_lowers_its_own_class_alone() -> None:
 def test_a_probability_next_to_one_keeps_its_order() -> None:
     logits = torch.tensor([[20.0, 1.0, 0.0], [28.0, -3.0, 0.0], [30.0, -30.0, -30.0]])
     own = torch.zeros(3, dtype=torch.int64)
-    found = surprise(logits, own)
+    found = negative_log_probability(logits, own)
     assert bool((found[:-1] > found[1:]).all())
     expected = nn.functional.cross_entropy(logits.double(), own, reduction="none")
     torch.testing.assert_close(found[:2].double(), expected[:2], rtol=1e-3, atol=0.0)
     doubtful = noise(6, 3)
     label = torch.tensor([0, 1, 2, 0, 1, 2])
     plain = nn.functional.cross_entropy(doubtful, label, reduction="none")
-    torch.testing.assert_close(surprise(doubtful, label), plain)
+    torch.testing.assert_close(negative_log_probability(doubtful, label), plain)
 
 
 def test_masks_of_mobilenetv2_are_for_training_alone() -> None:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from asd_offline.models import MODELS
-from asd_offline.models.aegan_ad.method import AeganAd, AeganAdRecipe
+from asd_offline.models.aegan_ad.network import AeganAd
+from asd_offline.models.aegan_ad.recipe import AeganAdRecipe
 from asd_offline.models.anomaly_transformer.method import (
     AnomalyTransformerRecipe,
     MinimaxLoss,
@@ -15,7 +16,8 @@ from asd_offline.models.anomaly_transformer.method import (
 from asd_offline.models.autoencoder.mse import AutoencoderRecipe, ReconstructionLoss
 from asd_offline.models.mobilenetv2.method import MobileNetV2Recipe, SectionClassifier
 from asd_offline.models.published_weights import ORIGINALS
-from asd_offline.models.stgram_mfn.method import StgramMfn, StgramMfnRecipe
+from asd_offline.models.stgram_mfn.network import StgramMfn
+from asd_offline.models.stgram_mfn.recipe import StgramMfnRecipe
 from asd_offline.weights.matching import Matched, Matching
 from asd_offline.weights.reader import WeightsFile
 from tests.offline.published_checkpoints import (

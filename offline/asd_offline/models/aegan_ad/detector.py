@@ -1,14 +1,14 @@
-"""AEGAN-AD's whole path from waveform to score, and its localisation."""
+"""AEGAN-AD from waveform to score, and its localisation."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from asd_offline.features.mel import band_centres_hz
 from asd_offline.features.segments import clip_segments, overlap_mean
-from asd_offline.models.aegan_ad.network import SIDE
+from asd_offline.models.aegan_ad.network import AeganAd, rescale
+from asd_offline.models.aegan_ad.recipe import SEGMENT_SIZE, AeganAdRecipe
 from asd_offline.models.aegan_ad.scores import (
     EMBEDDING_SCORES,
     SCORES,
@@ -17,17 +17,14 @@ from asd_offline.models.aegan_ad.scores import (
     pixel_scores,
 )
 
-if TYPE_CHECKING:
-    from asd_offline.models.aegan_ad.method import AeganAd, AeganAdRecipe
 
-
-class MachineScores(nn.Module):
-    """Segments of one window of one machine, to what its scores are made of."""
+class MachineScorer(nn.Module):
+    """The trained networks of one machine, applied to the segments of a window."""
 
     low: Tensor
     high: Tensor
 
-    def __init__(self, trained: "AeganAd") -> None:
+    def __init__(self, trained: AeganAd) -> None:
         super().__init__()
         self.encoder = trained.generator.encoder
         self.decoder = trained.generator.decoder
@@ -35,79 +32,98 @@ class MachineScores(nn.Module):
         self.register_buffer("low", trained.low.clone())
         self.register_buffer("high", trained.high.clone())
 
-    def forward(self, decibels: Tensor, everything: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Return scores, embedding, and rebuilt segments.
+    def forward(self, decibels: Tensor, all_scores: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the generator's scores, the embedding and the reconstruction.
 
         Parameters
         ----------
         decibels
             ``(segments, 128, 128)``.
-        everything
-            False: only what the first six scores need, which is half the work.
+        all_scores
+            False: only the six ``g_x`` scores, which is half the work.
 
         Returns
         -------
         tuple
             The generator's scores ``(1, 15)`` or ``(1, 6)``; the mean embedding ``(1, dims)`` or
-            ``(1, 0)``; and the rebuilt segments ``(segments, 128, 128)``, in [-1, 1].
+            ``(1, 0)``; and the reconstruction ``(segments, 128, 128)`` in [-1, 1].
         """
-        real = self.scale(decibels).unsqueeze(1)
-        code = self.encoder(real)
-        rebuilt = self.decoder(code)
-        scores = pixel_scores(real.flatten(1).unsqueeze(0), rebuilt.flatten(1).unsqueeze(0))
+        segments = self.scale(decibels).unsqueeze(1)  # (segments, 1, 128, 128)
+        code = self.encoder(segments)  # (segments, dims, 1, 1)
+        reconstruction = self.decoder(code)
+        scores = pixel_scores(
+            segments.flatten(1).unsqueeze(0), reconstruction.flatten(1).unsqueeze(0)
+        )
         embedding = torch.zeros(1, 0, device=decibels.device)
-        if everything:
-            recoded = self.encoder(rebuilt).flatten(1).unsqueeze(0)
-            scores = torch.cat([scores, code_scores(code.flatten(1).unsqueeze(0), recoded)], dim=1)
+        if all_scores:
+            code = code.flatten(1).unsqueeze(0)  # (1, segments, dims)
+            reconstruction_code = self.encoder(reconstruction).flatten(1).unsqueeze(0)
+            scores = torch.cat([scores, code_scores(code, reconstruction_code)], dim=1)
             embedding = self.embed(decibels.unsqueeze(0))
-        return scores, embedding, rebuilt.squeeze(1)
+        return scores, embedding, reconstruction.squeeze(1)
 
     def embed(self, decibels: Tensor) -> Tensor:
         """Return mean embeddings ``(windows, dims)`` of ``(windows, segments, 128, 128)``."""
         windows, segments = decibels.shape[0], decibels.shape[1]
-        embedded: Tensor = self.embedder(self.scale(decibels).flatten(0, 1).unsqueeze(1))
-        return embedded.reshape(windows, segments, -1).mean(1)
+        scaled = self.scale(decibels).flatten(0, 1).unsqueeze(1)  # (windows * segments, 1, ...)
+        embeddings: Tensor = self.embedder(scaled)
+        return embeddings.reshape(windows, segments, -1).mean(1)
 
     def scale(self, decibels: Tensor) -> Tensor:
-        """Return decibels between about -1 and 1."""
-        return (decibels - 0.5 * (self.high + self.low)) / (0.5 * (self.high - self.low))
+        """Scale decibels to about -1 to 1, the input of the networks."""
+        return rescale(decibels, self.low, self.high)
 
 
 class AeganAdDetector(nn.Module):
-    """Waveform to score, with one network per machine."""
+    """Waveform to score, with one network per machine.
 
-    network_of_target: Tensor
-    usual: Tensor
+    Parameters
+    ----------
+    recipe
+        Settings of front end, segments, score and evidence.
+    machines
+        One scorer per machine.
+    machine_of_target
+        Index into ``machines`` for each target.
+    embedding_scores
+        The fitted ``d`` scores.
+    mean_normal
+        ``(targets, frames, 128)``: mean scaled spectrogram of each target's normal windows.
+    """
+
+    machine_of_target: Tensor
+    mean_normal: Tensor
 
     def __init__(
         self,
-        recipe: "AeganAdRecipe",
-        machines: Sequence[MachineScores],
-        network_of_target: Sequence[int],
+        recipe: AeganAdRecipe,
+        machines: Sequence[MachineScorer],
+        machine_of_target: Sequence[int],
         embedding_scores: EmbeddingScores,
-        usual: Tensor,
+        mean_normal: Tensor,
     ) -> None:
         super().__init__()
         self.log_mel = recipe.log_mel()
         self.top_db = recipe.top_db
+        self.segment_frames = SEGMENT_SIZE
         self.hop = recipe.score_hop_frames
-        self.side = SIDE
         self.score = recipe.score
-        self.place = SCORES.index(recipe.score)
-        self.everything = not recipe.score.startswith("g_x")
+        self.score_index = SCORES.index(recipe.score)
+        self.needs_all_scores = not recipe.score.startswith("g_x")
         self.by_embedding = recipe.score in EMBEDDING_SCORES
-        self.first_of_them = SCORES.index(EMBEDDING_SCORES[0])
-        self.to_input = recipe.evidence == "input"
+        self.first_embedding_score = SCORES.index(EMBEDDING_SCORES[0])
+        self.compare_with_input = recipe.evidence == "input"
         self.machines = nn.ModuleList(machines)
         self.embedding_scores = embedding_scores
-        self.register_buffer("network_of_target", torch.tensor(network_of_target))
-        self.register_buffer("usual", usual)
+        self.register_buffer("machine_of_target", torch.tensor(machine_of_target))
+        self.register_buffer("mean_normal", mean_normal)
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Return scores ``(batch,)`` of ``(batch, samples)``; higher = more anomalous."""
-        if self.by_embedding:  # nothing need be rebuilt: less than a third of the work
-            return self._by_embedding(waveform, target)[:, self.place - self.first_of_them]
-        return self._scores(waveform, target, self.everything)[:, self.place]
+        if self.by_embedding:  # needs no reconstruction: less than a third of the work
+            index = self.score_index - self.first_embedding_score
+            return self._embedding_scores(waveform, target)[:, index]
+        return self._scores(waveform, target, self.needs_all_scores)[:, self.score_index]
 
     @torch.jit.export
     def scores(self, waveform: Tensor, target: Tensor) -> Tensor:
@@ -116,81 +132,85 @@ class AeganAdDetector(nn.Module):
 
     @torch.jit.export
     def evidence(self, waveform: Tensor, target: Tensor) -> Tensor:
-        """Return ``(batch, 128, frames)``: how far the reconstruction is off, in the scaled unit.
+        """Return ``(batch, 128, frames)``: absolute error of the reconstruction, scaled.
 
-        From the input; or, as published, from the mean normal spectrogram of the target. That one
-        suits machines whose sound does not change with time.
+        Compared with the input or, as published, with the mean normal spectrogram of the target;
+        the latter suits machines whose sound does not change over time.
         """
-        return self.localise(waveform, target, self.to_input)
+        return self.localise(waveform, target, self.compare_with_input)
 
     @torch.jit.export
-    def localise(self, waveform: Tensor, target: Tensor, to_input: bool) -> Tensor:
-        """Return ``(batch, 128, frames)``: absolute difference to the input, or to what is usual.
+    def localise(self, waveform: Tensor, target: Tensor, compare_with_input: bool) -> Tensor:
+        """Return ``(batch, 128, frames)``: difference to the input, or to the mean normal one.
 
         Overlapping reconstructions are averaged frame by frame.
         """
         log_mel = self._decibels(waveform)
-        network = self.network_of_target[target]
+        machine_index = self.machine_of_target[target]
         maps: list[Tensor] = []
         for row in range(log_mel.shape[0]):
             for index, machine in enumerate(self.machines):
-                if int(network[row]) == index:
+                if int(machine_index[row]) == index:
                     frames = log_mel[row : row + 1]
-                    segments, starts = clip_segments(frames, self.side, self.hop)
-                    rebuilt = machine(segments[0], False)[2].unsqueeze(0)
-                    whole = overlap_mean(rebuilt, starts, frames.shape[1])[0]
-                    other = self._usual(target[row], whole)
-                    if to_input:
-                        other = machine.scale(frames[0])  # type: ignore[operator]
-                    maps.append((whole - other).abs().t())
+                    segments, starts = clip_segments(frames, self.segment_frames, self.hop)
+                    overlapping = machine(segments[0], False)[2].unsqueeze(0)
+                    reconstruction = overlap_mean(overlapping, starts, frames.shape[1])[0]
+                    expected = self._mean_normal(target[row], reconstruction)
+                    if compare_with_input:
+                        expected = machine.scale(frames[0])  # type: ignore[operator]
+                    maps.append((reconstruction - expected).abs().t())
         return torch.stack(maps)
 
     @torch.jit.unused
     def describe(self) -> dict[str, object]:
-        """Return what a model file should say."""
-        other = "the input" if self.to_input else "the mean normal spectrogram"
+        """Return facts for the model file's manifest."""
+        expected = "the input" if self.compare_with_input else "the mean normal spectrogram"
         return {
             "score": self.score,
-            "evidence": f"difference of the reconstruction to {other}; 2 is the whole range in dB",
+            "evidence": f"difference of the reconstruction to {expected}; 2 is the full range",
             "evidence_bands": f"{self.log_mel.dims} mel bands",
             "evidence_bands_hz": band_centres_hz(self.log_mel.settings),
             "evidence_hop_s": self.log_mel.settings.hop_length / self.log_mel.sample_rate_hz,
         }
 
-    def _usual(self, target: Tensor, like: Tensor) -> Tensor:
-        """Return what is usual ``(frames, 128)``, its last frame repeated if there are more."""
-        places = torch.arange(like.shape[0], device=like.device).clamp_max(self.usual.shape[1] - 1)
-        return self.usual[target][places]
+    def _mean_normal(self, target: Tensor, like: Tensor) -> Tensor:
+        """Return the mean normal spectrogram ``(frames, 128)``, its last frame repeated."""
+        frames = torch.arange(like.shape[0], device=like.device)
+        return self.mean_normal[target][frames.clamp_max(self.mean_normal.shape[1] - 1)]
 
     def _decibels(self, waveform: Tensor) -> Tensor:
-        """Return ``(batch, frames, 128)``, cut off ``top_db`` below each window's maximum."""
+        """Return ``(batch, frames, 128)``, clipped ``top_db`` below each window's maximum."""
         log_mel = self.log_mel(waveform)
         return torch.maximum(log_mel, log_mel.amax((1, 2), keepdim=True) - self.top_db)
 
-    def _by_embedding(self, waveform: Tensor, target: Tensor) -> Tensor:
-        """Return the last four scores ``(batch, 4)``."""
+    def _embedding_scores(self, waveform: Tensor, target: Tensor) -> Tensor:
+        """Return the four ``d`` scores ``(batch, 4)``."""
         log_mel = self._decibels(waveform)
-        network = self.network_of_target[target]
-        found: list[Tensor] = []
+        machine_index = self.machine_of_target[target]
+        embeddings: list[Tensor] = []
         for row in range(log_mel.shape[0]):
             for index, machine in enumerate(self.machines):
-                if int(network[row]) == index:
-                    segments = clip_segments(log_mel[row : row + 1], self.side, self.hop)[0]
-                    found.append(machine.embed(segments))  # type: ignore[operator]
-        scores: Tensor = self.embedding_scores(torch.cat(found), target)
+                if int(machine_index[row]) == index:
+                    frames = log_mel[row : row + 1]
+                    segments, _ = clip_segments(frames, self.segment_frames, self.hop)
+                    embeddings.append(machine.embed(segments))  # type: ignore[operator]
+        scores: Tensor = self.embedding_scores(torch.cat(embeddings), target)
         return scores
 
-    def _scores(self, waveform: Tensor, target: Tensor, everything: bool) -> Tensor:
+    def _scores(self, waveform: Tensor, target: Tensor, all_scores: bool) -> Tensor:
+        """Return all scores ``(batch, 19)``, or the six ``g_x`` scores ``(batch, 6)``."""
         log_mel = self._decibels(waveform)
-        network = self.network_of_target[target]
-        found: list[Tensor] = []
-        for row in range(log_mel.shape[0]):  # a batch's segments at once would be gigabytes
+        machine_index = self.machine_of_target[target]
+        rows: list[Tensor] = []
+        # Row by row: the segments of a whole batch would take gigabytes.
+        for row in range(log_mel.shape[0]):
             for index, machine in enumerate(self.machines):
-                if int(network[row]) == index:
-                    segments = clip_segments(log_mel[row : row + 1], self.side, self.hop)[0]
-                    scores, embedding, _ = machine(segments[0], everything)
-                    if everything:
-                        others = self.embedding_scores(embedding, target[row : row + 1])
-                        scores = torch.cat([scores, others], dim=1)
-                    found.append(scores)
-        return torch.cat(found)
+                if int(machine_index[row]) == index:
+                    frames = log_mel[row : row + 1]
+                    segments, _ = clip_segments(frames, self.segment_frames, self.hop)
+                    scores, embedding, _ = machine(segments[0], all_scores)
+                    if all_scores:
+                        by_embedding = self.embedding_scores(embedding, target[row : row + 1])
+                        scores = torch.cat([scores, by_embedding], dim=1)
+                    rows.append(scores)
+        return torch.cat(rows)

@@ -1,7 +1,7 @@
-"""AEGAN-AD by its authors: ``netG`` and ``netD`` in one file for each machine.
+"""The authors' weights of AEGAN-AD: ``netG`` and ``netD`` in one file for each machine.
 
 Their segments are (bands, frames), ours (frames, bands), so kernels and the maps of layer
-normalisation have their last two axes exchanged.
+normalisation have their last two axes swapped.
 """
 
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from asd_offline.weights.name_map import Original
 CONVOLUTIONS = 5
 
 
-def _turned(tensor: Tensor) -> Tensor:
+def _swap_axes(tensor: Tensor) -> Tensor:
     return tensor.transpose(-1, -2) if tensor.ndim >= 3 else tensor
 
 
@@ -38,6 +38,6 @@ AEGAN_AD = Original(
         "generator_norm and first_norm differ by machine: take the recipe of the file's machine "
         "from configs/train/aegan_ad"
     ),
-    change=_turned,
+    change=_swap_axes,
     unneeded={"g_": ("discriminator.",), "d_": ("generator.",)},
 )

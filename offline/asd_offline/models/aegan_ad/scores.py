@@ -1,7 +1,7 @@
-"""The nineteen scores of AEGAN-AD, computed in one pass."""
+"""The nineteen scores of AEGAN-AD, computed in one pass; higher = more anomalous."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -11,31 +11,7 @@ from asd_monitor.backends.lof import fit_lof
 from asd_monitor.backends.mahalanobis import fit_mahalanobis
 from asd_monitor.backends.neighbours import fit_neighbours
 from asd_monitor.backends.per_target import PerTarget
-
-Score = Literal[
-    "g_x_l2_mean",
-    "g_x_l2_min",
-    "g_x_l2_max",
-    "g_x_l1_mean",
-    "g_x_l1_min",
-    "g_x_l1_max",
-    "g_z_l2_mean",
-    "g_z_l2_min",
-    "g_z_l2_max",
-    "g_z_l1_mean",
-    "g_z_l1_min",
-    "g_z_l1_max",
-    "g_z_cos_mean",
-    "g_z_cos_min",
-    "g_z_cos_max",
-    "d_maha",
-    "d_knn",
-    "d_lof",
-    "d_cos",
-]
-"""``g``: by the generator, between segments (``x``) or codes (``z``); ``d``: by the embeddings of
-the discriminator. ``mean`` over a window's segments is what the original calls ``sum``: windows
-have equally many, so the ranks are the same."""
+from asd_offline.models.aegan_ad.recipe import Score
 
 SCORES: tuple[str, ...] = get_args(Score)
 EMBEDDING_SCORES = SCORES[-4:]
@@ -43,46 +19,60 @@ NEIGHBOURS = 2
 LOF_NEIGHBOURS = 4
 
 
-def by_segment(apart: Tensor) -> Tensor:
-    """Return mean, smallest and largest ``(batch, 3)`` of ``(batch, segments)``."""
-    return torch.stack([apart.mean(1), apart.amin(1), apart.amax(1)], dim=1)
+def aggregate(distance: Tensor) -> Tensor:
+    """Return mean, minimum and maximum ``(batch, 3)`` of ``(batch, segments)``."""
+    return torch.stack([distance.mean(1), distance.amin(1), distance.amax(1)], dim=1)
 
 
-def pixel_scores(segments: Tensor, rebuilt: Tensor) -> Tensor:
-    """Return the first six scores ``(batch, 6)``, of ``(batch, segments, pixels)`` both."""
-    apart = segments - rebuilt
-    return torch.cat([by_segment(apart.square().sum(2)), by_segment(apart.abs().sum(2))], dim=1)
+def pixel_scores(segments: Tensor, reconstruction: Tensor) -> Tensor:
+    """Compute the six ``g_x`` scores ``(batch, 6)``.
+
+    Parameters
+    ----------
+    segments, reconstruction
+        ``(batch, segments, pixels)``.
+    """
+    error = segments - reconstruction
+    l2, l1 = error.square().sum(2), error.abs().sum(2)  # (batch, segments)
+    return torch.cat([aggregate(l2), aggregate(l1)], dim=1)
 
 
-def code_scores(code: Tensor, recoded: Tensor) -> Tensor:
-    """Return the next nine ``(batch, 9)``, of codes ``(batch, segments, channels)`` both."""
-    moved = code - recoded
-    return torch.cat(
-        [
-            by_segment(moved.square().sum(2)),
-            by_segment(moved.abs().sum(2)),
-            by_segment(1.0 - F.cosine_similarity(code, recoded, dim=2)),
-        ],
-        dim=1,
-    )
+def code_scores(code: Tensor, reconstruction_code: Tensor) -> Tensor:
+    """Compute the nine ``g_z`` scores ``(batch, 9)``.
+
+    Parameters
+    ----------
+    code, reconstruction_code
+        Codes of segments and of their reconstructions, ``(batch, segments, dims)``.
+    """
+    error = code - reconstruction_code
+    l2, l1 = error.square().sum(2), error.abs().sum(2)  # (batch, segments)
+    cosine = 1.0 - F.cosine_similarity(code, reconstruction_code, dim=2)
+    return torch.cat([aggregate(l2), aggregate(l1), aggregate(cosine)], dim=1)
 
 
 class EmbeddingScores(nn.Module):
-    """The four scores of mean embeddings, against those of normal clips of each target."""
+    """The four ``d`` scores of mean embeddings, against normal clips of each target."""
 
-    def __init__(self, maha: PerTarget, knn: PerTarget, lof: PerTarget, centre: PerTarget) -> None:
+    def __init__(
+        self,
+        mahalanobis: PerTarget,
+        neighbours: PerTarget,
+        lof: PerTarget,
+        centre: PerTarget,
+    ) -> None:
         super().__init__()
-        self.maha = maha
-        self.knn = knn
+        self.mahalanobis = mahalanobis
+        self.neighbours = neighbours
         self.lof = lof
         self.centre = centre
 
     def forward(self, embedding: Tensor, target: Tensor) -> Tensor:
-        """Return ``(batch, 4)`` of ``(batch, dims)``."""
+        """Return scores ``(batch, 4)`` of ``(batch, dims)``."""
         return torch.stack(
             [
-                self.maha(embedding, target),
-                self.knn(embedding, target),
+                self.mahalanobis(embedding, target),
+                self.neighbours(embedding, target),
                 self.lof(embedding, target),
                 self.centre(embedding, target),
             ],
@@ -91,11 +81,11 @@ class EmbeddingScores(nn.Module):
 
 
 def fit_embedding_scores(references: Sequence[Tensor]) -> EmbeddingScores:
-    """Fit the four back ends.
+    """Fit the four backends.
 
-    Mahalanobis distance with a shrunk covariance (the original's is singular for few clips),
-    mean distance to the two nearest, local outlier factor of four neighbours, and distance to the
-    mean; the last three by cosine.
+    Mahalanobis distance with a shrunk covariance (the authors' is singular for few clips), mean
+    distance to the two nearest neighbours, local outlier factor with four neighbours, and
+    distance to the mean; the last three by cosine.
 
     Parameters
     ----------
@@ -103,8 +93,8 @@ def fit_embedding_scores(references: Sequence[Tensor]) -> EmbeddingScores:
         For each target the mean embeddings ``(clips, dims)`` of normal clips, 2 or more.
     """
     return EmbeddingScores(
-        PerTarget([fit_mahalanobis(each) for each in references]),
-        PerTarget([fit_neighbours(each, count=NEIGHBOURS, cosine=True) for each in references]),
-        PerTarget([fit_lof(each, count=LOF_NEIGHBOURS, cosine=True) for each in references]),
-        PerTarget([fit_neighbours(each.mean(0, keepdim=True), cosine=True) for each in references]),
+        PerTarget([fit_mahalanobis(rows) for rows in references]),
+        PerTarget([fit_neighbours(rows, count=NEIGHBOURS, cosine=True) for rows in references]),
+        PerTarget([fit_lof(rows, count=LOF_NEIGHBOURS, cosine=True) for rows in references]),
+        PerTarget([fit_neighbours(rows.mean(0, keepdim=True), cosine=True) for rows in references]),
     )

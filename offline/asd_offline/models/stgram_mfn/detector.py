@@ -1,7 +1,6 @@
-"""STgram-MFN's scores, and the whole path from waveform to score."""
+"""STgram-MFN's scores, and the detector from waveform to score."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -10,27 +9,32 @@ from torch.nn import functional as F
 from asd_monitor.backends.per_target import PerTarget
 from asd_offline.features.mel import group_centres_hz
 from asd_offline.models.stgram_mfn.arcface import ArcFace
-
-if TYPE_CHECKING:
-    from asd_offline.models.stgram_mfn.method import StgramMfn
+from asd_offline.models.stgram_mfn.network import StgramMfn
 
 OCCLUDED_BANDS = 8
 OCCLUDED_SPANS = 4
 
 
-def surprise(logits: Tensor, own: Tensor) -> Tensor:
-    """Return the negative log probability ``(batch,)`` of the classes ``own`` ``(batch,)``.
+def negative_log_probability(logits: Tensor, label: Tensor) -> Tensor:
+    """Compute the negative log probability ``(batch,)`` of the classes ``label`` ``(batch,)``.
 
-    The cross-entropy, by ``log(1 + exp(others - own))``: of a network that is sure, ``-log p`` is
-    1e-8 or 1e-15, and the difference of two logarithms near 30 would be 0 for all of them alike.
+    The cross-entropy, computed as ``log(1 + exp(others - label))``: for a confident network
+    ``-log p`` is 1e-8 or 1e-15, which the difference of two logarithms near 30 would round to 0.
+
+    Parameters
+    ----------
+    logits
+        ``(batch, classes)``.
+    label
+        ``(batch,)`` int64.
     """
-    own = own.unsqueeze(1)
-    others = logits.scatter(1, own, float("-inf")).logsumexp(1)
-    return F.softplus(others - logits.gather(1, own).squeeze(1))
+    label = label.unsqueeze(1)
+    others = logits.scatter(1, label, float("-inf")).logsumexp(1)
+    return F.softplus(others - logits.gather(1, label).squeeze(1))
 
 
 class AngularLogProbability(nn.Module):
-    """Negative log probability of the class that the sound should be, from cosines."""
+    """Negative log probability of the target's class, from cosines."""
 
     class_of_target: Tensor
 
@@ -41,14 +45,14 @@ class AngularLogProbability(nn.Module):
         self.register_buffer("class_of_target", torch.tensor(class_of_target))
 
     def forward(self, embedding: Tensor, target: Tensor) -> Tensor:
-        """Return scores ``(batch,)``; higher = more anomalous."""
-        own = self.class_of_target[target]
-        logits = self.head.with_margin(embedding, own) if self.margin else self.head(embedding)
-        return surprise(logits, own)
+        """Return scores ``(batch,)`` of ``(batch, dims)``; higher = more anomalous."""
+        label = self.class_of_target[target]
+        logits = self.head.with_margin(embedding, label) if self.margin else self.head(embedding)
+        return negative_log_probability(logits, label)
 
 
 class LinearLogProbability(nn.Module):
-    """Negative log probability of the class that the sound should be, from a linear layer."""
+    """Negative log probability of the target's class, from a linear layer."""
 
     class_of_target: Tensor
 
@@ -58,31 +62,46 @@ class LinearLogProbability(nn.Module):
         self.register_buffer("class_of_target", torch.tensor(class_of_target))
 
     def forward(self, embedding: Tensor, target: Tensor) -> Tensor:
-        """Return scores ``(batch,)``; higher = more anomalous."""
-        own = self.class_of_target[target]
-        return surprise(self.classifier(embedding), own)
+        """Return scores ``(batch,)`` of ``(batch, dims)``; higher = more anomalous."""
+        return negative_log_probability(self.classifier(embedding), self.class_of_target[target])
 
 
-class UnitBanks(nn.Module):
-    """Back ends of each target on embeddings of length one."""
+class NormalisedBackends(nn.Module):
+    """One backend per target, applied to embeddings scaled to length one."""
 
-    def __init__(self, banks: PerTarget) -> None:
+    def __init__(self, backends: PerTarget) -> None:
         super().__init__()
-        self.banks = banks
+        self.backends = backends
 
     def forward(self, embedding: Tensor, target: Tensor) -> Tensor:
-        """Return scores ``(batch,)``; higher = more anomalous."""
-        scores: Tensor = self.banks(F.normalize(embedding, dim=1), target)
+        """Return scores ``(batch,)`` of ``(batch, dims)``; higher = more anomalous."""
+        scores: Tensor = self.backends(F.normalize(embedding, dim=1), target)
         return scores
 
 
 class StgramDetector(nn.Module):
-    """Waveform to score, by whichever of the scores was chosen."""
+    """Waveform to score.
 
-    usual: Tensor
+    Parameters
+    ----------
+    network
+        The trained network.
+    scorer
+        Embeddings ``(batch, dims)`` and targets ``(batch,)`` to scores ``(batch,)``.
+    mean_spectrum
+        ``(n_mels,)`` mean decibels of normal sound, for the evidence.
+    facts
+        For the model file's manifest.
+    """
+
+    mean_spectrum: Tensor
 
     def __init__(
-        self, network: "StgramMfn", scorer: nn.Module, usual: Tensor, facts: Mapping[str, object]
+        self,
+        network: StgramMfn,
+        scorer: nn.Module,
+        mean_spectrum: Tensor,
+        facts: Mapping[str, object],
     ) -> None:
         super().__init__()
         self.bands = OCCLUDED_BANDS
@@ -92,7 +111,7 @@ class StgramDetector(nn.Module):
         self.network = network.network
         self.scorer = scorer
         self.facts = facts
-        self.register_buffer("usual", usual)
+        self.register_buffer("mean_spectrum", mean_spectrum)
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Return scores ``(batch,)`` of ``(batch, window_samples)``; higher = more anomalous."""
@@ -100,29 +119,28 @@ class StgramDetector(nn.Module):
 
     @torch.jit.export
     def evidence(self, waveform: Tensor, target: Tensor) -> Tensor:
-        """Return ``(batch, bands, spans)``: by how much the score falls without each part.
+        """Return ``(batch, bands, spans)``: decrease of the score when each part is occluded.
 
-        A part of the log-mel spectrogram is replaced by what is usual in its bands; the learned
-        spectrogram stays.
+        A part of the log-mel spectrogram is replaced by the mean of its bands over normal sound;
+        the learned spectrogram stays as it is.
         """
         sgram = self.log_mel(waveform).transpose(1, 2)  # (batch, n_mels, frames)
         tgram = self.tgram(waveform)
-        whole = self._score(sgram, tgram, target)
-        bands, spans = self.bands, self.spans
-        falls = torch.zeros(waveform.shape[0], bands, spans, device=waveform.device)
-        mels, frames = sgram.shape[1], sgram.shape[2]
-        for band in range(bands):
-            low, high = band * mels // bands, (band + 1) * mels // bands
-            for span in range(spans):
-                first, end = span * frames // spans, (span + 1) * frames // spans
-                hidden = sgram.clone()
-                hidden[:, low:high, first:end] = self.usual[low:high].unsqueeze(1)
-                falls[:, band, span] = whole - self._score(hidden, tgram, target)
-        return falls
+        score = self._score(sgram, tgram, target)
+        batch, mels, frames = sgram.shape
+        decrease = torch.zeros(batch, self.bands, self.spans, device=waveform.device)
+        for band in range(self.bands):
+            low, high = band * mels // self.bands, (band + 1) * mels // self.bands
+            for span in range(self.spans):
+                first, end = span * frames // self.spans, (span + 1) * frames // self.spans
+                occluded = sgram.clone()
+                occluded[:, low:high, first:end] = self.mean_spectrum[low:high].unsqueeze(1)
+                decrease[:, band, span] = score - self._score(occluded, tgram, target)
+        return decrease
 
     @torch.jit.unused
     def describe(self) -> dict[str, object]:
-        """Return what a model file should say."""
+        """Return facts for the model file's manifest."""
         bands_hz = group_centres_hz(self.log_mel.settings, self.bands)
         return {**self.facts, "evidence_bands_hz": bands_hz}
 

@@ -1,6 +1,7 @@
 """MobileFaceNet: a small convolutional network of inverted residuals.
 
-Chen et al., "MobileFaceNets", CCBR 2018, and the shallow form of it that STgram-MFN uses.
+Chen et al., "MobileFaceNets: Efficient CNNs for accurate real-time face verification on mobile
+devices", CCBR 2018, table 1, and the shallower version that STgram-MFN uses.
 """
 
 import math
@@ -14,18 +15,18 @@ STAGES: dict[Depth, tuple[tuple[int, int, int, int], ...]] = {
     "shallow": ((2, 128, 2, 2), (4, 128, 2, 2), (4, 128, 2, 2)),
     "deep": ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1)),
 }
-"""Expansion, channels, blocks, stride of the first block; deep: as in the MobileFaceNet paper."""
+"""Expansion, channels, blocks and stride of the first block; deep: as in the paper."""
 STEM_CHANNELS = 64
 LAST_CHANNELS = 512
 
 
 def after_stride_2(size: int) -> int:
-    """Return how many values a 3-wide convolution of stride 2, padded by 1, makes of ``size``."""
+    """Return the output size of a 3-wide convolution with stride 2 and padding 1."""
     return (size - 1) // 2 + 1
 
 
 class ConvBlock(nn.Module):
-    """Convolution, batch normalisation, and PReLU unless ``linear``."""
+    """Convolution, batch normalisation and, unless ``linear``, PReLU."""
 
     def __init__(
         self,
@@ -48,44 +49,47 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(batch, channels, height', width')``."""
-        result: Tensor = self.activation(self.norm(self.conv(x)))
-        return result
+        activation: Tensor = self.activation(self.norm(self.conv(x)))
+        return activation
 
 
 class InvertedResidual(nn.Module):
-    """Widen, convolve each channel by itself, narrow; beside a shortcut where sizes allow."""
+    """Expand, convolve depthwise, project; with a shortcut where the sizes match.
+
+    Sandler et al., "MobileNetV2", CVPR 2018, table 1.
+    """
 
     def __init__(self, channels_in: int, channels: int, stride: int, expansion: int) -> None:
         super().__init__()
-        wide = channels_in * expansion
+        expanded = channels_in * expansion
         self.shortcut = stride == 1 and channels_in == channels
         self.layers = nn.Sequential(
-            ConvBlock(channels_in, wide, (1, 1)),
-            ConvBlock(wide, wide, (3, 3), stride, 1, depthwise=True),
-            ConvBlock(wide, channels, (1, 1), linear=True),
+            ConvBlock(channels_in, expanded, (1, 1)),
+            ConvBlock(expanded, expanded, (3, 3), stride, 1, depthwise=True),
+            ConvBlock(expanded, channels, (1, 1), linear=True),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(batch, channels, height', width')``."""
-        result: Tensor = self.layers(x)
-        return x + result if self.shortcut else result
+        residual: Tensor = self.layers(x)
+        return x + residual if self.shortcut else residual
 
 
 class MobileFaceNet(nn.Module):
-    """Images to embeddings, and where there are ``classes`` also to logits.
+    """Images to embeddings and, with ``classes``, embeddings to logits.
 
     Parameters
     ----------
     height, width
-        Of the images: the last depthwise convolution spans what is left of them.
+        Of the images; the kernel of the last depthwise convolution spans the remaining map.
     channels_in
         Of the images.
     dims
         Length of an embedding.
     classes
-        Outputs of a linear layer behind the embedding; 0: there is none.
+        Outputs of a linear layer after the embedding; 0: no such layer.
     depth
-        Which blocks.
+        Which of the :data:`STAGES`.
     """
 
     def __init__(
@@ -102,17 +106,18 @@ class MobileFaceNet(nn.Module):
             ConvBlock(channels_in, STEM_CHANNELS, (3, 3), 2, 1),
             ConvBlock(STEM_CHANNELS, STEM_CHANNELS, (3, 3), 1, 1, depthwise=True),
         ]
-        height, width, before = after_stride_2(height), after_stride_2(width), STEM_CHANNELS
+        height, width = after_stride_2(height), after_stride_2(width)
+        channels_in = STEM_CHANNELS
         for expansion, channels, blocks, first_stride in STAGES[depth]:
             for block in range(blocks):
                 stride = first_stride if block == 0 else 1
-                layers.append(InvertedResidual(before, channels, stride, expansion))
-                before = channels
+                layers.append(InvertedResidual(channels_in, channels, stride, expansion))
+                channels_in = channels
             if first_stride == 2:
                 height, width = after_stride_2(height), after_stride_2(width)
         self.layers = nn.Sequential(
             *layers,
-            ConvBlock(before, LAST_CHANNELS, (1, 1)),
+            ConvBlock(channels_in, LAST_CHANNELS, (1, 1)),
             ConvBlock(LAST_CHANNELS, LAST_CHANNELS, (height, width), depthwise=True, linear=True),
             ConvBlock(LAST_CHANNELS, dims, (1, 1), linear=True),
         )
@@ -124,7 +129,7 @@ class MobileFaceNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return embeddings ``(batch, dims)`` of ``(batch, channels_in, height, width)``."""
-        embedding: Tensor = self.layers(images)
+        embedding: Tensor = self.layers(images)  # (batch, dims, 1, 1)
         return embedding.flatten(1)
 
     def logits(self, embedding: Tensor) -> Tensor:

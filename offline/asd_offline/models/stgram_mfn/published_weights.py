@@ -1,4 +1,4 @@
-"""STgram-MFN by its authors: ``STgramMFN`` and, before 2022, ``MelMobileFacenet``."""
+"""The authors' weights of STgram-MFN: ``STgramMFN`` and, before 2022, ``MelMobileFacenet``."""
 
 from collections.abc import Iterator, Mapping
 
@@ -36,28 +36,30 @@ def _modules(network: nn.Module) -> dict[str, str]:
     for layer in range(3):
         names[f"tgramnet.conv_encoder.{layer}.0"] = f"tgram.layers.{3 * layer}"
         names[f"tgramnet.conv_encoder.{layer}.2"] = f"tgram.layers.{3 * layer + 2}"
-    for before in ("mobilefacenet.", ""):
-        names |= {before + name: own for name, own in _face(blocks)}
+    for prefix in ("mobilefacenet.", ""):
+        names |= {prefix + theirs: ours for theirs, ours in _mobilefacenet_modules(blocks)}
     return names | {"arcface": "head", "": "head"}
 
 
-def _face(blocks: int) -> Iterator[tuple[str, str]]:
-    places = {
+def _mobilefacenet_modules(blocks: int) -> Iterator[tuple[str, str]]:
+    layer_index = {
         "conv1": 0,
         "dw_conv1": 1,
         "conv2": 2 + blocks,
         "linear7": 3 + blocks,
         "linear1": 4 + blocks,
     }
-    for name, place in places.items():
-        yield f"{name}.conv", f"network.layers.{place}.conv"
-        yield f"{name}.bn", f"network.layers.{place}.norm"
-        yield f"{name}.prelu", f"network.layers.{place}.activation"
+    for name, layer in layer_index.items():
+        yield f"{name}.conv", f"network.layers.{layer}.conv"
+        yield f"{name}.bn", f"network.layers.{layer}.norm"
+        yield f"{name}.prelu", f"network.layers.{layer}.activation"
     for block in range(blocks):
         for part in range(3):
-            for place, own in enumerate(("conv", "norm", "activation")[: 2 if part == 2 else 3]):
-                theirs = f"blocks.{block}.conv.{3 * part + place}"
-                yield theirs, f"network.layers.{2 + block}.layers.{part}.{own}"
+            # The last convolution of a block is linear: it has no activation.
+            modules = ("conv", "norm") if part == 2 else ("conv", "norm", "activation")
+            for offset, module in enumerate(modules):
+                theirs = f"blocks.{block}.conv.{3 * part + offset}"
+                yield theirs, f"network.layers.{2 + block}.layers.{part}.{module}"
     yield "fc_out", "network.classifier"
 
 
@@ -65,12 +67,12 @@ STGRAM_MFN = Original(
     source="liuyoude/STgram-MFN",
     modules=_modules,
     hint=(
-        "the authors' file is for windows of 10 s (window_s: 10.0), and depending on its age for "
+        "the authors' file is for windows of 10 s (window_s: 10.0) and, depending on its age, for "
         "depth: shallow or depth: deep"
     ),
     unused={
-        "mobilefacenet.fc_out.": "no part of the score where the margin is in use",
-        "fc_out.": "no part of the score where the margin is in use",
+        "mobilefacenet.fc_out.": "not part of the score where the margin is used",
+        "fc_out.": "not part of the score where the margin is used",
     },
     class_layers=("head.weight", "network.classifier.weight", "network.classifier.bias"),
     classes={23: _classes(_DEVELOPMENT), 41: _classes(_DEVELOPMENT) + _classes(_ADDITIONAL)},
