@@ -2,7 +2,7 @@
 
 import socket
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -18,11 +18,11 @@ from asd_monitor.detection.alarm import AlarmSettings
 from asd_monitor.errors import ConfigError
 from asd_monitor.runtime.state_dir import check_machine_name
 from asd_monitor.settings_file import SettingsPath
-from asd_monitor.sinks.log import LogSettings
-from asd_monitor.sinks.mqtt.settings import MqttSettings
-from asd_monitor.sinks.prometheus.sink import PrometheusSettings
+from asd_monitor.sinks import SINKS
 from asd_monitor.sources import SourceSettings
 from asd_monitor.sources.registry import SOURCES
+
+Section = TypeVar("Section", bound=BaseModel)
 
 
 class LearnSettings(BaseModel):
@@ -81,8 +81,20 @@ class MachineSettings(_SourceKeys):
         return settings
 
 
-class Config(BaseModel):
-    """Everything that a monitor can be told."""
+def sink_section(settings: type[BaseModel]) -> Any:  # noqa: ANN401 - a field of create_model
+    """Return a sink's section, which may be null; it is by default if it has required settings."""
+    required = any(field.is_required() for field in settings.model_fields.values())
+    return settings | None, None if required else settings()
+
+
+_SINK_SECTIONS: dict[str, Any] = {
+    key: sink_section(settings) for key, (settings, _) in SINKS.items()
+}
+_SinkSections = create_model("_SinkSections", **_SINK_SECTIONS)
+
+
+class Config(_SinkSections):
+    """All settings of a monitor, with a section for each of ``SINKS``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -98,11 +110,6 @@ class Config(BaseModel):
     """The machines by name."""
     alarm: AlarmSettings = AlarmSettings()
     learn: LearnSettings = LearnSettings()
-    mqtt: MqttSettings | None = MqttSettings()
-    """null: nothing is published over MQTT."""
-    prometheus: PrometheusSettings | None = PrometheusSettings()
-    """null: no metrics endpoint."""
-    log: LogSettings = LogSettings()
 
     @field_validator("node")
     @classmethod
@@ -130,6 +137,16 @@ class Config(BaseModel):
         """Return a machine's commissioning rules."""
         return self.machines[machine].learn or self.learn
 
+    @property
+    def sinks(self) -> dict[str, BaseModel]:
+        """The settings of each sink that is on, by its key in SINKS."""
+        sections = {key: section for key, section in self if key in SINKS}
+        return {key: section for key, section in sections.items() if section is not None}
+
+    def sink_settings(self, kind: type[Section]) -> Section | None:
+        """Return the settings of one sink by their class; None where the sink is off."""
+        return next((each for each in self.sinks.values() if isinstance(each, kind)), None)
+
 
 def load(path: Path) -> Config:
     """Read a configuration file.
@@ -139,10 +156,14 @@ def load(path: Path) -> Config:
     ConfigError
         With file, line and key, for every mistake in it.
     """
-    return settings_file.validate(Config, settings_file.read(path))
+    return from_document(settings_file.read(path))
 
 
 def from_options(options: dict[str, Any]) -> Config:
     """Make a configuration of the command line's options, in the shape of the file."""
-    document = settings_file.Document("command line", options, {})
+    return from_document(settings_file.Document("command line", options, {}))
+
+
+def from_document(document: settings_file.Document) -> Config:
+    """Validate a document, with the sections of all sinks; raise ConfigError for its mistakes."""
     return settings_file.validate(Config, document)

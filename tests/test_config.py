@@ -9,12 +9,14 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 from asd_monitor.commands.options import host_and_port
-from asd_monitor.config import Config, LearnSettings, from_options, load
+from asd_monitor.config import Config, LearnSettings, from_options, load, sink_section
 from asd_monitor.errors import ConfigError
-from asd_monitor.settings_file import parse
+from asd_monitor.settings_file import parse, validate
+from asd_monitor.sinks import SINKS
+from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sources.microphone.source import MicrophoneSettings
 from asd_monitor.sources.wav import WavSettings
 from tests.rig.paths import CONFIGS
@@ -122,9 +124,10 @@ def test_a_tilde_is_the_users_own_folder(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("host", ["broker", "broker.plant.example", "10.0.0.7", "::1", "[fe80::1]"])
 def test_a_broker_is_named_or_has_an_address(host: str) -> None:
-    settings = from_options({"machines": {"pump": {"mic": 0}}, "mqtt": {"host": host}})
-    assert settings.mqtt
-    assert settings.mqtt.host == host.strip("[]")
+    config = from_options({"machines": {"pump": {"mic": 0}}, "mqtt": {"host": host}})
+    settings = config.sink_settings(MqttSettings)
+    assert settings is not None
+    assert settings.host == host.strip("[]")
 
 
 def test_the_short_and_the_long_form_of_a_microphone_mean_the_same() -> None:
@@ -144,10 +147,32 @@ def test_a_machine_has_its_own_rules_or_those_of_the_file() -> None:
 
 
 def test_sinks_can_be_turned_off() -> None:
-    options = {"machines": {"a": {"mic": 0}}, "mqtt": None, "prometheus": None}
-    config = from_options(options)
-    assert config.mqtt is None
-    assert config.prometheus is None
+    machines = {"a": {"mic": 0}}
+    assert list(from_options({"machines": machines}).sinks) == list(SINKS)
+    for key in SINKS:
+        assert key not in from_options({"machines": machines, key: None}).sinks
+
+
+class WebhookSettings(BaseModel, extra="forbid"):
+    url: str
+
+
+WithWebhook = create_model("WithWebhook", __base__=Config, webhook=sink_section(WebhookSettings))
+
+
+def test_a_sink_with_required_settings_is_off_until_they_are_given() -> None:
+    assert dict(validate(WithWebhook, parse(MINIMAL, "plant.yaml")))["webhook"] is None
+    given = parse(MINIMAL + "webhook: {url: a}\n", "plant.yaml")
+    assert dict(validate(WithWebhook, given))["webhook"] == WebhookSettings(url="a")
+
+
+def test_a_mistake_in_the_section_of_a_new_sink_is_reported_with_its_place() -> None:
+    document = parse(MINIMAL + "webhook:\n  ural: a\n", "plant.yaml")
+    with pytest.raises(ConfigError) as caught:
+        validate(WithWebhook, document)
+    assert "plant.yaml:5: webhook.ural: there is no such key; did you mean 'url'?" in str(
+        caught.value
+    )
 
 
 def test_the_example_is_right_as_it_stands() -> None:
@@ -175,17 +200,15 @@ def test_the_example_documents_every_key_and_no_other() -> None:
 
 def test_the_examples_defaults_are_the_real_ones() -> None:
     values = yaml.safe_load(EXAMPLE.read_text())
-    shown = Config.model_validate({"machines": {"a": {"mic": 0}}, "node": "plant-1"} | {
-        key: values[key] for key in ("device", "alarm", "learn", "mqtt", "prometheus")
-    })  # fmt: skip
-    default = Config.model_validate({"machines": {"a": {"mic": 0}}, "node": "plant-1"})
-    assert shown == default
+    required = {"machines": {"a": {"mic": 0}}, "node": "plant-1"}
+    documented = {key: values[key] for key in ("device", "alarm", "learn", *SINKS)}
+    assert from_options(required | documented) == from_options(required)
 
 
 def test_the_protocol_may_be_written_as_a_number(tmp_path: Path) -> None:
     path = tmp_path / "plant.yaml"
     path.write_text(MINIMAL + "mqtt:\n  protocol: 5\n")
-    settings = load(path).mqtt
+    settings = load(path).sink_settings(MqttSettings)
     assert settings is not None
     assert settings.protocol == "5"
 

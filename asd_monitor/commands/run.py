@@ -128,11 +128,11 @@ def _with_options(path: Path, given: dict[str, Any]) -> "Config":
     from dataclasses import replace
 
     from asd_monitor import settings_file
-    from asd_monitor.config import Config
+    from asd_monitor.config import from_document
 
     document = settings_file.read(path)
     values = document.values | _overrides(given, document.values)
-    return settings_file.validate(Config, replace(document, values=values))
+    return from_document(replace(document, values=values))
 
 
 def _overrides(given: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:

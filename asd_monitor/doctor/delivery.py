@@ -25,8 +25,9 @@ _ADVICE = {
 def check_mqtt(case: Case) -> list[Finding]:
     """Try to resolve, connect to, log in at, and publish to the broker."""
     from asd_monitor.sinks.mqtt.check import check_broker
+    from asd_monitor.sinks.mqtt.settings import MqttSettings
 
-    settings = case.config.mqtt
+    settings = case.config.sink_settings(MqttSettings)
     if settings is None:
         return [ok("mqtt", "nothing is published over MQTT")]
     findings = []
@@ -46,10 +47,10 @@ def check_metrics_port(case: Case) -> list[Finding]:
     """Tell whether the metrics can be served where the settings say."""
     from prometheus_client import CollectorRegistry
 
-    from asd_monitor.sinks.prometheus.sink import PrometheusSink
+    from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
     from asd_monitor.telemetry import Metrics
 
-    settings = case.config.prometheus
+    settings = case.config.sink_settings(PrometheusSettings)
     if settings is None:
         return [ok("metrics", "no metrics are served")]
     sink = PrometheusSink(settings, Metrics(CollectorRegistry()))

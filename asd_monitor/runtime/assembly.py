@@ -20,7 +20,8 @@ from asd_monitor.runtime.commissioning import Commissioned, Commissioning
 from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.runtime.state_dir import StateFolder
-from asd_monitor.sinks import Sink
+from asd_monitor.sinks import SINKS, Sink
+from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sources import AudioSource
 from asd_monitor.sources.microphone.devices import list_microphones
 from asd_monitor.sources.microphone.source import MicrophoneSettings, pin_devices
@@ -226,25 +227,16 @@ def _add_pipeline(
 
 
 def _sinks(assembly: Assembly) -> list[Sink]:
-    from asd_monitor.sinks.log import LogSink
-    from asd_monitor.sinks.mqtt.sink import MqttSink
-    from asd_monitor.sinks.prometheus.sink import PrometheusSink
-
-    config, sinks = assembly.config, list[Sink]()
-    node, machines = config.node, list(config.machines)
-    sinks.append(LogSink(config.log, assembly.metrics, node=node, machines=machines))
-    offline = [name for name, each in config.machines.items() if not each.source.is_live]
-    if config.prometheus is not None:
-        prometheus = PrometheusSink(
-            config.prometheus,
-            assembly.metrics,
-            alive=lambda: assembly.monitor.is_alive(),
-            offline_machines=offline,
-        )
-        sinks.append(prometheus)
-    if config.mqtt is not None:  # last: a score wakes its thread, which then has the interpreter
-        sinks.append(MqttSink(config.mqtt, assembly.metrics, node=node, machines=machines))
-    return sinks
+    config = assembly.config
+    offline = (name for name, machine in config.machines.items() if not machine.source.is_live)
+    context = SinkContext(
+        node=config.node,
+        machines=tuple(config.machines),
+        metrics=assembly.metrics,
+        is_alive=lambda: assembly.monitor.is_alive(),
+        offline_machines=frozenset(offline),
+    )
+    return [SINKS[key][1](settings, context) for key, settings in config.sinks.items()]
 
 
 def _commissioning(assembly: Assembly, pipeline: Pipeline) -> Commissioning:

@@ -14,6 +14,7 @@ from asd_monitor.runtime.assembly import Assembly, assemble
 from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.runtime.serve import serve
 from asd_monitor.runtime.state_dir import StateFolder
+from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.prometheus.sink import PrometheusSink
 from asd_monitor.sinks.summary import SummarySink
 from asd_monitor.sources.wav import WavSource
@@ -179,11 +180,12 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
 
 def where_published(assembly: Assembly) -> str:
     """Return where results go, and whether they arrive, in one line."""
-    config, parts = assembly.config, []
-    if config.mqtt is not None:
+    parts = []
+    mqtt = assembly.config.sink_settings(MqttSettings)
+    if mqtt is not None:
         connected = _value(assembly, "asd_mqtt_connected") == 1
         state = "connected" if connected else "not connected"
-        parts.append(f"MQTT {config.mqtt.host}:{config.mqtt.port} {state}")
+        parts.append(f"MQTT {mqtt.host}:{mqtt.port} {state}")
         parts.append(f"{published_messages(assembly)} messages")
     parts += [f"metrics {each.url}" for each in assembly.sinks if isinstance(each, PrometheusSink)]
     return "  |  ".join(parts)

@@ -1,22 +1,47 @@
-"""Where results go. One sink per file; each meets :class:`Sink`."""
+"""Where results go: the sinks, by their keys in the settings.
 
-from typing import Protocol
+To add a sink, write its settings and its class in a module of this package, and add a line to
+:data:`SINKS`. The settings file then has a section of that name, with its errors reported.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pydantic import BaseModel
 
 from asd_monitor.records import Record
+from asd_monitor.sinks.context import SinkContext
+from asd_monitor.sinks.log import LogSettings, LogSink
+from asd_monitor.sinks.mqtt.settings import MqttSettings
+from asd_monitor.sinks.mqtt.sink import MqttSink
+from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
 
 
 class Sink(Protocol):
     """Receive results. Called from the inference thread, so ``emit`` must never block.
 
-    A sink that talks to a network or a disk owns a thread and a bounded queue; what does
-    not fit is dropped and counted.
+    A sink that writes to a network or a disk owns a thread and a bounded queue; records that do
+    not fit are dropped and counted.
     """
 
     def open(self) -> None:
-        """Start the sink's thread or server; raises SinkError only for a mistake in settings."""
+        """Start the sink's thread or server; raise SinkError only for unusable settings."""
 
     def emit(self, record: Record) -> None:
-        """Take a record; returns at once, whatever the far end does."""
+        """Accept a record; return at once, whatever the other end does."""
 
     def close(self) -> None:
-        """Hand over what can still be handed over within a few seconds; may be called twice."""
+        """Deliver what can still be delivered within a few seconds; may be called twice."""
+
+
+SINKS: dict[str, tuple[type[BaseModel], Callable[[Any, SinkContext], Sink]]] = {
+    "log": (LogSettings, LogSink.build),
+    "prometheus": (PrometheusSettings, PrometheusSink.build),
+    "mqtt": (MqttSettings, MqttSink.build),
+}
+"""Settings and builder of each sink. Records are emitted in this order. MQTT is last: a score wakes
+its thread, which then competes with the inference thread for the interpreter.
+
+A sink is on unless its key is null in the settings; one with required settings is off until
+they are given.
+"""

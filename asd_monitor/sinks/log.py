@@ -1,7 +1,7 @@
 """Tell changes of state and the health of sources in the log; scores in a file, if wanted."""
 
 import logging
-from collections.abc import Sequence
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,6 +15,7 @@ from asd_monitor.records import (
     Transition,
 )
 from asd_monitor.settings_file import SettingsPath
+from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sinks.score_file import ScoreFile
 from asd_monitor.telemetry import Metrics
 
@@ -46,23 +47,19 @@ class LogSink:
         Where scores that could not be written are counted.
     node
         Name of this monitor in the score file.
-    machines
-        Not needed here; every sink is made with the same arguments.
     """
 
-    def __init__(
-        self,
-        settings: LogSettings,
-        metrics: Metrics,
-        *,
-        node: str,
-        machines: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, settings: LogSettings, metrics: Metrics, *, node: str) -> None:
         self._file = (
             ScoreFile(settings.scores, node, metrics) if settings.scores is not None else None
         )
         self._health: dict[str, SourceHealth] = {}
         self._learned: dict[str, float] = {}
+
+    @classmethod
+    def build(cls, settings: LogSettings, context: SinkContext) -> Self:
+        """Build the sink of a monitor."""
+        return cls(settings, context.metrics, node=context.node)
 
     def open(self) -> None:
         """Open the score file, where one is wanted.

@@ -6,9 +6,10 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from asd_monitor.records import Record
+from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sinks.mqtt.counters import MqttCounts, MqttLedger
 from asd_monitor.sinks.mqtt.failures import Failure
 from asd_monitor.sinks.mqtt.outbox import Item, Message, Outbox, to_message
@@ -93,6 +94,11 @@ class MqttSink:
         metrics.sink_errors.labels("mqtt")
         metrics.queue_depth.labels("mqtt_scores").set_function(lambda: len(outbox.scores))
         metrics.queue_depth.labels("mqtt_events").set_function(lambda: len(outbox.events))
+
+    @classmethod
+    def build(cls, settings: MqttSettings, context: SinkContext) -> Self:
+        """Build the sink of a monitor."""
+        return cls(settings, context.metrics, node=context.node, machines=context.machines)
 
     def open(self) -> None:
         """Start the thread; whether a broker is there does not matter.

@@ -25,6 +25,7 @@ from asd_monitor.records import (
     WindowScore,
 )
 from asd_monitor.settings_file import SettingsPath
+from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sinks.prometheus.http_server import MetricsServer
 from asd_monitor.telemetry import Metrics
 
@@ -98,6 +99,16 @@ class PrometheusSink:
         self._offline_machines = frozenset(offline_machines)
         self._clock = clock
         self._server: MetricsServer | None = None
+
+    @classmethod
+    def build(cls, settings: PrometheusSettings, context: SinkContext) -> Self:
+        """Build the sink of a monitor."""
+        return cls(
+            settings,
+            context.metrics,
+            alive=context.is_alive,
+            offline_machines=context.offline_machines,
+        )
 
     @property
     def port(self) -> int:

@@ -1,0 +1,21 @@
+"""What the monitor gives to every sink that it builds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from asd_monitor.telemetry import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class SinkContext:
+    """What a sink is built from, besides its settings."""
+
+    node: str
+    """Name of this monitor."""
+    machines: tuple[str, ...]
+    metrics: Metrics
+    """The monitor's series; a sink counts its losses there."""
+    is_alive: Callable[[], bool]
+    """Return whether the monitor consumes audio."""
+    offline_machines: frozenset[str] = frozenset()
+    """Machines whose recordings are not played in real time."""
