@@ -1,8 +1,5 @@
 """``asd-monitor replay``: a dataset through the live monitor's path, and what came out."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,9 +11,7 @@ from asd_monitor.errors import ConfigError
 
 if TYPE_CHECKING:
     from asd_offline.datasets import Subset
-    from asd_offline.replay import Replayed
-
-LINE_EVERY_S = 10.0
+    from asd_offline.replay import ReplayResult
 
 
 class Device(StrEnum):
@@ -100,8 +95,10 @@ def replay(
         require_offline("replay of a training run")
     else:
         require_offline("replay", ["scipy"])
+    from asd_monitor.terminal.progress import console_progress
     from asd_offline.replay import ReplaySettings
     from asd_offline.replay import replay as run
+    from asd_offline.report import write_report
 
     settings = ReplaySettings(
         dataset=dataset,
@@ -119,15 +116,15 @@ def replay(
     )
     if jobs is not None:
         settings = replace(settings, jobs=jobs)
-    with _progress() as show:
+    with console_progress() as progress:
         try:
-            replayed = run(settings, show)
+            result = run(settings, progress, write_report)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
     if as_json:
-        typer.echo(json.dumps(replayed.to_json(), allow_nan=False))
+        typer.echo(json.dumps(result.to_dict(), allow_nan=False))
     else:
-        _show(replayed, out)
+        _show(result, out)
 
 
 def _export(run: Path) -> str:
@@ -149,59 +146,13 @@ def _subset(name: str) -> "Subset":
     return choices[name]
 
 
-def _show(replayed: "Replayed", out: Path | None) -> None:
+def _show(result: "ReplayResult", out: Path | None) -> None:
     from rich.console import Console
 
     from asd_offline.replay.console import summary
 
     console = Console(highlight=False)
-    for part in summary(replayed):
+    for part in summary(result):
         console.print(part, soft_wrap=isinstance(part, str), markup=False)
     if out is not None:
         console.print(f"written to {out}: report.html, result.json and more", markup=False)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, float, float], None]]:
-    """A bar with an estimate on a terminal, else a line now and then; both on stderr."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _Lines()
-        return
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description:<8}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(what: str, done: float, whole: float) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=whole)
-            bar.update(tasks[what], completed=done)
-
-        yield show
-
-
-class _Lines:
-    """Progress as plain lines, at most one in ten seconds."""
-
-    def __init__(self) -> None:
-        self._what = ""
-        self._began_s = self._said_s = 0.0
-
-    def __call__(self, what: str, done: float, whole: float) -> None:
-        now_s = time.monotonic()
-        if what != self._what:
-            self._what, self._began_s, self._said_s = what, now_s, now_s
-        if now_s - self._said_s < LINE_EVERY_S or not 0.05 * whole < done < whole:
-            return
-        self._said_s = now_s
-        left_s = (now_s - self._began_s) * (whole - done) / done
-        typer.echo(f"{what}: {100 * done / whole:.0f} %, about {left_s:.0f} s left", err=True)

@@ -26,6 +26,7 @@ from asd_monitor.quickstart import Recording, fit
 from asd_monitor.records import FloatArray
 from asd_offline.jobs.pool import cores, one_torch_thread
 from asd_offline.replay import ReplaySettings, replay
+from asd_offline.report import write_report
 
 RATE_HZ = 16_000
 CLIP_S = 10.0
@@ -119,9 +120,9 @@ def measure(root: Path, clips: Sequence[Path], window_s: float, hop_s: float, jo
         forward = cpu_s(
             lambda: [scorer.score(batches[i % DISTINCT], targets) for i in range(len(part))]
         )
-        alone = cpu_s(lambda: replay(replace(settings, out=folder / "one")))
+        alone = cpu_s(lambda: replay(replace(settings, out=folder / "one"), None, write_report))
     began = time.perf_counter()
-    replay(replace(settings, out=folder / "all", jobs=jobs))
+    replay(replace(settings, out=folder / "all", jobs=jobs), None, write_report)
     wall_s = time.perf_counter() - began
     per_clip = 1000 / len(part)
     return Speed(

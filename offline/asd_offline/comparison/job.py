@@ -4,7 +4,7 @@ import errno
 import json
 import shutil
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -18,7 +18,7 @@ from asd_offline.replay.plan import QUICKSTART
 
 if TYPE_CHECKING:
     from asd_offline.export.export import Exported
-    from asd_offline.replay import Replayed
+    from asd_offline.replay import ReplayResult
     from asd_offline.training.loop import Epoch
 
 TRAINED, EXPORTED = 0.8, 0.9
@@ -134,8 +134,9 @@ class CompareJob:
             features_progress=lambda done, total: meter.pause(),
         )
 
-    def _replay(self, exported: "Exported | None", meter: "Meter") -> "Replayed":
+    def _replay(self, exported: "Exported | None", meter: "Meter") -> "ReplayResult":
         from asd_offline.replay import ReplaySettings, replay
+        from asd_offline.report import write_report
 
         out, work = self.folder / "replay", self.folder / "work"
         model = QUICKSTART if exported is None else str(exported.path)
@@ -150,7 +151,7 @@ class CompareJob:
             device=self.data.device,
             jobs=1,
         )
-        replayed = replay(settings, meter.replaying())
+        replayed = replay(settings, ReplayProgress(meter), write_report)
         for each in (work, out / "work"):
             shutil.rmtree(each, ignore_errors=True)
         return replayed
@@ -158,7 +159,7 @@ class CompareJob:
     def _gathered(
         self,
         exported: "Exported | None",
-        replayed: "Replayed",
+        replayed: "ReplayResult",
         training_s: float,
         notes: tuple[str, ...],
     ) -> Outcome:
@@ -183,7 +184,7 @@ class CompareJob:
             parity=exported.parity if exported else None,
             sha256=exported.sha256 if exported else None,
             notes=tuple(note for note in notes if note not in replayed.notes),
-            result=replayed.to_json(),
+            result=replayed.to_dict(),
         )
 
     def _failure(self, error: Exception) -> Outcome:
@@ -211,20 +212,25 @@ class Meter:
         self.share += step
         self._tick(step)
 
-    def replaying(self) -> Callable[[str, float, float], None]:
-        """Return what takes a replay's progress; the replay is all that is left of the job."""
-        begin = self.share
-
-        def progress(what: str, done: float, whole: float) -> None:
-            first, last = REPLAYING.get(what, (0.0, 0.0))
-            part = first + (last - first) * min(done / whole, 1.0) if whole else last
-            self.to(begin + (1.0 - begin) * part)
-
-        return progress
-
     def pause(self) -> None:
         """Nothing to tell, but a chance to stop."""
         self._tick(0.0)
+
+
+class ReplayProgress:
+    """Progress of a replay, as the share of the job that is left when it begins."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter, self._begin = meter, meter.share
+
+    def update(self, stage: str, done: float, total: float, detail: str = "") -> None:
+        """Move the job's share; ``stage`` is one of ``REPLAYING``."""
+        first, last = REPLAYING.get(stage, (0.0, 0.0))
+        part = first + (last - first) * min(done / total, 1.0) if total else last
+        self._meter.to(self._begin + (1.0 - self._begin) * part)
+
+    def message(self, text: str) -> None:
+        """A replay has no messages."""
 
 
 class _Show:

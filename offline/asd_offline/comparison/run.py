@@ -21,6 +21,7 @@ from asd_offline.comparison.writers import write_files
 from asd_offline.datasets import Dataset, open_dataset
 from asd_offline.datasets.clip import ANOMALY, NORMAL
 from asd_offline.jobs.pool import JobPool, cores, stoppable
+from asd_offline.replay.run import PRELOADED_MODULES
 from asd_offline.training.distributed import check_device
 
 RUNS = "runs"
@@ -215,7 +216,7 @@ def _do(jobs: Sequence[CompareJob], at_once: int, show: Show) -> None:
                 show.finished(outcome, len(jobs) - len(waiting), len(jobs))
         show.progress(before + done, len(jobs))
 
-    with stoppable(), JobPool(at_once) as pool:
+    with stoppable(), JobPool(at_once, PRELOADED_MODULES) as pool:
         pool.run(jobs, report)
     report(float(len(jobs) - before))
 

@@ -57,14 +57,16 @@ class JobPool:
     ----------
     workers
         How many jobs run at the same time.
+    preload
+        Modules that workers share because they are imported once, before the first is started.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, preload: Sequence[str] = ("torch",)) -> None:
         self._workers = workers
         # Workers are forked from a server that has imported torch and done nothing with it: that
         # is as safe as a fresh process, starts once for all, and they share torch's memory.
         self._context = get_context("forkserver")
-        self._context.set_forkserver_preload(["torch", "asd_offline.replay.jobs"])
+        self._context.set_forkserver_preload(list(preload))
         self._done = self._context.Value("d", 0.0)
         self._stop = self._context.Event()
         self._executor: ProcessPoolExecutor | None = None

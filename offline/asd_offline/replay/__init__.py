@@ -1,6 +1,13 @@
 """Replay: a dataset through the windows, detector and alarm of the live monitor."""
 
-from asd_offline.replay.collect import Replayed, ScoredClip, SectionReplay
-from asd_offline.replay.run import Progress, ReplaySettings, replay
+from asd_offline.replay.results import ReplayResult, ScoredClip, SectionReplay
+from asd_offline.replay.run import ReplaySettings, ReportWriter, replay
 
-__all__ = ["Progress", "ReplaySettings", "Replayed", "ScoredClip", "SectionReplay", "replay"]
+__all__ = [
+    "ReplayResult",
+    "ReplaySettings",
+    "ReportWriter",
+    "ScoredClip",
+    "SectionReplay",
+    "replay",
+]

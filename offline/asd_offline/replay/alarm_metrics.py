@@ -20,11 +20,11 @@ from asd_monitor.detection.alarm import Alarm, AlarmSettings
 from asd_monitor.records import Quality, State, WindowScore
 from asd_offline.replay.job_results import ClipRow, Shared
 
-PATIENCE_S = 300.0
+MAX_DELAY_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class AlarmFigures:
+class AlarmMetrics:
     """How a section fares at the alarm."""
 
     normal_clips: int
@@ -51,7 +51,7 @@ class AlarmFigures:
             return None
         return float(chi2.ppf(0.95, 2 * self.false_alarms + 2) / 2 / self.normal_hours)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return values for ``json.dumps``."""
         return {
             "normal_clips": self.normal_clips,
@@ -85,28 +85,28 @@ class AlarmReplay:
     _false_alarms: int = field(init=False, default=0)
     _windows: int = field(init=False, default=0)
     _alarmed: int = field(init=False, default=0)
-    _stood: bool = field(init=False, default=False)
+    _was_alarming: bool = field(init=False, default=False)
     _anomalies: int = field(init=False, default=0)
     _delays_s: list[float] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self._alarm = self._new_alarm()
 
-    def hear(self, row: ClipRow) -> None:
+    def update(self, row: ClipRow) -> None:
         """Take a clip into account; one without label or score does not count."""
         if row.clip.label is None or row.value is None:
             return
         if row.clip.label == 0:
-            self._hear_normal(row)
+            self._update_normal(row)
         else:
             self._anomalies += 1
             delay_s = self._delay_s(row)
             if delay_s is not None:
                 self._delays_s.append(delay_s)
 
-    def figures(self) -> AlarmFigures:
+    def metrics(self) -> AlarmMetrics:
         """Return what was found."""
-        return AlarmFigures(
+        return AlarmMetrics(
             normal_clips=self._normal_clips,
             normal_hours=self._normal_samples / self.shared.sample_rate_hz / 3600,
             false_alarms=self._false_alarms,
@@ -116,7 +116,7 @@ class AlarmReplay:
             median_delay_s=statistics.median(self._delays_s) if self._delays_s else None,
         )
 
-    def _hear_normal(self, row: ClipRow) -> None:
+    def _update_normal(self, row: ClipRow) -> None:
         for score in self._scores(row, self._normal_samples):
             _, transition = self._alarm.update(score)
             state = self._alarm.state
@@ -124,14 +124,16 @@ class AlarmReplay:
             self._alarmed += state is State.ALARM
             # An alarm that stands again after a silent clip is not a new one.
             if transition and state is State.ALARM:
-                self._false_alarms += not self._stood
-            self._stood = state is State.ALARM or (self._stood and state is State.UNKNOWN)
+                self._false_alarms += not self._was_alarming
+            self._was_alarming = state is State.ALARM or (
+                self._was_alarming and state is State.UNKNOWN
+            )
         self._normal_samples += row.samples
         self._normal_clips += 1
 
     def _delay_s(self, row: ClipRow) -> float | None:
         alarm, start = self._new_alarm(), 0
-        while start < PATIENCE_S * self.shared.sample_rate_hz:
+        while start < MAX_DELAY_S * self.shared.sample_rate_hz:
             for score in self._scores(row, start):
                 alarm.update(score)
                 if alarm.state is State.ALARM:

@@ -1,16 +1,17 @@
 """Bring the results of all jobs together: figures of sections, decisions, and the year's table."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from asd_monitor.detection.alarm import AlarmSettings
-from asd_offline.datasets import Clip, Rejected
+from asd_monitor.model_file.manifest import Manifest
+from asd_offline.datasets import Rejected
 from asd_offline.datasets.audio_files import which_channel
 from asd_offline.evaluation.challenge_score import evaluate_year
 from asd_offline.evaluation.metrics import decide, gamma_threshold
 from asd_offline.evaluation.results import ChallengeResult, ClipScore
-from asd_offline.replay.alarm_metrics import AlarmFigures, AlarmReplay
+from asd_offline.replay.alarm_metrics import AlarmReplay
 from asd_offline.replay.job_results import (
     ClipRow,
     Shared,
@@ -20,79 +21,20 @@ from asd_offline.replay.job_results import (
     why_unscored,
 )
 from asd_offline.replay.plan import Plan, SectionPlan
-
-if TYPE_CHECKING:
-    from asd_monitor.model_file.manifest import Manifest
-    from asd_offline.replay.outputs import WindowFile
+from asd_offline.replay.results import (
+    ReplayResult,
+    ScoredClip,
+    SectionReplay,
+    scoring_rules_year,
+)
+from asd_offline.replay.window_csv import WindowFile
 
 DCASE_QUANTILE = 0.9
 
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, slots=True)
-class ScoredClip:
-    """A test clip and its score; higher = more anomalous."""
-
-    clip: Clip
-    score: float
-    p_value: float | None
-    decision: int | None
-    """1 = anomalous: the score lies above the section's decision threshold."""
-
-
-@dataclass(frozen=True)
-class SectionReplay:
-    """What came out for one section."""
-
-    plan: SectionPlan
-    clips: tuple[ScoredClip, ...] = ()
-    rejected: tuple[Rejected, ...] = ()
-    """Training and test clips that could not be read or scored, with reasons."""
-    reason: str | None = None
-    """Why it has no scores at all."""
-    channels: tuple[int, ...] = ()
-    """How many each scored recording has."""
-    threshold: float | None = None
-    """A clip's score above this decides that it is anomalous."""
-    rule: str | None = None
-    """How the threshold was got."""
-    alarm: AlarmFigures | None = None
-    manifest: "Manifest | None" = None
-    sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """A whole replay."""
-
-    year: int | None
-    """Of the challenge; None for recordings that follow none."""
-    result: ChallengeResult
-    sections: tuple[SectionReplay, ...]
-    notes: tuple[str, ...]
-    model: dict[str, Any]
-    alarm: AlarmSettings
-    command: str = ""
-    """Command line that asked for it; empty where it was not one."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the year's JSON with the thresholds and the alarm's figures of each section."""
-        document = self.result.to_json() | {"year": self.year}
-        for each in self.sections:
-            entry = document["machines"][each.plan.machine]["sections"][each.plan.section]
-            entry["threshold"] = each.threshold
-            entry["threshold_rule"] = each.rule
-            entry["alarm"] = each.alarm.to_json() if each.alarm else None
-        return document | {
-            "model": self.model,
-            "alarm": self.alarm.model_dump(),
-            "notes": list(self.notes),
-            "command": self.command,
-        }
-
-
-def gather(plan: Plan, rule: str, windows: "WindowFile", command: str = "") -> Replayed:
+def collect_results(plan: Plan, rule: str, windows: WindowFile, command: str = "") -> ReplayResult:
     """Read the results of all jobs, one section at a time, and evaluate them.
 
     Parameters
@@ -111,15 +53,15 @@ def gather(plan: Plan, rule: str, windows: "WindowFile", command: str = "") -> R
     channels = [count for each in sections for count in each.channels]
     year = plan.dataset.year
     result = evaluate_year(
-        rules_of(plan.dataset.clips, year),
+        scoring_rules_year(plan.dataset.clips, year),
         _by_name(sections, _scores),
         _by_name(sections, _decisions),
         reasons=_by_name(sections, lambda each: each.reason),
         rejected=(*plan.dataset.rejected, *(r for each in sections for r in each.rejected)),
     )
-    return Replayed(
+    return ReplayResult(
         year=year,
-        result=_honest(result, sections, year),
+        result=_without_incomplete_score(result, sections, year),
         sections=sections,
         notes=(*plan.dataset.notes, *which_channel(channels, plan.channel, "test clips")),
         model=_model(plan, sections),
@@ -140,7 +82,7 @@ def _by_name(
     return found
 
 
-def _honest(
+def _without_incomplete_score(
     result: ChallengeResult, sections: Sequence[SectionReplay], year: int | None
 ) -> ChallengeResult:
     """Allow no official score where test clips are missing, or outside the challenge."""
@@ -168,18 +110,8 @@ def _model(plan: Plan, sections: Sequence[SectionReplay]) -> dict[str, Any]:
     return {"name": "quickstart", "revision": None, "file": None, "fitted": fitted}
 
 
-def rules_of(clips: Iterable[Clip], year: int | None) -> int:
-    """Return the year whose rules are followed: for recordings of no year, those that fit.
-
-    AUC and pAUC of a section, as in 2020; where clips have domains, those too, as in 2022.
-    """
-    if year is not None:
-        return year
-    return 2022 if any(clip.domain for clip in clips) else 2020
-
-
 def _section(
-    plan: Plan, section: SectionPlan, rule: str, settings: AlarmSettings, windows: "WindowFile"
+    plan: Plan, section: SectionPlan, rule: str, settings: AlarmSettings, windows: WindowFile
 ) -> SectionReplay:
     from asd_monitor.model_file import read_manifest
 
@@ -207,7 +139,7 @@ def _section(
         channels.append(row.channels)
         clips.append(_scored(row, threshold))
         if alarm is not None:
-            alarm.hear(row)
+            alarm.update(row)
     return SectionReplay(
         section,
         tuple(clips),
@@ -216,7 +148,7 @@ def _section(
         tuple(channels),
         threshold,
         why,
-        alarm.figures() if alarm else None,
+        alarm.metrics() if alarm else None,
         manifest,
         sha256,
     )
@@ -229,7 +161,7 @@ def _scored(row: ClipRow, threshold: float | None) -> ScoredClip:
 
 
 def decision_threshold(
-    rule: str, shared: Shared, manifest: "Manifest", target: str
+    rule: str, shared: Shared, manifest: Manifest, target: str
 ) -> tuple[float | None, str | None]:
     """Return the score above which a clip is decided anomalous, and how it was got.
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from asd_offline.evaluation.table import reason_lines, result_table, score_lines
-from asd_offline.replay.collect import Replayed
+from asd_offline.replay.results import ReplayResult
 
 REJECTED_SHOWN = 5
 
 
-def summary(replayed: Replayed) -> Iterator[Table | str]:
+def summary(replayed: ReplayResult) -> Iterator[Table | str]:
     """Return a heading, the table, the score, and what else should be known."""
     result = replayed.result
     title = f"DCASE {replayed.year} Task 2" if replayed.year else "recordings of one's own"
@@ -28,14 +28,14 @@ def summary(replayed: Replayed) -> Iterator[Table | str]:
     yield from _rejected_lines(replayed)
 
 
-def _model(replayed: Replayed) -> str:
+def _model(replayed: ReplayResult) -> str:
     model = replayed.model
     if model["file"]:
         return f"{model['name']} {model['revision']} ({model['sha256'][:12]})"
     return f"quick-start detectors, {model['fitted']} fitted"
 
 
-def _alarm_lines(replayed: Replayed) -> Iterator[str]:
+def _alarm_lines(replayed: ReplayResult) -> Iterator[str]:
     heard = [each.alarm for each in replayed.sections if each.alarm is not None]
     hours = sum(each.normal_hours for each in heard)
     anomalies = sum(each.anomalies for each in heard)
@@ -51,7 +51,7 @@ def _alarm_lines(replayed: Replayed) -> Iterator[str]:
         yield f"  {false_alarms} false alarms in {hours:.2f} h of normal test clips"
 
 
-def _rejected_lines(replayed: Replayed) -> Iterator[str]:
+def _rejected_lines(replayed: ReplayResult) -> Iterator[str]:
     rejected = replayed.result.rejected
     if not rejected:
         return

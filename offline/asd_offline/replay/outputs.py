@@ -1,115 +1,37 @@
-"""The files of a replay: official CSVs, windows, JSON, models and the report."""
+"""Files of a replay: official CSVs, JSON and fitted models."""
 
 import csv
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from asd_monitor.errors import DatasetError
 from asd_offline.evaluation.official_csv import official_csv
 from asd_offline.evaluation.submission_files import KINDS, FileKey, Kind, file_name
-from asd_offline.jobs.pool import JobPool
-from asd_offline.replay.collect import Replayed, ScoredClip, SectionReplay, rules_of
-from asd_offline.replay.job_results import ClipRow, Shared
 from asd_offline.replay.plan import Plan
+from asd_offline.replay.results import ReplayResult, ScoredClip, SectionReplay, scoring_rules_year
 
 RESULT = "result.json"
 TABLE = "result.csv"
-WINDOWS = "window_scores.csv"
-REPORT = "report.html"
 MODELS = "models"
 
-WINDOW_COLUMNS = (
-    "machine",
-    "section",
-    "file",
-    "label",
-    "domain",
-    "start_s",
-    "score",
-    "p_value",
-    "extrapolated",
-    "threshold",
-    "quality",
-    "level_dbfs",
-)
 _OURS = re.compile(rf"({'|'.join(KINDS)})_.*\.csv|models/.*\.pt")
 
 
-class WindowFile:
-    """Scores of all windows as CSV, written as they are read; nothing without a folder."""
-
-    def __init__(self, opened: IO[str] | None) -> None:
-        self._writer = None if opened is None else csv.writer(opened, lineterminator="\n")
-        if self._writer is not None:
-            self._writer.writerow(WINDOW_COLUMNS)
-
-    @classmethod
-    @contextmanager
-    def open(cls, out: Path | None) -> "Iterator[WindowFile]":
-        """Open ``window_scores.csv``; it is there only once all is written."""
-        if out is None:
-            yield cls(None)
-            return
-        unfinished = out / f".{WINDOWS}.unfinished"
-        try:
-            with _writable(unfinished).open("w", encoding="utf-8", newline="") as opened:
-                yield cls(opened)
-            unfinished.replace(out / WINDOWS)
-        except OSError as error:
-            raise _unwritable(out / WINDOWS, error) from error
-        finally:
-            unfinished.unlink(missing_ok=True)
-
-    def write(self, row: ClipRow, shared: Shared) -> None:
-        """Write the windows of a clip."""
-        if self._writer is None:
-            return
-        clip = row.clip
-        label = {0: "normal", 1: "anomaly", None: ""}[clip.label]
-        for each in row.windows:
-            self._writer.writerow(
-                (
-                    clip.machine,
-                    clip.section,
-                    clip.name,
-                    label,
-                    clip.domain,
-                    repr(each.start / shared.sample_rate_hz),
-                    _cell(each.value),
-                    _cell(each.p_value),
-                    int(each.extrapolated),
-                    _cell(shared.threshold),
-                    each.quality,
-                    _cell(each.level_dbfs),
-                )
-            )
-
-
-def write_outputs(
-    out: Path,
-    plan: Plan,
-    replayed: Replayed,
-    pool: JobPool,
-    report: Callable[[str, float, float], None],
-) -> None:
-    """Write everything but the windows to ``out``, replacing what an earlier replay wrote.
+def write_outputs(out: Path, plan: Plan, replayed: ReplayResult) -> None:
+    """Write everything but windows and report to ``out``, replacing what an earlier replay wrote.
 
     Raises
     ------
     DatasetError
         If something cannot be written.
     """
-    from asd_offline.report import write_report
-
     _remove_earlier(out)
     written = [*_write_submission(out, replayed), *_copy_models(out, plan, replayed)]
-    write_report(out / REPORT, plan, replayed, pool, report)
-    document = replayed.to_json() | {"files": [str(path.relative_to(out)) for path in written]}
+    document = replayed.to_dict() | {"files": [str(path.relative_to(out)) for path in written]}
     _write(out / TABLE, official_csv(replayed.result))
     _write(out / RESULT, json.dumps(document, allow_nan=False, indent=2) + "\n")
 
@@ -131,8 +53,8 @@ def _safe(name: str) -> str:
     return re.sub(r"[^\w.-]|^\.", "-", name)[:80] or "-"
 
 
-def _write_submission(out: Path, replayed: Replayed) -> Iterator[Path]:
-    rules = rules_of((c.clip for s in replayed.sections for c in s.clips), replayed.year)
+def _write_submission(out: Path, replayed: ReplayResult) -> Iterator[Path]:
+    rules = scoring_rules_year((c.clip for s in replayed.sections for c in s.clips), replayed.year)
     names = section_stems(replayed.sections)
     for (machine, section), each in zip(names, replayed.sections, strict=True):
         if rules == 2021:
@@ -167,7 +89,7 @@ def _write_values(path: Path, values: dict[str, float | int]) -> Path:
     return path
 
 
-def _copy_models(out: Path, plan: Plan, replayed: Replayed) -> Iterator[Path]:
+def _copy_models(out: Path, plan: Plan, replayed: ReplayResult) -> Iterator[Path]:
     """Keep the detectors that were fitted: each is a model file like any other."""
     if plan.given:
         return
@@ -210,7 +132,3 @@ def _writable(path: Path) -> Path:
 
 def _unwritable(path: Path, error: OSError) -> DatasetError:
     return DatasetError(f"{path}: cannot be written: {error.strerror or error}")
-
-
-def _cell(value: float | None) -> str:
-    return "" if value is None else repr(value)

@@ -2,26 +2,38 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from asd_monitor.errors import DatasetError
+from asd_monitor.progress import NoProgress, Progress
 from asd_offline.datasets import Dataset, Rejected, Subset, open_dataset
 from asd_offline.jobs.pool import JobPool, cores, stoppable
-from asd_offline.replay.collect import Replayed, gather
-from asd_offline.replay.outputs import WindowFile, write_outputs
+from asd_offline.replay.collect import collect_results
+from asd_offline.replay.outputs import write_outputs
 from asd_offline.replay.plan import Plan, given_model, make_plan, restrict
+from asd_offline.replay.results import ReplayResult
+from asd_offline.replay.window_csv import WindowFile
 
 Decide = Literal["model", "gamma"]
-Progress = Callable[[str, float, float], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
-
 WORK = "work"
+REPORT = "report.html"
+PRELOADED_MODULES = ("torch", "asd_offline.replay.jobs")
+"""What every job imports."""
 LARGE_FIT_CLIPS = 200
 """Fitting more clips than this takes up to 0.5 GB, so one detector is fitted at a time."""
+
+
+class ReportWriter(Protocol):
+    """Write a report of a replay; :func:`asd_offline.report.write_report` is one."""
+
+    def __call__(
+        self, path: Path, plan: Plan, result: ReplayResult, pool: JobPool, progress: Progress
+    ) -> None:
+        """Write the report to ``path``; drawings may be jobs of ``pool``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +62,24 @@ class ReplaySettings:
     jobs: int = field(default_factory=cores)
 
 
-def replay(settings: ReplaySettings, progress: Progress | None = None) -> Replayed:
-    """Replay a dataset; write what it gives if ``settings.out`` says where.
+def replay(
+    settings: ReplaySettings,
+    progress: Progress | None = None,
+    write_report: ReportWriter | None = None,
+) -> ReplayResult:
+    """Replay a dataset, and write the results to ``settings.out`` if that is set.
 
-    What jobs have finished is kept until the replay is complete, so that the same call goes on
-    where a stopped one was: in ``out/work``, or else in the user's cache folder.
+    Results of finished jobs are kept until the replay is complete, in ``out/work`` or else in the
+    user's cache folder, so that the same call resumes a replay that was stopped.
+
+    Parameters
+    ----------
+    settings
+        What is replayed, and how.
+    progress
+        Receives the stages ``fitting``, ``scoring`` and ``drawing``.
+    write_report
+        Writes ``report.html`` into ``settings.out``; None: no report.
 
     Raises
     ------
@@ -66,23 +91,25 @@ def replay(settings: ReplaySettings, progress: Progress | None = None) -> Replay
     ConfigError
         If a setting makes no sense.
     """
-    report = progress or (lambda what, done, whole: None)
+    progress = progress or NoProgress()
     given = given_model(settings.model)
     dataset = _open(settings)
     if settings.strict:
         _refuse(dataset.rejected)
     folder = settings.out / WORK if settings.out else settings.work or _cache_folder()
     plan = make_plan(dataset, given, channel=settings.channel, device=settings.device, work=folder)
-    with stoppable(), JobPool(settings.jobs) as pool, _kept_if_stopped():
-        _do_jobs(plan, pool, report)
+    with stoppable(), JobPool(settings.jobs, PRELOADED_MODULES) as pool, _kept_if_stopped():
+        _do_jobs(plan, pool, progress)
         with WindowFile.open(settings.out) as windows:
-            replayed = gather(plan, settings.decide, windows, settings.command)
+            result = collect_results(plan, settings.decide, windows, settings.command)
             if settings.strict:
-                _refuse(replayed.result.rejected)
+                _refuse(result.result.rejected)
         if settings.out:
-            write_outputs(settings.out, plan, replayed, pool, report)
+            if write_report is not None:
+                write_report(settings.out / REPORT, plan, result, pool, progress)
+            write_outputs(settings.out, plan, result)
     _clean(plan, keep=settings.out is not None)
-    return replayed
+    return result
 
 
 def _open(settings: ReplaySettings) -> Dataset:
@@ -97,20 +124,20 @@ def _open(settings: ReplaySettings) -> Dataset:
     return restrict(dataset, settings.subset) if settings.subset else dataset
 
 
-def _do_jobs(plan: Plan, pool: JobPool, report: Progress) -> None:
+def _do_jobs(plan: Plan, pool: JobPool, progress: Progress) -> None:
     fits = plan.fit_jobs()
-    whole = sum(job.work for job in fits)
+    fit_work = sum(job.work for job in fits)
     large = any(len(job.clips) > LARGE_FIT_CLIPS for job in fits)
     fit_at_once = 1 if large else None
-    pool.run(fits, lambda done: report("fitting", done, whole), fit_at_once)
+    pool.run(fits, lambda done: progress.update("fitting", done, fit_work), fit_at_once)
     scores = [
         job
         for section in plan.sections
         if plan.given or plan.model_path(section).exists()
         for job in plan.score_jobs(section)
     ]
-    whole = sum(job.work for job in scores)
-    pool.run(scores, lambda done: report("scoring", done, whole))
+    score_work = sum(job.work for job in scores)
+    pool.run(scores, lambda done: progress.update("scoring", done, score_work))
 
 
 def _refuse(rejected: tuple[Rejected, ...]) -> None:

@@ -1,13 +1,13 @@
 """The report of a replay: one HTML page that needs nothing from outside."""
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 from asd_monitor.errors import DatasetError
+from asd_monitor.progress import Progress
 from asd_offline.jobs.pool import JobPool
-from asd_offline.replay.collect import Replayed, SectionReplay
 from asd_offline.replay.plan import Plan
+from asd_offline.replay.results import ReplayResult, SectionReplay
 from asd_offline.report.clip_picture import PictureJob, read_picture
 from asd_offline.report.clip_selection import chosen_clips
 from asd_offline.report.page import page
@@ -17,9 +17,9 @@ from asd_offline.report.pictures import Shown
 def write_report(
     path: Path,
     plan: Plan,
-    replayed: Replayed,
+    result: ReplayResult,
     pool: JobPool,
-    progress: Callable[[str, float, float], None],
+    progress: Progress,
 ) -> None:
     """Write the report of a replay, with pictures of the clips that mattered most.
 
@@ -28,29 +28,31 @@ def write_report(
     DatasetError
         If it cannot be written.
     """
-    shown = _draw(plan, replayed, pool, progress)
+    shown = _draw(plan, result, pool, progress)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Names of files may hold bytes that are no UTF-8; the page shows a mark for each.
-        path.write_bytes(page(replayed, plan, shown).encode("utf-8", "replace"))
+        path.write_bytes(page(result, plan, shown).encode("utf-8", "replace"))
     except OSError as error:
         raise DatasetError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _draw(
     plan: Plan,
-    replayed: Replayed,
+    result: ReplayResult,
     pool: JobPool,
-    progress: Callable[[str, float, float], None],
+    progress: Progress,
 ) -> dict[int, list[Shown]]:
     """Return what is shown of each section, by its number."""
-    sections = [each for each in replayed.sections if each.clips]
+    sections = [each for each in result.sections if each.clips]
     wanted = [
         (each.plan.number, kind, scored, _job(plan, each, scored.clip.path))
         for each in sections
         for kind, scored in chosen_clips(each, len(sections))
     ]
-    pool.run([job for _, _, _, job in wanted], lambda done: progress("drawing", done, len(wanted)))
+    pool.run(
+        [job for _, _, _, job in wanted], lambda done: progress.update("drawing", done, len(wanted))
+    )
     shown: dict[int, list[Shown]] = {}
     for number, kind, scored, job in wanted:
         picture = read_picture(job.result)

@@ -6,7 +6,7 @@ import numpy as np
 
 from asd_offline.evaluation.metrics import MAX_FPR, auc, roc_curve
 from asd_offline.html.svg import Plot, round_ticks
-from asd_offline.replay.collect import ScoredClip, SectionReplay
+from asd_offline.replay.results import ScoredClip, SectionReplay
 
 BINS = 28
 SHARE_TICKS = [(0.0, "0"), (0.5, "0.5"), (1.0, "1")]

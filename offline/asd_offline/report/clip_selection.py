@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from asd_offline.replay.collect import ScoredClip, SectionReplay
+from asd_offline.replay.results import ScoredClip, SectionReplay
 
 PICTURES_AT_MOST = 72
 """Some 45 kB each: a report of a whole year stays below 5 MB."""

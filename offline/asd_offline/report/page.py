@@ -7,15 +7,15 @@ from html import escape
 from asd_monitor import __version__
 from asd_offline.evaluation.table import reason_lines, score_lines, table_rows
 from asd_offline.html.document import document
-from asd_offline.replay.collect import Replayed, rules_of
 from asd_offline.replay.plan import Plan
+from asd_offline.replay.results import ReplayResult, scoring_rules_year
 from asd_offline.report.pictures import Shown
 from asd_offline.report.section import section_part
 
 REJECTED_AT_MOST = 500
 
 
-def page(replayed: Replayed, plan: Plan, shown: Mapping[int, Sequence[Shown]]) -> str:
+def page(replayed: ReplayResult, plan: Plan, shown: Mapping[int, Sequence[Shown]]) -> str:
     """Return the page; every name in it is escaped.
 
     Parameters
@@ -28,7 +28,7 @@ def page(replayed: Replayed, plan: Plan, shown: Mapping[int, Sequence[Shown]]) -
         Pictures by the number of the section.
     """
     name = plan.dataset.root.resolve().name or str(plan.dataset.root)
-    rules = rules_of(plan.dataset.clips, replayed.year)
+    rules = scoring_rules_year(plan.dataset.clips, replayed.year)
     sections = "".join(
         section_part(each, rules, replayed.alarm, shown.get(each.plan.number, ()))
         for each in replayed.sections
@@ -41,7 +41,7 @@ def page(replayed: Replayed, plan: Plan, shown: Mapping[int, Sequence[Shown]]) -
     )
 
 
-def _head(replayed: Replayed, name: str) -> str:
+def _head(replayed: ReplayResult, name: str) -> str:
     result = replayed.result
     title = f"DCASE {replayed.year} Task 2" if replayed.year else "Recordings of one's own"
     model = replayed.model
@@ -74,7 +74,7 @@ def _tile(name: str, value: float | str | None) -> str:
     return f'<div class="tile"><b>{escape(shown)}</b><span class="small soft">{name}</span></div>'
 
 
-def _table(replayed: Replayed) -> str:
+def _table(replayed: ReplayResult) -> str:
     heading, rows = table_rows(replayed.result)
     head = "".join(f"<th>{escape(each)}</th>" for each in heading)
     body = "".join(
@@ -91,7 +91,7 @@ def _table(replayed: Replayed) -> str:
     )
 
 
-def _navigation(replayed: Replayed) -> str:
+def _navigation(replayed: ReplayResult) -> str:
     links = "".join(
         f'<a href="#s{each.plan.number}">{escape(each.plan.name)}</a>'
         for each in replayed.sections
@@ -100,7 +100,7 @@ def _navigation(replayed: Replayed) -> str:
     return f"<nav>{links}</nav>" if links.count("<a") > 1 else ""
 
 
-def _rejected(replayed: Replayed) -> str:
+def _rejected(replayed: ReplayResult) -> str:
     rejected = replayed.result.rejected
     if not rejected:
         return ""
@@ -118,14 +118,14 @@ def _rejected(replayed: Replayed) -> str:
     )
 
 
-def _facts(replayed: Replayed, plan: Plan) -> str:
+def _facts(replayed: ReplayResult, plan: Plan) -> str:
     facts = "".join(
         f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in _fact_list(replayed, plan)
     )
     return f'<section><h2>How this was made</h2><dl class="facts">{facts}</dl></section>'
 
 
-def _fact_list(replayed: Replayed, plan: Plan) -> Iterator[tuple[str, str]]:
+def _fact_list(replayed: ReplayResult, plan: Plan) -> Iterator[tuple[str, str]]:
     from importlib.metadata import version
 
     if replayed.command:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from asd_offline.html.png import RISING, SIGNED, SOUND, data_uri, levels
 from asd_offline.html.svg import Plot, round_ticks
-from asd_offline.replay.collect import ScoredClip, SectionReplay
+from asd_offline.replay.results import ScoredClip, SectionReplay
 from asd_offline.report.clip_picture import ClipPicture
 
 Shown = tuple[str, ScoredClip, ClipPicture]

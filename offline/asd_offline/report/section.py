@@ -5,8 +5,8 @@ from html import escape
 
 from asd_monitor.detection.alarm import AlarmSettings
 from asd_offline.evaluation.metrics import confusion, precision_recall_f1
-from asd_offline.replay.alarm_metrics import AlarmFigures
-from asd_offline.replay.collect import ScoredClip, SectionReplay
+from asd_offline.replay.alarm_metrics import AlarmMetrics
+from asd_offline.replay.results import ScoredClip, SectionReplay
 from asd_offline.report.charts import histograms, roc_chart
 from asd_offline.report.pictures import Shown, evidence_words, picture_figures
 
@@ -111,7 +111,7 @@ def _class(name: str, count: int) -> str:
     return f' class="{name}"' if count else ""
 
 
-def _alarm(found: AlarmFigures, rules: AlarmSettings) -> str:
+def _alarm(found: AlarmMetrics, rules: AlarmSettings) -> str:
     sentences = []
     if found.anomalies:
         text = f"{found.detected} of {found.anomalies} anomalies raise the alarm"

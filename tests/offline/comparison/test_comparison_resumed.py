@@ -7,7 +7,7 @@ import pytest
 
 from asd_monitor.errors import RunError
 from asd_offline.comparison import Comparison, compare
-from asd_offline.comparison.job import CompareJob, Data, Meter
+from asd_offline.comparison.job import CompareJob, Data, Meter, ReplayProgress
 from asd_offline.comparison.run_result import read_outcome
 from asd_offline.jobs.pool import Stopped
 from tests.offline.compared_models import Compared, Told, copied, recipes, settings
@@ -109,13 +109,13 @@ def test_the_parts_of_a_replay_add_up_to_the_rest_of_a_run() -> None:
     steps: list[float] = []
     meter = Meter(steps.append)
     meter.to(0.9)
-    progress = meter.replaying()
-    for what, done, share in (
+    progress = ReplayProgress(meter)
+    for stage, done, share in (
         ("fitting", 1.0, 0.92),
         ("fitting", 2.0, 0.94),
         ("scoring", 0.0, 0.94),
         ("scoring", 2.0, 0.99),
         ("drawing", 2.0, 1.0),
     ):
-        progress(what, done, 2.0)
+        progress.update(stage, done, 2.0)
         assert sum(steps) == pytest.approx(share)

@@ -24,7 +24,7 @@ def clip(label: int, value: float) -> ClipRow:
 def replayed(*clips: ClipRow, lasting_s: float = 60.0) -> AlarmReplay:
     replay = AlarmReplay(SHARED, AlarmSettings(lasting_s=lasting_s))
     for each in clips:
-        replay.hear(each)
+        replay.update(each)
     return replay
 
 
@@ -32,14 +32,14 @@ def replayed(*clips: ClipRow, lasting_s: float = 60.0) -> AlarmReplay:
 def test_a_fault_below_the_threshold_is_heard_by_its_lasting(
     lasting_s: float, delay_s: float | None
 ) -> None:
-    figures = replayed(clip(1, 2.0), lasting_s=lasting_s).figures()
+    figures = replayed(clip(1, 2.0), lasting_s=lasting_s).metrics()
     assert figures.median_delay_s == delay_s
 
 
 def test_a_fault_over_the_threshold_is_heard_after_three_windows() -> None:
-    assert replayed(clip(1, 6.0)).figures().median_delay_s == 6.0
+    assert replayed(clip(1, 6.0)).metrics().median_delay_s == 6.0
 
 
 def test_normal_clips_that_stay_unusual_for_long_count_as_a_false_alarm() -> None:
-    assert replayed(*[clip(0, 2.0)] * 3, *[clip(0, 0.0)] * 3).figures().false_alarms == 0
-    assert replayed(*[clip(0, 2.0)] * 9, *[clip(0, 0.0)] * 9).figures().false_alarms == 1
+    assert replayed(*[clip(0, 2.0)] * 3, *[clip(0, 0.0)] * 3).metrics().false_alarms == 0
+    assert replayed(*[clip(0, 2.0)] * 9, *[clip(0, 0.0)] * 9).metrics().false_alarms == 1

@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from asd_monitor import model_file
 from asd_monitor.errors import ConfigError, DatasetError, ModelFileError
 from asd_offline.replay import ReplaySettings, replay
 from asd_offline.replay.jobs import covering_hop
+from asd_offline.report import write_report
 from tests.rig.hostile_recordings import READABLE, UNREADABLE, sound, write_all
 from tests.rig.toy_model import RATE_HZ, save_toy
 
@@ -57,6 +58,23 @@ def settings(
     return replace(plain, **more)  # type: ignore[arg-type]
 
 
+@dataclass
+class ScoringProgress:
+    """Record how many clips are scored, and interrupt once ``stop_at`` of them are."""
+
+    stop_at: float = float("inf")
+    done: list[float] = field(default_factory=list)
+
+    def update(self, stage: str, done: float, total: float, detail: str = "") -> None:
+        if stage == "scoring":
+            self.done.append(done)
+            if done >= self.stop_at:
+                raise KeyboardInterrupt
+
+    def message(self, text: str) -> None:
+        """Do nothing."""
+
+
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as opened:
         return list(csv.DictReader(opened))
@@ -66,7 +84,7 @@ def test_a_model_file_scores_every_section_that_it_has_a_target_for(
     fans: Path, toy: Path, tmp_path: Path
 ) -> None:
     replayed = replay(settings(fans, toy, tmp_path))
-    document = replayed.to_json()
+    document = replayed.to_dict()
     sections = document["machines"]["fan"]["sections"]
     assert set(sections) == {"id_00", "id_02"}
     assert all(each["auc"] == 1.0 for each in sections.values())
@@ -80,7 +98,7 @@ def test_sections_that_the_model_does_not_know_get_null_and_a_reason(
 ) -> None:
     make_2020(tmp_path / "data", 2)
     shutil.copytree(tmp_path / "data" / "fan", tmp_path / "data" / "valve")
-    document = replay(settings(tmp_path / "data", toy)).to_json()
+    document = replay(settings(tmp_path / "data", toy)).to_dict()
     assert document["machines"]["fan"]["sections"]["id_00"]["auc"] is not None
     valve = document["machines"]["valve"]["sections"]["id_00"]
     assert valve["auc"] is None
@@ -126,7 +144,7 @@ def test_hostile_recordings_are_read_right_or_rejected_with_a_reason(
     for path in list(test.glob("normal_id_00_9*")):
         path.rename(test / path.name.replace("_9", "_", 1))
     names = {name.replace("_9", "_", 1): kind for name, kind in names.items()}
-    replayed = replay(settings(tmp_path / "data", toy, tmp_path / "out"))
+    replayed = replay(settings(tmp_path / "data", toy, tmp_path / "out"), write_report=write_report)
     scored = {each.clip.name for each in replayed.sections[0].clips}
     reasons = {each.path.name: each.reason for each in replayed.result.rejected}
     for name, kind in names.items():
@@ -168,23 +186,16 @@ def test_a_replay_goes_on_where_it_was_stopped(
 ) -> None:
     monkeypatch.setattr("asd_offline.replay.plan.BLOCK_CLIPS", 2)
 
-    def stop_at_9(what: str, done: float, whole: float) -> None:
-        if what == "scoring" and done >= 9:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        replay(settings(fans, toy, tmp_path), stop_at_9)
+        replay(settings(fans, toy, tmp_path), ScoringProgress(stop_at=9))
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("work/*/scores-*")}
     assert len(before) == 4  # four blocks of two clips; the ninth clip's block was not finished
-    scored: list[float] = []
-    stopped = replay(
-        settings(fans, toy, tmp_path),
-        lambda what, done, whole: scored.append(done) if what == "scoring" else None,
-    )
-    assert max(scored) == 24 - 8
+    progress = ScoringProgress()
+    stopped = replay(settings(fans, toy, tmp_path), progress)
+    assert max(progress.done) == 24 - 8
     assert all(path.stat().st_mtime_ns == at for path, at in before.items())
     whole = replay(settings(fans, toy, tmp_path / "whole"))
-    assert stopped.to_json() == whole.to_json()
+    assert stopped.to_dict() == whole.to_dict()
 
 
 def test_a_changed_clip_is_scored_again(tmp_path: Path, toy: Path) -> None:
@@ -223,7 +234,7 @@ def test_files_of_an_earlier_replay_with_other_machines_are_removed(
 def test_unlabelled_clips_get_scores_and_no_auc(tmp_path: Path, toy: Path) -> None:
     for number in range(3):
         write_clip(tmp_path / "data" / "fan" / "test" / f"id_01_{number:08d}.wav", -20, number)
-    document = replay(settings(tmp_path / "data", toy, tmp_path / "out", year=2020)).to_json()
+    document = replay(settings(tmp_path / "data", toy, tmp_path / "out", year=2020)).to_dict()
     section = document["machines"]["fan"]["sections"]["id_01"]
     assert section["auc"] is None
     assert "no label" in section["reason"]
@@ -238,7 +249,8 @@ def test_own_recordings_with_names_meant_to_harm_are_scored_and_escaped(
     for number, name in enumerate(evil):
         write_clip(root / "fan" / evil[0] / "normal" / f"{name}.wav", -20, number)
         write_clip(root / "fan" / evil[0] / "anomaly" / f"{name}.wav", -14, 10 + number)
-    document = replay(settings(root, toy, tmp_path / "out")).to_json()
+    result = replay(settings(root, toy, tmp_path / "out"), write_report=write_report)
+    document = result.to_dict()
     assert document["year"] is None
     assert document["machines"]["fan"]["sections"][evil[0]]["auc"] == 1.0
     page = (tmp_path / "out" / "report.html").read_text()
@@ -251,7 +263,7 @@ def test_own_recordings_with_names_meant_to_harm_are_scored_and_escaped(
 
 
 def test_the_report_needs_nothing_from_outside(fans: Path, toy: Path, tmp_path: Path) -> None:
-    replay(settings(fans, toy, tmp_path))
+    replay(settings(fans, toy, tmp_path), write_report=write_report)
     page = (tmp_path / "report.html").read_text()
     assert "http://" not in page
     assert "https://" not in page
@@ -273,7 +285,7 @@ def test_a_stereo_channel_is_chosen(tmp_path: Path, toy: Path) -> None:
         (root / label).mkdir(parents=True, exist_ok=True)
         soundfile.write(root / label / f"{number}.wav", samples, RATE_HZ)
     by_channel = [
-        replay(settings(root, toy, channel=channel)).to_json()["partial_score"]
+        replay(settings(root, toy, channel=channel)).to_dict()["partial_score"]
         for channel in (0, 1)
     ]
     assert by_channel[1] == 1.0
@@ -281,7 +293,7 @@ def test_a_stereo_channel_is_chosen(tmp_path: Path, toy: Path) -> None:
 
 
 def test_the_gamma_rule_decides_at_the_90th_percentile(fans: Path, toy: Path) -> None:
-    document = replay(settings(fans, toy, decide="gamma")).to_json()
+    document = replay(settings(fans, toy, decide="gamma")).to_dict()
     section = document["machines"]["fan"]["sections"]["id_00"]
     calibration = model_file.read_manifest(toy)[0].calibrations["fan"]
     assert section["threshold"] == pytest.approx(calibration.threshold(0.1), rel=0.1)
@@ -307,7 +319,7 @@ def test_a_set_is_chosen_where_both_are_there(tmp_path: Path, toy: Path) -> None
     root = make_2020(tmp_path / "data", 2)
     for number in range(2):
         write_clip(root / "fan" / "test" / f"id_01_{number:08d}.wav", -20, number)
-    document = replay(settings(root, toy, subset="dev")).to_json()
+    document = replay(settings(root, toy, subset="dev")).to_dict()
     assert set(document["machines"]["fan"]["sections"]) == {"id_00", "id_02"}
     assert document["set"] == "dev"
     with pytest.raises(DatasetError, match="no clips of the eval set"):
@@ -330,10 +342,10 @@ def test_which_channel_is_scored_is_told_where_there_are_several(
     clip = own / "fan/test/normal_id_00_00000001.wav"
     mono, _ = soundfile.read(clip)
     soundfile.write(clip, np.stack([mono, mono], axis=1), RATE_HZ)
-    first = replay(settings(own, toy, tmp_path / "out"))
-    assert first.to_json()["notes"] == [
+    first = replay(settings(own, toy, tmp_path / "out"), write_report=write_report)
+    assert first.to_dict()["notes"] == [
         "1 of 24 test clips have several channels: of these channel 0 is used, "
         "counted from 0, and no other"
     ]
     assert "channel 0 is used" in (tmp_path / "out/report.html").read_text()
-    assert replay(settings(fans, toy)).to_json()["notes"] == []
+    assert replay(settings(fans, toy)).to_dict()["notes"] == []

@@ -18,6 +18,7 @@ from asd_monitor.audio.lazy_clips import ClipReader
 from asd_monitor.quickstart import Recording, fit
 from asd_offline.replay import ReplaySettings, replay
 from asd_offline.replay.training_audio import open_training
+from asd_offline.report import write_report
 
 RATE_HZ = 16_000
 
@@ -50,7 +51,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def out(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out")
-    replay(ReplaySettings(dataset, out=out, jobs=1))
+    replay(ReplaySettings(dataset, out=out, jobs=1), write_report=write_report)
     return out
 
 

@@ -1,0 +1,85 @@
+"""Results of a replay: of each section and of the whole dataset."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from asd_monitor.detection.alarm import AlarmSettings
+from asd_monitor.model_file.manifest import Manifest
+from asd_offline.datasets import Clip, Rejected
+from asd_offline.evaluation.results import ChallengeResult
+from asd_offline.replay.alarm_metrics import AlarmMetrics
+from asd_offline.replay.plan import SectionPlan
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredClip:
+    """A test clip and its score; higher = more anomalous."""
+
+    clip: Clip
+    score: float
+    p_value: float | None
+    decision: int | None
+    """1 = anomalous: the score lies above the section's decision threshold."""
+
+
+@dataclass(frozen=True)
+class SectionReplay:
+    """Result of one section."""
+
+    plan: SectionPlan
+    clips: tuple[ScoredClip, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    """Training and test clips that could not be read or scored, with reasons."""
+    reason: str | None = None
+    """Why the section has no scores; None if it has."""
+    channels: tuple[int, ...] = ()
+    """Number of channels of each scored recording."""
+    threshold: float | None = None
+    """A clip is decided anomalous if its score is above this."""
+    rule: str | None = None
+    """How the threshold was determined."""
+    alarm: AlarmMetrics | None = None
+    manifest: Manifest | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """Result of a replay."""
+
+    year: int | None
+    """Year of the challenge; None for recordings that belong to none."""
+    result: ChallengeResult
+    sections: tuple[SectionReplay, ...]
+    notes: tuple[str, ...]
+    model: dict[str, Any]
+    alarm: AlarmSettings
+    command: str = ""
+    """Command line of the replay; empty if it was called from Python."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the year's result with thresholds and alarm metrics, ready for ``json.dumps``."""
+        document = self.result.to_json() | {"year": self.year}
+        for section in self.sections:
+            entry = document["machines"][section.plan.machine]["sections"][section.plan.section]
+            entry["threshold"] = section.threshold
+            entry["threshold_rule"] = section.rule
+            entry["alarm"] = section.alarm.to_dict() if section.alarm else None
+        return document | {
+            "model": self.model,
+            "alarm": self.alarm.model_dump(),
+            "notes": list(self.notes),
+            "command": self.command,
+        }
+
+
+def scoring_rules_year(clips: Iterable[Clip], year: int | None) -> int:
+    """Return the year whose metrics are computed.
+
+    Recordings of no year get AUC and pAUC of each section as in 2020, or, if clips have domains,
+    those of each domain too, as in 2022.
+    """
+    if year is not None:
+        return year
+    return 2022 if any(clip.domain for clip in clips) else 2020
