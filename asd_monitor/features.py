@@ -13,7 +13,7 @@ ENVELOPE_BANDS = 40
 MODULATION_EDGES_HZ = (0.7, 1.4, 2.8, 5.7, 11.3, 22.6, 45.3, 90.5, 160.0)
 LEAST_POWER = 1e-12  # 120 dB below a full-scale sine, in each bin: about the noise of 16 bits
 
-VIEW_NAMES = (
+FEATURE_GROUP_NAMES = (
     "level",
     "spectrum",
     "typical",
@@ -84,7 +84,7 @@ class Modulation(nn.Module):
     def __init__(self, frames: int, frame_rate_hz: float) -> None:
         super().__init__()
         self.least_energy = 1e-7  # far below the fluctuation of the stillest noise
-        self.n_fft = _quick_length(frames)
+        self.n_fft = _fast_fft_length(frames)
         taper = torch.hann_window(frames)
         scale = 1.0 / (taper.square().sum() * self.n_fft).sqrt()
         self.register_buffer("taper", (taper * scale)[:, None])
@@ -101,8 +101,8 @@ class Modulation(nn.Module):
         return (energy + self.least_energy).log().flatten(1)
 
 
-class Views(nn.Module):
-    """Waveform to eight views of it, all logarithmic; :data:`VIEW_NAMES` in order.
+class FeatureGroups(nn.Module):
+    """Waveform to eight views of it, all logarithmic; :data:`FEATURE_GROUP_NAMES` in order.
 
     level
         ``(batch, 1)``: power of the window. The only view that a change of gain changes.
@@ -150,7 +150,7 @@ class Views(nn.Module):
     def forward(self, waveform: Tensor) -> list[Tensor]:
         """Return the views of ``(batch, window_samples)``."""
         power, log_mel, fast_power = self.frames(waveform)
-        return self.of_frames(power, log_mel, fast_power)
+        return self.from_frames(power, log_mel, fast_power)
 
     def frames(self, waveform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what all views are made of, ``(batch, frames, dims)`` each.
@@ -163,7 +163,7 @@ class Views(nn.Module):
         fast_power = self.fast(waveform).add_(self.least_power)
         return power, (power @ self.mel).log(), fast_power @ self.envelope
 
-    def of_frames(self, power: Tensor, log_mel: Tensor, fast_power: Tensor) -> list[Tensor]:
+    def from_frames(self, power: Tensor, log_mel: Tensor, fast_power: Tensor) -> list[Tensor]:
         """Return the views of what :meth:`frames` gives."""
         level = power.mean(dim=(1, 2))[:, None].log()
         spectrum = power.mean(1).log() - level
@@ -197,7 +197,7 @@ def _change(series: Tensor, frames: int) -> Tensor:
     return (series[:, frames:] - series[:, :-frames]).square().mean(1).sqrt()
 
 
-def _quick_length(length: int) -> int:
+def _fast_fft_length(length: int) -> int:
     """Return the next length without a large prime factor: such a transform is far quicker."""
     while True:
         rest = length

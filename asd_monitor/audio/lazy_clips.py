@@ -16,7 +16,7 @@ TRIM_EVERY = 64
 that do not serve what comes next: fitting to 225 min of sound took 2.0 GB in place of 0.8."""
 
 
-class ClipReader:
+class ClipCache:
     """Read clips, and keep the last one, since windows are asked for in order.
 
     Parameters
@@ -47,15 +47,15 @@ class ClipReader:
                     ctypes.CDLL(None).malloc_trim(0)
         return self._samples
 
-    def samples_of(self, path: Path) -> FloatArray:
+    def open_clip(self, path: Path) -> FloatArray:
         """Return what can be used as the array of a clip's samples; raises as :meth:`read`."""
-        return cast("FloatArray", ClipSamples(path, self))
+        return cast("FloatArray", LazyClip(path, self))
 
 
-class ClipSamples:
+class LazyClip:
     """Samples of a clip on disk, as far as fitting a detector needs an array."""
 
-    def __init__(self, path: Path, reader: ClipReader) -> None:
+    def __init__(self, path: Path, reader: ClipCache) -> None:
         self._path = path
         self._reader = reader
         self._length = len(reader.read(path))

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from asd_monitor.records import AudioChunk, FloatArray, Window
 
 
-class WindowCutter:
+class SlidingWindow:
     """Assemble fixed-length windows every ``hop_samples``.
 
     The windows do not depend on how the stream was chopped into chunks. After lost audio, and
@@ -117,14 +117,14 @@ class WindowCutter:
 
 
 def clip_windows(samples: FloatArray, window_samples: int, hop_samples: int) -> FloatArray:
-    """Return all windows of a clip, cut where :class:`WindowCutter` cuts them.
+    """Return all windows of a clip, cut where :class:`SlidingWindow` cuts them.
 
     Parameters
     ----------
     samples
         ``(n,)`` float32.
     window_samples, hop_samples
-        As in :class:`WindowCutter`.
+        As in :class:`SlidingWindow`.
 
     Returns
     -------

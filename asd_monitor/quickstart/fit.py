@@ -11,7 +11,13 @@ from torch import Tensor
 from asd_monitor.calibration import Calibration
 from asd_monitor.calibration.normal_range import UsualRange
 from asd_monitor.errors import ConfigError
-from asd_monitor.features import ENVELOPE_BANDS, MEL_BANDS, VIEW_NAMES, Views, mel_edges_hz
+from asd_monitor.features import (
+    ENVELOPE_BANDS,
+    FEATURE_GROUP_NAMES,
+    MEL_BANDS,
+    FeatureGroups,
+    mel_edges_hz,
+)
 from asd_monitor.model_file import script
 from asd_monitor.model_file.manifest import Json, Manifest, Threshold
 from asd_monitor.quickstart.network import (
@@ -20,9 +26,15 @@ from asd_monitor.quickstart.network import (
     QuickstartDetector,
     TargetScorer,
     fit_fusion,
-    fit_target,
+    fit_target_scorer,
 )
-from asd_monitor.quickstart.training_windows import CutWindows, Recording, cut, usable_s
+from asd_monitor.quickstart.training_windows import (
+    Recording,
+    TrainingWindows,
+    evenly_spaced_indices,
+    frame_recordings,
+    usable_duration_s,
+)
 from asd_monitor.quickstart.window_length import (
     LEAST_WINDOWS,
     SHORTEST_S,
@@ -122,7 +134,7 @@ def fit_many(
     }
     choice = _choose(recordings_by_target, sample_rate_hz, window_s)
     window_samples = round(choice.window_s * sample_rate_hz)
-    views = Views(sample_rate_hz, window_samples).eval()
+    views = FeatureGroups(sample_rate_hz, window_samples).eval()
     report = progress or (lambda _: None)
     banks: list[_Bank] = []
     for place, (target, recordings) in enumerate(recordings_by_target.items()):
@@ -164,7 +176,7 @@ def _choose(
     """Return the window that was asked for, or the longest that any target wants and all allow."""
     choices = []
     for target, recordings in recordings_by_target.items():
-        found_s = usable_s(recordings, sample_rate_hz)
+        found_s = usable_duration_s(recordings, sample_rate_hz)
         if found_s < LEAST_SOUND_S:
             msg = (
                 f"{target}: expected at least {LEAST_SOUND_S:g} s of normal sound to learn from, "
@@ -184,8 +196,8 @@ def _choose(
 
 def _training_windows(
     target: str, recordings: Sequence[Recording], window_samples: int, sample_rate_hz: int
-) -> CutWindows:
-    windows = cut(recordings, window_samples, window_samples // 2, sample_rate_hz)
+) -> TrainingWindows:
+    windows = frame_recordings(recordings, window_samples, window_samples // 2, sample_rate_hz)
     if len(windows) > BANK_ITEMS_AT_MOST:
         windows = windows.take(np.flatnonzero(windows.disjoint))
     disjoint = int(windows.disjoint.sum())
@@ -195,50 +207,45 @@ def _training_windows(
             f"{windows.window_s:g} s, found {disjoint}; record more, or choose a shorter window"
         )
         raise ConfigError(msg)
-    return windows.take(_evenly(len(windows), CALIBRATION_AT_MOST))
+    return windows.take(evenly_spaced_indices(len(windows), CALIBRATION_AT_MOST))
 
 
-def _evenly(count: int, at_most: int) -> np.ndarray:
-    """Return at most so many of the indices below ``count``, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, at_most)).round().astype(np.int64))
-
-
-def _fit_bank(views: Views, windows: CutWindows, progress: Progress) -> _Bank:
+def _fit_bank(views: FeatureGroups, windows: TrainingWindows, progress: Progress) -> _Bank:
     with torch.no_grad():
         features = _features(views, windows, lambda part: progress(0.5 * part))
-        together = torch.from_numpy(windows.together())
-        bank = torch.from_numpy(_evenly(len(windows), BANK_ITEMS_AT_MOST))
+        together = torch.from_numpy(windows.exclusion_mask())
+        bank = torch.from_numpy(evenly_spaced_indices(len(windows), BANK_ITEMS_AT_MOST))
         held_out = _held_out(
             features, together, bank, windows.folds(), lambda part: progress(0.5 + 0.4 * part)
         )
         disjoint = torch.from_numpy(windows.disjoint)
         fusion = fit_fusion(held_out[disjoint])
-        scorer = fit_target([view[bank] for view in features], together[bank][:, bank])
+        scorer = fit_target_scorer([view[bank] for view in features], together[bank][:, bank])
         calibration = _calibrate(fusion(held_out[disjoint]), windows)
         evidence = _fit_evidence(views, windows)
     progress(1.0)
     return _Bank(scorer, fusion, evidence, calibration)
 
 
-def _calibrate(scores: Tensor, windows: CutWindows) -> Calibration:
+def _calibrate(scores: Tensor, windows: TrainingWindows) -> Calibration:
     values, apart = scores.double().numpy(), windows.disjoint
     session, start_s = windows.session[apart], windows.start_s[apart]
     return Calibration.fit(values, UsualRange.fit(values, session, start_s, windows.window_s))
 
 
-def _features(views: Views, windows: CutWindows, progress: Progress) -> list[Tensor]:
+def _features(views: FeatureGroups, windows: TrainingWindows, progress: Progress) -> list[Tensor]:
     """Return the views of all windows, ``(windows, dims)`` each."""
     batches: list[list[Tensor]] = []
     for start in range(0, len(windows), BATCH):
         waveform = torch.from_numpy(np.stack(windows.waveforms[start : start + BATCH]))
         batches.append(views(waveform))
         progress(min(1.0, (start + BATCH) / len(windows)))
-    return [torch.cat([batch[i] for batch in batches]) for i in range(len(VIEW_NAMES))]
+    return [torch.cat([batch[i] for batch in batches]) for i in range(len(FEATURE_GROUP_NAMES))]
 
 
-def _fit_evidence(views: Views, windows: CutWindows) -> Evidence:
+def _fit_evidence(views: FeatureGroups, windows: TrainingWindows) -> Evidence:
     """Fit the mean and spread of the log-mel frames of normal sound."""
-    chosen = windows.take(_evenly(len(windows), EVIDENCE_WINDOWS))
+    chosen = windows.take(evenly_spaced_indices(len(windows), EVIDENCE_WINDOWS))
     log_mel = [views.log_mel(torch.from_numpy(w[None].copy()))[0] for w in chosen.waveforms]
     frames = torch.cat(log_mel)
     std = (frames.var(0, correction=0) + LEAST_EVIDENCE_STD**2).sqrt()
@@ -260,7 +267,7 @@ def _held_out(
         if not len(held):
             continue
         kept = bank[~together[held].any(0)[bank]]
-        scorer = fit_target([view[kept] for view in features], together[kept][:, kept])
+        scorer = fit_target_scorer([view[kept] for view in features], together[kept][:, kept])
         for row, score in zip(held, scorer([view[held] for view in features]), strict=True):
             scores[int(row)] = score
         progress((fold + 1) / count)
@@ -296,7 +303,7 @@ def _description(choice: WindowChoice, sample_rate_hz: int) -> dict[str, Json]:
     return {
         "window": choice.reason,
         "cycle_s": choice.cycle_s,
-        "views": list(VIEW_NAMES),
+        "views": list(FEATURE_GROUP_NAMES),
         "envelope_bands": ENVELOPE_BANDS,
         "evidence": "deviation of log-mel power in units of its normal spread, signed",
         "evidence_bands_hz": [round(float(each), 1) for each in edges_hz[1:-1]],

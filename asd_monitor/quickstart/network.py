@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from asd_monitor.backends.density_neighbours import fit_density_neighbours
 from asd_monitor.backends.lof import fit_lof
 from asd_monitor.backends.mahalanobis import fit_whitening
-from asd_monitor.features import VIEW_NAMES, Views
+from asd_monitor.features import FEATURE_GROUP_NAMES, FeatureGroups
 
 BACKENDS_PER_VIEW = 2
 LEAST_STD = 0.05  # of a logarithm of power: about 0.2 dB
@@ -19,7 +19,7 @@ LEAST_SCALE = 0.025
 LEAST_LEVEL_SCALE = 0.3  # so that a step of 3 dB is a clear change, one of 1.5 dB is not
 
 
-class ViewScorer(nn.Module):
+class GroupScorer(nn.Module):
     """Scores of one view: LOF as it is, density-normalised neighbours after whitening."""
 
     mean: Tensor
@@ -46,13 +46,13 @@ class ViewScorer(nn.Module):
         return torch.stack([self.lof(scaled), self.neighbours(self.whitening(scaled))])
 
 
-def fit_view(name: str, view: Tensor, together: Tensor) -> ViewScorer:
+def fit_group(name: str, view: Tensor, together: Tensor) -> GroupScorer:
     """Fit the back ends of one view.
 
     Parameters
     ----------
     name
-        One of :data:`~asd_monitor.features.VIEW_NAMES`.
+        One of :data:`~asd_monitor.features.FEATURE_GROUP_NAMES`.
     view
         ``(items, dims)`` of normal windows.
     together
@@ -69,13 +69,13 @@ def fit_view(name: str, view: Tensor, together: Tensor) -> ViewScorer:
     lof = fit_lof(scaled, together, count=4, least_reach=least_radius)
     whitening = nn.Identity() if name == "level" else fit_whitening(scaled, least_variance=1e-3)
     neighbours = fit_density_neighbours(whitening(scaled), together, least_radius=least_radius)
-    return ViewScorer(mean, std, lof, whitening, neighbours)
+    return GroupScorer(mean, std, lof, whitening, neighbours)
 
 
 class TargetScorer(nn.Module):
     """The scorers of all views of one target."""
 
-    def __init__(self, scorers: Sequence[ViewScorer]) -> None:
+    def __init__(self, scorers: Sequence[GroupScorer]) -> None:
         super().__init__()
         self.scorers = nn.ModuleList(scorers)
 
@@ -146,7 +146,7 @@ class QuickstartDetector(nn.Module):
 
     def __init__(
         self,
-        views: Views,
+        views: FeatureGroups,
         scorers: Sequence[TargetScorer],
         fusions: Sequence[Fusion],
         evidences: Sequence[Evidence],
@@ -201,7 +201,7 @@ class QuickstartDetector(nn.Module):
         return deviation
 
 
-def fit_target(views: Sequence[Tensor], together: Tensor) -> TargetScorer:
-    """Fit all views of one target; arguments as in :func:`fit_view`, one tensor per view."""
-    pairs = zip(VIEW_NAMES, views, strict=True)
-    return TargetScorer([fit_view(name, view, together) for name, view in pairs])
+def fit_target_scorer(views: Sequence[Tensor], together: Tensor) -> TargetScorer:
+    """Fit all views of one target; arguments as in :func:`fit_group`, one tensor per view."""
+    pairs = zip(FEATURE_GROUP_NAMES, views, strict=True)
+    return TargetScorer([fit_group(name, view, together) for name, view in pairs])

@@ -71,7 +71,7 @@ class Waveforms:
 
 
 @dataclass(frozen=True)
-class CutWindows:
+class TrainingWindows:
     """Windows of normal sound, with where and when each was heard."""
 
     waveforms: Waveforms
@@ -87,9 +87,9 @@ class CutWindows:
         """Return the number of windows."""
         return len(self.waveforms)
 
-    def take(self, chosen: npt.NDArray[np.int64]) -> "CutWindows":
+    def take(self, chosen: npt.NDArray[np.int64]) -> "TrainingWindows":
         """Return some of the windows."""
-        return CutWindows(
+        return TrainingWindows(
             self.waveforms.take(chosen),
             self.session[chosen],
             self.start_s[chosen],
@@ -97,7 +97,7 @@ class CutWindows:
             self.window_s,
         )
 
-    def together(self) -> BoolArray:
+    def exclusion_mask(self) -> BoolArray:
         """Return ``(n, n)``: True where two windows must not vouch for one another."""
         sessions = np.unique(self.session)
         reach_s = np.empty(len(self))
@@ -134,9 +134,9 @@ class CutWindows:
         return block if count <= EXACT_BLOCKS else block % FOLDS_AT_MOST
 
 
-def cut(
+def frame_recordings(
     recordings: Sequence[Recording], window_samples: int, hop_samples: int, sample_rate_hz: int
-) -> CutWindows:
+) -> TrainingWindows:
     """Cut recordings into windows; those without usable sound are left out.
 
     Parameters
@@ -164,7 +164,7 @@ def cut(
                 sessions.append(session)
                 starts_s.append(recording.start_s + index * hop_samples / sample_rate_hz)
                 disjoint.append(index % every == 0)
-    return CutWindows(
+    return TrainingWindows(
         Waveforms(recordings, places, window_samples),
         np.array(sessions, np.int64),
         np.array(starts_s, np.float64),
@@ -173,7 +173,7 @@ def cut(
     )
 
 
-def usable_s(recordings: Sequence[Recording], sample_rate_hz: int) -> float:
+def usable_duration_s(recordings: Sequence[Recording], sample_rate_hz: int) -> float:
     """Return how many seconds of sound, in whole seconds of each recording, can be learned from."""
     usable = 0
     for recording in recordings:
@@ -181,3 +181,8 @@ def usable_s(recordings: Sequence[Recording], sample_rate_hz: int) -> float:
         for second in clip_windows(samples, sample_rate_hz, sample_rate_hz):
             usable += assess(second).quality in SCORED_QUALITIES
     return float(usable)
+
+
+def evenly_spaced_indices(count: int, max_count: int) -> npt.NDArray[np.int64]:
+    """Return at most ``max_count`` of the indices below ``count``, evenly spaced."""
+    return np.linspace(0, count - 1, min(count, max_count)).round().astype(np.int64)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asd_monitor.audio.clip_cutter import ClipCutter
-from asd_monitor.audio.lazy_clips import ClipReader
+from asd_monitor.audio.clip_segmenter import ClipSegmenter
+from asd_monitor.audio.lazy_clips import ClipCache
 from asd_monitor.audio.quality import assess
 from asd_monitor.errors import AsdMonitorError, SourceError
 from asd_monitor.records import AudioChunk, LearningProgress, Quality, Window
@@ -105,8 +105,8 @@ class Commissioning:
         self._done = done
         self._session = session
         clip_samples = round(min(CLIP_S, wanted_s) * sample_rate_hz)
-        self._cutter = ClipCutter(machine, clip_samples, sample_rate_hz)
-        self._reader = ClipReader(sample_rate_hz, channel=0)
+        self._cutter = ClipSegmenter(machine, clip_samples, sample_rate_hz)
+        self._reader = ClipCache(sample_rate_hz, channel=0)
         self._kept = existing_recordings(folder, self._reader, sample_rate_hz)
         self._learned_s = sum(recording_s(each, sample_rate_hz) for each in self._kept)
         self._wanted_s = wanted_s + (self._learned_s if anew else 0.0)
@@ -253,7 +253,7 @@ class Commissioning:
         try:
             _write_whole(self._folder / name, content)
             if self._learned_s >= IN_MEMORY_S:
-                samples = self._reader.samples_of(self._folder / name)
+                samples = self._reader.open_clip(self._folder / name)
         except (OSError, SourceError) as error:
             logger.warning(
                 "%s: recording %s could not be kept on disk (%s); it is still learned from",
@@ -304,7 +304,7 @@ def _write_whole(path: Path, content: bytes) -> None:
     unfinished.replace(path)
 
 
-def existing_recordings(folder: Path, reader: ClipReader, sample_rate_hz: int) -> list["Recording"]:
+def existing_recordings(folder: Path, reader: ClipCache, sample_rate_hz: int) -> list["Recording"]:
     """Read the recordings kept in a folder; those that cannot be read are told and left out."""
     from asd_monitor.quickstart import Recording
 
@@ -312,7 +312,7 @@ def existing_recordings(folder: Path, reader: ClipReader, sample_rate_hz: int) -
     for path in sorted(folder.glob(KEPT_NAMES)):
         try:
             in_memory = before_s < IN_MEMORY_S
-            samples = reader.read(path) if in_memory else reader.samples_of(path)
+            samples = reader.read(path) if in_memory else reader.open_clip(path)
         except SourceError as error:
             logger.warning("not learned from: %s", error)
             continue

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from asd_monitor.audio.windowing import WindowCutter
+from asd_monitor.audio.windowing import SlidingWindow
 from asd_monitor.detection.alarm import Alarm
 from asd_monitor.records import (
     AudioChunk,
@@ -92,7 +92,7 @@ class Pipeline:
         self._drop_late = drop_late
         self._clock = clock
         self._monotonic = monotonic
-        self._cutter: WindowCutter | None = None
+        self._cutter: SlidingWindow | None = None
         self._expected_start: int | None = None
         self._recording = ""
         self._health: SourceHealth | None = None
@@ -121,7 +121,7 @@ class Pipeline:
         manifest = detector.manifest
         info = detector.model_info(self.machine)
         self.detector, self.commissioning = detector, None
-        self._cutter = WindowCutter(
+        self._cutter = SlidingWindow(
             self.machine, manifest.window_samples, manifest.hop_samples, manifest.sample_rate_hz
         )
         self._window_s = manifest.window_samples / manifest.sample_rate_hz

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.audio.windowing import WindowCutter, clip_windows
+from asd_monitor.audio.windowing import SlidingWindow, clip_windows
 from asd_monitor.records import AudioChunk, FloatArray, Window
 
 RATE_HZ = 100
@@ -16,7 +16,7 @@ def chunk(samples: FloatArray, start: int, recording: str = "") -> AudioChunk:
 
 
 def cut(stream: FloatArray, sizes: list[int], window: int, hop: int) -> list[Window]:
-    cutter = WindowCutter("pump", window, hop, RATE_HZ)
+    cutter = SlidingWindow("pump", window, hop, RATE_HZ)
     windows, at = [], 0
     for size in sizes:
         windows += cutter.push(chunk(stream[at : at + size], at))
@@ -61,7 +61,7 @@ def test_each_window_is_dated_by_its_last_sample(
 def test_no_window_spans_a_gap_and_every_lost_sample_is_told_once(
     pieces: list[tuple[int, int]], window: int
 ) -> None:
-    cutter = WindowCutter("pump", window, max(1, window // 2), RATE_HZ)
+    cutter = SlidingWindow("pump", window, max(1, window // 2), RATE_HZ)
     at, told, untold = 0, 0, 0
     for size, lost in pieces:
         samples = np.arange(at, at + size, dtype=np.float32)
@@ -77,7 +77,7 @@ def test_no_window_spans_a_gap_and_every_lost_sample_is_told_once(
 
 
 def test_a_new_recording_starts_anew_and_loses_nothing() -> None:
-    cutter = WindowCutter("pump", 10, 5, RATE_HZ)
+    cutter = SlidingWindow("pump", 10, 5, RATE_HZ)
     cutter.push(chunk(np.zeros(14, np.float32), 0, "a.wav"))
     windows = cutter.push(chunk(np.ones(10, np.float32), 14, "b.wav"))
     assert [(w.start, w.recording, w.lost_samples) for w in windows] == [(14, "b.wav", 0)]
@@ -93,7 +93,7 @@ def test_windows_cannot_be_written_to() -> None:
 @pytest.mark.parametrize("hop", [0, 11])
 def test_a_hop_outside_the_window_is_refused(hop: int) -> None:
     with pytest.raises(ValueError, match=r"expected hop_samples in \[1, 10\]"):
-        WindowCutter("pump", 10, hop, RATE_HZ)
+        SlidingWindow("pump", 10, hop, RATE_HZ)
 
 
 def test_a_clip_shorter_than_a_window_has_none() -> None:

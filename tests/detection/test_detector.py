@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.audio.windowing import WindowCutter
+from asd_monitor.audio.windowing import SlidingWindow
 from asd_monitor.detection.detector import ClipScore, Detector, aggregate
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file import load, save, script
@@ -204,7 +204,7 @@ def test_a_model_without_thresholds_is_refused_for_monitoring_only(tmp_path: Pat
 @given(cuts=st.lists(st.integers(1, 4999), max_size=6))
 def test_a_recording_scores_as_its_stream_does(cuts: list[int]) -> None:
     samples = noise(7, seed=3).ravel()[:5000]
-    detector, cutter = Detector(SCORER, MACHINES), WindowCutter("pump 1", 800, 400, RATE_HZ)
+    detector, cutter = Detector(SCORER, MACHINES), SlidingWindow("pump 1", 800, 400, RATE_HZ)
     edges = [0, *sorted(set(cuts)), len(samples)]
     windows = []
     for start, end in pairwise(edges):

@@ -12,7 +12,7 @@ from asd_monitor import model_file
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.errors import ConfigError
 from asd_monitor.quickstart import Fitted, Recording, fit, fit_many
-from asd_monitor.quickstart.training_windows import cut
+from asd_monitor.quickstart.training_windows import frame_recordings
 from asd_monitor.quickstart.window_length import choose_window
 
 RATE = 16000
@@ -264,15 +264,15 @@ def test_steady_sound_gets_short_windows(fitted: Fitted) -> None:
 
 def test_windows_close_in_time_do_not_vouch_for_one_another() -> None:
     session = [Recording(str(i), machine(i), "day", 10.0 * i) for i in range(40)]
-    windows = cut(session, 2 * RATE, RATE, RATE)
-    together, start_s = windows.together(), windows.start_s
+    windows = frame_recordings(session, 2 * RATE, RATE, RATE)
+    together, start_s = windows.exclusion_mask(), windows.start_s
     apart_s = np.abs(start_s[:, None] - start_s)
     assert together[apart_s <= 30.0].all()
     assert not together[apart_s >= 40.0].any()
 
 
 def test_every_window_is_held_out_once_and_with_its_block() -> None:
-    windows = cut(normal_recordings(), 2 * RATE, RATE, RATE)
+    windows = frame_recordings(normal_recordings(), 2 * RATE, RATE, RATE)
     folds = windows.folds()
     assert sorted(set(folds.tolist())) == list(range(12))
     for recording in range(12):

@@ -17,7 +17,7 @@ from asd_monitor.records import FloatArray, SourceState
 
 HEADER = struct.Struct("<cIqddd")
 AUDIO, STATUS = b"A", b"S"
-LONGEST_PAYLOAD = 1 << 26
+MAX_PAYLOAD_BYTES = 1 << 26
 ENDS = struct.Struct("<qq")
 HANG_S = 3.0
 
@@ -141,7 +141,7 @@ class MessageReader:
         at = 0
         while len(data) - at >= HEADER.size:
             kind, size, *numbers = HEADER.unpack_from(data, at)
-            if kind not in (AUDIO, STATUS) or size > LONGEST_PAYLOAD:
+            if kind not in (AUDIO, STATUS) or size > MAX_PAYLOAD_BYTES:
                 raise ValueError(f"not a message of the capture process: kind {kind!r}")
             end = at + HEADER.size + size
             if len(data) < end:

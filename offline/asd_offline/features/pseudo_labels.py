@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from asd_monitor.features import VIEW_NAMES, Views
+from asd_monitor.features import FEATURE_GROUP_NAMES, FeatureGroups
 
 CLUSTERS_AT_MOST = 8
 WINDOWS_PER_CLUSTER = 10
@@ -29,13 +29,13 @@ LONGEST_STRETCH = 1.25
 
 def window_statistics(windows: Iterable[Tensor], sample_rate_hz: int) -> Tensor:
     """Return ``(windows, dims)`` log statistics of windows ``(samples,)`` of equal length."""
-    views: Views | None = None
+    views: FeatureGroups | None = None
     rows = []
     for window in windows:
         if views is None:
-            views = Views(sample_rate_hz, len(window)).eval()
+            views = FeatureGroups(sample_rate_hz, len(window)).eval()
         with torch.no_grad():
-            parts = dict(zip(VIEW_NAMES, views(window[None]), strict=True))
+            parts = dict(zip(FEATURE_GROUP_NAMES, views(window[None]), strict=True))
         rows.append(torch.cat([parts[name] for name in CLUSTER_VIEWS], dim=1))
     return torch.cat(rows)
 

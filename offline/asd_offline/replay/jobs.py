@@ -44,10 +44,10 @@ class FitJob:
 
     def run(self, tick: Tick) -> None:
         """Fit, and write the model and the result."""
-        from asd_monitor.audio.lazy_clips import ClipReader
+        from asd_monitor.audio.lazy_clips import ClipCache
         from asd_offline.replay.training_audio import open_training
 
-        reader = ClipReader(SAMPLE_RATE_HZ, self.channel)
+        reader = ClipCache(SAMPLE_RATE_HZ, self.channel)
         recordings, rejected = open_training(self.clips, reader)
         tick(READ_SHARE * self.work)
         found: dict[str, Any] = {

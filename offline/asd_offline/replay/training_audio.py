@@ -3,20 +3,20 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from asd_monitor.audio.lazy_clips import ClipReader
+from asd_monitor.audio.lazy_clips import ClipCache
 from asd_monitor.errors import SourceError
 from asd_monitor.quickstart import Recording
 from asd_offline.datasets import Rejected
 
 
 def open_training(
-    paths: Iterable[Path], reader: ClipReader
+    paths: Iterable[Path], reader: ClipCache
 ) -> tuple[list[Recording], list[Rejected]]:
     """Check that clips can be read; return those that can, and why the others cannot."""
     recordings, rejected = [], []
     for path in paths:
         try:
-            recordings.append(Recording(path.name, reader.samples_of(path)))
+            recordings.append(Recording(path.name, reader.open_clip(path)))
         except SourceError as error:
             rejected.append(Rejected(path, str(error)))
     return recordings, rejected

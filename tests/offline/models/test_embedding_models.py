@@ -12,7 +12,7 @@ import yaml
 
 from asd_monitor.audio.files import read_recording
 from asd_monitor.audio.windowing import clip_windows
-from asd_monitor.features import VIEW_NAMES
+from asd_monitor.features import FEATURE_GROUP_NAMES
 from asd_monitor.model_file import load
 from asd_monitor.model_file.scorer import Scorer
 from asd_offline.datasets.clip import Clip
@@ -196,8 +196,8 @@ def test_banks_never_hold_held_out_clips(tmp_path: Path, views: bool) -> None:
     detector = model.detector({"all": network}, prepared.networks, prepared.recipe, features)
     banks = [name for name, _ in detector.named_buffers() if name.endswith(".bank")]
     sizes = {len(detector.get_buffer(name)) for name in banks}
-    # Views and the embeddings of two networks, each with two scores.
-    untrained = len(VIEW_NAMES) + len(FINER_VIEW_NAMES) + len(MOVING_VIEW_NAMES)
+    # The feature groups and the embeddings of two networks, each with two scores.
+    untrained = len(FEATURE_GROUP_NAMES) + len(FINER_VIEW_NAMES) + len(MOVING_VIEW_NAMES)
     assert len(banks) == 4 * (2 * (untrained + 2) if views else 2)
     lent = 2 if views else 1  # so few clips borrow from the machine's other id
     assert sizes == {lent * len(target.clips) for target in prepared.targets}

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from asd_monitor.features import MODULATION_EDGES_HZ, VIEW_NAMES, Views
-from asd_monitor.quickstart.network import TargetScorer, fit_fusion, fit_view
+from asd_monitor.features import FEATURE_GROUP_NAMES, MODULATION_EDGES_HZ, FeatureGroups
+from asd_monitor.quickstart.network import TargetScorer, fit_fusion, fit_group
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.evaluation.metrics import auc
 from asd_offline.features.cache import FeatureCache
@@ -38,7 +38,7 @@ def noise(seed: int, count: int, depth: float = 0.0, beat_hz: float = 7.3) -> Te
 
 
 def finer_views(windows: Tensor) -> list[Tensor]:
-    usual = Views(RATE_HZ, windows.shape[1])
+    usual = FeatureGroups(RATE_HZ, windows.shape[1])
     views: list[Tensor] = FinerViews(usual)(*usual.frames(windows))
     return views
 
@@ -73,8 +73,8 @@ def test_a_beat_is_strongest_in_its_own_octave_and_its_own_bands() -> None:
 
 
 def test_movement_is_the_covariance_of_the_frames_that_a_view_is_the_mean_of() -> None:
-    windows, usual = noise(0, 2), Views(RATE_HZ, RATE_HZ)
-    views = dict(zip(VIEW_NAMES, usual(windows), strict=True))
+    windows, usual = noise(0, 2), FeatureGroups(RATE_HZ, RATE_HZ)
+    views = dict(zip(FEATURE_GROUP_NAMES, usual(windows), strict=True))
     views |= dict(zip(FINER_VIEW_NAMES, finer_views(windows), strict=True))
     movement = FinerViews(usual).movement(*usual.frames(windows))
     for name, covariance in zip(MOVING_VIEW_NAMES, movement, strict=True):
@@ -109,15 +109,15 @@ def test_steady_views_stand_before_the_embeddings() -> None:
 
 def heard(views: bool, finer: bool, depth: float) -> float:
     """Return the AUC of a beat by views fitted to 24 windows of noise."""
-    usual = Views(RATE_HZ, RATE_HZ)
-    names = VIEW_NAMES * views + FINER_VIEW_NAMES * finer
+    usual = FeatureGroups(RATE_HZ, RATE_HZ)
+    names = FEATURE_GROUP_NAMES * views + FINER_VIEW_NAMES * finer
 
     def seen(windows: Tensor) -> list[Tensor]:
         return [*(usual(windows) if views else []), *(finer_views(windows) if finer else [])]
 
     alone = torch.eye(24, dtype=torch.bool)
     pairs = zip(names, seen(noise(1, 24)), strict=True)
-    scorer = TargetScorer([fit_view(name, view, alone) for name, view in pairs])
+    scorer = TargetScorer([fit_group(name, view, alone) for name, view in pairs])
     fusion = fit_fusion(scorer(seen(noise(2, 24))))
     scores = torch.cat(
         [fusion(scorer(seen(noise(3, 40)))), fusion(scorer(seen(noise(4, 40, depth))))]
@@ -149,7 +149,7 @@ def test_a_recipe_decides_whether_a_detector_has_them(
     assert isinstance(detector, BesideDetector)
     windows = torch.from_numpy(np.stack([hum(60 + i, 600.0) for i in range(2)]))
     views = detector.front(windows)
-    assert len(views) == len(VIEW_NAMES) + finer * len(FINER_VIEW_NAMES) + 1
+    assert len(views) == len(FEATURE_GROUP_NAMES) + finer * len(FINER_VIEW_NAMES) + 1
     scorer = detector.scorers[0]
     assert isinstance(scorer, SteadyScorer)
     assert len(scorer.steady(views)) == len(views) + finer * len(MOVING_VIEW_NAMES)

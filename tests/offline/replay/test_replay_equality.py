@@ -13,7 +13,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from asd_monitor import model_file
-from asd_monitor.audio.windowing import WindowCutter
+from asd_monitor.audio.windowing import SlidingWindow
 from asd_monitor.detection.detector import Detector
 from asd_monitor.quickstart import Recording, fit
 from asd_monitor.records import Window
@@ -74,7 +74,7 @@ def live_windows(root: Path) -> dict[str, list[Window]]:
     """Return what the live pipeline cuts, by recording."""
     source = WavSource("fan", WavSettings(paths=(root / "test",), paced=False), RATE_HZ)
     source.open(lambda: None)
-    cutter = WindowCutter("fan", 2 * RATE_HZ, RATE_HZ, RATE_HZ)
+    cutter = SlidingWindow("fan", 2 * RATE_HZ, RATE_HZ, RATE_HZ)
     found = defaultdict(list)
     while chunks := source.read():
         for chunk in chunks:

@@ -14,7 +14,7 @@ import soundfile
 
 from asd_monitor import model_file
 from asd_monitor.audio.files import read_recording
-from asd_monitor.audio.lazy_clips import ClipReader
+from asd_monitor.audio.lazy_clips import ClipCache
 from asd_monitor.quickstart import Recording, fit
 from asd_offline.replay import ReplaySettings, replay
 from asd_offline.replay.training_audio import open_training
@@ -82,7 +82,7 @@ def test_the_fitted_detectors_are_model_files_that_give_the_same_scores(
 
 def test_clips_read_when_needed_fit_the_same_detector(dataset: Path) -> None:
     paths = sorted((dataset / "fan" / "train").glob("normal_id_00_0000000*"))
-    lazy, rejected = open_training(paths, ClipReader(RATE_HZ, 0))
+    lazy, rejected = open_training(paths, ClipCache(RATE_HZ, 0))
     assert rejected == []
     whole = [Recording(path.name, read_recording(path, RATE_HZ)) for path in paths]
     first, second = fit(lazy, target="fan"), fit(whole, target="fan")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asd_monitor.features import MODULATION_EDGES_HZ, Views, squared_magnitude
+from asd_monitor.features import MODULATION_EDGES_HZ, FeatureGroups, squared_magnitude
 
 FINER_VIEW_NAMES = ("typical bands", "typical lines", "beats", "broad beats")
 MOVING_VIEW_NAMES = ("typical", "typical bands", "typical lines")
@@ -52,7 +52,7 @@ class FinerViews(nn.Module):
 
     typical bands
         ``(batch, mel bands)``: mean of the logarithm over 64 ms frames, relative to its mean over
-        bands. As :class:`~asd_monitor.features.Views` has it of 40 bands, for narrower ones.
+        bands. As :class:`~asd_monitor.features.FeatureGroups` has 40 bands, for narrower ones.
     typical lines
         ``(batch, bins / 2)``: the same of pairs of 16 Hz bins, evenly spaced up to the top.
     beats, broad beats
@@ -64,14 +64,14 @@ class FinerViews(nn.Module):
         The quick start's, whose frames these are made of, too.
     """
 
-    def __init__(self, views: Views) -> None:
+    def __init__(self, views: FeatureGroups) -> None:
         super().__init__()
         self.groups = BEAT_GROUPS
         self.bins_together = BINS_TOGETHER
         self.beats = Beats(views.fast_frames, views.fast_rate_hz)
 
     def forward(self, power: Tensor, log_mel: Tensor, fast_power: Tensor) -> list[Tensor]:
-        """Return the views of what :meth:`asd_monitor.features.Views.frames` gives."""
+        """Return the views of what :meth:`asd_monitor.features.FeatureGroups.frames` gives."""
         log_envelope = 0.5 * fast_power.log()
         views = [_relative(log_mel.mean(1)), _relative(self._lines(power).mean(1))]
         for groups in self.groups:

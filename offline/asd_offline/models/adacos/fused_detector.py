@@ -15,15 +15,20 @@ import torch
 from torch import Tensor, nn
 
 from asd_monitor.errors import DatasetError
-from asd_monitor.features import VIEW_NAMES, Views
+from asd_monitor.features import FEATURE_GROUP_NAMES, FeatureGroups
 from asd_monitor.quickstart.network import (
     BACKENDS_PER_VIEW,
     Fusion,
     TargetScorer,
     fit_fusion,
-    fit_view,
+    fit_group,
 )
-from asd_monitor.quickstart.training_windows import CutWindows, Recording, cut
+from asd_monitor.quickstart.training_windows import (
+    Recording,
+    TrainingWindows,
+    evenly_spaced_indices,
+    frame_recordings,
+)
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache
@@ -99,7 +104,7 @@ def fit_beside(
     DatasetError
         If a target has too few clips with sound in them.
     """
-    views = Views(recipe.sample_rate_hz, recipe.window_samples)
+    views = FeatureGroups(recipe.sample_rate_hz, recipe.window_samples)
     front = ViewsAndEmbeddings(views, members, finer=finer)
     device = next(members[0].parameters()).device
     front.eval().to(device)
@@ -133,9 +138,11 @@ def _normal(
     recordings = [
         Recording(clip.name, sound.of(place).squeeze(1).numpy()) for place, clip in enumerate(clips)
     ]
-    windows = cut(recordings, recipe.window_samples, recipe.hop_samples, recipe.sample_rate_hz)
-    windows = windows.take(_evenly(len(windows), BANK_AT_MOST))
-    together = torch.from_numpy(windows.together())
+    windows = frame_recordings(
+        recordings, recipe.window_samples, recipe.hop_samples, recipe.sample_rate_hz
+    )
+    windows = windows.take(evenly_spaced_indices(len(windows), BANK_AT_MOST))
+    together = torch.from_numpy(windows.exclusion_mask())
     views, movement = _front(front, windows, device)
     return _Normal(views, together, windows.folds(), movement)
 
@@ -179,7 +186,7 @@ def _borrowed(others: Sequence[_Normal], wanted: int) -> _Normal | None:
     """Return how at most so many windows of other targets deviate from the mean of their own."""
     if wanted <= 0 or not others:
         return None
-    chosen = torch.from_numpy(_evenly(sum(map(len, others)), wanted))
+    chosen = torch.from_numpy(evenly_spaced_indices(sum(map(len, others)), wanted))
     views = [
         torch.cat([_deviations(view) for view in same])[chosen]
         for same in zip(*(each.views for each in others), strict=True)
@@ -206,11 +213,6 @@ def _blocks(parts: Sequence[Tensor]) -> Tensor:
     return whole
 
 
-def _evenly(count: int, at_most: int) -> np.ndarray:
-    """Return at most so many of the indices below ``count``, evenly spread."""
-    return np.linspace(0, count - 1, min(count, at_most)).round().astype(np.int64)
-
-
 def _fit(target: Target, own: _Normal, borrowed: _Normal | None) -> tuple[TargetScorer, Fusion]:
     if not len(own):
         raise _too_few(target, 0)
@@ -229,7 +231,7 @@ def _too_few(target: Target, windows: int) -> DatasetError:
 
 
 def _front(
-    front: ViewsAndEmbeddings, windows: CutWindows, device: torch.device
+    front: ViewsAndEmbeddings, windows: TrainingWindows, device: torch.device
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Return ``(windows, dims)`` for each view and embedding, and the mean movement, on the CPU.
 
@@ -251,9 +253,9 @@ def _scorer(views: Sequence[Tensor], together: Tensor, borrowed: _Normal | None)
         pairs = zip(views, borrowed.views, strict=True)
         views = [torch.cat([view, view.mean(0) + more]) for view, more in pairs]
         together = _blocks([together, borrowed.together])
-    names = [*VIEW_NAMES, *("more" for _ in views[len(VIEW_NAMES) :])]
+    names = [*FEATURE_GROUP_NAMES, *("more" for _ in views[len(FEATURE_GROUP_NAMES) :])]
     return TargetScorer(
-        [fit_view(name, view, together) for name, view in zip(names, views, strict=True)]
+        [fit_group(name, view, together) for name, view in zip(names, views, strict=True)]
     )
 
 

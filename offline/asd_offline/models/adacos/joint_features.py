@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asd_monitor.features import VIEW_NAMES, Views
+from asd_monitor.features import FEATURE_GROUP_NAMES, FeatureGroups
 from asd_offline.models.adacos.branches import Branches
 from asd_offline.models.adacos.fine_views import FINER_VIEW_NAMES, FinerViews
 
-ALL_VIEW_NAMES = VIEW_NAMES + FINER_VIEW_NAMES
+ALL_VIEW_NAMES = FEATURE_GROUP_NAMES + FINER_VIEW_NAMES
 
 
 class ViewsAndEmbeddings(nn.Module):
     """Waveform to the views that nothing is trained for, and the embedding of each network."""
 
-    def __init__(self, views: Views, members: Sequence[Branches], *, finer: bool) -> None:
+    def __init__(self, views: FeatureGroups, members: Sequence[Branches], *, finer: bool) -> None:
         super().__init__()
         self.views = views
         self.finer = nn.ModuleList([FinerViews(views)] if finer else [])
@@ -26,7 +26,7 @@ class ViewsAndEmbeddings(nn.Module):
     def forward(self, waveform: Tensor) -> list[Tensor]:
         """Return ``(batch, dims)`` for each view and embedding of ``(batch, window_samples)``."""
         power, log_mel, fast_power = self.views.frames(waveform)
-        views: list[Tensor] = self.views.of_frames(power, log_mel, fast_power)
+        views: list[Tensor] = self.views.from_frames(power, log_mel, fast_power)
         for finer in self.finer:
             views.extend(finer(power, log_mel, fast_power))
         for member in self.members:

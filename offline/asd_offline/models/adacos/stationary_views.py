@@ -29,7 +29,7 @@ class Steady(nn.Module):
 
 
 class SteadyViews(nn.Module):
-    """Views and, before the embeddings, the steady part of some of them.
+    """The feature groups and, before the embeddings, the steady part of some of them.
 
     How often a valve happens to open in a window, or someone next door to strike, moves the
     window's mean spectrum along the directions in which frames differ from one another. What is

@@ -11,7 +11,7 @@ SHORTEST_REST_S = 5.0
 windows on the whole machine, as a window must fit into every recording."""
 
 
-class ClipCutter:
+class ClipSegmenter:
     """Cut a stream into recordings that follow each other, of ``clip_samples`` each.
 
     Lost audio begins a new one. Where a recording ends (chunks name the recording that they are
