@@ -9,7 +9,7 @@ from asd_monitor.commands.options import AsJson, Cache, Device, Year
 
 if TYPE_CHECKING:
     from asd_offline.training.distributed import Process
-    from asd_offline.training.run import Request
+    from asd_offline.training.run import TrainRequest
     from asd_offline.training.run_folder import Run
 
 INTERRUPTED = 130
@@ -72,12 +72,12 @@ def train(
 
     require_offline("train")
     from asd_offline.training.distributed import joined
-    from asd_offline.training.run import Request
+    from asd_offline.training.run import TrainRequest
 
     machines = tuple(machine or ())
     folder = out or _default_folder(model, dataset, machines, seed)
     with joined(device) as process:
-        request = Request(
+        request = TrainRequest(
             model=model,
             dataset=dataset,
             out=folder,
@@ -101,7 +101,7 @@ def train(
         typer.echo(f"{run.folder}: done; now: asd-monitor export {run.folder} --out {model}.pt")
 
 
-def _trained(request: "Request", process: "Process") -> "Run":
+def _trained(request: "TrainRequest", process: "Process") -> "Run":
     """Train; Ctrl-C says what is kept, and ends the program."""
     from asd_offline.training.console import shown
     from asd_offline.training.run import train

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median_high
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -65,9 +65,18 @@ class Recipe(BaseModel):
         return self
 
     @property
-    def least_window_samples(self) -> int:
-        """Samples of the shortest window that the model can take."""
-        return int(getattr(self, "n_fft", 1))
+    def min_window_samples(self) -> int:
+        """Samples of the shortest window that the model accepts."""
+        return 1
+
+    def check(self) -> None:
+        """Check what the values alone do not show, after :func:`resolve` and before training.
+
+        Raises
+        ------
+        ConfigError
+            If a file that the recipe names, or its window, cannot be used.
+        """
 
     @property
     def window_samples(self) -> int:
@@ -82,6 +91,17 @@ class Recipe(BaseModel):
         if self.hop_s is None:
             raise ValueError("hop_s is not resolved yet")
         return max(1, round(self.hop_s * self.sample_rate_hz))
+
+
+class MultiScoreRecipe(Recipe):
+    """Recipe of a model with several scores, one of which is exported."""
+
+    score: str
+
+    @classmethod
+    def score_names(cls) -> tuple[str, ...]:
+        """Return the names of all scores."""
+        return get_args(cls.model_fields["score"].annotation)
 
 
 def read_recipe(path: Path | None, model: str, kind: type[Recipe], **changes: object) -> Recipe:
@@ -186,7 +206,7 @@ def resolve_and_tell(recipe: Recipe, clips: Iterable[Clip]) -> tuple[Recipe, lis
 
 def _check_window(recipe: Recipe, window_s: float, shortest: Path) -> None:
     """Refuse a window that the model cannot take; ``shortest`` is the clip that it may be from."""
-    least_s = recipe.least_window_samples / recipe.sample_rate_hz
+    least_s = recipe.min_window_samples / recipe.sample_rate_hz
     if window_s >= least_s:
         return
     needs = f"expected at least {least_s:.3g} s, as {recipe.model} needs, found {window_s:.3g} s"

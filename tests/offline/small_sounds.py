@@ -5,15 +5,18 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from torch import nn
 
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.features.cache import FeatureCache
-from asd_offline.models import MODELS, Task
+from asd_offline.models import MODELS
 from asd_offline.models.autoencoder.mse import AutoencoderRecipe
+from asd_offline.models.protocol import Task
 from asd_offline.recipes import Recipe
 from asd_offline.training.distributed import Process
 from asd_offline.training.loop import Epoch
-from asd_offline.training.run import Prepared, Request, new_network, prepare
+from asd_offline.training.prepare import PreparedData, prepare
+from asd_offline.training.run import TrainRequest
 
 RATE_HZ = 8000
 CPU = Process(torch.device("cpu"))
@@ -75,7 +78,7 @@ def write_recipe(path: Path, **changes: object) -> Path:
     return path
 
 
-def request(folder: Path, dataset: Path, **changes: object) -> Request:
+def request(folder: Path, dataset: Path, **changes: object) -> TrainRequest:
     values: dict[str, object] = {
         "model": "autoencoder",
         "dataset": dataset,
@@ -84,19 +87,20 @@ def request(folder: Path, dataset: Path, **changes: object) -> Request:
         "recipe": write_recipe(folder / "recipe.yaml"),
         "keep_every_s": 0.0,
     }
-    return Request(**(values | changes))  # type: ignore[arg-type]
+    return TrainRequest(**(values | changes))  # type: ignore[arg-type]
 
 
 def prepared_set(
     root: Path, cache: Path, recipe: Recipe | None = None
-) -> tuple[Prepared, FeatureCache]:
+) -> tuple[PreparedData, FeatureCache]:
     model = MODELS["autoencoder"]
     return prepare(model, open_dataset(root), recipe or small_recipe()), FeatureCache(cache)
 
 
-def new_task(prepared: Prepared, features: FeatureCache, name: str = "fan", seed: int = 0) -> Task:
-    task: Task = new_network(MODELS["autoencoder"], prepared, name, seed, features)
-    return task
+def new_task(
+    prepared: PreparedData, features: FeatureCache, name: str = "fan", seed: int = 0
+) -> Task[nn.Module]:
+    return prepared.new_task(name, seed, features)
 
 
 class Silent:

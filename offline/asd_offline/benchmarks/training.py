@@ -39,7 +39,8 @@ from asd_offline.models import MODELS
 from asd_offline.models.autoencoder.mse import AutoencoderRecipe
 from asd_offline.training.distributed import Process
 from asd_offline.training.loop import Epoch, train_network
-from asd_offline.training.run import Prepared, Request, new_network, prepare, train
+from asd_offline.training.prepare import PreparedData, prepare
+from asd_offline.training.run import TrainRequest, train
 
 RATE_HZ = 16000
 CLIP_S = 10.0
@@ -57,7 +58,7 @@ def main() -> None:
         prepared = prepare(MODELS["autoencoder"], open_dataset(made), recipe)
         features = FeatureCache(folder / "cache")
         began = time.perf_counter()
-        new_network(MODELS["autoencoder"], prepared, "fan", 0, features)
+        prepared.new_task("fan", 0, features)
         filled_s = time.perf_counter() - began
         paths = [clip.path for target in prepared.targets for clip in target.clips]
         took: dict[str, list[Took]] = defaultdict(list)
@@ -115,14 +116,18 @@ def make_clips(root: Path, clips: int) -> Path:
 
 
 def ours(
-    prepared: Prepared, rounded: bool, features: FeatureCache, folder: Path, device: torch.device
+    prepared: PreparedData,
+    rounded: bool,
+    features: FeatureCache,
+    folder: Path,
+    device: torch.device,
 ) -> tuple[str, list[Took]]:
     """Return the precision that was found, and what each epoch of the project's loop took."""
     watcher = _Stopwatch()
     prepared = replace(
         prepared, recipe=prepared.recipe.model_copy(update={"cpu_bfloat16": rounded})
     )
-    task = new_network(MODELS["autoencoder"], prepared, "fan", 0, features)
+    task = prepared.new_task("fan", 0, features)
     train_network(
         task,
         prepared.recipe,
@@ -170,7 +175,7 @@ def exported_ms(folder: Path, made: Path) -> dict[str, float]:
         def epoch(self, epoch: Epoch, auc: object) -> None: ...
         def note(self, text: str) -> None: ...
 
-    request = Request("autoencoder", made, folder / "run", folder / "cache", epochs=1)
+    request = TrainRequest("autoencoder", made, folder / "run", folder / "cache", epochs=1)
     train(request, Process(torch.device("cpu")), Silent())
     done = export(folder / "run", folder / "model.pt", folder / "cache")
     scorer = load(done.path, "cpu")

@@ -8,7 +8,7 @@ from pathlib import Path
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_offline.datasets import Dataset
 from asd_offline.datasets.targets import plan_targets
-from asd_offline.models import MODELS, Model
+from asd_offline.models import MODELS
 from asd_offline.recipes import Recipe, read_recipe
 from asd_offline.replay.plan import QUICKSTART
 
@@ -129,7 +129,7 @@ def _entry(
     model = MODELS[name]
     path = recipes / f"{name}.yaml" if recipes else None
     given = path if path is not None and path.exists() else None
-    needed = _needed(model)
+    needed = _needed(model.recipe)
     if given is None and needed and not named:
         why = f"its recipe has to say {', '.join(needed)}; give one with --recipes"
         return Entry(name, named, why_not=why)
@@ -149,6 +149,6 @@ def _entry(
     return replace(entry, seeds=(0,)) if entry.runs_once else entry
 
 
-def _needed(model: Model) -> list[str]:
-    fields = model.recipe.model_fields
+def _needed(recipe: type[Recipe]) -> list[str]:
+    fields = recipe.model_fields
     return [name for name, each in fields.items() if each.is_required() and name != "model"]

@@ -99,7 +99,7 @@ class CompareJob:
         import yaml
 
         from asd_offline.training.distributed import joined
-        from asd_offline.training.run import Request, train
+        from asd_offline.training.run import TrainRequest, train
 
         recipe, run = self.folder / "recipe.yaml", self.folder / "training"
         text = yaml.safe_dump(json.loads(self.recipe or "{}"), sort_keys=False)
@@ -109,7 +109,7 @@ class CompareJob:
             shutil.rmtree(run, ignore_errors=True)
         show = _Show(meter, self.networks)
         with joined(self.data.device) as process:
-            request = Request(
+            request = TrainRequest(
                 model=self.model,
                 dataset=self.data.dataset,
                 out=run,

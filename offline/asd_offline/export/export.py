@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast, get_args
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +19,17 @@ from asd_monitor.model_file import save
 from asd_monitor.model_file.manifest import Json, Manifest, Threshold
 from asd_offline.datasets.targets import Target
 from asd_offline.evaluation.clip_scoring import window_scores
+from asd_offline.export.quickstart_baseline import compare_with_quickstart
 from asd_offline.export.variants import (
     difference,
     forms_of,
     milliseconds_of,
     takes_other_lengths,
 )
-from asd_offline.recipes import Recipe
+from asd_offline.models.protocol import DetectorModule
+from asd_offline.recipes import MultiScoreRecipe, Recipe
 from asd_offline.training.initial_weights import refuse_random
-from asd_offline.training.run import Prepared, find_model
+from asd_offline.training.prepare import PreparedData
 from asd_offline.training.run_folder import Run
 from asd_offline.training.trained_run import trained_run
 
@@ -92,31 +94,30 @@ def export(
         If the file cannot be written.
     """
     trained = trained_run(folder, cache, dataset, features_progress)
-    model, features = trained.model, trained.features
+    features = trained.features
     prepared = _with_score(trained.prepared, score)
     chosen = _choose(prepared, machines)
     refuse_random(trained.run, prepared.recipe, chosen)
     networks = {name: trained.networks[name] for name in chosen}
     with torch.no_grad():
-        detector = model.detector(networks, chosen, prepared.recipe, features).eval()
+        detector = prepared.model.detector(networks, chosen, prepared.recipe, features).eval()
     targets = [target for each in chosen.values() for target in each]
     return _write(detector, targets, prepared.recipe, trained.run, out)
 
 
-def _with_score(prepared: Prepared, score: str | None) -> Prepared:
+def _with_score(prepared: PreparedData, score: str | None) -> PreparedData:
     if score is None:
         return prepared
     recipe = prepared.recipe
-    kind = type(recipe)
-    if "score" not in kind.model_fields:
+    if not isinstance(recipe, MultiScoreRecipe):
         raise ConfigError(f"model {recipe.model} has one score only; leave out --score")
-    known = get_args(kind.model_fields["score"].annotation)
+    known = recipe.score_names()
     if score not in known:
         raise ConfigError(f"model {recipe.model}: expected a score from {known}, got {score!r}")
     return replace(prepared, recipe=recipe.model_copy(update={"score": score}))
 
 
-def _choose(prepared: Prepared, machines: Sequence[str]) -> dict[str, tuple[Target, ...]]:
+def _choose(prepared: PreparedData, machines: Sequence[str]) -> dict[str, tuple[Target, ...]]:
     known = dict.fromkeys(target.machine for target in prepared.targets)
     by_lower = {name.lower(): name for name in known}
     missing = [name for name in machines if name.lower() not in by_lower]
@@ -132,17 +133,14 @@ def _choose(prepared: Prepared, machines: Sequence[str]) -> dict[str, tuple[Targ
 
 
 def _write(
-    detector: nn.Module, targets: Sequence[Target], recipe: Recipe, run: Run, out: Path
+    detector: DetectorModule, targets: Sequence[Target], recipe: Recipe, run: Run, out: Path
 ) -> Exported:
     windows, places = _real_windows(targets, recipe)
     module, form, milliseconds = _fastest_form(detector, windows, places)
     calibrations = _calibrate(module, targets, recipe)
-    facts: dict[str, object] = getattr(detector, "describe", dict)()
-    report = getattr(find_model(run.about.model), "report", None)
-    if report is not None:
-        facts = {**facts, **report(module, targets, recipe)}
     description = {
-        **facts,
+        **detector.describe(),
+        **_compare_with_quickstart(module, targets, recipe),
         "recipe": recipe.model_dump(mode="json"),
         "parameters": sum(each.numel() for each in detector.parameters()),
         "form": form,
@@ -154,6 +152,19 @@ def _write(
     return Exported(
         out, sha256, manifest, difference(detector, module, windows, places), milliseconds, form
     )
+
+
+def _compare_with_quickstart(
+    module: nn.Module, targets: Sequence[Target], recipe: Recipe
+) -> dict[str, object]:
+    """Return the comparison for the manifest; empty unless the file is for a single target.
+
+    A quick start needs one target only, so the user should know whether training was worth it.
+    """
+    if len(targets) != 1:
+        return {}
+    comparison = compare_with_quickstart(module, 0, targets[0], recipe)
+    return {} if comparison is None else {"against_quickstart": comparison.to_dict()}
 
 
 def _fastest_form(

@@ -7,12 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from asd_monitor.audio.files import read_recording
 from asd_monitor.audio.quality import assess
@@ -23,8 +23,9 @@ from asd_monitor.records import SCORED_QUALITIES
 from asd_offline.datasets.clip import ANOMALY, NORMAL, Clip
 from asd_offline.datasets.targets import target_name
 from asd_offline.evaluation.metrics import auc, pauc
-from asd_offline.recipes import Recipe
-from asd_offline.training.run import Prepared
+from asd_offline.models.protocol import DetectorModule, HasAllScores
+from asd_offline.recipes import MultiScoreRecipe, Recipe
+from asd_offline.training.prepare import PreparedData
 from asd_offline.training.trained_run import TrainedRun, trained_run
 
 Matrix = npt.NDArray[np.float64]
@@ -76,9 +77,9 @@ def oracle(
     """
     run = trained_run(folder, cache, dataset)
     recipe = run.prepared.recipe
-    if "score" not in type(recipe).model_fields:
+    if not isinstance(recipe, MultiScoreRecipe):
         raise ConfigError(f"model {recipe.model} has one score only, so there is nothing to choose")
-    names = get_args(type(recipe).model_fields["score"].annotation)
+    names = recipe.score_names()
     targets = [each for group in run.prepared.networks.values() for each in group]
     clips = _labelled(run.prepared, [target.name for target in targets])
     every = _every_score(run, names)
@@ -93,7 +94,7 @@ def oracle(
         if progress is not None:
             progress(done, len(clips))
     machines = {target.name: target.machine for target in targets}
-    return _rows(names, scores, labels, machines, cast("str", getattr(recipe, "score", "")))
+    return _rows(names, scores, labels, machines, recipe.score)
 
 
 def clip_samples(path: Path, recipe: Recipe) -> Tensor:
@@ -105,7 +106,7 @@ def clip_samples(path: Path, recipe: Recipe) -> Tensor:
     return torch.from_numpy(np.stack(usable)) if usable else torch.zeros(0, size)
 
 
-def _labelled(prepared: Prepared, targets: Sequence[str]) -> list[tuple[Clip, int]]:
+def _labelled(prepared: PreparedData, targets: Sequence[str]) -> list[tuple[Clip, int]]:
     found = [
         (clip, targets.index(target_name(clip)))
         for clip in prepared.dataset.select(split="test")
@@ -120,13 +121,14 @@ def _labelled(prepared: Prepared, targets: Sequence[str]) -> list[tuple[Clip, in
 def _every_score(run: TrainedRun, names: Sequence[str]) -> Callable[[Tensor, int], Matrix]:
     """Return what gives all scores ``(windows, scores)`` of windows of a target."""
 
-    def detector(name: str) -> nn.Module:
-        recipe = run.prepared.recipe.model_copy(update={"score": name})
+    def detector(name: str) -> DetectorModule:
+        prepared = run.prepared
+        recipe = prepared.recipe.model_copy(update={"score": name})
         with torch.no_grad():
-            return run.model.detector(run.networks, run.prepared.networks, recipe, run.features)
+            return prepared.model.detector(run.networks, prepared.networks, recipe, run.features)
 
     last = detector(names[-1])
-    at_once = hasattr(last, "scores")
+    at_once = last if isinstance(last, HasAllScores) else None
     single = [] if at_once else [*(detector(name) for name in names[:-1]), last]
 
     def score(windows: Tensor, place: int) -> Matrix:
@@ -134,8 +136,8 @@ def _every_score(run: TrainedRun, names: Sequence[str]) -> Callable[[Tensor, int
         if not len(windows):
             return np.zeros((0, len(names)))
         with torch.inference_mode():
-            if at_once:
-                values: Tensor = last.scores(windows, target)  # type: ignore[operator]
+            if at_once is not None:
+                values = at_once.scores(windows, target)
             else:
                 values = torch.stack([each(windows, target) for each in single], dim=1)
         return values.double().numpy()

@@ -70,7 +70,7 @@ class Comparison:
         }
 
 
-def against_quickstart(
+def compare_with_quickstart(
     detector: nn.Module, place: int, target: Target, recipe: Recipe
 ) -> Comparison | None:
     """Compare a fitted detector with a quick start on the same clips.

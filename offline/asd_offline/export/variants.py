@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from asd_monitor.errors import RunError
 from asd_monitor.model_file import script
 from asd_monitor.model_file.format import DEPRECATION_TEXT
+from asd_offline.models.protocol import HasEvidence
 
 PARITY = 1e-5
 """Largest difference between exported and eager scores, relative to scores above 1."""
 TIMED_ROUNDS = 15
-OTHER_METHODS = ("evidence", "scores", "localise", "association")
+OTHER_METHODS = ("evidence", "scores", "localise")
 """Kept beside ``forward`` where a detector has them."""
 EVIDENCE_WINDOWS = 2
 """Evidence can take many passes through a network."""
@@ -68,9 +69,9 @@ def difference(eager: nn.Module, other: nn.Module, windows: Tensor, places: Tens
     largest = 0.0
     with torch.inference_mode():
         pairs = [(eager(windows, places), other(windows, places))]
-        if hasattr(eager, "evidence"):
+        if isinstance(eager, HasEvidence) and isinstance(other, HasEvidence):
             few, some = windows[:EVIDENCE_WINDOWS], places[:EVIDENCE_WINDOWS]
-            pairs.append((eager.evidence(few, some), other.evidence(few, some)))  # type: ignore[operator]
+            pairs.append((eager.evidence(few, some), other.evidence(few, some)))
     for expected, found in pairs:
         scale = max(1.0, float(expected.abs().max()))
         largest = max(largest, float((expected - found).abs().max()) / scale)

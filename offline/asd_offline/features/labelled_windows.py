@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional as F
 
 from asd_offline.datasets.clip import Clip
 from asd_offline.features import pseudo_labels
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import Waveform
-from asd_offline.models.adacos.losses import one_hot
 
 FEWEST_CLASSES = 4
 """With fewer, telling them apart is too easy to teach anything, and pseudo-classes help out."""
@@ -80,22 +80,22 @@ class LabelledWindows:
         """Columns of a label."""
         return len(self.class_names) * (len(pseudo_labels.ALTERATIONS) if self.pseudo else 1)
 
-    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return windows ``(batch, window_samples)`` and labels ``(batch, classes)``."""
-        classes = self._class[chosen]
+        classes = self._class[indices]
         if not self.pseudo:
-            windows = [self._window(i, self.window_samples, generator) for i in chosen.tolist()]
-            return torch.stack(windows), one_hot(classes, self.classes)
-        kinds = pseudo_labels.draw_alterations(len(chosen), generator)
+            windows = [self._window(i, self.window_samples, generator) for i in indices.tolist()]
+            return torch.stack(windows), F.one_hot(classes, self.classes).float()
+        kinds = pseudo_labels.draw_alterations(len(indices), generator)
         needed = int(pseudo_labels.LONGEST_STRETCH * self.window_samples) + 1
         windows = [
             pseudo_labels.alter(
                 self._window(i, needed, generator), kind, self.window_samples, generator
             )
-            for i, kind in zip(chosen.tolist(), kinds.tolist(), strict=True)
+            for i, kind in zip(indices.tolist(), kinds.tolist(), strict=True)
         ]
         labels = kinds * len(self.class_names) + classes
-        return torch.stack(windows), one_hot(labels, self.classes)
+        return torch.stack(windows), F.one_hot(labels, self.classes).float()
 
     def _window(self, index: int, samples: int, generator: Generator | None) -> Tensor:
         """Return ``(samples,)`` from about a window's own place, or from the place itself."""

@@ -22,7 +22,7 @@ class WindowSet(Protocol):
     def __len__(self) -> int:
         """Return the number of windows in an epoch."""
 
-    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return windows ``(batch, window_samples)`` and classes ``(batch,)`` int64."""
 
 
@@ -72,19 +72,19 @@ class TargetWindows:
         """``(windows,)`` int64: the class of each window."""
         return self._class
 
-    def windows(self, chosen: Tensor) -> Tensor:
+    def windows(self, indices: Tensor) -> Tensor:
         """Return windows ``(batch, window_samples)``."""
         found = []
-        for i in chosen.tolist():
+        for i in indices.tolist():
             sound = tile(self._sound.of(int(self._clip[i])).squeeze(1), self._samples)
             start = int(self._place[i]) * self._samples
             found.append(sound[start : start + self._samples])
         return torch.stack(found)
 
-    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return windows ``(batch, window_samples)`` and classes ``(batch,)`` int64."""
         del generator  # nothing is random but the order
-        return self.windows(chosen), self._class[chosen]
+        return self.windows(indices), self._class[indices]
 
 
 class PseudoWindows:
@@ -105,7 +105,7 @@ class PseudoWindows:
         """Return the number of windows in an epoch."""
         return len(self._windows)
 
-    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return windows ``(batch, window_samples)`` and classes ``(batch,)`` int64."""
-        windows, labels = self._windows.draw(chosen, generator)
+        windows, labels = self._windows.draw(indices, generator)
         return windows, labels.argmax(1)

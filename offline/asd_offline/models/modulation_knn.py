@@ -6,7 +6,7 @@ out, so that the gain of a microphone does not matter.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -25,7 +25,8 @@ from asd_monitor.features import (
 )
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import ClipRows, FeatureCache
-from asd_offline.models.no_training import Untrained
+from asd_offline.models.no_training import NoTrainingTask
+from asd_offline.models.protocol import DetectorModule, Model
 from asd_offline.recipes import Recipe
 
 BANK_AT_MOST = 2000
@@ -95,7 +96,7 @@ class ModulationSpectra(nn.Module):
         }
 
 
-class ModulationDetector(nn.Module):
+class ModulationDetector(DetectorModule):
     """Waveform to modulation spectrum to local density, with a bank per target."""
 
     def __init__(self, spectra: ModulationSpectra, banks: PerTarget) -> None:
@@ -109,7 +110,7 @@ class ModulationDetector(nn.Module):
         return scores
 
 
-class ModulationNeighbours:
+class ModulationNeighbours(Model[ModulationNeighboursRecipe, nn.Module]):
     """A bank of modulation spectra for each target."""
 
     recipe = ModulationNeighboursRecipe
@@ -118,22 +119,25 @@ class ModulationNeighbours:
         """All targets are fitted together; there is no network."""
         return {"all": tuple(targets)}
 
-    def task(self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache) -> Untrained:
+    def task(
+        self, targets: Sequence[Target], recipe: ModulationNeighboursRecipe, features: FeatureCache
+    ) -> NoTrainingTask[nn.Module]:
         """Nothing to train."""
         del targets, recipe, features
-        return Untrained(nn.Module())
+        return NoTrainingTask(nn.Module())
 
     def detector(
         self,
         networks: Mapping[str, nn.Module],
         targets: Mapping[str, Sequence[Target]],
-        recipe: Recipe,
+        recipe: ModulationNeighboursRecipe,
         features: FeatureCache,
-    ) -> nn.Module:
+    ) -> DetectorModule:
         """Fit a bank for each target."""
-        own = cast("ModulationNeighboursRecipe", recipe)
-        spectra = own.front_end()
-        banks = [_fit(each, spectra, own, features) for name in networks for each in targets[name]]
+        spectra = recipe.front_end()
+        banks = [
+            _fit(each, spectra, recipe, features) for name in networks for each in targets[name]
+        ]
         return ModulationDetector(spectra, PerTarget(banks)).eval()
 
 

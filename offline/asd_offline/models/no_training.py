@@ -1,24 +1,27 @@
-"""A network that is taken as it is: a task for models of which nothing is trained."""
+"""A task for models without training: the network is used as it is."""
 
 from dataclasses import dataclass
+from typing import Generic
 
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
+
+from asd_offline.models.protocol import NetworkT
 
 
 @dataclass(frozen=True)
-class Untrained:
-    """A task without samples; with no epochs the training loop never draws from it.
+class NoTrainingTask(Generic[NetworkT]):
+    """A task without samples, for recipes with no epochs.
 
     Parameters
     ----------
     network
-        What a checkpoint and the detector get; an empty module where there is no network.
+        Passed to the detector; an empty module if the model has no network.
     """
 
-    network: nn.Module
-    samples: int = 0
+    network: NetworkT
+    sample_count: int = 0
 
-    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+    def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """Return nothing."""
-        del chosen, generator
+        del indices, generator
         return ()

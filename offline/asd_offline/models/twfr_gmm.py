@@ -20,7 +20,8 @@ from asd_monitor.backends.per_target import PerTarget
 from asd_offline.datasets.targets import Target, by_machine
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import LogMel, LogMelSettings
-from asd_offline.models.no_training import Untrained
+from asd_offline.models.no_training import NoTrainingTask
+from asd_offline.models.protocol import DetectorModule, Model
 from asd_offline.recipes import Recipe
 
 DECAYS = (0.0, 0.3, 0.46, 0.6, 0.75, 0.85, 0.9, 0.94, 0.97, 0.98, 0.99, 0.995, 1.0)
@@ -47,6 +48,11 @@ class TwfrGmmRecipe(Recipe):
         0.2, ge=0, le=1, description="Target-domain clips are oversampled to this share."
     )
     least_variance: float = Field(1e-6, gt=0, description="In dB^2.")
+
+    @property
+    def min_window_samples(self) -> int:
+        """Samples of one spectrogram frame."""
+        return self.n_fft
 
     def log_mel(self) -> LogMel:
         """Return the front end."""
@@ -140,7 +146,7 @@ def _faults(windows: Tensor, ordered: Tensor) -> Iterator[Tensor]:
         yield added.sort(dim=1, descending=True).values
 
 
-class TwfrDetector(nn.Module):
+class TwfrDetector(DetectorModule):
     """Waveform to weighted mean spectrum to mixture, with a decay and a mixture per target."""
 
     decay: Tensor
@@ -163,7 +169,7 @@ class TwfrDetector(nn.Module):
         return {"decay_by_target": [round(float(each), 4) for each in self.decay]}
 
 
-class TwfrGmm:
+class TwfrGmm(Model[TwfrGmmRecipe, nn.Module]):
     """A mixture of weighted mean spectra for each target."""
 
     recipe = TwfrGmmRecipe
@@ -172,22 +178,22 @@ class TwfrGmm:
         """Machines are fitted one by one: each has its own decay."""
         return by_machine(targets)
 
-    def task(self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache) -> Untrained:
+    def task(
+        self, targets: Sequence[Target], recipe: TwfrGmmRecipe, features: FeatureCache
+    ) -> NoTrainingTask[nn.Module]:
         """Nothing to train."""
         del targets, recipe, features
-        return Untrained(nn.Module())
+        return NoTrainingTask(nn.Module())
 
     def detector(
         self,
         networks: Mapping[str, nn.Module],
         targets: Mapping[str, Sequence[Target]],
-        recipe: Recipe,
+        recipe: TwfrGmmRecipe,
         features: FeatureCache,
-    ) -> nn.Module:
+    ) -> DetectorModule:
         """Choose each machine's decay, and fit a mixture for each target."""
         del networks
-        if not isinstance(recipe, TwfrGmmRecipe):
-            raise TypeError(f"expected a twfr_gmm recipe, got {type(recipe).__name__}")
         decays: list[float] = []
         mixtures: list[nn.Module] = []
         for own in targets.values():

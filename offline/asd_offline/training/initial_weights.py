@@ -9,7 +9,7 @@ from torch import nn
 
 from asd_monitor.errors import ConfigError, RunError
 from asd_offline.models.published_weights import ORIGINALS
-from asd_offline.recipes import Recipe
+from asd_offline.recipes import MultiScoreRecipe, Recipe
 from asd_offline.training.checkpoints import write_checkpoint
 from asd_offline.training.loop import identity
 from asd_offline.training.run_folder import Run
@@ -139,7 +139,7 @@ def refuse_random(run: Run, recipe: Recipe, networks: Iterable[str]) -> None:
     """Raise RunError where a score would come from weights that nobody has trained."""
     if recipe.epochs or run.about.initial is None:
         return
-    score = str(getattr(recipe, "score", ""))
+    score = recipe.score if isinstance(recipe, MultiScoreRecipe) else ""
     original = ORIGINALS.get(recipe.model)
     known = original.unneeded if original else {}
     unneeded = [

@@ -2,10 +2,9 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +13,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from asd_monitor.errors import RunError
-from asd_offline.models import QuickStep, QuickTask, SteppedTask, Task
+from asd_offline.models.protocol import MultiStepTask, QuickStep, QuickTask, Task
 from asd_offline.recipes import Recipe, kept_recipe
 from asd_offline.training.batch_norm import BATCHES_AT_MOST, normalised, settle_norms
 from asd_offline.training.checkpoints import latest_checkpoint, write_checkpoint
@@ -22,6 +21,7 @@ from asd_offline.training.distributed import Process
 from asd_offline.training.flat_adam import FlatAdam
 from asd_offline.training.lr_schedule import schedule_of
 from asd_offline.training.reproducibility import (
+    derive_seed,
     deterministic,
     random_kept,
     random_states,
@@ -61,14 +61,27 @@ class Watcher(Protocol):
         """An epoch is done and its checkpoint written; random states are restored afterwards."""
 
 
-def seed_of(seed: int, *parts: object) -> int:
-    """Return a seed for one purpose, so that no two purposes share their random numbers."""
-    text = "/".join(map(str, (seed, *parts)))
-    return int.from_bytes(sha256(text.encode()).digest()[:7], "big")
+class Show(Protocol):
+    """Whoever shows how the run goes."""
+
+    def features(self, done: int, total: int) -> None:
+        """So many clips are read."""
+
+    def network(self, name: str, epochs: int) -> None:
+        """Training of a network begins or goes on."""
+
+    def batch(self, done: int, total: int) -> None:
+        """So many batches of an epoch are done."""
+
+    def epoch(self, epoch: Epoch, auc: Mapping[str, float]) -> None:
+        """An epoch is done."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
 
 
 def train_network(
-    task: Task,
+    task: Task[nn.Module],
     recipe: Recipe,
     *,
     name: str,
@@ -112,7 +125,7 @@ def train_network(
     done = state.restore(there, recipe, name, seed, process)
     unknown = process.first and watcher.resumed(done)
     if done == 0 and process.world > 1:
-        torch.manual_seed(seed_of(seed, name, "rank", process.rank))
+        torch.manual_seed(derive_seed(seed, name, "rank", process.rank))
     kept_at = time.perf_counter()
     with deterministic():
         if unknown and there is not None and "result" in there:
@@ -157,7 +170,7 @@ class _State:
     quick: QuickStep | None
 
     @classmethod
-    def new(cls, task: Task, recipe: Recipe, process: Process) -> "_State":
+    def new(cls, task: Task[nn.Module], recipe: Recipe, process: Process) -> "_State":
         network, device = task.network, process.device
         alone = device.type == "cpu" and process.world == 1
         quick_task = task if alone and isinstance(task, QuickTask) else None
@@ -228,19 +241,23 @@ def check_identity(kept: dict[str, Any], recipe: Recipe, name: str, seed: int) -
 
 def _epoch(
     learner: nn.Module,
-    task: Task,
+    task: Task[nn.Module],
     recipe: Recipe,
     state: _State,
     seeds: tuple[object, ...],
     process: Process,
     watcher: Watcher,
 ) -> float:
-    generator = torch.Generator().manual_seed(seed_of(*seeds))  # type: ignore[arg-type]
-    order = torch.randperm(task.samples, generator=generator)
+    generator = torch.Generator().manual_seed(derive_seed(*seeds))  # type: ignore[arg-type]
+    order = torch.randperm(task.sample_count, generator=generator)
     batches = split_order(order, recipe.batch_size, process)
     device = process.device
     total, count = torch.zeros((), dtype=torch.float64, device=device), 0
-    steps = [(step,) for step in range(task.steps)] if isinstance(task, SteppedTask) else [()]
+    steps = (
+        [(step,) for step in range(task.steps_per_batch)]
+        if isinstance(task, MultiStepTask)
+        else [()]
+    )
     # A quick step's batch is drawn in less time than a thread needs to hand it over.
     draw = _ahead if state.quick is None else _drawn
     for done, batch in enumerate(draw(task, batches, generator, device), start=1):
@@ -273,14 +290,18 @@ def _step(
 
 
 def _settle(
-    network: nn.Module, task: Task, recipe: Recipe, seeds: tuple[object, ...], process: Process
+    network: nn.Module,
+    task: Task[nn.Module],
+    recipe: Recipe,
+    seeds: tuple[object, ...],
+    process: Process,
 ) -> None:
     if not normalised(network):
         return
-    generator = torch.Generator().manual_seed(seed_of(*seeds))  # type: ignore[arg-type]
-    order = torch.randperm(task.samples, generator=generator)
+    generator = torch.Generator().manual_seed(derive_seed(*seeds))  # type: ignore[arg-type]
+    order = torch.randperm(task.sample_count, generator=generator)
     batches = split_order(order, recipe.batch_size, process)[:BATCHES_AT_MOST]
-    step = (task.steps - 1,) if isinstance(task, SteppedTask) else ()
+    step = (task.steps_per_batch - 1,) if isinstance(task, MultiStepTask) else ()
     drawn = _ahead(task, batches, generator, process.device)
     settle_norms(network, ((*batch, *step) for batch in drawn))
 
@@ -298,14 +319,14 @@ def split_order(order: Tensor, batch_size: int, process: Process) -> list[Tensor
 
 
 def _drawn(
-    task: Task, batches: list[Tensor], generator: Generator, device: torch.device
+    task: Task[nn.Module], batches: list[Tensor], generator: Generator, device: torch.device
 ) -> Iterator[tuple[Tensor, ...]]:
     for chosen in batches:
         yield tuple(each.to(device, non_blocking=True) for each in task.draw(chosen, generator))
 
 
 def _ahead(
-    task: Task, batches: list[Tensor], generator: Generator, device: torch.device
+    task: Task[nn.Module], batches: list[Tensor], generator: Generator, device: torch.device
 ) -> Iterator[tuple[Tensor, ...]]:
     """Yield batches on the device, the next one being drawn meanwhile."""
     drawn = _drawn(task, batches, generator, device)
@@ -317,10 +338,10 @@ def _ahead(
         yield following.result()
 
 
-def _distributed(network: nn.Module, task: Task, process: Process) -> nn.Module:
+def _distributed(network: nn.Module, task: Task[nn.Module], process: Process) -> nn.Module:
     if process.world == 1:
         return network
     places = [process.device.index] if process.device.type == "cuda" else None
     # A step of a stepped task reaches some of the weights only.
-    some_unused = isinstance(task, SteppedTask)
+    some_unused = isinstance(task, MultiStepTask)
     return DistributedDataParallel(network, device_ids=places, find_unused_parameters=some_unused)

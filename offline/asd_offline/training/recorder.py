@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,13 +11,10 @@ from asd_monitor.errors import SourceError
 from asd_offline.datasets.clip import Clip
 from asd_offline.evaluation.clip_scoring import labelled_auc
 from asd_offline.features.cache import FeatureCache
-from asd_offline.models import Model
 from asd_offline.training.distributed import Process
-from asd_offline.training.loop import Epoch
+from asd_offline.training.loop import Epoch, Show
+from asd_offline.training.prepare import PreparedData
 from asd_offline.training.run_folder import TENSORBOARD, Run
-
-if TYPE_CHECKING:
-    from asd_offline.training.run import Prepared, Show
 
 AUC_CLIPS_AT_MOST = 200
 
@@ -30,15 +27,14 @@ class Recorder:
 
     def __init__(
         self,
-        model: Model,
-        prepared: "Prepared",
+        prepared: PreparedData,
         name: str,
         run: Run,
         features: FeatureCache,
         process: Process,
-        show: "Show",
+        show: Show,
     ) -> None:
-        self._model, self._prepared, self._name, self._run = model, prepared, name, run
+        self._prepared, self._name, self._run = prepared, name, run
         self._features, self._device, self._show = features, process.device, show
         self._board: Any = None
         self._auc_clips = _auc_clips(prepared, name)
@@ -90,7 +86,7 @@ class Recorder:
             return {}
         targets = self._prepared.networks[self._name]
         with torch.no_grad():
-            detector = self._model.detector(
+            detector = self._prepared.model.detector(
                 {self._name: network.eval()},
                 {self._name: targets},
                 self._prepared.recipe,
@@ -120,7 +116,7 @@ class Recorder:
         self._auc_clips = [clip for clip in self._auc_clips if clip.path not in paths]
 
 
-def _auc_clips(prepared: "Prepared", name: str) -> Sequence[Clip]:
+def _auc_clips(prepared: PreparedData, name: str) -> Sequence[Clip]:
     """Return labelled test clips, evenly spread where there are very many."""
     machines = {target.machine for target in prepared.networks[name]}
     clips = [

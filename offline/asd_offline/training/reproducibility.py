@@ -2,10 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any
 
 import torch
 from torch import Tensor
+
+
+def derive_seed(seed: int, *purpose: object) -> int:
+    """Return a seed for one purpose, so that no two purposes share their random numbers."""
+    text = "/".join(map(str, (seed, *purpose)))
+    return int.from_bytes(sha256(text.encode()).digest()[:7], "big")
 
 
 @contextmanager

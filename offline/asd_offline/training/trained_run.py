@@ -9,11 +9,10 @@ from torch import nn
 from asd_monitor.errors import DatasetError, RunError
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.features.cache import FeatureCache
-from asd_offline.models import Model
 from asd_offline.recipes import Recipe, kept_recipe
 from asd_offline.training.checkpoints import latest_checkpoint
 from asd_offline.training.loop import check_identity
-from asd_offline.training.run import Prepared, find_model, new_network, prepare
+from asd_offline.training.prepare import PreparedData, find_model, prepare
 from asd_offline.training.run_folder import Run
 
 
@@ -22,8 +21,7 @@ class TrainedRun:
     """A finished run with its networks."""
 
     run: Run
-    model: Model
-    prepared: Prepared
+    prepared: PreparedData
     features: FeatureCache
     networks: Mapping[str, nn.Module]
 
@@ -55,19 +53,18 @@ def trained_run(
         If the data is not there any more or not what it was.
     """
     run = Run.open(folder)
-    model = find_model(run.about.model)
-    prepared, features = _prepare(run, model, dataset, cache, progress)
-    return TrainedRun(run, model, prepared, features, _trained(run, model, prepared, features))
+    prepared, features = _prepare(run, dataset, cache, progress)
+    return TrainedRun(run, prepared, features, _trained(run, prepared, features))
 
 
 def _prepare(
     run: Run,
-    model: Model,
     moved_to: Path | None,
     cache: Path,
     progress: Callable[[int, int], None] | None,
-) -> tuple[Prepared, FeatureCache]:
+) -> tuple[PreparedData, FeatureCache]:
     about = run.about
+    model = find_model(about.model)
     recipe = kept_recipe(model.recipe, about.recipe, str(run.folder))
     root = moved_to or Path(about.dataset)
     if moved_to is None and not root.exists():
@@ -81,7 +78,7 @@ def _prepare(
     return prepared, features
 
 
-def _check_same(prepared: Prepared, features: FeatureCache, run: Run, root: Path) -> None:
+def _check_same(prepared: PreparedData, features: FeatureCache, run: Run, root: Path) -> None:
     """Raise DatasetError unless the clips are those that the run was trained on."""
     about, clips = run.about, prepared.sources
     found = features.fingerprint([clip.path for clip in clips], [clip.name for clip in clips])
@@ -96,13 +93,11 @@ def _check_same(prepared: Prepared, features: FeatureCache, run: Run, root: Path
         raise DatasetError(f"{msg}; restore them, or train again")
 
 
-def _trained(
-    run: Run, model: Model, prepared: Prepared, features: FeatureCache
-) -> dict[str, nn.Module]:
+def _trained(run: Run, prepared: PreparedData, features: FeatureCache) -> dict[str, nn.Module]:
     networks = {}
     begun = (run.about.initial or {"networks": ()})["networks"]
     for name in prepared.networks:
-        network = new_network(model, prepared, name, run.about.seed, features).network
+        network = prepared.new_task(name, run.about.seed, features).network
         if prepared.recipe.epochs or name in begun:
             _load_weights(network, name, run, prepared.recipe)
         networks[name] = network.eval()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,13 @@ from asd_offline.weights.name_map import Original
 from asd_offline.weights.reader import WeightsFile
 
 FRONT_ENDS = "asd_offline.features.frontends"
+
+
+@runtime_checkable
+class HasClassNames(Protocol):
+    """A network whose class layers have named rows."""
+
+    class_names: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -127,8 +134,7 @@ class Matching:
         self._taken[own] = tensor.to(wanted.dtype).contiguous()
 
     def _class_names(self) -> Sequence[str]:
-        names: Sequence[str] = getattr(self._network, "class_names", ())
-        return names
+        return self._network.class_names if isinstance(self._network, HasClassNames) else ()
 
     def _classes(self, own: str, tensor: Tensor) -> Tensor:
         """Return the rows of the own classes in their order, as far as they can be told."""

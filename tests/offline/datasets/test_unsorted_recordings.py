@@ -12,7 +12,8 @@ from asd_offline.datasets import NORMAL, open_dataset
 from asd_offline.export.export import export
 from asd_offline.models import MODELS
 from asd_offline.replay import ReplaySettings, replay
-from asd_offline.training.run import prepare, train
+from asd_offline.training.prepare import prepare
+from asd_offline.training.run import train
 from asd_offline.training.split_recordings import cut_long, without_leftovers
 from tests.offline.dataset_layouts import touch
 from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, request, small_recipe

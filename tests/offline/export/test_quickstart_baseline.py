@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.datasets.targets import Target, plan_targets
-from asd_offline.export.quickstart_baseline import Comparison, against_quickstart
+from asd_offline.export.quickstart_baseline import Comparison, compare_with_quickstart
 from asd_offline.recipes import Recipe
 from tests.offline.small_sounds import RATE_HZ, hum
 
@@ -42,8 +42,8 @@ class Distance(nn.Module):
 def test_a_perfect_detector_beats_the_quick_start_and_a_perverse_one_does_not(
     target: Target,
 ) -> None:
-    good = against_quickstart(Distance(1.0), 0, target, RECIPE)
-    bad = against_quickstart(Distance(-1.0), 0, target, RECIPE)
+    good = compare_with_quickstart(Distance(1.0), 0, target, RECIPE)
+    bad = compare_with_quickstart(Distance(-1.0), 0, target, RECIPE)
     assert good is not None
     assert bad is not None
     assert good.clips == len(target.held_out)
@@ -64,4 +64,4 @@ def test_the_verdict_needs_more_than_a_hair() -> None:
 
 def test_too_little_sound_for_a_quick_start_gives_no_comparison(target: Target) -> None:
     few = Target(target.name, target.machine, target.clips[:3], target.held_out)
-    assert against_quickstart(Distance(1.0), 0, few, RECIPE) is None
+    assert compare_with_quickstart(Distance(1.0), 0, few, RECIPE) is None

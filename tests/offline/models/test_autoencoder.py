@@ -58,8 +58,8 @@ def test_training_vectors_are_runs_of_frames_within_one_clip(tmp_path: Path) -> 
     paths = [clip.path for clip in prepared.networks["fan"][0].clips]
     clips = features.rows(paths, recipe.log_mel())
     frames = 8000 // 128 + 1
-    assert task.samples == len(paths) * (frames - 4)
-    (drawn,) = task.draw(torch.arange(task.samples), torch.Generator())
+    assert task.sample_count == len(paths) * (frames - 4)
+    (drawn,) = task.draw(torch.arange(task.sample_count), torch.Generator())
     expected = torch.cat(
         [clips.of(i).unfold(0, 5, 1).transpose(1, 2).flatten(1) for i in range(len(paths))]
     )

@@ -18,7 +18,8 @@ from asd_offline.models.autoencoder.mahalanobis import (
 )
 from asd_offline.models.autoencoder.mse import DenseAutoencoder
 from asd_offline.recipes import resolve
-from asd_offline.training.run import new_network, prepare, train
+from asd_offline.training.prepare import prepare
+from asd_offline.training.run import train
 from tests.offline.small_sounds import (
     CPU,
     Silent,
@@ -51,7 +52,7 @@ def test_the_score_is_the_mean_over_all_pairs_of_residual_frames(tmp_path: Path)
     target = replace(target, clips=tuple(clips))
     model = MODELS["autoencoder_mahalanobis"]
     prepared = replace(prepared, targets=(target,), networks={"fan": (target,)})
-    network = new_network(model, prepared, "fan", 0, features).network.eval()
+    network = prepared.new_task("fan", 0, features).network.eval()
     with torch.no_grad():
         detector = model.detector({"fan": network}, {"fan": (target,)}, RECIPE, features)
     assert isinstance(detector, MahalanobisDetector)
@@ -85,7 +86,7 @@ def test_without_a_target_domain_there_is_one_covariance(tmp_path: Path) -> None
     prepared, features = prepared_set(make_set(tmp_path / "set"), tmp_path / "cache", RECIPE)
     model = MODELS["autoencoder_mahalanobis"]
     prepared = prepare(model, prepared.dataset, resolve(RECIPE, prepared.clips))
-    network = new_network(model, prepared, "fan", 0, features).network.eval()
+    network = prepared.new_task("fan", 0, features).network.eval()
     detector = model.detector({"fan": network}, prepared.networks, prepared.recipe, features)
     assert isinstance(detector, MahalanobisDetector)
     assert detector.backend.backends[0].precision.shape == (1, 16, 16)

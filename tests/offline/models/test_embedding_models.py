@@ -26,7 +26,8 @@ from asd_offline.models.adacos.fine_views import FINER_VIEW_NAMES, MOVING_VIEW_N
 from asd_offline.models.adacos.fused_detector import BesideDetector
 from asd_offline.models.adacos.spectral import SpectralAdacosRecipe
 from asd_offline.models.modulation_knn import ModulationSpectra
-from asd_offline.training.run import new_network, prepare, train
+from asd_offline.training.prepare import prepare
+from asd_offline.training.run import train
 from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, make_set, request
 
 SETTINGS: dict[str, dict[str, object]] = {
@@ -192,7 +193,7 @@ def test_banks_never_hold_held_out_clips(tmp_path: Path, views: bool) -> None:
     values["views"] = views
     prepared = prepare(model, open_dataset(made), SpectralAdacosRecipe(**values))
     features = FeatureCache(tmp_path / "cache")
-    network = new_network(model, prepared, "all", 0, features).network.eval()
+    network = prepared.new_task("all", 0, features).network.eval()
     detector = model.detector({"all": network}, prepared.networks, prepared.recipe, features)
     banks = [name for name, _ in detector.named_buffers() if name.endswith(".bank")]
     sizes = {len(detector.get_buffer(name)) for name in banks}
@@ -211,7 +212,7 @@ def test_an_embedding_is_no_louder_than_the_views_on_normal_sound_it_was_not_tra
     values = {"sample_rate_hz": RATE_HZ, **SETTINGS["spectral_adacos"]}
     prepared = prepare(model, open_dataset(made), SpectralAdacosRecipe(**values))
     features = FeatureCache(tmp_path / "cache")
-    network = new_network(model, prepared, "all", 0, features).network.eval()
+    network = prepared.new_task("all", 0, features).network.eval()
     detector = model.detector({"all": network}, prepared.networks, prepared.recipe, features)
     assert isinstance(detector, BesideDetector)
     squares: dict[str, list[torch.Tensor]] = defaultdict(list)

@@ -21,7 +21,7 @@ from asd_offline.models.adacos.fine_views import (
 from asd_offline.models.adacos.fused_detector import BesideDetector
 from asd_offline.models.adacos.spectral import SpectralAdacosRecipe
 from asd_offline.models.adacos.stationary_views import SteadyScorer, SteadyViews, fit_steady
-from asd_offline.training.run import new_network, prepare
+from asd_offline.training.prepare import prepare
 from tests.offline.small_sounds import RATE_HZ, hum, make_set
 
 OCTAVES = len(MODULATION_EDGES_HZ) - 1
@@ -144,7 +144,7 @@ def test_a_recipe_decides_whether_a_detector_has_them(
     made = make_set(folder / "set", ("fan", "pump"), ("00",))
     prepared = prepare(model, open_dataset(made), recipe)
     features = FeatureCache(folder / "cache")
-    network = new_network(model, prepared, "all", 0, features).network.eval()
+    network = prepared.new_task("all", 0, features).network.eval()
     detector = model.detector({"all": network}, prepared.networks, prepared.recipe, features)
     assert isinstance(detector, BesideDetector)
     windows = torch.from_numpy(np.stack([hum(60 + i, 600.0) for i in range(2)]))

@@ -20,7 +20,8 @@ from asd_offline.models import MODELS
 from asd_offline.models.pretrained.method import PretrainedRecipe
 from asd_offline.models.pretrained.pooling import Bands, BandScores, ByBand, PatchPooling
 from asd_offline.recipes import read_recipe
-from asd_offline.training.run import Request, new_network, prepare, train
+from asd_offline.training.prepare import prepare
+from asd_offline.training.run import TrainRequest, train
 from tests.offline.small_checkpoints import checkpoint, sha256
 from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, make_set, request
 from tests.rig.paths import CONFIGS
@@ -53,7 +54,7 @@ def recipe_file(folder: Path, architecture: str, **changes: object) -> Path:
     return written
 
 
-def asked(folder: Path, architecture: str, **changes: object) -> Request:
+def asked(folder: Path, architecture: str, **changes: object) -> TrainRequest:
     made = make_set(folder / "set", ("fan", "pump"), ("00",), 6)
     recipe = recipe_file(folder, architecture, **changes)
     return request(folder, made, model="pretrained", recipe=recipe)
@@ -125,7 +126,7 @@ def test_banks_hold_training_clips_only_and_no_more_than_asked(tmp_path: Path) -
         changed = recipe.model_copy(update={"bank_windows": at_most})
         prepared = prepare(model, open_dataset(wanted.dataset), changed)
         features = FeatureCache(wanted.cache)
-        network = new_network(model, prepared, "all", 0, features).network
+        network = prepared.new_task("all", 0, features).network
         detector = model.detector({"all": network}, prepared.networks, prepared.recipe, features)
         sizes = {len(each) for name, each in detector.named_buffers() if name.endswith(".bank")}
         assert sizes == {expected}  # two of six clips are held out

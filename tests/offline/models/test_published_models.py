@@ -19,7 +19,8 @@ from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS
 from asd_offline.models.aegan_ad.scores import SCORES
 from asd_offline.recipes import read_recipe
-from asd_offline.training.run import Request, new_network, prepare, train
+from asd_offline.training.prepare import prepare
+from asd_offline.training.run import TrainRequest, train
 from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, make_set, request
 from tests.rig.paths import CONFIGS
 
@@ -98,7 +99,7 @@ def run(
     return request.param, folder
 
 
-def asked_for(folder: Path, model: str, sounds: Path, **changes: object) -> Request:
+def asked_for(folder: Path, model: str, sounds: Path, **changes: object) -> TrainRequest:
     recipe = recipe_file(folder, model, **changes)
     return request(folder, sounds, model=model, recipe=recipe, machines=MACHINES.get(model, ()))
 
@@ -218,8 +219,7 @@ def untrained(
     prepared = prepare(kind, open_dataset(sounds), recipe)
     features = FeatureCache(folder / "cache")
     networks = {
-        name: new_network(kind, prepared, name, 0, features).network.eval()
-        for name in prepared.networks
+        name: prepared.new_task(name, 0, features).network.eval() for name in prepared.networks
     }
     with torch.no_grad():
         return {
@@ -284,8 +284,7 @@ def test_the_mobilenetv2_score_is_the_mean_log_odds_against_the_own_section(
     prepared = prepare(model, open_dataset(sounds), recipe)
     features = FeatureCache(tmp_path / "cache")
     networks = {
-        name: new_network(model, prepared, name, 0, features).network.eval()
-        for name in prepared.networks
+        name: prepared.new_task(name, 0, features).network.eval() for name in prepared.networks
     }
     detector = model.detector(networks, prepared.networks, prepared.recipe, features)
     waveform = torch.from_numpy(hum(1, 700.0))[None]

@@ -12,7 +12,8 @@ from asd_monitor.model_file import load
 from asd_offline.export.export import export
 from asd_offline.models import MODELS
 from asd_offline.models.twfr_gmm import TwfrGmmRecipe, choose_decay, decay_weights, time_weighted
-from asd_offline.training.run import prepare, train
+from asd_offline.training.prepare import prepare
+from asd_offline.training.run import train
 from tests.offline.small_sounds import CPU, Silent, hum, make_set, prepared_set, request
 
 RECIPE = TwfrGmmRecipe(sample_rate_hz=8000, n_fft=256, hop_length=128, n_mels=16)

@@ -24,7 +24,7 @@ from asd_offline.training.checkpoints import (
     latest_checkpoint,
     read_checkpoint,
 )
-from asd_offline.training.run import Request, train
+from asd_offline.training.run import TrainRequest, train
 from asd_offline.training.run_folder import Run
 from tests.offline.models.test_published_models import asked_for
 from tests.offline.published_checkpoints import (
@@ -60,7 +60,7 @@ def small_aenet() -> dict[str, Tensor]:
     return aenet(16 * 5, 16, 4, bands=16)
 
 
-def asked(folder: Path, sounds: Path, **changes: object) -> Request:
+def asked(folder: Path, sounds: Path, **changes: object) -> TrainRequest:
     values = {"machines": ("fan",), "init_from": (saved(folder / "ae.pth", small_aenet()),)}
     return request(folder, sounds, **(values | changes))
 

@@ -14,9 +14,9 @@ import torch
 from asd_monitor.errors import ConfigError, DatasetError, RunError, SourceError
 from asd_offline.evaluation.clip_scoring import labelled_auc
 from asd_offline.training import recorder
-from asd_offline.training import run as training_run
 from asd_offline.training.checkpoints import latest_checkpoint
 from asd_offline.training.distributed import check_device
+from asd_offline.training.prepare import PreparedData
 from asd_offline.training.run import train
 from asd_offline.training.run_folder import Run
 from tests.offline.small_sounds import (
@@ -379,7 +379,7 @@ def test_too_little_memory_is_told_and_a_smaller_recipe_takes_the_same_folder(
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr(training_run, "new_network", too_large)
+        patched.setattr(PreparedData, "new_task", too_large)
         with pytest.raises(ConfigError, match=r"too little memory.*smaller batch_size"):
             train(request(tmp_path, made), CPU, Silent())
     assert train(request(tmp_path, made), CPU, Silent()).metrics()

@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from asd_monitor.errors import RunError
-from asd_offline.models import Task
+from asd_offline.models.protocol import Task
 from asd_offline.recipes import Recipe
 from asd_offline.training.checkpoints import checkpoints_in, latest_checkpoint
 from asd_offline.training.distributed import Process
@@ -40,10 +40,10 @@ class Points:
         self.network = Line()
         if not dropout:
             self.network.layers[2] = nn.Identity()
-        self.samples = samples
+        self.sample_count = samples
 
     def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        x = chosen[:, None].float() / self.samples
+        x = chosen[:, None].float() / self.sample_count
         return x, 2 * x + 0.01 * torch.randn(x.shape, generator=generator)
 
 
@@ -54,7 +54,7 @@ RECIPE = Recipe(
 
 def run(
     folder: Path,
-    task: Task | None = None,
+    task: Task[nn.Module] | None = None,
     recipe: Recipe = RECIPE,
     watcher: Silent | None = None,
     process: Process = CPU,
@@ -217,7 +217,7 @@ class Quiet(Points):
         super().__init__(dropout=False, samples=48)
 
     def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, ...]:
-        x = chosen[:, None].float() / self.samples
+        x = chosen[:, None].float() / self.sample_count
         return x, 2 * x
 
 

@@ -37,6 +37,7 @@ from asd_offline.models.adacos.branches import Branches
 from asd_offline.models.adacos.fine_views import MOVING_VIEW_NAMES
 from asd_offline.models.adacos.joint_features import ALL_VIEW_NAMES, ViewsAndEmbeddings
 from asd_offline.models.adacos.stationary_views import SteadyScorer, SteadyViews, fit_steady
+from asd_offline.models.protocol import DetectorModule
 from asd_offline.recipes import Recipe
 
 FOLDS = 10
@@ -46,7 +47,7 @@ ENOUGH_WINDOWS = 40
 """Below this a target borrows from others: 10 to 20 clips gain by it, 40 and more do not."""
 
 
-class BesideDetector(nn.Module):
+class BesideDetector(DetectorModule):
     """Waveform to score, with banks per target for every view and the embedding."""
 
     def __init__(

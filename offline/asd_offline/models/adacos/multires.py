@@ -6,10 +6,9 @@ arXiv 2507.10264), with a loss for each branch beside that of all together (subs
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, cast
+from typing import Literal
 
 from pydantic import Field
-from torch import nn
 
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache
@@ -18,11 +17,11 @@ from asd_offline.models.adacos.spectral import (
     NETWORK,
     EmbeddingRecipe,
     EmbeddingTask,
+    Ensemble,
     embedding_detector,
     embedding_task,
-    one_target_report,
 )
-from asd_offline.recipes import Recipe
+from asd_offline.models.protocol import DetectorModule, Model
 
 
 class MultiresAdacosRecipe(EmbeddingRecipe):
@@ -38,7 +37,7 @@ class MultiresAdacosRecipe(EmbeddingRecipe):
     subspace: bool = True
 
     @property
-    def least_window_samples(self) -> int:
+    def min_window_samples(self) -> int:
         """Samples of five frames, of which convolution and pooling leave one."""
         return max(n_fft + 4 * hop for n_fft, hop in self.resolutions)
 
@@ -52,7 +51,7 @@ class MultiresAdacosRecipe(EmbeddingRecipe):
         return Branches([SpectrumBranch(self.window_samples, dims), *spectrograms])
 
 
-class MultiresAdacos:
+class MultiresAdacos(Model[MultiresAdacosRecipe, Ensemble]):
     """One network, or several of different seeds, for all machines; a bank for each target."""
 
     recipe = MultiresAdacosRecipe
@@ -62,26 +61,18 @@ class MultiresAdacos:
         return {NETWORK: tuple(targets)}
 
     def task(
-        self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
+        self, targets: Sequence[Target], recipe: MultiresAdacosRecipe, features: FeatureCache
     ) -> EmbeddingTask:
         """Train on windows of all clips."""
-        own = cast("MultiresAdacosRecipe", recipe)
-        members = [own.branches() for _ in range(own.ensemble)]
-        return embedding_task(members, targets, own, features)
+        members = [recipe.branches() for _ in range(recipe.ensemble)]
+        return embedding_task(members, targets, recipe, features)
 
     def detector(
         self,
-        networks: Mapping[str, nn.Module],
+        networks: Mapping[str, Ensemble],
         targets: Mapping[str, Sequence[Target]],
-        recipe: Recipe,
+        recipe: MultiresAdacosRecipe,
         features: FeatureCache,
-    ) -> nn.Module:
+    ) -> DetectorModule:
         """Fit a bank for each target."""
-        own = cast("MultiresAdacosRecipe", recipe)
-        return embedding_detector(networks[NETWORK], targets[NETWORK], own, features)
-
-    def report(
-        self, module: nn.Module, targets: Sequence[Target], recipe: Recipe
-    ) -> dict[str, object]:
-        """Compare with the quick start where the file is for one machine alone."""
-        return one_target_report(module, targets, recipe)
+        return embedding_detector(networks[NETWORK], targets[NETWORK], recipe, features)

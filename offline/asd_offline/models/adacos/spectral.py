@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from asd_monitor.backends.fusion import Rule
 from asd_monitor.backends.per_target import PerTarget
 from asd_offline.datasets.targets import Target
-from asd_offline.export.quickstart_baseline import against_quickstart
 from asd_offline.features.cache import ClipRows, FeatureCache
 from asd_offline.features.frontends import Waveform
 from asd_offline.features.labelled_windows import LabelledWindows, tile
@@ -26,6 +25,7 @@ from asd_offline.models.adacos.branches import Branches, SpectrogramBranch, Spec
 from asd_offline.models.adacos.fused_detector import fit_beside
 from asd_offline.models.adacos.losses import EmbeddingLoss, Exchange, draw_exchange, mixup
 from asd_offline.models.backend_choice import Choice, check_choice, fit_target
+from asd_offline.models.protocol import DetectorModule, Model
 from asd_offline.recipes import Recipe
 
 NETWORK = "all"
@@ -81,6 +81,11 @@ class SpectralAdacosRecipe(EmbeddingRecipe):
     model: Literal["spectral_adacos"] = "spectral_adacos"
     n_fft: int = Field(1024, ge=64)
     hop_length: int = Field(512, ge=16)
+
+    @property
+    def min_window_samples(self) -> int:
+        """Samples of one spectrogram frame."""
+        return self.n_fft
 
     def branches(self) -> Branches:
         """Return the network."""
@@ -149,26 +154,26 @@ class EmbeddingTask:
         self, members: Sequence[Branches], windows: LabelledWindows, recipe: EmbeddingRecipe
     ) -> None:
         networks = [EmbeddingNetwork(each, recipe, windows.classes) for each in members]
-        self.network: nn.Module = Ensemble(networks)
+        self.network = Ensemble(networks)
         self._windows = windows
         self._recipe = recipe
         self._branches = len(members[0].branches)
 
     @property
-    def samples(self) -> int:
+    def sample_count(self) -> int:
         """How many windows an epoch has."""
         return len(self._windows)
 
-    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+    def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """Return what :meth:`EmbeddingNetwork.forward` takes."""
-        windows, labels = self._windows.draw(chosen, generator)
+        windows, labels = self._windows.draw(indices, generator)
         windows, labels = mixup(windows, labels, self._recipe.mixup_probability, generator)
         probability = self._recipe.exchange_probability
-        exchange = draw_exchange(len(chosen), self._branches, probability, generator)
+        exchange = draw_exchange(len(indices), self._branches, probability, generator)
         return windows, labels, exchange.exchanged, exchange.order
 
 
-class EmbeddingDetector(nn.Module):
+class EmbeddingDetector(DetectorModule):
     """Waveform to embedding to the distance from normal embeddings, with a bank per target."""
 
     def __init__(self, members: Sequence[Branches], banks: Sequence[PerTarget]) -> None:
@@ -200,10 +205,10 @@ def embedding_task(
 
 
 def embedding_detector(
-    network: nn.Module, targets: Sequence[Target], recipe: EmbeddingRecipe, features: FeatureCache
-) -> nn.Module:
+    network: Ensemble, targets: Sequence[Target], recipe: EmbeddingRecipe, features: FeatureCache
+) -> DetectorModule:
     """Fit the detector that a recipe asks for, with a bank for each target."""
-    members = [each.eval() for each in cast("Ensemble", network).branches]
+    members = [each.eval() for each in network.branches]
     if recipe.views:
         return fit_beside(members, targets, recipe, features, finer=recipe.finer_views)
     banks = [fit_banks(each, targets, recipe, features) for each in members]
@@ -252,17 +257,7 @@ def _embed(branches: Branches, sound: ClipRows, recipe: Recipe) -> tuple[Tensor,
     return torch.cat(parts), torch.tensor([clip for clip, _ in places])
 
 
-def one_target_report(
-    module: nn.Module, targets: Sequence[Target], recipe: Recipe
-) -> dict[str, object]:
-    """Say whether a detector of one target beats the quick start, which would do for it."""
-    if len(targets) != 1:
-        return {}
-    comparison = against_quickstart(module, 0, targets[0], recipe)
-    return {} if comparison is None else {"against_quickstart": comparison.to_dict()}
-
-
-class SpectralAdacos:
+class SpectralAdacos(Model[SpectralAdacosRecipe, Ensemble]):
     """One network for all machines, a bank for each target."""
 
     recipe = SpectralAdacosRecipe
@@ -272,26 +267,18 @@ class SpectralAdacos:
         return {NETWORK: tuple(targets)}
 
     def task(
-        self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
+        self, targets: Sequence[Target], recipe: SpectralAdacosRecipe, features: FeatureCache
     ) -> EmbeddingTask:
         """Train on windows of all clips."""
-        own = cast("SpectralAdacosRecipe", recipe)
-        members = [own.branches() for _ in range(own.ensemble)]
-        return embedding_task(members, targets, own, features)
+        members = [recipe.branches() for _ in range(recipe.ensemble)]
+        return embedding_task(members, targets, recipe, features)
 
     def detector(
         self,
-        networks: Mapping[str, nn.Module],
+        networks: Mapping[str, Ensemble],
         targets: Mapping[str, Sequence[Target]],
-        recipe: Recipe,
+        recipe: SpectralAdacosRecipe,
         features: FeatureCache,
-    ) -> nn.Module:
+    ) -> DetectorModule:
         """Fit a bank for each target."""
-        own = cast("SpectralAdacosRecipe", recipe)
-        return embedding_detector(networks[NETWORK], targets[NETWORK], own, features)
-
-    def report(
-        self, module: nn.Module, targets: Sequence[Target], recipe: Recipe
-    ) -> dict[str, object]:
-        """Compare with the quick start where the file is for one machine alone."""
-        return one_target_report(module, targets, recipe)
+        return embedding_detector(networks[NETWORK], targets[NETWORK], recipe, features)

@@ -16,6 +16,7 @@ from asd_offline.models.aegan_ad.scores import (
     code_scores,
     pixel_scores,
 )
+from asd_offline.models.protocol import DetectorModule
 
 
 class MachineScorer(nn.Module):
@@ -74,7 +75,7 @@ class MachineScorer(nn.Module):
         return rescale(decibels, self.low, self.high)
 
 
-class AeganAdDetector(nn.Module):
+class AeganAdDetector(DetectorModule):
     """Waveform to score, with one network per machine.
 
     Parameters

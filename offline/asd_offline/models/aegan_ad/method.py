@@ -10,11 +10,10 @@ because it is what the generator is trained to minimise. That rule needs no labe
 """
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import torch
 from torch import Generator as RandomGenerator
-from torch import Tensor, nn
+from torch import Tensor
 
 from asd_offline.datasets.targets import Target, by_machine
 from asd_offline.features.cache import ClipRows, FeatureCache
@@ -28,7 +27,7 @@ from asd_offline.models.aegan_ad.detector import AeganAdDetector, MachineScorer
 from asd_offline.models.aegan_ad.network import AeganAd
 from asd_offline.models.aegan_ad.recipe import SEGMENT_SIZE, AeganAdRecipe
 from asd_offline.models.aegan_ad.scores import fit_embedding_scores
-from asd_offline.recipes import Recipe
+from asd_offline.models.protocol import DetectorModule, Model
 
 MIN_RANGE_DB = 1.0
 MAX_SEGMENTS = 64
@@ -38,14 +37,14 @@ MAX_SEGMENTS = 64
 class DecibelSegments:
     """Training samples: segments of all clips, with two optimiser steps per batch."""
 
-    steps = 2
+    steps_per_batch = 2
 
     def __init__(self, clips: ClipRows, recipe: AeganAdRecipe) -> None:
         minima, maxima = extremes(clips)
         floors = maxima - recipe.top_db  # (clips,)
         low = torch.maximum(minima, floors).min()
         high = torch.maximum(maxima.max(), low + MIN_RANGE_DB)
-        self.network: nn.Module = AeganAd(recipe, low, high)
+        self.network = AeganAd(recipe, low, high)
         self._rows = clips.rows
         hop = recipe.train_hop_frames
         self._starts = segment_starts(clips, SEGMENT_SIZE, hop)
@@ -56,15 +55,15 @@ class DecibelSegments:
         self._floors = floors.repeat_interleave(torch.tensor(segments_per_clip))[:, None, None]
 
     @property
-    def samples(self) -> int:
+    def sample_count(self) -> int:
         """Number of segments."""
         return len(self._starts)
 
-    def draw(self, chosen: Tensor, generator: RandomGenerator) -> tuple[Tensor, ...]:
+    def draw(self, indices: Tensor, generator: RandomGenerator) -> tuple[Tensor, ...]:
         """Return decibels ``(batch, 128, 128)``."""
         del generator  # only the order is random
-        rows = self._rows[self._starts[chosen, None] + torch.arange(SEGMENT_SIZE)]
-        return (torch.maximum(rows, self._floors[chosen]),)
+        rows = self._rows[self._starts[indices, None] + torch.arange(SEGMENT_SIZE)]
+        return (torch.maximum(rows, self._floors[indices]),)
 
 
 def extremes(clips: ClipRows) -> tuple[Tensor, Tensor]:
@@ -73,7 +72,7 @@ def extremes(clips: ClipRows) -> tuple[Tensor, Tensor]:
     return torch.stack([pair.min for pair in pairs]), torch.stack([pair.max for pair in pairs])
 
 
-class AeganAdModel:
+class AeganAdModel(Model[AeganAdRecipe, AeganAd]):
     """One network for each machine."""
 
     recipe = AeganAdRecipe
@@ -83,39 +82,37 @@ class AeganAdModel:
         return by_machine(targets)
 
     def task(
-        self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
+        self, targets: Sequence[Target], recipe: AeganAdRecipe, features: FeatureCache
     ) -> DecibelSegments:
         """Prepare training on segments of all clips, scaled to their range in decibels."""
-        settings = cast("AeganAdRecipe", recipe)
-        check_window(SEGMENT_SIZE, settings.hop_length, settings)
-        return DecibelSegments(_log_mel_rows(targets, settings, features), settings)
+        check_window(SEGMENT_SIZE, recipe.hop_length, recipe)
+        return DecibelSegments(_log_mel_rows(targets, recipe, features), recipe)
 
     def detector(
         self,
-        networks: Mapping[str, nn.Module],
+        networks: Mapping[str, AeganAd],
         targets: Mapping[str, Sequence[Target]],
-        recipe: Recipe,
+        recipe: AeganAdRecipe,
         features: FeatureCache,
-    ) -> nn.Module:
+    ) -> DetectorModule:
         """Embed the clips of each target, and average their spectrograms."""
-        settings = cast("AeganAdRecipe", recipe)
         machines, machine_of_target = [], []
         embeddings: list[Tensor] = []
         mean_normal: list[Tensor] = []
         for index, (name, network) in enumerate(networks.items()):
-            machine = MachineScorer(cast("AeganAd", network)).eval()
+            machine = MachineScorer(network).eval()
             machines.append(machine)
             machine_of_target += [index] * len(targets[name])
             references = [
-                _references(machine, target, settings, features) for target in targets[name]
+                _references(machine, target, recipe, features) for target in targets[name]
             ]
             mean_normal += [spectrogram for _, spectrogram in references]
             by_target = [rows for rows, _ in references]
-            if settings.reference == "machine":
+            if recipe.reference == "machine":
                 by_target = [torch.cat(by_target)] * len(by_target)
             embeddings += by_target
         return AeganAdDetector(
-            settings,
+            recipe,
             machines,
             machine_of_target,
             fit_embedding_scores(embeddings),

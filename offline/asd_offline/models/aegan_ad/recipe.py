@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from asd_offline.features.frontends import LogMel, LogMelSettings
-from asd_offline.recipes import Recipe
+from asd_offline.recipes import MultiScoreRecipe
 
 SEGMENT_SIZE = 128
 """Frames and mel bands of a segment: five halvings down to 4, and a last kernel of 4."""
@@ -41,7 +41,7 @@ discriminator. The authors aggregate by ``sum`` where it says ``mean`` here: all
 same number of segments, so the ranks are the same."""
 
 
-class AeganAdRecipe(Recipe):
+class AeganAdRecipe(MultiScoreRecipe):
     """The published settings for fan in DCASE 2020; configs/train/aegan_ad has the others."""
 
     model: Literal["aegan_ad"] = "aegan_ad"
@@ -75,6 +75,11 @@ class AeganAdRecipe(Recipe):
     """Whose normal clips the ``d`` scores compare with; published: machine."""
     evidence: Literal["input", "mean_normal"] = "input"
     """What the reconstruction is compared with for localisation; published: mean_normal."""
+
+    @property
+    def min_window_samples(self) -> int:
+        """Samples of one spectrogram frame."""
+        return self.n_fft
 
     def log_mel(self) -> LogMel:
         """Return the front end: librosa's default mel spectrogram with 128 bands."""

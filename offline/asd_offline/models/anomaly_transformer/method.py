@@ -9,7 +9,7 @@ an F1 near 0.9, so it is not done here, nor is it an option.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -27,7 +27,8 @@ from asd_offline.features.segments import (
     segment_starts,
 )
 from asd_offline.models.anomaly_transformer.attention import Associations, divergence
-from asd_offline.recipes import Recipe
+from asd_offline.models.protocol import DetectorModule, Model
+from asd_offline.recipes import MultiScoreRecipe
 
 TOP_SHARE = 0.1
 LEAST_SPREAD_DB = 1e-3
@@ -42,7 +43,7 @@ Score = Literal[
 ]
 
 
-class AnomalyTransformerRecipe(Recipe):
+class AnomalyTransformerRecipe(MultiScoreRecipe):
     """One network for each machine type, trained on all of its ids or sections."""
 
     model: Literal["anomaly_transformer"] = "anomaly_transformer"
@@ -64,6 +65,11 @@ class AnomalyTransformerRecipe(Recipe):
     temperature: float = Field(50.0, gt=0, description="Of the weights of the frames' errors.")
     # The weights of a segment sum to one, so that its level is lost: no match for whole clips.
     score: Score = "error_mean"
+
+    @property
+    def min_window_samples(self) -> int:
+        """Samples of one spectrogram frame."""
+        return self.n_fft
 
     def log_mel(self) -> LogMel:
         """Return the front end."""
@@ -124,7 +130,7 @@ class FrameSegments:
     """Training samples: segments of consecutive frames of every clip."""
 
     def __init__(
-        self, network: nn.Module, clips: ClipRows, recipe: AnomalyTransformerRecipe
+        self, network: MinimaxLoss, clips: ClipRows, recipe: AnomalyTransformerRecipe
     ) -> None:
         self.network = network
         self._rows = clips.rows
@@ -132,14 +138,14 @@ class FrameSegments:
         self._offsets = torch.arange(recipe.segment_frames)
 
     @property
-    def samples(self) -> int:
+    def sample_count(self) -> int:
         """How many segments there are."""
         return len(self._starts)
 
-    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+    def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """Return decibels ``(batch, segment_frames, n_mels)``."""
         del generator  # nothing is random but the order
-        return (self._rows[self._starts[chosen, None] + self._offsets],)
+        return (self._rows[self._starts[indices, None] + self._offsets],)
 
 
 class FrameScores(nn.Module):
@@ -180,7 +186,7 @@ class FrameScores(nn.Module):
         return (rebuilt - standard).square(), weights
 
 
-class AnomalyTransformerDetector(nn.Module):
+class AnomalyTransformerDetector(DetectorModule):
     """Waveform to score, with one network per machine."""
 
     network_of_target: Tensor
@@ -223,14 +229,6 @@ class AnomalyTransformerDetector(nn.Module):
             error = error * weight.unsqueeze(2)
         return error.transpose(1, 2)
 
-    @torch.jit.export
-    def association(self, waveform: Tensor, target: Tensor) -> Tensor:
-        """Return ``(batch, frames)``: weight of each frame, 1 where it is as usual in its segment.
-
-        Higher where attention is nearer to the prior.
-        """
-        return self._frames(waveform, target)[1]
-
     @torch.jit.unused
     def describe(self) -> dict[str, object]:
         """Return what a model file should say."""
@@ -263,7 +261,7 @@ class AnomalyTransformerDetector(nn.Module):
         return error, weight
 
 
-class AnomalyTransformer:
+class AnomalyTransformer(Model[AnomalyTransformerRecipe, MinimaxLoss]):
     """One network for each machine."""
 
     recipe = AnomalyTransformerRecipe
@@ -273,29 +271,25 @@ class AnomalyTransformer:
         return by_machine(targets)
 
     def task(
-        self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
+        self, targets: Sequence[Target], recipe: AnomalyTransformerRecipe, features: FeatureCache
     ) -> FrameSegments:
         """Train on segments of all clips, each band standardised over them."""
-        own = cast("AnomalyTransformerRecipe", recipe)
-        check_window(own.segment_frames, own.hop_length, own)
+        check_window(recipe.segment_frames, recipe.hop_length, recipe)
         paths = [clip.path for target in targets for clip in target.clips]
-        clips = features.rows(paths, own.log_mel())
+        clips = features.rows(paths, recipe.log_mel())
         rows = torch.cat([clips.of(index) for index in range(len(paths))]).double()
         mean, spread = rows.mean(0).float(), rows.std(0).float().clamp_min(LEAST_SPREAD_DB)
-        return FrameSegments(MinimaxLoss(own, mean, spread), clips, own)
+        return FrameSegments(MinimaxLoss(recipe, mean, spread), clips, recipe)
 
     def detector(
         self,
-        networks: Mapping[str, nn.Module],
+        networks: Mapping[str, MinimaxLoss],
         targets: Mapping[str, Sequence[Target]],
-        recipe: Recipe,
+        recipe: AnomalyTransformerRecipe,
         features: FeatureCache,
-    ) -> nn.Module:
+    ) -> DetectorModule:
         """Nothing is fitted but the weights."""
         del features
-        own = cast("AnomalyTransformerRecipe", recipe)
-        scores = [
-            FrameScores(cast("MinimaxLoss", each), own.temperature) for each in networks.values()
-        ]
+        scores = [FrameScores(network, recipe.temperature) for network in networks.values()]
         places = [i for i, name in enumerate(networks) for _ in targets[name]]
-        return AnomalyTransformerDetector(own, scores, places).eval()
+        return AnomalyTransformerDetector(recipe, scores, places).eval()

@@ -5,12 +5,11 @@ generalization baseline", EUSIPCO 2023.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from asd_monitor.backends.per_target import PerTarget
 from asd_monitor.backends.selective_mahalanobis import SelectiveMahalanobis
@@ -18,14 +17,14 @@ from asd_offline.datasets.targets import Target, by_machine
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models.autoencoder.mse import (
     AutoencoderRecipe,
+    AutoencoderTask,
     FrameVectors,
     ReconstructionLoss,
     Residuals,
     error_map,
-    own_recipe,
     residuals_of,
 )
-from asd_offline.recipes import Recipe
+from asd_offline.models.protocol import DetectorModule, Model
 
 BLOCK = 8192
 
@@ -43,7 +42,7 @@ class AutoencoderMahalanobisRecipe(AutoencoderRecipe):
     least_variance: float = Field(1e-6, gt=0, description="In dB^2, added to every variance.")
 
 
-class MahalanobisDetector(nn.Module):
+class MahalanobisDetector(DetectorModule):
     """Waveform to the Mahalanobis norm of its mean residual.
 
     The published code averages ``d_i' P d_j`` over all pairs of residual frames; that is
@@ -75,7 +74,7 @@ class MahalanobisDetector(nn.Module):
         return self.residuals.describe()
 
 
-class AutoencoderMahalanobis:
+class AutoencoderMahalanobis(Model[AutoencoderMahalanobisRecipe, ReconstructionLoss]):
     """The autoencoder with the selective Mahalanobis score."""
 
     recipe = AutoencoderMahalanobisRecipe
@@ -85,24 +84,25 @@ class AutoencoderMahalanobis:
         return by_machine(targets)
 
     def task(
-        self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
-    ) -> FrameVectors:
+        self,
+        targets: Sequence[Target],
+        recipe: AutoencoderMahalanobisRecipe,
+        features: FeatureCache,
+    ) -> AutoencoderTask:
         """Train on all runs of frames of all clips."""
-        own = own_recipe(recipe)
-        return FrameVectors(ReconstructionLoss(own), targets, own, features)
+        return AutoencoderTask(targets, recipe, features)
 
     def detector(
         self,
-        networks: Mapping[str, nn.Module],
+        networks: Mapping[str, ReconstructionLoss],
         targets: Mapping[str, Sequence[Target]],
-        recipe: Recipe,
+        recipe: AutoencoderMahalanobisRecipe,
         features: FeatureCache,
-    ) -> nn.Module:
+    ) -> DetectorModule:
         """Fit the covariances of each target's residual frames, one for each domain."""
-        own = own_recipe(recipe)
-        residuals = residuals_of(networks, targets, own)
+        residuals = residuals_of(networks, targets, recipe)
         backends = [
-            _fit(residuals.autoencoders[place], target, own, features)
+            _fit(residuals.autoencoders[place], target, recipe, features)
             for place, name in enumerate(networks)
             for target in targets[name]
         ]
@@ -110,18 +110,18 @@ class AutoencoderMahalanobis:
 
 
 def _fit(
-    autoencoder: nn.Module, target: Target, recipe: AutoencoderRecipe, features: FeatureCache
+    autoencoder: nn.Module,
+    target: Target,
+    recipe: AutoencoderMahalanobisRecipe,
+    features: FeatureCache,
 ) -> SelectiveMahalanobis:
     precisions = []
-    for wanted in (False, True):
-        clips = tuple(clip for clip in target.clips if (clip.domain == "target") == wanted)
+    for domain_is_target in (False, True):
+        clips = [c for c in target.clips if (c.domain == "target") == domain_is_target]
         if clips:
-            own = replace(target, clips=clips)
-            covariance = _covariance(
-                autoencoder, FrameVectors(autoencoder, [own], recipe, features)
-            )
-            least = getattr(recipe, "least_variance", 1e-6)
-            precisions.append(torch.linalg.inv(covariance + least * torch.eye(recipe.n_mels)))
+            covariance = _covariance(autoencoder, FrameVectors(clips, recipe, features))
+            ridge = recipe.least_variance * torch.eye(recipe.n_mels)
+            precisions.append(torch.linalg.inv(covariance + ridge))
     precision = torch.stack(precisions).float()
     return SelectiveMahalanobis(torch.zeros(len(precision), recipe.n_mels), precision)
 
@@ -131,9 +131,8 @@ def _covariance(autoencoder: nn.Module, vectors: FrameVectors) -> Tensor:
     device = next(autoencoder.parameters()).device
     count, total, squares = 0, torch.zeros(1), torch.zeros(1)
     with torch.no_grad():
-        for chosen in torch.split(torch.arange(vectors.samples), BLOCK):
-            (block,) = vectors.draw(chosen, Generator())
-            block = block.to(device)
+        for indices in torch.split(torch.arange(len(vectors)), BLOCK):
+            block = vectors.select(indices).to(device)
             frames = (autoencoder(block) - block).reshape(-1, vectors.n_mels).double().cpu()
             count += len(frames)
             total = total + frames.sum(0)

@@ -12,10 +12,12 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
+from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.targets import Target, by_machine
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import LogMel, LogMelSettings
 from asd_offline.models.autoencoder.cpu_step import DenseStep, cpu_has_bfloat16
+from asd_offline.models.protocol import DetectorModule, Model
 from asd_offline.recipes import Recipe
 
 
@@ -38,7 +40,7 @@ class AutoencoderRecipe(Recipe):
     )
 
     @property
-    def least_window_samples(self) -> int:
+    def min_window_samples(self) -> int:
         """Samples of one vector."""
         return max(self.n_fft, (self.frames - 1) * self.hop_length)
 
@@ -104,35 +106,48 @@ class FrameVectors:
     """Training samples: every run of ``frames`` consecutive spectrogram frames of every clip."""
 
     def __init__(
-        self,
-        network: nn.Module,
-        targets: Sequence[Target],
-        recipe: AutoencoderRecipe,
-        features: FeatureCache,
+        self, clips: Sequence[Clip], recipe: AutoencoderRecipe, features: FeatureCache
     ) -> None:
-        self.network = network
-        self._bfloat16 = recipe.cpu_bfloat16
-        paths = [clip.path for target in targets for clip in target.clips]
-        clips = features.rows(paths, recipe.log_mel())
-        rows, dims = clips.rows.shape
+        rows = features.rows([clip.path for clip in clips], recipe.log_mel())
+        count, self.n_mels = rows.rows.shape
         # Consecutive rows lie one after the other, so a vector is a view: nothing is copied.
-        self._vectors = clips.rows.as_strided(
-            (rows - recipe.frames + 1, recipe.frames * dims), (dims, 1)
+        self._vectors = rows.rows.as_strided(
+            (count - recipe.frames + 1, recipe.frames * self.n_mels), (self.n_mels, 1)
         )
-        pairs = zip(clips.first.tolist(), clips.count.tolist(), strict=True)
+        pairs = zip(rows.first.tolist(), rows.count.tolist(), strict=True)
         spans = [torch.arange(first, first + count - recipe.frames + 1) for first, count in pairs]
         self._starts = torch.cat(spans)
-        self.n_mels = dims
 
-    @property
-    def samples(self) -> int:
-        """How many vectors there are."""
+    def __len__(self) -> int:
+        """Return the number of vectors."""
         return len(self._starts)
 
-    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+    def select(self, indices: Tensor) -> Tensor:
         """Return vectors ``(batch, frames * n_mels)``, the frames one after the other."""
-        del generator  # nothing is random but the order
-        return (self._vectors.index_select(0, self._starts[chosen]),)  # quicker than [...]
+        return self._vectors.index_select(0, self._starts[indices])  # faster than [...]
+
+
+class AutoencoderTask:
+    """Reconstruct all runs of frames of the targets' clips."""
+
+    def __init__(
+        self, targets: Sequence[Target], recipe: AutoencoderRecipe, features: FeatureCache
+    ) -> None:
+        self.network = ReconstructionLoss(recipe)
+        self._bfloat16 = recipe.cpu_bfloat16
+        self._vectors = FrameVectors(
+            [clip for target in targets for clip in target.clips], recipe, features
+        )
+
+    @property
+    def sample_count(self) -> int:
+        """Number of vectors."""
+        return len(self._vectors)
+
+    def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+        """Return vectors ``(batch, frames * n_mels)``."""
+        del generator  # only the order is random
+        return (self._vectors.select(indices),)
 
     def quick_step(self) -> DenseStep:
         """Return what computes loss and gradients by hand."""
@@ -201,7 +216,7 @@ def error_map(residual: Tensor, frames: int) -> Tensor:
     return (total / heard[:, None]).transpose(1, 2)
 
 
-class AutoencoderDetector(nn.Module):
+class AutoencoderDetector(DetectorModule):
     """Waveform to mean squared reconstruction error."""
 
     def __init__(self, residuals: Residuals) -> None:
@@ -224,7 +239,7 @@ class AutoencoderDetector(nn.Module):
         return self.residuals.describe()
 
 
-class Autoencoder:
+class Autoencoder(Model[AutoencoderRecipe, ReconstructionLoss]):
     """The baseline with its score, the mean squared error of a window."""
 
     recipe = AutoencoderRecipe
@@ -234,37 +249,29 @@ class Autoencoder:
         return by_machine(targets)
 
     def task(
-        self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
-    ) -> FrameVectors:
+        self, targets: Sequence[Target], recipe: AutoencoderRecipe, features: FeatureCache
+    ) -> AutoencoderTask:
         """Train on all runs of frames of all clips."""
-        own = own_recipe(recipe)
-        return FrameVectors(ReconstructionLoss(own), targets, own, features)
+        return AutoencoderTask(targets, recipe, features)
 
     def detector(
         self,
-        networks: Mapping[str, nn.Module],
+        networks: Mapping[str, ReconstructionLoss],
         targets: Mapping[str, Sequence[Target]],
-        recipe: Recipe,
+        recipe: AutoencoderRecipe,
         features: FeatureCache,
-    ) -> nn.Module:
+    ) -> DetectorModule:
         """Nothing is fitted but the weights."""
         del features
-        return AutoencoderDetector(residuals_of(networks, targets, own_recipe(recipe))).eval()
+        return AutoencoderDetector(residuals_of(networks, targets, recipe)).eval()
 
 
 def residuals_of(
-    networks: Mapping[str, nn.Module],
+    networks: Mapping[str, ReconstructionLoss],
     targets: Mapping[str, Sequence[Target]],
     recipe: AutoencoderRecipe,
 ) -> Residuals:
     """Put trained autoencoders, made ready for scoring, behind one front end."""
-    losses = [each for each in networks.values() if isinstance(each, ReconstructionLoss)]
-    places = [i for i, name in enumerate(networks) for _ in targets[name]]
-    return Residuals(recipe, [each.autoencoder.folded() for each in losses], places)
-
-
-def own_recipe(recipe: Recipe) -> AutoencoderRecipe:
-    """Return the recipe if it is an autoencoder's."""
-    if not isinstance(recipe, AutoencoderRecipe):
-        raise TypeError(f"expected an autoencoder's recipe, got {type(recipe).__name__}")
-    return recipe
+    autoencoders = [network.autoencoder.folded() for network in networks.values()]
+    network_of_target = [i for i, name in enumerate(networks) for _ in targets[name]]
+    return Residuals(recipe, autoencoders, network_of_target)

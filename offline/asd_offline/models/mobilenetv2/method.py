@@ -8,7 +8,7 @@ decision threshold with it.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -22,6 +22,7 @@ from asd_offline.features.frontends import LogMel, LogMelSettings, Masking
 from asd_offline.features.mel import group_centres_hz
 from asd_offline.features.segments import check_window, clip_segments, segment_starts
 from asd_offline.models.mobilenetv2.network import MobileNetV2
+from asd_offline.models.protocol import DetectorModule, Model
 from asd_offline.recipes import Recipe
 
 CHUNK = 64
@@ -47,6 +48,11 @@ class MobileNetV2Recipe(Recipe):
     )
     # Keras' BatchNormalization of this network: momentum 0.999 there is 0.001 here.
     batch_norm_momentum: float = Field(0.001, gt=0, le=1)
+
+    @property
+    def min_window_samples(self) -> int:
+        """Samples of one spectrogram frame."""
+        return self.n_fft
 
     def log_mel(self) -> LogMel:
         """Return the front end."""
@@ -100,7 +106,7 @@ class LabelledSegments:
         usual: Tensor,
         recipe: MobileNetV2Recipe,
     ) -> None:
-        self.network: nn.Module = SectionClassifier(recipe, [each.name for each in targets], usual)
+        self.network = SectionClassifier(recipe, [each.name for each in targets], usual)
         self._rows = clips.rows
         starts, labels, done = [], [], 0
         for place, target in enumerate(targets):
@@ -117,17 +123,17 @@ class LabelledSegments:
         self._offsets = torch.arange(recipe.segment_frames)
 
     @property
-    def samples(self) -> int:
+    def sample_count(self) -> int:
         """How many images there are."""
         return len(self._starts)
 
-    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+    def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """Return decibels ``(batch, segment_frames, n_mels)`` and sections ``(batch,)``."""
         del generator  # nothing is random but the order
-        return self._rows[self._starts[chosen, None] + self._offsets], self._labels[chosen]
+        return self._rows[self._starts[indices, None] + self._offsets], self._labels[indices]
 
 
-class MobileNetV2Detector(nn.Module):
+class MobileNetV2Detector(DetectorModule):
     """Waveform to score, with one network per machine."""
 
     network_of_target: Tensor
@@ -208,7 +214,7 @@ class MobileNetV2Detector(nn.Module):
         return result
 
 
-class MobileNetV2Model:
+class MobileNetV2Model(Model[MobileNetV2Recipe, SectionClassifier]):
     """One classifier for each machine."""
 
     recipe = MobileNetV2Recipe
@@ -218,7 +224,7 @@ class MobileNetV2Model:
         return by_machine(targets)
 
     def task(
-        self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
+        self, targets: Sequence[Target], recipe: MobileNetV2Recipe, features: FeatureCache
     ) -> LabelledSegments:
         """Train on images of all clips.
 
@@ -227,34 +233,32 @@ class MobileNetV2Model:
         ConfigError
             If the machine has a single id or section, or windows are shorter than an image.
         """
-        own = cast("MobileNetV2Recipe", recipe)
         if len(targets) < 2:
             msg = (
                 f"mobilenetv2 tells a machine's ids or sections apart, but {targets[0].machine} "
                 f"has only {targets[0].name}; leave it out with --machine, or train another model"
             )
             raise ConfigError(msg)
-        check_window(own.segment_frames, own.hop_length, own)
+        check_window(recipe.segment_frames, recipe.hop_length, recipe)
         paths = [clip.path for target in targets for clip in target.clips]
-        clips = features.rows(paths, own.log_mel())
+        clips = features.rows(paths, recipe.log_mel())
         means = [clips.of(index).double().mean(0) for index in range(len(paths))]
         usual = torch.stack(means).mean(0).float()
-        return LabelledSegments(targets, clips, usual, own)
+        return LabelledSegments(targets, clips, usual, recipe)
 
     def detector(
         self,
-        networks: Mapping[str, nn.Module],
+        networks: Mapping[str, SectionClassifier],
         targets: Mapping[str, Sequence[Target]],
-        recipe: Recipe,
+        recipe: MobileNetV2Recipe,
         features: FeatureCache,
-    ) -> nn.Module:
+    ) -> DetectorModule:
         """Nothing is fitted but the weights."""
         del features
-        own = cast("MobileNetV2Recipe", recipe)
-        trained = [cast("SectionClassifier", each) for each in networks.values()]
+        trained = list(networks.values())
         networks_of, classes_of = [], []
         for place, (name, each) in enumerate(zip(networks, trained, strict=True)):
             for target in targets[name]:
                 networks_of.append(place)
                 classes_of.append(each.class_names.index(target.name))
-        return MobileNetV2Detector(own, trained, networks_of, classes_of).eval()
+        return MobileNetV2Detector(recipe, trained, networks_of, classes_of).eval()

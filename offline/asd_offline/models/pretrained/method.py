@@ -21,9 +21,9 @@ from asd_offline.features.frontends import Waveform
 from asd_offline.features.labelled_windows import LabelledWindows
 from asd_offline.features.window_embeddings import WindowVectors, on_a_gpu
 from asd_offline.models.adacos.losses import mixup
-from asd_offline.models.adacos.spectral import NETWORK, one_target_report
+from asd_offline.models.adacos.spectral import NETWORK
 from asd_offline.models.backend_choice import Choice, check_choice, fit_target
-from asd_offline.models.no_training import Untrained
+from asd_offline.models.no_training import NoTrainingTask
 from asd_offline.models.pretrained.architectures import PretrainedFrontEnd, load_front_end
 from asd_offline.models.pretrained.lora import FineTuned, without_additions
 from asd_offline.models.pretrained.pooling import (
@@ -34,6 +34,7 @@ from asd_offline.models.pretrained.pooling import (
     Pool,
 )
 from asd_offline.models.pretrained.spectrograms import FRAME_HOP, PATCH, SAMPLE_RATE_HZ
+from asd_offline.models.protocol import DetectorModule, Model, Task
 from asd_offline.recipes import Recipe
 
 HOP_S = PATCH * FRAME_HOP / SAMPLE_RATE_HZ
@@ -92,6 +93,23 @@ class PretrainedRecipe(Recipe):
         """Load the weights; ConfigError if they are not what they should be."""
         return load_front_end(self.checkpoint, self.sha256, self.architecture, self.sample_rate_hz)
 
+    def check(self) -> None:
+        """Refuse weights that cannot be used, and windows that they do not take.
+
+        Raises
+        ------
+        ConfigError
+            With what is wrong.
+        """
+        front = self.front_end()
+        least_s, most_s = front.window_limits_s()
+        if self.window_s is not None and not least_s <= self.window_s <= most_s:
+            msg = (
+                f"window_s: expected {least_s:.2f} to {most_s:.2f} s, which is what this "
+                f"{front.architecture} checkpoint takes, found {self.window_s:.2f} s"
+            )
+            raise ConfigError(f"{msg} (as long as the shortest clip, unless given)")
+
 
 class Embedding(nn.Module):
     """Waveform to a few vectors of length 1."""
@@ -107,7 +125,7 @@ class Embedding(nn.Module):
         return vectors
 
 
-class PretrainedDetector(nn.Module):
+class PretrainedDetector(DetectorModule):
     """Waveform to patches to what the back ends, with a bank per target, find odd in them."""
 
     def __init__(self, front: nn.Module, scores: BandScores, facts: Mapping[str, object]) -> None:
@@ -148,7 +166,7 @@ class FineTuningTask:
             clips, features, recipe.sample_rate_hz, recipe.window_samples, recipe.pseudo_classes
         )
         self._mixup_probability = recipe.mixup_probability
-        self.network: nn.Module = FineTuned(
+        self.network = FineTuned(
             front,
             recipe.lora_rank,
             recipe.embedding_dims,
@@ -157,90 +175,65 @@ class FineTuningTask:
         )
 
     @property
-    def samples(self) -> int:
+    def sample_count(self) -> int:
         """How many windows an epoch has."""
         return len(self._windows)
 
-    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+    def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """Return windows ``(batch, window_samples)`` and labels ``(batch, classes)``."""
-        windows, labels = self._windows.draw(chosen, generator)
+        windows, labels = self._windows.draw(indices, generator)
         return mixup(windows, labels, self._mixup_probability, generator)
 
 
-class Pretrained:
+class Pretrained(Model[PretrainedRecipe, PretrainedFrontEnd | FineTuned]):
     """One published network for all machines, a bank for each target."""
 
     recipe = PretrainedRecipe
-
-    def check(self, recipe: Recipe) -> None:
-        """Refuse weights that cannot be used, and windows that they do not take.
-
-        Raises
-        ------
-        ConfigError
-            With what is wrong.
-        """
-        front = cast("PretrainedRecipe", recipe).front_end()
-        least_s, most_s = front.window_limits_s()
-        if recipe.window_s is not None and not least_s <= recipe.window_s <= most_s:
-            msg = (
-                f"window_s: expected {least_s:.2f} to {most_s:.2f} s, which is what this "
-                f"{front.architecture} checkpoint takes, found {recipe.window_s:.2f} s"
-            )
-            raise ConfigError(f"{msg} (as long as the shortest clip, unless given)")
 
     def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
         """One network serves all machines."""
         return {NETWORK: tuple(targets)}
 
     def task(
-        self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache
-    ) -> Untrained | FineTuningTask:
+        self, targets: Sequence[Target], recipe: PretrainedRecipe, features: FeatureCache
+    ) -> Task[PretrainedFrontEnd | FineTuned]:
         """Load the weights, and train with them if there are epochs."""
-        own = cast("PretrainedRecipe", recipe)
-        front = own.front_end()
+        front = recipe.front_end()
         return (
-            FineTuningTask(front, targets, own, features)
-            if own.epochs
-            else Untrained(front.requires_grad_(False))
+            FineTuningTask(front, targets, recipe, features)
+            if recipe.epochs
+            else NoTrainingTask(front.requires_grad_(False))
         )
 
     def detector(
         self,
-        networks: Mapping[str, nn.Module],
+        networks: Mapping[str, PretrainedFrontEnd | FineTuned],
         targets: Mapping[str, Sequence[Target]],
-        recipe: Recipe,
+        recipe: PretrainedRecipe,
         features: FeatureCache,
-    ) -> nn.Module:
+    ) -> DetectorModule:
         """Fit a bank for each target."""
-        own = cast("PretrainedRecipe", recipe)
-        embedding = _embedding(networks[NETWORK], own)
+        embedding = _embedding(networks[NETWORK], recipe)
         front = cast("PretrainedFrontEnd", embedding.front)
         facts: dict[str, object] = {
             "architecture": front.architecture,
-            "checkpoint_sha256": own.sha256.lower(),
+            "checkpoint_sha256": recipe.sha256.lower(),
         }
         with on_a_gpu(embedding):
-            count, values = _shape_of_vectors(embedding, own)
-            described = facts | {"pool": own.pool, "bands": own.bands}
-            vectors = WindowVectors(embedding, count * values, own, described)
-            banks = [_fit(target, vectors, count, own, features) for target in targets[NETWORK]]
+            count, values = _shape_of_vectors(embedding, recipe)
+            described = facts | {"pool": recipe.pool, "bands": recipe.bands}
+            vectors = WindowVectors(embedding, count * values, recipe, described)
+            banks = [_fit(target, vectors, count, recipe, features) for target in targets[NETWORK]]
         facts |= {"vectors_per_window": count, "values_per_vector": values}
         facts |= {
             "evidence": "what each moment of a band adds to the score",
             "evidence_hop_s": HOP_S,
         }
-        if own.bands == "apart":
+        if recipe.bands == "apart":
             facts["evidence_bands_hz"] = front.band_centres_hz()
         device = next(embedding.parameters()).device
         scores = BandScores(embedding.head, banks)
         return PretrainedDetector(front, scores, facts).to(device).eval()
-
-    def report(
-        self, module: nn.Module, targets: Sequence[Target], recipe: Recipe
-    ) -> dict[str, object]:
-        """Compare with the quick start, where there is one target only."""
-        return one_target_report(module, targets, recipe)
 
 
 def _embedding(network: nn.Module, recipe: PretrainedRecipe) -> Embedding:

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from asd_monitor.backends.per_target import PerTarget
 from asd_offline.features.mel import group_centres_hz
+from asd_offline.models.protocol import DetectorModule
 from asd_offline.models.stgram_mfn.arcface import ArcFace
 from asd_offline.models.stgram_mfn.network import StgramMfn
 
@@ -79,7 +80,7 @@ class NormalisedBackends(nn.Module):
         return scores
 
 
-class StgramDetector(nn.Module):
+class StgramDetector(DetectorModule):
     """Waveform to score.
 
     Parameters

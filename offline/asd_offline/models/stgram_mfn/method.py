@@ -18,6 +18,7 @@ from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.target_windows import PseudoWindows, TargetWindows, WindowSet
 from asd_offline.gaussian_mixture import fit_gaussian_mixture
+from asd_offline.models.protocol import DetectorModule, Model
 from asd_offline.models.stgram_mfn.detector import (
     AngularLogProbability,
     LinearLogProbability,
@@ -26,7 +27,6 @@ from asd_offline.models.stgram_mfn.detector import (
 )
 from asd_offline.models.stgram_mfn.network import StgramMfn
 from asd_offline.models.stgram_mfn.recipe import StgramMfnRecipe
-from asd_offline.recipes import Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -38,28 +38,28 @@ class StgramTask:
     """Training samples: windows of all machines with their classes."""
 
     def __init__(self, network: StgramMfn, windows: WindowSet, recipe: StgramMfnRecipe) -> None:
-        self.network: nn.Module = network
+        self.network = network
         self._windows = windows
         self._mixes = recipe.loss == "noisy_arcmix"
         self._alpha = recipe.mixing_alpha
 
     @property
-    def samples(self) -> int:
+    def sample_count(self) -> int:
         """Number of windows in an epoch."""
         return len(self._windows)
 
-    def draw(self, chosen: Tensor, generator: Generator) -> tuple[Tensor, ...]:
+    def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """Return the arguments of :meth:`StgramMfn.forward`."""
-        waveform, label = self._windows.draw(chosen, generator)
+        waveform, label = self._windows.draw(indices, generator)
         if not self._mixes:
             return waveform, label
-        partner = torch.randperm(len(chosen), generator=generator)
+        partner = torch.randperm(len(indices), generator=generator)
         seed = int(torch.randint(2**62, (), generator=generator))
         weight = np.random.default_rng(seed).beta(self._alpha, self._alpha)
         return waveform, label, partner, torch.tensor(weight, dtype=torch.float32)
 
 
-class StgramMfnModel:
+class StgramMfnModel(Model[StgramMfnRecipe, StgramMfn]):
     """One network for all machines; scored by class or by a backend for each target."""
 
     recipe = StgramMfnRecipe
@@ -68,32 +68,32 @@ class StgramMfnModel:
         """Assign one network to all targets; it learns to distinguish machines and ids."""
         return {NETWORK: tuple(targets)}
 
-    def task(self, targets: Sequence[Target], recipe: Recipe, features: FeatureCache) -> StgramTask:
+    def task(
+        self, targets: Sequence[Target], recipe: StgramMfnRecipe, features: FeatureCache
+    ) -> StgramTask:
         """Prepare training on windows of all clips; with a single id, on pseudo-classes."""
-        settings = cast("StgramMfnRecipe", recipe)
-        rate_hz, samples = settings.sample_rate_hz, settings.window_samples
+        rate_hz, samples = recipe.sample_rate_hz, recipe.window_samples
         windows: WindowSet
         if len(targets) == 1:
             logger.warning("%s; it is scored by nearest neighbours", single_id_message(targets[0]))
             windows = PseudoWindows(targets[0], features, rate_hz, samples)
         else:
             windows = TargetWindows(targets, features, rate_hz, samples)
-        return StgramTask(StgramMfn(settings, windows.class_names), windows, settings)
+        return StgramTask(StgramMfn(recipe, windows.class_names), windows, recipe)
 
     def detector(
         self,
-        networks: Mapping[str, nn.Module],
+        networks: Mapping[str, StgramMfn],
         targets: Mapping[str, Sequence[Target]],
-        recipe: Recipe,
+        recipe: StgramMfnRecipe,
         features: FeatureCache,
-    ) -> nn.Module:
+    ) -> DetectorModule:
         """Fit the backends that the score needs, and the mean spectrum."""
-        settings = cast("StgramMfnRecipe", recipe)
-        network = cast("StgramMfn", networks[NETWORK]).eval()
+        network = networks[NETWORK].eval()
         chosen = tuple(targets[NETWORK])
-        windows = TargetWindows(chosen, features, settings.sample_rate_hz, settings.window_samples)
+        windows = TargetWindows(chosen, features, recipe.sample_rate_hz, recipe.window_samples)
         mean_spectrum = _mean_spectrum(network, windows)
-        scorer, facts = _make_scorer(network, chosen, settings, windows)
+        scorer, facts = _make_scorer(network, chosen, recipe, windows)
         return StgramDetector(network, scorer, mean_spectrum, facts).eval()
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from asd_offline.features.frontends import LogMel, LogMelSettings
 from asd_offline.models.stgram_mfn.mobilefacenet import Depth
-from asd_offline.recipes import Recipe
+from asd_offline.recipes import MultiScoreRecipe
 
 MIN_MEL_POWER = 1e-10
 """Floor before the logarithm, torchaudio's default."""
@@ -14,7 +14,7 @@ MIN_MEL_POWER = 1e-10
 Score = Literal["log_probability_with_margin", "log_probability", "gmm", "neighbours"]
 
 
-class StgramMfnRecipe(Recipe):
+class StgramMfnRecipe(MultiScoreRecipe):
     """One network for all machines; a class is a machine with its id or section."""
 
     model: Literal["stgram_mfn"] = "stgram_mfn"
@@ -40,6 +40,11 @@ class StgramMfnRecipe(Recipe):
     """Of the beta distribution of mixing weights; noisy_arcmix only."""
     score: Score = "log_probability_with_margin"
     gmm_components: int = Field(1, ge=1)
+
+    @property
+    def min_window_samples(self) -> int:
+        """Samples of one spectrogram frame."""
+        return self.n_fft
 
     def log_mel(self) -> LogMel:
         """Return the front end: torchaudio's mel scale, filters not normalised."""
