@@ -52,7 +52,7 @@ def refused(tmp_path: Path, text: str | bytes) -> str:
         (MINIMAL + "    channel: 2\n", "plant.yaml:4: machines.pump.channel: there is no such key"),
         (MINIMAL + "alarm:\n  p_raise: .nan\n", "plant.yaml:5: alarm.p_raise: expected"),
         (MINIMAL + "alarm:\n  hold_s: -1\n", "plant.yaml:5: alarm.hold_s: expected greater than or equal to 0, got -1"),
-        (MINIMAL + "alarm:\n  raise_windows: 9\n", "plant.yaml:4: alarm: raise_windows (9) cannot be more than of_windows (5)"),
+        (MINIMAL + "alarm:\n  min_exceedances: 9\n", "plant.yaml:4: alarm: min_exceedances (9) cannot be more than window_count (5)"),
         (MINIMAL + "learn:\n  minutes: 0\n", "plant.yaml:5: learn.minutes: expected greater than or equal to 0.3"),
         (MINIMAL + "device: tpu\n", "plant.yaml:4: device: expected 'auto', 'cpu' or 'cuda'"),
         (MINIMAL + "version: 2\n", "plant.yaml:4: version: expected 1"),

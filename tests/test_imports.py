@@ -13,7 +13,7 @@ from tests.rig.paths import ROOT
 PACKAGE = ROOT / "asd_monitor"
 OFFLINE = ROOT / "offline" / "asd_offline"
 
-NOT_FOR_OFFLINE = {"sources", "sinks", "monitor", "pipeline", "cli", "commands", "assembly"}
+NOT_FOR_OFFLINE = {"sources", "sinks", "monitor", "pipeline", "cli", "commands", "builder"}
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -9,7 +9,7 @@ from asd_monitor.bench.context import Setting
 from asd_monitor.bench.subscriber import Arrival, Subscriber
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.records import Record, ScoredWindow
-from asd_monitor.runtime import assembly
+from asd_monitor.runtime import builder
 from asd_monitor.sources.microphone.messages import CapturedAudio
 from asd_monitor.sources.microphone.source import MicrophoneSettings, MicrophoneSource
 
@@ -64,7 +64,7 @@ def listen(
         raise AsdMonitorError("expected a machine with a microphone")
     source, noted = TimedMicrophone(MACHINE, microphone, 16_000), Noted()
     with Subscriber(setting.broker.host, setting.broker.port, setting.base_topic) as subscriber:
-        running = assembly.assemble(made, extra_sinks=[noted], sources={MACHINE: source})
+        running = builder.build_monitor(made, extra_sinks=[noted], sources={MACHINE: source})
         try:
             running.monitor.start()
             time.sleep(settle_s)

@@ -8,7 +8,7 @@ from typing import Self, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.calibration.normal_range import UsualRange
+from asd_monitor.calibration.normal_range import NormalRange
 
 PROVISIONAL_BELOW = 180
 """With fewer held-out windows than this, a threshold at 0.1 % is little more than a guess."""
@@ -56,8 +56,8 @@ class Calibration:
         Scale of the tail at the largest score, in units of the score; > 0.
     tail_shape
         Shape of the tail; 0 = exponential, larger = heavier.
-    usual
-        How high normal sound stays for long; None where it is not known when it was heard.
+    normal_range
+        Normal range of the score; None where the times of the scores are unknown.
     """
 
     scores: npt.NDArray[np.float64]
@@ -65,10 +65,10 @@ class Calibration:
     count: int
     tail_scale: float
     tail_shape: float
-    usual: UsualRange | None = None
+    normal_range: NormalRange | None = None
 
     @classmethod
-    def fit(cls, scores: npt.ArrayLike, usual: UsualRange | None = None) -> Self:
+    def fit(cls, scores: npt.ArrayLike, normal_range: NormalRange | None = None) -> Self:
         """Calibrate from held-out scores of normal sound.
 
         Parameters
@@ -76,8 +76,8 @@ class Calibration:
         scores
             ``(n,)``, n >= 2, finite, in any order; from recordings that the model has not
             memorised, or every later score will look too high.
-        usual
-            The usual range of the same scores.
+        normal_range
+            The normal range of the same scores.
 
         Raises
         ------
@@ -93,7 +93,9 @@ class Calibration:
             raise ValueError(msg)
         scale, shape = _fit_tail(ordered)
         ranks = _kept_ranks(len(ordered))
-        return cls(_frozen(ordered[ranks]), _frozen(ranks), len(ordered), scale, shape, usual)
+        return cls(
+            _frozen(ordered[ranks]), _frozen(ranks), len(ordered), scale, shape, normal_range
+        )
 
     @property
     def provisional(self) -> bool:
@@ -188,7 +190,7 @@ class Calibration:
             "tail_shape": self.tail_shape,
             "scores": self.scores.tolist(),
             "ranks": self.ranks.tolist() if len(self.scores) < self.count else None,
-            "usual": None if self.usual is None else self.usual.to_dict(),
+            "usual": None if self.normal_range is None else self.normal_range.to_dict(),
         }
 
     @classmethod
@@ -215,14 +217,14 @@ class Calibration:
         shape = _number_between(values.get("tail_shape"), "tail_shape", 0, _LARGEST_SHAPE)
         if scale == 0:
             raise ValueError("tail_scale: expected more than 0")
-        usual = values.get("usual")
+        normal_range = values.get("usual")
         return cls(
             _frozen(kept),
             _frozen(places),
             count,
             scale,
             shape,
-            None if usual is None else UsualRange.from_dict(usual),
+            None if normal_range is None else NormalRange.from_dict(normal_range),
         )
 
 

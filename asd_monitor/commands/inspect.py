@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from asd_monitor.calibration.normal_range import UsualRange
+    from asd_monitor.calibration.normal_range import NormalRange
+    from asd_monitor.model_file.loaded_model import LoadedModel
     from asd_monitor.model_file.manifest import Manifest
-    from asd_monitor.model_file.scorer import Scorer
 
 _TIMED_RUNS = 9
 
@@ -43,7 +43,7 @@ def inspect(
         _print(facts, scorer.manifest)
 
 
-def _facts(scorer: "Scorer", model: Path) -> dict[str, object]:
+def _facts(scorer: "LoadedModel", model: Path) -> dict[str, object]:
     return {
         "file": str(model),
         "sha256": scorer.sha256,
@@ -55,7 +55,7 @@ def _facts(scorer: "Scorer", model: Path) -> dict[str, object]:
     }
 
 
-def _median_ms(scorer: "Scorer") -> float:
+def _median_ms(scorer: "LoadedModel") -> float:
     """Median time to score one window of noise, in ms, on one thread."""
     from time import perf_counter
 
@@ -94,8 +94,8 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
     typer.echo("")
     Console(highlight=False, markup=False).print(_targets_table(manifest))
     for target, calibration in manifest.calibrations.items():
-        if calibration.usual is not None:
-            typer.echo(f"{target}: {_lasting(calibration.usual, manifest)}")
+        if calibration.normal_range is not None:
+            typer.echo(f"{target}: {_sustained(calibration.normal_range, manifest)}")
 
 
 def _print_rows(title: str, rows: "Iterable[tuple[str, object]]") -> None:
@@ -123,16 +123,16 @@ def _targets_table(manifest: "Manifest") -> "Table":
     return table
 
 
-def _lasting(usual: "UsualRange", manifest: "Manifest") -> str:
+def _sustained(normal_range: "NormalRange", manifest: "Manifest") -> str:
     from asd_monitor.detection.alarm import AlarmSettings
-    from asd_monitor.detection.level_shift import LastingShift
+    from asd_monitor.detection.sustained_shift import SustainedShift
 
-    shift = LastingShift(AlarmSettings().lasting_s)
-    shift.arm(usual, manifest.window_samples, manifest.sample_rate_hz)
+    shift = SustainedShift(AlarmSettings().sustained_s)
+    shift.configure(normal_range, manifest.window_samples, manifest.sample_rate_hz)
     return (
-        f"a score above {usual.level:.6g} gives a warning after {shift.warning_s:.0f} s and an "
-        f"alarm after {shift.alarm_s:.0f} s; {usual.stretches} stretches of normal sound, as good "
-        f"as {usual.independent:.1f} independent ones"
+        f"a score above {normal_range.level:.6g} gives a warning after {shift.warning_s:.0f} s and "
+        f"an alarm after {shift.alarm_s:.0f} s; {normal_range.segments} ten-second segments of "
+        f"normal sound (effective sample size {normal_range.effective_segments:.1f})"
     )
 
 

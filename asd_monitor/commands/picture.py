@@ -8,7 +8,7 @@ import typer
 from asd_monitor.commands.options import Channel, Device
 
 if TYPE_CHECKING:
-    from asd_monitor.model_file.scorer import Scorer
+    from asd_monitor.model_file.loaded_model import LoadedModel
     from asd_offline.report.clip_figure import ShownClip
 
 AT_MOST = 4
@@ -52,7 +52,7 @@ def picture(
     typer.echo(f"{out}: {len(shown)} recordings", err=True)
 
 
-def _shown(path: Path, scorer: "Scorer", target: str, channel: int) -> "ShownClip":
+def _shown(path: Path, scorer: "LoadedModel", target: str, channel: int) -> "ShownClip":
     from asd_monitor.audio.files import read_recording
     from asd_monitor.detection.detector import Detector
     from asd_offline.report.clip_figure import ShownClip

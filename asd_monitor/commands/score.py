@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from asd_monitor.detection.detector import ClipScore
-    from asd_monitor.model_file.scorer import Scorer
+    from asd_monitor.model_file.loaded_model import LoadedModel
 
 
 class Device(StrEnum):
@@ -87,7 +87,7 @@ def only_target(targets: "Sequence[str]", model: Path) -> str:
     raise ConfigError(msg)
 
 
-def _heading(scorer: "Scorer", target: str, threshold: float | None) -> str:
+def _heading(scorer: "LoadedModel", target: str, threshold: float | None) -> str:
     manifest = scorer.manifest
     calibration = manifest.calibrations.get(target)
     if threshold is None:
@@ -124,7 +124,7 @@ def _flagged(clip: "ClipScore") -> str:
 
 
 def _document(
-    scorer: "Scorer", target: str, clips: "Sequence[ClipScore]", unread: "Mapping[str, str]"
+    scorer: "LoadedModel", target: str, clips: "Sequence[ClipScore]", unread: "Mapping[str, str]"
 ) -> dict[str, object]:
     manifest = scorer.manifest
     return {

@@ -203,7 +203,7 @@ def run_demo(
     """
     from asd_monitor.demo.broker import EmbeddedBroker
     from asd_monitor.runtime import runs
-    from asd_monitor.runtime.assembly import assemble
+    from asd_monitor.runtime.builder import build_monitor
     from asd_monitor.runtime.serve import serve
     from asd_monitor.sinks.summary import SummarySink
     from asd_monitor.terminal import logging_setup
@@ -213,17 +213,17 @@ def run_demo(
         config = _config(Path(folder), on.port, metrics_port)
         views = runs.views(config, live_view, title="asd-monitor demo: a pump and its bearing")
         logging_setup.set_up(tell=views[0].tell if views else None)
-        assembly = assemble(
+        handle = build_monitor(
             config, extra_sinks=[summary, source, *views], sources={MACHINE: source}
         )
         for view in views:
-            view.footer = lambda: runs.where_published(assembly)
+            view.footer = lambda: runs.where_published(handle)
         source.tell_story_to(views[0].tell if views else _say)
         if not views:
             _say(f"an MQTT broker listens at {on.host}:{on.port}")
-        serve(assembly, stop, is_done=source.story_has_ended)
+        serve(handle, stop, is_done=source.story_has_ended)
         began = source.story_began_at or time.time()
-        result = summary.to_json(began, runs.published_messages(assembly))
+        result = summary.to_json(began, runs.published_messages(handle))
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
     else:

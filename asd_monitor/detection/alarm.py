@@ -9,8 +9,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from asd_monitor.calibration.normal_range import UsualRange
-from asd_monitor.detection.level_shift import LastingShift
+from asd_monitor.calibration.normal_range import NormalRange
+from asd_monitor.detection.sustained_shift import SustainedShift
 from asd_monitor.records import (
     SCORED_QUALITIES,
     Decision,
@@ -24,46 +24,36 @@ from asd_monitor.records import (
 class AlarmSettings(BaseModel):
     """When an alarm is raised and when it is cleared."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    p_raise: float = Field(
-        0.001, gt=0, lt=0.5, description="A window rarer than this among normal sound counts."
-    )
-    p_clear: float = Field(
-        0.01, gt=0, lt=1, description="An alarm clears while windows stay more common than this."
-    )
-    raise_windows: int = Field(
-        3, ge=1, le=100, description="So many counting windows ...", examples=[3]
-    )
-    of_windows: int = Field(
-        5, ge=1, le=100, description="... of so many consecutive windows raise the alarm."
-    )
-    warn_windows: int = Field(
-        2, ge=1, le=100, description="So many counting windows of the same give a warning."
-    )
-    hold_s: float = Field(
-        20.0, ge=0, le=86_400, description="An alarm clears after so many quiet seconds."
-    )
-    lasting_s: float = Field(
-        60.0,
-        ge=0,
-        le=86_400,
-        description="A score above what was usual while learning gives a warning after half of "
-        "this and an alarm after this, or later where little was learned; 0: never.",
-    )
+    p_raise: float = Field(0.001, gt=0, lt=0.5)
+    """Probability that a window of normal sound scores above the threshold."""
+    p_clear: float = Field(0.01, gt=0, lt=1)
+    """Probability that a window of normal sound scores above the level at which an alarm clears."""
+    min_exceedances: int = Field(3, ge=1, le=100, examples=[3])
+    """Raise the alarm when this many of the last `window_count` windows exceed the threshold."""
+    window_count: int = Field(5, ge=1, le=100)
+    """Number of consecutive, non-overlapping windows that the alarm looks back on."""
+    warning_exceedances: int = Field(2, ge=1, le=100)
+    """Give a warning when this many of the same windows exceed the threshold."""
+    hold_s: float = Field(20.0, ge=0, le=86_400)
+    """Clear an alarm after this many quiet seconds."""
+    sustained_s: float = Field(60.0, ge=0, le=86_400)
+    """Raise the alarm when the score has been above its normal range for this long, or for longer
+    where little normal sound was learned; give a warning after half of it; 0: never."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.raise_windows > self.of_windows:
+        if self.min_exceedances > self.window_count:
             msg = (
-                f"raise_windows ({self.raise_windows}) cannot be more than of_windows "
-                f"({self.of_windows}): such an alarm could never be raised"
+                f"min_exceedances ({self.min_exceedances}) cannot be more than window_count "
+                f"({self.window_count}): such an alarm could never be raised"
             )
             raise ValueError(msg)
-        if self.warn_windows > self.raise_windows:
+        if self.warning_exceedances > self.min_exceedances:
             msg = (
-                f"warn_windows ({self.warn_windows}) cannot be more than raise_windows "
-                f"({self.raise_windows}): such a warning could never be given"
+                f"warning_exceedances ({self.warning_exceedances}) cannot be more than "
+                f"min_exceedances ({self.min_exceedances}): such a warning could never be given"
             )
             raise ValueError(msg)
         if self.p_clear < self.p_raise:
@@ -102,12 +92,12 @@ class Alarm:
         self._provisional = False
         self._window_samples = 1
         self._sample_rate_hz = 1
-        self._counting: deque[bool] = deque(maxlen=settings.of_windows)
+        self._counting: deque[bool] = deque(maxlen=settings.window_count)
         self._last_end: int | None = None
         self._quiet_since: int | None = None
         self._standing = False
         self._shifted = False
-        self._shift = LastingShift(settings.lasting_s)
+        self._shift = SustainedShift(settings.sustained_s)
         self._reason = ""
 
     def begin(self, at: float) -> Transition:
@@ -127,14 +117,14 @@ class Alarm:
         *,
         provisional: bool,
         at: float,
-        usual: UsualRange | None = None,
+        normal_range: NormalRange | None = None,
     ) -> Transition | None:
         """Be ready for scores of a model whose alarm clears at scores up to ``clear_below``.
 
-        Without the usual range of its normal sound, no lasting shift is looked for.
+        Without a normal range of its score, no sustained shift is detected.
         """
         self._forget()
-        self._shift.arm(usual, window_samples, sample_rate_hz)
+        self._shift.configure(normal_range, window_samples, sample_rate_hz)
         self._clear_below = clear_below
         self._window_samples = window_samples
         self._sample_rate_hz = sample_rate_hz
@@ -149,7 +139,7 @@ class Alarm:
             return None
         self._standing = self._standing or self.state is State.ALARM
         self._counting.clear()
-        self._shift.forget()
+        self._shift.reset()
         self._shifted = self._shifted and self._standing
         self._quiet_since = None
         return self._enter(State.UNKNOWN, reason, at, None)
@@ -157,7 +147,7 @@ class Alarm:
     def update(self, score: WindowScore) -> tuple[Decision, Transition | None]:
         """Take a window into account; return the decision, and the change of state if any."""
         transition = self._evaluate(score)
-        return Decision(self.state, self._reason, self._shift.for_s), transition
+        return Decision(self.state, self._reason, self._shift.duration_s), transition
 
     def _evaluate(self, score: WindowScore) -> Transition | None:
         if score.quality not in SCORED_QUALITIES or score.value is None:
@@ -170,7 +160,7 @@ class Alarm:
         if score.quality is not Quality.OK and not counts:
             return self.lose(_REJECTED[score.quality], score.captured_at)
         self._counting.append(counts)
-        self._shift.hear(score.value, score.window_start)
+        self._shift.update(score.value, score.window_start)
         self._shifted = self._shifted or self._shift.warns
         state, reason = self._judge(self._quiet_s(score))
         return self._enter(state, reason, score.captured_at, score)
@@ -185,7 +175,7 @@ class Alarm:
         Where a lasting shift was told, the usual range is the clearing level as well.
         """
         assert score.value is not None  # noqa: S101 - only scored windows come here
-        if score.value > self._clear_below or (self._shifted and self._shift.for_s > 0):
+        if score.value > self._clear_below or (self._shifted and self._shift.duration_s > 0):
             self._quiet_since = None
             return 0.0
         if self._quiet_since is None:
@@ -198,10 +188,10 @@ class Alarm:
         tally = _tally(counting, len(self._counting))
         lost, self._standing = self._standing, False
         loud = quiet_s == 0 or quiet_s < rules.hold_s
-        if counting >= rules.raise_windows:
+        if counting >= rules.min_exceedances:
             return State.ALARM, tally
         if self._shift.alarms:
-            return State.ALARM, self._shift.told
+            return State.ALARM, self._shift.description
         if lost and loud:
             return State.ALARM, "the alarm from before the audio was lost still stands"
         if self.state is State.ALARM and loud:
@@ -209,8 +199,8 @@ class Alarm:
         if lost or self.state is State.ALARM:
             return State.NORMAL, f"quiet for {quiet_s:.0f} s"
         if self._shift.warns:
-            return State.WARNING, self._shift.told
-        if counting >= rules.warn_windows:
+            return State.WARNING, self._shift.description
+        if counting >= rules.warning_exceedances:
             return State.WARNING, tally
         if self.state is State.WARNING and self._shifted and loud:
             return State.WARNING, f"quiet for {quiet_s:.0f} s of {rules.hold_s:.0f} s"

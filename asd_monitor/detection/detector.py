@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from asd_monitor.audio.quality import assess
 from asd_monitor.audio.windowing import clip_windows
-from asd_monitor.calibration.normal_range import UsualRange
+from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.errors import ModelFileError
+from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.model_file.manifest import Aggregation, Manifest
-from asd_monitor.model_file.scorer import Scorer
 from asd_monitor.records import (
     SCORED_QUALITIES,
     FloatArray,
@@ -87,7 +87,7 @@ class Detector:
 
     def __init__(
         self,
-        scorer: Scorer,
+        scorer: LoadedModel,
         target_by_machine: Mapping[str, str],
         p_raise: float | Mapping[str, float] | None = None,
         *,
@@ -136,10 +136,10 @@ class Detector:
         """Return the score up to which a window is quiet enough to clear an alarm."""
         return self._clear[machine]
 
-    def usual_range(self, machine: str) -> UsualRange | None:
-        """Return how high normal sound stays for long; None where the model does not know."""
+    def normal_range(self, machine: str) -> NormalRange | None:
+        """Return the normal range of its score; None where the model file has none."""
         calibration = self.manifest.calibrations.get(self._targets[machine])
-        return None if calibration is None else calibration.usual
+        return None if calibration is None else calibration.normal_range
 
     def score(self, windows: Sequence[Window]) -> list[WindowScore]:
         """Score windows, in their order; those of all machines share batches.

@@ -14,7 +14,7 @@ from asd_monitor.errors import AsdMonitorError, ConfigError, ModelFileError
 from asd_monitor.runtime.state_dir import StateFolder
 
 if TYPE_CHECKING:
-    from asd_monitor.model_file.scorer import Scorer
+    from asd_monitor.model_file.loaded_model import LoadedModel
 
 BATCH = 16
 TIMED_S = 0.5
@@ -42,7 +42,7 @@ def check_models(case: Case) -> list[Finding]:
 
 
 def _not_yet(case: Case, machine: str, path: Path) -> Finding:
-    from asd_monitor.runtime.assembly import check_target_to_learn
+    from asd_monitor.runtime.builder import check_target_to_learn
 
     told = f"{machine}: there is no model yet at {path}"
     if case.config.learn_of(machine).enabled:
@@ -58,7 +58,7 @@ def _not_yet(case: Case, machine: str, path: Path) -> Finding:
 
 def _check_file(case: Case, path: Path, machines: list[str]) -> list[Finding]:
     from asd_monitor import model_file
-    from asd_monitor.runtime import assembly
+    from asd_monitor.runtime import builder
 
     try:
         scorer = model_file.load(path, case.config.device)
@@ -69,7 +69,7 @@ def _check_file(case: Case, path: Path, machines: list[str]) -> list[Finding]:
     told = f"{path}: {manifest.name} {manifest.revision}, whole; it gives its golden scores"
     findings = [ok("model", told, sha256=scorer.sha256)]
     try:
-        assembly.make_detector(case.config, scorer, machines)
+        builder.make_detector(case.config, scorer, machines)
     except AsdMonitorError as error:
         told = error.args[0]
         advice = f"`asd-monitor inspect {path}` lists its targets"
@@ -77,7 +77,7 @@ def _check_file(case: Case, path: Path, machines: list[str]) -> list[Finding]:
     return [*findings, _speed(scorer, path, len(machines))]
 
 
-def _speed(scorer: "Scorer", path: Path, machines: int) -> Finding:
+def _speed(scorer: "LoadedModel", path: Path, machines: int) -> Finding:
     manifest = scorer.manifest
     hop_s = manifest.hop_samples / manifest.sample_rate_hz
     alone_s, batched_s = _window_s(scorer, 1), _window_s(scorer, BATCH)
@@ -101,7 +101,7 @@ def _speed(scorer: "Scorer", path: Path, machines: int) -> Finding:
     return ok("model speed", told, **facts)
 
 
-def _window_s(scorer: "Scorer", batch: int) -> float:
+def _window_s(scorer: "LoadedModel", batch: int) -> float:
     """Median time to score one window of noise, in batches of so many."""
     rng = np.random.default_rng(0)
     shape = batch, scorer.manifest.window_samples

@@ -19,13 +19,13 @@ import numpy.typing as npt
 
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file.archive import read_bytes, seal, unseal, write_atomically
+from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.model_file.manifest import Manifest, Threshold
-from asd_monitor.model_file.scorer import Scorer
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Manifest", "Scorer", "Threshold", "load", "read_manifest", "save", "script"]
+__all__ = ["LoadedModel", "Manifest", "Threshold", "load", "read_manifest", "save", "script"]
 
 DEPRECATION_TEXT = r"`torch\.jit\.\w+` is (deprecated|not supported in Python)"
 """What torch says on every use of TorchScript; nothing else is silenced."""
@@ -79,7 +79,7 @@ def save(
     """
     windows = _golden_windows(manifest) if golden_windows is None else golden_windows
     windows = np.ascontiguousarray(windows, dtype="<f4")
-    scorer = Scorer(_read_module(_module_bytes(module, {}), "cpu"), manifest, "", "cpu")
+    scorer = LoadedModel(_read_module(_module_bytes(module, {}), "cpu"), manifest, "", "cpu")
     targets = [i % len(manifest.targets) for i in range(_golden_count(len(windows), manifest))]
     golden = {"targets": targets, "scores": _play(scorer, windows, targets).tolist()}
     extra = {
@@ -106,7 +106,7 @@ def read_manifest(path: Path | str) -> tuple[Manifest, str]:
     return manifest, hashlib.sha256(content).hexdigest()
 
 
-def load(path: Path | str, device: str = "auto", threads: int = 1) -> Scorer:
+def load(path: Path | str, device: str = "auto", threads: int = 1) -> LoadedModel:
     """Load a model file after checking its integrity, and test it with its golden windows.
 
     Parameters
@@ -135,7 +135,7 @@ def load(path: Path | str, device: str = "auto", threads: int = 1) -> Scorer:
         # ValueError: torch quotes damaged bytes in its message, and then cannot decode that.
         reason = str(error).strip().splitlines()[-1:]
         raise ModelFileError(f"{path}: torch cannot load it: {' '.join(reason)}") from error
-    scorer = Scorer(module, manifest, hashlib.sha256(content).hexdigest(), place)
+    scorer = LoadedModel(module, manifest, hashlib.sha256(content).hexdigest(), place)
     _check_golden(scorer, members, path)
     return scorer
 
@@ -217,7 +217,7 @@ def _golden_count(windows: int, manifest: Manifest) -> int:
 
 
 def _play(
-    scorer: Scorer, windows: npt.NDArray[np.float32], targets: list[int]
+    scorer: LoadedModel, windows: npt.NDArray[np.float32], targets: list[int]
 ) -> npt.NDArray[np.float64]:
     """Score golden windows, one at a time; the i-th target gets window i modulo their number."""
     scores = [
@@ -231,7 +231,7 @@ def _play(
     return result
 
 
-def _check_golden(scorer: Scorer, members: Mapping[str, bytes], path: Path) -> None:
+def _check_golden(scorer: LoadedModel, members: Mapping[str, bytes], path: Path) -> None:
     golden = _read_json(members, _GOLDEN_SCORES, path)
     stored = members.get(_GOLDEN_WINDOWS, b"")
     try:

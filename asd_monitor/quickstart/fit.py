@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from asd_monitor.calibration import Calibration
-from asd_monitor.calibration.normal_range import UsualRange
+from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.errors import ConfigError
 from asd_monitor.features import (
     ENVELOPE_BANDS,
@@ -230,7 +230,7 @@ def _fit_bank(views: FeatureGroups, windows: TrainingWindows, progress: Progress
 def _calibrate(scores: Tensor, windows: TrainingWindows) -> Calibration:
     values, apart = scores.double().numpy(), windows.disjoint
     session, start_s = windows.session[apart], windows.start_s[apart]
-    return Calibration.fit(values, UsualRange.fit(values, session, start_s, windows.window_s))
+    return Calibration.fit(values, NormalRange.fit(values, session, start_s, windows.window_s))
 
 
 def _features(views: FeatureGroups, windows: TrainingWindows, progress: Progress) -> list[Tensor]:

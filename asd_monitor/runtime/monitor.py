@@ -176,13 +176,13 @@ class Monitor:
 
     def _work(self) -> None:
         try:
-            ticked_at, patience_s = float("-inf"), TICK_S
+            ticked_at, timeout_s = float("-inf"), TICK_S
             while not self._stopping.is_set():
-                self._round(self._await_news(patience_s))
+                self._round(self._await_news(timeout_s))
                 self._beat_at = self._monotonic()
-                patience_s = ticked_at + TICK_S - self._beat_at
-                if patience_s <= 0:
-                    ticked_at, patience_s = self._beat_at, QUIET_TICK_S
+                timeout_s = ticked_at + TICK_S - self._beat_at
+                if timeout_s <= 0:
+                    ticked_at, timeout_s = self._beat_at, QUIET_TICK_S
                     self._tick()
             self._round(list(self._pipelines))
             self._tick()
@@ -190,10 +190,10 @@ class Monitor:
             logger.exception("the inference thread failed")
             self.fail(error)
 
-    def _await_news(self, patience_s: float) -> list[str]:
+    def _await_news(self, timeout_s: float) -> list[str]:
         with self._news:
             if not self._with_news and not self._models and not self._stopping.is_set():
-                self._news.wait(patience_s)
+                self._news.wait(timeout_s)
             machines, models = list(self._with_news), self._models
             self._with_news, self._models = {}, []
         for machine, detector in models:

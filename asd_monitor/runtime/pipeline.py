@@ -136,7 +136,7 @@ class Pipeline:
                 manifest.sample_rate_hz,
                 provisional=info.provisional,
                 at=self._clock(),
-                usual=detector.usual_range(self.machine),
+                normal_range=detector.normal_range(self.machine),
             )
         )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asd_monitor.config import Config
 from asd_monitor.errors import SourceError, StateError
-from asd_monitor.runtime.assembly import Assembly, assemble
+from asd_monitor.runtime.builder import MonitorHandle, build_monitor
 from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.runtime.serve import serve
 from asd_monitor.runtime.state_dir import StateFolder
@@ -57,17 +57,17 @@ def run_monitor(
     summary = SummarySink()
     shown = views(config, live_view)
     logging_setup.set_up(tell=shown[0].tell if shown else None)
-    assembly = assemble(config, extra_sinks=[summary, *shown])
+    handle = build_monitor(config, extra_sinks=[summary, *shown])
     for view in shown:
-        view.footer = lambda: where_published(assembly)
+        view.footer = lambda: where_published(handle)
     started_at = time.time()
-    serve(assembly, stop, duration_s=duration_s)
-    result = summary.to_json(started_at, published_messages(assembly))
+    serve(handle, stop, duration_s=duration_s)
+    result = summary.to_json(started_at, published_messages(handle))
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
     else:
         sys.stderr.write("\n".join(summary_lines(result)) + "\n")
-    refuse_unheard(assembly)
+    refuse_unheard(handle)
 
 
 def learn_only(
@@ -95,11 +95,11 @@ def learn_only(
         for machine in config.machines:
             with folder.lock(machine):
                 set_aside(folder, machine)
-    assembly = assemble(config, extra_sinks=shown, relearn=True)
-    learning = assembly.pipelines
-    serve(assembly, stop, is_done=lambda: all(each.commissioning is None for each in learning))
+    handle = build_monitor(config, extra_sinks=shown, relearn=True)
+    learning = handle.pipelines
+    serve(handle, stop, is_done=lambda: all(each.commissioning is None for each in learning))
     learned = {each.machine: each.detector for each in learning if each.detector is not None}
-    paths = {machine: str(assembly.state.model_path(machine)) for machine in learned}
+    paths = {machine: str(handle.state.model_path(machine)) for machine in learned}
     unused_s = {each.machine: not_used_s(each) for each in learning if each.machine in learned}
     if as_json:
         sys.stdout.write(json.dumps({"models": paths, "unused_s": unused_s}) + "\n")
@@ -113,7 +113,7 @@ def learn_only(
                     told += f"\n{machine}: {left_min:g} min of the recordings were not used; "
                     told += "use more of them with --minutes"
             sys.stderr.write(f"{machine}: {told}\n")
-    refuse_unheard(assembly)
+    refuse_unheard(handle)
 
 
 def not_used_s(pipeline: Pipeline) -> float:
@@ -122,9 +122,9 @@ def not_used_s(pipeline: Pipeline) -> float:
     return source.after_s(pipeline.learned_until) if isinstance(source, WavSource) else 0.0
 
 
-def refuse_unheard(assembly: Assembly) -> None:
+def refuse_unheard(handle: MonitorHandle) -> None:
     """Raise SourceError for a machine none of whose recordings could be read."""
-    for pipeline in assembly.pipelines:
+    for pipeline in handle.pipelines:
         health = pipeline.source.health()
         recorded = isinstance(pipeline.source, WavSource)
         if recorded and not health.samples and health.reason:
@@ -152,13 +152,13 @@ def set_aside(folder: StateFolder, machine: str) -> None:
     logger.info("%s: recordings from before were moved to %s", machine, aside)
 
 
-def published_messages(assembly: Assembly) -> int:
+def published_messages(handle: MonitorHandle) -> int:
     """Return how many MQTT messages the broker has taken."""
-    return int(_value(assembly, "asd_mqtt_messages_total", {"result": "published"}))
+    return int(_value(handle, "asd_mqtt_messages_total", {"result": "published"}))
 
 
-def _value(assembly: Assembly, series: str, labels: dict[str, str] | None = None) -> float:
-    return assembly.metrics.registry.get_sample_value(series, labels or {}) or 0.0
+def _value(handle: MonitorHandle, series: str, labels: dict[str, str] | None = None) -> float:
+    return handle.metrics.registry.get_sample_value(series, labels or {}) or 0.0
 
 
 def summary_lines(result: dict[str, Any]) -> list[str]:
@@ -178,16 +178,16 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def where_published(assembly: Assembly) -> str:
+def where_published(handle: MonitorHandle) -> str:
     """Return where results go, and whether they arrive, in one line."""
     parts = []
-    mqtt = assembly.config.sink_settings(MqttSettings)
+    mqtt = handle.config.sink_settings(MqttSettings)
     if mqtt is not None:
-        connected = _value(assembly, "asd_mqtt_connected") == 1
+        connected = _value(handle, "asd_mqtt_connected") == 1
         state = "connected" if connected else "not connected"
         parts.append(f"MQTT {mqtt.host}:{mqtt.port} {state}")
-        parts.append(f"{published_messages(assembly)} messages")
-    parts += [f"metrics {each.url}" for each in assembly.sinks if isinstance(each, PrometheusSink)]
+        parts.append(f"{published_messages(handle)} messages")
+    parts += [f"metrics {each.url}" for each in handle.sinks if isinstance(each, PrometheusSink)]
     return "  |  ".join(parts)
 
 

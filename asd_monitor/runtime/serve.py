@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from asd_monitor.records import SourceState
-from asd_monitor.runtime.assembly import Assembly
+from asd_monitor.runtime.builder import MonitorHandle
 from asd_monitor.runtime.systemd import Notifier
 
 logger = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ ASK_S = 0.5
 
 
 def serve(
-    assembly: Assembly,
+    handle: MonitorHandle,
     stop: threading.Event,
     *,
     duration_s: float | None = None,
@@ -29,7 +29,7 @@ def serve(
 
     Parameters
     ----------
-    assembly
+    handle
         The monitor; closed on return.
     stop
         Ends the run when set; one that is set already lets nothing start. It is set, too, when
@@ -49,17 +49,17 @@ def serve(
     notifier = Notifier.from_environment(environ)
     try:
         if not stop.is_set():
-            assembly.monitor.when_ended(stop.set)
-            assembly.monitor.start()
-            notifier.ready(_status(assembly))
-            _watch(assembly, notifier, stop, duration_s, is_done)
+            handle.monitor.when_ended(stop.set)
+            handle.monitor.start()
+            notifier.ready(_status(handle))
+            _watch(handle, notifier, stop, duration_s, is_done)
     finally:
         notifier.stopping()
-        assembly.close()
+        handle.close()
 
 
 def _watch(
-    assembly: Assembly,
+    handle: MonitorHandle,
     notifier: Notifier,
     stop: threading.Event,
     duration_s: float | None,
@@ -68,28 +68,28 @@ def _watch(
     """Sleep until the end; the processor is for the sound."""
     started = fed_at = time.monotonic()
     feed_s = min(notifier.watchdog_interval_s or CHECK_S, CHECK_S)
-    patience_s = min(feed_s, ASK_S) if is_done else feed_s
+    timeout_s = min(feed_s, ASK_S) if is_done else feed_s
     was_alive = True
     while not (is_done and is_done()):
         past_s = time.monotonic() - started
         left_s = float("inf") if duration_s is None else duration_s - past_s
-        if stop.wait(max(0.0, min(patience_s, left_s))) or left_s <= 0:
+        if stop.wait(max(0.0, min(timeout_s, left_s))) or left_s <= 0:
             break
-        notifier.status(_status(assembly))
+        notifier.status(_status(handle))
         if time.monotonic() - fed_at >= feed_s:
             fed_at = time.monotonic()
-            alive = assembly.monitor.is_alive()
+            alive = handle.monitor.is_alive()
             if alive:
                 notifier.watchdog()
             elif was_alive:
                 logger.error("windows are no longer consumed; the watchdog is not fed")
             was_alive = alive
-    assembly.monitor.wait(0.0)  # raises where it has failed
+    handle.monitor.wait(0.0)  # raises where it has failed
 
 
-def _status(assembly: Assembly) -> str:
+def _status(handle: MonitorHandle) -> str:
     states = []
-    for pipeline in assembly.pipelines:
+    for pipeline in handle.pipelines:
         health = pipeline.source.health()
         trouble = "" if health.state is SourceState.RUNNING else f" ({health.state})"
         states.append(f"{pipeline.machine} {pipeline.state}{trouble}")

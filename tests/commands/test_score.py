@@ -11,7 +11,7 @@ import soundfile
 import typer
 from typer.testing import CliRunner, Result
 
-from asd_monitor.calibration.normal_range import UsualRange
+from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.commands.inspect import inspect
 from asd_monitor.commands.score import score
 from asd_monitor.errors import ConfigError, ModelFileError, SourceError
@@ -130,9 +130,9 @@ def test_inspect_shows_what_a_user_needs_to_trust_a_model(folder: Path) -> None:
         assert text in result.stdout
 
 
-def test_inspect_tells_after_how_long_a_lasting_shift_is_told(tmp_path: Path) -> None:
-    usual = UsualRange(level=3.25, rank=1, stretches=10, independent=10.0)
-    calibrations = {"pump": replace(calibration(0), usual=usual)}
+def test_inspect_shows_after_how_long_a_sustained_shift_is_reported(tmp_path: Path) -> None:
+    normal_range = NormalRange(level=3.25, rank=1, segments=10, effective_segments=10.0)
+    calibrations = {"pump": replace(calibration(0), normal_range=normal_range)}
     save_toy(tmp_path / "toy.pt", {"calibrations": calibrations})
     told = run("inspect", tmp_path / "toy.pt").stdout
     assert "pump: a score above 3.25 gives a warning after 62 s and an alarm after 91 s" in told

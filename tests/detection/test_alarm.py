@@ -7,16 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from asd_monitor.calibration.normal_range import UsualRange
+from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.detection.alarm import Alarm, AlarmSettings
 from asd_monitor.records import Quality, State, Transition, WindowScore
 
 WINDOW = 10
 RATE_HZ = 10
 THRESHOLD, CLEAR_BELOW = 2.0, 1.0
-RULES = AlarmSettings(raise_windows=3, of_windows=5, warn_windows=2, hold_s=4.0, lasting_s=60.0)
+RULES = AlarmSettings(
+    min_exceedances=3, window_count=5, warning_exceedances=2, hold_s=4.0, sustained_s=60.0
+)
 SHIFTED = 1.5
-USUAL = UsualRange(level=1.2, rank=1, stretches=180, independent=180.0)
+USUAL = NormalRange(level=1.2, rank=1, segments=180, effective_segments=180.0)
 
 
 def score(index: int, value: float | None = 0.0, quality: Quality = Quality.OK) -> WindowScore:
@@ -29,9 +31,9 @@ def score(index: int, value: float | None = 0.0, quality: Quality = Quality.OK) 
     )  # fmt: skip
 
 
-def armed(settings: AlarmSettings = RULES, usual: UsualRange | None = None) -> Alarm:
+def armed(settings: AlarmSettings = RULES, usual: NormalRange | None = None) -> Alarm:
     alarm = Alarm("pump", settings, "run")
-    alarm.arm(CLEAR_BELOW, WINDOW, RATE_HZ, provisional=False, at=0.0, usual=usual)
+    alarm.arm(CLEAR_BELOW, WINDOW, RATE_HZ, provisional=False, at=0.0, normal_range=usual)
     return alarm
 
 
@@ -114,7 +116,7 @@ def test_learning_ends_in_unknown_and_is_not_disturbed_by_lost_audio() -> None:
     assert alarm.state is State.UNKNOWN
 
 
-def test_a_lasting_shift_below_the_threshold_gives_a_warning_then_an_alarm() -> None:
+def test_a_sustained_shift_below_the_threshold_gives_a_warning_then_an_alarm() -> None:
     got = states(armed(usual=USUAL), [SHIFTED] * 60)
     assert got.index(State.WARNING) == 29
     assert got.index(State.ALARM) == 59
@@ -125,9 +127,7 @@ def test_how_long_the_shift_has_lasted_is_told() -> None:
     told = [alarm.update(score(i, SHIFTED)) for i in range(60)]
     raised = told[-1][1]
     assert raised is not None
-    assert raised.reason == (
-        "for 60 s the score has been above what was usual while learning (1.2)"
-    )
+    assert raised.reason == ("score above its normal range (1.2) for 60 s")
     assert [each.shift_s for each, _ in told] == [float(i) for i in range(1, 61)]
     assert "for 59 s" in told[-2][0].reason
 
@@ -140,7 +140,7 @@ def test_normal_sound_above_its_range_for_seconds_gives_no_warning() -> None:
 def test_an_alarm_of_a_shift_stands_while_it_lasts_and_clears_after_the_hold() -> None:
     lower = 1.25  # above the range, and above the level at which an alarm clears otherwise
     alarm = Alarm("pump", RULES, "run")
-    alarm.arm(lower, WINDOW, RATE_HZ, provisional=False, at=0.0, usual=USUAL)
+    alarm.arm(lower, WINDOW, RATE_HZ, provisional=False, at=0.0, normal_range=USUAL)
     got = states(alarm, [lower] * 300 + [0.0] * 20)
     assert got[59:300] == [State.ALARM] * 241
     back = got[300:].index(State.NORMAL)
@@ -168,9 +168,9 @@ def test_overlapping_windows_do_not_hurry_a_shift() -> None:
     assert alarm.state is State.WARNING
 
 
-@pytest.mark.parametrize("settings", [RULES, RULES.model_copy(update={"lasting_s": 0.0})])
+@pytest.mark.parametrize("settings", [RULES, RULES.model_copy(update={"sustained_s": 0.0})])
 def test_without_a_usual_range_or_switched_off_no_shift_is_told(settings: AlarmSettings) -> None:
-    usual = None if settings.lasting_s else USUAL
+    usual = None if settings.sustained_s else USUAL
     assert set(states(armed(settings, usual), [SHIFTED] * 500)) == {State.NORMAL}
 
 
@@ -225,22 +225,22 @@ def test_every_state_has_its_evidence(events: list[float | Quality | str]) -> No
         if alarm.state is State.NORMAL:
             assert isinstance(event, float)
         if before is not State.ALARM and alarm.state is State.ALARM:
-            assert sum(value > THRESHOLD for value in recent) >= RULES.raise_windows
+            assert sum(value > THRESHOLD for value in recent) >= RULES.min_exceedances
     assert len({t.event_id for t in told}) == len(told)
 
 
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"raise_windows": 6}, "could never be raised"),
-        ({"warn_windows": 4}, "could never be given"),
+        ({"min_exceedances": 6}, "could never be raised"),
+        ({"warning_exceedances": 4}, "could never be given"),
         ({"p_raise": 0.1}, "clears at a lower score"),
         ({"hold_s": -1}, "greater than or equal to 0"),
         ({"p_raise": float("nan")}, "less than 0.5"),
-        ({"lasting_s": -1}, "greater than or equal to 0"),
+        ({"sustained_s": -1}, "greater than or equal to 0"),
         ({"holds": 1}, "Extra inputs"),
     ],
 )
 def test_impossible_rules_are_refused(wrong: dict[str, float], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
-        AlarmSettings.model_validate({"of_windows": 5, **wrong})
+        AlarmSettings.model_validate({"window_count": 5, **wrong})

@@ -16,7 +16,7 @@ from asd_monitor.audio.windowing import SlidingWindow
 from asd_monitor.detection.detector import ClipScore, Detector, aggregate
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file import load, save, script
-from asd_monitor.model_file.scorer import Scorer
+from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.records import AudioChunk, Quality, Window, WindowScore
 from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, calibration, manifest, noise, save_toy
 
@@ -24,7 +24,7 @@ MACHINES = {"pump 1": "pump", "pump 2": "pump", "hall fan": "fan"}
 
 
 @pytest.fixture(scope="module")
-def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     return load(save_toy(tmp_path_factory.mktemp("model") / "toy.pt"), "cpu")
 
 
@@ -41,10 +41,10 @@ def windows_of(samples: npt.NDArray[np.float32], machines: list[str] | None = No
     ]
 
 
-class CountingScorer(Scorer):
+class CountingScorer(LoadedModel):
     """Notes what reaches the model."""
 
-    def __init__(self, real: Scorer) -> None:
+    def __init__(self, real: LoadedModel) -> None:
         super().__init__(real._module, real.manifest, real.sha256, real.device)
         self.batches: list[npt.NDArray[np.float32]] = []
 
@@ -55,7 +55,7 @@ class CountingScorer(Scorer):
         return super().score(windows, targets)
 
 
-def test_scores_keep_order_machine_and_times_of_their_windows(scorer: Scorer) -> None:
+def test_scores_keep_order_machine_and_times_of_their_windows(scorer: LoadedModel) -> None:
     machines = ["pump 1", "hall fan", "pump 2", "hall fan"]
     windows = windows_of(noise(4), machines)
     scores = Detector(scorer, MACHINES).score(windows)
@@ -67,7 +67,7 @@ def test_scores_keep_order_machine_and_times_of_their_windows(scorer: Scorer) ->
         assert score.quality is Quality.OK
 
 
-def test_each_machine_is_scored_against_its_own_target(scorer: Scorer) -> None:
+def test_each_machine_is_scored_against_its_own_target(scorer: LoadedModel) -> None:
     same_sound = np.repeat(noise(1, level_dbfs=-20), 3, axis=0)
     scores = Detector(scorer, MACHINES).score(windows_of(same_sound, list(MACHINES)))
     by_machine = {score.machine: score for score in scores}
@@ -82,7 +82,7 @@ def test_each_machine_is_scored_against_its_own_target(scorer: Scorer) -> None:
     assert [fan.model and fan.model.target, pump.model and pump.model.target] == ["fan", "pump"]
 
 
-def test_meaning_of_a_score_comes_from_the_calibration(scorer: Scorer) -> None:
+def test_meaning_of_a_score_comes_from_the_calibration(scorer: LoadedModel) -> None:
     score = Detector(scorer, MACHINES, p_raise=0.02).score(windows_of(noise(1)))[0]
     heard = calibration(0)
     assert score.value is not None
@@ -95,7 +95,9 @@ def test_meaning_of_a_score_comes_from_the_calibration(scorer: Scorer) -> None:
 
 
 @pytest.mark.parametrize("largest_batch", [1, 3, 16])
-def test_a_batch_of_many_equals_many_batches_of_one(scorer: Scorer, largest_batch: int) -> None:
+def test_a_batch_of_many_equals_many_batches_of_one(
+    scorer: LoadedModel, largest_batch: int
+) -> None:
     windows = windows_of(noise(20), (list(MACHINES) * 7)[:20])
     together = Detector(scorer, MACHINES, largest_batch=largest_batch).score(windows)
     alone = Detector(scorer, MACHINES)
@@ -115,7 +117,7 @@ def bad_windows() -> dict[Quality, npt.NDArray[np.float32]]:
     }
 
 
-def test_windows_that_cannot_be_trusted_never_reach_the_model(scorer: Scorer) -> None:
+def test_windows_that_cannot_be_trusted_never_reach_the_model(scorer: LoadedModel) -> None:
     counting = CountingScorer(scorer)
     bad = bad_windows()
     samples = np.stack([noise(1)[0], *bad.values(), noise(1, seed=1)[0]])
@@ -128,7 +130,7 @@ def test_windows_that_cannot_be_trusted_never_reach_the_model(scorer: Scorer) ->
     np.testing.assert_array_equal(batch, samples[[0, 4]])
 
 
-def test_only_bad_windows_or_none_at_all_need_no_model(scorer: Scorer) -> None:
+def test_only_bad_windows_or_none_at_all_need_no_model(scorer: LoadedModel) -> None:
     counting = CountingScorer(scorer)
     detector = Detector(counting, MACHINES)
     assert detector.score([]) == []
@@ -161,19 +163,19 @@ def test_a_score_that_is_not_finite_or_a_failing_model_gives_an_error_and_goes_o
     assert before.value == after.value is not None
 
 
-def test_inference_time_is_the_batch_time_shared(scorer: Scorer) -> None:
+def test_inference_time_is_the_batch_time_shared(scorer: LoadedModel) -> None:
     ticks = iter([10.0, 12.0, 20.0, 21.0])
     detector = Detector(scorer, MACHINES, largest_batch=4, clock=lambda: next(ticks))
     scores = detector.score(windows_of(noise(5)))
     assert [each.inference_s for each in scores] == [0.5, 0.5, 0.5, 0.5, 1.0]
 
 
-def test_a_wrong_target_is_refused_at_once(scorer: Scorer) -> None:
+def test_a_wrong_target_is_refused_at_once(scorer: LoadedModel) -> None:
     with pytest.raises(ModelFileError, match="no target 'valve'; it has: pump, fan"):
         Detector(scorer, {"mixer": "valve"})
 
 
-def test_thresholds_come_from_config_then_file_then_default(scorer: Scorer) -> None:
+def test_thresholds_come_from_config_then_file_then_default(scorer: LoadedModel) -> None:
     heard = calibration(0)
     by_machine = Detector(scorer, MACHINES, p_raise={"pump 1": 0.05})
     assert by_machine.threshold("pump 1") == heard.threshold(0.05)
@@ -181,7 +183,7 @@ def test_thresholds_come_from_config_then_file_then_default(scorer: Scorer) -> N
     assert Detector(scorer, MACHINES).threshold("pump 1") == heard.threshold(0.001)
 
 
-def test_an_alarm_clears_at_a_lower_score_than_it_is_raised_at(scorer: Scorer) -> None:
+def test_an_alarm_clears_at_a_lower_score_than_it_is_raised_at(scorer: LoadedModel) -> None:
     detector = Detector(scorer, MACHINES, p_raise=0.005, p_clear=0.05)
     assert detector.clear_below("pump 1") == calibration(0).threshold(0.05)
     threshold = detector.threshold("pump 1")
@@ -219,12 +221,12 @@ def test_a_recording_scores_as_its_stream_does(cuts: list[int]) -> None:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _shared_scorer(scorer: Scorer) -> None:
+def _shared_scorer(scorer: LoadedModel) -> None:
     global SCORER
     SCORER = scorer
 
 
-SCORER: Scorer
+SCORER: LoadedModel
 
 
 @pytest.mark.parametrize(("rule", "expected"), [("mean", 5.5), ("max", 10.0), ("top", 10.0)])
@@ -248,13 +250,13 @@ def test_a_recording_is_summed_up_by_the_files_rule(tmp_path: Path, rule: str) -
     assert clip.above is (clip.value > calibration(0).threshold(0.001))
 
 
-def test_a_silent_recording_has_no_score(scorer: Scorer) -> None:
+def test_a_silent_recording_has_no_score(scorer: LoadedModel) -> None:
     clip = Detector(scorer, MACHINES).score_recording(np.zeros(4000, np.float32), "a", "pump 1")
     assert (clip.value, clip.p_value, clip.above) == (None, None, None)
     assert {each.quality for each in clip.windows} == {Quality.SILENT}
 
 
-def test_bad_windows_do_not_count_in_a_clips_score(scorer: Scorer) -> None:
+def test_bad_windows_do_not_count_in_a_clips_score(scorer: LoadedModel) -> None:
     samples = np.concatenate([noise(3).ravel(), np.zeros(1600, np.float32)])
     clip: ClipScore = Detector(scorer, MACHINES).score_recording(samples, "a", "pump 1")
     values = [each.value for each in clip.windows if each.value is not None]

@@ -115,9 +115,9 @@ def test_calibration_counts_only_windows_that_do_not_overlap(fitted: Fitted) -> 
 
 def test_each_recording_of_ten_seconds_has_one_level_in_the_usual_range(fitted: Fitted) -> None:
     calibration = fitted.manifest.calibrations["pump"]
-    assert calibration.usual is not None
-    assert (calibration.usual.stretches, calibration.usual.rank) == (12, 1)
-    assert calibration.usual.level < calibration.threshold(1e-3)
+    assert calibration.normal_range is not None
+    assert (calibration.normal_range.segments, calibration.normal_range.rank) == (12, 1)
+    assert calibration.normal_range.level < calibration.threshold(1e-3)
 
 
 def test_the_saved_file_scores_as_the_fitted_module_does(

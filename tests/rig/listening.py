@@ -9,7 +9,7 @@ from asd_monitor.records import AudioChunk, FloatArray, SourceHealth, SourceStat
 from asd_monitor.sources import AudioSource
 from tests.rig.virtual_microphone import PcmArray
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 
 
 def noise(seconds: float, rate_hz: int, seed: int = 0, channels: int = 1) -> PcmArray:
@@ -32,7 +32,7 @@ class Listener:
 
     def until(self, condition: Callable[[], bool], what: str) -> SourceHealth:
         """Listen until the condition holds."""
-        end_s = time.monotonic() + PATIENCE_S
+        end_s = time.monotonic() + TIMEOUT_S
         while True:
             self.chunks += self.source.read()
             if condition():

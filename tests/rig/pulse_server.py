@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 LOAD_SINK = "load-module module-null-sink sink_name={0} rate=48000 format=s16le channels=1"
 
 
@@ -53,7 +53,7 @@ class PulseServer:
 
     def wait(self) -> None:
         """Wait until it answers."""
-        end_s = time.monotonic() + PATIENCE_S
+        end_s = time.monotonic() + TIMEOUT_S
         while subprocess.run(
             ["pactl", "info"], env=self.environment, capture_output=True, check=False
         ).returncode:

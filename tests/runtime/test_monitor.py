@@ -14,7 +14,7 @@ from asd_monitor.detection.alarm import Alarm, AlarmSettings
 from asd_monitor.detection.detector import Detector
 from asd_monitor.errors import SinkError
 from asd_monitor.model_file import load
-from asd_monitor.model_file.scorer import Scorer
+from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.records import (
     Quality,
     Record,
@@ -32,7 +32,7 @@ from asd_monitor.telemetry import Metrics
 from tests.rig.played_source import PlayedSource
 from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, noise, save_toy
 
-RULES = AlarmSettings(raise_windows=2, of_windows=3, warn_windows=2, hold_s=0.0)
+RULES = AlarmSettings(min_exceedances=2, window_count=3, warning_exceedances=2, hold_s=0.0)
 LOUD_DBFS = -6.0
 
 
@@ -64,7 +64,7 @@ class Collector:
 
 
 @pytest.fixture(scope="module")
-def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     path = tmp_path_factory.mktemp("model") / "toy.asd"
     return load(save_toy(path, {"hop_samples": WINDOW_SAMPLES}), "cpu")
 
@@ -72,7 +72,7 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
 class Rig:
     """A monitor of some machines, each with a played source and the toy model."""
 
-    def __init__(self, scorer: Scorer, machines: tuple[str, ...] = ("pump",)) -> None:
+    def __init__(self, scorer: LoadedModel, machines: tuple[str, ...] = ("pump",)) -> None:
         self.sink = Collector()
         self.metrics = Metrics(CollectorRegistry())
         self.metrics.add_machines(machines)
@@ -99,7 +99,7 @@ class Rig:
 
 
 @pytest.fixture
-def rig(scorer: Scorer) -> Iterator[Rig]:
+def rig(scorer: LoadedModel) -> Iterator[Rig]:
     rig = Rig(scorer)
     rig.monitor.start()
     yield rig
@@ -192,7 +192,7 @@ def test_unusable_sound_is_told_and_never_normal(rig: Rig) -> None:
     assert window.decision.state is State.UNKNOWN
 
 
-def test_the_newest_audio_wins_when_scoring_is_behind(scorer: Scorer) -> None:
+def test_the_newest_audio_wins_when_scoring_is_behind(scorer: LoadedModel) -> None:
     rig = Rig(scorer)
     allowed = round(LATE_S * RATE_HZ / WINDOW_SAMPLES)
     rig.sources["pump"].play(sound(allowed + 10))
@@ -204,7 +204,7 @@ def test_the_newest_audio_wins_when_scoring_is_behind(scorer: Scorer) -> None:
     assert rig.sink.scores()[-1].window_start == (allowed + 9) * WINDOW_SAMPLES
 
 
-def test_windows_of_one_model_are_scored_together_and_stay_apart(scorer: Scorer) -> None:
+def test_windows_of_one_model_are_scored_together_and_stay_apart(scorer: LoadedModel) -> None:
     machines = ("pump", "pump-2", "pump-3")
     rig = Rig(scorer, machines)
     rig.sources["pump-2"].play(sound(2, LOUD_DBFS))
@@ -217,7 +217,7 @@ def test_windows_of_one_model_are_scored_together_and_stay_apart(scorer: Scorer)
     assert {rig.sink.states(name)[-1] for name in machines} == {State.UNKNOWN}
 
 
-def test_audio_that_is_there_at_the_stop_is_still_scored(scorer: Scorer) -> None:
+def test_audio_that_is_there_at_the_stop_is_still_scored(scorer: LoadedModel) -> None:
     rig = Rig(scorer)
     rig.monitor.start()
     rig.sources["pump"].play(sound(2))
@@ -232,7 +232,7 @@ class BrokenSink(Collector):
         raise RuntimeError("no more paper")
 
 
-def test_a_broken_sink_is_counted_and_stops_nothing(scorer: Scorer) -> None:
+def test_a_broken_sink_is_counted_and_stops_nothing(scorer: LoadedModel) -> None:
     rig = Rig(scorer)
     rig.monitor = Monitor(rig.pipelines, [BrokenSink(), rig.sink], rig.metrics)
     rig.monitor.install("pump", rig.detector)
@@ -250,7 +250,7 @@ class RefusedSink(Collector):
         raise SinkError("the port is taken")
 
 
-def test_a_sink_with_wrong_settings_ends_the_start(scorer: Scorer) -> None:
+def test_a_sink_with_wrong_settings_ends_the_start(scorer: LoadedModel) -> None:
     rig = Rig(scorer)
     monitor = Monitor(rig.pipelines, [RefusedSink()], rig.metrics)
     with pytest.raises(SinkError, match="the port is taken"):
@@ -263,7 +263,7 @@ class BrokenDetector(Detector):
         raise KeyError("a fault of the program")
 
 
-def test_a_fault_of_the_program_ends_the_run(scorer: Scorer) -> None:
+def test_a_fault_of_the_program_ends_the_run(scorer: LoadedModel) -> None:
     rig = Rig(scorer)
     rig.monitor.start()
     rig.monitor.install("pump", BrokenDetector(scorer, {"pump": "pump"}))
@@ -280,7 +280,7 @@ def test_the_end_of_all_recordings_ends_the_run(rig: Rig) -> None:
     assert rig.monitor.wait(20)
 
 
-def test_the_watchdog_starves_when_audio_arrives_but_is_not_consumed(scorer: Scorer) -> None:
+def test_the_watchdog_starves_when_audio_arrives_but_is_not_consumed(scorer: LoadedModel) -> None:
     now = [0.0]
     source = PlayedSource()
     pipeline = Pipeline(
@@ -340,7 +340,7 @@ def _never(*_: object) -> Path:
     raise AssertionError("there is too little sound for a fit")
 
 
-def test_the_watchdog_starves_when_the_inference_thread_hangs(scorer: Scorer) -> None:
+def test_the_watchdog_starves_when_the_inference_thread_hangs(scorer: LoadedModel) -> None:
     release = threading.Event()
 
     class HangingDetector(Detector):

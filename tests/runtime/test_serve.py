@@ -13,7 +13,7 @@ import soundfile
 
 from asd_monitor.config import from_options
 from asd_monitor.errors import AsdMonitorError, ConfigError
-from asd_monitor.runtime.assembly import assemble
+from asd_monitor.runtime.builder import build_monitor
 from asd_monitor.runtime.serve import serve
 from asd_monitor.sinks.summary import SummarySink
 from tests.rig.played_source import PlayedSource
@@ -64,7 +64,7 @@ def test_a_stop_before_the_start_lets_nothing_start(tmp_path: Path) -> None:
     settings = from_options(options | {"prometheus": None, "state_dir": str(tmp_path / "state")})
     stop = threading.Event()
     stop.set()
-    serve(assemble(settings, extra_sinks=[seen]), stop, environ={})
+    serve(build_monitor(settings, extra_sinks=[seen]), stop, environ={})
     assert not seen.machines
 
 
@@ -86,7 +86,7 @@ def test_an_end_by_itself_wakes_who_waits_and_tells_why(tmp_path: Path) -> None:
     settings = from_options(options | {"state_dir": str(tmp_path / "state")})
     stop = threading.Event()
     with pytest.raises(ConfigError, match="at least 20 s of normal sound"):
-        serve(assemble(settings), stop, environ={})
+        serve(build_monitor(settings), stop, environ={})
     assert stop.is_set()
 
 
@@ -106,7 +106,7 @@ def test_a_fault_of_the_program_while_learning_ends_the_run(
     microphone.play(sound.astype(np.float32))
     with pytest.raises(AsdMonitorError, match=r"pump: commissioning stopped: .*no memory"):
         serve(
-            assemble(settings, sources={"pump": microphone}),
+            build_monitor(settings, sources={"pump": microphone}),
             threading.Event(),
             duration_s=20.0,
             environ={},
@@ -118,19 +118,19 @@ def test_that_windows_are_no_longer_consumed_is_told_once_and_starves_the_watchd
 ) -> None:
     options = {"machines": {"pump": {"mic": "played"}}, "mqtt": None, "prometheus": None}
     settings = from_options(options | {"state_dir": str(tmp_path / "state")})
-    assembly = assemble(settings, sources={"pump": PlayedSource()})
+    handle = build_monitor(settings, sources={"pump": PlayedSource()})
     asked: list[None] = []
 
     def is_alive() -> bool:
         asked.append(None)
         return False
 
-    monkeypatch.setattr(assembly.monitor, "is_alive", is_alive)
+    monkeypatch.setattr(handle.monitor, "is_alive", is_alive)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(20)
         environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
-        serve(assembly, threading.Event(), environ=environ, is_done=lambda: len(asked) > 2)
+        serve(handle, threading.Event(), environ=environ, is_done=lambda: len(asked) > 2)
         heard = [manager.recv(4096)]
         while b"STOPPING=1" not in heard[-1]:
             heard.append(manager.recv(4096))

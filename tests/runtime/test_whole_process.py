@@ -37,7 +37,7 @@ __all__ = ["virtual_microphone_plugin", "virtual_microphones"]
 
 RATE_HZ = 16_000
 COMMAND = [sys.executable, "-m", "asd_monitor.cli"]
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 def pump(seconds: int, fault_level: float = 0.0, start_s: int = 0) -> npt.NDArray[np.int16]:
@@ -96,7 +96,7 @@ class Daemon:
             return condition()
 
         try:
-            wait_until(holds, what, PATIENCE_S)
+            wait_until(holds, what, TIMEOUT_S)
         except AssertionError as error:
             error.add_note(f"states: {self.states()}; log:\n{self.log.read_text()}")
             raise
@@ -119,7 +119,7 @@ class Daemon:
     def stop(self) -> dict[str, Any]:
         """Stop by SIGTERM and return the summary."""
         self.process.send_signal(signal.SIGTERM)
-        stdout, _ = self.process.communicate(timeout=PATIENCE_S)
+        stdout, _ = self.process.communicate(timeout=TIMEOUT_S)
         assert self.process.returncode == 0
         summary: dict[str, Any] = json.loads(stdout)
         return summary
@@ -276,7 +276,7 @@ def test_a_killed_monitor_is_reported_by_the_broker_and_starts_again(start: Star
         status = [m for m in daemon.subscriber.messages if m.topic == "asd/test/status"]
         return status[-1].payload == b"offline"
 
-    wait_until(reported, "the last will", PATIENCE_S)
+    wait_until(reported, "the last will", TIMEOUT_S)
 
 
 def test_the_command_learns_a_machine_and_then_knows_it(
@@ -319,7 +319,7 @@ def test_stopping_while_the_model_is_fitted_ends_in_order(tmp_path: Path) -> Non
         while "fitting the model" not in (line := process.stderr.readline()):
             assert line, "it ended before it fitted a model"
         process.send_signal(signal.SIGTERM)
-        _, rest = process.communicate(timeout=PATIENCE_S)
+        _, rest = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, rest
     assert "the recordings are kept" in rest
     assert len(list((state / "recordings" / "pump" / "train").iterdir())) == 30

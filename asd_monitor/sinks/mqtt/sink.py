@@ -265,7 +265,7 @@ class MqttSink:
                 if rest_s > 0 and self._few_in_flight(connection):
                     connection.step(rest_s, unhurried=True)
                 else:
-                    connection.step(self._patience_s())
+                    connection.step(self._timeout_s())
 
     def _few_in_flight(self, connection: "Connection") -> bool:
         few = 0 < len(self._in_flight) <= connection.max_in_flight // 8
@@ -283,7 +283,7 @@ class MqttSink:
         waiting = bool(self._outbox) or bool(self._in_flight)
         return not waiting or age_s >= STALL_S or time.monotonic() >= self._flush_until
 
-    def _patience_s(self) -> float | None:
+    def _timeout_s(self) -> float | None:
         """How long nothing may happen until something must be done; None: for ever."""
         limits = []
         if self._in_flight:

@@ -134,12 +134,12 @@ class Capture:
             stream, clock, self._options.model_rate_hz, self._next_start, self._captured_s
         )
         awake_s = stream.started_s
-        patience_s = HEARTBEAT_S / 2
+        timeout_s = HEARTBEAT_S / 2
         while True:
             before_s = time.monotonic()
-            heard = self._pipe.wait(patience_s)
+            heard = self._pipe.wait(timeout_s)
             now_s = time.monotonic()
-            if now_s - before_s > max(HEARTBEAT_S, patience_s + 0.05):
+            if now_s - before_s > max(HEARTBEAT_S, timeout_s + 0.05):
                 awake_s = now_s  # this process stood still: the callbacks get time to catch up
             self._deliver(audio.take(), audio)
             quiet_s = now_s - max(awake_s, stream.last_callback_s or stream.started_s)
@@ -150,7 +150,7 @@ class Capture:
             self._judge(stream, audio, quiet_s, clock.measured_rate_hz)
             self._tell(stream, clock.measured_rate_hz)
             stream.wake_at = self._wanted(audio) if heard else 0
-            patience_s = CALM_S if stream.wake_at else HEARTBEAT_S / 2
+            timeout_s = CALM_S if stream.wake_at else HEARTBEAT_S / 2
 
     def _deliver(self, pieces: list[CapturedAudio], audio: ModelRateAudio) -> None:
         for piece in pieces:

@@ -265,7 +265,7 @@ class MicrophoneSource:
         poll.register(self._stop, select.POLLIN)
         self._heard_s = time.monotonic()
         while not self._closing:
-            ready = [file for file, _ in poll.poll(1000 * self._patience_s())]
+            ready = [file for file, _ in poll.poll(1000 * self._timeout_s())]
             if pipe in ready:
                 size = os.readv(pipe, [incoming])
                 if not size:
@@ -281,7 +281,7 @@ class MicrophoneSource:
                 self._show_unheard()
         return "closed"
 
-    def _patience_s(self) -> float:
+    def _timeout_s(self) -> float:
         """Return how long nothing may be heard until something has to be done."""
         unheard_s = time.monotonic() - self._heard_s
         limits_s = (UNHEARD_S, self._status.quiet_for_s)

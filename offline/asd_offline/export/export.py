@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from asd_monitor.audio.files import read_recording
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.calibration import Calibration
-from asd_monitor.calibration.normal_range import UsualRange
+from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.model_file import save
 from asd_monitor.model_file.manifest import Json, Manifest, Threshold
@@ -252,4 +252,4 @@ def _calibration(scores: Sequence[npt.NDArray[np.float64]], recipe: Recipe) -> C
     window_s = recipe.window_samples / recipe.sample_rate_hz
     clip = np.repeat(np.arange(len(scores)), [len(each) for each in scores])
     start_s = window_s * np.concatenate([np.arange(len(each)) for each in scores])
-    return Calibration.fit(together, UsualRange.fit(together, clip, start_s, window_s))
+    return Calibration.fit(together, NormalRange.fit(together, clip, start_s, window_s))

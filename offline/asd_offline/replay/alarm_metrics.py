@@ -7,7 +7,7 @@ their names, as the monitor plays a folder of recordings.
 
 Delay: each anomalous clip by itself, heard from its first sample by an alarm that has heard
 nothing else. A clip is often shorter than an alarm takes (three windows of five, or a minute of a
-lasting shift), so it is repeated until the alarm is raised or five minutes are over: the delay is
+sustained shift), so it is repeated until the alarm is raised or five minutes are over: the delay is
 that of a fault which goes on sounding as it does in the clip.
 """
 
@@ -172,6 +172,6 @@ class AlarmReplay:
             self.shared.sample_rate_hz,
             provisional=self.shared.provisional,
             at=0.0,
-            usual=self.shared.usual,
+            normal_range=self.shared.usual,
         )
         return alarm

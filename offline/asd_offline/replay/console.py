@@ -42,7 +42,7 @@ def _alarm_lines(replayed: ReplayResult) -> Iterator[str]:
     if not hours and not anomalies:
         return
     rules = replayed.alarm
-    yield f"alarm ({rules.raise_windows} of {rules.of_windows} windows above the threshold):"
+    yield f"alarm ({rules.min_exceedances} of {rules.window_count} windows above the threshold):"
     if anomalies:
         detected = sum(each.detected for each in heard)
         yield f"  raised by {detected} of {anomalies} anomalies, if their sound goes on"

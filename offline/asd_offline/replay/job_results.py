@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asd_monitor.calibration.normal_range import UsualRange
+from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets import Clip, Rejected
 from asd_offline.replay.plan import Plan, SectionPlan
@@ -49,7 +49,7 @@ class Shared:
     """A window's score above this counts towards an alarm."""
     clear_below: float | None
     provisional: bool
-    usual: UsualRange | None = None
+    usual: NormalRange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def read_shared(plan: Plan, section: SectionPlan) -> Shared | None:
         with job.result.open(encoding="utf-8") as lines:
             found = json.loads(next(lines))
             usual = found.pop("usual", None)
-            return Shared(**found, usual=None if usual is None else UsualRange.from_dict(usual))
+            return Shared(**found, usual=None if usual is None else NormalRange.from_dict(usual))
     return None
 
 

@@ -16,7 +16,7 @@ from asd_offline.jobs.pool import Tick
 
 if TYPE_CHECKING:
     from asd_monitor.detection.detector import ClipScore, Detector
-    from asd_monitor.model_file.scorer import Scorer
+    from asd_monitor.model_file.loaded_model import LoadedModel
     from asd_monitor.quickstart import Recording
 
 SAMPLE_RATE_HZ = 16_000
@@ -124,7 +124,7 @@ class ScoreJob:
     def run(self, tick: Tick) -> None:
         """Score, and write the result."""
         scorer, detector = _detector(self.model, self.target, self.device)
-        manifest, usual = scorer.manifest, detector.usual_range(self.target)
+        manifest, usual = scorer.manifest, detector.normal_range(self.target)
         shared = {
             "sample_rate_hz": manifest.sample_rate_hz,
             "window_samples": manifest.window_samples,
@@ -139,7 +139,7 @@ class ScoreJob:
             tick(1.0)
         write_result(self.result, "\n".join(lines) + "\n")
 
-    def _score(self, path: Path, scorer: "Scorer", detector: "Detector") -> dict[str, Any]:
+    def _score(self, path: Path, scorer: "LoadedModel", detector: "Detector") -> dict[str, Any]:
         from asd_monitor.audio.files import read_recording
 
         manifest = scorer.manifest
@@ -177,20 +177,20 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def load_scorer(model: Path, device: str) -> "Scorer":
+def load_scorer(model: Path, device: str) -> "LoadedModel":
     """Load a model file, and keep it for the next job of this process."""
     stat = model.stat() if model.exists() else None
     return _load(model, device, stat.st_mtime_ns if stat else 0)
 
 
 @lru_cache(maxsize=2)
-def _load(model: Path, device: str, modified_ns: int) -> "Scorer":
+def _load(model: Path, device: str, modified_ns: int) -> "LoadedModel":
     from asd_monitor.model_file import load
 
     return load(model, device)
 
 
-def _detector(model: Path, target: str, device: str) -> "tuple[Scorer, Detector]":
+def _detector(model: Path, target: str, device: str) -> "tuple[LoadedModel, Detector]":
     from asd_monitor.detection.detector import Detector
 
     scorer = load_scorer(model, device)

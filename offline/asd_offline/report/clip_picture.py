@@ -14,7 +14,7 @@ from asd_offline.jobs.pool import Tick
 from asd_offline.replay.jobs import load_scorer, write_result
 
 if TYPE_CHECKING:
-    from asd_monitor.model_file.scorer import Scorer
+    from asd_monitor.model_file.loaded_model import LoadedModel
 
 COLUMNS = 280
 BANDS = 80
@@ -77,7 +77,7 @@ class ClipPicture:
     """``(bands, columns)`` over the same time, in the model's own unit; NaN where no window is."""
 
 
-def picture_of(samples: npt.NDArray[np.float32], scorer: "Scorer", target: str) -> ClipPicture:
+def picture_of(samples: npt.NDArray[np.float32], scorer: "LoadedModel", target: str) -> ClipPicture:
     """Return the pictures of a clip ``(samples,)``, or of its first minute."""
     rate_hz = scorer.manifest.sample_rate_hz
     samples = samples[: round(LONGEST_S * rate_hz)]
@@ -117,7 +117,7 @@ def mel_spectrogram(samples: npt.NDArray[np.float32], sample_rate_hz: int) -> Ma
 
 
 def evidence_map(
-    samples: npt.NDArray[np.float32], scorer: "Scorer", target: int, largest_batch: int = 16
+    samples: npt.NDArray[np.float32], scorer: "LoadedModel", target: int, largest_batch: int = 16
 ) -> Map | None:
     """Return the evidence of a clip's windows, laid side by side; the mean where they overlap.
 

@@ -140,11 +140,11 @@ def _fact_list(replayed: ReplayResult, plan: Plan) -> Iterator[tuple[str, str]]:
         yield "model file", f"<code>{escape(str(plan.given.path))}</code>"
         yield "SHA-256", f"<code>{plan.given.sha256}</code>"
     rules = replayed.alarm
-    lasting = f", or by a shift that lasts for {rules.lasting_s:g} s" if rules.lasting_s else ""
+    sustained = f", or by a shift of {rules.sustained_s:g} s" if rules.sustained_s else ""
     yield (
         "alarm",
-        f"raised by {rules.raise_windows} of {rules.of_windows} windows above the threshold that "
-        f"do not overlap{lasting}, as in the live monitor",
+        f"raised by {rules.min_exceedances} of {rules.window_count} windows above the threshold "
+        f"that do not overlap{sustained}, as in the live monitor",
     )
     yield (
         "false alarms",

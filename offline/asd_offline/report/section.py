@@ -127,7 +127,7 @@ def _alarm(found: AlarmMetrics, rules: AlarmSettings) -> str:
         )
     if not sentences:
         return ""
-    rule = f"{rules.raise_windows} of {rules.of_windows} windows"
+    rule = f"{rules.min_exceedances} of {rules.window_count} windows"
     return f"<h3>At the alarm ({rule})</h3><p>{' '.join(sentences)}</p>"
 
 

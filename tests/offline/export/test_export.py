@@ -79,7 +79,10 @@ def test_every_target_is_calibrated_on_its_held_out_clips(exported: Exported) ->
     assert {name: each.count for name, each in manifest.calibrations.items()} == dict.fromkeys(
         manifest.targets, 3
     )
-    assert all(each.usual and each.usual.stretches == 3 for each in manifest.calibrations.values())
+    assert all(
+        each.normal_range and each.normal_range.segments == 3
+        for each in manifest.calibrations.values()
+    )
     assert set(manifest.thresholds) == set(manifest.targets)
     assert manifest.training["recordings"] == 36
 

@@ -14,7 +14,7 @@ from asd_monitor.audio.files import read_recording
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.features import FEATURE_GROUP_NAMES
 from asd_monitor.model_file import load
-from asd_monitor.model_file.scorer import Scorer
+from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export
@@ -73,18 +73,18 @@ def exported(folder: Path, model: str, machines: tuple[str, ...], ids: tuple[str
 
 
 @pytest.fixture(scope="module", params=list(SETTINGS))
-def scorer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+def scorer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     folder = tmp_path_factory.mktemp(request.param)
     return load(exported(folder, request.param, ("fan", "pump"), ("00",)))
 
 
-def test_a_model_file_has_a_bank_and_a_calibration_for_each_target(scorer: Scorer) -> None:
+def test_a_model_file_has_a_bank_and_a_calibration_for_each_target(scorer: LoadedModel) -> None:
     names = ("fan/id_00", "pump/id_00")
     assert scorer.manifest.targets == names
     assert set(scorer.manifest.calibrations) == set(names)
 
 
-def test_each_target_finds_its_own_sound_more_normal_than_another_does(scorer: Scorer) -> None:
+def test_each_target_finds_its_own_sound_more_normal_than_another_does(scorer: LoadedModel) -> None:
     # hum at 500 Hz is fan id_00; pump id_00 is 600 Hz.
     windows = np.stack([hum(60 + i, 500.0) for i in range(6)])
     own = scorer.score(windows, np.full(6, scorer.target_index("fan/id_00")))
@@ -92,7 +92,7 @@ def test_each_target_finds_its_own_sound_more_normal_than_another_does(scorer: S
     assert own.mean() < other.mean()
 
 
-def test_a_fault_scores_above_normal_sound(scorer: Scorer) -> None:
+def test_a_fault_scores_above_normal_sound(scorer: LoadedModel) -> None:
     target = np.full(6, scorer.target_index("fan/id_00"))
     surge = 1.0 + 0.9 * np.sin(2 * np.pi * 9.0 * np.arange(RATE_HZ) / RATE_HZ)
     normal = np.stack([hum(80 + i, 500.0) for i in range(6)])
@@ -101,7 +101,7 @@ def test_a_fault_scores_above_normal_sound(scorer: Scorer) -> None:
     assert scorer.score(faulty, target).min() > scorer.score(normal, target).max()
 
 
-def test_scores_are_finite_on_silence_and_alike_alone_and_in_a_batch(scorer: Scorer) -> None:
+def test_scores_are_finite_on_silence_and_alike_alone_and_in_a_batch(scorer: LoadedModel) -> None:
     windows = np.stack([hum(7, 500.0), np.zeros(RATE_HZ, np.float32), hum(8, 640.0)])
     targets = np.array([0, 1, 1])
     together = scorer.score(windows, targets)

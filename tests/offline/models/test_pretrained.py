@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from asd_monitor.errors import ConfigError
 from asd_monitor.model_file import load
-from asd_monitor.model_file.scorer import Scorer
+from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export
 from asd_offline.features.cache import FeatureCache
@@ -70,7 +70,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
 
 
 @pytest.fixture(scope="module", params=CASES)
-def scorer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+def scorer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     architecture, changes = CASES[request.param]
     folder = tmp_path_factory.mktemp("pretrained")
     wanted = asked(folder, architecture, **changes)
@@ -80,21 +80,21 @@ def scorer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return load(folder / "model.pt")
 
 
-def test_a_model_file_names_its_checkpoint(scorer: Scorer) -> None:
+def test_a_model_file_names_its_checkpoint(scorer: LoadedModel) -> None:
     described = scorer.manifest.description
     assert described["architecture"] in {"beats", "ced", "eat"}
     assert described["checkpoint_sha256"] == described["recipe"]["sha256"]  # type: ignore[index,call-overload]
     assert scorer.manifest.targets == ("fan/id_00", "pump/id_00")
 
 
-def test_a_fault_scores_above_normal_sound(scorer: Scorer) -> None:
+def test_a_fault_scores_above_normal_sound(scorer: LoadedModel) -> None:
     target = np.full(6, scorer.target_index("fan/id_00"))
     normal = np.stack([hum(80 + i, 500.0) for i in range(6)])
     faulty = normal + np.stack([3.0 * hum(90 + i, 1500.0) for i in range(6)]).astype(np.float32)
     assert scorer.score(faulty, target).min() > scorer.score(normal, target).max()
 
 
-def test_scores_are_finite_on_silence_and_alike_alone_and_in_a_batch(scorer: Scorer) -> None:
+def test_scores_are_finite_on_silence_and_alike_alone_and_in_a_batch(scorer: LoadedModel) -> None:
     windows = np.stack([hum(7, 500.0), np.zeros(RATE_HZ, np.float32), hum(8, 640.0)])
     targets = np.array([0, 1, 1])
     together = scorer.score(windows, targets)

@@ -11,7 +11,7 @@ import yaml
 
 from asd_monitor.errors import ConfigError
 from asd_monitor.model_file import load, script
-from asd_monitor.model_file.scorer import Scorer
+from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export
 from asd_offline.export.oracle import oracle
@@ -105,7 +105,7 @@ def asked_for(folder: Path, model: str, sounds: Path, **changes: object) -> Trai
 
 
 @pytest.fixture(scope="module")
-def scorer(run: tuple[str, Path]) -> Scorer:
+def scorer(run: tuple[str, Path]) -> LoadedModel:
     _, folder = run
     done = export(folder / "run", folder / "model.pt", folder / "cache")
     assert done.parity <= 1e-5
@@ -129,14 +129,14 @@ def test_stopped_and_resumed_training_gives_the_same_network(
     assert compared > 10
 
 
-def test_a_model_file_has_a_calibration_for_each_target(scorer: Scorer) -> None:
+def test_a_model_file_has_a_calibration_for_each_target(scorer: LoadedModel) -> None:
     machines = MACHINES.get(scorer.manifest.name, ("fan", "pump"))
     names = tuple(f"{machine}/{each}" for machine in machines for each in ("id_00", "id_04"))
     assert scorer.manifest.targets == names
     assert set(scorer.manifest.calibrations) == set(names)
 
 
-def test_scores_are_finite_on_silence_and_alike_alone_and_in_a_batch(scorer: Scorer) -> None:
+def test_scores_are_finite_on_silence_and_alike_alone_and_in_a_batch(scorer: LoadedModel) -> None:
     length = scorer.manifest.window_samples
     windows = np.stack([hum(7, 500.0), np.zeros(RATE_HZ, np.float32), hum(8, 760.0)])[:, :length]
     targets = np.array([0, 1, len(scorer.manifest.targets) - 1])
@@ -146,7 +146,7 @@ def test_scores_are_finite_on_silence_and_alike_alone_and_in_a_batch(scorer: Sco
     np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-4)
 
 
-def test_the_evidence_is_a_finite_picture_of_each_window(scorer: Scorer) -> None:
+def test_the_evidence_is_a_finite_picture_of_each_window(scorer: LoadedModel) -> None:
     windows = np.stack([hum(7, 500.0), hum(8, 500.0)])[:, : scorer.manifest.window_samples]
     evidence = scorer.evidence(windows, np.array([0, 0]))
     assert evidence is not None

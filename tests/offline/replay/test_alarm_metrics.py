@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from asd_monitor.calibration.normal_range import UsualRange
+from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.detection.alarm import AlarmSettings
 from asd_offline.datasets import Clip
 from asd_offline.replay.alarm_metrics import AlarmReplay
 from asd_offline.replay.job_results import ClipRow, Shared, WindowRow
 
-USUAL = UsualRange(level=1.0, rank=1, stretches=30, independent=30.0)
+USUAL = NormalRange(level=1.0, rank=1, segments=30, effective_segments=30.0)
 SHARED = Shared(10, 20, threshold=5.0, clear_below=3.0, provisional=False, usual=USUAL)
 
 
@@ -21,18 +21,18 @@ def clip(label: int, value: float) -> ClipRow:
     return ClipRow(found, 100, value, 0.1, windows=windows)
 
 
-def replayed(*clips: ClipRow, lasting_s: float = 60.0) -> AlarmReplay:
-    replay = AlarmReplay(SHARED, AlarmSettings(lasting_s=lasting_s))
+def replayed(*clips: ClipRow, sustained_s: float = 60.0) -> AlarmReplay:
+    replay = AlarmReplay(SHARED, AlarmSettings(sustained_s=sustained_s))
     for each in clips:
         replay.update(each)
     return replay
 
 
-@pytest.mark.parametrize(("lasting_s", "delay_s"), [(60.0, 60.0), (200.0, 200.0), (0.0, None)])
+@pytest.mark.parametrize(("sustained_s", "delay_s"), [(60.0, 60.0), (200.0, 200.0), (0.0, None)])
 def test_a_fault_below_the_threshold_is_heard_by_its_lasting(
-    lasting_s: float, delay_s: float | None
+    sustained_s: float, delay_s: float | None
 ) -> None:
-    figures = replayed(clip(1, 2.0), lasting_s=lasting_s).metrics()
+    figures = replayed(clip(1, 2.0), sustained_s=sustained_s).metrics()
     assert figures.median_delay_s == delay_s
 
 

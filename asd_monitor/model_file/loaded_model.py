@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class Scorer:
+class LoadedModel:
     """Run a model that :func:`asd_monitor.model_file.load` has checked.
 
     Attributes

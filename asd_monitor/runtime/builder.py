@@ -31,7 +31,7 @@ from asd_monitor.telemetry import Metrics
 
 if TYPE_CHECKING:
     from asd_monitor.detection.detector import Detector
-    from asd_monitor.model_file.scorer import Scorer
+    from asd_monitor.model_file.loaded_model import LoadedModel
     from asd_monitor.quickstart import Recording
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ LEARNING_RATE_HZ = 16_000
 
 
 @dataclass
-class Assembly:
+class MonitorHandle:
     """A monitor and what belongs to it; to be closed by its maker."""
 
     config: Config
@@ -60,15 +60,15 @@ class Assembly:
         self.stack.close()
 
 
-def assemble(
+def build_monitor(
     config: Config,
     *,
     extra_sinks: Sequence[Sink] = (),
     sources: Mapping[str, AudioSource] | None = None,
     relearn: bool = False,
     environ: Mapping[str, str] = os.environ,
-) -> Assembly:
-    """Make a monitor; nothing listens or runs before ``assembly.monitor.start()``.
+) -> MonitorHandle:
+    """Make a monitor; nothing listens or runs before ``handle.monitor.start()``.
 
     Parameters
     ----------
@@ -91,29 +91,29 @@ def assemble(
     config = config if sources else _pinned(config)
     metrics = Metrics(CollectorRegistry())
     metrics.add_machines(config.machines)
-    assembly = Assembly(config, StateFolder.locate(config.state_dir, environ), metrics)
+    handle = MonitorHandle(config, StateFolder.locate(config.state_dir, environ), metrics)
     try:
-        scorers: dict[Path, Scorer] = {}
+        scorers: dict[Path, LoadedModel] = {}
         for machine in config.machines:
-            assembly.stack.enter_context(assembly.state.lock(machine))
+            handle.stack.enter_context(handle.state.lock(machine))
         names = [] if relearn else list(config.machines)
-        models = {name: _model(assembly, name, scorers) for name in names}
+        models = {name: _model(handle, name, scorers) for name in names}
         detectors = _detectors(config, models)
         for name in config.machines:
             given = (sources or {}).get(name)
-            _add_pipeline(assembly, name, given, detectors.get(name))
-        assembly.sinks += [*_sinks(assembly), *extra_sinks]
-        assembly.monitor = Monitor(assembly.pipelines, assembly.sinks, metrics)
-        for pipeline in assembly.pipelines:
+            _add_pipeline(handle, name, given, detectors.get(name))
+        handle.sinks += [*_sinks(handle), *extra_sinks]
+        handle.monitor = Monitor(handle.pipelines, handle.sinks, metrics)
+        for pipeline in handle.pipelines:
             detector = detectors.get(pipeline.machine)
             if detector is not None:
-                assembly.monitor.install(pipeline.machine, detector)
+                handle.monitor.install(pipeline.machine, detector)
             else:
-                assembly.monitor.learn(pipeline.machine, _commissioning(assembly, pipeline))
+                handle.monitor.learn(pipeline.machine, _commissioning(handle, pipeline))
     except BaseException:
-        assembly.stack.close()
+        handle.stack.close()
         raise
-    return assembly
+    return handle
 
 
 def _pinned(config: Config) -> Config:
@@ -133,12 +133,14 @@ def _pinned(config: Config) -> Config:
     return config.model_copy(update={"machines": {**config.machines, **changed}})
 
 
-def _model(assembly: Assembly, machine: str, scorers: dict[Path, "Scorer"]) -> "Scorer | None":
+def _model(
+    handle: MonitorHandle, machine: str, scorers: dict[Path, "LoadedModel"]
+) -> "LoadedModel | None":
     """Load a machine's model, each file once; None where it is to be learned."""
-    settings = assembly.config.machines[machine]
-    path = settings.model or assembly.state.model_path(machine)
+    settings = handle.config.machines[machine]
+    path = settings.model or handle.state.model_path(machine)
     if settings.model is None and not path.exists():
-        if assembly.config.learn_of(machine).enabled:
+        if handle.config.learn_of(machine).enabled:
             check_target_to_learn(machine, settings.target, path)
             return None
         msg = (
@@ -149,7 +151,7 @@ def _model(assembly: Assembly, machine: str, scorers: dict[Path, "Scorer"]) -> "
     if path not in scorers:
         from asd_monitor import model_file
 
-        scorers[path] = model_file.load(path, assembly.config.device)
+        scorers[path] = model_file.load(path, handle.config.device)
     return scorers[path]
 
 
@@ -164,9 +166,9 @@ def check_target_to_learn(machine: str, target: str | None, path: Path) -> None:
         raise ConfigError(msg)
 
 
-def _detectors(config: Config, models: Mapping[str, "Scorer | None"]) -> dict[str, "Detector"]:
+def _detectors(config: Config, models: Mapping[str, "LoadedModel | None"]) -> dict[str, "Detector"]:
     """Make one detector a model file, so that its machines' windows are scored together."""
-    machines_of: dict[Scorer, list[str]] = {}
+    machines_of: dict[LoadedModel, list[str]] = {}
     for machine, scorer in models.items():
         if scorer is not None:
             machines_of.setdefault(scorer, []).append(machine)
@@ -177,7 +179,7 @@ def _detectors(config: Config, models: Mapping[str, "Scorer | None"]) -> dict[st
     return detectors
 
 
-def make_detector(config: Config, scorer: "Scorer", machines: Sequence[str]) -> "Detector":
+def make_detector(config: Config, scorer: "LoadedModel", machines: Sequence[str]) -> "Detector":
     """Make the detector of the machines that share a model file."""
     from asd_monitor.detection.detector import Detector
 
@@ -191,7 +193,7 @@ def make_detector(config: Config, scorer: "Scorer", machines: Sequence[str]) -> 
     )
 
 
-def _target(scorer: "Scorer", machine: str, settings: MachineSettings) -> str:
+def _target(scorer: "LoadedModel", machine: str, settings: MachineSettings) -> str:
     targets = scorer.manifest.targets
     if settings.target is not None:
         return targets[scorer.target_index(settings.target)]
@@ -207,55 +209,55 @@ def _target(scorer: "Scorer", machine: str, settings: MachineSettings) -> str:
 
 
 def _add_pipeline(
-    assembly: Assembly,
+    handle: MonitorHandle,
     machine: str,
     source: AudioSource | None,
     detector: "Detector | None",
 ) -> None:
-    settings = assembly.config.machines[machine]
+    settings = handle.config.machines[machine]
     _, build = SOURCES[settings.source_key]
     rate_hz = detector.manifest.sample_rate_hz if detector else LEARNING_RATE_HZ
     pipeline = Pipeline(
         machine,
-        source or build(machine, settings.source, rate_hz, assembly.wakeups),
-        Alarm(machine, assembly.config.alarm_of(machine), assembly.run_id),
-        emit=lambda record: assembly.monitor.emit(record),
-        metrics=assembly.metrics,
+        source or build(machine, settings.source, rate_hz, handle.wakeups),
+        Alarm(machine, handle.config.alarm_of(machine), handle.run_id),
+        emit=lambda record: handle.monitor.emit(record),
+        metrics=handle.metrics,
         drop_late=settings.source.is_live,
     )
-    assembly.pipelines.append(pipeline)
+    handle.pipelines.append(pipeline)
 
 
-def _sinks(assembly: Assembly) -> list[Sink]:
-    config = assembly.config
+def _sinks(handle: MonitorHandle) -> list[Sink]:
+    config = handle.config
     offline = (name for name, machine in config.machines.items() if not machine.source.is_live)
     context = SinkContext(
         node=config.node,
         machines=tuple(config.machines),
-        metrics=assembly.metrics,
-        is_alive=lambda: assembly.monitor.is_alive(),
+        metrics=handle.metrics,
+        is_alive=lambda: handle.monitor.is_alive(),
         offline_machines=frozenset(offline),
     )
     return [SINKS[key][1](settings, context) for key, settings in config.sinks.items()]
 
 
-def _commissioning(assembly: Assembly, pipeline: Pipeline) -> Commissioning:
+def _commissioning(handle: MonitorHandle, pipeline: Pipeline) -> Commissioning:
     machine = pipeline.machine
-    rules = assembly.config.learn_of(machine)
+    rules = handle.config.learn_of(machine)
     return Commissioning(
         machine,
-        assembly.state.make(assembly.state.recordings_path(machine)),
+        handle.state.make(handle.state.recordings_path(machine)),
         LEARNING_RATE_HZ,
         60 * rules.minutes,
-        fit=partial(_fit, assembly, machine),
-        done=partial(_commissioned, assembly, pipeline),
+        fit=partial(_fit, handle, machine),
+        done=partial(_commissioned, handle, pipeline),
         session=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        anew=assembly.state.model_path(machine).exists(),
+        anew=handle.state.model_path(machine).exists(),
     )
 
 
 def _fit(
-    assembly: Assembly,
+    handle: MonitorHandle,
     machine: str,
     recordings: Sequence["Recording"],
     progress: Callable[[float], None],
@@ -266,7 +268,7 @@ def _fit(
 
     # Beside other work two OpenMP threads spin at each other's barriers: 1 is faster than 2.
     torch.set_num_threads(1)
-    rules = assembly.config.learn_of(machine)
+    rules = handle.config.learn_of(machine)
     fitted = quickstart.fit(
         recordings,
         target=machine,
@@ -276,20 +278,20 @@ def _fit(
         progress=progress,
     )
     progress(1.0)
-    path = assembly.state.model_path(machine)
-    assembly.state.make(path.parent)
+    path = handle.state.model_path(machine)
+    handle.state.make(path.parent)
     sha256 = model_file.save(path, fitted.module, fitted.manifest)
     logger.info("%s: model %s written to %s", machine, sha256[:12], path)
     return path
 
 
-def _commissioned(assembly: Assembly, pipeline: Pipeline, result: Commissioned) -> None:
+def _commissioned(handle: MonitorHandle, pipeline: Pipeline, result: Commissioned) -> None:
     """Install the new model, or end the run where none can come; from commissioning's thread."""
     from asd_monitor import model_file
 
     if result.model_path is not None:
-        scorer = model_file.load(result.model_path, assembly.config.device)
-        detector = make_detector(assembly.config, scorer, [result.machine])
-        assembly.monitor.install(result.machine, detector)
+        scorer = model_file.load(result.model_path, handle.config.device)
+        detector = make_detector(handle.config, scorer, [result.machine])
+        handle.monitor.install(result.machine, detector)
     elif result.error is not None and (result.given_up or pipeline.has_ended()):
-        assembly.monitor.fail(result.error)
+        handle.monitor.fail(result.error)

@@ -1,0 +1,86 @@
+"""Detect a sustained shift: scores that stay above their normal range."""
+
+import math
+import statistics
+from collections import deque
+
+from asd_monitor.calibration.normal_range import NormalRange, segment_windows
+
+WARNING_P = 1e-4
+ALARM_P = 1e-5
+"""Normal sound stays above its normal range that long with this probability at most."""
+WARNING_FRACTION = 0.5
+"""A warning needs this fraction of the configured duration."""
+
+
+class SustainedShift:
+    """Measure how long the level, the median score of the newest ten seconds, has been raised.
+
+    The median ignores a few odd windows; a lasting fault moves it.
+
+    Parameters
+    ----------
+    min_duration_s
+        A shorter shift never raises an alarm, and one of half of it never gives a warning,
+        however much normal sound is known; 0 disables the detection.
+
+    Attributes
+    ----------
+    duration_s
+        How long the level has been above the normal range, in seconds.
+    warning_s, alarm_s
+        Durations from which a shift gives a warning and an alarm.
+    """
+
+    def __init__(self, min_duration_s: float) -> None:
+        self._min_duration_s = min_duration_s
+        self.configure(None, 1, 1)
+
+    def configure(
+        self, normal_range: NormalRange | None, window_samples: int, sample_rate_hz: int
+    ) -> None:
+        """Prepare for the scores of a model; without a normal range nothing is detected."""
+        self._level = self.warning_s = self.alarm_s = math.inf
+        self._window_samples = window_samples
+        self._sample_rate_hz = sample_rate_hz
+        window_s = window_samples / sample_rate_hz
+        self._windows: deque[tuple[int, float]] = deque(maxlen=segment_windows(window_s))
+        if normal_range is not None and self._min_duration_s > 0:
+            self._level = normal_range.level
+            significant_s = normal_range.min_duration_s(WARNING_P, window_s)
+            self.warning_s = max(WARNING_FRACTION * self._min_duration_s, significant_s)
+            significant_s = normal_range.min_duration_s(ALARM_P, window_s)
+            self.alarm_s = max(self._min_duration_s, significant_s)
+        self.reset()
+
+    def reset(self) -> None:
+        """Discard all windows: those before lost audio prove nothing about those after it."""
+        self._windows.clear()
+        self._since: int | None = None
+        self.duration_s = 0.0
+
+    def update(self, value: float, window_start: int) -> None:
+        """Take the score of a window into account that overlaps none before it."""
+        self._windows.append((window_start, value))
+        if statistics.median(score for _, score in self._windows) <= self._level:
+            self._since, self.duration_s = None, 0.0
+            return
+        if self._since is None:
+            self._since = self._windows[0][0]
+        end = window_start + self._window_samples
+        self.duration_s = (end - self._since) / self._sample_rate_hz
+
+    @property
+    def warns(self) -> bool:
+        """Whether it has lasted long enough for a warning."""
+        return self.duration_s >= self.warning_s
+
+    @property
+    def alarms(self) -> bool:
+        """Whether it has lasted long enough for an alarm."""
+        return self.duration_s >= self.alarm_s
+
+    @property
+    def description(self) -> str:
+        """The shift in a few words for the user."""
+        return f"score above its normal range ({self._level:.3g}) for {self.duration_s:.0f} s"
