@@ -3,20 +3,21 @@
 import itertools
 
 import numpy as np
+import torch
 from torchaudio.functional import melscale_fbanks
 
 from asd_offline.features.frontends import LogMelSettings
 
 
 def band_centres_hz(settings: LogMelSettings) -> list[float]:
-    """Return the centre of each mel band, rising, to the nearest 0.5 Hz.
+    """Return the centre of each mel band in Hz, rising, rounded to 0.1.
 
-    These are the peaks of the triangular filters on a grid of 0.5 Hz, since torchaudio has no
-    public conversion between Hz and either mel scale.
+    torchaudio has no public conversion between Hz and mel, so the centres are read from its
+    triangular filters: the rising edge of each, a straight line, is continued to its peak at 1.
     """
     highest = round(settings.f_max_hz or settings.sample_rate_hz / 2)
     filters = melscale_fbanks(
-        n_freqs=2 * highest + 1,
+        n_freqs=highest + 1,  # a grid of 1 Hz
         f_min=settings.f_min_hz,
         f_max=highest,
         n_mels=settings.n_mels,
@@ -24,7 +25,11 @@ def band_centres_hz(settings: LogMelSettings) -> list[float]:
         norm=None,
         mel_scale=settings.mel_scale,
     )
-    return [float(index) / 2 for index in filters.argmax(dim=0)]
+    first = (filters > 0).int().argmax(dim=0)  # (n_mels,)
+    band = torch.arange(settings.n_mels)
+    weight, following = filters[first, band], filters[first + 1, band]
+    centres = first + (1 - weight) / (following - weight)
+    return [round(centre, 1) for centre in centres.tolist()]
 
 
 def group_centres_hz(settings: LogMelSettings, groups: int) -> list[float]:
