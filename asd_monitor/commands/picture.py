@@ -54,13 +54,14 @@ def picture(
 
 def _shown(path: Path, scorer: "LoadedModel", target: str, channel: int) -> "ShownClip":
     from asd_monitor.audio.files import read_recording
+    from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import Detector
     from asd_offline.report.clip_figure import ShownClip
     from asd_offline.report.clip_picture import picture_of
 
     manifest = scorer.manifest
     samples = read_recording(path, manifest.sample_rate_hz, channel, manifest.window_samples)
-    detector = Detector(scorer, {target: target}, require_threshold=False)
+    detector = Detector(scorer, {target: DecisionRule.from_manifest(manifest, target)})
     score = detector.score_recording(samples, str(path), target).value
     said = "no score" if score is None else f"score {score:.4g}"
     return ShownClip(f"{path.name}: {said}", picture_of(samples, scorer, target))

@@ -46,6 +46,7 @@ def score(
     import json
 
     from asd_monitor.audio.files import read_recording
+    from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import Detector
     from asd_monitor.errors import SourceError
     from asd_monitor.model_file import load
@@ -53,11 +54,12 @@ def score(
     scorer = load(model, device)
     manifest = scorer.manifest
     target = target or only_target(manifest.targets, model)
-    detector = Detector(scorer, {target: target}, require_threshold=False)
+    rule = DecisionRule.from_manifest(manifest, target)
+    detector = Detector(scorer, {target: rule})
     clips: list[ClipScore] = []
     unread: dict[str, str] = {}
     if not as_json:
-        typer.echo(_heading(scorer, target, detector.threshold(target)))
+        typer.echo(_heading(scorer, target, rule.threshold))
     for path in files:
         try:
             samples = read_recording(

@@ -1,7 +1,7 @@
-"""From scores to states: the decision layer and the alarm's state machine.
+"""Decide on a machine's state from its scores.
 
-Decisions are taken on windows that do not overlap, however often scores are published:
-overlapping windows share their sound, and one chance event would count several times.
+Decisions use only windows that do not overlap, however often scores are published: overlapping
+windows share their sound, so one chance event would count several times.
 """
 
 from collections import deque
@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from asd_monitor.calibration.normal_range import NormalRange
+from asd_monitor.detection.decision_rule import P_CLEAR, P_RAISE, DecisionRule
 from asd_monitor.detection.sustained_shift import SustainedShift
 from asd_monitor.records import (
     SCORED_QUALITIES,
@@ -26,9 +26,9 @@ class AlarmSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    p_raise: float = Field(0.001, gt=0, lt=0.5)
+    p_raise: float = Field(P_RAISE, gt=0, lt=0.5)
     """Probability that a window of normal sound scores above the threshold."""
-    p_clear: float = Field(0.01, gt=0, lt=1)
+    p_clear: float = Field(P_CLEAR, gt=0, lt=1)
     """Probability that a window of normal sound scores above the level at which an alarm clears."""
     min_exceedances: int = Field(3, ge=1, le=100, examples=[3])
     """Raise the alarm when this many of the last `window_count` windows exceed the threshold."""
@@ -66,18 +66,18 @@ class AlarmSettings(BaseModel):
 
 
 class Alarm:
-    """One machine's state, from its scores.
+    """State machine of one machine, driven by the scores of its windows.
 
-    The machine is UNKNOWN until a window has been heard and whenever audio is lost. An alarm
-    that stood before audio was lost stands again when the sound returns, until it clears by
-    its own rule: not hearing a fault is no sign that it is gone.
+    The machine is UNKNOWN until a window has been scored and whenever audio is lost. An alarm
+    that was active before audio was lost becomes active again when sound returns, until it clears
+    by its own rule: the absence of sound does not show that a fault is gone.
 
     Parameters
     ----------
     machine
         Name that the transitions carry.
     settings
-        The rules.
+        When to raise and to clear an alarm.
     run_id
         Makes event ids unique across restarts.
     """
@@ -92,55 +92,43 @@ class Alarm:
         self._provisional = False
         self._window_samples = 1
         self._sample_rate_hz = 1
-        self._counting: deque[bool] = deque(maxlen=settings.window_count)
+        self._exceedances: deque[bool] = deque(maxlen=settings.window_count)
         self._last_end: int | None = None
         self._quiet_since: int | None = None
-        self._standing = False
-        self._shifted = False
+        self._alarm_before_gap = False
+        self._shift_reported = False
         self._shift = SustainedShift(settings.sustained_s)
         self._reason = ""
 
-    def begin(self, at: float) -> Transition:
-        """Announce the state at start, so that nobody shows one from before."""
-        return self._change(self.state, "the monitor has started", at, None)
+    def initial_transition(self, at: float) -> Transition:
+        """Return the state at start, which replaces any that consumers have kept."""
+        return self._make_transition(self.state, "the monitor has started", at, None)
 
-    def learn(self, at: float) -> Transition | None:
-        """Enter LEARNING: no model yet, nothing can be said."""
-        self._forget()
+    def enter_learning(self, at: float) -> Transition | None:
+        """Enter LEARNING: without a model there is nothing to decide."""
+        self._reset()
         return self._enter(State.LEARNING, "collecting normal sound to learn from", at, None)
 
-    def arm(
-        self,
-        clear_below: float,
-        window_samples: int,
-        sample_rate_hz: int,
-        *,
-        provisional: bool,
-        at: float,
-        normal_range: NormalRange | None = None,
-    ) -> Transition | None:
-        """Be ready for scores of a model whose alarm clears at scores up to ``clear_below``.
-
-        Without a normal range of its score, no sustained shift is detected.
-        """
-        self._forget()
-        self._shift.configure(normal_range, window_samples, sample_rate_hz)
-        self._clear_below = clear_below
-        self._window_samples = window_samples
-        self._sample_rate_hz = sample_rate_hz
-        self._provisional = provisional
+    def configure(self, rule: DecisionRule, at: float) -> Transition | None:
+        """Prepare for the scores of a model that are judged by ``rule``."""
+        self._reset()
+        self._shift.configure(rule.normal_range, rule.window_samples, rule.sample_rate_hz)
+        self._clear_below = rule.clear_below
+        self._window_samples = rule.window_samples
+        self._sample_rate_hz = rule.sample_rate_hz
+        self._provisional = rule.provisional
         if self.state is State.LEARNING:
             return self._enter(State.UNKNOWN, "the model is ready; no window scored yet", at, None)
         return None
 
-    def lose(self, reason: str, at: float) -> Transition | None:
-        """Nothing can be said any more: audio was lost, or cannot be trusted."""
+    def mark_unknown(self, reason: str, at: float) -> Transition | None:
+        """Enter UNKNOWN because audio was lost or cannot be trusted; LEARNING continues."""
         if self.state is State.LEARNING:
             return None
-        self._standing = self._standing or self.state is State.ALARM
-        self._counting.clear()
+        self._alarm_before_gap = self._alarm_before_gap or self.state is State.ALARM
+        self._exceedances.clear()
         self._shift.reset()
-        self._shifted = self._shifted and self._standing
+        self._shift_reported = self._shift_reported and self._alarm_before_gap
         self._quiet_since = None
         return self._enter(State.UNKNOWN, reason, at, None)
 
@@ -151,82 +139,80 @@ class Alarm:
 
     def _evaluate(self, score: WindowScore) -> Transition | None:
         if score.quality not in SCORED_QUALITIES or score.value is None:
-            return self.lose(_REJECTED[score.quality], score.captured_at)
-        if self._overlaps(score):
-            return None
+            return self.mark_unknown(_REJECTED[score.quality], score.captured_at)
+        if self._last_end is not None and score.window_start < self._last_end:
+            return None  # it shares sound with the last window decided on
         assert score.threshold is not None  # noqa: S101 - a scored window has one
         self._last_end = score.window_start + self._window_samples
-        counts = score.value > score.threshold
-        if score.quality is not Quality.OK and not counts:
-            return self.lose(_REJECTED[score.quality], score.captured_at)
-        self._counting.append(counts)
+        exceeds = score.value > score.threshold
+        if score.quality is not Quality.OK and not exceeds:
+            return self.mark_unknown(_REJECTED[score.quality], score.captured_at)
+        self._exceedances.append(exceeds)
         self._shift.update(score.value, score.window_start)
-        self._shifted = self._shifted or self._shift.warns
-        state, reason = self._judge(self._quiet_s(score))
+        self._shift_reported = self._shift_reported or self._shift.warns
+        state, reason = self._next_state(self._quiet_s(score.value, score.window_start))
         return self._enter(state, reason, score.captured_at, score)
 
-    def _overlaps(self, score: WindowScore) -> bool:
-        """Tell whether a window shares sound with the last one decided on."""
-        return self._last_end is not None and score.window_start < self._last_end
-
-    def _quiet_s(self, score: WindowScore) -> float:
+    def _quiet_s(self, value: float, window_start: int) -> float:
         """Return for how long every window has stayed at or below the clearing level.
 
-        Where a lasting shift was told, the usual range is the clearing level as well.
+        A sustained shift may lie below that level. Once one was reported, sound is quiet only
+        within its normal range.
         """
-        assert score.value is not None  # noqa: S101 - only scored windows come here
-        if score.value > self._clear_below or (self._shifted and self._shift.duration_s > 0):
+        shifted = self._shift_reported and self._shift.duration_s > 0
+        if value > self._clear_below or shifted:
             self._quiet_since = None
             return 0.0
         if self._quiet_since is None:
-            self._quiet_since = score.window_start
-        quiet_samples = score.window_start + self._window_samples - self._quiet_since
+            self._quiet_since = window_start
+        quiet_samples = window_start + self._window_samples - self._quiet_since
         return quiet_samples / self._sample_rate_hz
 
-    def _judge(self, quiet_s: float) -> tuple[State, str]:
-        rules, counting = self._settings, sum(self._counting)
-        tally = _tally(counting, len(self._counting))
-        lost, self._standing = self._standing, False
-        loud = quiet_s == 0 or quiet_s < rules.hold_s
-        if counting >= rules.min_exceedances:
-            return State.ALARM, tally
+    def _next_state(self, quiet_s: float) -> tuple[State, str]:
+        """Return the state and its reason; the first rule that applies wins."""
+        rules, count = self._settings, sum(self._exceedances)
+        exceedances = _exceedance_text(count, len(self._exceedances))
+        alarm_before_gap, self._alarm_before_gap = self._alarm_before_gap, False
+        holding = quiet_s == 0 or quiet_s < rules.hold_s
+        if count >= rules.min_exceedances:
+            return State.ALARM, exceedances
         if self._shift.alarms:
             return State.ALARM, self._shift.description
-        if lost and loud:
-            return State.ALARM, "the alarm from before the audio was lost still stands"
-        if self.state is State.ALARM and loud:
+        if alarm_before_gap and holding:
+            return State.ALARM, "the alarm from before the audio was lost is still active"
+        if self.state is State.ALARM and holding:
             return State.ALARM, f"quiet for {quiet_s:.0f} s of {rules.hold_s:.0f} s"
-        if lost or self.state is State.ALARM:
+        if alarm_before_gap or self.state is State.ALARM:
             return State.NORMAL, f"quiet for {quiet_s:.0f} s"
         if self._shift.warns:
             return State.WARNING, self._shift.description
-        if counting >= rules.warning_exceedances:
-            return State.WARNING, tally
-        if self.state is State.WARNING and self._shifted and loud:
+        if count >= rules.warning_exceedances:
+            return State.WARNING, exceedances
+        if self.state is State.WARNING and self._shift_reported and holding:
             return State.WARNING, f"quiet for {quiet_s:.0f} s of {rules.hold_s:.0f} s"
-        if self.state is State.UNKNOWN and self._counting[-1]:
+        if self.state is State.UNKNOWN and self._exceedances[-1]:
             return State.UNKNOWN, "one window is over the threshold; waiting for more"
-        return State.NORMAL, tally
+        return State.NORMAL, exceedances
 
-    def _forget(self) -> None:
-        self._counting.clear()
+    def _reset(self) -> None:
+        self._exceedances.clear()
         self._last_end = None
         self._quiet_since = None
-        self._standing = self._shifted = False
+        self._alarm_before_gap = self._shift_reported = False
 
     def _enter(
         self, state: State, reason: str, at: float, score: WindowScore | None
     ) -> Transition | None:
         self._reason = reason
         if state is State.NORMAL:
-            self._shifted = False
+            self._shift_reported = False
         if state is self.state:
             return None
         if self.state is State.ALARM and state is State.NORMAL:
-            self._counting.clear()
-        return self._change(state, reason, at, score)
+            self._exceedances.clear()  # those that raised this alarm must not raise the next one
+        return self._make_transition(state, reason, at, score)
 
-    def _change(
+    def _make_transition(
         self, state: State, reason: str, at: float, score: WindowScore | None
     ) -> Transition:
         previous, self.state = self.state, state
@@ -243,10 +229,11 @@ class Alarm:
         )
 
 
-def _tally(counting: int, windows: int) -> str:
+def _exceedance_text(count: int, windows: int) -> str:
     if windows == 1:
-        return f"the first window is {'over' if counting else 'below'} the threshold"
-    return f"{counting} of the last {windows} windows are over the threshold"
+        return f"the latest window is {'over' if count else 'below'} the threshold"
+    verb = "is" if count == 1 else "are"
+    return f"{count} of the last {windows} windows {verb} over the threshold"
 
 
 _REJECTED = {

@@ -30,6 +30,7 @@ from asd_monitor.sources.registry import SOURCES
 from asd_monitor.telemetry import Metrics
 
 if TYPE_CHECKING:
+    from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import Detector
     from asd_monitor.model_file.loaded_model import LoadedModel
     from asd_monitor.quickstart import Recording
@@ -183,14 +184,23 @@ def make_detector(config: Config, scorer: "LoadedModel", machines: Sequence[str]
     """Make the detector of the machines that share a model file."""
     from asd_monitor.detection.detector import Detector
 
-    targets = {name: _target(scorer, name, config.machines[name]) for name in machines}
-    rules = {name: config.alarm_of(name) for name in machines}
-    return Detector(
-        scorer,
-        targets,
-        p_raise={name: each.p_raise for name, each in rules.items()},
-        p_clear={name: each.p_clear for name, each in rules.items()},
-    )
+    rules = {name: _decision_rule(config, scorer, name) for name in machines}
+    return Detector(scorer, rules)
+
+
+def _decision_rule(config: Config, model: "LoadedModel", machine: str) -> "DecisionRule":
+    """Return how a machine is judged; raise ModelFileError where its target has no threshold."""
+    from asd_monitor.detection.decision_rule import DecisionRule
+
+    alarm, target = config.alarm_of(machine), _target(model, machine, config.machines[machine])
+    rule = DecisionRule.from_manifest(model.manifest, target, alarm.p_raise, alarm.p_clear)
+    if rule.threshold is None:
+        msg = (
+            f"model {model.manifest.name}: has neither calibration nor threshold for target "
+            f"{target!r}; export it again with held-out normal sound"
+        )
+        raise ModelFileError(msg)
+    return rule
 
 
 def _target(scorer: "LoadedModel", machine: str, settings: MachineSettings) -> str:

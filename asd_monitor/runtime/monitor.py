@@ -93,7 +93,7 @@ class Monitor:
         for sink in self._sinks:
             sink.open()
         for name, pipeline in self._pipelines.items():
-            pipeline.begin()
+            pipeline.announce()
             if name in self._learning:
                 pipeline.learn(self._learning[name])
         self._thread.start()
@@ -197,7 +197,7 @@ class Monitor:
             machines, models = list(self._with_news), self._models
             self._with_news, self._models = {}, []
         for machine, detector in models:
-            self._pipelines[machine].arm(detector)
+            self._pipelines[machine].set_detector(detector)
         return machines
 
     def _round(self, machines: Sequence[str]) -> None:
@@ -210,8 +210,8 @@ class Monitor:
                 batches[pipeline.detector] += windows
         for detector, windows in batches.items():
             # Batch by batch, so that the first results do not wait for the last windows.
-            for first in range(0, len(windows), detector.largest_batch):
-                for score in detector.score(windows[first : first + detector.largest_batch]):
+            for first in range(0, len(windows), detector.max_batch):
+                for score in detector.score(windows[first : first + detector.max_batch]):
                     self._pipelines[score.machine].accept(score)
 
     def _tick(self) -> None:

@@ -104,22 +104,21 @@ class Pipeline:
         self._most_waiting = LATE_WINDOWS
         self._window_phase: int | None = None
 
-    def begin(self) -> None:
+    def announce(self) -> None:
         """Announce the machine to the sinks."""
-        self._emit(self._alarm.begin(self._clock()))
+        self._emit(self._alarm.initial_transition(self._clock()))
 
     def learn(self, commissioning: Commissioning) -> None:
         """Collect normal sound first."""
         self.commissioning = commissioning
-        self._tell(self._alarm.learn(self._clock()))
+        self._tell(self._alarm.enter_learning(self._clock()))
         commissioning.start()
 
-    def arm(self, detector: "Detector") -> None:
+    def set_detector(self, detector: "Detector") -> None:
         """Score with this detector from the next sample on."""
         if self.commissioning is not None:
             self._emit(self.commissioning.progress())
         manifest = detector.manifest
-        info = detector.model_info(self.machine)
         self.detector, self.commissioning = detector, None
         self._cutter = SlidingWindow(
             self.machine, manifest.window_samples, manifest.hop_samples, manifest.sample_rate_hz
@@ -129,16 +128,7 @@ class Pipeline:
         hop_s = manifest.hop_samples / manifest.sample_rate_hz
         self._most_waiting = max(LATE_WINDOWS, math.ceil(LATE_S / hop_s))
         self._consumed_at = self._monotonic()
-        self._tell(
-            self._alarm.arm(
-                detector.clear_below(self.machine),
-                manifest.window_samples,
-                manifest.sample_rate_hz,
-                provisional=info.provisional,
-                at=self._clock(),
-                normal_range=detector.normal_range(self.machine),
-            )
-        )
+        self._tell(self._alarm.configure(detector.rule(self.machine), self._clock()))
 
     def collect(self) -> list[Window]:
         """Read the source and return the windows now complete."""
@@ -183,9 +173,9 @@ class Pipeline:
         if health.state is SourceState.ENDED and self.commissioning is not None:
             self.commissioning.finish()
         if health.state is SourceState.CLOSED:
-            self._tell(self._alarm.lose("the monitor has stopped", self._clock()))
+            self._tell(self._alarm.mark_unknown("the monitor has stopped", self._clock()))
         elif health.state not in _HEARING:
-            self._tell(self._alarm.lose(health.reason or str(health.state), self._clock()))
+            self._tell(self._alarm.mark_unknown(health.reason or str(health.state), self._clock()))
         return health
 
     @property
@@ -218,7 +208,7 @@ class Pipeline:
         same, self._recording = chunk.recording == self._recording, chunk.recording
         if expected is not None and same and chunk.start != expected:
             reason = f"audio was lost: {chunk.start - expected} samples"
-            self._tell(self._alarm.lose(reason, self._clock()))
+            self._tell(self._alarm.mark_unknown(reason, self._clock()))
 
     def _newest(self, windows: list[Window]) -> list[Window]:
         late = len(windows) - self._most_waiting
@@ -227,7 +217,7 @@ class Pipeline:
         self._metrics.windows.labels(self.machine, "late").inc(late)
         reason = f"scoring is behind: {late} windows were dropped"
         logger.warning("%s: %s", self.machine, reason)
-        self._tell(self._alarm.lose(reason, self._clock()))
+        self._tell(self._alarm.mark_unknown(reason, self._clock()))
         return windows[late:]
 
     def _tell(self, transition: Transition | None) -> None:

@@ -9,16 +9,17 @@ from pydantic import ValidationError
 
 from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.detection.alarm import Alarm, AlarmSettings
+from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.records import Quality, State, Transition, WindowScore
 
 WINDOW = 10
 RATE_HZ = 10
 THRESHOLD, CLEAR_BELOW = 2.0, 1.0
-RULES = AlarmSettings(
+SETTINGS = AlarmSettings(
     min_exceedances=3, window_count=5, warning_exceedances=2, hold_s=4.0, sustained_s=60.0
 )
 SHIFTED = 1.5
-USUAL = NormalRange(level=1.2, rank=1, segments=180, effective_segments=180.0)
+NORMAL_RANGE = NormalRange(level=1.2, rank=1, segments=180, effective_segments=180.0)
 
 
 def score(index: int, value: float | None = 0.0, quality: Quality = Quality.OK) -> WindowScore:
@@ -31,9 +32,21 @@ def score(index: int, value: float | None = 0.0, quality: Quality = Quality.OK) 
     )  # fmt: skip
 
 
-def armed(settings: AlarmSettings = RULES, usual: NormalRange | None = None) -> Alarm:
+RULE = DecisionRule(
+    target="pump",
+    threshold=THRESHOLD,
+    clear_below=CLEAR_BELOW,
+    normal_range=None,
+    provisional=False,
+    window_samples=WINDOW,
+    sample_rate_hz=RATE_HZ,
+)
+RULE_WITH_RANGE = replace(RULE, normal_range=NORMAL_RANGE)
+
+
+def configured(rule: DecisionRule = RULE, settings: AlarmSettings = SETTINGS) -> Alarm:
     alarm = Alarm("pump", settings, "run")
-    alarm.arm(CLEAR_BELOW, WINDOW, RATE_HZ, provisional=False, at=0.0, normal_range=usual)
+    alarm.configure(rule, at=0.0)
     return alarm
 
 
@@ -42,34 +55,34 @@ def states(alarm: Alarm, values: list[float], first: int = 0) -> list[State]:
 
 
 def test_the_state_is_unknown_until_a_window_was_heard() -> None:
-    assert armed().state is State.UNKNOWN
+    assert configured().state is State.UNKNOWN
 
 
 def test_k_of_n_windows_raise_the_alarm() -> None:
-    got = states(armed(), [0, 3, 0, 3, 0, 3])
+    got = states(configured(), [0, 3, 0, 3, 0, 3])
     assert got == [State.NORMAL] * 3 + [State.WARNING, State.WARNING, State.ALARM]
 
 
 def test_one_window_never_raises_the_alarm() -> None:
-    assert State.ALARM not in states(armed(), [0, 99, 0, 0, 0, 0, 99, 0, 0, 0, 0])
+    assert State.ALARM not in states(configured(), [0, 99, 0, 0, 0, 0, 99, 0, 0, 0, 0])
 
 
 def test_an_alarm_clears_after_the_hold_below_the_lower_level() -> None:
-    got = states(armed(), [3, 3, 3, 0, 0, 0, 0])
+    got = states(configured(), [3, 3, 3, 0, 0, 0, 0])
     assert got[2:] == [State.ALARM] * 4 + [State.NORMAL]
 
 
 def test_scores_between_the_levels_keep_the_alarm() -> None:
-    assert states(armed(), [3, 3, 3] + [1.5] * 20)[-1] is State.ALARM
+    assert states(configured(), [3, 3, 3] + [1.5] * 20)[-1] is State.ALARM
 
 
 def test_a_loud_window_starts_the_hold_anew() -> None:
-    got = states(armed(), [3, 3, 3, 0, 0, 0, 1.5, 0, 0, 0])
+    got = states(configured(), [3, 3, 3, 0, 0, 0, 1.5, 0, 0, 0])
     assert got[2:] == [State.ALARM] * 8
 
 
 def test_overlapping_windows_count_once() -> None:
-    alarm = armed()
+    alarm = configured()
     for start in range(10):
         alarm.update(replace(score(0, 9.0), window_start=start))
     assert alarm.state is State.UNKNOWN
@@ -77,7 +90,7 @@ def test_overlapping_windows_count_once() -> None:
 
 @pytest.mark.parametrize("quality", [Quality.SILENT, Quality.STUCK, Quality.NON_FINITE])
 def test_an_unscorable_window_makes_the_state_unknown(quality: Quality) -> None:
-    alarm = armed()
+    alarm = configured()
     states(alarm, [0, 0])
     transition = alarm.update(score(2, None, quality))[1]
     assert transition is not None
@@ -86,7 +99,7 @@ def test_an_unscorable_window_makes_the_state_unknown(quality: Quality) -> None:
 
 @pytest.mark.parametrize("quality", [Quality.CLIPPED, Quality.DC])
 def test_a_doubtful_window_is_never_taken_as_normal_but_can_raise(quality: Quality) -> None:
-    alarm = armed()
+    alarm = configured()
     assert alarm.update(score(0, 0.0, quality))[0].state is State.UNKNOWN
     for index in range(1, 4):
         alarm.update(score(index, 9.0, quality))
@@ -94,36 +107,36 @@ def test_a_doubtful_window_is_never_taken_as_normal_but_can_raise(quality: Quali
 
 
 def test_an_alarm_outlives_the_loss_of_audio() -> None:
-    alarm = armed()
+    alarm = configured()
     states(alarm, [3, 3, 3])
-    alarm.lose("unplugged", 4.0)
+    alarm.mark_unknown("unplugged", 4.0)
     assert alarm.state is State.UNKNOWN
     assert states(alarm, [0, 0, 0, 0], first=10) == [State.ALARM] * 3 + [State.NORMAL]
 
 
 def test_evidence_from_before_a_gap_does_not_count_after_it() -> None:
-    alarm = armed()
+    alarm = configured()
     states(alarm, [0, 3, 3])
-    alarm.lose("unplugged", 4.0)
+    alarm.mark_unknown("unplugged", 4.0)
     assert states(alarm, [3, 0], first=10) == [State.UNKNOWN, State.NORMAL]
 
 
 def test_learning_ends_in_unknown_and_is_not_disturbed_by_lost_audio() -> None:
-    alarm = Alarm("pump", RULES, "run")
-    assert alarm.learn(0.0) is not None
-    assert alarm.lose("unplugged", 1.0) is None
-    alarm.arm(CLEAR_BELOW, WINDOW, RATE_HZ, provisional=True, at=2.0)
+    alarm = Alarm("pump", SETTINGS, "run")
+    assert alarm.enter_learning(0.0) is not None
+    assert alarm.mark_unknown("unplugged", 1.0) is None
+    alarm.configure(RULE, at=2.0)
     assert alarm.state is State.UNKNOWN
 
 
 def test_a_sustained_shift_below_the_threshold_gives_a_warning_then_an_alarm() -> None:
-    got = states(armed(usual=USUAL), [SHIFTED] * 60)
+    got = states(configured(RULE_WITH_RANGE), [SHIFTED] * 60)
     assert got.index(State.WARNING) == 29
     assert got.index(State.ALARM) == 59
 
 
 def test_how_long_the_shift_has_lasted_is_told() -> None:
-    alarm = armed(usual=USUAL)
+    alarm = configured(RULE_WITH_RANGE)
     told = [alarm.update(score(i, SHIFTED)) for i in range(60)]
     raised = told[-1][1]
     assert raised is not None
@@ -134,13 +147,12 @@ def test_how_long_the_shift_has_lasted_is_told() -> None:
 
 def test_normal_sound_above_its_range_for_seconds_gives_no_warning() -> None:
     values = ([SHIFTED] * 20 + [0.0] * 10) * 20
-    assert set(states(armed(usual=USUAL), values)) == {State.NORMAL}
+    assert set(states(configured(RULE_WITH_RANGE), values)) == {State.NORMAL}
 
 
 def test_an_alarm_of_a_shift_stands_while_it_lasts_and_clears_after_the_hold() -> None:
     lower = 1.25  # above the range, and above the level at which an alarm clears otherwise
-    alarm = Alarm("pump", RULES, "run")
-    alarm.arm(lower, WINDOW, RATE_HZ, provisional=False, at=0.0, normal_range=USUAL)
+    alarm = configured(replace(RULE_WITH_RANGE, clear_below=lower))
     got = states(alarm, [lower] * 300 + [0.0] * 20)
     assert got[59:300] == [State.ALARM] * 241
     back = got[300:].index(State.NORMAL)
@@ -149,29 +161,29 @@ def test_an_alarm_of_a_shift_stands_while_it_lasts_and_clears_after_the_hold() -
 
 
 def test_a_warning_of_a_shift_clears_after_the_hold() -> None:
-    got = states(armed(usual=USUAL), [SHIFTED] * 40 + [0.0] * 20)[29:]
+    got = states(configured(RULE_WITH_RANGE), [SHIFTED] * 40 + [0.0] * 20)[29:]
     assert set(got) == {State.WARNING, State.NORMAL}
     assert 4 <= got[11:].index(State.NORMAL) <= 10
 
 
 def test_a_shift_from_before_lost_audio_does_not_count_after_it() -> None:
-    alarm = armed(usual=USUAL)
+    alarm = configured(RULE_WITH_RANGE)
     states(alarm, [SHIFTED] * 25)
-    alarm.lose("unplugged", 26.0)
+    alarm.mark_unknown("unplugged", 26.0)
     assert State.WARNING not in states(alarm, [SHIFTED] * 29, first=40)
 
 
 def test_overlapping_windows_do_not_hurry_a_shift() -> None:
-    alarm = armed(usual=USUAL)
+    alarm = configured(RULE_WITH_RANGE)
     for start in range(0, 59 * WINDOW, 2):
         alarm.update(replace(score(0, SHIFTED), window_start=start))
     assert alarm.state is State.WARNING
 
 
-@pytest.mark.parametrize("settings", [RULES, RULES.model_copy(update={"sustained_s": 0.0})])
+@pytest.mark.parametrize("settings", [SETTINGS, SETTINGS.model_copy(update={"sustained_s": 0.0})])
 def test_without_a_usual_range_or_switched_off_no_shift_is_told(settings: AlarmSettings) -> None:
-    usual = None if settings.sustained_s else USUAL
-    assert set(states(armed(settings, usual), [SHIFTED] * 500)) == {State.NORMAL}
+    rule = RULE if settings.sustained_s else RULE_WITH_RANGE
+    assert set(states(configured(rule, settings), [SHIFTED] * 500)) == {State.NORMAL}
 
 
 SCORES = st.lists(st.floats(0, 3), min_size=1, max_size=200)
@@ -179,12 +191,12 @@ SCORES = st.lists(st.floats(0, 3), min_size=1, max_size=200)
 
 @given(SCORES)
 def test_no_sound_within_its_usual_range_is_ever_warned_of(values: list[float]) -> None:
-    got = states(armed(usual=USUAL), [min(value, USUAL.level) for value in values])
+    got = states(configured(RULE_WITH_RANGE), [min(value, NORMAL_RANGE.level) for value in values])
     assert set(got) == {State.NORMAL}
 
 
 def first_alarm(values: list[float]) -> int:
-    got = states(armed(usual=USUAL), values)
+    got = states(configured(RULE_WITH_RANGE), values)
     return got.index(State.ALARM) if State.ALARM in got else len(values)
 
 
@@ -196,7 +208,7 @@ def test_higher_scores_never_alarm_later(values: list[float], more: list[float])
 
 @given(SCORES)
 def test_a_shift_never_delays_what_the_windows_over_the_threshold_say(values: list[float]) -> None:
-    alone = states(armed(), values)
+    alone = states(configured(), values)
     alone_at = alone.index(State.ALARM) if State.ALARM in alone else len(values)
     assert first_alarm(values) <= alone_at
 
@@ -208,11 +220,11 @@ EVENTS = st.one_of(
 
 @given(st.lists(EVENTS, max_size=60))
 def test_every_state_has_its_evidence(events: list[float | Quality | str]) -> None:
-    alarm, recent, told = armed(), [], []
+    alarm, recent, told = configured(), [], []
     for index, event in enumerate(events):
         before = alarm.state
         if event == "lose":
-            transition: Transition | None = alarm.lose("gap", float(index))
+            transition: Transition | None = alarm.mark_unknown("gap", float(index))
         elif isinstance(event, Quality):
             value = None if event is Quality.SILENT else 0.0
             _, transition = alarm.update(score(index, value, event))
@@ -225,7 +237,7 @@ def test_every_state_has_its_evidence(events: list[float | Quality | str]) -> No
         if alarm.state is State.NORMAL:
             assert isinstance(event, float)
         if before is not State.ALARM and alarm.state is State.ALARM:
-            assert sum(value > THRESHOLD for value in recent) >= RULES.min_exceedances
+            assert sum(value > THRESHOLD for value in recent) >= SETTINGS.min_exceedances
     assert len({t.event_id for t in told}) == len(told)
 
 

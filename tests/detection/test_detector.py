@@ -1,7 +1,8 @@
 """Windows become scores: quality first, one batch for all machines, the same for recordings."""
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,12 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_monitor.audio.windowing import SlidingWindow
-from asd_monitor.detection.detector import ClipScore, Detector, aggregate
+from asd_monitor.detection.decision_rule import DecisionRule
+from asd_monitor.detection.detector import MAX_BATCH, ClipScore, Detector, aggregate
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file import load, save, script
 from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.records import AudioChunk, Quality, Window, WindowScore
-from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, calibration, manifest, noise, save_toy
+from tests.rig.toy_model import (
+    RATE_HZ,
+    WINDOW_SAMPLES,
+    calibration,
+    manifest,
+    noise,
+    rules_of,
+    save_toy,
+)
 
 MACHINES = {"pump 1": "pump", "pump 2": "pump", "hall fan": "fan"}
 
@@ -26,6 +36,12 @@ MACHINES = {"pump 1": "pump", "pump 2": "pump", "hall fan": "fan"}
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     return load(save_toy(tmp_path_factory.mktemp("model") / "toy.pt"), "cpu")
+
+
+def detector_of(
+    model: LoadedModel, max_batch: int = MAX_BATCH, clock: Callable[[], float] = time.perf_counter
+) -> Detector:
+    return Detector(model, rules_of(model, MACHINES), max_batch=max_batch, clock=clock)
 
 
 def values_of(scores: Sequence[WindowScore]) -> list[float]:
@@ -58,7 +74,7 @@ class CountingScorer(LoadedModel):
 def test_scores_keep_order_machine_and_times_of_their_windows(scorer: LoadedModel) -> None:
     machines = ["pump 1", "hall fan", "pump 2", "hall fan"]
     windows = windows_of(noise(4), machines)
-    scores = Detector(scorer, MACHINES).score(windows)
+    scores = detector_of(scorer).score(windows)
     for window, score in zip(windows, scores, strict=True):
         assert score.machine == window.machine
         assert score.window_start == window.start
@@ -69,7 +85,7 @@ def test_scores_keep_order_machine_and_times_of_their_windows(scorer: LoadedMode
 
 def test_each_machine_is_scored_against_its_own_target(scorer: LoadedModel) -> None:
     same_sound = np.repeat(noise(1, level_dbfs=-20), 3, axis=0)
-    scores = Detector(scorer, MACHINES).score(windows_of(same_sound, list(MACHINES)))
+    scores = detector_of(scorer).score(windows_of(same_sound, list(MACHINES)))
     by_machine = {score.machine: score for score in scores}
     assert by_machine["pump 1"].value == by_machine["pump 2"].value
     fan, pump = by_machine["hall fan"], by_machine["pump 1"]
@@ -83,7 +99,11 @@ def test_each_machine_is_scored_against_its_own_target(scorer: LoadedModel) -> N
 
 
 def test_meaning_of_a_score_comes_from_the_calibration(scorer: LoadedModel) -> None:
-    score = Detector(scorer, MACHINES, p_raise=0.02).score(windows_of(noise(1)))[0]
+    rules = {
+        name: DecisionRule.from_manifest(scorer.manifest, target, p_raise=0.02)
+        for name, target in MACHINES.items()
+    }
+    score = Detector(scorer, rules).score(windows_of(noise(1)))[0]
     heard = calibration(0)
     assert score.value is not None
     assert (score.p_value, score.extrapolated) == heard.p_value(score.value)
@@ -94,13 +114,11 @@ def test_meaning_of_a_score_comes_from_the_calibration(scorer: LoadedModel) -> N
     assert not score.model.provisional
 
 
-@pytest.mark.parametrize("largest_batch", [1, 3, 16])
-def test_a_batch_of_many_equals_many_batches_of_one(
-    scorer: LoadedModel, largest_batch: int
-) -> None:
+@pytest.mark.parametrize("max_batch", [1, 3, 16])
+def test_a_batch_of_many_equals_many_batches_of_one(scorer: LoadedModel, max_batch: int) -> None:
     windows = windows_of(noise(20), (list(MACHINES) * 7)[:20])
-    together = Detector(scorer, MACHINES, largest_batch=largest_batch).score(windows)
-    alone = Detector(scorer, MACHINES)
+    together = detector_of(scorer, max_batch=max_batch).score(windows)
+    alone = detector_of(scorer)
     one_by_one = [alone.score([window])[0] for window in windows]
     np.testing.assert_allclose(values_of(together), values_of(one_by_one), rtol=1e-6)
     assert [each.seq for each in together] == [each.seq for each in one_by_one]
@@ -121,7 +139,7 @@ def test_windows_that_cannot_be_trusted_never_reach_the_model(scorer: LoadedMode
     counting = CountingScorer(scorer)
     bad = bad_windows()
     samples = np.stack([noise(1)[0], *bad.values(), noise(1, seed=1)[0]])
-    scores = Detector(counting, MACHINES).score(windows_of(samples))
+    scores = detector_of(counting).score(windows_of(samples))
     assert [each.quality for each in scores] == [Quality.OK, *bad, Quality.OK]
     assert [each.value is None for each in scores] == [False, True, True, True, False]
     assert [each.p_value is None for each in scores] == [False, True, True, True, False]
@@ -132,7 +150,7 @@ def test_windows_that_cannot_be_trusted_never_reach_the_model(scorer: LoadedMode
 
 def test_only_bad_windows_or_none_at_all_need_no_model(scorer: LoadedModel) -> None:
     counting = CountingScorer(scorer)
-    detector = Detector(counting, MACHINES)
+    detector = detector_of(counting)
     assert detector.score([]) == []
     detector.score(windows_of(np.stack(list(bad_windows().values()))))
     assert counting.batches == []
@@ -153,7 +171,7 @@ def test_a_score_that_is_not_finite_or_a_failing_model_gives_an_error_and_goes_o
     tmp_path: Path, peak: float
 ) -> None:
     save(tmp_path / "fragile.pt", script(FailsOnLoud()), manifest())
-    detector = Detector(load(tmp_path / "fragile.pt", "cpu"), MACHINES, largest_batch=1)
+    detector = detector_of(load(tmp_path / "fragile.pt", "cpu"), max_batch=1)
     loud = noise(1)
     loud[0, 0] = peak
     before, during, after = detector.score(windows_of(np.concatenate([noise(1), loud, noise(1)])))
@@ -165,38 +183,19 @@ def test_a_score_that_is_not_finite_or_a_failing_model_gives_an_error_and_goes_o
 
 def test_inference_time_is_the_batch_time_shared(scorer: LoadedModel) -> None:
     ticks = iter([10.0, 12.0, 20.0, 21.0])
-    detector = Detector(scorer, MACHINES, largest_batch=4, clock=lambda: next(ticks))
+    detector = detector_of(scorer, max_batch=4, clock=lambda: next(ticks))
     scores = detector.score(windows_of(noise(5)))
     assert [each.inference_s for each in scores] == [0.5, 0.5, 0.5, 0.5, 1.0]
 
 
 def test_a_wrong_target_is_refused_at_once(scorer: LoadedModel) -> None:
     with pytest.raises(ModelFileError, match="no target 'valve'; it has: pump, fan"):
-        Detector(scorer, {"mixer": "valve"})
+        Detector(scorer, rules_of(scorer, {"mixer": "valve"}))
 
 
-def test_thresholds_come_from_config_then_file_then_default(scorer: LoadedModel) -> None:
-    heard = calibration(0)
-    by_machine = Detector(scorer, MACHINES, p_raise={"pump 1": 0.05})
-    assert by_machine.threshold("pump 1") == heard.threshold(0.05)
-    assert by_machine.threshold("pump 2") == scorer.manifest.thresholds["pump"].value
-    assert Detector(scorer, MACHINES).threshold("pump 1") == heard.threshold(0.001)
-
-
-def test_an_alarm_clears_at_a_lower_score_than_it_is_raised_at(scorer: LoadedModel) -> None:
-    detector = Detector(scorer, MACHINES, p_raise=0.005, p_clear=0.05)
-    assert detector.clear_below("pump 1") == calibration(0).threshold(0.05)
-    threshold = detector.threshold("pump 1")
-    assert threshold is not None
-    assert detector.clear_below("pump 1") < threshold
-
-
-def test_a_model_without_thresholds_is_refused_for_monitoring_only(tmp_path: Path) -> None:
+def test_a_model_without_thresholds_gives_bare_scores(tmp_path: Path) -> None:
     path = save_toy(tmp_path / "bare.pt", {"calibrations": {}, "thresholds": {}})
-    with pytest.raises(ModelFileError, match="neither calibration nor threshold for target 'pump'"):
-        Detector(load(path, "cpu"), MACHINES)
-    detector = Detector(load(path, "cpu"), MACHINES, require_threshold=False)
-    score = detector.score(windows_of(noise(1)))[0]
+    score = detector_of(load(path, "cpu")).score(windows_of(noise(1)))[0]
     assert score.value is not None
     assert (score.p_value, score.threshold) == (None, None)
     assert score.model is not None
@@ -206,13 +205,13 @@ def test_a_model_without_thresholds_is_refused_for_monitoring_only(tmp_path: Pat
 @given(cuts=st.lists(st.integers(1, 4999), max_size=6))
 def test_a_recording_scores_as_its_stream_does(cuts: list[int]) -> None:
     samples = noise(7, seed=3).ravel()[:5000]
-    detector, cutter = Detector(SCORER, MACHINES), SlidingWindow("pump 1", 800, 400, RATE_HZ)
+    detector, cutter = detector_of(SCORER), SlidingWindow("pump 1", 800, 400, RATE_HZ)
     edges = [0, *sorted(set(cuts)), len(samples)]
     windows = []
     for start, end in pairwise(edges):
         windows += cutter.push(AudioChunk(samples[start:end], start, end / RATE_HZ, "a.wav"))
     streamed = detector.score(windows)
-    clip = Detector(SCORER, MACHINES).score_recording(samples, "a.wav", "pump 1")
+    clip = detector_of(SCORER).score_recording(samples, "a.wav", "pump 1")
     assert [each.window_start for each in clip.windows] == [each.window_start for each in streamed]
     np.testing.assert_allclose(values_of(clip.windows), values_of(streamed), rtol=1e-6)
     np.testing.assert_allclose(
@@ -242,7 +241,7 @@ def test_top_is_the_mean_of_the_highest_tenth() -> None:
 @pytest.mark.parametrize("rule", ["mean", "max", "top"])
 def test_a_recording_is_summed_up_by_the_files_rule(tmp_path: Path, rule: str) -> None:
     path = save_toy(tmp_path / "toy.pt", {"aggregation": rule})
-    clip = Detector(load(path, "cpu"), MACHINES).score_recording(noise(5).ravel(), "a", "pump 1")
+    clip = detector_of(load(path, "cpu")).score_recording(noise(5).ravel(), "a", "pump 1")
     values = [each.value for each in clip.windows if each.value is not None]
     assert len(values) == 9
     assert clip.value == aggregate(values, rule)  # type: ignore[arg-type]
@@ -251,14 +250,14 @@ def test_a_recording_is_summed_up_by_the_files_rule(tmp_path: Path, rule: str) -
 
 
 def test_a_silent_recording_has_no_score(scorer: LoadedModel) -> None:
-    clip = Detector(scorer, MACHINES).score_recording(np.zeros(4000, np.float32), "a", "pump 1")
+    clip = detector_of(scorer).score_recording(np.zeros(4000, np.float32), "a", "pump 1")
     assert (clip.value, clip.p_value, clip.above) == (None, None, None)
     assert {each.quality for each in clip.windows} == {Quality.SILENT}
 
 
 def test_bad_windows_do_not_count_in_a_clips_score(scorer: LoadedModel) -> None:
     samples = np.concatenate([noise(3).ravel(), np.zeros(1600, np.float32)])
-    clip: ClipScore = Detector(scorer, MACHINES).score_recording(samples, "a", "pump 1")
+    clip: ClipScore = detector_of(scorer).score_recording(samples, "a", "pump 1")
     values = [each.value for each in clip.windows if each.value is not None]
     assert len(values) < len(clip.windows)
     assert clip.value == pytest.approx(np.mean(values))

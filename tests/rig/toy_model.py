@@ -7,7 +7,9 @@ import numpy as np
 import torch
 
 from asd_monitor.calibration import Calibration
+from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.model_file import save, script
+from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.model_file.manifest import Manifest, Threshold
 
 RATE_HZ = 8000
@@ -81,6 +83,14 @@ def manifest(**changes: object) -> Manifest:
         "created_at": "2026-11-20T12:00:00+00:00",
     }
     return Manifest(**(values | changes))  # type: ignore[arg-type]
+
+
+def rules_of(model: LoadedModel, targets: Mapping[str, str]) -> dict[str, DecisionRule]:
+    """Return the decision rules of machines, by the thresholds of the model file."""
+    return {
+        machine: DecisionRule.from_manifest(model.manifest, target)
+        for machine, target in targets.items()
+    }
 
 
 def save_toy(path: Path, changes: Mapping[str, object] | None = None) -> Path:

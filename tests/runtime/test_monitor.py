@@ -30,7 +30,7 @@ from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.pipeline import LATE_S, Pipeline
 from asd_monitor.telemetry import Metrics
 from tests.rig.played_source import PlayedSource
-from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, noise, save_toy
+from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, noise, rules_of, save_toy
 
 RULES = AlarmSettings(min_exceedances=2, window_count=3, warning_exceedances=2, hold_s=0.0)
 LOUD_DBFS = -6.0
@@ -77,7 +77,7 @@ class Rig:
         self.metrics = Metrics(CollectorRegistry())
         self.metrics.add_machines(machines)
         self.sources = {name: PlayedSource(name) for name in machines}
-        self.detector = Detector(scorer, dict.fromkeys(machines, "pump"))
+        self.detector = Detector(scorer, rules_of(scorer, dict.fromkeys(machines, "pump")))
         self.pipelines = [
             Pipeline(
                 name,
@@ -266,7 +266,7 @@ class BrokenDetector(Detector):
 def test_a_fault_of_the_program_ends_the_run(scorer: LoadedModel) -> None:
     rig = Rig(scorer)
     rig.monitor.start()
-    rig.monitor.install("pump", BrokenDetector(scorer, {"pump": "pump"}))
+    rig.monitor.install("pump", BrokenDetector(scorer, rules_of(scorer, {"pump": "pump"})))
     wait_for(lambda: not rig.monitor._models, "the new model taken")
     rig.sources["pump"].play(sound(1))
     with pytest.raises(RuntimeError, match="a fault of the program"):
@@ -292,7 +292,7 @@ def test_the_watchdog_starves_when_audio_arrives_but_is_not_consumed(scorer: Loa
         drop_late=True,
         monotonic=lambda: now[0],
     )
-    pipeline.arm(Detector(scorer, {"pump": "pump"}))
+    pipeline.set_detector(Detector(scorer, rules_of(scorer, {"pump": "pump"})))
     source.be(SourceState.RUNNING)
     pipeline.tick()
     assert pipeline.is_alive()
@@ -351,7 +351,7 @@ def test_the_watchdog_starves_when_the_inference_thread_hangs(scorer: LoadedMode
     rig = Rig(scorer)
     now = [0.0]
     monitor = Monitor(rig.pipelines, [rig.sink], rig.metrics, monotonic=lambda: now[0])
-    monitor.install("pump", HangingDetector(scorer, {"pump": "pump"}))
+    monitor.install("pump", HangingDetector(scorer, rules_of(scorer, {"pump": "pump"})))
     monitor.start()
     rig.sources["pump"].play(sound(1))
     wait_for(lambda: not rig.sources["pump"]._chunks, "the audio taken")

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asd_monitor.detection.alarm import Alarm, AlarmSettings
+from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.records import Quality, State, WindowScore
-from asd_offline.replay.job_results import ClipRow, Shared
+from asd_offline.replay.job_results import ClipRow
 
 MAX_DELAY_S = 300.0
 
@@ -72,13 +73,13 @@ class AlarmReplay:
 
     Parameters
     ----------
-    shared
-        Threshold and window length of the section.
+    rule
+        How the windows of the section are judged.
     settings
         The alarm's rules.
     """
 
-    shared: Shared
+    rule: DecisionRule
     settings: AlarmSettings
     _normal_samples: int = field(init=False, default=0)
     _normal_clips: int = field(init=False, default=0)
@@ -108,7 +109,7 @@ class AlarmReplay:
         """Return what was found."""
         return AlarmMetrics(
             normal_clips=self._normal_clips,
-            normal_hours=self._normal_samples / self.shared.sample_rate_hz / 3600,
+            normal_hours=self._normal_samples / self.rule.sample_rate_hz / 3600,
             false_alarms=self._false_alarms,
             alarmed_share=self._alarmed / self._windows if self._windows else None,
             anomalies=self._anomalies,
@@ -133,18 +134,18 @@ class AlarmReplay:
 
     def _delay_s(self, row: ClipRow) -> float | None:
         alarm, start = self._new_alarm(), 0
-        while start < MAX_DELAY_S * self.shared.sample_rate_hz:
+        while start < MAX_DELAY_S * self.rule.sample_rate_hz:
             for score in self._scores(row, start):
                 alarm.update(score)
                 if alarm.state is State.ALARM:
-                    end = score.window_start + self.shared.window_samples
-                    return end / self.shared.sample_rate_hz
+                    end = score.window_start + self.rule.window_samples
+                    return end / self.rule.sample_rate_hz
             start += row.samples
         return None
 
     def _scores(self, row: ClipRow, offset: int) -> Iterator[WindowScore]:
         """Windows of a clip that begins at sample ``offset``."""
-        size, rate_hz = self.shared.window_samples, self.shared.sample_rate_hz
+        size, rate_hz = self.rule.window_samples, self.rule.sample_rate_hz
         for seq, window in enumerate(row.windows):
             start = offset + window.start
             yield WindowScore(
@@ -156,7 +157,7 @@ class AlarmReplay:
                 value=window.value,
                 p_value=window.p_value,
                 extrapolated=window.extrapolated,
-                threshold=self.shared.threshold,
+                threshold=self.rule.threshold,
                 level_dbfs=window.level_dbfs,
                 lost_samples=0,
                 inference_s=0.0,
@@ -165,13 +166,5 @@ class AlarmReplay:
 
     def _new_alarm(self) -> Alarm:
         alarm = Alarm("replay", self.settings, "replay")
-        highest = self.shared.clear_below
-        alarm.arm(
-            float("inf") if highest is None else highest,
-            self.shared.window_samples,
-            self.shared.sample_rate_hz,
-            provisional=self.shared.provisional,
-            at=0.0,
-            normal_range=self.shared.usual,
-        )
+        alarm.configure(self.rule, at=0.0)
         return alarm

@@ -14,10 +14,9 @@ from asd_offline.evaluation.results import ChallengeResult, ClipScore
 from asd_offline.replay.alarm_metrics import AlarmReplay
 from asd_offline.replay.job_results import (
     ClipRow,
-    Shared,
     read_fit,
     read_rows,
-    read_shared,
+    read_rule,
     why_unscored,
 )
 from asd_offline.replay.plan import Plan, SectionPlan
@@ -124,14 +123,14 @@ def _section(
         if fit.sha256 is None:
             return SectionReplay(section, rejected=tuple(rejected), reason=fit.reason)
     manifest, sha256 = read_manifest(plan.model_path(section))
-    shared = read_shared(plan, section)
-    assert shared is not None  # noqa: S101 - a section without a reason has test clips
-    threshold, why = decision_threshold(rule, shared, manifest, section.target)
-    alarm = None if shared.threshold is None else AlarmReplay(shared, settings)
+    decision_rule = read_rule(plan, section)
+    assert decision_rule is not None  # noqa: S101 - a section without a reason has test clips
+    threshold, why = decision_threshold(rule, decision_rule.threshold, manifest, section.target)
+    alarm = None if decision_rule.threshold is None else AlarmReplay(decision_rule, settings)
     clips: list[ScoredClip] = []
     channels: list[int] = []
     for row in read_rows(plan, section):
-        windows.write(row, shared)
+        windows.write(row, decision_rule)
         reason = why_unscored(row)
         if reason is not None or row.value is None:
             rejected.append(Rejected(row.clip.path, reason or ""))
@@ -161,7 +160,7 @@ def _scored(row: ClipRow, threshold: float | None) -> ScoredClip:
 
 
 def decision_threshold(
-    rule: str, shared: Shared, manifest: Manifest, target: str
+    rule: str, threshold: float | None, manifest: Manifest, target: str
 ) -> tuple[float | None, str | None]:
     """Return the score above which a clip is decided anomalous, and how it was got.
 
@@ -184,10 +183,10 @@ def decision_threshold(
         return gamma_threshold(scores, DCASE_QUANTILE), text
     stored = manifest.thresholds.get(target)
     if stored is not None:
-        return shared.threshold, f"p = {stored.p:g} for a window of normal sound: {stored.rule}"
+        return threshold, f"p = {stored.p:g} for a window of normal sound: {stored.rule}"
     if calibration is not None:
-        return shared.threshold, f"p = 0.001 for a window of normal sound: {calibration.rule}"
-    return shared.threshold, None
+        return threshold, f"p = 0.001 for a window of normal sound: {calibration.rule}"
+    return threshold, None
 
 
 def _scores(section: SectionReplay) -> list[ClipScore] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asd_monitor.calibration.normal_range import NormalRange
+from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets import Clip, Rejected
 from asd_offline.replay.plan import Plan, SectionPlan
@@ -40,19 +40,6 @@ class ClipRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """What the clips of a section share."""
-
-    sample_rate_hz: int
-    window_samples: int
-    threshold: float | None
-    """A window's score above this counts towards an alarm."""
-    clear_below: float | None
-    provisional: bool
-    usual: NormalRange | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Fit:
     """What fitting a section's detector gave."""
 
@@ -68,13 +55,11 @@ def read_fit(path: Path) -> Fit:
     return Fit(found["sha256"], found["reason"], rejected)
 
 
-def read_shared(plan: Plan, section: SectionPlan) -> Shared | None:
-    """Read what the clips of a section share; None if none were scored."""
+def read_rule(plan: Plan, section: SectionPlan) -> DecisionRule | None:
+    """Read the decision rule of a section; None if no clips were scored."""
     for job in plan.score_jobs(section):
         with job.result.open(encoding="utf-8") as lines:
-            found = json.loads(next(lines))
-            usual = found.pop("usual", None)
-            return Shared(**found, usual=None if usual is None else NormalRange.from_dict(usual))
+            return DecisionRule.from_dict(json.loads(next(lines)))
     return None
 
 

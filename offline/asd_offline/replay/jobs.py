@@ -114,7 +114,7 @@ class ScoreJob:
     device: str
     model: Path
     result: Path
-    """JSON lines: first what all clips share, then one line a clip."""
+    """JSON lines: first the decision rule, then one line a clip."""
 
     @property
     def work(self) -> float:
@@ -124,16 +124,8 @@ class ScoreJob:
     def run(self, tick: Tick) -> None:
         """Score, and write the result."""
         scorer, detector = _detector(self.model, self.target, self.device)
-        manifest, usual = scorer.manifest, detector.normal_range(self.target)
-        shared = {
-            "sample_rate_hz": manifest.sample_rate_hz,
-            "window_samples": manifest.window_samples,
-            "threshold": detector.threshold(self.target),
-            "clear_below": _finite(detector.clear_below(self.target)),
-            "provisional": detector.model_info(self.target).provisional,
-            "usual": None if usual is None else usual.to_dict(),
-        }
-        lines = [json.dumps(shared, allow_nan=False)]
+        rule = detector.rule(self.target)
+        lines = [json.dumps(rule.to_dict(), allow_nan=False)]
         for path in self.clips:
             lines.append(json.dumps(self._score(path, scorer, detector), allow_nan=False))
             tick(1.0)
@@ -173,10 +165,6 @@ def _clip_line(clip: "ClipScore") -> dict[str, Any]:
     }
 
 
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
-
-
 def load_scorer(model: Path, device: str) -> "LoadedModel":
     """Load a model file, and keep it for the next job of this process."""
     stat = model.stat() if model.exists() else None
@@ -191,7 +179,9 @@ def _load(model: Path, device: str, modified_ns: int) -> "LoadedModel":
 
 
 def _detector(model: Path, target: str, device: str) -> "tuple[LoadedModel, Detector]":
+    from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import Detector
 
     scorer = load_scorer(model, device)
-    return scorer, Detector(scorer, {target: target}, require_threshold=False)
+    rule = DecisionRule.from_manifest(scorer.manifest, target)
+    return scorer, Detector(scorer, {target: rule})

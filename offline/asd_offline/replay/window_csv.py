@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.errors import DatasetError
-from asd_offline.replay.job_results import ClipRow, Shared
+from asd_offline.replay.job_results import ClipRow
 
 WINDOWS = "window_scores.csv"
 COLUMNS = (
@@ -65,7 +66,7 @@ class WindowFile:
         finally:
             unfinished.unlink(missing_ok=True)
 
-    def write(self, row: ClipRow, shared: Shared) -> None:
+    def write(self, row: ClipRow, rule: DecisionRule) -> None:
         """Write the windows of a clip."""
         if self._writer is None:
             return
@@ -79,11 +80,11 @@ class WindowFile:
                     clip.name,
                     label,
                     clip.domain,
-                    repr(window.start / shared.sample_rate_hz),
+                    repr(window.start / rule.sample_rate_hz),
                     _cell(window.value),
                     _cell(window.p_value),
                     int(window.extrapolated),
-                    _cell(shared.threshold),
+                    _cell(rule.threshold),
                     window.quality,
                     _cell(window.level_dbfs),
                 )

@@ -6,12 +6,20 @@ import pytest
 
 from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.detection.alarm import AlarmSettings
+from asd_monitor.detection.decision_rule import DecisionRule
 from asd_offline.datasets import Clip
 from asd_offline.replay.alarm_metrics import AlarmReplay
-from asd_offline.replay.job_results import ClipRow, Shared, WindowRow
+from asd_offline.replay.job_results import ClipRow, WindowRow
 
-USUAL = NormalRange(level=1.0, rank=1, segments=30, effective_segments=30.0)
-SHARED = Shared(10, 20, threshold=5.0, clear_below=3.0, provisional=False, usual=USUAL)
+RULE = DecisionRule(
+    target="fan",
+    threshold=5.0,
+    clear_below=3.0,
+    normal_range=NormalRange(level=1.0, rank=1, segments=30, effective_segments=30.0),
+    provisional=False,
+    window_samples=20,
+    sample_rate_hz=10,
+)
 
 
 def clip(label: int, value: float) -> ClipRow:
@@ -22,7 +30,7 @@ def clip(label: int, value: float) -> ClipRow:
 
 
 def replayed(*clips: ClipRow, sustained_s: float = 60.0) -> AlarmReplay:
-    replay = AlarmReplay(SHARED, AlarmSettings(sustained_s=sustained_s))
+    replay = AlarmReplay(RULE, AlarmSettings(sustained_s=sustained_s))
     for each in clips:
         replay.update(each)
     return replay

@@ -19,6 +19,7 @@ from asd_monitor.quickstart import Recording, fit
 from asd_monitor.records import Window
 from asd_monitor.sources.wav import WavSettings, WavSource
 from asd_offline.replay import ReplaySettings, replay
+from tests.rig.toy_model import rules_of
 
 RATE_HZ = 16_000
 FORMS = {"plain": (16_000, 1, 6.0), "stereo": (44_100, 2, 7.3), "long": (48_000, 1, 21.7)}
@@ -110,7 +111,8 @@ def test_replay_scores_bit_for_bit_what_score_scores(
 def test_replay_scores_bit_for_bit_what_the_live_path_scores_in_equal_batches(
     recordings: Path, model: Path, replayed: Path
 ) -> None:
-    detector = Detector(model_file.load(model, "cpu"), {"fan": "fan"})
+    loaded = model_file.load(model, "cpu")
+    detector = Detector(loaded, rules_of(loaded, {"fan": "fan"}))
     mine = windows_of(replayed)
     live = live_windows(recordings)
     assert set(live) == set(mine)
@@ -127,7 +129,8 @@ def test_replay_scores_bit_for_bit_what_the_live_path_scores_in_equal_batches(
 def test_replay_scores_what_the_live_path_scores_in_other_batches(
     recordings: Path, model: Path, replayed: Path, batch: int
 ) -> None:
-    detector = Detector(model_file.load(model, "cpu"), {"fan": "fan"}, largest_batch=batch)
+    loaded = model_file.load(model, "cpu")
+    detector = Detector(loaded, rules_of(loaded, {"fan": "fan"}), max_batch=batch)
     for name, windows in live_windows(recordings).items():
         values = np.array([each.value for each in detector.score(windows)], np.float64)
         np.testing.assert_allclose(values, windows_of(replayed)[name], rtol=1e-6, atol=1e-6)
