@@ -100,7 +100,7 @@ def attempt(setting: Setting, microphones: int) -> Trial:
     trial = Trial(
         microphones,
         windows=counted,
-        lost_frames=grown("asd_audio_lost_frames_total"),
+        lost_frames=grown("asd_audio_lost_samples_total"),
         late_windows=counted - in_time + grown("asd_windows_total{result=late}"),
         dropped_messages=grown("asd_mqtt_messages_total{result=dropped}"),
         processors=(ended.cpu_s - started.cpu_s) / (ended.at_s - started.at_s),

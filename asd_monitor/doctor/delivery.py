@@ -48,7 +48,7 @@ def check_metrics_port(case: Case) -> list[Finding]:
     from prometheus_client import CollectorRegistry
 
     from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
-    from asd_monitor.telemetry import Metrics
+    from asd_monitor.telemetry.metrics import Metrics
 
     settings = case.config.sink_settings(PrometheusSettings)
     if settings is None:

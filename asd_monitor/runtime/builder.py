@@ -27,7 +27,7 @@ from asd_monitor.sources.microphone.devices import list_microphones
 from asd_monitor.sources.microphone.source import MicrophoneSettings, pin_devices
 from asd_monitor.sources.pacing import PacedWakeups
 from asd_monitor.sources.registry import SOURCES
-from asd_monitor.telemetry import Metrics
+from asd_monitor.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from asd_monitor.detection.decision_rule import DecisionRule

@@ -23,7 +23,7 @@ from asd_monitor.records import Record, SourceState, Window
 from asd_monitor.runtime.commissioning import Commissioning
 from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.sinks import Sink
-from asd_monitor.telemetry import Metrics
+from asd_monitor.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from asd_monitor.detection.detector import Detector

@@ -25,7 +25,7 @@ from asd_monitor.records import (
 )
 from asd_monitor.runtime.commissioning import Commissioning
 from asd_monitor.sources import AudioSource
-from asd_monitor.telemetry import Metrics
+from asd_monitor.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from asd_monitor.detection.detector import Detector

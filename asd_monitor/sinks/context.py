@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from asd_monitor.telemetry import Metrics
+from asd_monitor.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)

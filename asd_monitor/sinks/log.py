@@ -17,7 +17,7 @@ from asd_monitor.records import (
 from asd_monitor.settings_file import SettingsPath
 from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sinks.score_file import ScoreFile
-from asd_monitor.telemetry import Metrics
+from asd_monitor.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

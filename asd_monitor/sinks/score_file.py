@@ -11,7 +11,7 @@ from typing import BinaryIO
 from asd_monitor.errors import SinkError
 from asd_monitor.records import ScoredWindow
 from asd_monitor.sinks.payloads import encode, score_payload
-from asd_monitor.telemetry import Metrics
+from asd_monitor.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry
 
 from asd_monitor.records import State
 from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
-from asd_monitor.telemetry import Metrics
-from tests.rig.metrics_scenario import MACHINES, tell
+from asd_monitor.telemetry.metrics import Metrics
+from tests.rig.metrics_scenario import MACHINES, emit_round
 from tests.rig.monitoring_files import (
     Expression,
     alerts,
@@ -32,14 +32,14 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Promethe
     metrics.sink_errors.labels("mqtt")
     metrics.mqtt_connected.set(1)
     sink = PrometheusSink(PrometheusSettings(port=0), metrics)
-    tell(sink)
+    emit_round(sink)
     sink.open()
     instance = f"127.0.0.1:{sink.port}"
     try:
         with running_prometheus(tmp_path_factory.mktemp("prometheus"), instance) as server:
             server.wait_for("asd_windows_total")
             for number in range(1, 5):
-                tell(sink, number)
+                emit_round(sink, number)
                 metrics.mqtt_messages.labels("published").inc(20)
                 counted = metrics.registry.get_sample_value(
                     "asd_windows_total", {"machine": "pump", "result": "scored"}

@@ -10,7 +10,7 @@ from asd_monitor.demo.broker import EmbeddedBroker
 from asd_monitor.errors import ConfigError
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.sink import MqttSink
-from asd_monitor.telemetry import Metrics
+from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.mosquitto import Collector, wait_until
 from tests.rig.records import event, scored_window
 

@@ -19,7 +19,7 @@ from asd_monitor.doctor.finding import Finding, Status, failed, ok, warning
 from asd_monitor.doctor.runner import Step, examine, exit_code
 from asd_monitor.errors import ConfigError, SinkError, SourceError, StateError
 from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
-from asd_monitor.telemetry import Metrics
+from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.mosquitto import Mosquitto, free_port
 from tests.rig.toy_model import save_toy
 from tests.rig.virtual_microphone import (

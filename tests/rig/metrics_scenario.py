@@ -1,4 +1,4 @@
-"""What a monitor of two machines tells its sinks in a while, for tests of the metrics."""
+"""Records that a monitor of two machines emits, for tests of the metrics."""
 
 import time
 from dataclasses import replace
@@ -10,10 +10,10 @@ from tests.rig.records import event, health, scored_window
 MACHINES = ("pump", "fan/id_00")
 
 
-def tell(sink: Sink, round_number: int = 0) -> None:
-    """Emit one round: sound arrives, windows of every kind are scored, an alarm rises and clears.
+def emit_round(sink: Sink, round_number: int = 0) -> None:
+    """Emit one round: audio arrives, windows of every kind, an alarm is raised and cleared.
 
-    Rounds count up; the totals of the health records grow with them.
+    The totals in the health records grow with ``round_number``.
     """
     samples = 16000 * (round_number + 1)
     for machine in MACHINES:
@@ -45,7 +45,7 @@ def tell(sink: Sink, round_number: int = 0) -> None:
     sink.emit(replace(event(f"clear-{round_number}", State.NORMAL), previous=State.ALARM))
 
 
-def unplug(sink: Sink, machine: str) -> None:
-    """The machine's microphone goes away."""
+def emit_unplugged(sink: Sink, machine: str) -> None:
+    """Emit that the machine's microphone was unplugged."""
     sink.emit(health(SourceState.MISSING, machine=machine))
     sink.emit(replace(event("unplugged", State.UNKNOWN, machine), previous=State.ALARM))

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.sink import MqttSink
-from asd_monitor.telemetry import Metrics
+from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.mosquitto import Mosquitto, Received, wait_until
 
 QUICK: dict[str, Any] = {"host": "127.0.0.1", "reconnect_min_s": 0.05, "reconnect_max_s": 0.1}

@@ -28,7 +28,7 @@ from asd_monitor.records import (
 from asd_monitor.runtime.commissioning import Commissioning
 from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.pipeline import LATE_S, Pipeline
-from asd_monitor.telemetry import Metrics
+from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.played_source import PlayedSource
 from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, noise, rules_of, save_toy
 

@@ -206,14 +206,14 @@ def test_a_microphone_that_fails_is_unknown_until_it_returns(
     before = len(daemon.payloads("score"))
     if fault != "mute":  # a shorter stall loses nothing: the device's buffer holds two seconds
         daemon.wait_for(
-            lambda: daemon.metric("asd_audio_lost_frames_total", machine="pump") > 0,
+            lambda: daemon.metric("asd_audio_lost_samples_total", machine="pump") > 0,
             "the loss to be counted",
         )
     daemon.mics["pump"].heal()
     daemon.wait_for_state("NORMAL")
     daemon.wait_for(lambda: len(daemon.payloads("score")) > before, "a new score")
     assert daemon.state("other") == "NORMAL"
-    assert daemon.metric("asd_audio_lost_frames_total", machine="other") == 0
+    assert daemon.metric("asd_audio_lost_samples_total", machine="other") == 0
     assert daemon.metric("asd_windows_total", machine="pump", result="late") == 0
     daemon.stop()
 
@@ -226,7 +226,7 @@ def test_a_stall_that_the_buffer_outlasts_loses_nothing(start: Start) -> None:
     daemon.mics["pump"].heal()
     before = len(daemon.payloads("score"))
     daemon.wait_for(lambda: len(daemon.payloads("score")) >= before + 6, "scores again")
-    assert daemon.metric("asd_audio_lost_frames_total", machine="pump") == 0
+    assert daemon.metric("asd_audio_lost_samples_total", machine="pump") == 0
     assert daemon.metric("asd_windows_total", machine="pump", result="late") == 0
     daemon.stop()
 

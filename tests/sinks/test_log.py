@@ -16,7 +16,7 @@ from asd_monitor.errors import SinkError
 from asd_monitor.records import LearningProgress, SourceState, State
 from asd_monitor.sinks.log import LogSettings, LogSink
 from asd_monitor.sinks.payloads import encode, score_payload
-from asd_monitor.telemetry import Metrics
+from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.mosquitto import wait_until
 from tests.rig.records import event, health, scored_window
 

@@ -102,7 +102,7 @@ def test_retained_messages_stand_again_after_a_broker_without_memory_restarts(
 def test_the_last_will_is_delivered_when_the_monitor_is_killed(broker: Mosquitto) -> None:
     program = (
         "import sys, time; from prometheus_client import CollectorRegistry\n"
-        "from asd_monitor.telemetry import Metrics\n"
+        "from asd_monitor.telemetry.metrics import Metrics\n"
         "from asd_monitor.sinks.mqtt.sink import MqttSink\n"
         "from asd_monitor.sinks.mqtt.settings import MqttSettings\n"
         "settings = MqttSettings(host='127.0.0.1', port=int(sys.argv[1]))\n"

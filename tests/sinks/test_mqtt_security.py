@@ -15,7 +15,7 @@ from asd_monitor.errors import SinkError
 from asd_monitor.sinks.mqtt.check import check_broker
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.sink import MqttSink
-from asd_monitor.telemetry import Metrics
+from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
 from tests.rig.paths import CONFIGS
 from tests.rig.records import scored_window

@@ -28,7 +28,7 @@ from asd_monitor.sinks.payloads import (
     score_payload,
     state_payload,
 )
-from asd_monitor.telemetry import Metrics
+from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.paths import DOCS
 from tests.rig.records import event, health, scored_window
 

@@ -23,8 +23,8 @@ from pydantic import ValidationError
 from asd_monitor.errors import SinkError
 from asd_monitor.sinks.prometheus import http_server
 from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
-from asd_monitor.telemetry import Metrics
-from tests.rig.metrics_scenario import MACHINES, tell
+from asd_monitor.telemetry.metrics import Metrics
+from tests.rig.metrics_scenario import MACHINES, emit_round
 from tests.rig.mosquitto import wait_until
 from tests.rig.prometheus import running_prometheus
 from tests.rig.records import scored_window
@@ -76,19 +76,19 @@ def test_by_default_only_this_machine_can_read_the_metrics() -> None:
 
 
 def test_a_scrape_shows_what_was_emitted(sink: PrometheusSink) -> None:
-    tell(sink)
+    emit_round(sink)
     got = scraped(sink)
     assert got["asd_anomaly_score", "fan/id_00"] == 3.0
     assert got["asd_alarms_total", "pump"] == 1
     assert got["asd_alarm_state", "pump"] == 0
     assert got["asd_alarm_state", "fan/id_00"] == 1
-    assert got["asd_audio_frames_total", "pump"] == 16000
+    assert got["asd_audio_samples_total", "pump"] == 16000
     assert got["asd_learning_target_seconds", "pump"] == 300
     assert got["process_resident_memory_bytes", ""] > 1e6
 
 
 def test_creation_times_are_left_out(sink: PrometheusSink) -> None:
-    tell(sink)
+    emit_round(sink)
     for accept in ("text/plain", "application/openmetrics-text; version=1.0.0"):
         assert b"_created" not in get(sink.url, headers={"Accept": accept})[2]
 
@@ -108,7 +108,7 @@ def test_openmetrics_and_compression_are_negotiated(sink: PrometheusSink) -> Non
 
 def test_a_real_prometheus_agrees_by_its_counters(sink: PrometheusSink, tmp_path: Path) -> None:
     for number in range(5):
-        tell(sink, number)
+        emit_round(sink, number)
     with running_prometheus(tmp_path, f"127.0.0.1:{sink.port}") as server:
         server.wait_for("asd_windows_total")
         assert server.value('up{job="asd-monitor"}') == 1

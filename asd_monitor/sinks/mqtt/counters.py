@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass, replace
 
 from asd_monitor.sinks.mqtt.outbox import Kind
-from asd_monitor.telemetry import Metrics
+from asd_monitor.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from asd_monitor.sinks.mqtt.failures import Failure
 from asd_monitor.sinks.mqtt.outbox import Item, Message, Outbox, to_message
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.topics import Topics, check_name
-from asd_monitor.telemetry import Metrics
+from asd_monitor.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from asd_monitor.sinks.mqtt.connection import Connection

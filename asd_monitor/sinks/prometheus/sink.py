@@ -27,7 +27,7 @@ from asd_monitor.records import (
 from asd_monitor.settings_file import SettingsPath
 from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sinks.prometheus.http_server import MetricsServer
-from asd_monitor.telemetry import Metrics
+from asd_monitor.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
