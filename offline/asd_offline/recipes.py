@@ -49,7 +49,10 @@ class Recipe(BaseModel):
     schedule: Literal["constant", "cosine", "halving"] = "constant"
     constant_epochs: int = Field(0, ge=0, description="Epochs before the schedule begins.")
     final_learning_rate: float = Field(0.0, ge=0, description="Where the schedule ends.")
-    mixed_precision: bool = Field(True, description="On a GPU; nothing changes on a CPU.")
+    mixed_precision: bool = True
+    """Train in bfloat16 (or float16) on a GPU."""
+    cpu_bfloat16: bool = False
+    """Train in bfloat16 on a CPU with AVX-512 BF16."""
     settle_batch_norm: bool = Field(
         False, description="Take batch normalisation's statistics anew after the last epoch."
     )

@@ -10,7 +10,7 @@ from torch import nn
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS
-from asd_offline.models.autoencoder.mse import AutoencoderRecipe
+from asd_offline.models.autoencoder.recipe import AutoencoderRecipe
 from asd_offline.models.protocol import Task
 from asd_offline.recipes import Recipe
 from asd_offline.training.distributed import Process

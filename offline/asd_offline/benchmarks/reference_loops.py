@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchaudio import transforms
 
-from asd_offline.models.autoencoder.mse import AutoencoderRecipe, ReconstructionLoss
+from asd_offline.models.autoencoder.network import ReconstructionLoss
+from asd_offline.models.autoencoder.recipe import AutoencoderRecipe
 
 
 @dataclass(frozen=True)

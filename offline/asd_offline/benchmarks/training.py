@@ -36,7 +36,7 @@ from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS
-from asd_offline.models.autoencoder.mse import AutoencoderRecipe
+from asd_offline.models.autoencoder.recipe import AutoencoderRecipe
 from asd_offline.training.distributed import Process
 from asd_offline.training.loop import Epoch, train_network
 from asd_offline.training.prepare import PreparedData, prepare

@@ -10,8 +10,12 @@ from asd_offline.models.adacos.multires import MultiresAdacos
 from asd_offline.models.adacos.spectral import SpectralAdacos
 from asd_offline.models.aegan_ad.method import AeganAdModel
 from asd_offline.models.anomaly_transformer.method import AnomalyTransformer
-from asd_offline.models.autoencoder.mahalanobis import AutoencoderMahalanobis
-from asd_offline.models.autoencoder.mse import Autoencoder
+from asd_offline.models.autoencoder.method import (
+    AutoencoderModel,
+    fit_mahalanobis,
+    use_mean_squared_error,
+)
+from asd_offline.models.autoencoder.recipe import AutoencoderMahalanobisRecipe, AutoencoderRecipe
 from asd_offline.models.mobilenetv2.method import MobileNetV2Model
 from asd_offline.models.modulation_knn import ModulationNeighbours
 from asd_offline.models.pretrained.method import Pretrained
@@ -21,8 +25,8 @@ from asd_offline.models.twfr_gmm import TwfrGmm
 
 # Each model checks its recipe and networks against its own type parameters.
 MODELS: dict[str, Model[Any, Any]] = {
-    "autoencoder": Autoencoder(),
-    "autoencoder_mahalanobis": AutoencoderMahalanobis(),
+    "autoencoder": AutoencoderModel(AutoencoderRecipe, use_mean_squared_error),
+    "autoencoder_mahalanobis": AutoencoderModel(AutoencoderMahalanobisRecipe, fit_mahalanobis),
     "twfr_gmm": TwfrGmm(),
     "aegan_ad": AeganAdModel(),
     "anomaly_transformer": AnomalyTransformer(),

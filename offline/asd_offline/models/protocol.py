@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
-import torch
 from torch import Generator, Tensor, nn
 
 from asd_offline.datasets.targets import Target
@@ -48,25 +47,6 @@ class MultiStepTask(Task[NetworkT_co], Protocol[NetworkT_co]):
     @property
     def steps_per_batch(self) -> int:
         """Optimiser steps for each batch."""
-
-
-class QuickStep(Protocol):
-    """Computes gradients without autograd."""
-
-    @property
-    def precision(self) -> torch.dtype:
-        """Of products and activations."""
-
-    def __call__(self, vectors: Tensor, /) -> Tensor:
-        """Return the loss of a batch, and write ``.grad`` of the weights."""
-
-
-@runtime_checkable
-class QuickTask(Task[NetworkT_co], Protocol[NetworkT_co]):
-    """A task that has a quicker step on a CPU, in one process."""
-
-    def quick_step(self) -> QuickStep:
-        """Return it, after the weights have found their place in memory."""
 
 
 class DetectorModule(nn.Module):

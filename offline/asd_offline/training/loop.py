@@ -13,13 +13,13 @@ from torch import Generator, Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from asd_monitor.errors import RunError
-from asd_offline.models.protocol import MultiStepTask, QuickStep, QuickTask, Task
+from asd_offline.models.protocol import MultiStepTask, Task
 from asd_offline.recipes import Recipe, kept_recipe
 from asd_offline.training.batch_norm import BATCHES_AT_MOST, normalised, settle_norms
 from asd_offline.training.checkpoints import latest_checkpoint, write_checkpoint
 from asd_offline.training.distributed import Process
-from asd_offline.training.flat_adam import FlatAdam
 from asd_offline.training.lr_schedule import schedule_of
+from asd_offline.training.precision import training_precision
 from asd_offline.training.reproducibility import (
     derive_seed,
     deterministic,
@@ -167,14 +167,11 @@ class _State:
     schedule: torch.optim.lr_scheduler.LRScheduler
     scaler: torch.amp.GradScaler
     precision: torch.dtype
-    quick: QuickStep | None
 
     @classmethod
     def new(cls, task: Task[nn.Module], recipe: Recipe, process: Process) -> "_State":
         network, device = task.network, process.device
-        alone = device.type == "cpu" and process.world == 1
-        quick_task = task if alone and isinstance(task, QuickTask) else None
-        optimizer = (FlatAdam if quick_task else torch.optim.Adam)(
+        optimizer = torch.optim.Adam(
             [each for each in network.parameters() if each.requires_grad],
             lr=recipe.learning_rate,
             betas=recipe.adam_betas,
@@ -183,13 +180,10 @@ class _State:
             fused=True,
         )
         schedule = schedule_of(recipe, optimizer)
-        quick = quick_task.quick_step() if quick_task else None
-        precision = quick.precision if quick else torch.float32
-        if recipe.mixed_precision and device.type == "cuda":
-            precision = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        precision = training_precision(recipe, device)
         # Only float16 needs its gradients scaled.
         scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
-        return cls(network, optimizer, schedule, scaler, precision, quick)
+        return cls(network, optimizer, schedule, scaler, precision)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -258,9 +252,7 @@ def _epoch(
         if isinstance(task, MultiStepTask)
         else [()]
     )
-    # A quick step's batch is drawn in less time than a thread needs to hand it over.
-    draw = _ahead if state.quick is None else _drawn
-    for done, batch in enumerate(draw(task, batches, generator, device), start=1):
+    for done, batch in enumerate(_ahead(task, batches, generator, device), start=1):
         for step in steps:
             loss = _step(learner, state, device, (*batch, *step))
         size = len(batches[done - 1])
@@ -276,10 +268,6 @@ def _step(
     learner: nn.Module, state: _State, device: torch.device, batch: tuple[Any, ...]
 ) -> Tensor:
     """Change the weights by one batch; return its loss."""
-    if state.quick is not None:
-        found = state.quick(*batch)
-        state.optimizer.step()
-        return found
     state.optimizer.zero_grad(set_to_none=True)
     with torch.autocast(device.type, state.precision, state.precision is not torch.float32):
         loss: Tensor = learner(*batch)

@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from asd_monitor.errors import DatasetError, ModelFileError, RunError
 from asd_monitor.model_file import load
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.datasets.targets import plan_targets
 from asd_offline.export.export import Exported, export
-from asd_offline.models.autoencoder.mse import (
+from asd_offline.models.autoencoder.detector import (
     AutoencoderDetector,
-    ReconstructionLoss,
+    MeanSquaredError,
     Residuals,
 )
+from asd_offline.models.autoencoder.network import ReconstructionLoss
+from asd_offline.models.protocol import DetectorModule
 from asd_offline.recipes import resolve
 from asd_offline.training.checkpoints import checkpoints_in, latest_checkpoint
 from asd_offline.training.run import train
@@ -55,7 +57,8 @@ def test_the_files_scores_are_those_of_the_eager_network(folder: Path, exported:
     kept = latest_checkpoint(folder / "run" / "networks" / "pump")
     assert kept is not None
     network.load_state_dict(kept["weights"])
-    eager = AutoencoderDetector(Residuals(small_recipe(), [network.autoencoder], [0])).eval()
+    residuals = Residuals(small_recipe(), [network.autoencoder], [0])
+    eager = AutoencoderDetector(residuals, MeanSquaredError()).eval()
     windows = np.stack([hum(seed, 640.0) for seed in range(5)])
     assert windows.shape[1] == recipe.window_samples
     with torch.inference_mode():
@@ -166,12 +169,12 @@ def test_a_file_that_cannot_be_written_is_told(folder: Path) -> None:
 def test_a_module_that_changes_by_being_exported_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Shifty(nn.Module):
+    class Shifty(DetectorModule):
         def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
             score = waveform.square().mean(1)
             return score + 1e-4 if torch.jit.is_scripting() else score  # type: ignore[attr-defined]
 
-    model = "asd_offline.models.autoencoder.mse.Autoencoder.detector"
+    model = "asd_offline.models.autoencoder.method.AutoencoderModel.detector"
     monkeypatch.setattr(model, lambda *_: Shifty())
     with pytest.raises(RunError, match="scores differently from the trained one"):
         export(folder / "run", folder / "x.pt", folder / "cache")

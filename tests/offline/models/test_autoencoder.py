@@ -8,14 +8,14 @@ import torch
 
 from asd_monitor.model_file import load
 from asd_offline.export.export import export
-from asd_offline.models.autoencoder.mse import (
-    Autoencoder,
+from asd_offline.models import MODELS
+from asd_offline.models.autoencoder.detector import (
     AutoencoderDetector,
-    AutoencoderRecipe,
-    DenseAutoencoder,
-    ReconstructionLoss,
+    MeanSquaredError,
     Residuals,
 )
+from asd_offline.models.autoencoder.network import DenseAutoencoder, ReconstructionLoss
+from asd_offline.models.autoencoder.recipe import AutoencoderRecipe
 from asd_offline.training.run import train
 from tests.offline.small_sounds import (
     CPU,
@@ -27,6 +27,10 @@ from tests.offline.small_sounds import (
     request,
     small_recipe,
 )
+
+
+def detector_of(residuals: Residuals) -> AutoencoderDetector:
+    return AutoencoderDetector(residuals, MeanSquaredError()).eval()
 
 
 def test_it_has_the_baselines_267928_trainable_parameters() -> None:
@@ -44,7 +48,7 @@ def test_the_recipe_is_the_published_one() -> None:
 
 
 def test_a_ten_second_clip_gives_309_vectors_of_640(tmp_path: Path) -> None:
-    detector = AutoencoderDetector(Residuals(AutoencoderRecipe(), [torch.nn.Identity()], [0]))
+    detector = detector_of(Residuals(AutoencoderRecipe(), [torch.nn.Identity()], [0]))
     waveform = torch.randn(2, 160_000, generator=torch.Generator().manual_seed(0))
     error = detector.residuals(waveform, torch.tensor([0, 0]))
     assert error.shape == (2, 309, 640)
@@ -83,7 +87,7 @@ def test_the_score_is_the_mean_of_the_evidence_but_for_the_ends() -> None:
     torch.manual_seed(1)
     recipe = small_recipe()
     residuals = Residuals(recipe, [DenseAutoencoder(recipe).folded()], [0, 0])
-    detector = AutoencoderDetector(residuals).eval()
+    detector = detector_of(residuals)
     waveform = torch.from_numpy(np.stack([hum(1, 300.0), hum(2, 700.0)]))
     target = torch.tensor([0, 1])
     evidence = detector.evidence(waveform, target)
@@ -107,7 +111,7 @@ def test_each_machine_has_a_network_for_all_of_its_ids(tmp_path: Path) -> None:
     prepared, _ = prepared_set(made, tmp_path / "cache")
     names = {name: [t.name for t in each] for name, each in prepared.networks.items()}
     assert names == {"fan": ["fan/id_00", "fan/id_02"], "pump": ["pump/id_00", "pump/id_02"]}
-    assert Autoencoder.recipe is AutoencoderRecipe
+    assert MODELS["autoencoder"].recipe is AutoencoderRecipe
 
 
 @pytest.fixture(scope="module")

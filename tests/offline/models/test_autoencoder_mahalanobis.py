@@ -12,11 +12,9 @@ from asd_monitor.model_file import load
 from asd_offline.datasets.clip import Clip
 from asd_offline.export.export import export
 from asd_offline.models import MODELS
-from asd_offline.models.autoencoder.mahalanobis import (
-    AutoencoderMahalanobisRecipe,
-    MahalanobisDetector,
-)
-from asd_offline.models.autoencoder.mse import DenseAutoencoder
+from asd_offline.models.autoencoder.detector import AutoencoderDetector
+from asd_offline.models.autoencoder.network import DenseAutoencoder
+from asd_offline.models.autoencoder.recipe import AutoencoderMahalanobisRecipe
 from asd_offline.recipes import resolve
 from asd_offline.training.prepare import prepare
 from asd_offline.training.run import train
@@ -30,7 +28,7 @@ from tests.offline.small_sounds import (
     small_recipe,
 )
 
-SMALL = small_recipe().model_dump() | {"model": "autoencoder_mahalanobis", "start": "torch"}
+SMALL = small_recipe().model_dump() | {"model": "autoencoder_mahalanobis", "weight_init": "torch"}
 RECIPE = AutoencoderMahalanobisRecipe(**SMALL)
 
 
@@ -55,7 +53,7 @@ def test_the_score_is_the_mean_over_all_pairs_of_residual_frames(tmp_path: Path)
     network = prepared.new_task("fan", 0, features).network.eval()
     with torch.no_grad():
         detector = model.detector({"fan": network}, {"fan": (target,)}, RECIPE, features)
-    assert isinstance(detector, MahalanobisDetector)
+    assert isinstance(detector, AutoencoderDetector)
     windows = torch.from_numpy(np.stack([hum(50, 500.0), hum(51, 900.0)]))
     place = torch.zeros(2, dtype=torch.int64)
     with torch.no_grad():
@@ -68,7 +66,7 @@ def test_the_score_is_the_mean_over_all_pairs_of_residual_frames(tmp_path: Path)
         assert float(found[window]) == pytest.approx(float(min(pairs)), rel=1e-3)
 
 
-def precision_of(detector: MahalanobisDetector, clips: list[Clip], domain: str) -> torch.Tensor:
+def precision_of(detector: AutoencoderDetector, clips: list[Clip], domain: str) -> torch.Tensor:
     from asd_monitor.audio.files import read_recording
 
     frames = []
@@ -88,8 +86,9 @@ def test_without_a_target_domain_there_is_one_covariance(tmp_path: Path) -> None
     prepared = prepare(model, prepared.dataset, resolve(RECIPE, prepared.clips))
     network = prepared.new_task("fan", 0, features).network.eval()
     detector = model.detector({"fan": network}, prepared.networks, prepared.recipe, features)
-    assert isinstance(detector, MahalanobisDetector)
-    assert detector.backend.backends[0].precision.shape == (1, 16, 16)
+    assert isinstance(detector, AutoencoderDetector)
+    precision = detector.get_buffer("score.backend.backends.0.precision")
+    assert precision.shape == (1, 16, 16)
 
 
 def test_it_trains_exports_and_hears_a_whistle(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from asd_offline.models.anomaly_transformer.method import (
     AnomalyTransformerRecipe,
     MinimaxLoss,
 )
-from asd_offline.models.autoencoder.mse import AutoencoderRecipe, ReconstructionLoss
+from asd_offline.models.autoencoder.network import ReconstructionLoss
+from asd_offline.models.autoencoder.recipe import AutoencoderRecipe
 from asd_offline.models.mobilenetv2.method import MobileNetV2Recipe, SectionClassifier
 from asd_offline.models.published_weights import ORIGINALS
 from asd_offline.models.stgram_mfn.network import StgramMfn
