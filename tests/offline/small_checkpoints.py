@@ -1,4 +1,4 @@
-"""Files of published layout with small random weights."""
+"""Checkpoints with the layout of the published ones and small random weights."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from asd_offline.models.pretrained.architectures import PretrainedFrontEnd, load_front_end
 from asd_offline.models.pretrained.beats import BeatsSettings, BeatsTransformer
 from asd_offline.models.pretrained.ced import CedSettings, CedTransformer
-from asd_offline.models.pretrained.eat import BANDS, EatSettings, EatTransformer
+from asd_offline.models.pretrained.eat import BAND_PATCHES, EatSettings, EatTransformer
 
 RATE_HZ = 16000
 BEATS = BeatsSettings(
@@ -25,7 +26,7 @@ BEATS = BeatsSettings(
     max_distance=80,
 )
 CED = CedSettings(dims=128, layers=2, hidden=64, time_positions=12)
-EAT = EatSettings(dims=128, layers=2, hidden=64, positions=20 * BANDS)
+EAT = EatSettings(dims=128, layers=2, hidden=64, positions=20 * BAND_PATCHES)
 
 CFG = {
     "input_patch_size": 16,
@@ -51,23 +52,23 @@ CFG = {
     "max_distance": 80,
     "gru_rel_pos": True,
 }
-"""The settings that a BEATs checkpoint has beside its tensors, with small sizes."""
+"""The settings stored in a BEATs checkpoint, with small sizes."""
 
 
 def sound(samples: int = RATE_HZ, batch: int = 2) -> Tensor:
     return 0.1 * torch.randn(batch, samples, generator=torch.Generator().manual_seed(1))
 
 
-def filled(network: nn.Module, spread: float = 0.1) -> dict[str, Tensor]:
-    """Give a network weights in which nothing is zero or one, and return them by name."""
+def randomise(network: nn.Module, spread: float = 0.1) -> dict[str, Tensor]:
+    """Give a network weights of which none is zero or one, and return them by name."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
             if not tensor.is_floating_point():
                 continue
-            random = torch.randn(tensor.shape, generator=generator)
-            around = 1.0 if name.endswith(("norm.weight", "norm1.weight", "running_var")) else 0.0
-            tensor.copy_(around + (0.1 if around else spread) * random)
+            noise = torch.randn(tensor.shape, generator=generator)
+            mean = 1.0 if name.endswith(("norm.weight", "norm1.weight", "running_var")) else 0.0
+            tensor.copy_(mean + (0.1 if mean else spread) * noise)
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
@@ -79,7 +80,7 @@ def beats_file(
     path: Path, *, fine_tuned: bool = False, cfg: Mapping[str, object] | None = None
 ) -> Path:
     """Write ``{"cfg": ..., "model": ...}`` with ``torch.save``, as Microsoft did."""
-    tensors = filled(BeatsTransformer(BEATS))
+    tensors = randomise(BeatsTransformer(BEATS))
     first = "encoder.layers.0.self_attn.relative_attention_bias.weight"
     shared = tensors[first]
     tensors |= {
@@ -101,20 +102,22 @@ def ced_file(path: Path) -> Path:
         "outputlayer.1.weight": torch.ones(5, 128),
         "outputlayer.1.bias": torch.zeros(5),
     }
-    own = filled(CedTransformer(CED))
+    tensors = randomise(CedTransformer(CED))
     if path.suffix == ".pt":
-        renamed = {name.replace("init_bn.", "init_bn.1."): each for name, each in own.items()}
+        renamed = {
+            name.replace("init_bn.", "init_bn.1."): tensor for name, tensor in tensors.items()
+        }
         front = {"front_end.0.spectrogram.window": torch.ones(512)}
         torch.save({**front, **renamed, **head}, path)
     else:
-        save_file({f"encoder.{name}": each for name, each in own.items()} | head, path)
+        save_file({f"encoder.{name}": tensor for name, tensor in tensors.items()} | head, path)
     return path
 
 
 def eat_file(path: Path) -> Path:
     """Write the tensors as on Hugging Face (safetensors)."""
-    own = filled(EatTransformer(EAT))
-    save_file({f"model.{name}": each for name, each in own.items()}, path)
+    tensors = randomise(EatTransformer(EAT))
+    save_file({f"model.{name}": tensor for name, tensor in tensors.items()}, path)
     return path
 
 
@@ -126,3 +129,10 @@ def checkpoint(folder: Path, architecture: str) -> Path:
     """Write a small checkpoint of an architecture."""
     folder.mkdir(parents=True, exist_ok=True)
     return WRITERS[architecture](folder / f"{architecture}{SUFFIXES[architecture]}")
+
+
+def load_checkpoint(
+    path: Path, architecture: str = "auto", sample_rate_hz: int = RATE_HZ
+) -> PretrainedFrontEnd:
+    """Load a checkpoint whose digest is the one given."""
+    return load_front_end(path, sha256(path), architecture, sample_rate_hz)

@@ -18,7 +18,7 @@ from asd_offline.models.autoencoder.method import (
 from asd_offline.models.autoencoder.recipe import AutoencoderMahalanobisRecipe, AutoencoderRecipe
 from asd_offline.models.mobilenetv2.method import MobileNetV2Model
 from asd_offline.models.modulation_knn import ModulationNeighbours
-from asd_offline.models.pretrained.method import Pretrained
+from asd_offline.models.pretrained.method import PretrainedModel
 from asd_offline.models.protocol import Model
 from asd_offline.models.stgram_mfn.method import StgramMfnModel
 from asd_offline.models.twfr_gmm import TwfrGmm
@@ -35,5 +35,5 @@ MODELS: dict[str, Model[Any, Any]] = {
     "spectral_adacos": SpectralAdacos(),
     "modulation_neighbours": ModulationNeighbours(),
     "multires_adacos": MultiresAdacos(),
-    "pretrained": Pretrained(),
+    "pretrained": PretrainedModel(),
 }

@@ -1,6 +1,5 @@
-"""Back ends by name, for recipes that let the user choose."""
+"""Backends by name, for recipes that let the user choose."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal, Protocol, get_args
 
@@ -21,7 +20,7 @@ from asd_monitor.backends.selective_mahalanobis import fit_selective_mahalanobis
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.targets import Target
 
-BackEnd = Literal[
+BackendName = Literal[
     "density_neighbours",
     "neighbours",
     "domain_neighbours",
@@ -31,166 +30,192 @@ BackEnd = Literal[
     "selective_mahalanobis",
     "gmm",
 ]
-BACK_ENDS: tuple[BackEnd, ...] = get_args(BackEnd)
-NEIGHBOURS: dict[BackEnd, int] = {
+BACKEND_NAMES: tuple[BackendName, ...] = get_args(BackendName)
+DEFAULT_NEIGHBOURS: dict[BackendName, int] = {
     "density_neighbours": 4,
     "neighbours": 1,
     "domain_neighbours": 1,
     "lof": 10,
 }
-"""How many neighbours those back ends look at that look at any, unless told otherwise."""
-LEAST_RADIUS = 1e-3
-"""Of the sphere that vectors of length 1 lie on; closer than this is rounding."""
-COMPONENTS = 2
-"""Gaussians of the mixture."""
+"""Number of neighbours of the backends that use neighbours, unless a recipe sets it."""
+MIN_RADIUS = 1e-3
+"""Distance between vectors of length 1; smaller distances are rounding errors."""
+GMM_COMPONENTS = 2
 
 
-def _each_once(names: tuple[BackEnd, ...]) -> tuple[BackEnd, ...]:
+def _check_distinct(names: tuple[BackendName, ...]) -> tuple[BackendName, ...]:
     if len(set(names)) < len(names):
-        raise ValueError("expected each back end once")
+        raise ValueError("expected each backend once")
     return names
 
 
-Several = Annotated[tuple[BackEnd, ...], Field(min_length=2), AfterValidator(_each_once)]
-Choice = BackEnd | Several
-"""One back end, or several whose scores are put together."""
+BackendList = Annotated[
+    tuple[BackendName, ...], Field(min_length=2), AfterValidator(_check_distinct)
+]
+BackendSpec = BackendName | BackendList
+"""One backend, or several whose scores are fused."""
 
 
-def check_choice(choice: Choice, neighbours: int | None, fusion: Rule | None) -> None:
-    """Refuse what would do nothing.
-
-    Raises
-    ------
-    ValueError
-        If no chosen back end looks at neighbours, but their number is given; if a single one is to
-        be put together.
-    """
-    names = (choice,) if isinstance(choice, str) else choice
-    if neighbours and not any(name in NEIGHBOURS for name in names):
-        msg = f"neighbours: back end {' and '.join(names)} looks at none; leave it out"
-        raise ValueError(msg)
-    if fusion and len(names) < 2:
-        msg = f"fusion: back end {names[0]} stands alone; name several, or leave it out"
-        raise ValueError(msg)
-
-
-def fit_chosen(
-    choice: Choice,
-    vectors: Tensor,
-    groups: Tensor,
-    target: Tensor,
-    *,
-    neighbours: int | None = None,
-    fusion: Rule | None = None,
-) -> nn.Module:
-    """Fit what a recipe chooses on vectors of length 1.
-
-    Parameters
-    ----------
-    choice
-        One back end, or several, which score standardised by clips that were left out.
-    vectors, groups, target, neighbours
-        As for :func:`fit_named`.
-    fusion
-        How the scores of several become one; None: the least, which arXiv 2606.19269 found best.
-
-    Raises
-    ------
-    ValueError
-        If there are too few clips.
-    """
-    if isinstance(choice, str):
-        return fit_named(choice, vectors, groups, target, neighbours)
-
-    def fit(name: BackEnd, chosen: Tensor) -> nn.Module:
-        return fit_named(name, vectors[chosen], groups[chosen], target[chosen], neighbours)
-
-    fits: Sequence[partial[nn.Module]] = [partial(fit, name) for name in choice]
-    return fit_normalised_fusion(fits, vectors, groups, rule=fusion or "min")
-
-
-class Chooser(Protocol):
-    """A recipe with a choice."""
+class HasBackendSettings(Protocol):
+    """A recipe that chooses backends."""
 
     @property
-    def back_end(self) -> Choice:
-        """One back end or several."""
+    def backend(self) -> BackendSpec:
+        """One backend or several."""
 
     @property
     def neighbours(self) -> int | None:
-        """How many are looked at."""
+        """Number of neighbours; None: :data:`DEFAULT_NEIGHBOURS`."""
 
     @property
     def fusion(self) -> Rule | None:
-        """How several become one."""
+        """How the scores of several backends are fused; None: their minimum."""
 
 
-def fit_target(recipe: Chooser, target: Target, vectors: Tensor, clips: Tensor) -> nn.Module:
-    """Fit what a recipe chooses on a target's vectors of length 1.
+def check_backend_settings(settings: HasBackendSettings) -> None:
+    """Check that every setting has an effect.
+
+    Raises
+    ------
+    ValueError
+        If ``neighbours`` is set but no chosen backend uses neighbours, or ``fusion`` is set for a
+        single backend.
+    """
+    names = (settings.backend,) if isinstance(settings.backend, str) else settings.backend
+    if settings.neighbours and not any(name in DEFAULT_NEIGHBOURS for name in names):
+        msg = f"neighbours: not used by backend {' and '.join(names)}; leave it out"
+        raise ValueError(msg)
+    if settings.fusion and len(names) < 2:
+        msg = f"fusion: {names[0]} is the only backend; name several, or leave fusion out"
+        raise ValueError(msg)
+
+
+def fit_target_backend(
+    settings: HasBackendSettings, target: Target, vectors: Tensor, clips: Tensor
+) -> nn.Module:
+    """Fit the backend, or backends, that a recipe chooses for one target.
 
     Parameters
     ----------
+    settings
+        The recipe.
+    target
+        Whose vectors they are.
     vectors
-        ``(items, dims)`` float32.
+        ``(items, dims)`` float32, each of length 1.
     clips
-        ``(items,)`` int64: which of the target's clips each is from.
+        ``(items,)`` int64: index of the target's clip that each vector is from.
 
     Raises
     ------
     DatasetError
-        If the target has too few clips for it.
+        If the target has too few clips.
     """
-    domain = torch.tensor([clip.domain == "target" for clip in target.clips])[clips]
-    choice, neighbours = recipe.back_end, recipe.neighbours
+    is_target_domain = torch.tensor([clip.domain == "target" for clip in target.clips])
     try:
-        return fit_chosen(
-            choice, vectors, clips, domain, neighbours=neighbours, fusion=recipe.fusion
+        return fit_backends(
+            settings.backend,
+            vectors,
+            clips,
+            is_target_domain[clips],
+            neighbours=settings.neighbours,
+            fusion=settings.fusion,
         )
     except ValueError as error:
-        msg = f"{target.name}: its {len(target.clips)} clips give no bank: {error}"
+        msg = f"{target.name}: its {len(target.clips)} clips do not suffice for a backend: {error}"
         raise DatasetError(msg) from error
 
 
-def fit_named(
-    name: BackEnd, vectors: Tensor, groups: Tensor, target: Tensor, neighbours: int | None = None
+def fit_backends(
+    spec: BackendSpec,
+    vectors: Tensor,
+    groups: Tensor,
+    is_target_domain: Tensor,
+    *,
+    neighbours: int | None = None,
+    fusion: Rule | None = None,
 ) -> nn.Module:
-    """Fit a back end on vectors of length 1.
+    """Fit one backend, or several and their fusion.
 
     Parameters
     ----------
-    vectors
-        ``(items, dims)`` float32 of normal sound.
-    groups
-        ``(items,)`` int64: which clip each is from.
-    target
-        ``(items,)`` booleans: which are of the target domain.
-    neighbours
-        None: as in :data:`NEIGHBOURS`.
+    spec
+        One backend; or several, whose scores are standardised on left-out clips.
+    vectors, groups, is_target_domain, neighbours
+        As for :func:`fit_backend`.
+    fusion
+        How the scores of several are fused; None: their minimum, the best of the fixed rules in
+        arXiv 2606.19269.
 
     Raises
     ------
     ValueError
         If there are too few clips.
     """
-    count = neighbours or NEIGHBOURS.get(name, 1)
-    if name == "density_neighbours":
-        # Distances stay as they are, and lose less to rounding.
-        mean = vectors.mean(0)
-        centring = Standardisation(mean, torch.ones_like(mean))
-        found = fit_density_neighbours(
-            centring(vectors), groups, count=count, least_radius=LEAST_RADIUS
+    if isinstance(spec, str):
+        return fit_backend(spec, vectors, groups, is_target_domain, neighbours)
+
+    def fit(name: BackendName, chosen: Tensor) -> nn.Module:
+        return fit_backend(
+            name, vectors[chosen], groups[chosen], is_target_domain[chosen], neighbours
         )
-        return nn.Sequential(centring, found)
-    if name == "neighbours":
-        return fit_neighbours(vectors, count=count, cosine=True)
-    if name == "domain_neighbours":
-        return fit_domain_neighbours(vectors, target, count=count, cosine=True)
-    if name == "lof":
-        return fit_lof(vectors, groups, count=count, cosine=True)
-    if name == "kmeans":
-        return fit_cosine_kmeans(vectors, target)
-    if name == "selective_mahalanobis":
-        return fit_selective_mahalanobis(vectors, target)
-    if name == "gmm":
-        return fit_gmm(vectors, components=COMPONENTS)
-    return fit_mahalanobis(vectors)
+
+    fits = [partial(fit, name) for name in spec]
+    return fit_normalised_fusion(fits, vectors, groups, rule=fusion or "min")
+
+
+def fit_backend(
+    name: BackendName,
+    vectors: Tensor,
+    groups: Tensor,
+    is_target_domain: Tensor,
+    neighbours: int | None = None,
+) -> nn.Module:
+    """Fit a backend on vectors of length 1.
+
+    Parameters
+    ----------
+    name
+        Which backend.
+    vectors
+        ``(items, dims)`` float32 of normal sound.
+    groups
+        ``(items,)`` int64: index of the clip that each vector is from.
+    is_target_domain
+        ``(items,)`` booleans.
+    neighbours
+        None: as in :data:`DEFAULT_NEIGHBOURS`.
+
+    Raises
+    ------
+    ValueError
+        If there are too few clips.
+    """
+    count = neighbours or DEFAULT_NEIGHBOURS.get(name, 1)
+    match name:
+        case "density_neighbours":
+            return _fit_density_neighbours(vectors, groups, count)
+        case "neighbours":
+            return fit_neighbours(vectors, count=count, cosine=True)
+        case "domain_neighbours":
+            return fit_domain_neighbours(vectors, is_target_domain, count=count, cosine=True)
+        case "lof":
+            return fit_lof(vectors, groups, count=count, cosine=True)
+        case "kmeans":
+            return fit_cosine_kmeans(vectors, is_target_domain)
+        case "mahalanobis":
+            return fit_mahalanobis(vectors)
+        case "selective_mahalanobis":
+            return fit_selective_mahalanobis(vectors, is_target_domain)
+        case "gmm":
+            return fit_gmm(vectors, components=GMM_COMPONENTS)
+
+
+def _fit_density_neighbours(vectors: Tensor, groups: Tensor, count: int) -> nn.Module:
+    # Subtracting the mean leaves distances as they are, but less of them is lost to rounding.
+    mean = vectors.mean(0)
+    centring = Standardisation(mean, torch.ones_like(mean))
+    neighbours = fit_density_neighbours(
+        centring(vectors), groups, count=count, least_radius=MIN_RADIUS
+    )
+    return nn.Sequential(centring, neighbours)

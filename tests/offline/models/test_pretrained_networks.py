@@ -1,4 +1,4 @@
-"""Published transformers: their tensor names, their sizes, and what they compute."""
+"""Published transformers: tensor names, sizes, and the computation."""
 
 import math
 
@@ -13,13 +13,8 @@ from asd_offline.models.pretrained.beats import (
     position_buckets,
 )
 from asd_offline.models.pretrained.ced import CedSettings, CedTransformer
-from asd_offline.models.pretrained.eat import BANDS, EatSettings, EatTransformer
-from tests.offline.small_checkpoints import (
-    BEATS,
-    CED,
-    EAT,
-    filled,
-)
+from asd_offline.models.pretrained.eat import BAND_PATCHES, EatSettings, EatTransformer
+from tests.offline.small_checkpoints import BEATS, CED, EAT, randomise
 
 RATE_HZ = 16000
 
@@ -38,7 +33,7 @@ BEATS_NAMES = {
 BEATS_LAYER_NAMES = {
     f"{part}.{kind}"
     for part in (
-        *(f"self_attn.{each}_proj" for each in ("k", "v", "q", "out")),
+        *(f"self_attn.{name}_proj" for name in ("k", "v", "q", "out")),
         "self_attn.grep_linear",
         "self_attn_layer_norm",
         "fc1",
@@ -54,25 +49,29 @@ BLOCK_NAMES = {
 }
 
 
-def of_layers(prefix: str, names: set[str], layers: int = 12) -> set[str]:
+def layer_names(prefix: str, names: set[str], layers: int = 12) -> set[str]:
     return {f"{prefix}.{i}.{name}" for i in range(layers) for name in names}
+
+
+def parameter_count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def test_tensor_names_are_the_published_ones() -> None:
     with torch.device("meta"):
         beats, ced, eat = BeatsTransformer(), CedTransformer(), EatTransformer()
-    assert set(beats.state_dict()) == BEATS_NAMES | of_layers("encoder.layers", BEATS_LAYER_NAMES)
+    assert set(beats.state_dict()) == BEATS_NAMES | layer_names("encoder.layers", BEATS_LAYER_NAMES)
     running = {"running_mean", "running_var", "num_batches_tracked", "weight", "bias"}
     assert set(ced.state_dict()) == {
         *(f"init_bn.{name}" for name in running),
         *("patch_embed.proj.weight", "patch_embed.proj.bias", "time_pos_embed", "freq_pos_embed"),
         *("norm.weight", "norm.bias"),
-        *of_layers("blocks", BLOCK_NAMES),
+        *layer_names("blocks", BLOCK_NAMES),
     }
     assert set(eat.state_dict()) == {
         *("local_encoder.proj.weight", "local_encoder.proj.bias", "extra_tokens"),
         *("fixed_positional_encoder.positions", "pre_norm.weight", "pre_norm.bias"),
-        *of_layers("blocks", BLOCK_NAMES),
+        *layer_names("blocks", BLOCK_NAMES),
     }
 
 
@@ -109,23 +108,20 @@ def test_published_sizes(
     network: type[nn.Module], settings: object, weights: int, published_millions: float
 ) -> None:
     with torch.device("meta"):
-        found = sum(each.numel() for each in network(settings).parameters())
-    assert found == weights
+        count = parameter_count(network(settings))
+    assert count == weights
     # CED's published numbers include the classifier of 527 sounds, which is not used here.
     dims = getattr(settings, "dims", 0)
     classifier = 2 * dims + 527 * dims + 527 if dims else 0
-    assert (found + classifier) / 1e6 == pytest.approx(published_millions, rel=0.02)
+    assert (count + classifier) / 1e6 == pytest.approx(published_millions, rel=0.02)
 
 
 def test_eat_sizes() -> None:
     # Published: 88 and 309 million, with the decoder that only serves pre-training.
     large = EatSettings(dims=1024, layers=24, hidden=4096)
     with torch.device("meta"):
-        found = [
-            sum(each.numel() for each in EatTransformer(settings).parameters())
-            for settings in (EatSettings(), large)
-        ]
-    assert found == [85_254_144, 302_575_616]
+        counts = [parameter_count(EatTransformer(settings)) for settings in (EatSettings(), large)]
+    assert counts == [85_254_144, 302_575_616]
 
 
 def test_position_buckets_are_exact_nearby_and_logarithmic_far_away() -> None:
@@ -134,15 +130,15 @@ def test_position_buckets_are_exact_nearby_and_logarithmic_far_away() -> None:
     assert buckets[6, 5] == 1  # the key before
     assert buckets[5, 6] == 161  # the key after
     assert buckets[100, 21] == 79
-    assert buckets[100, 20] == 80  # from here on distances share buckets
+    assert buckets[100, 20] == 80  # larger distances share buckets
     assert buckets[0, 1199] == 319
     assert buckets[1199, 0] == 159
-    behind = buckets[:, 0]
-    assert bool((behind.diff() >= 0).all())
+    earlier_keys = buckets[:, 0]
+    assert bool((earlier_keys.diff() >= 0).all())
 
 
-def plain_beats(tensors: dict[str, Tensor], spectrogram: Tensor) -> Tensor:
-    """Compute BEATs with torch's own attention, weight normalisation and loops."""
+def reference_beats(tensors: dict[str, Tensor], spectrogram: Tensor) -> Tensor:
+    """Compute BEATs with torch's attention and weight normalisation, and loops."""
     heads, layers = BEATS.encoder_attention_heads, BEATS.encoder_layers
     patches = F.conv2d(spectrogram[:, None], tensors["patch_embedding.weight"], stride=16)
     tokens = patches.flatten(2).transpose(1, 2)
@@ -154,93 +150,90 @@ def plain_beats(tensors: dict[str, Tensor], spectrogram: Tensor) -> Tensor:
         tokens, tensors["post_extract_proj.weight"], tensors["post_extract_proj.bias"]
     )
     dims = tokens.shape[2]
-    place = nn.Conv1d(dims, dims, 16, padding=8, groups=4)
-    place = nn.utils.parametrizations.weight_norm(place, dim=2)
-    place.parametrizations.weight.original0.data = tensors["encoder.pos_conv.0.weight_g"]
-    place.parametrizations.weight.original1.data = tensors["encoder.pos_conv.0.weight_v"]
-    place.bias.data = tensors["encoder.pos_conv.0.bias"]
-    tokens = tokens + F.gelu(place(tokens.transpose(1, 2))[:, :, :-1]).transpose(1, 2)
+    positions = nn.Conv1d(dims, dims, 16, padding=8, groups=4)
+    positions = nn.utils.parametrizations.weight_norm(positions, dim=2)
+    positions.parametrizations.weight.original0.data = tensors["encoder.pos_conv.0.weight_g"]
+    positions.parametrizations.weight.original1.data = tensors["encoder.pos_conv.0.weight_v"]
+    positions.bias.data = tensors["encoder.pos_conv.0.bias"]
+    tokens = tokens + F.gelu(positions(tokens.transpose(1, 2))[:, :, :-1]).transpose(1, 2)
     norm = "encoder.layer_norm"
     tokens = F.layer_norm(tokens, (dims,), tensors[f"{norm}.weight"], tensors[f"{norm}.bias"])
     for layer in range(layers):
-        part = {
-            name.removeprefix(f"encoder.layers.{layer}."): each
-            for name, each in tensors.items()
-            if name.startswith(f"encoder.layers.{layer}.")
+        prefix = f"encoder.layers.{layer}."
+        weights = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(prefix)
         }
-        tokens = plain_beats_layer(part, tokens, heads, (2 * layers) ** 0.25)
+        tokens = reference_beats_layer(weights, tokens, heads, (2 * layers) ** 0.25)
     return tokens
 
 
-def plain_bucket(query: int, key: int) -> int:
+def reference_bucket(query: int, key: int) -> int:
     half, exact = BEATS.num_buckets // 2, BEATS.num_buckets // 4
-    later, distance = (half if key > query else 0), abs(key - query)
+    offset, distance = (half if key > query else 0), abs(key - query)
     if distance < exact:
-        return later + distance
-    share = math.log(distance / exact) / math.log(BEATS.max_distance / exact)
-    return later + min(exact + int(share * (half - exact)), half - 1)
+        return offset + distance
+    fraction = math.log(distance / exact) / math.log(BEATS.max_distance / exact)
+    return offset + min(exact + int(fraction * (half - exact)), half - 1)
 
 
-def plain_beats_layer(part: dict[str, Tensor], tokens: Tensor, heads: int, alpha: float) -> Tensor:
+def reference_beats_layer(
+    weights: dict[str, Tensor], tokens: Tensor, heads: int, alpha: float
+) -> Tensor:
+    def linear(name: str, x: Tensor) -> Tensor:
+        return F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+    def norm(name: str, x: Tensor) -> Tensor:
+        return F.layer_norm(x, (dims,), weights[f"{name}.weight"], weights[f"{name}.bias"])
+
     batch, count, dims = tokens.shape
-    query = F.linear(tokens, part["self_attn.q_proj.weight"], part["self_attn.q_proj.bias"])
+    query = linear("self_attn.q_proj", tokens)
     biases = torch.zeros(batch, heads, count, count)
     for i in range(batch):
         for head in range(heads):
-            own = query[i, :, head * dims // heads : (head + 1) * dims // heads]
-            opened = F.linear(
-                own, part["self_attn.grep_linear.weight"], part["self_attn.grep_linear.bias"]
-            )
-            first, second = opened[:, :4].sum(1).sigmoid(), opened[:, 4:].sum(1).sigmoid()
-            gate = first * (second * part["self_attn.grep_a"][0, head, 0, 0] - 1) + 2
-            table = part["self_attn.relative_attention_bias.weight"][:, head]
+            head_query = query[i, :, head * dims // heads : (head + 1) * dims // heads]
+            gates = linear("self_attn.grep_linear", head_query)
+            gate_1, gate_2 = gates[:, :4].sum(1).sigmoid(), gates[:, 4:].sum(1).sigmoid()
+            gate = gate_1 * (gate_2 * weights["self_attn.grep_a"][0, head, 0, 0] - 1) + 2
+            table = weights["self_attn.relative_attention_bias.weight"][:, head]
             for q in range(count):
                 for k in range(count):
-                    biases[i, head, q, k] = gate[q] * table[plain_bucket(q, k)]
+                    biases[i, head, q, k] = gate[q] * table[reference_bucket(q, k)]
     names = ("q_proj", "k_proj", "v_proj")
-    heard, _ = F.multi_head_attention_forward(
+    attended, _ = F.multi_head_attention_forward(
         *(tokens.transpose(0, 1),) * 3,
         embed_dim_to_check=dims,
         num_heads=heads,
-        in_proj_weight=torch.cat([part[f"self_attn.{name}.weight"] for name in names]),
-        in_proj_bias=torch.cat([part[f"self_attn.{name}.bias"] for name in names]),
+        in_proj_weight=torch.cat([weights[f"self_attn.{name}.weight"] for name in names]),
+        in_proj_bias=torch.cat([weights[f"self_attn.{name}.bias"] for name in names]),
         bias_k=None,
         bias_v=None,
         add_zero_attn=False,
         dropout_p=0.0,
-        out_proj_weight=part["self_attn.out_proj.weight"],
-        out_proj_bias=part["self_attn.out_proj.bias"],
+        out_proj_weight=weights["self_attn.out_proj.weight"],
+        out_proj_bias=weights["self_attn.out_proj.bias"],
         training=False,
         attn_mask=biases.flatten(0, 1),
     )
-    norm = "self_attn_layer_norm"
-    tokens = F.layer_norm(
-        alpha * tokens + heard.transpose(0, 1),
-        (dims,),
-        part[f"{norm}.weight"],
-        part[f"{norm}.bias"],
-    )
-    dense = F.gelu(F.linear(tokens, part["fc1.weight"], part["fc1.bias"]))
-    dense = F.linear(dense, part["fc2.weight"], part["fc2.bias"])
-    norm = "final_layer_norm"
-    return F.layer_norm(
-        alpha * tokens + dense, (dims,), part[f"{norm}.weight"], part[f"{norm}.bias"]
-    )
+    tokens = norm("self_attn_layer_norm", alpha * tokens + attended.transpose(0, 1))
+    mlp = linear("fc2", F.gelu(linear("fc1", tokens)))
+    return norm("final_layer_norm", alpha * tokens + mlp)
 
 
-def test_beats_computes_what_torchs_own_attention_does() -> None:
+def test_beats_equals_a_reference_with_torchs_attention() -> None:
     network = BeatsTransformer(BEATS).eval()
-    tensors = filled(network, 0.3)
+    tensors = randomise(network, 0.3)
     spectrogram = torch.randn(2, 90, 128, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
-        found = network(spectrogram)
-        expected = plain_beats(tensors, spectrogram)
-    assert found.shape == (2, 5, 8, 24)
-    torch.testing.assert_close(found.flatten(1, 2), expected, rtol=1e-4, atol=1e-4)
+        patches = network(spectrogram)
+        expected = reference_beats(tensors, spectrogram)
+    assert patches.shape == (2, 5, 8, 24)
+    torch.testing.assert_close(patches.flatten(1, 2), expected, rtol=1e-4, atol=1e-4)
 
 
-def torchs_layer(tensors: dict[str, Tensor], layer: int, *, norm_first: bool) -> nn.Module:
-    own = nn.TransformerEncoderLayer(
+def reference_layer(tensors: dict[str, Tensor], layer: int, *, norm_first: bool) -> nn.Module:
+    reference = nn.TransformerEncoderLayer(
         128, 2, 64, 0.0, F.gelu, 1e-6, batch_first=True, norm_first=norm_first
     )
     names = {
@@ -251,57 +244,57 @@ def torchs_layer(tensors: dict[str, Tensor], layer: int, *, norm_first: bool) ->
         "norm1.": "norm1.",
         "norm2.": "norm2.",
     }
-    own.load_state_dict(
+    reference.load_state_dict(
         {
-            f"{ours}{kind}": tensors[f"blocks.{layer}.{theirs}{kind}"]
-            for ours, theirs in names.items()
+            f"{torchs}{kind}": tensors[f"blocks.{layer}.{ours}{kind}"]
+            for torchs, ours in names.items()
             for kind in ("weight", "bias")
         }
     )
-    return own
+    return reference
 
 
-def test_ced_computes_what_torchs_own_layers_do() -> None:
+def test_ced_equals_a_reference_with_torchs_layers() -> None:
     network = CedTransformer(CED).eval()
-    tensors = filled(network, 0.3)
+    tensors = randomise(network, 0.3)
     spectrogram = torch.randn(2, 70, 64, generator=torch.Generator().manual_seed(3))
     mean, variance = tensors["init_bn.running_mean"], tensors["init_bn.running_var"]
     scaled = (spectrogram - mean) / (variance + 1e-5).sqrt()
     scaled = scaled * tensors["init_bn.weight"] + tensors["init_bn.bias"]
-    expected = torch.zeros(2, 4, 4, 128)
+    embedded = torch.zeros(2, 4, 4, 128)
     with torch.no_grad():
-        found = network(spectrogram)
+        patches = network(spectrogram)
         for time in range(4):
             for band in range(4):
-                square = scaled[:, 16 * time : 16 * time + 16, 16 * band : 16 * band + 16]
+                patch = scaled[:, 16 * time : 16 * time + 16, 16 * band : 16 * band + 16]
                 kernel = tensors["patch_embed.proj.weight"].flatten(1)
-                expected[:, time, band] = (
-                    square.transpose(1, 2).flatten(1) @ kernel.t()
+                embedded[:, time, band] = (
+                    patch.transpose(1, 2).flatten(1) @ kernel.t()
                     + tensors["patch_embed.proj.bias"]
                     + tensors["time_pos_embed"][0, :, 0, time]
                     + tensors["freq_pos_embed"][0, :, band, 0]
                 )
-        tokens = expected.flatten(1, 2)
+        tokens = embedded.flatten(1, 2)
         for layer in range(CED.layers):
-            tokens = torchs_layer(tensors, layer, norm_first=True)(tokens)
+            tokens = reference_layer(tensors, layer, norm_first=True)(tokens)
         tokens = F.layer_norm(tokens, (128,), tensors["norm.weight"], tensors["norm.bias"], 1e-6)
-    torch.testing.assert_close(found.flatten(1, 2), tokens, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(patches.flatten(1, 2), tokens, rtol=1e-4, atol=1e-4)
 
 
-def test_eat_computes_what_torchs_own_layers_do() -> None:
+def test_eat_equals_a_reference_with_torchs_layers() -> None:
     network = EatTransformer(EAT).eval()
-    tensors = filled(network, 0.3)
+    tensors = randomise(network, 0.3)
     spectrogram = torch.randn(2, 48, 128, generator=torch.Generator().manual_seed(4))
     with torch.no_grad():
-        found = network(spectrogram)
+        patches = network(spectrogram)
         kernel, bias = tensors["local_encoder.proj.weight"], tensors["local_encoder.proj.bias"]
-        patches = F.conv2d(spectrogram[:, None], kernel, bias, stride=16)
-        rows = [patches[:, :, time, band] for time in range(3) for band in range(BANDS)]
+        embedded = F.conv2d(spectrogram[:, None], kernel, bias, stride=16)
+        rows = [embedded[:, :, time, band] for time in range(3) for band in range(BAND_PATCHES)]
         tokens = torch.stack(rows, 1) + tensors["fixed_positional_encoder.positions"][:, :24]
         tokens = torch.cat([tensors["extra_tokens"].expand(2, 1, 128), tokens], 1)
         norm = (tensors["pre_norm.weight"], tensors["pre_norm.bias"])
         tokens = F.layer_norm(tokens, (128,), *norm, 1e-6)
         for layer in range(EAT.layers):
-            tokens = torchs_layer(tensors, layer, norm_first=False)(tokens)
-    assert found.shape == (2, 3, BANDS, 128)
-    torch.testing.assert_close(found.flatten(1, 2), tokens[:, 1:], rtol=1e-4, atol=1e-4)
+            tokens = reference_layer(tensors, layer, norm_first=False)(tokens)
+    assert patches.shape == (2, 3, BAND_PATCHES, 128)
+    torch.testing.assert_close(patches.flatten(1, 2), tokens[:, 1:], rtol=1e-4, atol=1e-4)

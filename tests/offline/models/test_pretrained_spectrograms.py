@@ -1,4 +1,4 @@
-"""Spectrograms of published transformers against torchaudio's own."""
+"""Spectrograms of published transformers, compared with torchaudio's."""
 
 import pytest
 import torch
@@ -17,16 +17,16 @@ from tests.offline.small_checkpoints import RATE_HZ, sound
 
 @pytest.mark.parametrize(("window", "name"), [("povey", "povey"), ("hann", "hanning")])
 def test_energies_are_those_of_torchaudios_kaldi(window: str, name: str) -> None:
-    waveform = sound(RATE_HZ + 123)
-    own = KaldiFbank(128, window)(waveform)  # type: ignore[arg-type]
-    for row, each in zip(own, waveform, strict=True):
+    waveforms = sound(RATE_HZ + 123)
+    energies = KaldiFbank(128, window)(waveforms)  # type: ignore[arg-type]
+    for row, waveform in zip(energies, waveforms, strict=True):
         expected = kaldi.fbank(
-            each[None], num_mel_bins=128, sample_frequency=RATE_HZ, window_type=name
+            waveform[None], num_mel_bins=128, sample_frequency=RATE_HZ, window_type=name
         )
         torch.testing.assert_close(row, expected, rtol=0, atol=1e-5)
 
 
-def test_beats_and_eat_scale_energies_by_their_constants() -> None:
+def test_beats_and_eat_standardise_energies_by_their_constants() -> None:
     waveform = sound(batch=1)
     beats = kaldi.fbank(
         waveform * 2**15, num_mel_bins=128, sample_frequency=16000, frame_length=25, frame_shift=10
@@ -42,13 +42,13 @@ def test_beats_and_eat_scale_energies_by_their_constants() -> None:
     torch.testing.assert_close(EatSpectrogram()(waveform)[0], expected, rtol=0, atol=1e-5)
 
 
-def test_ced_hears_decibels_of_torchaudios_mel_spectrogram() -> None:
+def test_ced_gets_torchaudios_mel_spectrogram_in_decibels() -> None:
     mel = transforms.MelSpectrogram(
         16000, n_fft=512, win_length=512, hop_length=160, f_min=0, f_max=8000, n_mels=64
     )
     decibels = transforms.AmplitudeToDB(top_db=120)
-    waveform = sound()
-    waveform[1] *= 1e-5  # what is cut off depends on each window alone
-    waveform[0, 8000:] = 0.0
-    for row, each in zip(CedSpectrogram()(waveform), waveform, strict=True):
-        torch.testing.assert_close(row, decibels(mel(each)).t(), rtol=0, atol=1e-4)
+    waveforms = sound()
+    waveforms[1] *= 1e-5  # clipped relative to the maximum of its own window
+    waveforms[0, 8000:] = 0.0
+    for row, waveform in zip(CedSpectrogram()(waveforms), waveforms, strict=True):
+        torch.testing.assert_close(row, decibels(mel(waveform)).t(), rtol=0, atol=1e-4)

@@ -24,7 +24,11 @@ from asd_offline.features.labelled_windows import LabelledWindows, tile
 from asd_offline.models.adacos.branches import Branches, SpectrogramBranch, SpectrumBranch
 from asd_offline.models.adacos.fused_detector import fit_beside
 from asd_offline.models.adacos.losses import EmbeddingLoss, Exchange, draw_exchange, mixup
-from asd_offline.models.backend_choice import Choice, check_choice, fit_target
+from asd_offline.models.backend_choice import (
+    BackendSpec,
+    check_backend_settings,
+    fit_target_backend,
+)
 from asd_offline.models.protocol import DetectorModule, Model
 from asd_offline.recipes import Recipe
 
@@ -58,7 +62,7 @@ class EmbeddingRecipe(Recipe):
     ensemble: int = Field(
         1, ge=1, le=16, description="So many networks, each from a start of its own, in one file."
     )
-    back_end: Choice = Field(
+    backend: BackendSpec = Field(
         "density_neighbours",
         description="Of the embedding, where there are no views; several: put together.",
     )
@@ -66,11 +70,11 @@ class EmbeddingRecipe(Recipe):
     fusion: Rule | None = Field(None, description="Of several back ends; None: the least score.")
 
     @model_validator(mode="after")
-    def _back_end_is_for_the_embedding_alone(self) -> Self:
-        check_choice(self.back_end, self.neighbours, self.fusion)
-        chosen = self.back_end != "density_neighbours" or self.neighbours or self.fusion
+    def _check_backend(self) -> Self:
+        check_backend_settings(self)
+        chosen = self.backend != "density_neighbours" or self.neighbours or self.fusion
         if self.views and chosen:
-            msg = "back_end, neighbours and fusion: expected views: false, since every view has LOF"
+            msg = "backend, neighbours and fusion: expected views: false, since every view has LOF"
             raise ValueError(f"{msg} and density-normalised neighbours; set it, or leave them out")
         return self
 
@@ -230,7 +234,7 @@ def fit_banks(
     for target in targets:
         sound = features.rows([clip.path for clip in target.clips], front_end)
         embeddings, groups = _embed(branches, sound, recipe)
-        banks.append(fit_target(recipe, target, embeddings, groups))
+        banks.append(fit_target_backend(recipe, target, embeddings, groups))
     return PerTarget(banks)
 
 

@@ -1,4 +1,4 @@
-"""Published audio transformers: which ones are known, and how their files become a front end."""
+"""The published audio transformers that are supported, and loading their files as front ends."""
 
 import math
 from collections.abc import Mapping
@@ -12,60 +12,88 @@ from torch import Tensor, nn
 from asd_monitor.errors import ConfigError
 from asd_offline.features.frontends import Resampling
 from asd_offline.models.pretrained.beats import BeatsSettings, BeatsTransformer
-from asd_offline.models.pretrained.ced import HEAD_DIMS, CedSettings, CedTransformer
+from asd_offline.models.pretrained.ced import CedSettings, CedTransformer
 from asd_offline.models.pretrained.eat import EatSettings, EatTransformer
+from asd_offline.models.pretrained.published_weights import (
+    PublishedWeights,
+    read_published_weights,
+)
 from asd_offline.models.pretrained.spectrograms import (
-    FRAME,
-    FRAME_HOP,
+    FRAME_HOP_SAMPLES,
+    FRAME_SAMPLES,
     PATCH,
     SAMPLE_RATE_HZ,
     BeatsSpectrogram,
     CedSpectrogram,
     EatSpectrogram,
 )
-from asd_offline.models.pretrained.weights import PublishedWeights, read_published
+from asd_offline.models.pretrained.vit import HEAD_DIMS
 
-NAMED_AT_MOST = 6
+MAX_LISTED_NAMES = 6
 
 
 class Transformer(Protocol):
-    """What the transformers have in common, besides being modules."""
+    """Attributes that the transformers have in common."""
 
-    bands: int
-    """Patches one above the other."""
+    band_patches: int
+    """Patches along the frequency axis."""
     dims: int
-    """Values of each patch's vector."""
-    most_frames: int
+    """Length of a patch's vector."""
+    max_frames: int
     """Spectrogram frames that there are positions for; 0: any number."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A kind of published network."""
+    """Facts about one kind of published network and its files."""
 
     prefix: str
-    """That its published tensor names begin with."""
-    mark: str
-    """A tensor that no other kind has; less the prefix, as all that follow."""
-    not_used: tuple[str, ...]
-    """Beginnings of names of what only serves to name sounds."""
+    """Of its published tensor names."""
+    signature: str
+    """Name of a tensor that no other architecture has, without the prefix."""
+    ignored: tuple[str, ...]
+    """Prefixes of tensors that only serve classification, without ``prefix``."""
     first_frame_samples: int
-    last_patch_whole: bool
-    """Whether frames that do not fill a patch are left out, or filled up."""
+    """Samples needed for the first spectrogram frame."""
+    drops_partial_patch: bool
+    """Whether frames that do not fill a patch are dropped; otherwise they are padded."""
     mel_bands: int
-    lowest_hz: float
-    highest_hz: float = 8000.0
+    min_hz: float
+    max_hz: float = 8000.0
+
+    def min_samples(self, patches: int) -> int:
+        """Return the smallest number of samples that yields ``patches`` patches in time."""
+        frames = PATCH * patches if self.drops_partial_patch else PATCH * (patches - 1) + 1
+        return self.first_frame_samples + (frames - 1) * FRAME_HOP_SAMPLES
 
 
 ARCHITECTURES = {
     "beats": Architecture(
-        "", "encoder.pos_conv.0.weight_g", ("predictor.",), FRAME, True, 128, 20.0
+        prefix="",
+        signature="encoder.pos_conv.0.weight_g",
+        ignored=("predictor.",),
+        first_frame_samples=FRAME_SAMPLES,
+        drops_partial_patch=True,
+        mel_bands=128,
+        min_hz=20.0,
     ),
     "ced": Architecture(
-        "encoder.", "time_pos_embed", ("outputlayer.", "front_end."), 0, True, 64, 0.0
+        prefix="encoder.",
+        signature="time_pos_embed",
+        ignored=("outputlayer.", "front_end."),
+        first_frame_samples=0,
+        drops_partial_patch=True,
+        mel_bands=64,
+        min_hz=0.0,
     ),
     "eat": Architecture(
-        "model.", "local_encoder.proj.weight", ("fc_norm.", "head."), FRAME, False, 128, 20.0
+        prefix="model.",
+        signature="local_encoder.proj.weight",
+        ignored=("fc_norm.", "head."),
+        first_frame_samples=FRAME_SAMPLES,
+        drops_partial_patch=False,
+        mel_bands=128,
+        min_hz=20.0,
     ),
 }
 
@@ -76,19 +104,21 @@ class PretrainedFrontEnd(nn.Module):
     Parameters
     ----------
     architecture
-        Name of it, for messages and manifests.
+        A name in :data:`ARCHITECTURES`.
     transformer
         ``(batch, frames, bands)`` to ``(batch, time patches, band patches, dims)``; see
         :class:`Transformer`.
     sample_rate_hz
-        Of the sound; another rate than 16 kHz is converted first.
+        Of the sound; converted to 16 kHz if it differs.
     """
 
     def __init__(self, architecture: str, transformer: nn.Module, sample_rate_hz: int) -> None:
         super().__init__()
         spectrograms = {"beats": BeatsSpectrogram, "ced": CedSpectrogram, "eat": EatSpectrogram}
-        same = sample_rate_hz == SAMPLE_RATE_HZ
-        self.resample = nn.Identity() if same else Resampling(sample_rate_hz, SAMPLE_RATE_HZ)
+        needs_resampling = sample_rate_hz != SAMPLE_RATE_HZ
+        self.resample = (
+            Resampling(sample_rate_hz, SAMPLE_RATE_HZ) if needs_resampling else nn.Identity()
+        )
         self.spectrogram = spectrograms[architecture]()
         self.transformer = transformer
         self.architecture = architecture
@@ -101,44 +131,43 @@ class PretrainedFrontEnd(nn.Module):
 
     @torch.jit.unused
     def window_limits_s(self) -> tuple[float, float]:
-        """Return the shortest and the longest window; infinity where any length will do."""
-        kind = ARCHITECTURES[self.architecture]
-        positions = _sizes(self.transformer).most_frames // PATCH
-        least = _samples_of_patches(kind, 1) / SAMPLE_RATE_HZ
-        if not positions:
-            return least, float("inf")
-        return least, (_samples_of_patches(kind, positions + 1) - 1) / SAMPLE_RATE_HZ
+        """Return the minimum and maximum window length; infinity if there is no maximum."""
+        architecture = ARCHITECTURES[self.architecture]
+        min_s = architecture.min_samples(1) / SAMPLE_RATE_HZ
+        max_patches = _attributes(self.transformer).max_frames // PATCH
+        if not max_patches:
+            return min_s, float("inf")
+        return min_s, (architecture.min_samples(max_patches + 1) - 1) / SAMPLE_RATE_HZ
 
     @torch.jit.unused
     def band_centres_hz(self) -> list[float]:
-        """Return the middle of each band of patches, in rising order."""
-        kind = ARCHITECTURES[self.architecture]
-        low, high = (math.log1p(each / 700.0) for each in (kind.lowest_hz, kind.highest_hz))
-        step = (high - low) / (kind.mel_bands + 1)
-        centres = [low + step * (PATCH * band + 0.5 * (PATCH + 1)) for band in range(self.bands)]
-        return [round(700.0 * math.expm1(each), 1) for each in centres]
+        """Return the centre frequency of each band of patches, ascending."""
+        architecture = ARCHITECTURES[self.architecture]
+        # Mel frequency without its constant factor: mel = 1127 ln(1 + f / 700).
+        min_mel, max_mel = (
+            math.log1p(hz / 700.0) for hz in (architecture.min_hz, architecture.max_hz)
+        )
+        step = (max_mel - min_mel) / (architecture.mel_bands + 1)
+        centres = [
+            min_mel + step * (PATCH * band + 0.5 * (PATCH + 1)) for band in range(self.band_patches)
+        ]
+        return [round(700.0 * math.expm1(centre), 1) for centre in centres]
 
     @property
     @torch.jit.unused
-    def bands(self) -> int:
-        """Patches one above the other."""
-        return _sizes(self.transformer).bands
+    def band_patches(self) -> int:
+        """Patches along the frequency axis."""
+        return _attributes(self.transformer).band_patches
 
     @property
     @torch.jit.unused
     def dims(self) -> int:
-        """Values of each patch's vector."""
-        return _sizes(self.transformer).dims
+        """Length of a patch's vector."""
+        return _attributes(self.transformer).dims
 
 
-def _sizes(transformer: nn.Module) -> Transformer:
+def _attributes(transformer: nn.Module) -> Transformer:
     return transformer  # type: ignore[return-value] # a module with the protocol's attributes
-
-
-def _samples_of_patches(kind: Architecture, patches: int) -> int:
-    """Return the fewest samples that give so many patches."""
-    frames = PATCH * patches if kind.last_patch_whole else PATCH * (patches - 1) + 1
-    return kind.first_frame_samples + (frames - 1) * FRAME_HOP
 
 
 def load_front_end(
@@ -148,20 +177,24 @@ def load_front_end(
 
     Parameters
     ----------
+    path
+        A torch or safetensors file.
     sha256
         Of the file.
     architecture
-        A name in :data:`ARCHITECTURES`, or ``auto``.
+        A name in :data:`ARCHITECTURES`, or ``auto`` to recognise it from the tensor names.
+    sample_rate_hz
+        Of the sound that the front end will process.
 
     Raises
     ------
     ConfigError
-        If the file is missing or not the one that is meant, holds objects, is of another
-        architecture or of none that is known, or has tensors that do not fit.
+        If the file is missing or has another digest, holds objects, is of another or an unknown
+        architecture, or has tensors that do not fit.
     """
-    weights = read_published(path, sha256)
-    name = _recognised(weights, architecture)
-    tensors = _own_names(weights.tensors, ARCHITECTURES[name])
+    weights = read_published_weights(path, sha256)
+    name = _recognise(weights, architecture)
+    tensors = _rename_tensors(weights.tensors, ARCHITECTURES[name])
     try:
         transformer = _build(name, tensors, weights)
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
@@ -172,44 +205,45 @@ def load_front_end(
     return PretrainedFrontEnd(name, transformer, sample_rate_hz).eval()
 
 
-def _recognised(weights: PublishedWeights, wanted: str) -> str:
+def _recognise(weights: PublishedWeights, requested: str) -> str:
+    """Return the name of the architecture that the tensors belong to."""
     found = [
         name
-        for name, kind in ARCHITECTURES.items()
-        if kind.mark in _own_names(weights.tensors, kind)
+        for name, architecture in ARCHITECTURES.items()
+        if architecture.signature in _rename_tensors(weights.tensors, architecture)
     ]
     if not found:
-        first = ", ".join(sorted(weights.tensors)[:NAMED_AT_MOST])
+        first = ", ".join(sorted(weights.tensors)[:MAX_LISTED_NAMES])
         msg = (
             f"{weights.path}: expected the tensors of one of {', '.join(ARCHITECTURES)}, "
             f"found {len(weights.tensors)} others: {first} ..."
         )
         raise ConfigError(msg)
-    if wanted not in {"auto", *found}:
-        msg = f"{weights.path}: expected a {wanted} checkpoint, found one of {found[0]}"
+    if requested not in {"auto", *found}:
+        msg = f"{weights.path}: expected a {requested} checkpoint, found a {found[0]} checkpoint"
         raise ConfigError(f"{msg}; set architecture to {found[0]} or auto")
     return found[0]
 
 
-def _own_names(tensors: Mapping[str, Tensor], kind: Architecture) -> dict[str, Tensor]:
+def _rename_tensors(tensors: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
     """Return the tensors that are used, by their names in our module."""
-    names = {name: name.removeprefix(kind.prefix) for name in tensors}
+    renamed = {name: name.removeprefix(architecture.prefix) for name in tensors}
     return {
         # In CED's first files the normalisation is the second of three steps.
-        own.replace("init_bn.1.", "init_bn."): tensors[name]
-        for name, own in names.items()
-        if not own.startswith(kind.not_used)
+        ours.replace("init_bn.1.", "init_bn."): tensors[theirs]
+        for theirs, ours in renamed.items()
+        if not ours.startswith(architecture.ignored)
     }
 
 
 def _build(name: str, tensors: Mapping[str, Tensor], weights: PublishedWeights) -> nn.Module:
     if name == "beats":
-        if weights.settings is None:
-            raise ValueError("expected its settings (cfg) beside the tensors")
-        return BeatsTransformer(BeatsSettings.of(weights.settings))
-    settings = CedSettings.of(tensors) if name == "ced" else EatSettings.of(tensors)
+        if weights.cfg is None:
+            raise ValueError("expected its settings (cfg) next to the tensors")
+        return BeatsTransformer(BeatsSettings.from_cfg(weights.cfg))
+    settings = (CedSettings if name == "ced" else EatSettings).from_tensors(tensors)
     if settings.dims % HEAD_DIMS:
-        msg = f"expected vectors of a multiple of {HEAD_DIMS} values, found {settings.dims}"
+        msg = f"expected a vector length that is a multiple of {HEAD_DIMS}, found {settings.dims}"
         raise ValueError(msg)
     if isinstance(settings, CedSettings):
         return CedTransformer(settings)
@@ -217,24 +251,24 @@ def _build(name: str, tensors: Mapping[str, Tensor], weights: PublishedWeights) 
 
 
 def _check_fit(
-    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], name: str, path: Path
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], architecture: str, path: Path
 ) -> None:
-    shapes = [
-        f"{each} (expected {tuple(expected[each].shape)}, found {tuple(found[each].shape)})"
-        for each in expected
-        if each in found and expected[each].shape != found[each].shape
+    mismatched = [
+        f"{name} (expected {tuple(tensor.shape)}, found {tuple(found[name].shape)})"
+        for name, tensor in expected.items()
+        if name in found and tensor.shape != found[name].shape
     ]
-    faults = {
-        "missing": [each for each in expected if each not in found],
-        "not known": [each for each in found if each not in expected],
-        "of another shape": shapes,
+    problems = {
+        "missing": [name for name in expected if name not in found],
+        "unknown": [name for name in found if name not in expected],
+        "of another shape": mismatched,
     }
-    if any(faults.values()):
-        parts = [f"{what}: {_named(names)}" for what, names in faults.items() if names]
-        msg = f"{path}: its tensors do not fit a {name} of these sizes; {'; '.join(parts)}"
+    if any(problems.values()):
+        parts = [f"{problem}: {_listed(names)}" for problem, names in problems.items() if names]
+        msg = f"{path}: its tensors do not fit a {architecture} of these sizes; {'; '.join(parts)}"
         raise ConfigError(msg)
 
 
-def _named(names: list[str]) -> str:
-    more = len(names) - NAMED_AT_MOST
-    return ", ".join(names[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+def _listed(names: list[str]) -> str:
+    more = len(names) - MAX_LISTED_NAMES
+    return ", ".join(names[:MAX_LISTED_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -1,7 +1,7 @@
-"""EAT: a vision transformer that normalises after each sum, on Kaldi's 128 mel bands.
+"""EAT: a vision transformer with post-normalisation, on Kaldi's 128 mel bands.
 
 Chen et al., "EAT: Self-supervised pre-training with efficient audio transformer", IJCAI 2024
-(arXiv 2401.03497). Tensor names are those of the published safetensors files, less ``model.``.
+(arXiv 2401.03497). Tensor names are those of the published safetensors files without ``model.``.
 """
 
 from collections.abc import Mapping
@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from asd_offline.models.pretrained.ced import HEAD_DIMS
 from asd_offline.models.pretrained.spectrograms import PATCH
-from asd_offline.models.pretrained.vit import EPS, Block, PatchEmbedding
+from asd_offline.models.pretrained.vit import HEAD_DIMS, NORM_EPSILON, Block, PatchEmbedding
 
-BANDS = 128 // PATCH
+BAND_PATCHES = 128 // PATCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class EatSettings:
     dims: int = 768
     layers: int = 12
     hidden: int = 3072
-    positions: int = 768 * BANDS
+    positions: int = 768 * BAND_PATCHES
 
     @property
     def heads(self) -> int:
@@ -32,8 +31,8 @@ class EatSettings:
         return self.dims // HEAD_DIMS
 
     @classmethod
-    def of(cls, tensors: Mapping[str, Tensor]) -> "EatSettings":
-        """Read the sizes off a checkpoint's tensors; KeyError where one is missing."""
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "EatSettings":
+        """Infer the sizes from a checkpoint's tensors; KeyError where one is missing."""
         return cls(
             dims=tensors["local_encoder.proj.weight"].shape[0],
             layers=sum(name.endswith("attn.qkv.weight") for name in tensors),
@@ -42,8 +41,8 @@ class EatSettings:
         )
 
 
-class Positions(nn.Module):
-    """What is added to each patch for its place, time by time; never trained."""
+class FixedPositions(nn.Module):
+    """Add a fixed position code to each patch."""
 
     positions: Tensor
 
@@ -52,7 +51,7 @@ class Positions(nn.Module):
         self.register_buffer("positions", torch.zeros(1, count, dims))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return ``(batch, tokens, dims)`` with their places added."""
+        """Return ``(batch, length, dims)`` of the same."""
         return tokens + self.positions[:, : tokens.shape[1]]
 
 
@@ -61,21 +60,24 @@ class EatTransformer(nn.Module):
 
     def __init__(self, settings: EatSettings | None = None) -> None:
         super().__init__()
-        each = settings or EatSettings()
-        self.dims = each.dims
-        self.bands = BANDS
-        self.most_frames: int = each.positions // BANDS * PATCH
-        self.local_encoder = PatchEmbedding(each.dims, PATCH)
-        self.fixed_positional_encoder = Positions(each.positions, each.dims)
-        self.extra_tokens = nn.Parameter(torch.zeros(1, 1, each.dims))
-        self.pre_norm = nn.LayerNorm(each.dims, eps=EPS)
-        blocks = [Block(each.dims, each.heads, each.hidden, "after") for _ in range(each.layers)]
-        self.blocks = nn.Sequential(*blocks)
+        settings = settings or EatSettings()
+        dims = settings.dims
+        self.dims = dims
+        self.band_patches = BAND_PATCHES
+        self.max_frames: int = settings.positions // BAND_PATCHES * PATCH
+        self.local_encoder = PatchEmbedding(dims, PATCH)
+        self.fixed_positional_encoder = FixedPositions(settings.positions, dims)
+        self.extra_tokens = nn.Parameter(torch.zeros(1, 1, dims))
+        self.pre_norm = nn.LayerNorm(dims, eps=NORM_EPSILON)
+        self.blocks = nn.Sequential(
+            *[Block(dims, settings.heads, settings.hidden, "after") for _ in range(settings.layers)]
+        )
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """Return ``(batch, frames // 16, 8, dims)``; the token of the whole clip is left out."""
-        patches: Tensor = self.local_encoder(spectrogram)  # (batch, dims, time, bands)
+        """Return ``(batch, frames // 16, 8, dims)``, without the class token."""
+        patches: Tensor = self.local_encoder(spectrogram)
+        batch, dims, time_patches, band_patches = patches.shape
         tokens: Tensor = self.fixed_positional_encoder(patches.flatten(2).transpose(1, 2))
-        whole = self.extra_tokens.expand(tokens.shape[0], -1, -1)
-        tokens = self.blocks(self.pre_norm(torch.cat([whole, tokens], dim=1)))
-        return tokens[:, 1:].reshape(tokens.shape[0], patches.shape[2], self.bands, self.dims)
+        class_token = self.extra_tokens.expand(batch, -1, -1)
+        tokens = self.blocks(self.pre_norm(torch.cat([class_token, tokens], dim=1)))
+        return tokens[:, 1:].reshape(batch, time_patches, band_patches, dims)

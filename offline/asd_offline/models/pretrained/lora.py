@@ -1,7 +1,7 @@
-"""Fine-tuning of a published transformer: small additions to its attention, and a new embedding.
+"""Fine-tuning of a published transformer: low-rank updates of its attention, and an embedding.
 
-The additions are of low rank (Hu et al., "LoRA", ICLR 2022), to the projections of queries and
-values in all layers; the loss is sub-cluster AdaCos over machines, ids and conditions, as for
+Hu et al., "LoRA: Low-rank adaptation of large language models", ICLR 2022, on the query and value
+projections of all layers. The loss is sub-cluster AdaCos over machines, ids and conditions, as for
 the networks trained from scratch (published: arXiv 2409.07016; re-evaluated by Fujimura et al.,
 arXiv 2507.10264).
 """
@@ -22,84 +22,85 @@ from asd_offline.models.pretrained.vit import Attention
 ATTENTION_DIMS = 128
 
 
-class LowRank(nn.Module):
-    """A linear layer that stays as it is, plus the product of two narrow matrices.
+class LoraLinear(nn.Module):
+    """A frozen linear layer plus a trained low-rank update: ``W + B A`` (LoRA, equation 3).
 
     Parameters
     ----------
     linear
         The layer; its weights are not trained.
     rank
-        Width of the narrow matrices.
+        Of the update.
     parts, adapted
-        The outputs are divided in so many parts, of which these get an addition of their own.
+        The outputs are divided into ``parts``; those listed in ``adapted`` have an update each.
     """
 
     def __init__(self, linear: nn.Linear, rank: int, parts: int, adapted: Sequence[int]) -> None:
         super().__init__()
-        out, into = linear.weight.shape
+        dims_out, dims_in = linear.weight.shape
         self.parts, self.adapted = parts, tuple(adapted)
         self.weight = nn.Parameter(linear.weight.detach().clone(), requires_grad=False)
         self.bias = nn.Parameter(linear.bias.detach().clone(), requires_grad=False)
-        self.down = nn.Parameter(torch.empty(len(self.adapted), rank, into))
-        nn.init.uniform_(self.down, -1.0 / math.sqrt(into), 1.0 / math.sqrt(into))
-        self.up = nn.Parameter(torch.zeros(len(self.adapted), out // parts, rank))
+        self.down = nn.Parameter(torch.empty(len(self.adapted), rank, dims_in))
+        nn.init.uniform_(self.down, -1.0 / math.sqrt(dims_in), 1.0 / math.sqrt(dims_in))
+        self.up = nn.Parameter(torch.zeros(len(self.adapted), dims_out // parts, rank))
 
-    def merged(self) -> Tensor:
-        """Return the weight ``(out, in)`` with the additions in it."""
-        added = iter(torch.matmul(self.up, self.down))
-        nothing = torch.zeros_like(self.weight[: len(self.weight) // self.parts])
-        rows = [next(added) if i in self.adapted else nothing for i in range(self.parts)]
+    def merged_weight(self) -> Tensor:
+        """Return the weight ``(out, in)`` with the updates added."""
+        updates = iter(torch.matmul(self.up, self.down))  # (adapted, out / parts, in)
+        zero = torch.zeros_like(self.weight[: len(self.weight) // self.parts])
+        rows = [next(updates) if i in self.adapted else zero for i in range(self.parts)]
         return self.weight + torch.cat(rows)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return ``(..., out)`` of ``(..., in)``."""
-        return F.linear(inputs, self.merged(), self.bias)
+        return F.linear(inputs, self.merged_weight(), self.bias)
 
-    def plain(self) -> nn.Linear:
-        """Return a linear layer that does the same."""
+    def merged(self) -> nn.Linear:
+        """Return an equivalent linear layer."""
         layer = nn.Linear(self.weight.shape[1], self.weight.shape[0])
-        layer.load_state_dict({"weight": self.merged().detach(), "bias": self.bias.detach()})
+        weights = {"weight": self.merged_weight().detach(), "bias": self.bias.detach()}
+        layer.load_state_dict(weights)
         return layer
 
 
-def add_low_rank(network: nn.Module, rank: int) -> None:
-    """Freeze a transformer, and put low-rank additions beside its queries and values."""
+def add_lora(network: nn.Module, rank: int) -> None:
+    """Freeze a transformer and add low-rank updates to its queries and values, in place."""
     network.requires_grad_(False)
-    for each in network.modules():
-        if isinstance(each, RelativeAttention):
-            each.q_proj = LowRank(each.q_proj, rank, 1, [0])  # type: ignore[assignment]
-            each.v_proj = LowRank(each.v_proj, rank, 1, [0])  # type: ignore[assignment]
-        elif isinstance(each, Attention):
-            each.qkv = LowRank(each.qkv, rank, 3, [0, 2])  # type: ignore[assignment]
+    for module in network.modules():
+        if isinstance(module, RelativeAttention):
+            module.q_proj = LoraLinear(module.q_proj, rank, 1, [0])  # type: ignore[assignment]
+            module.v_proj = LoraLinear(module.v_proj, rank, 1, [0])  # type: ignore[assignment]
+        elif isinstance(module, Attention):
+            module.qkv = LoraLinear(module.qkv, rank, 3, [0, 2])  # type: ignore[assignment]
 
 
-def without_additions(network: nn.Module) -> nn.Module:
-    """Return a copy whose low-rank additions are in its weights."""
-    copied = copy.deepcopy(network)
-    for parent in list(copied.modules()):
+def merge_lora(network: PretrainedFrontEnd) -> PretrainedFrontEnd:
+    """Return a copy with the low-rank updates merged into its weights."""
+    merged = copy.deepcopy(network)
+    for parent in list(merged.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, LowRank):
-                setattr(parent, name, child.plain())
-    return copied.requires_grad_(False)
+            if isinstance(child, LoraLinear):
+                setattr(parent, name, child.merged())
+    return merged.requires_grad_(False)
 
 
 class AttentivePooling(nn.Module):
-    """Mean and deviation over patches, each value weighted by what the network finds telling.
+    """Mean and standard deviation over patches, weighted by learned attention.
 
     Okabe et al., "Attentive statistics pooling for deep speaker embedding", Interspeech 2018,
-    with weights for each value instead of each patch.
+    with a weight for each dimension instead of one for each patch.
     """
 
     def __init__(self, dims: int) -> None:
         super().__init__()
         self.narrow = nn.Linear(dims, ATTENTION_DIMS)
         self.wide = nn.Linear(ATTENTION_DIMS, dims)
-        self.values = 2 * dims
+        self.dims_out = 2 * dims
 
     def forward(self, patches: Tensor) -> Tensor:
         """Return ``(batch, 2 dims)`` of ``(batch, time, bands, dims)``."""
-        vectors = patches.flatten(1, 2)
+        vectors = patches.flatten(1, 2)  # (batch, patches, dims)
         weights: Tensor = self.wide(torch.tanh(self.narrow(vectors)))
         weights = weights.softmax(1)
         mean = (weights * vectors).sum(1)
@@ -113,7 +114,7 @@ class EmbeddingHead(nn.Module):
     def __init__(self, dims: int, embedding_dims: int) -> None:
         super().__init__()
         self.pooling = AttentivePooling(dims)
-        self.project = nn.Linear(self.pooling.values, embedding_dims)
+        self.project = nn.Linear(self.pooling.dims_out, embedding_dims)
 
     def forward(self, patches: Tensor) -> Tensor:
         """Return ``(batch, 1, embedding_dims)`` of ``(batch, time, bands, dims)``."""
@@ -121,14 +122,18 @@ class EmbeddingHead(nn.Module):
 
 
 class FineTuned(nn.Module):
-    """A published front end, its additions, the embedding, and the loss.
+    """A published front end with low-rank updates, the embedding, and the loss.
 
     Parameters
     ----------
     front
         Changed in place.
     rank
-        Of the additions; 0: all weights are trained instead.
+        Of the updates; 0: all weights are trained instead.
+    embedding_dims
+        Length of the embedding.
+    classes, sub_clusters
+        See :class:`~asd_offline.models.adacos.losses.SubClusterAdaCos`.
     """
 
     def __init__(
@@ -141,7 +146,7 @@ class FineTuned(nn.Module):
     ) -> None:
         super().__init__()
         if rank:
-            add_low_rank(front.transformer, rank)
+            add_lora(front.transformer, rank)
         self.front = front
         self.head = EmbeddingHead(front.dims, embedding_dims)
         self.loss = SubClusterAdaCos(embedding_dims, classes, sub_clusters)
@@ -153,12 +158,12 @@ class FineTuned(nn.Module):
         return self
 
     def forward(self, waveform: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss, a scalar, of ``(batch, samples)`` with labels ``(batch, classes)``."""
-        kind = waveform.device.type
-        with torch.autocast(kind, enabled=False):  # half precision would spoil the spectrogram
+        """Compute the loss, a scalar, of ``(batch, samples)`` with labels ``(batch, classes)``."""
+        device = waveform.device.type
+        with torch.autocast(device, enabled=False):  # half precision would spoil the spectrogram
             spectrogram = self.front.spectrogram(self.front.resample(waveform))
         patches = self.front.transformer(spectrogram)
-        with torch.autocast(kind, enabled=False):
+        with torch.autocast(device, enabled=False):
             embedding = self.head(patches.float()).squeeze(1)
             loss: Tensor = self.loss(embedding, labels)
         return loss

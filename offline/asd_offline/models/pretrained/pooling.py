@@ -1,4 +1,4 @@
-"""From the vectors of a window's patches to the few that are compared with normal ones."""
+"""Pooling of patch vectors, and scores of the pooled vectors."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -8,19 +8,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Pool = Literal["mean", "mean_max"]
-Bands = Literal["apart", "joined", "pooled"]
+Bands = Literal["separate", "joined", "pooled"]
 
 
 class PatchPooling(nn.Module):
-    """Statistics over the patches of a window, as vectors of length 1.
+    """Pool the patches of a window into vectors of length 1.
 
     Parameters
     ----------
     pool
-        The mean, or mean and maximum, each of length 1, one after the other.
+        The mean; or mean and maximum, each scaled to length 1, concatenated.
     bands
-        ``apart``: over time only, a vector for each band; ``joined``: these one after the other,
-        as one vector; ``pooled``: over time and bands.
+        ``separate``: pool over time only, one vector for each band; ``joined``: these vectors
+        concatenated; ``pooled``: pool over time and bands.
     """
 
     def __init__(self, pool: Pool, bands: Bands) -> None:
@@ -32,20 +32,20 @@ class PatchPooling(nn.Module):
         """Return ``(batch, vectors, values)`` of ``(batch, time, bands, dims)``."""
         if self.bands == "pooled":
             patches = patches.flatten(1, 2).unsqueeze(2)  # (batch, patches, 1, dims)
-        pooled = self._joined(patches.mean(1))
+        pooled = self._join(patches.mean(1))
         if self.with_max:
-            both = [F.normalize(pooled, dim=2), F.normalize(self._joined(patches.amax(1)), dim=2)]
-            pooled = torch.cat(both, dim=2)
+            maximum = self._join(patches.amax(1))
+            pooled = torch.cat([F.normalize(pooled, dim=2), F.normalize(maximum, dim=2)], dim=2)
         return F.normalize(pooled, dim=2)
 
-    def _joined(self, statistic: Tensor) -> Tensor:
+    def _join(self, statistic: Tensor) -> Tensor:
         return statistic.flatten(1).unsqueeze(1) if self.bands == "joined" else statistic
 
 
-class ByBand(nn.Module):
-    """One back end for each vector of a window.
+class VectorBackends(nn.Module):
+    """One backend for each vector of a window.
 
-    A loud band does not drown the others, and each may find its own most alike window ("BEAM",
+    A loud band does not mask the others, and each band may have its own nearest window ("BEAM",
     arXiv 2603.13749, there with nearest neighbours).
     """
 
@@ -56,13 +56,13 @@ class ByBand(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return scores ``(batch, vectors)`` of ``features`` ``(batch, vectors, values)``."""
         scores: list[Tensor] = []
-        for place, backend in enumerate(self.backends):
-            scores.append(backend(features[:, place]))
+        for index, backend in enumerate(self.backends):
+            scores.append(backend(features[:, index]))
         return torch.stack(scores, dim=1)
 
 
-class BandScores(nn.Module):
-    """Patches to a score for each vector of a window, with back ends for each target.
+class PatchScores(nn.Module):
+    """Patches to a score for each pooled vector, with backends for each target.
 
     Parameters
     ----------
@@ -72,13 +72,13 @@ class BandScores(nn.Module):
         In the order of the manifest's targets.
     """
 
-    def __init__(self, head: nn.Module, targets: Sequence[ByBand]) -> None:
+    def __init__(self, head: nn.Module, targets: Sequence[VectorBackends]) -> None:
         super().__init__()
         self.head = head
         self.targets = nn.ModuleList(targets)
 
     def forward(self, patches: Tensor, target: Tensor) -> Tensor:
-        """Return ``(batch, vectors)``; higher = more anomalous."""
+        """Return scores ``(batch, vectors)``; higher = more anomalous."""
         features: Tensor = self.head(patches)
         scores = torch.zeros_like(features[:, :, 0])
         for index, backends in enumerate(self.targets):
@@ -88,18 +88,23 @@ class BandScores(nn.Module):
         return scores
 
     @torch.jit.export
-    def of_patches(self, patches: Tensor, target: Tensor) -> Tensor:
-        """Return ``(batch, vectors, time)``: what each moment adds to the score.
+    def contributions(self, patches: Tensor, target: Tensor) -> Tensor:
+        """Compute the contribution of each time step to the score, by leaving it out.
 
-        ``s + (n - 1) (s - s')`` with ``s'`` the score without that moment, of ``n``: were the
-        score a mean over moments, these would be its summands, and their mean is the score.
+        ``s + (n - 1) (s - s')`` with ``s'`` the score without one of ``n`` steps. If the score
+        were a mean over time, these would be its summands, and their mean is the score.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(batch, vectors, time)``.
         """
-        whole = self.forward(patches, target)
-        moments = patches.shape[1]
-        if moments == 1:
-            return whole.unsqueeze(2)
-        added: list[Tensor] = []
-        for moment in range(moments):
-            rest = torch.cat([patches[:, :moment], patches[:, moment + 1 :]], dim=1)
-            added.append(whole + (moments - 1) * (whole - self.forward(rest, target)))
-        return torch.stack(added, dim=2)
+        score = self.forward(patches, target)
+        steps = patches.shape[1]
+        if steps == 1:
+            return score.unsqueeze(2)
+        contributions: list[Tensor] = []
+        for step in range(steps):
+            rest = torch.cat([patches[:, :step], patches[:, step + 1 :]], dim=1)
+            contributions.append(score + (steps - 1) * (score - self.forward(rest, target)))
+        return torch.stack(contributions, dim=2)

@@ -1,4 +1,4 @@
-"""The spectrograms that published audio transformers expect, as modules that script.
+"""The spectrograms that published audio transformers expect, as scriptable modules.
 
 Each maps 16 kHz sound ``(batch, samples)`` in [-1, 1] to ``(batch, frames, bands)``.
 """
@@ -12,20 +12,22 @@ from torchaudio import transforms
 from torchaudio.compliance import kaldi
 
 SAMPLE_RATE_HZ = 16000
-FRAME = 400  # 25 ms
-FRAME_HOP = 160  # 10 ms
+FRAME_SAMPLES = 400  # 25 ms
+FRAME_HOP_SAMPLES = 160  # 10 ms
 N_FFT = 512
 PATCH = 16
-"""Frames, and bands, of a patch."""
-FLOOR = torch.finfo(torch.float32).eps
-"""Kaldi's, of the mel power."""
+"""Frames, and mel bands, of a patch."""
+MIN_MEL_POWER = torch.finfo(torch.float32).eps
+"""Kaldi's floor before the logarithm."""
+PRE_EMPHASIS = 0.97
 
 
 class KaldiFbank(nn.Module):
-    """Log mel energies as Kaldi computes them: what ``torchaudio.compliance.kaldi.fbank`` gives.
+    """Log mel energies as Kaldi computes them; equal to ``torchaudio.compliance.kaldi.fbank``.
 
-    Frames of 25 ms every 10 ms, those that fit; of each the mean is taken off, then pre-emphasis
-    (0.97), window, power spectrum of 512, triangles from 20 Hz to 8 kHz, natural logarithm.
+    Frames of 25 ms every 10 ms, without padding; for each frame: subtract the mean, pre-emphasis,
+    window, power spectrum of 512 points, triangular filters from 20 Hz to 8 kHz, natural
+    logarithm.
 
     Parameters
     ----------
@@ -40,25 +42,26 @@ class KaldiFbank(nn.Module):
 
     def __init__(self, bands: int = 128, window: Literal["povey", "hann"] = "povey") -> None:
         super().__init__()
-        shape = torch.hann_window(FRAME, periodic=False)
-        self.register_buffer("window", shape.pow(0.85) if window == "povey" else shape)
-        triangles, _ = kaldi.get_mel_banks(bands, N_FFT, SAMPLE_RATE_HZ, 20.0, 0.0, 0.0, 0.0, 1.0)
-        # Kaldi's triangles leave out the last bin.
-        self.register_buffer("filters", F.pad(triangles, (0, 1)).t().contiguous())
-        self.frame, self.hop, self.n_fft, self.floor = FRAME, FRAME_HOP, N_FFT, FLOOR
+        hann = torch.hann_window(FRAME_SAMPLES, periodic=False)
+        self.register_buffer("window", hann.pow(0.85) if window == "povey" else hann)
+        filters, _ = kaldi.get_mel_banks(bands, N_FFT, SAMPLE_RATE_HZ, 20.0, 0.0, 0.0, 0.0, 1.0)
+        # Kaldi's filters do not cover the last bin.
+        self.register_buffer("filters", F.pad(filters, (0, 1)).t().contiguous())
+        self.frame_samples, self.hop_samples = FRAME_SAMPLES, FRAME_HOP_SAMPLES
+        self.n_fft, self.floor, self.pre_emphasis = N_FFT, MIN_MEL_POWER, PRE_EMPHASIS
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Return ``(batch, frames, bands)``, natural logarithm of power."""
-        frames = waveform.unfold(1, self.frame, self.hop)
+        frames = waveform.unfold(1, self.frame_samples, self.hop_samples)
         frames = frames - frames.mean(2, keepdim=True)
-        before = torch.cat([frames[:, :, :1], frames[:, :, :-1]], dim=2)
-        windowed = (frames - 0.97 * before) * self.window
-        power = torch.fft.rfft(windowed, n=self.n_fft).abs().pow(2.0)
+        previous = torch.cat([frames[:, :, :1], frames[:, :, :-1]], dim=2)
+        windowed = (frames - self.pre_emphasis * previous) * self.window
+        power = torch.fft.rfft(windowed, n=self.n_fft).abs().pow(2.0)  # (batch, frames, bins)
         return torch.matmul(power, self.filters).clamp_min(self.floor).log()
 
 
 class BeatsSpectrogram(nn.Module):
-    """Kaldi's energies of 16-bit samples, centred and scaled by BEATs' constants."""
+    """Kaldi's log energies of 16-bit samples, standardised by BEATs' constants."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,9 +75,9 @@ class BeatsSpectrogram(nn.Module):
 
 
 class EatSpectrogram(nn.Module):
-    """Kaldi's energies of centred sound, scaled by EAT's constants, in whole patches.
+    """Kaldi's log energies of zero-mean sound, standardised by EAT's constants.
 
-    Frames of energy 0 are put at the end until their number is a multiple of 16.
+    Frames of zeros are appended until the number of frames is a multiple of 16.
     """
 
     def __init__(self) -> None:
@@ -90,18 +93,18 @@ class EatSpectrogram(nn.Module):
 
 
 class CedSpectrogram(nn.Module):
-    """64 mel bands in decibels, at most 120 dB below the window's loudest; frames are centred."""
+    """64 mel bands in decibels, clipped 120 dB below the window's maximum; frames are centred."""
 
     def __init__(self) -> None:
         super().__init__()
         self.mel = transforms.MelSpectrogram(
-            SAMPLE_RATE_HZ, n_fft=N_FFT, hop_length=FRAME_HOP, n_mels=64, f_max=8000.0
+            SAMPLE_RATE_HZ, n_fft=N_FFT, hop_length=FRAME_HOP_SAMPLES, n_mels=64, f_max=8000.0
         )
-        self.range_db = 120.0
+        self.top_db = 120.0
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Return ``(batch, frames, 64)``."""
-        mel: Tensor = self.mel(waveform)
+        mel: Tensor = self.mel(waveform)  # (batch, bands, frames)
         decibels = 10.0 * torch.log10(mel.clamp_min(1e-10))
-        least = decibels.amax((1, 2), keepdim=True) - self.range_db
-        return torch.maximum(decibels, least).transpose(1, 2)
+        floor = decibels.amax((1, 2), keepdim=True) - self.top_db
+        return torch.maximum(decibels, floor).transpose(1, 2)

@@ -1,15 +1,20 @@
-"""Blocks of a vision transformer, with the tensor names that published checkpoints have."""
+"""Blocks of a vision transformer, with the tensor names of published checkpoints.
+
+Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021.
+"""
 
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-EPS = 1e-6
+HEAD_DIMS = 64
+"""Dimensions of an attention head in every published size."""
+NORM_EPSILON = 1e-6
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention, the three projections in one matrix."""
+    """Multi-head self-attention with one matrix for query, key and value."""
 
     def __init__(self, dims: int, heads: int) -> None:
         super().__init__()
@@ -18,18 +23,18 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dims, dims)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return ``(batch, tokens, dims)``."""
-        batch, count, dims = tokens.shape
-        projected: Tensor = self.qkv(tokens)
-        split = projected.reshape(batch, count, 3, self.heads, dims // self.heads)
-        query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
-        heard = F.scaled_dot_product_attention(query, key, value)
-        out: Tensor = self.proj(heard.transpose(1, 2).reshape(batch, count, dims))
+        """Return ``(batch, length, dims)`` of the same."""
+        batch, length, dims = tokens.shape
+        qkv: Tensor = self.qkv(tokens)
+        qkv = qkv.reshape(batch, length, 3, self.heads, dims // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (batch, heads, length, ...)
+        attended = F.scaled_dot_product_attention(query, key, value)
+        out: Tensor = self.proj(attended.transpose(1, 2).reshape(batch, length, dims))
         return out
 
 
 class Mlp(nn.Module):
-    """Two layers with GELU between."""
+    """Two linear layers with GELU in between."""
 
     def __init__(self, dims: int, hidden: int) -> None:
         super().__init__()
@@ -37,34 +42,36 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, dims)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return ``(batch, tokens, dims)``."""
+        """Return ``(batch, length, dims)`` of the same."""
         out: Tensor = self.fc2(F.gelu(self.fc1(tokens)))
         return out
 
 
 class Block(nn.Module):
-    """Attention and MLP, each beside a shortcut.
+    """Attention and MLP, each with a shortcut.
 
     Parameters
     ----------
+    dims, heads, hidden
+        Length of a token, number of heads, width of the MLP.
     norms
-        ``before``: normalise what goes into either (ViT, CED); ``after``: normalise the sum with
-        the shortcut (data2vec, EAT).
+        ``before``: normalise the input of each (ViT, CED); ``after``: normalise the sum with the
+        shortcut (data2vec, EAT).
     """
 
     def __init__(
         self, dims: int, heads: int, hidden: int, norms: Literal["before", "after"]
     ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(dims, eps=EPS)
+        self.norm1 = nn.LayerNorm(dims, eps=NORM_EPSILON)
         self.attn = Attention(dims, heads)
-        self.norm2 = nn.LayerNorm(dims, eps=EPS)
+        self.norm2 = nn.LayerNorm(dims, eps=NORM_EPSILON)
         self.mlp = Mlp(dims, hidden)
-        self.before = norms == "before"
+        self.pre_norm = norms == "before"
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return ``(batch, tokens, dims)``."""
-        if self.before:
+        """Return ``(batch, length, dims)`` of the same."""
+        if self.pre_norm:
             tokens = tokens + self.attn(self.norm1(tokens))
             tokens = tokens + self.mlp(self.norm2(tokens))
         else:
@@ -74,13 +81,16 @@ class Block(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """Cut a spectrogram into squares, and project each."""
+    """Divide an image into square patches and project each to a vector."""
 
     def __init__(self, dims: int, patch: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(1, dims, patch, patch)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return ``(batch, dims, height // patch, width // patch)``."""
+        """Return ``(batch, dims, height // patch, width // patch)`` of ``(batch, height, width)``.
+
+        What is left over at the edges is dropped.
+        """
         patches: Tensor = self.proj(image.unsqueeze(1))
         return patches

@@ -1,4 +1,4 @@
-"""Published weights: the file that is meant and no other, and nothing in it is ever run."""
+"""Read a file of published weights, identified by its SHA-256, without running any code in it."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,29 +14,31 @@ from asd_offline.weights.reader import parse
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """What a file of published weights holds."""
+    """The content of a file of published weights."""
 
     path: Path
     sha256: str
     tensors: Mapping[str, Tensor]
-    """Floating-point ones as float32."""
-    settings: Mapping[str, object] | None
-    """The network's settings, where the file has them (``cfg``)."""
+    """Floating-point tensors as float32."""
+    cfg: Mapping[str, object] | None
+    """The network's settings, where the file has them."""
 
 
-def read_published(path: Path, sha256: str) -> PublishedWeights:
-    """Read published weights after checking that they are the ones that are meant.
+def read_published_weights(path: Path, sha256: str) -> PublishedWeights:
+    """Read published weights after checking the digest of the file.
 
     Parameters
     ----------
+    path
+        A torch or safetensors file.
     sha256
         Of the file, 64 hexadecimal digits.
 
     Raises
     ------
     ConfigError
-        If the file is missing, another one, damaged, or holds anything but tensors and plain
-        values, of which nothing is run then.
+        If the file is missing, has another digest, is damaged, or holds anything but tensors and
+        plain values, none of which is executed.
     """
     try:
         content = path.read_bytes()
@@ -46,28 +48,28 @@ def read_published(path: Path, sha256: str) -> PublishedWeights:
             '"Pretrained front ends", says where to get one'
         )
         raise ConfigError(msg) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256.lower():
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256.lower():
         msg = (
-            f"{path}: expected SHA-256 {sha256.lower()}, found {found}; it is another file or "
-            "damaged: fetch it again, or put its own SHA-256 into the recipe if it is the one meant"
+            f"{path}: expected SHA-256 {sha256.lower()}, found {digest}; it is another file or "
+            "damaged: download it again, or set sha256 in the recipe to the digest found"
         )
         raise ConfigError(msg)
     values = parse(path, content)
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected tensors by name, found a {type(values).__name__}")
-    settings, model = values.get("cfg"), values.get("model")
+    cfg, model = values.get("cfg"), values.get("model")
     tensors = {
-        str(name): _usable(value, str(name), path)
+        str(name): _to_float32(value, str(name), path)
         for name, value in (model if isinstance(model, dict) else values).items()
         if isinstance(value, Tensor)
     }
     if not tensors:
         raise ConfigError(f"{path}: expected tensors by name, found none")
-    return PublishedWeights(path, found, tensors, settings if isinstance(settings, dict) else None)
+    return PublishedWeights(path, digest, tensors, cfg if isinstance(cfg, dict) else None)
 
 
-def _usable(tensor: Tensor, name: str, path: Path) -> Tensor:
+def _to_float32(tensor: Tensor, name: str, path: Path) -> Tensor:
     if not tensor.is_floating_point():
         return tensor
     if not bool(torch.isfinite(tensor).all()):

@@ -1,0 +1,87 @@
+"""Settings of the pretrained front ends: the weights, the backends, and fine-tuning."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from asd_monitor.backends.fusion import Rule
+from asd_monitor.errors import ConfigError
+from asd_offline.models.backend_choice import BackendSpec, check_backend_settings
+from asd_offline.models.pretrained.architectures import PretrainedFrontEnd, load_front_end
+from asd_offline.models.pretrained.pooling import Bands, Pool
+from asd_offline.recipes import Recipe
+
+
+class PretrainedRecipe(Recipe):
+    """Published weights, used as they are or, with epochs, fine-tuned."""
+
+    model: Literal["pretrained"] = "pretrained"
+    checkpoint: Path
+    """File of published weights; never downloaded."""
+    sha256: str = Field(pattern=r"^[0-9a-fA-F]{64}$")
+    """Of that file."""
+    architecture: Literal["auto", "beats", "ced", "eat"] = "auto"
+    pool: Pool | Literal["attention"] = "mean"
+    """Over patches; attention is learned and needs epochs."""
+    bands: Bands = "separate"
+    """Frequency bands: a backend for each, one concatenated vector, or pooled like time."""
+    backend: BackendSpec = "density_neighbours"
+    """Several are fused."""
+    neighbours: int | None = Field(None, ge=1)
+    """None: the backend's default."""
+    fusion: Rule | None = None
+    """Of several backends; None: the minimum of their scores."""
+    bank_windows: int = Field(1000, ge=2)
+    """Maximum of each target, evenly spaced."""
+
+    epochs: int = Field(0, ge=0, le=100_000)
+    lora_rank: int = Field(64, ge=0)
+    """0: all weights are trained."""
+    embedding_dims: int = Field(256, ge=2)
+    sub_clusters: int = Field(16, ge=1)
+    mixup_probability: float = Field(0.5, ge=0, le=1)
+    pseudo_classes: bool | None = None
+    """Clusters and augmentations as classes; None: if there are fewer than four classes."""
+    batch_size: int = Field(8, ge=2)
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    learning_rate: float = Field(1e-4, gt=0)
+    settle_batch_norm: Literal[False] = False
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _make_absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _check_combination(self) -> Self:
+        if (self.pool == "attention") != (self.epochs > 0):
+            expected = "attention" if self.epochs else "mean or mean_max"
+            msg = f"pool: expected {expected} with epochs: {self.epochs}, got {self.pool}"
+            raise ValueError(msg)
+        if self.epochs and self.bands != "pooled":
+            msg = f"bands: expected pooled, as attention pools over bands, got {self.bands}"
+            raise ValueError(msg)
+        check_backend_settings(self)
+        return self
+
+    def front_end(self) -> PretrainedFrontEnd:
+        """Load the weights; ConfigError if they cannot be used."""
+        return load_front_end(self.checkpoint, self.sha256, self.architecture, self.sample_rate_hz)
+
+    def check(self) -> None:
+        """Check that the weights can be used, with windows of this length.
+
+        Raises
+        ------
+        ConfigError
+            If they cannot.
+        """
+        front = self.front_end()
+        min_s, max_s = front.window_limits_s()
+        if self.window_s is not None and not min_s <= self.window_s <= max_s:
+            msg = (
+                f"window_s: expected {min_s:.2f} to {max_s:.2f} s, the limits of this "
+                f"{front.architecture} checkpoint, found {self.window_s:.2f} s"
+            )
+            raise ConfigError(f"{msg} (default: the length of the shortest clip)")
