@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, create_model
 
-from asd_monitor.commands.options import host_and_port
+from asd_monitor.commands.options import parse_host_and_port
 from asd_monitor.config import Config, LearnSettings, from_options, load, sink_section
 from asd_monitor.errors import ConfigError
 from asd_monitor.settings_file import parse, validate
@@ -233,4 +233,4 @@ def test_a_mistake_in_an_option_names_no_line() -> None:
 def test_a_broker_on_the_command_line_may_have_a_port(
     option: str, expected: tuple[str, int]
 ) -> None:
-    assert host_and_port(option, 8883) == expected
+    assert parse_host_and_port(option, 8883) == expected

@@ -1,1 +1,1 @@
-"""Measure the monitor on this machine: the real command, real files, a real broker."""
+"""Measure the monitor on this computer: the real command, real files, a real broker."""

@@ -1,118 +1,122 @@
-"""How many microphones one daemon carries: recordings at the pace of real time."""
+"""Measure how many microphones one daemon can monitor, with recordings in real time."""
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from asd_monitor.bench.context import Setting
+from asd_monitor.bench.context import BenchContext
 from asd_monitor.bench.daemon import Daemon
-from asd_monitor.bench.measurement import Figure
+from asd_monitor.bench.measurement import Measurement
 
 AREA = "capacity"
-FIRST = 64
-MOST = 1024
+FIRST_MICROPHONES = 64
+MAX_MICROPHONES = 1024
+QUICK_MICROPHONES = 4
 SETTLE_S = 8.0
-LATE_AFTER_S = 1.0
-"""One hop: a score that comes later than the next window's end is late."""
-STEPS = 3
-"""How often the gap between what was carried and what was not is halved."""
+MAX_LATENCY_S = 1.0
+"""One hop: a score that comes later than the end of the next window is late."""
+BISECTIONS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What became of so many microphones."""
+    """Result of monitoring a number of microphones."""
 
     microphones: int
     windows: int
-    lost_frames: int
+    lost_samples: int
     late_windows: int
-    """Dropped because newer audio was there, or scored later than one hop after their end."""
+    """Dropped because newer audio was available, or scored later than one hop after their end."""
     dropped_messages: int
     processors: float
-    """Processor time per second, the whole process tree."""
+    """Processor time per second of the whole process tree."""
     rss_bytes: int
 
     @property
-    def carried(self) -> bool:
+    def sustained(self) -> bool:
         """Whether nothing was lost and nothing was late."""
-        return self.windows > 0 and self.lost_frames == 0 and self.late_windows == 0
+        return self.windows > 0 and self.lost_samples == 0 and self.late_windows == 0
 
 
-def measure(setting: Setting) -> Iterator[Figure]:
-    """Try 64 microphones, then look for the most that are carried."""
-    trials = list(search(lambda count: attempt(setting, count), setting.quick))
-    first, best = trials[0], max((t for t in trials if t.carried), key=_count, default=None)
-    yield Figure(AREA, "first_microphones", first.microphones, "microphones tried first", "")
-    lost, late = first.lost_frames, first.late_windows
-    yield Figure(AREA, "first_lost_frames", lost, "lost frames with them", "", at_most=0)
-    yield Figure(AREA, "first_late_windows", late, "late windows with them", "", at_most=0)
-    yield Figure(AREA, "first_processors", first.processors, "processors busy with them", "")
-    most = best.microphones if best else 0
-    told = "most microphones without loss or lateness"
-    yield Figure(AREA, "microphones", most, told, "", at_least=None if setting.quick else FIRST)
+def measure(context: BenchContext) -> Iterator[Measurement]:
+    """Try 64 microphones, then search for the largest number that is sustained."""
+    trials = list(search(lambda count: run_trial(context, count), context.quick))
+    first = trials[0]
+    best = max(
+        (trial for trial in trials if trial.sustained),
+        key=lambda trial: trial.microphones,
+        default=None,
+    )
+    count, lost, late = first.microphones, first.lost_samples, first.late_windows
+    yield Measurement(AREA, "first_microphones", count, "microphones tried first", "")
+    yield Measurement(AREA, "first_lost_samples", lost, "lost samples with them", "", at_most=0)
+    yield Measurement(AREA, "first_late_windows", late, "late windows with them", "", at_most=0)
+    yield Measurement(AREA, "first_processors", first.processors, "busy processors with them", "")
+    most, target = best.microphones if best else 0, None if context.quick else FIRST_MICROPHONES
+    text = "most microphones without loss or delay"
+    yield Measurement(AREA, "microphones", most, text, "", at_least=target)
     if best is not None:
-        told = "processors busy with that many"
-        yield Figure(AREA, "processors", best.processors, told, "")
-        yield Figure(AREA, "rss_mb", best.rss_bytes / 1e6, "memory with that many", "MB")
-        dropped = best.dropped_messages
-        yield Figure(AREA, "dropped_messages", dropped, "MQTT messages dropped with that many", "")
+        rss_mb, dropped = best.rss_bytes / 1e6, best.dropped_messages
+        text = "busy processors with that many"
+        yield Measurement(AREA, "processors", best.processors, text, "")
+        yield Measurement(AREA, "rss_mb", rss_mb, "memory with that many", "MB")
+        text = "dropped MQTT messages with that many"
+        yield Measurement(AREA, "dropped_messages", dropped, text, "")
 
 
-def search(attempted: Callable[[int], Trial], quick: bool) -> Iterator[Trial]:
-    """Double until something is lost, then halve the gap; quick: one small trial."""
+def search(try_count: Callable[[int], Trial], quick: bool) -> Iterator[Trial]:
+    """Double the number until a trial fails, then bisect; quick: one small trial."""
     if quick:
-        yield attempted(4)
+        yield try_count(QUICK_MICROPHONES)
         return
-    count, carried, failed = FIRST, 0, MOST + 1
-    while count <= MOST and failed > MOST:
-        trial = attempted(count)
+    count, sustained, failed = FIRST_MICROPHONES, 0, MAX_MICROPHONES + 1
+    while count <= MAX_MICROPHONES and failed > MAX_MICROPHONES:
+        trial = try_count(count)
         yield trial
-        if trial.carried:
-            carried, count = count, 2 * count
+        if trial.sustained:
+            sustained, count = count, 2 * count
         else:
             failed = count
-    if failed > MOST:
+    if failed > MAX_MICROPHONES:
         return
-    for _ in range(STEPS):
-        count = (carried + failed) // 2
-        if count in (carried, failed):
+    for _ in range(BISECTIONS):
+        count = (sustained + failed) // 2
+        if count in (sustained, failed):
             return
-        trial = attempted(count)
+        trial = try_count(count)
         yield trial
-        carried, failed = (count, failed) if trial.carried else (carried, count)
+        sustained, failed = (count, failed) if trial.sustained else (sustained, count)
 
 
-def attempt(setting: Setting, microphones: int) -> Trial:
-    """Run a daemon with so many microphones for a while."""
-    listened_s = setting.long(20.0, 3.0)
-    setting.tell(f"{microphones} microphones, for {listened_s:.0f} s")
-    with Daemon(setting.machines(microphones), setting.work.folder) as daemon:
-        time.sleep(setting.long(SETTLE_S, 3.0))
-        before, started = daemon.metrics(), daemon.usage()
-        time.sleep(listened_s)
-        after, ended = daemon.metrics(), daemon.usage()
+def run_trial(context: BenchContext, microphones: int) -> Trial:
+    """Run a daemon with a number of microphones for a while."""
+    measured_s = context.choose_duration_s(20.0, 3.0)
+    context.report(f"{microphones} microphones, for {measured_s:.0f} s")
+    with Daemon(context.many_machines(microphones), context.fixtures.folder) as daemon:
+        time.sleep(context.choose_duration_s(SETTLE_S, 3.0))
+        metrics_before, usage_before = daemon.metrics(), daemon.usage()
+        time.sleep(measured_s)
+        metrics_after, usage_after = daemon.metrics(), daemon.usage()
 
-    def grown(name: str) -> int:
-        return round(after.get(name, 0.0) - before.get(name, 0.0))
+    def increase(name: str) -> int:
+        return round(metrics_after.get(name, 0.0) - metrics_before.get(name, 0.0))
 
-    counted = grown("asd_window_latency_seconds_count")
-    in_time = grown(f"asd_window_latency_seconds_bucket{{le={LATE_AFTER_S}}}")
+    windows = increase("asd_window_latency_seconds_count")
+    in_time = increase(f"asd_window_latency_seconds_bucket{{le={MAX_LATENCY_S}}}")
+    cpu_s = usage_after.cpu_s - usage_before.cpu_s
     trial = Trial(
         microphones,
-        windows=counted,
-        lost_frames=grown("asd_audio_lost_samples_total"),
-        late_windows=counted - in_time + grown("asd_windows_total{result=late}"),
-        dropped_messages=grown("asd_mqtt_messages_total{result=dropped}"),
-        processors=(ended.cpu_s - started.cpu_s) / (ended.at_s - started.at_s),
-        rss_bytes=ended.rss_bytes,
+        windows=windows,
+        lost_samples=increase("asd_audio_lost_samples_total"),
+        late_windows=windows - in_time + increase("asd_windows_total{result=late}"),
+        dropped_messages=increase("asd_mqtt_messages_total{result=dropped}"),
+        processors=cpu_s / (usage_after.at_s - usage_before.at_s),
+        rss_bytes=usage_after.rss_bytes,
     )
-    verdict = "carried" if trial.carried else "not carried"
-    setting.tell(
-        f"{microphones} microphones {verdict}: {trial.windows} windows, {trial.lost_frames} frames "
-        f"lost, {trial.late_windows} windows late, {trial.processors:.2f} processors busy"
+    verdict = "sustained" if trial.sustained else "too many"
+    context.report(
+        f"{microphones} microphones {verdict}: {trial.windows} windows, "
+        f"{trial.lost_samples} samples lost, {trial.late_windows} windows late, "
+        f"{trial.processors:.2f} processors busy"
     )
     return trial
-
-
-def _count(trial: Trial) -> int:
-    return trial.microphones

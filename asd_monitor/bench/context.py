@@ -1,4 +1,4 @@
-"""What all measurements share: the files, the broker, and how long to measure."""
+"""What all measurements share: files, broker, and how long to measure."""
 
 import uuid
 from collections.abc import Callable
@@ -6,52 +6,52 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asd_monitor.bench.fixtures import Workpiece
+from asd_monitor.bench.fixtures import BenchFixtures
 
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where results are published."""
+    """Address of an MQTT broker."""
 
     host: str
     port: int
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class BenchContext:
     """The surroundings of a measurement."""
 
-    work: Workpiece
+    fixtures: BenchFixtures
     broker: Broker
     quick: bool = False
-    """Short runs, which say that the benchmark works rather than how fast the monitor is."""
+    """Short runs, which test the benchmark itself rather than measure the monitor."""
     microphone: str | None = None
-    """Listen to this microphone where one machine is measured, in place of a recording."""
-    tell: Callable[[str], None] = lambda _: None
-    """Called with what is being done."""
+    """Use this microphone instead of a recording where one machine is measured."""
+    report: Callable[[str], None] = lambda _: None
+    """Called with what is being measured."""
     base_topic: str = field(default_factory=lambda: f"asd-bench-{uuid.uuid4().hex[:8]}")
 
-    def long(self, seconds: float, quick_s: float) -> float:
+    def choose_duration_s(self, full_s: float, quick_s: float) -> float:
         """Return how long to measure, in seconds."""
-        return quick_s if self.quick else seconds
+        return quick_s if self.quick else full_s
 
     def one_machine(self, model: Path | None = None) -> dict[str, Any]:
-        """Return the settings of a monitor with one machine, at the pace of real time."""
+        """Return the settings of a monitor with one machine in real time."""
         source = {"wav": self._paced()} if self.microphone is None else {"mic": self.microphone}
-        return self._settings({"pump": source | {"model": str(model or self.work.model)}})
+        return self._settings({"pump": source | {"model": str(model or self.fixtures.model)}})
 
-    def machines(self, count: int) -> dict[str, Any]:
-        """Return the settings of a monitor with so many machines, each with its own recording."""
-        machine = {"wav": self._paced(), "model": str(self.work.model)}
+    def many_machines(self, count: int) -> dict[str, Any]:
+        """Return the settings of a monitor with n machines, each with its own recording."""
+        machine = {"wav": self._paced(), "model": str(self.fixtures.model)}
         return self._settings({f"pump-{i:04}": machine for i in range(count)})
 
-    def fast(self, sound: Path, model: Path) -> dict[str, Any]:
-        """Return the settings of a monitor that reads a recording as fast as it can, for ever."""
+    def unpaced_machine(self, sound: Path, model: Path) -> dict[str, Any]:
+        """Return the settings of a monitor that loops a recording as fast as it can."""
         wav = {"paths": [str(sound)], "paced": False, "loop": True}
         return self._settings({"pump": {"wav": wav, "model": str(model)}})
 
     def _paced(self) -> dict[str, Any]:
-        return {"paths": [str(self.work.sound)], "loop": True}
+        return {"paths": [str(self.fixtures.sound)], "loop": True}
 
     def _settings(self, machines: dict[str, Any]) -> dict[str, Any]:
         mqtt = {"host": self.broker.host, "port": self.broker.port, "base_topic": self.base_topic}

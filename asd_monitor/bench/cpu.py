@@ -1,45 +1,48 @@
-"""Processor time of the whole daemon beside that of the model alone."""
+"""Compare the processor time of the whole daemon with that of the model alone."""
 
 import time
 from collections.abc import Iterator
 
-from asd_monitor.bench.context import Setting
+from asd_monitor.bench.context import BenchContext
 from asd_monitor.bench.daemon import Daemon
-from asd_monitor.bench.measurement import Figure
-from asd_monitor.bench.model_only import BareModel
+from asd_monitor.bench.measurement import Measurement
+from asd_monitor.bench.model_only import ModelOnly
 
 AREA = "cpu"
 SETTLE_S = 8.0
-ALLOWED_RATIO, ALLOWED_MS = 1.25, 4.0
+MAX_RATIO, MAX_OVERHEAD_MS = 1.25, 4.0
 
 
-def measure(setting: Setting) -> Iterator[Figure]:
-    """Run one machine; count the process tree's time against the same windows in a loop."""
-    before = _bare(setting)
-    listened_s = setting.long(60.0, 3.0)
-    setting.tell(f"a daemon with one machine, for {listened_s:.0f} s")
-    with Daemon(setting.one_machine(), setting.work.folder) as daemon:
-        time.sleep(setting.long(SETTLE_S, 2.0))
+def measure(context: BenchContext) -> Iterator[Measurement]:
+    """Run one machine, and compare its process tree with the same windows in a loop."""
+    before = _measure_model(context)
+    measured_s = context.choose_duration_s(60.0, 3.0)
+    context.report(f"a daemon with one machine, for {measured_s:.0f} s")
+    with Daemon(context.one_machine(), context.fixtures.folder) as daemon:
+        time.sleep(context.choose_duration_s(SETTLE_S, 2.0))
         first = daemon.usage()
-        time.sleep(listened_s)
+        time.sleep(measured_s)
         last = daemon.usage()
-    after = _bare(setting)
+    after = _measure_model(context)
     daemon_ms = 1e3 * (last.cpu_s - first.cpu_s) / (last.at_s - first.at_s)
     model_ms = 1e3 * min(before.looped_s, after.looped_s) / before.hop_s
     paced_ms = 1e3 * min(before.paced_s, after.paced_s) / before.hop_s
-    allowed_ms = ALLOWED_RATIO * model_ms + ALLOWED_MS
-    yield Figure(AREA, "model_ms_per_s", model_ms, "model alone in a loop, per s of audio", "ms")
-    yield Figure(AREA, "model_paced_ms_per_s", paced_ms, "model alone, with pauses", "ms")
-    told = f"daemon, {last.processes} process(es), per s of audio"
-    yield Figure(AREA, "daemon_ms_per_s", daemon_ms, told, "ms", at_most=allowed_ms)
-    yield Figure(AREA, "overhead_ms_per_s", daemon_ms - model_ms, "daemon beyond the loop", "ms")
-    told = "daemon beyond the model with pauses"
-    yield Figure(AREA, "paced_overhead_ms_per_s", daemon_ms - paced_ms, told, "ms")
-    yield Figure(AREA, "ratio", daemon_ms / model_ms, "daemon to model in a loop", "")
+    max_daemon_ms = MAX_RATIO * model_ms + MAX_OVERHEAD_MS
+    overhead_ms, paced_overhead_ms = daemon_ms - model_ms, daemon_ms - paced_ms
+    text = "model alone in a loop, per s of audio"
+    yield Measurement(AREA, "model_ms_per_s", model_ms, text, "ms")
+    yield Measurement(AREA, "model_paced_ms_per_s", paced_ms, "model alone, with pauses", "ms")
+    text = f"daemon, {last.processes} process(es), per s of audio"
+    yield Measurement(AREA, "daemon_ms_per_s", daemon_ms, text, "ms", at_most=max_daemon_ms)
+    text = "daemon minus model in a loop"
+    yield Measurement(AREA, "overhead_ms_per_s", overhead_ms, text, "ms")
+    text = "daemon minus model with pauses"
+    yield Measurement(AREA, "paced_overhead_ms_per_s", paced_overhead_ms, text, "ms")
+    yield Measurement(AREA, "ratio", daemon_ms / model_ms, "daemon / model in a loop", "")
 
 
-def _bare(setting: Setting) -> BareModel:
-    rounds, paced = (2, 4) if setting.quick else (5, 40)
-    setting.tell("the model alone")
-    work = setting.work
-    return BareModel.measure(work.model, work.sound, rounds=rounds, paced=paced)
+def _measure_model(context: BenchContext) -> ModelOnly:
+    rounds, paced = (2, 4) if context.quick else (5, 40)
+    context.report("the model alone")
+    fixtures = context.fixtures
+    return ModelOnly.measure(fixtures.model, fixtures.sound, rounds=rounds, paced=paced)

@@ -1,4 +1,4 @@
-"""The real ``asd-monitor run`` as a process of its own, watched from outside."""
+"""Run the real ``asd-monitor run`` as a separate process, and observe it from outside."""
 
 import contextlib
 import json
@@ -17,29 +17,29 @@ from typing import Any
 from asd_monitor.bench.process_usage import Usage
 from asd_monitor.errors import AsdMonitorError
 
-READY_WITHIN_S = 180.0
-STOP_WITHIN_S = 20.0
-SCRAPE_S = 20.0
-LONGEST_S = 3600
-"""It ends by itself after so long, should the benchmark be killed and nobody stop it."""
+READY_TIMEOUT_S = 180.0
+STOP_TIMEOUT_S = 20.0
+SCRAPE_TIMEOUT_S = 20.0
+MAX_DURATION_S = 3600
+"""The daemon ends by itself after this time, in case the benchmark is killed."""
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody uses now."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Daemon:
-    """``asd-monitor run --config`` with these settings; ready once it is entered.
+    """``asd-monitor run --config``, ready once the block is entered.
 
     Parameters
     ----------
     settings
-        The configuration's content, but for the state folder and the metrics' port.
+        Content of the configuration, without the state folder and the metrics' port.
     folder
-        Where its files go.
+        Folder for its files.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Daemon:
     Raises
     ------
     AsdMonitorError
-        With its last words, if it ends before it is told to.
+        With the last lines of its log, if it ends before it is stopped.
     """
 
     def __init__(self, settings: Mapping[str, Any], folder: Path) -> None:
@@ -66,22 +66,22 @@ class Daemon:
     def __enter__(self) -> "Daemon":
         config = self._folder / "monitor.yaml"
         config.write_text(json.dumps(self._settings))
-        name = f"asd-monitor-bench-{os.getpid()}-{self._port}"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
-            line.bind(f"\0{name}")
-            line.settimeout(0.2)
-            options = ["--config", str(config), "--duration", str(LONGEST_S)]
-            began = time.monotonic()
+        address = f"asd-monitor-bench-{os.getpid()}-{self._port}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
+            notifications.bind(f"\0{address}")
+            notifications.settimeout(0.2)
+            options = ["--config", str(config), "--duration", str(MAX_DURATION_S)]
+            started_s = time.monotonic()
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "asd_monitor.cli", "run", *options],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=log,
-                    env={**os.environ, "NOTIFY_SOCKET": f"@{name}"},
+                    env={**os.environ, "NOTIFY_SOCKET": f"@{address}"},
                 )
             try:
-                self._await_ready(line, began)
+                self._await_ready(notifications, started_s)
             except BaseException:
                 self._stop()
                 raise
@@ -96,7 +96,7 @@ class Daemon:
         self._stop()
 
     def usage(self) -> Usage:
-        """Return what it uses with all its processes; raises if it has ended."""
+        """Return the resources of all its processes; raise if it has ended."""
         self._check_alive()
         return Usage.of(self._running.pid)
 
@@ -106,7 +106,7 @@ class Daemon:
 
         self._check_alive()
         url = f"http://127.0.0.1:{self._port}/metrics"
-        with urllib.request.urlopen(url, timeout=SCRAPE_S) as page:
+        with urllib.request.urlopen(url, timeout=SCRAPE_TIMEOUT_S) as page:
             text = page.read().decode()
         totals: dict[str, float] = {}
         for family in text_string_to_metric_families(text):
@@ -127,32 +127,32 @@ class Daemon:
             raise ValueError("the daemon has not been started")
         return self._process
 
-    def _await_ready(self, line: socket.socket, began: float) -> None:
-        while time.monotonic() - began < READY_WITHIN_S:
+    def _await_ready(self, notifications: socket.socket, started_s: float) -> None:
+        while time.monotonic() - started_s < READY_TIMEOUT_S:
             self._check_alive()
             with contextlib.suppress(TimeoutError):
-                if b"READY=1" in line.recv(65536):
-                    self.ready_s = time.monotonic() - began
+                if b"READY=1" in notifications.recv(65536):
+                    self.ready_s = time.monotonic() - started_s
                     return
-        msg = f"asd-monitor run was not ready within {READY_WITHIN_S:.0f} s; {self._last_words()}"
+        msg = f"asd-monitor run was not ready within {READY_TIMEOUT_S:.0f} s; {self._last_lines()}"
         raise AsdMonitorError(msg)
 
     def _check_alive(self) -> None:
         if self._running.poll() is not None:
             code = self._running.returncode
-            msg = f"asd-monitor run ended with exit code {code}: {self._last_words()}"
+            msg = f"asd-monitor run ended with exit code {code}: {self._last_lines()}"
             raise AsdMonitorError(msg)
 
-    def _last_words(self) -> str:
+    def _last_lines(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()
-        return " / ".join(lines[-3:]) or "it said nothing"
+        return " / ".join(lines[-3:]) or "its log is empty"
 
     def _stop(self) -> None:
         if self._process is None or self._process.poll() is not None:
             return
         self._process.send_signal(signal.SIGTERM)
         try:
-            self._process.wait(STOP_WITHIN_S)
+            self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -1,4 +1,4 @@
-"""What the benchmark works on: a sound that it makes, and models fitted on it."""
+"""The files of the benchmark: a synthetic recording, and models fitted to it."""
 
 import wave
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ BLOCK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Workpiece:
-    """Files in a folder of the benchmark's own."""
+class BenchFixtures:
+    """Files in a temporary folder."""
 
     folder: Path
     sound: Path
-    """The demo's pump, longer than any one run plays it."""
+    """The demo's pump, longer than any single run plays it."""
     model: Path
 
 
-def prepare(folder: Path, given: Path | None = None, *, quick: bool = False) -> Workpiece:
-    """Make the sound, and fit the quick-start model with a hop of 1 s where none is given."""
+def prepare(folder: Path, model: Path | None = None, *, quick: bool = False) -> BenchFixtures:
+    """Write the sound, and fit the quick-start model with a hop of 1 s if no model is given."""
     sound = make_sound(QUICK_SOUND_S if quick else SOUND_S)
     path = folder / "pump.wav"
-    write(path, sound)
-    return Workpiece(folder, path, given or fit(folder / "hop-1s.asd", sound, hop_s=1.0))
+    write_wav(path, sound)
+    return BenchFixtures(folder, path, model or fit(folder / "hop-1s.asd", sound, hop_s=1.0))
 
 
 def make_sound(seconds: float) -> FloatArray:
@@ -40,8 +40,8 @@ def make_sound(seconds: float) -> FloatArray:
     return np.concatenate(blocks)
 
 
-def write(path: Path, samples: FloatArray) -> None:
-    """Write a mono recording of 16 bits."""
+def write_wav(path: Path, samples: FloatArray) -> None:
+    """Write a mono recording with 16 bits per sample."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -50,7 +50,7 @@ def write(path: Path, samples: FloatArray) -> None:
 
 
 def fit(path: Path, sound: FloatArray, hop_s: float) -> Path:
-    """Fit the quick-start model on the sound, and write its file."""
+    """Fit the quick-start model to the sound, and write its model file."""
     from asd_monitor import model_file, quickstart
 
     recording = quickstart.Recording("pump", sound)

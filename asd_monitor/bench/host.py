@@ -1,4 +1,4 @@
-"""Which computer the figures are of, and what else it was doing."""
+"""Describe the computer that measurements were made on, and its load."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def describe() -> dict[str, str | int | float]:
-    """Return what a reader needs to compare figures."""
+    """Return what a reader needs to compare measurements."""
     return {
         "cpu": _cpu_model(),
         "processors": len(os.sched_getaffinity(0)),
@@ -19,7 +19,7 @@ def describe() -> dict[str, str | int | float]:
 
 
 def load() -> float:
-    """Return how many processes wanted a processor over the last minute."""
+    """Return the load average of the last minute."""
     return round(os.getloadavg()[0], 2)
 
 

@@ -1,4 +1,4 @@
-"""Memory of a daemon with one machine, and whether it grows."""
+"""Measure the memory of a daemon with one machine, and whether it grows."""
 
 import time
 from collections.abc import Iterator
@@ -7,67 +7,67 @@ from statistics import median
 
 import numpy as np
 
-from asd_monitor.bench.context import Setting
+from asd_monitor.bench.context import BenchContext
 from asd_monitor.bench.daemon import Daemon
-from asd_monitor.bench.fixtures import SAMPLE_RATE_HZ, make_sound, write
-from asd_monitor.bench.measurement import Figure
+from asd_monitor.bench.fixtures import SAMPLE_RATE_HZ, make_sound, write_wav
+from asd_monitor.bench.measurement import Measurement
 
 AREA = "memory"
 SETTLE_S = 8.0
-ALLOWED_MB = 700.0
+MAX_RSS_MB = 700.0
 WINDOWS = 100_000
 QUICK_WINDOWS = 2_000
-WARM_UP = 0.2
-"""So much of the run comes before the first count: pools and caches fill."""
+WARM_UP_FRACTION = 0.2
+"""Part of the windows that are scored before the first count, while pools and caches fill."""
 SMALL_WINDOW_S = 0.1
-ALLOWED_GROWTH_MB = 5.0
-POLL_S = 0.25
-ENDED_S = 0.5
-"""After asking the daemon: the connection and thread of the answer have ended then."""
+MAX_GROWTH_MB = 5.0
+POLL_INTERVAL_S = 0.25
+RESPONSE_SETTLE_S = 0.5
+"""After a request to the daemon, until the connection and thread of its response have ended."""
 
 
-def measure(setting: Setting) -> Iterator[Figure]:
-    """Look at one daemon at real pace, then let another score very many windows."""
-    setting.tell("a daemon with one machine")
-    with Daemon(setting.one_machine(), setting.work.folder) as daemon:
-        time.sleep(setting.long(SETTLE_S, 2.0))
-        used = daemon.usage()
-    told = "one machine, torch loaded"
-    yield Figure(AREA, "rss_mb", used.rss_bytes / 1e6, told, "MB", at_most=ALLOWED_MB)
-    yield from growth(setting, QUICK_WINDOWS if setting.quick else WINDOWS)
+def measure(context: BenchContext) -> Iterator[Measurement]:
+    """Measure one daemon in real time, then let another score very many windows."""
+    context.report("a daemon with one machine")
+    with Daemon(context.one_machine(), context.fixtures.folder) as daemon:
+        time.sleep(context.choose_duration_s(SETTLE_S, 2.0))
+        rss_mb = daemon.usage().rss_bytes / 1e6
+    yield Measurement(AREA, "rss_mb", rss_mb, "one machine, torch loaded", "MB", at_most=MAX_RSS_MB)
+    yield from measure_growth(context, QUICK_WINDOWS if context.quick else WINDOWS)
 
 
-def growth(setting: Setting, windows: int) -> Iterator[Figure]:
-    """Let a daemon score so many windows, and look whether anything of it grows."""
-    sound, model = setting.work.folder / "loop.wav", small_model(setting.work.folder)
-    write(sound, make_sound(20.0))
-    setting.tell(f"{windows} windows of a small model, as fast as they can be scored")
-    with Daemon(setting.fast(sound, model), setting.work.folder) as daemon:
-        _await_windows(daemon, WARM_UP * windows)
-        counts = [daemon.usage()]
+def measure_growth(context: BenchContext, windows: int) -> Iterator[Measurement]:
+    """Let a daemon score n windows, and measure the growth of memory, files and threads."""
+    folder = context.fixtures.folder
+    sound, model = folder / "loop.wav", save_small_model(folder)
+    write_wav(sound, make_sound(20.0))
+    context.report(f"{windows} windows of a small model, as fast as they can be scored")
+    with Daemon(context.unpaced_machine(sound, model), folder) as daemon:
+        _await_windows(daemon, WARM_UP_FRACTION * windows)
+        usages = [daemon.usage()]
         for part in range(1, 11):
-            _await_windows(daemon, (WARM_UP + part / 10) * windows)
-            counts.append(daemon.usage())
-    first, last = counts[:5], counts[-5:]
-    yield Figure(AREA, "windows", float(windows), "windows of the long run", "")
-    # Medians: an answer that lingers adds a file, a recording between two rounds takes one away.
-    grown_bytes = median(each.rss_bytes for each in last) - median(each.rss_bytes for each in first)
-    told = "memory grown over them"
-    yield Figure(AREA, "growth_mb", grown_bytes / 1e6, told, "MB", at_most=ALLOWED_GROWTH_MB)
-    files = median(each.files for each in last) - median(each.files for each in first)
-    threads = median(each.threads for each in last) - median(each.threads for each in first)
-    yield Figure(AREA, "more_files", files, "open files more", "", at_most=0)
-    yield Figure(AREA, "more_threads", threads, "threads more", "", at_most=0)
+            _await_windows(daemon, (WARM_UP_FRACTION + part / 10) * windows)
+            usages.append(daemon.usage())
+    first, last = usages[:5], usages[-5:]
+    yield Measurement(AREA, "windows", float(windows), "windows of the long run", "")
+    # Medians, because a lingering response adds a file, and the end of a recording removes one.
+    rss_bytes = median(usage.rss_bytes for usage in last) - median(u.rss_bytes for u in first)
+    files = median(usage.files for usage in last) - median(usage.files for usage in first)
+    threads = median(usage.threads for usage in last) - median(usage.threads for usage in first)
+    text = "growth of memory"
+    yield Measurement(AREA, "growth_mb", rss_bytes / 1e6, text, "MB", at_most=MAX_GROWTH_MB)
+    yield Measurement(AREA, "more_files", files, "additional open files", "", at_most=0)
+    yield Measurement(AREA, "more_threads", threads, "additional threads", "", at_most=0)
 
 
 def _await_windows(daemon: Daemon, windows: float) -> None:
     while daemon.metrics().get("asd_windows_total{result=scored}", 0.0) < windows:
-        time.sleep(POLL_S)
-    time.sleep(ENDED_S)
+        time.sleep(POLL_INTERVAL_S)
+    time.sleep(RESPONSE_SETTLE_S)
 
 
-def small_model(folder: Path) -> Path:
-    """Write the model file of a level meter: next to no work, so that all else shows."""
+def save_small_model(folder: Path) -> Path:
+    """Write the model file of a level meter, whose cost is negligible."""
     import torch
 
     from asd_monitor.calibration import Calibration

@@ -1,11 +1,11 @@
-"""Latency with a real microphone, from the callback that brought a window's last sample."""
+"""Latency with a real microphone, from the callback that delivers a window's last sample."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from asd_monitor import config
-from asd_monitor.bench.context import Setting
+from asd_monitor.bench.context import BenchContext
 from asd_monitor.bench.subscriber import Arrival, Subscriber
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.records import Record, ScoredWindow
@@ -14,75 +14,80 @@ from asd_monitor.sources.microphone.messages import CapturedAudio
 from asd_monitor.sources.microphone.source import MicrophoneSettings, MicrophoneSource
 
 MACHINE = "pump"
+SAMPLE_RATE_HZ = 16_000
 
 
 class TimedMicrophone(MicrophoneSource):
-    """A microphone that notes when the driver handed over which samples."""
+    """A microphone that records when the driver delivered which samples."""
 
     def __init__(self, machine: str, settings: MicrophoneSettings, sample_rate_hz: int) -> None:
         super().__init__(machine, settings, sample_rate_hz)
-        self.handed_over: list[tuple[int, float]] = []
+        self.deliveries: list[tuple[int, float]] = []
         """Index after the last sample, and seconds since the epoch."""
 
     def _queue(self, audio: CapturedAudio) -> None:
-        at = time.time() - (time.monotonic() - audio.delivered_s)
-        self.handed_over.append((audio.start + len(audio.samples), at))
+        delivered_at = time.time() - (time.monotonic() - audio.delivered_s)
+        self.deliveries.append((audio.start + len(audio.samples), delivered_at))
         super()._queue(audio)
 
-    def handed_over_at(self, sample: int) -> float | None:
-        """Return when the driver handed over this sample; None if it has not."""
-        return next((at for end, at in self.handed_over if end > sample), None)
+    def delivery_time(self, sample: int) -> float | None:
+        """Return when the driver delivered this sample; None if it has not yet."""
+        return next((at for end, at in self.deliveries if end > sample), None)
 
 
 @dataclass
-class Noted:
-    """A sink that keeps which window each score is of."""
+class WindowEnds:
+    """A sink that records the last sample of each scored window."""
 
     last_sample: dict[int, int] = field(default_factory=dict)
+    """Index of the last sample by sequence number of the score."""
 
     def open(self) -> None:
-        """Nothing to open."""
+        """Do nothing."""
 
     def emit(self, record: Record) -> None:
-        """Note a score's last sample."""
+        """Record the last sample of a score's window."""
         if isinstance(record, ScoredWindow) and record.score.model is not None:
             end = record.score.window_start + record.score.model.window_samples
             self.last_sample[record.score.seq] = end - 1
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
 
-def listen(
-    setting: Setting, settings: dict[str, Any], settle_s: float, listened_s: float
+def collect_arrivals(
+    context: BenchContext, settings: dict[str, Any], settle_s: float, measured_s: float
 ) -> list[Arrival]:
     """Run a monitor in this process, and time its scores from the driver's callback."""
-    settings = {**settings, "state_dir": str(setting.work.folder / "state"), "prometheus": None}
-    made = config.from_options(settings)
-    microphone = made.machines[MACHINE].source
+    folder = context.fixtures.folder
+    settings = {**settings, "state_dir": str(folder / "state"), "prometheus": None}
+    monitor_config = config.from_options(settings)
+    microphone = monitor_config.machines[MACHINE].source
     if not isinstance(microphone, MicrophoneSettings):
         raise AsdMonitorError("expected a machine with a microphone")
-    source, noted = TimedMicrophone(MACHINE, microphone, 16_000), Noted()
-    with Subscriber(setting.broker.host, setting.broker.port, setting.base_topic) as subscriber:
-        running = builder.build_monitor(made, extra_sinks=[noted], sources={MACHINE: source})
+    source, window_ends = TimedMicrophone(MACHINE, microphone, SAMPLE_RATE_HZ), WindowEnds()
+    with Subscriber(context.broker.host, context.broker.port, context.base_topic) as subscriber:
+        running = builder.build_monitor(
+            monitor_config, extra_sinks=[window_ends], sources={MACHINE: source}
+        )
         try:
             running.monitor.start()
             time.sleep(settle_s)
             subscriber.clear()
-            time.sleep(listened_s)
+            time.sleep(measured_s)
             arrivals = subscriber.arrivals()
         finally:
             running.close()
-    return _from_callback(arrivals, source, noted)
+    return _measure_from_callback(arrivals, source, window_ends)
 
 
-def _from_callback(arrivals: list[Arrival], source: TimedMicrophone, noted: Noted) -> list[Arrival]:
+def _measure_from_callback(
+    arrivals: list[Arrival], source: TimedMicrophone, window_ends: WindowEnds
+) -> list[Arrival]:
     timed = []
     for arrival in arrivals:
-        at = source.handed_over_at(noted.last_sample[arrival.seq])
-        if at is not None:
-            latency_s = arrival.at - at
-            timed.append(
-                Arrival(arrival.machine, arrival.seq, arrival.at, latency_s, arrival.inference_s)
-            )
+        delivered_at = source.delivery_time(window_ends.last_sample[arrival.seq])
+        if delivered_at is not None:
+            latency_s = arrival.at - delivered_at
+            timed.append(replace(arrival, latency_s=latency_s))
     return timed

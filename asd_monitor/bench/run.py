@@ -1,4 +1,4 @@
-"""Measure the areas that were chosen, one after the other."""
+"""Measure the chosen areas, one after the other."""
 
 import signal
 import sys
@@ -13,12 +13,12 @@ from typing import Any
 
 from asd_monitor import __version__
 from asd_monitor.bench import capacity, cpu, host, latency, memory, start
-from asd_monitor.bench.context import Broker, Setting
+from asd_monitor.bench.context import BenchContext, Broker
 from asd_monitor.bench.fixtures import prepare
-from asd_monitor.bench.measurement import Figure
+from asd_monitor.bench.measurement import Measurement
 from asd_monitor.errors import ConfigError
 
-AREAS: dict[str, Callable[[Setting], Iterator[Figure]]] = {
+AREAS: dict[str, Callable[[BenchContext], Iterator[Measurement]]] = {
     latency.AREA: latency.measure,
     cpu.AREA: cpu.measure,
     capacity.AREA: capacity.measure,
@@ -26,12 +26,10 @@ AREAS: dict[str, Callable[[Setting], Iterator[Figure]]] = {
     start.AREA: start.measure,
 }
 
-Tell = Callable[[str], None]
-
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line asks for."""
+class BenchOptions:
+    """What to measure, and with what."""
 
     areas: Sequence[str] = ()
     """Empty: all."""
@@ -39,61 +37,68 @@ class Options:
     microphone: str | None = None
     model: Path | None = None
     broker: Broker | None = None
-    """None: one inside this process."""
+    """None: a broker inside this process."""
 
 
-def run_bench(options: Options, tell: Tell) -> dict[str, Any]:
-    """Measure, and return the results as one document.
+def run_bench(options: BenchOptions, report: Callable[[str], None]) -> dict[str, Any]:
+    """Measure, and return the results as a JSON document.
+
+    Parameters
+    ----------
+    options
+        What to measure, and with what.
+    report
+        Called with what is being measured.
 
     Raises
     ------
     ConfigError
         If an area is not known.
     AsdMonitorError
-        If the monitor cannot be run as it is to be measured.
+        If the monitor cannot be run as required.
     """
     unknown = [name for name in options.areas if name not in AREAS]
     if unknown:
         msg = f"bench {unknown[0]!r}: expected any of {', '.join(AREAS)}"
         raise ConfigError(msg)
-    figures: list[Figure] = []
+    measurements: list[Measurement] = []
     loads: dict[str, float] = {}
     with ExitStack() as stack:
-        stack.enter_context(_sigterm_unwinds())
+        stack.enter_context(_exit_on_sigterm())
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="asd-monitor-bench-"))
-        broker = options.broker or _embedded(stack)
-        tell("a sound is made, and the quick-start model is fitted on it")
-        work = prepare(Path(folder), options.model, quick=options.quick)
-        setting = Setting(work, broker, options.quick, options.microphone, tell)
+        broker = options.broker or _start_embedded_broker(stack)
+        report("generating a sound, and fitting the quick-start model to it")
+        fixtures = prepare(Path(folder), options.model, quick=options.quick)
+        context = BenchContext(fixtures, broker, options.quick, options.microphone, report)
         for area in options.areas or AREAS:
-            figures += AREAS[area](setting)
+            measurements += AREAS[area](context)
             loads[area] = host.load()
-    return _document(options, figures, loads)
+    return _to_dict(options, measurements, loads)
 
 
 @contextmanager
-def _sigterm_unwinds() -> Iterator[None]:
-    """Let SIGTERM stop what was started, as Ctrl-C does."""
+def _exit_on_sigterm() -> Iterator[None]:
+    """Raise SystemExit on SIGTERM, so that context managers stop what was started."""
 
-    def end(signum: int, _frame: FrameType | None) -> None:
+    def on_signal(signum: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + signum)
 
-    before = signal.signal(signal.SIGTERM, end)
+    previous = signal.signal(signal.SIGTERM, on_signal)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
 
 
-def _embedded(stack: ExitStack) -> Broker:
+def _start_embedded_broker(stack: ExitStack) -> Broker:
     from asd_monitor.demo.broker import EmbeddedBroker
 
     broker = stack.enter_context(EmbeddedBroker())
     return Broker(broker.host, broker.port)
 
 
-def _document(
-    options: Options, figures: Sequence[Figure], loads: dict[str, float]
+def _to_dict(
+    options: BenchOptions, measurements: Sequence[Measurement], loads: dict[str, float]
 ) -> dict[str, Any]:
     return {
         "schema": 1,
@@ -103,17 +108,17 @@ def _document(
         "quick": options.quick,
         "computer": host.describe(),
         "load": loads,
-        "figures": [
+        "measurements": [
             {
-                "area": each.area,
-                "name": each.name,
-                "value": each.value,
-                "unit": each.unit,
-                "told": each.told,
-                "at_most": each.at_most,
-                "at_least": each.at_least,
-                "met": each.met,
+                "area": measurement.area,
+                "name": measurement.name,
+                "value": measurement.value,
+                "unit": measurement.unit,
+                "description": measurement.description,
+                "at_most": measurement.at_most,
+                "at_least": measurement.at_least,
+                "met": measurement.met,
             }
-            for each in figures
+            for measurement in measurements
         ],
     }

@@ -1,4 +1,4 @@
-"""A real MQTT client that notes when each score arrives."""
+"""A real MQTT client that records when each score arrives."""
 
 import contextlib
 import json
@@ -13,30 +13,31 @@ from asd_monitor.errors import SinkError
 if TYPE_CHECKING:
     from paho.mqtt import client as paho
 
-CONNECT_S = 20.0
+SUBSCRIBE_TIMEOUT_S = 20.0
+CLEAR_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One score at the subscriber."""
+    """A score at the subscriber."""
 
     machine: str
     seq: int
     at: float
-    """When the message came, in seconds since the epoch."""
+    """Arrival of the message, in seconds since the epoch."""
     latency_s: float
     """From the capture of the window's last sample to the message."""
     inference_s: float
-    """The model's part of it."""
+    """The model's part of the latency."""
 
 
 class Subscriber:
-    """Subscribed to everything below a base topic while it is entered."""
+    """Subscribe to everything below a base topic while the block runs."""
 
     def __init__(self, host: str, port: int, base_topic: str) -> None:
         self._host, self._port, self._base_topic = host, port, base_topic
         self._messages: list[tuple[float, str, bytes]] = []
-        self._retained: set[str] = set()
+        self._retained_topics: set[str] = set()
         self._subscribed = threading.Event()
         self._client: paho.Client | None = None
 
@@ -51,12 +52,12 @@ class Subscriber:
         try:
             client.connect(self._host, self._port)
         except OSError as error:
-            msg = f"the broker {self._host}:{self._port} cannot be used: {error}"
+            msg = f"cannot connect to the broker {self._host}:{self._port}: {error}"
             raise SinkError(msg) from error
         client.loop_start()
-        if not self._subscribed.wait(CONNECT_S):
+        if not self._subscribed.wait(SUBSCRIBE_TIMEOUT_S):
             client.loop_stop()
-            msg = f"the broker {self._host}:{self._port} does not take a subscription"
+            msg = f"the broker {self._host}:{self._port} does not accept a subscription"
             raise SinkError(msg)
         return self
 
@@ -68,19 +69,20 @@ class Subscriber:
     ) -> None:
         if self._client is None:
             return
-        for topic in self._retained:  # nothing of the benchmark stays at the broker
+        for topic in self._retained_topics:  # leave no message of the benchmark at the broker
             with contextlib.suppress(ValueError):
-                self._client.publish(topic, b"", qos=1, retain=True).wait_for_publish(1.0)
+                message = self._client.publish(topic, b"", qos=1, retain=True)
+                message.wait_for_publish(CLEAR_TIMEOUT_S)
         self._client.disconnect()
         self._client.loop_stop()
 
     def _on_message(self, _client: object, _data: object, message: "paho.MQTTMessage") -> None:
         self._messages.append((time.time(), message.topic, bytes(message.payload)))
         if not message.topic.endswith(("/score", "/event")):
-            self._retained.add(message.topic)
+            self._retained_topics.add(message.topic)
 
     def clear(self) -> None:
-        """Forget what has arrived."""
+        """Discard all messages that have arrived."""
         self._messages.clear()
 
     def arrivals(self) -> list[Arrival]:

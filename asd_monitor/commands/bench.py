@@ -1,11 +1,11 @@
-"""``asd-monitor bench``: how fast is the monitor on this machine?"""
+"""``asd-monitor bench``: measure the speed of the monitor on this computer."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_monitor.commands.options import AsJson, host_and_port
+from asd_monitor.commands.options import AsJson, parse_host_and_port
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,47 +14,53 @@ if TYPE_CHECKING:
 def bench(
     area: Annotated[
         list[str] | None,
-        typer.Argument(help="latency, cpu, capacity, memory, startup; all if left out."),
+        typer.Argument(
+            help="What to measure: latency, cpu, capacity, memory, startup. By default all."
+        ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Short runs, to see that the benchmark itself works.")
+        bool, typer.Option("--quick", help="Short runs, to test the benchmark itself.")
     ] = False,
     mic: Annotated[
         str | None,
-        typer.Option("--mic", help="Microphone to measure with, in place of recordings."),
+        typer.Option("--mic", help="Microphone to measure with, instead of recordings."),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option("--model", help="Measure with this model file of 16 kHz or more.")
+        Path | None,
+        typer.Option(
+            "--model",
+            help="Model file to measure with, for 16 kHz or more. By default a new quick-start "
+            "model.",
+        ),
     ] = None,
     mqtt: Annotated[
-        str | None, typer.Option("--mqtt", help="Broker as HOST or HOST:PORT; else one inside.")
+        str | None,
+        typer.Option(
+            "--mqtt", help="MQTT broker as HOST or HOST:PORT. By default one inside the program."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure latency, processor time, capacity, memory and start of the monitor here.
+    """Measure latency, processor time, capacity, memory and start of the monitor.
 
-    It makes its own sound, fits a quick-start model on it, and runs the real `asd-monitor run`
-    on recordings at the pace of real time. All areas together take about eight minutes; close
-    other programs first.
+    The benchmark generates a sound, fits a quick-start model to it, and runs the real
+    `asd-monitor run` on recordings in real time. All areas together take about eight minutes;
+    close other programs first.
 
     Example: `asd-monitor bench latency cpu`
     """
     import json
 
-    from asd_monitor.bench.run import Options, run_bench
+    from asd_monitor.bench.context import Broker
+    from asd_monitor.bench.run import BenchOptions, run_bench
 
-    options = Options(area or (), quick, mic, model, _broker(mqtt))
+    broker = None if mqtt is None else Broker(*parse_host_and_port(mqtt, 1883))
+    options = BenchOptions(area or (), quick, mic, model, broker)
     result = run_bench(options, lambda text: typer.echo(f"bench: {text}", err=True))
     if as_json:
         typer.echo(json.dumps(result, allow_nan=False))
         return
     _print(result)
-
-
-def _broker(option: str | None) -> Any:  # noqa: ANN401 - imported when it is wanted
-    from asd_monitor.bench.context import Broker
-
-    return None if option is None else Broker(*host_and_port(option, 1883))
 
 
 def _print(result: dict[str, Any]) -> None:
@@ -67,32 +73,32 @@ def _print(result: dict[str, Any]) -> None:
         f"Python {computer['python']}, torch {computer['torch']}, asd-monitor {result['version']}",
         highlight=False,
     )
-    console.print(_table(result))
+    console.print(_make_table(result))
 
 
-def _table(result: dict[str, Any]) -> "Table":
+def _make_table(result: dict[str, Any]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("area", "figure", "", "target", "", "load", box=None, pad_edge=False)
+    table = Table("area", "measurement", "", "target", "", "load", box=None, pad_edge=False)
     table.columns[2].justify = table.columns[3].justify = "right"
+    verdicts = {True: Text("met", "green"), False: Text("missed", "bold red"), None: Text("")}
     area = ""
-    for figure in result["figures"]:
-        first = figure["area"] != area
-        area = figure["area"]
-        met = {True: Text("met", "green"), False: Text("missed", "bold red"), None: Text("")}
+    for measurement in result["measurements"]:
+        is_first = measurement["area"] != area
+        area = measurement["area"]
         table.add_row(
-            area if first else "",
-            figure["told"],
-            f"{figure['value']:.4g} {figure['unit']}".strip(),
-            _target(figure),
-            met[figure["met"]],
-            str(result["load"][area]) if first else "",
+            area if is_first else "",
+            measurement["description"],
+            f"{measurement['value']:.4g} {measurement['unit']}".strip(),
+            _format_target(measurement),
+            verdicts[measurement["met"]],
+            str(result["load"][area]) if is_first else "",
         )
     return table
 
 
-def _target(figure: dict[str, Any]) -> str:
-    if figure["at_most"] is not None:
-        return f"≤ {figure['at_most']:.4g}"
-    return f"≥ {figure['at_least']:.4g}" if figure["at_least"] is not None else ""
+def _format_target(measurement: dict[str, Any]) -> str:
+    if measurement["at_most"] is not None:
+        return f"≤ {measurement['at_most']:.4g}"
+    return f"≥ {measurement['at_least']:.4g}" if measurement["at_least"] is not None else ""

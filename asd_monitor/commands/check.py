@@ -1,4 +1,4 @@
-"""``asd-monitor check``: is this configuration right?"""
+"""``asd-monitor check``: validate a configuration file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,12 +9,14 @@ from asd_monitor.commands.options import AsJson
 
 
 def check(
-    config: Annotated[Path, typer.Argument(readable=False, help="The configuration file (YAML).")],
+    config: Annotated[
+        Path, typer.Argument(readable=False, help="The configuration file (YAML) to check.")
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Check a configuration without starting anything.
+    """Check a configuration file without starting anything.
 
-    Every mistake is told with its file, line and key, and the exit code is 2.
+    Reports every error with file, line and key, and then ends with exit code 2.
 
     Example: `asd-monitor check configs/monitor.yaml`
     """
@@ -26,6 +28,6 @@ def check(
     if as_json:
         typer.echo(json.dumps(settings.model_dump(mode="json")))
         return
-    typer.echo(f"{config}: no mistakes found; {len(settings.machines)} machine(s)")
+    typer.echo(f"{config}: no errors; {len(settings.machines)} machine(s)")
     for name, machine in settings.machines.items():
         typer.echo(f"  {name}: {machine.source.description}")

@@ -1,26 +1,28 @@
-"""``asd-monitor compare``: several models on one dataset, by the same rule."""
+"""``asd-monitor compare``: compare several models on one dataset."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asd_monitor.commands.interrupt import exit_on_interrupt
 from asd_monitor.commands.options import (
     AsJson,
     Cache,
     Device,
+    DeviceOption,
     GroundTruth,
     OnlyMachines,
     Year,
-    names,
+    default_cache,
+    split_names,
 )
 
 if TYPE_CHECKING:
-    from asd_offline.comparison import CompareSettings, Comparison
+    from asd_offline.comparison import Comparison
 
-INTERRUPTED = 130
-UNLIMITED = 10_000
-"""Columns of a file or a pipe."""
+FILE_WIDTH = 10_000
+"""Columns of a table that is written to a file or a pipe, so that no cell is cut."""
 
 
 def compare(
@@ -32,45 +34,53 @@ def compare(
         typer.Option(
             "--models",
             metavar="A,B,...|all",
-            help="Which models, quickstart among them; by default quickstart, autoencoder, "
-            "twfr_gmm, modulation_neighbours and spectral_adacos.",
+            help="Models to compare. By default quickstart, autoencoder, twfr_gmm, "
+            "modulation_neighbours and spectral_adacos.",
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, help="Train each model so many times, from seed 0.")
+        int,
+        typer.Option(
+            "--seeds", min=1, help="Number of times that each model is trained, from seed 0."
+        ),
     ] = 4,
     recipes: Annotated[
         Path | None,
         typer.Option(
             "--recipes",
             metavar="DIR",
-            help="Folder with a MODEL.yaml for each model; published values where there is none.",
+            help="Folder with a recipe MODEL.yaml per model; a model without one uses the "
+            "published values.",
         ),
     ] = None,
     machine: OnlyMachines = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="In place of every recipe's.")
+        int | None,
+        typer.Option("--epochs", min=1, help="Number of epochs; overrides every recipe."),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for everything; runs/compare-DATASET if not given."),
+        typer.Option("--out", help="Folder for all output. By default `runs/compare-DATASET`."),
     ] = None,
     year: Year = None,
     ground_truth: GroundTruth = None,
     cache: Cache = None,
-    device: Device = "auto",
+    device: DeviceOption = Device.AUTO,
     jobs: Annotated[
         int | None,
         typer.Option(
-            "--jobs", min=1, help="Runs at a time; as many as cores and memory allow, 1 on a GPU."
+            "--jobs",
+            min=1,
+            help="Number of simultaneous runs. By default as many as cores and memory allow, or "
+            "1 on a GPU.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train, export and replay several models on one dataset; print one table.
 
-    Every model by the same rule: the recipe as it is, the last epoch, the default score. The same
-    command goes on where it was stopped, and repeats nothing that is there.
+    All models follow the same rule: the recipe unchanged, the last epoch, the default score. Run
+    the same command again to resume a stopped comparison; finished runs are not repeated.
 
     Example: `asd-monitor compare data/dcase2020 --models autoencoder,twfr_gmm --seeds 4`
     """
@@ -81,17 +91,19 @@ def compare(
     from asd_monitor.commands.offline_extra import require_offline
 
     require_offline("compare")
-    from asd_monitor.commands.train import default_cache
+    from asd_monitor.errors import RunError
     from asd_offline.comparison import CompareSettings
+    from asd_offline.comparison import compare as compare_models
+    from asd_offline.comparison.progress import shown
 
     folder = out or Path("runs") / f"compare-{dataset.resolve().stem or 'data'}"
     settings = CompareSettings(
         dataset=dataset,
         out=folder,
         cache=cache or default_cache(),
-        models=names(models),
+        models=split_names(models),
         seeds=seeds,
-        machines=names(machine),
+        machines=split_names(machine),
         year=year,
         ground_truth=ground_truth,
         recipes=recipes,
@@ -100,47 +112,29 @@ def compare(
         jobs=jobs,
         command=shlex.join(["asd-monitor", *sys.argv[1:]]),
     )
-    comparison = _compared(settings)
+    hint = f"{folder} is kept: run the same command again to resume"
+    with exit_on_interrupt(hint), shown() as show:
+        comparison = compare_models(settings, show)
     if as_json:
         typer.echo(json.dumps(comparison.to_json(), allow_nan=False))
     else:
-        _show(comparison, folder)
-    _refuse_failures(comparison)
-
-
-def _compared(settings: "CompareSettings") -> "Comparison":
-    """Compare; Ctrl-C says what is kept, and ends the program."""
-    from asd_offline.comparison import compare as run
-    from asd_offline.comparison.progress import shown
-
-    with shown() as show:
-        try:
-            return run(settings, show)
-        except KeyboardInterrupt:
-            kept = f"stopped; what is in {settings.out} is kept: the same command goes on from here"
-            typer.echo(kept, err=True)
-            raise typer.Exit(INTERRUPTED) from None
-
-
-def _refuse_failures(comparison: "Comparison") -> None:
-    from asd_monitor.errors import RunError
-
+        _print(comparison, folder)
     if comparison.failures:
-        failed = ", ".join(comparison.failures)
-        raise RunError(f"failed: {failed}; the same command tries again what failed, and only that")
+        failures = ", ".join(comparison.failures)
+        raise RunError(f"failed: {failures}; run the same command again to retry only these")
 
 
-def _show(comparison: "Comparison", folder: Path) -> None:
+def _print(comparison: "Comparison", folder: Path) -> None:
     from rich.console import Console
 
     from asd_offline.comparison.console import tables, words
 
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=UNLIMITED)
+        console = Console(highlight=False, width=FILE_WIDTH)
     for table in tables(comparison, console.width):
         console.print(table)
         console.print()
     for text in words(comparison):
         console.print(text, markup=False)
-    console.print(f"written to {folder}: report.html, table.md, result.json and .csv", markup=False)
+    console.print(f"wrote {folder}: report.html, table.md, result.json and .csv", markup=False)

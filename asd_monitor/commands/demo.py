@@ -1,32 +1,30 @@
-"""``asd-monitor demo``: the whole monitor, with a machine of its own."""
+"""``asd-monitor demo``: the whole monitor on a simulated machine."""
 
 from typing import Annotated
 
 import typer
 
-from asd_monitor.commands.options import AsJson
+from asd_monitor.commands.options import AsJson, Plain
 from asd_monitor.runtime.signals import stop_signals
 
 
 def demo(
     duration: Annotated[
         float,
-        typer.Option("--duration", min=30, help="How long the story lasts, in seconds."),
+        typer.Option("--duration", min=30, help="Seconds of monitoring, after the learning."),
     ] = 90.0,
     metrics_port: Annotated[
         int,
-        typer.Option("--metrics-port", help="Port of the Prometheus endpoint; 0 takes any."),
+        typer.Option("--metrics-port", help="Port of the Prometheus endpoint; 0 uses a free one."),
     ] = 0,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="Print lines in place of the live view.")
-    ] = False,
+    plain: Plain = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the whole monitor on a made-up pump, with nothing else installed.
+    """Demonstrate the whole monitor on a simulated pump, without a microphone or a broker.
 
-    The pump's sound is learned in seconds and monitored in real time; a bearing fails, the
-    alarm rises, the bearing is replaced, the alarm clears. An MQTT broker and the Prometheus
-    endpoint run inside.
+    The sound of the pump is learned in seconds and then monitored in real time: a bearing fails,
+    the alarm is raised, the bearing is replaced, and the alarm clears. An MQTT broker and the
+    Prometheus endpoint run inside the program.
 
     Example: `asd-monitor demo --duration 120`
     """

@@ -1,4 +1,4 @@
-"""``asd-monitor devices``: which microphones are there?"""
+"""``asd-monitor devices``: list the microphones."""
 
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def devices(as_json: AsJson = False) -> None:
-    """List the microphones: index, name, rates, channels, and a stable id.
+    """List the microphones: index, name, channels, sampling rates, and a stable id.
 
-    Give `--mic` the index, a part of the name, or the id; only the id survives another order of
-    plugging in.
+    `--mic` accepts the index, a part of the name, or the id. Only the id stays the same when
+    microphones are plugged in in a different order.
 
     Example: `asd-monitor devices --json`
     """
@@ -31,12 +31,12 @@ def devices(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(microphone) for microphone in microphones]))
     elif microphones:
-        Console().print(_table(microphones))
+        Console().print(_make_table(microphones))
     if not microphones:
         typer.echo(NO_MICROPHONE, err=True)
 
 
-def _table(microphones: "list[Microphone]") -> "Table":
+def _make_table(microphones: "list[Microphone]") -> "Table":
     from rich.table import Table
 
     table = Table("index", "name", "channels", "rates in Hz", "id", box=None)

@@ -1,19 +1,19 @@
-"""``asd-monitor doctor``: what keeps the monitor from working here?"""
+"""``asd-monitor doctor``: find out why the monitor does not work on this computer."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_monitor.commands.options import AsJson, Device, StateDir
+from asd_monitor.commands.options import AsJson, Device, DeviceOption, StateDir
 from asd_monitor.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from asd_monitor.doctor.context import Case
+    from asd_monitor.doctor.context import Context
     from asd_monitor.doctor.finding import Finding
-    from asd_monitor.doctor.runner import Step
+    from asd_monitor.doctor.runner import Check
 
 MACHINE = "machine"
 
@@ -22,112 +22,116 @@ def doctor(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", readable=False, help="Check what this configuration asks for (YAML)."
+            "--config", readable=False, help="Check what this configuration file (YAML) needs."
         ),
     ] = None,
     mic: Annotated[
         str | None,
-        typer.Option("--mic", help="Microphone, as for `run`; the default one if left out."),
+        typer.Option(
+            "--mic", help="Microphone to check, as for `run`. By default the system's default one."
+        ),
     ] = None,
     model: Annotated[
         Path | None, typer.Option("--model", help="Model file to load, verify and time.")
     ] = None,
     mqtt: Annotated[
-        str | None, typer.Option("--mqtt", help="Broker as HOST or HOST:PORT, or `off`.")
+        str | None,
+        typer.Option("--mqtt", help="MQTT broker to check, as HOST or HOST:PORT, or `off`."),
     ] = None,
     metrics: Annotated[
         str | None,
-        typer.Option("--metrics", help="Prometheus endpoint as PORT or ADDRESS:PORT, or `off`."),
+        typer.Option(
+            "--metrics",
+            help="Prometheus endpoint to check, as PORT or ADDRESS:PORT, or `off`.",
+        ),
     ] = None,
     state_dir: StateDir = None,
-    device: Device = "auto",
+    device: DeviceOption = Device.AUTO,
     as_json: AsJson = False,
 ) -> None:
     """Check everything that the monitor needs: sound, model, broker, port, disk, clock.
 
     Nothing is changed; the microphone is opened for two seconds, and one message is published.
-    The exit code is 0 if nothing failed, else that of the first failure: 1 computer or clock,
-    2 configuration, 3 model or GPU, 4 microphone or recordings, 6 broker or port, 7 state folder.
+    The exit code is 0 if no check failed, and otherwise that of the first failure: 1 computer or
+    clock, 2 configuration, 3 model or GPU, 4 microphone or recordings, 6 broker or port,
+    7 state folder.
 
     Example: `asd-monitor doctor --mic 0 --model pump.asd --mqtt broker.example:1883`
     """
-    given = {
+    options = {
         "mqtt": mqtt, "metrics": metrics, "state_dir": state_dir, "device": device, "model": model,
     }  # fmt: skip
     if config is not None and (mic is not None or model is not None):
         raise ConfigError("--config names microphones and models; leave out --mic and --model, "
                           "or leave out --config")  # fmt: skip
-    case = _case(config, mic, given)
-    findings = _examine(case, as_json)
-    _finish(findings, as_json)
+    findings = _run_checks(_make_context(config, mic, options), as_json)
+    _print_and_exit(findings, as_json)
 
 
-def _case(config: Path | None, mic: str | None, given: dict[str, Any]) -> "Case":
-
-    from asd_monitor.commands.run import settings_of
-    from asd_monitor.doctor.context import Case
+def _make_context(config: Path | None, mic: str | None, options: dict[str, Any]) -> "Context":
+    from asd_monitor.commands.run import load_settings
+    from asd_monitor.doctor.context import Context
 
     machine: dict[str, Any] = {"mic": "default" if mic is None else mic}
-    settings = settings_of(config, {MACHINE: machine}, given)
-    return Case(
-        settings,
-        default_microphone=config is None and mic is None,
-        broker_given=config is not None or given["mqtt"] is not None,
+    return Context(
+        load_settings(config, {MACHINE: machine}, options),
+        uses_default_microphone=config is None and mic is None,
+        is_broker_configured=config is not None or options["mqtt"] is not None,
     )
 
 
-def _examine(case: "Case", as_json: bool) -> "list[Finding]":
+def _run_checks(context: "Context", as_json: bool) -> "list[Finding]":
     import logging
 
     from rich.console import Console
 
-    from asd_monitor.doctor.runner import examine, plan
+    from asd_monitor.doctor.runner import list_checks, run_checks
 
-    steps = plan(case)
+    checks = list_checks(context)
     console = Console()
-    logging.disable(logging.CRITICAL)  # what is worth knowing is told as a finding
+    logging.disable(logging.CRITICAL)  # the findings report everything of interest
     try:
         if as_json:
-            return list(examine(steps))
+            return list(run_checks(checks))
         if console.is_terminal:
-            return _with_spinner(console, steps)
-        return _line_by_line(steps)
+            return _run_with_spinner(console, checks)
+        return _run_line_by_line(checks)
     finally:
         logging.disable(logging.NOTSET)
 
 
-def _with_spinner(console: "Console", steps: "list[Step]") -> "list[Finding]":
-    from asd_monitor.doctor.report import as_table
-    from asd_monitor.doctor.runner import examine
+def _run_with_spinner(console: "Console", checks: "list[Check]") -> "list[Finding]":
+    from asd_monitor.doctor.report import format_table
+    from asd_monitor.doctor.runner import run_checks
 
     findings: list[Finding] = []
     with console.status("") as status:
-        for step in steps:
-            status.update(f"checking {step.name} ...")
-            findings += examine([step])
-    console.print(as_table(findings))
+        for check in checks:
+            status.update(f"checking {check.name} ...")
+            findings += run_checks([check])
+    console.print(format_table(findings))
     return findings
 
 
-def _line_by_line(steps: "list[Step]") -> "list[Finding]":
-    from asd_monitor.doctor.report import as_lines
-    from asd_monitor.doctor.runner import examine
+def _run_line_by_line(checks: "list[Check]") -> "list[Finding]":
+    from asd_monitor.doctor.report import format_lines
+    from asd_monitor.doctor.runner import run_checks
 
     findings: list[Finding] = []
-    for finding in examine(steps):
+    for finding in run_checks(checks):
         findings.append(finding)
-        typer.echo("\n".join(as_lines(finding)))
+        typer.echo("\n".join(format_lines(finding)))
     return findings
 
 
-def _finish(findings: "list[Finding]", as_json: bool) -> None:
+def _print_and_exit(findings: "list[Finding]", as_json: bool) -> None:
     import json
 
-    from asd_monitor.doctor.report import as_document, closing_line
+    from asd_monitor.doctor.report import format_summary, to_dict
     from asd_monitor.doctor.runner import exit_code
 
     if as_json:
-        typer.echo(json.dumps(as_document(findings), allow_nan=False))
+        typer.echo(json.dumps(to_dict(findings), allow_nan=False))
     else:
-        typer.echo(closing_line(findings))
+        typer.echo(format_summary(findings))
     raise typer.Exit(exit_code(findings))

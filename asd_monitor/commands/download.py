@@ -1,46 +1,42 @@
-"""``asd-monitor download``: official datasets from their records."""
+"""``asd-monitor download``: get official datasets from Zenodo."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.commands.options import AsJson
+from asd_monitor.commands.interrupt import exit_on_interrupt
+from asd_monitor.commands.options import AsJson, Sets, split_names
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
-    from asd_offline.datasets.challenge_sets import SetName
     from asd_offline.datasets.download.http import Progress
 
-INTERRUPTED = 130
 _STEP_PERCENT = 10
 
 
-class Sets(StrEnum):
-    """Which of a year's sets."""
-
-    DEV = "dev"
-    EVAL = "eval"
-    BOTH = "both"
-
-
 def download(
-    out: Annotated[Path, typer.Argument(help="Folder for the dataset; made if it is not there.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the dataset; it is created if missing.")],
     year: Annotated[int, typer.Option("--year", help="Year of DCASE Task 2: 2020 to 2023.")],
     machines: Annotated[
-        str, typer.Option("--machines", help="Machine types, such as fan,pump; all if not given.")
+        str,
+        typer.Option(
+            "--machines",
+            help="Machine types, separated by commas, such as `fan,pump`. By default all.",
+            show_default=False,
+        ),
     ] = "",
     sets: Annotated[
         Sets,
         typer.Option(
             "--set",
-            help="dev: development set, with labels. eval: additional training data and "
-            "evaluation clips, whose labels are elsewhere (see `--ground-truth` of `replay`).",
+            help="dev: the development set, with labels. eval: the additional training data and "
+            "the evaluation clips, whose labels are published separately (see `replay "
+            "--ground-truth`).",
         ),
     ] = Sets.DEV,
     server: Annotated[
@@ -48,29 +44,29 @@ def download(
     ] = "https://zenodo.org",
     as_json: AsJson = False,
 ) -> None:
-    """Get a DCASE Task 2 dataset and unpack it to where `replay` and `train` read it.
+    """Download a DCASE Task 2 dataset and unpack it for `replay` and `train`.
 
-    A download that broke off or was stopped continues where it was; what is there is kept.
+    Interrupted downloads resume; existing files are kept.
 
     Example: `asd-monitor download --year 2020 --machines fan,pump data/dcase2020`
     """
     import json
 
     from asd_offline.datasets import open_dataset
-    from asd_offline.datasets.download.download import download as get
+    from asd_offline.datasets.download.download import download as download_sets
 
-    chosen = [name.strip() for name in machines.split(",") if name.strip()]
-    subsets: list[SetName] = []
-    if sets != Sets.EVAL:
-        subsets.append("dev")
-    if sets != Sets.DEV:
-        subsets.append("eval")
-    try:
-        with _progress() as progress:
-            results = get(year, out, progress, machines=chosen, subsets=subsets, server=server)
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command continues where it was", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    with (
+        exit_on_interrupt("run the same command again to resume"),
+        _progress() as progress,
+    ):
+        results = download_sets(
+            year,
+            out,
+            progress,
+            machines=split_names([machines]),
+            subsets=sets.names(),
+            server=server,
+        )
     dataset = open_dataset(out, year=year)
     if as_json:
         document = {

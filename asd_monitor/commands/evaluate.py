@@ -1,4 +1,4 @@
-"""``asd-monitor evaluate``: official metrics of score files."""
+"""``asd-monitor evaluate``: compute the official metrics of a submission."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +16,7 @@ def evaluate(
         Path,
         typer.Argument(
             help="Folder with the `anomaly_score_*.csv` files (and `decision_result_*.csv`) of a "
-            "system, or a folder above those of several systems.",
+            "system, or a folder that contains those of several systems.",
         ),
     ],
     year: Annotated[int, typer.Option("--year", help="Year of DCASE Task 2: 2020 to 2023.")],
@@ -24,21 +24,23 @@ def evaluate(
         Path,
         typer.Option(
             "--ground-truth",
-            help="The organisers' evaluator repository of that year, or a folder above it.",
+            help="The organisers' evaluator repository of that year, or a folder that contains it.",
         ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Write the organisers' result CSV of each system here, replacing it."
+            "--out",
+            help="Folder for each system's result CSV in the organisers' format; existing files "
+            "are replaced.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute a DCASE Task 2 result exactly as the organisers do, after checking every file.
+    """Compute DCASE Task 2 results exactly as the organisers do, after checking every file.
 
-    Rows are matched by clip name: missing, doubled, unknown or unreadable rows are errors that
-    name the file and the row (exit code 5).
+    Rows are matched by clip name. Missing, duplicate, unknown and unreadable rows are errors
+    that name the file and the row (exit code 5).
 
     Example: `asd-monitor evaluate teams/ours --year 2023 --ground-truth dcase2023_task2_evaluator`
     """
@@ -52,28 +54,29 @@ def evaluate(
     truth = read_ground_truth(ground_truth, year)
     systems = find_systems(scores)
     documents: list[dict[str, Any]] = []
-    failures: list[DatasetError] = []
+    errors: list[DatasetError] = []
     for name, folder in systems.items():
         try:
             result = evaluate_submission(read_submission(name, folder, truth), truth)
         except DatasetError as error:
-            failures.append(error)
+            errors.append(error)
             documents.append({"system": name, "year": year, "error": str(error)})
             continue
         documents.append({"system": name, **result.to_json()})
         if out is not None:
-            _write(out, name, result)
-        _warn(result)
+            _write_csv(out, name, result)
+        for rejected in result.rejected:
+            typer.echo(f"not read: {rejected.path}: {rejected.reason}", err=True)
         if not as_json:
-            _show(name, result)
-    if as_json and len(failures) < len(systems):
+            _print(name, result)
+    if as_json and len(errors) < len(systems):
         document = documents[0] if len(systems) == 1 else {"year": year, "systems": documents}
         typer.echo(json.dumps(document, allow_nan=False))
-    if failures:
-        raise DatasetError("\n".join(str(failure) for failure in failures))
+    if errors:
+        raise DatasetError("\n".join(str(error) for error in errors))
 
 
-def _write(out: Path, name: str, result: "ChallengeResult") -> None:
+def _write_csv(out: Path, name: str, result: "ChallengeResult") -> None:
     from asd_monitor.errors import DatasetError
     from asd_offline.evaluation.official_csv import official_csv
 
@@ -87,12 +90,7 @@ def _write(out: Path, name: str, result: "ChallengeResult") -> None:
     typer.echo(f"wrote {path}", err=True)
 
 
-def _warn(result: "ChallengeResult") -> None:
-    for rejected in result.rejected:
-        typer.echo(f"not read: {rejected.path}: {rejected.reason}", err=True)
-
-
-def _show(name: str, result: "ChallengeResult") -> None:
+def _print(name: str, result: "ChallengeResult") -> None:
     from rich.console import Console
 
     from asd_offline.evaluation.table import result_table, score_lines

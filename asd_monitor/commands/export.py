@@ -1,55 +1,62 @@
-"""``asd-monitor export``: a model file from a trained run."""
+"""``asd-monitor export``: write the model file of a training run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_monitor.commands.options import AsJson, Cache
+from asd_monitor.commands.options import AsJson, Cache, MovedDataset, default_cache
 
 if TYPE_CHECKING:
     from asd_offline.export.export import Exported
 
+MAX_LISTED_TARGETS = 8
+
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `train` made.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run of `train`.")],
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="Model file to write or replace.")
+        Path,
+        typer.Option(
+            "--out", metavar="FILE", help="Model file to write; an existing one is replaced."
+        ),
     ],
     machine: Annotated[
         list[str] | None,
-        typer.Option("--machine", help="Only this machine of the run; repeat for more."),
+        typer.Option("--machine", help="Export only this machine of the run. Repeatable."),
     ] = None,
-    dataset: Annotated[
-        Path | None, typer.Option("--dataset", help="Where the dataset is now, if it was moved.")
-    ] = None,
+    dataset: MovedDataset = None,
     score: Annotated[
         str | None,
-        typer.Option("--score", help="Of a model with several scores, which; see docs/models.md."),
+        typer.Option(
+            "--score",
+            help="Score to export, if the model has several; see docs/models.md. By default the "
+            "recipe's.",
+        ),
     ] = None,
     cache: Cache = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit a trained run's statistics, calibrate it on held-out clips, and write the model file.
+    """Write the model file of a training run: fit its detector, calibrate it, and verify it.
 
-    Scores of the file are checked against the trained model's; of the forms that the module can
-    have, the fastest is kept. The file works in `run`, `score` and `replay`.
+    The detector is calibrated on the held-out clips, and the scores of the file are compared with
+    those of the trained model. Of several equivalent forms of the program, the fastest is kept.
+    `run`, `score` and `replay` accept the file.
 
-    Example: `asd-monitor export runs/fan --out fan.pt`, then
-    `asd-monitor score monday.wav --model fan.pt --target fan/id_00`
+    Example: `asd-monitor export runs/fan --out fan.asd`, then
+    `asd-monitor score monday.wav --model fan.asd --target fan/id_00`
     """
     import json
 
     from asd_monitor.commands.offline_extra import require_offline
 
     require_offline("export")
-    _check_place(out)
-    from asd_monitor.commands.train import default_cache
+    _check_output_path(out)
     from asd_offline.export.export import export as export_run
     from asd_offline.training.console import shown
 
     with shown() as show:
-        done = export_run(
+        exported = export_run(
             run,
             out,
             cache or default_cache(),
@@ -58,16 +65,17 @@ def export(
             score=score,
             features_progress=show.features,
         )
-    typer.echo(json.dumps(_document(done)) if as_json else _text(done))
+    typer.echo(json.dumps(_to_dict(exported)) if as_json else _format(exported))
 
 
-def _check_place(out: Path) -> None:
-    """Say before the work what is wrong with where the model file shall be."""
+def _check_output_path(out: Path) -> None:
+    """Raise ModelFileError before any work if the model file could not be written."""
     from asd_monitor.errors import ModelFileError
     from asd_monitor.model_file import read_manifest
 
     if not out.parent.is_dir():
-        raise ModelFileError(f"{out}: cannot be written: there is no folder {out.parent}; make it")
+        msg = f"{out}: cannot be written: there is no folder {out.parent}; create it"
+        raise ModelFileError(msg)
     if not out.exists():
         return
     try:
@@ -77,46 +85,43 @@ def _check_place(out: Path) -> None:
         raise ModelFileError(f"{msg}; remove it, or choose another --out") from error
 
 
-def _document(done: "Exported") -> dict[str, Any]:
+def _to_dict(exported: "Exported") -> dict[str, Any]:
+    manifest = exported.manifest
     return {
-        "file": str(done.path),
-        "sha256": done.sha256,
-        "targets": list(done.manifest.targets),
-        "window_s": done.manifest.window_samples / done.manifest.sample_rate_hz,
-        "parity": done.parity,
-        "against_quickstart": done.manifest.description.get("against_quickstart"),
-        "form": done.form,
-        "milliseconds_per_window": dict(done.milliseconds),
-        "thresholds": {name: each.value for name, each in done.manifest.thresholds.items()},
+        "file": str(exported.path),
+        "sha256": exported.sha256,
+        "targets": list(manifest.targets),
+        "window_s": manifest.window_samples / manifest.sample_rate_hz,
+        "parity": exported.parity,
+        "against_quickstart": manifest.description.get("against_quickstart"),
+        "form": exported.form,
+        "milliseconds_per_window": dict(exported.milliseconds),
+        "thresholds": {name: threshold.value for name, threshold in manifest.thresholds.items()},
         "calibration_windows": {
-            name: each.count for name, each in done.manifest.calibrations.items()
+            name: calibration.count for name, calibration in manifest.calibrations.items()
         },
     }
 
 
-def _text(done: "Exported") -> str:
-    manifest = done.manifest
-    times = ", ".join(f"{name} {ms:.2f} ms" for name, ms in done.milliseconds.items())
+def _format(exported: "Exported") -> str:
+    manifest = exported.manifest
+    times = ", ".join(f"{name} {ms:.2f} ms" for name, ms in exported.milliseconds.items())
+    more = " ..." if len(manifest.targets) > MAX_LISTED_TARGETS else ""
     lines = [
-        f"{done.path}: {manifest.name} for {', '.join(manifest.targets[:8])}"
-        f"{' ...' if len(manifest.targets) > 8 else ''}",
-        f"window {manifest.window_samples / manifest.sample_rate_hz:.4g} s; per window on one "
-        f"core: {times}; kept: {done.form}; largest difference to the trained model "
-        f"{done.parity:.1g}",
+        f"{exported.path}: {manifest.name} for "
+        f"{', '.join(manifest.targets[:MAX_LISTED_TARGETS])}{more}",
+        f"window {manifest.window_samples / manifest.sample_rate_hz:.4g} s; time per window on one "
+        f"core: {times}; kept: {exported.form}; largest difference from the trained model "
+        f"{exported.parity:.1g}",
     ]
-    provisional = [name for name, each in manifest.calibrations.items() if each.provisional]
+    provisional = [item for item in manifest.calibrations.values() if item.provisional]
     if provisional:
-        fewest = min(manifest.calibrations[name].count for name in provisional)
+        count = min(calibration.count for calibration in provisional)
         lines.append(
             f"thresholds of {len(provisional)} of {len(manifest.targets)} targets are provisional: "
-            f"as few as {fewest} held-out windows stand behind them"
+            f"calibrated on as few as {count} held-out windows"
         )
-    if verdict := _verdict(done):
-        lines.append(f"{manifest.name} {verdict}")
+    comparison = manifest.description.get("against_quickstart")
+    if isinstance(comparison, dict):
+        lines.append(f"{manifest.name} {comparison['verdict']}")
     return "\n".join(lines)
-
-
-def _verdict(done: "Exported") -> str:
-    """Return how the model did against the quick start, where that was measured."""
-    measured = done.manifest.description.get("against_quickstart")
-    return str(measured["verdict"]) if isinstance(measured, dict) else ""

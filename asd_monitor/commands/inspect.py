@@ -1,4 +1,4 @@
-"""``asd-monitor inspect``: what a model file says of itself, and whether it is whole."""
+"""``asd-monitor inspect``: verify and describe a model file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,58 +16,59 @@ if TYPE_CHECKING:
     from asd_monitor.model_file.loaded_model import LoadedModel
     from asd_monitor.model_file.manifest import Manifest
 
-_TIMED_RUNS = 9
+TIMED_RUNS = 9
+MAX_VALUE_LENGTH = 160
 
 
 def inspect(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model file.")],
     as_json: AsJson = False,
 ) -> None:
-    """Check a model file, and show its targets, thresholds, origin and speed.
+    """Verify a model file, and show its targets, thresholds, origin and speed.
 
-    Its checksums are verified and its golden windows are scored again, on the CPU; a file that
-    fails is refused with exit code 3.
+    Its checksums are verified, and its reference windows are scored again on the CPU. A file
+    that fails one of these checks is refused with exit code 3.
 
-    Example: `asd-monitor inspect pump.pt`
+    Example: `asd-monitor inspect pump.asd`
     """
     import json
 
     from asd_monitor.model_file import load
 
-    scorer = load(model, "cpu")
-    facts = _facts(scorer, model)
+    loaded = load(model, "cpu")
+    facts = _collect_facts(loaded, model)
     if as_json:
-        document = {**facts, "manifest": scorer.manifest.to_dict()}
+        document = {**facts, "manifest": loaded.manifest.to_dict()}
         typer.echo(json.dumps(document, allow_nan=False))
     else:
-        _print(facts, scorer.manifest)
+        _print(facts, loaded.manifest)
 
 
-def _facts(scorer: "LoadedModel", model: Path) -> dict[str, object]:
+def _collect_facts(loaded: "LoadedModel", model: Path) -> dict[str, object]:
     return {
         "file": str(model),
-        "sha256": scorer.sha256,
+        "sha256": loaded.sha256,
         "size_bytes": model.stat().st_size,
-        "integrity": "ok",
-        "golden_check": "ok",
-        "evidence": scorer.has_evidence,
-        "ms_per_window": _median_ms(scorer),
+        "checksums": "ok",
+        "reference_scores": "ok",
+        "evidence": loaded.has_evidence,
+        "ms_per_window": _time_window_ms(loaded),
     }
 
 
-def _median_ms(scorer: "LoadedModel") -> float:
-    """Median time to score one window of noise, in ms, on one thread."""
+def _time_window_ms(loaded: "LoadedModel") -> float:
+    """Return the median time to score one window of noise on one thread, in ms."""
     from time import perf_counter
 
     import numpy as np
 
-    noise = np.random.default_rng(0).normal(0, 0.1, (1, scorer.manifest.window_samples))
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, loaded.manifest.window_samples))
     windows, targets = noise.astype(np.float32), np.zeros(1, np.int64)
     times_ms = []
-    for _ in range(_TIMED_RUNS):
-        began = perf_counter()
-        scorer.score(windows, targets)
-        times_ms.append(1000 * (perf_counter() - began))
+    for _ in range(TIMED_RUNS):
+        started_s = perf_counter()
+        loaded.score(windows, targets)
+        times_ms.append(1000 * (perf_counter() - started_s))
     return float(np.median(times_ms))
 
 
@@ -80,7 +81,7 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
         ("file", f"{facts['file']} ({facts['size_bytes']} bytes)"),
         ("sha256", facts["sha256"]),
         ("created", manifest.created_at),
-        ("checks", f"checksums {facts['integrity']}, golden windows {facts['golden_check']}"),
+        ("checks", f"checksums {facts['checksums']}, reference scores {facts['reference_scores']}"),
         ("sample rate", f"{rate_hz} Hz, mono"),
         ("window", f"{manifest.window_samples} samples ({manifest.window_samples / rate_hz:g} s)"),
         ("hop", f"{manifest.hop_samples} samples ({manifest.hop_samples / rate_hz:g} s)"),
@@ -88,25 +89,29 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
         ("evidence", "yes" if facts["evidence"] else "no"),
         ("speed", f"{facts['ms_per_window']:.3g} ms per window (one CPU thread, median)"),
     ]
+    training = dict(manifest.training)
+    if "seconds" in training:
+        training["duration"] = f"{training.pop('seconds'):g} s"
     _print_rows("", rows)
-    _print_rows("trained on", manifest.training.items())
-    _print_rows("described by its maker", manifest.description.items())
+    _print_rows("Training data", training.items())
+    _print_rows("Model description", manifest.description.items())
     typer.echo("")
-    Console(highlight=False, markup=False).print(_targets_table(manifest))
+    Console(highlight=False, markup=False).print(_make_targets_table(manifest))
     for target, calibration in manifest.calibrations.items():
         if calibration.normal_range is not None:
-            typer.echo(f"{target}: {_sustained(calibration.normal_range, manifest)}")
+            text = _describe_sustained_shift(calibration.normal_range, manifest)
+            typer.echo(f"{target}: {text}")
 
 
 def _print_rows(title: str, rows: "Iterable[tuple[str, object]]") -> None:
-    """Print plain lines, never cut to the terminal's width: hashes are there to be copied."""
+    """Print plain lines that are not cut to the terminal's width, so hashes can be copied."""
     if title and rows:
         typer.echo(f"\n{title}")
     for name, value in rows:
-        typer.echo(f"{'  ' if title else ''}{name:<18} {_short(value)}")
+        typer.echo(f"{'  ' if title else ''}{name:<18} {_shorten(value)}")
 
 
-def _targets_table(manifest: "Manifest") -> "Table":
+def _make_targets_table(manifest: "Manifest") -> "Table":
     from rich.table import Table
 
     table = Table("target", "calibration", "threshold", "p", "rule")
@@ -123,21 +128,21 @@ def _targets_table(manifest: "Manifest") -> "Table":
     return table
 
 
-def _sustained(normal_range: "NormalRange", manifest: "Manifest") -> str:
+def _describe_sustained_shift(normal_range: "NormalRange", manifest: "Manifest") -> str:
     from asd_monitor.detection.alarm import AlarmSettings
     from asd_monitor.detection.sustained_shift import SustainedShift
 
     shift = SustainedShift(AlarmSettings().sustained_s)
     shift.configure(normal_range, manifest.window_samples, manifest.sample_rate_hz)
     return (
-        f"a score above {normal_range.level:.6g} gives a warning after {shift.warning_s:.0f} s and "
-        f"an alarm after {shift.alarm_s:.0f} s; {normal_range.segments} ten-second segments of "
-        f"normal sound (effective sample size {normal_range.effective_segments:.1f})"
+        f"a score above {normal_range.level:.6g} for {shift.warning_s:.0f} s gives a warning, for "
+        f"{shift.alarm_s:.0f} s an alarm; learned from {normal_range.segments} ten-second segments "
+        f"of normal sound (effective sample size {normal_range.effective_segments:.1f})"
     )
 
 
-def _short(value: object) -> str:
+def _shorten(value: object) -> str:
     import json
 
     text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 160 else f"{text[:160]} ..."
+    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]} ..."

@@ -1,4 +1,4 @@
-"""``asd-monitor learn``: commissioning alone."""
+"""``asd-monitor learn``: learn machines without monitoring them."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from asd_monitor.commands.options import (
     Mics,
     StateDir,
     Wavs,
-    machine_sections,
+    make_machine_sections,
 )
 from asd_monitor.runtime.signals import stop_signals
 
@@ -24,35 +24,41 @@ def learn(
         float,
         typer.Option(
             "--minutes",
-            help="How much normal sound to collect; a machine that has a model hears so much more.",
+            help="Minutes of normal sound to record, in addition to any earlier recordings.",
         ),
     ] = 5.0,
     window_s: Annotated[
         float | None,
-        typer.Option("--window", help="Window in seconds; chosen from the machine's cycle."),
+        typer.Option(
+            "--window",
+            help="Length of a window in seconds. By default chosen to fit the machine's cycle.",
+        ),
     ] = None,
     hop_s: Annotated[
-        float | None, typer.Option("--hop", help="Hop in seconds; 1 s where not given.")
+        float | None,
+        typer.Option(
+            "--hop", help="Time between the starts of two windows in seconds. By default 1."
+        ),
     ] = None,
     fresh: Annotated[
         bool,
-        typer.Option("--fresh", help="Set recordings from before aside; else they count too."),
+        typer.Option("--fresh", help="Ignore earlier recordings of the machine; they are kept."),
     ] = False,
     channel: Channel = 0,
     state_dir: StateDir = None,
     plain: Annotated[
-        bool, typer.Option("--plain", help="Print lines in place of a progress bar.")
+        bool, typer.Option("--plain", help="Print lines instead of a progress bar.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Record a machine's normal sound and fit a model to it, without monitoring.
+    """Record the normal sound of a machine and fit a model to it, without monitoring it.
 
-    An existing model of the machine is replaced; its recordings are kept and learned from
-    too, unless --fresh sets them aside. The same recordings are not learned twice.
+    An existing model of the machine is replaced. Its earlier recordings are kept and used too,
+    except with `--fresh`. A recording that was already used is not used twice.
 
     Example: `asd-monitor learn --mic 0 --machine pump --minutes 5`
     """
-    sections = machine_sections(mic, wav, machine, channel=channel, fast=True)
+    sections = make_machine_sections(mic, wav, machine, channel=channel, fast=True)
     rules = {"minutes": minutes, "window_s": window_s, "hop_s": hop_s}
     options = {"machines": sections, "learn": rules, "mqtt": None, "prometheus": None}
     if state_dir is not None:

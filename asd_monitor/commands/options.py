@@ -1,116 +1,202 @@
-"""Options that several commands share, and how they become settings."""
+"""Options that several commands share, and their conversion to settings."""
 
+import os
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from asd_monitor.errors import ConfigError
 
+if TYPE_CHECKING:
+    from asd_offline.datasets.challenge_sets import SetName
+
+
+class Device(StrEnum):
+    """Where a model runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Sets(StrEnum):
+    """The sets of a challenge."""
+
+    DEV = "dev"
+    EVAL = "eval"
+    BOTH = "both"
+
+    def names(self) -> "tuple[SetName, ...]":
+        """Return the names of the chosen sets."""
+        if self is Sets.BOTH:
+            return ("dev", "eval")
+        return ("dev",) if self is Sets.DEV else ("eval",)
+
+
 Mics = Annotated[
     list[str] | None,
     typer.Option(
         "--mic",
-        help="Microphone: its index, its name or a part of it, or its stable id "
-        "(see `asd-monitor devices`). Repeat it, each with a --machine.",
+        help="Microphone to monitor: its index, its stable id, or its name or a part of it "
+        "(see `asd-monitor devices`). Repeatable, each with a `--machine`.",
     ),
 ]
 Machines = Annotated[
     list[str] | None,
-    typer.Option("--machine", help="Name of the machine that the microphone listens to."),
+    typer.Option(
+        "--machine",
+        help="Name of the machine that the microphone or the recordings belong to. Repeatable: "
+        "the first name belongs to the first source, and so on.",
+    ),
 ]
 Wavs = Annotated[
     list[str] | None,
-    typer.Option("--wav", help="Recordings in place of a microphone: a file or a folder."),
+    typer.Option(
+        "--wav",
+        help="Recordings to use instead of a microphone: a file or a folder. Repeatable, each "
+        "with a `--machine`.",
+    ),
 ]
 Fast = Annotated[
-    bool, typer.Option("--fast", help="Read recordings as fast as possible, not in real time.")
+    bool,
+    typer.Option("--fast", help="Read recordings as fast as possible instead of in real time."),
 ]
 Channel = Annotated[
-    int, typer.Option("--channel", min=0, help="Which channel to listen to, from 0.")
+    int, typer.Option("--channel", min=0, help="Channel of the audio to use; the first is 0.")
 ]
 StateDir = Annotated[
     Path | None,
-    typer.Option("--state-dir", help="Where models and recordings are kept."),
+    typer.Option(
+        "--state-dir",
+        help="Folder for models and recordings. By default `$STATE_DIRECTORY`, or "
+        "`~/.local/state/asd-monitor`.",
+    ),
 ]
-Device = Annotated[str, typer.Option("--device", help="Where the model runs: auto, cpu or cuda.")]
+DeviceOption = Annotated[
+    Device,
+    typer.Option(
+        "--device", help="Device that the model runs on; auto uses a GPU if there is one."
+    ),
+]
+ModelFile = Annotated[Path, typer.Option("--model", metavar="FILE", help="The model file.")]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="NAME",
+        help="Target of the model file to score for; needed if it has several.",
+    ),
+]
+Plain = Annotated[bool, typer.Option("--plain", help="Print lines instead of a live view.")]
 OnlyMachines = Annotated[
     list[str] | None,
-    typer.Option("--machine", help="Only these machines: repeat it, or give commas."),
+    typer.Option(
+        "--machine", help="Use only this machine. Repeatable, or several separated by commas."
+    ),
 ]
 Year = Annotated[
-    int | None, typer.Option("--year", help="Year of the challenge, where it cannot be told.")
+    int | None,
+    typer.Option(
+        "--year", help="Year of the challenge whose layout the dataset has. By default detected."
+    ),
 ]
 GroundTruth = Annotated[
     Path | None,
-    typer.Option("--ground-truth", help="The organisers' evaluator: labels of an evaluation set."),
+    typer.Option(
+        "--ground-truth",
+        help="The organisers' evaluator repository, which has the labels of the evaluation set.",
+    ),
 ]
-Cache = Annotated[Path | None, typer.Option("--cache", help="Where computed features are kept.")]
+MovedDataset = Annotated[
+    Path | None,
+    typer.Option("--dataset", help="Where the dataset is now, if it was moved after training."),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        help="Folder for computed features. By default in `$XDG_CACHE_HOME` or `~/.cache`.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
-def names(given: list[str] | None) -> tuple[str, ...]:
-    """Return the names of an option that is repeated, has commas, or both."""
-    return tuple(name.strip() for text in given or () for name in text.split(",") if name.strip())
+def split_names(values: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of an option that is repeated, contains commas, or both."""
+    return tuple(
+        name.strip() for value in values or () for name in value.split(",") if name.strip()
+    )
 
 
-def host_and_port(option: str, default: int) -> tuple[str, int]:
-    """Take an --mqtt option apart: HOST, HOST:PORT, [IPV6]:PORT or an IPv6 address alone.
+def default_cache() -> Path:
+    """Return the user's folder for computed features, as the XDG specification defines it."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base else Path.home() / ".cache") / "asd-monitor" / "features"
+
+
+def parse_host_and_port(value: str, default_port: int) -> tuple[str, int]:
+    """Parse an --mqtt option: HOST, HOST:PORT, [IPV6]:PORT or an IPv6 address alone.
 
     Raises
     ------
     ConfigError
-        If the port is no number.
+        If the port is not a number.
     """
-    if option.count(":") > 1 and not option.startswith("["):
-        return option, default
-    host, _, port = option.partition("]:" if option.startswith("[") else ":")
+    if value.count(":") > 1 and not value.startswith("["):
+        return value, default_port
+    host, _, port = value.partition("]:" if value.startswith("[") else ":")
     if port and not port.isdecimal():
-        raise ConfigError(f"--mqtt: expected a port number, found {option!r}")
-    return host.strip("[]"), int(port or default)
+        raise ConfigError(f"--mqtt: expected a port number, found {value!r}")
+    return host.strip("[]"), int(port or default_port)
 
 
-def machine_sections(
-    mics: list[str] | None,
-    wavs: list[str] | None,
-    machines: list[str] | None,
+def make_machine_sections(
+    mics: Sequence[str] | None,
+    wavs: Sequence[str] | None,
+    machines: Sequence[str] | None,
     *,
     channel: int,
     fast: bool,
 ) -> dict[str, dict[str, Any]]:
     """Pair microphones or recordings with machines, in the order given.
 
+    Returns
+    -------
+    The section of each machine, as in a configuration file.
+
     Raises
     ------
     ConfigError
-        If they do not pair up.
+        If there is not exactly one machine for each source.
     """
     if mics and wavs:
         raise ConfigError("--mic and --wav are both given; give one, or a --config file")
     sources = mics or wavs or []
-    named = machines or []
+    names = machines or []
     if not sources:
         raise ConfigError(
-            "nothing to listen to: give --mic and --machine, --wav and --machine, or --config; "
+            "nothing to monitor: give --mic and --machine, --wav and --machine, or --config; "
             "`asd-monitor devices` lists the microphones"
         )
-    if len(sources) != len(named):
-        kind = "--mic" if mics else "--wav"
+    kind = "mic" if mics else "wav"
+    if len(sources) != len(names):
         msg = (
-            f"expected one --machine for each {kind}, found {len(sources)} {kind} and "
-            f"{len(named)} --machine"
+            f"expected one --machine for each --{kind}, found {len(sources)} --{kind} and "
+            f"{len(names)} --machine"
         )
         raise ConfigError(msg)
-    if len(set(named)) < len(named):
+    if len(set(names)) < len(names):
         raise ConfigError("a --machine is given twice; each machine has one source")
-    kind = "mic" if mics else "wav"
     return {
-        name: {kind: _source_section(kind, source, channel, fast)}
-        for name, source in zip(named, sources, strict=True)
+        name: {kind: _make_source_section(kind, source, channel, fast)}
+        for name, source in zip(names, sources, strict=True)
     }
 
 
-def _source_section(kind: str, source: str, channel: int, fast: bool) -> dict[str, Any]:
+def _make_source_section(kind: str, source: str, channel: int, fast: bool) -> dict[str, Any]:
     if kind == "wav":
         return {"paths": [source], "channel": channel, "paced": not fast}
     device: int | str = int(source) if source.isdecimal() else source

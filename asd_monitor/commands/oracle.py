@@ -1,30 +1,29 @@
-"""``asd-monitor oracle``: the best score that the test labels could have chosen."""
+"""``asd-monitor oracle``: the best score that could be chosen with the test labels."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_monitor.commands.options import AsJson, Cache
+from asd_monitor.commands.options import AsJson, Cache, MovedDataset, default_cache
 
 if TYPE_CHECKING:
     from asd_offline.export.oracle import OracleRow
 
-WARNING = "chosen with the test labels: for comparison with papers that did the same, no result"
+WARNING = "chosen with the test labels: only for comparison with papers that did so, not a result"
 
 
 def oracle(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `train` made.")],
-    dataset: Annotated[
-        Path | None, typer.Option("--dataset", help="Where the dataset is now, if it was moved.")
-    ] = None,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run of `train`.")],
+    dataset: MovedDataset = None,
     cache: Cache = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rank the scores of a model by the labelled test clips, which no detector may ever see.
+    """Report the best score a model could reach if it were chosen with the test labels.
 
     Several papers report the best of many scores on the test set (AEGAN-AD: of nineteen). This
-    computes that figure, so named, beside the score that the recipe fixed beforehand.
+    command ranks all scores of a model in that way, together with the score that the recipe
+    chose beforehand. It is for comparison with such papers only.
 
     Example: `asd-monitor oracle runs/fan`
     """
@@ -33,14 +32,13 @@ def oracle(
     from asd_monitor.commands.offline_extra import require_offline
 
     require_offline("oracle")
-    from asd_monitor.commands.train import default_cache
-    from asd_offline.export.oracle import oracle as rank
+    from asd_offline.export.oracle import oracle as rank_scores
 
-    rows = rank(run, cache or default_cache(), dataset)
-    typer.echo(json.dumps(_document(rows)) if as_json else _text(rows))
+    rows = rank_scores(run, cache or default_cache(), dataset)
+    typer.echo(json.dumps(_to_dict(rows)) if as_json else _format(rows))
 
 
-def _document(rows: "list[OracleRow]") -> dict[str, Any]:
+def _to_dict(rows: "list[OracleRow]") -> dict[str, Any]:
     return {
         "oracle": WARNING,
         "scores": [
@@ -56,7 +54,7 @@ def _document(rows: "list[OracleRow]") -> dict[str, Any]:
     }
 
 
-def _text(rows: "list[OracleRow]") -> str:
+def _format(rows: "list[OracleRow]") -> str:
     width = max([len(row.score) for row in rows], default=5)
     lines = [f"ORACLE: {WARNING}", f"{'machine':<12}  {'score':<{width}}     AUC    pAUC"]
     lines += [

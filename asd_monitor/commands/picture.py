@@ -1,67 +1,65 @@
-"""``asd-monitor picture``: what a model looks at in a recording."""
+"""``asd-monitor picture``: where in a recording its score comes from."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.commands.options import Channel, Device
+from asd_monitor.commands.options import Channel, Device, DeviceOption, ModelFile, Target
 
 if TYPE_CHECKING:
     from asd_monitor.model_file.loaded_model import LoadedModel
     from asd_offline.report.clip_figure import ShownClip
 
-AT_MOST = 4
+MAX_RECORDINGS = 4
 
 
 def picture(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="One to four recordings.")],
-    model: Annotated[Path, typer.Option(metavar="FILE", help="The model file.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The PNG to write.")],
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="One of the model's targets; needed if it has several."),
-    ] = None,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="One to four recordings to draw.")
+    ],
+    model: ModelFile,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="PNG file to write.")],
+    target: Target = None,
     channel: Channel = 0,
-    device: Device = "auto",
+    device: DeviceOption = Device.AUTO,
 ) -> None:
-    """Draw recordings side by side, and below each where the model says its score comes from.
+    """Draw the spectrograms of recordings, and below each the parts that make its score.
 
-    Colours mean the same in all of them, so that a normal one beside a faulty one shows the
-    difference. Of a recording longer than a minute, the first minute is drawn.
+    All recordings have the same colour scale, so that a normal one and a faulty one can be
+    compared. Of a recording longer than a minute, only the first minute is drawn.
 
-    Example: `asd-monitor picture normal.wav faulty.wav --model pump.pt --out pump.png`
+    Example: `asd-monitor picture normal.wav faulty.wav --model pump.asd --out pump.png`
     """
     from asd_monitor.commands.offline_extra import require_offline
 
     require_offline("picture", ["matplotlib", "torchaudio"])
     from asd_monitor.commands.score import only_target
     from asd_monitor.errors import ConfigError
-    from asd_monitor.model_file.archive import write_atomically
-
-    if len(files) > AT_MOST:
-        raise ConfigError(f"expected at most {AT_MOST} recordings, got {len(files)}")
     from asd_monitor.model_file import load
+    from asd_monitor.model_file.archive import write_atomically
     from asd_offline.report.clip_figure import clip_figure
 
-    scorer = load(model, device)
-    target = target or only_target(scorer.manifest.targets, model)
-    shown = [_shown(path, scorer, target, channel) for path in files]
-    title = f"{scorer.manifest.name}, {target}"
-    write_atomically(out, clip_figure(shown, scorer.manifest.description, title))
-    typer.echo(f"{out}: {len(shown)} recordings", err=True)
+    if len(files) > MAX_RECORDINGS:
+        raise ConfigError(f"expected at most {MAX_RECORDINGS} recordings, got {len(files)}")
+    loaded = load(model, device)
+    target = target or only_target(loaded.manifest.targets, model)
+    clips = [_score_and_draw(path, loaded, target, channel) for path in files]
+    title = f"{loaded.manifest.name}, {target}"
+    write_atomically(out, clip_figure(clips, loaded.manifest.description, title))
+    typer.echo(f"wrote {out}: {len(clips)} recording(s)", err=True)
 
 
-def _shown(path: Path, scorer: "LoadedModel", target: str, channel: int) -> "ShownClip":
+def _score_and_draw(path: Path, loaded: "LoadedModel", target: str, channel: int) -> "ShownClip":
     from asd_monitor.audio.files import read_recording
     from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import Detector
     from asd_offline.report.clip_figure import ShownClip
     from asd_offline.report.clip_picture import picture_of
 
-    manifest = scorer.manifest
+    manifest = loaded.manifest
     samples = read_recording(path, manifest.sample_rate_hz, channel, manifest.window_samples)
-    detector = Detector(scorer, {target: DecisionRule.from_manifest(manifest, target)})
+    detector = Detector(loaded, {target: DecisionRule.from_manifest(manifest, target)})
     score = detector.score_recording(samples, str(path), target).value
-    said = "no score" if score is None else f"score {score:.4g}"
-    return ShownClip(f"{path.name}: {said}", picture_of(samples, scorer, target))
+    score_text = "no score" if score is None else f"score {score:.4g}"
+    return ShownClip(f"{path.name}: {score_text}", picture_of(samples, loaded, target))

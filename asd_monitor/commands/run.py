@@ -1,4 +1,4 @@
-"""``asd-monitor run``: listen, score, publish, raise and clear alarms."""
+"""``asd-monitor run``: monitor machines and raise and clear alarms."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,13 +9,15 @@ from asd_monitor.commands.options import (
     AsJson,
     Channel,
     Device,
+    DeviceOption,
     Fast,
     Machines,
     Mics,
+    Plain,
     StateDir,
     Wavs,
-    host_and_port,
-    machine_sections,
+    make_machine_sections,
+    parse_host_and_port,
 )
 from asd_monitor.errors import ConfigError, ModelFileError
 from asd_monitor.runtime.signals import stop_signals
@@ -33,54 +35,80 @@ def run(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", readable=False, help="Settings for any number of machines (YAML)."
+            "--config",
+            readable=False,
+            help="Configuration file (YAML) with any number of machines. Other options override "
+            "its values.",
         ),
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option("--model", help="Model file; else the one that commissioning wrote."),
+        typer.Option(
+            "--model", help="Model file. By default the one that was learned for the machine."
+        ),
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--target", help="Which target of the model file it is.")
+        str | None,
+        typer.Option(
+            "--target",
+            help="Target of the model file that the machine is, such as `fan/id_00`. By default "
+            "the one with the machine's name, or the only one.",
+        ),
     ] = None,
     duration: Annotated[
-        float | None, typer.Option("--duration", min=0, help="Stop after so many seconds.")
+        float | None,
+        typer.Option("--duration", min=0, help="Stop after this many seconds. By default never."),
     ] = None,
     learn: Annotated[
         bool,
-        typer.Option("--learn/--no-learn", help="Learn a machine that has no model, or refuse."),
+        typer.Option(
+            "--learn/--no-learn",
+            help="Learn a machine that has no model, or end with an error (exit code 3).",
+        ),
     ] = True,
     learn_minutes: Annotated[
-        float | None, typer.Option("--learn-minutes", help="How much normal sound to learn from.")
+        float | None,
+        typer.Option(
+            "--learn-minutes", help="Minutes of normal sound to learn from. By default 5."
+        ),
     ] = None,
     fast: Fast = False,
     channel: Channel = 0,
     mqtt: Annotated[
         str | None,
-        typer.Option("--mqtt", help="Broker as HOST or HOST:PORT, or `off`.", show_default=False),
+        typer.Option(
+            "--mqtt",
+            help="MQTT broker as HOST or HOST:PORT, or `off`. By default the configuration's, or "
+            "localhost.",
+        ),
     ] = None,
     metrics: Annotated[
         str | None,
-        typer.Option("--metrics", help="Prometheus endpoint as PORT or ADDRESS:PORT, or `off`."),
+        typer.Option(
+            "--metrics",
+            help="Prometheus endpoint as PORT or ADDRESS:PORT, or `off`. By default the "
+            "configuration's, or 127.0.0.1:9109.",
+        ),
     ] = None,
     node: Annotated[
-        str | None, typer.Option("--node", help="Name of this monitor in MQTT topics.")
+        str | None,
+        typer.Option(
+            "--node", help="Name of this monitor in MQTT topics. By default the host's name."
+        ),
     ] = None,
     state_dir: StateDir = None,
-    device: Device = "auto",
-    plain: Annotated[
-        bool, typer.Option("--plain", help="Print lines in place of the live view.")
-    ] = False,
+    device: DeviceOption = Device.AUTO,
+    plain: Plain = False,
     as_json: AsJson = False,
 ) -> None:
-    """Listen to machines, score every window, publish, and raise alarms.
+    """Monitor machines: score every window of sound, publish the scores, and raise alarms.
 
-    A machine without a model is learned first (commissioning): its normal sound is recorded,
-    a model is fitted and kept, and monitoring begins. The next start finds the model.
+    A machine without a model is learned first (commissioning): its normal sound is recorded, a
+    model is fitted and stored, and monitoring begins. The next start finds the model.
 
     Example: `asd-monitor run --mic 0 --machine pump`
     """
-    given = {
+    options = {
         "model": model, "target": target, "mqtt": mqtt, "metrics": metrics, "node": node,
         "state_dir": state_dir, "device": device, "learn": learn, "learn_minutes": learn_minutes,
     }  # fmt: skip
@@ -90,85 +118,88 @@ def run(
                               "--model and --target, or leave out --config")  # fmt: skip
         sections = {}
     else:
-        # `--target fan/id_00` says which machine it is as well.
+        # `--target fan/id_00` also says that the machine is a fan.
         names = machine or ([target.partition("/")[0]] if target else None)
-        sections = machine_sections(mic, wav, names, channel=channel, fast=fast)
+        sections = make_machine_sections(mic, wav, names, channel=channel, fast=fast)
     if model is not None and not model.exists():
         raise ModelFileError(f"{model}: there is no such model file")
     with stop_signals() as stop:
         from asd_monitor.runtime.runs import run_monitor
 
-        settings = settings_of(config, sections, given)
+        settings = load_settings(config, sections, options)
         run_monitor(settings, stop, duration_s=duration, live_view=not plain, as_json=as_json)
 
 
-def settings_of(
-    config: Path | None, sections: dict[str, dict[str, Any]], given: dict[str, Any]
+def load_settings(
+    config: Path | None, sections: dict[str, dict[str, Any]], options: dict[str, Any]
 ) -> "Config":
-    """Return the settings of a file, or of sections by machine, with the options given on top.
+    """Return the settings of a configuration file, or of sections, overridden by options.
+
+    Parameters
+    ----------
+    config
+        The configuration file; None: use ``sections``.
+    sections
+        Settings of each machine.
+    options
+        Values of the command line's options by name; None where an option is not given.
 
     Raises
     ------
     ConfigError
-        For every mistake in them.
+        If they are not valid; the message reports all errors.
     """
-    return _from_options(sections, given) if config is None else _with_options(config, given)
-
-
-def _from_options(sections: dict[str, dict[str, Any]], given: dict[str, Any]) -> "Config":
-    from asd_monitor.config import from_options
-
-    for section in sections.values():
-        section |= {key: given[key] for key in ("model", "target") if given.get(key) is not None}
-    return from_options({"machines": sections} | _overrides(given, {}))
-
-
-def _with_options(path: Path, given: dict[str, Any]) -> "Config":
-    """Read a configuration file; options of the command line win over it."""
     from dataclasses import replace
 
     from asd_monitor import settings_file
-    from asd_monitor.config import from_document
+    from asd_monitor.config import from_document, from_options
 
-    document = settings_file.read(path)
-    values = document.values | _overrides(given, document.values)
-    return from_document(replace(document, values=values))
+    if config is not None:
+        document = settings_file.read(config)
+        values = document.values | _override(options, document.values)
+        return from_document(replace(document, values=values))
+    machine_options = {
+        key: options[key] for key in ("model", "target") if options.get(key) is not None
+    }
+    machines = {name: section | machine_options for name, section in sections.items()}
+    return from_options({"machines": machines} | _override(options, {}))
 
 
-def _overrides(given: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """Return what the options set, in the shape of the configuration file."""
+def _override(options: dict[str, Any], configured: dict[str, Any]) -> dict[str, Any]:
+    """Return the sections that options change, in the shape of the configuration file."""
     values: dict[str, Any] = {}
-    if given["device"] != "auto":
-        values["device"] = given["device"]
+    if options["device"] is not Device.AUTO:
+        values["device"] = str(options["device"])
     for key in ("node", "state_dir"):
-        if given.get(key) is not None:
-            values[key] = str(given[key])
-    learn = dict(before.get("learn") or {})
-    if not given.get("learn", True):
+        if options.get(key) is not None:
+            values[key] = str(options[key])
+    learn = dict(configured.get("learn") or {})
+    if not options.get("learn", True):
         learn["enabled"] = False
-    if given.get("learn_minutes") is not None:
-        learn["minutes"] = given["learn_minutes"]
+    if options.get("learn_minutes") is not None:
+        learn["minutes"] = options["learn_minutes"]
     if learn:
         values["learn"] = learn
-    if given["mqtt"] is not None:
-        values["mqtt"] = _mqtt(given["mqtt"], before.get("mqtt") or {})
-    if given["metrics"] is not None:
-        values["prometheus"] = _prometheus(given["metrics"], before.get("prometheus") or {})
+    if options["mqtt"] is not None:
+        values["mqtt"] = _override_mqtt(options["mqtt"], configured.get("mqtt") or {})
+    if options["metrics"] is not None:
+        section = configured.get("prometheus") or {}
+        values["prometheus"] = _override_prometheus(options["metrics"], section)
     return values
 
 
-def _mqtt(option: str, before: dict[str, Any]) -> dict[str, Any] | None:
+def _override_mqtt(option: str, section: dict[str, Any]) -> dict[str, Any] | None:
     if option == "off":
         return None
-    host, port = host_and_port(option, before.get("port", MQTT_PORT))
-    return before | {"host": host, "port": port}
+    host, port = parse_host_and_port(option, section.get("port", MQTT_PORT))
+    return section | {"host": host, "port": port}
 
 
-def _prometheus(option: str, before: dict[str, Any]) -> dict[str, Any] | None:
+def _override_prometheus(option: str, section: dict[str, Any]) -> dict[str, Any] | None:
     if option == "off":
         return None
     address, _, port = option.rpartition(":")
     if not port.isdecimal():
         raise ConfigError(f"--metrics: expected a port number, found {option!r}")
-    section = before | {"port": int(port)}
+    section = section | {"port": int(port)}
     return section | {"address": address.strip("[]")} if address else section

@@ -1,13 +1,19 @@
-"""``asd-monitor score``: how anomalous recordings are, by a model file."""
+"""``asd-monitor score``: the anomaly scores of recordings."""
 
 from collections import Counter
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.commands.options import AsJson, Channel
+from asd_monitor.commands.options import (
+    AsJson,
+    Channel,
+    Device,
+    DeviceOption,
+    ModelFile,
+    Target,
+)
 from asd_monitor.terminal.logging_setup import on_one_line
 
 if TYPE_CHECKING:
@@ -16,32 +22,25 @@ if TYPE_CHECKING:
     from asd_monitor.detection.detector import ClipScore
     from asd_monitor.model_file.loaded_model import LoadedModel
 
-
-class Device(StrEnum):
-    """Where a model runs."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
+MAX_LISTED_TARGETS = 20
 
 
 def score(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings to score.")],
-    model: Annotated[Path, typer.Option(metavar="FILE", help="The model file.")],
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="One of the model's targets; needed if it has several."),
-    ] = None,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="The recordings to score.")
+    ],
+    model: ModelFile,
+    target: Target = None,
     channel: Channel = 0,
-    device: Annotated[Device, typer.Option(help="Where the model runs.")] = Device.AUTO,
+    device: DeviceOption = Device.AUTO,
     as_json: AsJson = False,
 ) -> None:
-    """Score recordings of any format, rate and width that libsndfile reads.
+    """Score recordings; a higher score is more anomalous.
 
-    Higher = more anomalous. A file that cannot be read is named on stderr with the reason; the
-    others are still scored, and the exit code is 4.
+    Any format, sampling rate and sample width that libsndfile reads is accepted. A file that
+    cannot be read is reported on stderr; the others are still scored, and the exit code is 4.
 
-    Example: `asd-monitor score monday.wav tuesday.flac --model pump.pt`
+    Example: `asd-monitor score monday.wav tuesday.flac --model pump.asd`
     """
     import json
 
@@ -51,31 +50,31 @@ def score(
     from asd_monitor.errors import SourceError
     from asd_monitor.model_file import load
 
-    scorer = load(model, device)
-    manifest = scorer.manifest
+    loaded = load(model, device)
+    manifest = loaded.manifest
     target = target or only_target(manifest.targets, model)
     rule = DecisionRule.from_manifest(manifest, target)
-    detector = Detector(scorer, {target: rule})
+    detector = Detector(loaded, {target: rule})
     clips: list[ClipScore] = []
-    unread: dict[str, str] = {}
+    unreadable: dict[str, str] = {}
     if not as_json:
-        typer.echo(_heading(scorer, target, rule.threshold))
+        typer.echo(_format_heading(loaded, target, rule.threshold))
     for path in files:
         try:
             samples = read_recording(
                 path, manifest.sample_rate_hz, channel, manifest.window_samples
             )
         except SourceError as error:
-            unread[str(path)] = str(error)
+            unreadable[str(path)] = str(error)
             typer.echo(on_one_line(str(error)), err=True)
             continue
         clips.append(detector.score_recording(samples, str(path), target))
         if not as_json:
-            typer.echo(_line(clips[-1]))
+            typer.echo(_format_clip(clips[-1]))
     if as_json:
-        typer.echo(json.dumps(_document(scorer, target, clips, unread), allow_nan=False))
-    if unread:
-        raise SourceError(f"{len(unread)} of {len(files)} recordings could not be read")
+        typer.echo(json.dumps(_to_dict(loaded, target, clips, unreadable), allow_nan=False))
+    if unreadable:
+        raise SourceError(f"{len(unreadable)} of {len(files)} recordings could not be read")
 
 
 def only_target(targets: "Sequence[str]", model: Path) -> str:
@@ -84,13 +83,13 @@ def only_target(targets: "Sequence[str]", model: Path) -> str:
 
     if len(targets) == 1:
         return targets[0]
-    shown = ", ".join(targets[:20])
-    msg = f"{model} has {len(targets)} targets: choose one with --target: {shown}"
+    listed = ", ".join(targets[:MAX_LISTED_TARGETS])
+    msg = f"{model} has {len(targets)} targets: choose one with --target: {listed}"
     raise ConfigError(msg)
 
 
-def _heading(scorer: "LoadedModel", target: str, threshold: float | None) -> str:
-    manifest = scorer.manifest
+def _format_heading(loaded: "LoadedModel", target: str, threshold: float | None) -> str:
+    manifest = loaded.manifest
     calibration = manifest.calibrations.get(target)
     if threshold is None:
         limit = "no threshold: this model file has no calibration"
@@ -105,40 +104,43 @@ def _heading(scorer: "LoadedModel", target: str, threshold: float | None) -> str
     )
 
 
-def _line(clip: "ClipScore") -> str:
+def _format_clip(clip: "ClipScore") -> str:
     name = on_one_line(clip.name)
     if clip.value is None:
-        qualities = sorted({str(each.quality) for each in clip.windows})
+        qualities = sorted({str(window.quality) for window in clip.windows})
         return f"{'-':>12} {'-':>9} {len(clip.windows):>7}  {','.join(qualities):<8} {name}"
     p_value = "-" if clip.p_value is None else f"{clip.p_value:.2g}"
     if clip.extrapolated:
         p_value = f"~{p_value}"
     verdict = {None: "-", True: "ABOVE", False: "normal"}[clip.above]
     line = f"{clip.value:>12.6g} {p_value:>9} {len(clip.windows):>7}  {verdict:<8} {name}"
-    return f"{line}{_flagged(clip)}"
+    return f"{line}{_format_quality(clip)}"
 
 
-def _flagged(clip: "ClipScore") -> str:
-    """Tell which windows a verdict does without, or should not be trusted for."""
-    counts = Counter(str(each.quality) for each in clip.windows if each.quality != "ok")
-    told = ", ".join(f"{count} {quality}" for quality, count in sorted(counts.items()))
-    return f"  ({told})" if told else ""
+def _format_quality(clip: "ClipScore") -> str:
+    """Count the windows that were not scored, or whose score should not be trusted."""
+    counts = Counter(str(window.quality) for window in clip.windows if window.quality != "ok")
+    text = ", ".join(f"{count} {quality}" for quality, count in sorted(counts.items()))
+    return f"  ({text})" if text else ""
 
 
-def _document(
-    scorer: "LoadedModel", target: str, clips: "Sequence[ClipScore]", unread: "Mapping[str, str]"
+def _to_dict(
+    loaded: "LoadedModel",
+    target: str,
+    clips: "Sequence[ClipScore]",
+    unreadable: "Mapping[str, str]",
 ) -> dict[str, object]:
-    manifest = scorer.manifest
+    manifest = loaded.manifest
     return {
-        "model": {"name": manifest.name, "revision": manifest.revision, "sha256": scorer.sha256},
+        "model": {"name": manifest.name, "revision": manifest.revision, "sha256": loaded.sha256},
         "target": target,
         "aggregation": manifest.aggregation,
-        "recordings": [_clip_document(clip, manifest.sample_rate_hz) for clip in clips],
-        "unread": dict(unread),
+        "recordings": [_clip_to_dict(clip, manifest.sample_rate_hz) for clip in clips],
+        "unreadable": dict(unreadable),
     }
 
 
-def _clip_document(clip: "ClipScore", sample_rate_hz: int) -> dict[str, object]:
+def _clip_to_dict(clip: "ClipScore", sample_rate_hz: int) -> dict[str, object]:
     return {
         "file": clip.name,
         "score": clip.value,
@@ -148,12 +150,12 @@ def _clip_document(clip: "ClipScore", sample_rate_hz: int) -> dict[str, object]:
         "above_threshold": clip.above,
         "windows": [
             {
-                "start_s": each.window_start / sample_rate_hz,
-                "score": each.value,
-                "p_value": each.p_value,
-                "quality": str(each.quality),
-                "level_dbfs": each.level_dbfs,
+                "start_s": window.window_start / sample_rate_hz,
+                "score": window.value,
+                "p_value": window.p_value,
+                "quality": str(window.quality),
+                "level_dbfs": window.level_dbfs,
             }
-            for each in clip.windows
+            for window in clip.windows
         ],
     }

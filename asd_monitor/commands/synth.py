@@ -1,4 +1,4 @@
-"""``asd-monitor synth``: data sets of machine sound, made up or made faulty."""
+"""``asd-monitor synth``: generate datasets of machine sound."""
 
 import json
 from pathlib import Path
@@ -6,151 +6,158 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_monitor.commands.options import AsJson
+from asd_monitor.commands.options import AsJson, Sets, split_names
 from asd_monitor.errors import ConfigError
 from asd_monitor.terminal.progress import console_progress
 
 if TYPE_CHECKING:
     from asd_monitor.progress import Progress
-    from asd_offline.datasets.challenge_sets import SetName
     from asd_offline.synth.challenge_set import YearSettings
     from asd_offline.synth.fault_injection import InjectionSettings
 
-YEAR_ONLY = ("year", "set_", "clips", "test_clips", "clip_s", "snr_db")
+YEAR_ONLY = ("year", "sets", "clips", "test_clips", "clip_s", "snr_db")
+"""Parameters that have no effect with --inject."""
 INJECT_ONLY = ("kinds", "levels", "train_clips", "shaft_hz")
+"""Parameters that have no effect without --inject."""
 
 
 def synth(
     context: typer.Context,
-    out: Annotated[Path, typer.Argument(help="Folder to write to: new or empty.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write to; it must be new or empty.")],
     year: Annotated[
-        int, typer.Option("--year", help="Official layout: 2020, 2021, 2022 or 2023.")
+        int, typer.Option("--year", help="Year of the official layout: 2020 to 2023.")
     ] = 2020,
-    set_: Annotated[str, typer.Option("--set", help="dev, eval or both.")] = "dev",
+    sets: Annotated[Sets, typer.Option("--set", help="Sets to generate.")] = Sets.DEV,
     machines: Annotated[
         str,
         typer.Option(
             "--machines",
-            help="Official names, with commas; all by default. With --inject: the machine's name.",
+            help="Official machine types, separated by commas. By default all. With `--inject`: "
+            "the machine's name.",
+            show_default=False,
         ),
     ] = "",
     clips: Annotated[
-        int, typer.Option("--clips", help="Training clips per machine id or section.")
+        int, typer.Option("--clips", help="Number of training clips per machine id or section.")
     ] = 30,
     test_clips: Annotated[
         int | None,
         typer.Option(
             "--test-clips",
-            help="Test clips, so many normal and so many anomalous, per id, or section and "
-            "domain; a third of --clips by default.",
+            help="Number of normal and of anomalous test clips, each, per id, or per section and "
+            "domain. By default a third of `--clips`.",
         ),
     ] = None,
-    clip_s: Annotated[float, typer.Option("--clip-s", help="Length of a clip in s.")] = 10.0,
+    clip_s: Annotated[float, typer.Option("--clip-s", help="Length of a clip in seconds.")] = 10.0,
     snr_db: Annotated[
-        float, typer.Option("--snr-db", help="Machine against factory noise, in dB.")
+        float,
+        typer.Option("--snr-db", help="Level of the machine relative to factory noise, in dB."),
     ] = 6.0,
     inject: Annotated[
         Path | None,
         typer.Option(
             "--inject",
-            help="Folder of real normal recordings of one machine: put faults into these.",
+            metavar="FOLDER",
+            help="Add simulated faults to the real normal recordings of one machine in this "
+            "folder, instead of simulating machines.",
         ),
     ] = None,
     kinds: Annotated[
-        str, typer.Option("--kinds", help="With --inject: faults, with commas; all by default.")
+        str,
+        typer.Option(
+            "--kinds",
+            help="With `--inject`: kinds of faults, separated by commas. By default all.",
+            show_default=False,
+        ),
     ] = "",
     levels: Annotated[
         str,
-        typer.Option("--levels", help="With --inject: dB of the fault against the machine."),
+        typer.Option(
+            "--levels",
+            help="With `--inject`: levels of the fault relative to the machine, in dB, separated "
+            "by commas.",
+        ),
     ] = "0,-6,-12,-18",
     train_clips: Annotated[
         int | None,
         typer.Option(
-            "--train-clips", help="With --inject: recordings for training; two thirds by default."
+            "--train-clips",
+            help="With `--inject`: number of recordings for training. By default two thirds.",
         ),
     ] = None,
     shaft_hz: Annotated[
         float | None,
-        typer.Option("--shaft-hz", help="With --inject: turns or strokes per second, if known."),
+        typer.Option(
+            "--shaft-hz", help="With `--inject`: revolutions or strokes per second, if known."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same bytes.")] = 1,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed of all random numbers: same seed, same bytes.")
+    ] = 1,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a data set that synth made there before.")
+        bool, typer.Option("--force", help="Replace a dataset that synth wrote there before.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a small labelled data set: synthetic machines, or faults in real recordings.
+    """Generate a small labelled dataset: simulated machines, or faults in real recordings.
 
-    Example: `asd-monitor synth d --year 2023 --machines fan,ToyCar --clips 60`, or
-    `asd-monitor synth d --inject recordings/pump/train`, then `asd-monitor replay d`.
+    Example: `asd-monitor synth data/synth --year 2023 --machines fan,ToyCar --clips 60`, or
+    `asd-monitor synth data/mine --inject recordings/pump`, then `asd-monitor replay data/mine`
     """
-    _refuse_misplaced(context, YEAR_ONLY if inject else INJECT_ONLY, injecting=inject is not None)
+    is_injection = inject is not None
+    _refuse_misplaced(context, YEAR_ONLY if is_injection else INJECT_ONLY, injecting=is_injection)
     with console_progress() as progress:
         if inject is None:
             from asd_offline.synth.challenge_set import YearSettings
 
-            year_settings = YearSettings(
-                year, _sets(set_), _names(machines), clips, test_clips, seed, clip_s, snr_db
-            )
-            result = _year(out, year_settings, progress, force=force)
+            names, set_names = split_names([machines]), sets.names()
+            settings = YearSettings(year, set_names, names, clips, test_clips, seed, clip_s, snr_db)
+            result = _make_year_set(out, settings, progress, force=force)
         else:
             from asd_offline.synth.fault_injection import InjectionSettings
             from asd_offline.synth.faults import FAULTS
 
             injection = InjectionSettings(
                 inject,
-                _names(kinds) or tuple(FAULTS),
-                _numbers(levels),
+                split_names([kinds]) or tuple(FAULTS),
+                _parse_levels(levels),
                 train_clips,
                 seed,
-                _one_name(machines),
+                _parse_single_name(machines),
                 shaft_hz,
             )
-            result = _injection(out, injection, progress, force=force)
-    typer.echo(json.dumps(result) if as_json else _sentence(result))
+            result = _make_injected_set(out, injection, progress, force=force)
+    typer.echo(json.dumps(result) if as_json else _format(result))
 
 
 def _refuse_misplaced(context: typer.Context, names: tuple[str, ...], *, injecting: bool) -> None:
-    """ConfigError for an option that would do nothing."""
+    """Raise ConfigError for an option that would have no effect."""
     for name in names:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
-            option = "--" + name.strip("_").replace("_", "-")
-            where = "does nothing with --inject" if injecting else "needs --inject"
-            msg = f"{option}: {where}; see asd-monitor synth --help"
+            option = "--set" if name == "sets" else f"--{name.replace('_', '-')}"
+            reason = "has no effect with --inject" if injecting else "needs --inject"
+            msg = f"{option}: {reason}; see asd-monitor synth --help"
             raise ConfigError(msg)
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _one_name(text: str) -> str:
-    names = _names(text)
+def _parse_single_name(text: str) -> str:
+    names = split_names([text])
     if len(names) > 1:
         msg = f"--machines: expected one name with --inject, got {', '.join(names)}"
         raise ConfigError(msg)
     return names[0] if names else ""
 
 
-def _numbers(text: str) -> tuple[float, ...]:
+def _parse_levels(text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(number) for number in _names(text))
+        return tuple(float(number) for number in split_names([text]))
     except ValueError as error:
-        msg = f"--levels: expected dB with commas, such as 0,-6,-12, got {text!r}"
+        msg = f"--levels: expected dB separated by commas, such as 0,-6,-12, got {text!r}"
         raise ConfigError(msg) from error
 
 
-def _sets(name: str) -> "tuple[SetName, ...]":
-    choices: dict[str, tuple[SetName, ...]]
-    choices = {"dev": ("dev",), "eval": ("eval",), "both": ("dev", "eval")}
-    if name not in choices:
-        msg = f"--set: expected dev, eval or both, got {name!r}"
-        raise ConfigError(msg)
-    return choices[name]
-
-
-def _year(
+def _make_year_set(
     out: Path, settings: "YearSettings", progress: "Progress", *, force: bool
 ) -> dict[str, Any]:
     from asd_offline.synth.challenge_set import make_year_set
@@ -165,14 +172,14 @@ def _year(
     }
 
 
-def _injection(
+def _make_injected_set(
     out: Path, settings: "InjectionSettings", progress: "Progress", *, force: bool
 ) -> dict[str, Any]:
     from asd_offline.synth.fault_injection import make_injected_set
 
     made = make_injected_set(out, settings, progress, force=force)
     for path, reason in made.rejected:
-        typer.echo(f"left out {path}: {reason}", err=True)
+        typer.echo(f"not used: {path}: {reason}", err=True)
     return {
         "out": str(out),
         "train_clips": made.train_clips,
@@ -183,17 +190,17 @@ def _injection(
     }
 
 
-def _sentence(result: dict[str, Any]) -> str:
+def _format(result: dict[str, Any]) -> str:
     out = result["out"]
     if "year" in result:
         truth = result["ground_truth"]
-        hint = f" --ground-truth {truth}" if truth else ""
-        done = f"{out}: {result['clips']} clips in the layout of {result['year']}"
-        return f"{done}; now: asd-monitor replay {out}{hint}"
-    done = (
+        option = f" --ground-truth {truth}" if truth else ""
+        text = f"{out}: {result['clips']} clips in the layout of {result['year']}"
+        return f"{text}; next: asd-monitor replay {out}{option}"
+    text = (
         f"{out}: {result['train_clips']} training clips, {result['test_normals']} normal and "
         f"{result['test_anomalies']} faulty test clips, listed in faults.csv"
     )
     if result["gain_db"]:
-        done += f"; all clips lowered by {-result['gain_db']:.1f} dB, so that none is clipped"
-    return f"{done}; now: asd-monitor replay {out}"
+        text += f"; all clips attenuated by {-result['gain_db']:.1f} dB to avoid clipping"
+    return f"{text}; next: asd-monitor replay {out}"

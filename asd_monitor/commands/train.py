@@ -1,22 +1,23 @@
-"""``asd-monitor train``: a model from a dataset's normal sound."""
+"""``asd-monitor train``: train a model on a dataset."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from asd_monitor.commands.options import AsJson, Cache, Device, Year
-
-if TYPE_CHECKING:
-    from asd_offline.training.distributed import Process
-    from asd_offline.training.run import TrainRequest
-    from asd_offline.training.run_folder import Run
-
-INTERRUPTED = 130
+from asd_monitor.commands.interrupt import exit_on_interrupt
+from asd_monitor.commands.options import (
+    AsJson,
+    Cache,
+    Device,
+    DeviceOption,
+    Year,
+    default_cache,
+)
 
 
 def train(
-    model: Annotated[str, typer.Argument(help="Which model; see docs/models.md.")],
+    model: Annotated[str, typer.Argument(help="Name of the model; see docs/models.md.")],
     dataset: Annotated[
         Path, typer.Argument(help="Folder or list of recordings; see docs/datasets.md.")
     ],
@@ -24,21 +25,29 @@ def train(
         list[str] | None,
         typer.Option(
             "--machine",
-            help="Only this machine; repeat for more. The name, of unsorted recordings.",
+            help="Train only this machine. Repeatable. For an unsorted folder: the machine's name.",
         ),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="Recipe; the published values if not given."),
+        typer.Option(
+            "--config", help="Recipe of the training (YAML). By default the published values."
+        ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", min=0, help="In place of the recipe's.")
+        int | None,
+        typer.Option("--epochs", min=0, help="Number of epochs; overrides the recipe."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same model.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", min=0, help="Seed of all random numbers: same seed, same model."),
+    ] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="RUN", help="Folder of the run; runs/MODEL-DATASET-SEED if not given."
+            "--out",
+            metavar="RUN",
+            help="Folder of the training run. By default `runs/MODEL-DATASET-SEED`.",
         ),
     ] = None,
     init_from: Annotated[
@@ -46,36 +55,41 @@ def train(
         typer.Option(
             "--init-from",
             metavar="FILE",
-            help="Begin with these weights: the authors' file, or a run's checkpoint; repeat for "
-            "more, NETWORK=FILE for one network of several. With --epochs 0, as they are.",
+            help="Initial weights: the authors' published file, or a checkpoint of a run. "
+            "Repeatable; NETWORK=FILE for one network of several. With `--epochs 0` the weights "
+            "are used unchanged.",
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out where it stopped.")
+        bool, typer.Option("--resume", help="Resume the run in `--out` where it stopped.")
     ] = False,
     year: Year = None,
     cache: Cache = None,
-    device: Device = "auto",
+    device: DeviceOption = Device.AUTO,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model; Ctrl-C stops it, and the same command with --resume goes on exactly there.
+    """Train a model on the normal clips of a dataset.
 
-    Only normal clips of the training split are learned from; one in ten is kept out for the
-    calibration. For several GPUs: `torchrun --nproc-per-node 4 --no-python asd-monitor train ...`.
+    One in ten training clips is held out for the calibration. Ctrl-C stops the training, and the
+    same command with `--resume` continues it with identical results. For several GPUs:
+    `torchrun --nproc-per-node 4 --no-python asd-monitor train ...`.
 
     Example: `asd-monitor train autoencoder data/dcase2020 --machine fan --out runs/fan`, then
-    `asd-monitor export runs/fan --out fan.pt`
+    `asd-monitor export runs/fan --out fan.asd`
     """
     import json
 
     from asd_monitor.commands.offline_extra import require_offline
 
     require_offline("train")
+    from asd_offline.training.console import shown
     from asd_offline.training.distributed import joined
     from asd_offline.training.run import TrainRequest
+    from asd_offline.training.run import train as train_networks
 
     machines = tuple(machine or ())
     folder = out or _default_folder(model, dataset, machines, seed)
+    hint = f"{folder} is kept: run the same command with --resume to continue"
     with joined(device) as process:
         request = TrainRequest(
             model=model,
@@ -90,37 +104,16 @@ def train(
             init_from=tuple(init_from or ()),
             resume=resume,
         )
-        run = _trained(request, process)
+        with exit_on_interrupt(hint), shown(quiet=not process.first) as show:
+            run = train_networks(request, process, show)
         if not process.first:
             return
-    last = {each["network"]: each for each in run.metrics()}
     if as_json:
+        last = {row["network"]: row for row in run.metrics()}
         document = {"run": str(run.folder), "model": model, "networks": list(last.values())}
         typer.echo(json.dumps(document))
     else:
-        typer.echo(f"{run.folder}: done; now: asd-monitor export {run.folder} --out {model}.pt")
-
-
-def _trained(request: "TrainRequest", process: "Process") -> "Run":
-    """Train; Ctrl-C says what is kept, and ends the program."""
-    from asd_offline.training.console import shown
-    from asd_offline.training.run import train
-
-    try:
-        with shown(quiet=not process.first) as show:
-            return train(request, process, show)
-    except KeyboardInterrupt:
-        kept = f"stopped; what is in {request.out} is kept"
-        typer.echo(f"{kept}: the same command with --resume goes on", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-
-
-def default_cache() -> Path:
-    """Return the user's folder for features, as the XDG specification says."""
-    import os
-
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base else Path.home() / ".cache") / "asd-monitor" / "features"
+        typer.echo(f"{run.folder}: done; next: asd-monitor export {run.folder} --out {model}.asd")
 
 
 def _default_folder(model: str, dataset: Path, machines: tuple[str, ...], seed: int) -> Path:

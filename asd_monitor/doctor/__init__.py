@@ -1,1 +1,1 @@
-"""Find out what keeps the monitor from working on this machine, one check per file."""
+"""Find out what keeps the monitor from working on this computer."""

@@ -1,4 +1,4 @@
-"""The computer's clock: alarms and scores carry its time."""
+"""Check the computer's clock: alarms and scores carry its time."""
 
 import ctypes
 import shutil
@@ -9,13 +9,14 @@ from collections.abc import Callable
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import AsdMonitorError
 
-EARLIEST_YEAR, LATEST_YEAR = 2026, 2100
+MIN_YEAR, MAX_YEAR = 2026, 2100
 TIMEX_BYTES = 256
-"""More than the kernel's ``struct timex`` has; all zeros only asks."""
+"""More than the size of the kernel's ``struct timex``; all zeros only reads the clock's state."""
 TIME_ERROR = 5
-COMPARED_S = 0.25
-STEP_S = 0.1
-TIMEDATECTL_S = 5.0
+"""Return value of ``adjtimex(2)`` for a clock that is not synchronised."""
+OBSERVED_S = 0.25
+MIN_STEP_S = 0.1
+TIMEDATECTL_TIMEOUT_S = 5.0
 
 
 def check_clock(
@@ -23,27 +24,27 @@ def check_clock(
     monotonic: Callable[[], float] = time.monotonic,
     synchronised: Callable[[], bool | None] | None = None,
 ) -> list[Finding]:
-    """Tell whether the clock shows a possible time, runs evenly, and is synchronised."""
-    at, since = wall(), monotonic()
-    year = time.gmtime(at).tm_year
-    shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
-    advice = "set it: timedatectl set-ntp true"
-    if not EARLIEST_YEAR <= year <= LATEST_YEAR:
-        return [failed("clock", f"it shows {shown}, which cannot be", advice, AsdMonitorError)]
-    time.sleep(COMPARED_S)
-    stepped_s = wall() - at - (monotonic() - since)
-    if abs(stepped_s) > STEP_S:
-        told = f"it shows {shown}, and was set by {stepped_s:+.1f} s just now"
-        return [warning("clock", told, "is more than one program setting it?")]
-    in_step = (synchronised or is_synchronised)()
-    if in_step is False:
-        return [warning("clock", f"it shows {shown}, but is not synchronised", advice)]
-    how = "synchronised" if in_step else "whether it is synchronised cannot be found out"
-    return [ok("clock", f"it shows {shown}; {how}")]
+    """Check that the clock shows a plausible time, is not being set, and is synchronised."""
+    wall_s, monotonic_s = wall(), monotonic()
+    year = time.gmtime(wall_s).tm_year
+    text = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(wall_s))
+    hint = "set it: timedatectl set-ntp true"
+    if not MIN_YEAR <= year <= MAX_YEAR:
+        return [failed("clock", f"the time is {text}, which is wrong", hint, AsdMonitorError)]
+    time.sleep(OBSERVED_S)
+    step_s = wall() - wall_s - (monotonic() - monotonic_s)
+    if abs(step_s) > MIN_STEP_S:
+        message = f"the time is {text}, and was changed by {step_s:+.1f} s during this check"
+        return [warning("clock", message, "does more than one program set the clock?")]
+    is_in_step = (synchronised or is_synchronised)()
+    if is_in_step is False:
+        return [warning("clock", f"the time is {text}, but it is not synchronised", hint)]
+    state = "synchronised" if is_in_step else "cannot find out whether it is synchronised"
+    return [ok("clock", f"the time is {text}; {state}")]
 
 
 def is_synchronised() -> bool | None:
-    """Ask the kernel, else timedatectl; None where neither tells."""
+    """Ask the kernel, or else timedatectl; return None if neither answers."""
     try:
         state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
     except (OSError, AttributeError):
@@ -53,13 +54,13 @@ def is_synchronised() -> bool | None:
     if shutil.which("timedatectl") is None:
         return None
     try:
-        asked = subprocess.run(
+        done = subprocess.run(
             ["timedatectl", "show", "-p", "NTPSynchronized", "--value"],
             capture_output=True,
             text=True,
-            timeout=TIMEDATECTL_S,
+            timeout=TIMEDATECTL_TIMEOUT_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return {"yes": True, "no": False}.get(asked.stdout.strip())
+    return {"yes": True, "no": False}.get(done.stdout.strip())

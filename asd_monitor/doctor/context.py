@@ -1,4 +1,4 @@
-"""What the doctor is asked about: the settings, and which of them a person gave."""
+"""What the doctor checks: the settings, and which of them the user has given."""
 
 from dataclasses import dataclass
 
@@ -8,29 +8,29 @@ from asd_monitor.sources.wav import WavSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Context:
     """The settings to be checked."""
 
     config: Config
-    default_microphone: bool = False
-    """No microphone was named: the system's default one is tried."""
-    broker_given: bool = True
-    """False: nobody named a broker, so that its absence is no failure."""
+    uses_default_microphone: bool = False
+    """No microphone is named, so the system's default one is checked."""
+    is_broker_configured: bool = True
+    """False: no broker is named, so the absence of one is not a failure."""
 
     @property
     def microphones(self) -> dict[str, MicrophoneSettings]:
         """The microphones by machine."""
-        machines = self.config.machines.items()
         return {
-            name: each.source
-            for name, each in machines
-            if isinstance(each.source, MicrophoneSettings)
+            name: machine.source
+            for name, machine in self.config.machines.items()
+            if isinstance(machine.source, MicrophoneSettings)
         }
 
     @property
     def recordings(self) -> dict[str, WavSettings]:
-        """The recordings that take a microphone's place, by machine."""
-        machines = self.config.machines.items()
+        """The recordings that are used instead of a microphone, by machine."""
         return {
-            name: each.source for name, each in machines if isinstance(each.source, WavSettings)
+            name: machine.source
+            for name, machine in self.config.machines.items()
+            if isinstance(machine.source, WavSettings)
         }

@@ -1,4 +1,4 @@
-"""What a check has found."""
+"""The result of a check."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ Fact = str | int | float | bool | None
 
 
 class Status(StrEnum):
-    """How a check ended."""
+    """Severity of a finding, in increasing order."""
 
     OK = "ok"
     WARNING = "warning"
-    """The monitor runs, but something is missing or not as it should be."""
+    """The monitor runs, but something is missing or degraded."""
     FAILED = "failed"
-    """The monitor cannot do what was asked."""
+    """The monitor cannot do what the settings ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,30 +24,30 @@ class Finding:
     """One line of the doctor's report."""
 
     check: str
-    """Which check it is of; several findings may share it."""
+    """Name of the check; several findings may share it."""
     status: Status
-    told: str
-    """One sentence: what was found."""
-    advice: str = ""
-    """What to do; empty where nothing is to be done."""
+    message: str
+    """One sentence about what was found."""
+    hint: str = ""
+    """What to do about it; empty if nothing."""
     exit_code: int = 0
-    """Of the command if this is the first that failed; 0 unless failed."""
+    """Exit code of the command if this is the first failure; 0 unless failed."""
     facts: Mapping[str, Fact] = field(default_factory=dict)
-    """The numbers behind it, by name with unit."""
+    """The values behind the message; names end with the unit."""
 
 
-def ok(check: str, told: str, **facts: Fact) -> Finding:
-    """Return that all is well."""
-    return Finding(check, Status.OK, told, facts=facts)
+def ok(check: str, message: str, **facts: Fact) -> Finding:
+    """Return a finding that needs no action."""
+    return Finding(check, Status.OK, message, facts=facts)
 
 
-def warning(check: str, told: str, advice: str, **facts: Fact) -> Finding:
-    """Return that something could be better."""
-    return Finding(check, Status.WARNING, told, advice, facts=facts)
+def warning(check: str, message: str, hint: str, **facts: Fact) -> Finding:
+    """Return a finding that the monitor can run with."""
+    return Finding(check, Status.WARNING, message, hint, facts=facts)
 
 
 def failed(
-    check: str, told: str, advice: str, kind: type[AsdMonitorError], **facts: Fact
+    check: str, message: str, hint: str, kind: type[AsdMonitorError], **facts: Fact
 ) -> Finding:
-    """Return that something does not work; ``kind`` is the error that a run would end with."""
-    return Finding(check, Status.FAILED, told, advice, kind.exit_code, facts)
+    """Return a failure; ``kind`` is the error that ``run`` would end with."""
+    return Finding(check, Status.FAILED, message, hint, kind.exit_code, facts)

@@ -1,4 +1,4 @@
-"""The doctor's findings for a terminal, for a log, and for a program."""
+"""Format the doctor's findings for a terminal, as plain lines, and as JSON."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,31 +12,40 @@ if TYPE_CHECKING:
 _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red"}
 
 
-def as_table(findings: list[Finding]) -> "Table":
-    """Return the findings as a table; what to do stands below what was found."""
+def format_table(findings: list[Finding]) -> "Table":
+    """Return a table of the findings, with each hint below its message."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("", "check", "found", box=None, pad_edge=False)
-    for each in findings:
-        told = Text(each.told)
-        if each.advice:
-            told.append(f"\n→ {each.advice}", style="italic")
-        table.add_row(Text(each.status, style=_STYLES[each.status]), each.check, told)
+    table = Table("", "check", "finding", box=None, pad_edge=False)
+    for found in findings:
+        text = Text(found.message)
+        if found.hint:
+            text.append(f"\n→ {found.hint}", style="italic")
+        table.add_row(Text(found.status, style=_STYLES[found.status]), found.check, text)
     return table
 
 
-def as_lines(finding: Finding) -> list[str]:
+def format_lines(found: Finding) -> list[str]:
     """Return one finding as plain lines."""
-    lines = [f"{finding.status:<8} {finding.check:<12} {finding.told}"]
-    if finding.advice:
-        lines.append(f"{'':<8} {'':<12} -> {finding.advice}")
+    lines = [f"{found.status:<8} {found.check:<12} {found.message}"]
+    if found.hint:
+        lines.append(f"{'':<8} {'':<12} -> {found.hint}")
     return lines
 
 
-def as_document(findings: list[Finding]) -> dict[str, Any]:
-    """Return the findings for a program."""
-    statuses = [each.status for each in findings]
+def format_summary(findings: list[Finding]) -> str:
+    """Return the last line of the report."""
+    failures = sum(found.status is Status.FAILED for found in findings)
+    warnings = sum(found.status is Status.WARNING for found in findings)
+    if not failures and not warnings:
+        return "all checks passed"
+    return f"{failures} failed, {warnings} warning(s)"
+
+
+def to_dict(findings: list[Finding]) -> dict[str, Any]:
+    """Return the findings as a JSON document."""
+    statuses = [found.status for found in findings]
     worst = max(statuses, key=list(Status).index, default=Status.OK)
     return {
         "schema": 1,
@@ -45,21 +54,12 @@ def as_document(findings: list[Finding]) -> dict[str, Any]:
         "exit_code": exit_code(findings),
         "checks": [
             {
-                "check": each.check,
-                "status": str(each.status),
-                "told": each.told,
-                "advice": each.advice,
-                "facts": dict(each.facts),
+                "check": found.check,
+                "status": str(found.status),
+                "message": found.message,
+                "hint": found.hint,
+                "facts": dict(found.facts),
             }
-            for each in findings
+            for found in findings
         ],
     }
-
-
-def closing_line(findings: list[Finding]) -> str:
-    """Return the end of the report, in one sentence."""
-    failures = sum(each.status is Status.FAILED for each in findings)
-    warnings = sum(each.status is Status.WARNING for each in findings)
-    if not failures and not warnings:
-        return "all is well"
-    return f"{failures} failed, {warnings} warning(s)"

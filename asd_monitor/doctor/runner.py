@@ -1,4 +1,4 @@
-"""All checks in turn, each within its time, whatever it meets."""
+"""Run all checks in turn, each with a timeout, whatever happens in them."""
 
 import logging
 import os
@@ -7,78 +7,76 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from asd_monitor.doctor import clock, delivery, model, runtime, sound, state_folder, systemd
-from asd_monitor.doctor.context import Case
+from asd_monitor.doctor.context import Context
 from asd_monitor.doctor.finding import Finding, Status, failed
 from asd_monitor.errors import AsdMonitorError
 
 logger = logging.getLogger(__name__)
 
-Check = Callable[[], list[Finding]]
-
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A check, its name, and how long it may take, in seconds."""
+class Check:
+    """A named check with its timeout in seconds."""
 
     name: str
-    check: Check
-    limit_s: float = 10.0
+    run: Callable[[], list[Finding]]
+    timeout_s: float = 10.0
 
 
-def plan(case: Case, environ: Mapping[str, str] = os.environ) -> list[Step]:
-    """Return the checks in the order in which trouble should be looked for."""
+def list_checks(context: Context, environ: Mapping[str, str] = os.environ) -> list[Check]:
+    """Return the checks in the order in which problems should be solved."""
     return [
-        Step("python", runtime.check_python),
-        Step("processors", runtime.check_processors),
-        Step("torch", runtime.check_torch, 90.0),
-        Step("gpu", lambda: runtime.check_gpu(case), 60.0),
-        Step("portaudio", sound.check_portaudio, 40.0),
-        Step("devices", lambda: sound.check_devices(case), 40.0),
-        Step("capture", lambda: sound.check_capture(case), 60.0),
-        Step("recordings", lambda: sound.check_recordings(case), 30.0),
-        Step("model", lambda: model.check_models(case), 120.0),
-        Step("mqtt", lambda: delivery.check_mqtt(case), 40.0),
-        Step("metrics", lambda: delivery.check_metrics_port(case), 10.0),
-        Step("state folder", lambda: state_folder.check_state(case), 20.0),
-        Step("clock", clock.check_clock),
-        Step("systemd", lambda: systemd.check_systemd(environ)),
+        Check("python", runtime.check_python),
+        Check("processors", runtime.check_processors),
+        Check("torch", runtime.check_torch, 90.0),
+        Check("gpu", lambda: runtime.check_gpu(context), 60.0),
+        Check("portaudio", sound.check_portaudio, 40.0),
+        Check("devices", lambda: sound.check_devices(context), 40.0),
+        Check("capture", lambda: sound.check_capture(context), 60.0),
+        Check("recordings", lambda: sound.check_recordings(context), 30.0),
+        Check("model", lambda: model.check_models(context), 120.0),
+        Check("mqtt", lambda: delivery.check_mqtt(context), 40.0),
+        Check("metrics", lambda: delivery.check_metrics_port(context), 10.0),
+        Check("state folder", lambda: state_folder.check_state(context), 20.0),
+        Check("clock", clock.check_clock),
+        Check("systemd", lambda: systemd.check_systemd(environ)),
     ]
 
 
-def examine(steps: list[Step]) -> Iterator[Finding]:
-    """Run the checks one after the other; nothing is raised, and no check is waited for longer.
+def run_checks(checks: list[Check]) -> Iterator[Finding]:
+    """Run the checks one after the other; an error or a timeout becomes a finding.
 
     Yields
     ------
     Finding
         Each as soon as its check has ended.
     """
-    for step in steps:
-        yield from _run(step)
+    for check in checks:
+        yield from _run(check)
 
 
 def exit_code(findings: list[Finding]) -> int:
-    """Return 0 if nothing failed, else the exit code of the first that did."""
-    return next((each.exit_code for each in findings if each.status is Status.FAILED), 0)
+    """Return the exit code of the first failure, or 0 if there is none."""
+    return next((found.exit_code for found in findings if found.status is Status.FAILED), 0)
 
 
-def _run(step: Step) -> list[Finding]:
+def _run(check: Check) -> list[Finding]:
     findings: list[Finding] = []
 
     def work() -> None:
         try:
-            findings.extend(step.check())
-        except Exception as error:  # the thread's top: told as a finding
-            logger.debug("check %s failed", step.name, exc_info=error)
-            told = f"the check itself failed: {error!r}"
-            advice = "please report this as a fault of asd-monitor"
-            findings.append(failed(step.name, told, advice, AsdMonitorError))
+            findings.extend(check.run())
+        except Exception as error:  # top of the thread: report it as a finding
+            logger.debug("check %s failed", check.name, exc_info=error)
+            message = f"the check itself failed: {error!r}"
+            hint = "please report this as a bug in asd-monitor"
+            findings.append(failed(check.name, message, hint, AsdMonitorError))
 
-    thread = threading.Thread(target=work, name=f"doctor {step.name}", daemon=True)
+    thread = threading.Thread(target=work, name=f"doctor {check.name}", daemon=True)
     thread.start()
-    thread.join(step.limit_s)
+    thread.join(check.timeout_s)
     if thread.is_alive():
-        told = f"did not end within {step.limit_s:.0f} s"
-        advice = "a driver, disk or name server hangs; see `dmesg`"
-        return [*findings, failed(step.name, told, advice, AsdMonitorError)]
+        message = f"did not finish within {check.timeout_s:.0f} s"
+        hint = "a driver, disk or name server hangs; see `dmesg`"
+        return [*findings, failed(check.name, message, hint, AsdMonitorError)]
     return findings

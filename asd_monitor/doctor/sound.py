@@ -1,4 +1,4 @@
-"""PortAudio, its devices, and two seconds of real capture."""
+"""Check PortAudio, the microphones, and two seconds of real capture."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asd_monitor.audio.quality import assess
-from asd_monitor.doctor.context import Case
+from asd_monitor.doctor.context import Context
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import SourceError
 from asd_monitor.records import AudioChunk, Quality, SourceHealth, SourceState
@@ -21,22 +21,23 @@ from asd_monitor.sources.microphone.devices import (
 )
 from asd_monitor.sources.microphone.source import MicrophoneSettings, MicrophoneSource
 
-LISTEN_S = 2.0
-OPENING_S = 6.0
+CAPTURE_S = 2.0
+OPEN_TIMEOUT_S = 6.0
+POLL_INTERVAL_S = 0.02
 RATE_HZ = 16_000
-PACE_TOLERANCE = 0.25
-"""Callbacks come in bursts of up to half a second; over two seconds no more can be said."""
-QUIET_DBFS = -70.0
+MAX_PACE_ERROR = 0.25
+"""Callbacks arrive in bursts of up to half a second, so two seconds allow no closer check."""
+MIN_LEVEL_DBFS = -70.0
 VERSION_TIMEOUT_S = 30.0
 
-Listing = Callable[[], list[Microphone]]
+ListMicrophones = Callable[[], list[Microphone]]
 
 
 def check_portaudio() -> list[Finding]:
-    """Tell which PortAudio there is; asked in a process of its own, as drivers print and hang."""
+    """Load PortAudio in a separate process, because drivers print messages and may hang."""
     code = "import sounddevice; print(sounddevice.get_portaudio_version()[1])"
     try:
-        asked = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
             text=True,
@@ -44,184 +45,186 @@ def check_portaudio() -> list[Finding]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        told = f"PortAudio did not start within {VERSION_TIMEOUT_S:.0f} s"
-        return [failed("portaudio", told, "a sound driver hangs: see `dmesg`", SourceError)]
-    version = asked.stdout.strip().splitlines()[-1:]
-    if asked.returncode == 0 and version:
+        message = f"PortAudio did not start within {VERSION_TIMEOUT_S:.0f} s"
+        return [failed("portaudio", message, "a sound driver hangs: see `dmesg`", SourceError)]
+    version = done.stdout.strip().splitlines()[-1:]
+    if done.returncode == 0 and version:
         return [ok("portaudio", version[0].partition(",")[0], version=version[0])]
-    advice = "install it: apt-get install libportaudio2"
-    return [failed("portaudio", "PortAudio cannot be loaded", advice, SourceError)]
+    hint = "install it: apt-get install libportaudio2"
+    return [failed("portaudio", "PortAudio cannot be loaded", hint, SourceError)]
 
 
-def check_devices(case: Case, listing: Listing = list_microphones) -> list[Finding]:
-    """Tell which microphones there are."""
+def check_devices(
+    context: Context, list_devices: ListMicrophones = list_microphones
+) -> list[Finding]:
+    """List the microphones of this computer."""
     try:
-        found = listing()
+        microphones = list_devices()
     except SourceError as error:
         return [failed("devices", str(error), "see `asd-monitor devices`", SourceError)]
-    if found:
-        names = ", ".join(f"{each.index} {each.name!r}" for each in found)
-        return [ok("devices", f"{len(found)} microphone(s): {names}", microphones=len(found))]
-    if not case.microphones:
-        return [ok("devices", "no microphone, and none is wanted", microphones=0)]
-    told, _, advice = NO_MICROPHONE.partition(": ")
-    return [failed("devices", told, advice, SourceError, microphones=0)]
+    count = len(microphones)
+    if count:
+        names = ", ".join(f"{mic.index} {mic.name!r}" for mic in microphones)
+        return [ok("devices", f"{count} microphone(s): {names}", microphones=count)]
+    if not context.microphones:
+        return [ok("devices", "no microphone, and none is needed", microphones=0)]
+    message, _, hint = NO_MICROPHONE.partition(": ")
+    return [failed("devices", message, hint, SourceError, microphones=0)]
 
 
-def check_capture(case: Case, listing: Listing = list_microphones) -> list[Finding]:
-    """Open all microphones that are meant at once, as the monitor does, and listen."""
+def check_capture(
+    context: Context, list_devices: ListMicrophones = list_microphones
+) -> list[Finding]:
+    """Open all microphones of the settings at the same time, as the monitor does, and record."""
     try:
-        found = listing()
+        present = list_devices()
     except SourceError:
-        return []  # check_devices has told it
+        return []  # reported by check_devices
     findings, sources = list[Finding](), list[tuple[Microphone, MicrophoneSource]]()
-    for machine, settings in case.microphones.items():
+    for machine, settings in context.microphones.items():
         try:
-            microphone, settings = _chosen(case, settings, found)
+            microphone, settings = _choose_microphone(context, settings, present)
         except SourceError as error:
-            if not case.default_microphone:
-                findings.append(_missing(machine, error))
+            if not context.uses_default_microphone:
+                hint = "see `asd-monitor devices`; plug it in, or name another one"
+                findings.append(failed("capture", f"{machine}: {error}", hint, SourceError))
             continue
         sources.append((microphone, MicrophoneSource(machine, settings, RATE_HZ)))
-    for (microphone, _), heard in zip(
-        sources, listen([source for _, source in sources]), strict=True
-    ):
-        findings += _judge(microphone, heard)
+    captures = capture([source for _, source in sources])
+    for (microphone, _), captured in zip(sources, captures, strict=True):
+        findings += _assess_capture(microphone, captured)
     return findings
 
 
-def _chosen(
-    case: Case, settings: MicrophoneSettings, found: list[Microphone]
+def _choose_microphone(
+    context: Context, settings: MicrophoneSettings, present: list[Microphone]
 ) -> tuple[Microphone, MicrophoneSettings]:
-    if not case.default_microphone:
-        return resolve_device(settings.device, found), settings
-    if not found:
+    if not context.uses_default_microphone:
+        return resolve_device(settings.device, present), settings
+    if not present:
         raise SourceError(NO_MICROPHONE)
-    microphone = next((each for each in found if each.is_default), found[0])
+    microphone = next((mic for mic in present if mic.is_default), present[0])
     return microphone, settings.model_copy(update={"device": microphone.index})
 
 
-def _missing(machine: str, error: SourceError) -> Finding:
-    advice = "see `asd-monitor devices`, and plug it in or name another one"
-    return failed("capture", f"{machine}: {error}", advice, SourceError)
-
-
 @dataclass
-class Heard:
-    """What a source has delivered."""
+class Capture:
+    """The audio that a source has delivered so far."""
 
     source: MicrophoneSource
     chunks: list[AudioChunk]
     health: SourceHealth
-    began_s: float = 0.0
-    """Monotonic time at which the first chunk came."""
-    took_s: float = 0.0
-    """From the first chunk to the last."""
+    first_chunk_s: float = 0.0
+    """Monotonic time at which the first chunk was read."""
+    duration_s: float = 0.0
+    """Time between the first chunk and the last."""
 
-    def take(self) -> None:
-        """Read what has come."""
+    def read(self) -> None:
+        """Add the chunks that have arrived since the last call."""
         self.health = self.source.health()
-        new = self.source.read()
-        if new and not self.chunks:
-            self.began_s = time.monotonic()
-        if new:
-            self.took_s = time.monotonic() - self.began_s
-        self.chunks += new
+        chunks = self.source.read()
+        if chunks and not self.chunks:
+            self.first_chunk_s = time.monotonic()
+        if chunks:
+            self.duration_s = time.monotonic() - self.first_chunk_s
+        self.chunks += chunks
 
     @property
-    def done(self) -> bool:
-        """Whether there is enough to judge by."""
-        return bool(self.chunks) and time.monotonic() - self.began_s >= LISTEN_S
+    def is_complete(self) -> bool:
+        """Whether the source has delivered audio for long enough."""
+        return bool(self.chunks) and time.monotonic() - self.first_chunk_s >= CAPTURE_S
 
 
-def listen(sources: list[MicrophoneSource]) -> list[Heard]:
-    """Open sources together, and keep what each delivers in its first seconds."""
-    heard = [Heard(source, [], source.health()) for source in sources]
+def capture(sources: list[MicrophoneSource]) -> list[Capture]:
+    """Open sources at the same time, and return the first seconds of each."""
+    captures = [Capture(source, [], source.health()) for source in sources]
     try:
         for source in sources:
             source.open(lambda: None)
-        deadline = time.monotonic() + OPENING_S + LISTEN_S
-        while not all(each.done for each in heard) and time.monotonic() < deadline:
-            time.sleep(0.02)
-            for each in heard:
-                each.take()
+        deadline_s = time.monotonic() + OPEN_TIMEOUT_S + CAPTURE_S
+        while not all(each.is_complete for each in captures) and time.monotonic() < deadline_s:
+            time.sleep(POLL_INTERVAL_S)
+            for each in captures:
+                each.read()
     finally:
         for source in sources:
             source.close()
-    return heard
+    return captures
 
 
-def _judge(microphone: Microphone, heard: Heard) -> list[Finding]:
-    name = f"{heard.source.machine}: microphone {microphone.index} {microphone.name!r}"
-    if not heard.chunks:
-        reason = heard.health.reason or f"delivers no audio within {OPENING_S:.0f} s"
-        told = reason if "microphone" in reason else f"{name}: {reason}"
-        advice = "is another program using it, and may this user open it (group `audio`)?"
-        return [failed("capture", told, advice, SourceError)]
+def _assess_capture(microphone: Microphone, captured: Capture) -> list[Finding]:
+    name = f"{captured.source.machine}: microphone {microphone.index} {microphone.name!r}"
+    if not captured.chunks:
+        reason = captured.health.reason or f"no audio within {OPEN_TIMEOUT_S:.0f} s"
+        message = reason if "microphone" in reason else f"{name}: {reason}"
+        hint = "check that no other program uses it, and that this user is in the group `audio`"
+        return [failed("capture", message, hint, SourceError)]
     opened = ok(
         "capture",
         f"{name} opens; its own rate is {microphone.default_rate_hz} Hz",
         rate_hz=microphone.default_rate_hz,
         channels=microphone.channels,
     )
-    return [opened, _judge_pace(name, heard), _judge_sound(name, heard)]
+    return [opened, _assess_pace(name, captured), _assess_sound(name, captured)]
 
 
-def _judge_pace(name: str, heard: Heard) -> Finding:
-    """Compare what came after the first chunk with the time that it took."""
-    samples = sum(len(chunk.samples) for chunk in heard.chunks[1:])
-    ended = heard.chunks[-1].start + len(heard.chunks[-1].samples)
-    lost = ended - heard.chunks[0].start - samples - len(heard.chunks[0].samples)
-    pace = samples / RATE_HZ / heard.took_s if heard.took_s else 0.0
+def _assess_pace(name: str, captured: Capture) -> Finding:
+    """Compare the audio after the first chunk with the time in which it arrived."""
+    first, last = captured.chunks[0], captured.chunks[-1]
+    samples = sum(len(chunk.samples) for chunk in captured.chunks[1:])
+    lost = last.start + len(last.samples) - first.start - len(first.samples) - samples
+    pace = samples / RATE_HZ / captured.duration_s if captured.duration_s else 0.0
     facts = {"pace": round(pace, 3), "lost_samples": lost}
-    told = f"{name} delivers {pace:.2f} s of audio per second"
-    reason = heard.health.reason if heard.health.state is SourceState.RUNNING else ""
-    if abs(pace - 1) > PACE_TOLERANCE:
-        advice = "try another port or cable, or another `rate_hz`"
-        return failed("pace", told, advice, SourceError, **facts)
+    message = f"{name} delivers {pace:.2f} s of audio per second"
+    health = captured.health
+    reason = health.reason if health.state is SourceState.RUNNING else ""
+    if abs(pace - 1) > MAX_PACE_ERROR:
+        hint = "try another port or cable, or another `rate_hz`"
+        return failed("pace", message, hint, SourceError, **facts)
     if lost or reason:
-        more = reason or f"{lost} samples were lost in {LISTEN_S:.0f} s"
-        return warning("pace", f"{told}; {more}", "is this computer overloaded?", **facts)
-    return ok("pace", told, **facts)
+        detail = reason or f"{lost} samples were lost in {CAPTURE_S:.0f} s"
+        return warning("pace", f"{message}; {detail}", "is this computer overloaded?", **facts)
+    return ok("pace", message, **facts)
 
 
-def _judge_sound(name: str, heard: Heard) -> Finding:
-    found = assess(np.concatenate([chunk.samples for chunk in heard.chunks]))
+def _assess_sound(name: str, captured: Capture) -> Finding:
+    found = assess(np.concatenate([chunk.samples for chunk in captured.chunks]))
     level = found.level_dbfs
     facts = {
         "level_dbfs": None if level is None else round(level, 1),
         "quality": str(found.quality),
     }
-    if found.quality is Quality.SILENT or heard.health.state is SourceState.SILENT:
-        told, advice = f"{name} delivers digital silence", "unmute it: `alsamixer`, `pavucontrol`"
-        return failed("sound", told, advice, SourceError, **facts)
+    if found.quality is Quality.SILENT or captured.health.state is SourceState.SILENT:
+        message, hint = f"{name} delivers digital silence", "unmute it: `alsamixer`, `pavucontrol`"
+        return failed("sound", message, hint, SourceError, **facts)
     if found.quality in (Quality.STUCK, Quality.NON_FINITE):
-        told = f"{name} delivers no sound ({found.quality}): its samples hardly change"
-        return failed("sound", told, "try another port, cable or microphone", SourceError, **facts)
-    told = f"{name}: level {level:.1f} dBFS"
+        message = f"{name} delivers no sound ({found.quality}): its samples are constant or invalid"
+        hint = "try another port, cable or microphone"
+        return failed("sound", message, hint, SourceError, **facts)
+    message = f"{name}: level {level:.1f} dBFS"
     if found.quality is Quality.CLIPPED:
-        advice = "turn the gain down, or move it away from the machine"
-        return warning("sound", f"{told}, and too loud: it clips", advice, **facts)
+        hint = "reduce the gain, or move the microphone away from the machine"
+        return warning("sound", f"{message}, and too loud: it clips", hint, **facts)
     if found.quality is Quality.DC:
-        advice = "is it powered and connected rightly? A sound server's high-pass may help"
-        return warning("sound", f"{told}, with a constant offset", advice, **facts)
-    if level is not None and level < QUIET_DBFS:
-        advice = "turn the gain up: `alsamixer`, F4"
-        return warning("sound", f"{told}, which is very quiet", advice, **facts)
-    return ok("sound", told, **facts)
+        hint = "check its power and connection; a high-pass filter of the sound server may help"
+        return warning("sound", f"{message}, with a constant offset", hint, **facts)
+    if level is not None and level < MIN_LEVEL_DBFS:
+        hint = "increase the gain: `alsamixer`, F4"
+        return warning("sound", f"{message}, which is very quiet", hint, **facts)
+    return ok("sound", message, **facts)
 
 
-def check_recordings(case: Case) -> list[Finding]:
-    """Tell whether the recordings that take a microphone's place are there."""
+def check_recordings(context: Context) -> list[Finding]:
+    """Check that the recordings of the settings exist."""
     from asd_monitor.sources.wav import find_recordings
 
     findings = []
-    for machine, settings in case.recordings.items():
+    for machine, settings in context.recordings.items():
         try:
             count = len(find_recordings(settings.paths))
         except SourceError as error:
-            advice = f"correct machines.{machine}.wav"
-            findings.append(failed("recordings", f"{machine}: {error}", advice, SourceError))
+            hint = f"correct machines.{machine}.wav"
+            findings.append(failed("recordings", f"{machine}: {error}", hint, SourceError))
         else:
             findings.append(ok("recordings", f"{machine}: {count} recording(s)", count=count))
     return findings

@@ -1,4 +1,4 @@
-"""The benchmark: it measures what it says, and yields every figure."""
+"""The benchmark measures what it describes, and yields every measurement."""
 
 import json
 import subprocess
@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asd_monitor.bench import capacity, memory, microphone_latency
-from asd_monitor.bench.capacity import FIRST, MOST, Trial
-from asd_monitor.bench.context import Broker, Setting
+from asd_monitor.bench.capacity import FIRST_MICROPHONES, MAX_MICROPHONES, Trial
+from asd_monitor.bench.context import BenchContext, Broker
 from asd_monitor.bench.daemon import Daemon
-from asd_monitor.bench.fixtures import Workpiece, make_sound, write
-from asd_monitor.bench.measurement import Figure
-from asd_monitor.bench.model_only import BareModel
+from asd_monitor.bench.fixtures import BenchFixtures, make_sound, write_wav
+from asd_monitor.bench.measurement import Measurement
+from asd_monitor.bench.model_only import ModelOnly
 from asd_monitor.bench.process_usage import Usage
 from asd_monitor.bench.subscriber import Subscriber
 from asd_monitor.commands.offline_extra import PACKAGES
@@ -33,7 +33,7 @@ from tests.rig.virtual_microphone import (
 
 __all__ = ["virtual_microphone_plugin", "virtual_microphones"]
 
-FIGURES = {
+MEASUREMENTS = {
     "latency": {"scores", "p50_ms", "p99_ms", "model_p50_ms", "model_p99_ms"},
     "cpu": {
         "model_ms_per_s",
@@ -45,7 +45,7 @@ FIGURES = {
     },
     "capacity": {
         "first_microphones",
-        "first_lost_frames",
+        "first_lost_samples",
         "first_late_windows",
         "first_processors",
         "microphones",
@@ -70,7 +70,7 @@ BURN = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() 
     ],
 )
 def test_a_target_is_met_or_missed(value: float, limits: dict[str, float], met: bool) -> None:
-    assert Figure("area", "name", value, "told", "s", **limits).met is met
+    assert Measurement("area", "name", value, "text", "s", **limits).met is met
 
 
 def trial(microphones: int, limit: int) -> Trial:
@@ -79,17 +79,17 @@ def trial(microphones: int, limit: int) -> Trial:
 
 
 @settings(max_examples=60, deadline=None)
-@given(limit=st.integers(0, MOST + 100))
+@given(limit=st.integers(0, MAX_MICROPHONES + 100))
 def test_the_search_starts_with_64_and_closes_in_on_the_limit(limit: int) -> None:
     tried = list(capacity.search(lambda count: trial(count, limit), quick=False))
-    carried = [each.microphones for each in tried if each.carried]
-    failed = [each.microphones for each in tried if not each.carried]
-    assert tried[0].microphones == FIRST
-    assert all(each <= limit for each in carried)
+    sustained = [each.microphones for each in tried if each.sustained]
+    failed = [each.microphones for each in tried if not each.sustained]
+    assert tried[0].microphones == FIRST_MICROPHONES
+    assert all(each <= limit for each in sustained)
     assert all(each > limit for each in failed)
     assert len({each.microphones for each in tried}) == len(tried)
-    if failed and carried:
-        assert min(failed) - max(carried) <= max(FIRST, max(carried)) / 8
+    if failed and sustained:
+        assert min(failed) - max(sustained) <= max(FIRST_MICROPHONES, max(sustained)) / 8
 
 
 def test_usage_counts_a_process_with_its_descendants(tmp_path: Path) -> None:
@@ -128,49 +128,49 @@ sys.stdin.readline()
 
 
 def test_usage_sees_files_threads_and_memory_come_and_go() -> None:
-    """In a process of its own: in this one the tests before have left free memory to take."""
-    told, used = [], []
+    """In a new process: in this one, earlier tests have left free memory to reuse."""
+    lines, usages = [], []
     command = [sys.executable, "-c", GROW]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
         for _ in range(3):
-            told.append(process.stdout.readline().strip())
-            used.append(Usage.of(process.pid))
+            lines.append(process.stdout.readline().strip())
+            usages.append(Usage.of(process.pid))
             process.stdin.write(b"\n")
             process.stdin.flush()
-    begun, grown, shrunk = used
-    assert told == [b"begun", b"grown", b"shrunk"]
+    begun, grown, shrunk = usages
+    assert lines == [b"begun", b"grown", b"shrunk"]
     assert (grown.files - begun.files, grown.threads - begun.threads) == (1, 1)
     assert (shrunk.files - begun.files, shrunk.threads - begun.threads) == (0, 0)
     assert grown.rss_bytes - begun.rss_bytes > 0.8 * 50_000_000
     assert grown.rss_bytes - shrunk.rss_bytes > 0.8 * 50_000_000
 
 
-def test_the_bare_model_is_timed_for_each_window(tmp_path: Path) -> None:
-    model, sound = memory.small_model(tmp_path), tmp_path / "sound.wav"
-    write(sound, make_sound(2.0))
-    timed = BareModel.measure(model, sound, rounds=2, paced=2)
+def test_the_model_alone_is_timed_for_each_window(tmp_path: Path) -> None:
+    model, sound = memory.save_small_model(tmp_path), tmp_path / "sound.wav"
+    write_wav(sound, make_sound(2.0))
+    timed = ModelOnly.measure(model, sound, rounds=2, paced=2)
     assert timed.hop_s == pytest.approx(0.1)
     assert 0 < timed.looped_s < 0.1
     assert timed.paced_s > 0
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Workpiece:
+def small(tmp_path: Path) -> BenchFixtures:
     """A short sound, and a model that costs next to nothing."""
     sound = tmp_path / "sound.wav"
-    write(sound, make_sound(5.0))
-    return Workpiece(tmp_path, sound, memory.small_model(tmp_path))
+    write_wav(sound, make_sound(5.0))
+    return BenchFixtures(tmp_path, sound, memory.save_small_model(tmp_path))
 
 
 def test_scores_are_timed_at_a_subscriber_and_nothing_stays_at_the_broker(
-    small: Workpiece, tmp_path: Path
+    small: BenchFixtures, tmp_path: Path
 ) -> None:
     with Mosquitto(tmp_path) as broker:
-        setting = Setting(small, Broker("127.0.0.1", broker.port), quick=True)
-        with Subscriber("127.0.0.1", broker.port, setting.base_topic) as subscriber:
-            with Daemon(setting.machines(2), small.folder) as daemon:
+        context = BenchContext(small, Broker("127.0.0.1", broker.port), quick=True)
+        with Subscriber("127.0.0.1", broker.port, context.base_topic) as subscriber:
+            with Daemon(context.many_machines(2), small.folder) as daemon:
                 assert daemon.ready_s > 0
                 wait_until(lambda: len(subscriber.arrivals()) >= 30, "scores")
                 counted = daemon.metrics()["asd_windows_total{result=scored}"]
@@ -184,51 +184,59 @@ def test_scores_are_timed_at_a_subscriber_and_nothing_stays_at_the_broker(
 
 
 def test_a_microphones_scores_are_timed_from_the_callback(
-    small: Workpiece, virtual_microphones: MakeMicrophones, tmp_path: Path
+    small: BenchFixtures, virtual_microphones: MakeMicrophones, tmp_path: Path
 ) -> None:
     sound = (32767 * make_sound(5.0)).astype(np.int16)
     virtual_microphones(pump=VirtualSound(sound, rate_hz=16000))
     with Mosquitto(tmp_path) as broker:
-        setting = Setting(small, Broker("127.0.0.1", broker.port), microphone="pump")
-        arrivals = microphone_latency.listen(setting, setting.one_machine(), 2.0, 2.0)
+        context = BenchContext(small, Broker("127.0.0.1", broker.port), microphone="pump")
+        arrivals = microphone_latency.collect_arrivals(context, context.one_machine(), 2.0, 2.0)
     assert len(arrivals) >= 5
     assert all(0 < each.inference_s < each.latency_s < 60 for each in arrivals)
 
 
-def test_a_daemon_that_cannot_start_is_told_with_its_last_words(small: Workpiece) -> None:
-    setting = Setting(small, Broker("127.0.0.1", 1883))
+def test_a_daemon_that_cannot_start_is_reported_with_its_last_log_lines(
+    small: BenchFixtures,
+) -> None:
+    context = BenchContext(small, Broker("127.0.0.1", 1883))
     small.model.write_bytes(b"no model")
     with pytest.raises(AsdMonitorError, match=r"ended with exit code 3.*level\.asd"):
-        Daemon(setting.one_machine(), small.folder).__enter__()
+        Daemon(context.one_machine(), small.folder).__enter__()
 
 
-def test_a_broker_that_is_not_there_is_told() -> None:
-    with pytest.raises(SinkError, match="cannot be used"):
+def test_an_absent_broker_is_reported() -> None:
+    with pytest.raises(SinkError, match="cannot connect"):
         Subscriber("127.0.0.1", free_port(), "asd").__enter__()
 
 
-def grown(windows: int, work: Workpiece, folder: Path) -> dict[str, float]:
+def measure_growth(windows: int, fixtures: BenchFixtures, folder: Path) -> dict[str, float]:
     with Mosquitto(folder) as broker:
-        setting = Setting(work, Broker("127.0.0.1", broker.port))
-        return {each.name: each.value for each in memory.growth(setting, windows)}
+        context = BenchContext(fixtures, Broker("127.0.0.1", broker.port))
+        return {each.name: each.value for each in memory.measure_growth(context, windows)}
 
 
-def test_files_and_threads_stay_and_memory_hardly_grows(small: Workpiece, tmp_path: Path) -> None:
-    figures = grown(5_000, small, tmp_path)
-    assert (figures["more_files"], figures["more_threads"]) == (0, 0)
-    assert figures["growth_mb"] < 20
+def test_files_and_threads_do_not_grow_and_memory_stays_bounded(
+    small: BenchFixtures, tmp_path: Path
+) -> None:
+    values = measure_growth(5_000, small, tmp_path)
+    assert (values["more_files"], values["more_threads"]) == (0, 0)
+    assert values["growth_mb"] < 20
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_nothing_grows_over_a_hundred_thousand_windows(small: Workpiece, tmp_path: Path) -> None:
-    figures = grown(100_000, small, tmp_path)
-    assert (figures["more_files"], figures["more_threads"]) == (0, 0)
-    assert figures["growth_mb"] < 5
+def test_nothing_grows_over_a_hundred_thousand_windows(
+    small: BenchFixtures, tmp_path: Path
+) -> None:
+    values = measure_growth(100_000, small, tmp_path)
+    assert (values["more_files"], values["more_threads"]) == (0, 0)
+    assert values["growth_mb"] < 5
 
 
 @pytest.mark.timeout(600)
-def test_the_quick_benchmark_yields_every_figure_without_the_offline_extra(tmp_path: Path) -> None:
+def test_the_quick_benchmark_yields_every_measurement_without_the_offline_extra(
+    tmp_path: Path,
+) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "asd_monitor.cli", "bench", "--quick", "--json"],
         capture_output=True,
@@ -239,10 +247,10 @@ def test_the_quick_benchmark_yields_every_figure_without_the_offline_extra(tmp_p
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     found = {(each["area"], each["name"]): each["value"] for each in result["figures"]}
-    assert found.keys() == {(area, name) for area, names in FIGURES.items() for name in names}
+    assert found.keys() == {(area, name) for area, names in MEASUREMENTS.items() for name in names}
     assert (result["schema"], result["quick"]) == (1, True)
     assert result["computer"]["processors"] >= 1
-    assert result["load"].keys() == FIGURES.keys()
+    assert result["load"].keys() == MEASUREMENTS.keys()
     assert found["cpu", "ratio"] > 0.5
     assert found["cpu", "model_ms_per_s"] > 0
     assert found["latency", "p50_ms"] > found["latency", "model_p50_ms"] > 0
@@ -250,8 +258,8 @@ def test_the_quick_benchmark_yields_every_figure_without_the_offline_extra(tmp_p
     assert found["memory", "rss_mb"] > 50
 
 
-def test_areas_can_be_chosen_and_unknown_ones_are_told() -> None:
-    from asd_monitor.bench.run import Options, run_bench
+def test_areas_can_be_chosen_and_unknown_ones_are_reported() -> None:
+    from asd_monitor.bench.run import BenchOptions, run_bench
 
     with pytest.raises(ConfigError, match="'speed': expected any of latency, cpu"):
-        run_bench(Options(areas=["speed"]), lambda _: None)
+        run_bench(BenchOptions(areas=["speed"]), lambda _: None)

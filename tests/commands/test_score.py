@@ -91,7 +91,7 @@ def test_an_unreadable_recording_is_named_and_the_others_are_scored(folder: Path
     assert str(result.exception) == "3 of 4 recordings could not be read"
     document = json.loads(result.stdout)
     assert [Path(each["file"]).name for each in document["recordings"]] == ["normal.wav"]
-    assert list(document["unread"]) == [str(folder / name) for name in names[:3]]
+    assert list(document["unreadable"]) == [str(folder / name) for name in names[:3]]
     for name in names[:3]:
         assert name in result.stderr
 
@@ -124,7 +124,7 @@ def test_inspect_shows_what_a_user_needs_to_trust_a_model(folder: Path) -> None:
     assert result.exit_code == 0
     manifest, sha256 = read_manifest(folder / "toy.pt")
     for text in (
-        "log bands 1", sha256, "8000 Hz, mono", "golden windows ok", "pump", "fan",
+        "log bands 1", sha256, "8000 Hz, mono", "reference scores ok", "pump", "fan",
         "200 windows", f"{manifest.thresholds['pump'].value:.6g}", "0" * 64, "ms per window",
     ):  # fmt: skip
         assert text in result.stdout
@@ -135,7 +135,7 @@ def test_inspect_shows_after_how_long_a_sustained_shift_is_reported(tmp_path: Pa
     calibrations = {"pump": replace(calibration(0), normal_range=normal_range)}
     save_toy(tmp_path / "toy.pt", {"calibrations": calibrations})
     told = run("inspect", tmp_path / "toy.pt").stdout
-    assert "pump: a score above 3.25 gives a warning after 62 s and an alarm after 91 s" in told
+    assert "pump: a score above 3.25 for 62 s gives a warning, for 91 s an alarm" in told
 
 
 def test_inspect_json_holds_the_manifest(folder: Path) -> None:
@@ -143,7 +143,7 @@ def test_inspect_json_holds_the_manifest(folder: Path) -> None:
     assert document["manifest"] == json.loads(
         json.dumps(read_manifest(folder / "toy.pt")[0].to_dict())
     )
-    assert document["golden_check"] == "ok"
+    assert document["reference_scores"] == "ok"
     assert document["evidence"] is True
     assert document["size_bytes"] == (folder / "toy.pt").stat().st_size
     assert document["ms_per_window"] > 0

@@ -1,4 +1,4 @@
-"""The doctor: each trouble is found, told in a sentence, and given its exit code."""
+"""The doctor finds each problem, reports it in one sentence, and ends with its exit code."""
 
 import json
 import socket
@@ -14,9 +14,9 @@ import pytest
 from asd_monitor import __version__
 from asd_monitor.config import from_options
 from asd_monitor.doctor import clock, delivery, model, runtime, sound, state_folder, systemd
-from asd_monitor.doctor.context import Case
+from asd_monitor.doctor.context import Context
 from asd_monitor.doctor.finding import Finding, Status, failed, ok, warning
-from asd_monitor.doctor.runner import Step, examine, exit_code
+from asd_monitor.doctor.runner import Check, exit_code, run_checks
 from asd_monitor.errors import ConfigError, SinkError, SourceError, StateError
 from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
 from asd_monitor.telemetry.metrics import Metrics
@@ -35,10 +35,19 @@ __all__ = ["virtual_microphone_plugin", "virtual_microphones"]
 RATE_HZ = 16000
 
 
-def case(*, default_microphone: bool = False, broker_given: bool = True, **options: object) -> Case:
+def make_context(
+    *,
+    uses_default_microphone: bool = False,
+    is_broker_configured: bool = True,
+    **options: object,
+) -> Context:
     machine = {"mic": "pump"} | cast("dict[str, object]", options.pop("machine", {}))
     settings = from_options({"machines": {"pump": machine}} | options)
-    return Case(settings, default_microphone=default_microphone, broker_given=broker_given)
+    return Context(
+        settings,
+        uses_default_microphone=uses_default_microphone,
+        is_broker_configured=is_broker_configured,
+    )
 
 
 def pcm(level_dbfs: float, seconds: float = 3.0, offset: float = 0.0) -> PcmArray:
@@ -49,52 +58,54 @@ def pcm(level_dbfs: float, seconds: float = 3.0, offset: float = 0.0) -> PcmArra
 
 
 def only(findings: list[Finding], check: str) -> Finding:
-    (found,) = (each for each in findings if each.check == check)
+    (found,) = (found for found in findings if found.check == check)
     return found
 
 
-def test_portaudio_is_there_with_its_version() -> None:
+def test_portaudio_is_reported_with_its_version() -> None:
     (found,) = sound.check_portaudio()
     assert found.status is Status.OK
-    assert "PortAudio V" in found.told
+    assert "PortAudio V" in found.message
 
 
 def test_without_a_microphone_the_devices_fail(virtual_microphones: MakeMicrophones) -> None:
     virtual_microphones()
-    (found,) = sound.check_devices(case())
+    (found,) = sound.check_devices(make_context())
     assert (found.status, found.exit_code) == (Status.FAILED, SourceError.exit_code)
-    assert "arecord -l" in found.advice
+    assert "arecord -l" in found.hint
 
 
 def test_recordings_need_no_microphone(
     virtual_microphones: MakeMicrophones, tmp_path: Path
 ) -> None:
     virtual_microphones()
-    wanted = case(machine={"mic": None, "wav": str(tmp_path / "none")})
+    wanted = make_context(machine={"mic": None, "wav": str(tmp_path / "none")})
     assert only(sound.check_devices(wanted), "devices").status is Status.OK
     (missing,) = sound.check_recordings(wanted)
     assert (missing.status, missing.exit_code) == (Status.FAILED, SourceError.exit_code)
 
 
-def test_a_good_microphone_opens_keeps_pace_and_is_heard(
+def test_a_good_microphone_opens_keeps_pace_and_delivers_sound(
     virtual_microphones: MakeMicrophones,
 ) -> None:
     virtual_microphones(pump=VirtualSound(pcm(-30.0)))
-    findings = sound.check_capture(case())
-    assert [each.check for each in findings] == ["capture", "pace", "sound"]
-    assert {each.status for each in findings} == {Status.OK}
+    findings = sound.check_capture(make_context())
+    assert [found.check for found in findings] == ["capture", "pace", "sound"]
+    assert {found.status for found in findings} == {Status.OK}
     assert only(findings, "sound").facts["level_dbfs"] == pytest.approx(-30.0, abs=0.5)
 
 
-def test_the_default_microphone_is_tried_where_none_is_named(
+def test_the_default_microphone_is_checked_if_none_is_named(
     virtual_microphones: MakeMicrophones,
 ) -> None:
     virtual_microphones(fan=VirtualSound(pcm(-30.0)))
-    findings = sound.check_capture(case(default_microphone=True, machine={"mic": "default"}))
-    assert "'fan'" in only(findings, "sound").told
+    findings = sound.check_capture(
+        make_context(uses_default_microphone=True, machine={"mic": "default"})
+    )
+    assert "'fan'" in only(findings, "sound").message
 
 
-def test_what_is_wrong_with_the_sound_is_told(virtual_microphones: MakeMicrophones) -> None:
+def test_a_problem_with_the_sound_is_reported(virtual_microphones: MakeMicrophones) -> None:
     expected = {
         "silent": (Status.FAILED, "digital silence"),
         "muted": (Status.FAILED, "digital silence"),
@@ -112,14 +123,14 @@ def test_what_is_wrong_with_the_sound_is_told(virtual_microphones: MakeMicrophon
     mics["muted"].mute()
     settings = from_options({"machines": {name: {"mic": name} for name in expected}})
     findings = {
-        each.told.partition(":")[0]: each
-        for each in sound.check_capture(Case(settings))
-        if each.check == "sound"
+        found.message.partition(":")[0]: found
+        for found in sound.check_capture(Context(settings))
+        if found.check == "sound"
     }
     assert findings.keys() == expected.keys()
-    for name, (status, told) in expected.items():
+    for name, (status, text) in expected.items():
         found = findings[name]
-        assert (found.status, told in found.told, bool(found.advice)) == (status, True, True)
+        assert (found.status, text in found.message, bool(found.hint)) == (status, True, True)
     assert findings["muted"].exit_code == SourceError.exit_code
 
 
@@ -127,23 +138,23 @@ def test_a_microphone_that_delivers_nothing_fails(
     virtual_microphones: MakeMicrophones,
 ) -> None:
     virtual_microphones(pump=VirtualSound(pcm(-30.0)))["pump"].freeze()
-    (found,) = sound.check_capture(case())
+    (found,) = sound.check_capture(make_context())
     assert (found.status, found.exit_code) == (Status.FAILED, SourceError.exit_code)
 
 
-def test_a_name_that_no_microphone_has_fails_with_those_there_are(
+def test_a_missing_microphone_fails_with_the_names_of_those_present(
     virtual_microphones: MakeMicrophones,
 ) -> None:
     virtual_microphones(fan=VirtualSound(pcm(-30.0)))
-    (found,) = sound.check_capture(case())
+    (found,) = sound.check_capture(make_context())
     assert found.status is Status.FAILED
-    assert "'fan'" in found.told
+    assert "'fan'" in found.message
 
 
-def test_a_whole_model_is_timed(tmp_path: Path) -> None:
+def test_an_intact_model_is_timed(tmp_path: Path) -> None:
     path = save_toy(tmp_path / "toy.asd")
-    findings = model.check_models(case(machine={"model": str(path), "target": "fan"}))
-    assert {each.status for each in findings} == {Status.OK}
+    findings = model.check_models(make_context(machine={"model": str(path), "target": "fan"}))
+    assert {found.status for found in findings} == {Status.OK}
     speed = only(findings, "model speed")
     assert speed.facts["microphones"] is not None
     assert 0 < float(speed.facts["real_time_factor"] or 0.0) < 1
@@ -154,58 +165,60 @@ def test_a_damaged_model_fails(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    (found,) = model.check_models(case(machine={"model": str(path)}))
+    (found,) = model.check_models(make_context(machine={"model": str(path)}))
     assert (found.status, found.exit_code) == (Status.FAILED, 3)
 
 
 def test_a_missing_model_fails(tmp_path: Path) -> None:
-    (found,) = model.check_models(case(machine={"model": str(tmp_path / "none.asd")}))
+    (found,) = model.check_models(make_context(machine={"model": str(tmp_path / "none.asd")}))
     assert (found.status, found.exit_code) == (Status.FAILED, 3)
 
 
 def test_a_target_that_the_model_does_not_have_fails(tmp_path: Path) -> None:
     path = save_toy(tmp_path / "toy.asd")
-    findings = model.check_models(case(machine={"model": str(path), "target": "valve"}))
-    assert Status.FAILED in {each.status for each in findings if each.check == "model"}
+    findings = model.check_models(make_context(machine={"model": str(path), "target": "valve"}))
+    assert Status.FAILED in {found.status for found in findings if found.check == "model"}
 
 
 def test_a_target_of_a_machine_that_is_to_be_learned_fails(tmp_path: Path) -> None:
-    wanted = case(machine={"target": "valve"}, state_dir=str(tmp_path))
+    wanted = make_context(machine={"target": "valve"}, state_dir=str(tmp_path))
     (found,) = model.check_models(wanted)
     assert (found.status, found.exit_code) == (Status.FAILED, ConfigError.exit_code)
-    assert found.advice.startswith("leave the target out")
+    assert found.hint.startswith("leave the target out")
 
 
 @pytest.mark.parametrize(("learns", "status"), [(True, Status.OK), (False, Status.FAILED)])
 def test_a_machine_without_a_model_is_learned_or_refused(
     learns: bool, status: Status, tmp_path: Path
 ) -> None:
-    (found,) = model.check_models(case(state_dir=str(tmp_path), learn={"enabled": learns}))
+    (found,) = model.check_models(make_context(state_dir=str(tmp_path), learn={"enabled": learns}))
     assert found.status is status
 
 
-def test_a_broker_that_takes_messages_is_well(tmp_path: Path) -> None:
+def test_a_broker_that_accepts_messages_is_ok(tmp_path: Path) -> None:
     with Mosquitto(tmp_path) as broker:
-        findings = delivery.check_mqtt(case(mqtt={"host": "127.0.0.1", "port": broker.port}))
-    assert [each.check for each in findings] == [
+        findings = delivery.check_mqtt(
+            make_context(mqtt={"host": "127.0.0.1", "port": broker.port})
+        )
+    assert [found.check for found in findings] == [
         "mqtt dns",
         "mqtt tcp",
         "mqtt login",
         "mqtt publish",
     ]
-    assert {each.status for each in findings} == {Status.OK}
+    assert {found.status for found in findings} == {Status.OK}
 
 
 @pytest.mark.parametrize(
-    ("given", "status", "code"), [(True, Status.FAILED, 6), (False, Status.WARNING, 0)]
+    ("configured", "status", "code"), [(True, Status.FAILED, 6), (False, Status.WARNING, 0)]
 )
-def test_an_absent_broker_fails_only_where_it_was_named(
-    given: bool, status: Status, code: int
+def test_an_absent_broker_fails_only_if_it_is_configured(
+    configured: bool, status: Status, code: int
 ) -> None:
     options = {"host": "127.0.0.1", "port": free_port()}
-    found = delivery.check_mqtt(case(mqtt=options, broker_given=given))[-1]
+    found = delivery.check_mqtt(make_context(mqtt=options, is_broker_configured=configured))[-1]
     assert (found.check, found.status, found.exit_code) == ("mqtt tcp", status, code)
-    assert found.advice
+    assert found.hint
 
 
 def test_a_wrong_password_fails_at_the_login(
@@ -217,75 +230,79 @@ def test_a_wrong_password_fails_at_the_login(
     monkeypatch.setenv("MQTT_PASSWORD", "wrong")
     with Mosquitto(tmp_path, f"password_file {users}", anonymous=False) as broker:
         options = {"host": "127.0.0.1", "port": broker.port, "username": "monitor"}
-        findings = delivery.check_mqtt(case(mqtt=options | {"password_env": "MQTT_PASSWORD"}))
+        findings = delivery.check_mqtt(
+            make_context(mqtt=options | {"password_env": "MQTT_PASSWORD"})
+        )
     assert (findings[-1].check, findings[-1].status) == ("mqtt login", Status.FAILED)
     assert findings[-1].exit_code == SinkError.exit_code
-    assert "wrong" not in findings[-1].told
+    assert "wrong" not in findings[-1].message
 
 
-def test_a_port_of_another_program_fails() -> None:
+def test_a_port_in_use_by_another_program_fails() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        (found,) = delivery.check_metrics_port(case(prometheus={"port": other.getsockname()[1]}))
+        (found,) = delivery.check_metrics_port(
+            make_context(prometheus={"port": other.getsockname()[1]})
+        )
     assert (found.status, found.exit_code) == (Status.FAILED, SinkError.exit_code)
-    assert "another program uses the port" in found.told
+    assert "another program uses the port" in found.message
 
 
-def test_a_port_of_a_running_monitor_is_well() -> None:
+def test_a_port_in_use_by_a_running_monitor_is_ok() -> None:
     from prometheus_client import CollectorRegistry
 
     sink = PrometheusSink(PrometheusSettings(port=0), Metrics(CollectorRegistry()))
     sink.open()
     try:
-        (found,) = delivery.check_metrics_port(case(prometheus={"port": sink.port}))
+        (found,) = delivery.check_metrics_port(make_context(prometheus={"port": sink.port}))
     finally:
         sink.close()
     assert found.status is Status.OK
-    assert "already" in found.told
+    assert "already" in found.message
 
 
-def test_a_free_port_is_well_and_free_again_afterwards() -> None:
+def test_a_free_port_is_ok_and_free_again_afterwards() -> None:
     port = free_port()
     for _ in range(2):
-        (found,) = delivery.check_metrics_port(case(prometheus={"port": port}))
+        (found,) = delivery.check_metrics_port(make_context(prometheus={"port": port}))
         assert found.status is Status.OK
 
 
-def test_a_state_folder_that_can_be_made_is_well_and_not_made(tmp_path: Path) -> None:
-    findings = state_folder.check_state(case(state_dir=str(tmp_path / "a" / "b")))
+def test_a_state_folder_that_can_be_created_is_ok_and_not_created(tmp_path: Path) -> None:
+    findings = state_folder.check_state(make_context(state_dir=str(tmp_path / "a" / "b")))
     assert only(findings, "state folder").status is Status.OK
     assert float(only(findings, "disk").facts["hours"] or 0.0) > 0
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_in_place_of_the_state_folder_fails(tmp_path: Path) -> None:
+def test_a_file_at_the_path_of_the_state_folder_fails(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
-    (found,) = state_folder.check_state(case(state_dir=str(tmp_path / "state" / "here")))
+    (found,) = state_folder.check_state(make_context(state_dir=str(tmp_path / "state" / "here")))
     assert (found.status, found.exit_code) == (Status.FAILED, StateError.exit_code)
 
 
 def test_a_state_folder_that_cannot_be_written_fails() -> None:
-    # Nobody can write there, not even root.
-    (found,) = state_folder.check_state(case(state_dir="/proc/self"))
+    # Not even root can write there.
+    (found,) = state_folder.check_state(make_context(state_dir="/proc/self"))
     assert (found.status, found.exit_code) == (Status.FAILED, StateError.exit_code)
 
 
 @pytest.mark.parametrize("at", [0.0, 5e9])
-def test_a_year_that_cannot_be_fails(at: float) -> None:
+def test_an_implausible_year_fails(at: float) -> None:
     (found,) = clock.check_clock(wall=lambda: at)
     assert found.status is Status.FAILED
 
 
-def test_a_clock_that_is_set_meanwhile_is_told() -> None:
+def test_a_clock_that_is_set_during_the_check_is_reported() -> None:
     times = iter([1.8e9, 1.8e9 + 60])
     (found,) = clock.check_clock(wall=lambda: next(times), monotonic=lambda: 0.0)
     assert found.status is Status.WARNING
-    assert "+60.0 s" in found.told
+    assert "+60.0 s" in found.message
 
 
 @pytest.mark.parametrize(
     ("in_step", "status"), [(True, Status.OK), (False, Status.WARNING), (None, Status.OK)]
 )
-def test_a_clock_that_is_not_synchronised_is_told(in_step: bool | None, status: Status) -> None:
+def test_a_clock_that_is_not_synchronised_is_reported(in_step: bool | None, status: Status) -> None:
     (found,) = clock.check_clock(lambda: 1.8e9, lambda: 0.0, lambda: in_step)
     assert found.status is status
 
@@ -294,48 +311,50 @@ def test_the_kernel_is_asked_whether_the_clock_is_synchronised() -> None:
     assert clock.is_synchronised() in (True, False, None)
 
 
-def test_outside_of_systemd_there_is_nothing_to_find() -> None:
+def test_outside_of_systemd_nothing_is_checked() -> None:
     (found,) = systemd.check_systemd({})
     assert found.status is Status.OK
 
 
-def test_a_service_without_notification_or_watchdog_is_told(tmp_path: Path) -> None:
-    unheard = systemd.check_systemd({"INVOCATION_ID": "1"})[0]
-    gone = systemd.check_systemd({"NOTIFY_SOCKET": str(tmp_path / "none")})[0]
+def test_a_service_without_notification_or_watchdog_is_reported(tmp_path: Path) -> None:
+    silent = systemd.check_systemd({"INVOCATION_ID": "1"})[0]
+    unreachable = systemd.check_systemd({"NOTIFY_SOCKET": str(tmp_path / "none")})[0]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        told = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
-        unwatched = systemd.check_systemd(told)[0]
-        well = systemd.check_systemd(told | {"WATCHDOG_USEC": "30000000"})[0]
-    assert {each.status for each in (unheard, gone, unwatched)} == {Status.WARNING}
-    assert well.status is Status.OK
-    assert "30 s" in well.told
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        unwatched = systemd.check_systemd(environ)[0]
+        watched = systemd.check_systemd(environ | {"WATCHDOG_USEC": "30000000"})[0]
+    assert {found.status for found in (silent, unreachable, unwatched)} == {Status.WARNING}
+    assert watched.status is Status.OK
+    assert "30 s" in watched.message
 
 
-def test_a_gpu_is_missed_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu_fails_only_if_the_device_is_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    found = {device: runtime.check_gpu(case(device=device))[0] for device in ("auto", "cuda")}
+    found = {
+        device: runtime.check_gpu(make_context(device=device))[0] for device in ("auto", "cuda")
+    }
     assert found["auto"].status is Status.OK
     assert (found["cuda"].status, found["cuda"].exit_code) == (Status.FAILED, 3)
 
 
-def test_a_check_that_raises_is_a_finding_and_the_others_go_on() -> None:
+def test_a_check_that_raises_is_a_finding_and_the_others_still_run() -> None:
     def broken() -> list[Finding]:
         raise ZeroDivisionError
 
-    steps = [Step("broken", broken), Step("well", lambda: [ok("well", "is well")])]
-    findings = list(examine(steps))
-    assert [each.status for each in findings] == [Status.FAILED, Status.OK]
-    assert "ZeroDivisionError" in findings[0].told
+    checks = [Check("broken", broken), Check("working", lambda: [ok("working", "works")])]
+    findings = list(run_checks(checks))
+    assert [found.status for found in findings] == [Status.FAILED, Status.OK]
+    assert "ZeroDivisionError" in findings[0].message
 
 
-def test_a_check_that_hangs_is_left_behind() -> None:
+def test_a_check_that_hangs_is_abandoned() -> None:
     end = threading.Event()
-    steps = [Step("hung", lambda: [ok("hung", str(end.wait(60)))], limit_s=0.05)]
-    (found,) = examine(steps)
+    checks = [Check("hung", lambda: [ok("hung", str(end.wait(60)))], timeout_s=0.05)]
+    (found,) = run_checks(checks)
     end.set()
     assert found.status is Status.FAILED
-    assert "did not end" in found.told
+    assert "did not finish" in found.message
 
 
 def test_the_exit_code_is_that_of_the_first_failure() -> None:
@@ -353,7 +372,7 @@ def doctor(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=150)
 
 
-def test_the_command_finds_all_well_and_says_so_in_one_document(
+def test_the_command_reports_a_working_system_in_one_document(
     virtual_microphones: MakeMicrophones, tmp_path: Path
 ) -> None:
     virtual_microphones(pump=VirtualSound(pcm(-30.0)))
@@ -376,12 +395,12 @@ def test_the_command_finds_all_well_and_says_so_in_one_document(
     result = json.loads(done.stdout)
     assert (done.returncode, result["exit_code"]) == (0, 0), result
     assert (result["schema"], result["version"]) == (1, __version__)
-    checks = {each["check"] for each in result["checks"]}
+    checks = {check["check"] for check in result["checks"]}
     assert checks >= {"python", "torch", "portaudio", "pace", "sound", "model speed", "disk"}
-    assert "failed" not in {each["status"] for each in result["checks"]}
+    assert "failed" not in {check["status"] for check in result["checks"]}
 
 
-def test_the_command_tells_line_by_line_and_ends_with_the_code(
+def test_the_command_prints_line_by_line_and_ends_with_the_code(
     virtual_microphones: MakeMicrophones, tmp_path: Path
 ) -> None:
     virtual_microphones()

@@ -81,5 +81,5 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None
     started.send_signal(signal.SIGINT)
     _, told = started.communicate(timeout=60)
     assert started.returncode == 130, told
-    assert f"stopped; what is in {tmp_path / 'out'} is kept: the same command goes on" in told
+    assert f"stopped; {tmp_path / 'out'} is kept: run the same command again" in told
     assert list((tmp_path / "out/runs").glob("twfr_gmm-*/result.json"))

@@ -305,7 +305,7 @@ def test_ctrl_c_keeps_what_has_arrived_and_says_how_to_go_on(
     server.release.set()
     server.hold_after = None
     assert program.returncode == 130
-    assert "the same command continues" in stderr
+    assert "run the same command again to resume" in stderr
     assert part.stat().st_size >= 1 << 18
     assert run(*arguments)[0] == 0
     assert server.asked[-1][1].startswith("bytes=")

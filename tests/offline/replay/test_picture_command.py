@@ -39,7 +39,7 @@ def test_recordings_are_drawn_side_by_side(folder: Path, tmp_path: Path) -> None
     assert run(files[0], *settings, one).exit_code == 0
     result = run(*files, *settings, two)
     assert result.exit_code == 0
-    assert "2 recordings" in result.output
+    assert "2 recording(s)" in result.output
     assert one.read_bytes()[:8] == two.read_bytes()[:8] == PNG
     assert one.read_bytes() != two.read_bytes()
 

@@ -75,12 +75,11 @@ def test_machine_of_injected_set_can_be_named(tmp_path: Path, normals: Path) -> 
     [
         (["--year", "2019"], "--year: expected one of 2020, 2021, 2022, 2023, got 2019"),
         (["--machines", "motor"], "motor: not among the machines of 2020"),
-        (["--set", "test"], "--set: expected dev, eval or both, got 'test'"),
         (["--kinds", "hiss"], "--kinds: needs --inject"),
         (["--train-clips", "3"], "--train-clips: needs --inject"),
-        (["--inject", ".", "--year", "2020"], "--year: does nothing with --inject"),
-        (["--inject", ".", "--set", "dev"], "--set: does nothing with --inject"),
-        (["--inject", ".", "--levels", "loud"], "--levels: expected dB with commas"),
+        (["--inject", ".", "--year", "2020"], "--year: has no effect with --inject"),
+        (["--inject", ".", "--set", "dev"], "--set: has no effect with --inject"),
+        (["--inject", ".", "--levels", "loud"], "--levels: expected dB separated by commas"),
         (["--inject", ".", "--machines", "a,b"], "--machines: expected one name with --inject"),
         (["--inject", "/no/such/folder"], "expected a folder of normal recordings"),
     ],
@@ -89,6 +88,13 @@ def test_wrong_option_is_refused_and_nothing_is_written(
     tmp_path: Path, arguments: list[str], complaint: str
 ) -> None:
     assert complaint in error_of(str(tmp_path / "set"), *arguments)
+    assert not (tmp_path / "set").exists()
+
+
+def test_unknown_set_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    result = call(str(tmp_path / "set"), "--set", "test")
+    assert result.exit_code == 2
+    assert "'test' is not one of" in result.stderr
     assert not (tmp_path / "set").exists()
 
 

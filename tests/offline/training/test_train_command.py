@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import asd_monitor.cli as cli
 from asd_monitor.commands import export as export_command
 from asd_monitor.commands import train as train_command
+from asd_monitor.commands.options import default_cache
 from asd_monitor.errors import ModelFileError
 from tests.offline.small_sounds import make_set, write_recipe
 
@@ -41,7 +42,7 @@ def test_ctrl_c_stops_with_130_and_says_how_to_go_on(tmp_path: Path) -> None:
     started.send_signal(signal.SIGINT)
     _, told = started.communicate(timeout=60)
     assert started.returncode == 130, told
-    assert f"stopped; what is in {run} is kept" in told
+    assert f"stopped; {run} is kept" in told
 
 
 def invoke(*arguments: object) -> tuple[int, str, BaseException | None]:
@@ -89,4 +90,4 @@ def test_the_cache_follows_the_users_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert train_command.default_cache() == tmp_path / "asd-monitor" / "features"
+    assert default_cache() == tmp_path / "asd-monitor" / "features"
