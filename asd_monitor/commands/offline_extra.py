@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from asd_monitor.errors import ConfigError
 
 PACKAGES = {
+    "PIL": "pillow",
     "matplotlib": "matplotlib",
     "safetensors": "safetensors",
     "scipy": "scipy",

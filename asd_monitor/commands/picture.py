@@ -9,7 +9,7 @@ from asd_monitor.commands.options import Channel, Device, DeviceOption, ModelFil
 
 if TYPE_CHECKING:
     from asd_monitor.model_file.loaded_model import LoadedModel
-    from asd_offline.report.clip_figure import ShownClip
+    from asd_offline.report.clip_figure import TitledPicture
 
 MAX_RECORDINGS = 4
 
@@ -38,7 +38,7 @@ def picture(
     from asd_monitor.errors import ConfigError
     from asd_monitor.model_file import load
     from asd_monitor.model_file.archive import write_atomically
-    from asd_offline.report.clip_figure import clip_figure
+    from asd_offline.report.clip_figure import draw_clips
 
     if len(files) > MAX_RECORDINGS:
         raise ConfigError(f"expected at most {MAX_RECORDINGS} recordings, got {len(files)}")
@@ -46,20 +46,22 @@ def picture(
     target = target or only_target(loaded.manifest.targets, model)
     clips = [_score_and_draw(path, loaded, target, channel) for path in files]
     title = f"{loaded.manifest.name}, {target}"
-    write_atomically(out, clip_figure(clips, loaded.manifest.description, title))
+    write_atomically(out, draw_clips(clips, loaded.manifest.description, title))
     typer.echo(f"wrote {out}: {len(clips)} recording(s)", err=True)
 
 
-def _score_and_draw(path: Path, loaded: "LoadedModel", target: str, channel: int) -> "ShownClip":
+def _score_and_draw(
+    path: Path, loaded: "LoadedModel", target: str, channel: int
+) -> "TitledPicture":
     from asd_monitor.audio.files import read_recording
     from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import Detector
-    from asd_offline.report.clip_figure import ShownClip
-    from asd_offline.report.clip_picture import picture_of
+    from asd_offline.report.clip_figure import TitledPicture
+    from asd_offline.report.clip_picture import compute_picture
 
     manifest = loaded.manifest
     samples = read_recording(path, manifest.sample_rate_hz, channel, manifest.window_samples)
     detector = Detector(loaded, {target: DecisionRule.from_manifest(manifest, target)})
     score = detector.score_recording(samples, str(path), target).value
     score_text = "no score" if score is None else f"score {score:.4g}"
-    return ShownClip(f"{path.name}: {score_text}", picture_of(samples, loaded, target))
+    return TitledPicture(f"{path.name}: {score_text}", compute_picture(samples, loaded, target))

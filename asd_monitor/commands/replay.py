@@ -103,7 +103,8 @@ def replay(
     if is_run:
         require_offline("replay of a training run")
     else:
-        require_offline("replay", ["scipy"])  # for gamma thresholds and confidence limits
+        # scipy: gamma thresholds and confidence limits; the others: pictures of the report
+        require_offline("replay", ["PIL", "matplotlib", "scipy"])
     from asd_offline.replay import ReplaySettings
     from asd_offline.replay import replay as replay_dataset
     from asd_offline.report import write_report

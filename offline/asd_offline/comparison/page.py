@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
-from asd_offline.comparison.charts import cost_chart, machine_chart
+from asd_offline.comparison.charts import draw_cost, draw_machine
 from asd_offline.comparison.summary import Comparison, Ran
 from asd_offline.comparison.table import (
     WORDS,
@@ -21,7 +21,7 @@ from asd_offline.comparison.table import (
     overall_columns,
     remarks,
 )
-from asd_offline.html.document import document
+from asd_offline.html.document import render_document
 
 RULE = (
     "the recipe as it is given, the last epoch, the model's default score, a clip's score as "
@@ -45,7 +45,7 @@ def page(comparison: Comparison, out: Path) -> str:
         f"{_head(comparison, name)}{_result(comparison)}{_plots(comparison)}"
         f"{_details(comparison)}{_facts(comparison, out)}"
     )
-    return document(f"Models compared on {name}", body, style)
+    return render_document(f"Models compared on {name}", body, style)
 
 
 def _head(comparison: Comparison, name: str) -> str:
@@ -99,7 +99,7 @@ def _plots(comparison: Comparison) -> str:
     figures = "".join(
         f"<figure><figcaption><b>{escape(machine)}</b></figcaption>{drawing}</figure>"
         for machine in comparison.machines
-        if (drawing := machine_chart(comparison, machine))
+        if (drawing := draw_machine(comparison, machine))
     )
     words = "A point for each seed, a line at their mean; dashed: chance."
     if len(auc_names(comparison)) > 1:
@@ -110,7 +110,7 @@ def _plots(comparison: Comparison) -> str:
     parts = (
         f"<h2>By machine</h2><p class='small soft'>{words}</p><div class='strips'>{figures}</div>"
     )
-    cost = cost_chart(comparison)
+    cost = draw_cost(comparison)
     if cost:
         parts += (
             "<h2>Against cost</h2><p class='small soft'>Mean AUC over machines, with its standard "

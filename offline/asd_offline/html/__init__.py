@@ -1,1 +1,1 @@
-"""Self-contained HTML pages: the document, SVG charts and PNG images."""
+"""Self-contained HTML pages: document, SVG charts and embedded images."""

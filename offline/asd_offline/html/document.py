@@ -1,22 +1,23 @@
-"""The frame of every report: one HTML file that needs nothing from outside."""
+"""Frame of every report: one HTML file without external resources."""
 
+from collections.abc import Iterable
 from html import escape
 from importlib.resources import files
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def document(title: str, body: str, style: str = "") -> str:
-    """Return a whole page.
+def render_document(title: str, body: str, style: str = "") -> str:
+    """Return a complete page.
 
     Parameters
     ----------
     title
-        For the window; escaped here.
+        Window title; escaped here.
     body
-        HTML, with every name in it escaped.
+        HTML in which every name is already escaped.
     style
-        What the page adds to the style that all share.
+        CSS of this page, added to that of all pages.
     """
     shared = files("asd_offline.html").joinpath("style.css").read_text(encoding="utf-8")
     return (
@@ -26,3 +27,9 @@ def document(title: str, body: str, style: str = "") -> str:
         f"<title>{escape(title)}</title><style>{shared}{style}</style></head><body><main>"
         f"{body}</main></body></html>\n"
     )
+
+
+def render_facts(title: str, facts: Iterable[tuple[str, str]]) -> str:
+    """Return a section that lists names (escaped here) and their values (HTML)."""
+    items = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in facts)
+    return f'<section><h2>{escape(title)}</h2><dl class="facts">{items}</dl></section>'

@@ -1,13 +1,13 @@
 """Replay: a dataset through the windows, detector and alarm of the live monitor."""
 
-from asd_offline.replay.results import ReplayResult, ScoredClip, SectionReplay
+from asd_offline.replay.results import ClipResult, ReplayResult, SectionReplay
 from asd_offline.replay.run import ReplaySettings, ReportWriter, replay
 
 __all__ = [
+    "ClipResult",
     "ReplayResult",
     "ReplaySettings",
     "ReportWriter",
-    "ScoredClip",
     "SectionReplay",
     "replay",
 ]

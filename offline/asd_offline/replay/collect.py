@@ -9,11 +9,10 @@ from asd_monitor.model_file.manifest import Manifest
 from asd_offline.datasets import Rejected
 from asd_offline.datasets.audio_files import which_channel
 from asd_offline.evaluation.challenge_score import evaluate_year
-from asd_offline.evaluation.metrics import decide, gamma_threshold
+from asd_offline.evaluation.metrics import gamma_threshold
 from asd_offline.evaluation.results import ChallengeResult, ClipScore
 from asd_offline.replay.alarm_metrics import AlarmReplay
 from asd_offline.replay.job_results import (
-    ClipRow,
     read_fit,
     read_rows,
     read_rule,
@@ -21,8 +20,8 @@ from asd_offline.replay.job_results import (
 )
 from asd_offline.replay.plan import Plan, SectionPlan
 from asd_offline.replay.results import (
+    ClipResult,
     ReplayResult,
-    ScoredClip,
     SectionReplay,
     scoring_rules_year,
 )
@@ -127,7 +126,7 @@ def _section(
     assert decision_rule is not None  # noqa: S101 - a section without a reason has test clips
     threshold, why = decision_threshold(rule, decision_rule.threshold, manifest, section.target)
     alarm = None if decision_rule.threshold is None else AlarmReplay(decision_rule, settings)
-    clips: list[ScoredClip] = []
+    clips: list[ClipResult] = []
     channels: list[int] = []
     for row in read_rows(plan, section):
         windows.write(row, decision_rule)
@@ -136,7 +135,7 @@ def _section(
             rejected.append(Rejected(row.clip.path, reason or ""))
             continue
         channels.append(row.channels)
-        clips.append(_scored(row, threshold))
+        clips.append(ClipResult(row.clip, row.value, row.p_value))
         if alarm is not None:
             alarm.update(row)
     return SectionReplay(
@@ -151,12 +150,6 @@ def _section(
         manifest,
         sha256,
     )
-
-
-def _scored(row: ClipRow, threshold: float | None) -> ScoredClip:
-    assert row.value is not None  # noqa: S101 - the caller has looked
-    decision = None if threshold is None else int(decide([row.value], threshold)[0])
-    return ScoredClip(row.clip, row.value, row.p_value, decision)
 
 
 def decision_threshold(
@@ -192,8 +185,9 @@ def decision_threshold(
 def _scores(section: SectionReplay) -> list[ClipScore] | None:
     if not section.clips:
         return None
-    return [ClipScore(c.clip.name, c.score, c.clip.label, c.clip.domain) for c in section.clips]
+    return [ClipScore(c.clip.name, c.value, c.clip.label, c.clip.domain) for c in section.clips]
 
 
 def _decisions(section: SectionReplay) -> dict[str, int] | None:
-    return {c.clip.name: c.decision for c in section.clips if c.decision is not None} or None
+    decisions = {clip.clip.name: section.decision(clip) for clip in section.clips}
+    return {name: value for name, value in decisions.items() if value is not None} or None

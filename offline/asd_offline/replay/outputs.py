@@ -12,7 +12,7 @@ from asd_monitor.errors import DatasetError
 from asd_offline.evaluation.official_csv import official_csv
 from asd_offline.evaluation.submission_files import KINDS, FileKey, Kind, file_name
 from asd_offline.replay.plan import Plan
-from asd_offline.replay.results import ReplayResult, ScoredClip, SectionReplay, scoring_rules_year
+from asd_offline.replay.results import ClipResult, ReplayResult, SectionReplay, scoring_rules_year
 
 RESULT = "result.json"
 TABLE = "result.csv"
@@ -65,17 +65,20 @@ def _write_submission(out: Path, replayed: ReplayResult) -> Iterator[Path]:
         else:
             groups = {"": list(each.clips)}
         for domain, clips in groups.items():
-            kinds = [kind for kind in KINDS if clips and _values(kind, clips) is not None]
-            for kind in kinds:
-                key = FileKey(kind, machine, section, domain)
-                yield _write_values(out / file_name(key, rules), _values(kind, clips) or {})
+            for kind in KINDS:
+                values = _values(kind, each, clips)
+                if values:
+                    key = FileKey(kind, machine, section, domain)
+                    yield _write_values(out / file_name(key, rules), values)
 
 
-def _values(kind: Kind, clips: Sequence[ScoredClip]) -> dict[str, float | int] | None:
+def _values(
+    kind: Kind, section: SectionReplay, clips: Sequence[ClipResult]
+) -> dict[str, float | int]:
     if kind == "anomaly_score":
-        return {each.clip.name: each.score for each in clips}
-    decisions = {each.clip.name: each.decision for each in clips}
-    return {n: d for n, d in decisions.items() if d is not None} or None
+        return {result.clip.name: result.value for result in clips}
+    decisions = {result.clip.name: section.decision(result) for result in clips}
+    return {name: value for name, value in decisions.items() if value is not None}
 
 
 def _write_values(path: Path, values: dict[str, float | int]) -> Path:

@@ -13,14 +13,12 @@ from asd_offline.replay.plan import SectionPlan
 
 
 @dataclass(frozen=True, slots=True)
-class ScoredClip:
-    """A test clip and its score; higher = more anomalous."""
+class ClipResult:
+    """Score of a test clip; higher = more anomalous."""
 
     clip: Clip
-    score: float
+    value: float
     p_value: float | None
-    decision: int | None
-    """1 = anomalous: the score lies above the section's decision threshold."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class SectionReplay:
     """Result of one section."""
 
     plan: SectionPlan
-    clips: tuple[ScoredClip, ...] = ()
+    clips: tuple[ClipResult, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     """Training and test clips that could not be read or scored, with reasons."""
     reason: str | None = None
@@ -42,6 +40,18 @@ class SectionReplay:
     alarm: AlarmMetrics | None = None
     manifest: Manifest | None = None
     sha256: str | None = None
+
+    def decision(self, result: ClipResult) -> int | None:
+        """Return 1 if a clip is decided anomalous, 0 if not, None without a threshold."""
+        return None if self.threshold is None else int(result.value > self.threshold)
+
+    def by_domain(self) -> dict[str, list[ClipResult]]:
+        """Return the clips of each domain, in alphabetical order of the domains."""
+        domains = sorted({result.clip.domain for result in self.clips})
+        return {
+            domain: [result for result in self.clips if result.clip.domain == domain]
+            for domain in domains
+        }
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The plots of one section: ROC curves and histograms of scores."""
+"""Charts of one section: ROC curves and score histograms."""
 
 from collections.abc import Sequence
 
@@ -6,99 +6,97 @@ import numpy as np
 
 from asd_offline.evaluation.metrics import MAX_FPR, auc, roc_curve
 from asd_offline.html.svg import Plot, round_ticks
-from asd_offline.replay.results import ScoredClip, SectionReplay
+from asd_offline.replay.results import ClipResult, SectionReplay
 
 BINS = 28
-SHARE_TICKS = [(0.0, "0"), (0.5, "0.5"), (1.0, "1")]
+RATE_TICKS = [(0.0, "0"), (0.5, "0.5"), (1.0, "1")]
+LABELS = (("normal", 0), ("anomalous", 1), ("unlabelled", None))
 
 
-def roc_chart(section: SectionReplay, rules: int) -> str:
-    """Return the ROC curves of a section with the region of the pAUC and the threshold's point.
+def draw_roc(section: SectionReplay, rules: int) -> str:
+    """Draw the ROC curves that a section's AUCs are the areas of; empty if there are none.
 
-    A domain's curve is of the clips that its AUC is of in that year.
+    Shaded is the region of the pAUC; a dot marks the rates at the threshold.
     """
-    curves = [(kind, name, clips) for kind, name, clips in _curves(section, rules) if _both(clips)]
+    curves = [curve for curve in _curves(section, rules) if _has_both_labels(curve[2])]
     if not curves:
         return ""
     plot = Plot((0, 1), (0, 1), label=f"ROC curve of {section.plan.name}")
-    plot.box((0, MAX_FPR), (0, 1), "partial")
-    plot.line([0, 1], [0, 1], "chance")
-    for place, (kind, name, clips) in enumerate(curves):
-        labels, scores = [c.clip.label or 0 for c in clips], [c.score for c in clips]
+    plot.add_box((0, MAX_FPR), (0, 1), "partial")
+    plot.add_line([0, 1], [0, 1], "chance")
+    for index, (css_class, name, clips) in enumerate(curves):
+        labels = [result.clip.label or 0 for result in clips]
+        scores = [result.value for result in clips]
         curve = roc_curve(labels, scores)
-        plot.line(curve.false_positive_rate.tolist(), curve.true_positive_rate.tolist(), kind)
+        rates = curve.false_positive_rate.tolist(), curve.true_positive_rate.tolist()
+        plot.add_line(*rates, css_class)
         if section.threshold is not None:
-            plot.dot(*_rates(clips, section.threshold), kind)
-        height = 0.07 + 0.09 * (len(curves) - 1 - place)
-        plot.line([0.42, 0.48], [height + 0.02] * 2, kind)
-        plot.note(0.5, height, f"{name} AUC {auc(labels, scores):.3f}")
-    plot.axes(SHARE_TICKS, SHARE_TICKS, "false-positive rate", "true-positive rate")
-    return plot.svg()
+            plot.add_dot(*_rates_above(clips, section.threshold), css_class)
+        height = 0.07 + 0.09 * (len(curves) - 1 - index)
+        plot.add_line([0.42, 0.48], [height + 0.02] * 2, css_class)
+        plot.add_text(0.5, height, f"{name} AUC {auc(labels, scores):.3f}".strip())
+    plot.add_axes(RATE_TICKS, RATE_TICKS, "false positive rate", "true positive rate")
+    return plot.to_svg()
 
 
-def histograms(section: SectionReplay) -> list[tuple[str, str]]:
-    """Return a histogram of normal and anomalous scores for each domain, with its name."""
-    known = list(section.clips)
-    if not known:
+def draw_histograms(section: SectionReplay) -> list[tuple[str, str]]:
+    """Draw a histogram of scores by label for each domain; return names and drawings."""
+    if not section.clips:
         return []
-    scores = np.array([each.score for each in known])
+    scores = np.array([result.value for result in section.clips])
     low, high = float(scores.min()), float(np.quantile(scores, 0.98))
     if section.threshold is not None:
         high = max(high, section.threshold + 0.1 * abs(section.threshold - low))
     if not high > low:
         high = low + 1.0
     edges = np.linspace(low, high, BINS + 1)
-    domains = sorted({each.clip.domain for each in known})
     return [
-        (domain, _histogram([c for c in known if c.clip.domain == domain], edges, section))
-        for domain in domains
+        (domain, _histogram(clips, edges, section)) for domain, clips in section.by_domain().items()
     ]
 
 
-def _histogram(clips: Sequence[ScoredClip], edges: np.ndarray, section: SectionReplay) -> str:
-    kinds = (("normal", 0), ("anomalous", 1), ("unlabelled", None))
-    counts = {}
-    for kind, label in kinds:
-        scores = [each.score for each in clips if each.clip.label == label]
-        inside = np.clip(scores, edges[0], edges[-1])  # the last bar holds all above it
-        counts[kind] = np.histogram(inside, edges)[0]
-    top = max(int(count.max(initial=0)) for count in counts.values()) or 1
+def _histogram(clips: Sequence[ClipResult], edges: np.ndarray, section: SectionReplay) -> str:
     low, high = float(edges[0]), float(edges[-1])
-    plot = Plot((low, high), (0, top * 1.08), label=f"Scores of {section.plan.name}")
-    for kind, _ in kinds:
-        for index in np.flatnonzero(counts[kind]):
-            height = float(counts[kind][index])
-            plot.box((float(edges[index]), float(edges[index + 1])), (0, height), f"bar {kind}")
+    counts = {}
+    for name, label in LABELS:
+        scores = [result.value for result in clips if result.clip.label == label]
+        counts[name] = np.histogram(np.clip(scores, low, high), edges)[0]
+    highest = max(int(count.max(initial=0)) for count in counts.values()) or 1
+    top = 1.08 * highest
+    plot = Plot((low, high), (0, top), label=f"Scores of {section.plan.name}")
+    for name, count in counts.items():
+        for index in np.flatnonzero(count):
+            bin_edges = (float(edges[index]), float(edges[index + 1]))
+            plot.add_box(bin_edges, (0, float(count[index])), f"bar {name}")
     if section.threshold is not None and low <= section.threshold <= high:
-        plot.line([section.threshold] * 2, [0, top * 1.08], "threshold")
-    whole = [(value, text) for value, text in round_ticks(0, top, 4) if value == int(value)]
-    plot.axes(round_ticks(low, high), whole, "anomaly score of a clip", "clips")
-    return plot.svg()
+        plot.add_line([section.threshold] * 2, [0, top], "threshold")
+    count_ticks = [tick for tick in round_ticks(0, highest, 4) if tick[0] == int(tick[0])]
+    plot.add_axes(round_ticks(low, high), count_ticks, "anomaly score of a clip", "clips")
+    return plot.to_svg()
 
 
-def _curves(section: SectionReplay, rules: int) -> list[tuple[str, str, list[ScoredClip]]]:
-    clips = [each for each in section.clips if each.clip.label is not None]
+def _curves(section: SectionReplay, rules: int) -> list[tuple[str, str, list[ClipResult]]]:
+    """Return CSS class, name and clips of each curve, as the year's AUCs are defined."""
+    clips = [result for result in section.clips if result.clip.label is not None]
     if rules == 2020:
         return [("whole", "", clips)]
-    found = [] if rules == 2021 else [("whole", "all", clips)]
+    curves = [] if rules == 2021 else [("whole", "all", clips)]
     for domain in ("source", "target"):
-        own = [
-            each
-            for each in clips
-            if each.clip.domain == domain or (rules != 2021 and each.clip.label == 1)
+        compared = [
+            result
+            for result in clips
+            if result.clip.domain == domain or (rules != 2021 and result.clip.label == 1)
         ]
-        found.append((domain, domain, own))
-    return found
+        curves.append((domain, domain, compared))
+    return curves
 
 
-def _both(clips: Sequence[ScoredClip]) -> bool:
-    return {each.clip.label for each in clips} == {0, 1}
+def _has_both_labels(clips: Sequence[ClipResult]) -> bool:
+    return {result.clip.label for result in clips} == {0, 1}
 
 
-def _rates(clips: Sequence[ScoredClip], threshold: float) -> tuple[float, float]:
-    above = {0: [0, 0], 1: [0, 0]}
-    for each in clips:
-        counts = above[each.clip.label or 0]
-        counts[0] += each.score > threshold
-        counts[1] += 1
-    return above[0][0] / above[0][1], above[1][0] / above[1][1]
+def _rates_above(clips: Sequence[ClipResult], threshold: float) -> tuple[float, float]:
+    """Return the false and the true positive rate at a threshold."""
+    normal = [result.value > threshold for result in clips if result.clip.label == 0]
+    anomalous = [result.value > threshold for result in clips if result.clip.label == 1]
+    return sum(normal) / len(normal), sum(anomalous) / len(anomalous)

@@ -1,45 +1,45 @@
-"""Which clips of a section are worth looking at."""
+"""Selection of the clips of a section that a report shows."""
 
-from collections.abc import Sequence
+from pathlib import Path
 
-from asd_offline.replay.results import ScoredClip, SectionReplay
+from asd_offline.replay.results import ClipResult, SectionReplay
 
-PICTURES_AT_MOST = 72
-"""Some 45 kB each: a report of a whole year stays below 5 MB."""
-KINDS_AT_MOST = 4
+MAX_PICTURES = 72
+"""Pictures of a report; at about 45 kB each, a report of a whole year stays below 5 MB."""
+MAX_PICTURES_PER_SECTION = 4
 
 
-def chosen_clips(section: SectionReplay, sections: int) -> list[tuple[str, ScoredClip]]:
-    """Return what a clip stands for, and the clip; the most telling first.
+def select_clips(section: SectionReplay, section_count: int) -> list[tuple[str, ClipResult]]:
+    """Return descriptions and clips, the most informative first, no clip twice.
 
     Parameters
     ----------
     section
-        The section.
-    sections
-        How many sections share the pictures of a report.
+        Result of the section.
+    section_count
+        Number of sections that share the pictures of the report.
     """
     normal = _by_score(section, 0)
     anomalous = _by_score(section, 1)
     unlabelled = _by_score(section, None)
-    found: list[tuple[str, ScoredClip]] = []
+    candidates: list[tuple[str, ClipResult]] = []
     if anomalous:
-        found.append(("lowest-scoring anomaly", anomalous[0]))
+        candidates.append(("lowest-scoring anomaly", anomalous[0]))
     if normal:
-        found.append(("highest-scoring normal clip", normal[-1]))
-        found.append(("typical normal clip", normal[len(normal) // 2]))
+        candidates.append(("highest-scoring normal clip", normal[-1]))
+        candidates.append(("typical normal clip", normal[len(normal) // 2]))
     if anomalous:
-        found.append(("highest-scoring anomaly", anomalous[-1]))
+        candidates.append(("highest-scoring anomaly", anomalous[-1]))
     if unlabelled:
-        found.append(("highest-scoring clip", unlabelled[-1]))
-        found.append(("typical clip", unlabelled[len(unlabelled) // 2]))
-    distinct: list[tuple[str, ScoredClip]] = []
-    for kind, each in found:
-        if all(each.clip.path != other.clip.path for _, other in distinct):
-            distinct.append((kind, each))
-    allowed = min(max(PICTURES_AT_MOST // max(sections, 1), 1), KINDS_AT_MOST)
-    return distinct[:allowed]
+        candidates.append(("highest-scoring clip", unlabelled[-1]))
+        candidates.append(("typical clip", unlabelled[len(unlabelled) // 2]))
+    distinct: dict[Path, tuple[str, ClipResult]] = {}
+    for description, result in candidates:
+        distinct.setdefault(result.clip.path, (description, result))
+    count = min(max(MAX_PICTURES // max(section_count, 1), 1), MAX_PICTURES_PER_SECTION)
+    return list(distinct.values())[:count]
 
 
-def _by_score(section: SectionReplay, label: int | None) -> Sequence[ScoredClip]:
-    return sorted((c for c in section.clips if c.clip.label == label), key=lambda c: c.score)
+def _by_score(section: SectionReplay, label: int | None) -> list[ClipResult]:
+    clips = [result for result in section.clips if result.clip.label == label]
+    return sorted(clips, key=lambda result: result.value)

@@ -1,115 +1,122 @@
-"""The page of a report: head, table, sections, rejected files, facts."""
+"""Page of a report: summary, table, sections, rejected files and provenance."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
+from importlib.metadata import version
 
 from asd_monitor import __version__
 from asd_offline.evaluation.table import reason_lines, score_lines, table_rows
-from asd_offline.html.document import document
+from asd_offline.html.document import render_document, render_facts
 from asd_offline.replay.plan import Plan
 from asd_offline.replay.results import ReplayResult, scoring_rules_year
-from asd_offline.report.pictures import Shown
-from asd_offline.report.section import section_part
+from asd_offline.report.pictures import KeyClip
+from asd_offline.report.section import render_section
 
-REJECTED_AT_MOST = 500
+MAX_REJECTED = 500
 
 
-def page(replayed: ReplayResult, plan: Plan, shown: Mapping[int, Sequence[Shown]]) -> str:
-    """Return the page; every name in it is escaped.
+def render_page(result: ReplayResult, plan: Plan, clips: Mapping[int, Sequence[KeyClip]]) -> str:
+    """Return the page, with every name escaped.
 
     Parameters
     ----------
-    replayed
-        What came out.
+    result
+        Result of the replay.
     plan
-        What was done.
-    shown
-        Pictures by the number of the section.
+        What was replayed.
+    clips
+        Key clips by the number of the section.
     """
     name = plan.dataset.root.resolve().name or str(plan.dataset.root)
-    rules = scoring_rules_year(plan.dataset.clips, replayed.year)
+    rules = scoring_rules_year(plan.dataset.clips, result.year)
     sections = "".join(
-        section_part(each, rules, replayed.alarm, shown.get(each.plan.number, ()))
-        for each in replayed.sections
-        if each.clips
+        render_section(section, rules, result.alarm, clips.get(section.plan.number, ()))
+        for section in result.sections
+        if section.clips
     )
-    return document(
+    return render_document(
         f"Replay of {name}",
-        f"{_head(replayed, name)}{_table(replayed)}{_navigation(replayed)}{sections}"
-        f"{_rejected(replayed)}{_facts(replayed, plan)}",
+        f"{_summary(result, name)}{_table(result)}{_navigation(result)}{sections}"
+        f"{_rejected(result)}{render_facts('Provenance', _facts(result, plan))}",
     )
 
 
-def _head(replayed: ReplayResult, name: str) -> str:
-    result = replayed.result
-    title = f"DCASE {replayed.year} Task 2" if replayed.year else "Recordings of one's own"
-    model = replayed.model
+def _summary(result: ReplayResult, name: str) -> str:
+    title = f"DCASE {result.year} Task 2" if result.year else "Your own recordings"
+    model = result.model
     by = f"{model['name']} {model['revision']}" if model["file"] else "quick-start detectors"
-    scored = sum(bool(each.clips) for each in replayed.sections)
-    what = "official score"
-    if result.official_score is None:
-        what = f"score of what is there: {scored} of {len(replayed.sections)} sections"
-    tiles = [_tile(what, result.partial_score)]
-    mean = result.means.arithmetic if result.year == 2020 else result.means.harmonic
-    tiles += [_tile("mean AUC", mean.auc), _tile("mean pAUC", mean.pauc)]
-    heard = [each.alarm for each in replayed.sections if each.alarm]
-    anomalies = sum(each.anomalies for each in heard)
-    if anomalies:
-        share = f"{sum(each.detected for each in heard)} of {anomalies}"
-        tiles.append(_tile("anomalies that raise the alarm", share))
-    hours = sum(each.normal_hours for each in heard)
-    if hours:
-        count = sum(each.false_alarms for each in heard)
-        tiles.append(_tile(f"false alarms in {hours:.2f} h of normal clips", str(count)))
-    notes = "".join(f"<p class='soft'>{escape(note)}</p>" for note in replayed.notes)
+    notes = "".join(f"<p class='soft'>{escape(note)}</p>" for note in result.notes)
+    tiles = "".join(
+        f'<div class="tile"><b>{escape(value)}</b><span class="small soft">{label}</span></div>'
+        for label, value in _tiles(result)
+    )
     return (
-        f"<h1>{escape(name)}</h1><p class='soft'>{title}, replayed through {escape(by)}</p>{notes}"
-        f'<div class="tiles">{"".join(tiles)}</div>'
+        f"<h1>{escape(name)}</h1><p class='soft'>{title}, replayed with {escape(by)}</p>{notes}"
+        f'<div class="tiles">{tiles}</div>'
     )
 
 
-def _tile(name: str, value: float | str | None) -> str:
-    shown = "-" if value is None else value if isinstance(value, str) else f"{value:.4f}"
-    return f'<div class="tile"><b>{escape(shown)}</b><span class="small soft">{name}</span></div>'
+def _tiles(result: ReplayResult) -> Iterator[tuple[str, str]]:
+    """Yield labels and values of the figures at the top."""
+    challenge = result.result
+    label = "official score"
+    if challenge.official_score is None:
+        scored = sum(bool(section.clips) for section in result.sections)
+        label = f"partial score ({scored} of {len(result.sections)} sections)"
+    mean = challenge.means.arithmetic if challenge.year == 2020 else challenge.means.harmonic
+    for name, value in (
+        (label, challenge.partial_score),
+        ("mean AUC", mean.auc),
+        ("mean pAUC", mean.pauc),
+    ):
+        yield name, "-" if value is None else f"{value:.4f}"
+    metrics = [section.alarm for section in result.sections if section.alarm]
+    anomalies = sum(each.anomalies for each in metrics)
+    if anomalies:
+        yield "anomalies detected", f"{sum(m.detected for m in metrics)} of {anomalies}"
+    hours = sum(each.normal_hours for each in metrics)
+    if hours:
+        count = sum(each.false_alarms for each in metrics)
+        yield f"false alarms in {hours:.2f} h of normal clips", str(count)
 
 
-def _table(replayed: ReplayResult) -> str:
-    heading, rows = table_rows(replayed.result)
-    head = "".join(f"<th>{escape(each)}</th>" for each in heading)
+def _table(result: ReplayResult) -> str:
+    heading, rows = table_rows(result.result)
+    head = "".join(f"<th>{escape(name)}</th>" for name in heading)
     body = "".join(
         f"<tr{' class=mean' if is_mean else ''}>"
-        + "".join(f"<td>{escape(each)}</td>" for each in cells)
+        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         + "</tr>"
         for cells, is_mean in rows
     )
-    lines = score_lines(replayed.result) if replayed.year else reason_lines(replayed.result)
-    below = "".join(f"<p class='small soft'>{escape(line)}</p>" for line in lines)
+    lines = score_lines(result.result) if result.year else reason_lines(result.result)
+    notes = "<br>".join(escape(line) for line in lines)
     return (
         f'<section><h2>Result</h2><div class="scroll"><table class="summary"><thead><tr>{head}'
-        f"</tr></thead><tbody>{body}</tbody></table></div>{below}</section>"
+        f"</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<p class='small soft'>{notes}</p></section>"
     )
 
 
-def _navigation(replayed: ReplayResult) -> str:
-    links = "".join(
-        f'<a href="#s{each.plan.number}">{escape(each.plan.name)}</a>'
-        for each in replayed.sections
-        if each.clips
-    )
-    return f"<nav>{links}</nav>" if links.count("<a") > 1 else ""
+def _navigation(result: ReplayResult) -> str:
+    sections = [section.plan for section in result.sections if section.clips]
+    if len(sections) < 2:
+        return ""
+    links = (f'<a href="#s{plan.number}">{escape(plan.name)}</a>' for plan in sections)
+    return f"<nav>{''.join(links)}</nav>"
 
 
-def _rejected(replayed: ReplayResult) -> str:
-    rejected = replayed.result.rejected
+def _rejected(result: ReplayResult) -> str:
+    rejected = result.result.rejected
     if not rejected:
         return ""
     rows = "".join(
-        f"<tr><td>{escape(str(each.path))}</td>"
-        f"<td>{escape(each.reason.removeprefix(f'{each.path}: '))}</td></tr>"
-        for each in rejected[:REJECTED_AT_MOST]
+        f"<tr><td>{escape(str(file.path))}</td>"
+        f"<td>{escape(file.reason.removeprefix(f'{file.path}: '))}</td></tr>"
+        for file in rejected[:MAX_REJECTED]
     )
-    more = len(rejected) - REJECTED_AT_MOST
+    more = len(rejected) - MAX_REJECTED
     rest = f"<p>and {more} more: see result.json</p>" if more > 0 else ""
     return (
         f'<details class="card" open><summary>{len(rejected)} files rejected</summary>'
@@ -118,40 +125,30 @@ def _rejected(replayed: ReplayResult) -> str:
     )
 
 
-def _facts(replayed: ReplayResult, plan: Plan) -> str:
-    facts = "".join(
-        f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in _fact_list(replayed, plan)
-    )
-    return f'<section><h2>How this was made</h2><dl class="facts">{facts}</dl></section>'
-
-
-def _fact_list(replayed: ReplayResult, plan: Plan) -> Iterator[tuple[str, str]]:
-    from importlib.metadata import version
-
-    if replayed.command:
-        yield "command", f"<code>{escape(replayed.command)}</code>"
+def _facts(result: ReplayResult, plan: Plan) -> Iterator[tuple[str, str]]:
+    if result.command:
+        yield "command", f"<code>{escape(result.command)}</code>"
     yield "dataset", escape(str(plan.dataset.root.absolute()))
-    yield "made", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    torch = version("torch")
-    yield "versions", f"asd-monitor {__version__}, torch {escape(torch)}"
+    yield "created", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    yield "versions", f"asd-monitor {__version__}, torch {escape(version('torch'))}"
     if plan.given:
         manifest = plan.given.manifest
         yield "model", f"{escape(manifest.name)} {escape(manifest.revision)}"
         yield "model file", f"<code>{escape(str(plan.given.path))}</code>"
         yield "SHA-256", f"<code>{plan.given.sha256}</code>"
-    rules = replayed.alarm
-    sustained = f", or by a shift of {rules.sustained_s:g} s" if rules.sustained_s else ""
+    alarm = result.alarm
+    shift = f", or by a shift sustained for {alarm.sustained_s:g} s" if alarm.sustained_s else ""
     yield (
         "alarm",
-        f"raised by {rules.min_exceedances} of {rules.window_count} windows above the threshold "
-        f"that do not overlap{sustained}, as in the live monitor",
+        f"raised by {alarm.min_exceedances} of {alarm.window_count} non-overlapping windows above "
+        f"the threshold{shift}, as in the live monitor",
     )
     yield (
         "false alarms",
-        "all normal test clips of a section played one after the other, in order of their names",
+        "all normal test clips of a section are played one after the other, in order of file name",
     )
     yield (
         "delay",
-        "each anomalous clip by itself, repeated until the alarm is raised or 5 min are over: "
-        "that of a fault which goes on sounding as it does in the clip",
+        "each anomalous clip is played alone, repeatedly, until the alarm is raised or 5 min have "
+        "passed: the delay for a fault that continues to sound as in the clip",
     )

@@ -1,118 +1,114 @@
-"""Spectrograms and evidence maps of chosen clips, drawn on common scales."""
+"""Key clips of a section: spectrograms and evidence maps on common scales."""
 
-import itertools
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
-import numpy as np
-import numpy.typing as npt
+from asd_offline.html.images import colour_bar, png_data_uri
+from asd_offline.html.svg import Plot, Ticks, round_ticks
+from asd_offline.replay.results import ClipResult, SectionReplay
+from asd_offline.report.clip_picture import ClipPicture, Map
+from asd_offline.report.scales import (
+    SPECTROGRAM_COLOURS,
+    band_ticks,
+    evidence_colours,
+    evidence_scale,
+    mel_ticks,
+    spectrogram_scale,
+)
 
-from asd_offline.html.png import RISING, SIGNED, SOUND, data_uri, levels
-from asd_offline.html.svg import Plot, round_ticks
-from asd_offline.replay.results import ScoredClip, SectionReplay
-from asd_offline.report.clip_picture import ClipPicture
-
-Shown = tuple[str, ScoredClip, ClipPicture]
-FREQUENCIES_HZ = (500, 1000, 2000, 4000, 8000, 16_000)
+DECISIONS = {None: "", 0: ", below the threshold", 1: ", above the threshold"}
 
 
-def picture_figures(section: SectionReplay, shown: Sequence[Shown]) -> str:
-    """Return a figure for each clip; colours mean the same in all of a section."""
-    if not shown:
+@dataclass(frozen=True)
+class KeyClip:
+    """A clip that a report shows."""
+
+    description: str
+    """Why it was selected."""
+    result: ClipResult
+    picture: ClipPicture
+
+
+def render_key_clips(section: SectionReplay, clips: Sequence[KeyClip]) -> str:
+    """Return a figure of each clip; a colour means the same in all of them."""
+    if not clips:
         return ""
-    sound = np.concatenate([picture.spectrogram.ravel() for _, _, picture in shown])
-    loudness = (float(np.quantile(sound, 0.02)), float(np.quantile(sound, 0.998)))
-    maps = [picture.evidence for _, _, picture in shown if picture.evidence is not None]
-    scale = evidence_scale(maps)
-    figures = "".join(_figure(section, each, loudness, scale) for each in shown)
-    return f'<div class="pictures">{figures}</div>'
+    pictures = [clip.picture for clip in clips]
+    levels, scale = spectrogram_scale(pictures), evidence_scale(pictures)
+    level_bar = colour_bar(f"{levels[0]:.0f}", f"{levels[1]:.0f} dBFS", SPECTROGRAM_COLOURS)
+    legend = f"Mel spectrogram {level_bar}"
+    if any(picture.evidence is not None for picture in pictures):
+        meaning = _description(section).get("evidence") or "evidence, in the model's own unit"
+        bar = colour_bar(f"{scale[0]:.2g}", f"{scale[1]:.2g}", evidence_colours(scale))
+        legend += f"; where the score comes from: {escape(str(meaning))} {bar}"
+    figures = "".join(_figure(section, clip, levels, scale) for clip in clips)
+    return (
+        f"<h3>Key clips</h3><p class='small soft'>{legend}</p>"
+        f'<div class="pictures">{figures}</div>'
+    )
 
 
-def evidence_words(section: SectionReplay) -> str:
-    """Return what the model file says that its evidence means."""
-    said = _description(section).get("evidence")
-    return escape(str(said)) if said else "in the model's own unit"
-
-
-def _description(section: SectionReplay) -> Mapping[str, object]:
-    return section.manifest.description if section.manifest else {}
+def _description(section: SectionReplay) -> dict[str, object]:
+    return dict(section.manifest.description) if section.manifest else {}
 
 
 def _figure(
     section: SectionReplay,
-    shown: Shown,
-    loudness: tuple[float, float],
+    clip: KeyClip,
+    levels: tuple[float, float],
     scale: tuple[float, float],
 ) -> str:
-    kind, scored, picture = shown
-    plot = _frame(picture, f"Spectrogram of {scored.clip.name}", mel_ticks(picture.top_hz))
-    plot.picture(data_uri(levels(picture.spectrogram, *loudness), SOUND))
-    drawings = [_finished(plot, picture, mel_ticks(picture.top_hz), "kHz")]
+    result, picture = clip.result, clip.picture
+    name = result.clip.name
+    images = [
+        _image(
+            picture.spectrogram,
+            levels,
+            SPECTROGRAM_COLOURS,
+            picture.duration_s,
+            mel_ticks(picture.max_hz),
+            f"Spectrogram of {name}",
+        )
+    ]
     if picture.evidence is not None:
-        ticks = band_ticks(_description(section), len(picture.evidence))
-        plot = _frame(picture, f"Evidence in {scored.clip.name}", ticks)
-        colours = SIGNED if scale[0] < 0 else RISING
-        plot.picture(data_uri(levels(picture.evidence, *scale), colours))
-        drawings.append(_finished(plot, picture, ticks, ""))
-    above = {None: "", 0: ", below the threshold", 1: ", above the threshold"}[scored.decision]
-    caption = f"<b>{kind}</b>: {escape(scored.clip.name)}<br>score {scored.score:.4g}{above}"
-    if scored.p_value is not None:
-        caption += f", p {scored.p_value:.2g}"
-    pair = "".join(drawings)
-    return f'<figure><figcaption>{caption}</figcaption><div class="pair">{pair}</div></figure>'
-
-
-def _frame(picture: ClipPicture, label: str, y_ticks: Sequence[tuple[float, str]]) -> Plot:
-    return Plot(
-        (0, picture.seconds),
-        (0, 1),
-        width=300,
-        height=170,
-        label=label,
-        left=30 if y_ticks else 14,
+        images.append(
+            _image(
+                picture.evidence,
+                scale,
+                evidence_colours(scale),
+                picture.duration_s,
+                band_ticks(_description(section)),
+                f"Evidence in {name}",
+            )
+        )
+    facts = f"score {result.value:.4g}{DECISIONS[section.decision(result)]}"
+    if result.p_value is not None:
+        facts += f", p&nbsp;=&nbsp;{result.p_value:.2g}"
+    return (
+        f"<figure><figcaption><b>{clip.description}</b>: {facts}<br>{escape(name)}</figcaption>"
+        f'<div class="pair">{"".join(images)}</div></figure>'
     )
 
 
-def _finished(
-    plot: Plot, picture: ClipPicture, y_ticks: Sequence[tuple[float, str]], y_name: str
+def _image(
+    values: Map,
+    scale: tuple[float, float],
+    colours: str,
+    duration_s: float,
+    frequencies: Ticks,
+    label: str,
 ) -> str:
-    plot.axes(round_ticks(0, picture.seconds), y_ticks, "s")
-    if y_name:
-        plot.note(0, -0.2, y_name, "end")
-    return plot.svg()
-
-
-def evidence_scale(maps: Sequence[npt.NDArray[np.float32]]) -> tuple[float, float]:
-    """Return the smallest and largest value shown; about 0 where evidence has both signs."""
-    values = np.concatenate([each.ravel() for each in maps]) if maps else np.zeros(1)
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return (0.0, 1.0)
-    highest = float(np.quantile(np.abs(values), 0.997)) or 1.0
-    return (-highest if values.min() < 0 else 0.0, highest)
-
-
-def _mel(hz: float) -> float:
-    return math.log10(1 + hz / 700)
-
-
-def mel_ticks(top_hz: float) -> list[tuple[float, str]]:
-    """Return where frequencies are on an axis from 0 to 1 that is even in mel, and their kHz."""
-    return [(_mel(hz) / _mel(top_hz), f"{hz / 1000:g}") for hz in FREQUENCIES_HZ if hz <= top_hz]
-
-
-def band_ticks(description: Mapping[str, object], bands: int) -> list[tuple[float, str]]:
-    """Frequencies of the evidence's bands, if the model file says them in rising order."""
-    said = description.get("evidence_bands_hz")
-    if not isinstance(said, list) or len(said) < 2:
-        return []
-    centres = [float(each) for each in said if isinstance(each, (int, float))]
-    if len(centres) != len(said) or any(b <= a for a, b in itertools.pairwise(centres)):
-        return []
-    places = (np.arange(len(centres)) + 0.5) / len(centres)
-    return [
-        (float(np.interp(hz, centres, places)), f"{hz / 1000:g}")
-        for hz in FREQUENCIES_HZ
-        if centres[0] <= hz <= centres[-1] * 1.05
-    ]
+    plot = Plot(
+        (0, duration_s),
+        (0, 1),
+        width=300,
+        height=176,
+        label=label,
+        left=42 if frequencies else 14,
+    )
+    plot.add_image(png_data_uri(values, *scale, colours))
+    plot.add_axes(
+        round_ticks(0, duration_s), frequencies, "time in s", "kHz" if frequencies else ""
+    )
+    return plot.to_svg()

@@ -115,7 +115,7 @@ def test_official_files_agree_with_the_clips_and_can_be_evaluated(
     )
     written = dict(line.split(",") for line in lines)
     for each in replayed.sections[0].clips:
-        assert float(written[each.clip.name]) == each.score
+        assert float(written[each.clip.name]) == each.value
     decisions = (tmp_path / "decision_result_fan_id_00.csv").read_text().split()
     assert {line.split(",")[1] for line in decisions} <= {"0", "1"}
     assert json.loads((tmp_path / "result.json").read_text())["year"] == 2020
@@ -132,7 +132,7 @@ def test_every_window_is_listed_with_its_score(fans: Path, toy: Path, tmp_path: 
             for row in windows
             if row["file"] == each.clip.name and row["section"] == "id_00"
         ]
-        assert np.mean(own) == pytest.approx(each.score, rel=1e-12)
+        assert np.mean(own) == pytest.approx(each.value, rel=1e-12)
 
 
 @pytest.mark.parametrize("kinds", [READABLE, UNREADABLE])
@@ -203,7 +203,7 @@ def test_a_changed_clip_is_scored_again(tmp_path: Path, toy: Path) -> None:
     first = replay(settings(tmp_path / "data", toy, tmp_path / "out"))
     write_clip(tmp_path / "data" / "fan" / "test" / "normal_id_00_00000000.wav", -12, 5)
     second = replay(settings(tmp_path / "data", toy, tmp_path / "out"))
-    scores = [{c.clip.name: c.score for c in each.sections[0].clips} for each in (first, second)]
+    scores = [{c.clip.name: c.value for c in each.sections[0].clips} for each in (first, second)]
     changed = {name for name in scores[0] if scores[0][name] != scores[1][name]}
     assert changed == {"normal_id_00_00000000.wav"}
     assert len(list((tmp_path / "out" / "work").iterdir())) == 1
@@ -272,7 +272,9 @@ def test_the_report_needs_nothing_from_outside(fans: Path, toy: Path, tmp_path: 
         "ROC",
         "Decisions at the threshold",
         "data:image/png",
-        "At the alarm",
+        "Alarm (3 of 5 windows)",
+        "Key clips",
+        "Provenance",
     ):
         assert word in page
 
