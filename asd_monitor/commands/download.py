@@ -21,7 +21,7 @@ _STEP_PERCENT = 10
 
 def download(
     out: Annotated[Path, typer.Argument(help="Folder for the dataset; it is created if missing.")],
-    year: Annotated[int, typer.Option("--year", help="Year of DCASE Task 2: 2020 to 2023.")],
+    year: Annotated[int, typer.Option("--year", help="Year of DCASE Task 2.")],
     machines: Annotated[
         str,
         typer.Option(

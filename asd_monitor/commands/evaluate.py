@@ -19,7 +19,7 @@ def evaluate(
             "system, or a folder that contains those of several systems.",
         ),
     ],
-    year: Annotated[int, typer.Option("--year", help="Year of DCASE Task 2: 2020 to 2023.")],
+    year: Annotated[int, typer.Option("--year", help="Year of DCASE Task 2.")],
     ground_truth: Annotated[
         Path,
         typer.Option(
@@ -62,7 +62,7 @@ def evaluate(
             errors.append(error)
             documents.append({"system": name, "year": year, "error": str(error)})
             continue
-        documents.append({"system": name, **result.to_json()})
+        documents.append({"system": name, **result.to_dict()})
         if out is not None:
             _write_csv(out, name, result)
         for rejected in result.rejected:
@@ -80,7 +80,7 @@ def _write_csv(out: Path, name: str, result: "ChallengeResult") -> None:
     from asd_monitor.errors import DatasetError
     from asd_offline.evaluation.official_csv import official_csv
 
-    path = out / (f"result_{name}.csv" if result.year == 2020 else f"{name}_result.csv")
+    path = out / result.rules.csv.file_name.format(system=name)
     try:
         out.mkdir(parents=True, exist_ok=True)
         path.write_text(official_csv(result), encoding="utf-8", newline="\n")

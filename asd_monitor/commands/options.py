@@ -11,7 +11,7 @@ import typer
 from asd_monitor.errors import ConfigError
 
 if TYPE_CHECKING:
-    from asd_offline.datasets.challenge_sets import SetName
+    from asd_offline.datasets.challenge import SetName
 
 
 class Device(StrEnum):

@@ -25,7 +25,7 @@ def synth(
     context: typer.Context,
     out: Annotated[Path, typer.Argument(help="Folder to write to; it must be new or empty.")],
     year: Annotated[
-        int, typer.Option("--year", help="Year of the official layout: 2020 to 2023.")
+        int, typer.Option("--year", help="Year of DCASE Task 2 whose layout is used.")
     ] = 2020,
     sets: Annotated[Sets, typer.Option("--set", help="Sets to generate.")] = Sets.DEV,
     machines: Annotated[

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import hmean, t
 from sklearn.metrics import roc_auc_score
 
-from asd_offline.datasets.challenge_sets import official_set
+from asd_offline.datasets import CHALLENGES
 from tests.offline.synthetic_evaluation import MadeUp
 
 EPS = sys.float_info.epsilon
@@ -47,7 +47,7 @@ def _columns(made: MadeUp, machine: str, section: str) -> tuple[Any, ...]:
 
 def _table_2020(made: MadeUp) -> list[Cells]:
     out: list[Cells] = []
-    for machine, ids in official_set(2020, "eval").items():
+    for machine, ids in CHALLENGES[2020].sets["eval"].items():
         rows = []
         for name in ids:
             label, _, score, _ = _columns(made, machine, name)
@@ -73,7 +73,7 @@ OVER = " over all machine types, sections, and domains"
 def _table_2021(made: MadeUp) -> list[Cells]:
     out: list[Cells] = []
     everything: dict[str, Cells] = {"source": [], "target": []}
-    for machine, sections in official_set(2021, "eval").items():
+    for machine, sections in CHALLENGES[2021].sets["eval"].items():
         out += [[machine], ["section", "domain", *COLUMNS]]
         rows = []
         for wanted in ("source", "target"):
@@ -97,7 +97,7 @@ def _table_since_2022(made: MadeUp) -> list[Cells]:
     out: list[Cells] = []
     all_source: Cells = []
     all_target: Cells = []
-    for machine, sections in official_set(made.year, "eval").items():
+    for machine, sections in CHALLENGES[made.year].sets["eval"].items():
         out += [[machine], ["section", "AUC (all)", "AUC (source)", "AUC (target)", "pAUC", *RATES]]
         source, target = [], []
         for section in sections:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_offline.datasets.challenge_sets import official_set
+from asd_offline.datasets import CHALLENGES
 
 NORMALS, ANOMALIES = 6, 5
 
@@ -26,7 +26,7 @@ def make_up(root: Path, year: int, seed: int = 0) -> MadeUp:
     """Write the whole evaluation set of a year with random labels, scores (ties too), decisions."""
     rng = np.random.default_rng(seed)
     made = MadeUp(year, root / f"evaluator_{year}", root / f"teams_{year}" / "team" / "system_1")
-    for machine, sections in official_set(year, "eval").items():
+    for machine, sections in CHALLENGES[year].sets["eval"].items():
         for section in sections:
             made.clips[machine, section] = _section(rng, year, section)
     write_truth(made)
@@ -55,7 +55,7 @@ def _section(rng: np.random.Generator, year: int, section: str) -> list[Row]:
 def write_truth(made: MadeUp) -> None:
     if made.year == 2020:
         lines = []
-        for machine, sections in official_set(2020, "eval").items():
+        for machine, sections in CHALLENGES[2020].sets["eval"].items():
             lines.append(machine)
             for section in sections:
                 for name, label, *_ in made.clips[machine, section]:

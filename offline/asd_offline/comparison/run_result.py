@@ -6,10 +6,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asd_offline.evaluation.results import ChallengeResult, MachineResult, SectionMetrics
+from asd_offline.evaluation.results import ChallengeResult, MachineResult
+from asd_offline.evaluation.rules.scoring_rules import ScoringRules
 
 Values = Mapping[str, float | None]
 """Metrics by name: auc, pauc, auc_source, auc_target, pauc_source, pauc_target, score."""
+_METRICS = ("auc", "auc_source", "auc_target", "pauc", "pauc_source", "pauc_target")
+_AUCS = ("auc", "auc_source", "auc_target")
 OVERALL = "all"
 """In place of a machine: over all machines."""
 FORMAT = 1
@@ -64,31 +67,16 @@ def read_outcome(path: Path) -> Outcome | None:
 
 def figures_of(result: ChallengeResult) -> dict[str, dict[str, float | None]]:
     """Return the figures of each machine and of all, as the year's table has them."""
-    found = {each.machine: _figures(each, each.score, result.year) for each in result.machines}
-    return found | {OVERALL: _figures(result, result.partial_score, result.year)}
+    found = {each.machine: _figures(each, each.score, result.rules) for each in result.machines}
+    return found | {OVERALL: _figures(result, result.partial_score, result.rules)}
 
 
 def _figures(
-    of: MachineResult | ChallengeResult, score: float | None, rules: int
+    of: MachineResult | ChallengeResult, score: float | None, rules: ScoringRules
 ) -> dict[str, float | None]:
-    means = of.means
-    if rules == 2020:
-        mean = means.arithmetic
-        return {"auc": mean.auc, "pauc": mean.pauc, "score": score}
-    source, target = (
-        means.source_harmonic or SectionMetrics(),
-        means.target_harmonic or SectionMetrics(),
-    )
-    found = {
-        "auc": means.harmonic.auc,
-        "auc_source": source.auc,
-        "auc_target": target.auc,
-        "pauc": means.harmonic.pauc,
-        "score": score,
-    }
-    if rules == 2021:
-        found |= {"pauc_source": source.pauc, "pauc_target": target.pauc}
-    return found
+    domains = {name for name in rules.table_metrics if "_" in name}
+    names = [name for name in _METRICS if "_" not in name or name in domains]
+    return {name: of.means.value(name, rules) for name in names} | {"score": score}
 
 
 def lacking_sections(result: ChallengeResult, expected: Sequence[str]) -> dict[str, str]:
@@ -99,6 +87,6 @@ def lacking_sections(result: ChallengeResult, expected: Sequence[str]) -> dict[s
         section = sections.get(name)
         if section is None:
             lacking[name] = "not replayed"
-        elif all(each.auc is None for each in section.figures):
+        elif all(section.value(name) is None for name in _AUCS):
             lacking[name] = section.reason or "no figures"
     return lacking

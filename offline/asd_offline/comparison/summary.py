@@ -10,6 +10,7 @@ from typing import Any
 from asd_offline.comparison.candidates import Entry
 from asd_offline.comparison.run_result import OVERALL, Outcome, Values
 from asd_offline.comparison.timing import Speed
+from asd_offline.evaluation.rules import applicable_rules
 
 ORDER = ("auc", "auc_source", "auc_target", "pauc", "pauc_source", "pauc_target", "score")
 Place = tuple[str, str]
@@ -130,7 +131,8 @@ class Comparison:
     @property
     def rules(self) -> int:
         """Year whose rules the figures follow."""
-        return next((each.rules for row in self.rows for each in row.good), self.year or 2020)
+        known = [each.rules for row in self.rows for each in row.good]
+        return known[0] if known else applicable_rules(self.year, has_domains=False).year
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Datasets of machine sounds: the DCASE Task 2 years, and recordings of one's own."""
+"""Datasets of machine sounds: the DCASE Task 2 years, and your own recordings."""
 
 from asd_offline.datasets.challenge import Challenge
 from asd_offline.datasets.clip import (
@@ -11,8 +11,8 @@ from asd_offline.datasets.clip import (
     Split,
     Subset,
 )
+from asd_offline.datasets.layouts import CHALLENGES
 from asd_offline.datasets.loading import open_dataset
-from asd_offline.datasets.registry import CHALLENGES
 
 __all__ = [
     "ANOMALY",

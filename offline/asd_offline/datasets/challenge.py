@@ -1,65 +1,102 @@
-"""What a year's file says of its challenge; one instance per year, in ``CHALLENGES``."""
+"""Description of a DCASE challenge's data; one instance per year, in ``layouts.CHALLENGES``."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
-from asd_offline.datasets.challenge_sets import SetName, official_set
-from asd_offline.datasets.clip import Domain, Split, Subset
+from asd_offline.datasets.clip import Domain, Subset
+from asd_offline.datasets.parsed_name import ParsedName
 
+SetName = Literal["dev", "eval"]
 SETS: tuple[SetName, ...] = ("dev", "eval")
 
-
-class UnrecognisedFileName(ValueError):  # noqa: N818 - it is a finding, shown as the reason of a rejection
-    """A file name that the year does not know; the message is the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedName:
-    """What a file name and its folder say."""
-
-    section: str
-    domain: Domain
-    split: Split
-    label: int | None
-    index: int
-    """Running number within its group."""
-    attributes: tuple[tuple[str, str], ...] = ()
+Sections = Mapping[str, tuple[str, ...]]
+"""Machine type -> its sections."""
+Vocabulary = Mapping[str, tuple[tuple[str, str], ...]]
+"""Machine type -> for each section in turn: attributes in the source and in the target domain."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveSet:
-    """One record of the archive server: a zip per machine type of a set."""
+    """One Zenodo record of a challenge: a zip per machine type of a set."""
 
     subset: SetName
     title: str
     record: int
-    """Number of the Zenodo record."""
+    """Number of the record."""
     archive: str
     """File name with ``{machine}`` in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """Names and archives of one challenge."""
+    """Machines, folders, file names, label files and archives of one year."""
 
     year: int
-    folders: tuple[str, ...]
-    """Folders below a machine that hold clips, in lower case."""
+    sets: Mapping[SetName, Sections]
+    """Machine types and sections of the development and of the evaluation set."""
     parse: Callable[[str, str], ParsedName]
     """Parse (folder in lower case, bare file name); raises UnrecognisedFileName."""
+    train_name: str
+    """File name of a training clip, with ``{section}``, ``{domain}``, ``{label}``, ``{index}`` and
+    ``{tail}`` (the attributes)."""
+    test_name: str
+    """File name of a labelled test clip, with the same fields."""
+    anonymous_name: str
+    """File name of a test clip of the evaluation set, with the fields that it shows."""
     archives: tuple[ArchiveSet, ...]
-    has_domains: bool = True
-    has_attribute_lists: bool = False
-    """True where ``attributes_<SS>.csv`` files lie beside ``train`` and ``test``."""
+    section_word: Literal["id", "section"] = "section"
+    """First word in names of sections."""
+    domains: tuple[Domain, ...] = ("source", "target")
+    """Empty where the data has no domains."""
+    training_clips: Mapping[Domain, int] = field(default_factory=dict)
+    """Training clips of a section by domain; empty where sections differ."""
+    domain_folders: bool = False
+    """Test clips are in ``source_test`` and ``target_test``, not in ``test``, and so are the
+    ground-truth files divided."""
+    single_section: bool = False
+    """Every machine has ``section_00`` only."""
+    attribute_lists: bool = False
+    """``attributes_<SS>.csv`` files are next to ``train`` and ``test``."""
+    label_lists: tuple[str, ...] = ()
+    """Names of the file that lists the labels of the whole evaluation set; empty where there is a
+    ground-truth file per section."""
+    ground_truth_attributes: Literal["", "table", "names"] = ""
+    """Form of the files in ``ground_truth_attributes``, if there are any: a table of attributes
+    per section, or rows ``official name,name with attributes``."""
+    machine_order: tuple[str, ...] = ()
+    """Machine types in the order of the official results; empty where that is alphabetical."""
+    vocabulary: Vocabulary = field(default_factory=dict)
+    """Attributes that occur, for synthetic data: ``vel_{5,9}`` is ``vel_5`` and ``vel_9``;
+    alternatives are separated by spaces. After ``=`` the same attributes follow as key_value
+    pairs, where names do not have that form."""
 
     @property
     def machines(self) -> tuple[str, ...]:
         """Machine types of both sets, sorted."""
-        return tuple(sorted({m for name in SETS for m in official_set(self.year, name)}))
+        return tuple(sorted({machine for name in SETS for machine in self.sets[name]}))
+
+    @property
+    def test_folders(self) -> tuple[str, ...]:
+        """Folders of a machine that hold test clips."""
+        return tuple(f"{d}_test" for d in self.domains) if self.domain_folders else ("test",)
 
     def subset(self, machine: str, section: str) -> Subset:
-        """Set that a section belongs to; empty for machines that the challenge does not know."""
+        """Return the set that a section belongs to; empty for machines of no set."""
         for name in SETS:
-            if section in official_set(self.year, name).get(machine, ()):
+            if section in self.sets[name].get(machine, ()):
                 return name
         return ""
+
+    def find_set(self, present: Mapping[str, Iterable[str]]) -> SetName | None:
+        """Return the set that all the given machines and sections belong to, if there is one."""
+        for name in SETS:
+            official = self.sets[name]
+            if present and all(set(s) <= set(official.get(m, ())) for m, s in present.items()):
+                return name
+        return None
+
+    def sort_machines(self, machines: Iterable[str]) -> list[str]:
+        """Sort machine types as the official results do."""
+        rank = {machine: index for index, machine in enumerate(self.machine_order)}
+        return sorted(machines, key=lambda machine: (rank.get(machine, len(rank)), machine))

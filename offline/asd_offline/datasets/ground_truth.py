@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets.challenge_sets import YEARS, official_set
+from asd_offline.datasets.challenge import Challenge
 from asd_offline.datasets.csv_rows import numbered_rows
+from asd_offline.datasets.layouts import CHALLENGES
 
-LIST_NAMES = ("eval_data_list.csv", "eval_data_list_2020.csv")
 SEARCH_DEPTH = 4
 
 _DATA_NAME = re.compile(
@@ -54,7 +54,7 @@ class GroundTruth:
 
 
 def read_ground_truth(folder: Path, year: int) -> GroundTruth:
-    """Find and read a year's ground truth in a folder or below it.
+    """Find and read a challenge's ground truth in a folder or below it.
 
     Parameters
     ----------
@@ -62,69 +62,72 @@ def read_ground_truth(folder: Path, year: int) -> GroundTruth:
         The organisers' evaluator repository, any folder up to four levels above it, the folder
         ``ground_truth_data`` itself, or (2020) the list ``eval_data_list.csv``.
     year
-        2020 to 2023. Where several years lie below ``folder``, this chooses among them.
+        Year of the challenge. It also selects one of several ground truths below ``folder``.
 
     Raises
     ------
     DatasetError
-        If there is no such ground truth, more than one, or it cannot be understood.
+        If there is no such ground truth, more than one, or it cannot be read.
     """
-    if year not in YEARS:
-        msg = f"ground truth of {year}: expected a year of {', '.join(map(str, YEARS))}"
+    if year not in CHALLENGES:
+        msg = f"ground truth of {year}: expected a year of {', '.join(map(str, CHALLENGES))}"
         raise DatasetError(msg)
     if not folder.exists():
         msg = f"{folder}: expected the folder of the ground truth, found nothing there"
         raise DatasetError(msg)
-    if year == 2020:
-        path = _find_list(folder)
+    challenge = CHALLENGES[year]
+    if challenge.label_lists:
+        path = _find_list(folder, challenge)
         return GroundTruth(year, path, _read_list(path))
-    root = _find_root(folder, year)
+    root = _find_root(folder, challenge)
     return GroundTruth(year, root, _read_sections(root))
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    for place, folders, files in os.walk(folder, followlinks=True):
-        path = Path(place)
+    for name, folders, files in os.walk(folder, followlinks=True):
+        path = Path(name)
         if len(path.relative_to(folder).parts) >= SEARCH_DEPTH:
             folders.clear()
         folders.sort()
         yield path, folders, files
 
 
-def _find_list(folder: Path) -> Path:
+def _find_list(folder: Path, challenge: Challenge) -> Path:
     if folder.is_file():
         return folder
-    found = [
-        path / name for path, _, files in _walk(folder) for name in LIST_NAMES if name in files
-    ]
+    names = challenge.label_lists
+    found = [path / name for path, _, files in _walk(folder) for name in names if name in files]
     if not found:
-        msg = f"{folder}: expected {LIST_NAMES[0]} (the ground truth of 2020) there or below"
+        msg = f"{folder}: expected {names[0]} (the ground truth of {challenge.year}) there or below"
         raise DatasetError(msg)
-    contents = {path.read_bytes() for path in found}
-    if len(contents) > 1:
+    if len({path.read_bytes() for path in found}) > 1:
         msg = f"{folder}: several different lists of labels, name one: {_names(found)}"
         raise DatasetError(msg)
     return found[0]
 
 
-def _find_root(folder: Path, year: int) -> Path:
+def _find_root(folder: Path, challenge: Challenge) -> Path:
     start = folder.parent if folder.name == "ground_truth_data" else folder
-    everywhere = [path for path, folders, _ in _walk(start) if "ground_truth_data" in folders]
-    if not everywhere:
+    year = challenge.year
+    roots = [path for path, folders, _ in _walk(start) if "ground_truth_data" in folders]
+    if not roots:
         msg = (
             f"{folder}: expected a folder ground_truth_data there or below (the organisers' "
             f"evaluator of {year} has it)"
         )
         raise DatasetError(msg)
-    found = [root for root in everywhere if _fits(root, year)]
+    found = [root for root in roots if _is_named_as_in(challenge, root)]
     if not found:
-        msg = f"{folder}: found {_names(everywhere)}, but its files are not named as in {year}"
+        msg = f"{folder}: found {_names(roots)}, but its files are not named as in {year}"
         raise DatasetError(msg)
     if len(found) > 1:
         top = Path(start.resolve().name)
-        told = [root for root in found if str(year) in (top / root.relative_to(start)).as_posix()]
-        found = told or [
-            root for root in found if _machines(root) <= set(official_set(year, "eval"))
+        with_year = [
+            root for root in found if str(year) in (top / root.relative_to(start)).as_posix()
+        ]
+        official = set(challenge.sets["eval"])
+        found = with_year or [
+            root for root in found if {name["machine"] for name, _ in _data_files(root)} <= official
         ]
     if len(found) != 1:
         msg = f"{folder}: several ground truths could be that of {year}, name one of them"
@@ -132,20 +135,12 @@ def _find_root(folder: Path, year: int) -> Path:
     return found[0]
 
 
-def _machines(root: Path) -> set[str]:
-    return {name["machine"] for name, _ in _data_files(root)}
-
-
-def _fits(root: Path, year: int) -> bool:
-    """Tell whether files are named as in that year; 2023 has section 00 only, of new machines."""
+def _is_named_as_in(challenge: Challenge, root: Path) -> bool:
     names = [name for name, _ in _data_files(root)]
-    if year == 2021:
-        return bool(names) and all(name["domain"] for name in names)
-    if not names or any(name["domain"] for name in names):
+    if not names or {bool(name["domain"]) for name in names} != {challenge.domain_folders}:
         return False
-    if year == 2022:
-        return not _machines(root) <= set(official_set(2023, "eval"))
-    return {name["section"] for name in names} == {"section_00"}
+    single = {name["section"] for name in names} == {"section_00"}
+    return challenge.domain_folders or single == challenge.single_section
 
 
 def _data_files(root: Path) -> list[tuple[re.Match[str], Path]]:

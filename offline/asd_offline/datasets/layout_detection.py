@@ -1,24 +1,32 @@
-"""Tell which year's layout a folder has, from the names alone.
+"""Detect which challenge's layout a folder has, from file and folder names alone.
 
-Certain evidence comes first: the form of the names (2020 has ids, later years sections), the test
-folders (``source_test`` is 2021), attribute lists (2022 and later), sections other than 00 (not
-2023). What remains is decided by the official machine types and by how the archives are numbered.
+Certain evidence comes first: the form of the file names (ids or sections), the test folders,
+attribute lists, the number of sections. Of the challenges that remain, the official machine types
+and then the usual numbers of training clips decide.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets.challenge import UnrecognisedFileName
-from asd_offline.datasets.clip import Rejected
-from asd_offline.datasets.layouts import dcase2020, section_names
+from asd_offline.datasets.challenge import Challenge
+from asd_offline.datasets.clip import Domain, Rejected
+from asd_offline.datasets.layouts import CHALLENGES
+from asd_offline.datasets.layouts.id_names import parse_id_name
 from asd_offline.datasets.layouts.labelled_folders import LABEL_FOLDERS
-from asd_offline.datasets.registry import CHALLENGES, KNOWN_MACHINES, LATER_MACHINES
+from asd_offline.datasets.layouts.later_challenges import LATER_MACHINES
+from asd_offline.datasets.layouts.section_names import SectionName, parse_section_name
+from asd_offline.datasets.parsed_name import UnrecognisedFileName
 from asd_offline.datasets.scan import Folder, Tree
 
 SPLIT_FOLDERS = frozenset({"train", "test", "source_test", "target_test"})
+KNOWN_MACHINES: dict[str, str] = {
+    machine.lower(): machine
+    for machine in (*(m for c in CHALLENGES.values() for m in c.machines), *LATER_MACHINES)
+}
+"""Official spelling by lower-case name."""
 _NO_MACHINE = SPLIT_FOLDERS | LABEL_FOLDERS.keys()
 _ARCHIVE_NAME = re.compile(
     r"(?:dev_data_|eval_data_train_|eval_data_test_|eval_data_|dev_|eval_)(.+?)(?:_train|_test)?",
@@ -26,6 +34,7 @@ _ARCHIVE_NAME = re.compile(
 )
 _SUPPORTED = f"{min(CHALLENGES)} to {max(CHALLENGES)}"
 _STRAY_SHARE = 0.1
+"""File names of another form up to this share are stray files and decide nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,7 @@ class SplitFolder:
 
 
 def split_folders(tree: Tree) -> list[SplitFolder]:
-    """Folders called ``train``, ``test``, ``source_test`` or ``target_test``."""
+    """Return the folders called ``train``, ``test``, ``source_test`` or ``target_test``."""
     return [
         SplitFolder(
             folder=folder,
@@ -57,7 +66,7 @@ def split_folders(tree: Tree) -> list[SplitFolder]:
 
 
 def machine_name(folder: str) -> str:
-    """The machine that a folder stands for, in the official spelling where there is one.
+    """Return the machine that a folder is named for, in the official spelling if it has one.
 
     >>> machine_name("dev_data_toycar"), machine_name("pump-7")
     ('ToyCar', 'pump-7')
@@ -75,32 +84,39 @@ class LayoutEvidence:
     parent: Path
     machine: str
     ids: int
-    """Clips with names as in 2020."""
+    """Clips whose names have machine ids."""
     sectioned: int
-    """Clips with names as in 2021 and later."""
+    """Clips whose names have sections."""
     sections: frozenset[str]
-    folders: frozenset[str]
-    """Split folders with section names in them."""
+    test_folders: frozenset[str]
+    """Test folders with section names in them."""
     has_attribute_list: bool
-    last_source: int
-    """Highest number of a training clip in the source domain, -1 where there is none."""
-    last_target: int
+    last_index: Mapping[Domain, int]
+    """Highest number of a training clip in each domain, -1 where there is none."""
     hidden_attributes: bool
-    """True for ``noAttribute`` in names, which begins with 2024."""
+    """True for ``noAttribute`` in names, which only later challenges have."""
 
     def years(self) -> frozenset[int]:
-        """Every year whose archives could look like this."""
-        if not self.sectioned or self.sectioned < _STRAY_SHARE * self.ids:
-            return frozenset({2020})
-        if self.folders & {"source_test", "target_test"}:
-            return frozenset() if "test" in self.folders else frozenset({2021})
-        years = {2022, 2023} if "test" in self.folders else {2021, 2022, 2023}
-        if self.has_attribute_list:
-            years -= {2021}
-        if self.sections != {"section_00"}:
-            years -= {2023}
-        official = {year for year in years if self.machine in CHALLENGES[year].machines}
-        return frozenset(official or years)
+        """Return every year whose archives could look like this."""
+        fitting = {year for year, challenge in CHALLENGES.items() if self._fits(challenge)}
+        official = {year for year in fitting if self.machine in CHALLENGES[year].machines}
+        return frozenset(official or fitting)
+
+    def _fits(self, challenge: Challenge) -> bool:
+        if challenge.section_word != self._section_word:
+            return False
+        if self._section_word == "id":
+            return True
+        if challenge.single_section and self.sections != {"section_00"}:
+            return False
+        if self.test_folders:
+            return self.test_folders <= set(challenge.test_folders)
+        return challenge.attribute_lists or not self.has_attribute_list
+
+    @property
+    def _section_word(self) -> str:
+        few = not self.sectioned or self.sectioned < _STRAY_SHARE * self.ids
+        return "id" if few else "section"
 
     @property
     def is_mixed(self) -> bool:
@@ -112,44 +128,64 @@ class LayoutEvidence:
 def collect_evidence(
     found: Sequence[SplitFolder], attribute_lists: Iterable[Path]
 ) -> list[LayoutEvidence]:
-    """Look at all names of each machine's folder; folders without official names are left out."""
+    """Read all names in each machine's folder; folders without official names are left out."""
     with_lists = {path.parent for path in attribute_lists}
     by_parent: dict[Path, list[SplitFolder]] = {}
-    for each in found:
-        by_parent.setdefault(each.parent, []).append(each)
-    facts = [_look(parent, group, parent in with_lists) for parent, group in by_parent.items()]
-    return [each for each in facts if each.ids or each.sectioned]
+    for folder in found:
+        by_parent.setdefault(folder.parent, []).append(folder)
+    evidence = [
+        _machine_evidence(parent, folders, parent in with_lists)
+        for parent, folders in by_parent.items()
+    ]
+    return [machine for machine in evidence if machine.ids or machine.sectioned]
 
 
-def _look(parent: Path, group: list[SplitFolder], has_list: bool) -> LayoutEvidence:
-    ids, parsed, folders = 0, [], set()
-    for each in group:
-        for name in each.folder.names:
-            if dcase2020.NAME.fullmatch(name):
+def _machine_evidence(
+    parent: Path, folders: Sequence[SplitFolder], has_list: bool
+) -> LayoutEvidence:
+    ids = 0
+    parsed: list[SectionName] = []
+    sectioned_folders = set()
+    for folder in folders:
+        for name in folder.folder.names:
+            if _is_id_name(name):
                 ids += 1
                 continue
             try:
-                parsed.append(section_names.read(name))
+                parsed.append(parse_section_name(name))
             except UnrecognisedFileName:
                 continue
-            folders.add(each.split)
+            sectioned_folders.add(folder.split)
+    domains: tuple[Domain, ...] = ("source", "target")
     training = [parts for parts in parsed if parts.split == "train"]
     return LayoutEvidence(
         parent=parent,
-        machine=group[0].machine,
+        machine=folders[0].machine,
         ids=ids,
         sectioned=len(parsed),
         sections=frozenset(parts.section for parts in parsed),
-        folders=frozenset(folders),
+        test_folders=frozenset(sectioned_folders - {"train"}),
         has_attribute_list=has_list,
-        last_source=max((p.index for p in training if p.domain == "source"), default=-1),
-        last_target=max((p.index for p in training if p.domain == "target"), default=-1),
+        last_index={
+            domain: max((parts.index for parts in training if parts.domain == domain), default=-1)
+            for domain in domains
+        },
         hidden_attributes=any(parts.tail.lower() == "noattribute" for parts in parsed),
     )
 
 
-def detect(root: Path, facts: Sequence[LayoutEvidence], given: int | None) -> tuple[int, str]:
-    """Choose the year, and say why where it is not certain.
+def _is_id_name(name: str) -> bool:
+    try:
+        parse_id_name(name)
+    except UnrecognisedFileName:
+        return False
+    return True
+
+
+def detect_year(
+    root: Path, evidence: Sequence[LayoutEvidence], given: int | None
+) -> tuple[int, str]:
+    """Choose the year; the second value is a note on the reason if it is not certain.
 
     Raises
     ------
@@ -157,61 +193,68 @@ def detect(root: Path, facts: Sequence[LayoutEvidence], given: int | None) -> tu
         For years that are not supported, folders of more than one year, a given year that the
         folder contradicts, and a folder that fits several years.
     """
-    refuse_later_years(root, facts)
+    refuse_later_challenges(root, evidence)
     possible = frozenset(CHALLENGES)
-    for each in facts:
-        if each.is_mixed:
-            raise _mixed(root, facts)
-        possible &= each.years()
+    for machine in evidence:
+        if machine.is_mixed:
+            raise _mixed(root, evidence)
+        possible &= machine.years()
     if not possible:
-        raise _mixed(root, facts)
+        raise _mixed(root, evidence)
     if given is not None:
         if given not in possible:
             raise _contradicted(root, given, possible)
         return given, ""
     if len(possible) == 1:
         return next(iter(possible)), ""
-    return _most_likely(root, facts, possible)
+    return _most_likely(root, evidence, possible)
 
 
-def refuse_later_years(root: Path, facts: Iterable[LayoutEvidence]) -> None:
-    """Raise DatasetError for what only 2024 and later have."""
-    for each in facts:
-        later = LATER_MACHINES.get(each.machine)
-        if each.sectioned and (later or each.hidden_attributes):
-            sign = f"machine type {each.machine}" if later else "noAttribute in file names"
+def refuse_later_challenges(root: Path, evidence: Iterable[LayoutEvidence]) -> None:
+    """Raise DatasetError for signs that only challenges after the supported ones have."""
+    for machine in evidence:
+        year = LATER_MACHINES.get(machine.machine)
+        if machine.sectioned and (year or machine.hidden_attributes):
+            sign = f"machine type {machine.machine}" if year else "noAttribute in file names"
             msg = (
-                f"{root}: this looks like DCASE {later or 2024} or later ({sign} in "
-                f"{each.parent}); supported are {_SUPPORTED}"
+                f"{root}: this looks like DCASE {year or max(CHALLENGES) + 1} or later ({sign} in "
+                f"{machine.parent}); supported are {_SUPPORTED}"
             )
             raise DatasetError(msg)
 
 
 def _most_likely(
-    root: Path, facts: Sequence[LayoutEvidence], possible: frozenset[int]
+    root: Path, evidence: Sequence[LayoutEvidence], possible: frozenset[int]
 ) -> tuple[int, str]:
-    if 2023 in possible:
-        note = "read as DCASE 2023, because there is no section but 00; --year says otherwise"
-        return 2023, note
-    # 2021 has 1000 source and 3 target training clips a section, 2022 has 990 and 10.
-    if any(each.last_target >= 3 for each in facts):
-        return 2022, "read as DCASE 2022, because of more than 3 training clips in domain target"
-    if any(each.last_source >= 990 for each in facts):
-        return 2021, "read as DCASE 2021, because of more than 990 training clips in domain source"
+    single = [year for year in possible if CHALLENGES[year].single_section]
+    if len(single) == 1:
+        reason = "there is no section but 00; --year overrides this"
+        return single[0], f"read as DCASE {single[0]}, because {reason}"
+    domains: tuple[Domain, ...] = ("target", "source")
+    for domain in domains:
+        last = max(machine.last_index[domain] for machine in evidence)
+        counts = {year: CHALLENGES[year].training_clips[domain] for year in possible}
+        most = max(counts.values())
+        fitting = [year for year, count in counts.items() if last < count or count == most]
+        if len(fitting) == 1:
+            usual = max(count for count in counts.values() if count < most)
+            reason = f"more than {usual} training clips in domain {domain}"
+            return fitting[0], f"read as DCASE {fitting[0]}, because of {reason}"
     years = " and ".join(str(year) for year in sorted(possible))
     msg = (
-        f"{root}: the names fit DCASE {years}, and nothing here tells them apart "
+        f"{root}: the names fit DCASE {years}, and nothing here distinguishes them "
         f"(test clips or attributes_<SS>.csv would); give the year with --year"
     )
     raise DatasetError(msg)
 
 
-def _mixed(root: Path, facts: Sequence[LayoutEvidence]) -> DatasetError:
+def _mixed(root: Path, evidence: Sequence[LayoutEvidence]) -> DatasetError:
+    with_ids = {year for year, challenge in CHALLENGES.items() if challenge.section_word == "id"}
     groups: dict[str, Path] = {}
-    for each in facts:
-        years = {2020, *each.years()} if each.is_mixed else each.years()
+    for machine in evidence:
+        years = machine.years() | with_ids if machine.is_mixed else machine.years()
         name = " or ".join(str(year) for year in sorted(years)) or "more than one year"
-        groups.setdefault(name, each.parent)
+        groups.setdefault(name, machine.parent)
     listing = "; ".join(f"{name}: {path}" for name, path in sorted(groups.items()))
     msg = (
         f"{root}: expected the clips of one year, found names of several ({listing}); "
@@ -227,8 +270,8 @@ def _contradicted(root: Path, given: int, possible: frozenset[int]) -> DatasetEr
 
 
 def unrecognised_files(tree: Tree, found: Sequence[SplitFolder]) -> list[Rejected]:
-    """Sound files outside the folders that hold clips."""
-    inside = {each.folder.path for each in found}
+    """Return the sound files outside the folders that hold clips."""
+    inside = {folder.folder.path for folder in found}
     reason = "not in train/, test/, source_test/ or target_test/ of a machine"
     return [
         Rejected(folder.path / name, reason)

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import cast
 
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets.challenge import UnrecognisedFileName
 from asd_offline.datasets.clip import Clip, Dataset, Domain, in_order
 from asd_offline.datasets.ground_truth import GroundTruth, read_ground_truth
+from asd_offline.datasets.layouts import CHALLENGES
 from asd_offline.datasets.layouts.csv_list import open_listing
 from asd_offline.datasets.layouts.dcase import open_official
 from asd_offline.datasets.layouts.labelled_folders import open_folder
 from asd_offline.datasets.layouts.unlabelled_folder import open_plain
-from asd_offline.datasets.registry import CHALLENGES
+from asd_offline.datasets.parsed_name import UnrecognisedFileName
 from asd_offline.datasets.scan import Tree, scan
 
 

@@ -1,208 +1,202 @@
-"""From scores of test clips to a year's table and official score, by that year's rules.
+"""Compute a challenge's results and official score from the scores of test clips.
 
-2020: AUC and pAUC per machine id, arithmetic means. 2021: per section and domain, each domain
-alone. 2022 and 2023: the AUC of a domain is of its normal clips against all anomalies of the
-section, the pAUC is of the whole section. Since 2021 the official score is a harmonic mean.
+What is computed depends on the year's `asd_offline.evaluation.rules`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from asd_monitor.errors import DatasetError
-from asd_offline.datasets.challenge_sets import (
-    YEARS,
-    in_official_order,
-    official_set,
-    which_set,
-)
 from asd_offline.datasets.clip import Rejected
 from asd_offline.datasets.ground_truth import GroundTruth
+from asd_offline.datasets.layouts import CHALLENGES
 from asd_offline.evaluation.confidence_intervals import pooled_official_ci95, score_ci95
 from asd_offline.evaluation.metrics import arithmetic_mean, harmonic_mean
 from asd_offline.evaluation.results import (
     ChallengeResult,
-    ClipScore,
-    Decisions,
     MachineResult,
     Means,
-    Reasons,
-    Scores,
     SectionMetrics,
     SectionResult,
 )
-from asd_offline.evaluation.section_metrics import (
-    SectionClips,
-    score_parts,
-    section_clips,
-    section_result,
-)
+from asd_offline.evaluation.rules import scoring_rules
+from asd_offline.evaluation.rules.scoring_rules import METRICS, ScoringRules
+from asd_offline.evaluation.section_metrics import evaluate_section
+from asd_offline.evaluation.section_scores import SectionScores
 from asd_offline.evaluation.submission import Submission
 
+Scores = Mapping[str, Mapping[str, SectionScores]]
+"""Machine type -> section -> scores of its test clips."""
+Reasons = Mapping[str, Mapping[str, str]]
+"""Machine type -> section -> why it has no scores."""
 
-def evaluate_year(
-    year: int,
+
+def evaluate_scores(
+    rules: ScoringRules,
     scores: Scores,
-    decisions: Decisions | None = None,
     machines: Sequence[str] | None = None,
     *,
     reasons: Reasons | None = None,
     rejected: Sequence[Rejected] = (),
 ) -> ChallengeResult:
-    """Compute every figure of a year's official table from the scores of test clips.
+    """Compute every metric of a challenge's official table.
 
     Parameters
     ----------
-    year
-        2020 to 2023.
+    rules
+        Rules of the challenge.
     scores
-        Machine type -> section (``section_00``; 2020: ``id_00``) -> clips, each with score, label
-        and domain. A section without clips, or whose clips do not allow a figure, gets None and
-        the reason; nothing is made up for it.
-    decisions
-        Machine type -> section -> file name -> 0 or 1; without them precision, recall and F1 are
-        None.
+        Scores with label, domain and decision of each clip. A section without clips, or whose clips
+        do not allow a metric, gets None and the reason. Without decisions there are no precision,
+        recall and F1.
     machines
-        Machine types to report, in that order; without it all, in the organisers' order.
+        Machine types to report, in that order; all in the organisers' order if None.
     reasons
-        Machine type -> section -> why it has no scores.
+        Reasons of sections without scores.
     rejected
         Files that were not read, to be listed in the result.
-
-    Raises
-    ------
-    DatasetError
-        If the year is not one of those.
     """
-    if year not in YEARS:
-        expected = ", ".join(str(known) for known in YEARS)
-        msg = f"year {year}: expected one of {expected}; later years are not supported"
-        raise DatasetError(msg)
     reasons = reasons or {}
     if machines is None:
-        machines = in_official_order(year, {*scores, *reasons})
+        machines = CHALLENGES[rules.year].sort_machines({*scores, *reasons})
     results = []
-    columns: list[tuple[SectionResult, SectionClips]] = []
+    evaluated: list[tuple[SectionResult, SectionScores]] = []
     for machine in machines:
-        given, why = scores.get(machine, {}), reasons.get(machine, {})
-        decided = (decisions or {}).get(machine, {})
+        clips_by_section, why = scores.get(machine, {}), reasons.get(machine, {})
         sections = []
-        for section in sorted({*given, *why}):
-            clips = section_clips(given.get(section, ()), decided.get(section, {}))
-            result = section_result(year, section, clips, why.get(section))
-            sections.append(result)
-            columns.append((result, clips))
-        results.append(_machine(year, machine, tuple(sections)))
-    return _year(year, tuple(results), columns, tuple(rejected))
+        for name in sorted({*clips_by_section, *why}):
+            clips = clips_by_section.get(name) or SectionScores.from_columns()
+            section = evaluate_section(rules, name, clips, why.get(name))
+            sections.append(section)
+            evaluated.append((section, clips))
+        results.append(_machine_result(rules, machine, tuple(sections)))
+    return _challenge_result(rules, tuple(results), evaluated, tuple(rejected))
 
 
 def evaluate_submission(submission: Submission, truth: GroundTruth) -> ChallengeResult:
-    """Evaluate a system's files; what a machine with some scores lacks gets None and the reason."""
-    scores: dict[str, dict[str, list[ClipScore]]] = {}
+    """Evaluate a system's files; sections without scores get None and the reason."""
+    rules = scoring_rules(truth.year)
+    scores: dict[str, dict[str, SectionScores]] = {}
     reasons: dict[str, dict[str, str]] = {}
     for machine, sections in submission.scores.items():
         for section, known in truth.machines[machine].items():
-            given = sections.get(section, {})
-            scores.setdefault(machine, {})[section] = [
-                ClipScore(name, score, known.clips[name].label, known.clips[name].domain)
-                for name, score in given.items()
-            ]
-            if not given:
+            submitted = sections.get(section, {})
+            decisions = submission.decisions.get(machine, {}).get(section, {})
+            scores.setdefault(machine, {})[section] = SectionScores.from_columns(
+                score=list(submitted.values()),
+                label=[known.clips[name].label for name in submitted],
+                domain=[known.clips[name].domain for name in submitted],
+                decision=[decisions.get(name) for name in submitted],
+            )
+            if not submitted:
                 lacking = [name for name in submission.missing if f"_{machine}_{section}" in name]
                 reasons.setdefault(machine, {})[section] = f"no file {' or '.join(lacking)}"
-    return evaluate_year(
-        truth.year, scores, submission.decisions, reasons=reasons, rejected=submission.rejected
-    )
+    return evaluate_scores(rules, scores, reasons=reasons, rejected=submission.rejected)
 
 
 def _rows(sections: Iterable[SectionResult]) -> list[SectionMetrics]:
-    """Rows that a mean is taken over: 2020 the ids; since 2021 first all of source, then target."""
+    """Rows that a mean is taken over: sections, or first all of source and then all of target."""
     listed = list(sections)
-    if any(s.source or s.target for s in listed):
-        return [s.source or SectionMetrics() for s in listed] + [
-            s.target or SectionMetrics() for s in listed
-        ]
-    return [s.whole or SectionMetrics() for s in listed]
+    if any(section.source or section.target for section in listed):
+        source = [section.source or SectionMetrics() for section in listed]
+        return source + [section.target or SectionMetrics() for section in listed]
+    return [section.whole or SectionMetrics() for section in listed]
 
 
-def _over(
+def _mean_of_rows(
     mean: Callable[[Sequence[float]], float], rows: Sequence[SectionMetrics]
 ) -> SectionMetrics:
-    """Mean of each column over the rows that have it."""
-    columns = list(zip(*(row.values for row in rows), strict=True)) or [()] * 5
-    present = [[value for value in column if value is not None] for column in columns]
-    means = [mean(column) if column else None for column in present]
-    return SectionMetrics(means[0], means[1], means[2], means[3], means[4])
+    """Mean of each metric over the rows that have it."""
+    means: dict[str, float | None] = {}
+    for name in METRICS:
+        values = [value for row in rows if (value := row.values[name]) is not None]
+        means[name] = mean(values) if values else None
+    return SectionMetrics(
+        means["auc"], means["pauc"], means["precision"], means["recall"], means["f1"]
+    )
 
 
-def _means(year: int, sections: Sequence[SectionResult], official_cut: int | None) -> Means:
+def _means(
+    rules: ScoringRules, sections: Sequence[SectionResult], official_source_rows: int | None = None
+) -> Means:
     rows = _rows(sections)
-    arithmetic, harmonic = _over(arithmetic_mean, rows), _over(harmonic_mean, rows)
-    if year == 2020:
+    arithmetic = _mean_of_rows(arithmetic_mean, rows)
+    harmonic = _mean_of_rows(harmonic_mean, rows)
+    if rules.domains == "none":
         return Means(arithmetic, harmonic)
-    half = len(rows) // 2 if len(rows) == 2 * len(sections) else 0
-    source, target = _over(harmonic_mean, rows[:half]), _over(harmonic_mean, rows[half:])
-    if official_cut is None:
+    source_rows = len(rows) // 2 if len(rows) == 2 * len(sections) else 0
+    source = _mean_of_rows(harmonic_mean, rows[:source_rows])
+    target = _mean_of_rows(harmonic_mean, rows[source_rows:])
+    if official_source_rows is None:
         return Means(arithmetic, harmonic, source, target)
-    first, rest = rows[:official_cut], rows[official_cut:]
-    official = _over(harmonic_mean, first), _over(harmonic_mean, rest)
-    return Means(arithmetic, harmonic, source, target, *official)
+    return Means(
+        arithmetic,
+        harmonic,
+        source,
+        target,
+        official_source_harmonic=_mean_of_rows(harmonic_mean, rows[:official_source_rows]),
+        official_target_harmonic=_mean_of_rows(harmonic_mean, rows[official_source_rows:]),
+    )
 
 
-def _machine(year: int, machine: str, sections: tuple[SectionResult, ...]) -> MachineResult:
-    # the scripts of 2021 and 2022 cut at half the number of machine types, and of sections
-    cut = {2021: len(official_set(2021, "eval")) // 2, 2022: len(sections) // 2}.get(year)
-    means = _means(year, sections, cut)
-    return MachineResult(machine, sections, means, _score(year, sections))
+def _machine_result(
+    rules: ScoringRules, machine: str, sections: tuple[SectionResult, ...]
+) -> MachineResult:
+    count = rules.official_source_rows
+    means = _means(rules, sections, None if count is None else count(len(sections)))
+    return MachineResult(machine, sections, means, _score(rules, sections))
 
 
-def _score(year: int, sections: Iterable[SectionResult]) -> float | None:
-    parts = [x for section in sections for x in score_parts(year, section) if x is not None]
-    mean = arithmetic_mean if year == 2020 else harmonic_mean
+def _score(rules: ScoringRules, sections: Iterable[SectionResult]) -> float | None:
+    parts = [x for section in sections for x in section.score_parts(rules) if x is not None]
+    mean = arithmetic_mean if rules.mean == "arithmetic" else harmonic_mean
     return mean(parts) if parts else None
 
 
-def _year(
-    year: int,
+def _challenge_result(
+    rules: ScoringRules,
     machines: tuple[MachineResult, ...],
-    columns: list[tuple[SectionResult, SectionClips]],
+    evaluated: Sequence[tuple[SectionResult, SectionScores]],
     rejected: tuple[Rejected, ...],
 ) -> ChallengeResult:
     sections = [section for machine in machines for section in machine.sections]
-    means, score = _means(year, sections, None), _score(year, sections)
-    if year == 2020:
-        means = Means(
-            _over(arithmetic_mean, [m.means.arithmetic for m in machines]), means.harmonic
-        )
-        scored = [machine.score for machine in machines if machine.score is not None]
-        score = arithmetic_mean(scored) if scored else None
+    means, score = _means(rules, sections), _score(rules, sections)
+    if rules.means_by_machine:
+        by_machine = [machine.means.arithmetic for machine in machines]
+        means = Means(_mean_of_rows(arithmetic_mean, by_machine), means.harmonic)
+        scores = [machine.score for machine in machines if machine.score is not None]
+        score = arithmetic_mean(scores) if scores else None
+    challenge = CHALLENGES[rules.year]
     present = {m.machine: {s.section for s in m.sections} for m in machines if m.sections}
-    set_name = which_set(year, present)
-    pooled = pooled_official_ci95([clips for _, clips in columns]) if year >= 2022 else None
+    set_name = challenge.find_set(present)
+    expected = challenge.sets[set_name] if set_name else {}
+    pooled = None
+    if rules.csv.has_ci95:
+        pooled = pooled_official_ci95(rules, [clips for _, clips in evaluated])
     return ChallengeResult(
-        year=year,
+        rules=rules,
         machines=machines,
         means=means,
         partial_score=score,
         set_name=set_name,
-        missing=_missing(year, machines, official_set(year, set_name) if set_name else {}),
-        ci95=score_ci95(year, machines, columns),
+        missing=_missing(rules, machines, expected),
+        ci95=score_ci95(rules, machines, evaluated),
         official_ci95=pooled,
         rejected=rejected,
     )
 
 
 def _missing(
-    year: int, machines: Iterable[MachineResult], expected: Mapping[str, Iterable[str]]
+    rules: ScoringRules, machines: Iterable[MachineResult], expected: Mapping[str, Iterable[str]]
 ) -> tuple[str, ...]:
-    """Machines, and sections of machines that are there, without all of their figures."""
-    whole = {
-        machine.machine: {s.section for s in machine.sections if None not in score_parts(year, s)}
+    """Expected machines, and expected sections of present machines, that lack metrics."""
+    complete = {
+        machine.machine: {s.section for s in machine.sections if None not in s.score_parts(rules)}
         for machine in machines
         if machine.score is not None
     }
-    lacking = []
-    for machine in in_official_order(year, expected):
-        if machine not in whole:
-            lacking.append(machine)
+    missing = []
+    for machine in CHALLENGES[rules.year].sort_machines(expected):
+        if machine not in complete:
+            missing.append(machine)
         else:
-            lacking += [f"{machine} {s}" for s in expected[machine] if s not in whole[machine]]
-    return tuple(lacking)
+            missing += [f"{machine} {s}" for s in expected[machine] if s not in complete[machine]]
+    return tuple(missing)

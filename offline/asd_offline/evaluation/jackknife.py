@@ -91,7 +91,9 @@ def jackknife_half_width(sections: Sequence[Leverage]) -> float | None:
     return NORMAL_QUANTILE * math.sqrt(variance) if sections else None
 
 
-def official_ci95(labels: ArrayLike, scores: ArrayLike) -> float | None:
+def official_ci95(
+    labels: ArrayLike, scores: ArrayLike, pauc_max_fpr: float = MAX_FPR
+) -> float | None:
     """The figure that the organisers print as "official score ci95", from clips of all machines.
 
     The mean of two half widths, of the pooled AUC and the pooled pAUC; each is Student's 97.5 %
@@ -99,7 +101,7 @@ def official_ci95(labels: ArrayLike, scores: ArrayLike) -> float | None:
     clips of a class.
     """
     widths = []
-    for max_fpr in (1.0, MAX_FPR):
+    for max_fpr in (1.0, pauc_max_fpr):
         thetas = leave_one_out(labels, scores, max_fpr)
         if not np.isfinite(thetas).all():
             return None

@@ -1,35 +1,32 @@
 """The result tables that the organisers' evaluators write, cell by cell.
 
-All figures carry full float precision. Cells without a figure (no decisions submitted, a section
-without scores) stay empty; the organisers' scripts would have stopped there.
+All metrics have full float precision. Cells without a metric (no decisions submitted, a section
+without scores) stay empty; the organisers' scripts would stop with an error.
 """
 
 import csv
 import io
+from collections.abc import Iterable
 
-from asd_offline.evaluation.results import (
-    ChallengeResult,
-    MachineResult,
-    Means,
-    SectionMetrics,
-    SectionResult,
-)
+from asd_offline.evaluation.results import ChallengeResult, MachineResult, Means, SectionMetrics
+from asd_offline.evaluation.rules.scoring_rules import ScoringRules
 
 Row = list[str]
 
-_MEAN_COLUMNS = ["AUC", "pAUC", "precision", "recall", "F1 score"]
-_OVER_ALL = "over all machine types, sections, and domains"
+_MEAN_HEADING = ["", "", "AUC", "pAUC", "precision", "recall", "F1 score"]
+_OVER_ALL = " over all machine types, sections, and domains"
 
 
 def official_csv(result: ChallengeResult) -> str:
-    """Return the table of a year as text: that of 2020, of 2021, or that of 2022 and 2023."""
+    """Return the result table as text, in the form of its year."""
+    form = result.rules.csv
     rows: list[Row] = []
     for machine in result.machines:
-        rows += [[machine.machine], *_machine_rows(machine, result.year), []]
-    if result.year != 2020:
-        rows += [["", "", *_MEAN_COLUMNS], *_mean_rows(result.means, f" {_OVER_ALL}"), []]
+        rows += [[machine.machine], *_machine_rows(machine, result.rules), []]
+    if form.has_totals:
+        rows += [_MEAN_HEADING, *_mean_rows(result.means, _OVER_ALL), []]
         rows.append(["official score", "", _cell(result.partial_score)])
-        if result.year >= 2022:
+        if form.has_ci95:
             rows.append(["official score ci95", "", _cell(result.official_ci95)])
         rows.append([])
     text = io.StringIO()
@@ -37,41 +34,35 @@ def official_csv(result: ChallengeResult) -> str:
     return text.getvalue()
 
 
-def _machine_rows(machine: MachineResult, year: int) -> list[Row]:
-    numbered = [(s.section.rpartition("_")[2], s) for s in machine.sections]
-    if year == 2020:
-        rows = [[number, *_cells(s.whole, 2)] for number, s in numbered]
-        return [["id", "AUC", "pAUC"], *rows, ["Average", *_cells(machine.means.arithmetic, 2)]]
-    if year == 2021:
-        rows = [["section", "domain", *_MEAN_COLUMNS]]
-        rows += [[number, "source", *_cells(s.source)] for number, s in numbered]
-        rows += [[number, "target", *_cells(s.target)] for number, s in numbered]
-        return rows + _mean_rows(machine.means)
-    paired = [f"{name} ({domain})" for name in _MEAN_COLUMNS[2:] for domain in ("source", "target")]
-    rows = [["section", "AUC (all)", "AUC (source)", "AUC (target)", "pAUC", *paired]]
-    rows += [[number, *_domain_cells(s)] for number, s in numbered]
-    return [*rows, ["", "", *_MEAN_COLUMNS], *_mean_rows(machine.means)]
-
-
-def _domain_cells(section: SectionResult) -> Row:
-    whole, source, target = section.figures
-    rates = [v for pair in zip(source.values[2:], target.values[2:], strict=True) for v in pair]
-    return [_cell(v) for v in (whole.auc, source.auc, target.auc, whole.pauc, *rates)]
+def _machine_rows(machine: MachineResult, rules: ScoringRules) -> list[Row]:
+    form = rules.csv
+    rows = [list(form.heading)]
+    for domain, metrics in form.rows:
+        for section in machine.sections:
+            cells = _cells(section.value(name) for name in metrics)
+            rows.append([section.section.rpartition("_")[2], *([domain] if domain else []), *cells])
+    if form.has_average_row:
+        means = machine.means.arithmetic.values
+        return [*rows, ["Average", *_cells(means[name] for name in rules.metrics)]]
+    return [*rows, *([_MEAN_HEADING] * form.has_mean_heading), *_mean_rows(machine.means)]
 
 
 def _mean_rows(means: Means, over: str = "") -> list[Row]:
-    """Rows of means; per domain as the organisers cut them, where that differs."""
+    """Return rows of means; per domain as the organisers divide them, where that differs."""
     named = {
         "arithmetic mean": means.arithmetic,
         "harmonic mean": means.harmonic,
         "source harmonic mean": means.official_source_harmonic or means.source_harmonic,
         "target harmonic mean": means.official_target_harmonic or means.target_harmonic,
     }
-    return [[f"{name}{over}", "", *_cells(figures)] for name, figures in named.items()]
+    return [
+        [f"{name}{over}", "", *_cells((metrics or SectionMetrics()).values.values())]
+        for name, metrics in named.items()
+    ]
 
 
-def _cells(figures: SectionMetrics | None, columns: int = 5) -> Row:
-    return [_cell(value) for value in (figures or SectionMetrics()).values[:columns]]
+def _cells(values: Iterable[float | None]) -> Row:
+    return [_cell(value) for value in values]
 
 
 def _cell(value: float | None) -> str:

@@ -1,28 +1,19 @@
-"""What an evaluation gives: figures of sections, machines and a year, and their JSON."""
+"""Results of an evaluation: metrics of sections, machines and a challenge, and their JSON."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from asd_offline.datasets.challenge_sets import SetName
+from asd_offline.datasets.challenge import SetName
 from asd_offline.datasets.clip import Rejected
-
-
-@dataclass(frozen=True, slots=True)
-class ClipScore:
-    """Score of one test clip (higher = more anomalous) with what is known of the clip."""
-
-    file_name: str
-    score: float
-    label: int | None
-    """0 = normal, 1 = anomaly, None = not known."""
-    domain: str = ""
-    """``source`` or ``target``; empty in 2020."""
+from asd_offline.evaluation.rules.scoring_rules import METRICS, ScoringRules
 
 
 @dataclass(frozen=True, slots=True)
 class SectionMetrics:
-    """One row of a table; None where a figure does not exist, for the ``reason`` if that is odd."""
+    """Metrics of a section or of one of its domains, or means of such.
+
+    A metric that does not exist is None, with a ``reason`` where it should exist.
+    """
 
     auc: float | None = None
     pauc: float | None = None
@@ -32,18 +23,18 @@ class SectionMetrics:
     reason: str | None = None
 
     @property
-    def values(self) -> tuple[float | None, ...]:
-        """AUC, pAUC, precision, recall and F1, in the columns' order of the official tables."""
-        return (self.auc, self.pauc, self.precision, self.recall, self.f1)
+    def values(self) -> dict[str, float | None]:
+        """The metrics by name, in the order of `METRICS`."""
+        return {name: getattr(self, name) for name in METRICS}
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
     """Means over rows; those per domain and the official variants only where a year has them.
 
-    ``official_*`` are the figures that the organisers' scripts of 2021 and 2022 print as "source
-    harmonic mean" and "target harmonic mean" of a machine: they cut the list of rows at the wrong
-    place (2022: source is only the first section). The plain ones are cut between the domains.
+    ``official_*`` are what the organisers' scripts of 2021 and 2022 print as "source harmonic mean"
+    and "target harmonic mean" of a machine: they divide the list of rows at the wrong index (2022:
+    source is only the first section). The plain ones are divided between the domains.
     """
 
     arithmetic: SectionMetrics
@@ -53,15 +44,18 @@ class Means:
     official_source_harmonic: SectionMetrics | None = None
     official_target_harmonic: SectionMetrics | None = None
 
+    def over_all(self, rules: ScoringRules) -> SectionMetrics:
+        """Return the means over all rows, of the kind that the official score is."""
+        return self.arithmetic if rules.mean == "arithmetic" else self.harmonic
+
+    def value(self, name: str, rules: ScoringRules) -> float | None:
+        """Return the mean of a metric, such as ``auc`` or ``auc_source``; None if there is none."""
+        return _value(name, self.over_all(rules), self.source_harmonic, self.target_harmonic)
+
 
 @dataclass(frozen=True, slots=True)
 class SectionResult:
-    """Metrics of one section (2020: machine id).
-
-    2020 has ``whole`` only. 2021 has ``source`` and ``target``, each from its own clips. Since
-    2022 ``whole`` is over all clips, and the AUC of a domain is of its normal clips against all
-    anomalies of the section, while its precision, recall and F1 are of its own clips.
-    """
+    """Metrics of one section (2020: machine id), of the whole and of domains as the rules say."""
 
     section: str
     clips: int
@@ -69,16 +63,15 @@ class SectionResult:
     source: SectionMetrics | None = None
     target: SectionMetrics | None = None
     reason: str | None = None
-    """Why figures are missing; None if none are."""
+    """Why metrics are missing; None if none are."""
 
-    @property
-    def figures(self) -> tuple[SectionMetrics, SectionMetrics, SectionMetrics]:
-        """Metrics of the whole, of source and of target; empty ones where there are none."""
-        return (
-            self.whole or SectionMetrics(),
-            self.source or SectionMetrics(),
-            self.target or SectionMetrics(),
-        )
+    def value(self, name: str) -> float | None:
+        """Return a metric, such as ``auc`` or ``auc_source``; None if there is none."""
+        return _value(name, self.whole, self.source, self.target)
+
+    def score_parts(self, rules: ScoringRules) -> list[float | None]:
+        """Return the metrics that enter the official score."""
+        return [self.value(name) for name in rules.score_parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +86,13 @@ class MachineResult:
 
 @dataclass(frozen=True, slots=True)
 class ChallengeResult:
-    """Metrics of one system on one year's data, from which the JSON and the CSV are made."""
+    """Metrics of one system on the data of one challenge."""
 
-    year: int
+    rules: ScoringRules
     machines: tuple[MachineResult, ...]
     means: Means
     partial_score: float | None
-    """The official formula over what is there; None if nothing is."""
+    """The official formula over the sections that have their metrics; None if none have."""
     set_name: SetName | None
     """``dev`` or ``eval`` if all machines and sections belong to that set."""
     missing: tuple[str, ...]
@@ -107,16 +100,21 @@ class ChallengeResult:
     ci95: float | None = None
     """Half width of a 95 % confidence interval of ``partial_score`` over test clips."""
     official_ci95: float | None = None
-    """What the organisers' scripts of 2022 and 2023 print as "official score ci95"."""
+    """What the organisers' scripts since 2022 print as "official score ci95"."""
     rejected: tuple[Rejected, ...] = field(default=())
 
     @property
+    def year(self) -> int:
+        """Year whose rules were applied."""
+        return self.rules.year
+
+    @property
     def official_score(self) -> float | None:
-        """The year's official score; None unless every machine and section of the set is there."""
+        """The official score; None unless every machine and section of the set is present."""
         return self.partial_score if self.set_name and not self.missing else None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a dict for ``json.dumps``; undefined figures are None, never NaN."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dict for ``json.dumps``; undefined metrics are None, never NaN."""
         return {
             "year": self.year,
             "set": self.set_name,
@@ -125,60 +123,42 @@ class ChallengeResult:
             "ci95": self.ci95,
             "official_ci95": self.official_ci95,
             "missing": list(self.missing),
-            **_means_json(self.means, self.year),
-            "machines": {m.machine: _machine_json(m, self.year) for m in self.machines},
+            **_means_dict(self.means, self.rules),
+            "machines": {m.machine: _machine_dict(m, self.rules) for m in self.machines},
             "rejected": [{"file": str(r.path), "reason": r.reason} for r in self.rejected],
         }
 
 
-def _machine_json(result: MachineResult, year: int) -> dict[str, Any]:
+def _value(
+    name: str,
+    whole: SectionMetrics | None,
+    source: SectionMetrics | None,
+    target: SectionMetrics | None,
+) -> float | None:
+    metric, _, domain = name.partition("_")
+    row = {"": whole, "source": source, "target": target}[domain]
+    return None if row is None else row.values[metric]
+
+
+def _machine_dict(result: MachineResult, rules: ScoringRules) -> dict[str, Any]:
     return {
         "score": result.score,
-        **_means_json(result.means, year),
-        "sections": {s.section: _section_json(s, year) for s in result.sections},
+        **_means_dict(result.means, rules),
+        "sections": {s.section: _section_dict(s, rules) for s in result.sections},
     }
 
 
-def _means_json(means: Means, year: int) -> dict[str, Any]:
+def _means_dict(means: Means, rules: ScoringRules) -> dict[str, Any]:
     return {
-        f"{f.name}_mean": _figures_json(figures, year)
-        for f in fields(Means)
-        if (figures := getattr(means, f.name)) is not None
+        f"{mean.name}_mean": {name: row.values[name] for name in rules.metrics}
+        for mean in fields(Means)
+        if (row := getattr(means, mean.name)) is not None
     }
 
 
-def _figures_json(figures: SectionMetrics, year: int) -> dict[str, Any]:
-    entry: dict[str, Any] = {"auc": figures.auc, "pauc": figures.pauc}
-    if year != 2020:
-        entry |= {"precision": figures.precision, "recall": figures.recall, "f1": figures.f1}
-    if figures.reason:
-        entry["reason"] = figures.reason
-    return entry
-
-
-def _section_json(result: SectionResult, year: int) -> dict[str, Any]:
-    whole, source, target = result.figures
-    entry: dict[str, Any]
-    if year == 2020:
-        entry = {"auc": whole.auc, "pauc": whole.pauc}
-    elif year == 2021:
-        entry = {"source": _figures_json(source, year), "target": _figures_json(target, year)}
-        if source.auc is None and target.auc is None:
-            entry |= {"auc": None}
-    else:
-        entry = {"auc": whole.auc, "auc_source": source.auc, "auc_target": target.auc}
-        entry["pauc"] = whole.pauc
-        for name in ("precision", "recall", "f1"):
-            entry |= {
-                f"{name}_source": getattr(source, name),
-                f"{name}_target": getattr(target, name),
-            }
+def _section_dict(result: SectionResult, rules: ScoringRules) -> dict[str, Any]:
+    entry: dict[str, Any] = {name: result.value(name) for name in rules.section_metrics}
     entry["clips"] = result.clips
     if result.reason:
         entry["reason"] = result.reason
     return entry
-
-
-Scores = Mapping[str, Mapping[str, list[ClipScore]]]
-Decisions = Mapping[str, Mapping[str, Mapping[str, int]]]
-Reasons = Mapping[str, Mapping[str, str]]

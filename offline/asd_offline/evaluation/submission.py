@@ -14,6 +14,7 @@ from pathlib import Path
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.clip import Rejected
 from asd_offline.datasets.ground_truth import GroundTruth, SectionTruth
+from asd_offline.evaluation.rules import scoring_rules
 from asd_offline.evaluation.submission_files import (
     KINDS,
     FileKey,
@@ -106,12 +107,14 @@ def read_submission(name: str, folder: Path, truth: GroundTruth) -> Submission:
         raise DatasetError(msg)
     if not scores:
         raise DatasetError(_nothing_found(folder, truth, reading.rejected))
-    missing = tuple(file_name(key, truth.year) for key in _expected(truth) if key not in files)
+    missing = tuple(
+        file_name(key, scoring_rules(truth.year)) for key in _expected(truth) if key not in files
+    )
     return Submission(name, folder, scores, decisions, missing, tuple(reading.rejected))
 
 
 def _nothing_found(folder: Path, truth: GroundTruth, rejected: list[Rejected]) -> str:
-    expected = file_name(_expected(truth)[0], truth.year)
+    expected = file_name(_expected(truth)[0], scoring_rules(truth.year))
     found = "; ".join(f"{r.path.name} ({r.reason})" for r in rejected[:2])
     more = f" and {len(rejected) - 2} more" if len(rejected) > 2 else ""
     years = {year for r in rejected for year in years_named_like(r.path.name)} - {truth.year}
@@ -127,7 +130,11 @@ def _expected(truth: GroundTruth) -> list[FileKey]:
     keys = []
     for machine, sections in truth.machines.items():
         for section, known in sections.items():
-            domains = {clip.domain for clip in known.clips.values()} if truth.year == 2021 else {""}
+            domains = (
+                {clip.domain for clip in known.clips.values()}
+                if scoring_rules(truth.year).domain_files
+                else {""}
+            )
             keys += [
                 FileKey("anomaly_score", machine, section, domain) for domain in sorted(domains)
             ]
@@ -138,7 +145,7 @@ def _files(folder: Path, truth: GroundTruth, reading: _Reading) -> dict[FileKey,
     """Files that the ground truth has clips for; the others are noted with the reason."""
     found: dict[FileKey, Path] = {}
     for path in sorted(p for kind in KINDS for p in folder.glob(f"{kind}*.csv")):
-        key = parse_file_name(path.name, truth.year)
+        key = parse_file_name(path.name, scoring_rules(truth.year))
         if key is None:
             reason = f"not named as in {truth.year}"
             reading.rejected.append(Rejected(path, reason))

@@ -8,9 +8,10 @@ from asd_monitor.detection.alarm import AlarmSettings
 from asd_monitor.model_file.manifest import Manifest
 from asd_offline.datasets import Rejected
 from asd_offline.datasets.audio_files import which_channel
-from asd_offline.evaluation.challenge_score import evaluate_year
+from asd_offline.evaluation.challenge_score import evaluate_scores
 from asd_offline.evaluation.metrics import gamma_threshold
-from asd_offline.evaluation.results import ChallengeResult, ClipScore
+from asd_offline.evaluation.results import ChallengeResult
+from asd_offline.evaluation.section_scores import SectionScores
 from asd_offline.replay.alarm_metrics import AlarmReplay
 from asd_offline.replay.job_results import (
     read_fit,
@@ -23,7 +24,7 @@ from asd_offline.replay.results import (
     ClipResult,
     ReplayResult,
     SectionReplay,
-    scoring_rules_year,
+    select_rules,
 )
 from asd_offline.replay.window_csv import WindowFile
 
@@ -50,10 +51,9 @@ def collect_results(plan: Plan, rule: str, windows: WindowFile, command: str = "
     sections = tuple(_section(plan, each, rule, settings, windows) for each in plan.sections)
     channels = [count for each in sections for count in each.channels]
     year = plan.dataset.year
-    result = evaluate_year(
-        scoring_rules_year(plan.dataset.clips, year),
+    result = evaluate_scores(
+        select_rules(plan.dataset.clips, year),
         _by_name(sections, _scores),
-        _by_name(sections, _decisions),
         reasons=_by_name(sections, lambda each: each.reason),
         rejected=(*plan.dataset.rejected, *(r for each in sections for r in each.rejected)),
     )
@@ -182,12 +182,12 @@ def decision_threshold(
     return threshold, None
 
 
-def _scores(section: SectionReplay) -> list[ClipScore] | None:
+def _scores(section: SectionReplay) -> SectionScores | None:
     if not section.clips:
         return None
-    return [ClipScore(c.clip.name, c.value, c.clip.label, c.clip.domain) for c in section.clips]
-
-
-def _decisions(section: SectionReplay) -> dict[str, int] | None:
-    decisions = {clip.clip.name: section.decision(clip) for clip in section.clips}
-    return {name: value for name, value in decisions.items() if value is not None} or None
+    return SectionScores.from_columns(
+        score=[clip.value for clip in section.clips],
+        label=[clip.clip.label for clip in section.clips],
+        domain=[clip.clip.domain for clip in section.clips],
+        decision=[section.decision(clip) for clip in section.clips],
+    )

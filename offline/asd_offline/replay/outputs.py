@@ -1,6 +1,5 @@
 """Files of a replay: official CSVs, JSON and fitted models."""
 
-import csv
 import json
 import re
 import shutil
@@ -10,9 +9,15 @@ from typing import Any
 
 from asd_monitor.errors import DatasetError
 from asd_offline.evaluation.official_csv import official_csv
-from asd_offline.evaluation.submission_files import KINDS, FileKey, Kind, file_name
+from asd_offline.evaluation.submission_files import (
+    KINDS,
+    FileKey,
+    Kind,
+    file_name,
+    write_submission_file,
+)
 from asd_offline.replay.plan import Plan
-from asd_offline.replay.results import ClipResult, ReplayResult, SectionReplay, scoring_rules_year
+from asd_offline.replay.results import ClipResult, ReplayResult, SectionReplay, select_rules
 
 RESULT = "result.json"
 TABLE = "result.csv"
@@ -54,10 +59,10 @@ def _safe(name: str) -> str:
 
 
 def _write_submission(out: Path, replayed: ReplayResult) -> Iterator[Path]:
-    rules = scoring_rules_year((c.clip for s in replayed.sections for c in s.clips), replayed.year)
+    rules = select_rules((c.clip for s in replayed.sections for c in s.clips), replayed.year)
     names = section_stems(replayed.sections)
     for (machine, section), each in zip(names, replayed.sections, strict=True):
-        if rules == 2021:
+        if rules.domain_files:
             groups = {
                 domain: [c for c in each.clips if c.clip.domain == domain]
                 for domain in ("source", "target")
@@ -68,8 +73,9 @@ def _write_submission(out: Path, replayed: ReplayResult) -> Iterator[Path]:
             for kind in KINDS:
                 values = _values(kind, each, clips)
                 if values:
-                    key = FileKey(kind, machine, section, domain)
-                    yield _write_values(out / file_name(key, rules), values)
+                    path = out / file_name(FileKey(kind, machine, section, domain), rules)
+                    write_submission_file(path, values)
+                    yield path
 
 
 def _values(
@@ -79,17 +85,6 @@ def _values(
         return {result.clip.name: result.value for result in clips}
     decisions = {result.clip.name: section.decision(result) for result in clips}
     return {name: value for name, value in decisions.items() if value is not None}
-
-
-def _write_values(path: Path, values: dict[str, float | int]) -> Path:
-    """Write an official file; names of one's own recordings are quoted where they need it."""
-    try:
-        with _writable(path).open("w", encoding="utf-8", newline="") as opened:
-            rows = ((name, repr(values[name])) for name in sorted(values))
-            csv.writer(opened, lineterminator="\n").writerows(rows)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    return path
 
 
 def _copy_models(out: Path, plan: Plan, replayed: ReplayResult) -> Iterator[Path]:

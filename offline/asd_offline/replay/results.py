@@ -8,6 +8,8 @@ from asd_monitor.detection.alarm import AlarmSettings
 from asd_monitor.model_file.manifest import Manifest
 from asd_offline.datasets import Clip, Rejected
 from asd_offline.evaluation.results import ChallengeResult
+from asd_offline.evaluation.rules import applicable_rules
+from asd_offline.evaluation.rules.scoring_rules import ScoringRules
 from asd_offline.replay.alarm_metrics import AlarmMetrics
 from asd_offline.replay.plan import SectionPlan
 
@@ -70,7 +72,7 @@ class ReplayResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the year's result with thresholds and alarm metrics, ready for ``json.dumps``."""
-        document = self.result.to_json() | {"year": self.year}
+        document = self.result.to_dict() | {"year": self.year}
         for section in self.sections:
             entry = document["machines"][section.plan.machine]["sections"][section.plan.section]
             entry["threshold"] = section.threshold
@@ -84,12 +86,6 @@ class ReplayResult:
         }
 
 
-def scoring_rules_year(clips: Iterable[Clip], year: int | None) -> int:
-    """Return the year whose metrics are computed.
-
-    Recordings of no year get AUC and pAUC of each section as in 2020, or, if clips have domains,
-    those of each domain too, as in 2022.
-    """
-    if year is not None:
-        return year
-    return 2022 if any(clip.domain for clip in clips) else 2020
+def select_rules(clips: Iterable[Clip], year: int | None) -> ScoringRules:
+    """Return the scoring rules of a year, or for recordings of no challenge the ones that fit."""
+    return applicable_rules(year, has_domains=any(clip.domain for clip in clips))

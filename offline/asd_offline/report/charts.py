@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from asd_offline.evaluation.metrics import MAX_FPR, auc, roc_curve
+from asd_offline.evaluation.rules.scoring_rules import ScoringRules
 from asd_offline.html.svg import Plot, round_ticks
 from asd_offline.replay.results import ClipResult, SectionReplay
 
@@ -13,7 +14,7 @@ RATE_TICKS = [(0.0, "0"), (0.5, "0.5"), (1.0, "1")]
 LABELS = (("normal", 0), ("anomalous", 1), ("unlabelled", None))
 
 
-def draw_roc(section: SectionReplay, rules: int) -> str:
+def draw_roc(section: SectionReplay, rules: ScoringRules) -> str:
     """Draw the ROC curves that a section's AUCs are the areas of; empty if there are none.
 
     Shaded is the region of the pAUC; a dot marks the rates at the threshold.
@@ -75,17 +76,18 @@ def _histogram(clips: Sequence[ClipResult], edges: np.ndarray, section: SectionR
     return plot.to_svg()
 
 
-def _curves(section: SectionReplay, rules: int) -> list[tuple[str, str, list[ClipResult]]]:
-    """Return CSS class, name and clips of each curve, as the year's AUCs are defined."""
+def _curves(section: SectionReplay, rules: ScoringRules) -> list[tuple[str, str, list[ClipResult]]]:
+    """Return CSS class, name and clips of each curve, as the challenge's AUCs are defined."""
     clips = [result for result in section.clips if result.clip.label is not None]
-    if rules == 2020:
+    if rules.domains == "none":
         return [("whole", "", clips)]
-    curves = [] if rules == 2021 else [("whole", "all", clips)]
+    curves = [] if rules.domains == "separate" else [("whole", "all", clips)]
     for domain in ("source", "target"):
         compared = [
             result
             for result in clips
-            if result.clip.domain == domain or (rules != 2021 and result.clip.label == 1)
+            if result.clip.domain == domain
+            or (rules.domains == "shared" and result.clip.label == 1)
         ]
         curves.append((domain, domain, compared))
     return curves

@@ -9,7 +9,7 @@ from asd_monitor import __version__
 from asd_offline.evaluation.table import reason_lines, score_lines, table_rows
 from asd_offline.html.document import render_document, render_facts
 from asd_offline.replay.plan import Plan
-from asd_offline.replay.results import ReplayResult, scoring_rules_year
+from asd_offline.replay.results import ReplayResult, select_rules
 from asd_offline.report.pictures import KeyClip
 from asd_offline.report.section import render_section
 
@@ -29,7 +29,7 @@ def render_page(result: ReplayResult, plan: Plan, clips: Mapping[int, Sequence[K
         Key clips by the number of the section.
     """
     name = plan.dataset.root.resolve().name or str(plan.dataset.root)
-    rules = scoring_rules_year(plan.dataset.clips, result.year)
+    rules = select_rules(plan.dataset.clips, result.year)
     sections = "".join(
         render_section(section, rules, result.alarm, clips.get(section.plan.number, ()))
         for section in result.sections
@@ -64,7 +64,7 @@ def _tiles(result: ReplayResult) -> Iterator[tuple[str, str]]:
     if challenge.official_score is None:
         scored = sum(bool(section.clips) for section in result.sections)
         label = f"partial score ({scored} of {len(result.sections)} sections)"
-    mean = challenge.means.arithmetic if challenge.year == 2020 else challenge.means.harmonic
+    mean = challenge.means.over_all(challenge.rules)
     for name, value in (
         (label, challenge.partial_score),
         ("mean AUC", mean.auc),

@@ -5,6 +5,7 @@ from html import escape
 
 from asd_monitor.detection.alarm import AlarmSettings
 from asd_offline.evaluation.metrics import confusion, precision_recall_f1
+from asd_offline.evaluation.rules.scoring_rules import ScoringRules
 from asd_offline.replay.alarm_metrics import AlarmMetrics
 from asd_offline.replay.results import SectionReplay
 from asd_offline.report.charts import draw_histograms, draw_roc
@@ -23,7 +24,7 @@ DECISION_COLUMNS = (
 
 
 def render_section(
-    section: SectionReplay, rules: int, alarm: AlarmSettings, clips: Sequence[KeyClip]
+    section: SectionReplay, rules: ScoringRules, alarm: AlarmSettings, clips: Sequence[KeyClip]
 ) -> str:
     """Return the part of the page about one section.
 
@@ -32,7 +33,7 @@ def render_section(
     section
         Result of the section.
     rules
-        Year whose metrics are shown.
+        Scoring rules of the challenge.
     alarm
         Settings of the alarm.
     clips
@@ -46,7 +47,7 @@ def render_section(
     )
 
 
-def _charts(section: SectionReplay, rules: int) -> str:
+def _charts(section: SectionReplay, rules: ScoringRules) -> str:
     figures = []
     roc = draw_roc(section, rules)
     if roc:

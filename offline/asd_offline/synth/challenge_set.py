@@ -10,15 +10,16 @@ import numpy as np
 
 from asd_monitor.errors import ConfigError
 from asd_monitor.progress import Progress
-from asd_offline.datasets.challenge_sets import SetName, official_set
+from asd_offline.datasets.challenge import Challenge, SetName
+from asd_offline.datasets.layouts import CHALLENGES
 from asd_offline.synth.attributes import attributes_of
 from asd_offline.synth.conditions import conditions_of
 from asd_offline.synth.file_names import (
     Named,
-    folder_of,
-    hidden_name,
+    anonymous_file_name,
+    clip_folder,
     label_files,
-    telling_name,
+    labelled_file_name,
 )
 from asd_offline.synth.machines import MACHINE_FAULTS
 from asd_offline.synth.render import SAMPLE_RATE_HZ, ClipPlan, render
@@ -31,7 +32,6 @@ from asd_offline.synth.writer import (
     write_wav,
 )
 
-YEARS = (2020, 2021, 2022, 2023)
 FAULT_LEVELS_DB = (-26.0, -6.0)
 """Faults are anywhere between barely there and plain."""
 MIN_CLIPS = 4
@@ -53,6 +53,11 @@ class YearSettings:
     seed: int = 1
     clip_s: float = 10.0
     snr_db: float = 6.0
+
+    @property
+    def challenge(self) -> Challenge:
+        """Challenge whose layout the data set has."""
+        return CHALLENGES[self.year]
 
 
 def make_year_set(
@@ -106,7 +111,7 @@ def plan_year(settings: YearSettings) -> tuple[list[ClipPlan], dict[str, str]]:
     plans: list[ClipPlan] = []
     named: list[Named] = []
     for subset in settings.sets:
-        for machine, sections in official_set(settings.year, subset).items():
+        for machine, sections in settings.challenge.sets[subset].items():
             if settings.machines and machine not in settings.machines:
                 continue
             for section in sections:
@@ -114,14 +119,14 @@ def plan_year(settings: YearSettings) -> tuple[list[ClipPlan], dict[str, str]]:
                 for plan, name in _section(settings, subset, machine, number):
                     plans.append(plan)
                     named.append(name)
-    return plans, label_files(settings.year, named)
+    return plans, label_files(settings.challenge, named)
 
 
 def _check(settings: YearSettings) -> None:
-    if settings.year not in YEARS:
-        msg = f"--year: expected one of {', '.join(map(str, YEARS))}, got {settings.year}"
+    if settings.year not in CHALLENGES:
+        msg = f"--year: expected one of {', '.join(map(str, CHALLENGES))}, got {settings.year}"
         raise ConfigError(msg)
-    known = [name for subset in settings.sets for name in official_set(settings.year, subset)]
+    known = [name for subset in settings.sets for name in settings.challenge.sets[subset]]
     unknown = [name for name in settings.machines if name not in known]
     if unknown:
         sets = " and ".join(settings.sets)
@@ -152,8 +157,8 @@ def _target_clips(settings: YearSettings) -> int:
     The organisers have 3 of 1003 in 2021 and 10 of 1000 later; here never fewer than 3 where
     that leaves the greater part to the source domain.
     """
-    share = 0.003 if settings.year == 2021 else 0.01
-    return min(max(3, round(share * settings.clips)), settings.clips // 4)
+    per_thousand = settings.challenge.training_clips["target"]
+    return min(max(3, round(per_thousand * settings.clips / 1000)), settings.clips // 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +178,10 @@ def _groups(
     settings: YearSettings, subset: SetName, machine: str, section: int
 ) -> Iterator[_Group]:
     tests = _test_clips(settings)
-    target = _target_clips(settings)
-    training = {"source": settings.clips - target, "target": target}
-    if settings.year == 2020:
-        training = {"": settings.clips}
+    training = {"": settings.clips}
+    if settings.challenge.domains:
+        target = _target_clips(settings)
+        training = {"source": settings.clips - target, "target": target}
     for domain, train in training.items():
         for split, label, count in (("train", 0, train), ("test", 0, tests), ("test", 1, tests)):
             yield _Group(subset, machine, section, domain, split, label, count)
@@ -194,20 +199,20 @@ def _section(
             hidden += clips
         else:
             yield from clips
-    if settings.year != 2021:
-        yield from _hide(settings.year, hidden, rng)
+    if not settings.challenge.domain_folders:
+        yield from _hide(settings.challenge, hidden, rng)
     else:
         for _, same_domain in groupby(hidden, key=lambda pair: pair[1].domain):
-            yield from _hide(settings.year, list(same_domain), rng)
+            yield from _hide(settings.challenge, list(same_domain), rng)
 
 
 def _hide(
-    year: int, clips: Sequence[tuple[ClipPlan, Named]], rng: np.random.Generator
+    challenge: Challenge, clips: Sequence[tuple[ClipPlan, Named]], rng: np.random.Generator
 ) -> Iterator[tuple[ClipPlan, Named]]:
     """Shuffle test clips and give them the names of an evaluation set."""
     for index, original_index in enumerate(rng.permutation(len(clips))):
         plan, named = clips[original_index]
-        name = hidden_name(year, named.section, named.domain, index)
+        name = anonymous_file_name(challenge, named.section, named.domain, index)
         path = f"{plan.path.rpartition('/')[0]}/{name}"
         yield replace(plan, path=path), replace(named, name=name, original=named.name)
 
@@ -217,15 +222,19 @@ def _clip(
 ) -> tuple[ClipPlan, Named]:
     year, machine, section = settings.year, group.machine, group.section
     domain, split, label = group.domain, group.split, group.label
-    occurring = attributes_of(year, machine, section, domain)
+    occurring = attributes_of(settings.challenge, machine, section, domain)
     attributes = occurring[int(rng.integers(len(occurring)))]
-    name = telling_name(year, section, domain, split, label, index, attributes.text)
+    name = labelled_file_name(
+        settings.challenge, section, domain, split, label, index, attributes.text
+    )
     kinds = MACHINE_FAULTS[machine]
     identity = derive_seed(year, machine, section, domain, split, label, index)
     plan = ClipPlan(
-        path=f"{folder_of(year, group.subset, machine, domain, split)}/{name}",
+        path=f"{clip_folder(settings.challenge, group.subset, machine, domain, split)}/{name}",
         machine=machine,
-        conditions=conditions_of(settings.seed, year, machine, section, domain, attributes),
+        conditions=conditions_of(
+            settings.seed, settings.challenge, machine, section, domain, attributes
+        ),
         kind=kinds[index % len(kinds)] if label else "",
         level_db=float(rng.uniform(*FAULT_LEVELS_DB)),
         snr_db=settings.snr_db,

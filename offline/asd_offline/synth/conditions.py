@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from asd_offline.datasets.challenge import Challenge
 from asd_offline.synth.attributes import Attributes, attributes_of
 from asd_offline.synth.seeds import derive_seed
 
@@ -41,7 +42,12 @@ def _number(value: str) -> float:
 
 
 def conditions_of(
-    seed: int, year: int, machine: str, section: int, domain: str, attributes: Attributes
+    seed: int,
+    challenge: Challenge,
+    machine: str,
+    section: int,
+    domain: str,
+    attributes: Attributes,
 ) -> Conditions:
     """Return the operating conditions that the attributes describe.
 
@@ -51,10 +57,10 @@ def conditions_of(
     occurring = [
         pair
         for other_domain in ("source", "target")
-        for other in attributes_of(year, machine, section, other_domain)
+        for other in attributes_of(challenge, machine, section, other_domain)
         for pair in other.pairs
     ]
-    identity: list[object] = [seed, year, machine, section]
+    identity: list[object] = [seed, challenge.year, machine, section]
     unit, room, hall = [*identity, "unit"], [*identity, "place"], [seed, machine, "noise"]
     speed, load, variant, noise_db = 1.0, 1.0, section, 0.0
     for key, value in attributes.pairs:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from asd_offline.datasets.challenge import Challenge
 from asd_offline.synth.attributes import Attributes
 
 SPEED_IN_LISTS = {"spd": "speed"}
@@ -32,47 +33,59 @@ class Named:
     subset: str
 
 
-def telling_name(
-    year: int, section: int, domain: str, split: str, label: int, index: int, attributes: str
+def section_name(challenge: Challenge, section: int) -> str:
+    """Return the name of a section, such as ``id_00`` or ``section_00``."""
+    return f"{challenge.section_word}_{section:02d}"
+
+
+def labelled_file_name(
+    challenge: Challenge,
+    section: int,
+    domain: str,
+    split: str,
+    label: int,
+    index: int,
+    attributes: str,
 ) -> str:
-    """Name of a training or development clip, which tells what it is."""
-    word = "anomaly" if label else "normal"
-    if year == 2020:
-        return f"{word}_id_{section:02d}_{index:08d}.wav"
-    tail = f"_{attributes}" if attributes and not (year == 2021 and split == "test") else ""
-    return f"section_{section:02d}_{domain}_{split}_{word}_{index:04d}{tail}.wav"
+    """Return the name of a training or development clip, which shows what it is."""
+    template = challenge.train_name if split == "train" else challenge.test_name
+    return template.format(
+        section=section_name(challenge, section),
+        domain=domain,
+        label="anomaly" if label else "normal",
+        index=index,
+        tail=f"_{attributes}" if attributes else "",
+    )
 
 
-def hidden_name(year: int, section: int, domain: str, index: int) -> str:
-    """Name of a test clip of an evaluation set, which tells as little as the year's does."""
-    if year == 2020:
-        return f"id_{section:02d}_{index:08d}.wav"
-    if year == 2021:
-        return f"section_{section:02d}_{domain}_test_{index:04d}.wav"
-    return f"section_{section:02d}_{index:04d}.wav"
+def anonymous_file_name(challenge: Challenge, section: int, domain: str, index: int) -> str:
+    """Return the name of a test clip of an evaluation set, which does not show its label."""
+    return challenge.anonymous_name.format(
+        section=section_name(challenge, section), domain=domain, index=index
+    )
 
 
-def folder_of(year: int, subset: str, machine: str, domain: str, split: str) -> str:
-    """Folder of a clip relative to the data set's root."""
-    if year == 2021 and split == "test":
+def clip_folder(challenge: Challenge, subset: str, machine: str, domain: str, split: str) -> str:
+    """Return the folder of a clip relative to the dataset's root."""
+    if challenge.domain_folders and split == "test":
         split = f"{domain}_test"
     return f"{subset}_data/{machine}/{split}"
 
 
-def label_files(year: int, clips: Sequence[Named]) -> dict[str, str]:
-    """Return path -> content of every list that belongs to the clips of one year."""
+def label_files(challenge: Challenge, clips: Sequence[Named]) -> dict[str, str]:
+    """Return path -> content of every list that belongs to a challenge's clips."""
     files: dict[str, str] = {}
-    if year >= 2022:
+    if challenge.attribute_lists:
         files |= _attribute_lists(clips)
     hidden = [clip for clip in clips if clip.original]
     if not hidden:
         return files
-    if year == 2020:
-        return files | {"ground_truth/eval_data_list.csv": _list_of_2020(hidden)}
-    return files | _ground_truth(year, hidden)
+    if challenge.label_lists:
+        return files | {f"ground_truth/{challenge.label_lists[0]}": _label_list(hidden)}
+    return files | _ground_truth(challenge, hidden)
 
 
-def _list_of_2020(clips: Iterable[Named]) -> str:
+def _label_list(clips: Iterable[Named]) -> str:
     lines: dict[str, list[str]] = defaultdict(list)
     for clip in clips:
         lines[clip.machine].append(f"{clip.name},{clip.original},{clip.label}")
@@ -82,23 +95,23 @@ def _list_of_2020(clips: Iterable[Named]) -> str:
     )
 
 
-def _ground_truth(year: int, clips: Iterable[Named]) -> dict[str, str]:
+def _ground_truth(challenge: Challenge, clips: Iterable[Named]) -> dict[str, str]:
     rows: dict[str, list[str]] = defaultdict(list)
     groups: dict[tuple[str, int], list[Named]] = defaultdict(list)
     for clip in clips:
         stem = f"ground_truth_{clip.machine}_section_{clip.section:02d}"
-        stem += f"_{clip.domain}_test.csv" if year == 2021 else "_test.csv"
+        stem += f"_{clip.domain}_test.csv" if challenge.domain_folders else "_test.csv"
         rows[f"ground_truth/ground_truth_data/{stem}"].append(f"{clip.name},{clip.label}")
-        if year == 2021:
+        if challenge.domain_folders:
             continue
         domain = int(clip.domain == "target")
         rows[f"ground_truth/ground_truth_domain/{stem}"].append(f"{clip.name},{domain}")
         groups[clip.machine, clip.section].append(clip)
-        if year == 2023:
+        if challenge.ground_truth_attributes == "names":
             original = PurePosixPath(clip.original).stem
             rows[f"ground_truth/ground_truth_attributes/{stem}"].append(f"{clip.name},{original}")
     files = {path: "".join(f"{row}\n" for row in sorted(lines)) for path, lines in rows.items()}
-    if year == 2022:
+    if challenge.ground_truth_attributes == "table":
         for (machine, section), group in groups.items():
             path = f"ground_truth/ground_truth_attributes/{machine}/attributes_{section:02d}.csv"
             last = "attributes" if machine.startswith(TOYS_PREFIX) else "full_attributes"

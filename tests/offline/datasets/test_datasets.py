@@ -29,7 +29,7 @@ def test_every_clip_is_fully_described(tmp_path: Path, year: int) -> None:
         assert clip.section.startswith("id_" if year == 2020 else "section_")
         assert clip.path.is_file()
         assert clip.name == clip.path.name
-        if CHALLENGES[year].has_domains and (clip.split == "train" or clip.label is not None):
+        if CHALLENGES[year].domains and (clip.split == "train" or clip.label is not None):
             assert clip.domain in ("source", "target")
         assert (clip.label is None) == (clip.subset == "eval" and clip.split == "test")
 

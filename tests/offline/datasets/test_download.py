@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from asd_monitor.commands.download import download as command
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets import CHALLENGES, open_dataset
-from asd_offline.datasets.challenge_sets import SetName, official_set
+from asd_offline.datasets.challenge import SetName
 from asd_offline.datasets.download.download import Result, download
 from asd_offline.datasets.download.http import Patience
 from tests.offline.dataset_layouts import DEV, EVAL
@@ -60,7 +60,7 @@ def publish(server: RecordServer, scratch: Path, year: int, *machines: str) -> N
         part = {"additional": "train", "evaluation": "test"}.get(part, part)
         make = DEV[year] if archives.subset == "dev" else EVAL[year]
         for machine in machines:
-            if machine in official_set(year, archives.subset):
+            if machine in CHALLENGES[year].sets[archives.subset]:
                 content = packed(make, scratch / f"{archives.record}", machine, part)
                 server.add(archives.record, archives.archive.format(machine=machine), content)
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_offline.datasets import ANOMALY, CHALLENGES, NORMAL
-from asd_offline.datasets.challenge import ParsedName, UnrecognisedFileName
 from asd_offline.datasets.clip import Domain, Split
+from asd_offline.datasets.parsed_name import ParsedName, UnrecognisedFileName
 
 LABELS = st.sampled_from(["normal", "anomaly"])
 DOMAINS: st.SearchStrategy[Domain] = st.sampled_from(["source", "target"])

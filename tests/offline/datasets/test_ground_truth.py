@@ -6,26 +6,26 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets.challenge_sets import YEARS, official_set
+from asd_offline.datasets import CHALLENGES
 from asd_offline.datasets.ground_truth import ClipTruth, read_ground_truth
 from tests.offline.synthetic_evaluation import make_up
 
 
-@pytest.mark.parametrize("year", YEARS)
+@pytest.mark.parametrize("year", CHALLENGES)
 def test_every_clip_has_its_label_and_domain(tmp_path: Path, year: int) -> None:
     made = make_up(tmp_path, year)
     truth = read_ground_truth(made.truth, year)
     assert {m: tuple(sorted(s)) for m, s in truth.machines.items()} == dict(
-        official_set(year, "eval")
+        CHALLENGES[year].sets["eval"]
     )
     for (machine, section), rows in made.clips.items():
         expected = {name: ClipTruth(label, domain) for name, label, domain, *_ in rows}
         assert truth.machines[machine][section].clips == expected
 
 
-@pytest.mark.parametrize("year", YEARS)
+@pytest.mark.parametrize("year", CHALLENGES)
 def test_the_year_is_chosen_among_several_below_a_folder(tmp_path: Path, year: int) -> None:
-    for other in YEARS:
+    for other in CHALLENGES:
         make_up(tmp_path / "downloads", other)
     truth = read_ground_truth(tmp_path, year)
     assert str(year) in str(truth.path.relative_to(tmp_path))
@@ -65,7 +65,7 @@ def test_identical_lists_of_2020_are_one(tmp_path: Path) -> None:
         read_ground_truth(tmp_path, 2020)
 
 
-@pytest.mark.parametrize("year", [*YEARS, 2024])
+@pytest.mark.parametrize("year", [*CHALLENGES, 2024])
 def test_a_folder_without_ground_truth_is_refused(tmp_path: Path, year: int) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(DatasetError, match="expected"):

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t
 
+from asd_offline.datasets import CHALLENGES
 from asd_offline.evaluation import metrics
-from asd_offline.evaluation.challenge_score import evaluate_year
+from asd_offline.evaluation.challenge_score import evaluate_scores
 from asd_offline.evaluation.jackknife import (
     Leverage,
     jackknife_half_width,
@@ -15,7 +16,8 @@ from asd_offline.evaluation.jackknife import (
     official_ci95,
     student_quantile,
 )
-from asd_offline.evaluation.results import ClipScore
+from asd_offline.evaluation.rules import RULES
+from asd_offline.evaluation.section_scores import SectionScores
 
 
 @settings(deadline=None)
@@ -66,7 +68,7 @@ def test_the_interval_matches_the_spread_of_scores_over_new_test_clips(year: int
     rng = np.random.default_rng(year)
     scores, widths = [], []
     for _ in range(150):
-        result = evaluate_year(year, _clips(rng, year))
+        result = evaluate_scores(RULES[year], _clips(rng, year))
         scores.append(result.partial_score)
         widths.append(result.ci95)
     spread = 1.96 * float(np.std(np.array(scores, dtype=float), ddof=1))
@@ -74,17 +76,16 @@ def test_the_interval_matches_the_spread_of_scores_over_new_test_clips(year: int
     assert np.mean(np.array(widths, dtype=float)) == pytest.approx(spread, rel=0.25)
 
 
-def _clips(rng: np.random.Generator, year: int) -> dict[str, dict[str, list[ClipScore]]]:
-    domains = ("",) if year == 2020 else ("source", "target")
-    prefix = "id" if year == 2020 else "section"
+def _clips(rng: np.random.Generator, year: int) -> dict[str, dict[str, SectionScores]]:
+    challenge = CHALLENGES[year]
+    groups = [(domain, label) for domain in challenge.domains or ("",) for label in (0, 1)]
+    label = [label for _, label in groups for _ in range(40)]
+    domain = [domain for domain, _ in groups for _ in range(40)]
     return {
         machine: {
-            f"{prefix}_{number:02d}": [
-                ClipScore(f"{domain}{label}{index}", float(rng.normal(label)), label, domain)
-                for domain in domains
-                for label in (0, 1)
-                for index in range(40)
-            ]
+            f"{challenge.section_word}_{number:02d}": SectionScores.from_columns(
+                [float(rng.normal(value)) for value in label], label, domain
+            )
             for number in (1, 3)
         }
         for machine in ("fan", "slider")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from asd_monitor.commands.evaluate import evaluate
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets.challenge_sets import YEARS
+from asd_offline.datasets import CHALLENGES
 from tests.offline.synthetic_evaluation import MadeUp, make_up
 
 APP = typer.Typer()
@@ -23,7 +23,7 @@ def run(made: MadeUp, *arguments: str, scores: Path | None = None) -> Result:
     return CliRunner().invoke(APP, [*given, "--ground-truth", str(made.truth), *arguments])
 
 
-@pytest.mark.parametrize("year", YEARS)
+@pytest.mark.parametrize("year", CHALLENGES)
 def test_the_table_fits_80_columns_and_names_every_machine(tmp_path: Path, year: int) -> None:
     made = make_up(tmp_path, year)
     done = run(made)
@@ -35,7 +35,7 @@ def test_the_table_fits_80_columns_and_names_every_machine(tmp_path: Path, year:
         assert machine in done.stdout
 
 
-@pytest.mark.parametrize("year", YEARS)
+@pytest.mark.parametrize("year", CHALLENGES)
 def test_json_is_the_only_thing_on_stdout(tmp_path: Path, year: int) -> None:
     made = make_up(tmp_path, year)
     done = run(made, "--json", "--out", str(tmp_path / "out"))

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.ground_truth import GroundTruth, read_ground_truth
 from asd_offline.evaluation.challenge_score import evaluate_submission
+from asd_offline.evaluation.rules import RULES
 from asd_offline.evaluation.submission import find_systems, read_submission
 from asd_offline.evaluation.submission_files import (
     FileKey,
     file_name,
     parse_file_name,
-    write_values,
+    write_submission_file,
 )
 from tests.offline.synthetic_evaluation import MadeUp, attribute_name, make_up
 
@@ -192,7 +193,7 @@ def test_every_official_file_name_is_understood(
     year: int, name: str, key: tuple[str, str, str]
 ) -> None:
     machine, section, domain = key
-    assert parse_file_name(name, year) == FileKey("anomaly_score", machine, section, domain)
+    assert parse_file_name(name, RULES[year]) == FileKey("anomaly_score", machine, section, domain)
 
 
 @pytest.mark.parametrize("year", [2020, 2021, 2022, 2023])
@@ -200,7 +201,7 @@ def test_written_names_are_read_back(year: int) -> None:
     for machine, number in itertools.product(("fan", "ToyCar"), (0, 3)):
         section = f"id_{number:02d}" if year == 2020 else f"section_{number:02d}"
         key = FileKey("decision_result", machine, section, "source" if year == 2021 else "")
-        assert parse_file_name(file_name(key, year), year) == key
+        assert parse_file_name(file_name(key, RULES[year]), RULES[year]) == key
 
 
 def test_written_scores_are_the_same_when_read(made: MadeUp, truth: GroundTruth) -> None:
@@ -209,7 +210,8 @@ def test_written_scores_are_the_same_when_read(made: MadeUp, truth: GroundTruth)
         for section, values in sections.items():
             precise = {name: value / 3.0 + 1e-17 for name, value in values.items()}
             key = FileKey("anomaly_score", machine, section)
-            path = write_values(made.scores, key, 2023, precise)
+            path = made.scores / file_name(key, RULES[2023])
+            write_submission_file(path, precise)
             assert b"\r" not in path.read_bytes()
             after = read_submission("s", made.scores, truth).scores[machine][section]
             assert after == precise
@@ -242,10 +244,10 @@ def test_a_missing_domain_of_2021_is_null_with_the_reason(tmp_path: Path) -> Non
     made = make_up(tmp_path, 2021)
     truth = read_ground_truth(made.truth, 2021)
     (made.scores / "anomaly_score_fan_section_03_target_test.csv").unlink()
-    document = evaluate_submission(read_submission("s", made.scores, truth), truth).to_json()
+    document = evaluate_submission(read_submission("s", made.scores, truth), truth).to_dict()
     section = document["machines"]["fan"]["sections"]["section_03"]
-    assert section["source"]["auc"] is not None
-    assert section["target"]["auc"] is None
+    assert section["auc_source"] is not None
+    assert section["auc_target"] is None
     assert "target" in section["reason"]
     assert document["missing"] == ["fan section_03"]
 

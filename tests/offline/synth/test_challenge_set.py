@@ -13,7 +13,8 @@ import soundfile
 
 from asd_monitor.errors import ConfigError
 from asd_monitor.progress import NoProgress
-from asd_offline.datasets.challenge_sets import SetName, official_set
+from asd_offline.datasets import CHALLENGES
+from asd_offline.datasets.challenge import SetName
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.synth.challenge_set import YearSettings, make_year_set, plan_year
 from asd_offline.synth.machines import MACHINES
@@ -63,7 +64,7 @@ def test_set_opens_as_its_year_with_every_label(made: dict[int, Path], year: int
     expected = {
         machine: sections
         for subset in BOTH
-        for machine, sections in official_set(year, subset).items()
+        for machine, sections in CHALLENGES[year].sets[subset].items()
         if machine in MACHINES_OF[year]
     }
     assert set(dataset.machines()) == set(expected)
@@ -182,7 +183,7 @@ def test_another_seed_gives_other_sounds_under_other_conditions(
 @pytest.mark.parametrize("year", [2020, 2021, 2022, 2023])
 def test_every_machine_of_the_year_can_be_planned_and_no_clip_is_planned_twice(year: int) -> None:
     plans, _ = plan_year(YearSettings(year, BOTH, clips=4))
-    assert {p.machine for p in plans} == {m for name in BOTH for m in official_set(year, name)}
+    assert {p.machine for p in plans} == {m for name in BOTH for m in CHALLENGES[year].sets[name]}
     assert len({plan.path for plan in plans}) == len(plans)
     assert len({plan.seed for plan in plans}) == len(plans)
 
@@ -190,7 +191,7 @@ def test_every_machine_of_the_year_can_be_planned_and_no_clip_is_planned_twice(y
 @pytest.mark.parametrize("machine", MACHINES)
 def test_every_machine_sounds_and_its_fault_changes_the_sound(machine: str) -> None:
     year = next(
-        y for y in MACHINES_OF if machine in {m for name in BOTH for m in official_set(y, name)}
+        y for y in MACHINES_OF if machine in {m for name in BOTH for m in CHALLENGES[y].sets[name]}
     )
     plans, _ = plan_year(YearSettings(year, BOTH, (machine,), clips=4, clip_s=1.0))
     faulty = next(plan for plan in plans if plan.kind)

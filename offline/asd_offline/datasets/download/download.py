@@ -12,12 +12,11 @@ from typing import Literal
 
 from asd_monitor.errors import DatasetError
 from asd_monitor.file_lock import file_lock
-from asd_offline.datasets.challenge import ArchiveSet, Challenge
-from asd_offline.datasets.challenge_sets import SetName, official_set
+from asd_offline.datasets.challenge import ArchiveSet, Challenge, SetName
 from asd_offline.datasets.download.http import Patience, Progress, RemoteFile, fetch, md5_of
 from asd_offline.datasets.download.unzip import Unpacked, unpack
 from asd_offline.datasets.download.zenodo import SERVER, read_record
-from asd_offline.datasets.registry import CHALLENGES
+from asd_offline.datasets.layouts import CHALLENGES
 
 NOTES_FOLDER = ".download"
 """Below the output folder: unfinished archives, and a note on each that was unpacked."""
@@ -85,7 +84,7 @@ def _choose_machines(
     year: Challenge, machines: Sequence[str], subsets: Iterable[SetName]
 ) -> frozenset[str]:
     """Official spellings of the machines asked for; all of the sets where none is."""
-    offered = {m.lower(): m for name in subsets for m in official_set(year.year, name)}
+    offered = {m.lower(): m for name in subsets for m in year.sets[name]}
     unknown = [machine for machine in machines if machine.lower() not in offered]
     if unknown:
         near = difflib.get_close_matches(unknown[0].lower(), list(offered), n=3)
@@ -107,7 +106,7 @@ def _plan(
 ) -> list[Archive]:
     plan = []
     for archives in year.archives:
-        chosen = [m for m in official_set(year.year, archives.subset) if m in machines]
+        chosen = [m for m in year.sets[archives.subset] if m in machines]
         if archives.subset not in subsets or not chosen:
             continue
         files = read_record(archives.record, server, patience)

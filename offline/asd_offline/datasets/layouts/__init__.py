@@ -1,1 +1,15 @@
-"""Layouts: one file per way in which a dataset arranges and names its recordings."""
+"""Layouts of datasets on disk: one file per DCASE challenge, and those of your own recordings."""
+
+from asd_offline.datasets.challenge import Challenge
+from asd_offline.datasets.layouts.dcase2020 import DCASE2020
+from asd_offline.datasets.layouts.dcase2021 import DCASE2021
+from asd_offline.datasets.layouts.dcase2022 import DCASE2022
+from asd_offline.datasets.layouts.dcase2023 import DCASE2023
+
+CHALLENGES: dict[int, Challenge] = {
+    2020: DCASE2020,
+    2021: DCASE2021,
+    2022: DCASE2022,
+    2023: DCASE2023,
+}
+"""Challenges that can be read, downloaded and generated, by year."""

@@ -1,20 +1,21 @@
-"""Read the clips of a DCASE challenge, in any of the arrangements that people keep them in."""
+"""Read the clips of a DCASE challenge from any common arrangement of its folders."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.attributes import Attributes, read_attribute_lists
-from asd_offline.datasets.challenge import Challenge, UnrecognisedFileName
+from asd_offline.datasets.challenge import Challenge
 from asd_offline.datasets.clip import Clip, Dataset, Rejected, Subset, in_order
 from asd_offline.datasets.layout_detection import (
     SplitFolder,
     collect_evidence,
-    detect,
+    detect_year,
     split_folders,
     unrecognised_files,
 )
-from asd_offline.datasets.registry import CHALLENGES
+from asd_offline.datasets.layouts import CHALLENGES
+from asd_offline.datasets.parsed_name import UnrecognisedFileName
 from asd_offline.datasets.scan import Tree
 
 
@@ -29,55 +30,56 @@ def open_official(tree: Tree, year: int | None, machines: frozenset[str] | None)
     Raises
     ------
     DatasetError
-        If the year cannot be told, or a clip is there twice.
+        If the year cannot be detected, or there are two files of one clip.
     """
     found = split_folders(tree)
-    facts = collect_evidence(found, tree.attribute_lists)
-    if not facts:
+    evidence = collect_evidence(found, tree.attribute_lists)
+    if not evidence:
         return None
-    number, note = detect(tree.root, facts, year)
-    layout = CHALLENGES[number]
-    lists = tree.attribute_lists if layout.has_attribute_lists else []
-    attributes, rejected = read_attribute_lists(lists)
-    wanted = [each for each in found if machines is None or each.machine.lower() in machines]
-    clips, misfits = _read(wanted, layout, attributes)
-    _refuse_doubles(clips)
+    detected, note = detect_year(tree.root, evidence, year)
+    challenge = CHALLENGES[detected]
+    lists = tree.attribute_lists if challenge.attribute_lists else []
+    attributes, unreadable_lists = read_attribute_lists(lists)
+    wanted = [folder for folder in found if machines is None or folder.machine.lower() in machines]
+    clips, misnamed = _read_clips(wanted, challenge, attributes)
+    _refuse_duplicates(clips)
+    stray = unrecognised_files(tree, found)
     return Dataset(
         root=tree.root,
-        year=number,
+        year=detected,
         clips=in_order(clips),
-        rejected=(*tree.rejected, *rejected, *misfits, *unrecognised_files(tree, found)),
+        rejected=(*tree.rejected, *unreadable_lists, *misnamed, *stray),
         notes=(note,) if note else (),
     )
 
 
-def _read(
-    found: Sequence[SplitFolder],
-    layout: Challenge,
+def _read_clips(
+    folders: Sequence[SplitFolder],
+    challenge: Challenge,
     attributes: Mapping[tuple[Path, str], Attributes],
 ) -> tuple[list[Clip], list[Rejected]]:
     clips, rejected = [], []
     subsets: dict[tuple[str, str], Subset] = {}
-    for each in found:
-        for name in each.folder.names:
-            path = each.folder.path / name
+    for folder in folders:
+        for name in folder.folder.names:
+            path = folder.folder.path / name
             try:
-                named = layout.parse(each.split, name)
+                parsed = challenge.parse(folder.split, name)
             except UnrecognisedFileName as error:
                 rejected.append(Rejected(path, str(error)))
                 continue
-            key = each.machine, named.section
+            key = folder.machine, parsed.section
             if key not in subsets:
-                subsets[key] = layout.subset(*key)
+                subsets[key] = challenge.subset(*key)
             clip = Clip(
                 path=path,
-                year=layout.year,
-                machine=each.machine,
-                section=named.section,
-                domain=named.domain,
-                split=named.split,
-                label=named.label,
-                attributes=attributes.get((each.parent, name), named.attributes),
+                year=challenge.year,
+                machine=folder.machine,
+                section=parsed.section,
+                domain=parsed.domain,
+                split=parsed.split,
+                label=parsed.label,
+                attributes=attributes.get((folder.parent, name), parsed.attributes),
                 name=name,
                 subset=subsets[key],
             )
@@ -85,15 +87,15 @@ def _read(
     return clips, rejected
 
 
-def _refuse_doubles(clips: Iterable[Clip]) -> None:
-    """Raise DatasetError for two files of one machine, split and name: it would count double."""
+def _refuse_duplicates(clips: Iterable[Clip]) -> None:
+    """Raise DatasetError for two files of one machine, split and name: they would count twice."""
     seen: dict[tuple[str, str, str], Clip] = {}
     for clip in clips:
         key = clip.machine, clip.split, clip.name
         if key in seen:
             msg = (
                 f"{clip.path}: {clip.machine} has this clip twice, the other is {seen[key].path}; "
-                "two copies or two years lie side by side: open one of them"
+                "the folder holds two copies or two years: open one of them"
             )
             raise DatasetError(msg)
         seen[key] = clip

@@ -5,39 +5,50 @@
 The recordings that commissioning keeps have the same form, under the machine's own name.
 """
 
-import re
-
-from asd_offline.datasets.challenge import ArchiveSet, Challenge, ParsedName, UnrecognisedFileName
-from asd_offline.datasets.clip import ANOMALY, NORMAL
-
-NAME = re.compile(r"(?:(normal|anomaly)_)?(id_\d{2,})_(\d+)\.wav", re.IGNORECASE | re.ASCII)
-LABELS = {"normal": NORMAL, "anomaly": ANOMALY}
+from asd_offline.datasets.challenge import ArchiveSet, Challenge
+from asd_offline.datasets.clip import NORMAL
+from asd_offline.datasets.layouts.id_names import ANONYMOUS_NAME, LABELLED_NAME, parse_id_name
+from asd_offline.datasets.parsed_name import ParsedName, UnrecognisedFileName
 
 
 def parse(folder: str, name: str) -> ParsedName:
-    """Read one name; raises UnrecognisedFileName for any other."""
-    match = NAME.fullmatch(name)
-    if match is None:
-        msg = "expected a name such as normal_id_00_00000000.wav"
-        raise UnrecognisedFileName(msg)
-    word, section, digits = match.groups()
-    label = LABELS[word.lower()] if word else None
+    """Parse a file name; raises UnrecognisedFileName for any other."""
+    parts = parse_id_name(name)
     if folder == "train":
-        if label != NORMAL:
+        if parts.label != NORMAL:
             msg = "only normal_... belongs in train/, and no other clip may be trained on"
             raise UnrecognisedFileName(msg)
-        return ParsedName(section.lower(), "", "train", NORMAL, int(digits))
+        return ParsedName(parts.section, "", "train", NORMAL, parts.index)
     if folder == "test":
-        return ParsedName(section.lower(), "", "test", label, int(digits))
-    msg = f"{folder}/ is no folder of 2020: expected train/ or test/"
+        return ParsedName(parts.section, "", "test", parts.label, parts.index)
+    msg = f"{folder}/ is not a folder of 2020: expected train/ or test/"
     raise UnrecognisedFileName(msg)
 
 
+_MACHINES = ("fan", "pump", "slider", "valve")
+
 DCASE2020 = Challenge(
     year=2020,
-    folders=("train", "test"),
+    sets={
+        "dev": {
+            **dict.fromkeys(_MACHINES, ("id_00", "id_02", "id_04", "id_06")),
+            "ToyCar": ("id_01", "id_02", "id_03", "id_04"),
+            "ToyConveyor": ("id_01", "id_02", "id_03"),
+        },
+        "eval": {
+            **dict.fromkeys(_MACHINES, ("id_01", "id_03", "id_05")),
+            "ToyCar": ("id_05", "id_06", "id_07"),
+            "ToyConveyor": ("id_04", "id_05", "id_06"),
+        },
+    },
     parse=parse,
-    has_domains=False,
+    train_name=LABELLED_NAME,
+    test_name=LABELLED_NAME,
+    anonymous_name=ANONYMOUS_NAME,
+    section_word="id",
+    domains=(),
+    label_lists=("eval_data_list.csv", "eval_data_list_2020.csv"),
+    machine_order=(*_MACHINES, "ToyCar", "ToyConveyor"),
     archives=(
         ArchiveSet("dev", "development set", 3678171, "dev_data_{machine}.zip"),
         ArchiveSet("eval", "additional training", 3727685, "eval_data_train_{machine}.zip"),

@@ -1,23 +1,26 @@
-"""The grammar of clip names with sections and domains, which 2021, 2022 and 2023 share."""
+"""The grammar of clip names with sections and domains, used since 2021."""
 
 import re
 from dataclasses import dataclass
 from typing import cast
 
-from asd_offline.datasets.challenge import UnrecognisedFileName
-from asd_offline.datasets.clip import ANOMALY, NORMAL, Domain, Split
+from asd_offline.datasets.clip import NORMAL, Domain, Split
+from asd_offline.datasets.parsed_name import LABELS, UnrecognisedFileName
 
-FULL = re.compile(
+TRAIN_NAME = "{section}_{domain}_train_{label}_{index:04d}{tail}.wav"
+TEST_NAME = "{section}_{domain}_test_{label}_{index:04d}{tail}.wav"
+ANONYMOUS_NAME = "{section}_{index:04d}.wav"
+
+_FULL = re.compile(
     r"(section_\d{2,})_(source|target)_(train|test)_(?:(normal|anomaly)_)?(\d+)(?:_(.+))?\.wav",
     re.IGNORECASE | re.ASCII,
 )
-BARE = re.compile(r"(section_\d{2,})_(\d+)\.wav", re.IGNORECASE | re.ASCII)
-LABELS = {"normal": NORMAL, "anomaly": ANOMALY}
+_ANONYMOUS = re.compile(r"(section_\d{2,})_(\d+)\.wav", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class SectionName:
-    """The parts of one name; empty or None where the name does not say."""
+    """The parts of one name; empty or None where the name does not show them."""
 
     section: str
     domain: Domain
@@ -25,12 +28,12 @@ class SectionName:
     label: int | None
     index: int
     tail: str
-    """What follows the number: the attributes, not yet taken apart."""
+    """What follows the number: the attributes, not yet split."""
 
 
-def read(name: str) -> SectionName:
-    """Take a name apart; raises UnrecognisedFileName for any other."""
-    if match := FULL.fullmatch(name):
+def parse_section_name(name: str) -> SectionName:
+    """Split a name into its parts; raises UnrecognisedFileName for any other."""
+    if match := _FULL.fullmatch(name):
         section, domain, split, word, digits, tail = match.groups()
         return SectionName(
             section=section.lower(),
@@ -40,14 +43,14 @@ def read(name: str) -> SectionName:
             index=int(digits),
             tail=tail or "",
         )
-    if match := BARE.fullmatch(name):
+    if match := _ANONYMOUS.fullmatch(name):
         return SectionName(match[1].lower(), "", None, None, int(match[2]), "")
     msg = "expected a name such as section_00_source_train_normal_0000.wav"
     raise UnrecognisedFileName(msg)
 
 
 def attribute_pairs(tail: str) -> tuple[tuple[str, str], ...]:
-    """Split ``car_A1_spd_28V`` into pairs; a tail of an odd number of words stays whole.
+    """Split ``car_A1_spd_28V`` into pairs; a tail of an odd number of words stays in one piece.
 
     >>> attribute_pairs("pat_04_panel_bs-c")
     (('pat', '04'), ('panel', 'bs-c'))
@@ -61,7 +64,7 @@ def attribute_pairs(tail: str) -> tuple[tuple[str, str], ...]:
 
 
 def check_training(parts: SectionName) -> None:
-    """Refuse whatever must not be trained on."""
+    """Raise UnrecognisedFileName for a clip that must not be trained on."""
     if parts.split != "train":
         msg = "a test clip in train/, and no test clip may be trained on"
         raise UnrecognisedFileName(msg)

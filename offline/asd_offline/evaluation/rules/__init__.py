@@ -1,0 +1,42 @@
+"""Scoring rules of the DCASE challenges, one file per year."""
+
+from asd_monitor.errors import DatasetError
+from asd_offline.evaluation.rules.dcase2020 import RULES_2020
+from asd_offline.evaluation.rules.dcase2021 import RULES_2021
+from asd_offline.evaluation.rules.dcase2022 import RULES_2022
+from asd_offline.evaluation.rules.dcase2023 import RULES_2023
+from asd_offline.evaluation.rules.scoring_rules import ScoringRules
+
+RULES: dict[int, ScoringRules] = {
+    2020: RULES_2020,
+    2021: RULES_2021,
+    2022: RULES_2022,
+    2023: RULES_2023,
+}
+"""Scoring rules by year."""
+
+
+def scoring_rules(year: int) -> ScoringRules:
+    """Return the rules of a year.
+
+    Raises
+    ------
+    DatasetError
+        If there are none.
+    """
+    if year not in RULES:
+        expected = ", ".join(str(known) for known in RULES)
+        msg = f"year {year}: expected one of {expected}; later years are not supported"
+        raise DatasetError(msg)
+    return RULES[year]
+
+
+def applicable_rules(year: int | None, *, has_domains: bool) -> ScoringRules:
+    """Return the rules of a year, or for recordings of no challenge the ones that fit.
+
+    These are AUC and pAUC of each section, and the metrics of its domains if the recordings have
+    any.
+    """
+    if year is not None:
+        return scoring_rules(year)
+    return RULES_2022 if has_domains else RULES_2020
