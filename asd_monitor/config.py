@@ -1,5 +1,6 @@
 """The settings of a monitor: one YAML file, or the command line's options, validated and frozen."""
 
+import re
 import socket
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -16,13 +17,25 @@ from pydantic import (
 from asd_monitor import settings_file
 from asd_monitor.detection.alarm import AlarmSettings
 from asd_monitor.errors import ConfigError
-from asd_monitor.runtime.state_dir import check_machine_name
 from asd_monitor.settings_file import SettingsPath
 from asd_monitor.sinks import SINKS
 from asd_monitor.sources import SourceSettings
 from asd_monitor.sources.registry import SOURCES
 
 Section = TypeVar("Section", bound=BaseModel)
+
+_MACHINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def check_machine_name(name: str) -> str:
+    """Return ``name``; raise ConfigError unless it can be a folder, a topic level and a label."""
+    if not _MACHINE_NAME.fullmatch(name):
+        msg = (
+            f"machine name {name!r}: expected 1 to 64 letters, digits, '_', '-' or '.', beginning "
+            "with a letter or digit (it becomes a folder, an MQTT topic level and a label)"
+        )
+        raise ConfigError(msg)
+    return name
 
 
 class LearnSettings(BaseModel):

@@ -42,7 +42,7 @@ def check_models(context: Context) -> list[Finding]:
 
 
 def _check_without_model(context: Context, machine: str, path: Path) -> Finding:
-    from asd_monitor.runtime.builder import check_target_to_learn
+    from asd_monitor.runtime.detectors import check_target_to_learn
 
     message = f"{machine}: there is no model yet at {path}"
     if context.config.learn_of(machine).enabled:
@@ -58,7 +58,7 @@ def _check_without_model(context: Context, machine: str, path: Path) -> Finding:
 
 def _check_file(context: Context, path: Path, machines: list[str]) -> list[Finding]:
     from asd_monitor import model_file
-    from asd_monitor.runtime import builder
+    from asd_monitor.runtime import detectors
 
     try:
         loaded = model_file.load(path, context.config.device)
@@ -69,7 +69,7 @@ def _check_file(context: Context, path: Path, machines: list[str]) -> list[Findi
     message = f"{path}: {manifest.name} {manifest.revision}; checksums and reference scores ok"
     findings = [ok("model", message, sha256=loaded.sha256)]
     try:
-        builder.make_detector(context.config, loaded, machines)
+        detectors.make_detector(context.config, loaded, machines)
     except AsdMonitorError as error:
         hint = f"`asd-monitor inspect {path}` lists its targets"
         findings.append(failed("model", str(error), hint, ConfigError))

@@ -1,4 +1,4 @@
-"""From settings to a monitor that is ready to start."""
+"""Build a monitor from its settings."""
 
 import logging
 import os
@@ -6,17 +6,17 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
-from asd_monitor.config import Config, MachineSettings
+from asd_monitor.config import Config
 from asd_monitor.detection.alarm import Alarm
-from asd_monitor.errors import ConfigError, ModelFileError
 from asd_monitor.runtime.commissioning import Commissioned, Commissioning
+from asd_monitor.runtime.detectors import load_detectors, make_detector
 from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.runtime.state_dir import StateFolder
@@ -30,35 +30,30 @@ from asd_monitor.sources.registry import SOURCES
 from asd_monitor.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import Detector
-    from asd_monitor.model_file.loaded_model import LoadedModel
     from asd_monitor.quickstart import Recording
 
 logger = logging.getLogger(__name__)
 
 LEARNING_RATE_HZ = 16_000
-"""Rate at which machines are learned; that of the DCASE sets."""
+"""Sample rate at which machines are learned, as in the DCASE data sets."""
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class MonitorHandle:
-    """A monitor and what belongs to it; to be closed by its maker."""
+    """A monitor with its settings and what it holds; its owner must close it."""
 
     config: Config
     state: StateFolder
     metrics: Metrics
-    sinks: list[Sink] = field(default_factory=list)
-    pipelines: list[Pipeline] = field(default_factory=list)
-    stack: ExitStack = field(default_factory=ExitStack)
-    wakeups: PacedWakeups = field(default_factory=PacedWakeups)
-    run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-    monitor: Monitor = field(init=False)
+    monitor: Monitor
+    locks: ExitStack
+    """Locks of the machines in the state folder."""
 
     def close(self) -> None:
-        """Stop the monitor and free the state folder; may be called twice."""
+        """Stop the monitor and release the state folder; may be called twice."""
         self.monitor.stop()
-        self.stack.close()
+        self.locks.close()
 
 
 def build_monitor(
@@ -69,239 +64,161 @@ def build_monitor(
     relearn: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> MonitorHandle:
-    """Make a monitor; nothing listens or runs before ``handle.monitor.start()``.
+    """Build a monitor; nothing listens or runs before ``handle.monitor.start()``.
 
     Parameters
     ----------
     config
         The settings.
     extra_sinks
-        Further sinks, such as a live view.
+        Further sinks, such as a live view. They must be quick: they receive records last.
     sources
-        Sources made by the caller, by machine, in place of those of the settings.
+        Sources made by the caller, by machine, instead of those of the settings.
     relearn
         Learn every machine, whether or not it has a model.
     environ
-        Where the state folder is looked up.
+        Environment variables that locate the state folder.
 
     Raises
     ------
     AsdMonitorError
         If a model, a source's settings, a sink's settings or the state folder cannot be used.
     """
-    config = config if sources else _pinned(config)
+    if not sources:
+        config = _with_stable_microphones(config)
     metrics = Metrics(CollectorRegistry())
     metrics.add_machines(config.machines)
-    handle = MonitorHandle(config, StateFolder.locate(config.state_dir, environ), metrics)
-    try:
-        scorers: dict[Path, LoadedModel] = {}
+    state = StateFolder.locate(config.state_dir, environ)
+    with ExitStack() as locks:
         for machine in config.machines:
-            handle.stack.enter_context(handle.state.lock(machine))
-        names = [] if relearn else list(config.machines)
-        models = {name: _model(handle, name, scorers) for name in names}
-        detectors = _detectors(config, models)
-        for name in config.machines:
-            given = (sources or {}).get(name)
-            _add_pipeline(handle, name, given, detectors.get(name))
-        handle.sinks += [*_sinks(handle), *extra_sinks]
-        handle.monitor = Monitor(handle.pipelines, handle.sinks, metrics)
-        for pipeline in handle.pipelines:
+            locks.enter_context(state.lock(machine))
+        detectors = {} if relearn else load_detectors(config, state)
+        monitor = Monitor(metrics)
+        for sink in [*_build_sinks(config, metrics, monitor.is_alive), *extra_sinks]:
+            monitor.add_sink(sink)
+        for pipeline in _build_pipelines(config, metrics, monitor, detectors, sources or {}):
+            monitor.add_pipeline(pipeline)
             detector = detectors.get(pipeline.machine)
             if detector is not None:
-                handle.monitor.install(pipeline.machine, detector)
+                monitor.install(pipeline.machine, detector)
             else:
-                handle.monitor.learn(pipeline.machine, _commissioning(handle, pipeline))
-    except BaseException:
-        handle.stack.close()
-        raise
-    return handle
+                commissioning = _build_commissioning(config, state, monitor, pipeline)
+                monitor.learn(pipeline.machine, commissioning)
+        return MonitorHandle(config, state, metrics, monitor, locks.pop_all())
 
 
-def _pinned(config: Config) -> Config:
-    """Name microphones given by index by their stable ids, before indices can change."""
-    sources = {name: each.source for name, each in config.machines.items()}
-    machines = {n: each for n, each in sources.items() if isinstance(each, MicrophoneSettings)}
-    if not machines:
-        return config
-    present = list_microphones()
-    if not present:
-        return config  # they are waited for
-    pinned = pin_devices(list(machines.values()), present)
-    changed = {
-        name: config.machines[name].model_copy(update={config.machines[name].source_key: each})
-        for name, each in zip(machines, pinned, strict=True)
+def _with_stable_microphones(config: Config) -> Config:
+    """Replace the indices of microphones by stable ids, before the indices can change."""
+    settings = {
+        name: machine.source
+        for name, machine in config.machines.items()
+        if isinstance(machine.source, MicrophoneSettings)
     }
-    return config.model_copy(update={"machines": {**config.machines, **changed}})
+    present = list_microphones() if settings else []
+    if not present:
+        return config  # microphones that are missing are waited for
+    machines = dict(config.machines)
+    for name, pinned in zip(settings, pin_devices(list(settings.values()), present), strict=True):
+        machine = machines[name]
+        machines[name] = machine.model_copy(update={machine.source_key: pinned})
+    return config.model_copy(update={"machines": machines})
 
 
-def _model(
-    handle: MonitorHandle, machine: str, scorers: dict[Path, "LoadedModel"]
-) -> "LoadedModel | None":
-    """Load a machine's model, each file once; None where it is to be learned."""
-    settings = handle.config.machines[machine]
-    path = settings.model or handle.state.model_path(machine)
-    if settings.model is None and not path.exists():
-        if handle.config.learn_of(machine).enabled:
-            check_target_to_learn(machine, settings.target, path)
-            return None
-        msg = (
-            f"machine {machine!r}: there is no model at {path}; "
-            f"run `asd-monitor learn --machine {machine}`, or allow learning"
-        )
-        raise ModelFileError(msg)
-    if path not in scorers:
-        from asd_monitor import model_file
-
-        scorers[path] = model_file.load(path, handle.config.device)
-    return scorers[path]
-
-
-def check_target_to_learn(machine: str, target: str | None, path: Path) -> None:
-    """Raise ConfigError for a target that the model to be learned will not have."""
-    if target not in (None, machine):
-        msg = (
-            f"machine {machine!r}: its target is {target!r}, but there is no model at {path}, and "
-            "one that is learned has the machine itself as its only target; leave the target out, "
-            "or name the model file that has it (model, --model)"
-        )
-        raise ConfigError(msg)
-
-
-def _detectors(config: Config, models: Mapping[str, "LoadedModel | None"]) -> dict[str, "Detector"]:
-    """Make one detector a model file, so that its machines' windows are scored together."""
-    machines_of: dict[LoadedModel, list[str]] = {}
-    for machine, scorer in models.items():
-        if scorer is not None:
-            machines_of.setdefault(scorer, []).append(machine)
-    detectors = {}
-    for scorer, machines in machines_of.items():
-        detector = make_detector(config, scorer, machines)
-        detectors.update(dict.fromkeys(machines, detector))
-    return detectors
-
-
-def make_detector(config: Config, scorer: "LoadedModel", machines: Sequence[str]) -> "Detector":
-    """Make the detector of the machines that share a model file."""
-    from asd_monitor.detection.detector import Detector
-
-    rules = {name: _decision_rule(config, scorer, name) for name in machines}
-    return Detector(scorer, rules)
-
-
-def _decision_rule(config: Config, model: "LoadedModel", machine: str) -> "DecisionRule":
-    """Return how a machine is judged; raise ModelFileError where its target has no threshold."""
-    from asd_monitor.detection.decision_rule import DecisionRule
-
-    alarm, target = config.alarm_of(machine), _target(model, machine, config.machines[machine])
-    rule = DecisionRule.from_manifest(model.manifest, target, alarm.p_raise, alarm.p_clear)
-    if rule.threshold is None:
-        msg = (
-            f"model {model.manifest.name}: has neither calibration nor threshold for target "
-            f"{target!r}; export it again with held-out normal sound"
-        )
-        raise ModelFileError(msg)
-    return rule
-
-
-def _target(scorer: "LoadedModel", machine: str, settings: MachineSettings) -> str:
-    targets = scorer.manifest.targets
-    if settings.target is not None:
-        return targets[scorer.target_index(settings.target)]
-    if len(targets) == 1:
-        return targets[0]
-    if machine in targets:
-        return machine
-    msg = (
-        f"machine {machine!r}: the model has several targets; set its `target` to one of: "
-        f"{', '.join(targets)}"
-    )
-    raise ConfigError(msg)
-
-
-def _add_pipeline(
-    handle: MonitorHandle,
-    machine: str,
-    source: AudioSource | None,
-    detector: "Detector | None",
-) -> None:
-    settings = handle.config.machines[machine]
-    _, build = SOURCES[settings.source_key]
-    rate_hz = detector.manifest.sample_rate_hz if detector else LEARNING_RATE_HZ
-    pipeline = Pipeline(
-        machine,
-        source or build(machine, settings.source, rate_hz, handle.wakeups),
-        Alarm(machine, handle.config.alarm_of(machine), handle.run_id),
-        emit=lambda record: handle.monitor.emit(record),
-        metrics=handle.metrics,
-        drop_late=settings.source.is_live,
-    )
-    handle.pipelines.append(pipeline)
-
-
-def _sinks(handle: MonitorHandle) -> list[Sink]:
-    config = handle.config
+def _build_sinks(config: Config, metrics: Metrics, is_alive: Callable[[], bool]) -> list[Sink]:
+    """Build the sinks that are on, in the order of SINKS, which is the order of emission."""
     offline = (name for name, machine in config.machines.items() if not machine.source.is_live)
     context = SinkContext(
         node=config.node,
         machines=tuple(config.machines),
-        metrics=handle.metrics,
-        is_alive=lambda: handle.monitor.is_alive(),
+        metrics=metrics,
+        is_alive=is_alive,
         offline_machines=frozenset(offline),
     )
-    return [SINKS[key][1](settings, context) for key, settings in config.sinks.items()]
+    sections = config.sinks
+    return [build(sections[key], context) for key, (_, build) in SINKS.items() if key in sections]
 
 
-def _commissioning(handle: MonitorHandle, pipeline: Pipeline) -> Commissioning:
+def _build_pipelines(
+    config: Config,
+    metrics: Metrics,
+    monitor: Monitor,
+    detectors: Mapping[str, "Detector"],
+    sources: Mapping[str, AudioSource],
+) -> list[Pipeline]:
+    run_id, wakeups = uuid.uuid4().hex[:12], PacedWakeups()
+    pipelines = []
+    for name, machine in config.machines.items():
+        _, build_source = SOURCES[machine.source_key]
+        rate_hz = LEARNING_RATE_HZ
+        if name in detectors:
+            rate_hz = detectors[name].manifest.sample_rate_hz
+        pipeline = Pipeline(
+            name,
+            sources.get(name) or build_source(name, machine.source, rate_hz, wakeups),
+            Alarm(name, config.alarm_of(name), run_id),
+            emit=monitor.emit,
+            metrics=metrics,
+            drop_late=machine.source.is_live,
+        )
+        pipelines.append(pipeline)
+    return pipelines
+
+
+def _build_commissioning(
+    config: Config, state: StateFolder, monitor: Monitor, pipeline: Pipeline
+) -> Commissioning:
     machine = pipeline.machine
-    rules = handle.config.learn_of(machine)
     return Commissioning(
         machine,
-        handle.state.make(handle.state.recordings_path(machine)),
+        state.make(state.recordings_path(machine)),
         LEARNING_RATE_HZ,
-        60 * rules.minutes,
-        fit=partial(_fit, handle, machine),
-        done=partial(_commissioned, handle, pipeline),
+        60 * config.learn_of(machine).minutes,
+        fit=partial(_fit, config, state, machine),
+        done=partial(_finish_commissioning, config, monitor, pipeline),
         session=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        anew=handle.state.model_path(machine).exists(),
+        anew=state.model_path(machine).exists(),
     )
 
 
 def _fit(
-    handle: MonitorHandle,
+    config: Config,
+    state: StateFolder,
     machine: str,
     recordings: Sequence["Recording"],
     progress: Callable[[float], None],
 ) -> Path:
+    """Fit a quick-start model to recordings and save it; return its path."""
     import torch
 
     from asd_monitor import model_file, quickstart
 
-    # Beside other work two OpenMP threads spin at each other's barriers: 1 is faster than 2.
+    # Alongside scoring, two OpenMP threads spin at each other's barriers: one is faster.
     torch.set_num_threads(1)
-    rules = handle.config.learn_of(machine)
+    settings = config.learn_of(machine)
     fitted = quickstart.fit(
         recordings,
         target=machine,
         sample_rate_hz=LEARNING_RATE_HZ,
-        window_s=rules.window_s,
-        hop_s=rules.hop_s,
+        window_s=settings.window_s,
+        hop_s=settings.hop_s,
         progress=progress,
     )
     progress(1.0)
-    path = handle.state.model_path(machine)
-    handle.state.make(path.parent)
+    path = state.model_path(machine)
+    state.make(path.parent)
     sha256 = model_file.save(path, fitted.module, fitted.manifest)
     logger.info("%s: model %s written to %s", machine, sha256[:12], path)
     return path
 
 
-def _commissioned(handle: MonitorHandle, pipeline: Pipeline, result: Commissioned) -> None:
-    """Install the new model, or end the run where none can come; from commissioning's thread."""
+def _finish_commissioning(
+    config: Config, monitor: Monitor, pipeline: Pipeline, result: Commissioned
+) -> None:
+    """Install the new model, or end the run where none can come; in commissioning's thread."""
     from asd_monitor import model_file
 
     if result.model_path is not None:
-        scorer = model_file.load(result.model_path, handle.config.device)
-        detector = make_detector(handle.config, scorer, [result.machine])
-        handle.monitor.install(result.machine, detector)
+        model = model_file.load(result.model_path, config.device)
+        monitor.install(result.machine, make_detector(config, model, [result.machine]))
     elif result.error is not None and (result.given_up or pipeline.has_ended()):
-        handle.monitor.fail(result.error)
+        monitor.fail(result.error)

@@ -1,12 +1,12 @@
-"""The daemon: sources, one inference thread, sinks; start, run, drain, stop.
+"""The monitor: sources, one inference thread, sinks; start, run, drain, stop.
 
 ========== ================================================================================
-thread      does
+thread      task
 ========== ================================================================================
 caller      supervises, feeds the watchdog, stops
-inference   reads sources, cuts windows, scores, decides, hands records to the sinks
-sources     theirs: each source captures in a thread or process of its own
-sinks       theirs: each network or disk sink drains its own bounded queue
+inference   reads sources, assembles windows, scores, decides, hands records to the sinks
+sources     their own: each source captures in its own thread or process
+sinks       their own: each network or disk sink drains its own bounded queue
 learning    one per machine in commissioning: writes recordings, fits the model
 ========== ================================================================================
 """
@@ -30,56 +30,67 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TICK_S = 0.25
-"""Sources are looked after when they have news, but not more often than this."""
-QUIET_TICK_S = 1.5
-"""They are looked after so often even when none has any."""
-HUNG_AFTER_S = 15.0
-STOP_WITHIN_S = 3.0
-WRITTEN_WITHIN_S = 1.0
-GIVEN_UP_WITHIN_S = 10.0
+CHECK_INTERVAL_S = 0.25
+"""Sources are checked at most this often while audio arrives ..."""
+IDLE_CHECK_INTERVAL_S = 1.5
+"""... and at least this often while none does."""
+HANG_TIMEOUT_S = 15.0
+STOP_TIMEOUT_S = 3.0
+FLUSH_TIMEOUT_S = 1.0
+ABORT_TIMEOUT_S = 10.0
 
 
 class Monitor:
-    """Run pipelines and sinks until told to stop.
+    """Run pipelines and sinks until stopped.
+
+    Sinks and pipelines are added before :meth:`start`.
 
     Parameters
     ----------
-    pipelines
-        One per machine.
-    sinks
-        Where records go.
     metrics
-        Counts what goes wrong inside a sink.
+        Counts errors inside sinks.
     monotonic
         Clock that never jumps, in seconds.
     """
 
     def __init__(
-        self,
-        pipelines: Sequence[Pipeline],
-        sinks: Sequence[Sink],
-        metrics: Metrics,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
+        self, metrics: Metrics, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._pipelines = {each.machine: each for each in pipelines}
-        self._sinks = sinks
         self._metrics = metrics
         self._monotonic = monotonic
-        self._news = threading.Condition()
-        self._with_news: dict[str, None] = {}
-        self._models: list[tuple[str, Detector]] = []
-        self._learning: dict[str, Commissioning] = {}
+        self._sinks: list[Sink] = []
+        self._pipelines: dict[str, Pipeline] = {}
+        self._condition = threading.Condition()  # guards the next two
+        self._ready_machines: dict[str, None] = {}
+        self._new_detectors: list[tuple[str, Detector]] = []
+        self._commissionings: dict[str, Commissioning] = {}
         self._stopping = threading.Event()
         self._ended = threading.Event()
-        self._tell_end: Callable[[], None] = lambda: None
+        self._on_end: Callable[[], None] = lambda: None
         self._failure: Exception | None = None
         self._beat_at = monotonic()
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
 
+    @property
+    def sinks(self) -> Sequence[Sink]:
+        """The sinks, in the order in which they receive records."""
+        return self._sinks
+
+    @property
+    def pipelines(self) -> Sequence[Pipeline]:
+        """The pipelines, one per machine."""
+        return list(self._pipelines.values())
+
+    def add_sink(self, sink: Sink) -> None:
+        """Add a sink, which receives each record after the sinks added before it."""
+        self._sinks.append(sink)
+
+    def add_pipeline(self, pipeline: Pipeline) -> None:
+        """Add a machine's pipeline; it needs :meth:`install` or :meth:`learn` as well."""
+        self._pipelines[pipeline.machine] = pipeline
+
     def emit(self, record: Record) -> None:
-        """Hand a record to every sink; a sink's fault is counted and stops nothing."""
+        """Hand a record to every sink; an error of a sink is counted and stops nothing."""
         for sink in self._sinks:
             try:
                 sink.emit(record)
@@ -89,39 +100,39 @@ class Monitor:
                 logger.exception("%s failed to take a record", name)
 
     def start(self) -> None:
-        """Open sinks and sources and begin to listen; raises SinkError for wrong settings."""
+        """Open sinks and sources and start scoring; raise SinkError for unusable settings."""
         for sink in self._sinks:
             sink.open()
         for name, pipeline in self._pipelines.items():
             pipeline.announce()
-            if name in self._learning:
-                pipeline.learn(self._learning[name])
+            if name in self._commissionings:
+                pipeline.learn(self._commissionings[name])
         self._thread.start()
         for name, pipeline in self._pipelines.items():
-            pipeline.source.open(self._waker(name))
+            pipeline.source.open(self._notifier(name))
 
     def install(self, machine: str, detector: "Detector") -> None:
-        """Let a machine score with this detector; may be called from any thread."""
-        with self._news:
-            self._models.append((machine, detector))
-            self._news.notify()
+        """Score a machine with this detector from now on; may be called from any thread."""
+        with self._condition:
+            self._new_detectors.append((machine, detector))
+            self._condition.notify()
 
     def learn(self, machine: str, commissioning: Commissioning) -> None:
-        """Let a machine be learned first; to be called before :meth:`start`."""
-        self._learning[machine] = commissioning
+        """Learn a machine before it is scored; to be called before :meth:`start`."""
+        self._commissionings[machine] = commissioning
 
     def fail(self, error: Exception) -> None:
         """End the run with this error; may be called from any thread."""
         self._failure = error
         self._end()
 
-    def when_ended(self, tell: Callable[[], None]) -> None:
-        """Call ``tell`` at the end of all sources or at a failure; from any thread."""
-        self._tell_end = tell
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call ``callback``, from any thread, when all sources have ended or the run fails."""
+        self._on_end = callback
 
     def _end(self) -> None:
         self._ended.set()
-        self._tell_end()
+        self._on_end()
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the end of all sources or a failure; return whether it has come.
@@ -129,7 +140,7 @@ class Monitor:
         Raises
         ------
         AsdMonitorError
-            If the inference thread has failed.
+            If the run has failed.
         """
         ended = self._ended.wait(timeout_s)
         if self._failure is not None:
@@ -140,89 +151,92 @@ class Monitor:
         return ended
 
     def is_alive(self) -> bool:
-        """Tell whether the inference thread runs and every pipeline consumes its audio."""
-        beats = self._monotonic() - self._beat_at < HUNG_AFTER_S
-        return beats and all(each.is_alive() for each in self._pipelines.values())
+        """Return whether the inference thread runs and every pipeline consumes its audio."""
+        beats = self._monotonic() - self._beat_at < HANG_TIMEOUT_S
+        return beats and all(pipeline.is_alive() for pipeline in self._pipelines.values())
 
     def stop(self) -> None:
-        """Stop intake, score what is there, hand over what can be; bounded in time."""
+        """Stop intake, score the audio already read, flush the sinks; each step has a timeout."""
         for pipeline in self._pipelines.values():
             pipeline.source.close()
         self._stopping.set()
-        with self._news:
-            self._news.notify()
+        with self._condition:
+            self._condition.notify()
         if self._thread.ident is not None:
-            self._thread.join(STOP_WITHIN_S)
+            self._thread.join(STOP_TIMEOUT_S)
             if self._thread.is_alive():
-                logger.warning("the inference thread did not stop within %.0f s", STOP_WITHIN_S)
-        found = [each.commissioning for each in self._pipelines.values()]
-        learning = [each for each in found if each is not None]
-        for commissioning in learning:
+                logger.warning("the inference thread did not stop within %.0f s", STOP_TIMEOUT_S)
+        found = [pipeline.commissioning for pipeline in self._pipelines.values()]
+        commissionings = [commissioning for commissioning in found if commissioning is not None]
+        for commissioning in commissionings:
             commissioning.close()
-        for commissioning in learning:
-            commissioning.join(WRITTEN_WITHIN_S)
+        for commissioning in commissionings:
+            commissioning.join(FLUSH_TIMEOUT_S)
         for sink in self._sinks:
             sink.close()
-        for commissioning in learning:
-            commissioning.join(GIVEN_UP_WITHIN_S)
+        # A fit may take longer to abort; the sinks have delivered their records by then.
+        for commissioning in commissionings:
+            commissioning.join(ABORT_TIMEOUT_S)
 
-    def _waker(self, machine: str) -> Callable[[], None]:
-        def wake() -> None:
-            with self._news:
-                self._with_news[machine] = None
-                self._news.notify()
+    def _notifier(self, machine: str) -> Callable[[], None]:
+        def notify() -> None:
+            with self._condition:
+                self._ready_machines[machine] = None
+                self._condition.notify()
 
-        return wake
+        return notify
 
     def _work(self) -> None:
         try:
-            ticked_at, timeout_s = float("-inf"), TICK_S
+            checked_at, timeout_s = float("-inf"), CHECK_INTERVAL_S
             while not self._stopping.is_set():
-                self._round(self._await_news(timeout_s))
+                self._score_ready(self._wait_for_audio(timeout_s))
                 self._beat_at = self._monotonic()
-                timeout_s = ticked_at + TICK_S - self._beat_at
+                timeout_s = checked_at + CHECK_INTERVAL_S - self._beat_at
                 if timeout_s <= 0:
-                    ticked_at, timeout_s = self._beat_at, QUIET_TICK_S
-                    self._tick()
-            self._round(list(self._pipelines))
-            self._tick()
+                    checked_at, timeout_s = self._beat_at, IDLE_CHECK_INTERVAL_S
+                    self._housekeeping()
+            self._score_ready(list(self._pipelines))
+            self._housekeeping()
         except Exception as error:  # the thread's top: recorded, and stops the monitor
             logger.exception("the inference thread failed")
             self.fail(error)
 
-    def _await_news(self, timeout_s: float) -> list[str]:
-        with self._news:
-            if not self._with_news and not self._models and not self._stopping.is_set():
-                self._news.wait(timeout_s)
-            machines, models = list(self._with_news), self._models
-            self._with_news, self._models = {}, []
-        for machine, detector in models:
+    def _wait_for_audio(self, timeout_s: float) -> list[str]:
+        """Return the machines whose source has audio or a new state; install new detectors."""
+        with self._condition:
+            if not (self._ready_machines or self._new_detectors or self._stopping.is_set()):
+                self._condition.wait(timeout_s)
+            machines, detectors = list(self._ready_machines), self._new_detectors
+            self._ready_machines, self._new_detectors = {}, []
+        for machine, detector in detectors:
             self._pipelines[machine].set_detector(detector)
         return machines
 
-    def _round(self, machines: Sequence[str]) -> None:
-        """Score the windows of these machines, those of one model together."""
-        batches: defaultdict[Detector, list[Window]] = defaultdict(list)
+    def _score_ready(self, machines: Sequence[str]) -> None:
+        """Score the new windows of these machines; those of one model share batches."""
+        windows_of: defaultdict[Detector, list[Window]] = defaultdict(list)
         for machine in machines:
             pipeline = self._pipelines[machine]
             windows = pipeline.collect()
             if windows and pipeline.detector is not None:
-                batches[pipeline.detector] += windows
-        for detector, windows in batches.items():
+                windows_of[pipeline.detector] += windows
+        for detector, windows in windows_of.items():
             # Batch by batch, so that the first results do not wait for the last windows.
             for first in range(0, len(windows), detector.max_batch):
                 for score in detector.score(windows[first : first + detector.max_batch]):
                     self._pipelines[score.machine].accept(score)
 
-    def _tick(self) -> None:
-        over = [self._is_over(pipeline) for pipeline in self._pipelines.values()]
+    def _housekeeping(self) -> None:
+        """Check all sources, and end the run when no more audio will come."""
+        over = [self._check(pipeline) for pipeline in self._pipelines.values()]
         if all(over):
             self._end()
-        held = [name for name, each in self._pipelines.items() if each.is_held]
-        with self._news:  # their sources were not read, so they have no news
-            self._with_news.update(dict.fromkeys(held))
+        paused = [name for name, pipeline in self._pipelines.items() if pipeline.is_paused]
+        with self._condition:  # their sources were not read, so they do not notify again
+            self._ready_machines.update(dict.fromkeys(paused))
 
-    def _is_over(self, pipeline: Pipeline) -> bool:
-        """Look after a pipeline; tell whether its recordings have ended and been learned from."""
-        ended = pipeline.tick().state is SourceState.ENDED
+    def _check(self, pipeline: Pipeline) -> bool:
+        """Check a pipeline's source; return whether it has ended and nothing is being learned."""
+        ended = pipeline.check_source().state is SourceState.ENDED
         return ended and pipeline.commissioning is None

@@ -38,10 +38,10 @@ LATE_S = 6.0
 counted. A microphone that stood still sends all that its buffer kept after a moment's doubt."""
 HEALTH_EVERY_S = 5.0
 PROGRESS_EVERY_S = 1.0
-SLACK_S = 10.0
+STALL_GRACE_S = 10.0
 """A window may come so much later than its length before the pipeline counts as hung."""
 
-_HEARING = frozenset({SourceState.RUNNING, SourceState.ENDED})
+_ACTIVE_STATES = frozenset({SourceState.RUNNING, SourceState.ENDED})
 
 
 class Pipeline:
@@ -83,7 +83,7 @@ class Pipeline:
         self.source = source
         self.detector: Detector | None = None
         self.commissioning: Commissioning | None = None
-        self.is_held = False
+        self.is_paused = False
         self.learned_until = 0
         """Learning has taken the source's sound up to this sample."""
         self._alarm = alarm
@@ -111,7 +111,7 @@ class Pipeline:
     def learn(self, commissioning: Commissioning) -> None:
         """Collect normal sound first."""
         self.commissioning = commissioning
-        self._tell(self._alarm.enter_learning(self._clock()))
+        self._emit_transition(self._alarm.enter_learning(self._clock()))
         commissioning.start()
 
     def set_detector(self, detector: "Detector") -> None:
@@ -128,12 +128,12 @@ class Pipeline:
         hop_s = manifest.hop_samples / manifest.sample_rate_hz
         self._most_waiting = max(LATE_WINDOWS, math.ceil(LATE_S / hop_s))
         self._consumed_at = self._monotonic()
-        self._tell(self._alarm.configure(detector.rule(self.machine), self._clock()))
+        self._emit_transition(self._alarm.configure(detector.rule(self.machine), self._clock()))
 
     def collect(self) -> list[Window]:
         """Read the source and return the windows now complete."""
-        self.is_held = self._can_wait()
-        if self.is_held:
+        self.is_paused = self._should_pause()
+        if self.is_paused:
             self._consumed_at = self._monotonic()
             return []
         windows: list[Window] = []
@@ -145,10 +145,10 @@ class Pipeline:
                 self._consumed_at = self._monotonic()
             elif self._cutter is not None:
                 windows += self._cutter.push(chunk)
-        self._tell_source()
+        self._announce_window_ends()
         return self._newest(windows) if self._drop_late else windows
 
-    def _can_wait(self) -> bool:
+    def _should_pause(self) -> bool:
         """Tell whether there is enough to learn from, and the rest is to be scored later."""
         commissioning = self.commissioning
         return not (self._drop_late or commissioning is None or commissioning.wants_more())
@@ -158,9 +158,9 @@ class Pipeline:
         self._consumed_at = self._monotonic()
         decision, transition = self._alarm.update(score)
         self._emit(ScoredWindow(score, decision))
-        self._tell(transition)
+        self._emit_transition(transition)
 
-    def tick(self) -> SourceHealth:
+    def check_source(self) -> SourceHealth:
         """Look after the source: a machine that cannot be heard is UNKNOWN."""
         health, now = self.source.health(), self._monotonic()
         changed = self._health is None or health.state is not self._health.state
@@ -173,9 +173,9 @@ class Pipeline:
         if health.state is SourceState.ENDED and self.commissioning is not None:
             self.commissioning.finish()
         if health.state is SourceState.CLOSED:
-            self._tell(self._alarm.mark_unknown("the monitor has stopped", self._clock()))
-        elif health.state not in _HEARING:
-            self._tell(self._alarm.mark_unknown(health.reason or str(health.state), self._clock()))
+            self._mark_unknown("the monitor has stopped")
+        elif health.state not in _ACTIVE_STATES:
+            self._mark_unknown(health.reason or str(health.state))
         return health
 
     @property
@@ -194,9 +194,9 @@ class Pipeline:
         if health is None or health.state is not SourceState.RUNNING or fitting:
             self._consumed_at = self._monotonic()
             return True
-        return self._monotonic() - self._consumed_at < self._window_s + SLACK_S
+        return self._monotonic() - self._consumed_at < self._window_s + STALL_GRACE_S
 
-    def _tell_source(self) -> None:
+    def _announce_window_ends(self) -> None:
         """Tell the source where windows end, wherever a gap has moved that."""
         end = self._cutter.next_end if self._cutter is not None else None
         if end is not None and end % self._hop_samples != self._window_phase:
@@ -208,7 +208,7 @@ class Pipeline:
         same, self._recording = chunk.recording == self._recording, chunk.recording
         if expected is not None and same and chunk.start != expected:
             reason = f"audio was lost: {chunk.start - expected} samples"
-            self._tell(self._alarm.mark_unknown(reason, self._clock()))
+            self._mark_unknown(reason)
 
     def _newest(self, windows: list[Window]) -> list[Window]:
         late = len(windows) - self._most_waiting
@@ -217,9 +217,12 @@ class Pipeline:
         self._metrics.windows.labels(self.machine, "late").inc(late)
         reason = f"scoring is behind: {late} windows were dropped"
         logger.warning("%s: %s", self.machine, reason)
-        self._tell(self._alarm.mark_unknown(reason, self._clock()))
+        self._mark_unknown(reason)
         return windows[late:]
 
-    def _tell(self, transition: Transition | None) -> None:
+    def _mark_unknown(self, reason: str) -> None:
+        self._emit_transition(self._alarm.mark_unknown(reason, self._clock()))
+
+    def _emit_transition(self, transition: Transition | None) -> None:
         if transition is not None:
             self._emit(transition)

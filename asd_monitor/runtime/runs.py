@@ -96,7 +96,7 @@ def learn_only(
             with folder.lock(machine):
                 set_aside(folder, machine)
     handle = build_monitor(config, extra_sinks=shown, relearn=True)
-    learning = handle.pipelines
+    learning = handle.monitor.pipelines
     serve(handle, stop, is_done=lambda: all(each.commissioning is None for each in learning))
     learned = {each.machine: each.detector for each in learning if each.detector is not None}
     paths = {machine: str(handle.state.model_path(machine)) for machine in learned}
@@ -124,7 +124,7 @@ def not_used_s(pipeline: Pipeline) -> float:
 
 def refuse_unheard(handle: MonitorHandle) -> None:
     """Raise SourceError for a machine none of whose recordings could be read."""
-    for pipeline in handle.pipelines:
+    for pipeline in handle.monitor.pipelines:
         health = pipeline.source.health()
         recorded = isinstance(pipeline.source, WavSource)
         if recorded and not health.samples and health.reason:
@@ -187,7 +187,9 @@ def where_published(handle: MonitorHandle) -> str:
         state = "connected" if connected else "not connected"
         parts.append(f"MQTT {mqtt.host}:{mqtt.port} {state}")
         parts.append(f"{published_messages(handle)} messages")
-    parts += [f"metrics {each.url}" for each in handle.sinks if isinstance(each, PrometheusSink)]
+    parts += [
+        f"metrics {each.url}" for each in handle.monitor.sinks if isinstance(each, PrometheusSink)
+    ]
     return "  |  ".join(parts)
 
 

@@ -49,7 +49,7 @@ def serve(
     notifier = Notifier.from_environment(environ)
     try:
         if not stop.is_set():
-            handle.monitor.when_ended(stop.set)
+            handle.monitor.on_end(stop.set)
             handle.monitor.start()
             notifier.ready(_status(handle))
             _watch(handle, notifier, stop, duration_s, is_done)
@@ -89,7 +89,7 @@ def _watch(
 
 def _status(handle: MonitorHandle) -> str:
     states = []
-    for pipeline in handle.pipelines:
+    for pipeline in handle.monitor.pipelines:
         health = pipeline.source.health()
         trouble = "" if health.state is SourceState.RUNNING else f" ({health.state})"
         states.append(f"{pipeline.machine} {pipeline.state}{trouble}")

@@ -1,28 +1,16 @@
 """Where the monitor keeps what it must not forget: models, recordings, locks."""
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from asd_monitor.errors import ConfigError, StateError
+from asd_monitor.config import check_machine_name
+from asd_monitor.errors import StateError
 from asd_monitor.file_lock import file_lock
 from asd_monitor.model_file.archive import remove_unfinished
 
 MODEL_SUFFIX = ".asd"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-
-def check_machine_name(name: str) -> str:
-    """Return ``name`` if it can be a folder, a topic level and a label; raise ConfigError else."""
-    if not _NAME.fullmatch(name):
-        msg = (
-            f"machine name {name!r}: expected 1 to 64 letters, digits, '_', '-' or '.', beginning "
-            "with a letter or digit (it becomes a folder, an MQTT topic level and a label)"
-        )
-        raise ConfigError(msg)
-    return name
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 from asd_monitor.config import from_options
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file import load
-from asd_monitor.runtime.builder import make_detector
+from asd_monitor.runtime.detectors import make_detector
 from tests.rig.toy_model import save_toy
 
 

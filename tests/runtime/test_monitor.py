@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,11 +28,12 @@ from asd_monitor.records import (
 from asd_monitor.runtime.commissioning import Commissioning
 from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.pipeline import LATE_S, Pipeline
+from asd_monitor.sinks import Sink
 from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.played_source import PlayedSource
 from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, noise, rules_of, save_toy
 
-RULES = AlarmSettings(min_exceedances=2, window_count=3, warning_exceedances=2, hold_s=0.0)
+SETTINGS = AlarmSettings(min_exceedances=2, window_count=3, warning_exceedances=2, hold_s=0.0)
 LOUD_DBFS = -6.0
 
 
@@ -64,7 +65,7 @@ class Collector:
 
 
 @pytest.fixture(scope="module")
-def scorer(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     path = tmp_path_factory.mktemp("model") / "toy.asd"
     return load(save_toy(path, {"hop_samples": WINDOW_SAMPLES}), "cpu")
 
@@ -72,26 +73,34 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 class Rig:
     """A monitor of some machines, each with a played source and the toy model."""
 
-    def __init__(self, scorer: LoadedModel, machines: tuple[str, ...] = ("pump",)) -> None:
+    def __init__(
+        self,
+        model: LoadedModel,
+        machines: Sequence[str] = ("pump",),
+        *,
+        sinks: Sequence[Sink] = (),
+        detector: Detector | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.sink = Collector()
         self.metrics = Metrics(CollectorRegistry())
         self.metrics.add_machines(machines)
         self.sources = {name: PlayedSource(name) for name in machines}
-        self.detector = Detector(scorer, rules_of(scorer, dict.fromkeys(machines, "pump")))
-        self.pipelines = [
-            Pipeline(
+        self.monitor = Monitor(self.metrics, monotonic=monotonic)
+        for sink in [*sinks, self.sink]:
+            self.monitor.add_sink(sink)
+        detector = detector or Detector(model, rules_of(model, dict.fromkeys(machines, "pump")))
+        for name in machines:
+            pipeline = Pipeline(
                 name,
                 self.sources[name],
-                Alarm(name, RULES, "run"),
-                emit=lambda record: self.monitor.emit(record),
+                Alarm(name, SETTINGS, "run"),
+                emit=self.monitor.emit,
                 metrics=self.metrics,
                 drop_late=True,
             )
-            for name in machines
-        ]
-        self.monitor = Monitor(self.pipelines, [self.sink], self.metrics)
-        for name in machines:
-            self.monitor.install(name, self.detector)
+            self.monitor.add_pipeline(pipeline)
+            self.monitor.install(name, detector)
 
     def windows(self, result: str, machine: str = "pump") -> float:
         labels = {"machine": machine, "result": result}
@@ -99,8 +108,8 @@ class Rig:
 
 
 @pytest.fixture
-def rig(scorer: LoadedModel) -> Iterator[Rig]:
-    rig = Rig(scorer)
+def rig(model: LoadedModel) -> Iterator[Rig]:
+    rig = Rig(model)
     rig.monitor.start()
     yield rig
     rig.monitor.stop()
@@ -192,8 +201,8 @@ def test_unusable_sound_is_told_and_never_normal(rig: Rig) -> None:
     assert window.decision.state is State.UNKNOWN
 
 
-def test_the_newest_audio_wins_when_scoring_is_behind(scorer: LoadedModel) -> None:
-    rig = Rig(scorer)
+def test_the_newest_audio_wins_when_scoring_is_behind(model: LoadedModel) -> None:
+    rig = Rig(model)
     allowed = round(LATE_S * RATE_HZ / WINDOW_SAMPLES)
     rig.sources["pump"].play(sound(allowed + 10))
     rig.monitor.start()
@@ -204,9 +213,9 @@ def test_the_newest_audio_wins_when_scoring_is_behind(scorer: LoadedModel) -> No
     assert rig.sink.scores()[-1].window_start == (allowed + 9) * WINDOW_SAMPLES
 
 
-def test_windows_of_one_model_are_scored_together_and_stay_apart(scorer: LoadedModel) -> None:
+def test_windows_of_one_model_are_scored_together_and_stay_apart(model: LoadedModel) -> None:
     machines = ("pump", "pump-2", "pump-3")
-    rig = Rig(scorer, machines)
+    rig = Rig(model, machines)
     rig.sources["pump-2"].play(sound(2, LOUD_DBFS))
     rig.sources["pump"].play(sound(2))
     rig.sources["pump-3"].play(sound(1))
@@ -217,8 +226,8 @@ def test_windows_of_one_model_are_scored_together_and_stay_apart(scorer: LoadedM
     assert {rig.sink.states(name)[-1] for name in machines} == {State.UNKNOWN}
 
 
-def test_audio_that_is_there_at_the_stop_is_still_scored(scorer: LoadedModel) -> None:
-    rig = Rig(scorer)
+def test_audio_that_is_there_at_the_stop_is_still_scored(model: LoadedModel) -> None:
+    rig = Rig(model)
     rig.monitor.start()
     rig.sources["pump"].play(sound(2))
     rig.monitor.stop()
@@ -232,10 +241,8 @@ class BrokenSink(Collector):
         raise RuntimeError("no more paper")
 
 
-def test_a_broken_sink_is_counted_and_stops_nothing(scorer: LoadedModel) -> None:
-    rig = Rig(scorer)
-    rig.monitor = Monitor(rig.pipelines, [BrokenSink(), rig.sink], rig.metrics)
-    rig.monitor.install("pump", rig.detector)
+def test_a_broken_sink_is_counted_and_stops_nothing(model: LoadedModel) -> None:
+    rig = Rig(model, sinks=[BrokenSink()])
     rig.monitor.start()
     rig.sources["pump"].play(sound(1))
     wait_for(lambda: rig.sink.scores(), "a score at the other sink")
@@ -250,9 +257,8 @@ class RefusedSink(Collector):
         raise SinkError("the port is taken")
 
 
-def test_a_sink_with_wrong_settings_ends_the_start(scorer: LoadedModel) -> None:
-    rig = Rig(scorer)
-    monitor = Monitor(rig.pipelines, [RefusedSink()], rig.metrics)
+def test_a_sink_with_wrong_settings_ends_the_start(model: LoadedModel) -> None:
+    monitor = Rig(model, sinks=[RefusedSink()]).monitor
     with pytest.raises(SinkError, match="the port is taken"):
         monitor.start()
     monitor.stop()
@@ -263,11 +269,11 @@ class BrokenDetector(Detector):
         raise KeyError("a fault of the program")
 
 
-def test_a_fault_of_the_program_ends_the_run(scorer: LoadedModel) -> None:
-    rig = Rig(scorer)
+def test_a_fault_of_the_program_ends_the_run(model: LoadedModel) -> None:
+    rig = Rig(model)
     rig.monitor.start()
-    rig.monitor.install("pump", BrokenDetector(scorer, rules_of(scorer, {"pump": "pump"})))
-    wait_for(lambda: not rig.monitor._models, "the new model taken")
+    rig.monitor.install("pump", BrokenDetector(model, rules_of(model, {"pump": "pump"})))
+    wait_for(lambda: not rig.monitor._new_detectors, "the new model taken")
     rig.sources["pump"].play(sound(1))
     with pytest.raises(RuntimeError, match="a fault of the program"):
         rig.monitor.wait(20)
@@ -280,26 +286,26 @@ def test_the_end_of_all_recordings_ends_the_run(rig: Rig) -> None:
     assert rig.monitor.wait(20)
 
 
-def test_the_watchdog_starves_when_audio_arrives_but_is_not_consumed(scorer: LoadedModel) -> None:
+def test_the_watchdog_starves_when_audio_arrives_but_is_not_consumed(model: LoadedModel) -> None:
     now = [0.0]
     source = PlayedSource()
     pipeline = Pipeline(
         "pump",
         source,
-        Alarm("pump", RULES, "run"),
+        Alarm("pump", SETTINGS, "run"),
         emit=lambda _: None,
         metrics=Metrics(CollectorRegistry()),
         drop_late=True,
         monotonic=lambda: now[0],
     )
-    pipeline.set_detector(Detector(scorer, rules_of(scorer, {"pump": "pump"})))
+    pipeline.set_detector(Detector(model, rules_of(model, {"pump": "pump"})))
     source.be(SourceState.RUNNING)
-    pipeline.tick()
+    pipeline.check_source()
     assert pipeline.is_alive()
     now[0] = 60.0
     assert not pipeline.is_alive()
     source.be(SourceState.MISSING)
-    pipeline.tick()
+    pipeline.check_source()
     assert pipeline.is_alive()
 
 
@@ -322,7 +328,7 @@ def test_a_machine_may_be_asked_whether_it_lives_while_its_learning_ends(tmp_pat
     pipeline = BeingArmed(
         "pump",
         PlayedSource(),
-        Alarm("pump", RULES, "run"),
+        Alarm("pump", SETTINGS, "run"),
         emit=lambda _: None,
         metrics=Metrics(CollectorRegistry()),
         drop_late=True,
@@ -333,14 +339,16 @@ def test_a_machine_may_be_asked_whether_it_lives_while_its_learning_ends(tmp_pat
     pipeline.commissioning = learning()
     assert pipeline.is_alive()
     pipeline.commissioning = learning()
-    Monitor([pipeline], [], Metrics(CollectorRegistry())).stop()
+    monitor = Monitor(Metrics(CollectorRegistry()))
+    monitor.add_pipeline(pipeline)
+    monitor.stop()
 
 
 def _never(*_: object) -> Path:
     raise AssertionError("there is too little sound for a fit")
 
 
-def test_the_watchdog_starves_when_the_inference_thread_hangs(scorer: LoadedModel) -> None:
+def test_the_watchdog_starves_when_the_inference_thread_hangs(model: LoadedModel) -> None:
     release = threading.Event()
 
     class HangingDetector(Detector):
@@ -348,10 +356,10 @@ def test_the_watchdog_starves_when_the_inference_thread_hangs(scorer: LoadedMode
             release.wait(20)
             return []
 
-    rig = Rig(scorer)
     now = [0.0]
-    monitor = Monitor(rig.pipelines, [rig.sink], rig.metrics, monotonic=lambda: now[0])
-    monitor.install("pump", HangingDetector(scorer, rules_of(scorer, {"pump": "pump"})))
+    detector = HangingDetector(model, rules_of(model, {"pump": "pump"}))
+    rig = Rig(model, detector=detector, monotonic=lambda: now[0])
+    monitor = rig.monitor
     monitor.start()
     rig.sources["pump"].play(sound(1))
     wait_for(lambda: not rig.sources["pump"]._chunks, "the audio taken")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from asd_monitor.config import check_machine_name
 from asd_monitor.errors import ConfigError, StateError
-from asd_monitor.runtime.state_dir import StateFolder, check_machine_name
+from asd_monitor.runtime.state_dir import StateFolder
 from tests.rig.full_disk import files_at_most
 
 HOLD = """
