@@ -15,7 +15,8 @@ def bench(
     area: Annotated[
         list[str] | None,
         typer.Argument(
-            help="What to measure: latency, cpu, capacity, memory, startup. By default all."
+            metavar="AREA",
+            help="What to measure: latency, cpu, capacity, memory, startup. By default all.",
         ),
     ] = None,
     quick: Annotated[
@@ -23,12 +24,15 @@ def bench(
     ] = False,
     mic: Annotated[
         str | None,
-        typer.Option("--mic", help="Microphone to measure with, instead of recordings."),
+        typer.Option(
+            "--mic", metavar="MIC", help="Microphone to measure with, instead of recordings."
+        ),
     ] = None,
     model: Annotated[
         Path | None,
         typer.Option(
             "--model",
+            metavar="FILE",
             help="Model file to measure with, for 16 kHz or more. By default a new quick-start "
             "model.",
         ),
@@ -36,7 +40,9 @@ def bench(
     mqtt: Annotated[
         str | None,
         typer.Option(
-            "--mqtt", help="MQTT broker as HOST or HOST:PORT. By default one inside the program."
+            "--mqtt",
+            metavar="BROKER",
+            help="MQTT broker as HOST or HOST:PORT. By default one inside the program.",
         ),
     ] = None,
     as_json: AsJson = False,

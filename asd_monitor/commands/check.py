@@ -10,7 +10,10 @@ from asd_monitor.commands.options import AsJson
 
 def check(
     config: Annotated[
-        Path, typer.Argument(readable=False, help="The configuration file (YAML) to check.")
+        Path,
+        typer.Argument(
+            metavar="FILE", readable=False, help="The configuration file (YAML) to check."
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:

@@ -27,7 +27,10 @@ FILE_WIDTH = 10_000
 
 def compare(
     dataset: Annotated[
-        Path, typer.Argument(help="Folder or list of recordings; see docs/datasets.md.")
+        Path,
+        typer.Argument(
+            metavar="DATASET", help="Folder or list of recordings; see docs/datasets.md."
+        ),
     ],
     models: Annotated[
         list[str] | None,
@@ -41,7 +44,10 @@ def compare(
     seeds: Annotated[
         int,
         typer.Option(
-            "--seeds", min=1, help="Number of times that each model is trained, from seed 0."
+            "--seeds",
+            metavar="N",
+            min=1,
+            help="Number of times that each model is trained, from seed 0.",
         ),
     ] = 4,
     recipes: Annotated[
@@ -56,11 +62,17 @@ def compare(
     machine: OnlyMachines = None,
     epochs: Annotated[
         int | None,
-        typer.Option("--epochs", min=1, help="Number of epochs; overrides every recipe."),
+        typer.Option(
+            "--epochs", metavar="N", min=1, help="Number of epochs; overrides every recipe."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for all output. By default `runs/compare-DATASET`."),
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="Folder for all output. By default `runs/compare-DATASET`.",
+        ),
     ] = None,
     year: Year = None,
     ground_truth: GroundTruth = None,
@@ -70,6 +82,7 @@ def compare(
         int | None,
         typer.Option(
             "--jobs",
+            metavar="N",
             min=1,
             help="Number of simultaneous runs. By default as many as cores and memory allow, or "
             "1 on a GPU.",

@@ -11,11 +11,20 @@ from asd_monitor.runtime.signals import stop_signals
 def demo(
     duration: Annotated[
         float,
-        typer.Option("--duration", min=30, help="Seconds of monitoring, after the learning."),
+        typer.Option(
+            "--duration",
+            metavar="SECONDS",
+            min=30,
+            help="Seconds of monitoring, after the learning.",
+        ),
     ] = 90.0,
     metrics_port: Annotated[
         int,
-        typer.Option("--metrics-port", help="Port of the Prometheus endpoint; 0 uses a free one."),
+        typer.Option(
+            "--metrics-port",
+            metavar="PORT",
+            help="Port of the Prometheus endpoint; 0 uses a free one.",
+        ),
     ] = 0,
     plain: Plain = False,
     as_json: AsJson = False,

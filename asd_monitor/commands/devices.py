@@ -16,7 +16,7 @@ def devices(as_json: AsJson = False) -> None:
     """List the microphones: index, name, channels, sampling rates, and a stable id.
 
     `--mic` accepts the index, a part of the name, or the id. Only the id stays the same when
-    microphones are plugged in in a different order.
+    microphones are connected in a different order.
 
     Example: `asd-monitor devices --json`
     """

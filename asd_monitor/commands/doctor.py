@@ -22,26 +22,38 @@ def doctor(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", readable=False, help="Check what this configuration file (YAML) needs."
+            "--config",
+            metavar="FILE",
+            readable=False,
+            help="Check what this configuration file (YAML) needs.",
         ),
     ] = None,
     mic: Annotated[
         str | None,
         typer.Option(
-            "--mic", help="Microphone to check, as for `run`. By default the system's default one."
+            "--mic",
+            metavar="MIC",
+            help="Microphone to check, as for `run`. By default the system's default one.",
         ),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option("--model", help="Model file to load, verify and time.")
+        Path | None,
+        typer.Option("--model", metavar="FILE", help="Model file to load, verify and time."),
     ] = None,
     mqtt: Annotated[
         str | None,
-        typer.Option("--mqtt", help="MQTT broker to check, as HOST or HOST:PORT, or `off`."),
+        typer.Option(
+            "--mqtt",
+            metavar="BROKER",
+            help="MQTT broker to check, as HOST or HOST:PORT, or `off`. By default localhost; its "
+            "absence is then only a warning.",
+        ),
     ] = None,
     metrics: Annotated[
         str | None,
         typer.Option(
             "--metrics",
+            metavar="ENDPOINT",
             help="Prometheus endpoint to check, as PORT or ADDRESS:PORT, or `off`.",
         ),
     ] = None,

@@ -20,12 +20,16 @@ _STEP_PERCENT = 10
 
 
 def download(
-    out: Annotated[Path, typer.Argument(help="Folder for the dataset; it is created if missing.")],
-    year: Annotated[int, typer.Option("--year", help="Year of DCASE Task 2.")],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="Folder for the dataset; it is created if missing."),
+    ],
+    year: Annotated[int, typer.Option("--year", metavar="YEAR", help="Year of DCASE Task 2.")],
     machines: Annotated[
         str,
         typer.Option(
             "--machines",
+            metavar="NAMES",
             help="Machine types, separated by commas, such as `fan,pump`. By default all.",
             show_default=False,
         ),
@@ -40,7 +44,10 @@ def download(
         ),
     ] = Sets.DEV,
     server: Annotated[
-        str, typer.Option("--server", help="Zenodo, or a mirror with the same interface.")
+        str,
+        typer.Option(
+            "--server", metavar="URL", help="Zenodo, or a mirror with the same interface."
+        ),
     ] = "https://zenodo.org",
     as_json: AsJson = False,
 ) -> None:

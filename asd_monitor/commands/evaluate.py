@@ -15,15 +15,17 @@ def evaluate(
     scores: Annotated[
         Path,
         typer.Argument(
+            metavar="FOLDER",
             help="Folder with the `anomaly_score_*.csv` files (and `decision_result_*.csv`) of a "
             "system, or a folder that contains those of several systems.",
         ),
     ],
-    year: Annotated[int, typer.Option("--year", help="Year of DCASE Task 2.")],
+    year: Annotated[int, typer.Option("--year", metavar="YEAR", help="Year of DCASE Task 2.")],
     ground_truth: Annotated[
         Path,
         typer.Option(
             "--ground-truth",
+            metavar="FOLDER",
             help="The organisers' evaluator repository of that year, or a folder that contains it.",
         ),
     ],
@@ -31,6 +33,7 @@ def evaluate(
         Path | None,
         typer.Option(
             "--out",
+            metavar="FOLDER",
             help="Folder for each system's result CSV in the organisers' format; existing files "
             "are replaced.",
         ),

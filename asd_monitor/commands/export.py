@@ -23,13 +23,16 @@ def export(
     ],
     machine: Annotated[
         list[str] | None,
-        typer.Option("--machine", help="Export only this machine of the run. Repeatable."),
+        typer.Option(
+            "--machine", metavar="NAME", help="Export only this machine of the run. Repeatable."
+        ),
     ] = None,
     dataset: MovedDataset = None,
     score: Annotated[
         str | None,
         typer.Option(
             "--score",
+            metavar="NAME",
             help="Score to export, if the model has several; see docs/models.md. By default the "
             "recipe's.",
         ),

@@ -24,6 +24,7 @@ def learn(
         float,
         typer.Option(
             "--minutes",
+            metavar="MINUTES",
             help="Minutes of normal sound to record, in addition to any earlier recordings.",
         ),
     ] = 5.0,
@@ -31,13 +32,16 @@ def learn(
         float | None,
         typer.Option(
             "--window",
+            metavar="SECONDS",
             help="Length of a window in seconds. By default chosen to fit the machine's cycle.",
         ),
     ] = None,
     hop_s: Annotated[
         float | None,
         typer.Option(
-            "--hop", help="Time between the starts of two windows in seconds. By default 1."
+            "--hop",
+            metavar="SECONDS",
+            help="Time between the starts of two windows in seconds. By default 1.",
         ),
     ] = None,
     fresh: Annotated[

@@ -40,6 +40,7 @@ Mics = Annotated[
     list[str] | None,
     typer.Option(
         "--mic",
+        metavar="MIC",
         help="Microphone to monitor: its index, its stable id, or its name or a part of it "
         "(see `asd-monitor devices`). Repeatable, each with a `--machine`.",
     ),
@@ -48,6 +49,7 @@ Machines = Annotated[
     list[str] | None,
     typer.Option(
         "--machine",
+        metavar="NAME",
         help="Name of the machine that the microphone or the recordings belong to. Repeatable: "
         "the first name belongs to the first source, and so on.",
     ),
@@ -56,6 +58,7 @@ Wavs = Annotated[
     list[str] | None,
     typer.Option(
         "--wav",
+        metavar="PATH",
         help="Recordings to use instead of a microphone: a file or a folder. Repeatable, each "
         "with a `--machine`.",
     ),
@@ -65,12 +68,16 @@ Fast = Annotated[
     typer.Option("--fast", help="Read recordings as fast as possible instead of in real time."),
 ]
 Channel = Annotated[
-    int, typer.Option("--channel", min=0, help="Channel of the audio to use; the first is 0.")
+    int,
+    typer.Option(
+        "--channel", metavar="N", min=0, help="Channel of the audio to use; the first is 0."
+    ),
 ]
 StateDir = Annotated[
     Path | None,
     typer.Option(
         "--state-dir",
+        metavar="FOLDER",
         help="Folder for models and recordings. By default `$STATE_DIRECTORY`, or "
         "`~/.local/state/asd-monitor`.",
     ),
@@ -94,30 +101,40 @@ Plain = Annotated[bool, typer.Option("--plain", help="Print lines instead of a l
 OnlyMachines = Annotated[
     list[str] | None,
     typer.Option(
-        "--machine", help="Use only this machine. Repeatable, or several separated by commas."
+        "--machine",
+        metavar="NAME",
+        help="Use only this machine. Repeatable, or several separated by commas.",
     ),
 ]
 Year = Annotated[
     int | None,
     typer.Option(
-        "--year", help="Year of the challenge whose layout the dataset has. By default detected."
+        "--year",
+        metavar="YEAR",
+        help="Year of the challenge whose layout the dataset has. By default detected.",
     ),
 ]
 GroundTruth = Annotated[
     Path | None,
     typer.Option(
         "--ground-truth",
+        metavar="FOLDER",
         help="The organisers' evaluator repository, which has the labels of the evaluation set.",
     ),
 ]
 MovedDataset = Annotated[
     Path | None,
-    typer.Option("--dataset", help="Where the dataset is now, if it was moved after training."),
+    typer.Option(
+        "--dataset",
+        metavar="DATASET",
+        help="Where the dataset is now, if it was moved after training.",
+    ),
 ]
 Cache = Annotated[
     Path | None,
     typer.Option(
         "--cache",
+        metavar="FOLDER",
         help="Folder for computed features. By default in `$XDG_CACHE_HOME` or `~/.cache`.",
     ),
 ]

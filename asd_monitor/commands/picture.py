@@ -16,7 +16,7 @@ MAX_RECORDINGS = 4
 
 def picture(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="One to four recordings to draw.")
+        list[Path], typer.Argument(metavar="FILE", help="One to four recordings to draw.")
     ],
     model: ModelFile,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="PNG file to write.")],

@@ -37,8 +37,9 @@ def replay(
     dataset: Annotated[
         Path,
         typer.Argument(
+            metavar="DATASET",
             help="Folder of a DCASE Task 2 dataset, a folder with normal/ and anomaly/, the "
-            "recordings of `learn`, or a CSV file with the columns path and label."
+            "recordings of `learn`, or a CSV file with the columns path and label.",
         ),
     ],
     year: Year = None,
@@ -46,7 +47,10 @@ def replay(
     set_: Annotated[
         str,
         typer.Option(
-            "--set", help="dev or eval, if both are present. By default both.", show_default=False
+            "--set",
+            metavar="dev|eval",
+            help="Score only this set. By default all that are present.",
+            show_default=False,
         ),
     ] = "",
     model: Annotated[
@@ -63,7 +67,9 @@ def replay(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Folder for the report, the score files, JSON and fitted models."
+            "--out",
+            metavar="FOLDER",
+            help="Folder for the report, the score files, JSON and fitted models.",
         ),
     ] = None,
     channel: Channel = 0,
@@ -78,7 +84,9 @@ def replay(
     ] = DecisionThreshold.MODEL,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", min=1, help="Number of processes. By default one per core."),
+        typer.Option(
+            "--jobs", metavar="N", min=1, help="Number of processes. By default one per core."
+        ),
     ] = None,
     strict: Annotated[
         bool,

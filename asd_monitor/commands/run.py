@@ -36,6 +36,7 @@ def run(
         Path | None,
         typer.Option(
             "--config",
+            metavar="FILE",
             readable=False,
             help="Configuration file (YAML) with any number of machines. Other options override "
             "its values.",
@@ -44,20 +45,28 @@ def run(
     model: Annotated[
         Path | None,
         typer.Option(
-            "--model", help="Model file. By default the one that was learned for the machine."
+            "--model",
+            metavar="FILE",
+            help="Model file. By default the one that was learned for the machine.",
         ),
     ] = None,
     target: Annotated[
         str | None,
         typer.Option(
             "--target",
+            metavar="NAME",
             help="Target of the model file that the machine is, such as `fan/id_00`. By default "
             "the one with the machine's name, or the only one.",
         ),
     ] = None,
     duration: Annotated[
         float | None,
-        typer.Option("--duration", min=0, help="Stop after this many seconds. By default never."),
+        typer.Option(
+            "--duration",
+            metavar="SECONDS",
+            min=0,
+            help="Stop after this many seconds. By default never.",
+        ),
     ] = None,
     learn: Annotated[
         bool,
@@ -69,7 +78,9 @@ def run(
     learn_minutes: Annotated[
         float | None,
         typer.Option(
-            "--learn-minutes", help="Minutes of normal sound to learn from. By default 5."
+            "--learn-minutes",
+            metavar="MINUTES",
+            help="Minutes of normal sound to learn from. By default 5.",
         ),
     ] = None,
     fast: Fast = False,
@@ -78,6 +89,7 @@ def run(
         str | None,
         typer.Option(
             "--mqtt",
+            metavar="BROKER",
             help="MQTT broker as HOST or HOST:PORT, or `off`. By default the configuration's, or "
             "localhost.",
         ),
@@ -86,6 +98,7 @@ def run(
         str | None,
         typer.Option(
             "--metrics",
+            metavar="ENDPOINT",
             help="Prometheus endpoint as PORT or ADDRESS:PORT, or `off`. By default the "
             "configuration's, or 127.0.0.1:9109.",
         ),
@@ -93,7 +106,9 @@ def run(
     node: Annotated[
         str | None,
         typer.Option(
-            "--node", help="Name of this monitor in MQTT topics. By default the host's name."
+            "--node",
+            metavar="NAME",
+            help="Name of this monitor in MQTT topics. By default the host's name.",
         ),
     ] = None,
     state_dir: StateDir = None,

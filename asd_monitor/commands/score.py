@@ -26,9 +26,7 @@ MAX_LISTED_TARGETS = 20
 
 
 def score(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="The recordings to score.")
-    ],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="The recordings to score.")],
     model: ModelFile,
     target: Target = None,
     channel: Channel = 0,

@@ -23,35 +23,47 @@ INJECT_ONLY = ("kinds", "levels", "train_clips", "shaft_hz")
 
 def synth(
     context: typer.Context,
-    out: Annotated[Path, typer.Argument(help="Folder to write to; it must be new or empty.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder to write to; it must be new or empty.")
+    ],
     year: Annotated[
-        int, typer.Option("--year", help="Year of DCASE Task 2 whose layout is used.")
+        int,
+        typer.Option("--year", metavar="YEAR", help="Year of DCASE Task 2 whose layout is used."),
     ] = 2020,
     sets: Annotated[Sets, typer.Option("--set", help="Sets to generate.")] = Sets.DEV,
     machines: Annotated[
         str,
         typer.Option(
             "--machines",
+            metavar="NAMES",
             help="Official machine types, separated by commas. By default all. With `--inject`: "
             "the machine's name.",
             show_default=False,
         ),
     ] = "",
     clips: Annotated[
-        int, typer.Option("--clips", help="Number of training clips per machine id or section.")
+        int,
+        typer.Option(
+            "--clips", metavar="N", help="Number of training clips per machine id or section."
+        ),
     ] = 30,
     test_clips: Annotated[
         int | None,
         typer.Option(
             "--test-clips",
+            metavar="N",
             help="Number of normal and of anomalous test clips, each, per id, or per section and "
             "domain. By default a third of `--clips`.",
         ),
     ] = None,
-    clip_s: Annotated[float, typer.Option("--clip-s", help="Length of a clip in seconds.")] = 10.0,
+    clip_s: Annotated[
+        float, typer.Option("--clip-s", metavar="SECONDS", help="Length of a clip in seconds.")
+    ] = 10.0,
     snr_db: Annotated[
         float,
-        typer.Option("--snr-db", help="Level of the machine relative to factory noise, in dB."),
+        typer.Option(
+            "--snr-db", metavar="DB", help="Level of the machine relative to factory noise, in dB."
+        ),
     ] = 6.0,
     inject: Annotated[
         Path | None,
@@ -66,6 +78,7 @@ def synth(
         str,
         typer.Option(
             "--kinds",
+            metavar="NAMES",
             help="With `--inject`: kinds of faults, separated by commas. By default all.",
             show_default=False,
         ),
@@ -74,6 +87,7 @@ def synth(
         str,
         typer.Option(
             "--levels",
+            metavar="DB",
             help="With `--inject`: levels of the fault relative to the machine, in dB, separated "
             "by commas.",
         ),
@@ -82,17 +96,23 @@ def synth(
         int | None,
         typer.Option(
             "--train-clips",
+            metavar="N",
             help="With `--inject`: number of recordings for training. By default two thirds.",
         ),
     ] = None,
     shaft_hz: Annotated[
         float | None,
         typer.Option(
-            "--shaft-hz", help="With `--inject`: revolutions or strokes per second, if known."
+            "--shaft-hz",
+            metavar="HZ",
+            help="With `--inject`: revolutions or strokes per second, if known.",
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", help="Seed of all random numbers: same seed, same bytes.")
+        int,
+        typer.Option(
+            "--seed", metavar="N", help="Seed of all random numbers: same seed, same bytes."
+        ),
     ] = 1,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a dataset that synth wrote there before.")

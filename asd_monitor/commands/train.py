@@ -17,30 +17,42 @@ from asd_monitor.commands.options import (
 
 
 def train(
-    model: Annotated[str, typer.Argument(help="Name of the model; see docs/models.md.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Name of the model; see docs/models.md.")
+    ],
     dataset: Annotated[
-        Path, typer.Argument(help="Folder or list of recordings; see docs/datasets.md.")
+        Path,
+        typer.Argument(
+            metavar="DATASET", help="Folder or list of recordings; see docs/datasets.md."
+        ),
     ],
     machine: Annotated[
         list[str] | None,
         typer.Option(
             "--machine",
+            metavar="NAME",
             help="Train only this machine. Repeatable. For an unsorted folder: the machine's name.",
         ),
     ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", help="Recipe of the training (YAML). By default the published values."
+            "--config",
+            metavar="FILE",
+            help="Recipe of the training (YAML). By default the published values.",
         ),
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option("--epochs", min=0, help="Number of epochs; overrides the recipe."),
+        typer.Option(
+            "--epochs", metavar="N", min=0, help="Number of epochs; overrides the recipe."
+        ),
     ] = None,
     seed: Annotated[
         int,
-        typer.Option("--seed", min=0, help="Seed of all random numbers: same seed, same model."),
+        typer.Option(
+            "--seed", metavar="N", min=0, help="Seed of all random numbers: same seed, same model."
+        ),
     ] = 0,
     out: Annotated[
         Path | None,
@@ -71,8 +83,8 @@ def train(
     """Train a model on the normal clips of a dataset.
 
     One in ten training clips is held out for the calibration. Ctrl-C stops the training, and the
-    same command with `--resume` continues it with identical results. For several GPUs:
-    `torchrun --nproc-per-node 4 --no-python asd-monitor train ...`.
+    same command with `--resume` continues it with identical results. To use several GPUs, start
+    it with `torchrun --nproc-per-node 4 --no-python`.
 
     Example: `asd-monitor train autoencoder data/dcase2020 --machine fan --out runs/fan`, then
     `asd-monitor export runs/fan --out fan.asd`
