@@ -30,7 +30,7 @@ def run(*arguments: object) -> Result:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("score")
-    save_toy(folder / "toy.pt")
+    save_toy(folder / "toy.asd")
     soundfile.write(folder / "normal.wav", noise(5).ravel(), RATE_HZ, subtype="PCM_24")
     soundfile.write(folder / "loud.flac", noise(5, -10).ravel(), RATE_HZ)
     soundfile.write(folder / "brief.wav", noise(1).ravel()[:99], RATE_HZ)
@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_each_recording_gets_a_line_with_score_and_verdict(folder: Path) -> None:
     files = (folder / "normal.wav", folder / "loud.flac")
-    result = run("score", *files, "--model", folder / "toy.pt", "--target", "pump")
+    result = run("score", *files, "--model", folder / "toy.asd", "--target", "pump")
     assert result.exit_code == 0
     heading, columns, normal, loud = result.stdout.splitlines()
     assert heading.startswith("log bands 1, target pump, threshold ")
@@ -55,7 +55,7 @@ def test_each_recording_gets_a_line_with_score_and_verdict(folder: Path) -> None
 def test_a_line_break_in_a_name_breaks_no_line(folder: Path) -> None:
     odd, unread = folder / "odd\nname.wav", folder / "no\rfile.wav"
     odd.write_bytes((folder / "normal.wav").read_bytes())
-    result = run("score", odd, unread, "--model", folder / "toy.pt", "--target", "pump")
+    result = run("score", odd, unread, "--model", folder / "toy.asd", "--target", "pump")
     assert result.stdout.splitlines()[2].endswith("odd\\nname.wav")
     assert "no\\rfile.wav: expected a recording" in result.stderr
 
@@ -63,15 +63,15 @@ def test_a_line_break_in_a_name_breaks_no_line(folder: Path) -> None:
 def test_windows_without_usable_sound_are_told_beside_the_verdict(folder: Path) -> None:
     path = folder / "half.wav"
     soundfile.write(path, np.concatenate([noise(3).ravel(), np.zeros(RATE_HZ * 5)]), RATE_HZ)
-    result = run("score", path, "--model", folder / "toy.pt", "--target", "pump")
+    result = run("score", path, "--model", folder / "toy.asd", "--target", "pump")
     assert re.search(r"half\.wav  \(\d+ silent\)$", result.stdout.splitlines()[-1])
 
 
 def test_json_is_one_document_with_every_window(folder: Path) -> None:
     loud = folder / "loud.flac"
-    result = run("score", loud, "--model", folder / "toy.pt", "--target", "pump", "--json")
+    result = run("score", loud, "--model", folder / "toy.asd", "--target", "pump", "--json")
     document = json.loads(result.stdout)
-    assert document["model"]["sha256"] == read_manifest(folder / "toy.pt")[1]
+    assert document["model"]["sha256"] == read_manifest(folder / "toy.asd")[1]
     [recording] = document["recordings"]
     assert recording["file"] == str(loud)
     assert recording["above_threshold"] is True
@@ -84,7 +84,7 @@ def test_json_is_one_document_with_every_window(folder: Path) -> None:
 def test_an_unreadable_recording_is_named_and_the_others_are_scored(folder: Path) -> None:
     names = ("text.wav", "brief.wav", "missing.wav", "normal.wav")
     result = run(
-        "score", *(folder / name for name in names), "--model", folder / "toy.pt",
+        "score", *(folder / name for name in names), "--model", folder / "toy.asd",
         "--target", "pump", "--json",
     )  # fmt: skip
     assert isinstance(result.exception, SourceError)
@@ -97,7 +97,7 @@ def test_an_unreadable_recording_is_named_and_the_others_are_scored(folder: Path
 
 
 def test_any_rate_and_channel_can_be_chosen(folder: Path) -> None:
-    base = ("score", folder / "stereo_44k.wav", "--model", folder / "toy.pt", "--target", "pump")
+    base = ("score", folder / "stereo_44k.wav", "--model", folder / "toy.asd", "--target", "pump")
     silent = run(*base)
     assert silent.stdout.splitlines()[-1].split()[:4] == ["-", "-", "8", "silent"]
     heard = json.loads(run(*base, "--channel", "1", "--json").stdout)["recordings"][0]
@@ -106,23 +106,25 @@ def test_any_rate_and_channel_can_be_chosen(folder: Path) -> None:
 
 
 def test_a_model_with_several_targets_asks_which(folder: Path) -> None:
-    result = run("score", folder / "normal.wav", "--model", folder / "toy.pt")
+    result = run("score", folder / "normal.wav", "--model", folder / "toy.asd")
     assert isinstance(result.exception, ConfigError)
     assert "choose one with --target: pump, fan" in str(result.exception)
 
 
 def test_a_model_without_calibration_still_scores(folder: Path, tmp_path: Path) -> None:
-    save_toy(tmp_path / "bare.pt", {"calibrations": {}, "thresholds": {}})
-    result = run("score", folder / "normal.wav", "--model", tmp_path / "bare.pt", "--target", "fan")
+    save_toy(tmp_path / "bare.asd", {"calibrations": {}, "thresholds": {}})
+    result = run(
+        "score", folder / "normal.wav", "--model", tmp_path / "bare.asd", "--target", "fan"
+    )
     assert result.exit_code == 0
     assert "no threshold" in result.stdout.splitlines()[0]
     assert result.stdout.splitlines()[-1].split()[1:4] == ["-", "9", "-"]
 
 
 def test_inspect_shows_what_a_user_needs_to_trust_a_model(folder: Path) -> None:
-    result = run("inspect", folder / "toy.pt")
+    result = run("inspect", folder / "toy.asd")
     assert result.exit_code == 0
-    manifest, sha256 = read_manifest(folder / "toy.pt")
+    manifest, sha256 = read_manifest(folder / "toy.asd")
     for text in (
         "log bands 1", sha256, "8000 Hz, mono", "reference scores ok", "pump", "fan",
         "200 windows", f"{manifest.thresholds['pump'].value:.6g}", "0" * 64, "ms per window",
@@ -133,28 +135,28 @@ def test_inspect_shows_what_a_user_needs_to_trust_a_model(folder: Path) -> None:
 def test_inspect_shows_after_how_long_a_sustained_shift_is_reported(tmp_path: Path) -> None:
     normal_range = NormalRange(level=3.25, rank=1, segments=10, effective_segments=10.0)
     calibrations = {"pump": replace(calibration(0), normal_range=normal_range)}
-    save_toy(tmp_path / "toy.pt", {"calibrations": calibrations})
-    told = run("inspect", tmp_path / "toy.pt").stdout
+    save_toy(tmp_path / "toy.asd", {"calibrations": calibrations})
+    told = run("inspect", tmp_path / "toy.asd").stdout
     assert "pump: a score above 3.25 for 62 s gives a warning, for 91 s an alarm" in told
 
 
 def test_inspect_json_holds_the_manifest(folder: Path) -> None:
-    document = json.loads(run("inspect", folder / "toy.pt", "--json").stdout)
+    document = json.loads(run("inspect", folder / "toy.asd", "--json").stdout)
     assert document["manifest"] == json.loads(
-        json.dumps(read_manifest(folder / "toy.pt")[0].to_dict())
+        json.dumps(read_manifest(folder / "toy.asd")[0].to_dict())
     )
     assert document["reference_scores"] == "ok"
     assert document["evidence"] is True
-    assert document["size_bytes"] == (folder / "toy.pt").stat().st_size
+    assert document["size_bytes"] == (folder / "toy.asd").stat().st_size
     assert document["ms_per_window"] > 0
 
 
 def test_a_damaged_model_is_refused(folder: Path, tmp_path: Path) -> None:
-    content = bytearray((folder / "toy.pt").read_bytes())
+    content = bytearray((folder / "toy.asd").read_bytes())
     content[content.index(b"manifest.json") + 200] ^= 1
-    (tmp_path / "damaged.pt").write_bytes(content)
+    (tmp_path / "damaged.asd").write_bytes(content)
     for arguments in (
-        ("inspect", tmp_path / "damaged.pt"),
-        ("score", folder / "normal.wav", "--model", tmp_path / "damaged.pt"),
+        ("inspect", tmp_path / "damaged.asd"),
+        ("score", folder / "normal.wav", "--model", tmp_path / "damaged.asd"),
     ):
         assert isinstance(run(*arguments).exception, ModelFileError)

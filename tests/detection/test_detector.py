@@ -35,7 +35,7 @@ MACHINES = {"pump 1": "pump", "pump 2": "pump", "hall fan": "fan"}
 
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return load(save_toy(tmp_path_factory.mktemp("model") / "toy.pt"), "cpu")
+    return load(save_toy(tmp_path_factory.mktemp("model") / "toy.asd"), "cpu")
 
 
 def detector_of(
@@ -170,8 +170,8 @@ class FailsOnLoud(torch.nn.Module):
 def test_a_score_that_is_not_finite_or_a_failing_model_gives_an_error_and_goes_on(
     tmp_path: Path, peak: float
 ) -> None:
-    save(tmp_path / "fragile.pt", script(FailsOnLoud()), manifest())
-    detector = detector_of(load(tmp_path / "fragile.pt", "cpu"), max_batch=1)
+    save(tmp_path / "fragile.asd", script(FailsOnLoud()), manifest())
+    detector = detector_of(load(tmp_path / "fragile.asd", "cpu"), max_batch=1)
     loud = noise(1)
     loud[0, 0] = peak
     before, during, after = detector.score(windows_of(np.concatenate([noise(1), loud, noise(1)])))
@@ -194,7 +194,7 @@ def test_a_wrong_target_is_refused_at_once(scorer: LoadedModel) -> None:
 
 
 def test_a_model_without_thresholds_gives_bare_scores(tmp_path: Path) -> None:
-    path = save_toy(tmp_path / "bare.pt", {"calibrations": {}, "thresholds": {}})
+    path = save_toy(tmp_path / "bare.asd", {"calibrations": {}, "thresholds": {}})
     score = detector_of(load(path, "cpu")).score(windows_of(noise(1)))[0]
     assert score.value is not None
     assert (score.p_value, score.threshold) == (None, None)
@@ -240,7 +240,7 @@ def test_top_is_the_mean_of_the_highest_tenth() -> None:
 
 @pytest.mark.parametrize("rule", ["mean", "max", "top"])
 def test_a_recording_is_summed_up_by_the_files_rule(tmp_path: Path, rule: str) -> None:
-    path = save_toy(tmp_path / "toy.pt", {"aggregation": rule})
+    path = save_toy(tmp_path / "toy.asd", {"aggregation": rule})
     clip = detector_of(load(path, "cpu")).score_recording(noise(5).ravel(), "a", "pump 1")
     values = [each.value for each in clip.windows if each.value is not None]
     assert len(values) == 9

@@ -25,7 +25,7 @@ FLIPS = 60
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_toy(tmp_path_factory.mktemp("model") / "toy.pt")
+    return save_toy(tmp_path_factory.mktemp("model") / "toy.asd")
 
 
 def rewritten(saved: Path, path: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
@@ -65,8 +65,8 @@ def test_evidence_comes_along_where_the_module_has_it(saved: Path, tmp_path: Pat
     evidence = scorer.evidence(noise(2), np.array([0, 1]))
     assert evidence is not None
     assert evidence.shape == (2, 8, 5)
-    save(tmp_path / "plain.pt", script(WithoutEvidence()), manifest())
-    assert load(tmp_path / "plain.pt", "cpu").evidence(noise(2), np.array([0, 1])) is None
+    save(tmp_path / "plain.asd", script(WithoutEvidence()), manifest())
+    assert load(tmp_path / "plain.asd", "cpu").evidence(noise(2), np.array([0, 1])) is None
 
 
 def test_the_manifest_comes_back_as_it_was_written(saved: Path) -> None:
@@ -77,8 +77,8 @@ def test_the_manifest_comes_back_as_it_was_written(saved: Path) -> None:
 
 
 def test_saving_names_the_files_own_hash(tmp_path: Path) -> None:
-    sha256 = save(tmp_path / "toy.pt", script(LogBands()), manifest())
-    assert read_manifest(tmp_path / "toy.pt")[1] == sha256
+    sha256 = save(tmp_path / "toy.asd", script(LogBands()), manifest())
+    assert read_manifest(tmp_path / "toy.asd")[1] == sha256
 
 
 def test_reading_a_manifest_needs_no_torch(saved: Path) -> None:
@@ -93,8 +93,8 @@ def test_reading_a_manifest_needs_no_torch(saved: Path) -> None:
 
 
 def test_golden_windows_may_be_the_callers(tmp_path: Path) -> None:
-    save(tmp_path / "own.pt", script(LogBands()), manifest(), golden_windows=noise(3))
-    assert load(tmp_path / "own.pt", "cpu").manifest == manifest()
+    save(tmp_path / "own.asd", script(LogBands()), manifest(), golden_windows=noise(3))
+    assert load(tmp_path / "own.asd", "cpu").manifest == manifest()
 
 
 def test_an_unknown_target_is_answered_with_those_there_are(saved: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_flipped_bit_anywhere_is_refused_or_changes_no_score(saved: Path, tmp_
     for bit in random.choice(8 * len(content), FLIPS, replace=False):
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << (bit % 8)
-        path = tmp_path / "flipped.pt"
+        path = tmp_path / "flipped.asd"
         path.write_bytes(flipped)
         try:
             assert load(path, "cpu").score(windows, targets).tolist() == expected
@@ -142,22 +142,22 @@ def test_a_flipped_bit_anywhere_is_refused_or_changes_no_score(saved: Path, tmp_
 @pytest.mark.parametrize("kept", [0, 1, 100, 0.5, -1])
 def test_a_file_cut_short_is_refused(saved: Path, tmp_path: Path, kept: float) -> None:
     content = saved.read_bytes()
-    short = tmp_path / "short.pt"
+    short = tmp_path / "short.asd"
     short.write_bytes(content[: int(kept * len(content)) if kept == 0.5 else int(kept)])
-    with pytest.raises(ModelFileError, match=r"short\.pt: (cut short|not a model file)"):
+    with pytest.raises(ModelFileError, match=r"short\.asd: (cut short|not a model file)"):
         load(short, "cpu")
 
 
 @pytest.mark.parametrize("text", ["", "hello", "PK\x03\x04", "{}" * 1000])
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "other.pt").write_text(text)
-    with pytest.raises(ModelFileError, match=r"other\.pt: (not a model file|cut short)"):
-        read_manifest(tmp_path / "other.pt")
+    (tmp_path / "other.asd").write_text(text)
+    with pytest.raises(ModelFileError, match=r"other\.asd: (not a model file|cut short)"):
+        read_manifest(tmp_path / "other.asd")
 
 
 def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="found nothing there"):
-        load(tmp_path / "missing.pt")
+        load(tmp_path / "missing.asd")
     with pytest.raises(ModelFileError, match="found something else"):
         load(tmp_path)
     os.mkfifo(tmp_path / "pipe")
@@ -168,10 +168,10 @@ def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_too_large_is_refused_unread(tmp_path: Path) -> None:
-    with (tmp_path / "huge.pt").open("wb") as opened:
+    with (tmp_path / "huge.asd").open("wb") as opened:
         opened.truncate(2**31)  # sparse: takes no room
     with pytest.raises(ModelFileError, match="at most 1073741824 bytes"):
-        read_bytes(tmp_path / "huge.pt")
+        read_bytes(tmp_path / "huge.asd")
 
 
 def test_an_archive_that_would_unpack_too_large_is_refused(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_plain_torchscript_is_refused(tmp_path: Path) -> None:
 
 
 def test_members_added_removed_swapped_or_twice_are_refused(saved: Path, tmp_path: Path) -> None:
-    path = tmp_path / "changed.pt"
+    path = tmp_path / "changed.asd"
     path.write_bytes(saved.read_bytes())
     with zipfile.ZipFile(path, "a") as opened:
         opened.writestr("archive/extra/more.json", "{}")
@@ -240,7 +240,7 @@ def test_members_added_removed_swapped_or_twice_are_refused(saved: Path, tmp_pat
 def test_a_manifest_that_is_not_right_is_refused(
     saved: Path, tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
-    path = rewritten(saved, tmp_path / "odd.pt", change_json("manifest.json", **changes))
+    path = rewritten(saved, tmp_path / "odd.asd", change_json("manifest.json", **changes))
     for read in (read_manifest, load):
         with pytest.raises(ModelFileError, match=message):
             read(path)
@@ -259,7 +259,7 @@ def test_a_manifest_that_is_not_right_is_refused(
 def test_other_scores_on_the_golden_windows_are_refused(
     saved: Path, tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
-    path = rewritten(saved, tmp_path / "odd.pt", change_json("golden.json", **changes))
+    path = rewritten(saved, tmp_path / "odd.asd", change_json("golden.json", **changes))
     with pytest.raises(ModelFileError, match=message):
         load(path, "cpu")
 
@@ -272,11 +272,11 @@ class Nothing(torch.nn.Module):
 
 
 def test_what_rounding_makes_of_a_score_of_zero_is_no_damage(tmp_path: Path) -> None:
-    saved = tmp_path / "zero.pt"
+    saved = tmp_path / "zero.asd"
     save(saved, script(Nothing()), manifest())
-    near = rewritten(saved, tmp_path / "a.pt", change_json("golden.json", scores=[-2.4e-7, 0.0]))
+    near = rewritten(saved, tmp_path / "a.asd", change_json("golden.json", scores=[-2.4e-7, 0.0]))
     load(near, "cpu")
-    far = rewritten(saved, tmp_path / "b.pt", change_json("golden.json", scores=[-2.4e-5, 0.0]))
+    far = rewritten(saved, tmp_path / "b.asd", change_json("golden.json", scores=[-2.4e-5, 0.0]))
     with pytest.raises(ModelFileError, match="does not give the scores"):
         load(far, "cpu")
 
@@ -289,8 +289,8 @@ def test_a_file_sealed_again_without_its_manifest_or_code_is_refused(
     saved: Path, tmp_path: Path
 ) -> None:
     for lost in ("archive/extra/manifest.json", "archive/data.pkl", "archive/extra/golden.f32"):
-        path = rewritten(saved, tmp_path / "less.pt", without(lost))
-        with pytest.raises(ModelFileError, match=r"less\.pt: "):
+        path = rewritten(saved, tmp_path / "less.asd", without(lost))
+        with pytest.raises(ModelFileError, match=r"less\.asd: "):
             load(path, "cpu")
 
 
@@ -317,12 +317,12 @@ def test_a_module_that_breaks_the_contract_is_not_saved(
     tmp_path: Path, module: torch.nn.Module, message: str
 ) -> None:
     with pytest.raises(ModelFileError, match=message):
-        save(tmp_path / "bad.pt", script(module), manifest())
+        save(tmp_path / "bad.asd", script(module), manifest())
     assert not list(tmp_path.iterdir())
 
 
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = save_toy(tmp_path / "toy.pt")
+    path = save_toy(tmp_path / "toy.asd")
     before = path.read_bytes()
     with pytest.raises(ModelFileError, match="finite"):
         save(path, script(NotFinite()), manifest())
@@ -330,7 +330,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> N
     (tmp_path / "taken").mkdir()
     with pytest.raises(ModelFileError, match="cannot be written"):
         save(tmp_path / "taken", script(LogBands()), manifest())
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["taken", "toy.pt"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["taken", "toy.asd"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
@@ -368,8 +368,8 @@ def test_torch_still_says_what_is_filtered_here() -> None:
 def test_loading_and_saving_say_nothing(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        save_toy(tmp_path / "toy.pt")
-        load(tmp_path / "toy.pt", "cpu").score(noise(1), np.array([0]))
+        save_toy(tmp_path / "toy.asd")
+        load(tmp_path / "toy.asd", "cpu").score(noise(1), np.array([0]))
 
 
 def test_a_manifest_checks_itself() -> None:

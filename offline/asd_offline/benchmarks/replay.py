@@ -105,7 +105,7 @@ def cpu_s(work: Callable[[], object]) -> float:
 def measure(root: Path, clips: Sequence[Path], window_s: float, hop_s: float, jobs: int) -> Speed:
     """Time a replay of the set at ``root`` and its parts."""
     folder = Path(tempfile.mkdtemp(dir=root.parent))
-    model = fitted(clips, window_s, hop_s, folder / "model.pt")
+    model = fitted(clips, window_s, hop_s, folder / "model.asd")
     scorer = load(model, "cpu")
     size, hop = scorer.manifest.window_samples, scorer.manifest.hop_samples
     paths = sorted((root / "fan" / "test").iterdir())

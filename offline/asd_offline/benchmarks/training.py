@@ -177,7 +177,7 @@ def exported_ms(folder: Path, made: Path) -> dict[str, float]:
 
     request = TrainRequest("autoencoder", made, folder / "run", folder / "cache", epochs=1)
     train(request, Process(torch.device("cpu")), Silent())
-    done = export(folder / "run", folder / "model.pt", folder / "cache")
+    done = export(folder / "run", folder / "model.asd", folder / "cache")
     scorer = load(done.path, "cpu")
     random = np.random.default_rng(0)
     window = random.normal(0, 0.1, (1, done.manifest.window_samples)).astype(np.float32)

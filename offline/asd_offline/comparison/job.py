@@ -128,7 +128,7 @@ class CompareJob:
 
         return export(
             self.folder / "training",
-            self.folder / "model.pt",
+            self.folder / "model.asd",
             self.data.cache,
             dataset=self.data.dataset,
             features_progress=lambda done, total: meter.pause(),

@@ -22,7 +22,7 @@ class Speed:
 
 def speed_of(folder: Path) -> Speed | None:
     """Measure the model file in a run's folder, once: it is kept there. None without a file."""
-    files = (folder / "model.pt", *sorted((folder / "replay" / "models").glob("*.pt")))
+    files = (folder / "model.asd", *sorted((folder / "replay" / "models").glob("*.asd")))
     model = next((each for each in files if each.exists()), None)
     if model is None:
         return None

@@ -34,7 +34,7 @@ def exported_run(
         As :func:`asd_offline.export.export.export` does.
     """
     run = Run.open(folder)
-    out = folder / FOLDER / f"{run.about.model}-{_state(run)[:16]}.pt"
+    out = folder / FOLDER / f"{run.about.model}-{_state(run)[:16]}.asd"
     try:
         read_manifest(out)
     except ModelFileError:
@@ -46,7 +46,7 @@ def exported_run(
     except DatasetError as error:
         msg = f"{error}; where the data was moved, `asd-monitor export {folder} --out FILE"
         raise DatasetError(f"{msg} --dataset WHERE` and --model FILE go together") from error
-    for old in out.parent.glob("*.pt"):
+    for old in out.parent.glob("*.asd"):
         if old != out:
             old.unlink()
     return out, True

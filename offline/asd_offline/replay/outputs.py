@@ -23,7 +23,7 @@ RESULT = "result.json"
 TABLE = "result.csv"
 MODELS = "models"
 
-_OURS = re.compile(rf"({'|'.join(KINDS)})_.*\.csv|models/.*\.pt")
+_OURS = re.compile(rf"({'|'.join(KINDS)})_.*\.csv|models/.*\.asd")
 
 
 def write_outputs(out: Path, plan: Plan, replayed: ReplayResult) -> None:
@@ -96,7 +96,7 @@ def _copy_models(out: Path, plan: Plan, replayed: ReplayResult) -> Iterator[Path
     ):
         if each.sha256 is None:
             continue
-        path = out / MODELS / f"{machine}_{section}.pt"
+        path = out / MODELS / f"{machine}_{section}.asd"
         try:
             shutil.copyfile(plan.model_path(each.plan), _writable(path))
         except OSError as error:

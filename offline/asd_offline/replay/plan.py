@@ -61,7 +61,7 @@ class Plan:
 
     def model_path(self, section: SectionPlan) -> Path:
         """Return the model file that scores a section."""
-        return self.given.path if self.given else self.work / f"model-{section.number:04d}.pt"
+        return self.given.path if self.given else self.work / f"model-{section.number:04d}.asd"
 
     def fit_jobs(self) -> list[FitJob]:
         """Return the jobs that fit a detector each; none with a given model."""

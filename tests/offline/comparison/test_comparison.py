@@ -24,7 +24,7 @@ def test_each_figure_is_what_replay_says_of_the_exported_file(compared: Compared
     again = [
         replay(
             ReplaySettings(
-                folder / "set", model=str(ran.folder / "model.pt"), work=folder / "work", jobs=1
+                folder / "set", model=str(ran.folder / "model.asd"), work=folder / "work", jobs=1
             )
         ).result
         for ran in row.ran

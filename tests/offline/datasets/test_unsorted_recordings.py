@@ -171,5 +171,5 @@ def test_an_afternoon_in_one_file_is_trained_on_and_exported(tmp_path: Path) -> 
         for part in each.iterdir():
             part.unlink()
         each.rmdir()  # the cache may be deleted at any time
-    done = export(run.folder, tmp_path / "press.pt", tmp_path / "cache")
+    done = export(run.folder, tmp_path / "press.asd", tmp_path / "cache")
     assert done.manifest.targets == ("press",)

@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(folder: Path) -> Exported:
-    return export(folder / "run", folder / "model.pt", folder / "cache")
+    return export(folder / "run", folder / "model.asd", folder / "cache")
 
 
 def test_the_files_scores_are_those_of_the_eager_network(folder: Path, exported: Exported) -> None:
@@ -99,10 +99,10 @@ def test_held_out_clips_are_never_in_training(folder: Path) -> None:
 
 
 def test_a_machine_can_be_exported_alone(folder: Path) -> None:
-    alone = export(folder / "run", folder / "fan.pt", folder / "cache", machines=["fan"])
+    alone = export(folder / "run", folder / "fan.asd", folder / "cache", machines=["fan"])
     assert alone.manifest.targets == ("fan/id_00", "fan/id_02")
     with pytest.raises(DatasetError, match="no machine 'valve'; it has: fan, pump"):
-        export(folder / "run", folder / "x.pt", folder / "cache", machines=["valve"])
+        export(folder / "run", folder / "x.asd", folder / "cache", machines=["valve"])
 
 
 def test_the_file_loads_where_neither_torchaudio_nor_the_offline_half_is(
@@ -123,8 +123,8 @@ def test_an_unfinished_run_is_told(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(request(tmp_path, folder / "set"), CPU, Silent(stop_at_epoch=2))
     with pytest.raises(RunError, match=r"network fan is trained for 2 of 4 epochs.*--resume"):
-        export(tmp_path / "run", tmp_path / "model.pt", tmp_path / "cache")
-    assert not (tmp_path / "model.pt").exists()
+        export(tmp_path / "run", tmp_path / "model.asd", tmp_path / "cache")
+    assert not (tmp_path / "model.asd").exists()
 
 
 def test_changed_or_missing_data_is_told(tmp_path: Path) -> None:
@@ -133,20 +133,20 @@ def test_changed_or_missing_data_is_told(tmp_path: Path) -> None:
     changed = own / "fan/train/normal_id_00_00000000.wav"
     soundfile.write(changed, hum(77, 300.0), RATE_HZ)
     with pytest.raises(DatasetError, match=r"not those that .* was trained on \(the contents"):
-        export(tmp_path / "run", tmp_path / "model.pt", tmp_path / "cache")
+        export(tmp_path / "run", tmp_path / "model.asd", tmp_path / "cache")
     changed.unlink()
     with pytest.raises(DatasetError, match=r"found 7 clips, expected 8.*restore them"):
-        export(tmp_path / "run", tmp_path / "model.pt", tmp_path / "cache")
+        export(tmp_path / "run", tmp_path / "model.asd", tmp_path / "cache")
     own.rename(tmp_path / "moved")
     with pytest.raises(DatasetError, match=r"not there any more.*--dataset"):
-        export(tmp_path / "run", tmp_path / "model.pt", tmp_path / "cache")
+        export(tmp_path / "run", tmp_path / "model.asd", tmp_path / "cache")
 
 
 def test_moved_data_is_found_where_it_is_said_to_be(tmp_path: Path) -> None:
     own = make_set(tmp_path / "set")
     train(request(tmp_path, own), CPU, Silent())
     moved = own.rename(tmp_path / "moved")
-    out = tmp_path / "model.pt"
+    out = tmp_path / "model.asd"
     assert export(tmp_path / "run", out, tmp_path / "cache", dataset=moved).path.exists()
 
 
@@ -155,15 +155,15 @@ def test_damaged_checkpoints_are_told(tmp_path: Path) -> None:
     for path in checkpoints_in(tmp_path / "run" / "networks" / "fan"):
         path.write_bytes(b"nothing")
     with pytest.raises(RunError, match="damaged"):
-        export(tmp_path / "run", tmp_path / "model.pt", tmp_path / "cache")
+        export(tmp_path / "run", tmp_path / "model.asd", tmp_path / "cache")
 
 
 def test_a_file_that_cannot_be_written_is_told(folder: Path) -> None:
     with pytest.raises(ModelFileError, match="cannot be written"):
-        export(folder / "run", folder / "missing" / "model.pt", folder / "cache")
+        export(folder / "run", folder / "missing" / "model.asd", folder / "cache")
     # Even the unfinished file cannot be removed then, as on a read-only disk.
     with pytest.raises(ModelFileError, match="cannot be written"):
-        export(folder / "run", folder / f"{'x' * 250}.pt", folder / "cache")
+        export(folder / "run", folder / f"{'x' * 250}.asd", folder / "cache")
 
 
 def test_a_module_that_changes_by_being_exported_is_refused(
@@ -177,5 +177,5 @@ def test_a_module_that_changes_by_being_exported_is_refused(
     model = "asd_offline.models.autoencoder.method.AutoencoderModel.detector"
     monkeypatch.setattr(model, lambda *_: Shifty())
     with pytest.raises(RunError, match="scores differently from the trained one"):
-        export(folder / "run", folder / "x.pt", folder / "cache")
-    assert not (folder / "x.pt").exists()
+        export(folder / "run", folder / "x.asd", folder / "cache")
+    assert not (folder / "x.asd").exists()

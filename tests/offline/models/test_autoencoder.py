@@ -120,8 +120,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = make_set(folder / "set", ("fan", "pump"), ("00", "02"))
     asked = request(folder, made, epochs=15, keep_every_s=60.0)
     train(asked, CPU, Silent())
-    export(asked.out, folder / "model.pt", asked.cache)
-    return folder / "model.pt"
+    export(asked.out, folder / "model.asd", asked.cache)
+    return folder / "model.asd"
 
 
 def test_it_hears_a_whistle_that_it_was_never_shown(exported: Path) -> None:

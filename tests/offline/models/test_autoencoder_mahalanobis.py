@@ -99,7 +99,7 @@ def test_it_trains_exports_and_hears_a_whistle(tmp_path: Path) -> None:
         tmp_path, made, model="autoencoder_mahalanobis", recipe=path, epochs=40, keep_every_s=60.0
     )
     train(asked, CPU, Silent())
-    done = export(asked.out, tmp_path / "model.pt", asked.cache)
+    done = export(asked.out, tmp_path / "model.asd", asked.cache)
     assert done.parity <= 1e-5
     scorer = load(done.path)
     windows = np.stack([hum(50, 500.0), hum(50, 500.0) + hum(51, 1500.0)])

@@ -68,8 +68,8 @@ def exported(folder: Path, model: str, machines: tuple[str, ...], ids: tuple[str
     made = make_set(folder / "set", machines, ids)
     asked = request(folder, made, model=model, recipe=recipe_file(folder, model))
     train(asked, CPU, Silent())
-    export(asked.out, folder / "model.pt", asked.cache)
-    return folder / "model.pt"
+    export(asked.out, folder / "model.asd", asked.cache)
+    return folder / "model.asd"
 
 
 @pytest.fixture(scope="module", params=list(SETTINGS))

@@ -107,9 +107,9 @@ def asked_for(folder: Path, model: str, sounds: Path, **changes: object) -> Trai
 @pytest.fixture(scope="module")
 def scorer(run: tuple[str, Path]) -> LoadedModel:
     _, folder = run
-    done = export(folder / "run", folder / "model.pt", folder / "cache")
+    done = export(folder / "run", folder / "model.asd", folder / "cache")
     assert done.parity <= 1e-5
-    return load(folder / "model.pt")
+    return load(folder / "model.asd")
 
 
 def test_stopped_and_resumed_training_gives_the_same_network(
@@ -236,10 +236,10 @@ def untrained(
 def test_a_trained_run_can_be_exported_with_another_score(sounds: Path, tmp_path: Path) -> None:
     asked = asked_for(tmp_path, "anomaly_transformer", sounds, epochs=1)
     train(asked, CPU, Silent())
-    done = export(asked.out, tmp_path / "model.pt", asked.cache, score="error_top")
+    done = export(asked.out, tmp_path / "model.asd", asked.cache, score="error_top")
     assert done.manifest.description["score"] == "error_top"
     with pytest.raises(ConfigError, match=r"expected a score from .*got 'best'"):
-        export(asked.out, tmp_path / "no.pt", asked.cache, score="best")
+        export(asked.out, tmp_path / "no.asd", asked.cache, score="best")
 
 
 def test_the_oracle_ranks_every_score_of_each_machine_and_marks_the_recipes_own(

@@ -96,7 +96,7 @@ def test_it_exports_without_training_and_hears_a_whistle(
     made = make_set(tmp_path / "set", ("fan", "pump"))
     asked = request(tmp_path, made, model="twfr_gmm", recipe=path)
     train(asked, CPU, Silent())
-    done = export(asked.out, tmp_path / "model.pt", asked.cache)
+    done = export(asked.out, tmp_path / "model.asd", asked.cache)
     assert done.parity <= 1e-5
     scorer = load(done.path)
     windows = np.stack([hum(50, 500.0), hum(50, 500.0) + hum(51, 1500.0)])

@@ -26,7 +26,7 @@ def run(*arguments: object) -> Result:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("picture")
-    save_toy(folder / "toy.pt")
+    save_toy(folder / "toy.asd")
     for name, level_db in (("normal", 0), ("loud", 20)):
         soundfile.write(folder / f"{name}.wav", noise(5, level_db).ravel() * 0.05, RATE_HZ)
     return folder
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_recordings_are_drawn_side_by_side(folder: Path, tmp_path: Path) -> None:
     files = (folder / "normal.wav", folder / "loud.wav")
     one, two = tmp_path / "one.png", tmp_path / "two.png"
-    settings = ("--model", folder / "toy.pt", "--target", "pump", "--out")
+    settings = ("--model", folder / "toy.asd", "--target", "pump", "--out")
     assert run(files[0], *settings, one).exit_code == 0
     result = run(*files, *settings, two)
     assert result.exit_code == 0
@@ -45,7 +45,7 @@ def test_recordings_are_drawn_side_by_side(folder: Path, tmp_path: Path) -> None
 
 
 def test_what_cannot_be_drawn_is_said(folder: Path, tmp_path: Path) -> None:
-    settings = ("--model", folder / "toy.pt", "--out", tmp_path / "no.png")
+    settings = ("--model", folder / "toy.asd", "--out", tmp_path / "no.png")
     several = run(folder / "normal.wav", *settings)
     assert isinstance(several.exception, ConfigError)
     assert "choose one with --target" in str(several.exception)

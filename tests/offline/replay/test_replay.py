@@ -43,7 +43,7 @@ def make_2020(root: Path, clips: int = 6) -> Path:
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_toy(tmp_path_factory.mktemp("model") / "toy.pt")
+    return save_toy(tmp_path_factory.mktemp("model") / "toy.asd")
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +304,7 @@ def test_the_gamma_rule_decides_at_the_90th_percentile(fans: Path, toy: Path) ->
 
 def test_a_missing_or_wrong_model_is_told(fans: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="nowhere"):
-        replay(settings(fans, tmp_path / "nowhere.pt"))
+        replay(settings(fans, tmp_path / "nowhere.asd"))
     with pytest.raises(ConfigError, match="found a folder"):
         replay(settings(fans, tmp_path))
 

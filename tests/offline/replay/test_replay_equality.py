@@ -37,7 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sounds = [hum(RATE_HZ, 1, 6.0, seed)[:, 0].astype(np.float32) for seed in range(5)]
     recordings = [Recording(str(i), sound) for i, sound in enumerate(sounds)]
     fitted = fit(recordings, target="fan")
-    path = tmp_path_factory.mktemp("model") / "fan.pt"
+    path = tmp_path_factory.mktemp("model") / "fan.asd"
     model_file.save(path, fitted.module, fitted.manifest)
     return path
 

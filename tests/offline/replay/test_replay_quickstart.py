@@ -73,7 +73,7 @@ def test_a_training_clip_that_cannot_be_read_is_listed(out: Path) -> None:
 def test_the_fitted_detectors_are_model_files_that_give_the_same_scores(
     dataset: Path, out: Path, tmp_path: Path
 ) -> None:
-    model = out / "models" / "fan_id_00.pt"
+    model = out / "models" / "fan_id_00.asd"
     assert model_file.read_manifest(model)[0].targets == ("fan/id_00",)
     replay(ReplaySettings(dataset, model=str(model), out=tmp_path, jobs=1))
     name = "anomaly_score_fan_id_00.csv"
@@ -114,7 +114,7 @@ def test_an_interrupted_command_ends_and_keeps_what_was_finished(
     )
     script = tmp_path / "command.py"
     script.write_text(code)
-    model, result = out / "models" / "fan_id_00.pt", tmp_path / "out"
+    model, result = out / "models" / "fan_id_00.asd", tmp_path / "out"
     command = [sys.executable, str(script), str(tmp_path / "data"), "--model", str(model)]
     command += ["--out", str(result), "--jobs", "2", "--json"]
     running = subprocess.Popen(

@@ -76,7 +76,7 @@ def test_published_weights_as_they_are_become_a_model_file(tmp_path: Path, sound
     run = train(asked(tmp_path, sounds, epochs=0), CPU, show := Silent())
     assert show.notes[0] == "fan: 65 of 65 tensors taken from ae.pth"
     assert any("cov_source (16, 16): covariances are fitted" in note for note in show.notes)
-    done = export(run.folder, tmp_path / "model.pt", tmp_path / "cache")
+    done = export(run.folder, tmp_path / "model.asd", tmp_path / "cache")
     files = done.manifest.training["initial_weights"]
     assert files == [dict(Run.open(run.folder).about.initial["files"][0])]  # type: ignore[index]
     window = hum(7, 500.0)
@@ -180,7 +180,7 @@ def test_a_machine_without_weights_of_its_own_is_not_exported_untrained(
     train(wanted, CPU, show := Silent())
     assert "pump: no weights given, so it starts at random" in show.notes
     with pytest.raises(RunError, match="network pump has neither weights nor training"):
-        export(wanted.out, tmp_path / "model.pt", wanted.cache)
+        export(wanted.out, tmp_path / "model.asd", wanted.cache)
 
 
 def test_a_checkpoint_of_another_run_is_a_start(tmp_path: Path, sounds: Path) -> None:
@@ -248,11 +248,11 @@ def test_aegan_takes_generator_and_discriminator_from_two_files(
     files = (saved(tmp_path / "g.pth", generator), saved(tmp_path / "d.pth", critic))
     wanted = asked_for(tmp_path, "aegan_ad", sounds, epochs=0, code=256, score="d_knn")
     train(replace(wanted, init_from=files, machines=("fan",)), CPU, Silent())
-    done = export(wanted.out, tmp_path / "model.pt", wanted.cache)
+    done = export(wanted.out, tmp_path / "model.asd", wanted.cache)
     assert done.manifest.description["score"] == "d_knn"
     # One tensor of the generator is missing, so the scores that need it are no model's.
     with pytest.raises(RunError, match=r"generator\.encoder\.1\.weight did not come with"):
-        export(wanted.out, tmp_path / "no.pt", wanted.cache, score="g_x_l2_mean")
+        export(wanted.out, tmp_path / "no.asd", wanted.cache, score="g_x_l2_mean")
 
 
 def test_the_order_that_is_assumed_of_classes_is_told(tmp_path: Path, sounds: Path) -> None:
@@ -276,7 +276,7 @@ def test_a_classifier_nobody_trained_is_not_exported(tmp_path: Path, sounds: Pat
     train(wanted, CPU, show := Silent())
     assert any("stays random, as no epoch is trained: network.cl" in note for note in show.notes)
     with pytest.raises(RunError, match=r"network\.classifier\.weight and 1 more did not come"):
-        export(wanted.out, tmp_path / "model.pt", wanted.cache)
+        export(wanted.out, tmp_path / "model.asd", wanted.cache)
 
 
 def test_several_processes_begin_with_the_same_weights(tmp_path: Path, sounds: Path) -> None:

@@ -63,7 +63,7 @@ def test_json_is_one_document(tmp_path: Path) -> None:
     assert code == 0, error
     document = json.loads(output.splitlines()[-1])
     assert document["networks"][0]["epoch"] == 4
-    code, output, error = invoke("export", run, "--out", tmp_path / "fan.pt", *shared)
+    code, output, error = invoke("export", run, "--out", tmp_path / "fan.asd", *shared)
     assert code == 0, error
     document = json.loads(output.splitlines()[-1])
     assert document["targets"] == ["fan/id_00"]
@@ -71,7 +71,7 @@ def test_json_is_one_document(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("out", "said"), [("recording.wav", "found something else"), ("nowhere/fan.pt", "no folder")]
+    ("out", "said"), [("recording.wav", "found something else"), ("nowhere/fan.asd", "no folder")]
 )
 def test_export_overwrites_nothing_but_a_model_file(tmp_path: Path, out: str, said: str) -> None:
     (tmp_path / "recording.wav").write_bytes(b"RIFF")
