@@ -246,7 +246,7 @@ def test_the_quick_benchmark_yields_every_measurement_without_the_offline_extra(
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    found = {(each["area"], each["name"]): each["value"] for each in result["figures"]}
+    found = {(each["area"], each["name"]): each["value"] for each in result["measurements"]}
     assert found.keys() == {(area, name) for area, names in MEASUREMENTS.items() for name in names}
     assert (result["schema"], result["quick"]) == (1, True)
     assert result["computer"]["processors"] >= 1
