@@ -1,59 +1,157 @@
-"""Who may import whom: the live half never knows the offline one, and starts light."""
+"""Imports: packages in layers as docs/architecture.md lists them, no circles, a light start."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.rig.paths import ROOT
+from tests.rig.paths import DOCS, ROOT
 
-PACKAGE = ROOT / "asd_monitor"
-OFFLINE = ROOT / "offline" / "asd_offline"
+HALVES = {"asd_monitor": ROOT / "asd_monitor", "asd_offline": ROOT / "offline" / "asd_offline"}
+MAX_TOP_MODULES = {"asd_monitor": 10, "asd_offline": 4}
+SHARED_WITH_OFFLINE = {
+    *("errors", "records", "progress", "file_lock", "settings_file", "features", "backends"),
+    *("calibration", "audio", "model_file", "quickstart", "detection", "terminal"),
+}
+"""Packages of the live half that the offline half may import."""
+SIMULATED_PUMP = "asd_monitor.demo.pump_sound"
+"""The one module of the demo that the offline half may import."""
 
-NOT_FOR_OFFLINE = {"sources", "sinks", "monitor", "pipeline", "cli", "commands", "builder"}
+
+@cache
+def modules() -> dict[str, Path]:
+    """Return the path of every module of both halves by its dotted name."""
+    found = {}
+    for half, folder in HALVES.items():
+        for path in folder.rglob("*.py"):
+            parts = [half, *path.relative_to(folder).with_suffix("").parts]
+            if parts[-1] == "__init__":
+                parts.pop()
+            found[".".join(parts)] = path
+    return found
 
 
-def imported(path: Path) -> Iterator[str]:
+def imported_names(path: Path) -> Iterator[str]:
+    """Return what a file imports, inside functions and under TYPE_CHECKING too."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield name if name in modules() else node.module
 
 
-def own_modules(path: Path) -> set[str]:
-    names = {name.split(".")[1] for name in imported(path) if name.startswith("asd_monitor.")}
+@cache
+def module_graph() -> dict[str, frozenset[str]]:
     return {
-        each for each in names if (PACKAGE / f"{each}.py").exists() or (PACKAGE / each).is_dir()
+        module: frozenset(
+            name for name in imported_names(path) if name in modules() and name != module
+        )
+        for module, path in modules().items()
     }
 
 
-def test_the_live_half_never_imports_the_offline_half() -> None:
-    for path in PACKAGE.rglob("*.py"):
-        if path.name == "cli.py" or path.parent.name == "commands":
-            continue
-        assert not [name for name in imported(path) if name.startswith("asd_offline")], path
+def package_of(module: str) -> str:
+    """Return the package, or top-level module, that a module belongs to."""
+    return ".".join(module.split(".")[:2])
 
 
-def test_the_offline_half_knows_no_sources_and_no_sinks() -> None:
-    for path in OFFLINE.rglob("*.py"):
-        assert not own_modules(path) & NOT_FOR_OFFLINE, path
+def package_imports() -> set[tuple[str, str, str, str]]:
+    """Return (package, imported package, module, imported module) across packages."""
+    return {
+        (package_of(module), package_of(name), module, name)
+        for module, names in module_graph().items()
+        for name in names
+        if package_of(module) != package_of(name) and package_of(name) not in HALVES
+    }
+
+
+def documented_layers(half: str) -> list[set[str]]:
+    """Return the layers of a half as docs/architecture.md lists them, lowest first."""
+    text = (DOCS / "architecture.md").read_text()
+    match = re.search(rf"^```layers {half}\n(.*?)^```", text, re.M | re.S)
+    assert match, half
+    return [
+        {f"{half}.{name.strip()}" for name in line.split(",")}
+        for line in match.group(1).splitlines()
+    ]
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_every_package_has_one_layer_in_the_documentation(half: str) -> None:
+    listed = [name for layer in documented_layers(half) for name in layer]
+    packages = {package_of(module) for module in modules() if module.startswith(half)}
+    assert sorted(listed) == sorted(packages - {half})
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_packages_import_only_from_lower_layers(half: str) -> None:
+    level = {name: n for n, layer in enumerate(documented_layers(half)) for name in layer}
+    wrong = [
+        f"{module} imports {name}"
+        for package, imported, module, name in package_imports()
+        if package in level and imported in level and level[imported] >= level[package]
+    ]
+    assert not wrong
+
+
+def test_modules_form_no_import_circle() -> None:
+    done: set[str] = set()
+
+    def visit(module: str, above: tuple[str, ...]) -> None:
+        assert module not in above, " -> ".join([*above[above.index(module) :], module])
+        if module in done:
+            return
+        for name in module_graph()[module]:
+            visit(name, (*above, module))
+        done.add(module)
+
+    for module in modules():
+        visit(module, ())
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_few_modules_are_outside_packages(half: str) -> None:
+    assert len(list(HALVES[half].glob("*.py"))) <= MAX_TOP_MODULES[half]
+
+
+def test_the_live_half_imports_the_offline_half_in_commands_only() -> None:
+    importing = {
+        package
+        for package, imported, _, _ in package_imports()
+        if package.startswith("asd_monitor") and imported.startswith("asd_offline")
+    }
+    assert importing <= {"asd_monitor.commands"}
+
+
+def test_the_offline_half_imports_no_part_of_the_daemon() -> None:
+    wrong = [
+        f"{module} imports {name}"
+        for package, imported, module, name in package_imports()
+        if package.startswith("asd_offline")
+        and imported.startswith("asd_monitor")
+        and imported.removeprefix("asd_monitor.") not in SHARED_WITH_OFFLINE
+        and name != SIMULATED_PUMP
+    ]
+    assert not wrong
 
 
 def test_the_live_half_never_imports_torchaudio() -> None:
-    for path in PACKAGE.rglob("*.py"):
-        assert not [name for name in imported(path) if name.startswith("torchaudio")], path
+    for path in HALVES["asd_monitor"].rglob("*.py"):
+        assert not [name for name in imported_names(path) if name.startswith("torchaudio")], path
 
 
 HEAVY = ("torch", "sounddevice", "soundfile", "scipy", "matplotlib", "sklearn", "paho")
 
 
 @pytest.mark.parametrize(
-    "statement", ["import asd_monitor", "import asd_monitor.cli as c; c.create_app()"]
+    "statement", ["import asd_monitor", "import asd_monitor.cli as c; c._register()"]
 )
 def test_starting_imports_nothing_heavy(statement: str) -> None:
     code = f"{statement}; import sys; print([m for m in {HEAVY!r} if m in sys.modules])"
