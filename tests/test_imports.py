@@ -151,7 +151,7 @@ HEAVY = ("torch", "sounddevice", "soundfile", "scipy", "matplotlib", "sklearn", 
 
 
 @pytest.mark.parametrize(
-    "statement", ["import asd_monitor", "import asd_monitor.cli as c; c._register()"]
+    "statement", ["import asd_monitor", "import asd_monitor.cli as c; c.create_app()"]
 )
 def test_starting_imports_nothing_heavy(statement: str) -> None:
     code = f"{statement}; import sys; print([m for m in {HEAVY!r} if m in sys.modules])"
