@@ -1,22 +1,14 @@
 """``asd-monitor download``: get official datasets from Zenodo."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from asd_monitor.commands.interrupt import exit_on_interrupt
 from asd_monitor.commands.options import AsJson, Sets, split_names
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
-
-    from asd_offline.datasets.download.http import Progress
-
-_STEP_PERCENT = 10
+from asd_monitor.terminal.progress import console_progress
 
 
 def download(
@@ -64,7 +56,7 @@ def download(
 
     with (
         exit_on_interrupt("run the same command again to resume"),
-        _progress() as progress,
+        console_progress(in_bytes=True) as progress,
     ):
         results = download_sets(
             year,
@@ -89,68 +81,3 @@ def download(
             f"{out}: {len(dataset.clips)} clips of {', '.join(dataset.machines())}; "
             f"next: asd-monitor replay {out}"
         )
-
-
-@contextmanager
-def _progress() -> Iterator["Progress"]:
-    """Bars on a terminal, plain lines elsewhere; both on stderr."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-    from rich.progress import Progress as Bars
-
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        yield _Lines()
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Bars(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console) as bars:
-        yield _OnTerminal(bars)
-
-
-class _OnTerminal:
-    """One bar per archive."""
-
-    def __init__(self, bars: "Bars") -> None:
-        self._bars = bars
-        self._tasks = {task.description: task.id for task in bars.tasks}
-        self._name = ""
-
-    def begin(self, name: str, total_bytes: int, have_bytes: int) -> None:
-        self._name = name
-        if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=total_bytes)
-        self._bars.update(self._tasks[name], completed=have_bytes)
-
-    def advance(self, count_bytes: int) -> None:
-        self._bars.advance(self._tasks[self._name], count_bytes)
-
-    def say(self, text: str) -> None:
-        self._bars.console.print(text, markup=False, soft_wrap=True)
-
-
-class _Lines:
-    """A line per tenth of an archive."""
-
-    def __init__(self) -> None:
-        self._name, self._total, self._have, self._next = "", 1, 0, 0
-
-    def begin(self, name: str, total_bytes: int, have_bytes: int) -> None:
-        self._name, self._total, self._have = name, total_bytes, have_bytes
-        self._next = 100 * have_bytes // total_bytes // _STEP_PERCENT * _STEP_PERCENT
-        self.advance(0)
-
-    def advance(self, count_bytes: int) -> None:
-        self._have += count_bytes
-        percent = 100 * self._have // self._total
-        if percent >= self._next:
-            self.say(f"{self._name}: {percent} % of {self._total / 1e6:.1f} MB")
-            self._next = percent // _STEP_PERCENT * _STEP_PERCENT + _STEP_PERCENT
-
-    def say(self, text: str) -> None:
-        typer.echo(text, err=True)

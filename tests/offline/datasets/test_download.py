@@ -18,20 +18,15 @@ from typer.testing import CliRunner
 
 from asd_monitor.commands.download import download as command
 from asd_monitor.errors import DatasetError
+from asd_monitor.progress import NoProgress
 from asd_offline.datasets import CHALLENGES, open_dataset
 from asd_offline.datasets.challenge import SetName
-from asd_offline.datasets.download.download import Result, download
-from asd_offline.datasets.download.http import Patience
+from asd_offline.datasets.download.download import DownloadResult, download
+from asd_offline.datasets.download.http import RetryPolicy
 from tests.offline.dataset_layouts import DEV, EVAL
-from tests.offline.datasets.test_http import Seen
 from tests.offline.zenodo_server import RecordServer, serving, zipped
 
 BOTH: tuple[SetName, ...] = ("dev", "eval")
-
-
-class Quiet(Seen):
-    def begin(self, name: str, total_bytes: int, have_bytes: int) -> None:
-        pass
 
 
 @pytest.fixture
@@ -67,10 +62,10 @@ def publish(server: RecordServer, scratch: Path, year: int, *machines: str) -> N
 
 def get(
     server: RecordServer, out: Path, year: int, *machines: str, subsets: tuple[SetName, ...] = BOTH
-) -> list[Result]:
-    patience = Patience(attempts=2, sleep=lambda _: None)
+) -> list[DownloadResult]:
+    retry = RetryPolicy(max_attempts=2, sleep=lambda _: None)
     return download(
-        year, out, Quiet(), machines=machines, subsets=subsets, server=server.url, patience=patience
+        year, out, NoProgress(), machines=machines, subsets=subsets, server=server.url, retry=retry
     )
 
 
@@ -235,7 +230,7 @@ def test_an_unknown_machine_is_refused_with_the_nearest(
 
 
 def test_a_machine_of_the_other_set_is_refused(server: RecordServer, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no machine bandsaw in the sets asked for"):
+    with pytest.raises(DatasetError, match="no machine bandsaw in the requested sets"):
         get(server, tmp_path, 2023, "bandsaw", subsets=("dev",))
 
 

@@ -84,7 +84,7 @@ def test_equal_names_are_refused(tmp_path: Path) -> None:
 
 def test_a_bomb_is_refused(tmp_path: Path) -> None:
     bomb = zipped({"a.wav": bytes(1 << 25)})
-    with pytest.raises(DatasetError, match="more than sound gives"):
+    with pytest.raises(DatasetError, match="more than sound needs"):
         unpack(write(tmp_path, bomb), tmp_path)
 
 
@@ -99,7 +99,7 @@ def test_a_bomb_that_lies_about_its_size_is_damaged(tmp_path: Path) -> None:
 
 
 def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_MEMBERS", 3)
+    monkeypatch.setattr(module, "MAX_MEMBERS", 3)
     with pytest.raises(DatasetError, match="4 files"):
         unpack(write(tmp_path, zipped({f"{n}.wav": b"" for n in range(4)})), tmp_path)
 

@@ -1,1 +1,1 @@
-"""Download of the official archives: resumed, verified and safely unpacked."""
+"""Download of official datasets from Zenodo."""

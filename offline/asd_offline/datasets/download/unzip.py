@@ -1,4 +1,4 @@
-"""Unpack an archive that somebody else has made, trusting nothing in it."""
+"""Unpack an untrusted zip archive."""
 
 import shutil
 import stat
@@ -10,27 +10,28 @@ from pathlib import Path, PurePosixPath
 
 from asd_monitor.errors import DatasetError
 
-MOST_MEMBERS = 200_000
-MOST_GROWTH = 100
-"""Unpacked size over packed size; 16-bit machine sound has less than 3, silence about 1000."""
-FREE_GROWTH_BYTES = 1 << 24
+MAX_MEMBERS = 200_000
+MAX_GROWTH = 100
+"""Unpacked over packed size; 16-bit machine sound has less than 3, silence about 1000."""
+ALLOWED_GROWTH_BYTES = 1 << 24
+"""Growth that is allowed in any case, so that small archives are not refused."""
 _JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db")
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """One file, where it lies below the folder it was unpacked to."""
+    """An unpacked file; its path is relative to the folder of the archive's contents."""
 
     relative: PurePosixPath
     size_bytes: int
 
 
 def unpack(archive: Path, folder: Path) -> list[Unpacked]:
-    """Unpack into an empty folder, or refuse the archive as a whole.
+    """Unpack into an empty folder, or refuse the whole archive.
 
-    Refused are absolute names, names that leave the folder, links and devices, names that occur
-    twice (upper and lower case alike), encryption, and more data than sound can be packed into.
+    Absolute names, names that leave the folder, links and devices, duplicate names (ignoring
+    case), encryption, and more data than sound can be compressed to are refused.
 
     Raises
     ------
@@ -42,8 +43,8 @@ def unpack(archive: Path, folder: Path) -> list[Unpacked]:
             members = _checked(source.infolist(), archive)
             _require_room(sum(member.file_size for member in members), folder)
             return [_extract(source, member, folder) for member in members]
-    except _UNREADABLE as error:
-        msg = f"{archive}: expected a sound zip archive, it is damaged: {error}"
+    except _ZIP_ERRORS as error:
+        msg = f"{archive}: expected an intact zip archive, it is damaged: {error}"
         raise DatasetError(msg) from error
     except OSError as error:
         msg = f"{archive}: cannot be unpacked to {folder}: {error}"
@@ -51,11 +52,11 @@ def unpack(archive: Path, folder: Path) -> list[Unpacked]:
 
 
 def _checked(infos: Iterable[zipfile.ZipInfo], archive: Path) -> list[zipfile.ZipInfo]:
-    """Members to unpack, folders and leftovers of operating systems left out."""
+    """Members to unpack, without folders and files of operating systems."""
     members: list[zipfile.ZipInfo] = []
     seen: set[str] = set()
     for info in infos:
-        if reason := _refusal(info):
+        if reason := _why_refused(info):
             msg = f"{archive}: refused, {reason}: {info.filename!r}"
             raise DatasetError(msg)
         if info.is_dir() or any(part in _JUNK for part in info.filename.split("/")):
@@ -66,9 +67,9 @@ def _checked(infos: Iterable[zipfile.ZipInfo], archive: Path) -> list[zipfile.Zi
         seen.add(info.filename.lower())
         members.append(info)
     total = sum(member.file_size for member in members)
-    limit = MOST_GROWTH * archive.stat().st_size + FREE_GROWTH_BYTES
-    if len(members) > MOST_MEMBERS or total > limit:
-        msg = f"{archive}: refused, {len(members)} files of {total} bytes are more than sound gives"
+    limit = MAX_GROWTH * archive.stat().st_size + ALLOWED_GROWTH_BYTES
+    if len(members) > MAX_MEMBERS or total > limit:
+        msg = f"{archive}: refused, {len(members)} files of {total} bytes are more than sound needs"
         raise DatasetError(msg)
     if not members:
         msg = f"{archive}: expected recordings, the archive is empty"
@@ -76,11 +77,11 @@ def _checked(infos: Iterable[zipfile.ZipInfo], archive: Path) -> list[zipfile.Zi
     return members
 
 
-def _refusal(info: zipfile.ZipInfo) -> str:
-    # orig_filename: zipfile itself cuts a name at a NUL and turns other separators into "/".
+def _why_refused(info: zipfile.ZipInfo) -> str:
+    # orig_filename: zipfile cuts a name at a NUL and replaces other separators by "/".
     name = info.orig_filename
     if name.startswith("/") or (len(name) > 1 and name[1] == ":"):
-        return "an absolute name"
+        return "an absolute path"
     if any(ord(character) < 32 for character in name) or "\\" in name:
         return "a name with characters that no file of a dataset has"
     if any(part in ("", ".", "..") for part in name.removesuffix("/").split("/")):
@@ -107,6 +108,6 @@ def _extract(source: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> 
     with source.open(member) as packed, target.open("xb") as out:
         shutil.copyfileobj(packed, out, 1 << 20)
         if out.tell() != member.file_size:
-            msg = f"{member.filename!r} has {out.tell()} bytes and not {member.file_size}"
+            msg = f"{member.filename!r} has {out.tell()} bytes instead of {member.file_size}"
             raise zipfile.BadZipFile(msg)
     return Unpacked(relative, member.file_size)

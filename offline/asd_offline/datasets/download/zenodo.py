@@ -1,4 +1,4 @@
-"""Ask a Zenodo record for its files, their sizes and checksums."""
+"""List the files of a Zenodo record with their sizes and checksums."""
 
 import json
 import re
@@ -6,22 +6,22 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets.download.http import Patience, RemoteFile, read_text
+from asd_offline.datasets.download.http import RemoteFile, RetryPolicy, read_document
 
 SERVER = "https://zenodo.org"
 
 
-def read_record(number: int, server: str, patience: Patience) -> dict[str, RemoteFile]:
-    """List a record's files by name.
+def read_record(number: int, server: str, retry: RetryPolicy) -> dict[str, RemoteFile]:
+    """Return a record's files by name.
 
     Raises
     ------
     DatasetError
-        If the record cannot be had, or is not what the interface of Zenodo describes.
+        If the record is not available, or not in the form that Zenodo documents.
     """
     url = f"{server.rstrip('/')}/api/records/{number}"
     try:
-        record = json.loads(read_text(url, patience))
+        record = json.loads(read_document(url, retry))
         files = record["files"]
         entries = list(files["entries"].values()) if isinstance(files, dict) else files
         found = [_remote_file(entry, server, number) for entry in entries]
