@@ -12,7 +12,7 @@ from asd_monitor.terminal.progress import console_progress
 
 if TYPE_CHECKING:
     from asd_monitor.progress import Progress
-    from asd_offline.synth.challenge_set import YearSettings
+    from asd_offline.synth.challenge_set import ChallengeSetSettings
     from asd_offline.synth.fault_injection import InjectionSettings
 
 YEAR_ONLY = ("year", "sets", "clips", "test_clips", "clip_s", "snr_db")
@@ -128,11 +128,13 @@ def synth(
     _refuse_misplaced(context, YEAR_ONLY if is_injection else INJECT_ONLY, injecting=is_injection)
     with console_progress() as progress:
         if inject is None:
-            from asd_offline.synth.challenge_set import YearSettings
+            from asd_offline.synth.challenge_set import ChallengeSetSettings
 
             names, set_names = split_names([machines]), sets.names()
-            settings = YearSettings(year, set_names, names, clips, test_clips, seed, clip_s, snr_db)
-            result = _make_year_set(out, settings, progress, force=force)
+            settings = ChallengeSetSettings(
+                year, set_names, names, clips, test_clips, seed, clip_s, snr_db
+            )
+            result = _make_challenge_set(out, settings, progress, force=force)
         else:
             from asd_offline.synth.fault_injection import InjectionSettings
             from asd_offline.synth.faults import FAULTS
@@ -177,12 +179,12 @@ def _parse_levels(text: str) -> tuple[float, ...]:
         raise ConfigError(msg) from error
 
 
-def _make_year_set(
-    out: Path, settings: "YearSettings", progress: "Progress", *, force: bool
+def _make_challenge_set(
+    out: Path, settings: "ChallengeSetSettings", progress: "Progress", *, force: bool
 ) -> dict[str, Any]:
-    from asd_offline.synth.challenge_set import make_year_set
+    from asd_offline.synth.challenge_set import make_challenge_set
 
-    count = make_year_set(out, settings, progress, force=force)
+    count = make_challenge_set(out, settings, progress, force=force)
     truth = out / "ground_truth"
     return {
         "out": str(out),

@@ -9,7 +9,7 @@ from asd_offline.datasets.challenge import Challenge
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """The attributes of a clip: as its file name has them, and as keys and values."""
+    """The attributes of a clip: as in its file name, and as keys and values."""
 
     text: str
     pairs: tuple[tuple[str, str], ...]
@@ -18,19 +18,19 @@ class Attributes:
 BRACES = re.compile(r"\{(.*?)\}")
 
 
-def _expanded(pattern: str) -> list[str]:
-    """All ways to fill in the braces; on both sides of ``=`` they are filled in together."""
+def _expand(pattern: str) -> list[str]:
+    """Return all ways to fill in the braces; both sides of ``=`` are filled in together."""
     sides = pattern.split("=")
     choices = [[group.split(",") for group in BRACES.findall(side)] for side in sides]
-    filled = []
+    expanded = []
     for picks in itertools.product(*(range(len(values)) for values in choices[0])):
-        done = []
+        filled = []
         for side, values in zip(sides, choices, strict=True):
             for pick, options in zip(picks, values, strict=True):
                 side = BRACES.sub(options[pick], side, count=1)
-            done.append(side)
-        filled.append("=".join(done))
-    return filled
+            filled.append(side)
+        expanded.append("=".join(filled))
+    return expanded
 
 
 def attributes_of(
@@ -43,8 +43,8 @@ def attributes_of(
     patterns = sections[section % len(sections)][0 if domain == "source" else 1]
     found = []
     for pattern in patterns.split():
-        for each in _expanded(pattern):
-            text, _, meaning = each.partition("=")
+        for combination in _expand(pattern):
+            text, _, meaning = combination.partition("=")
             words = (meaning or text).split("_")
             found.append(Attributes(text, tuple(zip(words[::2], words[1::2], strict=True))))
     return found

@@ -1,4 +1,4 @@
-"""A small data set of synthetic machines in the layout of an official year."""
+"""Make a small data set of synthetic machines in the layout of a challenge."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from asd_offline.datasets.layouts import CHALLENGES
 from asd_offline.synth.attributes import attributes_of
 from asd_offline.synth.conditions import conditions_of
 from asd_offline.synth.file_names import (
-    Named,
+    NamedClip,
     anonymous_file_name,
     clip_folder,
     label_files,
@@ -33,22 +33,22 @@ from asd_offline.synth.writer import (
 )
 
 FAULT_LEVELS_DB = (-26.0, -6.0)
-"""Faults are anywhere between barely there and plain."""
+"""Range of fault levels relative to the machine, from barely audible to obvious."""
 MIN_CLIPS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class YearSettings:
-    """Which data set is wanted."""
+class ChallengeSetSettings:
+    """Size, layout and difficulty of the data set."""
 
     year: int
     sets: tuple[SetName, ...] = ("dev",)
     machines: tuple[str, ...] = ()
     """Official names; empty = every machine of the sets."""
     clips: int = 30
-    """Training clips for each machine id (2020) or section."""
+    """Training clips per machine id (2020) or section."""
     test_clips: int | None = None
-    """Normal and anomalous test clips, so many of each, for each id, or section and domain;
+    """Number of normal and of anomalous test clips, each, per id, or per section and domain;
     None = a third of ``clips``."""
     seed: int = 1
     clip_s: float = 10.0
@@ -60,24 +60,24 @@ class YearSettings:
         return CHALLENGES[self.year]
 
 
-def make_year_set(
+def make_challenge_set(
     out: Path,
-    settings: YearSettings,
+    settings: ChallengeSetSettings,
     progress: Progress,
     *,
     force: bool = False,
     workers: int | None = None,
 ) -> int:
-    """Write the data set below ``out``; return the number of its clips.
+    """Write the data set to ``out`` and return its number of clips.
 
     Raises
     ------
     ConfigError
-        If a setting is impossible, a machine is not one of the year's, or ``out`` is in use.
+        If a setting is out of range, a machine is unknown, or ``out`` is not empty.
     DatasetError
         If ``out`` cannot be written.
     """
-    plans, files = plan_year(settings)
+    plans, files = plan_challenge_set(settings)
     claim_folder(out, force=force, needed_bytes=sum(2 * plan.n_samples + 44 for plan in plans))
     files["faults.csv"] = "path,kind,level_db\n" + "".join(
         f"{plan.path},{plan.kind},{plan.level_db:.1f}\n" for plan in plans if plan.kind
@@ -105,11 +105,11 @@ def _write_clip(out: Path, plan: ClipPlan) -> None:
     write_wav(out / plan.path, render(plan), SAMPLE_RATE_HZ)
 
 
-def plan_year(settings: YearSettings) -> tuple[list[ClipPlan], dict[str, str]]:
-    """Return every clip to be made, and path -> content of the lists that go with them."""
+def plan_challenge_set(settings: ChallengeSetSettings) -> tuple[list[ClipPlan], dict[str, str]]:
+    """Return the plan of every clip, and path -> content of the label and attribute lists."""
     _check(settings)
     plans: list[ClipPlan] = []
-    named: list[Named] = []
+    named: list[NamedClip] = []
     for subset in settings.sets:
         for machine, sections in settings.challenge.sets[subset].items():
             if settings.machines and machine not in settings.machines:
@@ -122,7 +122,7 @@ def plan_year(settings: YearSettings) -> tuple[list[ClipPlan], dict[str, str]]:
     return plans, label_files(settings.challenge, named)
 
 
-def _check(settings: YearSettings) -> None:
+def _check(settings: ChallengeSetSettings) -> None:
     if settings.year not in CHALLENGES:
         msg = f"--year: expected one of {', '.join(map(str, CHALLENGES))}, got {settings.year}"
         raise ConfigError(msg)
@@ -135,27 +135,27 @@ def _check(settings: YearSettings) -> None:
             f"({sets}), which are {', '.join(dict.fromkeys(known))}"
         )
         raise ConfigError(msg)
-    for option, value, least, most in (
+    for option, value, minimum, maximum in (
         ("--clips", settings.clips, MIN_CLIPS, 9999),
         ("--test-clips", _test_clips(settings), 1, 9999),
         ("--seed", settings.seed, 0, 2**32 - 1),
         ("--clip-s", settings.clip_s, 1.0, 60.0),
         ("--snr-db", settings.snr_db, -40.0, 60.0),
     ):
-        if not least <= value <= most:
-            msg = f"{option}: expected {least} to {most}, got {value}"
+        if not minimum <= value <= maximum:
+            msg = f"{option}: expected {minimum} to {maximum}, got {value}"
             raise ConfigError(msg)
 
 
-def _test_clips(settings: YearSettings) -> int:
+def _test_clips(settings: ChallengeSetSettings) -> int:
     return settings.clips // 3 if settings.test_clips is None else settings.test_clips
 
 
-def _target_clips(settings: YearSettings) -> int:
-    """Of a section's training clips, those of the target domain: few, as in the year itself.
+def _target_clips(settings: ChallengeSetSettings) -> int:
+    """Return the number of training clips in the target domain of a section.
 
-    The organisers have 3 of 1003 in 2021 and 10 of 1000 later; here never fewer than 3 where
-    that leaves the greater part to the source domain.
+    Their fraction is that of the challenge (3 of 1003 in 2021, 10 of 1000 later), but at least
+    3 clips and at most a quarter.
     """
     per_thousand = settings.challenge.training_clips["target"]
     return min(max(3, round(per_thousand * settings.clips / 1000)), settings.clips // 4)
@@ -163,7 +163,7 @@ def _target_clips(settings: YearSettings) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Clips of one section that differ only in what happens during them."""
+    """Clips of one section with the same domain, split and label."""
 
     subset: SetName
     machine: str
@@ -175,7 +175,7 @@ class _Group:
 
 
 def _groups(
-    settings: YearSettings, subset: SetName, machine: str, section: int
+    settings: ChallengeSetSettings, subset: SetName, machine: str, section: int
 ) -> Iterator[_Group]:
     tests = _test_clips(settings)
     training = {"": settings.clips}
@@ -188,28 +188,28 @@ def _groups(
 
 
 def _section(
-    settings: YearSettings, subset: SetName, machine: str, section: int
-) -> Iterator[tuple[ClipPlan, Named]]:
-    """All clips of one section, those of an evaluation test set under their hidden names."""
+    settings: ChallengeSetSettings, subset: SetName, machine: str, section: int
+) -> Iterator[tuple[ClipPlan, NamedClip]]:
+    """Yield all clips of one section; test clips of an evaluation set have anonymous names."""
     rng = np.random.default_rng((settings.seed, derive_seed(settings.year, machine, section)))
-    hidden: list[tuple[ClipPlan, Named]] = []
+    anonymous: list[tuple[ClipPlan, NamedClip]] = []
     for group in _groups(settings, subset, machine, section):
         clips = [_clip(settings, group, index, rng) for index in range(group.count)]
         if subset == "eval" and group.split == "test":
-            hidden += clips
+            anonymous += clips
         else:
             yield from clips
     if not settings.challenge.domain_folders:
-        yield from _hide(settings.challenge, hidden, rng)
+        yield from _anonymize(settings.challenge, anonymous, rng)
     else:
-        for _, same_domain in groupby(hidden, key=lambda pair: pair[1].domain):
-            yield from _hide(settings.challenge, list(same_domain), rng)
+        for _, same_domain in groupby(anonymous, key=lambda pair: pair[1].domain):
+            yield from _anonymize(settings.challenge, list(same_domain), rng)
 
 
-def _hide(
-    challenge: Challenge, clips: Sequence[tuple[ClipPlan, Named]], rng: np.random.Generator
-) -> Iterator[tuple[ClipPlan, Named]]:
-    """Shuffle test clips and give them the names of an evaluation set."""
+def _anonymize(
+    challenge: Challenge, clips: Sequence[tuple[ClipPlan, NamedClip]], rng: np.random.Generator
+) -> Iterator[tuple[ClipPlan, NamedClip]]:
+    """Shuffle test clips and give them the anonymous names of an evaluation set."""
     for index, original_index in enumerate(rng.permutation(len(clips))):
         plan, named = clips[original_index]
         name = anonymous_file_name(challenge, named.section, named.domain, index)
@@ -218,8 +218,8 @@ def _hide(
 
 
 def _clip(
-    settings: YearSettings, group: _Group, index: int, rng: np.random.Generator
-) -> tuple[ClipPlan, Named]:
+    settings: ChallengeSetSettings, group: _Group, index: int, rng: np.random.Generator
+) -> tuple[ClipPlan, NamedClip]:
     year, machine, section = settings.year, group.machine, group.section
     domain, split, label = group.domain, group.split, group.label
     occurring = attributes_of(settings.challenge, machine, section, domain)
@@ -241,5 +241,5 @@ def _clip(
         seed=(settings.seed, identity),
         n_samples=round(settings.clip_s * SAMPLE_RATE_HZ),
     )
-    named = Named(machine, section, domain, label, attributes, name, "", split, group.subset)
+    named = NamedClip(machine, section, domain, label, attributes, name, "", split, group.subset)
     return plan, named

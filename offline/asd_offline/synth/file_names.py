@@ -1,4 +1,4 @@
-"""File names and label files of each official year, as the archives unpack.
+"""File names and label files of a challenge, as its archives contain them.
 
 Development clips go to ``dev_data/<machine>/``, evaluation clips to ``eval_data/<machine>/``,
 their labels to ``ground_truth/`` in the form of the organisers' evaluators.
@@ -13,13 +13,13 @@ from asd_offline.datasets.challenge import Challenge
 from asd_offline.synth.attributes import Attributes
 
 SPEED_IN_LISTS = {"spd": "speed"}
-"""The attribute lists write some keys otherwise than the file names."""
+"""Keys that the attribute lists spell differently from the file names."""
 TOYS_PREFIX = "Toy"
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """A clip that has its official name."""
+class NamedClip:
+    """A clip with its official file name."""
 
     machine: str
     section: int
@@ -28,7 +28,7 @@ class Named:
     attributes: Attributes
     name: str
     original: str
-    """In an evaluation set: the name that tells label, domain and attributes."""
+    """In an evaluation set: the name that shows label, domain and attributes; else empty."""
     split: str
     subset: str
 
@@ -72,20 +72,20 @@ def clip_folder(challenge: Challenge, subset: str, machine: str, domain: str, sp
     return f"{subset}_data/{machine}/{split}"
 
 
-def label_files(challenge: Challenge, clips: Sequence[Named]) -> dict[str, str]:
+def label_files(challenge: Challenge, clips: Sequence[NamedClip]) -> dict[str, str]:
     """Return path -> content of every list that belongs to a challenge's clips."""
     files: dict[str, str] = {}
     if challenge.attribute_lists:
         files |= _attribute_lists(clips)
-    hidden = [clip for clip in clips if clip.original]
-    if not hidden:
+    anonymous = [clip for clip in clips if clip.original]
+    if not anonymous:
         return files
     if challenge.label_lists:
-        return files | {f"ground_truth/{challenge.label_lists[0]}": _label_list(hidden)}
-    return files | _ground_truth(challenge, hidden)
+        return files | {f"ground_truth/{challenge.label_lists[0]}": _label_list(anonymous)}
+    return files | _ground_truth(challenge, anonymous)
 
 
-def _label_list(clips: Iterable[Named]) -> str:
+def _label_list(clips: Iterable[NamedClip]) -> str:
     lines: dict[str, list[str]] = defaultdict(list)
     for clip in clips:
         lines[clip.machine].append(f"{clip.name},{clip.original},{clip.label}")
@@ -95,9 +95,9 @@ def _label_list(clips: Iterable[Named]) -> str:
     )
 
 
-def _ground_truth(challenge: Challenge, clips: Iterable[Named]) -> dict[str, str]:
+def _ground_truth(challenge: Challenge, clips: Iterable[NamedClip]) -> dict[str, str]:
     rows: dict[str, list[str]] = defaultdict(list)
-    groups: dict[tuple[str, int], list[Named]] = defaultdict(list)
+    groups: dict[tuple[str, int], list[NamedClip]] = defaultdict(list)
     for clip in clips:
         stem = f"ground_truth_{clip.machine}_section_{clip.section:02d}"
         stem += f"_{clip.domain}_test.csv" if challenge.domain_folders else "_test.csv"
@@ -115,27 +115,27 @@ def _ground_truth(challenge: Challenge, clips: Iterable[Named]) -> dict[str, str
         for (machine, section), group in groups.items():
             path = f"ground_truth/ground_truth_attributes/{machine}/attributes_{section:02d}.csv"
             last = "attributes" if machine.startswith(TOYS_PREFIX) else "full_attributes"
-            files[path] = _table(group, f"file_name_with_{last}")
+            files[path] = _attribute_table(group, f"file_name_with_{last}")
     return files
 
 
-def _attribute_lists(clips: Iterable[Named]) -> dict[str, str]:
-    """``attributes_<SS>.csv`` beside the clips; hidden test clips are not in them."""
-    groups: dict[str, list[Named]] = defaultdict(list)
+def _attribute_lists(clips: Iterable[NamedClip]) -> dict[str, str]:
+    """Return ``attributes_<SS>.csv`` of each section, without the clips of anonymous names."""
+    groups: dict[str, list[NamedClip]] = defaultdict(list)
     for clip in clips:
         if not clip.original:
             path = f"{clip.subset}_data/{clip.machine}/attributes_{clip.section:02d}.csv"
             groups[path].append(clip)
-    return {path: _table(group, "") for path, group in groups.items()}
+    return {path: _attribute_table(group, "") for path, group in groups.items()}
 
 
-def _table(clips: Sequence[Named], original_column: str) -> str:
+def _attribute_table(clips: Sequence[NamedClip], original_column: str) -> str:
     width = max(len(clip.attributes.pairs) for clip in clips)
     header = ["file_name"]
     for number in range(1, width + 1):
         header += [f"d{number}p", f"d{number}v"]
     lines = [",".join(header + [original_column] * bool(original_column))]
-    for clip in sorted(clips, key=lambda each: (each.split, each.name)):
+    for clip in sorted(clips, key=lambda clip: (clip.split, clip.name)):
         cells = [f"{clip.machine}/{clip.split}/{clip.name}"]
         for key, value in clip.attributes.pairs:
             cells += [SPEED_IN_LISTS.get(key, key), value]

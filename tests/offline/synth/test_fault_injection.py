@@ -36,10 +36,12 @@ def normals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(normals: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, InjectionResult]:
+def injected_set(
+    normals: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, InjectionResult]:
     out = tmp_path_factory.mktemp("out") / "set"
-    wanted = InjectionSettings(normals, levels_db=LEVELS_DB, train_clips=6)
-    return out, make_injected_set(out, wanted, NoProgress())
+    settings = InjectionSettings(normals, levels_db=LEVELS_DB, train_clips=6)
+    return out, make_injected_set(out, settings, NoProgress())
 
 
 def rows(out: Path) -> list[dict[str, str]]:
@@ -50,8 +52,8 @@ def read(path: Path) -> np.ndarray:
     return np.asarray(soundfile.read(path, dtype="float64")[0])
 
 
-def test_set_opens_with_every_kind_and_level(made: tuple[Path, InjectionResult]) -> None:
-    out, injected = made
+def test_set_opens_with_every_kind_and_level(injected_set: tuple[Path, InjectionResult]) -> None:
+    out, injected = injected_set
     dataset = open_dataset(out)
     assert dataset.year == 2020
     assert dataset.machines() == ("press-7",)
@@ -64,8 +66,10 @@ def test_set_opens_with_every_kind_and_level(made: tuple[Path, InjectionResult])
     assert cases == {(kind, level_db) for kind in FAULTS for level_db in LEVELS_DB}
 
 
-def test_no_origin_is_both_in_training_and_in_the_test(made: tuple[Path, InjectionResult]) -> None:
-    table = rows(made[0])
+def test_no_origin_is_both_in_training_and_in_the_test(
+    injected_set: tuple[Path, InjectionResult],
+) -> None:
+    table = rows(injected_set[0])
     train = {row["origin"] for row in table if "/train/" in row["path"]}
     test = {row["origin"] for row in table if "/test/" in row["path"]}
     assert len(train) == 6
@@ -74,21 +78,21 @@ def test_no_origin_is_both_in_training_and_in_the_test(made: tuple[Path, Injecti
 
 
 def test_normal_clips_are_the_recordings_untouched(
-    made: tuple[Path, InjectionResult], normals: Path
+    injected_set: tuple[Path, InjectionResult], normals: Path
 ) -> None:
-    for row in rows(made[0]):
+    for row in rows(injected_set[0]):
         if not row["kind"]:
-            written, _ = soundfile.read(made[0] / row["path"], dtype="int16")
+            written, _ = soundfile.read(injected_set[0] / row["path"], dtype="int16")
             original, _ = soundfile.read(normals / row["origin"], dtype="int16")
             assert np.array_equal(written, original)
 
 
 def test_written_faults_have_their_level_and_the_loudness_of_their_origin(
-    made: tuple[Path, InjectionResult], normals: Path
+    injected_set: tuple[Path, InjectionResult], normals: Path
 ) -> None:
-    for row in rows(made[0]):
+    for row in rows(injected_set[0]):
         if row["kind"]:
-            faulty, origin = read(made[0] / row["path"]), read(normals / row["origin"])
+            faulty, origin = read(injected_set[0] / row["path"]), read(normals / row["origin"])
             assert 20 * np.log10(np.std(faulty) / np.std(origin)) == pytest.approx(0.0, abs=0.05)
             component = faulty / 10 ** (float(row["gain_db"]) / 20) - origin
             level_db = 20 * np.log10(np.std(component) / np.std(origin))
@@ -96,27 +100,29 @@ def test_written_faults_have_their_level_and_the_loudness_of_their_origin(
 
 
 def test_same_seed_same_bytes_and_another_division_with_another_seed(
-    made: tuple[Path, InjectionResult], normals: Path, tmp_path: Path
+    injected_set: tuple[Path, InjectionResult], normals: Path, tmp_path: Path
 ) -> None:
-    wanted = InjectionSettings(normals, levels_db=LEVELS_DB, train_clips=6)
-    make_injected_set(tmp_path / "again", wanted, NoProgress(), workers=2)
-    assert (tmp_path / "again/faults.csv").read_bytes() == (made[0] / "faults.csv").read_bytes()
-    for row in rows(made[0]):
+    settings = InjectionSettings(normals, levels_db=LEVELS_DB, train_clips=6)
+    make_injected_set(tmp_path / "again", settings, NoProgress(), workers=2)
+    assert (tmp_path / "again/faults.csv").read_bytes() == (
+        injected_set[0] / "faults.csv"
+    ).read_bytes()
+    for row in rows(injected_set[0]):
         again = (tmp_path / "again" / row["path"]).read_bytes()
-        assert again == (made[0] / row["path"]).read_bytes()
+        assert again == (injected_set[0] / row["path"]).read_bytes()
     other = InjectionSettings(normals, ("hiss",), (-6.0,), train_clips=6, seed=2)
     make_injected_set(tmp_path / "other", other, NoProgress())
     first, second = (
         {row["origin"] for row in rows(out) if "/train/" in row["path"]}
-        for out in (made[0], tmp_path / "other")
+        for out in (injected_set[0], tmp_path / "other")
     )
     assert first != second
 
 
 def test_one_gain_for_all_clips_keeps_loud_recordings_from_clipping(tmp_path: Path) -> None:
     folder = record(tmp_path / "loud", gain=0.3)
-    wanted = InjectionSettings(folder, ("impacts",), (6.0,))
-    injected = make_injected_set(tmp_path / "out", wanted, NoProgress())
+    settings = InjectionSettings(folder, ("impacts",), (6.0,))
+    injected = make_injected_set(tmp_path / "out", settings, NoProgress())
     assert injected.gain_db < 0.0
     gain = 10 ** (injected.gain_db / 20)
     for row in rows(tmp_path / "out"):
@@ -162,9 +168,9 @@ def test_files_that_cannot_be_used_are_left_out_with_their_reason(tmp_path: Path
 def test_impossible_setting_is_refused(
     normals: Path, tmp_path: Path, settings: dict[str, object], complaint: str
 ) -> None:
-    wanted = InjectionSettings(normals, **settings)  # type: ignore[arg-type]
+    injection = InjectionSettings(normals, **settings)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=complaint):
-        make_injected_set(tmp_path / "out", wanted, NoProgress())
+        make_injected_set(tmp_path / "out", injection, NoProgress())
     assert not (tmp_path / "out").exists()
 
 

@@ -38,12 +38,12 @@ def normals(tmp_path: Path) -> Path:
     return folder
 
 
-def test_year_is_made_and_told_in_one_json_document(tmp_path: Path) -> None:
+def test_a_challenge_set_is_reported_in_one_json_document(tmp_path: Path) -> None:
     out = tmp_path / "set"
     result = call(str(out), "--year", "2023", "--set", "dev", *SMALL, "--json")
     assert result.exit_code == 0
-    told = json.loads(result.stdout)
-    assert told == {"out": str(out), "year": 2023, "clips": 8, "ground_truth": None}
+    report = json.loads(result.stdout)
+    assert report == {"out": str(out), "year": 2023, "clips": 8, "ground_truth": None}
     assert len(list(out.rglob("*.wav"))) == 8
 
 
@@ -58,8 +58,8 @@ def test_faults_are_put_into_recordings(tmp_path: Path, normals: Path) -> None:
     result = call(
         str(out), "--inject", str(normals), "--kinds", "hiss,whine", "--levels", "-6, 0", "--json"
     )
-    told = json.loads(result.stdout)
-    counts = told["train_clips"], told["test_normals"], told["test_anomalies"]
+    report = json.loads(result.stdout)
+    counts = report["train_clips"], report["test_normals"], report["test_anomalies"]
     assert counts == (2, 1, 4)
     assert (out / "saw/test/anomaly_id_00_00000003.wav").is_file()
 

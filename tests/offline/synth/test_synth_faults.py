@@ -1,4 +1,4 @@
-"""Faults: at the level that is stated, finite, and each what its name says."""
+"""Faults have the requested level, finite samples, and the character of their name."""
 
 import numpy as np
 import pytest
