@@ -1,4 +1,4 @@
-"""The frozen values that travel between the stages of the monitor."""
+"""Frozen records that pass between the stages of the monitor."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,17 +10,17 @@ FloatArray = npt.NDArray[np.float32]
 
 
 class Quality(StrEnum):
-    """What can be said of a window's samples before any model has seen them."""
+    """Assessment of a window's samples before they reach the model."""
 
     OK = "ok"
     CLIPPED = "clipped"
-    """Too many samples at full scale: scored, but never taken as normal."""
+    """Too many samples at full scale: scored, but never considered normal."""
     DC = "dc"
-    """A constant offset dominates: scored, but never taken as normal."""
+    """A constant offset dominates: scored, but never considered normal."""
     SILENT = "silent"
     """Digital silence: not scored."""
     STUCK = "stuck"
-    """Hardly any distinct values, or long runs of one value: not scored."""
+    """Very few distinct values, or long runs of one value: not scored."""
     NON_FINITE = "non_finite"
     """NaN or infinite samples: not scored."""
     ERROR = "error"
@@ -31,28 +31,30 @@ SCORED_QUALITIES = frozenset({Quality.OK, Quality.CLIPPED, Quality.DC})
 
 
 class State(StrEnum):
-    """What the monitor says of a machine."""
+    """State of a machine."""
 
     UNKNOWN = "UNKNOWN"
+    """There is no sound, audio was lost, or the sound cannot be trusted."""
     LEARNING = "LEARNING"
+    """Normal sound is being collected, or the model is being fitted."""
     NORMAL = "NORMAL"
     WARNING = "WARNING"
     ALARM = "ALARM"
 
 
 class SourceState(StrEnum):
-    """What a source says of itself."""
+    """State of a source of audio."""
 
     OPENING = "opening"
     RUNNING = "running"
     MISSING = "missing"
-    """The device or file is not there, or cannot be opened as configured."""
+    """The device or file does not exist, or cannot be opened as configured."""
     FROZEN = "frozen"
     """The device is open, but no audio arrives."""
     SILENT = "silent"
     """Audio arrives, but it is digital silence."""
     ENDED = "ended"
-    """A recording came to its end; nothing more will come."""
+    """All recordings have been played; no more audio will follow."""
     CLOSED = "closed"
 
 
@@ -72,7 +74,7 @@ class AudioChunk:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a model scores: consecutive samples of one machine, never across a gap."""
+    """Consecutive samples of one machine, as a model scores them; never across a gap."""
 
     machine: str
     samples: FloatArray
@@ -88,7 +90,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Which model gave a score, and how much stands behind its threshold."""
+    """The model that gave a score, and how well its threshold is supported."""
 
     name: str
     revision: str
@@ -99,16 +101,16 @@ class ModelInfo:
     hop_samples: int
     calibration_windows: int
     provisional: bool
-    """True while too few calibration windows stand behind the threshold."""
+    """True while too few calibration windows support the threshold."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowScore:
-    """What the detector knows of one window. Higher ``value`` = more anomalous."""
+    """The detector's result for one window. Higher ``value`` = more anomalous."""
 
     machine: str
     seq: int
-    """Counts all windows of this machine since the start, whether or not they were scored."""
+    """Number of windows of this machine before this one since the start, scored or not."""
     window_start: int
     captured_at: float
     """When the window's last sample was captured, in seconds since the epoch."""
@@ -118,9 +120,9 @@ class WindowScore:
     p_value: float | None
     """How often normal sound scores this high or higher, in (0, 1]."""
     extrapolated: bool
-    """True where ``p_value`` lies beyond the calibration scores and comes from a fitted tail."""
+    """True where the score is beyond all calibration scores: ``p_value`` is from a fitted tail."""
     threshold: float | None
-    """A score above this counts towards an alarm."""
+    """A score above this is an exceedance."""
     level_dbfs: float | None
     """RMS level in dB relative to a full-scale square wave; None for digital silence."""
     lost_samples: int
@@ -132,7 +134,7 @@ class WindowScore:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the alarm concludes from one window and those before it."""
+    """The alarm's result for one window, given those before it."""
 
     state: State
     """The machine's state, this window included."""
@@ -161,42 +163,43 @@ class Transition:
 
     machine: str
     event_id: str
-    """Unique, so that a message delivered twice can be recognised."""
+    """Unique, so that duplicate messages can be recognised."""
     state: State
     previous: State
     reason: str
-    """One sentence for a person."""
+    """One sentence for the user."""
     captured_at: float
-    """When the audio that caused it was captured, or the moment where none did; s since epoch."""
+    """When the audio that caused it was captured, or the time of the change if no audio did; in
+    seconds since the epoch."""
     provisional: bool
     score: WindowScore | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SourceHealth:
-    """How a machine's source is doing; counters run since the monitor was started."""
+    """Health of a machine's source; counters start with the monitor."""
 
     machine: str
     state: SourceState
     reason: str
-    """One sentence for a person; empty while all is well."""
+    """One sentence for the user; empty while there is no problem."""
     device: str
     samples: int
     """Samples delivered, at the model's rate."""
     lost_samples: int
-    """Samples lost, computed from the clock, at the model's rate."""
+    """Samples lost, derived from the clock, at the model's rate."""
     overflows: int
-    """Overflow flags raised by the driver; says that audio was lost, not how much."""
+    """Overflows reported by the driver, which show that audio was lost but not how much."""
     reopens: int
     last_audio_at: float | None
     """When the last audio was captured, in seconds since the epoch; None before the first."""
     measured_rate_hz: float | None = None
-    """Device rate measured against the clock, None before it is known."""
+    """Device rate measured against the clock; None before it is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class LearningProgress:
-    """How far commissioning has come."""
+    """Progress of commissioning."""
 
     machine: str
     learned_s: float

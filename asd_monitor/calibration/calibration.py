@@ -1,4 +1,4 @@
-"""How unusual a score is, judged by scores of normal sound that the model had not seen."""
+"""Turn anomaly scores into p-values and thresholds, using held-out scores of normal sound."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,35 +13,35 @@ from asd_monitor.calibration.normal_range import NormalRange
 PROVISIONAL_BELOW = 180
 """With fewer held-out windows than this, a threshold at 0.1 % is little more than a guess."""
 
-SMALLEST_P = 1e-300
+MIN_P = 1e-300
 
 _Kind = TypeVar("_Kind", bound=np.generic)
 
-_KEPT_SCORES = 4096
-_KEPT_LARGEST = 1024
-_LARGEST_SCORE = 1e100
+_MAX_STORED_SCORES = 4096
+_STORED_TAIL_SCORES = 1024
+_MAX_SCORE = 1e100
 
-# Chosen by simulation with 12 to 1000 scores from eight laws, light and heavy: docs/calibration.md
-# has the table, tests/calibration/test_calibration.py repeats a part of it.
-_TAIL_SHARE = 0.15
-_TAIL_AT_LEAST = 10
-_TAIL_AT_MOST = 500
+# Chosen by simulation with 12 to 1000 scores from eight distributions, light- and heavy-tailed:
+# docs/calibration.md has the table, tests/calibration/test_calibration.py repeats a part of it.
+_TAIL_FRACTION = 0.15
+_MIN_TAIL_SCORES = 10
+_MAX_TAIL_SCORES = 500
 _SHAPE_PRIOR_WEIGHT = 40
-_LARGEST_SHAPE = 0.5
+_MAX_SHAPE = 0.5
 _MARGIN_AT_30 = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """Held-out scores of normal sound, and a fitted tail beyond the largest of them.
+    """Held-out scores of normal sound, with a fitted tail beyond the largest of them.
 
     Up to the largest calibration score, p-values are conformal:
     ``p(s) = (1 + #{calibration >= s}) / (n + 1)``, so under exchangeability normal sound has
-    ``P(p <= a) <= a`` for every law of the scores. Beyond it a generalised Pareto tail goes on
-    from ``1 / (n + 1)`` towards 0. Its scale and shape are estimated by probability-weighted
-    moments (Hosking and Wallis 1987, eq. 2.4) from the largest 15 % (10 to 500) of the scores;
-    the shape is shrunk towards 0 (an exponential tail) and kept in [0, 0.5], because a few
-    scores cannot tell a heavy tail from a light one.
+    ``P(p <= a) <= a`` for every distribution of scores. Beyond it, a generalised Pareto tail
+    continues from ``1 / (n + 1)`` towards 0. Its scale and shape are estimated by
+    probability-weighted moments (Hosking and Wallis 1987, eq. 2.4) from the largest 15 % (10 to
+    500) of the scores; the shape is shrunk towards 0 (an exponential tail) and kept in [0, 0.5],
+    because a few scores cannot tell a heavy tail from a light one.
 
     Attributes
     ----------
@@ -49,9 +49,9 @@ class Calibration:
         ``(m,)`` float64, ascending, read-only. All of them up to 4096; of more, the largest
         1024 and evenly ranked ones below. Higher = more anomalous.
     ranks
-        ``(m,)`` int64: the place of each of ``scores`` among all calibration scores, from 0.
+        ``(m,)`` int64: the rank of each of ``scores`` among all calibration scores, from 0.
     count
-        How many scores the calibration was fitted from.
+        Number of scores that the calibration was fitted to.
     tail_scale
         Scale of the tail at the largest score, in units of the score; > 0.
     tail_shape
@@ -69,50 +69,49 @@ class Calibration:
 
     @classmethod
     def fit(cls, scores: npt.ArrayLike, normal_range: NormalRange | None = None) -> Self:
-        """Calibrate from held-out scores of normal sound.
+        """Calibrate with held-out scores of normal sound.
 
         Parameters
         ----------
         scores
-            ``(n,)``, n >= 2, finite, in any order; from recordings that the model has not
-            memorised, or every later score will look too high.
+            ``(n,)``, n >= 2, finite, in any order; of recordings that the model has not seen,
+            because scores of memorised recordings are too low.
         normal_range
             The normal range of the same scores.
 
         Raises
         ------
         ValueError
-            If there are fewer than two scores, or one is not a number of sensible size.
+            If there are fewer than two scores, or one is not finite or is 1e100 or larger.
         """
         ordered = np.sort(np.asarray(scores, dtype=np.float64).ravel())
         if len(ordered) < 2:
             msg = f"a calibration needs at least 2 held-out scores, got {len(ordered)}"
             raise ValueError(msg)
-        if not np.all(np.abs(ordered) <= _LARGEST_SCORE):
+        if not np.all(np.abs(ordered) <= _MAX_SCORE):
             msg = "calibration scores must be finite and below 1e100 in size"
             raise ValueError(msg)
         scale, shape = _fit_tail(ordered)
-        ranks = _kept_ranks(len(ordered))
-        return cls(
-            _frozen(ordered[ranks]), _frozen(ranks), len(ordered), scale, shape, normal_range
-        )
+        ranks = _stored_ranks(len(ordered))
+        stored = _read_only(ordered[ranks])
+        return cls(stored, _read_only(ranks), len(ordered), scale, shape, normal_range)
 
     @property
     def provisional(self) -> bool:
-        """True while too few windows stand behind a threshold."""
+        """True while too few windows support a threshold."""
         return self.count < PROVISIONAL_BELOW
 
     @property
     def margin(self) -> float:
-        """Share by which a threshold is pushed further out into the tail; 0 once not provisional.
+        """Fraction by which a threshold is moved further into the tail.
 
-        0.5 with 30 windows, falling linearly to 0 with 180.
+        0.5 with 30 windows, falling linearly to 0 with 180, where it is no longer provisional.
         """
         return _MARGIN_AT_30 * max(0, PROVISIONAL_BELOW - self.count) / (PROVISIONAL_BELOW - 30)
 
     @property
     def rule(self) -> str:
-        """How thresholds are got, in one sentence."""
+        """How thresholds are derived, in one sentence."""
         if self.provisional:
             return (
                 f"generalised Pareto tail on {self.count} held-out windows, provisional, "
@@ -132,14 +131,14 @@ class Calibration:
         Raises
         ------
         ValueError
-            If ``value`` is not a number.
+            If ``value`` is NaN.
         """
         if math.isnan(value):
             raise ValueError("a score that is not a number has no p-value")
         largest = float(self.scores[-1])
         if value > largest:
-            exceedance = self._tail((value - largest) / self.tail_scale)
-            return max(exceedance / (self.count + 1), SMALLEST_P), True
+            survival = self._tail_survival((value - largest) / self.tail_scale)
+            return max(survival / (self.count + 1), MIN_P), True
         first = int(np.searchsorted(self.scores, value, side="left"))
         below = int(self.ranks[first - 1]) + 1 if first else 0
         return (1 + self.count - below) / (self.count + 1), False
@@ -148,31 +147,32 @@ class Calibration:
         """Return the score above which normal sound lies with probability ``p`` at most.
 
         The inverse of :meth:`p_value`. While provisional, and where ``p`` is below
-        ``1 / (count + 1)``, the way from the largest score into the tail is lengthened by
-        ``margin`` (in log p), as a tail from few scores is uncertain.
+        ``1 / (count + 1)``, the distance from the largest score into the tail is extended by
+        ``margin`` (in log p), because a tail fitted to few scores is uncertain.
 
         Raises
         ------
         ValueError
             If ``p`` is not in (0, 1).
         """
-        if not SMALLEST_P <= p < 1:
+        if not MIN_P <= p < 1:
             msg = f"a threshold needs a probability in (0, 1), got {p!r}"
             raise ValueError(msg)
         # 1e-9: 0.001 * 1000 must count as 1 although floating point may put it just below.
         allowed = math.floor(p * (self.count + 1) + 1e-9)
         if allowed >= 1:
-            kept = int(np.searchsorted(self.ranks, self.count - allowed, side="left"))
-            return float(self.scores[kept])
+            index = int(np.searchsorted(self.ranks, self.count - allowed, side="left"))
+            return float(self.scores[index])
         depth = -math.log(p * (self.count + 1)) * (1 + self.margin)
         shape = self.tail_shape
-        steps = math.expm1(shape * depth) / shape if shape > 0 else depth
-        return float(self.scores[-1]) + self.tail_scale * steps
+        excess = math.expm1(shape * depth) / shape if shape > 0 else depth
+        return float(self.scores[-1]) + self.tail_scale * excess
 
-    def _tail(self, steps: float) -> float:
+    def _tail_survival(self, excess: float) -> float:
+        """Return the probability of exceeding the largest score by ``excess`` scales, given it."""
         if self.tail_shape > 0:
-            return math.exp(-math.log1p(self.tail_shape * steps) / self.tail_shape)
-        return math.exp(-steps)
+            return math.exp(-math.log1p(self.tail_shape * excess) / self.tail_shape)
+        return math.exp(-excess)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Calibration):
@@ -195,32 +195,33 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
-        """Restore what :meth:`to_dict` gave.
+        """Restore a calibration from :meth:`to_dict`.
 
         Raises
         ------
         ValueError
             If a value is missing, not finite, or does not fit the others.
         """
-        count, scores, ranks = values.get("count"), values.get("scores"), values.get("ranks")
+        count, normal_range = values.get("count"), values.get("usual")
         if type(count) is not int or count < 2:
-            raise ValueError(f"count: expected a whole number of at least 2, got {count!r}")
-        kept = _numbers(scores, "scores")
-        places = np.arange(len(kept)) if ranks is None else _numbers(ranks, "ranks").astype(int)
-        if len(kept) < 2 or len(kept) != len(places):
+            raise ValueError(f"count: expected an integer of at least 2, got {count!r}")
+        scores = _numbers(values.get("scores"), "scores")
+        ranks = np.arange(len(scores))
+        if values.get("ranks") is not None:
+            ranks = _numbers(values["ranks"], "ranks").astype(int)
+        if len(scores) < 2 or len(scores) != len(ranks):
             raise ValueError("scores and ranks: expected lists of one length, at least 2")
-        if np.any(np.diff(kept) < 0) or np.any(np.abs(kept) > _LARGEST_SCORE):
+        if np.any(np.diff(scores) < 0) or np.any(np.abs(scores) > _MAX_SCORE):
             raise ValueError("scores: expected ascending values below 1e100 in size")
-        if np.any(np.diff(places) <= 0) or places[0] != 0 or places[-1] != count - 1:
+        if np.any(np.diff(ranks) <= 0) or ranks[0] != 0 or ranks[-1] != count - 1:
             raise ValueError("ranks: expected to rise from 0 to count - 1")
         scale = _number_between(values.get("tail_scale"), "tail_scale", 0, math.inf)
-        shape = _number_between(values.get("tail_shape"), "tail_shape", 0, _LARGEST_SHAPE)
+        shape = _number_between(values.get("tail_shape"), "tail_shape", 0, _MAX_SHAPE)
         if scale == 0:
             raise ValueError("tail_scale: expected more than 0")
-        normal_range = values.get("usual")
         return cls(
-            _frozen(kept),
-            _frozen(places),
+            _read_only(scores),
+            _read_only(ranks),
             count,
             scale,
             shape,
@@ -229,40 +230,45 @@ class Calibration:
 
 
 def _fit_tail(ordered: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Scale at the largest score, and shape, of a generalised Pareto tail."""
+    """Estimate scale at the largest score, and shape, of a generalised Pareto tail."""
     n = len(ordered)
-    size = max(math.ceil(_TAIL_SHARE * n), min(_TAIL_AT_LEAST, n // 2))
-    size = min(size, _TAIL_AT_MOST)
-    start = ordered[-size - 1]
-    excess = ordered[-size:] - start
+    size = max(math.ceil(_TAIL_FRACTION * n), min(_MIN_TAIL_SCORES, n // 2))
+    size = min(size, _MAX_TAIL_SCORES)
+    excess = ordered[-size:] - ordered[-size - 1]
     mean = float(excess.mean())
-    # Hosking and Wallis 1987: a1 = E[x (1 - F(x))], plotting positions (j - 0.35) / n.
+    # Hosking and Wallis 1987: a1 = E[x (1 - F(x))] with plotting positions (j - 0.35) / n, and
+    # shape = 2 - a0 / (a0 - 2 a1) in our sign (theirs is k = -shape).
     upper = 1 - (np.arange(size) + 0.65) / size
     spread = mean - 2 * float((upper * excess).mean())
     shape = 2 - mean / spread if spread > 1e-9 * mean else 0.0
+    # The shape of a few excesses is mostly noise, which would move a threshold at 0.1 % far out
+    # or far in: shrink it towards 0, as if 40 more excesses of an exponential tail were known.
     shape *= size / (size + _SHAPE_PRIOR_WEIGHT)
-    shape = min(max(shape, 0.0), _LARGEST_SHAPE)
+    shape = min(max(shape, 0.0), _MAX_SHAPE)
+    # mean * (1 - shape) is the scale at the start of the tail. Beyond a higher level the tail is
+    # generalised Pareto again, with the scale increased by shape times the distance.
     scale = mean * (1 - shape) + shape * float(excess[-1])
-    # Tied or constant scores: a tail of no width would call rounding errors an anomaly.
-    least = max(0.1 * float(ordered.std()), 1e-4 * float(np.abs(ordered).max()), 1e-12)
-    return max(scale, least), shape
+    # Tied or constant scores: with a tail of no width, rounding errors would be anomalies.
+    min_scale = max(0.1 * float(ordered.std()), 1e-4 * float(np.abs(ordered).max()), 1e-12)
+    return max(scale, min_scale), shape
 
 
-def _kept_ranks(count: int) -> npt.NDArray[np.int64]:
-    if count <= _KEPT_SCORES:
+def _stored_ranks(count: int) -> npt.NDArray[np.int64]:
+    """Return the ranks of the scores that are stored: of many, all in the tail and some below."""
+    if count <= _MAX_STORED_SCORES:
         return np.arange(count)
-    split = count - _KEPT_LARGEST
-    spaced = np.linspace(0, split - 1, _KEPT_SCORES - _KEPT_LARGEST).round().astype(np.int64)
-    return np.concatenate([spaced, np.arange(split, count)])
+    split = count - _STORED_TAIL_SCORES
+    spaced = np.linspace(0, split - 1, _MAX_STORED_SCORES - _STORED_TAIL_SCORES)
+    return np.concatenate([spaced.round().astype(np.int64), np.arange(split, count)])
 
 
-def _frozen(values: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
+def _read_only(values: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
     values.flags.writeable = False
     return values
 
 
 def _numbers(values: object, name: str) -> npt.NDArray[np.float64]:
-    if not isinstance(values, Sequence) or not all(type(each) in (int, float) for each in values):
+    if not isinstance(values, Sequence) or not all(type(value) in (int, float) for value in values):
         raise ValueError(f"{name}: expected a list of numbers")
     numbers = np.asarray(cast("Sequence[float]", values), dtype=np.float64)
     if not np.all(np.isfinite(numbers)):

@@ -1,4 +1,4 @@
-"""Held-out normal scores become p-values and thresholds that keep their promise."""
+"""P-values and thresholds from held-out scores of normal sound."""
 
 import json
 import math
@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_monitor.calibration import Calibration
-from asd_monitor.calibration.calibration import PROVISIONAL_BELOW
 
-Law = Callable[[np.random.Generator, int | tuple[int, int]], npt.NDArray[np.float64]]
+Sampler = Callable[[np.random.Generator, int | tuple[int, int]], npt.NDArray[np.float64]]
 
 some_scores = st.lists(
     st.one_of(st.floats(-1e6, 1e6), st.sampled_from([0.0, 1.0, 2.0])), min_size=2, max_size=300
@@ -26,7 +25,7 @@ def states(random: np.random.Generator, size: int | tuple[int, int]) -> npt.NDAr
     return np.where(second, random.normal(4, 1.5, size), random.normal(0, 1, size))
 
 
-LAWS: dict[str, Law] = {
+SAMPLERS: dict[str, Sampler] = {
     "normal": lambda random, size: random.standard_normal(size),
     "gamma": lambda random, size: random.gamma(2.0, 1.0, size),
     "lognormal": lambda random, size: random.lognormal(0.0, 0.5, size),
@@ -36,7 +35,7 @@ LAWS: dict[str, Law] = {
 
 
 @given(scores=some_scores, values=st.lists(st.floats(-1e7, 1e7), min_size=2))
-def test_p_values_lie_in_0_to_1_and_never_rise_with_the_score(
+def test_p_values_are_in_0_to_1_and_never_rise_with_the_score(
     scores: list[float], values: list[float]
 ) -> None:
     calibration = Calibration.fit(scores)
@@ -50,11 +49,11 @@ def test_p_values_are_conformal_up_to_the_largest_score(scores: list[float], val
     p, extrapolated = Calibration.fit(scores).p_value(value)
     assert extrapolated == (value > max(scores))
     if not extrapolated:
-        assert p == (1 + sum(each >= value for each in scores)) / (len(scores) + 1)
+        assert p == (1 + sum(score >= value for score in scores)) / (len(scores) + 1)
 
 
 @given(scores=some_scores)
-def test_the_tail_joins_the_conformal_p_value_without_a_step(scores: list[float]) -> None:
+def test_the_tail_continues_the_conformal_p_values_without_a_step(scores: list[float]) -> None:
     calibration = Calibration.fit(scores)
     just_above = max(scores) + 1e-6 * calibration.tail_scale
     p, _ = calibration.p_value(just_above)
@@ -62,14 +61,16 @@ def test_the_tail_joins_the_conformal_p_value_without_a_step(scores: list[float]
 
 
 @given(scores=some_scores, p=st.floats(1e-9, 0.99))
-def test_what_lies_above_a_threshold_has_at_most_its_p_value(scores: list[float], p: float) -> None:
+def test_a_score_above_a_threshold_has_at_most_its_p_value(scores: list[float], p: float) -> None:
     calibration = Calibration.fit(scores)
     above = math.nextafter(calibration.threshold(p), math.inf)
     assert calibration.p_value(above)[0] <= p * (1 + 1e-6)
 
 
 @given(scores=some_scores, ps=st.lists(st.floats(1e-9, 0.99), min_size=2))
-def test_a_rarer_p_value_never_has_a_lower_threshold(scores: list[float], ps: list[float]) -> None:
+def test_a_smaller_p_value_never_has_a_lower_threshold(
+    scores: list[float], ps: list[float]
+) -> None:
     calibration = Calibration.fit(scores)
     thresholds = [calibration.threshold(p) for p in sorted(ps)]
     assert thresholds == sorted(thresholds, reverse=True)
@@ -84,41 +85,80 @@ def test_threshold_inverts_p_value_once_not_provisional(count: int) -> None:
         assert extrapolated
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("count", [30, 60, 150])
-def test_false_positives_stay_near_0_1_percent_with_few_windows(law: str, count: int) -> None:
+def test_false_positives_stay_near_0_1_percent_with_few_windows(name: str, count: int) -> None:
     random = np.random.default_rng(count)
-    truth = np.sort(LAWS[law](random, 200_000))
+    truth = np.sort(SAMPLERS[name](random, 200_000))
     thresholds = [
-        Calibration.fit(scores).threshold(1e-3) for scores in LAWS[law](random, (400, count))
+        Calibration.fit(scores).threshold(1e-3) for scores in SAMPLERS[name](random, (400, count))
     ]
     realised = 1 - np.searchsorted(truth, thresholds, side="right") / len(truth)
     assert np.median(realised) <= 1.5e-3
     assert realised.mean() <= 2.5e-3
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_a_threshold_from_30_windows_is_within_reach_of_a_clear_fault(law: str) -> None:
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_threshold_from_30_windows_is_below_the_scores_of_a_clear_fault(
+    name: str,
+) -> None:
     random = np.random.default_rng(1)
-    truth = LAWS[law](random, 200_000)
+    truth = SAMPLERS[name](random, 200_000)
     thresholds = [
-        Calibration.fit(scores).threshold(1e-3) for scores in LAWS[law](random, (400, 30))
+        Calibration.fit(scores).threshold(1e-3) for scores in SAMPLERS[name](random, (400, 30))
     ]
     beyond = np.median(thresholds) - np.quantile(truth, 0.999)
     assert beyond <= 6 * truth.std()
 
 
-def test_few_windows_make_it_provisional_with_a_margin_that_the_rule_names() -> None:
-    random = np.random.default_rng(0)
-    few = Calibration.fit(random.normal(size=PROVISIONAL_BELOW - 1))
-    enough = Calibration.fit(random.normal(size=PROVISIONAL_BELOW))
+def test_fewer_than_180_windows_are_provisional_and_have_a_margin() -> None:
+    scores = np.random.default_rng(0).normal(size=180)
+    few, enough = Calibration.fit(scores[1:]), Calibration.fit(scores)
     assert few.provisional
+    assert few.margin > 0
     assert not enough.provisional
     assert enough.margin == 0
-    thirty = Calibration.fit(random.normal(size=30))
-    assert thirty.rule == (
+
+
+@pytest.mark.parametrize(("count", "margin"), [(30, 0.5), (105, 0.25), (1000, 0.0)])
+def test_the_margin_falls_linearly_from_30_to_180_windows(count: int, margin: float) -> None:
+    assert Calibration.fit(np.random.default_rng(0).normal(size=count)).margin == margin
+
+
+def test_the_rule_names_count_and_margin_while_provisional() -> None:
+    assert Calibration.fit(np.random.default_rng(0).normal(size=30)).rule == (
         "generalised Pareto tail on 30 held-out windows, provisional, margin 0.50"
     )
+
+
+def pareto_quantiles(count: int, shape: float) -> npt.NDArray[np.float64]:
+    """Evenly ranked scores of a generalised Pareto distribution with scale 1."""
+    upper = 1 - (np.arange(count) + 0.65) / count
+    return np.asarray((upper**-shape - 1) / shape)
+
+
+@pytest.mark.parametrize(
+    ("count", "tail"), [(12, 6), (30, 10), (60, 10), (100, 15), (200, 30), (4000, 500)]
+)
+def test_the_tail_is_fitted_to_its_scores_and_shrunk_as_if_by_40_exponential_ones(
+    count: int, tail: int
+) -> None:
+    scores = pareto_quantiles(count, shape=0.3)
+    excess = scores[-tail:] - scores[-tail - 1]
+    a0 = excess.mean()
+    a1 = np.mean((1 - (np.arange(tail) + 0.65) / tail) * excess)
+    shape = (2 - a0 / (a0 - 2 * a1)) * tail / (tail + 40)
+    calibration = Calibration.fit(scores)
+    assert calibration.tail_shape == pytest.approx(shape)
+    assert calibration.tail_scale == pytest.approx(a0 * (1 - shape) + shape * excess[-1])
+
+
+@pytest.mark.parametrize(("distribution_shape", "tail_shape"), [(0.9, 0.5), (-0.5, 0.0)])
+def test_the_tail_shape_is_kept_in_0_to_one_half(
+    distribution_shape: float, tail_shape: float
+) -> None:
+    calibration = Calibration.fit(pareto_quantiles(4000, distribution_shape))
+    assert calibration.tail_shape == tail_shape
 
 
 @pytest.mark.parametrize("scores", [[3.0] * 20, [0.0, 0.0], [1.0] * 19 + [2.0], [-5.0] * 200])
@@ -129,7 +169,7 @@ def test_constant_and_tied_scores_give_a_threshold_just_above_them(scores: list[
     assert calibration.p_value(max(scores))[1] is False
 
 
-def test_many_scores_are_summarised_without_moving_p_values_or_thresholds() -> None:
+def test_many_scores_are_summarised_without_changing_p_values_or_thresholds() -> None:
     scores = np.random.default_rng(0).gamma(2, 1, 100_000)
     calibration = Calibration.fit(scores)
     assert calibration.count == 100_000
@@ -147,10 +187,10 @@ def test_a_calibration_survives_json_exactly(count: int) -> None:
     assert Calibration.from_dict(json.loads(text)) == calibration
 
 
-def test_scores_cannot_be_changed_from_outside() -> None:
-    mine = np.array([1.0, 2.0, 3.0])
-    calibration = Calibration.fit(mine)
-    mine[:] = 0
+def test_the_stored_scores_cannot_be_changed() -> None:
+    scores = np.array([1.0, 2.0, 3.0])
+    calibration = Calibration.fit(scores)
+    scores[:] = 0
     assert calibration.scores.tolist() == [1, 2, 3]
     with pytest.raises(ValueError, match="read-only"):
         calibration.scores[0] = 5
@@ -168,7 +208,7 @@ def test_a_threshold_needs_a_probability(p: float) -> None:
         Calibration.fit([1.0, 2.0]).threshold(p)
 
 
-def test_a_score_that_is_no_number_has_no_p_value() -> None:
+def test_a_score_that_is_not_a_number_has_no_p_value() -> None:
     with pytest.raises(ValueError, match="not a number"):
         Calibration.fit([1.0, 2.0]).p_value(math.nan)
 

@@ -111,6 +111,22 @@ def test_recordings_of_different_sessions_are_independent() -> None:
     assert range_of(levels).effective_segments < 10
 
 
+def test_the_correlation_of_segments_is_shrunk_as_if_by_five_uncorrelated_pairs() -> None:
+    levels = [0.0] * 4 + [1.0] * 4  # seven pairs of neighbours: six alike, one opposite
+    correlation = (6 - 1) / (7 + 5)
+    expected = 8 * (1 - correlation) / (1 + correlation)
+    assert range_of(levels).effective_segments == pytest.approx(expected)
+
+
+def test_the_correlation_of_segments_is_at_most_95_percent() -> None:
+    levels = np.linspace(0, 1, 2000).tolist()
+    assert range_of(levels).effective_segments == pytest.approx(2000 * 0.05 / 1.95)
+
+
+def test_the_duration_is_at_most_an_hour() -> None:
+    assert NormalRange(0.0, 1, 1, 1.0).min_duration_s(1e-9, WINDOW_S) == 3600.0
+
+
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60))
 def test_a_range_survives_json_exactly(levels: list[float]) -> None:
     found = range_of(levels)
