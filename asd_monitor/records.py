@@ -65,11 +65,13 @@ class AudioChunk:
     samples: FloatArray
     """``(n,)`` float32 in [-1, 1], mono, at the rate that the model asks for; read-only."""
     start: int
-    """Index of the first sample since the source was first opened. A jump means lost audio."""
+    """Index of the first sample since the source was first opened; lost samples are counted."""
     captured_at: float
     """When the last sample was captured, in seconds since the epoch."""
     recording: str = ""
-    """Name of the recording it comes from; a change of name starts anew and loses nothing."""
+    """Name of the recording that it comes from; windows and clips never span two recordings."""
+    lost_samples: int = 0
+    """Samples lost since the chunk before this one, or since the source was opened."""
 
 
 @dataclass(frozen=True, slots=True)

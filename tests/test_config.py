@@ -17,7 +17,7 @@ from asd_monitor.errors import ConfigError
 from asd_monitor.settings_file import parse, validate
 from asd_monitor.sinks import SINKS
 from asd_monitor.sinks.mqtt.settings import MqttSettings
-from asd_monitor.sources.microphone.source import MicrophoneSettings
+from asd_monitor.sources.microphone.settings import MicrophoneSettings
 from asd_monitor.sources.wav import WavSettings
 from tests.rig.paths import CONFIGS
 

@@ -1,86 +1,84 @@
-"""Chunks of any length in, recordings of one length out, and what is left of short ones."""
+"""Recordings of a fixed length, cut from a stream of chunks."""
 
 import numpy as np
 
 from asd_monitor.records import AudioChunk, FloatArray, Window
 
-SHORTEST_S = 2.0
-"""A whole recording counts from this length on; it holds one of the shortest windows."""
-SHORTEST_REST_S = 5.0
-"""What is left at a recording's end counts from this length on: less would only force short
-windows on the whole machine, as a window must fit into every recording."""
+MIN_CLIP_S = 2.0
+"""Minimum length of a recording that is used whole; it holds one of the shortest windows."""
+MIN_REMAINDER_S = 5.0
+"""Minimum length of the remainder of a longer recording. Windows must fit into every clip, so a
+shorter remainder would impose short windows on the whole machine."""
 
 
 class ClipSegmenter:
-    """Cut a stream into recordings that follow each other, of ``clip_samples`` each.
+    """Cut a stream into consecutive clips of ``clip_samples`` each.
 
-    Lost audio begins a new one. Where a recording ends (chunks name the recording that they are
-    from), what is left of it is a recording of its own, if it is long enough to be of use.
+    A clip never spans lost audio. Where a recording ends (chunks name the recording that they
+    come from), the remainder becomes a shorter clip if it is long enough.
 
     Parameters
     ----------
     machine
-        Name that the recordings carry.
+        Machine name of the clips.
     clip_samples
-        Length of a recording in samples.
+        Length of a clip in samples.
     sample_rate_hz
-        Rate of the samples.
+        Sample rate.
     """
 
     def __init__(self, machine: str, clip_samples: int, sample_rate_hz: int) -> None:
         self._machine = machine
         self._clip_samples = clip_samples
         self._sample_rate_hz = sample_rate_hz
-        self._pieces: list[FloatArray] = []
-        self._pending = 0
+        self._parts: list[FloatArray] = []
+        self._pending_samples = 0
         self._start = 0
-        self._next_start = 0
         self._captured_at = 0.0
         self._recording: str | None = None
-        self._cut_before = False
+        self._has_cut = False
 
     @property
     def pending_samples(self) -> int:
-        """Samples taken that are not part of a recording yet."""
-        return self._pending
+        """Number of samples that are not yet part of a clip."""
+        return self._pending_samples
 
     def push(self, chunk: AudioChunk) -> list[Window]:
-        """Take a chunk and return the recordings that it completes, oldest first."""
+        """Append a chunk and return the clips that it completes, oldest first."""
         clips: list[Window] = []
         if chunk.recording != self._recording:
             clips += self.finish()
             self._recording = chunk.recording
-        if chunk.start != self._next_start:
-            self._pieces, self._pending = [], 0
-        if not self._pending:
+        if chunk.lost_samples:
+            self._parts, self._pending_samples = [], 0
+        if not self._pending_samples:
             self._start = chunk.start
-        self._pieces.append(chunk.samples)
-        self._pending += len(chunk.samples)
-        self._next_start = chunk.start + len(chunk.samples)
+        self._parts.append(chunk.samples)
+        self._pending_samples += len(chunk.samples)
         self._captured_at = chunk.captured_at
-        while self._pending >= self._clip_samples:
+        while self._pending_samples >= self._clip_samples:
             clips.append(self._cut(self._clip_samples))
-            self._cut_before = True
+            self._has_cut = True
         return clips
 
     def finish(self) -> list[Window]:
-        """Return what is left of the recording, if it is long enough, and begin anew."""
-        least_s = SHORTEST_REST_S if self._cut_before else SHORTEST_S
-        long_enough = self._pending >= least_s * self._sample_rate_hz
-        rest = [self._cut(self._pending)] if long_enough else []
-        self._pieces, self._pending, self._cut_before = [], 0, False
-        return rest
+        """Return the remainder of the recording if it is long enough, and start again."""
+        min_s = MIN_REMAINDER_S if self._has_cut else MIN_CLIP_S
+        long_enough = self._pending_samples >= min_s * self._sample_rate_hz
+        clips = [self._cut(self._pending_samples)] if long_enough else []
+        self._parts, self._pending_samples, self._has_cut = [], 0, False
+        return clips
 
     def _cut(self, length: int) -> Window:
-        together = np.concatenate(self._pieces)
-        samples = together[:length].copy()
+        pending = np.concatenate(self._parts)
+        samples = pending[:length].copy()
         samples.flags.writeable = False
-        self._pieces, self._pending = [together[length:]], len(together) - length
+        self._parts, self._pending_samples = [pending[length:]], len(pending) - length
         clip = Window(
             machine=self._machine,
             samples=samples,
             start=self._start,
-            captured_at=self._captured_at - self._pending / self._sample_rate_hz,
+            captured_at=self._captured_at - self._pending_samples / self._sample_rate_hz,
             recording=self._recording or "",
         )
         self._start += length

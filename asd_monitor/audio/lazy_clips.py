@@ -1,9 +1,8 @@
-"""Recordings that are read when they are needed: memory stays flat with any number of them."""
+"""Clips that are read from disk on access, so that memory does not grow with their number."""
 
 import ctypes
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,18 +10,18 @@ import numpy.typing as npt
 from asd_monitor.audio.files import read_recording
 from asd_monitor.records import FloatArray
 
-TRIM_EVERY = 64
-"""After so many clips read, freed memory is given back. Left to itself, glibc keeps it in pieces
-that do not serve what comes next: fitting to 225 min of sound took 2.0 GB in place of 0.8."""
+TRIM_INTERVAL_CLIPS = 64
+"""Free memory is returned to the system after this many clips read. By default glibc keeps it in
+fragments that later allocations cannot use: fitting 225 min of sound took 2.0 GB instead of 0.8."""
 
 
 class ClipCache:
-    """Read clips, and keep the last one, since windows are asked for in order.
+    """Reader of clips that keeps the last one, as windows are requested in order.
 
     Parameters
     ----------
     sample_rate_hz
-        Rate of the samples.
+        Sample rate of the result.
     channel
         Which channel, from 0.
     """
@@ -32,7 +31,7 @@ class ClipCache:
         self._channel = channel
         self._path: Path | None = None
         self._samples: FloatArray = np.zeros(0, np.float32)
-        self._until_trim = TRIM_EVERY
+        self._clips_until_trim = TRIM_INTERVAL_CLIPS
 
     def read(self, path: Path) -> FloatArray:
         """Return ``(n,)`` float32; raises SourceError as :func:`read_recording` does."""
@@ -40,25 +39,27 @@ class ClipCache:
             self._path = None
             self._samples = read_recording(path, self._sample_rate_hz, self._channel)
             self._path = path
-            self._until_trim -= 1
-            if not self._until_trim:
-                self._until_trim = TRIM_EVERY
-                with suppress(AttributeError):  # only glibc has it, and needs it
+            self._clips_until_trim -= 1
+            if not self._clips_until_trim:
+                self._clips_until_trim = TRIM_INTERVAL_CLIPS
+                with suppress(AttributeError):  # other C libraries do not have it
                     ctypes.CDLL(None).malloc_trim(0)
         return self._samples
 
-    def open_clip(self, path: Path) -> FloatArray:
-        """Return what can be used as the array of a clip's samples; raises as :meth:`read`."""
-        return cast("FloatArray", LazyClip(path, self))
-
 
 class LazyClip:
-    """Samples of a clip on disk, as far as fitting a detector needs an array."""
+    """Samples of a clip on disk: the part of numpy's interface that fitting needs.
 
-    def __init__(self, path: Path, reader: ClipCache) -> None:
+    Raises
+    ------
+    SourceError
+        If the clip cannot be read, now or on a later access.
+    """
+
+    def __init__(self, path: Path, cache: ClipCache) -> None:
         self._path = path
-        self._reader = reader
-        self._length = len(reader.read(path))
+        self._cache = cache
+        self._length = len(cache.read(path))
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -66,10 +67,10 @@ class LazyClip:
 
     def __getitem__(self, part: slice) -> FloatArray:
         """Return some of the samples."""
-        return self._reader.read(self._path)[part]
+        return self._cache.read(self._path)[part]
 
     def __array__(
         self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
     ) -> npt.NDArray[np.generic]:
         """Return all samples."""
-        return np.asarray(self._reader.read(self._path), dtype=dtype)
+        return np.asarray(self._cache.read(self._path), dtype=dtype)

@@ -1,4 +1,4 @@
-"""Chunks of any length in, windows of one length out, cut by sample index alone."""
+"""Windows of fixed length, cut from a stream of chunks or from a whole clip."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,21 +7,21 @@ from asd_monitor.records import AudioChunk, FloatArray, Window
 
 
 class SlidingWindow:
-    """Assemble fixed-length windows every ``hop_samples``.
+    """Assemble fixed-length windows every ``hop_samples`` from a stream.
 
-    The windows do not depend on how the stream was chopped into chunks. After lost audio, and
-    where a new recording begins, the buffer restarts, so no window spans a gap.
+    The windows do not depend on how the stream was split into chunks. After lost audio, and at
+    the start of a recording, the buffer restarts, so no window spans a gap.
 
     Parameters
     ----------
     machine
-        Name that the windows carry.
+        Machine name of the windows.
     window_samples
         Length of a window in samples.
     hop_samples
         Distance between the starts of consecutive windows, in samples.
     sample_rate_hz
-        Rate of the samples; dates each window by its last sample.
+        Sample rate, from which each window's time of capture is computed.
 
     Raises
     ------
@@ -39,7 +39,7 @@ class SlidingWindow:
         self._window_samples = window_samples
         self._hop_samples = hop_samples
         self._sample_rate_hz = sample_rate_hz
-        # Two windows long, so that the tail is moved to the front once a window, not once a chunk.
+        # Two windows long, so that samples are moved to the front once per window, not per chunk.
         self._buffer = np.empty(2 * window_samples, np.float32)
         self._filled = 0
         self._buffer_start = 0
@@ -49,53 +49,45 @@ class SlidingWindow:
 
     @property
     def next_end(self) -> int | None:
-        """Index of the sample that follows the next window; None before the first chunk."""
+        """Index of the sample after the next window's last one; None before the first chunk."""
         return None if self._next_start is None else self._next_start + self._window_samples
 
     def push(self, chunk: AudioChunk) -> list[Window]:
-        """Take a chunk and return the windows that it completes, oldest first."""
-        self._join(chunk)
+        """Append a chunk and return the windows that it completes, oldest first."""
+        self._lost_samples += chunk.lost_samples
+        if self._next_start is None or chunk.lost_samples or chunk.recording != self._recording:
+            self._recording = chunk.recording
+            self._buffer_start = self._next_start = chunk.start
+            self._filled = 0
         windows: list[Window] = []
-        taken = 0
-        while taken < len(chunk.samples):
+        copied = 0
+        while copied < len(chunk.samples):
             room = len(self._buffer) - self._filled
-            piece = chunk.samples[taken : taken + room]
-            self._buffer[self._filled : self._filled + len(piece)] = piece
-            self._filled += len(piece)
-            taken += len(piece)
-            end_at = chunk.captured_at - (len(chunk.samples) - taken) / self._sample_rate_hz
-            windows += self._cut(end_at)
-            self._make_room()
+            part = chunk.samples[copied : copied + room]
+            self._buffer[self._filled : self._filled + len(part)] = part
+            self._filled += len(part)
+            copied += len(part)
+            buffer_end_at = chunk.captured_at - (len(chunk.samples) - copied) / self._sample_rate_hz
+            windows += self._take_windows(buffer_end_at)
+            if self._filled == len(self._buffer):
+                self._move_to_front()
         return windows
 
-    def _join(self, chunk: AudioChunk) -> None:
-        """Restart at a gap or a new recording; note how much was lost."""
-        expected = self._buffer_start + self._filled
-        if self._next_start is not None and chunk.recording == self._recording:
-            if chunk.start == expected:
-                return
-            self._lost_samples += max(0, chunk.start - expected)
-        self._recording = chunk.recording
-        self._buffer_start = chunk.start
-        self._next_start = chunk.start
-        self._filled = 0
-
-    def _cut(self, end_at: float) -> list[Window]:
-        """Return the windows that the buffer completes; its last sample is from ``end_at``."""
-        assert self._next_start is not None  # noqa: S101 - set by _join; tells the type checker
-        end = self._buffer_start + self._filled
+    def _take_windows(self, buffer_end_at: float) -> list[Window]:
+        """Return the windows that are complete; ``buffer_end_at`` dates the last sample."""
+        assert self._next_start is not None  # noqa: S101 - set by push; for the type checker
+        buffer_end = self._buffer_start + self._filled
         windows = []
-        while self._next_start + self._window_samples <= end:
+        while (window_end := self._next_start + self._window_samples) <= buffer_end:
             offset = self._next_start - self._buffer_start
             samples = self._buffer[offset : offset + self._window_samples].copy()
             samples.flags.writeable = False
-            window_end = self._next_start + self._window_samples
             windows.append(
                 Window(
                     machine=self._machine,
                     samples=samples,
                     start=self._next_start,
-                    captured_at=end_at - (end - window_end) / self._sample_rate_hz,
+                    captured_at=buffer_end_at - (buffer_end - window_end) / self._sample_rate_hz,
                     recording=self._recording,
                     lost_samples=self._lost_samples,
                 )
@@ -104,20 +96,18 @@ class SlidingWindow:
             self._next_start += self._hop_samples
         return windows
 
-    def _make_room(self) -> None:
-        """Move what later windows need to the front once the buffer is full."""
-        assert self._next_start is not None  # noqa: S101 - set by _join; tells the type checker
-        if self._filled < len(self._buffer):
-            return
+    def _move_to_front(self) -> None:
+        """Drop the samples before the next window and move the others to the buffer's start."""
+        assert self._next_start is not None  # noqa: S101 - set by push; for the type checker
         offset = min(self._next_start - self._buffer_start, self._filled)
-        kept = self._filled - offset
-        self._buffer[:kept] = self._buffer[offset : self._filled].copy()
+        remaining = self._filled - offset
+        self._buffer[:remaining] = self._buffer[offset : self._filled].copy()
         self._buffer_start += offset
-        self._filled = kept
+        self._filled = remaining
 
 
 def clip_windows(samples: FloatArray, window_samples: int, hop_samples: int) -> FloatArray:
-    """Return all windows of a clip, cut where :class:`SlidingWindow` cuts them.
+    """Return all windows of a clip, the same as :class:`SlidingWindow` cuts.
 
     Parameters
     ----------
@@ -133,7 +123,7 @@ def clip_windows(samples: FloatArray, window_samples: int, hop_samples: int) -> 
     """
     if len(samples) < window_samples:
         return np.empty((0, window_samples), np.float32)
-    views: npt.NDArray[np.float32] = np.lib.stride_tricks.sliding_window_view(
+    windows: npt.NDArray[np.float32] = np.lib.stride_tricks.sliding_window_view(
         samples, window_samples
     )
-    return views[::hop_samples]
+    return windows[::hop_samples]

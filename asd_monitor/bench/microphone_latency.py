@@ -11,28 +11,28 @@ from asd_monitor.errors import AsdMonitorError
 from asd_monitor.records import Record, ScoredWindow
 from asd_monitor.runtime import builder
 from asd_monitor.sources.microphone.messages import CapturedAudio
-from asd_monitor.sources.microphone.source import MicrophoneSettings, MicrophoneSource
+from asd_monitor.sources.microphone.settings import MicrophoneSettings
+from asd_monitor.sources.microphone.source import MicrophoneSource
 
 MACHINE = "pump"
 SAMPLE_RATE_HZ = 16_000
 
 
-class TimedMicrophone(MicrophoneSource):
-    """A microphone that records when the driver delivered which samples."""
+class DeliveryTimes:
+    """When the driver delivered which samples."""
 
-    def __init__(self, machine: str, settings: MicrophoneSettings, sample_rate_hz: int) -> None:
-        super().__init__(machine, settings, sample_rate_hz)
-        self.deliveries: list[tuple[int, float]] = []
+    def __init__(self) -> None:
+        self._deliveries: list[tuple[int, float]] = []
         """Index after the last sample, and seconds since the epoch."""
 
-    def _queue(self, audio: CapturedAudio) -> None:
+    def add(self, audio: CapturedAudio) -> None:
+        """Record when audio was delivered."""
         delivered_at = time.time() - (time.monotonic() - audio.delivered_s)
-        self.deliveries.append((audio.start + len(audio.samples), delivered_at))
-        super()._queue(audio)
+        self._deliveries.append((audio.start + len(audio.samples), delivered_at))
 
-    def delivery_time(self, sample: int) -> float | None:
-        """Return when the driver delivered this sample; None if it has not yet."""
-        return next((at for end, at in self.deliveries if end > sample), None)
+    def of_sample(self, sample: int) -> float | None:
+        """Return when the driver delivered a sample; None if it has not yet."""
+        return next((at for end, at in self._deliveries if end > sample), None)
 
 
 @dataclass
@@ -65,7 +65,8 @@ def collect_arrivals(
     microphone = monitor_config.machines[MACHINE].source
     if not isinstance(microphone, MicrophoneSettings):
         raise AsdMonitorError("expected a machine with a microphone")
-    source, window_ends = TimedMicrophone(MACHINE, microphone, SAMPLE_RATE_HZ), WindowEnds()
+    deliveries, window_ends = DeliveryTimes(), WindowEnds()
+    source = MicrophoneSource(MACHINE, microphone, SAMPLE_RATE_HZ, on_audio=deliveries.add)
     with Subscriber(context.broker.host, context.broker.port, context.base_topic) as subscriber:
         running = builder.build_monitor(
             monitor_config, extra_sinks=[window_ends], sources={MACHINE: source}
@@ -78,15 +79,15 @@ def collect_arrivals(
             arrivals = subscriber.arrivals()
         finally:
             running.close()
-    return _measure_from_callback(arrivals, source, window_ends)
+    return _measure_from_callback(arrivals, deliveries, window_ends)
 
 
 def _measure_from_callback(
-    arrivals: list[Arrival], source: TimedMicrophone, window_ends: WindowEnds
+    arrivals: list[Arrival], deliveries: DeliveryTimes, window_ends: WindowEnds
 ) -> list[Arrival]:
     timed = []
     for arrival in arrivals:
-        delivered_at = source.delivery_time(window_ends.last_sample[arrival.seq])
+        delivered_at = deliveries.of_sample(window_ends.last_sample[arrival.seq])
         if delivered_at is not None:
             latency_s = arrival.at - delivered_at
             timed.append(replace(arrival, latency_s=latency_s))

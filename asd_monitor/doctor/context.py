@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from asd_monitor.config import Config
-from asd_monitor.sources.microphone.source import MicrophoneSettings
+from asd_monitor.sources.microphone.settings import MicrophoneSettings
 from asd_monitor.sources.wav import WavSettings
 
 

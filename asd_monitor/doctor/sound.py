@@ -19,7 +19,8 @@ from asd_monitor.sources.microphone.devices import (
     list_microphones,
     resolve_device,
 )
-from asd_monitor.sources.microphone.source import MicrophoneSettings, MicrophoneSource
+from asd_monitor.sources.microphone.settings import MicrophoneSettings
+from asd_monitor.sources.microphone.source import MicrophoneSource
 
 CAPTURE_S = 2.0
 OPEN_TIMEOUT_S = 6.0
@@ -170,9 +171,8 @@ def _assess_capture(microphone: Microphone, captured: Capture) -> list[Finding]:
 
 def _assess_pace(name: str, captured: Capture) -> Finding:
     """Compare the audio after the first chunk with the time in which it arrived."""
-    first, last = captured.chunks[0], captured.chunks[-1]
     samples = sum(len(chunk.samples) for chunk in captured.chunks[1:])
-    lost = last.start + len(last.samples) - first.start - len(first.samples) - samples
+    lost = sum(chunk.lost_samples for chunk in captured.chunks[1:])
     pace = samples / RATE_HZ / captured.duration_s if captured.duration_s else 0.0
     facts = {"pace": round(pace, 3), "lost_samples": lost}
     message = f"{name} delivers {pace:.2f} s of audio per second"
@@ -216,7 +216,7 @@ def _assess_sound(name: str, captured: Capture) -> Finding:
 
 def check_recordings(context: Context) -> list[Finding]:
     """Check that the recordings of the settings exist."""
-    from asd_monitor.sources.wav import find_recordings
+    from asd_monitor.sources.playlist import find_recordings
 
     findings = []
     for machine, settings in context.recordings.items():

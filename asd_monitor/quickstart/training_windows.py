@@ -7,6 +7,7 @@ from itertools import starmap
 import numpy as np
 import numpy.typing as npt
 
+from asd_monitor.audio.lazy_clips import LazyClip
 from asd_monitor.audio.quality import assess
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.records import SCORED_QUALITIES, FloatArray
@@ -31,7 +32,7 @@ class Recording:
     """Normal sound of one machine."""
 
     name: str
-    samples: FloatArray
+    samples: FloatArray | LazyClip
     """``(n,)`` float32 in [-1, 1], mono."""
     session: str = ""
     """Recordings of the same session that are close in time do not vouch for one another.

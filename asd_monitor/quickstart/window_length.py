@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from asd_monitor.audio.lazy_clips import LazyClip
 from asd_monitor.quickstart.training_windows import Recording
+from asd_monitor.records import FloatArray
 
 SHORTEST_S, LONGEST_S = 2.0, 10.0
 STEADY_S = 2.0
@@ -88,7 +90,7 @@ def find_cycle_s(recordings: Sequence[Recording], sample_rate_hz: int) -> float 
 
 
 def _envelope_db(
-    samples: npt.NDArray[np.float32], block: int, frames: int
+    samples: FloatArray | LazyClip, block: int, frames: int
 ) -> npt.NDArray[np.float64]:
     grid = np.asarray(samples[: frames * block], dtype=np.float64).reshape(frames, block)
     envelope = 10.0 * np.log10(np.var(grid, axis=1) + 1e-10)

@@ -24,7 +24,7 @@ from asd_monitor.sinks import SINKS, Sink
 from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sources import AudioSource
 from asd_monitor.sources.microphone.devices import list_microphones
-from asd_monitor.sources.microphone.source import MicrophoneSettings, pin_devices
+from asd_monitor.sources.microphone.settings import MicrophoneSettings, pin_devices
 from asd_monitor.sources.pacing import PacedWakeups
 from asd_monitor.sources.registry import SOURCES
 from asd_monitor.telemetry.metrics import Metrics

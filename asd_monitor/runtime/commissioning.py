@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asd_monitor.audio.clip_segmenter import ClipSegmenter
-from asd_monitor.audio.lazy_clips import ClipCache
+from asd_monitor.audio.lazy_clips import ClipCache, LazyClip
 from asd_monitor.audio.quality import assess
 from asd_monitor.errors import AsdMonitorError, SourceError
-from asd_monitor.records import AudioChunk, LearningProgress, Quality, Window
+from asd_monitor.records import AudioChunk, FloatArray, LearningProgress, Quality, Window
 
 if TYPE_CHECKING:
     from asd_monitor.quickstart import Recording
@@ -249,11 +249,12 @@ class Commissioning:
     def _save(self, clip: Window, content: bytes) -> "Recording":
         from asd_monitor.quickstart import Recording
 
-        name, samples = next_name(self._folder), clip.samples
+        name = next_name(self._folder)
+        samples: FloatArray | LazyClip = clip.samples
         try:
             _write_whole(self._folder / name, content)
             if self._learned_s >= IN_MEMORY_S:
-                samples = self._reader.open_clip(self._folder / name)
+                samples = LazyClip(self._folder / name, self._reader)
         except (OSError, SourceError) as error:
             logger.warning(
                 "%s: recording %s could not be kept on disk (%s); it is still learned from",
@@ -312,7 +313,7 @@ def existing_recordings(folder: Path, reader: ClipCache, sample_rate_hz: int) ->
     for path in sorted(folder.glob(KEPT_NAMES)):
         try:
             in_memory = before_s < IN_MEMORY_S
-            samples = reader.read(path) if in_memory else reader.open_clip(path)
+            samples = reader.read(path) if in_memory else LazyClip(path, reader)
         except SourceError as error:
             logger.warning("not learned from: %s", error)
             continue

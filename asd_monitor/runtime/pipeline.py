@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from asd_monitor.audio.windowing import SlidingWindow
 from asd_monitor.detection.alarm import Alarm
 from asd_monitor.records import (
-    AudioChunk,
     Record,
     ScoredWindow,
     SourceHealth,
@@ -93,8 +92,6 @@ class Pipeline:
         self._clock = clock
         self._monotonic = monotonic
         self._cutter: SlidingWindow | None = None
-        self._expected_start: int | None = None
-        self._recording = ""
         self._health: SourceHealth | None = None
         self._health_at = float("-inf")
         self._progress_at = float("-inf")
@@ -138,13 +135,14 @@ class Pipeline:
             return []
         windows: list[Window] = []
         for chunk in self.source.read():
-            self._notice_gap(chunk)
             if self.commissioning is not None:
                 self.commissioning.push(chunk)
                 self.learned_until = chunk.start + len(chunk.samples)
                 self._consumed_at = self._monotonic()
             elif self._cutter is not None:
                 windows += self._cutter.push(chunk)
+                if chunk.lost_samples:
+                    self._mark_unknown(f"audio was lost: {chunk.lost_samples} samples")
         self._announce_window_ends()
         return self._newest(windows) if self._drop_late else windows
 
@@ -202,13 +200,6 @@ class Pipeline:
         if end is not None and end % self._hop_samples != self._window_phase:
             self._window_phase = end % self._hop_samples
             self.source.expect_windows(end, self._hop_samples)
-
-    def _notice_gap(self, chunk: AudioChunk) -> None:
-        expected, self._expected_start = self._expected_start, chunk.start + len(chunk.samples)
-        same, self._recording = chunk.recording == self._recording, chunk.recording
-        if expected is not None and same and chunk.start != expected:
-            reason = f"audio was lost: {chunk.start - expected} samples"
-            self._mark_unknown(reason)
 
     def _newest(self, windows: list[Window]) -> list[Window]:
         late = len(windows) - self._most_waiting

@@ -119,7 +119,7 @@ def learn_only(
 def not_used_s(pipeline: Pipeline) -> float:
     """Return how much of a machine's recordings learning did not come to, in seconds."""
     source = pipeline.source
-    return source.after_s(pipeline.learned_until) if isinstance(source, WavSource) else 0.0
+    return source.remaining_s(pipeline.learned_until) if isinstance(source, WavSource) else 0.0
 
 
 def refuse_unheard(handle: MonitorHandle) -> None:

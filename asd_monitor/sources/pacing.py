@@ -9,102 +9,106 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 SLOT_S = 0.005
-AFTER_S = 0.0005
-"""A reader comes so much after its audio is due, never before it by a rounding."""
+DELAY_S = 0.0005
+"""A reader is woken this long after its audio is due, so that rounding never wakes it before."""
 
 
 @dataclass(order=True, slots=True)
-class _Visit:
+class _Timer:
     slot: int
     number: int
+    """Breaks ties between timers of the same slot."""
     wake: Callable[[], None] = field(compare=False)
-    began_s: float = field(compare=False)
-    every_s: float = field(compare=False)
+    origin_s: float = field(compare=False)
+    interval_s: float = field(compare=False)
     count: int = field(compare=False)
+    """Intervals from the origin to the next call."""
 
 
 class PacedWakeups:
-    """Call every added function regularly; the thread exists while there is any.
+    """Calls functions at regular intervals, from a thread that exists while there are any.
 
-    A source at the pace of real time computes by itself what is due; it only needs somebody to
-    come and ask. Visits that fall into the same slot share one awakening of the thread, so many
-    sources cost hardly more than one.
+    A paced source knows by itself how much audio is due; its reader only has to be woken. Calls
+    that fall into the same slot share one wake-up of the thread, so many sources cost little more
+    than one.
 
     Parameters
     ----------
     slot_s
-        Visits are late by up to so many seconds.
+        Length of a slot; calls are late by up to this many seconds.
     clock
-        Seconds of a clock that never jumps.
+        Monotonic clock in seconds.
     """
 
     def __init__(self, slot_s: float = SLOT_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._slot_s = slot_s
         self._clock = clock
-        self._news = threading.Condition()
-        self._visits: list[_Visit] = []
+        self._condition = threading.Condition()
+        self._timers: list[_Timer] = []
         self._wakes: set[Callable[[], None]] = set()
         self._numbers = itertools.count()
         self._thread: threading.Thread | None = None
 
-    def add(self, wake: Callable[[], None], every_s: float, began_s: float | None = None) -> None:
-        """Call ``wake`` every so many seconds from now on; one that is there is moved.
+    def add(
+        self, wake: Callable[[], None], interval_s: float, origin_s: float | None = None
+    ) -> None:
+        """Call ``wake`` every ``interval_s`` seconds; this replaces an existing timer of ``wake``.
 
-        ``began_s``, a moment of the clock, sets the phase: now, where it is not given.
+        ``origin_s``, a time of the clock, sets the phase; None: the time of this call.
         """
-        with self._news:
+        with self._condition:
             if wake in self._wakes:
                 self._drop(wake)
             self._wakes.add(wake)
             now_s, count = self._clock(), 0
-            if began_s is not None:
-                count = math.floor((now_s - began_s) / every_s) - 1
-            began_s = now_s if began_s is None else began_s
-            self._plan(_Visit(0, next(self._numbers), wake, began_s, every_s, count))
-            self._news.notify()
+            if origin_s is not None:
+                count = math.floor((now_s - origin_s) / interval_s) - 1
+            origin_s = now_s if origin_s is None else origin_s
+            self._schedule(_Timer(0, next(self._numbers), wake, origin_s, interval_s, count))
+            self._condition.notify()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="pacing", daemon=True)
                 self._thread.start()
 
     def remove(self, wake: Callable[[], None]) -> None:
-        """Call ``wake`` no more; one that is not there is no mistake."""
-        with self._news:
+        """Stop calling ``wake``; does nothing if it has no timer."""
+        with self._condition:
             self._drop(wake)
-            self._news.notify()
+            self._condition.notify()
 
     def _drop(self, wake: Callable[[], None]) -> None:
         self._wakes.discard(wake)
-        self._visits = [each for each in self._visits if each.wake in self._wakes]
-        heapq.heapify(self._visits)
+        self._timers = [timer for timer in self._timers if timer.wake in self._wakes]
+        heapq.heapify(self._timers)
 
-    def _plan(self, visit: _Visit) -> None:
-        """Set a visit's next slot; those missed meanwhile are left out."""
-        passed = math.floor((self._clock() - visit.began_s - AFTER_S) / visit.every_s)
-        visit.count = max(visit.count, passed) + 1
-        due_s = visit.began_s + visit.count * visit.every_s + AFTER_S
-        visit.slot = math.ceil(due_s / self._slot_s)
-        heapq.heappush(self._visits, visit)
+    def _schedule(self, timer: _Timer) -> None:
+        """Set a timer's next slot; intervals that have passed meanwhile are skipped."""
+        passed = math.floor((self._clock() - timer.origin_s - DELAY_S) / timer.interval_s)
+        timer.count = max(timer.count, passed) + 1
+        due_s = timer.origin_s + timer.count * timer.interval_s + DELAY_S
+        timer.slot = math.ceil(due_s / self._slot_s)
+        heapq.heappush(self._timers, timer)
 
     def _run(self) -> None:
-        while (wakes := self._await_due()) is not None:
+        while (wakes := self._wait_for_due()) is not None:
             for wake in wakes:
                 wake()
 
-    def _await_due(self) -> list[Callable[[], None]] | None:
-        """Wait for the next slot with visits and return them; None where nobody is left."""
-        with self._news:
-            while self._visits:
-                left_s = self._visits[0].slot * self._slot_s - self._clock()
-                if left_s <= 0:
-                    return self._take_due()
-                self._news.wait(left_s)
+    def _wait_for_due(self) -> list[Callable[[], None]] | None:
+        """Wait for the next slot and return the functions to call; None if no timer is left."""
+        with self._condition:
+            while self._timers:
+                remaining_s = self._timers[0].slot * self._slot_s - self._clock()
+                if remaining_s <= 0:
+                    return self._pop_due()
+                self._condition.wait(remaining_s)
             self._thread = None
             return None
 
-    def _take_due(self) -> list[Callable[[], None]]:
+    def _pop_due(self) -> list[Callable[[], None]]:
         slot, wakes = int(self._clock() / self._slot_s), []
-        while self._visits and self._visits[0].slot <= slot:
-            visit = heapq.heappop(self._visits)
-            wakes.append(visit.wake)
-            self._plan(visit)
+        while self._timers and self._timers[0].slot <= slot:
+            timer = heapq.heappop(self._timers)
+            wakes.append(timer.wake)
+            self._schedule(timer)
         return wakes

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from asd_monitor.sources import AudioSource, SourceSettings
-from asd_monitor.sources.microphone.source import MicrophoneSettings, build_microphone
+from asd_monitor.sources.microphone.settings import MicrophoneSettings
+from asd_monitor.sources.microphone.source import build_microphone
 from asd_monitor.sources.pacing import PacedWakeups
 from asd_monitor.sources.wav import WavSettings, build_recordings
 

@@ -65,6 +65,7 @@ class Listener:
         """Lengths of the gaps between chunks, in samples."""
         ends = [0] + [chunk.start + len(chunk.samples) for chunk in self.chunks]
         gaps = [c.start - end for c, end in zip(self.chunks, ends, strict=False)]
+        assert gaps == [chunk.lost_samples for chunk in self.chunks]
         return [gap for gap in gaps if gap]
 
 

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 import psutil
 
-from asd_monitor.sources.microphone.source import MicrophoneSettings, MicrophoneSource
+from asd_monitor.sources.microphone.settings import MicrophoneSettings
+from asd_monitor.sources.microphone.source import MicrophoneSource
 from tests.rig.listening import Listener, Score
 
 RATE_HZ = 16000

@@ -35,9 +35,7 @@ class PlayedSource:
         """Deliver samples as one chunk, after so many lost ones."""
         self._start += after_gap
         with self._lock:
-            self._chunks.append(
-                AudioChunk(samples, self._start, captured_at=1000.0, recording=recording)
-            )
+            self._chunks.append(AudioChunk(samples, self._start, 1000.0, recording, after_gap))
         self._start += len(samples)
         self._wake()
 

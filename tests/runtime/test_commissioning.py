@@ -63,8 +63,9 @@ class Rig:
     def hear(self, samples: FloatArray, *, lost: int = 0, recording: str = "") -> None:
         self._start += lost
         for piece in np.array_split(samples, 7):
-            self.learning.push(AudioChunk(piece, self._start, 0.0, recording))
+            self.learning.push(AudioChunk(piece, self._start, 0.0, recording, lost))
             self._start += len(piece)
+            lost = 0
 
     def result(self) -> Commissioned:
         return self.results.get(timeout=20)

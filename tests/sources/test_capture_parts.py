@@ -6,6 +6,7 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asd_monitor.audio.constant_runs import ConstantRun
 from asd_monitor.audio.files import RESAMPLE_QUALITY
 from asd_monitor.records import SourceState
 from asd_monitor.sources.microphone.messages import (
@@ -16,7 +17,7 @@ from asd_monitor.sources.microphone.messages import (
     encode_audio,
     encode_status,
 )
-from asd_monitor.sources.microphone.resampler import HELD_BACK_SAMPLES, ConstantRun
+from asd_monitor.sources.microphone.resampler import MIN_RESAMPLER_DELAY_SAMPLES
 from tests.rig.microphone_process import RATE_HZ
 
 
@@ -26,21 +27,21 @@ def test_the_resampler_holds_back_what_frames_for_counts_on(rate_hz: int) -> Non
     came = 0
     for block in range(1, 300):
         came += len(resampler.resample_chunk(np.zeros(rate_hz // 37, np.float32)))
-        assert block * (rate_hz // 37) * RATE_HZ / rate_hz - came > HELD_BACK_SAMPLES
+        assert block * (rate_hz // 37) * RATE_HZ / rate_hz - came > MIN_RESAMPLER_DELAY_SAMPLES
 
 
 def test_a_run_of_one_value_is_counted_from_where_it_begins() -> None:
     run = ConstantRun()
-    run.observe(np.concatenate([np.arange(1.0, 1000.0), np.zeros(5000)]).astype(np.float32))
-    assert (run.frames, run.value) == (5000, 0)
-    run.observe(np.zeros(3000, np.float32))
-    assert run.frames == 8000
-    run.observe(np.full(3000, 0.5, np.float32))
-    assert run.frames == 3000
-    run.observe(np.append(np.zeros(3000), [1.0, 0.0, 0.0]).astype(np.float32))
-    assert run.frames == 0
-    run.observe(np.full(3000, np.nan, np.float32))
-    assert run.frames == 0
+    run.update(np.concatenate([np.arange(1.0, 1000.0), np.zeros(5000)]).astype(np.float32))
+    assert (run.length, run.value) == (5000, 0)
+    run.update(np.zeros(3000, np.float32))
+    assert run.length == 8000
+    run.update(np.full(3000, 0.5, np.float32))
+    assert run.length == 3000
+    run.update(np.append(np.zeros(3000), [1.0, 0.0, 0.0]).astype(np.float32))
+    assert run.length == 0
+    run.update(np.full(3000, np.nan, np.float32))
+    assert run.length == 0
 
 
 @given(end=st.integers(0, 10**9), hop=st.integers(1, 10**6), index=st.integers(0, 10**9))
@@ -48,12 +49,12 @@ def test_the_next_window_end_is_the_first_beyond(end: int, hop: int, index: int)
     after = WindowEnds(end, hop).after(index)
     assert index < after <= index + hop
     assert (after - end) % hop == 0
-    data = WindowEnds(1, 2).encode() + WindowEnds(end, hop).encode()
-    assert WindowEnds.newest(data) == WindowEnds(end, hop)
+    data = WindowEnds(1, 2).to_bytes() + WindowEnds(end, hop).to_bytes()
+    assert WindowEnds.from_bytes(data) == WindowEnds(end, hop)
 
 
 def test_messages_are_the_same_however_they_were_chopped() -> None:
-    audio = CapturedAudio(5, 1.0, 2.0, 3.0, np.arange(1000, dtype=np.float32))
+    audio = CapturedAudio(5, 77, 1.0, 2.0, 3.0, np.arange(1000, dtype=np.float32))
     status = CaptureStatus(SourceState.RUNNING, device="pump")
     data = b"".join([*encode_audio(audio), *encode_status(status)]) * 3
     for size in (1, 7, 4096, len(data)):
@@ -63,5 +64,5 @@ def test_messages_are_the_same_however_they_were_chopped() -> None:
         assert messages[1::2] == [status] * 3
         for each in messages[::2]:
             assert isinstance(each, CapturedAudio)
-            assert each.start == 5
+            assert (each.start, each.lost_samples) == (5, 77)
             assert np.array_equal(each.samples, audio.samples)

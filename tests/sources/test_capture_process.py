@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from asd_monitor.records import SourceState
-from asd_monitor.sources.microphone.child_process import start_capture
-from asd_monitor.sources.microphone.messages import CaptureOptions
+from asd_monitor.sources.microphone.child_process import CaptureProcess, start_capture
+from asd_monitor.sources.microphone.messages import CaptureOptions, WindowEnds
 from tests.rig.listening import Score, noise
 from tests.rig.microphone_process import (
     RATE_HZ,
@@ -97,7 +97,8 @@ def test_a_capture_process_that_is_started_again_knows_the_windows(
         listener.until_more(1)
         capture_process().kill()
         listener.until(lambda: listener.source.health().reopens > 0, "the next process")
-        assert '"window_ends": [16000, 16000]' in capture_process().cmdline()[-1]
+        options = CaptureOptions.from_json(capture_process().cmdline()[-1])
+        assert options.window_ends == WindowEnds(RATE_HZ, RATE_HZ)
         listener.until_more(2 * RATE_HZ)
         assert_every_loss_is_counted_once(listener)
 
@@ -148,9 +149,9 @@ def test_a_capture_process_that_hangs_in_its_exit_does_not_stall_the_next(
     virtual_microphones(pump=VirtualSound(noise(60, RATE_HZ), RATE_HZ))
     script = "import os, time; os.close(1); time.sleep(600)"
     hanging = kind([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    processes = [hanging]
+    processes = [CaptureProcess(hanging)]
 
-    def start(options: CaptureOptions) -> subprocess.Popen[bytes]:
+    def start(options: CaptureOptions) -> CaptureProcess:
         return processes.pop() if processes else start_capture(options)
 
     monkeypatch.setattr("asd_monitor.sources.microphone.source.start_capture", start)
@@ -169,7 +170,7 @@ def test_a_capture_process_that_hangs_in_its_exit_does_not_stall_the_next(
 def test_a_reader_that_does_not_come_loses_the_oldest_audio_and_sees_the_gap(
     virtual_microphones: MakeMicrophones, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asd_monitor.sources.microphone.source.QUEUE_S", 0.5)
+    monkeypatch.setattr("asd_monitor.sources.microphone.chunk_queue.QUEUE_S", 0.5)
     sound = noise(60, RATE_HZ)
     virtual_microphones(pump=VirtualSound(sound, RATE_HZ))
     with listening("pump") as listener:
@@ -189,7 +190,8 @@ def test_the_capture_process_ends_with_the_monitor(
     script = tmp_path / "monitor.py"
     script.write_text(
         "import time\n"
-        "from asd_monitor.sources.microphone.source import MicrophoneSettings, MicrophoneSource\n"
+        "from asd_monitor.sources.microphone.settings import MicrophoneSettings\n"
+        "from asd_monitor.sources.microphone.source import MicrophoneSource\n"
         "source = MicrophoneSource('pump', MicrophoneSettings(device='pump'), 16000)\n"
         "source.open(lambda: None)\n"
         "while not source.read():\n"

@@ -18,7 +18,7 @@ from asd_monitor.sources.microphone.devices import (
     told_apart,
     usb_port,
 )
-from asd_monitor.sources.microphone.source import MicrophoneSettings, pin_devices
+from asd_monitor.sources.microphone.settings import MicrophoneSettings, pin_devices
 from tests.rig.listening import noise
 from tests.rig.virtual_microphone import (
     MakeMicrophones,

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from asd_monitor.records import SourceState
 from asd_monitor.sources.microphone.devices import list_microphones
-from asd_monitor.sources.microphone.source import MicrophoneSettings
+from asd_monitor.sources.microphone.settings import MicrophoneSettings
 from tests.rig.listening import Score, noise
 from tests.rig.microphone_process import (
     RATE_HZ,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.records import SourceState
-from asd_monitor.sources.microphone.source import MicrophoneSettings, MicrophoneSource
+from asd_monitor.sources.microphone.settings import MicrophoneSettings
+from asd_monitor.sources.microphone.source import MicrophoneSource
 from tests.rig.listening import Listener
 from tests.rig.pulse_server import PulseServer, pulse_server
 

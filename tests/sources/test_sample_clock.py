@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_monitor.sources.microphone.sample_clock import Cut, SampleClock
+from asd_monitor.sources.microphone.sample_clock import Gap, SampleClock
 
 RATE_HZ = 48000
 LATENCY_S = 1.0
@@ -28,7 +28,7 @@ class Device:
     now_s: float = 100.0
     frames: int = 0
     lost: int = 0
-    cuts: list[Cut] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
 
     def run(self, seconds: float, flag: bool = False) -> None:
         random = np.random.default_rng(self.seed)
@@ -42,7 +42,7 @@ class Device:
                 self.frames = min(captured, self.frames + round(self.block_s * RATE_HZ))
                 self.clock.observe(self.frames, self.now_s + late_s, overflow=flag)
                 flag = False
-            self.cuts += self.clock.take_cuts()
+            self.gaps += self.clock.pop_gaps()
 
     def lose(self, seconds: float) -> None:
         self.now_s += seconds
@@ -50,7 +50,7 @@ class Device:
 
     @property
     def counted(self) -> int:
-        return sum(cut.lost_frames for cut in self.cuts)
+        return sum(gap.lost_frames for gap in self.gaps)
 
 
 def device(*, resumed: bool = False, **properties: float) -> Device:
@@ -62,7 +62,7 @@ def device(*, resumed: bool = False, **properties: float) -> Device:
 def test_a_clock_that_runs_fast_or_slow_is_no_loss(speed: float, lateness_s: float) -> None:
     microphone = device(speed=speed, lateness_s=lateness_s)
     microphone.run(120)
-    assert microphone.cuts == []
+    assert microphone.gaps == []
 
 
 def test_a_rate_that_lies_by_one_percent_is_known_within_a_minute() -> None:
@@ -84,9 +84,9 @@ def test_a_flagged_loss_is_measured_and_placed_where_it_happened(lost_s: float) 
     before = microphone.frames
     microphone.lose(lost_s)
     microphone.run(5, flag=True)
-    (cut,) = microphone.cuts
-    assert cut.frame == before
-    assert cut.lost_frames == pytest.approx(microphone.lost, abs=0.012 * RATE_HZ)
+    (gap,) = microphone.gaps
+    assert gap.frame == before
+    assert gap.lost_frames == pytest.approx(microphone.lost, abs=0.012 * RATE_HZ)
 
 
 def test_a_loss_that_no_flag_tells_is_found() -> None:
@@ -101,7 +101,7 @@ def test_a_flag_without_loss_is_no_loss() -> None:
     microphone = device(lateness_s=0.0)
     microphone.run(10)
     microphone.run(5, flag=True)
-    assert microphone.cuts == []
+    assert microphone.gaps == []
 
 
 def test_a_stall_after_which_everything_comes_is_no_loss() -> None:
@@ -109,27 +109,27 @@ def test_a_stall_after_which_everything_comes_is_no_loss() -> None:
     microphone.run(10)
     microphone.now_s += 0.9  # nothing came, and then all of it
     microphone.run(5)
-    assert microphone.cuts == []
+    assert microphone.gaps == []
 
 
 def test_frames_wait_while_it_is_not_known_how_many_are_missing_before_them() -> None:
     microphone = device()
     microphone.run(10)
     before = microphone.frames
-    assert microphone.clock.certain_frames == before
+    assert microphone.clock.placed_frames == before
     microphone.lose(0.5)
     microphone.run(0.25, flag=True)
-    assert microphone.clock.certain_frames == before
+    assert microphone.clock.placed_frames == before
     microphone.run(3)
-    assert microphone.clock.certain_frames == microphone.frames
+    assert microphone.clock.placed_frames == microphone.frames
 
 
 def test_the_first_frames_after_a_reopening_wait_until_they_can_be_placed() -> None:
     microphone = device(resumed=True, lateness_s=0.02)
     microphone.run(0.25)
-    assert microphone.clock.certain_frames == 0
+    assert microphone.clock.placed_frames == 0
     microphone.run(2)
-    assert microphone.clock.certain_frames == microphone.frames
+    assert microphone.clock.placed_frames == microphone.frames
     assert microphone.clock.captured_s(0) == pytest.approx(100.0, abs=0.02)
 
 
@@ -185,4 +185,4 @@ def test_received_and_lost_frames_add_up_to_the_time_that_has_passed(
         microphone.run(pause_s, flag=flagged)
     tolerance = (0.02 * (1 + len(losses)) + 300e-6 * 20) * RATE_HZ
     assert microphone.counted == pytest.approx(microphone.lost, abs=tolerance)
-    assert len(microphone.cuts) == len(losses)
+    assert len(microphone.gaps) == len(losses)

@@ -11,7 +11,8 @@ import soundfile
 
 from asd_monitor.records import SourceState
 from asd_monitor.sources import AudioSource
-from asd_monitor.sources.microphone.source import MicrophoneSettings, MicrophoneSource
+from asd_monitor.sources.microphone.settings import MicrophoneSettings
+from asd_monitor.sources.microphone.source import MicrophoneSource
 from asd_monitor.sources.wav import WavSettings, WavSource
 from tests.rig.listening import Listener, noise
 from tests.rig.virtual_microphone import (

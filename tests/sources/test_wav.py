@@ -131,7 +131,7 @@ def test_a_visit_is_moved_to_the_phase_asked_for() -> None:
     woken = threading.Event()
     pacing = PacedWakeups(slot_s=0.001)
     pacing.add(woken.set, 1000.0)
-    pacing.add(woken.set, 500.0, began_s=time.monotonic() - 499.9)
+    pacing.add(woken.set, 500.0, origin_s=time.monotonic() - 499.9)
     assert woken.wait(20)
     pacing.remove(woken.set)
 
@@ -145,7 +145,9 @@ def test_a_paced_source_that_nobody_reads_loses_the_oldest_audio_and_counts_it(
     source.open(lambda: None)
     clock.now_s += 60
     chunks = source.read()
-    assert chunks[0].start == 50 * RATE_HZ == source.health().lost_samples
+    lost = 50 * RATE_HZ
+    assert (chunks[0].start, chunks[0].lost_samples) == (lost, lost)
+    assert source.health().lost_samples == lost
     assert chunks[-1].start + len(chunks[-1].samples) == 60 * RATE_HZ
     source.close()
 

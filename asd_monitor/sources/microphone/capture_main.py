@@ -1,9 +1,9 @@
-"""The process that captures one microphone; started by ``MicrophoneSource``, never by a person.
+"""The process that captures one microphone; ``MicrophoneSource`` starts it, never a user.
 
-A process of its own, because PortAudio sees a new device only after it was initialised again,
-which ends every stream of its process; because a driver that hangs can only be killed; and
-because a callback in Python needs the interpreter lock, which the monitor may hold for long.
-It imports neither torch nor the rest of the monitor.
+Capture has its own process for three reasons. PortAudio finds a new device only after it is
+initialised again, which ends all streams of the process. A driver that hangs can only be killed
+together with its process. And a Python callback needs the interpreter lock, which the monitor
+may hold for long. The process imports neither torch nor the rest of the monitor.
 """
 
 import contextlib
@@ -19,33 +19,33 @@ from asd_monitor.records import SourceState
 from asd_monitor.sources import MAX_CHUNK_INTERVAL_S
 from asd_monitor.sources.microphone.devices import query_microphones, resolve_device
 from asd_monitor.sources.microphone.messages import (
-    HANG_S,
+    HANG_TIMEOUT_S,
     CapturedAudio,
     CaptureOptions,
     CaptureStatus,
-    WindowEnds,
 )
-from asd_monitor.sources.microphone.pipe import HEARTBEAT_S, MonitorGoneError, Pipe
-from asd_monitor.sources.microphone.resampler import ModelRateAudio
+from asd_monitor.sources.microphone.pipe import HEARTBEAT_INTERVAL_S, ParentExitedError, Pipe
+from asd_monitor.sources.microphone.resampler import StreamResampler
 from asd_monitor.sources.microphone.sample_clock import SampleClock
 from asd_monitor.sources.microphone.stream import CaptureStream
 
-RETRY_S = 2.0
+RETRY_INTERVAL_S = 2.0
 FROZEN_S = 1.25
 REOPEN_FROZEN_S = 2.5
 SILENT_S = 1.0
 REOPEN_SILENT_S = (10.0, 30.0)
-"""A sound server moves a stream silently to another source when its own vanishes; opening it
-again brings it back. First after ten seconds of silence, then twice a minute."""
-CALM_S = 1.2
-"""While all is well the callbacks need not wake anybody for so long; then they are looked for."""
-RATE_LIE = 0.005
-OPENING_MAY_TAKE_S = 15.0
+"""When its source disappears, a sound server moves a stream to another one without notice, often
+a silent one. Opening the stream again moves it back: after 10 s of silence, then every 30 s."""
+IDLE_TIMEOUT_S = 1.2
+"""Longest wait while callbacks need not wake the process; then their times are checked."""
+POLL_INTERVAL_S = HEARTBEAT_INTERVAL_S / 2
+RATE_TOLERANCE = 0.005
+OPENING_TIMEOUT_S = 15.0
 PR_SET_PDEATHSIG = 1
 
 
 class Capture:
-    """Keep one microphone open, whatever happens to it.
+    """Keeps one microphone open and sends its audio, whatever happens to the device.
 
     Parameters
     ----------
@@ -54,60 +54,59 @@ class Capture:
     portaudio
         The ``sounddevice`` module.
     pipe
-        Where audio and status go.
-    news
-        The eventfd that wakes the pipe.
+        Receives audio and status.
+    notify_fd
+        Eventfd that wakes the pipe.
     """
 
     def __init__(
-        self, options: CaptureOptions, portaudio: ModuleType, pipe: Pipe, news: int
+        self, options: CaptureOptions, portaudio: ModuleType, pipe: Pipe, notify_fd: int
     ) -> None:
         self._options = options
         self._portaudio = portaudio
         self._pipe = pipe
-        self._news = news
+        self._notify_fd = notify_fd
         self._state = SourceState.OPENING
         self._reason = ""
         self._device = str(options.device)
         self._pinned_id = options.pinned_id
         self._opens = 0
         self._overflows = 0
-        self._next_start = options.next_start
-        self._captured_s = options.captured_s
+        self._audio_end = options.audio_end
         self._silent_since_s: float | None = None
         self._silent_reopens = 0
 
     def run(self) -> None:
-        """Open, follow, and open again, until the monitor is gone."""
-        fresh = True
+        """Open the device, read it, and open it again after a failure, until the monitor exits."""
+        fresh = True  # importing sounddevice has initialised PortAudio
         while True:
-            self._tell(quiet_for_s=OPENING_MAY_TAKE_S)
+            self._send_status(timeout_s=OPENING_TIMEOUT_S)
             try:
                 if not fresh:
                     with contextlib.suppress(self._portaudio.PortAudioError):
-                        self._portaudio._terminate()  # refused where it was never initialised
+                        self._portaudio._terminate()  # fails if initialising failed before
                     self._portaudio._initialize()
                 fresh = False
                 stream = self._open()
             except (SourceError, self._portaudio.PortAudioError) as error:
                 self._state, self._reason = SourceState.MISSING, str(error)
-                self._rest()
+                self._back_off()
                 continue
             try:
-                rest = self._follow(stream)
+                failed = self._read_stream(stream)
             finally:
                 self._overflows += stream.overflows
-            self._tell()
+            self._send_status()
             stream.close()
-            if rest:
-                self._rest()
+            if failed:
+                self._back_off()
 
-    def _rest(self) -> None:
-        """Wait before the next attempt, with signs of life."""
-        until_s = time.monotonic() + RETRY_S
+    def _back_off(self) -> None:
+        """Wait before the next attempt, and send heartbeats meanwhile."""
+        until_s = time.monotonic() + RETRY_INTERVAL_S
         while time.monotonic() < until_s:
-            self._tell()
-            self._pipe.wait(HEARTBEAT_S)
+            self._send_status()
+            self._pipe.wait(HEARTBEAT_INTERVAL_S)
 
     def _open(self) -> CaptureStream:
         microphones = query_microphones(self._portaudio, probe_rates=False)
@@ -118,54 +117,58 @@ class Capture:
             self._options.channel,
             self._options.rate_hz,
             self._options.latency_s,
-            self._news,
+            self._notify_fd,
         )
         self._pinned_id, self._device = microphone.stable_id, microphone.name
         self._opens += 1
         return stream
 
-    def _follow(self, stream: CaptureStream) -> bool:
-        """Deliver a stream's audio until it has to be opened anew; True asks for a rest before."""
-        resumed = self._captured_s is not None
+    def _read_stream(self, stream: CaptureStream) -> bool:
+        """Send a stream's audio until it must be reopened; return whether the stream failed."""
+        resumed = self._audio_end.captured_s is not None
         clock = SampleClock(
             stream.rate_hz, stream.started_s, self._options.latency_s, resumed=resumed
         )
-        audio = ModelRateAudio(
-            stream, clock, self._options.model_rate_hz, self._next_start, self._captured_s
-        )
-        awake_s = stream.started_s
-        timeout_s = HEARTBEAT_S / 2
+        resampler = StreamResampler(stream, clock, self._options.model_rate_hz, self._audio_end)
+        resumed_at_s = stream.started_s
+        timeout_s = POLL_INTERVAL_S
         while True:
             before_s = time.monotonic()
-            heard = self._pipe.wait(timeout_s)
+            notified = self._pipe.wait(timeout_s)
             now_s = time.monotonic()
-            if now_s - before_s > max(HEARTBEAT_S, timeout_s + 0.05):
-                awake_s = now_s  # this process stood still: the callbacks get time to catch up
-            self._deliver(audio.take(), audio)
-            quiet_s = now_s - max(awake_s, stream.last_callback_s or stream.started_s)
-            ended = self._ended(stream, clock)
-            if ended or quiet_s >= REOPEN_FROZEN_S or self._silent_for_long(now_s):
-                self._deliver(audio.finish(), audio)
-                return ended
-            self._judge(stream, audio, quiet_s, clock.measured_rate_hz)
-            self._tell(stream, clock.measured_rate_hz)
-            stream.wake_at = self._wanted(audio) if heard else 0
-            timeout_s = CALM_S if stream.wake_at else HEARTBEAT_S / 2
+            if now_s - before_s > max(HEARTBEAT_INTERVAL_S, timeout_s + 0.05):
+                resumed_at_s = now_s  # the process was suspended: callbacks get time to catch up
+            self._queue_audio(resampler.read(), resampler)
+            quiet_s = now_s - max(resumed_at_s, stream.last_callback_s or stream.started_s)
+            failed = self._has_failed(stream, clock)
+            if failed or quiet_s >= REOPEN_FROZEN_S or self._silence_needs_reopen(now_s):
+                self._queue_audio(resampler.flush(), resampler)
+                return failed
+            self._update_state(stream, resampler, quiet_s, clock.measured_rate_hz)
+            self._send_status(stream, clock.measured_rate_hz)
+            # After a timeout every callback notifies again, so that a late one is noticed.
+            stream.notify_at_frame = self._next_needed_frame(resampler) if notified else 0
+            timeout_s = IDLE_TIMEOUT_S if stream.notify_at_frame else POLL_INTERVAL_S
 
-    def _deliver(self, pieces: list[CapturedAudio], audio: ModelRateAudio) -> None:
-        for piece in pieces:
-            self._pipe.put_audio(piece)
-        self._next_start, self._captured_s = audio.next_start, audio.captured_s
+    def _queue_audio(self, audio: list[CapturedAudio], resampler: StreamResampler) -> None:
+        for each in audio:
+            self._pipe.queue_audio(each)
+        self._audio_end = resampler.audio_end
 
-    def _wanted(self, audio: ModelRateAudio) -> int:
-        """Return how many frames complete the next window; 0 where every callback matters."""
+    def _next_needed_frame(self, resampler: StreamResampler) -> int:
+        """Return the frame that completes the next window; 0 if every callback is needed.
+
+        Waking for each callback, some 13 a second, costs more than capturing does.
+        """
         ends = self._pipe.window_ends
-        if ends is None or self._state is not SourceState.RUNNING or audio.doubtful:
+        running = self._state is SourceState.RUNNING
+        if ends is None or not running or resampler.needs_every_callback:
             return 0
-        longest = self._next_start + round(MAX_CHUNK_INTERVAL_S * self._options.model_rate_hz)
-        return audio.frames_for(min(ends.after(self._next_start), longest))
+        next_start = self._audio_end.next_start
+        latest = next_start + round(MAX_CHUNK_INTERVAL_S * self._options.model_rate_hz)
+        return resampler.frames_needed(min(ends.after(next_start), latest))
 
-    def _ended(self, stream: CaptureStream, clock: SampleClock) -> bool:
+    def _has_failed(self, stream: CaptureStream, clock: SampleClock) -> bool:
         if stream.finished:
             self._reason = f"microphone {self._device!r}: the driver ended the stream"
         elif stream.failed:
@@ -177,37 +180,37 @@ class Capture:
         self._state = SourceState.MISSING
         return True
 
-    def _judge(
+    def _update_state(
         self,
         stream: CaptureStream,
-        audio: ModelRateAudio,
+        resampler: StreamResampler,
         quiet_s: float,
         measured_rate_hz: float | None,
     ) -> None:
-        """Decide what state the source is in."""
         name = f"microphone {self._device!r}"
+        constant = resampler.constant_run
         if quiet_s >= FROZEN_S:
             self._state = SourceState.FROZEN
             self._reason = f"{name} is open, but has delivered nothing for over {FROZEN_S} s"
-        elif not stream.read:
-            pass  # what was said before holds until there is audio
-        elif audio.constant.frames >= SILENT_S * stream.rate_hz:
+        elif not stream.read_frames:
+            pass  # the last state remains until there is audio
+        elif constant.length >= SILENT_S * stream.rate_hz:
             self._state = SourceState.SILENT
             self._reason = (
-                f"{name} delivers digital silence (every sample is {audio.constant.value:g}): "
+                f"{name} delivers digital silence (every sample is {constant.value:g}): "
                 "is it muted, or did the sound server take another source?"
             )
             self._silent_since_s = self._silent_since_s or time.monotonic()
-        elif self._state is not SourceState.SILENT or not audio.constant.frames:
+        elif self._state is not SourceState.SILENT or not constant.length:
             self._state, self._reason = SourceState.RUNNING, ""
             self._silent_since_s, self._silent_reopens = None, 0
-            if measured_rate_hz and abs(measured_rate_hz / stream.rate_hz - 1) >= RATE_LIE:
+            if measured_rate_hz and abs(measured_rate_hz / stream.rate_hz - 1) >= RATE_TOLERANCE:
                 self._reason = (
-                    f"{name} delivers {measured_rate_hz:.0f} samples per second where it promises "
+                    f"{name} delivers {measured_rate_hz:.0f} samples per second instead of "
                     f"{stream.rate_hz}: its clock is wrong, or it loses audio all the time"
                 )
 
-    def _silent_for_long(self, now_s: float) -> bool:
+    def _silence_needs_reopen(self, now_s: float) -> bool:
         wait_s = REOPEN_SILENT_S[min(self._silent_reopens, 1)]
         if self._silent_since_s is None or now_s - self._silent_since_s < wait_s:
             return False
@@ -215,13 +218,13 @@ class Capture:
         self._silent_reopens += 1
         return True
 
-    def _tell(
+    def _send_status(
         self,
         stream: CaptureStream | None = None,
         measured_rate_hz: float | None = None,
-        quiet_for_s: float = HANG_S,
+        timeout_s: float = HANG_TIMEOUT_S,
     ) -> None:
-        self._pipe.tell(
+        self._pipe.send_status(
             CaptureStatus(
                 self._state,
                 self._reason,
@@ -230,43 +233,44 @@ class Capture:
                 self._opens,
                 self._overflows + (stream.overflows if stream else 0),
                 round(measured_rate_hz, 1) if measured_rate_hz else None,
-                quiet_for_s,
+                timeout_s,
             )
         )
 
 
 def main() -> None:
-    """Capture until the monitor closes its end."""
-    output, lifeline = os.dup(1), os.dup(0)
-    silence = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):  # sound libraries print
-        os.dup2(silence, standard)
+    """Capture until the monitor closes its ends of the pipes."""
+    output_fd, parent_fd = os.dup(1), os.dup(0)
+    null_fd = os.open(os.devnull, os.O_RDWR)
+    for standard_fd in (0, 1, 2):  # sound libraries print
+        os.dup2(null_fd, standard_fd)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    for each in (signal.SIGPIPE, signal.SIGTERM):  # it ends when the monitor does, not before
-        signal.signal(each, signal.SIG_IGN)
-    news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-    pipe = Pipe(output, lifeline, news)
+    for signum in (signal.SIGPIPE, signal.SIGTERM):  # it ends with the monitor, not before
+        signal.signal(signum, signal.SIG_IGN)
+    notify_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    pipe = Pipe(output_fd, parent_fd, notify_fd)
     try:
-        _capture(CaptureOptions.from_json(sys.argv[1]), pipe, news)
-    except MonitorGoneError:
-        os._exit(0)  # without PortAudio's own end, which may hang; the kernel frees the device
+        _capture(CaptureOptions.from_json(sys.argv[1]), pipe, notify_fd)
+    except ParentExitedError:
+        # PortAudio's own shutdown may hang; the kernel releases the device.
+        os._exit(0)
     except SourceError as error:
-        pipe.tell(CaptureStatus(SourceState.MISSING, str(error)))
-    except Exception as error:  # the last that is heard of this process
-        pipe.tell(CaptureStatus(SourceState.MISSING, f"the capture process failed: {error!r}"))
+        pipe.send_status(CaptureStatus(SourceState.MISSING, str(error)))
+    except Exception as error:  # the thread's top: reported as the last message
+        reason = f"the capture process failed: {error!r}"
+        pipe.send_status(CaptureStatus(SourceState.MISSING, reason))
     os._exit(1)
 
 
-def _capture(options: CaptureOptions, pipe: Pipe, news: int) -> None:
-    if options.window_ends is not None:
-        pipe.window_ends = WindowEnds(*options.window_ends)
-    pipe.tell(CaptureStatus(SourceState.OPENING, quiet_for_s=OPENING_MAY_TAKE_S))
+def _capture(options: CaptureOptions, pipe: Pipe, notify_fd: int) -> None:
+    pipe.window_ends = options.window_ends
+    pipe.send_status(CaptureStatus(SourceState.OPENING, timeout_s=OPENING_TIMEOUT_S))
     try:
         import sounddevice
     except OSError as error:
         msg = "PortAudio is not installed: install the package libportaudio2"
         raise SourceError(msg) from error
-    Capture(options, sounddevice, pipe, news).run()
+    Capture(options, sounddevice, pipe, notify_fd).run()
 
 
 if __name__ == "__main__":

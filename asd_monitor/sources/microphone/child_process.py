@@ -1,4 +1,4 @@
-"""Start and end a capture process, from the monitor's side."""
+"""The monitor's side of a capture process: start it, talk to it, end it."""
 
 import contextlib
 import fcntl
@@ -7,19 +7,92 @@ import os
 import subprocess
 import sys
 
-from asd_monitor.sources.microphone.messages import CaptureOptions, WindowEnds
+from asd_monitor.sources.microphone.messages import (
+    CapturedAudio,
+    CaptureOptions,
+    CaptureStatus,
+    MessageReader,
+    WindowEnds,
+)
 
 PIPE_BYTES = 1 << 20
 """Holds several seconds of audio while the monitor is busy."""
-STOP_S = 1.0
+READ_BYTES = 1 << 18
+EXIT_TIMEOUT_S = 1.0
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
-def start_capture(options: CaptureOptions) -> subprocess.Popen[bytes]:
-    """Start a capture process; its stdout is the pipe, its stdin the lifeline.
+class CaptureProcess:
+    """A capture process: its stdout carries messages, its stdin window ends.
 
-    It is killed by the system when the calling thread ends.
+    Parameters
+    ----------
+    process
+        The process, with both pipes.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None  # noqa: S101  # for the type checker
+        assert process.stdin is not None  # noqa: S101
+        self._process = process
+        self._stdin = process.stdin
+        self._stdout = process.stdout
+        self._messages = MessageReader()
+        self._buffer = memoryview(bytearray(READ_BYTES))
+
+    def fileno(self) -> int:
+        """Return the descriptor of the pipe to poll for messages."""
+        return self._stdout.fileno()
+
+    def receive(self) -> list[CapturedAudio | CaptureStatus] | None:
+        """Return the messages that are complete; None once the process has closed the pipe.
+
+        Raises
+        ------
+        ValueError
+            If the process sends anything else.
+        """
+        size = os.readv(self._stdout.fileno(), [self._buffer])
+        return self._messages.feed(self._buffer[:size]) if size else None
+
+    def send_window_ends(self, ends: WindowEnds) -> None:
+        """Send where windows end, unless the process has ended or does not read."""
+        with contextlib.suppress(OSError):
+            self._stdin.write(ends.to_bytes())
+
+    def describe_exit(self) -> str:
+        """Return how the process ended after it closed the pipe; a driver may hang its exit."""
+        try:
+            return f"the capture process ended (exit code {self._process.wait(EXIT_TIMEOUT_S)})"
+        except subprocess.TimeoutExpired:
+            return "the capture process hangs in its exit, probably in the sound driver"
+
+    def close(self) -> None:
+        """Close the pipes, which ends the process, and kill it if PortAudio hangs.
+
+        A process that hangs inside the kernel cannot even be killed and is left to the system.
+        """
+        self._stdin.close()
+        self._stdout.close()
+        try:
+            self._process.wait(EXIT_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            try:
+                self._process.wait(EXIT_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                pid = self._process.pid
+                logger.warning("capture process %d cannot be killed: its driver hangs", pid)
+
+
+def start_capture(options: CaptureOptions) -> CaptureProcess:
+    """Start a capture process; the system kills it when the calling thread ends.
+
+    Raises
+    ------
+    OSError
+        If it cannot be started.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "asd_monitor.sources.microphone.capture_main", options.to_json()],
@@ -28,44 +101,12 @@ def start_capture(options: CaptureOptions) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        start_new_session=True,  # Ctrl-C is for the monitor, which then ends this one
+        start_new_session=True,  # Ctrl-C is meant for the monitor, which then ends this process
     )
-    assert process.stdout is not None  # noqa: S101  # for the type checker
+    capture = CaptureProcess(process)
     with contextlib.suppress(OSError):  # the system's limit for all pipes may be reached
-        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        fcntl.fcntl(capture.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     assert process.stdin is not None  # noqa: S101  # for the type checker
-    os.set_blocking(process.stdin.fileno(), False)  # it may hang, and hears of it next time
-    return process
-
-
-def tell_window_ends(process: subprocess.Popen[bytes], ends: WindowEnds) -> None:
-    """Tell a capture process where windows end; one that does not listen is ended elsewhere."""
-    assert process.stdin is not None  # noqa: S101  # for the type checker
-    with contextlib.suppress(OSError):
-        process.stdin.write(ends.encode())
-
-
-def how_it_ended(process: subprocess.Popen[bytes]) -> str:
-    """Say how a capture process ended whose pipe has; its driver may hang in its exit."""
-    try:
-        return f"the capture process ended (exit code {process.wait(STOP_S)})"
-    except subprocess.TimeoutExpired:
-        return "the capture process hangs in its exit, probably in the sound driver"
-
-
-def end_capture(process: subprocess.Popen[bytes]) -> None:
-    """End a capture process: by closing its pipe, else by force, for PortAudio may hang.
-
-    One that not even force ends, as it hangs inside the kernel, is left to the system.
-    """
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            log.warning("capture process %d cannot be killed: its driver hangs", process.pid)
+    # A process that hangs must not block the monitor; it gets the next window ends.
+    os.set_blocking(process.stdin.fileno(), False)
+    return capture

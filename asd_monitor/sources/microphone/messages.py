@@ -1,9 +1,9 @@
-"""What the capture process and the monitor say to each other.
+"""Messages between the monitor and a capture process.
 
-The monitor gives :class:`CaptureOptions` as JSON on the command line. The capture process
-answers on a pipe with frames of a fixed header and a payload: audio (raw float32) or a status
-(JSON). The other direction carries nothing but where windows end (:class:`WindowEnds`); its own
-end tells that the monitor is gone.
+The monitor passes :class:`CaptureOptions` as JSON on the command line. The capture process
+writes messages to a pipe, each a fixed header and a payload: audio (raw float32) or a status
+(JSON). In the other direction a second pipe carries only :class:`WindowEnds`; its end of file
+means that the monitor has exited.
 """
 
 import json
@@ -15,16 +15,47 @@ import numpy as np
 
 from asd_monitor.records import FloatArray, SourceState
 
-HEADER = struct.Struct("<cIqddd")
+HEADER = struct.Struct("<cIqqddd")
 AUDIO, STATUS = b"A", b"S"
 MAX_PAYLOAD_BYTES = 1 << 26
-ENDS = struct.Struct("<qq")
-HANG_S = 3.0
+WINDOW_ENDS = struct.Struct("<qq")
+HANG_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class AudioEnd:
+    """Where the audio delivered so far ends, from which the next stream continues."""
+
+    next_start: int = 0
+    """Index that follows the last delivered sample."""
+    captured_s: float | None = None
+    """Monotonic time of the last sample; None before the first audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowEnds:
+    """Where windows end: before sample ``end``, and every hop from there in both directions."""
+
+    end: int
+    hop_samples: int
+
+    def to_bytes(self) -> bytes:
+        """Return the message for the pipe."""
+        return WINDOW_ENDS.pack(self.end, self.hop_samples)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "WindowEnds":
+        """Read the last of one or more messages."""
+        return cls(*WINDOW_ENDS.unpack_from(data, len(data) - WINDOW_ENDS.size))
+
+    def after(self, index: int) -> int:
+        """Return the first window end beyond ``index``."""
+        return index + self.hop_samples - (index - self.end) % self.hop_samples
 
 
 @dataclass(frozen=True, slots=True)
 class CaptureOptions:
-    """What to capture, and where the clock stood."""
+    """What to capture, and where earlier audio ended."""
 
     device: int | str
     pinned_id: str | None
@@ -32,12 +63,9 @@ class CaptureOptions:
     rate_hz: int | None
     latency_s: float
     model_rate_hz: int
-    next_start: int = 0
-    """Index that follows the last sample delivered by an earlier process."""
-    captured_s: float | None = None
-    """Monotonic time of that last sample; None where there was none."""
-    window_ends: tuple[int, int] | None = None
-    """Fields of :class:`WindowEnds`, where they are known already."""
+    audio_end: AudioEnd = AudioEnd()
+    window_ends: WindowEnds | None = None
+    """None while they are not known."""
 
     def to_json(self) -> str:
         """Return the options as one command line argument."""
@@ -46,67 +74,63 @@ class CaptureOptions:
     @classmethod
     def from_json(cls, text: str) -> "CaptureOptions":
         """Read what :meth:`to_json` wrote."""
-        return cls(**json.loads(text))
-
-
-@dataclass(frozen=True, slots=True)
-class WindowEnds:
-    """Where audio is wanted: before sample ``end``, and every hop from there, both ways."""
-
-    end: int
-    hop_samples: int
-
-    def encode(self) -> bytes:
-        """Return it as bytes for the pipe."""
-        return ENDS.pack(self.end, self.hop_samples)
-
-    @classmethod
-    def newest(cls, data: bytes) -> "WindowEnds":
-        """Read the last of what :meth:`encode` made."""
-        return cls(*ENDS.unpack_from(data, len(data) - ENDS.size))
-
-    def after(self, index: int) -> int:
-        """Return the first such place beyond ``index``."""
-        return index + self.hop_samples - (index - self.end) % self.hop_samples
+        fields = json.loads(text)
+        ends = fields["window_ends"]
+        return cls(
+            **{
+                **fields,
+                "audio_end": AudioEnd(**fields["audio_end"]),
+                "window_ends": None if ends is None else WindowEnds(**ends),
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class CapturedAudio:
-    """Resampled mono audio."""
+    """Mono audio at the model's rate."""
 
     start: int
+    """Index of the first sample."""
+    lost_samples: int
+    """Samples lost before it, since the audio that was delivered last."""
     captured_at: float
-    """Of the last sample, in seconds since the epoch."""
+    """When the last sample was captured, in seconds since the epoch."""
     captured_s: float
     """The same on the monotonic clock."""
     delivered_s: float
-    """Monotonic time of the callback that brought the newest frame of it."""
+    """Monotonic time of the callback that brought its newest frame."""
     samples: FloatArray
+
+    @property
+    def end(self) -> AudioEnd:
+        """Where it ends."""
+        return AudioEnd(self.start + len(self.samples), self.captured_s)
 
 
 @dataclass(frozen=True, slots=True)
 class CaptureStatus:
-    """How the device is doing; sent on every change, and when nothing else is sent."""
+    """State of the device; sent on every change, and as a heartbeat when nothing else is sent."""
 
     state: SourceState
     reason: str = ""
     device: str = ""
     stable_id: str | None = None
     opens: int = 0
-    """How often the device was opened by this process."""
+    """How often this process has opened the device."""
     overflows: int = 0
     measured_rate_hz: float | None = None
-    quiet_for_s: float = HANG_S
-    """If nothing more is heard for so long, the process hangs."""
+    timeout_s: float = HANG_TIMEOUT_S
+    """The process hangs if it sends nothing for longer than this."""
 
 
 def encode_audio(audio: CapturedAudio) -> tuple[bytes, memoryview]:
-    """Return header and payload."""
+    """Return header and payload of an audio message."""
     payload = memoryview(np.ascontiguousarray(audio.samples).data).cast("B")
     header = HEADER.pack(
         AUDIO,
         payload.nbytes,
         audio.start,
+        audio.lost_samples,
         audio.captured_at,
         audio.captured_s,
         audio.delivered_s,
@@ -115,48 +139,50 @@ def encode_audio(audio: CapturedAudio) -> tuple[bytes, memoryview]:
 
 
 def encode_status(status: CaptureStatus) -> tuple[bytes, memoryview]:
-    """Return header and payload."""
+    """Return header and payload of a status message."""
     payload = json.dumps(asdict(status)).encode()
-    return HEADER.pack(STATUS, len(payload), 0, 0.0, 0.0, 0.0), memoryview(payload)
+    return HEADER.pack(STATUS, len(payload), 0, 0, 0.0, 0.0, 0.0), memoryview(payload)
 
 
 class MessageReader:
-    """Cut a stream of bytes, however it was chopped, into messages."""
+    """Decoder of a byte stream that may be split anywhere."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes | memoryview) -> list[CapturedAudio | CaptureStatus]:
-        """Take bytes and return the messages that are complete.
+        """Append bytes and return the messages that are complete.
 
         Raises
         ------
         ValueError
-            If the bytes are not such messages.
+            If the bytes are no valid messages.
         """
         if self._buffer:
             self._buffer += data
             data = bytes(self._buffer)
         messages = []
-        at = 0
-        while len(data) - at >= HEADER.size:
-            kind, size, *numbers = HEADER.unpack_from(data, at)
+        offset = 0
+        while len(data) - offset >= HEADER.size:
+            kind, size, *fields = HEADER.unpack_from(data, offset)
             if kind not in (AUDIO, STATUS) or size > MAX_PAYLOAD_BYTES:
-                raise ValueError(f"not a message of the capture process: kind {kind!r}")
-            end = at + HEADER.size + size
+                raise ValueError(f"expected an audio or status message, got kind {kind!r}")
+            end = offset + HEADER.size + size
             if len(data) < end:
                 break
-            payload = bytes(data[at + HEADER.size : end])
-            at = end
-            messages.append(_decode(kind, numbers, payload))
-        self._buffer = bytearray(data[at:])
+            payload = bytes(data[offset + HEADER.size : end])
+            offset = end
+            messages.append(_decode(kind, fields, payload))
+        self._buffer = bytearray(data[offset:])
         return messages
 
 
-def _decode(kind: bytes, numbers: list[float], payload: bytes) -> CapturedAudio | CaptureStatus:
+def _decode(kind: bytes, fields: list[float], payload: bytes) -> CapturedAudio | CaptureStatus:
     if kind == STATUS:
-        fields = json.loads(payload)
-        return CaptureStatus(**{**fields, "state": SourceState(fields["state"])})
-    start, captured_at, captured_s, delivered_s = numbers
+        status = json.loads(payload)
+        return CaptureStatus(**{**status, "state": SourceState(status["state"])})
+    start, lost_samples, captured_at, captured_s, delivered_s = fields
     samples = np.frombuffer(payload, dtype=np.float32)  # read-only, as bytes are
-    return CapturedAudio(int(start), captured_at, captured_s, delivered_s, samples)
+    return CapturedAudio(
+        int(start), int(lost_samples), captured_at, captured_s, delivered_s, samples
+    )

@@ -1,4 +1,4 @@
-"""The capture process's end of the pipe to the monitor."""
+"""The capture process's ends of the pipes to and from the monitor."""
 
 import os
 import select
@@ -6,7 +6,7 @@ import time
 
 from asd_monitor.records import SourceState
 from asd_monitor.sources.microphone.messages import (
-    ENDS,
+    WINDOW_ENDS,
     CapturedAudio,
     CaptureStatus,
     WindowEnds,
@@ -14,65 +14,82 @@ from asd_monitor.sources.microphone.messages import (
     encode_status,
 )
 
-HEARTBEAT_S = 0.5
+HEARTBEAT_INTERVAL_S = 0.5
 
 
-class MonitorGoneError(Exception):
-    """The monitor closed its end of the pipe."""
+class ParentExitedError(Exception):
+    """The monitor has closed its ends of the pipes."""
 
 
 class Pipe:
-    """The way back to the monitor, and the end of waiting for news."""
+    """Sends audio and status to the monitor, and waits for window ends and new audio.
 
-    def __init__(self, output: int, lifeline: int, news: int) -> None:
-        self._output = output
-        self._lifeline = lifeline
-        self._news = news
+    Parameters
+    ----------
+    output_fd
+        Pipe to the monitor.
+    parent_fd
+        Pipe from the monitor: window ends, and end of file when it exits.
+    notify_fd
+        Eventfd that the audio callback writes to.
+    """
+
+    def __init__(self, output_fd: int, parent_fd: int, notify_fd: int) -> None:
+        self._output_fd = output_fd
+        self._parent_fd = parent_fd
+        self._notify_fd = notify_fd
         self._poll = select.poll()
-        self._poll.register(lifeline, select.POLLIN)
-        self._poll.register(news, select.POLLIN)
-        self.status = CaptureStatus(SourceState.OPENING)
+        self._poll.register(parent_fd, select.POLLIN)
+        self._poll.register(notify_fd, select.POLLIN)
+        self._status = CaptureStatus(SourceState.OPENING)
         self.window_ends: WindowEnds | None = None
-        self._waiting: list[bytes | memoryview] = []
+        self._pending: list[bytes | memoryview] = []
         self._sent_s = 0.0
 
     def wait(self, timeout_s: float) -> bool:
-        """Sleep until there is audio, or the time is over; return whether there was news."""
+        """Sleep until notified or until the timeout; return whether there was a notification.
+
+        Raises
+        ------
+        ParentExitedError
+            If the monitor has exited.
+        """
         ready = self._poll.poll(timeout_s * 1000)
-        for file, _ in ready:
-            if file == self._news:
-                os.eventfd_read(self._news)
-            elif data := os.read(self._lifeline, 1024 * ENDS.size):
-                self.window_ends = WindowEnds.newest(data)
+        for fd, _ in ready:
+            if fd == self._notify_fd:
+                os.eventfd_read(self._notify_fd)
+            elif data := os.read(self._parent_fd, 1024 * WINDOW_ENDS.size):
+                self.window_ends = WindowEnds.from_bytes(data)
             else:
-                raise MonitorGoneError
+                raise ParentExitedError
         return bool(ready)
 
-    def put_audio(self, audio: CapturedAudio) -> None:
-        """Let audio be sent with the next :meth:`tell`."""
-        self._waiting += encode_audio(audio)
+    def queue_audio(self, audio: CapturedAudio) -> None:
+        """Send audio with the next :meth:`send_status`."""
+        self._pending += encode_audio(audio)
 
-    def tell(self, status: CaptureStatus) -> None:
-        """Send audio that was put here, and the status if it is new or nothing else was sent.
+    def send_status(self, status: CaptureStatus) -> None:
+        """Send the queued audio, and the status if it is new or a heartbeat is due.
 
-        Waits where the monitor is slow, while the ring goes on filling.
+        Blocks while the monitor does not read; the stream's ring keeps filling meanwhile.
         """
-        silent = not self._waiting and time.monotonic() - self._sent_s >= HEARTBEAT_S
-        if status != self.status or silent:
-            self.status = status
-            self._waiting += encode_status(status)
-        if self._waiting:
-            parts, self._waiting = self._waiting, []
-            self._send(parts)
+        now_s = time.monotonic()
+        heartbeat_due = not self._pending and now_s - self._sent_s >= HEARTBEAT_INTERVAL_S
+        if status != self._status or heartbeat_due:
+            self._status = status
+            self._pending += encode_status(status)
+        if self._pending:
+            self._sent_s = now_s
+            parts, self._pending = self._pending, []
+            self._write(parts)
 
-    def _send(self, parts: list[bytes | memoryview]) -> None:
-        self._sent_s = time.monotonic()
+    def _write(self, parts: list[bytes | memoryview]) -> None:
         try:
-            written = os.writev(self._output, parts)
+            written = os.writev(self._output_fd, parts)
             if written == sum(map(len, parts)):
                 return
             rest = memoryview(b"".join(parts))[written:]
             while rest:
-                rest = rest[os.write(self._output, rest) :]
+                rest = rest[os.write(self._output_fd, rest) :]
         except BrokenPipeError as error:
-            raise MonitorGoneError from error
+            raise ParentExitedError from error

@@ -1,4 +1,4 @@
-"""From the frames of one stream to numbered audio at the model's rate."""
+"""Numbered audio at the model's rate, from the frames of one stream."""
 
 import math
 import time
@@ -6,57 +6,41 @@ import time
 import numpy as np
 import soxr
 
+from asd_monitor.audio.constant_runs import ConstantRun
 from asd_monitor.audio.files import RESAMPLE_QUALITY
 from asd_monitor.records import FloatArray
-from asd_monitor.sources.microphone.messages import CapturedAudio
+from asd_monitor.sources.microphone.messages import AudioEnd, CapturedAudio
 from asd_monitor.sources.microphone.sample_clock import SampleClock
 from asd_monitor.sources.microphone.stream import CaptureStream
 
-HELD_BACK_SAMPLES = 64
-"""Where rates differ the resampler holds back more than this, whatever they are."""
-SHORTEST_RUN_FRAMES = 800
+MIN_RESAMPLER_DELAY_SAMPLES = 64
+"""The resampler holds back more samples than this, whatever the two rates are."""
 
 
-class ConstantRun:
-    """Count the frames since the sound last changed; a few do not count."""
+class StreamResampler:
+    """Reads frames from a stream, places them by the clock and resamples them.
 
-    def __init__(self) -> None:
-        self.frames = 0
-        self.value = 0.0
-
-    def observe(self, samples: FloatArray) -> None:
-        """Take a block of at least one sample into account."""
-        value, before = float(samples[-1]), self.value
-        self.value = value
-        if samples[-2:][0] != value:  # as nearly always
-            self.frames = 0
-            return
-        others = np.flatnonzero(samples != value)
-        if len(others):
-            run = len(samples) - 1 - int(others[-1])
-            self.frames = run if run >= SHORTEST_RUN_FRAMES else 0
-        else:
-            self.frames = self.frames + len(samples) if value == before else len(samples)
-
-
-class ModelRateAudio:
-    """Take frames from a stream, place them by the clock, resample.
-
-    Between two losses the audio runs through one resampler; a loss ends it (nothing that was
-    heard stays behind in it) and begins another at the index that the clock gives.
+    Audio between two losses is a *section*, with its own resampler. A loss flushes the resampler,
+    so that no audio before it stays inside, and starts a section at the index that the clock
+    gives.
 
     Parameters
     ----------
     stream
-        Where the frames come from.
+        Source of the frames.
     clock
-        Fed here with the stream's stamps.
+        Clock to update from the stream's callbacks.
     model_rate_hz
-        Rate of the audio to deliver.
-    next_start
-        Index that follows the last sample of an earlier stream.
-    captured_s
-        Monotonic time of that sample; None where there was none.
+        Sample rate of the result.
+    audio_end
+        Where the audio of an earlier stream ended.
+
+    Attributes
+    ----------
+    audio_end
+        Where the audio returned so far ends.
+    constant_run
+        Equal frames at the end of the frames read so far.
     """
 
     def __init__(
@@ -64,12 +48,10 @@ class ModelRateAudio:
         stream: CaptureStream,
         clock: SampleClock,
         model_rate_hz: int,
-        next_start: int,
-        captured_s: float | None,
+        audio_end: AudioEnd,
     ) -> None:
-        self.next_start = next_start
-        self.captured_s = captured_s
-        self.constant = ConstantRun()
+        self.audio_end = audio_end
+        self.constant_run = ConstantRun()
         self._stream = stream
         self._clock = clock
         self._model_rate_hz = model_rate_hz
@@ -81,79 +63,88 @@ class ModelRateAudio:
         self._section_position = 0
         self._section_samples = 0
 
-    def take(self) -> list[CapturedAudio]:
-        """Return what has come and can be placed."""
-        for stamp in self._stream.take_stamps():
-            self._clock.observe(stamp.frames, stamp.at_s, overflow=stamp.overflow)
+    def read(self) -> list[CapturedAudio]:
+        """Return the audio of all frames received whose index is known."""
+        for callback in self._stream.pop_callbacks():
+            self._clock.observe(callback.frames, callback.at_s, overflow=callback.overflow)
         audio = []
-        for cut in self._clock.take_cuts():
-            audio += self._push(cut.frame)
-            audio += self.finish()
-            self._lost_frames += cut.lost_frames
-        audio += self._push(self._clock.certain_frames)
+        for gap in self._clock.pop_gaps():
+            audio += self._resample_until(gap.frame)
+            audio += self.flush()
+            self._lost_frames += gap.lost_frames
+        audio += self._resample_until(self._clock.placed_frames)
         return audio
 
     @property
-    def doubtful(self) -> bool:
-        """Whether audio is held back until it can be placed, or may have gone silent."""
-        return self.constant.frames > 0 or self._clock.certain_frames < self._clock.frames
+    def needs_every_callback(self) -> bool:
+        """Whether frames are held back until they can be placed, or may have turned silent."""
+        return self.constant_run.length > 0 or self._clock.placed_frames < self._clock.frames
 
-    def frames_for(self, next_start: int) -> int:
-        """Return how many frames of the stream it takes at least to deliver up to an index."""
+    def frames_needed(self, end: int) -> int:
+        """Return how many frames the stream must at least have received to deliver up to ``end``.
+
+        Returns 0 between two sections, when it is not known.
+        """
         if self._resampler is None:
             return 0
-        held_back = 0 if self._ratio == 1 else HELD_BACK_SAMPLES
-        samples = next_start - self._section_start + held_back
+        delay = 0 if self._ratio == 1 else MIN_RESAMPLER_DELAY_SAMPLES
+        samples = end - self._section_start + delay
         position = self._section_position + math.ceil(samples / self._ratio)
         return position - self._lost_frames
 
-    def finish(self) -> list[CapturedAudio]:
-        """Return what is still in the resampler, and end it."""
+    def flush(self) -> list[CapturedAudio]:
+        """End the section and return what is left in its resampler."""
         if self._resampler is None:
             return []
         tail = self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)
         self._resampler = None
         return self._number(tail)
 
-    def _push(self, until: int) -> list[CapturedAudio]:
-        if until <= self._stream.read:
+    def _resample_until(self, frame: int) -> list[CapturedAudio]:
+        if frame <= self._stream.read_frames:
             return []
-        samples, skipped = self._stream.take_frames(until)
-        audio = self.finish() if skipped else []
+        samples, skipped = self._stream.read_until(frame)
+        audio = self.flush() if skipped else []
         if not len(samples):
             return audio
-        self.constant.observe(samples)
+        self.constant_run.update(samples)
         if self._resampler is None:
-            self._begin(until - len(samples) + self._lost_frames)
-        return audio + self._number(self._resample(samples))
+            self._resampler = self._start_section(frame - len(samples) + self._lost_frames)
+        return audio + self._number(self._resampler.resample_chunk(samples))
 
-    def _resample(self, samples: FloatArray) -> FloatArray:
-        assert self._resampler is not None  # noqa: S101  # for the type checker: _begin made it
-        resampled: FloatArray = self._resampler.resample_chunk(samples)
-        return resampled
+    def _start_section(self, position: int) -> soxr.ResampleStream:
+        """Return the resampler of a section that starts at a position.
 
-    def _begin(self, position: int) -> None:
-        """Start a section at a position: received frames plus lost ones."""
+        A position counts received frames plus the frames lost before them. Indices never go
+        back, even if the clock places the section before the end of the last one.
+        """
         if self._first_index is None:
-            self._first_index = self.next_start
-            if self.captured_s is not None:
-                pause_s = self._clock.captured_s(0) - self.captured_s
+            self._first_index = self.audio_end.next_start
+            if self.audio_end.captured_s is not None:
+                pause_s = self._clock.captured_s(0) - self.audio_end.captured_s
                 self._first_index += max(0, round(pause_s * self._model_rate_hz) - 1)
         index = self._first_index + round(position * self._ratio)
-        self._section_start = max(self.next_start, index)
+        self._section_start = max(self.audio_end.next_start, index)
         self._section_position, self._section_samples = position, 0
-        self._resampler = soxr.ResampleStream(
+        return soxr.ResampleStream(
             self._stream.rate_hz, self._model_rate_hz, 1, quality=RESAMPLE_QUALITY
         )
 
     def _number(self, samples: FloatArray) -> list[CapturedAudio]:
+        """Return resampled audio with its index and time of capture; none for no samples."""
         if not len(samples):
             return []
         start = self._section_start + self._section_samples
         self._section_samples += len(samples)
-        self.next_start = start + len(samples)
         position = self._section_position + self._section_samples / self._ratio
-        self.captured_s = self._clock.captured_s(position)
-        captured_at = time.time() - (time.monotonic() - self.captured_s)
-        delivered_s = self._stream.last_callback_s or self.captured_s
-        return [CapturedAudio(start, captured_at, self.captured_s, delivered_s, samples)]
+        captured_s = self._clock.captured_s(position)
+        audio = CapturedAudio(
+            start=start,
+            lost_samples=start - self.audio_end.next_start,
+            captured_at=time.time() - (time.monotonic() - captured_s),
+            captured_s=captured_s,
+            delivered_s=self._stream.last_callback_s or captured_s,
+            samples=samples,
+        )
+        self.audio_end = audio.end
+        return [audio]

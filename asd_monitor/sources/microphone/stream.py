@@ -1,4 +1,4 @@
-"""One open PortAudio stream: the callback, its ring, and what it stamped."""
+"""One open PortAudio stream: its callback, and the ring that the callback writes to."""
 
 import contextlib
 import os
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 RING_S = 10.0
-STAMPS = 4096
-MOST_CHANNELS = 8
-"""Sound servers pretend to have 32 or 64 channels; of those only the first two are real."""
+MAX_PENDING_CALLBACKS = 4096
+MAX_MEAN_CHANNELS = 8
+"""Sound servers offer 32 or 64 channels, of which only the first two are real."""
 OTHER_RATES_HZ = (48000, 44100, 16000, 32000, 96000, 8000)
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
-    """What one callback said."""
+class CallbackTime:
+    """Count and time of one callback."""
 
     frames: int
-    """Frames received in all, this callback's included."""
+    """Frames received in all, including this callback's."""
     at_s: float
     """Monotonic time of the callback."""
     overflow: bool
 
 
 class CaptureStream:
-    """Capture into a preallocated ring, from the moment it is made until :meth:`close`.
+    """Captures into a preallocated ring from its construction until :meth:`close`.
 
     Parameters
     ----------
@@ -48,23 +48,23 @@ class CaptureStream:
     channel
         Index of the channel, or ``"mean"`` of all.
     rate_hz
-        Rate to open it at; None for the device's own.
+        Sample rate; None for the device's own.
     latency_s
-        Length of the device's buffer, which is the longest stall that loses nothing.
-    news
-        An eventfd that is raised by every callback once ``wake_at`` frames have come.
+        Length of the device's buffer: the longest stall that loses nothing.
+    notify_fd
+        Eventfd that callbacks write to once ``notify_at_frame`` frames have been received.
 
     Attributes
     ----------
-    received, read
-        Frames that have come, and of these those that :meth:`take_frames` has passed.
+    received_frames, read_frames
+        Frames received, and those of them that :meth:`read_until` has passed.
     last_callback_s
         Monotonic time of the last callback; None before the first.
 
     Raises
     ------
     SourceError
-        If it cannot be opened so.
+        If the device cannot be opened with these settings.
     """
 
     def __init__(
@@ -74,19 +74,19 @@ class CaptureStream:
         channel: int | Literal["mean"],
         rate_hz: int | None,
         latency_s: float,
-        news: int,
+        notify_fd: int,
     ) -> None:
         self.microphone = microphone
         self.finished = False
         self.failed = False
-        self.received = 0
+        self.received_frames = 0
+        self.read_frames = 0
         self.overflows = 0
-        self.read = 0
-        self.wake_at = 0
+        self.notify_at_frame = 0
         self.last_callback_s: float | None = None
         self._channel = channel
-        self._news = news
-        self._stamps: deque[tuple[int, float, bool]] = deque(maxlen=STAMPS)
+        self._notify_fd = notify_fd
+        self._callbacks: deque[tuple[int, float, bool]] = deque(maxlen=MAX_PENDING_CALLBACKS)
         channels = self._channels_to_open()
         self._stream = self._open(portaudio, channels, rate_hz, latency_s)
         self.rate_hz: int = round(self._stream.samplerate)
@@ -101,25 +101,25 @@ class CaptureStream:
             raise SourceError(explain(error, microphone)) from error
 
     def _channels_to_open(self) -> int:
-        there = self.microphone.channels
+        available = self.microphone.channels
         if self._channel == "mean":
-            return there if there <= MOST_CHANNELS else 2
-        if self._channel >= there:
+            return available if available <= MAX_MEAN_CHANNELS else 2
+        if self._channel >= available:
             name = self.microphone.name
-            msg = f"microphone {name!r} has no channel {self._channel} (from 0): it has {there}"
+            msg = f"microphone {name!r} has no channel {self._channel} (from 0): it has {available}"
             raise SourceError(msg)
-        return min(there, max(2, self._channel + 1))
+        return min(available, max(2, self._channel + 1))
 
     def _open(
         self, portaudio: ModuleType, channels: int, rate_hz: int | None, latency_s: float
     ) -> "sounddevice.InputStream":
-        own_hz = self.microphone.default_rate_hz
-        rates_hz = [rate_hz] if rate_hz else list(dict.fromkeys((own_hz, *OTHER_RATES_HZ)))
-        for at_hz in rates_hz:
+        default_hz = self.microphone.default_rate_hz
+        rates_hz = [rate_hz] if rate_hz else list(dict.fromkeys((default_hz, *OTHER_RATES_HZ)))
+        for candidate_hz in rates_hz:
             try:
                 return portaudio.RawInputStream(
                     device=self.microphone.index,
-                    samplerate=at_hz,
+                    samplerate=candidate_hz,
                     channels=channels,
                     dtype="float32",
                     blocksize=0,
@@ -128,7 +128,7 @@ class CaptureStream:
                     finished_callback=self._finished,
                 )
             except portaudio.PortAudioError as error:
-                if _code(error) == INVALID_RATE and at_hz != rates_hz[-1]:
+                if _code(error) == INVALID_RATE and candidate_hz != rates_hz[-1]:
                     continue
                 raise SourceError(explain(error, self.microphone, rate_hz)) from error
         raise AssertionError("unreachable: the last rate returns or raises")
@@ -141,87 +141,88 @@ class CaptureStream:
         status: "sounddevice.CallbackFlags",
     ) -> None:
         try:
-            # Plain bytes and few objects: after a pause each of them costs a cache miss or more.
+            # Plain bytes and few objects: after a pause each object costs a cache miss or more.
             ring, samples = self._ring_bytes, memoryview(block)
-            at = self.received * self._frame_bytes % len(ring)
-            first = min(len(samples), len(ring) - at)
-            ring[at : at + first] = samples[:first]
+            start = self.received_frames * self._frame_bytes % len(ring)
+            first = min(len(samples), len(ring) - start)
+            ring[start : start + first] = samples[:first]
             if first < len(samples):
                 ring[: len(samples) - first] = samples[first:]
             overflow = bool(status) and status.input_overflow
             self.overflows += overflow
             now_s = self.last_callback_s = time.monotonic()
-            self.received += frames
-            self._stamps.append((self.received, now_s, overflow))
-            if self.received >= self.wake_at or overflow:
-                os.eventfd_write(self._news, 1)
-        except Exception:  # an exception would end the callbacks for ever, and tell nobody
+            self.received_frames += frames
+            self._callbacks.append((self.received_frames, now_s, overflow))
+            if self.received_frames >= self.notify_at_frame or overflow:
+                os.eventfd_write(self._notify_fd, 1)
+        except Exception:  # PortAudio would stop calling, without reporting the exception
             self.failed = True
 
     def _finished(self) -> None:
         self.finished = True
         with contextlib.suppress(OSError):
-            os.eventfd_write(self._news, 1)
+            os.eventfd_write(self._notify_fd, 1)
 
-    def take_stamps(self) -> list[Stamp]:
-        """Return what the callbacks since the last call said."""
-        return [Stamp(*self._stamps.popleft()) for _ in range(len(self._stamps))]
+    def pop_callbacks(self) -> list[CallbackTime]:
+        """Return the callbacks since the last call, in order."""
+        return [CallbackTime(*self._callbacks.popleft()) for _ in range(len(self._callbacks))]
 
-    def take_frames(self, until: int) -> tuple[FloatArray, int]:
-        """Return the chosen channel up to frame ``until``, and how many were overwritten unread.
+    def read_until(self, frame: int) -> tuple[FloatArray, int]:
+        """Return the selected channel up to a frame.
 
         Returns
         -------
         samples, skipped
-            float32 ``(n,)``, the frames that end at ``until``, perhaps the ring's own, so to be
-            used at once; ``skipped`` frames before them
-            were lost because nobody took them within the ring's ten seconds.
+            float32 ``(n,)``, the unread frames before ``frame``; perhaps a view of the ring, so
+            use them at once. ``skipped`` frames before them were overwritten unread: they were
+            not read within the ring's ten seconds.
         """
         size = len(self._ring)
-        skipped = max(0, self.received - size - self.read)
-        first = min(self.read + skipped, until)
-        skipped = first - self.read
-        at, end = first % size, first % size + until - first
-        taken = self._pick(self._ring[at : min(end, size)])
+        skipped = max(0, self.received_frames - size - self.read_frames)
+        first = min(self.read_frames + skipped, frame)
+        skipped = first - self.read_frames
+        start, end = first % size, first % size + frame - first
+        samples = self._select_channel(self._ring[start : min(end, size)])
         if end > size:
-            taken = np.concatenate([taken, self._pick(self._ring[: end - size])])
-        self.read = until
-        return np.ascontiguousarray(taken), skipped
+            wrapped = self._select_channel(self._ring[: end - size])
+            samples = np.concatenate([samples, wrapped])
+        self.read_frames = frame
+        return np.ascontiguousarray(samples), skipped
 
-    def _pick(self, frames: FloatArray) -> FloatArray:
+    def _select_channel(self, frames: FloatArray) -> FloatArray:
         if self._channel == "mean":
             mean: FloatArray = frames.mean(axis=1, dtype=np.float32)
             return mean
         return frames[:, self._channel]
 
     def close(self) -> None:
-        """Stop at once and free the device; PortAudio may hang in here."""
-        with contextlib.suppress(Exception):  # it is being given up: nothing more can be done
+        """Stop at once and release the device; PortAudio may hang in this call."""
+        with contextlib.suppress(Exception):  # the stream is abandoned whatever happens
             self._stream.abort(ignore_errors=True)
             self._stream.close(ignore_errors=True)
 
 
 INVALID_RATE = -9997
-PLAIN = {
+REASONS = {
     -9999: "the sound driver or sound server reports an error",
     -9998: "it does not offer that many channels",
-    -9996: "it is not there any more",
+    -9996: "it is no longer available",
     -9993: "it does not answer; it was probably unplugged",
     -9985: "another program uses it",
 }
 
 
 def explain(error: Exception, microphone: Microphone, rate_hz: int | None = None) -> str:
-    """Say in plain words why PortAudio could not open a microphone."""
+    """Return why PortAudio could not open a microphone, as a sentence for users."""
     name, code = microphone.name, _code(error)
     if code == INVALID_RATE:
         tried = f"{rate_hz} Hz" if rate_hz else "any common rate"
-        own = f"its own rate is {microphone.default_rate_hz} Hz"
-        return f"microphone {name!r} cannot be opened at {tried}; {own}"
+        default = f"its own rate is {microphone.default_rate_hz} Hz"
+        return f"microphone {name!r} cannot be opened at {tried}; {default}"
     host = error.args[2] if len(error.args) > 2 else None
     host_text = f" ({host[2]})" if isinstance(host, tuple) and len(host) > 2 and host[2] else ""
-    plain = PLAIN.get(code, str(error.args[0]) if error.args else "unknown error")
-    return f"microphone {name!r} cannot be opened: {plain}{host_text} [PortAudio {code}]"
+    reason = REASONS.get(code, str(error.args[0]) if error.args else "unknown error")
+    return f"microphone {name!r} cannot be opened: {reason}{host_text} [PortAudio {code}]"
 
 
 def _code(error: Exception) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from asd_monitor.audio.lazy_clips import ClipCache
+from asd_monitor.audio.lazy_clips import ClipCache, LazyClip
 from asd_monitor.errors import SourceError
 from asd_monitor.quickstart import Recording
 from asd_offline.datasets import Rejected
@@ -16,7 +16,7 @@ def open_training(
     recordings, rejected = [], []
     for path in paths:
         try:
-            recordings.append(Recording(path.name, reader.open_clip(path)))
+            recordings.append(Recording(path.name, LazyClip(path, reader)))
         except SourceError as error:
             rejected.append(Rejected(path, str(error)))
     return recordings, rejected

@@ -1,0 +1,141 @@
+"""Recordings in files, read one after the other."""
+
+import logging
+from collections.abc import Generator, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from asd_monitor.audio.files import iter_recording, recording_s
+from asd_monitor.errors import SourceError
+from asd_monitor.records import FloatArray
+
+SUFFIXES = frozenset({".wav", ".wave", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".w64", ".au"})
+
+logger = logging.getLogger(__name__)
+
+
+def find_recordings(paths: Iterable[Path]) -> list[tuple[str, Path]]:
+    """List the recordings of files and folders, each with a name: its path within the folder.
+
+    Raises
+    ------
+    SourceError
+        If a path does not exist, or a folder holds no recording.
+    """
+    recordings: list[tuple[str, Path]] = []
+    for path in paths:
+        if path.is_file():
+            recordings.append((path.name, path))
+        elif path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            if not files:
+                msg = f"{path}: expected recordings, found none ({', '.join(sorted(SUFFIXES))})"
+                raise SourceError(msg)
+            recordings += [(str(file.relative_to(path)), file) for file in files]
+        else:
+            raise SourceError(f"{path}: expected a recording or a folder of them, found nothing")
+    return recordings
+
+
+class Playlist:
+    """Sound of recordings in sequence; unreadable ones are skipped and reported in the log.
+
+    Parameters
+    ----------
+    machine
+        Name of the machine, for the log.
+    paths
+        Files, or folders whose recordings are read in the order of their names.
+    sample_rate_hz
+        Sample rate of the result.
+    channel
+        Which channel, from 0.
+    loop
+        Start again after the last recording, unless none could be read.
+
+    Attributes
+    ----------
+    recording
+        Name of the recording that the last samples came from. Repetitions have names of their
+        own (``pump.wav#2``), as windows must not span two of them.
+    has_ended
+        True after the last recording.
+
+    Raises
+    ------
+    SourceError
+        If a path does not exist, or a folder holds no recording.
+    """
+
+    def __init__(
+        self,
+        machine: str,
+        paths: Iterable[Path],
+        sample_rate_hz: int,
+        channel: int,
+        *,
+        loop: bool,
+    ) -> None:
+        self._machine = machine
+        self._recordings = find_recordings(paths)
+        self._sample_rate_hz = sample_rate_hz
+        self._channel = channel
+        self._loop = loop
+        self.recording = self._recordings[0][0]
+        self.has_ended = False
+        self._blocks = self._read_blocks()
+        self._pending: FloatArray = np.zeros(0, np.float32)
+        self._errors: dict[Path, str] = {}
+
+    def take(self, max_samples: int | None) -> FloatArray:
+        """Return up to ``max_samples`` of one recording; none after the last recording."""
+        while not len(self._pending):
+            try:
+                self.recording, self._pending = next(self._blocks)
+            except StopIteration:
+                self.has_ended = True
+                break
+        samples = self._pending[:max_samples]
+        self._pending = self._pending[len(samples) :]
+        return samples
+
+    def describe_errors(self) -> str:
+        """Return how many recordings were skipped, and why; empty if none was."""
+        if not self._errors:
+            return ""
+        first = next(iter(self._errors.values()))
+        total = len(self._recordings)
+        return f"skipped {len(self._errors)} of {total} recordings; first: {first}"
+
+    def duration_s(self) -> float:
+        """Return the length of all readable recordings in seconds, by their headers."""
+        total_s = 0.0
+        for _, path in self._recordings:
+            with suppress(SourceError):
+                total_s += recording_s(path, self._channel)
+        return total_s
+
+    def close(self) -> None:
+        """Close the file that is being read."""
+        self._blocks.close()
+
+    def _read_blocks(self) -> Generator[tuple[str, FloatArray], None, None]:
+        """Yield the recording's name and its samples, block by block."""
+        repetition = 0
+        while True:
+            repetition += 1
+            any_readable = False
+            for name, path in self._recordings:
+                label = name if repetition == 1 else f"{name}#{repetition}"
+                try:
+                    for samples in iter_recording(path, self._sample_rate_hz, self._channel):
+                        any_readable = any_readable or len(samples) > 0
+                        yield label, samples
+                except SourceError as error:
+                    if path not in self._errors:
+                        logger.warning("%s: skipped: %s", self._machine, error)
+                    self._errors[path] = str(error)
+            if not self._loop or not any_readable:
+                return
