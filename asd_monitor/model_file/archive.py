@@ -1,7 +1,7 @@
-"""A zip archive that carries the SHA-256 of each of its members, so that damage shows.
+"""Zip archives with the SHA-256 of each member, which detect damage, and atomic writing.
 
-TorchScript loads a file with flipped bits without a word. So the last member of a model file,
-``integrity.json``, lists size and SHA-256 of every other one.
+TorchScript loads a file with flipped bits without an error. Therefore the last member of a model
+file, ``integrity.json``, lists size and SHA-256 of all others.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ from typing import cast
 from asd_monitor.errors import ModelFileError
 
 INTEGRITY_MEMBER = "integrity.json"
-LARGEST_MODEL_BYTES = 2**30
+MAX_MODEL_BYTES = 2**30
 
-_DAMAGED = "it is damaged or was changed after it was made; copy it again or make it anew"
+_DAMAGED = "it is damaged or was changed; copy it or export it again"
 
 
 def seal(archive: bytes) -> bytes:
-    """Return the zip archive with an ``integrity.json`` added at its end."""
+    """Return a zip archive with ``integrity.json`` added at its end."""
     buffer = io.BytesIO(archive)
     with zipfile.ZipFile(buffer, "a") as opened:
         members = {}
@@ -35,21 +35,21 @@ def seal(archive: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def read_bytes(path: Path, largest: int = LARGEST_MODEL_BYTES) -> bytes:
-    """Return a regular file's content, read once, so that what is checked is what is loaded.
+def read_bytes(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
+    """Return the content of a regular file.
 
     Raises
     ------
     ModelFileError
-        If it is missing, not a regular file, unreadable, or larger than ``largest`` bytes.
+        If it is missing, not a regular file, unreadable, or larger than ``max_bytes`` bytes.
     """
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise ModelFileError(f"{path}: expected a model file, found something else there")
-        if found.st_size > largest:
+        if found.st_size > max_bytes:
             msg = (
-                f"{path}: expected a model file of at most {largest} bytes, "
+                f"{path}: expected a model file of at most {max_bytes} bytes, "
                 f"found {found.st_size} bytes"
             )
             raise ModelFileError(msg)
@@ -62,29 +62,29 @@ def read_bytes(path: Path, largest: int = LARGEST_MODEL_BYTES) -> bytes:
         raise ModelFileError(f"{str(path)!r}: not a path: {error}") from error
 
 
-def unseal(content: bytes, where: Path, largest: int = LARGEST_MODEL_BYTES) -> dict[str, bytes]:
+def unseal(content: bytes, where: Path, max_bytes: int = MAX_MODEL_BYTES) -> dict[str, bytes]:
     """Return the archive's members after checking each against ``integrity.json``.
 
     Raises
     ------
     ModelFileError
-        If it is no zip archive, has no ``integrity.json``, has a member too few, too many or
-        twice, or one whose content is not what it was.
+        If it is not a zip archive, has no ``integrity.json``, or has a member that is missing,
+        unlisted, duplicated or changed.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as opened:
             names = opened.namelist()
-            if sum(info.file_size for info in opened.infolist()) > largest:
-                raise ModelFileError(f"{where}: unpacks to more than {largest} bytes")
+            if sum(info.file_size for info in opened.infolist()) > max_bytes:
+                raise ModelFileError(f"{where}: unpacks to more than {max_bytes} bytes")
             if len(set(names)) != len(names):
-                raise ModelFileError(f"{where}: has a member twice; {_DAMAGED}")
+                raise ModelFileError(f"{where}: has a duplicate member; {_DAMAGED}")
             members = {name: opened.read(name) for name in names}
     except zipfile.BadZipFile as error:
         start = "cut short or damaged" if content[:2] == b"PK" else "not a model file"
         raise ModelFileError(f"{where}: {start}: {error}") from error
     except (
-        NotImplementedError,  # a flipped bit asks for a compression that zipfile does not know
-        RuntimeError,  # ... or says that a member is encrypted
+        NotImplementedError,  # a flipped bit selects a compression that zipfile does not support
+        RuntimeError,  # ... or marks a member as encrypted
         EOFError,
         OSError,
         ValueError,
@@ -92,29 +92,29 @@ def unseal(content: bytes, where: Path, largest: int = LARGEST_MODEL_BYTES) -> d
         zlib.error,
     ) as error:
         raise ModelFileError(f"{where}: {error}; {_DAMAGED}") from error
-    return _checked(members, where)
+    return _check_members(members, where)
 
 
-def _checked(members: dict[str, bytes], where: Path) -> dict[str, bytes]:
+def _check_members(members: dict[str, bytes], where: Path) -> dict[str, bytes]:
     content = members.pop(INTEGRITY_MEMBER, None)
     if content is None:
         msg = (
-            f"{where}: has no {INTEGRITY_MEMBER}: a TorchScript file perhaps, but not one that "
-            "asd-monitor made"
+            f"{where}: has no {INTEGRITY_MEMBER}: perhaps a TorchScript file, but not a model file "
+            "of asd-monitor"
         )
         raise ModelFileError(msg)
-    listed = _listed(content, where)
+    listed = _read_integrity(content, where)
     if set(listed) != set(members):
-        odd = sorted(set(listed) ^ set(members))
-        raise ModelFileError(f"{where}: members missing or added: {odd[:3]}; {_DAMAGED}")
+        differing = sorted(set(listed) ^ set(members))
+        raise ModelFileError(f"{where}: members missing or added: {differing[:3]}; {_DAMAGED}")
     for name, data in members.items():
         found = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         if listed[name] != found:
-            raise ModelFileError(f"{where}: {name} is not what it was; {_DAMAGED}")
+            raise ModelFileError(f"{where}: {name} has changed; {_DAMAGED}")
     return members
 
 
-def _listed(content: bytes, where: Path) -> dict[str, object]:
+def _read_integrity(content: bytes, where: Path) -> dict[str, object]:
     try:
         listed = json.loads(content)["members"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -125,7 +125,7 @@ def _listed(content: bytes, where: Path) -> dict[str, object]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that at every moment either the old or the whole new one is there.
+    """Replace a file so that after a crash at any moment it is either the old or the new one.
 
     Raises
     ------
@@ -151,9 +151,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def remove_unfinished(path: Path) -> None:
-    """Remove what a power cut has left of writing this file; only for who alone writes it."""
-    before, after = f".{path.name}.", ".unfinished"
+    """Remove what an interrupted :func:`write_atomically` has left; only for the sole writer."""
+    prefix, suffix = f".{path.name}.", ".unfinished"
     with suppress(OSError):
-        for each in path.parent.glob(f"{before}*{after}"):
-            if each.name.removeprefix(before).removesuffix(after).isdecimal():
-                each.unlink(missing_ok=True)
+        for unfinished in path.parent.glob(f"{prefix}*{suffix}"):
+            if unfinished.name.removeprefix(prefix).removesuffix(suffix).isdecimal():
+                unfinished.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""The model file: the one thing that crosses from training to the monitor.
+"""Save and load model files, which carry models from training to the monitor.
 
-A TorchScript archive of the whole path from samples to score, with the manifest and golden
-windows as extra files and ``integrity.json`` as its last member. All use of ``torch.jit`` in
-the monitor stands in this file, because upstream calls TorchScript deprecated.
+A model file is a TorchScript archive of the whole path from samples to score, with the manifest
+and reference windows as extra files and ``integrity.json`` as its last member. All uses of
+``torch.jit`` in the monitor are in this file, because TorchScript is deprecated upstream.
 """
 
 import hashlib
@@ -20,24 +20,22 @@ import numpy.typing as npt
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file.archive import read_bytes, seal, unseal, write_atomically
 from asd_monitor.model_file.loaded_model import LoadedModel
-from asd_monitor.model_file.manifest import Manifest, Threshold
+from asd_monitor.model_file.manifest import Manifest
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LoadedModel", "Manifest", "Threshold", "load", "read_manifest", "save", "script"]
-
 DEPRECATION_TEXT = r"`torch\.jit\.\w+` is (deprecated|not supported in Python)"
-"""What torch says on every use of TorchScript; nothing else is silenced."""
+"""Warning of torch on every use of TorchScript; no other warning is suppressed."""
 
 RTOL = {"cpu": 1e-4, "cuda": 1e-3}
-ROUNDING = 1e-6
-"""What rounding may make of a score of zero: the logarithm of a probability of one, say."""
+ATOL = 1e-6
+"""Rounding error of scores near zero, such as the logarithm of a probability of one."""
 
 _MANIFEST = "manifest.json"
-_GOLDEN_WINDOWS = "golden.f32"
-_GOLDEN_SCORES = "golden.json"
-_GOLDEN_TARGETS_AT_MOST = 16
+_REFERENCE_WINDOWS = "golden.f32"
+_REFERENCE_SCORES = "golden.json"
+_MAX_REFERENCE_TARGETS = 16
 
 
 @contextmanager
@@ -48,7 +46,7 @@ def _quiet_jit() -> Iterator[None]:
 
 
 def script(module: "torch.nn.Module") -> "torch.jit.ScriptModule":
-    """Compile a module, set to evaluation, to TorchScript."""
+    """Compile a module, in evaluation mode, to TorchScript."""
     import torch
 
     with _quiet_jit():
@@ -59,33 +57,37 @@ def save(
     path: Path | str,
     module: "torch.jit.ScriptModule",
     manifest: Manifest,
-    golden_windows: npt.NDArray[np.float32] | None = None,
+    reference_windows: npt.NDArray[np.float32] | None = None,
 ) -> str:
     """Write a model file atomically, and return its SHA-256.
 
     Parameters
     ----------
     module
-        ``forward(waveform (batch, window_samples), target (batch,)) -> (batch,)``, and where it
-        can, an exported ``evidence(waveform, target) -> (batch, bands, frames)``.
-    golden_windows
-        ``(n, window_samples)`` float32 that the file will be tested with whenever it is loaded;
-        without it two are made: noise with a tone at -20 dBFS, and a quiet one.
+        ``forward(waveform (batch, window_samples), target (batch,)) -> (batch,)``, and
+        optionally an exported ``evidence(waveform, target) -> (batch, bands, frames)``.
+    reference_windows
+        ``(n, window_samples)`` float32. Their scores are stored, and compared whenever the file
+        is loaded. By default two synthetic windows: noise with a tone at -20 dBFS, and quiet
+        noise.
 
     Raises
     ------
     ModelFileError
-        If the module gives no finite scores on the golden windows, or the file cannot be written.
+        If a score of the reference windows is not finite, or the file cannot be written.
     """
-    windows = _golden_windows(manifest) if golden_windows is None else golden_windows
+    windows = _default_windows(manifest) if reference_windows is None else reference_windows
     windows = np.ascontiguousarray(windows, dtype="<f4")
-    scorer = LoadedModel(_read_module(_module_bytes(module, {}), "cpu"), manifest, "", "cpu")
-    targets = [i % len(manifest.targets) for i in range(_golden_count(len(windows), manifest))]
-    golden = {"targets": targets, "scores": _play(scorer, windows, targets).tolist()}
+    count = max(len(windows), min(len(manifest.targets), _MAX_REFERENCE_TARGETS))
+    targets = [i % len(manifest.targets) for i in range(count)]
+    # Scores of the module as it will be loaded, not of the one in memory.
+    model = LoadedModel(_read_module(_module_bytes(module, {}), "cpu"), manifest, "", "cpu")
+    scores = _score_reference_windows(model, windows, targets)
+    reference = {"targets": targets, "scores": scores.tolist()}
     extra = {
         _MANIFEST: json.dumps(manifest.to_dict(), allow_nan=False).encode(),
-        _GOLDEN_SCORES: json.dumps(golden, allow_nan=False).encode(),
-        _GOLDEN_WINDOWS: windows.tobytes(),
+        _REFERENCE_SCORES: json.dumps(reference, allow_nan=False).encode(),
+        _REFERENCE_WINDOWS: windows.tobytes(),
     }
     content = seal(_module_bytes(module, extra))
     write_atomically(Path(path), content)
@@ -93,12 +95,12 @@ def save(
 
 
 def read_manifest(path: Path | str) -> tuple[Manifest, str]:
-    """Return a model file's manifest and SHA-256 after checking its integrity, without torch.
+    """Check a model file's integrity and return its manifest and SHA-256, without torch.
 
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, or not a model file of a version that is known here.
+        If the file is missing, damaged, or not a model file of a supported version.
     """
     path = Path(path)
     content = read_bytes(path)
@@ -107,20 +109,20 @@ def read_manifest(path: Path | str) -> tuple[Manifest, str]:
 
 
 def load(path: Path | str, device: str = "auto", threads: int = 1) -> LoadedModel:
-    """Load a model file after checking its integrity, and test it with its golden windows.
+    """Load a model file, after checking its integrity and its reference scores.
 
     Parameters
     ----------
     device
-        ``auto``, ``cpu`` or ``cuda``; ``auto`` takes CUDA where there is any.
+        ``auto``, ``cpu`` or ``cuda``; ``auto`` is CUDA if available.
     threads
-        CPU threads for the whole process; more than one makes latency jump when cores are shared.
+        CPU threads of the whole process; more than one makes latency vary when cores are shared.
 
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, of an unknown version, or does not give the scores that
-        it gave when it was made; or if CUDA is asked for and not there.
+        If the file is missing, damaged, of an unsupported version, or does not reproduce its
+        reference scores; or if CUDA is requested and not available.
     """
     import torch
 
@@ -128,16 +130,16 @@ def load(path: Path | str, device: str = "auto", threads: int = 1) -> LoadedMode
     content = read_bytes(path)
     manifest, members = _open(content, path)
     torch.set_num_threads(threads)
-    place = _device(device, path)
+    device = _resolve_device(device, path)
     try:
-        module = _read_module(content, place)
+        module = _read_module(content, device)
     except (RuntimeError, ValueError, torch.jit.Error) as error:
-        # ValueError: torch quotes damaged bytes in its message, and then cannot decode that.
+        # ValueError: torch quotes damaged bytes in its message, which cannot be decoded.
         reason = str(error).strip().splitlines()[-1:]
         raise ModelFileError(f"{path}: torch cannot load it: {' '.join(reason)}") from error
-    scorer = LoadedModel(module, manifest, hashlib.sha256(content).hexdigest(), place)
-    _check_golden(scorer, members, path)
-    return scorer
+    model = LoadedModel(module, manifest, hashlib.sha256(content).hexdigest(), device)
+    _check_reference_scores(model, members, path)
+    return model
 
 
 def _module_bytes(module: "torch.jit.ScriptModule", extra: Mapping[str, bytes]) -> bytes:
@@ -160,6 +162,7 @@ def _read_module(content: bytes, device: str) -> "torch.jit.ScriptModule":
 
 
 def _open(content: bytes, path: Path) -> tuple[Manifest, dict[str, bytes]]:
+    """Return the manifest and all extra files of a model file, by name."""
     members = {}
     for name, data in unseal(content, path).items():
         folder, _, last = name.rpartition("/")
@@ -174,7 +177,7 @@ def _open(content: bytes, path: Path) -> tuple[Manifest, dict[str, bytes]]:
 
 def _read_json(members: Mapping[str, bytes], name: str, path: Path) -> dict[str, object]:
     if name not in members:
-        raise ModelFileError(f"{path}: has no {name}: not a model file that asd-monitor made")
+        raise ModelFileError(f"{path}: has no {name}: not a model file of asd-monitor")
     try:
         values = json.loads(members[name])
     except (ValueError, RecursionError) as error:
@@ -184,7 +187,7 @@ def _read_json(members: Mapping[str, bytes], name: str, path: Path) -> dict[str,
     return values
 
 
-def _device(device: str, path: Path) -> str:
+def _resolve_device(device: str, path: Path) -> str:
     import torch
 
     if device not in ("auto", "cpu", "cuda"):
@@ -197,13 +200,13 @@ def _device(device: str, path: Path) -> str:
         raise ModelFileError(msg)
     if not available:
         return "cpu"
-    # TF32 keeps 10 bits of the mantissa, which moves scores more than the golden test allows.
+    # TF32 keeps 10 bits of the mantissa, which changes scores by more than RTOL["cuda"].
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     return "cuda"
 
 
-def _golden_windows(manifest: Manifest) -> npt.NDArray[np.float32]:
+def _default_windows(manifest: Manifest) -> npt.NDArray[np.float32]:
     random = np.random.default_rng(20200401)
     seconds = np.arange(manifest.window_samples) / manifest.sample_rate_hz
     noise = 0.1 * random.standard_normal((2, manifest.window_samples))
@@ -212,46 +215,42 @@ def _golden_windows(manifest: Manifest) -> npt.NDArray[np.float32]:
     return np.clip(noise, -1, 1).astype(np.float32)
 
 
-def _golden_count(windows: int, manifest: Manifest) -> int:
-    return max(windows, min(len(manifest.targets), _GOLDEN_TARGETS_AT_MOST))
-
-
-def _play(
-    scorer: LoadedModel, windows: npt.NDArray[np.float32], targets: list[int]
+def _score_reference_windows(
+    model: LoadedModel, windows: npt.NDArray[np.float32], targets: list[int]
 ) -> npt.NDArray[np.float64]:
-    """Score golden windows, one at a time; the i-th target gets window i modulo their number."""
+    """Score reference windows one at a time; target ``i`` gets window ``i % len(windows)``."""
     scores = [
-        scorer.score(windows[i % len(windows)][None], np.array([target]))
+        model.score(windows[i % len(windows)][None], np.array([target]))
         for i, target in enumerate(targets)
     ]
     result = np.concatenate(scores)
     if not np.all(np.isfinite(result)):
-        msg = f"model {scorer.manifest.name}: its golden windows do not get finite scores"
+        msg = f"model {model.manifest.name}: its reference windows do not get finite scores"
         raise ModelFileError(msg)
     return result
 
 
-def _check_golden(scorer: LoadedModel, members: Mapping[str, bytes], path: Path) -> None:
-    golden = _read_json(members, _GOLDEN_SCORES, path)
-    stored = members.get(_GOLDEN_WINDOWS, b"")
+def _check_reference_scores(model: LoadedModel, members: Mapping[str, bytes], path: Path) -> None:
+    """Raise ModelFileError unless the model reproduces the scores stored in its file."""
+    reference = _read_json(members, _REFERENCE_SCORES, path)
+    stored = members.get(_REFERENCE_WINDOWS, b"")
     try:
-        windows = np.frombuffer(stored, "<f4").reshape(-1, scorer.manifest.window_samples)
-        targets = [int(each) for each in cast("list[int]", golden["targets"])]
-        expected = np.asarray(golden["scores"], dtype=np.float64)
+        windows = np.frombuffer(stored, "<f4").reshape(-1, model.manifest.window_samples)
+        targets = [int(target) for target in cast("list[int]", reference["targets"])]
+        expected = np.asarray(reference["scores"], dtype=np.float64)
         if not len(windows) or expected.shape != (len(targets),) or not len(targets):
-            raise ValueError("golden windows, targets and scores do not fit each other")
-        found = _play(scorer, windows, targets)
+            raise ValueError("windows, targets and scores do not match")
+        found = _score_reference_windows(model, windows, targets)
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{path}: its golden windows cannot be used: {error}") from error
+        raise ModelFileError(f"{path}: its reference windows cannot be used: {error}") from error
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error
-    rtol = RTOL[scorer.device]
-    # Scores may lie about zero, so what is allowed follows the largest of them.
-    allowed = rtol * float(np.abs(expected).max(initial=0.0)) + ROUNDING
-    if not np.allclose(found, expected, rtol=0, atol=allowed):
+    # Scores may be near zero, so the tolerance is relative to the largest of them.
+    tolerance = RTOL[model.device] * float(np.abs(expected).max(initial=0.0)) + ATOL
+    if not np.allclose(found, expected, rtol=0, atol=tolerance):
         worst = int(np.argmax(np.abs(found - expected)))
         msg = (
-            f"{path}: does not give the scores that it gave when it was made: golden window "
-            f"{worst}: expected {expected[worst]:.6g}, got {found[worst]:.6g} on {scorer.device}"
+            f"{path}: does not reproduce its reference scores: window {worst}: "
+            f"expected {expected[worst]:.6g}, got {found[worst]:.6g} on {model.device}"
         )
         raise ModelFileError(msg)

@@ -1,4 +1,4 @@
-"""A loaded model: windows in, scores out; numpy on both sides, torch inside."""
+"""A loaded model, which scores windows: numpy arrays outside, torch inside."""
 
 from typing import TYPE_CHECKING, cast
 
@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     import torch
 
 
+MAX_LISTED_TARGETS = 20
+
+
 class LoadedModel:
-    """Run a model that :func:`asd_monitor.model_file.load` has checked.
+    """A model loaded by :func:`asd_monitor.model_file.load`.
 
     Attributes
     ----------
     manifest
-        What the file says of itself.
+        The manifest of its file.
     sha256
-        Of the whole file: the model's identity.
+        Hash of the whole file, which identifies the model.
     device
         ``cpu`` or ``cuda``.
     """
@@ -35,7 +38,7 @@ class LoadedModel:
 
     @property
     def module(self) -> "torch.jit.ScriptModule":
-        """The scripted model itself."""
+        """The scripted module."""
         return self._module
 
     def score(
@@ -60,7 +63,7 @@ class LoadedModel:
         ValueError
             If a shape or a target does not fit the model.
         ModelFileError
-            If the module fails, or gives another shape than ``(batch,)``.
+            If the module fails, or its output is not of shape ``(batch,)``.
         """
         scores = self._call("forward", windows, targets)
         if scores.shape != (len(windows),):
@@ -70,13 +73,16 @@ class LoadedModel:
 
     @property
     def has_evidence(self) -> bool:
-        """Whether the model can show where its scores come from."""
+        """Whether the model can attribute its scores to bands and frames."""
         return hasattr(self._module, "evidence")
 
     def evidence(
         self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float32] | None:
-        """Return ``(batch, bands, frames)``: where each score comes from; None if not offered."""
+        """Attribute each score to bands and frames: ``(batch, bands, frames)``.
+
+        None where the model has no evidence. Arguments and errors are those of :meth:`score`.
+        """
         if not self.has_evidence:
             return None
         evidence = self._call("evidence", windows, targets)
@@ -86,22 +92,21 @@ class LoadedModel:
         return evidence.astype(np.float32)
 
     def target_index(self, name: str) -> int:
-        """Return a target's place in ``manifest.targets``.
+        """Return the index of a target in ``manifest.targets``.
 
         Raises
         ------
         ModelFileError
-            If the model does not know this target; the message lists those it knows.
+            If the model does not have this target; the message lists those it has.
         """
         try:
             return self.manifest.targets.index(name)
         except ValueError as error:
-            known = ", ".join(self.manifest.targets[:20])
-            more = len(self.manifest.targets) - 20
-            msg = (
-                f"model {self.manifest.name}: has no target {name!r}; it has: {known}"
-                f"{f' and {more} more' if more > 0 else ''}"
-            )
+            targets = self.manifest.targets
+            listed = ", ".join(targets[:MAX_LISTED_TARGETS])
+            if len(targets) > MAX_LISTED_TARGETS:
+                listed += f" and {len(targets) - MAX_LISTED_TARGETS} more"
+            msg = f"model {self.manifest.name}: has no target {name!r}; it has: {listed}"
             raise ModelFileError(msg) from error
 
     def _call(
@@ -110,7 +115,7 @@ class LoadedModel:
         import torch
 
         self._check_input(windows, targets)
-        # torch cannot hold a read-only array without a warning, so that one is copied.
+        # torch warns of read-only arrays, so they are copied.
         if not (windows.flags.carray and windows.dtype == np.float32):
             windows = np.require(windows, np.float32, ["C", "W"])
         waveform = torch.from_numpy(windows).to(self.device)
@@ -123,7 +128,7 @@ class LoadedModel:
             msg = f"model {self.manifest.name}: {method} failed: {' '.join(reason)}"
             raise ModelFileError(msg) from error
         if not isinstance(output, torch.Tensor):
-            raise ModelFileError(f"model {self.manifest.name}: {method} gave no tensor")
+            raise ModelFileError(f"model {self.manifest.name}: {method} returned no tensor")
         return cast("npt.NDArray[np.generic]", output.cpu().numpy())
 
     def _check_input(

@@ -1,32 +1,33 @@
-"""What a model file says of itself: plain values, checked, to and from JSON."""
+"""The manifest of a model file: validated plain values, to and from JSON."""
 
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, Self, TypeVar, cast, get_args
 
 from asd_monitor.calibration import Calibration
 
 FORMAT_VERSION = 1
+MAX_NAME_LENGTH = 200
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 Aggregation = Literal["mean", "max", "top"]
-"""How a clip's score comes from its windows': mean, largest, or mean of the highest tenth."""
+"""How a clip's score is computed from its windows: mean, maximum, or mean of the highest tenth."""
 
 _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A score above ``value`` counts towards an alarm."""
+    """A stored threshold; a score above ``value`` is an exceedance."""
 
     value: float
     p: float
-    """How often normal sound was meant to score above ``value``, in (0, 1)."""
+    """Intended probability that normal sound scores above ``value``, in (0, 1)."""
     rule: str
-    """How ``value`` was got, in one sentence."""
+    """How ``value`` was derived, in one sentence."""
 
     def __post_init__(self) -> None:
         _check(_is_number(self.value), "threshold value", "a finite number", self.value)
@@ -36,28 +37,28 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a model file says of itself.
+    """Description of a model: its input, its targets, their thresholds, and its origin.
 
     Attributes
     ----------
     name, revision
-        Of the model, for people; neither is empty.
+        Of the model, for users; not empty.
     targets
-        What the module's ``target`` argument indexes: ``fan``, ``fan/id_00``,
+        Names that the module's ``target`` argument indexes: ``fan``, ``fan/id_00``,
         ``fan/section_00``, or a machine's own name.
     sample_rate_hz, window_samples, hop_samples
-        What the module expects, and how far apart windows start by default.
+        Input of the module, and the default distance between the starts of windows.
     aggregation
-        How a clip's score comes from its windows' scores.
+        How a clip's score is computed from the scores of its windows.
     calibrations, thresholds
         By target; a target may lack either.
     training
-        Where the model comes from: ``fingerprint`` (SHA-256 of the training data),
-        ``recordings``, ``seconds``, ``versions``, ...
+        Origin of the model: ``fingerprint`` (SHA-256 of the training data), ``recordings``,
+        ``seconds``, ``versions``, ...
     description
-        Free facts, such as the front end's settings.
+        Any further facts, such as the settings of the front end.
     created_at
-        ISO 8601 with a time zone; now, unless given.
+        ISO 8601 with a time zone; by default the current time.
 
     Raises
     ------
@@ -83,9 +84,9 @@ class Manifest:
         for name in ("name", "revision", "created_at"):
             _check(_is_text(getattr(self, name)), name, "a text", getattr(self, name))
         _check_time(self.created_at)
-        well_named = isinstance(self.targets, tuple) and all(map(_is_text, self.targets))
-        distinct = well_named and 0 < len(self.targets) == len(set(self.targets))
-        _check(distinct, "targets", "one or more distinct names", self.targets)
+        are_names = isinstance(self.targets, tuple) and all(map(_is_text, self.targets))
+        are_distinct = are_names and 0 < len(self.targets) == len(set(self.targets))
+        _check(are_distinct, "targets", "one or more distinct names", self.targets)
         for name, low, high in (
             ("sample_rate_hz", 1000, 768_000),
             ("window_samples", 1, 2**31),
@@ -93,10 +94,10 @@ class Manifest:
             ("format_version", FORMAT_VERSION, FORMAT_VERSION),
         ):
             value = getattr(self, name)
-            whole = type(value) is int and low <= value <= high
-            _check(whole, name, f"a whole number in [{low}, {high}]", value)
-        rules = get_args(Aggregation)
-        _check(self.aggregation in rules, "aggregation", f"one of {rules}", self.aggregation)
+            is_valid = type(value) is int and low <= value <= high
+            _check(is_valid, name, f"an integer in [{low}, {high}]", value)
+        choices = get_args(Aggregation)
+        _check(self.aggregation in choices, "aggregation", f"one of {choices}", self.aggregation)
         for name, kind in (("calibrations", Calibration), ("thresholds", Threshold)):
             for target, value in getattr(self, name).items():
                 _check(target in self.targets, name, f"targets from {self.targets}", target)
@@ -106,11 +107,10 @@ class Manifest:
 
     def to_dict(self) -> dict[str, Json]:
         """Return JSON-ready values that :meth:`from_dict` restores."""
-        calibrations = {name: each.to_dict() for name, each in self.calibrations.items()}
-        thresholds = {
-            name: {"value": each.value, "p": each.p, "rule": each.rule}
-            for name, each in self.thresholds.items()
+        calibrations = {
+            target: calibration.to_dict() for target, calibration in self.calibrations.items()
         }
+        thresholds = {target: asdict(threshold) for target, threshold in self.thresholds.items()}
         return {
             "format_version": self.format_version,
             "name": self.name,
@@ -129,38 +129,35 @@ class Manifest:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
-        """Restore what :meth:`to_dict` gave.
+        """Restore a manifest from :meth:`to_dict`.
 
         Raises
         ------
         ValueError
-            If the format version is not one that this program reads, or a value is missing,
-            unknown, or wrong.
+            If the format version is not supported, or a value is missing, unknown, or invalid.
         """
         _check_version(values.get("format_version"))
-        wanted = set(cls.__dataclass_fields__)
-        _check(set(values) == wanted, "entries", f"{sorted(wanted)}", sorted(values))
-        given = dict(values)
-        targets = given["targets"]
+        expected = set(cls.__dataclass_fields__)
+        _check(set(values) == expected, "entries", f"{sorted(expected)}", sorted(values))
+        restored = dict(values)
+        targets = restored["targets"]
         _check(isinstance(targets, list), "targets", "a list", targets)
-        given["targets"] = tuple(cast("list[str]", targets))
-        calibrations = _each(given["calibrations"], "calibrations", Calibration.from_dict)
-        given["calibrations"] = calibrations
-        given["thresholds"] = _each(given["thresholds"], "thresholds", _threshold)
+        restored["targets"] = tuple(cast("list[str]", targets))
+        for name, read in (("calibrations", Calibration.from_dict), ("thresholds", _threshold)):
+            restored[name] = _read_by_target(restored[name], name, read)
         for name in ("training", "description"):
-            _check(isinstance(given[name], dict), name, "an object", given[name])
-        return cls(**given)  # type: ignore[arg-type]
+            _check(isinstance(restored[name], dict), name, "an object", restored[name])
+        return cls(**restored)  # type: ignore[arg-type]
 
 
-def _check(holds: bool, name: str, expected: str, found: object) -> None:
-    if not holds:
-        shown = repr(found)
-        msg = f"{name}: expected {expected}, got {shown[:80]}"
+def _check(is_valid: bool, name: str, expected: str, found: object) -> None:
+    if not is_valid:
+        msg = f"{name}: expected {expected}, got {repr(found)[:80]}"
         raise ValueError(msg)
 
 
 def _check_version(version: object) -> None:
-    _check(type(version) is int and version >= 1, "format_version", "a whole number", version)
+    _check(type(version) is int and version >= 1, "format_version", "an integer", version)
     if version != FORMAT_VERSION:
         msg = (
             f"format_version: this program reads version {FORMAT_VERSION}, the file has version "
@@ -187,14 +184,14 @@ def _check_json(name: str, value: object) -> None:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME_LENGTH and value.isprintable()
 
 
 def _is_number(value: object) -> bool:
     return type(value) in (int, float) and math.isfinite(cast("float", value))
 
 
-def _each(
+def _read_by_target(
     values: object, name: str, read: Callable[[Mapping[str, object]], _Value]
 ) -> dict[str, _Value]:
     _check(isinstance(values, dict), name, "an object", values)

@@ -1,4 +1,4 @@
-"""A model file is loaded whole and true, or refused with one clear error."""
+"""A model file is loaded intact, or refused with one clear error."""
 
 import io
 import json
@@ -17,7 +17,8 @@ import torch
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file import load, read_manifest, save, script
 from asd_monitor.model_file.archive import read_bytes, seal, unseal
-from asd_monitor.model_file.format import DEPRECATION_TEXT, Manifest
+from asd_monitor.model_file.format import DEPRECATION_TEXT
+from asd_monitor.model_file.manifest import Manifest
 from tests.rig.toy_model import TARGETS, WINDOW_SAMPLES, LogBands, manifest, noise, save_toy
 
 FLIPS = 60
@@ -29,7 +30,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rewritten(saved: Path, path: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
-    """Change members of a model file and seal it anew, as one who means harm would."""
+    """Change members of a model file and seal it again, as an attacker would."""
     members = unseal(saved.read_bytes(), saved)
     change(members)
     buffer = io.BytesIO()
@@ -42,7 +43,7 @@ def rewritten(saved: Path, path: Path, change: Callable[[dict[str, bytes]], None
 
 def change_json(member: str, **changes: object) -> Callable[[dict[str, bytes]], None]:
     def change(members: dict[str, bytes]) -> None:
-        [name] = [each for each in members if each.endswith(f"/extra/{member}")]
+        [name] = [name for name in members if name.endswith(f"/extra/{member}")]
         members[name] = json.dumps(json.loads(members[name]) | changes).encode()
 
     return change
@@ -56,27 +57,27 @@ def test_a_loaded_model_scores_as_the_module_did(saved: Path) -> None:
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 
-def test_evidence_comes_along_where_the_module_has_it(saved: Path, tmp_path: Path) -> None:
+def test_evidence_is_available_where_the_module_has_it(saved: Path, tmp_path: Path) -> None:
     class WithoutEvidence(torch.nn.Module):
         def forward(self, waveform: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
             return waveform.abs().amax(1)
 
-    scorer = load(saved, "cpu")
-    evidence = scorer.evidence(noise(2), np.array([0, 1]))
+    model = load(saved, "cpu")
+    evidence = model.evidence(noise(2), np.array([0, 1]))
     assert evidence is not None
     assert evidence.shape == (2, 8, 5)
     save(tmp_path / "plain.asd", script(WithoutEvidence()), manifest())
     assert load(tmp_path / "plain.asd", "cpu").evidence(noise(2), np.array([0, 1])) is None
 
 
-def test_the_manifest_comes_back_as_it_was_written(saved: Path) -> None:
+def test_the_manifest_is_restored_as_it_was_written(saved: Path) -> None:
     found, sha256 = read_manifest(saved)
     assert found == manifest()
-    scorer = load(saved, "cpu")
-    assert (scorer.manifest, scorer.sha256) == (found, sha256)
+    model = load(saved, "cpu")
+    assert (model.manifest, model.sha256) == (found, sha256)
 
 
-def test_saving_names_the_files_own_hash(tmp_path: Path) -> None:
+def test_saving_returns_the_hash_of_the_file(tmp_path: Path) -> None:
     sha256 = save(tmp_path / "toy.asd", script(LogBands()), manifest())
     assert read_manifest(tmp_path / "toy.asd")[1] == sha256
 
@@ -92,16 +93,16 @@ def test_reading_a_manifest_needs_no_torch(saved: Path) -> None:
     assert run.stdout == "log bands False\n"
 
 
-def test_golden_windows_may_be_the_callers(tmp_path: Path) -> None:
-    save(tmp_path / "own.asd", script(LogBands()), manifest(), golden_windows=noise(3))
+def test_the_caller_may_give_the_reference_windows(tmp_path: Path) -> None:
+    save(tmp_path / "own.asd", script(LogBands()), manifest(), reference_windows=noise(3))
     assert load(tmp_path / "own.asd", "cpu").manifest == manifest()
 
 
-def test_an_unknown_target_is_answered_with_those_there_are(saved: Path) -> None:
-    scorer = load(saved, "cpu")
-    assert [scorer.target_index(name) for name in TARGETS] == [0, 1]
+def test_an_unknown_target_is_refused_with_a_list_of_the_targets(saved: Path) -> None:
+    model = load(saved, "cpu")
+    assert [model.target_index(name) for name in TARGETS] == [0, 1]
     with pytest.raises(ModelFileError, match="no target 'valve'; it has: pump, fan"):
-        scorer.target_index("valve")
+        model.target_index("valve")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_an_unknown_target_is_answered_with_those_there_are(saved: Path) -> None
         (noise(2), np.array([-1, 0])),
     ],
 )
-def test_windows_and_targets_that_do_not_fit_are_the_callers_mistake(
+def test_windows_and_targets_of_a_wrong_shape_or_range_are_refused(
     saved: Path, windows: np.ndarray, targets: np.ndarray
 ) -> None:
     with pytest.raises(ValueError, match="expected"):
@@ -134,16 +135,16 @@ def test_a_flipped_bit_anywhere_is_refused_or_changes_no_score(saved: Path, tmp_
         try:
             assert load(path, "cpu").score(windows, targets).tolist() == expected
         except ModelFileError as error:
-            assert str(path) in str(error)  # noqa: PT017 - either outcome is right
+            assert str(path) in str(error)  # noqa: PT017 - either outcome is correct
             refused += 1
     assert refused >= FLIPS // 2
 
 
-@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, -1])
-def test_a_file_cut_short_is_refused(saved: Path, tmp_path: Path, kept: float) -> None:
+@pytest.mark.parametrize("size", [0, 1, 100, 0.5, -1])
+def test_a_truncated_file_is_refused(saved: Path, tmp_path: Path, size: float) -> None:
     content = saved.read_bytes()
     short = tmp_path / "short.asd"
-    short.write_bytes(content[: int(kept * len(content)) if kept == 0.5 else int(kept)])
+    short.write_bytes(content[: int(size * len(content)) if size == 0.5 else int(size)])
     with pytest.raises(ModelFileError, match=r"short\.asd: (cut short|not a model file)"):
         load(short, "cpu")
 
@@ -167,9 +168,9 @@ def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
         load("a\0b")
 
 
-def test_a_file_too_large_is_refused_unread(tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "huge.asd").open("wb") as opened:
-        opened.truncate(2**31)  # sparse: takes no room
+        opened.truncate(2**31)  # sparse
     with pytest.raises(ModelFileError, match="at most 1073741824 bytes"):
         read_bytes(tmp_path / "huge.asd")
 
@@ -179,7 +180,7 @@ def test_an_archive_that_would_unpack_too_large_is_refused(tmp_path: Path) -> No
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as opened:
         opened.writestr("bomb", bytes(10_000_000))
     with pytest.raises(ModelFileError, match="unpacks to more than"):
-        unseal(buffer.getvalue(), tmp_path, largest=1_000_000)
+        unseal(buffer.getvalue(), tmp_path, max_bytes=1_000_000)
 
 
 def test_plain_torchscript_is_refused(tmp_path: Path) -> None:
@@ -190,7 +191,9 @@ def test_plain_torchscript_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "plain.pt")
 
 
-def test_members_added_removed_swapped_or_twice_are_refused(saved: Path, tmp_path: Path) -> None:
+def test_added_removed_changed_and_duplicate_members_are_refused(
+    saved: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "changed.asd"
     path.write_bytes(saved.read_bytes())
     with zipfile.ZipFile(path, "a") as opened:
@@ -200,14 +203,14 @@ def test_members_added_removed_swapped_or_twice_are_refused(saved: Path, tmp_pat
     path.write_bytes(saved.read_bytes())
     with zipfile.ZipFile(path, "a") as opened, pytest.warns(UserWarning, match="Duplicate"):
         opened.writestr("archive/version", "3\n")
-    with pytest.raises(ModelFileError, match="twice"):
+    with pytest.raises(ModelFileError, match="duplicate"):
         load(path)
     for keep, content in (("archive/version", None), ("archive/version", b"9\n")):
         with zipfile.ZipFile(saved) as old, zipfile.ZipFile(path, "w") as new:
             for name in old.namelist():
                 if name != keep or content is not None:
                     new.writestr(name, content if name == keep and content else old.read(name))
-        with pytest.raises(ModelFileError, match=r"missing or added|not what it was"):
+        with pytest.raises(ModelFileError, match=r"missing or added|has changed"):
             load(path)
 
 
@@ -237,7 +240,7 @@ def test_members_added_removed_swapped_or_twice_are_refused(saved: Path, tmp_pat
         ({"surprise": 1}, "entries"),
     ],
 )
-def test_a_manifest_that_is_not_right_is_refused(
+def test_an_invalid_manifest_is_refused(
     saved: Path, tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     path = rewritten(saved, tmp_path / "odd.asd", change_json("manifest.json", **changes))
@@ -250,13 +253,13 @@ def test_a_manifest_that_is_not_right_is_refused(
     ("changes", "message"),
     [
         ({"scores": [1.0, 2.0]}, "expected 1, got|expected 2, got"),
-        ({"scores": [1.0]}, "do not fit"),
+        ({"scores": [1.0]}, "do not match"),
         ({"scores": "none"}, "cannot be used"),
         ({"targets": [0, 5]}, "cannot be used"),
         ({"targets": None}, "cannot be used"),
     ],
 )
-def test_other_scores_on_the_golden_windows_are_refused(
+def test_other_scores_of_the_reference_windows_are_refused(
     saved: Path, tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     path = rewritten(saved, tmp_path / "odd.asd", change_json("golden.json", **changes))
@@ -264,20 +267,20 @@ def test_other_scores_on_the_golden_windows_are_refused(
         load(path, "cpu")
 
 
-class Nothing(torch.nn.Module):
-    """Scores of zero, as the logarithm of a probability of one."""
+class Zero(torch.nn.Module):
+    """Scores of zero, such as the logarithm of a probability of one."""
 
     def forward(self, waveform: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return waveform[:, 0] * 0.0
 
 
-def test_what_rounding_makes_of_a_score_of_zero_is_no_damage(tmp_path: Path) -> None:
+def test_a_rounding_error_of_a_score_of_zero_is_tolerated(tmp_path: Path) -> None:
     saved = tmp_path / "zero.asd"
-    save(saved, script(Nothing()), manifest())
+    save(saved, script(Zero()), manifest())
     near = rewritten(saved, tmp_path / "a.asd", change_json("golden.json", scores=[-2.4e-7, 0.0]))
     load(near, "cpu")
     far = rewritten(saved, tmp_path / "b.asd", change_json("golden.json", scores=[-2.4e-5, 0.0]))
-    with pytest.raises(ModelFileError, match="does not give the scores"):
+    with pytest.raises(ModelFileError, match="does not reproduce its reference scores"):
         load(far, "cpu")
 
 
@@ -288,8 +291,8 @@ def without(member: str) -> Callable[[dict[str, bytes]], None]:
 def test_a_file_sealed_again_without_its_manifest_or_code_is_refused(
     saved: Path, tmp_path: Path
 ) -> None:
-    for lost in ("archive/extra/manifest.json", "archive/data.pkl", "archive/extra/golden.f32"):
-        path = rewritten(saved, tmp_path / "less.asd", without(lost))
+    for member in ("archive/extra/manifest.json", "archive/data.pkl", "archive/extra/golden.f32"):
+        path = rewritten(saved, tmp_path / "less.asd", without(member))
         with pytest.raises(ModelFileError, match=r"less\.asd: "):
             load(path, "cpu")
 
@@ -330,7 +333,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> N
     (tmp_path / "taken").mkdir()
     with pytest.raises(ModelFileError, match="cannot be written"):
         save(tmp_path / "taken", script(LogBands()), manifest())
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["taken", "toy.asd"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["taken", "toy.asd"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
@@ -341,7 +344,7 @@ def test_cuda_is_refused_where_there_is_none(saved: Path) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
-def test_cuda_gives_the_same_scores(saved: Path) -> None:
+def test_cuda_gives_equal_scores(saved: Path) -> None:
     windows, targets = noise(4), np.array([0, 1, 0, 1])
     expected = load(saved, "cpu").score(windows, targets)
     np.testing.assert_allclose(load(saved, "cuda").score(windows, targets), expected, rtol=1e-3)
@@ -352,27 +355,26 @@ def test_an_unknown_device_is_refused(saved: Path) -> None:
         load(saved, "tpu")
 
 
-def test_torch_still_says_what_is_filtered_here() -> None:
-    with warnings.catch_warnings(record=True) as said:
+def test_the_filter_matches_the_warnings_of_torch() -> None:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.jit.script(LogBands())
-    texts = [str(each.message) for each in said]
-    assert texts
+    assert caught
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=DEPRECATION_TEXT)
-        for each in said:
-            warnings.warn(each.message, each.category, stacklevel=1)
+        for warning in caught:
+            warnings.warn(warning.message, warning.category, stacklevel=1)
 
 
-def test_loading_and_saving_say_nothing(tmp_path: Path) -> None:
+def test_loading_and_saving_give_no_warnings(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         save_toy(tmp_path / "toy.asd")
         load(tmp_path / "toy.asd", "cpu").score(noise(1), np.array([0]))
 
 
-def test_a_manifest_checks_itself() -> None:
+def test_a_manifest_validates_itself() -> None:
     with pytest.raises(ValueError, match="window_samples"):
         manifest(window_samples=0)
     with pytest.raises(ValueError, match="JSON"):
