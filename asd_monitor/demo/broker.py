@@ -1,4 +1,4 @@
-"""An MQTT broker inside the process, for the demo: nothing to install, nothing to configure."""
+"""An MQTT broker inside the process, so that the demo needs no installation or configuration."""
 
 import asyncio
 import logging
@@ -13,10 +13,10 @@ STOP_TIMEOUT_S = 5.0
 
 
 class EmbeddedBroker:
-    """amqtt on a free port of the loopback interface, in a thread and event loop of its own.
+    """amqtt on a free port of the loopback interface, in its own thread and event loop.
 
-    Open to every program of this machine while it runs, so it is for demonstrations only.
-    Use it as a context manager; ``host`` and ``port`` hold once it is entered.
+    Every program on this computer can connect while it runs, so it is for demonstrations only.
+    It is a context manager; ``host`` and ``port`` are valid once it is entered.
 
     Raises
     ------
@@ -41,7 +41,7 @@ class EmbeddedBroker:
             import amqtt.broker  # noqa: F401
         except ImportError as error:
             msg = (
-                "the demo's MQTT broker needs the package amqtt, which is not installed; "
+                "the embedded MQTT broker needs the package amqtt, which is not installed; "
                 "install it with: pip install 'asd-monitor[demo]'"
             )
             raise ConfigError(msg) from error
@@ -50,9 +50,8 @@ class EmbeddedBroker:
         if not self._started.wait(START_TIMEOUT_S):
             raise SinkError(f"the embedded MQTT broker did not start within {START_TIMEOUT_S:g} s")
         if self._error is not None:
-            raise SinkError(
-                f"the embedded MQTT broker did not start: {self._error}"
-            ) from self._error
+            msg = f"the embedded MQTT broker did not start: {self._error}"
+            raise SinkError(msg) from self._error
         return self
 
     def __exit__(
@@ -69,7 +68,7 @@ class EmbeddedBroker:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except Exception as error:
+        except Exception as error:  # top of the thread: raised by __enter__
             self._error = error
         finally:
             self._started.set()
@@ -78,7 +77,7 @@ class EmbeddedBroker:
         from amqtt.broker import Broker
         from amqtt.contexts import BrokerConfig, ListenerConfig
 
-        for name in ("amqtt", "transitions"):  # they tell every connection at INFO
+        for name in ("amqtt", "transitions"):  # they log every connection at INFO
             logging.getLogger(name).setLevel(logging.ERROR)
         with socket.socket() as probe:
             probe.bind((self.host, 0))

@@ -1,9 +1,9 @@
-"""The sound of the demo's machine: a centrifugal pump whose bearing can be made to fail.
+"""The sound of the demo's machine: a centrifugal pump with an optional bearing fault.
 
 Every sample is a pure function of the seed and its index, so the sound is endless and does not
-depend on how it is cut into blocks. It is built in frames on a fixed grid: tones follow the
-shaft's phase, turbulence is strewn from a bank of shaped noise, strokes and impacts are looked
-up by their number.
+depend on how it is cut into blocks. It is computed in frames on a fixed grid: tones follow the
+shaft's phase, turbulence is made of overlapping grains of a bank of shaped noise, and strokes and
+impacts are looked up by their number.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from asd_monitor.demo.synthesis import DoubleArray, random_unit, ringing, shaped_noise
+
 FloatArray = npt.NDArray[np.float32]
-DoubleArray = npt.NDArray[np.float64]
 
 FRAME_SAMPLES = 2048
+CACHED_FRAMES = 4
 NOISE_BANK_S = 16.0
 MAINS_HZ = 50.0
 BEARING_ORDER = 3.58
@@ -23,91 +25,31 @@ FAULT_RMS = 0.05
 FAULT_NOISE_RMS = 0.022
 
 
-def shaped_noise(
-    rng: np.random.Generator,
-    n_samples: int,
-    sample_rate_hz: int,
-    spectrum: dict[float, float],
-) -> DoubleArray:
-    """Gaussian noise with a given spectrum and RMS 1; its end joins its beginning.
-
-    Parameters
-    ----------
-    n_samples
-        Length of the noise.
-    spectrum
-        Density in dB (up to a constant) at some frequencies in Hz, interpolated on a
-        logarithmic frequency axis and constant beyond the outermost.
-
-    Returns
-    -------
-    ``(n_samples,)`` float64.
-    """
-    frequency_hz = np.fft.rfftfreq(n_samples, 1.0 / sample_rate_hz)
-    corners = np.log(np.array(sorted(spectrum)))
-    density_db = np.interp(
-        np.log(np.maximum(frequency_hz, 1.0)), corners, [spectrum[f] for f in sorted(spectrum)]
-    )
-    bins = rng.standard_normal(frequency_hz.size) + 1j * rng.standard_normal(frequency_hz.size)
-    bins *= 10.0 ** (density_db / 20.0)
-    bins[0] = 0.0
-    noise = np.fft.irfft(bins, n_samples)
-    return np.asarray(noise / np.sqrt(np.mean(noise**2)))
-
-
-def ringing(
-    sample_rate_hz: int, modes: list[tuple[float, float, float]], duration_s: float
-) -> DoubleArray:
-    """Response of a struck structure: a sum of decaying modes, its peak about 1.
-
-    Parameters
-    ----------
-    modes
-        ``(frequency in Hz, time constant of the decay in s, weight)`` each; a mode above
-        0.45 of the sample rate is left out.
-    duration_s
-        Length; the end is faded out.
-    """
-    time_s = np.arange(int(duration_s * sample_rate_hz)) / sample_rate_hz
-    sound = np.zeros_like(time_s)
-    for frequency_hz, decay_s, weight in modes:
-        if frequency_hz < 0.45 * sample_rate_hz:
-            sound += weight * np.exp(-time_s / decay_s) * np.sin(2 * np.pi * frequency_hz * time_s)
-    fade = np.minimum(1.0, (time_s[-1] - time_s) / (0.2 * duration_s))
-    return np.asarray(sound * fade / (np.max(np.abs(sound)) + 1e-12))
-
-
-def random_unit(seed: int, stream: int, index: npt.NDArray[np.int64]) -> DoubleArray:
-    """Uniform numbers in [0, 1) that depend on ``(seed, stream, index)`` alone.
-
-    The mixing function of SplitMix64 (Steele, Lea and Flood, 2014) over the index.
-    """
-    mixed = index.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    mixed += np.uint64((seed * 0xD1342543DE82EF95 + stream * 0x632BE59BD9B4E019) % 2**64)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    return (mixed >> np.uint64(11)).astype(np.float64) / 2.0**53
-
-
 @dataclass(frozen=True, slots=True)
-class _Wander:
-    """A slow fluctuation, mean 0: sines with periods of seconds that never come together."""
+class _Fluctuation:
+    """A slow fluctuation with mean 0: a sum of sines with incommensurate periods of seconds."""
 
     depth: DoubleArray
     rate_hz: DoubleArray
     phase: DoubleArray
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, depth: float) -> "_Wander":
+    def draw(cls, rng: np.random.Generator, depth: float) -> "_Fluctuation":
+        """Draw a random fluctuation of about this depth."""
         rates_hz = 1.0 / (np.array([1.3, 2.9, 5.3, 11.0]) * rng.uniform(0.85, 1.15, 4))
         depths = depth * np.array([0.4, 0.6, 0.8, 0.8]) * rng.uniform(0.8, 1.2, 4)
         return cls(depths, rates_hz, rng.uniform(0, 2 * np.pi, 4))
 
     def at(self, time_s: float) -> float:
+        """Return the fluctuation at a time."""
         return float(np.sum(self.depth * np.sin(2 * np.pi * self.rate_hz * time_s + self.phase)))
 
+    def gain(self, first_s: float, last_s: float) -> DoubleArray:
+        """Return the gain of a frame, interpolated linearly between its first and last sample."""
+        return np.linspace(1.0 + self.at(first_s), 1.0 + self.at(last_s), FRAME_SAMPLES)
+
     def integral(self, time_s: DoubleArray) -> DoubleArray:
+        """Return the integral over time, up to a constant."""
         total = np.zeros_like(time_s)
         for depth, rate_hz, phase in zip(self.depth, self.rate_hz, self.phase, strict=True):
             total -= depth / (2 * np.pi * rate_hz) * np.cos(2 * np.pi * rate_hz * time_s + phase)
@@ -115,19 +57,19 @@ class _Wander:
 
 
 class PumpSound:
-    """An endless pump: the same seed gives the same pump, sample for sample.
+    """The endless sound of a pump, determined sample for sample by a seed.
 
-    Motor hum at twice the mains frequency, a shaft whose speed and load wander, six blades
-    passing in turbulence, the tick of a valve about every second, a room, and now and then
-    something in the background. The fault is a spall in a bearing: impacts at 3.58 times the
-    shaft's rate ring in the housing, and rough noise grows with them.
+    It consists of motor hum at twice the mains frequency, a shaft whose speed and load fluctuate,
+    six blades that pass in turbulence, the tick of a valve about every second, a room, and
+    occasional background sounds. The fault is a spall in a bearing: impacts at 3.58 times the
+    shaft's rate make the housing ring, together with rough noise.
 
     Parameters
     ----------
     seed
-        Which pump, and which stretch of its life.
+        Determines the pump and its random fluctuations.
     sample_rate_hz
-        At least 8000.
+        Sampling rate, at least 8000.
     """
 
     def __init__(self, seed: int, sample_rate_hz: int = 16000) -> None:
@@ -138,8 +80,8 @@ class PumpSound:
         self._seed = seed
         rng = np.random.default_rng((0x9D3B, seed))
         self._shaft_hz = rng.uniform(23.9, 24.6)
-        self._speed, self._load = _Wander.draw(rng, 0.0035), _Wander.draw(rng, 0.11)
-        self._murmur = _Wander.draw(rng, 0.2)
+        self._speed, self._load = _Fluctuation.draw(rng, 0.0035), _Fluctuation.draw(rng, 0.11)
+        self._murmur = _Fluctuation.draw(rng, 0.2)
         self._draw_tones(rng)
         self._draw_noise(rng)
         self._draw_impacts(rng)
@@ -148,13 +90,13 @@ class PumpSound:
         self._frames: dict[int, tuple[DoubleArray, DoubleArray]] = {}
 
     def _draw_tones(self, rng: np.random.Generator) -> None:
-        """Complex weights of the harmonics, index = order; the room sets gain and phase."""
+        """Draw complex weights of the harmonics by order; the room sets gain and phase."""
 
         def weights(levels: list[float]) -> npt.NDArray[np.complex128]:
             count = len(levels)
             room = 10.0 ** (rng.normal(0.0, 2.0, count) / 20.0)
-            turned = np.exp(2j * np.pi * rng.uniform(size=count))
-            return np.asarray(np.array(levels) * room * turned)
+            phase = np.exp(2j * np.pi * rng.uniform(size=count))
+            return np.asarray(np.array(levels) * room * phase)
 
         self._hum_tones = weights([0.0, 0.0, 0.020, 0.002, 0.009, 0.001, 0.005])
         self._shaft_tones = weights([0.0, 0.012, 0.006, 0.003])
@@ -181,7 +123,7 @@ class PumpSound:
         self._bearing *= FAULT_RMS / np.sqrt(np.sum(self._bearing**2) * impacts_per_s / rate_hz)
 
     def _in_room(self, rng: np.random.Generator, sound: DoubleArray, decay_s: float) -> DoubleArray:
-        """Add the room's tail: noise that decays by 60 dB in about seven time constants."""
+        """Convolve with a room's response: noise that decays by 60 dB in seven time constants."""
         time_s = np.arange(int(3 * decay_s * self.sample_rate_hz)) / self.sample_rate_hz
         tail = 0.02 * rng.standard_normal(time_s.size) * np.exp(-time_s / decay_s)
         tail[0] = 1.0
@@ -197,7 +139,7 @@ class PumpSound:
         n
             Number of samples.
         fault_level
-            0 = healthy, 1 = a bearing near its end; the fault's amplitude is proportional.
+            Factor of the fault's amplitude: 0 = healthy, 1 = a bearing close to failure.
 
         Returns
         -------
@@ -219,41 +161,41 @@ class PumpSound:
         return clipped
 
     def _frame(self, index: int) -> tuple[DoubleArray, DoubleArray]:
-        """Normal sound and full fault of one frame; the newest few are kept."""
+        """Return the normal sound and the full fault of one frame, from a small cache."""
         if index not in self._frames:
-            while len(self._frames) >= 4:
+            while len(self._frames) >= CACHED_FRAMES:
                 self._frames.pop(next(iter(self._frames)))
             self._frames[index] = self._make_frame(index)
         return self._frames[index]
 
     def _make_frame(self, index: int) -> tuple[DoubleArray, DoubleArray]:
-        # The bearing's ring of 12 ms and its slip reach back into the frame before.
+        # Impacts of the previous frame ring into this one: 12 ms, plus up to 8 samples of slip.
         before = self._bearing.size + 8
         start = index * FRAME_SAMPLES
         time_s = np.arange(start - before, start + FRAME_SAMPLES) / self.sample_rate_hz
         turns = self._shaft_hz * (time_s + self._speed.integral(time_s))
         shaft = np.exp(2j * np.pi * (turns[before:] % 1.0))
-        load = _between(1.0 + self._load.at(time_s[before]), 1.0 + self._load.at(time_s[-1]))
-        murmur = _between(1.0 + self._murmur.at(time_s[before]), 1.0 + self._murmur.at(time_s[-1]))
+        load = self._load.gain(time_s[before], time_s[-1])
+        murmur = self._murmur.gain(time_s[before], time_s[-1])
         cube = shaft * shaft * shaft
         blade = cube * cube
         mains = np.exp(2j * np.pi * ((MAINS_HZ * time_s[before:]) % 1.0))
         tones = _series(self._hum_tones, mains) + _series(self._shaft_tones, shaft)
         tones += load * _series(self._blade_tones, blade)
-        flow = self._strewn(self._flow, 1, index) * load * (1.0 + 0.25 * blade.real)
-        normal = tones + flow + murmur * self._strewn(self._hall, 2, index)
+        flow = self._granulate(self._flow, 1, index) * load * (1.0 + 0.25 * blade.real)
+        normal = tones + flow + murmur * self._granulate(self._hall, 2, index)
         normal += self._strokes(self._valve, 3, index, period_s=0.93, jitter_s=0.04, peak=0.18)
         normal += self._strokes(self._clank, 4, index, period_s=7.0, jitter_s=6.0, peak=0.02)
         return normal, self._fault(index, turns, before, shaft)
 
-    def _strewn(self, bank: DoubleArray, stream: int, index: int) -> DoubleArray:
-        """Stationary noise: overlapping grains from random places of the bank."""
+    def _granulate(self, bank: DoubleArray, stream: int, index: int) -> DoubleArray:
+        """Return stationary noise: cross-faded grains from random positions of the bank."""
         grains = np.array([index, index + 1])
         reach = bank.size - 2 * FRAME_SAMPLES
-        place = (random_unit(self._seed, stream, grains) * reach).astype(np.int64)
-        old = bank[place[0] + FRAME_SAMPLES : place[0] + 2 * FRAME_SAMPLES]
-        new = bank[place[1] : place[1] + FRAME_SAMPLES]
-        return old * self._fade_out + new * self._fade_in
+        starts = (random_unit(self._seed, stream, grains) * reach).astype(np.int64)
+        ending = bank[starts[0] + FRAME_SAMPLES : starts[0] + 2 * FRAME_SAMPLES]
+        beginning = bank[starts[1] : starts[1] + FRAME_SAMPLES]
+        return ending * self._fade_out + beginning * self._fade_in
 
     def _strokes(
         self,
@@ -265,7 +207,7 @@ class PumpSound:
         jitter_s: float,
         peak: float,
     ) -> DoubleArray:
-        """Events at a nearly constant rate, each of its own strength."""
+        """Return repeated events with jitter in time and random strength."""
         out = np.zeros(FRAME_SAMPLES)
         start = index * FRAME_SAMPLES
         period = period_s * self.sample_rate_hz
@@ -273,36 +215,32 @@ class PumpSound:
         numbers = np.arange(
             max(0, int((start - reach) / period)), int((start + FRAME_SAMPLES) / period) + 1
         )
-        late = random_unit(self._seed, stream, numbers) * jitter_s * self.sample_rate_hz
+        delays = random_unit(self._seed, stream, numbers) * jitter_s * self.sample_rate_hz
         strength = peak * (0.6 + 0.8 * random_unit(self._seed, stream + 50, numbers))
-        for at, gain in zip((numbers * period + late).astype(np.int64), strength, strict=True):
+        for at, gain in zip((numbers * period + delays).astype(np.int64), strength, strict=True):
             _add_at(out, gain * sound, int(at) - start)
         return out
 
     def _fault(
         self, index: int, turns: DoubleArray, before: int, shaft: npt.NDArray[np.complex128]
     ) -> DoubleArray:
-        """Impacts of the defect at full strength, the housing's ring, and rough noise."""
+        """Return the impacts of the defect at full strength, with the housing's ring and noise."""
         passages = np.floor(turns * BEARING_ORDER).astype(np.int64)
-        hits = np.flatnonzero(np.diff(passages)) + 1
-        numbers = passages[hits]
+        impacts = np.flatnonzero(np.diff(passages)) + 1
+        numbers = passages[impacts]
         slip = (random_unit(self._seed, 5, numbers) * 8).astype(np.int64)
         strength = 0.6 + 0.8 * random_unit(self._seed, 6, numbers)
         out = np.zeros(FRAME_SAMPLES)
-        for at, gain in zip(hits - before + slip, strength, strict=True):
+        for at, gain in zip(impacts - before + slip, strength, strict=True):
             _add_at(out, gain * self._bearing, int(at))
-        rough = self._strewn(self._rough, 7, index) * (1.0 + 0.5 * shaft.real)
+        rough = self._granulate(self._rough, 7, index) * (1.0 + 0.5 * shaft.real)
         return out + FAULT_NOISE_RMS * rough
-
-
-def _between(first: float, last: float) -> DoubleArray:
-    return np.linspace(first, last, FRAME_SAMPLES)
 
 
 def _series(
     weights: npt.NDArray[np.complex128], carrier: npt.NDArray[np.complex128]
 ) -> DoubleArray:
-    """Real part of the sum of ``weights[order] * carrier ** order``, by Horner's rule."""
+    """Return the real part of the sum of ``weights[order] * carrier**order`` (Horner's rule)."""
     total = np.full(carrier.size, weights[-1])
     for weight in weights[-2::-1]:
         total = total * carrier + weight
@@ -310,7 +248,7 @@ def _series(
 
 
 def _add_at(out: DoubleArray, sound: DoubleArray, at: int) -> None:
-    """Add ``sound`` with its first sample at ``at``, which may lie outside of ``out``."""
+    """Add ``sound`` to ``out``, starting at index ``at``, which may be outside of ``out``."""
     first, last = max(at, 0), min(at + sound.size, out.size)
     if first < last:
         out[first:last] += sound[first - at : last - at]

@@ -63,7 +63,9 @@ def test_stops_though_clients_are_connected() -> None:
     gc.collect()
 
 
-def test_tells_how_to_install_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_with_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "amqtt", None)
     monkeypatch.setitem(sys.modules, "amqtt.broker", None)
     with pytest.raises(ConfigError, match=r"pip install 'asd-monitor\[demo\]'"), EmbeddedBroker():

@@ -1,4 +1,4 @@
-"""The demo's pump: endless, the same however it is cut, and with a fault that can be heard."""
+"""The demo's pump is endless, does not depend on blocks, and has an audible fault."""
 
 from itertools import pairwise
 
@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_monitor.demo.pump_sound import FRAME_SAMPLES, PumpSound, shaped_noise
+from asd_monitor.demo.pump_sound import FRAME_SAMPLES, PumpSound
+from asd_monitor.demo.synthesis import shaped_noise
 
 PUMP = PumpSound(3)
-STRETCH = 3 * FRAME_SAMPLES
-WHOLE = {level: PUMP.block(0, STRETCH, level) for level in (0.0, 0.4)}
+N_SAMPLES = 3 * FRAME_SAMPLES
+REFERENCE = {level: PUMP.block(0, N_SAMPLES, level) for level in (0.0, 0.4)}
 
 
 def band_db(samples: np.ndarray, low_hz: float, high_hz: float) -> float:
@@ -22,7 +23,7 @@ def band_db(samples: np.ndarray, low_hz: float, high_hz: float) -> float:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    cuts=st.lists(st.integers(0, STRETCH), max_size=8),
+    cuts=st.lists(st.integers(0, N_SAMPLES), max_size=8),
     level=st.sampled_from([0.0, 0.4]),
     backwards=st.booleans(),
 )
@@ -30,17 +31,17 @@ def test_sound_does_not_depend_on_how_it_is_cut(
     cuts: list[int], level: float, backwards: bool
 ) -> None:
     pump = PumpSound(3)
-    spans = list(pairwise([0, *sorted(cuts), STRETCH]))
+    spans = list(pairwise([0, *sorted(cuts), N_SAMPLES]))
     blocks = {
         (start, stop): pump.block(start, stop - start, level)
         for start, stop in (spans[::-1] if backwards else spans)
     }
-    assert np.array_equal(np.concatenate([blocks[span] for span in spans]), WHOLE[level])
+    assert np.array_equal(np.concatenate([blocks[span] for span in spans]), REFERENCE[level])
 
 
 def test_same_seed_same_pump_and_another_seed_another() -> None:
-    assert np.array_equal(PumpSound(3).block(0, STRETCH), WHOLE[0.0])
-    assert not np.array_equal(PumpSound(4).block(0, STRETCH), WHOLE[0.0])
+    assert np.array_equal(PumpSound(3).block(0, N_SAMPLES), REFERENCE[0.0])
+    assert not np.array_equal(PumpSound(4).block(0, N_SAMPLES), REFERENCE[0.0])
 
 
 @pytest.mark.parametrize("sample_rate_hz", [8000, 16000, 48000])
@@ -52,7 +53,7 @@ def test_sound_is_float32_finite_and_never_clipped(sample_rate_hz: int) -> None:
     assert np.abs(sound).max() < 1.0
 
 
-def test_sound_is_there_after_a_month() -> None:
+def test_sound_does_not_end_after_a_month() -> None:
     month = 30 * 86400 * 16000
     sound = PUMP.block(month, 16000)
     assert 0.02 < np.sqrt(np.mean(sound**2)) < 0.2
@@ -63,10 +64,10 @@ def test_normal_sound_never_repeats() -> None:
     second = PUMP.block(0, 16000)
     later = np.concatenate([PUMP.block(i * 16000, 16000) for i in range(1, 30)])
     spectrum = np.fft.rfft(second, 2**20).conj() * np.fft.rfft(later, 2**20)
-    likeness = np.fft.irfft(spectrum)[: later.size - second.size]
+    correlation = np.fft.irfft(spectrum)[: later.size - second.size]
     energy = np.cumsum(later**2)
     local = energy[second.size :] - energy[: -second.size]
-    assert np.max(likeness / np.sqrt(local * np.sum(second**2))) < 0.9
+    assert np.max(correlation / np.sqrt(local * np.sum(second**2))) < 0.9
 
 
 def test_fault_grows_with_its_level_in_the_band_of_the_housing() -> None:
@@ -94,7 +95,7 @@ def test_too_low_a_sample_rate_is_refused() -> None:
         PumpSound(1, 4000)
 
 
-def test_shaped_noise_has_the_spectrum_asked_for() -> None:
+def test_shaped_noise_has_the_requested_spectrum() -> None:
     noise = shaped_noise(np.random.default_rng(1), 2**17, 16000, {100.0: 0.0, 1000.0: -20.0})
     per_hz = [band_db(noise, low, low + 200) for low in (1000, 3000, 7000)]
     assert np.sqrt(np.mean(noise**2)) == pytest.approx(1.0)

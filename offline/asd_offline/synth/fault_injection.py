@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.demo.pump_sound import DoubleArray
+from asd_monitor.demo.synthesis import DoubleArray
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.progress import Progress
 from asd_offline.synth.faults import FAULTS, FaultContext, fault_component, rms

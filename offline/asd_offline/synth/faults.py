@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asd_monitor.demo.pump_sound import DoubleArray, ringing, shaped_noise
+from asd_monitor.demo.synthesis import DoubleArray, ringing, shaped_noise
 from asd_offline.synth.machine_run import superpose_events
 
 REMOVED_FRACTION = 0.9

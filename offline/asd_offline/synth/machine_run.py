@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.demo.pump_sound import DoubleArray, shaped_noise
+from asd_monitor.demo.synthesis import DoubleArray, shaped_noise
 
 
 @dataclass(frozen=True, slots=True)

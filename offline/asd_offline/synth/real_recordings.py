@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.demo.pump_sound import DoubleArray
+from asd_monitor.demo.synthesis import DoubleArray
 from asd_monitor.errors import ConfigError, DatasetError
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".aif", ".aiff"})

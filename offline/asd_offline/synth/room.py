@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.demo.pump_sound import DoubleArray, ringing, shaped_noise
+from asd_monitor.demo.synthesis import DoubleArray, ringing, shaped_noise
 from asd_offline.synth.machine_run import superpose_events
 
 

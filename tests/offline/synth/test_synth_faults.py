@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asd_monitor.demo.pump_sound import shaped_noise
+from asd_monitor.demo.synthesis import shaped_noise
 from asd_offline.synth.fault_injection import add_fault
 from asd_offline.synth.faults import FAULTS, MAX_LEVEL_DB, FaultContext, fault_component, rms
 from asd_offline.synth.machines import MACHINE_FAULTS, MACHINES
