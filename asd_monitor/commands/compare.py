@@ -38,7 +38,7 @@ def compare(
             "--models",
             metavar="A,B,...|all",
             help="Models to compare. By default quickstart, autoencoder, twfr_gmm, "
-            "modulation_neighbours and spectral_adacos.",
+            "modulation_knn and spectral_adacos.",
         ),
     ] = None,
     seeds: Annotated[

@@ -13,7 +13,7 @@ from asd_offline.recipes import Recipe, read_recipe
 from asd_offline.replay.plan import QUICKSTART
 
 ALL = "all"
-DEFAULT = (QUICKSTART, "autoencoder", "twfr_gmm", "modulation_neighbours", "spectral_adacos")
+DEFAULT = (QUICKSTART, "autoencoder", "twfr_gmm", "modulation_knn", "spectral_adacos")
 """The yardstick, what needs no training, and the default of trained models."""
 PUBLISHED = "published defaults"
 

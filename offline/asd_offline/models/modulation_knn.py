@@ -1,8 +1,8 @@
-"""Log modulation spectra and how densely normal ones lie about them: no network, no labels.
+"""Log modulation spectra and their local density: no network, no labels.
 
-The modulation spectrum is that of Falk et al., "A non-intrusive quality and intelligibility
-measure of reverberant and dereverberated speech", 2010, with the envelopes' own means divided
-out, so that the gain of a microphone does not matter.
+The modulation spectrum is that of Falk, Zheng and Chan, "A non-intrusive quality and
+intelligibility measure of reverberant and dereverberated speech", IEEE TASLP 2010, divided by the
+mean of each envelope, so that the gain of a microphone does not matter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,15 +29,16 @@ from asd_offline.models.no_training import NoTrainingTask
 from asd_offline.models.protocol import DetectorModule, Model
 from asd_offline.recipes import Recipe
 
-BANK_AT_MOST = 2000
+MAX_BANK_WINDOWS = 2000
 
 
-class ModulationNeighboursRecipe(Recipe):
+class ModulationKnnRecipe(Recipe):
     """Nothing is trained; everything is fitted when the run is exported."""
 
-    model: Literal["modulation_neighbours"] = "modulation_neighbours"
+    model: Literal["modulation_knn"] = "modulation_knn"
     epochs: int = Field(0, ge=0, le=0)
-    envelope_bands: int = Field(60, ge=4, description="Mel bands whose envelopes are analysed.")
+    envelope_bands: int = Field(60, ge=4)
+    """Mel bands whose envelopes are analysed."""
     lof_neighbours: int = Field(10, ge=1)
     density_neighbours: int = Field(4, ge=1)
 
@@ -49,9 +50,19 @@ class ModulationNeighboursRecipe(Recipe):
 
 
 class ModulationSpectra(nn.Module):
-    """One log modulation spectrum for each window: ``(batch, samples)`` to rows."""
+    """Waveform to one log modulation spectrum for each window; a front end for the feature cache.
 
-    envelope: Tensor
+    Parameters
+    ----------
+    sample_rate_hz
+        Of the waveform.
+    window_samples, hop_samples
+        Of the windows.
+    bands
+        Mel bands whose envelopes are analysed.
+    """
+
+    filters: Tensor
 
     def __init__(
         self, sample_rate_hz: int, window_samples: int, hop_samples: int, bands: int
@@ -62,29 +73,29 @@ class ModulationSpectra(nn.Module):
         self.hop_samples = hop_samples
         self.bands = bands
         self.dims = bands * (len(MODULATION_EDGES_HZ) - 1)
-        self.least_power = LEAST_POWER
+        self.min_power = LEAST_POWER
         n_fft = 2 * round(FAST_S * sample_rate_hz / 2)
         fast_hop = round(FAST_HOP_S * sample_rate_hz)
-        self.fast = Spectrogram(n_fft, fast_hop)
-        self.register_buffer("envelope", mel_filters(bands, n_fft // 2 + 1, sample_rate_hz))
+        self.spectrogram = Spectrogram(n_fft, fast_hop)
+        self.register_buffer("filters", mel_filters(bands, n_fft // 2 + 1, sample_rate_hz))
         frames = (window_samples - n_fft) // fast_hop + 1
         self.modulation = Modulation(frames, sample_rate_hz / fast_hop)
 
-    def of_windows(self, windows: Tensor) -> Tensor:
+    def window_spectra(self, windows: Tensor) -> Tensor:
         """Return ``(batch, dims)`` of ``(batch, window_samples)``."""
         centred = windows - windows.mean(1, keepdim=True)
-        power = torch.matmul(self.fast(centred) + self.least_power, self.envelope)
-        spectra: Tensor = self.modulation(power.sqrt())
+        power = torch.matmul(self.spectrogram(centred) + self.min_power, self.filters)
+        spectra: Tensor = self.modulation(power.sqrt())  # of envelopes (batch, frames, bands)
         return spectra
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Return ``(batch, rows, dims)`` of ``(batch, samples)``, a row for each window."""
+        """Return ``(batch, windows, dims)`` of ``(batch, samples)``."""
         windows = waveform.unfold(1, self.window_samples, self.hop_samples)
-        rows = [self.of_windows(windows[:, i]) for i in range(windows.shape[1])]
-        return torch.stack(rows, dim=1)
+        spectra = [self.window_spectra(windows[:, i]) for i in range(windows.shape[1])]
+        return torch.stack(spectra, dim=1)
 
     def describe(self) -> dict[str, object]:
-        """Return everything that shapes the result."""
+        """Return everything that determines the result."""
         return {
             "front_end": "modulation",
             "sample_rate_hz": self.sample_rate_hz,
@@ -92,37 +103,37 @@ class ModulationSpectra(nn.Module):
             "hop_samples": self.hop_samples,
             "bands": self.bands,
             "edges_hz": list(MODULATION_EDGES_HZ),
-            "revision": 2,  # 1: the transform was as long as the envelope
+            "revision": 2,  # in revision 1 the Fourier transform was as long as the envelope
         }
 
 
 class ModulationDetector(DetectorModule):
-    """Waveform to modulation spectrum to local density, with a bank per target."""
+    """Waveform to modulation spectrum to local density, with a backend per target."""
 
-    def __init__(self, spectra: ModulationSpectra, banks: PerTarget) -> None:
+    def __init__(self, spectra: ModulationSpectra, backends: PerTarget) -> None:
         super().__init__()
         self.spectra = spectra
-        self.banks = banks
+        self.backends = backends
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Return scores ``(batch,)`` of ``(batch, window_samples)``; higher = more anomalous."""
-        scores: Tensor = self.banks(self.spectra.of_windows(waveform), target)
+        scores: Tensor = self.backends(self.spectra.window_spectra(waveform), target)
         return scores
 
 
-class ModulationNeighbours(Model[ModulationNeighboursRecipe, nn.Module]):
-    """A bank of modulation spectra for each target."""
+class ModulationKnnModel(Model[ModulationKnnRecipe, nn.Module]):
+    """A density ensemble of modulation spectra for each target."""
 
-    recipe = ModulationNeighboursRecipe
+    recipe = ModulationKnnRecipe
 
     def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
-        """All targets are fitted together; there is no network."""
+        """Return a single group: all targets are fitted together, without a network."""
         return {"all": tuple(targets)}
 
     def task(
-        self, targets: Sequence[Target], recipe: ModulationNeighboursRecipe, features: FeatureCache
+        self, targets: Sequence[Target], recipe: ModulationKnnRecipe, features: FeatureCache
     ) -> NoTrainingTask[nn.Module]:
-        """Nothing to train."""
+        """Return an empty task: nothing is trained."""
         del targets, recipe, features
         return NoTrainingTask(nn.Module())
 
@@ -130,26 +141,24 @@ class ModulationNeighbours(Model[ModulationNeighboursRecipe, nn.Module]):
         self,
         networks: Mapping[str, nn.Module],
         targets: Mapping[str, Sequence[Target]],
-        recipe: ModulationNeighboursRecipe,
+        recipe: ModulationKnnRecipe,
         features: FeatureCache,
     ) -> DetectorModule:
-        """Fit a bank for each target."""
+        """Fit a density ensemble for each target."""
         spectra = recipe.front_end()
-        banks = [
-            _fit(each, spectra, recipe, features) for name in networks for each in targets[name]
+        backends = [
+            _fit_backend(target, spectra, recipe, features)
+            for name in networks
+            for target in targets[name]
         ]
-        return ModulationDetector(spectra, PerTarget(banks)).eval()
+        return ModulationDetector(spectra, PerTarget(backends)).eval()
 
 
-def _fit(
-    target: Target,
-    spectra: ModulationSpectra,
-    recipe: ModulationNeighboursRecipe,
-    features: FeatureCache,
+def _fit_backend(
+    target: Target, spectra: ModulationSpectra, recipe: ModulationKnnRecipe, features: FeatureCache
 ) -> nn.Module:
-    vectors, groups = rows_by_clip(
-        features.rows([clip.path for clip in target.clips], spectra), BANK_AT_MOST
-    )
+    clips = features.rows([clip.path for clip in target.clips], spectra)
+    vectors, groups = rows_by_clip(clips, MAX_BANK_WINDOWS)
     return fit_density_ensemble(
         vectors,
         groups,
@@ -158,9 +167,15 @@ def _fit(
     )
 
 
-def rows_by_clip(clips: ClipRows, at_most: int) -> tuple[Tensor, Tensor]:
-    """Return rows ``(items, dims)``, evenly thinned to ``at_most``, and the clip of each."""
+def rows_by_clip(clips: ClipRows, max_rows: int) -> tuple[Tensor, Tensor]:
+    """Return at most ``max_rows`` evenly spaced rows of all clips, and the clip of each.
+
+    Returns
+    -------
+    tuple
+        Rows ``(items, dims)`` and clip indices ``(items,)`` int64.
+    """
     rows = torch.cat([clips.of(i) for i in range(len(clips.count))])
     groups = torch.repeat_interleave(torch.arange(len(clips.count)), clips.count)
-    kept = torch.linspace(0, len(rows) - 1, min(len(rows), at_most)).round().long()
-    return rows[kept], groups[kept]
+    chosen = torch.linspace(0, len(rows) - 1, min(len(rows), max_rows)).round().long()
+    return rows[chosen], groups[chosen]

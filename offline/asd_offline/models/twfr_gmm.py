@@ -25,11 +25,13 @@ from asd_offline.models.protocol import DetectorModule, Model
 from asd_offline.recipes import Recipe
 
 DECAYS = (0.0, 0.3, 0.46, 0.6, 0.75, 0.85, 0.9, 0.94, 0.97, 0.98, 0.99, 0.995, 1.0)
-"""What may be chosen: 1 is the mean over time, 0 the maximum."""
-SHARES = (0.03, 0.1, 0.3, 1.0)
-"""Parts of the frames that a fault may touch, from a click to always."""
-LOUDER_DB = 3.0
-WINDOWS_AT_MOST = 200
+"""Candidates: 1 is the mean over time, 0 the maximum."""
+FAULT_SHARES = (0.03, 0.1, 0.3, 1.0)
+"""Shares of the frames that a simulated fault affects, from a click to always."""
+FAULT_GAIN_DB = 3.0
+MAX_WINDOWS = 200
+"""Of each target, for the choice of the decay."""
+SMOTE_NEIGHBOURS = 3
 
 
 class TwfrGmmRecipe(Recipe):
@@ -40,14 +42,14 @@ class TwfrGmmRecipe(Recipe):
     n_fft: int = Field(1024, ge=64)
     hop_length: int = Field(512, ge=16)
     n_mels: int = Field(128, ge=8)
-    decay: float | None = Field(
-        None, ge=0, le=1, description="r of the paper, the same for all; None: chosen by machine."
-    )
-    components: int = Field(1, ge=1, le=64, description="Gaussians for each target.")
-    smote_share: float = Field(
-        0.2, ge=0, le=1, description="Target-domain clips are oversampled to this share."
-    )
-    least_variance: float = Field(1e-6, gt=0, description="In dB^2.")
+    decay: float | None = Field(None, ge=0, le=1)
+    """r of the paper, the same for all machines; None: chosen for each machine."""
+    components: int = Field(1, ge=1, le=64)
+    """Gaussians of each target's mixture."""
+    smote_share: float = Field(0.2, ge=0, le=1)
+    """Target-domain clips are oversampled to this share of the source domain's."""
+    reg_covar: float = Field(1e-6, gt=0)
+    """Added to every variance, in dB^2."""
 
     @property
     def min_window_samples(self) -> int:
@@ -61,7 +63,7 @@ class TwfrGmmRecipe(Recipe):
 
 
 def time_weighted(log_mel: Tensor, decay: Tensor) -> Tensor:
-    """Return the weighted mean ``(batch, bands)`` of each band's frames, the loudest first.
+    """Compute the weighted mean ``(batch, bands)`` of each band's frames, the loudest first.
 
     Parameters
     ----------
@@ -70,79 +72,83 @@ def time_weighted(log_mel: Tensor, decay: Tensor) -> Tensor:
     decay
         ``(batch,)`` in [0, 1]: the i-th loudest frame has the weight ``decay ** i``, equation 4.
     """
-    ordered = torch.sort(log_mel, dim=1, descending=True).values
+    sorted_frames = torch.sort(log_mel, dim=1, descending=True).values
     weights = decay_weights(decay, log_mel.shape[1])
-    return (ordered * weights.unsqueeze(2)).sum(1)
+    return (sorted_frames * weights.unsqueeze(2)).sum(1)
 
 
 def decay_weights(decay: Tensor, frames: int) -> Tensor:
-    """Return ``(batch, frames)`` weights that add up to 1."""
-    place = torch.arange(frames, dtype=decay.dtype, device=decay.device)
-    weights = torch.pow(decay.unsqueeze(1), place)
+    """Return weights ``(batch, frames)`` that sum to 1."""
+    exponent = torch.arange(frames, dtype=decay.dtype, device=decay.device)
+    weights = torch.pow(decay.unsqueeze(1), exponent)
     return weights / weights.sum(1, keepdim=True)
 
 
 @dataclass(frozen=True, slots=True)
 class DecayChoice:
-    """A decay, and how well faults are told from normal sound with each that was tried."""
+    """A decay, and the expected AUC with each candidate."""
 
     decay: float
-    visibility: Mapping[float, float]
-    """Expected AUC of one band against faults of unknown kind."""
+    auc: Mapping[float, float]
+    """By decay: expected AUC of one band for faults of unknown kind."""
 
 
 def choose_decay(windows: Sequence[Tensor], decays: Sequence[float] = DECAYS) -> DecayChoice:
-    """Choose the decay under which faults of unknown kind stand out most from normal sound.
+    """Choose the decay with the highest expected AUC for faults of unknown kind.
 
-    Normal windows are made faulty in eight ways: in each band the loudest frames, a share from 3 %
-    to all, become 3 dB louder (what the machine does has changed); or a steady sound as loud as
-    the band's median is added to so many frames, wherever they are (something new is heard). How
-    far a band's weighted mean moves, over how much it differs among normal windows, other bands
-    given (from the diagonal of the inverse covariance), gives the AUC of two normal laws. It is
-    averaged over faults, bands and targets. Only normal clips are used.
+    Eight faults are simulated in normal windows: in each band the loudest frames, a share from 3 %
+    to all, become 3 dB louder (the machine's own sound changes); or a steady sound at the band's
+    median level is added to as many frames at random positions (a new sound appears). The change of
+    a band's weighted mean is divided by its standard deviation over normal windows given the other
+    bands (from the diagonal of the inverse covariance), which gives the AUC of two normal
+    distributions. It is averaged over faults, bands and targets. Only normal clips are used.
 
     Parameters
     ----------
     windows
         ``(windows, frames, bands)`` log-mel spectra in dB, one tensor for each target.
+    decays
+        The candidates.
     """
-    found = torch.stack([_visibility(each, decays) for each in windows]).mean(0)
-    visibility = dict(zip(decays, found.tolist(), strict=True))
-    return DecayChoice(max(decays, key=lambda decay: visibility[decay]), visibility)
+    expected = torch.stack([_expected_auc(target, decays) for target in windows]).mean(0)
+    auc = dict(zip(decays, expected.tolist(), strict=True))
+    return DecayChoice(max(decays, key=lambda decay: auc[decay]), auc)
 
 
-def _visibility(windows: Tensor, decays: Sequence[float]) -> Tensor:
+def _expected_auc(windows: Tensor, decays: Sequence[float]) -> Tensor:
     """Return the expected AUC ``(decays,)``."""
-    every = -(-len(windows) // WINDOWS_AT_MOST)
-    windows = windows[::every]
+    stride = -(-len(windows) // MAX_WINDOWS)
+    windows = windows[::stride]
     weights = decay_weights(torch.tensor(decays, dtype=windows.dtype), windows.shape[1])
-    ordered = windows.sort(dim=1, descending=True).values
-    normal = torch.einsum("df,wfb->dwb", weights, ordered)
-    # The squared length of a whitening column is the inverse covariance's diagonal.
-    spread = [fit_whitening(each, least_variance=1e-2).matrix.square().sum(0) for each in normal]
-    spread_db = torch.stack(spread).rsqrt()
-    found = []
-    for faulty in _faults(windows, ordered):
-        vectors = torch.einsum("df,wfb->dwb", weights, faulty)
-        away = (vectors - normal).mean(1) / spread_db
-        found.append(torch.special.ndtr(away / 2**0.5).mean(1))
-    return torch.stack(found).mean(0)
+    sorted_frames = windows.sort(dim=1, descending=True).values
+    normal = torch.einsum("df,wfb->dwb", weights, sorted_frames)  # (decays, windows, bands)
+    # The squared length of a whitening column is the diagonal element of the inverse covariance.
+    precision = torch.stack(
+        [fit_whitening(vectors, least_variance=1e-2).matrix.square().sum(0) for vectors in normal]
+    )
+    std_db = precision.rsqrt()  # (decays, bands)
+    aucs = []
+    for faulty in _simulated_faults(windows, sorted_frames):
+        shifted = torch.einsum("df,wfb->dwb", weights, faulty)
+        shift = (shifted - normal).mean(1) / std_db
+        aucs.append(torch.special.ndtr(shift / 2**0.5).mean(1))
+    return torch.stack(aucs).mean(0)
 
 
-def _faults(windows: Tensor, ordered: Tensor) -> Iterator[Tensor]:
-    """Yield faulty windows ``(windows, frames, bands)``, the frames of each band in order."""
+def _simulated_faults(windows: Tensor, sorted_frames: Tensor) -> Iterator[Tensor]:
+    """Yield faulty windows ``(windows, frames, bands)``, the frames of each band sorted."""
     frames = windows.shape[1]
     median = windows.median(dim=1, keepdim=True).values
     random = torch.Generator().manual_seed(0)
-    for share in SHARES:
+    for share in FAULT_SHARES:
         count = max(1, round(share * frames))
-        louder = ordered.clone()
-        louder[:, :count] += LOUDER_DB
+        louder = sorted_frames.clone()
+        louder[:, :count] += FAULT_GAIN_DB
         yield louder
-        touched = torch.randperm(frames, generator=random)[:count]
+        affected = torch.randperm(frames, generator=random)[:count]
         added = windows.clone()
-        power = 10.0 ** (windows[:, touched] / 10) + 10.0 ** (median / 10)
-        added[:, touched] = 10.0 * power.log10()
+        power = 10.0 ** (windows[:, affected] / 10) + 10.0 ** (median / 10)
+        added[:, affected] = 10.0 * power.log10()
         yield added.sort(dim=1, descending=True).values
 
 
@@ -165,23 +171,23 @@ class TwfrDetector(DetectorModule):
 
     @torch.jit.unused
     def describe(self) -> dict[str, object]:
-        """Return which decays were chosen."""
-        return {"decay_by_target": [round(float(each), 4) for each in self.decay]}
+        """Return facts for the model file's manifest."""
+        return {"decay_by_target": [round(float(decay), 4) for decay in self.decay]}
 
 
-class TwfrGmm(Model[TwfrGmmRecipe, nn.Module]):
+class TwfrGmmModel(Model[TwfrGmmRecipe, nn.Module]):
     """A mixture of weighted mean spectra for each target."""
 
     recipe = TwfrGmmRecipe
 
     def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
-        """Machines are fitted one by one: each has its own decay."""
+        """Group the targets by machine: each machine has its own decay."""
         return by_machine(targets)
 
     def task(
         self, targets: Sequence[Target], recipe: TwfrGmmRecipe, features: FeatureCache
     ) -> NoTrainingTask[nn.Module]:
-        """Nothing to train."""
+        """Return an empty task: nothing is trained."""
         del targets, recipe, features
         return NoTrainingTask(nn.Module())
 
@@ -196,14 +202,14 @@ class TwfrGmm(Model[TwfrGmmRecipe, nn.Module]):
         del networks
         decays: list[float] = []
         mixtures: list[nn.Module] = []
-        for own in targets.values():
-            cut = [_windows(target, recipe, features) for target in own]
+        for machine_targets in targets.values():
+            by_target = [_windows(target, recipe, features) for target in machine_targets]
             decay = recipe.decay
             if decay is None:
-                decay = choose_decay([windows for windows, _ in cut]).decay
-            for windows, is_target in cut:
+                decay = choose_decay([windows for windows, _ in by_target]).decay
+            for windows, is_target_domain in by_target:
                 vectors = time_weighted(windows, torch.full((len(windows),), decay))
-                mixtures.append(_mixture(vectors, is_target, recipe))
+                mixtures.append(_fit_mixture(vectors, is_target_domain, recipe))
                 decays.append(decay)
         return TwfrDetector(recipe.log_mel(), decays, PerTarget(mixtures)).eval()
 
@@ -214,23 +220,23 @@ def _windows(
     """Return ``(windows, frames, bands)``, and which of them are of the target domain."""
     rows = features.rows([clip.path for clip in target.clips], recipe.log_mel())
     frames = recipe.window_samples // recipe.hop_length + 1
-    windows, domains = [], []
-    for place, clip in enumerate(target.clips):
-        cut = rows.of(place).unfold(0, frames, frames).transpose(1, 2)
-        windows.append(cut)
-        domains += [clip.domain == "target"] * len(cut)
-    return torch.cat(windows), torch.tensor(domains)
+    windows, is_target_domain = [], []
+    for index, clip in enumerate(target.clips):
+        clip_windows = rows.of(index).unfold(0, frames, frames).transpose(1, 2)
+        windows.append(clip_windows)
+        is_target_domain += [clip.domain == "target"] * len(clip_windows)
+    return torch.cat(windows), torch.tensor(is_target_domain)
 
 
-def _mixture(vectors: Tensor, is_target: Tensor, recipe: TwfrGmmRecipe) -> nn.Module:
-    source = vectors[~is_target]
-    if recipe.smote_share and bool(is_target.any()) and len(source):
-        wanted = round(recipe.smote_share * len(source))
-        extra = oversample(vectors[is_target], wanted, neighbours=3)
-        vectors = torch.cat([source, extra])
+def _fit_mixture(vectors: Tensor, is_target_domain: Tensor, recipe: TwfrGmmRecipe) -> nn.Module:
+    source = vectors[~is_target_domain]
+    if recipe.smote_share and bool(is_target_domain.any()) and len(source):
+        count = round(recipe.smote_share * len(source))
+        oversampled = oversample(vectors[is_target_domain], count, neighbours=SMOTE_NEIGHBOURS)
+        vectors = torch.cat([source, oversampled])
     return fit_gmm(
         vectors,
         components=recipe.components,
-        least_variance=recipe.least_variance,
+        least_variance=recipe.reg_covar,
         best_component=True,
     )

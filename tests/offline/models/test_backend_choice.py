@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.model_file import load, script
 from asd_offline.export.export import export
-from asd_offline.models.adacos.spectral import SpectralAdacosRecipe
+from asd_offline.models.adacos.recipe import SpectralAdacosRecipe
 from asd_offline.models.backend_choice import (
     BACKEND_NAMES,
     BackendName,
@@ -34,7 +34,7 @@ batch_size: 16
 epochs: 2
 auc_every: 0
 pseudo_classes: false
-views: false
+feature_groups: false
 """
 LISTS: tuple[BackendSpec, ...] = (
     ("density_neighbours", "mahalanobis"),
@@ -122,8 +122,8 @@ def test_a_backend_setting_without_effect_is_refused(
 @pytest.mark.parametrize("settings", ["backend: gmm", "neighbours: 3"])
 def test_backend_settings_are_refused_with_feature_groups(tmp_path: Path, settings: str) -> None:
     path = recipe_file(tmp_path, settings)
-    path.write_text(path.read_text().replace("views: false\n", ""))
-    with pytest.raises(ConfigError, match="expected views: false"):
+    path.write_text(path.read_text().replace("feature_groups: false\n", ""))
+    with pytest.raises(ConfigError, match="expected feature_groups: false"):
         read_recipe(path, "spectral_adacos", SpectralAdacosRecipe)
 
 

@@ -235,7 +235,7 @@ def test_two_files_of_the_same_network_are_refused(tmp_path: Path, sounds: Path)
 
 
 def test_a_model_without_weights_says_so(tmp_path: Path, sounds: Path) -> None:
-    wrong = asked(tmp_path, sounds, model="modulation_neighbours", recipe=None)
+    wrong = asked(tmp_path, sounds, model="modulation_knn", recipe=None)
     with pytest.raises(ConfigError, match="learns no weights"):
         train(wrong, CPU, Silent())
 

@@ -1,9 +1,9 @@
-"""Branches of the discriminative networks: waveform to an embedding, by spectrum and spectrogram.
+"""Branches of the discriminative networks: waveform to embedding by spectrum and spectrogram.
 
-After Wilkinghoff, "Design choices for learning embeddings from auxiliary tasks for domain
+Wilkinghoff, "Design choices for learning embeddings from auxiliary tasks for domain
 generalization in anomalous sound detection", ICASSP 2023, sections 2.2 and 2.3. No layer has a
-bias and no normalisation a free offset: a bias would let the network answer the same for every
-sound, which a compactness loss rewards.
+bias and no normalisation a learned offset: a bias would let the network map every sound to the
+same embedding, which a compactness loss rewards.
 """
 
 from collections.abc import Sequence
@@ -15,29 +15,30 @@ from torch.nn import functional as F
 
 from asd_monitor.features import squared_magnitude
 
-REDUCTION, LEAST_SQUEEZED = 16, 4  # 16 channels over 16 would be one unit, which may lie dead
+REDUCTION, MIN_SQUEEZED = 16, 4  # 16 channels / 16 would be one unit, which may never activate
 SPECTRUM_CHANNELS = 128
 SPECTRUM_LAYERS = ((256, 64), (64, 32), (16, 4))  # kernel, stride
 STAGE_CHANNELS = (16, 32, 64, 128)
 
 
 class SqueezeExcitation(nn.Module):
-    """Weigh channels by what the whole input holds (Hu et al., CVPR 2018, equations 2 to 4)."""
+    """Weight channels by a gate computed from their means (Hu et al., CVPR 2018, eq. 2 to 4)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        squeezed = max(LEAST_SQUEEZED, channels // REDUCTION)
+        squeezed = max(MIN_SQUEEZED, channels // REDUCTION)
         self.squeeze = nn.Linear(channels, squeezed, bias=False)
         self.excite = nn.Linear(squeezed, channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(batch, channels, ...)`` of the same."""
-        weight = torch.sigmoid(self.excite(F.relu(self.squeeze(x.flatten(2).mean(2)))))
-        return (x.flatten(2) * weight.unsqueeze(2)).view(x.shape)
+        mean = x.flatten(2).mean(2)  # (batch, channels)
+        gate = torch.sigmoid(self.excite(F.relu(self.squeeze(mean))))
+        return (x.flatten(2) * gate.unsqueeze(2)).view(x.shape)
 
 
 class SamePadConv1d(nn.Module):
-    """Convolution and ReLU; ``ceil(n / stride)`` values come of ``n``."""
+    """Convolution and ReLU, padded so that ``n`` values give ``ceil(n / stride)``."""
 
     def __init__(self, channels_in: int, channels: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -48,13 +49,16 @@ class SamePadConv1d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(batch, channels, ceil(n / stride))`` of ``(batch, channels_in, n)``."""
         n = x.shape[2]
-        missing = max(0, ((n + self.stride - 1) // self.stride - 1) * self.stride + self.kernel - n)
-        padded = F.pad(x, [missing // 2, missing - missing // 2])
+        n_out = (n + self.stride - 1) // self.stride
+        padding = max(0, (n_out - 1) * self.stride + self.kernel - n)
+        padded = F.pad(x, [padding // 2, padding - padding // 2])
         return F.relu(self.conv(padded))
 
 
 class SpectrumBranch(nn.Module):
-    """The magnitude spectrum of the whole window: tones, told apart finely.
+    """A one-dimensional network on the magnitude spectrum of the whole window.
+
+    The spectrum has a high frequency resolution, the inverse of the window's length.
 
     Parameters
     ----------
@@ -76,22 +80,26 @@ class SpectrumBranch(nn.Module):
         self.convolutions = nn.Sequential(*convolutions)
         dense: list[nn.Module] = []
         sizes = (SPECTRUM_CHANNELS * length, *[SPECTRUM_CHANNELS] * 4)
-        for size, following in pairwise(sizes):
-            dense.append(nn.Linear(size, following, bias=False))
-            dense += [nn.BatchNorm1d(following, affine=False), nn.ReLU()]
+        for size_in, size_out in pairwise(sizes):
+            dense.append(nn.Linear(size_in, size_out, bias=False))
+            dense += [nn.BatchNorm1d(size_out, affine=False), nn.ReLU()]
         self.dense = nn.Sequential(*dense, nn.Linear(SPECTRUM_CHANNELS, dims, bias=False))
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Return ``(batch, dims)`` of ``(batch, window_samples)``."""
-        # Scaled so that noise has the same size in windows of every length.
+        # Orthonormal: the magnitude of noise does not depend on the length of the window.
         spectrum = torch.fft.rfft(waveform, norm="ortho")[:, : self.bins]
-        magnitude = squared_magnitude(spectrum).sqrt()
-        embedding: Tensor = self.dense(self.convolutions(magnitude.unsqueeze(1)).flatten(1))
+        magnitude = squared_magnitude(spectrum).sqrt()  # (batch, bins)
+        maps = self.convolutions(magnitude.unsqueeze(1))  # (batch, channels, length)
+        embedding: Tensor = self.dense(maps.flatten(1))
         return embedding
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions after normalisation, beside a shortcut."""
+    """Two 3 x 3 convolutions with pre-activation, and a shortcut.
+
+    He et al., "Identity mappings in deep residual networks", ECCV 2016.
+    """
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -114,12 +122,12 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(batch, channels, ceil(height / stride), ceil(width / stride))``."""
         residual: Tensor = self.residual(x)
-        beside: Tensor = self.shortcut(x)
-        return residual + beside
+        shortcut: Tensor = self.shortcut(x)
+        return residual + shortcut
 
 
 class MagnitudeSpectrogram(nn.Module):
-    """Linear magnitude STFT: ``(batch, samples)`` to ``(batch, bins, frames)``."""
+    """Magnitude STFT, not padded: ``(batch, samples)`` to ``(batch, bins, frames)``."""
 
     taper: Tensor
 
@@ -131,7 +139,7 @@ class MagnitudeSpectrogram(nn.Module):
         self.register_buffer("taper", torch.hann_window(n_fft))
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Return magnitudes; without each bin's mean over time where that was asked for."""
+        """Return magnitudes, optionally with each bin's mean over time subtracted."""
         frames = waveform.unfold(1, self.n_fft, self.hop_samples) * self.taper
         magnitude = squared_magnitude(torch.fft.rfft(frames)).sqrt().transpose(1, 2)
         if self.subtract_mean:
@@ -140,14 +148,14 @@ class MagnitudeSpectrogram(nn.Module):
 
 
 class SpectrogramBranch(nn.Module):
-    """A small residual network on the magnitude spectrogram: what changes over time.
+    """A small residual network on the magnitude spectrogram, for changes over time.
 
     Parameters
     ----------
     n_fft, hop_samples
-        Of the STFT; frames lie wholly inside the window.
+        Of the STFT; frames lie entirely inside the window.
     subtract_mean
-        Take each bin's mean over time off: stationary background, level and equalisation go.
+        Subtract each bin's mean over time, which removes stationary background.
     dims
         Length of the embedding.
     pool_padding
@@ -181,17 +189,17 @@ class SpectrogramBranch(nn.Module):
             layers.append(ResidualBlock(channels, channels, 1))
             channels_in, bins = channels, -(-bins // stride)
         self.layers = nn.Sequential(*layers)
-        # A third less time to train on a CPU; the numbers are the same.
+        # Trains in a third less time on a CPU, with the same numbers.
         self.layers.to(memory_format=torch.channels_last)
         self.norm = nn.BatchNorm1d(channels_in * bins, affine=False)
         self.linear = nn.Linear(channels_in * bins, dims, bias=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Return ``(batch, dims)`` of ``(batch, samples)``."""
-        spectrogram = self.by_frequency(self.spectrogram(waveform))
-        maps: Tensor = self.layers(spectrogram.unsqueeze(1))
-        loudest = maps.amax(3).flatten(1)  # over time; frequencies stay apart
-        embedding: Tensor = self.linear(self.norm(loudest))
+        spectrogram = self.by_frequency(self.spectrogram(waveform))  # (batch, bins, frames)
+        maps: Tensor = self.layers(spectrogram.unsqueeze(1))  # (batch, channels, bins', frames')
+        pooled = maps.amax(3).flatten(1)  # maximum over time: (batch, channels * bins')
+        embedding: Tensor = self.linear(self.norm(pooled))
         return embedding
 
 

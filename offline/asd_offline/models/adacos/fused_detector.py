@@ -1,8 +1,8 @@
-"""An embedding and statistical views, the quick start's and finer ones, listened to side by side.
+"""An embedding and statistical feature groups, scored separately and fused to one score.
 
-A network that tells machines apart may not care for what a fault changes; the views need no
-labels and fail differently. Each is scored by local densities, put on the scale of normal sound
-that was left out, and one clear voice suffices.
+A network trained to classify machines may ignore what a fault changes; the feature groups need no
+labels and miss other faults. Each is scored by local densities, standardised on left-out normal
+sound, and the scores are fused so that the largest one dominates (log-mean-exp).
 """
 
 import math
@@ -34,24 +34,37 @@ from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import Waveform
 from asd_offline.models.adacos.branches import Branches
-from asd_offline.models.adacos.fine_views import MOVING_VIEW_NAMES
-from asd_offline.models.adacos.joint_features import ALL_VIEW_NAMES, ViewsAndEmbeddings
-from asd_offline.models.adacos.stationary_views import SteadyScorer, SteadyViews, fit_steady
+from asd_offline.models.adacos.fine_features import FRAME_MEAN_GROUP_NAMES
+from asd_offline.models.adacos.joint_features import ALL_GROUP_NAMES, JointFeatures
+from asd_offline.models.adacos.within_class_projection import (
+    ProjectedGroups,
+    ProjectedScorer,
+    fit_within_class_projection,
+)
 from asd_offline.models.protocol import DetectorModule
 from asd_offline.recipes import Recipe
 
 FOLDS = 10
-BANK_AT_MOST = 1200
+MAX_WINDOWS = 1200
+"""Of each target, evenly spaced."""
+MIN_WINDOWS = 40
+"""Targets with fewer windows borrow from others: 10 to 20 clips gain by it, 40 do not."""
 BATCH = 16
-ENOUGH_WINDOWS = 40
-"""Below this a target borrows from others: 10 to 20 clips gain by it, 40 and more do not."""
 
 
-class BesideDetector(DetectorModule):
-    """Waveform to score, with banks per target for every view and the embedding."""
+class FusedDetector(DetectorModule):
+    """Waveform to score, with backends for every feature group and embedding of each target.
+
+    Parameters
+    ----------
+    front
+        Waveform to feature groups and embeddings.
+    scorers, fusions
+        One of each for every target.
+    """
 
     def __init__(
-        self, front: ViewsAndEmbeddings, scorers: Sequence[SteadyScorer], fusions: Sequence[Fusion]
+        self, front: JointFeatures, scorers: Sequence[ProjectedScorer], fusions: Sequence[Fusion]
     ) -> None:
         super().__init__()
         self.front = front
@@ -60,218 +73,251 @@ class BesideDetector(DetectorModule):
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Return scores ``(batch,)`` of ``(batch, window_samples)``; higher = more anomalous."""
-        views: list[Tensor] = self.front(waveform)
-        scores = torch.zeros_like(views[0][:, 0])
-        for index, (scorer, fusion) in enumerate(zip(self.scorers, self.fusions)):  # noqa: B905 - TorchScript knows no strict
+        features: list[Tensor] = self.front(waveform)
+        scores = torch.zeros_like(features[0][:, 0])
+        for index, (scorer, fusion) in enumerate(zip(self.scorers, self.fusions)):  # noqa: B905 - TorchScript has no strict
             rows = torch.nonzero(target == index).flatten()
             if rows.numel() > 0:
-                scores[rows] = fusion(scorer([view[rows] for view in views]))
+                scores[rows] = fusion(scorer([group[rows] for group in features]))
         return scores
 
 
 @dataclass(frozen=True)
-class _Normal:
-    """Normal windows of one target, as the views and embeddings show them."""
+class _NormalFeatures:
+    """Features of one target's normal windows."""
 
-    views: list[Tensor]
-    """``(windows, dims)`` each."""
-    together: Tensor
-    """``(windows, windows)``: True where two must not vouch for one another."""
+    features: list[Tensor]
+    """``(windows, dims)`` for each feature group and embedding."""
+    exclusion_mask: Tensor
+    """``(windows, windows)``: True where two windows must not be neighbours of each other."""
     folds: np.ndarray
-    movement: list[Tensor]
-    """``(dims, dims)`` each: how frames differ; :meth:`FinerViews.movement` says of what."""
+    """``(windows,)``: windows of the same fold are left out together."""
+    frame_covariances: list[Tensor]
+    """``(dims, dims)`` each, see :meth:`FineFeatures.frame_covariances`."""
 
     def __len__(self) -> int:
         """Return the number of windows."""
         return len(self.folds)
 
 
-def fit_beside(
+def fit_fused_detector(
     members: Sequence[Branches],
     targets: Sequence[Target],
     recipe: Recipe,
     features: FeatureCache,
     *,
-    finer: bool,
-) -> BesideDetector:
-    """Fit the scores of all views, finer ones among them or not, and the embedding for each target.
+    fine: bool,
+) -> FusedDetector:
+    """Fit the scores of all feature groups and embeddings, and their fusion, for each target.
 
     A target with few windows borrows from the machine's other ids or sections, which vary in
-    much the same way about a mean of their own (as Yin et al., "Feature transfer learning for
-    face recognition with under-represented data", CVPR 2019, do for people with few pictures).
+    a similar way about a mean of their own (as Yin et al., "Feature transfer learning for
+    face recognition with under-represented data", CVPR 2019, transfer variation to persons with
+    few pictures).
+
+    Parameters
+    ----------
+    members
+        Trained networks.
+    targets
+        In the order of the detector's ``target`` argument.
+    recipe
+        Sample rate, window and hop.
+    features
+        Cache of the clips' samples.
+    fine
+        Whether to add the fine and the projected feature groups.
 
     Raises
     ------
     DatasetError
-        If a target has too few clips with sound in them.
+        If a target has too few clips that are not silent.
     """
-    views = FeatureGroups(recipe.sample_rate_hz, recipe.window_samples)
-    front = ViewsAndEmbeddings(views, members, finer=finer)
+    groups = FeatureGroups(recipe.sample_rate_hz, recipe.window_samples)
+    front = JointFeatures(groups, members, fine=fine)
     device = next(members[0].parameters()).device
     front.eval().to(device)
-    normal = [_normal(front, each.clips, recipe, features, device) for each in targets]
-    fitted = []
+    normal = [_normal_features(front, t.clips, recipe, features, device) for t in targets]
+    scorers, fusions = [], []
     for target, own in zip(targets, normal, strict=True):
-        pairs = zip(targets, normal, strict=True)
-        steady = _steady(own)
+        projected = _fit_projections(own)
         others = [
-            replace(each, views=steady(each.views))
-            for it, each in pairs
-            if it.machine == target.machine and each is not own and len(each)
+            replace(other, features=projected(other.features))
+            for other_target, other in zip(targets, normal, strict=True)
+            if other_target.machine == target.machine and other is not own and len(other)
         ]
-        known = replace(own, views=steady(own.views))
-        scorer, fusion = _fit(target, known, _borrowed(others, ENOUGH_WINDOWS - len(own)))
-        fitted.append((SteadyScorer(steady, scorer), fusion))
-    unseen = [_normal(front, each.held_out, recipe, features, device) for each in targets]
-    fusions = _calmed(fitted, unseen, targets, BACKENDS_PER_VIEW * len(members))
-    detector = BesideDetector(front, [scorer for scorer, _ in fitted], fusions)
-    return detector.to(device).eval()
+        transferred = _transfer_from_other_targets(others, MIN_WINDOWS - len(own))
+        extended = replace(own, features=projected(own.features))
+        scorer, fusion = _fit_target(target, extended, transferred)
+        scorers.append(ProjectedScorer(projected, scorer))
+        fusions.append(fusion)
+    held_out = [_normal_features(front, t.held_out, recipe, features, device) for t in targets]
+    embedding_scores = BACKENDS_PER_VIEW * len(members)
+    fusions = _inflate_embedding_scales(scorers, fusions, held_out, targets, embedding_scores)
+    return FusedDetector(front, scorers, fusions).to(device).eval()
 
 
-def _normal(
-    front: ViewsAndEmbeddings,
+def _normal_features(
+    front: JointFeatures,
     clips: Sequence[Clip],
     recipe: Recipe,
     features: FeatureCache,
     device: torch.device,
-) -> _Normal:
+) -> _NormalFeatures:
     sound = features.rows([clip.path for clip in clips], Waveform(recipe.sample_rate_hz))
     recordings = [
-        Recording(clip.name, sound.of(place).squeeze(1).numpy()) for place, clip in enumerate(clips)
+        Recording(clip.name, sound.of(index).squeeze(1).numpy()) for index, clip in enumerate(clips)
     ]
     windows = frame_recordings(
         recordings, recipe.window_samples, recipe.hop_samples, recipe.sample_rate_hz
     )
-    windows = windows.take(evenly_spaced_indices(len(windows), BANK_AT_MOST))
-    together = torch.from_numpy(windows.exclusion_mask())
-    views, movement = _front(front, windows, device)
-    return _Normal(views, together, windows.folds(), movement)
+    windows = windows.take(evenly_spaced_indices(len(windows), MAX_WINDOWS))
+    exclusion_mask = torch.from_numpy(windows.exclusion_mask())
+    window_features, frame_covariances = _compute_features(front, windows, device)
+    return _NormalFeatures(window_features, exclusion_mask, windows.folds(), frame_covariances)
 
 
-def _steady(normal: _Normal) -> SteadyViews:
-    """Fit a target's steady views; none where the views are the quick start's alone."""
-    places = [ALL_VIEW_NAMES.index(name) for name in MOVING_VIEW_NAMES]
-    pairs = zip(places, normal.movement, strict=False)
-    return SteadyViews(len(ALL_VIEW_NAMES), [fit_steady(*pair) for pair in pairs])
+def _compute_features(
+    front: JointFeatures, windows: TrainingWindows, device: torch.device
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return features ``(windows, dims)`` and mean frame covariances, on the CPU.
 
-
-def _calmed(
-    fitted: Sequence[tuple[SteadyScorer, Fusion]],
-    unseen: Sequence[_Normal],
-    targets: Sequence[Target],
-    trained: int,
-) -> list[Fusion]:
-    """Widen the embeddings' scales to what they do on clips that the network has not seen.
-
-    Left out of the bank is not left out of training: on its training clips an embedding is
-    quieter than on any other. One factor, at least 1, for each score and machine: the root mean
-    square of the held-out windows of all its ids. ``trained`` scores are embeddings': the last.
+    Both are empty without windows.
     """
-    squares: dict[str, list[Tensor]] = defaultdict(list)
-    for (scorer, fusion), windows, target in zip(fitted, unseen, targets, strict=True):
-        if len(windows):
-            scaled = (scorer(windows.views) - fusion.centre) * fusion.inverse_scale
-            squares[target.machine].append(scaled.square())
-    calmed = []
-    for (_, fusion), target in zip(fitted, targets, strict=True):
-        scale = fusion.inverse_scale.reciprocal()
-        if target.machine in squares:
-            factor = torch.cat(squares[target.machine]).mean(0).sqrt().clamp_min(1.0)
-            factor[:-trained] = 1.0
-            scale = scale * factor
-        calmed.append(Fusion(fusion.centre, scale))
-    return calmed
+    batches: list[list[Tensor]] = []
+    covariances: list[Tensor] = []
+    for start in range(0, len(windows), BATCH):
+        waveform = torch.from_numpy(np.stack(windows.waveforms[start : start + BATCH])).to(device)
+        with torch.no_grad():
+            batches.append([group.cpu() for group in front(waveform)])
+            # Summed batch by batch: one window's covariance has hundreds of dimensions squared.
+            sums = [c.sum(0).cpu() / len(windows) for c in front.frame_covariances(waveform)]
+        covariances = [a + b for a, b in zip(covariances, sums, strict=True)] if start else sums
+    return [torch.cat(parts) for parts in zip(*batches, strict=True)], covariances
 
 
-def _borrowed(others: Sequence[_Normal], wanted: int) -> _Normal | None:
-    """Return how at most so many windows of other targets deviate from the mean of their own."""
-    if wanted <= 0 or not others:
-        return None
-    chosen = torch.from_numpy(evenly_spaced_indices(sum(map(len, others)), wanted))
-    views = [
-        torch.cat([_deviations(view) for view in same])[chosen]
-        for same in zip(*(each.views for each in others), strict=True)
+def _fit_projections(normal: _NormalFeatures) -> ProjectedGroups:
+    """Fit a target's within-class projections; none without fine features."""
+    indices = [ALL_GROUP_NAMES.index(name) for name in FRAME_MEAN_GROUP_NAMES]
+    projections = [
+        fit_within_class_projection(index, covariance)
+        for index, covariance in zip(indices, normal.frame_covariances, strict=False)
     ]
-    together = _blocks([each.together for each in others])
-    folds = np.concatenate([each.folds for each in others])
-    return _Normal(views, together[chosen][:, chosen], folds[chosen.numpy()], [])
+    return ProjectedGroups(len(ALL_GROUP_NAMES), projections)
 
 
-def _deviations(view: Tensor) -> Tensor:
-    """Return ``(windows, dims)`` about 0, as spread as about the true mean, not that of a few."""
-    return (view - view.mean(0)) * math.sqrt(len(view) / max(len(view) - 1, 1))
+def _transfer_from_other_targets(
+    others: Sequence[_NormalFeatures], count: int
+) -> _NormalFeatures | None:
+    """Return the deviations of at most ``count`` windows of other targets from their means."""
+    if count <= 0 or not others:
+        return None
+    chosen = torch.from_numpy(evenly_spaced_indices(sum(map(len, others)), count))
+    deviations = [
+        torch.cat([_deviations(group) for group in same_group])[chosen]
+        for same_group in zip(*(other.features for other in others), strict=True)
+    ]
+    mask = _block_diagonal([other.exclusion_mask for other in others])
+    folds = np.concatenate([other.folds for other in others])
+    return _NormalFeatures(deviations, mask[chosen][:, chosen], folds[chosen.numpy()], [])
 
 
-def _blocks(parts: Sequence[Tensor]) -> Tensor:
-    """Return ``(items, items)`` with the parts along the diagonal, False elsewhere."""
-    size = sum(map(len, parts))
-    whole = torch.zeros(size, size, dtype=torch.bool)
-    first = 0
-    for part in parts:
-        last = first + len(part)
-        whole[first:last, first:last] = part
-        first = last
-    return whole
+def _deviations(group: Tensor) -> Tensor:
+    """Return deviations ``(windows, dims)`` from the mean, with the unbiased variance.
+
+    The mean of n windows takes up 1/n of their variance, which matters for a few windows.
+    """
+    return (group - group.mean(0)) * math.sqrt(len(group) / max(len(group) - 1, 1))
 
 
-def _fit(target: Target, own: _Normal, borrowed: _Normal | None) -> tuple[TargetScorer, Fusion]:
+def _block_diagonal(masks: Sequence[Tensor]) -> Tensor:
+    """Return one mask for windows of several targets, which may be neighbours of each other."""
+    mask: Tensor = torch.block_diag(*masks)  # type: ignore[no-untyped-call]
+    return mask
+
+
+def _fit_target(
+    target: Target, own: _NormalFeatures, transferred: _NormalFeatures | None
+) -> tuple[TargetScorer, Fusion]:
     if not len(own):
-        raise _too_few(target, 0)
+        raise _too_few_windows(target, 0)
     try:
-        return _scorer(own.views, own.together, borrowed), fit_fusion(_left_out(own, borrowed))
+        scorer = _fit_scorer(own.features, own.exclusion_mask, transferred)
+        return scorer, fit_fusion(_cross_validated_scores(own, transferred))
     except (ValueError, RuntimeError) as error:
-        raise _too_few(target, len(own)) from error
+        raise _too_few_windows(target, len(own)) from error
 
 
-def _too_few(target: Target, windows: int) -> DatasetError:
+def _too_few_windows(target: Target, windows: int) -> DatasetError:
     return DatasetError(
-        f"{target.name}: expected at least three normal clips with sound in them, "
-        f"found {windows} windows in {len(target.clips)} clips; record more, or take out clips "
+        f"{target.name}: expected at least three normal clips that are not silent, "
+        f"found {windows} windows in {len(target.clips)} clips; record more, or remove clips "
         "that are silent or constant"
     )
 
 
-def _front(
-    front: ViewsAndEmbeddings, windows: TrainingWindows, device: torch.device
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Return ``(windows, dims)`` for each view and embedding, and the mean movement, on the CPU.
-
-    Nothing without windows.
-    """
-    batches: list[list[Tensor]] = []
-    movement: list[Tensor] = []
-    for start in range(0, len(windows), BATCH):
-        waveform = torch.from_numpy(np.stack(windows.waveforms[start : start + BATCH])).to(device)
-        with torch.no_grad():
-            batches.append([each.cpu() for each in front(waveform)])
-            moved = [each.sum(0).cpu() / len(windows) for each in front.movement(waveform)]
-        movement = [a + b for a, b in zip(movement, moved, strict=True)] if start else moved
-    return [torch.cat(parts) for parts in zip(*batches, strict=True)], movement
-
-
-def _scorer(views: Sequence[Tensor], together: Tensor, borrowed: _Normal | None) -> TargetScorer:
-    if borrowed is not None:
-        pairs = zip(views, borrowed.views, strict=True)
-        views = [torch.cat([view, view.mean(0) + more]) for view, more in pairs]
-        together = _blocks([together, borrowed.together])
-    names = [*FEATURE_GROUP_NAMES, *("more" for _ in views[len(FEATURE_GROUP_NAMES) :])]
+def _fit_scorer(
+    features: Sequence[Tensor], exclusion_mask: Tensor, transferred: _NormalFeatures | None
+) -> TargetScorer:
+    if transferred is not None:
+        features = [
+            torch.cat([group, group.mean(0) + deviations])
+            for group, deviations in zip(features, transferred.features, strict=True)
+        ]
+        exclusion_mask = _block_diagonal([exclusion_mask, transferred.exclusion_mask])
+    # Only the name "level" matters to fit_group; what follows the quick start's groups has none.
+    names = [*FEATURE_GROUP_NAMES, *("" for _ in features[len(FEATURE_GROUP_NAMES) :])]
     return TargetScorer(
-        [fit_group(name, view, together) for name, view in zip(names, views, strict=True)]
+        [
+            fit_group(name, group, exclusion_mask)
+            for name, group in zip(names, features, strict=True)
+        ]
     )
 
 
-def _left_out(own: _Normal, borrowed: _Normal | None) -> Tensor:
-    """Return ``(windows, scores)``: each window scored without itself and its neighbours."""
-    fold = torch.from_numpy(own.folds) % FOLDS
+def _cross_validated_scores(own: _NormalFeatures, transferred: _NormalFeatures | None) -> Tensor:
+    """Return ``(windows, scores)``: each window scored without its fold and its exclusions."""
+    fold_of_window = torch.from_numpy(own.folds) % FOLDS
     scores: list[Tensor] = []
-    places: list[Tensor] = []
-    for each in range(FOLDS):
-        left = torch.nonzero(fold == each).flatten()
-        if not len(left):
+    order: list[Tensor] = []
+    for fold in range(FOLDS):
+        left_out = torch.nonzero(fold_of_window == fold).flatten()
+        if not len(left_out):
             continue
-        kept = torch.nonzero(~own.together[left].any(0)).flatten()
-        views = [view[kept] for view in own.views]
-        scorer = _scorer(views, own.together[kept][:, kept], borrowed)
-        scores.append(scorer([view[left] for view in own.views]))
-        places.append(left)
-    return torch.cat(scores)[torch.cat(places).argsort()]
+        # A window close in time to a left-out one would score it as its near copy.
+        kept = torch.nonzero(~own.exclusion_mask[left_out].any(0)).flatten()
+        features = [group[kept] for group in own.features]
+        scorer = _fit_scorer(features, own.exclusion_mask[kept][:, kept], transferred)
+        scores.append(scorer([group[left_out] for group in own.features]))
+        order.append(left_out)
+    return torch.cat(scores)[torch.cat(order).argsort()]
+
+
+def _inflate_embedding_scales(
+    scorers: Sequence[ProjectedScorer],
+    fusions: Sequence[Fusion],
+    held_out: Sequence[_NormalFeatures],
+    targets: Sequence[Target],
+    embedding_scores: int,
+) -> list[Fusion]:
+    """Scale the embeddings' scores by their spread on clips that the network has not seen.
+
+    A window left out of the bank is still a training window of the network, whose embeddings
+    spread less on training clips than on any others. Each of the last ``embedding_scores`` scores
+    gets one factor per machine, at least 1: the root mean square of its standardised scores on the
+    held-out windows of all its ids.
+    """
+    squares: dict[str, list[Tensor]] = defaultdict(list)
+    for scorer, fusion, windows, target in zip(scorers, fusions, held_out, targets, strict=True):
+        if len(windows):
+            standardised = (scorer(windows.features) - fusion.centre) * fusion.inverse_scale
+            squares[target.machine].append(standardised.square())
+    inflated = []
+    for fusion, target in zip(fusions, targets, strict=True):
+        scale = fusion.inverse_scale.reciprocal()
+        if target.machine in squares:
+            factor = torch.cat(squares[target.machine]).mean(0).sqrt().clamp_min(1.0)
+            factor[:-embedding_scores] = 1.0
+            scale = scale * factor
+        inflated.append(Fusion(fusion.centre, scale))
+    return inflated

@@ -1,9 +1,9 @@
 """Losses of the trained embeddings: sub-cluster AdaCos, mixup, and feature exchange.
 
-A network that tells machines, their ids and conditions apart learns a space in which normal sound
+A network that classifies machines, their ids and conditions learns a space in which normal sound
 is compact (Wilkinghoff and Kurth, "Why do angular margin losses work well for semi-supervised
-anomalous sound detection?", arXiv 2309.15643). Labels are rows of weights that sum to one, so
-that mixed sound can have mixed labels.
+anomalous sound detection?", IEEE/ACM TASLP 2024, arXiv 2309.15643). Labels are rows of weights
+that sum to one, so that mixed sound can have mixed labels.
 """
 
 import math
@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LARGEST_ANGLE = math.pi / 4  # of the dynamic scale, as in AdaCos
+MAX_ANGLE = math.pi / 4  # of the dynamic scale, as in AdaCos
 
 
 class SubClusterAdaCos(nn.Module):
     """Cross-entropy over cosines to several centres per class.
 
     ``p_c = sum_j exp(s cos(x, w_cj)) / sum_kj exp(s cos(x, w_kj))``, loss ``-sum_c y_c log p_c``
-    (Wilkinghoff, "Sub-cluster AdaCos", IJCNN 2021, equations 4 to 6). With one centre a class
+    (Wilkinghoff, "Sub-cluster AdaCos", IJCNN 2021, equations 4 to 6). With one centre per class
     it is a softmax over scaled cosines.
 
     Parameters
@@ -33,12 +33,12 @@ class SubClusterAdaCos(nn.Module):
     sub_clusters
         Centres of each class.
     trainable
-        Whether the centres are learned; otherwise they stay where they were drawn.
+        Whether the centres are learned; otherwise they keep their random initial values.
     dynamic_scale
-        False: the scale stays ``sqrt(2) ln(classes * sub_clusters - 1)``. True: that is where it
-        starts, and each training batch sets it to ``ln(mean_b sum_ck exp(s cos)) / cos(min(pi/4,
-        median angle to the own class))`` before its loss is taken; the angle to a class is that
-        to its nearest centre.
+        False: the scale stays ``sqrt(2) ln(classes * sub_clusters - 1)``. True: that is its
+        initial value, and each training batch sets it to ``ln(mean_b sum_ck exp(s cos)) /
+        cos(min(pi/4, median angle to the true class))`` before its loss is computed; the angle to
+        a class is the angle to its nearest centre.
 
     Raises
     ------
@@ -74,8 +74,8 @@ class SubClusterAdaCos(nn.Module):
             self.centres = nn.Parameter(centres)
         else:
             self.register_buffer("centres", centres)
-        start = math.sqrt(2.0) * math.log(classes * sub_clusters - 1)
-        self.register_buffer("scale", torch.tensor(start))
+        initial_scale = math.sqrt(2.0) * math.log(classes * sub_clusters - 1)
+        self.register_buffer("scale", torch.tensor(initial_scale))
 
     def cosines(self, embeddings: Tensor) -> Tensor:
         """Return ``(batch, classes, sub_clusters)`` of embeddings ``(batch, dims)``."""
@@ -83,12 +83,12 @@ class SubClusterAdaCos(nn.Module):
         return cosines.view(-1, self.classes, self.sub_clusters)
 
     def log_probabilities(self, embeddings: Tensor) -> Tensor:
-        """Return ``(batch, classes)``: log of the share of each class."""
-        logits = self.scale * self.cosines(embeddings)
+        """Return ``(batch, classes)``: log probability of each class."""
+        logits = self.scale * self.cosines(embeddings)  # (batch, classes, sub_clusters)
         return logits.logsumexp(2) - logits.flatten(1).logsumexp(1, keepdim=True)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean loss, a scalar.
+        """Compute the mean loss, a scalar.
 
         Parameters
         ----------
@@ -104,16 +104,11 @@ class SubClusterAdaCos(nn.Module):
     @torch.no_grad()
     def _adapt_scale(self, embeddings: Tensor, labels: Tensor) -> None:
         cosines = self.cosines(embeddings.float())
-        log_sums = (self.scale * cosines).flatten(1).logsumexp(1)
+        log_sums = (self.scale * cosines).flatten(1).logsumexp(1)  # (batch,)
         log_mean = log_sums.logsumexp(0) - math.log(len(log_sums))
-        nearest = cosines.amax(2).clamp(-1.0, 1.0).acos()
-        angle = (labels * nearest).sum(1).median().clamp_max(LARGEST_ANGLE)
+        angles = cosines.amax(2).clamp(-1.0, 1.0).acos()  # (batch, classes), to nearest centres
+        angle = (labels * angles).sum(1).median().clamp_max(MAX_ANGLE)
         self.scale.copy_(log_mean / angle.cos())
-
-
-def one_hot(classes: Tensor, count: int) -> Tensor:
-    """Return labels ``(batch, count)`` float32 of class numbers ``(batch,)``."""
-    return F.one_hot(classes, count).float()
 
 
 def mixup(
@@ -125,7 +120,7 @@ def mixup(
     """Mix some waveforms with others of the batch, and their labels likewise.
 
     ``a x + (1 - a) x'`` with ``a`` uniform in [0, 1) (Zhang et al., "mixup", ICLR 2018, with
-    alpha = 1). The partner comes from a random order of the batch.
+    alpha = 1). The partner comes from a random permutation of the batch.
 
     Parameters
     ----------
@@ -134,47 +129,48 @@ def mixup(
     labels
         ``(batch, classes)``.
     probability
-        How likely each row is mixed.
+        Of mixing each row.
     generator
-        Source of chance, on the CPU; torch's own if None.
+        Random generator on the CPU; torch's global one if None.
     """
     batch = len(waveforms)
     weight = torch.rand(batch, 1, generator=generator)
-    kept = torch.rand(batch, 1, generator=generator) >= probability
-    own = torch.where(kept, 1.0, weight).to(waveforms)
+    unmixed = torch.rand(batch, 1, generator=generator) >= probability
+    weight = torch.where(unmixed, 1.0, weight).to(waveforms)
     partner = torch.randperm(batch, generator=generator).to(waveforms.device)
-    mixed = own * waveforms + (1.0 - own) * waveforms[partner]
-    return mixed, own * labels + (1.0 - own) * labels[partner]
+    mixed = weight * waveforms + (1.0 - weight) * waveforms[partner]
+    return mixed, weight * labels + (1.0 - weight) * labels[partner]
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """Which rows of a batch exchange their branches, and with whom."""
+class FeatureExchange:
+    """Which rows of a batch exchange their branch embeddings, and with which rows."""
 
     exchanged: Tensor
     """``(batch, 1)`` booleans."""
     order: Tensor
-    """``(branches, batch)`` int64: whose embedding a row's branch takes; the first its own."""
+    """``(branches, batch)`` int64: the row whose embedding each branch of a row takes; the
+    identity for the first branch."""
 
 
-def draw_exchange(
+def sample_exchange(
     batch: int, branches: int, probability: float = 0.5, generator: torch.Generator | None = None
-) -> Exchange:
-    """Draw which rows exchange, each with ``probability``, and an order for every branch."""
+) -> FeatureExchange:
+    """Draw which rows exchange, each with ``probability``, and a permutation for each branch."""
     exchanged = torch.rand(batch, 1, generator=generator) < probability
-    others = [torch.randperm(batch, generator=generator) for _ in range(branches - 1)]
-    return Exchange(exchanged, torch.stack([torch.arange(batch), *others]))
+    permutations = [torch.randperm(batch, generator=generator) for _ in range(branches - 1)]
+    return FeatureExchange(exchanged, torch.stack([torch.arange(batch), *permutations]))
 
 
 def exchange_features(
-    branches: Sequence[Tensor], labels: Tensor, exchange: Exchange
+    branches: Sequence[Tensor], labels: Tensor, exchange: FeatureExchange
 ) -> tuple[list[Tensor], Tensor]:
-    """Exchange branch embeddings between sounds, and enlarge the labels so that it can be told.
+    """Exchange branch embeddings between rows, and extend the labels with exchanged classes.
 
-    FeatEx (Wilkinghoff, "Self-supervised learning for anomalous sound detection", arXiv
-    2312.09578, section 3.3): the first branch keeps its sound, every other branch takes that of
-    another, in an order of its own. A row left alone has the labels ``[y, 0, ..., 0]``; an
-    exchanged one has ``[0, y / M, y' / M, ...]`` for ``M`` branches.
+    FeatEx (Wilkinghoff, "Self-supervised learning for anomalous sound detection", ICASSP 2024,
+    arXiv 2312.09578, section 3.3): the first branch keeps its embedding, every other branch takes
+    that of another row, in a permutation of its own. An unchanged row has the labels
+    ``[y, 0, ..., 0]``, an exchanged one ``[0, y / M, y' / M, ...]`` for ``M`` branches.
 
     Parameters
     ----------
@@ -183,7 +179,7 @@ def exchange_features(
     labels
         ``(batch, classes)``.
     exchange
-        From :func:`draw_exchange`.
+        From :func:`sample_exchange`.
 
     Returns
     -------
@@ -191,16 +187,16 @@ def exchange_features(
         The branches' embeddings and labels ``(batch, (M + 1) * classes)``.
     """
     exchanged = exchange.exchanged.to(labels.device)
-    parts = [torch.where(exchanged, 0.0, labels)]
-    results: list[Tensor] = []
+    extended_labels = [torch.where(exchanged, 0.0, labels)]
+    embeddings: list[Tensor] = []
     for branch, order in zip(branches, exchange.order, strict=True):
-        results.append(torch.where(exchanged, branch[order], branch))
-        parts.append(torch.where(exchanged, labels[order] / len(branches), 0.0))
-    return results, torch.cat(parts, dim=1)
+        embeddings.append(torch.where(exchanged, branch[order], branch))
+        extended_labels.append(torch.where(exchanged, labels[order] / len(branches), 0.0))
+    return embeddings, torch.cat(extended_labels, dim=1)
 
 
 class EmbeddingLoss(nn.Module):
-    """Sub-cluster AdaCos on the joined branches; where asked for, on exchanged and single ones.
+    """Sub-cluster AdaCos on the concatenated branches; optionally on exchanged and single ones.
 
     Parameters
     ----------
@@ -211,7 +207,7 @@ class EmbeddingLoss(nn.Module):
     feature_exchange
         Add a loss on exchanged branches, with weight 1.
     subspace
-        Add a loss on each branch by itself, with weight 1, so that none is left idle.
+        Add a loss on each branch separately, with weight 1, so that every branch is trained.
     """
 
     def __init__(
@@ -227,21 +223,20 @@ class EmbeddingLoss(nn.Module):
     ) -> None:
         super().__init__()
 
-        def head(dims: int, count: int) -> SubClusterAdaCos:
+        def head(dims: int, classes: int) -> SubClusterAdaCos:
             return SubClusterAdaCos(
-                dims, count, sub_clusters, trainable=trainable, dynamic_scale=dynamic_scale
+                dims, classes, sub_clusters, trainable=trainable, dynamic_scale=dynamic_scale
             )
 
         self.joined = head(sum(branch_dims), classes)
-        single = branch_dims if subspace else ()
-        self.single = nn.ModuleList([head(dims, classes) for dims in single])
-        enlarged = (len(branch_dims) + 1) * classes
-        self.exchanged = head(sum(branch_dims), enlarged) if feature_exchange else None
+        self.single = nn.ModuleList([head(dims, classes) for dims in branch_dims if subspace])
+        extended_classes = (len(branch_dims) + 1) * classes
+        self.exchanged = head(sum(branch_dims), extended_classes) if feature_exchange else None
 
     def forward(
-        self, branches: Sequence[Tensor], labels: Tensor, exchange: Exchange | None = None
+        self, branches: Sequence[Tensor], labels: Tensor, exchange: FeatureExchange | None = None
     ) -> Tensor:
-        """Return the sum of the mean losses, a scalar.
+        """Compute the sum of the mean losses, a scalar.
 
         Parameters
         ----------
@@ -250,12 +245,12 @@ class EmbeddingLoss(nn.Module):
         labels
             ``(batch, classes)``, each row sums to one.
         exchange
-            What feature exchange needs; without effect where it was not asked for.
+            Ignored without feature exchange.
         """
         loss: Tensor = self.joined(torch.cat(list(branches), dim=1), labels)
         for head, branch in zip(self.single, branches, strict=len(self.single) > 0):
             loss = loss + head(branch, labels)
         if self.exchanged is not None and exchange is not None:
-            others, enlarged = exchange_features(branches, labels, exchange)
-            loss = loss + self.exchanged(torch.cat(others, dim=1), enlarged)
+            embeddings, extended_labels = exchange_features(branches, labels, exchange)
+            loss = loss + self.exchanged(torch.cat(embeddings, dim=1), extended_labels)
         return loss

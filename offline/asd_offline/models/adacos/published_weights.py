@@ -1,4 +1,4 @@
-"""The AdaCos models: their authors' files are Keras, so only runs of this program fit."""
+"""Weights of the AdaCos models: their authors' files are Keras, so only runs of ours fit."""
 
 from torch import nn
 
