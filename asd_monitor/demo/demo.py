@@ -45,29 +45,25 @@ def run_demo(
     from asd_monitor.runtime import runs
     from asd_monitor.runtime.builder import build_monitor
     from asd_monitor.runtime.serve import serve
-    from asd_monitor.sinks.summary import SummarySink
+    from asd_monitor.telemetry.summary import summarise
     from asd_monitor.terminal import logging_setup
 
     source = DemoSource(MACHINE, Scenario.of_duration(duration_s), LEARN_S)
-    summary = SummarySink()
     with (
         tempfile.TemporaryDirectory(prefix="asd-monitor-demo-") as folder,
         EmbeddedBroker() as broker,
     ):
         config = _make_config(Path(folder), broker.port, metrics_port)
-        views = runs.views(config, live_view, title="asd-monitor demo: a pump and its bearing")
-        logging_setup.set_up(tell=views[0].tell if views else None)
-        handle = build_monitor(
-            config, extra_sinks=[summary, source, *views], sources={MACHINE: source}
-        )
-        for view in views:
-            view.footer = lambda: runs.where_published(handle)
-        source.on_phase_change(views[0].tell if views else _print_line)
-        if not views:
+        logging_setup.set_up()
+        handle = build_monitor(config, extra_sinks=[source], sources={MACHINE: source})
+        title = "asd-monitor demo: a pump and its bearing"
+        view = runs.add_live_view(handle, title) if live_view else None
+        source.on_phase_change(view.show_message if view else _print_line)
+        if view is None:
             _print_line(f"an MQTT broker listens at {broker.host}:{broker.port}")
         serve(handle, stop, is_done=source.finished)
         started_at = source.scenario_started_at or time.time()
-        result = summary.to_json(started_at, runs.published_messages(handle))
+        result = summarise(handle.status(), started_at, runs.published_messages(handle))
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
     else:
@@ -103,6 +99,6 @@ def _format_summary(result: dict[str, Any]) -> list[str]:
         f"  alarm cleared  {'never' if cleared is None else f'{cleared:.1f} s'}",
         f"  final state    {result['final_state']}",
         f"  windows        {result['windows']}",
-        f"  lost samples   {result['lost_frames']}",
+        f"  lost samples   {result['lost_samples']}",
         f"  MQTT messages  {result['mqtt_messages']}",
     ]

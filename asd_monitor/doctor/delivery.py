@@ -9,7 +9,7 @@ from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import SinkError
 
 if TYPE_CHECKING:
-    from asd_monitor.sinks.prometheus.sink import PrometheusSettings
+    from asd_monitor.sinks.prometheus.settings import PrometheusSettings
 
 PROBE_TIMEOUT_S = 3.0
 
@@ -47,7 +47,8 @@ def check_metrics_port(context: Context) -> list[Finding]:
     """Check that the metrics can be served at the address and port of the settings."""
     from prometheus_client import CollectorRegistry
 
-    from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
+    from asd_monitor.sinks.prometheus.settings import PrometheusSettings
+    from asd_monitor.sinks.prometheus.sink import PrometheusSink
     from asd_monitor.telemetry.metrics import Metrics
 
     settings = context.config.sink_settings(PrometheusSettings)

@@ -28,6 +28,7 @@ from asd_monitor.sources.microphone.settings import MicrophoneSettings, pin_devi
 from asd_monitor.sources.pacing import PacedWakeups
 from asd_monitor.sources.registry import SOURCES
 from asd_monitor.telemetry.metrics import Metrics
+from asd_monitor.telemetry.status import MonitorStatus, StatusTracker
 
 if TYPE_CHECKING:
     from asd_monitor.detection.detector import Detector
@@ -47,6 +48,8 @@ class MonitorHandle:
     state: StateFolder
     metrics: Metrics
     monitor: Monitor
+    status: Callable[[], MonitorStatus]
+    """Return a snapshot of the monitor; may be called from any thread."""
     locks: ExitStack
     """Locks of the machines in the state folder."""
 
@@ -71,7 +74,7 @@ def build_monitor(
     config
         The settings.
     extra_sinks
-        Further sinks, such as a live view. They must be quick: they receive records last.
+        Further sinks, which receive records last.
     sources
         Sources made by the caller, by machine, instead of those of the settings.
     relearn
@@ -94,7 +97,8 @@ def build_monitor(
             locks.enter_context(state.lock(machine))
         detectors = {} if relearn else load_detectors(config, state)
         monitor = Monitor(metrics)
-        for sink in [*_build_sinks(config, metrics, monitor.is_alive), *extra_sinks]:
+        tracker = StatusTracker(list(config.machines), monitor.is_alive)
+        for sink in [tracker, *_build_sinks(config, metrics, tracker.snapshot), *extra_sinks]:
             monitor.add_sink(sink)
         for pipeline in _build_pipelines(config, metrics, monitor, detectors, sources or {}):
             monitor.add_pipeline(pipeline)
@@ -104,7 +108,7 @@ def build_monitor(
             else:
                 commissioning = _build_commissioning(config, state, monitor, pipeline)
                 monitor.learn(pipeline.machine, commissioning)
-        return MonitorHandle(config, state, metrics, monitor, locks.pop_all())
+        return MonitorHandle(config, state, metrics, monitor, tracker.snapshot, locks.pop_all())
 
 
 def _with_stable_microphones(config: Config) -> Config:
@@ -124,14 +128,16 @@ def _with_stable_microphones(config: Config) -> Config:
     return config.model_copy(update={"machines": machines})
 
 
-def _build_sinks(config: Config, metrics: Metrics, is_alive: Callable[[], bool]) -> list[Sink]:
+def _build_sinks(
+    config: Config, metrics: Metrics, status: Callable[[], MonitorStatus]
+) -> list[Sink]:
     """Build the sinks that are on, in the order of SINKS, which is the order of emission."""
     offline = (name for name, machine in config.machines.items() if not machine.source.is_live)
     context = SinkContext(
         node=config.node,
         machines=tuple(config.machines),
         metrics=metrics,
-        is_alive=is_alive,
+        status=status,
         offline_machines=frozenset(offline),
     )
     sections = config.sinks

@@ -16,8 +16,8 @@ from asd_monitor.runtime.serve import serve
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.prometheus.sink import PrometheusSink
-from asd_monitor.sinks.summary import SummarySink
 from asd_monitor.sources.wav import WavSource
+from asd_monitor.telemetry.summary import summarise
 from asd_monitor.terminal import logging_setup
 
 if TYPE_CHECKING:
@@ -54,15 +54,13 @@ def run_monitor(
         Print the summary as one JSON document on stdout when done.
     """
     sys.setswitchinterval(SWITCH_S)
-    summary = SummarySink()
-    shown = views(config, live_view)
-    logging_setup.set_up(tell=shown[0].tell if shown else None)
-    handle = build_monitor(config, extra_sinks=[summary, *shown])
-    for view in shown:
-        view.footer = lambda: where_published(handle)
+    logging_setup.set_up()
+    handle = build_monitor(config)
+    if live_view:
+        add_live_view(handle)
     started_at = time.time()
     serve(handle, stop, duration_s=duration_s)
-    result = summary.to_json(started_at, published_messages(handle))
+    result = summarise(handle.status(), started_at, published_messages(handle))
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
     else:
@@ -88,14 +86,15 @@ def learn_only(
     as_json
         Print where the models are as one JSON document on stdout when done.
     """
-    shown = views(config, live_view)
-    logging_setup.set_up(tell=shown[0].tell if shown else None)
+    logging_setup.set_up()
     if fresh:
         folder = StateFolder.locate(config.state_dir, os.environ)
         for machine in config.machines:
             with folder.lock(machine):
                 set_aside(folder, machine)
-    handle = build_monitor(config, extra_sinks=shown, relearn=True)
+    handle = build_monitor(config, relearn=True)
+    if live_view:
+        add_live_view(handle)
     learning = handle.monitor.pipelines
     serve(handle, stop, is_done=lambda: all(each.commissioning is None for each in learning))
     learned = {each.machine: each.detector for each in learning if each.detector is not None}
@@ -172,7 +171,7 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
             alarm = f"alarm raised at {machine['raised_at_s']:.1f} s, {end}"
         lines.append(
             f"{name}: {machine['final_state']}; {alarm}; {machine['windows']} windows, "
-            f"{machine['lost_frames']} lost frames"
+            f"{machine['lost_samples']} lost samples"
         )
     lines.append(f"{result['mqtt_messages']} MQTT messages published")
     return lines
@@ -193,13 +192,16 @@ def where_published(handle: MonitorHandle) -> str:
     return "  |  ".join(parts)
 
 
-def views(config: Config, wanted: bool, title: str = "asd-monitor") -> "list[LiveView]":
-    """Return the live view, where somebody can see it.
+def add_live_view(handle: MonitorHandle, title: str = "asd-monitor") -> "LiveView | None":
+    """Add a live view to the monitor and display warnings there, if the terminal allows it.
 
-    A terminal without cursor movement would show nothing before the end.
+    A terminal that cannot move its cursor would display nothing before the end.
     """
-    if not wanted or not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
-        return []
+    if not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
+        return None
     from asd_monitor.terminal.live_view import LiveView
 
-    return [LiveView(list(config.machines), title=title)]
+    view = LiveView(handle.status, title=title, footer=lambda: where_published(handle))
+    logging_setup.set_up(show_message=view.show_message)
+    handle.monitor.add_sink(view)
+    return view

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from asd_monitor.records import SourceState
 from asd_monitor.runtime.builder import MonitorHandle
 from asd_monitor.runtime.systemd import Notifier
+from asd_monitor.telemetry.status import MonitorStatus
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def serve(
         if not stop.is_set():
             handle.monitor.on_end(stop.set)
             handle.monitor.start()
-            notifier.ready(_status(handle))
+            notifier.ready(_status_line(handle.status()))
             _watch(handle, notifier, stop, duration_s, is_done)
     finally:
         notifier.stopping()
@@ -75,7 +76,7 @@ def _watch(
         left_s = float("inf") if duration_s is None else duration_s - past_s
         if stop.wait(max(0.0, min(timeout_s, left_s))) or left_s <= 0:
             break
-        notifier.status(_status(handle))
+        notifier.status(_status_line(handle.status()))
         if time.monotonic() - fed_at >= feed_s:
             fed_at = time.monotonic()
             alive = handle.monitor.is_alive()
@@ -87,10 +88,11 @@ def _watch(
     handle.monitor.wait(0.0)  # raises where it has failed
 
 
-def _status(handle: MonitorHandle) -> str:
-    states = []
-    for pipeline in handle.monitor.pipelines:
-        health = pipeline.source.health()
-        trouble = "" if health.state is SourceState.RUNNING else f" ({health.state})"
-        states.append(f"{pipeline.machine} {pipeline.state}{trouble}")
-    return ", ".join(states)
+def _status_line(status: MonitorStatus) -> str:
+    """Return all machines with their states: ``pump NORMAL, fan UNKNOWN (missing)``."""
+    parts = []
+    for name, machine in status.machines.items():
+        source = SourceState.OPENING if machine.health is None else machine.health.state
+        suffix = "" if source is SourceState.RUNNING else f" ({source})"
+        parts.append(f"{name} {machine.state}{suffix}")
+    return ", ".join(parts)

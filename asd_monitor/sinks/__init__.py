@@ -14,7 +14,8 @@ from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sinks.log import LogSettings, LogSink
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.sink import MqttSink
-from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
+from asd_monitor.sinks.prometheus.settings import PrometheusSettings
+from asd_monitor.sinks.prometheus.sink import PrometheusSink
 
 
 class Sink(Protocol):

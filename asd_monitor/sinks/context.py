@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from asd_monitor.telemetry.metrics import Metrics
+from asd_monitor.telemetry.status import MonitorStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class SinkContext:
     machines: tuple[str, ...]
     metrics: Metrics
     """The monitor's series; a sink counts its losses there."""
-    is_alive: Callable[[], bool]
-    """Return whether the monitor consumes audio."""
+    status: Callable[[], MonitorStatus]
+    """Return a snapshot of the monitor; may be called from any thread once it is started."""
     offline_machines: frozenset[str] = frozenset()
     """Machines whose recordings are not played in real time."""

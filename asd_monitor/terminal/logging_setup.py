@@ -1,4 +1,4 @@
-"""How log lines look: on a terminal, in a file, in systemd's journal, beside a live view."""
+"""Set up logging for a terminal, a file, systemd's journal, or a live view."""
 
 import logging
 import os
@@ -19,30 +19,30 @@ JOURNAL_PRIORITY = {
 }
 """The journal's priority of each level, as in ``sd-daemon(3)``."""
 SUPPRESSED_IN_LIVE_VIEW = "asd_monitor.sinks.log"
-"""The live view displays the facts that this logger reports by itself."""
+"""The live view displays what this logger reports by itself."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def on_one_line(text: str) -> str:
-    """Return text with line breaks and other control characters escaped; a file's name has any."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    """Escape line breaks and other control characters, which file names may contain."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 class _LiveViewHandler(logging.Handler):
-    """Hand warnings to a live view: lines written past it would tear the picture."""
+    """Pass warnings to a live view; lines written to its terminal would disturb the picture."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, show_message: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
-        self._tell = tell
+        self._show_message = show_message
         self.addFilter(lambda record: record.name != SUPPRESSED_IN_LIVE_VIEW)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show one line."""
-        self._tell(f"{record.levelname} {on_one_line(record.getMessage())}")
+        self._show_message(f"{record.levelname} {on_one_line(record.getMessage())}")
 
 
 class _LineFormatter(logging.Formatter):
-    """Keep a message on its line; only a traceback has lines of its own."""
+    """Format a message as one line; only a traceback takes further lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Return the line of a record."""
@@ -51,26 +51,26 @@ class _LineFormatter(logging.Formatter):
 
 
 class _JournalFormatter(_LineFormatter):
-    """Mark every line, those of a traceback as well, with its priority."""
+    """Prefix every line, also those of a traceback, with its priority."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the marked lines of a record."""
-        return _marked(super().format(record), record.levelno)
+        """Return the prefixed lines of a record."""
+        return _with_priority(super().format(record), record.levelno)
 
 
 def set_up(
-    *, tell: Callable[[str], None] | None = None, environ: Mapping[str, str] = os.environ
+    *, show_message: Callable[[str], None] | None = None, environ: Mapping[str, str] = os.environ
 ) -> None:
-    """Log to stderr, or warnings alone to a live view.
+    """Log to stderr, or only warnings to a live view.
 
     Parameters
     ----------
-    tell
-        Shows a line in a live view; None where there is none.
+    show_message
+        Displays a line in a live view; None without one.
     environ
-        Where the journal, which has times of its own, is looked up.
+        Where the journal, which adds the time itself, is looked up.
     """
-    handler = _to_stderr(environ) if tell is None else _LiveViewHandler(tell)
+    handler = _stderr_handler(environ) if show_message is None else _LiveViewHandler(show_message)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
 
@@ -81,15 +81,16 @@ def print_error(text: str, *, environ: Mapping[str, str] = os.environ) -> None:
     Parameters
     ----------
     text
-        One line or several.
+        One or more lines.
     environ
         Where the journal is looked up.
     """
-    told = _marked(text, logging.ERROR) if _is_journal(sys.stderr, environ) else text
-    sys.stderr.write(f"{told}\n")
+    if _is_journal(sys.stderr, environ):
+        text = _with_priority(text, logging.ERROR)
+    sys.stderr.write(f"{text}\n")
 
 
-def _to_stderr(environ: Mapping[str, str]) -> logging.Handler:
+def _stderr_handler(environ: Mapping[str, str]) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
     if _is_journal(sys.stderr, environ):
         handler.setFormatter(_JournalFormatter(JOURNAL_FORMAT))
@@ -101,7 +102,7 @@ def _to_stderr(environ: Mapping[str, str]) -> logging.Handler:
 
 
 def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Tell whether the journal reads this; what a service has redirected is none of it."""
+    """Return whether the journal reads the stream, which a service may have redirected."""
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError):  # not a file of the system
@@ -109,6 +110,6 @@ def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
     return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
-def _marked(text: str, level: int) -> str:
-    mark = f"<{JOURNAL_PRIORITY.get(level, 6)}>"
-    return "\n".join(mark + line for line in text.splitlines())
+def _with_priority(text: str, level: int) -> str:
+    prefix = f"<{JOURNAL_PRIORITY.get(level, 6)}>"
+    return "\n".join(prefix + line for line in text.splitlines())

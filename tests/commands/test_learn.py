@@ -1,6 +1,7 @@
 """Learning a machine, and learning it again."""
 
 import json
+import logging
 import threading
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from asd_monitor import model_file
 from asd_monitor.config import Config, from_options
 from asd_monitor.demo.pump_sound import PumpSound
 from asd_monitor.errors import SourceError
-from asd_monitor.runtime.runs import learn_only, run_monitor, views
+from asd_monitor.runtime.builder import build_monitor
+from asd_monitor.runtime.runs import add_live_view, learn_only, run_monitor
 
 RATE_HZ = 16_000
 CLIP = 10 * RATE_HZ
@@ -87,10 +89,17 @@ def test_recordings_that_are_left_after_learning_are_scored(
     assert found["windows"] == 4 * 9
 
 
-@pytest.mark.parametrize(("terminal", "shown"), [("xterm-256color", 1), ("dumb", 0)])
+@pytest.mark.parametrize(("terminal", "has_view"), [("xterm-256color", True), ("dumb", False)])
 def test_a_terminal_that_cannot_move_its_cursor_gets_lines(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, terminal: str, shown: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, terminal: str, has_view: bool
 ) -> None:
     monkeypatch.setenv("TERM", terminal)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    assert len(views(settings(tmp_path, tmp_path, 30), wanted=True)) == shown
+    handlers = logging.getLogger().handlers[:]
+    handle = build_monitor(settings(tmp_path, recordings(tmp_path / "sound", 0), 30))
+    try:
+        assert (add_live_view(handle) is not None) == has_view
+    finally:
+        handle.close()
+        logging.captureWarnings(capture=False)
+        logging.getLogger().handlers[:] = handlers

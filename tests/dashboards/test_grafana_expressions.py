@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.records import State
-from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
+from asd_monitor.sinks.prometheus.settings import PrometheusSettings
+from asd_monitor.sinks.prometheus.sink import PrometheusSink
 from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.metrics_scenario import MACHINES, emit_round
 from tests.rig.monitoring_files import (

@@ -59,7 +59,7 @@ def test_the_alarm_rises_and_clears_by_itself_without_the_offline_extra(tmp_path
     summary = json.loads(done.stdout.splitlines()[-1])
     assert 9.0 <= summary["raised_at_s"] < summary["cleared_at_s"] <= 45.0
     assert summary["final_state"] == "NORMAL"
-    assert summary["lost_frames"] == 0
+    assert summary["lost_samples"] == 0
     assert summary["windows"] >= 35
     assert summary["mqtt_messages"] > summary["windows"]
     for text in ("LEARNING", "a bearing of the pump is failing", "NORMAL", "metrics at http://"):

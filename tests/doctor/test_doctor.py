@@ -18,7 +18,8 @@ from asd_monitor.doctor.context import Context
 from asd_monitor.doctor.finding import Finding, Status, failed, ok, warning
 from asd_monitor.doctor.runner import Check, exit_code, run_checks
 from asd_monitor.errors import ConfigError, SinkError, SourceError, StateError
-from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
+from asd_monitor.sinks.prometheus.settings import PrometheusSettings
+from asd_monitor.sinks.prometheus.sink import PrometheusSink
 from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.mosquitto import Mosquitto, free_port
 from tests.rig.toy_model import save_toy

@@ -1,4 +1,4 @@
-"""The Prometheus sink: what it records, how it serves it, and how it stands bad clients."""
+"""The Prometheus sink: what it records, what it serves, and how it withstands bad clients."""
 
 import contextlib
 import gzip
@@ -10,7 +10,7 @@ import subprocess
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
 from asd_monitor.errors import SinkError
+from asd_monitor.records import State
 from asd_monitor.sinks.prometheus import http_server
-from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
+from asd_monitor.sinks.prometheus.pages import ROUTES
+from asd_monitor.sinks.prometheus.settings import PrometheusSettings
+from asd_monitor.sinks.prometheus.sink import PrometheusSink
 from asd_monitor.telemetry.metrics import Metrics
+from asd_monitor.telemetry.status import MachineStatus, MonitorStatus
 from tests.rig.metrics_scenario import MACHINES, emit_round
 from tests.rig.mosquitto import wait_until
 from tests.rig.prometheus import running_prometheus
@@ -36,12 +40,23 @@ def make_sink(**settings: Any) -> PrometheusSink:  # noqa: ANN401
     return PrometheusSink(PrometheusSettings(**{"port": 0, **settings}), metrics)
 
 
+@contextlib.contextmanager
+def serving(status: Callable[[], MonitorStatus]) -> Iterator[PrometheusSink]:
+    metrics = Metrics(CollectorRegistry())
+    sink = PrometheusSink(PrometheusSettings(port=0), metrics, status=status)
+    sink.open()
+    try:
+        yield sink
+    finally:
+        sink.close()
+
+
 @pytest.fixture
 def sink() -> Iterator[PrometheusSink]:
-    made = make_sink()
-    made.open()
-    yield made
-    made.close()
+    sink = make_sink()
+    sink.open()
+    yield sink
+    sink.close()
 
 
 def get(
@@ -70,21 +85,21 @@ def scraped(sink: PrometheusSink) -> dict[tuple[str, str], float]:
     }
 
 
-def test_by_default_only_this_machine_can_read_the_metrics() -> None:
+def test_by_default_only_this_computer_can_read_the_metrics() -> None:
     settings = PrometheusSettings()
     assert (settings.address, settings.port) == ("127.0.0.1", 9109)
 
 
-def test_a_scrape_shows_what_was_emitted(sink: PrometheusSink) -> None:
+def test_a_scrape_returns_what_was_emitted(sink: PrometheusSink) -> None:
     emit_round(sink)
-    got = scraped(sink)
-    assert got["asd_anomaly_score", "fan/id_00"] == 3.0
-    assert got["asd_alarms_total", "pump"] == 1
-    assert got["asd_alarm_state", "pump"] == 0
-    assert got["asd_alarm_state", "fan/id_00"] == 1
-    assert got["asd_audio_samples_total", "pump"] == 16000
-    assert got["asd_learning_target_seconds", "pump"] == 300
-    assert got["process_resident_memory_bytes", ""] > 1e6
+    samples = scraped(sink)
+    assert samples["asd_anomaly_score", "fan/id_00"] == 3.0
+    assert samples["asd_alarms_total", "pump"] == 1
+    assert samples["asd_alarm_state", "pump"] == 0
+    assert samples["asd_alarm_state", "fan/id_00"] == 1
+    assert samples["asd_audio_samples_total", "pump"] == 16000
+    assert samples["asd_learning_target_seconds", "pump"] == 300
+    assert samples["process_resident_memory_bytes", ""] > 1e6
 
 
 def test_creation_times_are_left_out(sink: PrometheusSink) -> None:
@@ -117,16 +132,26 @@ def test_a_real_prometheus_agrees_by_its_counters(sink: PrometheusSink, tmp_path
         assert server.value("sum(asd_window_latency_seconds_count)") == 2 * 5 * 10
 
 
-def test_the_landing_page_links_to_both(sink: PrometheusSink) -> None:
+def test_the_index_links_to_every_page(sink: PrometheusSink) -> None:
     status, headers, body = get(base(sink) + "/")
     assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    for link in (b'href="metrics"', b'href="healthz"'):
-        assert link in body
+    for path in ROUTES:
+        if path != "/":
+            assert f'href="{path[1:]}"'.encode() in body
+            assert get(base(sink) + path)[0] == 200
     assert "Python" not in headers["Server"]
 
 
+def test_the_index_lists_the_machines_with_their_states() -> None:
+    machines = {"<fan>": MachineStatus(), "pump": MachineStatus(State.ALARM)}
+    with serving(lambda: MonitorStatus(machines)) as sink:
+        body = get(base(sink) + "/")[2].decode()
+    assert "<li>&lt;fan&gt;: UNKNOWN</li>\n<li>pump: ALARM</li>" in body
+
+
 def test_unknown_pages_and_methods_are_refused(sink: PrometheusSink) -> None:
-    assert get(base(sink) + "/metrics/../etc/passwd")[0] == 404
+    status, _, body = get(base(sink) + "/metrics/../etc/passwd")
+    assert (status, b"the pages are /, /metrics, /healthz" in body) == (404, True)
     with pytest.raises(urllib.error.HTTPError, match="501") as refused:
         urllib.request.urlopen(sink.url, data=b"asd_alarms_total 0", timeout=20)  # noqa: S310
     refused.value.close()
@@ -134,17 +159,11 @@ def test_unknown_pages_and_methods_are_refused(sink: PrometheusSink) -> None:
 
 def test_healthz_says_whether_the_monitor_is_alive() -> None:
     alive = [True]
-    sink = PrometheusSink(
-        PrometheusSettings(port=0), Metrics(CollectorRegistry()), alive=lambda: alive[0]
-    )
-    sink.open()
-    try:
+    with serving(lambda: MonitorStatus(is_alive=alive[0])) as sink:
         assert get(base(sink) + "/healthz")[0] == 200
         alive[0] = False
         assert get(base(sink) + "/healthz")[0] == 503
         assert get(sink.url)[0] == 200
-    finally:
-        sink.close()
 
 
 def test_latency_is_from_capture_to_emission_of_live_sources_only() -> None:
@@ -169,13 +188,21 @@ def test_a_port_in_use_says_what_to_do(sink: PrometheusSink) -> None:
     second.close()
 
 
-def test_an_address_of_another_machine_says_what_to_do() -> None:
-    with pytest.raises(SinkError, match="no network interface of this machine"):
+def test_an_address_of_another_computer_says_what_to_do() -> None:
+    with pytest.raises(SinkError, match="no network interface of this computer"):
         make_sink(address="192.0.2.1").open()
-    with pytest.raises(SinkError, match=r"prometheus\.address.*cannot be looked up"):
-        make_sink(address="no-such-host.invalid").open()
+
+
+def test_an_address_that_is_not_one_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SinkError, match=r"'192\.168\.\.5'.*cannot be looked up"):
         make_sink(address="192.168..5").open()
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # a resolver may take seconds
+    with pytest.raises(SinkError, match=r"prometheus\.address.*cannot be looked up"):
+        make_sink(address="no-such-host.invalid").open()
 
 
 def test_open_and_close_may_be_called_twice_and_free_the_port() -> None:
@@ -193,15 +220,15 @@ def test_open_and_close_may_be_called_twice_and_free_the_port() -> None:
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1", "localhost"])
-def test_only_an_open_address_without_tls_is_warned_of(
+def test_only_an_open_address_without_tls_causes_a_warning(
     address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = make_sink(address=address)
     with caplog.at_level(logging.WARNING):
         sink.open()
     sink.close()
-    warned = [record.message for record in caplog.records if "without TLS" in record.message]
-    assert len(warned) == (address == "0.0.0.0")
+    warnings = [record.message for record in caplog.records if "without TLS" in record.message]
+    assert len(warnings) == (address == "0.0.0.0")
 
 
 @pytest.mark.parametrize(
@@ -245,7 +272,7 @@ def test_tls_serves_clients_with_a_certificate_only(certificate: Path) -> None:
         sink.close()
 
 
-def test_a_client_that_does_not_finish_its_handshake_stops_nobody(certificate: Path) -> None:
+def test_an_unfinished_handshake_does_not_block_other_clients(certificate: Path) -> None:
     cert, key = certificate / "cert.pem", certificate / "key.pem"
     sink = make_sink(certificate_file=cert, key_file=key)
     sink.open()
@@ -265,31 +292,51 @@ def test_tls_files_that_cannot_be_used_say_which(certificate: Path, tmp_path: Pa
         make_sink(certificate_file=key, key_file=key).open()
 
 
-def test_many_slow_clients_keep_nobody_from_the_metrics(sink: PrometheusSink) -> None:
-    slow = [socket.create_connection(("127.0.0.1", sink.port)) for _ in range(300)]
-    try:
-        for each in slow:
-            with contextlib.suppress(OSError):  # those that gave way are cut off already
-                each.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
+def connect_slowly(sink: PrometheusSink) -> socket.socket:
+    """Return a connection that has sent the start of a request."""
+    client = socket.create_connection(("127.0.0.1", sink.port), timeout=30)
+    with contextlib.suppress(OSError):  # it may be evicted already
+        client.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
+    return client
+
+
+def client_threads() -> int:
+    return sum(thread.name == "metrics-client" for thread in threading.enumerate())
+
+
+def test_many_slow_clients_do_not_keep_others_from_the_metrics(sink: PrometheusSink) -> None:
+    with contextlib.ExitStack() as clients:
+        for _ in range(300):
+            clients.enter_context(connect_slowly(sink))
         assert get(sink.url)[0] == 200
-        few = http_server.MAX_CONNECTIONS
-        wait_until(lambda: _client_threads() <= few, "the end of clients that gave way")
-    finally:
-        for each in slow:
-            each.close()
+        limit = http_server.MAX_CONNECTIONS
+        wait_until(lambda: client_threads() <= limit, "the end of evicted clients")
 
 
-def _client_threads() -> int:
-    return sum(each.name == "metrics-client" for each in threading.enumerate())
-
-
-def test_a_slow_client_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "CONNECTION_LIMIT_S", 0.3)
+def test_the_oldest_slow_client_is_disconnected_for_a_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(http_server, "CONNECTION_TIMEOUT_S", 300.0)
     sink = make_sink()
     sink.open()
     try:
-        with socket.create_connection(("127.0.0.1", sink.port), timeout=30) as slow:
-            slow.sendall(b"GET / HT")
+        with connect_slowly(sink) as first, connect_slowly(sink) as second:
+            with connect_slowly(sink):
+                assert first.recv(1) == b""
+            second.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                second.recv(1)
+    finally:
+        sink.close()
+
+
+def test_a_slow_client_is_disconnected_after_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "CONNECTION_TIMEOUT_S", 0.3)
+    sink = make_sink()
+    sink.open()
+    try:
+        with connect_slowly(sink) as slow:
             assert slow.recv(1) == b""
     finally:
         sink.close()

@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from asd_monitor.records import LearningProgress, Quality, SourceState, State
-from asd_monitor.sinks.prometheus.sink import PrometheusSettings, PrometheusSink
+from asd_monitor.sinks.prometheus.settings import PrometheusSettings
+from asd_monitor.sinks.prometheus.sink import PrometheusSink
 from asd_monitor.telemetry.metrics import QUEUES, WINDOW_RESULTS, Metrics
 from tests.rig.metrics_scenario import MACHINES, emit_round, emit_unplugged
 from tests.rig.paths import DOCS

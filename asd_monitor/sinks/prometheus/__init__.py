@@ -1,1 +1,1 @@
-"""Prometheus: the series of :mod:`asd_monitor.telemetry` over HTTP."""
+"""Prometheus: the monitor's series and status over HTTP."""

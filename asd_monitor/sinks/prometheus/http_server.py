@@ -1,11 +1,10 @@
-"""The HTTP endpoint that Prometheus scrapes: ``/metrics``, ``/healthz``, and a page at ``/``.
+"""An HTTP server for a few short GET requests that cannot disturb the monitor.
 
-It may never disturb the monitor, however its clients behave: connections are few and short.
-A client that has not finished its request gives way to a newer one, and every connection
-ends when its time is up, whatever it is doing.
+The threat is a client on the network that opens many connections and does not finish a request or
+a TLS handshake, to exhaust threads and file descriptors or to keep Prometheus from its metrics.
+So connections are few, an unfinished one gives way to a newer one, and each ends after 10 s.
 """
 
-import html
 import logging
 import os
 import select
@@ -13,50 +12,58 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import TCPServer
 from typing import Any
 
-from asd_monitor import __version__
-
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 64
-CONNECTION_LIMIT_S = 10.0
-POLL_S = 0.5
-"""How often the time of the connections is looked at, while there are any."""
+CONNECTION_TIMEOUT_S = 10.0
+CHECK_INTERVAL_S = 0.5
+"""How often connections are checked for their timeout while there are any."""
 
-Render = Callable[[str, str], tuple[dict[str, str], bytes]]
-"""(Accept, Accept-Encoding) -> (headers, body)."""
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to a request."""
+
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Respond = Callable[[str, Message], Response]
+"""Answer a GET request for a path with these headers; called from the connection's thread."""
 
 
 @dataclass(eq=False, slots=True)
 class _Connection:
     socket: socket.socket
-    since: float = field(default_factory=time.monotonic)
-    answering: bool = False
+    opened_s: float = field(default_factory=time.monotonic)
+    is_request_read: bool = False
 
-    def cut(self) -> None:
-        """End it from another thread: what it waits for returns at once."""
+    def shut_down(self) -> None:
+        """End the connection from another thread: its pending reads and writes return at once."""
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
-            log.debug("a connection had ended by itself")
+            logger.debug("a connection had already ended")
 
 
-class MetricsServer(HTTPServer):
-    """Serve the metrics in a thread of its own, from creation to :meth:`close`.
+class StatusServer(HTTPServer):
+    """Serve pages in a thread of its own, from construction to :meth:`close`.
 
     Parameters
     ----------
     family, address
-        Where to listen, as :func:`socket.getaddrinfo` gives it; port 0 means any free one.
-    render
-        Makes the body of ``/metrics``.
-    alive
-        ``/healthz`` answers 200 while it returns True, else 503.
+        Where to listen, as :func:`socket.getaddrinfo` returns it; port 0 means any free one.
+    respond
+        Answers requests.
     tls
         Context of a TLS server, or None for plain HTTP.
 
@@ -67,59 +74,58 @@ class MetricsServer(HTTPServer):
     """
 
     request_queue_size = 128
-    timeout = 0  # handle_request is called when there is one
+    timeout = 0  # handle_request is called only when a connection is waiting
 
     def __init__(
         self,
         family: socket.AddressFamily,
         address: tuple[str, int],
-        render: Render,
-        alive: Callable[[], bool],
+        respond: Respond,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.address_family = family
-        self.render = render
-        self.alive = alive
+        self.respond = respond
         self._tls = tls
         self._lock = threading.Lock()
         self._connections: list[_Connection] = []
-        super().__init__(address, _Page)
+        super().__init__(address, _RequestHandler)
         self._stop = os.eventfd(0, os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._listen, name="metrics-http", daemon=True)
         self._thread.start()
 
     def server_bind(self) -> None:
-        """Bind without HTTPServer's look-up of the host's name, which may take seconds."""
+        """Bind without HTTPServer's lookup of the host name, which may take seconds."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = self.socket.getsockname()[0:2]
 
     def close(self) -> None:
-        """Stop listening and end every connection."""
+        """Stop listening and end all connections."""
         os.eventfd_write(self._stop, 1)
         self._thread.join()
         os.close(self._stop)
         self.server_close()
         with self._lock:
             for connection in self._connections:
-                connection.cut()
+                connection.shut_down()
 
     def _listen(self) -> None:
-        """Take connections; unlike ``serve_forever``, without waking up while there are none."""
+        """Accept connections; unlike ``serve_forever``, do not wake up while there are none."""
         poll = select.poll()
         poll.register(self.socket, select.POLLIN)
         poll.register(self._stop, select.POLLIN)
         while True:
-            ready = [file for file, _ in poll.poll(1e3 * POLL_S if self._connections else None)]
+            timeout_ms = 1e3 * CHECK_INTERVAL_S if self._connections else None
+            ready = [file for file, _ in poll.poll(timeout_ms)]
             if self._stop in ready:
                 return
             if ready:
                 self.handle_request()
-            self._cut_overdue()
+            self._close_expired()
 
     def process_request(self, request: Any, client_address: object) -> None:  # noqa: ANN401
-        """Give a new connection a thread, or its place to nobody when all are busy."""
+        """Serve a new connection in its own thread, or close it if all others are busy."""
         connection = _Connection(request)
-        if self._admit(connection):
+        if self._accept_or_evict(connection):
             threading.Thread(
                 target=self._serve,
                 args=(connection, client_address),
@@ -129,45 +135,46 @@ class MetricsServer(HTTPServer):
         else:
             self.shutdown_request(request)
 
-    def _admit(self, connection: _Connection) -> bool:
+    def _accept_or_evict(self, connection: _Connection) -> bool:
+        """Add a connection, in exchange for the oldest unfinished one if there are too many."""
         with self._lock:
             if len(self._connections) >= MAX_CONNECTIONS:
-                waiting = next((each for each in self._connections if not each.answering), None)
-                if waiting is None:
+                unfinished = [other for other in self._connections if not other.is_request_read]
+                if not unfinished:
                     return False
-                waiting.cut()
-                self._connections.remove(waiting)
+                unfinished[0].shut_down()
+                self._connections.remove(unfinished[0])
             self._connections.append(connection)
             return True
 
-    def _cut_overdue(self) -> None:
-        oldest = time.monotonic() - CONNECTION_LIMIT_S
+    def _close_expired(self) -> None:
+        expired_s = time.monotonic() - CONNECTION_TIMEOUT_S
         with self._lock:
             for connection in self._connections:
-                if connection.since < oldest:
-                    connection.cut()
+                if connection.opened_s < expired_s:
+                    connection.shut_down()
 
-    def answering(self, client: socket.socket) -> None:
-        """Note that this client has finished its request, and is no longer in the way."""
+    def mark_request_read(self, client: socket.socket) -> None:
+        """Protect a connection from eviction, because its request is complete."""
         with self._lock:
             for connection in self._connections:
                 if connection.socket is client:
-                    connection.answering = True
+                    connection.is_request_read = True
 
     def _serve(self, connection: _Connection, client_address: object) -> None:
         try:
-            connection.socket.settimeout(CONNECTION_LIMIT_S)
+            connection.socket.settimeout(CONNECTION_TIMEOUT_S)
             if self._tls is not None:
-                # The handshake belongs here: in accept(), one slow client would stop them all.
+                # In this thread: a handshake in accept() would let one slow client block all.
                 connection.socket = self._tls.wrap_socket(
                     connection.socket, server_side=True, do_handshake_on_connect=False
                 )
                 connection.socket.do_handshake()
-            _Page(connection.socket, client_address, self)
-        except OSError as error:  # gone, cut, or no TLS
-            log.debug("metrics client %s: %s", client_address, error)
+            _RequestHandler(connection.socket, client_address, self)
+        except OSError as error:  # disconnected, evicted, expired, or not TLS
+            logger.debug("HTTP client %s: %s", client_address, error)
         except Exception:
-            log.exception("answering metrics client %s failed", client_address)
+            logger.exception("a request of HTTP client %s failed", client_address)
         finally:
             with self._lock:
                 if connection in self._connections:
@@ -175,67 +182,27 @@ class MetricsServer(HTTPServer):
             self.shutdown_request(connection.socket)
 
 
-class _Page(BaseHTTPRequestHandler):
-    server: MetricsServer
+class _RequestHandler(BaseHTTPRequestHandler):
+    server: StatusServer
     server_version = "asd-monitor"
     sys_version = ""
 
     def do_GET(self) -> None:
-        self.server.answering(self.connection)
+        self.server.mark_request_read(self.connection)
         path = self.path.partition("?")[0]
-        if path == "/metrics":
-            self._metrics()
-        elif path == "/healthz":
-            self._health()
-        elif path == "/":
-            self._send(200, {"Content-Type": "text/html; charset=utf-8"}, _landing_page())
-        else:
-            self._say(404, f"{path}: not here; there are /metrics and /healthz")
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def _metrics(self) -> None:
-        headers, body = self.server.render(
-            self.headers.get("Accept", ""), self.headers.get("Accept-Encoding", "")
-        )
-        self._send(200, headers, body)
-
-    def _health(self) -> None:
-        if self.server.alive():
-            self._say(200, "ok")
-        else:
-            self._say(503, "the monitor does not consume audio")
-
-    def _say(self, status: int, text: str) -> None:
-        self._send(status, {"Content-Type": "text/plain; charset=utf-8"}, f"{text}\n".encode())
-
-    def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
+        response = self.server.respond(path, self.headers)
+        self.send_response(response.status)
+        self.send_header("Content-Type", response.content_type)
+        for name, value in response.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(response.body)))
         self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(response.body)
+
+    do_HEAD = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: object) -> None:
-        """Keep scrapes out of the log, but for debugging."""
-        log.debug("%s %s", self.client_address, format % args)
-
-
-def _landing_page() -> bytes:
-    version = html.escape(__version__)
-    return f"""<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>asd-monitor</title></head>
-<body>
-<h1>asd-monitor {version}</h1>
-<p>Acoustic condition monitoring.</p>
-<ul>
-<li><a href="metrics">/metrics</a>: what Prometheus scrapes</li>
-<li><a href="healthz">/healthz</a>: 200 while the monitor consumes audio, else 503</li>
-</ul>
-</body>
-</html>
-""".encode()
+        """Log requests at debug level only."""
+        logger.debug("%s %s", self.client_address, format % args)

@@ -1,0 +1,142 @@
+"""A read-only snapshot of the monitor, for everything that displays or summarises its state."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from asd_monitor.records import (
+    LearningProgress,
+    Record,
+    ScoredWindow,
+    SourceHealth,
+    SourceState,
+    State,
+    Transition,
+)
+
+_CURRENT = frozenset({SourceState.RUNNING, SourceState.SILENT, SourceState.ENDED})
+
+
+@dataclass(frozen=True, slots=True)
+class MachineStatus:
+    """The newest records of one machine, and what they add up to since the start."""
+
+    state: State = State.UNKNOWN
+    reason: str = ""
+    """Why the machine is in ``state``, in one sentence for the user."""
+    window: ScoredWindow | None = None
+    """The newest window, scored or not."""
+    latency_s: float | None = None
+    """Time from the capture of its last sample to its score."""
+    health: SourceHealth | None = None
+    learning: LearningProgress | None = None
+    """Progress of commissioning; None once windows are scored."""
+    windows: int = 0
+    scored: int = 0
+    highest_score: float | None = None
+    final_state: State = State.UNKNOWN
+    """As ``state``, but unaffected by the end of the run."""
+    alarms: int = 0
+    raised_at: float | None = None
+    """When the first alarm was raised, in seconds since the epoch."""
+    cleared_at: float | None = None
+    """When the last alarm was cleared, in seconds since the epoch; None while one is active."""
+
+    @property
+    def lost_samples(self) -> int:
+        """Samples lost so far, at the model's rate."""
+        return 0 if self.health is None else self.health.lost_samples
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the newest window describes the present sound."""
+        return self.health is None or self.health.state in _CURRENT
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorStatus:
+    """What the monitor knows of its machines at one moment."""
+
+    machines: Mapping[str, MachineStatus] = field(default_factory=dict)
+    """The machines in the order of the settings."""
+    is_alive: bool = True
+    """Whether the monitor consumes the audio that arrives."""
+
+
+class StatusTracker:
+    """A sink that keeps the status of every machine.
+
+    Parameters
+    ----------
+    machines
+        Names of the machines.
+    is_alive
+        Returns whether the monitor consumes the audio that arrives.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        machines: Sequence[str],
+        is_alive: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._machines = dict.fromkeys(machines, MachineStatus())
+        self._is_alive = is_alive
+        self._clock = clock
+
+    def open(self) -> None:
+        """Do nothing."""
+
+    def emit(self, record: Record) -> None:
+        """Update the status of a machine."""
+        status = self._machines[record.machine]
+        match record:
+            case ScoredWindow():
+                status = _after_window(status, record, self._clock())
+            case Transition():
+                status = _after_transition(status, record)
+            case SourceHealth():
+                status = replace(status, health=record)
+            case LearningProgress():
+                status = replace(status, learning=record)
+        self._machines[record.machine] = status
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def snapshot(self) -> MonitorStatus:
+        """Return the present status; may be called from any thread."""
+        return MonitorStatus(self._machines.copy(), self._is_alive())
+
+
+def _after_window(status: MachineStatus, window: ScoredWindow, now: float) -> MachineStatus:
+    value, highest = window.score.value, status.highest_score
+    if value is not None:
+        highest = value if highest is None else max(highest, value)
+    return replace(
+        status,
+        reason=window.decision.reason or status.reason,
+        window=window,
+        latency_s=now - window.score.captured_at,
+        learning=None,
+        windows=status.windows + 1,
+        scored=status.scored + (value is not None),
+        highest_score=highest,
+    )
+
+
+def _after_transition(status: MachineStatus, transition: Transition) -> MachineStatus:
+    status = replace(status, state=transition.state, reason=transition.reason)
+    if status.health is not None and status.health.state is SourceState.CLOSED:
+        return status  # the monitor stops: that there is no audio any more is not a result
+    status = replace(status, final_state=transition.state)
+    if transition.state is State.ALARM:
+        resumed = transition.previous is State.UNKNOWN  # an alarm from before audio was lost
+        raised_at = transition.captured_at if status.raised_at is None else status.raised_at
+        alarms = status.alarms + (not resumed)
+        return replace(status, alarms=alarms, raised_at=raised_at, cleared_at=None)
+    if transition.state is State.NORMAL and status.raised_at is not None:
+        return replace(status, cleared_at=status.cleared_at or transition.captured_at)
+    return status

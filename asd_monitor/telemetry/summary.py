@@ -1,0 +1,55 @@
+"""The summary of a run, printed when it ends."""
+
+from typing import Any
+
+from asd_monitor.records import State
+from asd_monitor.telemetry.status import MachineStatus, MonitorStatus
+
+_BY_SEVERITY = [State.NORMAL, State.LEARNING, State.UNKNOWN, State.WARNING, State.ALARM]
+
+
+def summarise(status: MonitorStatus, started_at: float, mqtt_messages: int) -> dict[str, Any]:
+    """Return the result of a run: over all machines, and of each machine.
+
+    Parameters
+    ----------
+    status
+        The monitor's status at the end.
+    started_at
+        When monitoring began, in seconds since the epoch; the times of alarms are relative to it.
+    mqtt_messages
+        Messages published.
+    """
+    machines = {
+        name: _machine_summary(machine, started_at) for name, machine in status.machines.items()
+    }
+    with_alarm = [each for each in machines.values() if each["raised_at_s"] is not None]
+    cleared_s = [each["cleared_at_s"] for each in with_alarm]
+    states = [machine.final_state for machine in status.machines.values()]
+    return {
+        "raised_at_s": min((each["raised_at_s"] for each in with_alarm), default=None),
+        "cleared_at_s": max(cleared_s) if cleared_s and None not in cleared_s else None,
+        "final_state": str(max(states, key=_BY_SEVERITY.index, default=State.UNKNOWN)),
+        "windows": sum(machine.windows for machine in status.machines.values()),
+        "lost_samples": sum(machine.lost_samples for machine in status.machines.values()),
+        "mqtt_messages": mqtt_messages,
+        "machines": machines,
+    }
+
+
+def _machine_summary(status: MachineStatus, started_at: float) -> dict[str, Any]:
+    def seconds(at: float | None) -> float | None:
+        return None if at is None else round(at - started_at, 3)
+
+    model = status.window.score.model if status.window is not None else None
+    return {
+        "final_state": str(status.final_state),
+        "windows": status.windows,
+        "scored": status.scored,
+        "lost_samples": status.lost_samples,
+        "alarms": status.alarms,
+        "raised_at_s": seconds(status.raised_at),
+        "cleared_at_s": seconds(status.cleared_at),
+        "highest_score": status.highest_score,
+        "model_sha256": model.sha256 if model is not None else None,
+    }

@@ -1,0 +1,91 @@
+"""The summary of a run reports its results, not that it has ended."""
+
+from typing import Any
+
+import pytest
+
+from asd_monitor.records import Quality, SourceHealth, SourceState, State, Transition
+from asd_monitor.telemetry.status import StatusTracker
+from asd_monitor.telemetry.summary import summarise
+from tests.rig.records import MODEL, scored_window
+
+
+def transition(at: float, previous: State, state: State, machine: str = "pump") -> Transition:
+    return Transition(machine, f"{machine}-{at}", state, previous, "", at, provisional=False)
+
+
+def health(state: SourceState, lost: int = 0) -> SourceHealth:
+    return SourceHealth("pump", state, "", "", 0, lost, 0, 0, None)
+
+
+def summary(tracker: StatusTracker, started_at: float = 0.0) -> dict[str, Any]:
+    return summarise(tracker.snapshot(), started_at, mqtt_messages=7)
+
+
+@pytest.fixture
+def tracker() -> StatusTracker:
+    return StatusTracker(["pump"])
+
+
+@pytest.fixture
+def recovered(tracker: StatusTracker) -> StatusTracker:
+    """Raised an alarm and cleared it."""
+    tracker.emit(transition(100.0, State.UNKNOWN, State.NORMAL))
+    tracker.emit(transition(110.0, State.NORMAL, State.ALARM))
+    tracker.emit(transition(125.5, State.ALARM, State.NORMAL))
+    return tracker
+
+
+def test_times_are_relative_to_the_start(recovered: StatusTracker) -> None:
+    result = summary(recovered, started_at=100.0)
+    assert (result["raised_at_s"], result["cleared_at_s"]) == (10.0, 25.5)
+    assert result["mqtt_messages"] == 7
+
+
+def test_an_active_alarm_is_not_cleared(recovered: StatusTracker) -> None:
+    recovered.emit(transition(130.0, State.NORMAL, State.ALARM))
+    result = summary(recovered, started_at=100.0)
+    assert (result["raised_at_s"], result["cleared_at_s"]) == (10.0, None)
+    assert result["machines"]["pump"]["alarms"] == 2
+
+
+def test_an_alarm_that_continues_after_lost_audio_is_counted_once(tracker: StatusTracker) -> None:
+    tracker.emit(transition(1.0, State.NORMAL, State.ALARM))
+    tracker.emit(transition(2.0, State.ALARM, State.UNKNOWN))
+    tracker.emit(transition(3.0, State.UNKNOWN, State.ALARM))
+    assert summary(tracker)["machines"]["pump"]["alarms"] == 1
+
+
+def test_the_end_of_the_run_is_not_its_result(recovered: StatusTracker) -> None:
+    recovered.emit(health(SourceState.CLOSED, lost=3))
+    recovered.emit(transition(140.0, State.NORMAL, State.UNKNOWN))
+    assert recovered.snapshot().machines["pump"].state is State.UNKNOWN
+    result = summary(recovered)
+    assert result["final_state"] == "NORMAL"
+    assert result["lost_samples"] == 3
+
+
+def test_windows_the_highest_score_and_the_model_are_reported(tracker: StatusTracker) -> None:
+    for seq in range(3):
+        tracker.emit(scored_window(seq, value=float(seq)))
+    tracker.emit(scored_window(3, value=None, quality=Quality.SILENT))
+    pump = summary(tracker)["machines"]["pump"]
+    assert (pump["windows"], pump["scored"], pump["highest_score"]) == (4, 3, 2.0)
+    assert pump["model_sha256"] == MODEL.sha256
+
+
+@pytest.mark.parametrize(
+    ("states", "most_severe"),
+    [
+        ([State.NORMAL, State.ALARM, State.UNKNOWN], "ALARM"),
+        ([State.NORMAL, State.UNKNOWN], "UNKNOWN"),
+        ([State.NORMAL, State.NORMAL], "NORMAL"),
+    ],
+)
+def test_the_final_state_is_the_most_severe_of_all_machines(
+    states: list[State], most_severe: str
+) -> None:
+    tracker = StatusTracker([f"pump-{index}" for index in range(len(states))])
+    for index, state in enumerate(states):
+        tracker.emit(transition(1.0, State.UNKNOWN, state, f"pump-{index}"))
+    assert summary(tracker)["final_state"] == most_severe
