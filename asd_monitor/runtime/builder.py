@@ -15,10 +15,11 @@ from prometheus_client import CollectorRegistry
 
 from asd_monitor.config import Config
 from asd_monitor.detection.alarm import Alarm
-from asd_monitor.runtime.commissioning import Commissioned, Commissioning
+from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult
 from asd_monitor.runtime.detectors import load_detectors, make_detector
 from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.pipeline import Pipeline
+from asd_monitor.runtime.recording_store import RecordingStore
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sinks import SINKS, Sink
 from asd_monitor.sinks.context import SinkContext
@@ -174,15 +175,15 @@ def _build_commissioning(
     config: Config, state: StateFolder, monitor: Monitor, pipeline: Pipeline
 ) -> Commissioning:
     machine = pipeline.machine
+    folder = state.make(state.recordings_path(machine))
+    session = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return Commissioning(
         machine,
-        state.make(state.recordings_path(machine)),
-        LEARNING_RATE_HZ,
+        RecordingStore(machine, folder, LEARNING_RATE_HZ, session),
         60 * config.learn_of(machine).minutes,
         fit=partial(_fit, config, state, machine),
-        done=partial(_finish_commissioning, config, monitor, pipeline),
-        session=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        anew=state.model_path(machine).exists(),
+        on_result=partial(_finish_commissioning, config, monitor, pipeline),
+        extend_existing=state.model_path(machine).exists(),
     )
 
 
@@ -218,7 +219,7 @@ def _fit(
 
 
 def _finish_commissioning(
-    config: Config, monitor: Monitor, pipeline: Pipeline, result: Commissioned
+    config: Config, monitor: Monitor, pipeline: Pipeline, result: CommissioningResult
 ) -> None:
     """Install the new model, or end the run where none can come; in commissioning's thread."""
     from asd_monitor import model_file
@@ -226,5 +227,5 @@ def _finish_commissioning(
     if result.model_path is not None:
         model = model_file.load(result.model_path, config.device)
         monitor.install(result.machine, make_detector(config, model, [result.machine]))
-    elif result.error is not None and (result.given_up or pipeline.has_ended()):
+    elif result.error is not None and (result.is_fatal or pipeline.has_ended()):
         monitor.fail(result.error)

@@ -27,7 +27,9 @@ from asd_monitor.records import (
 )
 from asd_monitor.runtime.commissioning import Commissioning
 from asd_monitor.runtime.monitor import Monitor
-from asd_monitor.runtime.pipeline import LATE_S, Pipeline
+from asd_monitor.runtime.pipeline import Pipeline
+from asd_monitor.runtime.recording_store import RecordingStore
+from asd_monitor.runtime.window_feed import MAX_WAITING_S
 from asd_monitor.sinks import Sink
 from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.played_source import PlayedSource
@@ -203,7 +205,7 @@ def test_unusable_sound_is_told_and_never_normal(rig: Rig) -> None:
 
 def test_the_newest_audio_wins_when_scoring_is_behind(model: LoadedModel) -> None:
     rig = Rig(model)
-    allowed = round(LATE_S * RATE_HZ / WINDOW_SAMPLES)
+    allowed = round(MAX_WAITING_S * RATE_HZ / WINDOW_SAMPLES)
     rig.sources["pump"].play(sound(allowed + 10))
     rig.monitor.start()
     wait_for(lambda: rig.sink.scores(), "scores")
@@ -333,9 +335,8 @@ def test_a_machine_may_be_asked_whether_it_lives_while_its_learning_ends(tmp_pat
         metrics=Metrics(CollectorRegistry()),
         drop_late=True,
     )
-    learning = partial(
-        Commissioning, "pump", tmp_path, RATE_HZ, 60.0, fit=_never, done=print, session="now"
-    )
+    store = RecordingStore("pump", tmp_path, RATE_HZ, session="now")
+    learning = partial(Commissioning, "pump", store, 60.0, fit=_never, on_result=print)
     pipeline.commissioning = learning()
     assert pipeline.is_alive()
     pipeline.commissioning = learning()

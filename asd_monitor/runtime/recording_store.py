@@ -1,0 +1,149 @@
+"""The normal recordings that a machine is learned from: on disk, and partly in memory."""
+
+import hashlib
+import io
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asd_monitor.audio.lazy_clips import ClipCache, LazyClip
+from asd_monitor.errors import SourceError
+from asd_monitor.records import FloatArray, Window
+
+if TYPE_CHECKING:
+    from asd_monitor.quickstart import Recording
+
+logger = logging.getLogger(__name__)
+
+CLIP_S = 10.0
+"""Length of the recordings, as in the DCASE data sets."""
+MAX_IN_MEMORY_S = 1800.0
+"""This much sound stays in memory until it is fitted (115 MB); the rest, perhaps a day of it, is
+read from disk on access."""
+FINGERPRINT_BYTES = 65_536
+"""Recordings that are equal in this many bytes from the middle of the file are the same. A whole
+day of them is compared quickly."""
+
+FILE_PATTERN = "normal_id_00_" + "[0-9]" * 8 + ".wav"
+
+
+class RecordingStore:
+    """Normal recordings of one machine, without duplicates.
+
+    Recordings already in the folder are part of the store. One that cannot be read is logged and
+    left out.
+
+    Parameters
+    ----------
+    machine
+        Name of the machine, for the log.
+    folder
+        Where the recordings are kept: ``normal_id_00_<8 digits>.wav``.
+    sample_rate_hz
+        Sample rate of the clips.
+    session
+        Name of this run: recordings of the same session are related in time.
+
+    Attributes
+    ----------
+    recordings
+        All recordings, oldest first.
+    duration_s
+        Their length in seconds.
+    """
+
+    def __init__(self, machine: str, folder: Path, sample_rate_hz: int, session: str) -> None:
+        self.sample_rate_hz = sample_rate_hz
+        self.recordings: list[Recording] = []
+        self.duration_s = 0.0
+        self._machine = machine
+        self._folder = folder
+        self._session = session
+        self._cache = ClipCache(sample_rate_hz, channel=0)
+        self._seen_digests: set[bytes] = set()
+        self._read_existing()
+
+    def _read_existing(self) -> None:
+        from asd_monitor.quickstart import Recording
+
+        for path in sorted(self._folder.glob(FILE_PATTERN)):
+            try:
+                in_memory = self.duration_s < MAX_IN_MEMORY_S
+                samples = self._cache.read(path) if in_memory else LazyClip(path, self._cache)
+            except SourceError as error:
+                logger.warning("not learned from: %s", error)
+                continue
+            start_s = int(path.stem[-8:]) * CLIP_S
+            self.recordings.append(Recording(path.name, samples, session="kept", start_s=start_s))
+            self.duration_s += len(samples) / self.sample_rate_hz
+            with path.open("rb") as file:
+                file.seek(path.stat().st_size // 2)
+                self._seen_digests.add(_digest(file.read(FINGERPRINT_BYTES)))
+
+    def add(self, clip: Window) -> bool:
+        """Add a clip and write it to disk; return False for a duplicate, which is not added.
+
+        A recording that cannot be written is logged and stays in memory.
+        """
+        from asd_monitor.quickstart import Recording
+
+        content = _encode(clip.samples, self.sample_rate_hz)
+        digest = _digest(content[len(content) // 2 :][:FINGERPRINT_BYTES])
+        if digest in self._seen_digests:
+            return False
+        self._seen_digests.add(digest)
+        name = next_name(self._folder)
+        recording = Recording(
+            name=name,
+            samples=self._write(name, clip.samples, content),
+            session=clip.recording or self._session,
+            start_s=clip.start / self.sample_rate_hz,
+        )
+        self.recordings.append(recording)
+        self.duration_s += len(clip.samples) / self.sample_rate_hz
+        return True
+
+    def _write(self, name: str, samples: FloatArray, content: bytes) -> FloatArray | LazyClip:
+        """Write a recording; return its samples, or where they can be read again."""
+        path = self._folder / name
+        try:
+            _write_atomically(path, content)
+            if self.duration_s >= MAX_IN_MEMORY_S:
+                return LazyClip(path, self._cache)
+        except (OSError, SourceError) as error:
+            reason = error.strerror if isinstance(error, OSError) else None
+            logger.warning(
+                "%s: recording %s could not be written (%s); it is learned from memory",
+                self._machine, name, reason or error,
+            )  # fmt: skip
+        return samples
+
+
+def next_name(folder: Path) -> str:
+    """Return the next free DCASE 2020 file name for a normal recording."""
+    numbers = [int(path.stem[-8:]) for path in folder.glob(FILE_PATTERN)]
+    return f"normal_id_00_{max(numbers, default=-1) + 1:08d}.wav"
+
+
+def _encode(samples: FloatArray, sample_rate_hz: int) -> bytes:
+    """Return the content of a WAV file: 24-bit PCM, so that quiet sound keeps its detail."""
+    import soundfile
+
+    content = io.BytesIO()
+    soundfile.write(content, samples, sample_rate_hz, subtype="PCM_24", format="WAV")
+    return content.getvalue()
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
+    try:
+        unfinished.write_bytes(content)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+    unfinished.replace(path)
