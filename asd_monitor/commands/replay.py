@@ -165,10 +165,10 @@ def _parse_subset(name: str) -> "Subset":
 def _print(result: "ReplayResult", out: Path | None) -> None:
     from rich.console import Console
 
-    from asd_offline.replay.console import summary
+    from asd_offline.replay.console import summarize
 
     console = Console(highlight=False)
-    for part in summary(result):
+    for part in summarize(result):
         console.print(part, soft_wrap=isinstance(part, str), markup=False)
     if out is not None:
         console.print(f"wrote {out}: report.html, result.json and more", markup=False)

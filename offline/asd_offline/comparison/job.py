@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from asd_monitor.errors import AsdMonitorError, ConfigError, RunError
 from asd_offline.comparison.run_result import Outcome, figures_of, lacking_sections
 from asd_offline.jobs.pool import Stopped, Tick
-from asd_offline.replay.jobs import write_result
+from asd_offline.jobs.result_file import write_result
 from asd_offline.replay.plan import QUICKSTART
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class CompareJob:
         training_s: float,
         notes: tuple[str, ...],
     ) -> Outcome:
-        result = replayed.result
+        result = replayed.challenge
         manifests = [each.manifest for each in replayed.sections if each.manifest is not None]
         described = exported.manifest.description if exported else {}
         parameters = described.get("parameters", 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_offline.replay.jobs import write_result
+from asd_offline.jobs.result_file import write_result
 
 KEPT = "speed.json"
 

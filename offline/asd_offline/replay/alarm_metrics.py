@@ -1,51 +1,52 @@
-"""What the alarm would have done: false alarms in normal sound, delay until a fault is announced.
+"""Behaviour of the alarm on the clips of a section: false alarms and detection delay.
 
-The alarm is the live monitor's own, fed with the windows that were scored.
+The alarm is that of the live monitor; it gets the windows that were scored.
 
-False alarms: all normal test clips of a section are played one after the other, in order of
-their names, as the monitor plays a folder of recordings.
+False alarms: all normal test clips of a section are played one after the other, in order of file
+name, as the monitor plays a folder of recordings.
 
-Delay: each anomalous clip by itself, heard from its first sample by an alarm that has heard
-nothing else. A clip is often shorter than an alarm takes (three windows of five, or a minute of a
-sustained shift), so it is repeated until the alarm is raised or five minutes are over: the delay is
-that of a fault which goes on sounding as it does in the clip.
+Delay: each anomalous clip is played alone to a new alarm. A clip is often shorter than an alarm
+takes (three windows of five, or a minute of a sustained shift), so it is repeated until the alarm
+is raised or five minutes have passed. The delay is that for a fault which continues to sound as it
+does in the clip.
 """
 
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from asd_monitor.detection.alarm import Alarm, AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
-from asd_monitor.records import Quality, State, WindowScore
-from asd_offline.replay.job_results import ClipRow
+from asd_monitor.records import State, WindowScore
+from asd_offline.replay.records import ClipResult
 
 MAX_DELAY_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class AlarmMetrics:
-    """How a section fares at the alarm."""
+    """False alarms and detections of a section."""
 
     normal_clips: int
     normal_hours: float
     false_alarms: int
     alarmed_share: float | None
-    """How much of the normal sound was heard in state ALARM, in [0, 1]."""
+    """Share of the windows of normal clips in state ALARM, in [0, 1]; None without any."""
     anomalies: int
     detected: int
+    """Anomalies that raised the alarm."""
     median_delay_s: float | None
-    """Of the anomalies that raised the alarm."""
+    """Median over the detected anomalies; None without any."""
 
     @property
     def false_alarms_per_hour(self) -> float | None:
-        """None without normal clips."""
+        """Rate of false alarms; None without normal clips."""
         return self.false_alarms / self.normal_hours if self.normal_hours else None
 
     @property
-    def highest_rate_per_hour(self) -> float | None:
-        """One-sided 95 % Poisson bound of the rate: what so little normal sound cannot rule out."""
+    def max_false_alarms_per_hour(self) -> float | None:
+        """One-sided 95 % upper confidence limit of the rate, of a Poisson process."""
         from scipy.stats import chi2
 
         if not self.normal_hours:
@@ -59,7 +60,7 @@ class AlarmMetrics:
             "normal_hours": self.normal_hours,
             "false_alarms": self.false_alarms,
             "false_alarms_per_hour": self.false_alarms_per_hour,
-            "false_alarms_per_hour_at_most_95": self.highest_rate_per_hour,
+            "false_alarms_per_hour_at_most_95": self.max_false_alarms_per_hour,
             "alarmed_share_of_normal": self.alarmed_share,
             "anomalies": self.anomalies,
             "detected": self.detected,
@@ -69,14 +70,14 @@ class AlarmMetrics:
 
 @dataclass
 class AlarmReplay:
-    """Feed the alarm with the clips of one section, one by one.
+    """Play the clips of one section to the alarm, one by one.
 
     Parameters
     ----------
     rule
-        How the windows of the section are judged.
+        Decision rule of the section.
     settings
-        The alarm's rules.
+        Settings of the alarm.
     """
 
     rule: DecisionRule
@@ -85,7 +86,7 @@ class AlarmReplay:
     _normal_clips: int = field(init=False, default=0)
     _false_alarms: int = field(init=False, default=0)
     _windows: int = field(init=False, default=0)
-    _alarmed: int = field(init=False, default=0)
+    _alarmed_windows: int = field(init=False, default=0)
     _was_alarming: bool = field(init=False, default=False)
     _anomalies: int = field(init=False, default=0)
     _delays_s: list[float] = field(init=False, default_factory=list)
@@ -93,76 +94,62 @@ class AlarmReplay:
     def __post_init__(self) -> None:
         self._alarm = self._new_alarm()
 
-    def update(self, row: ClipRow) -> None:
-        """Take a clip into account; one without label or score does not count."""
-        if row.clip.label is None or row.value is None:
+    def update(self, result: ClipResult) -> None:
+        """Play a clip; one without label or score is ignored."""
+        if result.value is None or result.clip.label is None:
             return
-        if row.clip.label == 0:
-            self._update_normal(row)
+        if result.clip.label == 0:
+            self._play_normal(result)
         else:
             self._anomalies += 1
-            delay_s = self._delay_s(row)
+            delay_s = self._measure_delay(result)
             if delay_s is not None:
                 self._delays_s.append(delay_s)
 
     def metrics(self) -> AlarmMetrics:
-        """Return what was found."""
+        """Return the metrics of all clips so far."""
         return AlarmMetrics(
             normal_clips=self._normal_clips,
             normal_hours=self._normal_samples / self.rule.sample_rate_hz / 3600,
             false_alarms=self._false_alarms,
-            alarmed_share=self._alarmed / self._windows if self._windows else None,
+            alarmed_share=self._alarmed_windows / self._windows if self._windows else None,
             anomalies=self._anomalies,
             detected=len(self._delays_s),
             median_delay_s=statistics.median(self._delays_s) if self._delays_s else None,
         )
 
-    def _update_normal(self, row: ClipRow) -> None:
-        for score in self._scores(row, self._normal_samples):
-            _, transition = self._alarm.update(score)
+    def _play_normal(self, result: ClipResult) -> None:
+        for window in self._windows_at(result, self._normal_samples):
+            _, transition = self._alarm.update(window)
             state = self._alarm.state
             self._windows += 1
-            self._alarmed += state is State.ALARM
-            # An alarm that stands again after a silent clip is not a new one.
+            self._alarmed_windows += state is State.ALARM
+            # An alarm that is active again after a silent clip is not a new one.
             if transition and state is State.ALARM:
                 self._false_alarms += not self._was_alarming
             self._was_alarming = state is State.ALARM or (
                 self._was_alarming and state is State.UNKNOWN
             )
-        self._normal_samples += row.samples
+        self._normal_samples += result.sample_count
         self._normal_clips += 1
 
-    def _delay_s(self, row: ClipRow) -> float | None:
+    def _measure_delay(self, result: ClipResult) -> float | None:
+        """Return the end of the window that raises the alarm, in seconds; None if none does."""
         alarm, start = self._new_alarm(), 0
         while start < MAX_DELAY_S * self.rule.sample_rate_hz:
-            for score in self._scores(row, start):
-                alarm.update(score)
+            for window in self._windows_at(result, start):
+                alarm.update(window)
                 if alarm.state is State.ALARM:
-                    end = score.window_start + self.rule.window_samples
-                    return end / self.rule.sample_rate_hz
-            start += row.samples
+                    return window.captured_at
+            start += result.sample_count
         return None
 
-    def _scores(self, row: ClipRow, offset: int) -> Iterator[WindowScore]:
-        """Windows of a clip that begins at sample ``offset``."""
-        size, rate_hz = self.rule.window_samples, self.rule.sample_rate_hz
-        for seq, window in enumerate(row.windows):
-            start = offset + window.start
-            yield WindowScore(
-                machine=row.clip.machine,
-                seq=seq,
-                window_start=start,
-                captured_at=(start + size) / rate_hz,
-                quality=Quality(window.quality),
-                value=window.value,
-                p_value=window.p_value,
-                extrapolated=window.extrapolated,
-                threshold=self.rule.threshold,
-                level_dbfs=window.level_dbfs,
-                lost_samples=0,
-                inference_s=0.0,
-                recording=row.clip.name,
-            )
+    def _windows_at(self, result: ClipResult, offset: int) -> Iterator[WindowScore]:
+        """Yield the windows of a clip that is played from sample ``offset``."""
+        for window in result.windows:
+            start = offset + window.window_start
+            end_s = (start + self.rule.window_samples) / self.rule.sample_rate_hz
+            yield replace(window, window_start=start, captured_at=end_s)
 
     def _new_alarm(self) -> Alarm:
         alarm = Alarm("replay", self.settings, "replay")

@@ -1,4 +1,4 @@
-"""What a replay says on the terminal: the year's table, and how the alarm would have fared."""
+"""Summary of a replay for the terminal: table, score, alarm and rejected files."""
 
 from collections.abc import Iterator
 
@@ -7,57 +7,55 @@ from rich.table import Table
 from asd_offline.evaluation.table import reason_lines, result_table, score_lines
 from asd_offline.replay.results import ReplayResult
 
-REJECTED_SHOWN = 5
+MAX_REJECTED = 5
 
 
-def summary(replayed: ReplayResult) -> Iterator[Table | str]:
-    """Return a heading, the table, the score, and what else should be known."""
-    result = replayed.result
-    title = f"DCASE {replayed.year} Task 2" if replayed.year else "recordings of one's own"
-    yield f"{_model(replayed)}, {title}"
-    for note in replayed.notes:
+def summarize(result: ReplayResult) -> Iterator[Table | str]:
+    """Yield the heading, notes, table, score, alarm metrics and rejected files."""
+    title = f"DCASE {result.year} Task 2" if result.year else "your own recordings"
+    yield f"{_model(result)}, {title}"
+    for note in result.notes:
         yield f"note: {note}"
     yield ""
-    yield result_table(result)
+    yield result_table(result.challenge)
     yield ""
-    if replayed.year is None:
-        yield from reason_lines(result)
+    if result.year is None:
+        yield from reason_lines(result.challenge)
     else:
-        yield from score_lines(result)
-    yield from _alarm_lines(replayed)
-    yield from _rejected_lines(replayed)
+        yield from score_lines(result.challenge)
+    yield from _alarm_lines(result)
+    yield from _rejected_lines(result)
 
 
-def _model(replayed: ReplayResult) -> str:
-    model = replayed.model
+def _model(result: ReplayResult) -> str:
+    model = result.model
     if model["file"]:
         return f"{model['name']} {model['revision']} ({model['sha256'][:12]})"
     return f"quick-start detectors, {model['fitted']} fitted"
 
 
-def _alarm_lines(replayed: ReplayResult) -> Iterator[str]:
-    heard = [each.alarm for each in replayed.sections if each.alarm is not None]
-    hours = sum(each.normal_hours for each in heard)
-    anomalies = sum(each.anomalies for each in heard)
+def _alarm_lines(result: ReplayResult) -> Iterator[str]:
+    metrics = [section.alarm for section in result.sections if section.alarm is not None]
+    hours = sum(section.normal_hours for section in metrics)
+    anomalies = sum(section.anomalies for section in metrics)
     if not hours and not anomalies:
         return
-    rules = replayed.alarm
-    yield f"alarm ({rules.min_exceedances} of {rules.window_count} windows above the threshold):"
+    alarm = result.alarm
+    yield f"alarm ({alarm.min_exceedances} of {alarm.window_count} windows above the threshold):"
     if anomalies:
-        detected = sum(each.detected for each in heard)
-        yield f"  raised by {detected} of {anomalies} anomalies, if their sound goes on"
+        detected = sum(section.detected for section in metrics)
+        yield f"  raised for {detected} of {anomalies} anomalies (clip repeated for up to 5 min)"
     if hours:
-        false_alarms = sum(each.false_alarms for each in heard)
+        false_alarms = sum(section.false_alarms for section in metrics)
         yield f"  {false_alarms} false alarms in {hours:.2f} h of normal test clips"
 
 
-def _rejected_lines(replayed: ReplayResult) -> Iterator[str]:
-    rejected = replayed.result.rejected
+def _rejected_lines(result: ReplayResult) -> Iterator[str]:
+    rejected = result.challenge.rejected
     if not rejected:
         return
     yield f"{len(rejected)} files rejected:"
-    for each in rejected[:REJECTED_SHOWN]:
-        reason = each.reason.removeprefix(f"{each.path}: ")
-        yield f"  {each.path}: {reason}"
-    if len(rejected) > REJECTED_SHOWN:
-        yield f"  and {len(rejected) - REJECTED_SHOWN} more, listed with --json"
+    for file in rejected[:MAX_REJECTED]:
+        yield f"  {file.path}: {file.reason.removeprefix(f'{file.path}: ')}"
+    if len(rejected) > MAX_REJECTED:
+        yield f"  and {len(rejected) - MAX_REJECTED} more, listed with --json"

@@ -1,28 +1,31 @@
-"""The jobs of a replay: fit a detector for one section, or score a block of clips."""
+"""Jobs of a replay: fit a detector for one section, or score a block of clips."""
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asd_monitor.errors import ConfigError, DatasetError, ModelFileError, SourceError
-from asd_monitor.model_file.archive import write_atomically
+from asd_monitor.errors import ConfigError, SourceError
+from asd_offline.datasets import Clip
 from asd_offline.datasets.audio_files import length_of
 from asd_offline.jobs.pool import Tick
+from asd_offline.jobs.result_file import write_result
+from asd_offline.replay.records import ClipResult, FitResult
 
 if TYPE_CHECKING:
-    from asd_monitor.detection.detector import ClipScore, Detector
+    from asd_monitor.detection.detector import Detector
     from asd_monitor.model_file.loaded_model import LoadedModel
     from asd_monitor.quickstart import Recording
 
 SAMPLE_RATE_HZ = 16_000
 FIT_WORK_PER_CLIP = 3.0
-"""Fitting takes about so many times as long as scoring, which reads once and overlaps nothing."""
+"""Fitting to a clip takes about three times as long as scoring one."""
 READ_SHARE = 0.1
+"""Share of a fit that is spent on checking its recordings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,51 +36,42 @@ class FitJob:
     clips: tuple[Path, ...]
     channel: int
     model: Path
-    """Model file to write; not there afterwards if the clips do not suffice."""
+    """Model file to write; it does not exist afterwards if the clips do not suffice."""
     result: Path
-    """JSON: ``sha256`` or null with a ``reason``, and the ``rejected`` clips."""
+    """JSON of a :class:`FitResult`."""
 
     @property
     def work(self) -> float:
-        """In clips to score."""
+        """Work in units of scoring a clip."""
         return FIT_WORK_PER_CLIP * len(self.clips)
 
     def run(self, tick: Tick) -> None:
-        """Fit, and write the model and the result."""
+        """Fit the detector; write the model file and the result."""
         from asd_monitor.audio.lazy_clips import ClipCache
-        from asd_offline.replay.training_audio import open_training
+        from asd_offline.replay.training_audio import open_training_clips
 
-        reader = ClipCache(SAMPLE_RATE_HZ, self.channel)
-        recordings, rejected = open_training(self.clips, reader)
+        cache = ClipCache(SAMPLE_RATE_HZ, self.channel)
+        recordings, rejected = open_training_clips(self.clips, cache)
         tick(READ_SHARE * self.work)
-        found: dict[str, Any] = {
-            "sha256": None,
-            "reason": None,
-            "rejected": [[str(each.path), each.reason] for each in rejected],
-        }
         try:
-            found["sha256"] = self._fit(recordings, tick)
+            result = FitResult(self._fit(recordings, tick), rejected=rejected)
         except ConfigError as error:
-            found["reason"] = str(error).removeprefix(f"{self.target}: ")
-        write_result(self.result, json.dumps(found))
+            reason = str(error).removeprefix(f"{self.target}: ")
+            result = FitResult(None, reason, rejected)
+        write_result(self.result, result.to_json())
 
     def _fit(self, recordings: "list[Recording]", tick: Tick) -> str:
+        """Return the SHA-256 of the model file."""
         from asd_monitor.model_file import save
         from asd_monitor.quickstart import fit
 
-        steps = _steps(tick, (1 - READ_SHARE) * self.work)
-        fitted = fit(recordings, target=self.target, sample_rate_hz=SAMPLE_RATE_HZ, progress=steps)
-        clip_samples = round(float(np.median([len(each.samples) for each in recordings])))
-        hop = covering_hop(clip_samples, fitted.manifest.window_samples)
+        progress = _as_steps(tick, (1 - READ_SHARE) * self.work)
+        fitted = fit(
+            recordings, target=self.target, sample_rate_hz=SAMPLE_RATE_HZ, progress=progress
+        )
+        lengths = [len(recording.samples) for recording in recordings]
+        hop = covering_hop(round(float(np.median(lengths))), fitted.manifest.window_samples)
         return save(self.model, fitted.module, replace(fitted.manifest, hop_samples=hop))
-
-
-def write_result(path: Path, text: str) -> None:
-    """Write a job's result whole or not at all; DatasetError if it cannot be written."""
-    try:
-        write_atomically(path, text.encode())
-    except ModelFileError as error:
-        raise DatasetError(str(error)) from error
 
 
 def covering_hop(clip_samples: int, window_samples: int) -> int:
@@ -92,13 +86,13 @@ def covering_hop(clip_samples: int, window_samples: int) -> int:
     return (clip_samples - window_samples) // (count - 1)
 
 
-def _steps(tick: Tick, work: float) -> Callable[[float], None]:
-    """Turn the part that is done, rising to 1, into steps."""
-    before = 0.0
+def _as_steps(tick: Tick, work: float) -> Callable[[float], None]:
+    """Return a function that takes the completed share, rising to 1, and passes on its growth."""
+    previous = 0.0
 
-    def report(part: float) -> None:
-        nonlocal before
-        step, before = part - before, part
+    def report(share: float) -> None:
+        nonlocal previous
+        step, previous = share - previous, share
         tick(step * work)
 
     return report
@@ -108,80 +102,56 @@ def _steps(tick: Tick, work: float) -> Callable[[float], None]:
 class ScoreJob:
     """Score some clips of one section."""
 
-    clips: tuple[Path, ...]
+    clips: tuple[Clip, ...]
     target: str
     channel: int
     device: str
     model: Path
     result: Path
-    """JSON lines: first the decision rule, then one line a clip."""
+    """JSON lines: the decision rule, then a :class:`ClipResult` for each clip."""
 
     @property
     def work(self) -> float:
-        """In clips."""
+        """Number of clips."""
         return float(len(self.clips))
 
     def run(self, tick: Tick) -> None:
-        """Score, and write the result."""
-        scorer, detector = _detector(self.model, self.target, self.device)
-        rule = detector.rule(self.target)
+        """Score the clips and write the result."""
+        from asd_monitor.detection.decision_rule import DecisionRule
+        from asd_monitor.detection.detector import Detector
+
+        model = load_cached(self.model, self.device)
+        rule = DecisionRule.from_manifest(model.manifest, self.target)
+        detector = Detector(model, {self.target: rule})
         lines = [json.dumps(rule.to_dict(), allow_nan=False)]
-        for path in self.clips:
-            lines.append(json.dumps(self._score(path, scorer, detector), allow_nan=False))
+        for clip in self.clips:
+            lines.append(self._score(clip, detector).to_json())
             tick(1.0)
         write_result(self.result, "\n".join(lines) + "\n")
 
-    def _score(self, path: Path, scorer: "LoadedModel", detector: "Detector") -> dict[str, Any]:
+    def _score(self, clip: Clip, detector: "Detector") -> ClipResult:
         from asd_monitor.audio.files import read_recording
 
-        manifest = scorer.manifest
+        manifest = detector.manifest
         try:
             samples = read_recording(
-                path, manifest.sample_rate_hz, self.channel, manifest.window_samples
+                clip.path, manifest.sample_rate_hz, self.channel, manifest.window_samples
             )
         except SourceError as error:
-            return {"rejected": str(error)}
-        clip = detector.score_recording(samples, str(path), self.target)
-        channels = length_of(path).channels
-        return {"samples": len(samples), "channels": channels, **_clip_line(clip)}
+            return ClipResult(clip, reason=str(error))
+        score = detector.score_recording(samples, str(clip.path), self.target)
+        channels = length_of(clip.path).channels
+        return ClipResult.from_score(clip, score, len(samples), channels)
 
 
-def _clip_line(clip: "ClipScore") -> dict[str, Any]:
-    return {
-        "value": clip.value,
-        "p_value": clip.p_value,
-        "extrapolated": clip.extrapolated,
-        "windows": [
-            [
-                each.window_start,
-                each.value,
-                each.p_value,
-                each.extrapolated,
-                str(each.quality),
-                each.level_dbfs,
-            ]
-            for each in clip.windows
-        ],
-    }
-
-
-def load_scorer(model: Path, device: str) -> "LoadedModel":
-    """Load a model file, and keep it for the next job of this process."""
-    stat = model.stat() if model.exists() else None
-    return _load(model, device, stat.st_mtime_ns if stat else 0)
+def load_cached(path: Path, device: str) -> "LoadedModel":
+    """Load a model file; the next jobs of this process get the same model."""
+    stat = path.stat() if path.exists() else None
+    return _load(path, device, stat.st_mtime_ns if stat else 0)
 
 
 @lru_cache(maxsize=2)
-def _load(model: Path, device: str, modified_ns: int) -> "LoadedModel":
+def _load(path: Path, device: str, modified_ns: int) -> "LoadedModel":
     from asd_monitor.model_file import load
 
-    return load(model, device)
-
-
-def _detector(model: Path, target: str, device: str) -> "tuple[LoadedModel, Detector]":
-    from asd_monitor.detection.decision_rule import DecisionRule
-    from asd_monitor.detection.detector import Detector
-
-    scorer = load_scorer(model, device)
-    rule = DecisionRule.from_manifest(scorer.manifest, target)
-    return scorer, Detector(scorer, {target: rule})
+    return load(path, device)

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,121 +12,103 @@ from asd_offline.evaluation.official_csv import official_csv
 from asd_offline.evaluation.submission_files import (
     KINDS,
     FileKey,
-    Kind,
     file_name,
     write_submission_file,
 )
 from asd_offline.replay.plan import Plan
-from asd_offline.replay.results import ClipResult, ReplayResult, SectionReplay, select_rules
+from asd_offline.replay.results import ReplayResult, SectionReplay
 
 RESULT = "result.json"
 TABLE = "result.csv"
 MODELS = "models"
 
-_OURS = re.compile(rf"({'|'.join(KINDS)})_.*\.csv|models/.*\.asd")
+_WRITTEN_HERE = re.compile(rf"({'|'.join(KINDS)})_.*\.csv|models/.*\.asd")
 
 
-def write_outputs(out: Path, plan: Plan, replayed: ReplayResult) -> None:
-    """Write everything but windows and report to ``out``, replacing what an earlier replay wrote.
+def write_outputs(out: Path, plan: Plan, result: ReplayResult) -> None:
+    """Write everything but windows and report, replacing the files of an earlier replay.
+
+    Parameters
+    ----------
+    out
+        Folder to write to.
+    plan, result
+        What was replayed, and the result.
 
     Raises
     ------
     DatasetError
-        If something cannot be written.
+        If a file cannot be written.
     """
-    _remove_earlier(out)
-    written = [*_write_submission(out, replayed), *_copy_models(out, plan, replayed)]
-    document = replayed.to_dict() | {"files": [str(path.relative_to(out)) for path in written]}
-    _write(out / TABLE, official_csv(replayed.result))
-    _write(out / RESULT, json.dumps(document, allow_nan=False, indent=2) + "\n")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _remove_earlier(out)
+        files = [*_write_submission(out, result), *_copy_models(out, plan, result)]
+        document = result.to_dict() | {"files": [str(path.relative_to(out)) for path in files]}
+        for name, text in (
+            (TABLE, official_csv(result.challenge)),
+            (RESULT, json.dumps(document, allow_nan=False, indent=2) + "\n"),
+        ):
+            (out / name).write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        msg = f"{error.filename or out}: cannot be written: {error.strerror or error}"
+        raise DatasetError(msg) from error
 
 
-def section_stems(sections: Sequence[SectionReplay]) -> list[tuple[str, str]]:
-    """Machine and section of each as they may stand in a file's name, no two alike."""
-    stems: list[tuple[str, str]] = []
-    for each in sections:
-        machine, section = _safe(each.plan.machine), _safe(each.plan.section)
-        number = 2
-        while (machine, section) in stems:
-            machine = f"{_safe(each.plan.machine)}.{number}"
-            number += 1
-        stems.append((machine, section))
-    return stems
+def _remove_earlier(out: Path) -> None:
+    """Remove the files that the result of an earlier replay lists, if named as they are here."""
+    try:
+        document: Any = json.loads((out / RESULT).read_text(encoding="utf-8"))
+        names = [str(name) for name in document["files"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    for name in names:
+        if _WRITTEN_HERE.fullmatch(name) and ".." not in Path(name).parts:
+            (out / name).unlink(missing_ok=True)
 
 
-def _safe(name: str) -> str:
-    return re.sub(r"[^\w.-]|^\.", "-", name)[:80] or "-"
-
-
-def _write_submission(out: Path, replayed: ReplayResult) -> Iterator[Path]:
-    rules = select_rules((c.clip for s in replayed.sections for c in s.clips), replayed.year)
-    names = section_stems(replayed.sections)
-    for (machine, section), each in zip(names, replayed.sections, strict=True):
-        if rules.domain_files:
-            groups = {
-                domain: [c for c in each.clips if c.clip.domain == domain]
-                for domain in ("source", "target")
-            }
-        else:
-            groups = {"": list(each.clips)}
-        for domain, clips in groups.items():
+def _write_submission(out: Path, result: ReplayResult) -> Iterator[Path]:
+    rules = result.challenge.rules
+    for (machine, name), section in _with_file_names(result):
+        for domain in ("source", "target") if rules.domain_files else ("",):
+            clips = [r for r in section.clips if not domain or r.clip.domain == domain]
             for kind in KINDS:
-                values = _values(kind, each, clips)
+                values: dict[str, float | int] = {}
+                for clip_result in clips:
+                    is_score = kind == "anomaly_score"
+                    value = clip_result.value if is_score else section.decision(clip_result)
+                    if value is not None:
+                        values[clip_result.clip.name] = value
                 if values:
-                    path = out / file_name(FileKey(kind, machine, section, domain), rules)
+                    path = out / file_name(FileKey(kind, machine, name, domain), rules)
                     write_submission_file(path, values)
                     yield path
 
 
-def _values(
-    kind: Kind, section: SectionReplay, clips: Sequence[ClipResult]
-) -> dict[str, float | int]:
-    if kind == "anomaly_score":
-        return {result.clip.name: result.value for result in clips}
-    decisions = {result.clip.name: section.decision(result) for result in clips}
-    return {name: value for name, value in decisions.items() if value is not None}
-
-
-def _copy_models(out: Path, plan: Plan, replayed: ReplayResult) -> Iterator[Path]:
-    """Keep the detectors that were fitted: each is a model file like any other."""
-    if plan.given:
+def _copy_models(out: Path, plan: Plan, result: ReplayResult) -> Iterator[Path]:
+    """Copy the detectors that were fitted: each is a model file like any other."""
+    if plan.model is not None:
         return
-    for (machine, section), each in zip(
-        section_stems(replayed.sections), replayed.sections, strict=True
-    ):
-        if each.sha256 is None:
-            continue
-        path = out / MODELS / f"{machine}_{section}.asd"
-        try:
-            shutil.copyfile(plan.model_path(each.plan), _writable(path))
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        yield path
+    for (machine, name), section in _with_file_names(result):
+        if section.manifest is not None:
+            path = out / MODELS / f"{machine}_{name}.asd"
+            path.parent.mkdir(exist_ok=True)
+            shutil.copyfile(plan.model_path(section.plan), path)
+            yield path
 
 
-def _remove_earlier(out: Path) -> None:
-    """Remove the files that an earlier replay lists in its result, by our names alone."""
-    try:
-        found: Any = json.loads((out / RESULT).read_text(encoding="utf-8"))
-        files = [str(name) for name in found["files"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    for name in files:
-        if _OURS.fullmatch(name) and ".." not in Path(name).parts:
-            (out / name).unlink(missing_ok=True)
+def _with_file_names(result: ReplayResult) -> list[tuple[tuple[str, str], SectionReplay]]:
+    """Return machine and section as they are written in file names, unique, and each section."""
+    named: dict[tuple[str, str], SectionReplay] = {}
+    for section in result.sections:
+        machine, name = _as_file_name(section.plan.machine), _as_file_name(section.plan.section)
+        key, number = (machine, name), 2
+        while key in named:
+            key = (f"{machine}.{number}", name)
+            number += 1
+        named[key] = section
+    return list(named.items())
 
 
-def _write(path: Path, text: str) -> None:
-    try:
-        _writable(path).write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _writable(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def _unwritable(path: Path, error: OSError) -> DatasetError:
-    return DatasetError(f"{path}: cannot be written: {error.strerror or error}")
+def _as_file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]|^\.", "-", name)[:80] or "-"

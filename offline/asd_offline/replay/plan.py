@@ -1,27 +1,30 @@
-"""What a replay has to do: which sections there are, which model scores each, and the jobs."""
+"""Plan of a replay: the sections, the model that scores each, and the jobs."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 from asd_monitor import __version__
 from asd_monitor.errors import ConfigError, DatasetError
+from asd_monitor.model_file import read_manifest
 from asd_monitor.model_file.manifest import Manifest
 from asd_offline.datasets import Clip, Dataset, Subset
 from asd_offline.replay.jobs import FitJob, ScoreJob
 
 QUICKSTART = "quickstart"
-RESULT_FORMAT = 2
-"""Raised whenever the files that jobs write change."""
+RESULT_FORMAT = 3
+"""Increased whenever the result files of jobs change."""
 BLOCK_CLIPS = 32
-"""A block takes a second or less: all that a stopped replay has to do again."""
+"""Clips of a score job. It takes about a second, which is what a stopped replay has to repeat."""
+MAX_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class GivenModel:
-    """A model file that scores every section that it has a target for."""
+    """Model file that scores every section that it has a target for."""
 
     path: Path
     manifest: Manifest
@@ -30,7 +33,7 @@ class GivenModel:
 
 @dataclass(frozen=True, slots=True)
 class SectionPlan:
-    """One section (2020: machine id) with its clips, and what scores them."""
+    """One section (2020: machine id), its clips and the target of the model that scores them."""
 
     number: int
     machine: str
@@ -39,33 +42,38 @@ class SectionPlan:
     test: tuple[Clip, ...]
     target: str
     reason: str | None = None
-    """Why it cannot be scored; None if it can, as far as is known."""
+    """Why it cannot be scored; None if nothing speaks against it before its clips are read."""
 
     @property
     def name(self) -> str:
-        """Machine and section, for people."""
+        """Machine and section for display."""
         return f"{self.machine} {self.section}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is to be done."""
+    """Sections of a dataset and the jobs that score them."""
 
     dataset: Dataset
     sections: tuple[SectionPlan, ...]
-    given: GivenModel | None
+    model: GivenModel | None
     """None: the quick-start detector is fitted for each section."""
     channel: int
     device: str
     work: Path
+    """Folder of the jobs' results."""
 
     def model_path(self, section: SectionPlan) -> Path:
         """Return the model file that scores a section."""
-        return self.given.path if self.given else self.work / f"model-{section.number:04d}.asd"
+        return self.model.path if self.model else self.work / f"model-{section.number:04d}.asd"
+
+    def fit_result(self, section: SectionPlan) -> Path:
+        """Return the result file of a section's fit job."""
+        return self.work / f"fit-{section.number:04d}.json"
 
     def fit_jobs(self) -> list[FitJob]:
-        """Return the jobs that fit a detector each; none with a given model."""
-        if self.given:
+        """Return the jobs that fit a detector; none with a given model."""
+        if self.model:
             return []
         return [
             FitJob(
@@ -73,7 +81,7 @@ class Plan:
                 clips=tuple(clip.path for clip in section.train),
                 channel=self.channel,
                 model=self.model_path(section),
-                result=self.work / f"fit-{section.number:04d}.json",
+                result=self.fit_result(section),
             )
             for section in self.sections
             if section.reason is None
@@ -85,55 +93,63 @@ class Plan:
             return []
         return [
             ScoreJob(
-                clips=tuple(clip.path for clip in block),
+                clips=section.test[first : first + BLOCK_CLIPS],
                 target=section.target,
                 channel=self.channel,
                 device=self.device,
                 model=self.model_path(section),
                 result=self.work / f"scores-{section.number:04d}-{number:05d}.jsonl",
             )
-            for number, block in enumerate(_blocks(section.test))
+            for number, first in enumerate(range(0, len(section.test), BLOCK_CLIPS))
         ]
 
 
 def make_plan(
-    dataset: Dataset, given: GivenModel | None, *, channel: int, device: str, work: Path
+    dataset: Dataset, model: GivenModel | None, *, channel: int, device: str, work: Path
 ) -> Plan:
-    """Plan a replay; the folder of its work is named after everything that shapes the scores.
+    """Plan a replay; its work folder is named after a digest of all that determines the scores.
 
     Parameters
     ----------
     dataset
         What is replayed.
-    given
-        The model file, or None for the quick-start detector.
+    model
+        Model file, or None for the quick-start detector.
     channel
-        Which channel of the recordings, from 0.
+        Channel of the recordings, from 0.
     device
         Where the model runs: auto, cpu or cuda.
     work
-        Folder for the results of jobs; a folder is made in it.
+        Folder in which the work folder is created.
+
+    Raises
+    ------
+    DatasetError
+        If the folder cannot be created.
     """
-    names = [(m, s) for m in dataset.machines() for s in dataset.sections(m)]
+    names = [
+        (machine, section)
+        for machine in dataset.machines()
+        for section in dataset.sections(machine)
+    ]
     clips: dict[tuple[str, str], list[Clip]] = {name: [] for name in names}
     for clip in dataset.clips:
         clips[clip.machine, clip.section].append(clip)
     sections = tuple(
-        _section(number, name, clips[name], given, only=len(names) == 1)
+        _plan_section(number, name, clips[name], model, is_only=len(names) == 1)
         for number, name in enumerate(names)
     )
-    key = _key(dataset.clips, given, channel, device)
-    folder = work / key
+    folder = work / _digest(dataset.clips, model, channel, device)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        msg = f"{folder}: cannot be made to work in: {error.strerror or error}; choose --out"
+        msg = f"{folder}: cannot be created: {error.strerror or error}; choose --out"
         raise DatasetError(msg) from error
-    return Plan(dataset, sections, given, channel, device, folder)
+    return Plan(dataset, sections, model, channel, device, folder)
 
 
-def restrict(dataset: Dataset, subset: Subset) -> Dataset:
-    """Keep the clips of one set of the challenge.
+def restrict_to_subset(dataset: Dataset, subset: Subset) -> Dataset:
+    """Return the dataset with the clips of one set of the challenge only.
 
     Raises
     ------
@@ -142,76 +158,21 @@ def restrict(dataset: Dataset, subset: Subset) -> Dataset:
     """
     clips = tuple(clip for clip in dataset.clips if clip.subset == subset)
     if not clips:
-        found = ", ".join(each for each in dataset.sets if each) or "no clips of either set"
+        found = ", ".join(name for name in dataset.sets if name) or "no clips of either set"
         raise DatasetError(f"{dataset.root}: no clips of the {subset} set; found {found}")
     return replace(dataset, clips=clips)
 
 
-def _section(
-    number: int, name: tuple[str, str], clips: Sequence[Clip], given: GivenModel | None, only: bool
-) -> SectionPlan:
-    machine, section = name
-    train = tuple(clip for clip in clips if clip.split == "train")
-    test = tuple(clip for clip in clips if clip.split == "test")
-    target, reason = f"{machine}/{section}", None
-    if given is None:
-        if not train:
-            reason = "no training clips, so there is nothing to fit a detector to"
-    else:
-        target, reason = _given_target(given.manifest.targets, machine, section, only)
-    if not test:
-        reason = "no test clips"
-    return SectionPlan(number, machine, section, train, test, target, reason)
-
-
-def _given_target(
-    targets: Sequence[str], machine: str, section: str, only: bool
-) -> tuple[str, str | None]:
-    for target in (f"{machine}/{section}", machine):
-        if target in targets:
-            return target, None
-    if only and len(targets) == 1:
-        return targets[0], None
-    known = ", ".join(targets[:5]) + (f" and {len(targets) - 5} more" if len(targets) > 5 else "")
-    return "", f"the model has no target {machine}/{section} and none {machine}; it has: {known}"
-
-
-def _blocks(clips: Sequence[Clip]) -> Iterator[Sequence[Clip]]:
-    for first in range(0, len(clips), BLOCK_CLIPS):
-        yield clips[first : first + BLOCK_CLIPS]
-
-
-def _key(clips: Sequence[Clip], given: GivenModel | None, channel: int, device: str) -> str:
-    from importlib.metadata import version
-
-    digest = hashlib.sha256()
-    model = given.sha256 if given else QUICKSTART
-    facts = [RESULT_FORMAT, __version__, version("torch"), model, channel, device]
-    digest.update(json.dumps(facts).encode())
-    for clip in clips:
-        try:
-            stat = clip.path.stat()
-        except OSError:  # rejected with its reason when it is read
-            seen = [0, 0]
-        else:
-            seen = [stat.st_size, stat.st_mtime_ns]
-        row = [str(clip.path.absolute()), clip.machine, clip.section, clip.split, *seen]
-        digest.update(json.dumps(row).encode())
-    return digest.hexdigest()[:24]
-
-
-def given_model(text: str) -> GivenModel | None:
-    """Return the model file that ``--model`` names; None for the quick-start detector.
+def read_given_model(text: str) -> GivenModel | None:
+    """Read the manifest of the model file that ``--model`` names; None for quick-start.
 
     Raises
     ------
     ConfigError
         If it names a folder.
     ModelFileError
-        If there is no such file, or it is damaged.
+        If the file does not exist or is damaged.
     """
-    from asd_monitor.model_file import read_manifest
-
     if text == QUICKSTART:
         return None
     path = Path(text)
@@ -220,3 +181,56 @@ def given_model(text: str) -> GivenModel | None:
         raise ConfigError(f"{msg}{QUICKSTART}, found a folder without run.json")
     manifest, sha256 = read_manifest(path)
     return GivenModel(path.absolute(), manifest, sha256)
+
+
+def _plan_section(
+    number: int,
+    name: tuple[str, str],
+    clips: Sequence[Clip],
+    model: GivenModel | None,
+    is_only: bool,
+) -> SectionPlan:
+    machine, section = name
+    train = tuple(clip for clip in clips if clip.split == "train")
+    test = tuple(clip for clip in clips if clip.split == "test")
+    target, reason = f"{machine}/{section}", None
+    if model is not None:
+        target, reason = _find_target(model.manifest.targets, machine, section, is_only)
+    elif not train:
+        reason = "no training clips, so there is nothing to fit a detector to"
+    if not test:
+        reason = "no test clips"
+    return SectionPlan(number, machine, section, train, test, target, reason)
+
+
+def _find_target(
+    targets: Sequence[str], machine: str, section: str, is_only: bool
+) -> tuple[str, str | None]:
+    """Return the target that scores a section, or an empty name and the reason."""
+    for target in (f"{machine}/{section}", machine):
+        if target in targets:
+            return target, None
+    if is_only and len(targets) == 1:
+        return targets[0], None
+    listed = ", ".join(targets[:MAX_LISTED])
+    if len(targets) > MAX_LISTED:
+        listed += f" and {len(targets) - MAX_LISTED} more"
+    return "", f"the model has no target {machine}/{section} and none {machine}; it has: {listed}"
+
+
+def _digest(clips: Sequence[Clip], model: GivenModel | None, channel: int, device: str) -> str:
+    """Return a digest of versions, model, settings and all clips with sizes and times."""
+    digest = hashlib.sha256()
+    model_id = model.sha256 if model else QUICKSTART
+    settings = [RESULT_FORMAT, __version__, version("torch"), model_id, channel, device]
+    digest.update(json.dumps(settings).encode())
+    for clip in clips:
+        try:
+            stat = clip.path.stat()
+        except OSError:  # rejected with its reason when it is read
+            size, modified_ns = 0, 0
+        else:
+            size, modified_ns = stat.st_size, stat.st_mtime_ns
+        identity = [str(clip.path.absolute()), clip.machine, clip.section, clip.split]
+        digest.update(json.dumps([*identity, size, modified_ns]).encode())
+    return digest.hexdigest()[:24]

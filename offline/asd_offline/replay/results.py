@@ -1,26 +1,17 @@
 """Results of a replay: of each section and of the whole dataset."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from asd_monitor.detection.alarm import AlarmSettings
 from asd_monitor.model_file.manifest import Manifest
-from asd_offline.datasets import Clip, Rejected
+from asd_offline.datasets import Rejected
 from asd_offline.evaluation.results import ChallengeResult
-from asd_offline.evaluation.rules import applicable_rules
-from asd_offline.evaluation.rules.scoring_rules import ScoringRules
+from asd_offline.evaluation.section_scores import SectionScores
 from asd_offline.replay.alarm_metrics import AlarmMetrics
 from asd_offline.replay.plan import SectionPlan
-
-
-@dataclass(frozen=True, slots=True)
-class ClipResult:
-    """Score of a test clip; higher = more anomalous."""
-
-    clip: Clip
-    value: float
-    p_value: float | None
+from asd_offline.replay.records import ClipResult
 
 
 @dataclass(frozen=True)
@@ -29,31 +20,35 @@ class SectionReplay:
 
     plan: SectionPlan
     clips: tuple[ClipResult, ...] = ()
+    """Test clips that have a score."""
     rejected: tuple[Rejected, ...] = ()
     """Training and test clips that could not be read or scored, with reasons."""
     reason: str | None = None
     """Why the section has no scores; None if it has."""
-    channels: tuple[int, ...] = ()
-    """Number of channels of each scored recording."""
     threshold: float | None = None
     """A clip is decided anomalous if its score is above this."""
-    rule: str | None = None
+    threshold_rule: str | None = None
     """How the threshold was determined."""
     alarm: AlarmMetrics | None = None
+    """None if the model has no threshold for the section."""
     manifest: Manifest | None = None
-    sha256: str | None = None
+    """Manifest of the model file that scored the section."""
+
+    @cached_property
+    def scores(self) -> SectionScores:
+        """The clips as arrays, with their decisions."""
+        return SectionScores.from_columns(
+            score=[result.value for result in self.clips if result.value is not None],
+            label=[result.clip.label for result in self.clips],
+            domain=[result.clip.domain for result in self.clips],
+            decision=[self.decision(result) for result in self.clips],
+        )
 
     def decision(self, result: ClipResult) -> int | None:
-        """Return 1 if a clip is decided anomalous, 0 if not, None without a threshold."""
-        return None if self.threshold is None else int(result.value > self.threshold)
-
-    def by_domain(self) -> dict[str, list[ClipResult]]:
-        """Return the clips of each domain, in alphabetical order of the domains."""
-        domains = sorted({result.clip.domain for result in self.clips})
-        return {
-            domain: [result for result in self.clips if result.clip.domain == domain]
-            for domain in domains
-        }
+        """Return 1 if a clip is decided anomalous, 0 if not, None without score or threshold."""
+        if result.value is None or self.threshold is None:
+            return None
+        return int(result.value > self.threshold)
 
 
 @dataclass(frozen=True)
@@ -62,21 +57,23 @@ class ReplayResult:
 
     year: int | None
     """Year of the challenge; None for recordings that belong to none."""
-    result: ChallengeResult
+    challenge: ChallengeResult
+    """Metrics as the challenge defines them."""
     sections: tuple[SectionReplay, ...]
     notes: tuple[str, ...]
     model: dict[str, Any]
+    """Name, revision, file and SHA-256; or for quick-start how many were fitted."""
     alarm: AlarmSettings
     command: str = ""
     """Command line of the replay; empty if it was called from Python."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the year's result with thresholds and alarm metrics, ready for ``json.dumps``."""
-        document = self.result.to_dict() | {"year": self.year}
+        """Return the metrics with thresholds and alarm metrics, ready for ``json.dumps``."""
+        document = self.challenge.to_dict() | {"year": self.year}
         for section in self.sections:
             entry = document["machines"][section.plan.machine]["sections"][section.plan.section]
             entry["threshold"] = section.threshold
-            entry["threshold_rule"] = section.rule
+            entry["threshold_rule"] = section.threshold_rule
             entry["alarm"] = section.alarm.to_dict() if section.alarm else None
         return document | {
             "model": self.model,
@@ -84,8 +81,3 @@ class ReplayResult:
             "notes": list(self.notes),
             "command": self.command,
         }
-
-
-def select_rules(clips: Iterable[Clip], year: int | None) -> ScoringRules:
-    """Return the scoring rules of a year, or for recordings of no challenge the ones that fit."""
-    return applicable_rules(year, has_domains=any(clip.domain for clip in clips))

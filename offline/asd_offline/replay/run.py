@@ -1,30 +1,37 @@
 """Replay a dataset through the windows, detector and alarm of the live monitor."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from asd_monitor.errors import DatasetError
 from asd_monitor.progress import NoProgress, Progress
 from asd_offline.datasets import Dataset, Rejected, Subset, open_dataset
 from asd_offline.jobs.pool import JobPool, cores, stoppable
-from asd_offline.replay.collect import collect_results
+from asd_offline.replay.collect import ThresholdSource, collect_results
 from asd_offline.replay.outputs import write_outputs
-from asd_offline.replay.plan import Plan, given_model, make_plan, restrict
+from asd_offline.replay.plan import (
+    QUICKSTART,
+    Plan,
+    make_plan,
+    read_given_model,
+    restrict_to_subset,
+)
 from asd_offline.replay.results import ReplayResult
 from asd_offline.replay.window_csv import WindowFile
 
-Decide = Literal["model", "gamma"]
 WORK = "work"
 REPORT = "report.html"
 PRELOADED_MODULES = ("torch", "asd_offline.replay.jobs")
 """What every job imports."""
 LARGE_FIT_CLIPS = 200
-"""Fitting more clips than this takes up to 0.5 GB, so one detector is fitted at a time."""
+"""Fitting to more clips than this takes up to 0.5 GB, so only one detector is fitted at a time."""
+MAX_LISTED = 10
 
 
 class ReportWriter(Protocol):
@@ -42,24 +49,26 @@ class ReplaySettings:
 
     dataset: Path
     year: int | None = None
+    """Year of the layout; None: detected."""
     machines: tuple[str, ...] = ()
     """Empty: all."""
     subset: Subset = ""
-    """``dev`` or ``eval``; empty: all that is there."""
-    model: str = "quickstart"
+    """``dev`` or ``eval``; empty: both."""
+    model: str = QUICKSTART
     """A model file, or ``quickstart``: one detector for each section, from its training clips."""
     ground_truth: Path | None = None
     out: Path | None = None
     work: Path | None = None
-    """Where, without ``out``, finished jobs are kept meanwhile; None: in the user's cache."""
+    """Folder of the jobs' results if there is no ``out``; None: in the user's cache."""
     channel: int = 0
     device: str = "auto"
-    decide: Decide = "model"
-    """Threshold of the decisions: the model's own, or the gamma rule of the DCASE baselines."""
+    decide: ThresholdSource = "model"
     strict: bool = False
+    """Raise an error if a file cannot be used."""
     command: str = ""
-    """Command line that asked for it, for the report."""
+    """Command line of the replay, for the report."""
     jobs: int = field(default_factory=cores)
+    """Number of processes."""
 
 
 def replay(
@@ -89,26 +98,30 @@ def replay(
     ModelFileError
         If the model file cannot be used.
     ConfigError
-        If a setting makes no sense.
+        If a setting is invalid.
     """
     progress = progress or NoProgress()
-    given = given_model(settings.model)
+    model = read_given_model(settings.model)
     dataset = _open(settings)
     if settings.strict:
-        _refuse(dataset.rejected)
-    folder = settings.out / WORK if settings.out else settings.work or _cache_folder()
-    plan = make_plan(dataset, given, channel=settings.channel, device=settings.device, work=folder)
-    with stoppable(), JobPool(settings.jobs, PRELOADED_MODULES) as pool, _kept_if_stopped():
-        _do_jobs(plan, pool, progress)
+        _raise_if_rejected(dataset.rejected)
+    work = settings.out / WORK if settings.out else settings.work or _cache_folder()
+    plan = make_plan(dataset, model, channel=settings.channel, device=settings.device, work=work)
+    with (
+        stoppable(),
+        JobPool(settings.jobs, PRELOADED_MODULES) as pool,
+        _message_if_interrupted(),
+    ):
+        _run_jobs(plan, pool, progress)
         with WindowFile.open(settings.out) as windows:
             result = collect_results(plan, settings.decide, windows, settings.command)
             if settings.strict:
-                _refuse(result.result.rejected)
+                _raise_if_rejected(result.challenge.rejected)
         if settings.out:
             if write_report is not None:
                 write_report(settings.out / REPORT, plan, result, pool, progress)
             write_outputs(settings.out, plan, result)
-    _clean(plan, keep=settings.out is not None)
+    _clean_up(plan, keep=settings.out is not None)
     return result
 
 
@@ -117,55 +130,58 @@ def _open(settings: ReplaySettings) -> Dataset:
         settings.dataset, settings.year, settings.ground_truth, settings.machines or None
     )
     if dataset.year is None and not dataset.select(split="test"):
-        found = f"{len(dataset.clips)} normal recordings, all of them for training"
-        msg = f"{dataset.root}: nothing in it is labelled for a test: found {found}; put recordings"
-        msg = f"{msg} to be judged into test/normal/ and test/anomaly/ and those into train/, or"
-        raise DatasetError(f"{msg} score single ones with `asd-monitor score`")
-    return restrict(dataset, settings.subset) if settings.subset else dataset
+        msg = (
+            f"{dataset.root}: expected labelled test recordings, found {len(dataset.clips)} normal "
+            "ones, all for training; put test recordings into test/normal/ and test/anomaly/ and "
+            "those for training into train/, or score single files with `asd-monitor score`"
+        )
+        raise DatasetError(msg)
+    return restrict_to_subset(dataset, settings.subset) if settings.subset else dataset
 
 
-def _do_jobs(plan: Plan, pool: JobPool, progress: Progress) -> None:
+def _run_jobs(plan: Plan, pool: JobPool, progress: Progress) -> None:
     fits = plan.fit_jobs()
     fit_work = sum(job.work for job in fits)
-    large = any(len(job.clips) > LARGE_FIT_CLIPS for job in fits)
-    fit_at_once = 1 if large else None
-    pool.run(fits, lambda done: progress.update("fitting", done, fit_work), fit_at_once)
+    is_large = any(len(job.clips) > LARGE_FIT_CLIPS for job in fits)
+    pool.run(
+        fits,
+        lambda done: progress.update("fitting", done, fit_work),
+        at_once=1 if is_large else None,
+    )
     scores = [
         job
         for section in plan.sections
-        if plan.given or plan.model_path(section).exists()
+        if plan.model or plan.model_path(section).exists()
         for job in plan.score_jobs(section)
     ]
     score_work = sum(job.work for job in scores)
     pool.run(scores, lambda done: progress.update("scoring", done, score_work))
 
 
-def _refuse(rejected: tuple[Rejected, ...]) -> None:
+def _raise_if_rejected(rejected: tuple[Rejected, ...]) -> None:
     if rejected:
-        first = "\n".join(f"  {each.path}: {each.reason}" for each in rejected[:10])
-        more = f"\n  and {len(rejected) - 10} more" if len(rejected) > 10 else ""
-        msg = f"--strict: {len(rejected)} files cannot be used:\n{first}{more}"
-        raise DatasetError(msg)
+        listed = "\n".join(f"  {file.path}: {file.reason}" for file in rejected[:MAX_LISTED])
+        more = len(rejected) - MAX_LISTED
+        rest = f"\n  and {more} more" if more > 0 else ""
+        raise DatasetError(f"--strict: {len(rejected)} files cannot be used:\n{listed}{rest}")
 
 
 def _cache_folder() -> Path:
-    import os
-
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "asd-monitor" / "replay"
 
 
 @contextmanager
-def _kept_if_stopped() -> Iterator[None]:
+def _message_if_interrupted() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        sys.stderr.write("stopped; the same command goes on from here\n")
+        sys.stderr.write("stopped; run the same command again to resume\n")
         raise
 
 
-def _clean(plan: Plan, *, keep: bool) -> None:
-    """Drop the work of this replay, or, where it is kept, that of earlier ones with other data."""
+def _clean_up(plan: Plan, *, keep: bool) -> None:
+    """Remove the work of this replay, or if it is kept that of replays with other data."""
     if not keep:
         shutil.rmtree(plan.work, ignore_errors=True)
         return

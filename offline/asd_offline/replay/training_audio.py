@@ -1,4 +1,4 @@
-"""Which training clips can be used; their sound stays on disk until it is needed."""
+"""Training clips of a section, which stay on disk until their samples are needed."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,14 +9,14 @@ from asd_monitor.quickstart import Recording
 from asd_offline.datasets import Rejected
 
 
-def open_training(
-    paths: Iterable[Path], reader: ClipCache
-) -> tuple[list[Recording], list[Rejected]]:
-    """Check that clips can be read; return those that can, and why the others cannot."""
+def open_training_clips(
+    paths: Iterable[Path], cache: ClipCache
+) -> tuple[list[Recording], tuple[Rejected, ...]]:
+    """Return the clips that can be read, and the others with reasons."""
     recordings, rejected = [], []
     for path in paths:
         try:
-            recordings.append(Recording(path.name, LazyClip(path, reader)))
+            recordings.append(Recording(path.name, LazyClip(path, cache)))
         except SourceError as error:
             rejected.append(Rejected(path, str(error)))
-    return recordings, rejected
+    return recordings, tuple(rejected)

@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.errors import DatasetError
-from asd_offline.replay.job_results import ClipRow
+from asd_offline.replay.records import ClipResult
 
 WINDOWS = "window_scores.csv"
 COLUMNS = (
@@ -66,13 +65,13 @@ class WindowFile:
         finally:
             unfinished.unlink(missing_ok=True)
 
-    def write(self, row: ClipRow, rule: DecisionRule) -> None:
+    def write(self, result: ClipResult, sample_rate_hz: int) -> None:
         """Write the windows of a clip."""
         if self._writer is None:
             return
-        clip = row.clip
+        clip = result.clip
         label = {0: "normal", 1: "anomaly", None: ""}[clip.label]
-        for window in row.windows:
+        for window in result.windows:
             self._writer.writerow(
                 (
                     clip.machine,
@@ -80,11 +79,11 @@ class WindowFile:
                     clip.name,
                     label,
                     clip.domain,
-                    repr(window.start / rule.sample_rate_hz),
+                    repr(window.window_start / sample_rate_hz),
                     _cell(window.value),
                     _cell(window.p_value),
                     int(window.extrapolated),
-                    _cell(rule.threshold),
+                    _cell(window.threshold),
                     window.quality,
                     _cell(window.level_dbfs),
                 )

@@ -1,17 +1,17 @@
 """Charts of one section: ROC curves and score histograms."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from asd_offline.evaluation.metrics import MAX_FPR, auc, roc_curve
+from asd_offline.evaluation.metrics import auc, roc_curve
 from asd_offline.evaluation.rules.scoring_rules import ScoringRules
+from asd_offline.evaluation.section_metrics import DOMAINS, domain_mask
+from asd_offline.evaluation.section_scores import SectionScores
 from asd_offline.html.svg import Plot, round_ticks
-from asd_offline.replay.results import ClipResult, SectionReplay
+from asd_offline.replay.results import SectionReplay
 
 BINS = 28
 RATE_TICKS = [(0.0, "0"), (0.5, "0.5"), (1.0, "1")]
-LABELS = (("normal", 0), ("anomalous", 1), ("unlabelled", None))
+LABELS = (("normal", 0), ("anomalous", 1), ("unlabelled", -1))
 
 
 def draw_roc(section: SectionReplay, rules: ScoringRules) -> str:
@@ -19,49 +19,53 @@ def draw_roc(section: SectionReplay, rules: ScoringRules) -> str:
 
     Shaded is the region of the pAUC; a dot marks the rates at the threshold.
     """
-    curves = [curve for curve in _curves(section, rules) if _has_both_labels(curve[2])]
+    curves = [curve for curve in _curves(section.scores, rules) if {0, 1} <= {*curve[2].label}]
     if not curves:
         return ""
     plot = Plot((0, 1), (0, 1), label=f"ROC curve of {section.plan.name}")
-    plot.add_box((0, MAX_FPR), (0, 1), "partial")
+    plot.add_box((0, rules.max_fpr), (0, 1), "partial")
     plot.add_line([0, 1], [0, 1], "chance")
     for index, (css_class, name, clips) in enumerate(curves):
-        labels = [result.clip.label or 0 for result in clips]
-        scores = [result.value for result in clips]
-        curve = roc_curve(labels, scores)
+        curve = roc_curve(clips.label, clips.score)
         rates = curve.false_positive_rate.tolist(), curve.true_positive_rate.tolist()
         plot.add_line(*rates, css_class)
         if section.threshold is not None:
-            plot.add_dot(*_rates_above(clips, section.threshold), css_class)
+            above = clips.score > section.threshold
+            plot.add_dot(
+                float(above[clips.label == 0].mean()),
+                float(above[clips.label == 1].mean()),
+                css_class,
+            )
         height = 0.07 + 0.09 * (len(curves) - 1 - index)
         plot.add_line([0.42, 0.48], [height + 0.02] * 2, css_class)
-        plot.add_text(0.5, height, f"{name} AUC {auc(labels, scores):.3f}".strip())
+        plot.add_text(0.5, height, f"{name} AUC {auc(clips.label, clips.score):.3f}".strip())
     plot.add_axes(RATE_TICKS, RATE_TICKS, "false positive rate", "true positive rate")
     return plot.to_svg()
 
 
 def draw_histograms(section: SectionReplay) -> list[tuple[str, str]]:
     """Draw a histogram of scores by label for each domain; return names and drawings."""
-    if not section.clips:
+    scores = section.scores
+    if not len(scores.score):
         return []
-    scores = np.array([result.value for result in section.clips])
-    low, high = float(scores.min()), float(np.quantile(scores, 0.98))
+    low, high = float(scores.score.min()), float(np.quantile(scores.score, 0.98))
     if section.threshold is not None:
         high = max(high, section.threshold + 0.1 * abs(section.threshold - low))
     if not high > low:
         high = low + 1.0
     edges = np.linspace(low, high, BINS + 1)
     return [
-        (domain, _histogram(clips, edges, section)) for domain, clips in section.by_domain().items()
+        (str(domain), _histogram(scores.select(scores.domain == domain), edges, section))
+        for domain in np.unique(scores.domain)
     ]
 
 
-def _histogram(clips: Sequence[ClipResult], edges: np.ndarray, section: SectionReplay) -> str:
+def _histogram(clips: SectionScores, edges: np.ndarray, section: SectionReplay) -> str:
     low, high = float(edges[0]), float(edges[-1])
-    counts = {}
-    for name, label in LABELS:
-        scores = [result.value for result in clips if result.clip.label == label]
-        counts[name] = np.histogram(np.clip(scores, low, high), edges)[0]
+    counts = {
+        name: np.histogram(np.clip(clips.score[clips.label == label], low, high), edges)[0]
+        for name, label in LABELS
+    }
     highest = max(int(count.max(initial=0)) for count in counts.values()) or 1
     top = 1.08 * highest
     plot = Plot((low, high), (0, top), label=f"Scores of {section.plan.name}")
@@ -76,29 +80,12 @@ def _histogram(clips: Sequence[ClipResult], edges: np.ndarray, section: SectionR
     return plot.to_svg()
 
 
-def _curves(section: SectionReplay, rules: ScoringRules) -> list[tuple[str, str, list[ClipResult]]]:
+def _curves(scores: SectionScores, rules: ScoringRules) -> list[tuple[str, str, SectionScores]]:
     """Return CSS class, name and clips of each curve, as the challenge's AUCs are defined."""
-    clips = [result for result in section.clips if result.clip.label is not None]
+    labelled = scores.select(scores.label >= 0)
     if rules.domains == "none":
-        return [("whole", "", clips)]
-    curves = [] if rules.domains == "separate" else [("whole", "all", clips)]
-    for domain in ("source", "target"):
-        compared = [
-            result
-            for result in clips
-            if result.clip.domain == domain
-            or (rules.domains == "shared" and result.clip.label == 1)
-        ]
-        curves.append((domain, domain, compared))
+        return [("whole", "", labelled)]
+    curves = [] if rules.domains == "separate" else [("whole", "all", labelled)]
+    for domain in DOMAINS:
+        curves.append((domain, domain, labelled.select(domain_mask(rules, labelled, domain))))
     return curves
-
-
-def _has_both_labels(clips: Sequence[ClipResult]) -> bool:
-    return {result.clip.label for result in clips} == {0, 1}
-
-
-def _rates_above(clips: Sequence[ClipResult], threshold: float) -> tuple[float, float]:
-    """Return the false and the true positive rate at a threshold."""
-    normal = [result.value > threshold for result in clips if result.clip.label == 0]
-    anomalous = [result.value > threshold for result in clips if result.clip.label == 1]
-    return sum(normal) / len(normal), sum(anomalous) / len(anomalous)

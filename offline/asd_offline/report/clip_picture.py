@@ -13,7 +13,8 @@ from asd_monitor.audio.files import read_recording
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.errors import SourceError
 from asd_offline.jobs.pool import Tick
-from asd_offline.replay.jobs import load_scorer, write_result
+from asd_offline.jobs.result_file import write_result
+from asd_offline.replay.jobs import load_cached
 
 if TYPE_CHECKING:
     from asd_monitor.model_file.loaded_model import LoadedModel
@@ -80,7 +81,7 @@ class PictureJob:
 
     def run(self, tick: Tick) -> None:
         """Compute the picture and write the result."""
-        model = load_scorer(self.model, self.device)
+        model = load_cached(self.model, self.device)
         try:
             samples = read_recording(self.clip, model.manifest.sample_rate_hz, self.channel)
         except SourceError:

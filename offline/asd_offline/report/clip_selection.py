@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from asd_offline.replay.results import ClipResult, SectionReplay
+import numpy as np
+
+from asd_offline.replay.records import ClipResult
+from asd_offline.replay.results import SectionReplay
 
 MAX_PICTURES = 72
 """Pictures of a report; at about 45 kB each, a report of a whole year stays below 5 MB."""
@@ -41,5 +44,6 @@ def select_clips(section: SectionReplay, section_count: int) -> list[tuple[str, 
 
 
 def _by_score(section: SectionReplay, label: int | None) -> list[ClipResult]:
-    clips = [result for result in section.clips if result.clip.label == label]
-    return sorted(clips, key=lambda result: result.value)
+    """Return the clips with a label, the lowest score first."""
+    order = np.argsort(section.scores.score, kind="stable")
+    return [result for index in order if (result := section.clips[index]).clip.label == label]

@@ -9,7 +9,7 @@ from asd_monitor import __version__
 from asd_offline.evaluation.table import reason_lines, score_lines, table_rows
 from asd_offline.html.document import render_document, render_facts
 from asd_offline.replay.plan import Plan
-from asd_offline.replay.results import ReplayResult, select_rules
+from asd_offline.replay.results import ReplayResult
 from asd_offline.report.pictures import KeyClip
 from asd_offline.report.section import render_section
 
@@ -29,7 +29,7 @@ def render_page(result: ReplayResult, plan: Plan, clips: Mapping[int, Sequence[K
         Key clips by the number of the section.
     """
     name = plan.dataset.root.resolve().name or str(plan.dataset.root)
-    rules = select_rules(plan.dataset.clips, result.year)
+    rules = result.challenge.rules
     sections = "".join(
         render_section(section, rules, result.alarm, clips.get(section.plan.number, ()))
         for section in result.sections
@@ -59,7 +59,7 @@ def _summary(result: ReplayResult, name: str) -> str:
 
 def _tiles(result: ReplayResult) -> Iterator[tuple[str, str]]:
     """Yield labels and values of the figures at the top."""
-    challenge = result.result
+    challenge = result.challenge
     label = "official score"
     if challenge.official_score is None:
         scored = sum(bool(section.clips) for section in result.sections)
@@ -82,7 +82,7 @@ def _tiles(result: ReplayResult) -> Iterator[tuple[str, str]]:
 
 
 def _table(result: ReplayResult) -> str:
-    heading, rows = table_rows(result.result)
+    heading, rows = table_rows(result.challenge)
     head = "".join(f"<th>{escape(name)}</th>" for name in heading)
     body = "".join(
         f"<tr{' class=mean' if is_mean else ''}>"
@@ -90,7 +90,7 @@ def _table(result: ReplayResult) -> str:
         + "</tr>"
         for cells, is_mean in rows
     )
-    lines = score_lines(result.result) if result.year else reason_lines(result.result)
+    lines = score_lines(result.challenge) if result.year else reason_lines(result.challenge)
     notes = "<br>".join(escape(line) for line in lines)
     return (
         f'<section><h2>Result</h2><div class="scroll"><table class="summary"><thead><tr>{head}'
@@ -108,7 +108,7 @@ def _navigation(result: ReplayResult) -> str:
 
 
 def _rejected(result: ReplayResult) -> str:
-    rejected = result.result.rejected
+    rejected = result.challenge.rejected
     if not rejected:
         return ""
     rows = "".join(
@@ -131,11 +131,11 @@ def _facts(result: ReplayResult, plan: Plan) -> Iterator[tuple[str, str]]:
     yield "dataset", escape(str(plan.dataset.root.absolute()))
     yield "created", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     yield "versions", f"asd-monitor {__version__}, torch {escape(version('torch'))}"
-    if plan.given:
-        manifest = plan.given.manifest
+    if plan.model:
+        manifest = plan.model.manifest
         yield "model", f"{escape(manifest.name)} {escape(manifest.revision)}"
-        yield "model file", f"<code>{escape(str(plan.given.path))}</code>"
-        yield "SHA-256", f"<code>{plan.given.sha256}</code>"
+        yield "model file", f"<code>{escape(str(plan.model.path))}</code>"
+        yield "SHA-256", f"<code>{plan.model.sha256}</code>"
     alarm = result.alarm
     shift = f", or by a shift sustained for {alarm.sustained_s:g} s" if alarm.sustained_s else ""
     yield (

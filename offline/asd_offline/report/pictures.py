@@ -6,7 +6,8 @@ from html import escape
 
 from asd_offline.html.images import colour_bar, png_data_uri
 from asd_offline.html.svg import Plot, Ticks, round_ticks
-from asd_offline.replay.results import ClipResult, SectionReplay
+from asd_offline.replay.records import ClipResult
+from asd_offline.replay.results import SectionReplay
 from asd_offline.report.clip_picture import ClipPicture, Map
 from asd_offline.report.scales import (
     SPECTROGRAM_COLOURS,

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 
+import numpy as np
+
 from asd_monitor.detection.alarm import AlarmSettings
 from asd_offline.evaluation.metrics import confusion, precision_recall_f1
 from asd_offline.evaluation.rules.scoring_rules import ScoringRules
@@ -67,7 +69,7 @@ def _charts(section: SectionReplay, rules: ScoringRules) -> str:
 def _decisions(section: SectionReplay) -> str:
     if section.threshold is None:
         return "<p class='soft'>No decisions: the model has no threshold for this target.</p>"
-    rule = f" ({escape(section.rule)})" if section.rule else ""
+    rule = f" ({escape(section.threshold_rule)})" if section.threshold_rule else ""
     threshold = f"<p class='small soft'>Threshold {section.threshold:.5g}{rule}.</p>"
     rows = "".join(_decision_rows(section))
     if not rows:
@@ -80,20 +82,16 @@ def _decisions(section: SectionReplay) -> str:
 
 
 def _decision_rows(section: SectionReplay) -> Iterator[str]:
-    groups = section.by_domain()
+    scores = section.scores.select(section.scores.label >= 0)
+    domains = [str(domain) for domain in np.unique(scores.domain)]
+    groups = {domain or "all": scores.select(scores.domain == domain) for domain in domains}
     if len(groups) > 1:
-        groups["all"] = list(section.clips)
+        groups["all"] = scores
     for name, clips in groups.items():
-        labelled = [result for result in clips if result.clip.label is not None]
-        if not labelled:
-            continue
-        counts = confusion(
-            [result.clip.label or 0 for result in labelled],
-            [section.decision(result) or 0 for result in labelled],
-        )
+        counts = confusion(clips.label, clips.decision)
         rates = "".join(f"<td>{value:.3f}</td>" for value in precision_recall_f1(counts))
         yield (
-            f"<tr><td>{escape(name or 'all')}</td><td>{counts.true_negatives}</td>"
+            f"<tr><td>{escape(name)}</td><td>{counts.true_negatives}</td>"
             f"<td{_class('bad', counts.false_positives)}>{counts.false_positives}</td>"
             f"<td{_class('bad', counts.false_negatives)}>{counts.false_negatives}</td>"
             f"<td{_class('good', counts.true_positives)}>{counts.true_positives}</td>{rates}</tr>"
@@ -111,7 +109,7 @@ def _alarm(metrics: AlarmMetrics, settings: AlarmSettings) -> str:
         if metrics.median_delay_s is not None:
             delay = f", median delay {metrics.median_delay_s:.3g}&nbsp;s"
         sentences.append(f"{metrics.detected} of {metrics.anomalies} anomalies detected{delay}.")
-    rate, bound = metrics.false_alarms_per_hour, metrics.highest_rate_per_hour
+    rate, bound = metrics.false_alarms_per_hour, metrics.max_false_alarms_per_hour
     if rate is not None and bound is not None:
         sentences.append(
             f"{metrics.false_alarms} false alarms in {metrics.normal_hours:.3g} h of normal "

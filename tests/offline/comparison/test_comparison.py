@@ -26,7 +26,7 @@ def test_each_figure_is_what_replay_says_of_the_exported_file(compared: Compared
             ReplaySettings(
                 folder / "set", model=str(ran.folder / "model.asd"), work=folder / "work", jobs=1
             )
-        ).result
+        ).challenge
         for ran in row.ran
     ]
     assert [ran.seed for ran in row.ran] == [0, 1]

@@ -96,7 +96,7 @@ def test_what_is_for_testing_is_never_trained_on(tmp_path: Path, folder: str, na
 
 def test_replay_of_unsorted_recordings_says_that_nothing_is_labelled(tmp_path: Path) -> None:
     record(tmp_path / "1.wav", 2.0)
-    with pytest.raises(DatasetError, match=r"nothing in it is labelled.*found 1 normal record"):
+    with pytest.raises(DatasetError, match=r"expected labelled test recordings, found 1 normal"):
         replay(ReplaySettings(tmp_path, jobs=1))
 
 

@@ -65,10 +65,10 @@ def test_replay_takes_a_run(trained: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    from asd_offline.replay.plan import given_model
+    from asd_offline.replay.plan import read_given_model
 
     with pytest.raises(ConfigError, match="the folder of a training run, or quickstart, found a"):
-        given_model(str(tmp_path))
+        read_given_model(str(tmp_path))
 
 
 def test_data_that_was_moved_says_which_commands_help(trained: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the alarm would have done with the clips of a section."""
+"""Behaviour of the alarm on the clips of a section."""
 
 from pathlib import Path
 
@@ -7,9 +7,10 @@ import pytest
 from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.detection.alarm import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
+from asd_monitor.records import Quality, WindowScore
 from asd_offline.datasets import Clip
-from asd_offline.replay.alarm_metrics import AlarmReplay
-from asd_offline.replay.job_results import ClipRow, WindowRow
+from asd_offline.replay.alarm_metrics import AlarmMetrics, AlarmReplay
+from asd_offline.replay.records import ClipResult
 
 RULE = DecisionRule(
     target="fan",
@@ -22,32 +23,55 @@ RULE = DecisionRule(
 )
 
 
-def clip(label: int, value: float) -> ClipRow:
+def clip(label: int, value: float) -> ClipResult:
     """Ten seconds: five windows of two, all with the same score."""
-    windows = tuple(WindowRow(20 * i, value, 0.1, False, "ok", -20.0) for i in range(5))
-    found = Clip(Path("a.wav"), 2020, "fan", "id_00", "", "test", label)
-    return ClipRow(found, 100, value, 0.1, windows=windows)
+    windows = tuple(
+        WindowScore(
+            machine="fan",
+            seq=index,
+            window_start=20 * index,
+            captured_at=2.0 * (index + 1),
+            quality=Quality.OK,
+            value=value,
+            p_value=0.1,
+            extrapolated=False,
+            threshold=RULE.threshold,
+            level_dbfs=-20.0,
+            lost_samples=0,
+            inference_s=0.0,
+            recording="a.wav",
+        )
+        for index in range(5)
+    )
+    labelled = Clip(Path("a.wav"), 2020, "fan", "id_00", "", "test", label, name="a.wav")
+    return ClipResult(labelled, windows, value, 0.1, sample_count=100, channels=1)
 
 
-def replayed(*clips: ClipRow, sustained_s: float = 60.0) -> AlarmReplay:
+def play(*clips: ClipResult, sustained_s: float = 60.0) -> AlarmMetrics:
     replay = AlarmReplay(RULE, AlarmSettings(sustained_s=sustained_s))
-    for each in clips:
-        replay.update(each)
-    return replay
+    for result in clips:
+        replay.update(result)
+    return replay.metrics()
 
 
 @pytest.mark.parametrize(("sustained_s", "delay_s"), [(60.0, 60.0), (200.0, 200.0), (0.0, None)])
-def test_a_fault_below_the_threshold_is_heard_by_its_lasting(
+def test_a_fault_below_the_threshold_is_detected_as_a_sustained_shift(
     sustained_s: float, delay_s: float | None
 ) -> None:
-    figures = replayed(clip(1, 2.0), sustained_s=sustained_s).metrics()
-    assert figures.median_delay_s == delay_s
+    assert play(clip(1, 2.0), sustained_s=sustained_s).median_delay_s == delay_s
 
 
-def test_a_fault_over_the_threshold_is_heard_after_three_windows() -> None:
-    assert replayed(clip(1, 6.0)).metrics().median_delay_s == 6.0
+def test_a_fault_above_the_threshold_is_detected_after_three_windows() -> None:
+    assert play(clip(1, 6.0)).median_delay_s == 6.0
 
 
-def test_normal_clips_that_stay_unusual_for_long_count_as_a_false_alarm() -> None:
-    assert replayed(*[clip(0, 2.0)] * 3, *[clip(0, 0.0)] * 3).metrics().false_alarms == 0
-    assert replayed(*[clip(0, 2.0)] * 9, *[clip(0, 0.0)] * 9).metrics().false_alarms == 1
+def test_normal_clips_above_their_normal_range_for_long_are_a_false_alarm() -> None:
+    assert play(*[clip(0, 2.0)] * 3, *[clip(0, 0.0)] * 3).false_alarms == 0
+    assert play(*[clip(0, 2.0)] * 9, *[clip(0, 0.0)] * 9).false_alarms == 1
+
+
+def test_a_clip_result_is_restored_from_its_json() -> None:
+    result = clip(1, 6.0)
+    assert ClipResult.from_json(result.to_json(), result.clip, RULE) == result
+    unread = ClipResult(result.clip, reason="a.wav: cannot be read")
+    assert ClipResult.from_json(unread.to_json(), result.clip, RULE) == unread

@@ -146,7 +146,7 @@ def test_hostile_recordings_are_read_right_or_rejected_with_a_reason(
     names = {name.replace("_9", "_", 1): kind for name, kind in names.items()}
     replayed = replay(settings(tmp_path / "data", toy, tmp_path / "out"), write_report=write_report)
     scored = {each.clip.name for each in replayed.sections[0].clips}
-    reasons = {each.path.name: each.reason for each in replayed.result.rejected}
+    reasons = {each.path.name: each.reason for each in replayed.challenge.rejected}
     for name, kind in names.items():
         if kinds is READABLE:
             assert name in scored, (kind, reasons.get(name))
@@ -154,7 +154,7 @@ def test_hostile_recordings_are_read_right_or_rejected_with_a_reason(
             assert name not in scored, kind
             assert reasons[name], kind
     if kinds is UNREADABLE:
-        assert any("test clips not scored" in each for each in replayed.result.missing)
+        assert any("test clips not scored" in each for each in replayed.challenge.missing)
         assert "files rejected" in (tmp_path / "out" / "report.html").read_text()
 
 

@@ -17,7 +17,7 @@ from asd_monitor.audio.files import read_recording
 from asd_monitor.audio.lazy_clips import ClipCache
 from asd_monitor.quickstart import Recording, fit
 from asd_offline.replay import ReplaySettings, replay
-from asd_offline.replay.training_audio import open_training
+from asd_offline.replay.training_audio import open_training_clips
 from asd_offline.report import write_report
 
 RATE_HZ = 16_000
@@ -82,8 +82,8 @@ def test_the_fitted_detectors_are_model_files_that_give_the_same_scores(
 
 def test_clips_read_when_needed_fit_the_same_detector(dataset: Path) -> None:
     paths = sorted((dataset / "fan" / "train").glob("normal_id_00_0000000*"))
-    lazy, rejected = open_training(paths, ClipCache(RATE_HZ, 0))
-    assert rejected == []
+    lazy, rejected = open_training_clips(paths, ClipCache(RATE_HZ, 0))
+    assert rejected == ()
     whole = [Recording(path.name, read_recording(path, RATE_HZ)) for path in paths]
     first, second = fit(lazy, target="fan"), fit(whole, target="fan")
     assert first.manifest.training == second.manifest.training
@@ -128,7 +128,7 @@ def test_an_interrupted_command_ends_and_keeps_what_was_finished(
     _, messages = running.communicate(timeout=60)
     assert running.returncode == 130, messages
     assert "Traceback" not in messages
-    assert "the same command goes on from here" in messages
+    assert "run the same command again to resume" in messages
     finished = list(result.glob("work/*/scores-*"))
     assert 0 < len(finished) < 9
     assert not (result / "result.json").exists()
