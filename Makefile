@@ -1,4 +1,4 @@
-# Set up, demonstrate, test. Debian or Ubuntu; elsewhere install the system packages by hand.
+# Set up, demonstrate, test. For Debian or Ubuntu; on others, install the system packages first.
 
 PYTHON ?= python3
 VENV := .venv
@@ -34,7 +34,7 @@ install-service:
 	$(call apt_install,$(RUN_PACKAGES))
 	sh systemd/install.sh
 
-# What is missing is installed; services that come with a package are not started.
+# Installs missing packages without starting the services that they contain.
 define apt_install
 	@missing=$$(for package in $(1); do \
 		dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' \

@@ -1,15 +1,15 @@
-"""The errors that a user can meet, each with the exit code of the command line.
+"""The errors that users can cause or must act on, with the exit codes of the command line.
 
 AsdMonitorError
 ├── ConfigError      2  the command line or the configuration is wrong
-├── ModelFileError   3  a model file is missing, damaged, or not for this program
-├── SourceError      4  audio cannot be had: no such microphone or recording
-├── DatasetError     5  a dataset, its labels, or a submission is not as it should be
+├── ModelFileError   3  a model file is missing, damaged, or unsuitable
+├── SourceError      4  audio cannot be read: no such microphone or recording
+├── DatasetError     5  a dataset, its labels, or a submission is invalid
 ├── SinkError        6  a broker or a port cannot be used
 ├── StateError       7  the state folder is in use, full, or not writable
-└── RunError         8  a training run is missing, damaged, full, or of another model
+└── RunError         8  a training run is missing, damaged, not writable, or of another model
 
-Exit code 1 is kept for faults of the program itself.
+Exit code 1 is reserved for internal errors.
 """
 
 
@@ -32,13 +32,13 @@ class ModelFileError(AsdMonitorError):
 
 
 class SourceError(AsdMonitorError):
-    """Audio cannot be had: no such microphone, no such recording, or it cannot be read."""
+    """A microphone or a recording does not exist or cannot be read."""
 
     exit_code = 4
 
 
 class DatasetError(AsdMonitorError):
-    """A dataset, its labels, or a submission is not as it should be."""
+    """A dataset, its labels, or a submission is invalid."""
 
     exit_code = 5
 
@@ -56,6 +56,6 @@ class StateError(AsdMonitorError):
 
 
 class RunError(AsdMonitorError):
-    """A training run is missing, damaged, cannot be written, or belongs to something else."""
+    """A training run is missing, damaged, not writable, or belongs to another model."""
 
     exit_code = 8

@@ -3,8 +3,8 @@
 #   the program in its own virtual environment   $PREFIX          (/opt/asd-monitor)
 #   the unit                                     /etc/systemd/system/asd-monitor@.service
 #   the documented example of a configuration    /etc/asd-monitor/example.yaml
-# Run it again to upgrade; monitors that run are restarted. For packagers: with DESTDIR set, the unit and the example are put
-# below it, and nothing else is done.
+# Run it again to upgrade; running monitors are restarted. For packagers: with DESTDIR set, only
+# the unit and the example are installed, below it.
 set -eu
 cd "$(dirname "$0")/.."
 PREFIX=${PREFIX:-/opt/asd-monitor}
@@ -28,15 +28,15 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "install.sh: expected to be root, found user $(id -un): run it with sudo" >&2
     exit 1
 fi
-# The service runs under a user of its own and sees no home folder.
+# The service runs as a dynamic user that cannot see home folders.
 case $PREFIX in /home/*|/root/*)
     echo "install.sh: PREFIX=$PREFIX is in a home folder, which the service cannot read" >&2
     exit 1 ;;
 esac
 umask 022
 test -x "$PREFIX/bin/python" || "$PYTHON" -m venv "$PREFIX"
-# pip unpacks gigabytes in TMPDIR, and /tmp is often in memory; what it would keep for the next
-# time (~root/.cache) is as large, and an upgrade rarely needs it.
+# pip unpacks gigabytes in TMPDIR, and /tmp is often in memory. Its cache (~root/.cache) would be
+# as large, and upgrades rarely use it.
 TMPDIR=$(mktemp -d "$PREFIX/tmp.XXXXXX")
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
@@ -47,7 +47,7 @@ install -D -m 644 docs/operations.md "$PREFIX/share/doc/operations.md"
 install_files
 if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
-    # Those that run would start new capture processes beside an old monitor.
+    # A running monitor would start capture processes of the new version.
     systemctl try-restart 'asd-monitor@*.service'
 fi
 cat <<END

@@ -1,4 +1,4 @@
-"""A process whose workers never finish; each holds a lock on a file for as long as it lives."""
+"""A process whose workers never finish; each holds a lock on a file until it ends."""
 
 import fcntl
 import sys
@@ -13,17 +13,17 @@ from asd_offline.synth.writer import run_jobs
 WORKERS = 2
 
 
-def hold(folder: Path, number: int) -> None:
-    """Take lock ``number`` and work for ever."""
-    with (folder / f"lock-{number}").open("w") as opened:
-        fcntl.flock(opened, fcntl.LOCK_EX)
+def hold_lock(folder: Path, number: int) -> None:
+    """Take lock ``number`` and work forever."""
+    with (folder / f"lock-{number}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         (folder / f"working-{number}").touch()
         while True:
             sum(range(10_000))
 
 
 @dataclass(frozen=True)
-class Hold:
+class HoldLock:
     """The same as a job of replay and compare."""
 
     folder: Path
@@ -35,16 +35,16 @@ class Hold:
         return self.folder / f"result-{self.number}"
 
     def run(self, tick: Tick) -> None:
-        hold(self.folder, self.number)
+        hold_lock(self.folder, self.number)
 
 
 def main(kind: str, folder: Path) -> None:
     if kind == "replay":
         with JobPool(WORKERS) as pool:
-            pool.run([Hold(folder, number) for number in range(WORKERS)], lambda done: None)
-    else:  # four jobs are handed over at a time: one worker has 0 to 3, the other 4 to 7
+            pool.run([HoldLock(folder, number) for number in range(WORKERS)], lambda done: None)
+    else:  # jobs are handed over in groups of four: one worker gets 0 to 3, the other 4 to 7
         jobs = list(range(4 * WORKERS))
-        run_jobs(partial(hold, folder), jobs, NoProgress(), WORKERS)
+        run_jobs(partial(hold_lock, folder), jobs, NoProgress(), WORKERS)
 
 
 if __name__ == "__main__":
