@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from asd_monitor.errors import ConfigError, DatasetError, RunError
 from asd_monitor.model_file.manifest import Aggregation
 from asd_monitor.settings_file import Document, read, validate
-from asd_offline.datasets.audio_files import PUT_RIGHT, ClipLength, length_of
+from asd_offline.datasets.audio_files import BAD_CLIP_HINT, ClipLength, read_length
 from asd_offline.datasets.clip import Clip
 
 LONGEST_CLIP_S = 18.0
@@ -180,7 +180,7 @@ def resolve_and_tell(recipe: Recipe, clips: Iterable[Clip]) -> tuple[Recipe, lis
         If a clip cannot be opened, is shorter than the window that the recipe asks for, or too
         short for the model.
     """
-    lengths = [(length_of(clip.path), clip.path) for clip in clips]
+    lengths = [(read_length(clip.path), clip.path) for clip in clips]
     if not lengths:
         raise DatasetError("expected training clips, found none")
     lengths_s = [(_seconds(each, recipe.sample_rate_hz), path) for each, path in lengths]
@@ -214,7 +214,7 @@ def _check_window(recipe: Recipe, window_s: float, shortest: Path) -> None:
         return
     needs = f"expected at least {least_s:.3g} s, as {recipe.model} needs, found {window_s:.3g} s"
     if recipe.window_s is None:
-        raise DatasetError(f"{shortest}: {needs}; {PUT_RIGHT}")
+        raise DatasetError(f"{shortest}: {needs}; {BAD_CLIP_HINT}")
     raise ConfigError(f"window_s: {needs}")
 
 

@@ -1,4 +1,4 @@
-"""Datasets of machine sounds: the DCASE Task 2 years, and your own recordings."""
+"""Datasets of machine sounds: the DCASE Task 2 challenges and your own recordings."""
 
 from asd_offline.datasets.challenge import Challenge
 from asd_offline.datasets.clip import (

@@ -12,9 +12,9 @@ Attributes = tuple[tuple[str, str], ...]
 def read_attribute_lists(
     paths: Iterable[Path],
 ) -> tuple[dict[tuple[Path, str], Attributes], list[Rejected]]:
-    """Read all lists; keys are (the machine's folder, bare file name).
+    """Read all lists; keys are (the machine's folder, file name).
 
-    A list that cannot be read is rejected as a whole: file names then speak for its clips.
+    A list that cannot be read is rejected; the attributes of its clips then come from file names.
     """
     attributes: dict[tuple[Path, str], Attributes] = {}
     rejected = []

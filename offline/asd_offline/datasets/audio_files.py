@@ -1,4 +1,4 @@
-"""Training clips as files: how long one is, and its samples; with what to do about a bad one."""
+"""Lengths, channels and samples of training clips, with a hint on what to do about a bad clip."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,12 @@ from asd_monitor.audio.files import read_recording
 from asd_monitor.errors import DatasetError, SourceError
 from asd_monitor.records import FloatArray
 
-PUT_RIGHT = "put a whole recording there, or remove it to train without it"
-"""What to do about a training clip that is no use."""
+BAD_CLIP_HINT = "replace it by an intact recording, or remove it to train without it"
 
 
 @dataclass(frozen=True, slots=True)
 class ClipLength:
-    """Frames, their rate, and of how many samples a frame is."""
+    """Number of frames, frame rate, and samples per frame."""
 
     frames: int
     rate_hz: int
@@ -22,12 +21,12 @@ class ClipLength:
 
     @property
     def seconds(self) -> float:
-        """Length in s."""
+        """Length in seconds."""
         return self.frames / self.rate_hz
 
 
-def length_of(path: Path) -> ClipLength:
-    """Return the length of a recording.
+def read_length(path: Path) -> ClipLength:
+    """Read the length of a recording from its header.
 
     Raises
     ------
@@ -41,36 +40,36 @@ def length_of(path: Path) -> ClipLength:
     except soundfile.LibsndfileError as error:
         reason = error.error_string.strip(" .") or "damaged or cut short"
         msg = f"{path}: cannot be read as audio: {reason}"
-        raise DatasetError(f"{msg}; {PUT_RIGHT}") from error
+        raise DatasetError(f"{msg}; {BAD_CLIP_HINT}") from error
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
     if info.frames <= 0:
-        raise DatasetError(f"{path}: holds no sound (an unfinished recording?); {PUT_RIGHT}")
+        raise DatasetError(f"{path}: holds no sound (an unfinished recording?); {BAD_CLIP_HINT}")
     return ClipLength(info.frames, info.samplerate, info.channels)
 
 
-def which_channel(channels: Sequence[int], used: int, what: str) -> list[str]:
-    """Return a sentence for the user where recordings have several channels.
+def describe_unused_channels(channels: Sequence[int], used: int, what: str) -> list[str]:
+    """Return a sentence for the user if recordings have several channels, else nothing.
 
     Parameters
     ----------
     channels
-        How many each recording has.
+        Number of channels of each recording.
     used
-        Which is used, from 0.
+        Index of the channel that is used, from 0.
     what
         What the recordings are called.
     """
-    several = sum(each > 1 for each in channels)
+    several = sum(count > 1 for count in channels)
     if not several:
         return []
     found = f"{several} of {len(channels)} {what} have several channels"
-    return [f"{found}: of these channel {used} is used, counted from 0, and no other"]
+    return [f"{found}; only channel {used} (counted from 0) is used"]
 
 
 def read_training_clip(path: Path, sample_rate_hz: int) -> FloatArray:
-    """Return a clip as :func:`asd_monitor.audio.files.read_recording` does; raises as it does."""
+    """Read a clip as :func:`asd_monitor.audio.files.read_recording` does, with a hint in errors."""
     try:
         return read_recording(path, sample_rate_hz)
     except SourceError as error:
-        raise SourceError(f"{error}; {PUT_RIGHT}") from error
+        raise SourceError(f"{error}; {BAD_CLIP_HINT}") from error

@@ -1,4 +1,4 @@
-"""What a dataset consists of, whatever its layout on disk."""
+"""Clips and datasets, whatever their layout on disk."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,38 +11,40 @@ Subset = Literal["", "dev", "eval"]
 
 NORMAL = 0
 ANOMALY = 1
+UNDIVIDED = "all"
+"""Section of clips whose machine is not divided into sections."""
+
+_SUBSETS: tuple[Subset, ...] = ("dev", "eval")
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One recording of a dataset, with everything that its name and its lists say of it."""
+    """One recording of a dataset, with all that its name and the dataset's lists say about it."""
 
     path: Path
     year: int | None
-    """Year of the DCASE challenge; None for recordings that follow no challenge."""
+    """Year of the DCASE challenge; None for recordings that belong to no challenge."""
     machine: str
     """Machine type as the challenge spells it (``fan``, ``ToyCar``), or the name of a machine."""
     section: str
-    """``id_00`` (2020), ``section_00`` (2021 and later), or ``all`` where nothing is divided."""
+    """``id_00`` (2020), ``section_00`` (2021 and later), or ``all`` if there are no sections."""
     domain: Domain
-    """Empty where the year knows no domains, or where only the ground truth would tell."""
+    """Empty if the dataset has no domains, or if only the ground truth could tell."""
     split: Split
     label: int | None
-    """0 = normal, 1 = anomalous, None = not known (an evaluation set without ground truth)."""
+    """0 = normal, 1 = anomalous, None = unknown (an evaluation set without ground truth)."""
     attributes: tuple[tuple[str, str], ...] = ()
-    """Conditions of operation or recording as (name, value); order as in the dataset."""
+    """Conditions of operation or recording as (name, value), in the order of the dataset."""
     name: str = ""
-    """Bare file name, as official result files list it; where no year is followed, the path below
-    the root, since ``normal/1.wav`` and ``anomaly/1.wav`` must not be taken for each other."""
-    original_name: str = ""
-    """Name with label and attributes that the ground truth gives; empty where there is none."""
+    """File name, as official result files list it. For recordings of no challenge the path below
+    the root, since ``normal/1.wav`` and ``anomaly/1.wav`` are different clips."""
     subset: Subset = ""
-    """``dev`` or ``eval``; empty outside the challenges and for machines that they do not know."""
+    """``dev`` or ``eval``; empty outside the challenges and for machines of neither set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A file that is there, but is not part of the dataset, and why."""
+    """A file that was found but is not part of the dataset, and why."""
 
     path: Path
     reason: str
@@ -57,20 +59,20 @@ class Dataset:
     clips: tuple[Clip, ...]
     rejected: tuple[Rejected, ...] = ()
     notes: tuple[str, ...] = ()
-    """What was decided while opening and should be shown to the user, one sentence each."""
+    """Decisions made while opening that the user should see, one sentence each."""
 
     @property
     def sets(self) -> tuple[Subset, ...]:
-        """Which sets of the challenge are present: of ``dev`` and ``eval``, those with clips."""
+        """The challenge's sets that have clips here, of ``dev`` and ``eval``."""
         present = {clip.subset for clip in self.clips}
         return tuple(subset for subset in _SUBSETS if subset in present)
 
     def machines(self) -> tuple[str, ...]:
-        """Names of all machines, sorted."""
+        """Return the names of all machines, sorted."""
         return tuple(sorted({clip.machine for clip in self.clips}))
 
     def sections(self, machine: str) -> tuple[str, ...]:
-        """Sections of one machine, sorted; empty for a machine that is not there."""
+        """Return the sections of one machine, sorted; empty for an unknown machine."""
         return tuple(sorted({clip.section for clip in self.clips if clip.machine == machine}))
 
     def select(
@@ -80,7 +82,7 @@ class Dataset:
         split: Split | None = None,
         domain: Domain | None = None,
     ) -> tuple[Clip, ...]:
-        """Clips that meet every condition given; None asks nothing."""
+        """Return the clips that meet every condition; None is no condition."""
         return tuple(
             clip
             for clip in self.clips
@@ -91,9 +93,6 @@ class Dataset:
         )
 
 
-_SUBSETS: tuple[Subset, ...] = ("dev", "eval")
-
-
-def in_order(clips: Iterable[Clip]) -> tuple[Clip, ...]:
+def sort_clips(clips: Iterable[Clip]) -> tuple[Clip, ...]:
     """Sort by machine, section, split and name, so that results do not depend on the disk."""
     return tuple(sorted(clips, key=lambda c: (c.machine, c.section, c.split, c.name, c.path)))

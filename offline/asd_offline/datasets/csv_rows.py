@@ -1,4 +1,4 @@
-"""Rows of a CSV file, with a fault that the csv module finds told as one of the user's file."""
+"""Read CSV rows with row numbers, and errors of the csv module as errors in the user's file."""
 
 import csv
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ from asd_monitor.errors import DatasetError
 
 
 def numbered_rows(path: Path, text: str, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of ``text``, which stands in ``path``, numbered from 1.
+    """Yield the rows of ``text``, the content of ``path``, numbered from 1.
 
     Raises
     ------
     DatasetError
-        If a cell is beyond all measure, as behind a quotation mark that is never closed.
+        If a cell is too long to be one, as after a quotation mark that is never closed.
     """
     rows, number = csv.reader(text.splitlines(), delimiter=delimiter), 1
     while True:

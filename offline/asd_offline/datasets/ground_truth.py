@@ -30,7 +30,7 @@ _V = TypeVar("_V")
 
 @dataclass(frozen=True, slots=True)
 class ClipTruth:
-    """What is known of one clip: its label (0 normal, 1 anomaly) and domain ("" where none)."""
+    """Label (0 normal, 1 anomaly) and domain (empty if there are none) of one clip."""
 
     label: int
     domain: str = ""
@@ -38,15 +38,16 @@ class ClipTruth:
 
 @dataclass(frozen=True, slots=True)
 class SectionTruth:
-    """The clips of one section by file name, and other names that they go by."""
+    """The clips of one section by official file name."""
 
     clips: Mapping[str, ClipTruth]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    """Other names of the clips -> official names."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroundTruth:
-    """Labels of a year: machine type -> section (or id) -> clips."""
+    """Labels of a challenge: machine type -> section (or id) -> clips."""
 
     year: int
     path: Path
@@ -149,8 +150,8 @@ def _data_files(root: Path) -> list[tuple[re.Match[str], Path]]:
 
 
 def _read_list(path: Path) -> dict[str, dict[str, SectionTruth]]:
-    found: dict[str, dict[str, dict[str, ClipTruth]]] = {}
-    originals: dict[str, dict[str, dict[str, str]]] = {}
+    clips: dict[str, dict[str, dict[str, ClipTruth]]] = {}
+    aliases: dict[str, dict[str, dict[str, str]]] = {}
     machine = ""
     for number, row in _rows(path):
         if len(row) == 1:
@@ -164,17 +165,17 @@ def _read_list(path: Path) -> dict[str, dict[str, SectionTruth]]:
             )
             raise DatasetError(msg)
         section = name["section"]
-        clips = found.setdefault(machine, {}).setdefault(section, {})
-        _add(clips, row[0], ClipTruth(_bit(row[2], path, number)), path, number)
-        originals.setdefault(machine, {}).setdefault(section, {})[row[1]] = row[0]
+        truths = clips.setdefault(machine, {}).setdefault(section, {})
+        _add(truths, row[0], ClipTruth(_parse_bit(row[2], path, number)), path, number)
+        aliases.setdefault(machine, {}).setdefault(section, {})[row[1]] = row[0]
     return {
-        machine: {s: SectionTruth(clips, originals[machine][s]) for s, clips in sections.items()}
-        for machine, sections in found.items()
+        machine: {s: SectionTruth(truths, aliases[machine][s]) for s, truths in sections.items()}
+        for machine, sections in clips.items()
     }
 
 
 def _read_sections(root: Path) -> dict[str, dict[str, SectionTruth]]:
-    found: dict[str, dict[str, dict[str, ClipTruth]]] = {}
+    clips: dict[str, dict[str, dict[str, ClipTruth]]] = {}
     for name, path in _data_files(root):
         machine, section = name["machine"], name["section"]
         labels = _read_bits(path)
@@ -182,43 +183,45 @@ def _read_sections(root: Path) -> dict[str, dict[str, SectionTruth]]:
             domains = dict.fromkeys(labels, name["domain"])
         else:
             domains = _read_domains(root / "ground_truth_domain" / path.name, set(labels))
-        clips = found.setdefault(machine, {}).setdefault(section, {})
+        truths = clips.setdefault(machine, {}).setdefault(section, {})
         for clip, label in labels.items():
-            clips[clip] = ClipTruth(label, domains[clip])
+            truths[clip] = ClipTruth(label, domains[clip])
     return {
         machine: {
-            s: SectionTruth(clips, _aliases(root, machine, s)) for s, clips in sections.items()
+            s: SectionTruth(truths, _read_aliases(root, machine, s))
+            for s, truths in sections.items()
         }
-        for machine, sections in found.items()
+        for machine, sections in clips.items()
     }
 
 
 def _read_domains(path: Path, expected: set[str]) -> dict[str, str]:
     domains = {clip: _DOMAINS[bit] for clip, bit in _read_bits(path).items()}
     if set(domains) != expected:
-        odd = sorted(set(domains) ^ expected)
+        different = sorted(set(domains) ^ expected)
         msg = (
             f"{path}: expected the clips of the file of that name in ground_truth_data, "
-            f"{len(odd)} are in one of the two only, first {odd[0]}"
+            f"{len(different)} are in one of the two only, first {different[0]}"
         )
         raise DatasetError(msg)
     return domains
 
 
-def _aliases(root: Path, machine: str, section: str) -> dict[str, str]:
-    """Names with attributes -> official names; the files of 2022 and 2023 differ, both optional."""
+def _read_aliases(root: Path, machine: str, section: str) -> dict[str, str]:
+    """Read names with attributes -> official names, from a table or a list; both are optional."""
     number = section.removeprefix("section_")
     folder = root / "ground_truth_attributes"
     aliases: dict[str, str] = {}
-    with_header = folder / machine / f"attributes_{number}.csv"
-    for path in (with_header, folder / f"ground_truth_{machine}_{section}_test.csv"):
+    table = folder / machine / f"attributes_{number}.csv"
+    for path in (table, folder / f"ground_truth_{machine}_{section}_test.csv"):
         if not path.is_file():
             continue
-        for index, (_, row) in enumerate(_rows(path)):
-            if len(row) < 2 or (path == with_header and index == 0):
+        rows = _rows(path)[1:] if path == table else _rows(path)
+        for _, row in rows:
+            if len(row) < 2:
                 continue
-            official, other = (cell.rpartition("/")[2] for cell in (row[0], row[-1]))
-            aliases[other if other.endswith(".wav") else f"{other}.wav"] = official
+            official, alias = (cell.rpartition("/")[2] for cell in (row[0], row[-1]))
+            aliases[alias if alias.endswith(".wav") else f"{alias}.wav"] = official
     return aliases
 
 
@@ -230,7 +233,7 @@ def _read_bits(path: Path) -> dict[str, int]:
             found = ",".join(row)
             msg = f"{path}: row {number}: expected 'file_name,0' or 'file_name,1', found {found!r}"
             raise DatasetError(msg)
-        _add(bits, row[0], _bit(row[1], path, number), path, number)
+        _add(bits, row[0], _parse_bit(row[1], path, number), path, number)
     if not bits:
         msg = f"{path}: expected rows 'file_name,0' or 'file_name,1', found an empty file"
         raise DatasetError(msg)
@@ -238,7 +241,7 @@ def _read_bits(path: Path) -> dict[str, int]:
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Numbered rows of a CSV, blank ones left out."""
+    """Return the numbered rows of a CSV without blank ones."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -248,7 +251,7 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
     return [(number, row) for number, row in rows if any(cell.strip() for cell in row)]
 
 
-def _bit(text: str, path: Path, number: int) -> int:
+def _parse_bit(text: str, path: Path, number: int) -> int:
     if text.strip() not in ("0", "1"):
         msg = f"{path}: row {number}: expected 0 or 1 in the last column, found {text!r}"
         raise DatasetError(msg)
@@ -257,7 +260,7 @@ def _bit(text: str, path: Path, number: int) -> int:
 
 def _add(values: dict[str, _V], name: str, value: _V, path: Path, number: int) -> None:
     if name in values:
-        msg = f"{path}: row {number}: {name} stands there twice"
+        msg = f"{path}: row {number}: {name} occurs twice"
         raise DatasetError(msg)
     values[name] = value
 

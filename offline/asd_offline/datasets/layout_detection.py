@@ -15,19 +15,18 @@ from asd_offline.datasets.challenge import Challenge
 from asd_offline.datasets.clip import Domain, Rejected
 from asd_offline.datasets.layouts import CHALLENGES
 from asd_offline.datasets.layouts.id_names import parse_id_name
-from asd_offline.datasets.layouts.labelled_folders import LABEL_FOLDERS
+from asd_offline.datasets.layouts.labelled_folders import LABEL_FOLDERS, SPLIT_FOLDERS
 from asd_offline.datasets.layouts.later_challenges import LATER_MACHINES
 from asd_offline.datasets.layouts.section_names import SectionName, parse_section_name
 from asd_offline.datasets.parsed_name import UnrecognisedFileName
 from asd_offline.datasets.scan import Folder, Tree
 
-SPLIT_FOLDERS = frozenset({"train", "test", "source_test", "target_test"})
 KNOWN_MACHINES: dict[str, str] = {
     machine.lower(): machine
     for machine in (*(m for c in CHALLENGES.values() for m in c.machines), *LATER_MACHINES)
 }
 """Official spelling by lower-case name."""
-_NO_MACHINE = SPLIT_FOLDERS | LABEL_FOLDERS.keys()
+_NOT_MACHINES = SPLIT_FOLDERS.keys() | LABEL_FOLDERS.keys()
 _ARCHIVE_NAME = re.compile(
     r"(?:dev_data_|eval_data_train_|eval_data_test_|eval_data_|dev_|eval_)(.+?)(?:_train|_test)?",
     re.IGNORECASE,
@@ -61,7 +60,7 @@ def split_folders(tree: Tree) -> list[SplitFolder]:
         for folder in tree.folders
         if len(folder.absolute) > 2
         and folder.absolute[-1].lower() in SPLIT_FOLDERS
-        and not any(part.lower() in _NO_MACHINE for part in folder.relative[-2:-1])
+        and not any(part.lower() in _NOT_MACHINES for part in folder.relative[-2:-1])
     ]
 
 

@@ -1,4 +1,4 @@
-"""Walk a folder once and note what lies where; no file is opened."""
+"""List the files below a folder, without opening any."""
 
 import os
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from asd_monitor.errors import DatasetError
 from asd_offline.datasets.clip import Rejected
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".aif", ".aiff"})
-_SILENTLY_PASSED = frozenset(
+_IGNORED_SUFFIXES = frozenset(
     {".csv", ".txt", ".md", ".json", ".zip", ".part", ".pdf", ".html", ".yaml", ".yml", ".py"}
 )
 _JUNK_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
@@ -22,16 +22,16 @@ class Folder:
 
     path: Path
     relative: tuple[str, ...]
-    """Folder names between the root and this one."""
+    """Folder names from the root down to this folder."""
     absolute: tuple[str, ...]
     """All folder names from the top of the file system."""
     names: tuple[str, ...]
-    """Sound files in it, sorted."""
+    """Names of the sound files in it, sorted."""
 
 
 @dataclass(slots=True)
 class Tree:
-    """What was found below one root."""
+    """Files found below one root."""
 
     root: Path
     folders: list[Folder] = field(default_factory=list)
@@ -44,12 +44,12 @@ def scan(root: Path) -> Tree:
     """List sound files and attribute lists below a root, in sorted order.
 
     Hidden names (``._*``, ``.DS_Store``), ``Thumbs.db``, ``__MACOSX``, documents and archives are
-    passed over. Links are followed, and a folder that was already visited is not entered again.
+    ignored. Links are followed; no folder is entered twice.
 
     Raises
     ------
     DatasetError
-        If the root is missing, is no folder, or may not be read.
+        If the root is missing, is not a folder, or cannot be read.
     """
     _require_folder(root)
     tree = Tree(root)
@@ -103,25 +103,25 @@ def _walk(
                 tree.rejected.append(Rejected(_printable(inner), _NOT_UTF_8))
             elif len(relative) < _MAX_DEPTH:
                 _walk(tree, inner, (*relative, entry.name), base, visited)
-        elif _is_sound(tree, folder, entry):
+        elif _sort_file(tree, folder, entry):
             names.append(entry.name)
     if names:
         tree.folders.append(Folder(folder, relative, (*base, *relative), tuple(names)))
 
 
-def _is_sound(tree: Tree, folder: Path, entry: "os.DirEntry[str]") -> bool:
-    """Sort one entry that is not a folder; only sound files are the caller's."""
+def _sort_file(tree: Tree, folder: Path, entry: "os.DirEntry[str]") -> bool:
+    """Return whether a file is a sound file; others are added to the tree by their kind."""
     path, suffix = folder / entry.name, os.path.splitext(entry.name)[1].lower()
     if suffix not in AUDIO_SUFFIXES:
         if suffix == ".zip":
             tree.archives.append(path)
         elif suffix == ".csv" and entry.name.lower().startswith("attributes_"):
             tree.attribute_lists.append(path)
-        elif suffix not in _SILENTLY_PASSED:
+        elif suffix not in _IGNORED_SUFFIXES:
             tree.rejected.append(Rejected(_printable(path), "not a sound file"))
         return False
     if not entry.is_file():
-        reason = "a link to nothing" if entry.is_symlink() else "not a regular file"
+        reason = "a broken link" if entry.is_symlink() else "not a regular file"
         tree.rejected.append(Rejected(path, reason))
         return False
     if _printable(path) != path:
@@ -131,5 +131,5 @@ def _is_sound(tree: Tree, folder: Path, entry: "os.DirEntry[str]") -> bool:
 
 
 def _printable(path: Path) -> Path:
-    """The path with bytes that are not UTF-8 written out, so that it can be shown."""
+    """Return the path with bytes that are not UTF-8 escaped."""
     return Path(os.fsencode(path).decode("utf-8", "backslashreplace"))

@@ -1,4 +1,4 @@
-"""Which normal recordings are for training where nobody has said so."""
+"""Choose training clips among recordings that are not divided into training and test."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -11,19 +11,19 @@ _NUMERATOR, _DENOMINATOR = 2, 3
 
 
 def assign_train_split(
-    clips: Sequence[Clip], told: Collection[Path]
+    clips: Sequence[Clip], explicit: Collection[Path]
 ) -> tuple[list[Clip], list[str]]:
-    """Give sections without training clips the first two thirds of their normal recordings.
+    """Use the first two thirds of a section's normal recordings for training if none are yet.
 
-    First in order of name, so that recordings made one after the other are not divided between
-    training and test. Each section with at least two normal recordings keeps one for each side.
+    They are the first by name, so that recordings made one after the other are not divided between
+    training and test. A section with two or more normal recordings keeps at least one for each.
     Clips that are not known to be normal stay in the test split.
 
     Parameters
     ----------
     clips
         All clips.
-    told
+    explicit
         Clips whose split was given; they are left as they are.
 
     Returns
@@ -34,18 +34,18 @@ def assign_train_split(
     groups: dict[tuple[str, str], list[Clip]] = defaultdict(list)
     for clip in clips:
         groups[clip.machine, clip.section].append(clip)
-    shared, notes = [], []
+    assigned, notes = [], []
     for (machine, section), group in sorted(groups.items()):
-        free = [clip for clip in group if clip.label == NORMAL and clip.path not in told]
+        free = [clip for clip in group if clip.label == NORMAL and clip.path not in explicit]
         normals = sorted(free, key=lambda clip: str(clip.path))
         if any(clip.split == "train" for clip in group) or not normals:
-            shared += group
+            assigned += group
             continue
         count = max(1, len(normals) * _NUMERATOR // _DENOMINATOR)
         training = {clip.path for clip in normals[:count]}
-        shared += [replace(c, split="train") if c.path in training else c for c in group]
+        assigned += [replace(c, split="train") if c.path in training else c for c in group]
         notes.append(
             f"{machine} {section}: no training split was given, so the first {count} of "
-            f"{len(normals)} normal recordings in order of name are for training"
+            f"{len(normals)} normal recordings by name are used for training"
         )
-    return shared, notes
+    return assigned, notes

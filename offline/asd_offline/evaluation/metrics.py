@@ -71,15 +71,6 @@ def pauc(labels: ArrayLike, scores: ArrayLike, max_fpr: float = MAX_FPR) -> floa
     return float(standardise(_area(labels, scores, max_fpr), max_fpr))
 
 
-def pauc_unstandardised(labels: ArrayLike, scores: ArrayLike, max_fpr: float = MAX_FPR) -> float:
-    """Partial AUC divided by ``max_fpr`` only: chance is ``max_fpr / 2`` (0.05), 1 is perfect.
-
-    The task papers print this formula; the organisers' scripts never computed it. It is the mean
-    true-positive rate over false-positive rates in [0, ``max_fpr``].
-    """
-    return _area(labels, scores, max_fpr) / max_fpr
-
-
 def standardise(area: float | Floats, max_fpr: float) -> float | Floats:
     """Map an area under the ROC curve in [0, ``max_fpr``]: chance to 0.5, the best to 1."""
     chance = 0.5 * max_fpr**2

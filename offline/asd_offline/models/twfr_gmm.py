@@ -17,7 +17,7 @@ from asd_monitor.backends.domain_neighbours import oversample
 from asd_monitor.backends.gmm import fit_gmm
 from asd_monitor.backends.mahalanobis import fit_whitening
 from asd_monitor.backends.per_target import PerTarget
-from asd_offline.datasets.targets import Target, by_machine
+from asd_offline.datasets.targets import Target, group_by_machine
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import LogMel, LogMelSettings
 from asd_offline.models.no_training import NoTrainingTask
@@ -182,7 +182,7 @@ class TwfrGmmModel(Model[TwfrGmmRecipe, nn.Module]):
 
     def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
         """Group the targets by machine: each machine has its own decay."""
-        return by_machine(targets)
+        return group_by_machine(targets)
 
     def task(
         self, targets: Sequence[Target], recipe: TwfrGmmRecipe, features: FeatureCache

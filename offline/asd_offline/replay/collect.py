@@ -10,7 +10,7 @@ from asd_monitor.detection.alarm import AlarmSettings
 from asd_monitor.model_file import read_manifest
 from asd_monitor.model_file.manifest import Manifest
 from asd_offline.datasets import Rejected
-from asd_offline.datasets.audio_files import which_channel
+from asd_offline.datasets.audio_files import describe_unused_channels
 from asd_offline.evaluation.challenge_score import evaluate_scores
 from asd_offline.evaluation.metrics import gamma_threshold
 from asd_offline.evaluation.results import ChallengeResult
@@ -61,7 +61,7 @@ def collect_results(
         year=dataset.year,
         challenge=_without_incomplete_score(challenge, sections, dataset.year),
         sections=tuple(sections),
-        notes=(*dataset.notes, *which_channel(channels, plan.channel, "test clips")),
+        notes=(*dataset.notes, *describe_unused_channels(channels, plan.channel, "test clips")),
         model=_describe_model(plan, sections),
         alarm=settings,
         command=command,

@@ -11,7 +11,7 @@ import numpy as np
 
 from asd_monitor.errors import ConfigError, SourceError
 from asd_offline.datasets import Clip
-from asd_offline.datasets.audio_files import length_of
+from asd_offline.datasets.audio_files import read_length
 from asd_offline.jobs.pool import Tick
 from asd_offline.jobs.result_file import write_result
 from asd_offline.replay.records import ClipResult, FitResult
@@ -140,7 +140,7 @@ class ScoreJob:
         except SourceError as error:
             return ClipResult(clip, reason=str(error))
         score = detector.score_recording(samples, str(clip.path), self.target)
-        channels = length_of(clip.path).channels
+        channels = read_length(clip.path).channels
         return ClipResult.from_score(clip, score, len(samples), channels)
 
 

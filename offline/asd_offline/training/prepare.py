@@ -11,7 +11,11 @@ from asd_monitor.audio.quality import assess
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.records import SCORED_QUALITIES
-from asd_offline.datasets.audio_files import length_of, read_training_clip, which_channel
+from asd_offline.datasets.audio_files import (
+    describe_unused_channels,
+    read_length,
+    read_training_clip,
+)
 from asd_offline.datasets.clip import Clip, Dataset
 from asd_offline.datasets.targets import Target, plan_targets
 from asd_offline.features.cache import FeatureCache
@@ -93,8 +97,8 @@ def prepare(
         notes = cut + left_out
     recipe, window_notes = resolve_and_tell(recipe, parts)
     targets = plan_targets(parts, recipe.held_out_share)
-    channels = [length_of(clip.path).channels for clip in clips]
-    channel_notes = which_channel(channels, 0, "training recordings")
+    channels = [read_length(clip.path).channels for clip in clips]
+    channel_notes = describe_unused_channels(channels, 0, "training recordings")
     return PreparedData(
         model,
         dataset,

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from asd_monitor.errors import DatasetError, RunError
-from asd_offline.datasets.audio_files import ClipLength, length_of
+from asd_offline.datasets.audio_files import ClipLength, read_length
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.targets import target_name
 from asd_offline.recipes import LONGEST_CLIP_S, WINDOW_S
@@ -64,7 +64,7 @@ def cut_long(
         if len(group) >= FEW_RECORDINGS or group[0].year is not None:
             found += group
             continue
-        lengths = [length_of(clip.path) for clip in group]
+        lengths = [read_length(clip.path) for clip in group]
         window = window_s or WINDOW_S
         windows = round(sum(each.seconds for each in lengths) / PARTS / window)
         part_s = window * max(1, windows)
@@ -93,7 +93,7 @@ def without_leftovers(
     """
     if not clips or any(clip.year is not None for clip in clips):
         return list(clips), []
-    lengths_s = [length_of(clip.path).seconds for clip in clips]
+    lengths_s = [read_length(clip.path).seconds for clip in clips]
     least_s = window_s or 0.5 * median(lengths_s)
     short = [i for i, length_s in enumerate(lengths_s) if length_s < least_s]
     if not short or len(short) > LEFTOVERS * len(clips):

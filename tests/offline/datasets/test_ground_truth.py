@@ -76,7 +76,10 @@ def test_a_folder_without_ground_truth_is_refused(tmp_path: Path, year: int) -> 
     ("line", "told"),
     [
         ("section_03_source_test_0099.wav,2", "row 12: expected 0 or 1"),
-        ("section_03_source_test_0000.wav,0", "row 12: section_03_source_test_0000.wav stands"),
+        (
+            "section_03_source_test_0000.wav,0",
+            "row 12: section_03_source_test_0000.wav occurs twice",
+        ),
         ("section_03_source_test_0099.wav", "row 12: expected 'file_name,0'"),
     ],
 )

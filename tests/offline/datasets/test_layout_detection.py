@@ -141,7 +141,7 @@ def test_sounds_in_no_known_arrangement_are_named(tmp_path: Path) -> None:
 
 def test_names_without_one_readable_clip_say_why(tmp_path: Path) -> None:
     touch(tmp_path / "fan" / "train", ["anomaly_id_00_00000000.wav"])
-    with pytest.raises(DatasetError, match="not one clip"):
+    with pytest.raises(DatasetError, match="no valid clip"):
         open_dataset(tmp_path)
 
 

@@ -64,33 +64,21 @@ def test_turning_the_scores_round_mirrors_the_auc(data: tuple[list[int], list[fl
 def test_areas_stay_within_their_bounds(data: tuple[list[int], list[float]]) -> None:
     assert 0.0 <= metrics.auc(*data) <= 1.0
     assert 0.4736 < metrics.pauc(*data) <= 1.0
-    assert 0.0 <= metrics.pauc_unstandardised(*data) <= 1.0
 
 
 def test_constant_scores_are_chance() -> None:
     labels, scores = [0, 1, 0, 1, 1], [2.0] * 5
     assert metrics.auc(labels, scores) == 0.5
     assert metrics.pauc(labels, scores) == pytest.approx(0.5, abs=1e-15)
-    assert metrics.pauc_unstandardised(labels, scores) == pytest.approx(0.05, abs=1e-15)
 
 
 def test_separated_scores_are_perfect_and_reversed_ones_the_worst() -> None:
     labels = [0] * 30 + [1] * 10
     scores = list(range(40))
-    for metric in (metrics.auc, metrics.pauc, metrics.pauc_unstandardised):
+    for metric in (metrics.auc, metrics.pauc):
         assert metric(labels, scores) == pytest.approx(1.0, abs=1e-15)
     assert metrics.auc(labels, scores[::-1]) == 0.0
     assert metrics.pauc(labels, scores[::-1]) == pytest.approx(0.5 * (1 - 0.005 / 0.095))
-
-
-def test_unstandardised_pauc_is_the_formula_of_the_task_papers() -> None:
-    rng = np.random.default_rng(0)
-    normal, anomalous = rng.normal(size=200), rng.normal(1.0, size=50)
-    top = np.sort(normal)[::-1][:20]  # the floor(p N-) highest normal scores
-    expected = np.mean(anomalous[None, :] > top[:, None])
-    labels = [0] * 200 + [1] * 50
-    found = metrics.pauc_unstandardised(labels, np.append(normal, anomalous))
-    assert found == pytest.approx(expected, abs=1e-12)
 
 
 @settings(deadline=None)
@@ -118,7 +106,7 @@ def test_roc_curve_equals_scikit_learn(data: tuple[list[int], list[float]]) -> N
 def test_what_has_no_roc_curve_is_refused_with_the_reason(
     labels: list[int], scores: list[float], told: str
 ) -> None:
-    for function in (metrics.auc, metrics.pauc, metrics.pauc_unstandardised, metrics.roc_curve):
+    for function in (metrics.auc, metrics.pauc, metrics.roc_curve):
         with pytest.raises(ValueError, match=told):
             function(labels, scores)
 

@@ -317,7 +317,7 @@ def test_a_bad_clip_is_told_at_once_and_put_right_the_same_command_works(
         soundfile.write(bad, np.full(RATE_HZ, np.nan, np.float32), RATE_HZ, "FLOAT")
     else:
         soundfile.write(bad, np.zeros(0), RATE_HZ)
-    with pytest.raises((SourceError, DatasetError), match=f"{bad.name}: .*; put a whole"):
+    with pytest.raises((SourceError, DatasetError), match=f"{bad.name}: .*; replace it"):
         train(request(tmp_path, own), CPU, Silent())
     assert not (tmp_path / "run").exists()
     bad.write_bytes(whole)
@@ -365,7 +365,7 @@ def test_which_channel_is_trained_on_is_told_where_there_are_several(tmp_path: P
         soundfile.write(own / f"fan/train/normal_id_00_{number:08d}.wav", stereo, RATE_HZ)
     train(request(tmp_path, own), CPU, shown)
     (note,) = shown.notes
-    assert note.startswith("2 of 8 training recordings have several channels: of these channel 0 ")
+    assert note.startswith("2 of 8 training recordings have several channels; only channel 0 ")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.attributes import Attributes, read_attribute_lists
 from asd_offline.datasets.challenge import Challenge
-from asd_offline.datasets.clip import Clip, Dataset, Rejected, Subset, in_order
+from asd_offline.datasets.clip import Clip, Dataset, Rejected, Subset, sort_clips
 from asd_offline.datasets.layout_detection import (
     SplitFolder,
     collect_evidence,
@@ -47,7 +47,7 @@ def open_official(tree: Tree, year: int | None, machines: frozenset[str] | None)
     return Dataset(
         root=tree.root,
         year=detected,
-        clips=in_order(clips),
+        clips=sort_clips(clips),
         rejected=(*tree.rejected, *unreadable_lists, *misnamed, *stray),
         notes=(note,) if note else (),
     )

@@ -15,7 +15,7 @@ import torch
 from torch import Generator as RandomGenerator
 from torch import Tensor
 
-from asd_offline.datasets.targets import Target, by_machine
+from asd_offline.datasets.targets import Target, group_by_machine
 from asd_offline.features.cache import ClipRows, FeatureCache
 from asd_offline.features.segments import (
     check_window,
@@ -79,7 +79,7 @@ class AeganAdModel(Model[AeganAdRecipe, AeganAd]):
 
     def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
         """Assign one network to each machine, for all of its ids or sections."""
-        return by_machine(targets)
+        return group_by_machine(targets)
 
     def task(
         self, targets: Sequence[Target], recipe: AeganAdRecipe, features: FeatureCache

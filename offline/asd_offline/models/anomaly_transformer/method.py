@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from asd_offline.datasets.targets import Target, by_machine
+from asd_offline.datasets.targets import Target, group_by_machine
 from asd_offline.features.cache import ClipRows, FeatureCache
 from asd_offline.features.frontends import LogMel, LogMelSettings
 from asd_offline.features.mel import band_centres_hz
@@ -268,7 +268,7 @@ class AnomalyTransformer(Model[AnomalyTransformerRecipe, MinimaxLoss]):
 
     def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
         """One network for each machine, for all of its ids or sections."""
-        return by_machine(targets)
+        return group_by_machine(targets)
 
     def task(
         self, targets: Sequence[Target], recipe: AnomalyTransformerRecipe, features: FeatureCache

@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 from asd_monitor.backends.per_target import PerTarget
 from asd_monitor.backends.selective_mahalanobis import SelectiveMahalanobis
 from asd_offline.datasets.clip import Clip
-from asd_offline.datasets.targets import Target, by_machine
+from asd_offline.datasets.targets import Target, group_by_machine
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models.autoencoder.detector import (
     AutoencoderDetector,
@@ -97,7 +97,7 @@ class AutoencoderModel(Model[RecipeT, ReconstructionLoss]):
 
     def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
         """Assign one network to each machine."""
-        return by_machine(targets)
+        return group_by_machine(targets)
 
     def task(
         self, targets: Sequence[Target], recipe: RecipeT, features: FeatureCache

@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from asd_monitor.errors import ConfigError
-from asd_offline.datasets.targets import Target, by_machine
+from asd_offline.datasets.targets import Target, group_by_machine
 from asd_offline.features.cache import ClipRows, FeatureCache
 from asd_offline.features.frontends import LogMel, LogMelSettings, Masking
 from asd_offline.features.mel import group_centres_hz
@@ -221,7 +221,7 @@ class MobileNetV2Model(Model[MobileNetV2Recipe, SectionClassifier]):
 
     def networks(self, targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
         """One network for each machine, that tells its ids or sections apart."""
-        return by_machine(targets)
+        return group_by_machine(targets)
 
     def task(
         self, targets: Sequence[Target], recipe: MobileNetV2Recipe, features: FeatureCache
