@@ -55,10 +55,10 @@ def export(
 
     require_offline("export")
     _check_output_path(out)
+    from asd_monitor.terminal.progress import console_progress
     from asd_offline.export.export import export as export_run
-    from asd_offline.training.console import shown
 
-    with shown() as show:
+    with console_progress() as progress:
         exported = export_run(
             run,
             out,
@@ -66,7 +66,7 @@ def export(
             machines=machine or (),
             dataset=dataset,
             score=score,
-            features_progress=show.features,
+            progress=progress,
         )
     typer.echo(json.dumps(_to_dict(exported)) if as_json else _format(exported))
 

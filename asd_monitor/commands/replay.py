@@ -146,11 +146,11 @@ def replay(
 
 def _export(run: Path) -> str:
     """Return the model file of a training run; export it first if that has not been done."""
-    from asd_offline.export.cached_export import exported_run
-    from asd_offline.training.console import shown
+    from asd_monitor.terminal.progress import console_progress
+    from asd_offline.export.cached_export import ensure_exported
 
-    with shown() as show:
-        path, now = exported_run(run, default_cache(), show.features)
+    with console_progress() as progress:
+        path, now = ensure_exported(run, default_cache(), progress)
     typer.echo(f"{run}: {'exported to' if now else 'already exported to'} {path}", err=True)
     return str(path)
 

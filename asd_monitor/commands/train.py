@@ -94,15 +94,15 @@ def train(
     from asd_monitor.commands.offline_extra import require_offline
 
     require_offline("train")
-    from asd_offline.training.console import shown
-    from asd_offline.training.distributed import joined
+    from asd_monitor.terminal.progress import console_progress
+    from asd_offline.training.distributed import join_process_group
     from asd_offline.training.run import TrainRequest
     from asd_offline.training.run import train as train_networks
 
     machines = tuple(machine or ())
     folder = out or _default_folder(model, dataset, machines, seed)
     hint = f"{folder} is kept: run the same command with --resume to continue"
-    with joined(device) as process:
+    with join_process_group(device) as process:
         request = TrainRequest(
             model=model,
             dataset=dataset,
@@ -116,9 +116,10 @@ def train(
             init_from=tuple(init_from or ()),
             resume=resume,
         )
-        with exit_on_interrupt(hint), shown(quiet=not process.first) as show:
-            run = train_networks(request, process, show)
-        if not process.first:
+        quiet = not process.is_first
+        with exit_on_interrupt(hint), console_progress(quiet=quiet) as progress:
+            run = train_networks(request, process, progress)
+        if not process.is_first:
             return
     if as_json:
         last = {row["network"]: row for row in run.metrics()}

@@ -9,7 +9,7 @@ from asd_monitor.model_file import load
 from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_offline.export.export import export
 from asd_offline.training.run import TrainRequest, train
-from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum
+from tests.offline.small_sounds import CPU, RATE_HZ, FakeProgress, hum
 
 MAX_PARITY = 1e-5
 
@@ -24,7 +24,7 @@ def recipe_file(folder: Path, model: str, **settings: object) -> Path:
 
 def train_and_load(training: TrainRequest) -> LoadedModel:
     """Train and export, and load the model file."""
-    train(training, CPU, Silent())
+    train(training, CPU, FakeProgress())
     path = training.out.with_name("model.asd")
     exported = export(training.out, path, training.cache)
     assert exported.parity <= MAX_PARITY

@@ -14,7 +14,7 @@ from asd_offline.models.autoencoder.recipe import AutoencoderRecipe
 from asd_offline.models.protocol import Task
 from asd_offline.recipes import Recipe
 from asd_offline.training.distributed import Process
-from asd_offline.training.loop import Epoch
+from asd_offline.training.loop import EpochResult
 from asd_offline.training.prepare import PreparedData, prepare
 from asd_offline.training.run import TrainRequest
 
@@ -65,7 +65,7 @@ def small_recipe(**changes: object) -> AutoencoderRecipe:
         "batch_size": 64,
         "batch_norm_momentum": 0.1,
         "learning_rate": 0.01,
-        "auc_every": 0,
+        "auc_interval_epochs": 0,
     }
     return AutoencoderRecipe(**(values | changes))
 
@@ -85,7 +85,7 @@ def request(folder: Path, dataset: Path, **changes: object) -> TrainRequest:
         "out": folder / "run",
         "cache": folder / "cache",
         "recipe": write_recipe(folder / "recipe.yaml"),
-        "keep_every_s": 0.0,
+        "checkpoint_interval_s": 0.0,
     }
     return TrainRequest(**(values | changes))  # type: ignore[arg-type]
 
@@ -103,33 +103,55 @@ def new_task(
     return prepared.new_task(name, seed, features)
 
 
-class Silent:
-    """Shows nothing, and stops as if by Ctrl-C when told to."""
+class FakeProgress:
+    """Keeps what a training reports, and stops it as Ctrl-C does.
 
-    def __init__(self, stop_at_epoch: int = 0, stop_at_batch: int = 0) -> None:
-        self.stop_at_epoch, self.stop_at_batch = stop_at_epoch, stop_at_batch
-        self.epochs: list[Epoch] = []
-        self.notes: list[str] = []
-        self.started_at = -1
+    Parameters
+    ----------
+    stop_at_epoch
+        Stop once this epoch of any network is recorded.
+    """
 
-    def features(self, done: int, total: int) -> None:
-        """Nothing to show."""
+    def __init__(self, stop_at_epoch: int = 0) -> None:
+        self._stop_at_epoch = stop_at_epoch
+        self.epochs: list[tuple[str, float]] = []
+        """Networks and epochs, as they end."""
+        self.totals: dict[str, float] = {}
+        """Of each stage."""
+        self.messages: list[str] = []
 
-    def network(self, name: str, epochs: int) -> None:
-        """Nothing to show."""
+    def update(self, stage: str, done: float, total: float, detail: str = "") -> None:
+        self.totals[stage] = total
+        if not detail:
+            return
+        self.epochs.append((stage, done))
+        if done == self._stop_at_epoch:
+            raise KeyboardInterrupt
 
-    def resumed(self, epochs_done: int) -> bool:
-        self.started_at = epochs_done
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+class FakeRecorder:
+    """Keeps the results of epochs, and stops the training as Ctrl-C does.
+
+    Parameters
+    ----------
+    stop_at_epoch
+        Stop when this epoch is recorded.
+    """
+
+    def __init__(self, stop_at_epoch: int = 0) -> None:
+        self._stop_at_epoch = stop_at_epoch
+        self.results: list[EpochResult] = []
+        self.resumed_at = -1
+
+    def resume(self, epochs_done: int) -> bool:
+        self.resumed_at = epochs_done
         return False
 
-    def batch(self, done: int, total: int) -> None:
-        if self.stop_at_batch and done == self.stop_at_batch and len(self.epochs) == 2:
+    def record(self, result: EpochResult, network: nn.Module) -> None:
+        torch.rand(5)  # recorders may use random numbers
+        self.results.append(result)
+        if result.number == self._stop_at_epoch:
             raise KeyboardInterrupt
-
-    def epoch(self, epoch: Epoch, _: object) -> None:
-        self.epochs.append(epoch)
-        if epoch.number == self.stop_at_epoch:
-            raise KeyboardInterrupt
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)

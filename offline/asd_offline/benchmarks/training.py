@@ -5,7 +5,7 @@
 The reference loop is what one writes first: in every epoch each clip is read, its log-mel
 spectrogram computed with the same torchaudio transforms, and the epoch's vectors are shuffled and
 trained on with torch's Adam. ``--librosa`` (``pip install librosa``) adds a second one, in the
-manner of the baseline of 2023. Ours is ``train_network`` as ``asd-monitor train`` calls it, with
+manner of the baseline of 2023. Ours is ``Trainer`` as ``asd-monitor train`` uses it, with
 its feature cache filled, in float32 and, where the processor has it, in bfloat16; the reference
 loops are in float32. All have the same clips, network, batch size, device and threads, and
 take turns. Processor time is given beside wall time, since it suffers less from what else is
@@ -31,6 +31,7 @@ import torch
 from torch import nn
 
 from asd_monitor.model_file import load
+from asd_monitor.progress import NoProgress
 from asd_offline.benchmarks.reference_loops import Clock, Took, librosa_loop, torchaudio_loop
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export
@@ -38,7 +39,7 @@ from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS
 from asd_offline.models.autoencoder.recipe import AutoencoderRecipe
 from asd_offline.training.distributed import Process
-from asd_offline.training.loop import Epoch, train_network
+from asd_offline.training.loop import EpochResult, Trainer
 from asd_offline.training.prepare import PreparedData, prepare
 from asd_offline.training.run import TrainRequest, train
 
@@ -54,7 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         made = make_clips(folder / "set", chosen.clips)
-        recipe = AutoencoderRecipe(epochs=chosen.epochs, auc_every=0)
+        recipe = AutoencoderRecipe(epochs=chosen.epochs, auc_interval_epochs=0)
         prepared = prepare(MODELS["autoencoder"], open_dataset(made), recipe)
         features = FeatureCache(folder / "cache")
         began = time.perf_counter()
@@ -123,21 +124,20 @@ def ours(
     device: torch.device,
 ) -> tuple[str, list[Took]]:
     """Return the precision that was found, and what each epoch of the project's loop took."""
-    watcher = _Stopwatch()
+    stopwatch = _Stopwatch()
     prepared = replace(
         prepared, recipe=prepared.recipe.model_copy(update={"cpu_bfloat16": rounded})
     )
-    task = prepared.new_task("fan", 0, features)
-    train_network(
-        task,
+    trainer = Trainer(
+        prepared.new_task("fan", 0, features),
         prepared.recipe,
         name="fan",
         seed=0,
         folder=folder,
         process=Process(device),
-        watcher=watcher,
     )
-    return watcher.precision, watcher.took
+    trainer.train(stopwatch, NoProgress())
+    return stopwatch.precision, stopwatch.took
 
 
 class _Stopwatch:
@@ -148,35 +148,24 @@ class _Stopwatch:
         self.precision = ""
         self._clock = Clock()
 
-    def resumed(self, epochs_done: int) -> bool:
+    def resume(self, epochs_done: int) -> bool:
         """Start."""
         del epochs_done
         self._clock.start()
         return False
 
-    def batch(self, done: int, total: int) -> None:
-        """Nothing to count."""
-
-    def epoch(self, epoch: Epoch, network: nn.Module) -> None:
+    def record(self, result: EpochResult, network: nn.Module) -> None:
         """Stop and start again."""
         del network
-        self.precision = epoch.precision
+        self.precision = result.precision
         self.took.append(self._clock.stop())
         self._clock.start()
 
 
 def exported_ms(folder: Path, made: Path) -> dict[str, float]:
     """Return the processor milliseconds of a window through the exported file, on one core."""
-
-    class Silent:
-        def features(self, done: int, total: int) -> None: ...
-        def network(self, name: str, epochs: int) -> None: ...
-        def batch(self, done: int, total: int) -> None: ...
-        def epoch(self, epoch: Epoch, auc: object) -> None: ...
-        def note(self, text: str) -> None: ...
-
     request = TrainRequest("autoencoder", made, folder / "run", folder / "cache", epochs=1)
-    train(request, Process(torch.device("cpu")), Silent())
+    train(request, Process(torch.device("cpu")), NoProgress())
     done = export(folder / "run", folder / "model.asd", folder / "cache")
     scorer = load(done.path, "cpu")
     random = np.random.default_rng(0)

@@ -134,14 +134,14 @@ def _entry(
         why = f"its recipe has to say {', '.join(needed)}; give one with --recipes"
         return Entry(name, named, why_not=why)
     # The picture of AUC by epoch is not drawn: test clips are looked at once, at the end.
-    recipe = read_recipe(given, name, model.recipe, auc_every=0)
+    recipe = read_recipe(given, name, model.recipe, auc_interval_epochs=0)
     if epochs is not None and recipe.epochs:
-        recipe = read_recipe(given, name, model.recipe, auc_every=0, epochs=epochs)
+        recipe = read_recipe(given, name, model.recipe, auc_interval_epochs=0, epochs=epochs)
     source = f"recipe {given}" if given else PUBLISHED
     if path is not None and given is None:
         source = f"{PUBLISHED} (there is no {path})"
     try:
-        targets = plan_targets(dataset.select(split="train"), recipe.held_out_share)
+        targets = plan_targets(dataset.select(split="train"), recipe.held_out_fraction)
         networks = len(model.networks(targets))
     except (ConfigError, DatasetError) as error:
         return Entry(name, named, recipe, source, why_not=str(error))

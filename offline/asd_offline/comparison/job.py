@@ -4,7 +4,6 @@ import errno
 import json
 import shutil
 import traceback
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -19,12 +18,13 @@ from asd_offline.replay.plan import QUICKSTART
 if TYPE_CHECKING:
     from asd_offline.export.export import Exported
     from asd_offline.replay import ReplayResult
-    from asd_offline.training.loop import Epoch
 
 TRAINED, EXPORTED = 0.8, 0.9
 """How much of a job's work is done after these stages, roughly."""
 REPLAYING = {"fitting": (0.0, 0.4), "scoring": (0.4, 0.9), "drawing": (0.9, 1.0)}
 """How much of a replay is done at the begin and at the end of its stages, roughly."""
+FEATURES = "features"
+"""Stage of a training that computes features."""
 FAULT = "fault.txt"
 SHOWN = 200
 """Letters of a fault in the table; all of it is in the file."""
@@ -98,7 +98,7 @@ class CompareJob:
         """Train or go on; return the seconds of all epochs, and what the user should know."""
         import yaml
 
-        from asd_offline.training.distributed import joined
+        from asd_offline.training.distributed import join_process_group
         from asd_offline.training.run import TrainRequest, train
 
         recipe, run = self.folder / "recipe.yaml", self.folder / "training"
@@ -107,8 +107,8 @@ class CompareJob:
         there = (run / "run.json").exists()
         if not there:  # stopped before it had begun
             shutil.rmtree(run, ignore_errors=True)
-        show = _Show(meter, self.networks)
-        with joined(self.data.device) as process:
+        progress = TrainingProgress(meter, self.networks)
+        with join_process_group(self.data.device) as process:
             request = TrainRequest(
                 model=self.model,
                 dataset=self.data.dataset,
@@ -120,8 +120,8 @@ class CompareJob:
                 seed=self.seed,
                 resume=there,
             )
-            trained = train(request, process, show)
-        return sum(each["seconds"] for each in trained.metrics()), tuple(show.notes)
+            trained = train(request, process, progress)
+        return sum(each["seconds"] for each in trained.metrics()), tuple(progress.messages)
 
     def _export(self, meter: "Meter") -> "Exported":
         from asd_offline.export.export import export
@@ -131,7 +131,7 @@ class CompareJob:
             self.folder / "model.asd",
             self.data.cache,
             dataset=self.data.dataset,
-            features_progress=lambda done, total: meter.pause(),
+            progress=TrainingProgress(meter, self.networks),
         )
 
     def _replay(self, exported: "Exported | None", meter: "Meter") -> "ReplayResult":
@@ -233,29 +233,27 @@ class ReplayProgress:
         """A replay has no messages."""
 
 
-class _Show:
-    """What a training tells, as shares of the job."""
+class TrainingProgress:
+    """Progress of a training, as a share of the job; stages are networks and ``features``."""
 
     def __init__(self, meter: Meter, networks: int) -> None:
         self._meter, self._networks = meter, max(1, networks)
-        self._begun, self._epochs = 0, 1
-        self.notes: list[str] = []
+        self._started: list[str] = []
+        self.messages: list[str] = []
 
-    def features(self, done: int, total: int) -> None:
-        self._meter.pause()
+    def update(self, stage: str, done: float, total: float, detail: str = "") -> None:
+        """Move the job's share; the computation of features counts nothing."""
+        if stage == FEATURES:
+            self._meter.pause()
+            return
+        if stage not in self._started:
+            self._started.append(stage)
+        networks_done = self._started.index(stage) + done / total
+        self._meter.to(TRAINED * networks_done / self._networks)
 
-    def network(self, name: str, epochs: int) -> None:
-        self._begun, self._epochs = self._begun + 1, epochs
-
-    def batch(self, done: int, total: int) -> None:
-        self._meter.pause()
-
-    def epoch(self, epoch: "Epoch", auc: Mapping[str, float]) -> None:
-        done = self._begun - 1 + epoch.number / self._epochs
-        self._meter.to(TRAINED * done / self._networks)
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+    def message(self, text: str) -> None:
+        """Keep a sentence for the user."""
+        self.messages.append(text)
 
 
 def _disk_is_full(error: BaseException | None) -> bool:

@@ -157,10 +157,10 @@ def _plan(
 
 
 def _key(entry: Entry, seed: int, digest: str, device: str) -> str:
-    from asd_offline.training.run_folder import versions
+    from asd_offline.training.run_folder import library_versions
 
     recipe = entry.recipe.model_dump(mode="json") if entry.recipe else None
-    facts = [FORMAT, versions(), entry.model, recipe, seed, digest, device]
+    facts = [FORMAT, library_versions(), entry.model, recipe, seed, digest, device]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -235,7 +235,7 @@ def _speed(ran: Sequence[Ran]) -> Speed | None:
 
 
 def _comparison(settings: CompareSettings, dataset: Dataset, rows: tuple[Row, ...]) -> Comparison:
-    from asd_offline.training.run_folder import versions
+    from asd_offline.training.run_folder import library_versions
 
     return Comparison(
         dataset=settings.dataset,
@@ -245,7 +245,7 @@ def _comparison(settings: CompareSettings, dataset: Dataset, rows: tuple[Row, ..
         year=dataset.year,
         notes=dataset.notes,
         command=settings.command,
-        versions=versions() | {"asd-monitor": __version__},
+        versions=library_versions() | {"asd-monitor": __version__},
     )
 
 

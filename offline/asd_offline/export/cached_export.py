@@ -1,23 +1,23 @@
-"""The model file of a finished run, kept in its folder until the run changes."""
+"""The model file of a finished run, kept in the run's folder until the run changes."""
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 from asd_monitor import __version__
 from asd_monitor.errors import DatasetError, ModelFileError
 from asd_monitor.model_file import read_manifest
+from asd_monitor.progress import Progress
 from asd_offline.export.export import export
-from asd_offline.training.checkpoints import checkpoints_in
+from asd_offline.training.checkpoints import list_checkpoints
 from asd_offline.training.run_folder import Run
 
 FOLDER = "export"
 
 
-def exported_run(
-    folder: Path, cache: Path, progress: Callable[[int, int], None] | None = None
+def ensure_exported(
+    folder: Path, cache: Path, progress: Progress | None = None
 ) -> tuple[Path, bool]:
-    """Return a run's model file, and whether it had to be exported now.
+    """Return a run's model file, and whether it was exported by this call.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def exported_run(
     cache
         Folder of the feature cache.
     progress
-        Told of features that have to be computed.
+        Receives the computation of features.
 
     Raises
     ------
@@ -34,29 +34,30 @@ def exported_run(
         As :func:`asd_offline.export.export.export` does.
     """
     run = Run.open(folder)
-    out = folder / FOLDER / f"{run.about.model}-{_state(run)[:16]}.asd"
+    path = folder / FOLDER / f"{run.metadata.model}-{_digest(run)[:16]}.asd"
     try:
-        read_manifest(out)
+        read_manifest(path)
     except ModelFileError:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     else:
-        return out, False
+        return path, False
     try:
-        export(folder, out, cache, features_progress=progress)
+        export(folder, path, cache, progress=progress)
     except DatasetError as error:
-        msg = f"{error}; where the data was moved, `asd-monitor export {folder} --out FILE"
-        raise DatasetError(f"{msg} --dataset WHERE` and --model FILE go together") from error
-    for old in out.parent.glob("*.asd"):
-        if old != out:
+        command = f"`asd-monitor export {folder} --out FILE --dataset FOLDER`"
+        msg = f"{error}; if the data was moved, run {command}, then replay with --model FILE"
+        raise DatasetError(msg) from error
+    for old in path.parent.glob("*.asd"):
+        if old != path:
             old.unlink()
-    return out, True
+    return path, True
 
 
-def _state(run: Run) -> str:
-    """Return a digest of all that an export depends on."""
+def _digest(run: Run) -> str:
+    """Return a digest of everything that an export depends on."""
     digest = hashlib.sha256(__version__.encode())
     digest.update((run.folder / "run.json").read_bytes())
-    for each in sorted((run.folder / "networks").glob("*")):
-        newest = [path.name for path in checkpoints_in(each)[:1]]
-        digest.update(f"{each.name} {newest}".encode())
+    for network in sorted((run.folder / "networks").glob("*")):
+        newest = [path.name for path in list_checkpoints(network)[:1]]
+        digest.update(f"{network.name} {newest}".encode())
     return digest.hexdigest()

@@ -1,6 +1,6 @@
 """From a trained run to a model file: statistics, calibration, parity, and the fastest form."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -17,6 +17,7 @@ from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.model_file import save
 from asd_monitor.model_file.manifest import Json, Manifest, Threshold
+from asd_monitor.progress import Progress
 from asd_offline.datasets.targets import Target
 from asd_offline.evaluation.clip_scoring import window_scores
 from asd_offline.export.quickstart_baseline import compare_with_quickstart
@@ -28,10 +29,10 @@ from asd_offline.export.variants import (
 )
 from asd_offline.models.protocol import DetectorModule
 from asd_offline.recipes import MultiScoreRecipe, Recipe
-from asd_offline.training.initial_weights import refuse_random
+from asd_offline.training.initial_weights import check_initialised
 from asd_offline.training.prepare import PreparedData
 from asd_offline.training.run_folder import Run
-from asd_offline.training.trained_run import trained_run
+from asd_offline.training.trained_run import load_trained_run
 
 WORTH_IT = 0.95
 """Another form of the module is taken if it needs at most this share of the time."""
@@ -63,7 +64,7 @@ def export(
     machines: Sequence[str] = (),
     dataset: Path | None = None,
     score: str | None = None,
-    features_progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Exported:
     """Turn a finished run into a model file.
 
@@ -93,11 +94,11 @@ def export(
     ModelFileError
         If the file cannot be written.
     """
-    trained = trained_run(folder, cache, dataset, features_progress)
+    trained = load_trained_run(folder, cache, dataset, progress)
     features = trained.features
     prepared = _with_score(trained.prepared, score)
     chosen = _choose(prepared, machines)
-    refuse_random(trained.run, prepared.recipe, chosen)
+    check_initialised(trained.run, prepared.recipe, chosen)
     networks = {name: trained.networks[name] for name in chosen}
     with torch.no_grad():
         detector = prepared.model.detector(networks, chosen, prepared.recipe, features).eval()
@@ -191,7 +192,7 @@ def _manifest(
     calibrations: Mapping[str, Calibration],
     description: Mapping[str, object],
 ) -> Manifest:
-    about = run.about
+    about = run.metadata
     p = recipe.threshold_p
     return Manifest(
         name=about.model,

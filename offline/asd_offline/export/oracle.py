@@ -19,6 +19,7 @@ from asd_monitor.audio.quality import assess
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.detection.detector import aggregate
 from asd_monitor.errors import ConfigError, DatasetError
+from asd_monitor.progress import Progress
 from asd_monitor.records import SCORED_QUALITIES
 from asd_offline.datasets.clip import ANOMALY, NORMAL, Clip
 from asd_offline.datasets.targets import target_name
@@ -26,7 +27,7 @@ from asd_offline.evaluation.metrics import auc, pauc
 from asd_offline.models.protocol import DetectorModule, HasAllScores
 from asd_offline.recipes import MultiScoreRecipe, Recipe
 from asd_offline.training.prepare import PreparedData
-from asd_offline.training.trained_run import TrainedRun, trained_run
+from asd_offline.training.trained_run import TrainedRun, load_trained_run
 
 Matrix = npt.NDArray[np.float64]
 
@@ -53,7 +54,7 @@ def oracle(
     folder: Path,
     cache: Path,
     dataset: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[OracleRow]:
     """Rank all scores of a trained model by its labelled test clips, each machine's best first.
 
@@ -66,7 +67,7 @@ def oracle(
     dataset
         Where the dataset is now, if it was moved.
     progress
-        Told how many clips are scored.
+        Receives the scoring of clips.
 
     Raises
     ------
@@ -75,7 +76,7 @@ def oracle(
     DatasetError
         If there are no labelled test clips of both kinds.
     """
-    run = trained_run(folder, cache, dataset)
+    run = load_trained_run(folder, cache, dataset)
     recipe = run.prepared.recipe
     if not isinstance(recipe, MultiScoreRecipe):
         raise ConfigError(f"model {recipe.model} has one score only, so there is nothing to choose")
@@ -92,7 +93,7 @@ def oracle(
             scores[targets[place].name].append(np.array(columns))
             labels[targets[place].name].append(cast("int", clip.label))
         if progress is not None:
-            progress(done, len(clips))
+            progress.update("test clips", done, len(clips))
     machines = {target.name: target.machine for target in targets}
     return _rows(names, scores, labels, machines, recipe.score)
 

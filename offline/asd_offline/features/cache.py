@@ -10,7 +10,7 @@ import hashlib
 import inspect
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +22,8 @@ from torch import Tensor
 
 from asd_monitor.errors import RunError
 from asd_monitor.file_lock import file_lock
+from asd_monitor.progress import NoProgress, Progress
 from asd_offline.datasets.audio_files import read_training_clip
-
-Progress = Callable[[int, int], None]
-"""Called with how many clips are done, and of how many."""
 
 BLOCK_CLIPS = 64
 READERS = 4
@@ -70,12 +68,12 @@ class FeatureCache:
     folder
         Where they are kept; made when needed. May be deleted at any time between runs.
     progress
-        Told how many clips are done while features are computed.
+        Receives the computation of features.
     """
 
     def __init__(self, folder: Path, progress: Progress | None = None) -> None:
         self.folder = folder
-        self._progress = progress or (lambda done, total: None)
+        self._progress = progress or NoProgress()
 
     def rows(self, paths: Sequence[Path], front_end: FrontEnd) -> ClipRows:
         """Return the rows of clips in the order given; those not yet known are computed.
@@ -126,13 +124,13 @@ class FeatureCache:
         keys = list(missing)
         if not keys:
             return
-        self._progress(0, len(keys))
+        self._progress.update("features", 0, len(keys))
         with ThreadPoolExecutor(min(READERS, os.cpu_count() or 1)) as readers:
             for start in range(0, len(keys), BLOCK_CLIPS):
                 block = keys[start : start + BLOCK_CLIPS]
                 computed = readers.map(features, [missing[key] for key in block])
                 store.append(dict(zip(block, computed, strict=True)))
-                self._progress(start + len(block), len(keys))
+                self._progress.update("features", start + len(block), len(keys))
 
 
 class _Store:

@@ -1,4 +1,4 @@
-"""What is known of each model's files."""
+"""Name maps of the published weights, by model."""
 
 from asd_offline.models.adacos.published_weights import ADACOS
 from asd_offline.models.aegan_ad.published_weights import AEGAN_AD
@@ -6,9 +6,9 @@ from asd_offline.models.anomaly_transformer.published_weights import ANOMALY_TRA
 from asd_offline.models.autoencoder.published_weights import AENET
 from asd_offline.models.mobilenetv2.published_weights import MOBILENETV2
 from asd_offline.models.stgram_mfn.published_weights import STGRAM_MFN
-from asd_offline.weights.name_map import Original
+from asd_offline.weights.name_map import WeightNameMap
 
-ORIGINALS: dict[str, Original] = {
+PUBLISHED_WEIGHTS: dict[str, WeightNameMap] = {
     "stgram_mfn": STGRAM_MFN,
     "aegan_ad": AEGAN_AD,
     "anomaly_transformer": ANOMALY_TRANSFORMER,

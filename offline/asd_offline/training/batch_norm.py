@@ -1,52 +1,55 @@
-"""Batch normalisation's statistics, taken anew with the weights that training ended with.
+"""Recompute the statistics of batch normalisation with the final weights.
 
-While training they run after the weights: after hundreds of steps instead of tens of thousands
-they are still those of earlier weights, and the network scores with the wrong ones (Wu and Johnson,
+While training they are running means over earlier weights. After hundreds of steps instead of tens
+of thousands they lag behind, and the network scores with wrong ones ("precise BN"; Wu and Johnson,
 "Rethinking 'Batch' in BatchNorm", 2021, section 3).
 """
 
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-BATCHES_AT_MOST = 200
+MAX_BATCHES = 200
 
 
-def normalised(network: nn.Module) -> list[_BatchNorm]:
-    """Return the layers of batch normalisation that keep statistics."""
+def batch_norm_layers(network: nn.Module) -> list[_BatchNorm]:
+    """Return the batch normalisation layers that keep statistics."""
     return [
-        each
-        for each in network.modules()
-        if isinstance(each, _BatchNorm) and each.track_running_stats
+        module
+        for module in network.modules()
+        if isinstance(module, _BatchNorm) and module.track_running_stats
     ]
 
 
-def settle_norms(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
-    """Replace the statistics by their plain mean over batches; the weights stay as they are.
+def recompute_bn_statistics(network: nn.Module, batches: Iterable[tuple[object, ...]]) -> None:
+    """Replace running statistics by their plain mean over batches; the weights do not change.
+
+    As ``torch.optim.swa_utils.update_bn``, but for ``forward`` with several arguments, and with
+    everything else in evaluation mode: without masks and dropout, as the network scores.
 
     Parameters
     ----------
     network
         Left in evaluation mode.
     batches
-        What its ``forward`` takes.
+        Arguments of its ``forward``.
     """
-    norms = normalised(network)
-    if not norms:
+    layers = batch_norm_layers(network)
+    if not layers:
         return
-    momenta = [each.momentum for each in norms]
-    network.eval()  # without masks and dropout, as it scores
-    for each in norms:
-        each.train()
-        each.reset_running_stats()
-        each.momentum = None  # torch's word for a plain mean
+    momenta = [layer.momentum for layer in layers]
+    network.eval()
+    for layer in layers:
+        layer.train()
+        layer.reset_running_stats()
+        layer.momentum = None  # torch's setting for a plain mean
     try:
         with torch.no_grad():
             for batch in batches:
                 network(*batch)
     finally:
-        for each, momentum in zip(norms, momenta, strict=True):
-            each.momentum = momentum
-            each.eval()
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+            layer.eval()

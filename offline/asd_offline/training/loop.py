@@ -1,39 +1,46 @@
-"""The training loop of one network: plain, deterministic, and resumed exactly where it stopped."""
+"""Train one network: deterministic, and resumed exactly where it stopped."""
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Generator, Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor, nn
 
 from asd_monitor.errors import RunError
+from asd_monitor.progress import Progress
 from asd_offline.models.protocol import MultiStepTask, Task
-from asd_offline.recipes import Recipe, kept_recipe
-from asd_offline.training.batch_norm import BATCHES_AT_MOST, normalised, settle_norms
-from asd_offline.training.checkpoints import latest_checkpoint, write_checkpoint
+from asd_offline.recipes import Recipe
+from asd_offline.training.batch_norm import (
+    MAX_BATCHES,
+    batch_norm_layers,
+    recompute_bn_statistics,
+)
+from asd_offline.training.batches import prefetch, split_order
+from asd_offline.training.checkpoints import (
+    Identity,
+    latest_checkpoint,
+    write_checkpoint,
+)
 from asd_offline.training.distributed import Process
-from asd_offline.training.lr_schedule import schedule_of
+from asd_offline.training.lr_schedule import make_lr_scheduler
 from asd_offline.training.precision import training_precision
 from asd_offline.training.reproducibility import (
     derive_seed,
     deterministic,
-    random_kept,
-    random_states,
-    restore_random_states,
+    get_random_states,
+    preserved_random_states,
+    set_random_states,
 )
 
-KEEP_EVERY_S = 10.0
+CHECKPOINT_INTERVAL_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
-    """What is known at the end of an epoch."""
+class EpochResult:
+    """The outcome of an epoch."""
 
     number: int
     """From 1."""
@@ -45,55 +52,24 @@ class Epoch:
     """Of products and activations: ``float32``, ``bfloat16`` or ``float16``."""
 
 
-class Watcher(Protocol):
-    """Whoever wants to know how training goes; only the first process tells."""
+class EpochRecorder(Protocol):
+    """Records epochs; only the first of several processes calls it."""
 
-    def resumed(self, epochs_done: int) -> bool:
-        """So many epochs were done before; 0 for a new training.
+    def resume(self, epochs_done: int) -> bool:
+        """Discard later epochs, and return whether the record of the last one is missing.
 
-        Return whether the last is not known yet, because the stop came just after its checkpoint.
+        It is if training was stopped just after the checkpoint. ``epochs_done`` is 0 for a new
+        training.
         """
 
-    def batch(self, done: int, total: int) -> None:
-        """So many batches of the current epoch are done."""
-
-    def epoch(self, epoch: Epoch, network: nn.Module) -> None:
-        """An epoch is done and its checkpoint written; random states are restored afterwards."""
+    def record(self, result: EpochResult, network: nn.Module) -> None:
+        """Record an epoch; the random states are restored afterwards."""
 
 
-class Show(Protocol):
-    """Whoever shows how the run goes."""
+class Trainer:
+    """Trains one network until the recipe's last epoch.
 
-    def features(self, done: int, total: int) -> None:
-        """So many clips are read."""
-
-    def network(self, name: str, epochs: int) -> None:
-        """Training of a network begins or goes on."""
-
-    def batch(self, done: int, total: int) -> None:
-        """So many batches of an epoch are done."""
-
-    def epoch(self, epoch: Epoch, auc: Mapping[str, float]) -> None:
-        """An epoch is done."""
-
-    def note(self, text: str) -> None:
-        """Something that the user should know."""
-
-
-def train_network(
-    task: Task[nn.Module],
-    recipe: Recipe,
-    *,
-    name: str,
-    seed: int,
-    folder: Path,
-    process: Process,
-    watcher: Watcher,
-    keep_every_s: float = KEEP_EVERY_S,
-) -> nn.Module:
-    """Train until the recipe's last epoch, from the newest checkpoint if there is one.
-
-    Stopped at any moment and called again, the result is the same as without the stop, bit for
+    Stopped at any moment and started again, the result is the same as without the stop, bit for
     bit on a CPU: the order of samples depends on seed and epoch alone, and checkpoints hold
     weights, optimiser, schedule, random states and epoch.
 
@@ -101,235 +77,213 @@ def train_network(
     ----------
     task
         Network and samples.
+    recipe
+        The resolved recipe.
     name
-        Of the network; shapes its random numbers.
+        Of the network; part of its random seeds.
+    seed
+        Of the run.
     folder
-        Where its checkpoints are.
-    keep_every_s
-        A checkpoint is written after the first epoch that ends so long after the one before it.
-
-    Returns
-    -------
-    torch.nn.Module
-        The trained network, on the process's device, in evaluation mode.
-
-    Raises
-    ------
-    RunError
-        If a checkpoint is damaged, of another recipe, or cannot be written, or the loss is not
-        finite any more.
+        For its checkpoints.
+    process
+        This process.
+    checkpoint_interval_s
+        Minimum time between checkpoints, which are written at the end of an epoch.
     """
-    network = task.network.to(process.device)
-    state = _State.new(task, recipe, process)
-    there = latest_checkpoint(folder)
-    done = state.restore(there, recipe, name, seed, process)
-    unknown = process.first and watcher.resumed(done)
-    if done == 0 and process.world > 1:
-        torch.manual_seed(derive_seed(seed, name, "rank", process.rank))
-    kept_at = time.perf_counter()
-    with deterministic():
-        if unknown and there is not None and "result" in there:
-            with random_kept(process.device):
-                watcher.epoch(Epoch(**there["result"]), network)
-        process.wait()
-        learner = _distributed(network, task, process) if done < recipe.epochs else network
-        for epoch in range(done, recipe.epochs):
-            network.train()
-            began = time.perf_counter()
-            rate = state.optimizer.param_groups[0]["lr"]
-            loss = _epoch(learner, task, recipe, state, (seed, name, epoch), process, watcher)
-            if not math.isfinite(loss):
-                msg = f"{name}: the loss is not finite in epoch {epoch + 1}: lower learning_rate"
-                raise RunError(f"{msg}, or look for a damaged clip; earlier epochs are kept")
-            state.schedule.step()
-            if recipe.settle_batch_norm and epoch + 1 == recipe.epochs:
-                _settle(network, task, recipe, (seed, name, "settle"), process)
-            random = process.gather(random_states(process.device))
-            if process.first:
-                took_s, precision = time.perf_counter() - began, str(state.precision)
-                result = Epoch(epoch + 1, loss, rate, took_s, precision.removeprefix("torch."))
-                if epoch + 1 == recipe.epochs or time.perf_counter() - kept_at >= keep_every_s:
-                    kept = state.to_dict() | {"random": random, "result": asdict(result)}
-                    write_checkpoint(folder, epoch + 1, kept | identity(recipe, name, seed))
-                    kept_at = time.perf_counter()
-                with random_kept(process.device):
-                    watcher.epoch(result, network)
-            process.wait()
-    return network.eval()
 
-
-@dataclass
-class _State:
-    """What changes while training, besides the random states."""
-
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    scaler: torch.amp.GradScaler
-    precision: torch.dtype
-
-    @classmethod
-    def new(cls, task: Task[nn.Module], recipe: Recipe, process: Process) -> "_State":
-        network, device = task.network, process.device
-        optimizer = torch.optim.Adam(
-            [each for each in network.parameters() if each.requires_grad],
+    def __init__(
+        self,
+        task: Task[nn.Module],
+        recipe: Recipe,
+        *,
+        name: str,
+        seed: int,
+        folder: Path,
+        process: Process,
+        checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S,
+    ) -> None:
+        self.epochs_done = 0
+        self._task, self._recipe, self._process = task, recipe, process
+        self._name, self._seed, self._folder = name, seed, folder
+        self._interval_s = checkpoint_interval_s
+        self._network = task.network.to(process.device)
+        self._optimizer = torch.optim.Adam(
+            [weight for weight in self._network.parameters() if weight.requires_grad],
             lr=recipe.learning_rate,
             betas=recipe.adam_betas,
             weight_decay=recipe.weight_decay,
             decoupled_weight_decay=recipe.optimizer == "adamw",
             fused=True,
         )
-        schedule = schedule_of(recipe, optimizer)
-        precision = training_precision(recipe, device)
+        self._schedule = make_lr_scheduler(recipe, self._optimizer)
+        self._precision = training_precision(recipe, process.device)
         # Only float16 needs its gradients scaled.
-        scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
-        return cls(network, optimizer, schedule, scaler, precision)
+        self._scaler = torch.amp.GradScaler(
+            process.device.type, enabled=self._precision is torch.float16
+        )
+        self._last_result: EpochResult | None = None
+        self._checkpoint_written_s = time.perf_counter()
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "weights": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "scaler": self.scaler.state_dict(),
+    def train(self, recorder: EpochRecorder, progress: Progress) -> nn.Module:
+        """Train from the newest checkpoint, if there is one.
+
+        Returns
+        -------
+        torch.nn.Module
+            The trained network, on the process's device, in evaluation mode.
+
+        Raises
+        ------
+        RunError
+            If a checkpoint is damaged, of another recipe, or cannot be written, or the loss is
+            not finite.
+        """
+        self.resume()
+        process = self._process
+        last_is_missing = process.is_first and recorder.resume(self.epochs_done)
+        with deterministic():
+            if last_is_missing and self._last_result is not None:
+                self._record(self._last_result, recorder)
+            process.wait()
+            if self.epochs_done < self._recipe.epochs:
+                # A step of a multi-step task reaches some of the weights only.
+                some_unused = isinstance(self._task, MultiStepTask)
+                learner = process.parallel(self._network, some_unused=some_unused)
+            while self.epochs_done < self._recipe.epochs:
+                result = self.run_epoch(learner, progress)
+                random_states = process.gather(get_random_states(process.device))
+                if process.is_first:
+                    if self._checkpoint_is_due():
+                        self.save_checkpoint(result, random_states)
+                    self._record(result, recorder)
+                process.wait()
+        return self._network.eval()
+
+    def resume(self) -> None:
+        """Continue from the newest checkpoint, or from initial weights."""
+        checkpoint = latest_checkpoint(self._folder)
+        if checkpoint is not None:
+            self._identity.check(checkpoint)
+            try:
+                self._restore(checkpoint)
+            except (KeyError, RuntimeError, ValueError, TypeError) as error:
+                msg = f"{self._name}: its checkpoint does not fit this version's network: {error}"
+                raise RunError(msg) from error
+        if self.epochs_done == 0 and self._process.world_size > 1:
+            torch.manual_seed(derive_seed(self._seed, self._name, "rank", self._process.rank))
+
+    def run_epoch(self, learner: nn.Module, progress: Progress) -> EpochResult:
+        """Train for one epoch.
+
+        Parameters
+        ----------
+        learner
+            The network, or what averages its gradients over processes.
+        """
+        recipe, number = self._recipe, self.epochs_done + 1
+        self._network.train()
+        started_s = time.perf_counter()
+        learning_rate = self._optimizer.param_groups[0]["lr"]
+        loss = self._train_batches(learner, progress)
+        if not math.isfinite(loss):
+            msg = f"{self._name}: the loss is not finite in epoch {number}: lower learning_rate"
+            raise RunError(f"{msg}, or look for a damaged clip; earlier epochs are kept")
+        self._schedule.step()
+        if recipe.recompute_batch_norm and number == recipe.epochs:
+            self._recompute_batch_norm()
+        self.epochs_done = number
+        seconds = time.perf_counter() - started_s
+        precision = str(self._precision).removeprefix("torch.")
+        return EpochResult(number, loss, learning_rate, seconds, precision)
+
+    def save_checkpoint(self, result: EpochResult, random_states: list[dict[str, Tensor]]) -> None:
+        """Write a checkpoint.
+
+        Parameters
+        ----------
+        result
+            Of the last epoch.
+        random_states
+            Of all processes, by rank.
+        """
+        state = {
+            "weights": self._network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "random": random_states,
+            "result": asdict(result),
         }
+        write_checkpoint(self._folder, self.epochs_done, state | self._identity.to_dict())
+        self._checkpoint_written_s = time.perf_counter()
 
-    def restore(
-        self, kept: dict[str, Any] | None, recipe: Recipe, name: str, seed: int, process: Process
-    ) -> int:
-        """Go back to a checkpoint; return how many epochs are done."""
-        if kept is None:
-            return 0
-        check_identity(kept, recipe, name, seed)
-        try:
-            self.network.load_state_dict(kept["weights"])
-            if kept["epoch"] == 0:
-                return 0  # initial weights, before anything was trained
-            self.optimizer.load_state_dict(kept["optimizer"])
-            self.schedule.load_state_dict(kept["schedule"])
-            self.scaler.load_state_dict(kept["scaler"])
-            random = kept["random"]
-            states = random[process.rank] if process.rank < len(random) else random[0]
-            restore_random_states(states, process.device)
-            return int(kept["epoch"])
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            msg = f"{name}: its checkpoint does not fit this version's network: {error}"
-            raise RunError(msg) from error
+    @property
+    def _identity(self) -> Identity:
+        return Identity(self._name, self._seed, self._recipe)
 
+    def _restore(self, checkpoint: dict[str, Any]) -> None:
+        self._network.load_state_dict(checkpoint["weights"])
+        if checkpoint["epoch"] == 0:
+            return  # initial weights
+        self._optimizer.load_state_dict(checkpoint["optimizer"])
+        self._schedule.load_state_dict(checkpoint["schedule"])
+        self._scaler.load_state_dict(checkpoint["scaler"])
+        states, rank = checkpoint["random"], self._process.rank
+        set_random_states(states[rank] if rank < len(states) else states[0], self._process.device)
+        self._last_result = EpochResult(**checkpoint["result"])
+        self.epochs_done = int(checkpoint["epoch"])
 
-def identity(recipe: Recipe, name: str, seed: int) -> dict[str, Any]:
-    """Return what a checkpoint belongs to, for :func:`check_identity`."""
-    return {"network": name, "seed": seed, "recipe": recipe.model_dump(mode="json")}
+    def _checkpoint_is_due(self) -> bool:
+        elapsed_s = time.perf_counter() - self._checkpoint_written_s
+        return self.epochs_done == self._recipe.epochs or elapsed_s >= self._interval_s
 
+    def _record(self, result: EpochResult, recorder: EpochRecorder) -> None:
+        with preserved_random_states(self._process.device):
+            recorder.record(result, self._network)
 
-def check_identity(kept: dict[str, Any], recipe: Recipe, name: str, seed: int) -> None:
-    """Raise RunError unless a checkpoint is of this network, recipe and seed."""
-    there = kept_recipe(type(recipe), kept.get("recipe"), f"checkpoint of {name}")
-    found = {"network": kept.get("network"), "seed": kept.get("seed")}
-    found |= there.model_dump(mode="json")
-    now = {"network": name, "seed": seed, **recipe.model_dump(mode="json")}
-    for what, expected in now.items():
-        if found.get(what) != expected:
-            msg = f"checkpoint of {name}: expected {what} {expected!r}, found {found.get(what)!r}"
-            raise RunError(f"{msg}; it belongs to another run")
+    def _train_batches(self, learner: nn.Module, progress: Progress) -> float:
+        """Change the weights by every batch of an epoch; return the mean loss of the samples."""
+        process, epoch = self._process, self.epochs_done
+        batches, generator = self._shuffle(epoch)
+        total, count = torch.zeros((), dtype=torch.float64, device=process.device), 0
+        steps: list[tuple[int, ...]] = [()]
+        if isinstance(self._task, MultiStepTask):
+            steps = [(step,) for step in range(self._task.steps_per_batch)]
+        drawn = prefetch(self._task, batches, generator, process.device)
+        for index, batch in enumerate(drawn):
+            if process.is_first:
+                progress.update(self._name, epoch + index / len(batches), self._recipe.epochs)
+            for step in steps:
+                loss = self._step(learner, (*batch, *step))
+            total += loss * len(batches[index])
+            count += len(batches[index])
+        sums = process.gather((float(total), count))
+        return sum(part for part, _ in sums) / max(1, sum(size for _, size in sums))
 
+    def _step(self, learner: nn.Module, batch: tuple[Any, ...]) -> Tensor:
+        """Change the weights by one batch; return its loss."""
+        device, precision = self._process.device.type, self._precision
+        self._optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device, precision, enabled=precision is not torch.float32):
+            loss: Tensor = learner(*batch)
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        return loss.detach()
 
-def _epoch(
-    learner: nn.Module,
-    task: Task[nn.Module],
-    recipe: Recipe,
-    state: _State,
-    seeds: tuple[object, ...],
-    process: Process,
-    watcher: Watcher,
-) -> float:
-    generator = torch.Generator().manual_seed(derive_seed(*seeds))  # type: ignore[arg-type]
-    order = torch.randperm(task.sample_count, generator=generator)
-    batches = split_order(order, recipe.batch_size, process)
-    device = process.device
-    total, count = torch.zeros((), dtype=torch.float64, device=device), 0
-    steps = (
-        [(step,) for step in range(task.steps_per_batch)]
-        if isinstance(task, MultiStepTask)
-        else [()]
-    )
-    for done, batch in enumerate(_ahead(task, batches, generator, device), start=1):
-        for step in steps:
-            loss = _step(learner, state, device, (*batch, *step))
-        size = len(batches[done - 1])
-        total += loss * size
-        count += size
-        if process.first:
-            watcher.batch(done, len(batches))
-    sums = process.gather((float(total), count))
-    return sum(each for each, _ in sums) / max(1, sum(size for _, size in sums))
+    def _recompute_batch_norm(self) -> None:
+        if not batch_norm_layers(self._network):
+            return
+        batches, generator = self._shuffle("settle")
+        step: tuple[int, ...] = ()
+        if isinstance(self._task, MultiStepTask):
+            step = (self._task.steps_per_batch - 1,)
+        drawn = prefetch(self._task, batches[:MAX_BATCHES], generator, self._process.device)
+        recompute_bn_statistics(self._network, ((*batch, *step) for batch in drawn))
 
-
-def _step(
-    learner: nn.Module, state: _State, device: torch.device, batch: tuple[Any, ...]
-) -> Tensor:
-    """Change the weights by one batch; return its loss."""
-    state.optimizer.zero_grad(set_to_none=True)
-    with torch.autocast(device.type, state.precision, state.precision is not torch.float32):
-        loss: Tensor = learner(*batch)
-    state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
-    return loss.detach()
-
-
-def _settle(
-    network: nn.Module,
-    task: Task[nn.Module],
-    recipe: Recipe,
-    seeds: tuple[object, ...],
-    process: Process,
-) -> None:
-    if not normalised(network):
-        return
-    generator = torch.Generator().manual_seed(derive_seed(*seeds))  # type: ignore[arg-type]
-    order = torch.randperm(task.sample_count, generator=generator)
-    batches = split_order(order, recipe.batch_size, process)[:BATCHES_AT_MOST]
-    step = (task.steps_per_batch - 1,) if isinstance(task, MultiStepTask) else ()
-    drawn = _ahead(task, batches, generator, process.device)
-    settle_norms(network, ((*batch, *step) for batch in drawn))
-
-
-def split_order(order: Tensor, batch_size: int, process: Process) -> list[Tensor]:
-    """Return this process's batches of an epoch.
-
-    All processes have equally many. A last batch of a single sample is left out, because batch
-    normalisation has nothing to normalise then.
-    """
-    whole = len(order) // process.world * process.world
-    own = order[process.rank : whole : process.world]
-    batches = list(torch.split(own, max(1, batch_size // process.world)))
-    return batches[:-1] if len(batches) > 1 and len(batches[-1]) < 2 else batches
-
-
-def _drawn(
-    task: Task[nn.Module], batches: list[Tensor], generator: Generator, device: torch.device
-) -> Iterator[tuple[Tensor, ...]]:
-    for chosen in batches:
-        yield tuple(each.to(device, non_blocking=True) for each in task.draw(chosen, generator))
-
-
-def _ahead(
-    task: Task[nn.Module], batches: list[Tensor], generator: Generator, device: torch.device
-) -> Iterator[tuple[Tensor, ...]]:
-    """Yield batches on the device, the next one being drawn meanwhile."""
-    drawn = _drawn(task, batches, generator, device)
-    with ThreadPoolExecutor(1) as drawing:
-        following = drawing.submit(next, drawn)
-        for _ in batches[1:]:
-            ready, following = following.result(), drawing.submit(next, drawn)
-            yield ready
-        yield following.result()
-
-
-def _distributed(network: nn.Module, task: Task[nn.Module], process: Process) -> nn.Module:
-    if process.world == 1:
-        return network
-    places = [process.device.index] if process.device.type == "cuda" else None
-    # A step of a stepped task reaches some of the weights only.
-    some_unused = isinstance(task, MultiStepTask)
-    return DistributedDataParallel(network, device_ids=places, find_unused_parameters=some_unused)
+    def _shuffle(self, purpose: object) -> tuple[list[Tensor], torch.Generator]:
+        """Return this process's batches in random order, and the generator for drawing them."""
+        seed = derive_seed(self._seed, self._name, purpose)
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(self._task.sample_count, generator=generator)
+        return split_order(order, self._recipe.batch_size, self._process), generator

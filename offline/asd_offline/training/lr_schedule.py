@@ -1,4 +1,4 @@
-"""How the learning rate changes from epoch to epoch."""
+"""Learning rate schedules, stepped once per epoch."""
 
 import math
 
@@ -8,22 +8,22 @@ from torch.optim.lr_scheduler import LambdaLR
 from asd_offline.recipes import Recipe
 
 
-def share_of_rate(recipe: Recipe, epoch: int) -> float:
-    """Return what to multiply ``learning_rate`` with in an epoch, counted from 0.
+def lr_factor(recipe: Recipe, epoch: int) -> float:
+    """Return the factor of ``learning_rate`` in an epoch, counted from 0.
 
-    The first ``constant_epochs`` have it whole. Then ``cosine`` falls to ``final_learning_rate``
-    along half a cosine, and ``halving`` halves it each epoch.
+    It is 1 in the first ``constant_epochs``. Then ``cosine`` decreases to ``final_learning_rate``
+    along half a cosine, and ``halving`` halves in each epoch down to ``final_learning_rate``.
     """
     since = epoch - recipe.constant_epochs
     if since <= 0 or recipe.schedule == "constant":
         return 1.0
+    final = recipe.final_learning_rate / recipe.learning_rate
     if recipe.schedule == "halving":
-        return max(0.5**since, recipe.final_learning_rate / recipe.learning_rate)
+        return max(0.5**since, final)
     progress = since / max(1, recipe.epochs - recipe.constant_epochs)
-    least = recipe.final_learning_rate / recipe.learning_rate
-    return least + (1.0 - least) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+    return final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
 
 
-def schedule_of(recipe: Recipe, optimizer: Optimizer) -> LambdaLR:
-    """Return the schedule, to be stepped at the end of each epoch."""
-    return LambdaLR(optimizer, lambda epoch: share_of_rate(recipe, epoch))
+def make_lr_scheduler(recipe: Recipe, optimizer: Optimizer) -> LambdaLR:
+    """Return the scheduler, to be stepped at the end of each epoch."""
+    return LambdaLR(optimizer, lambda epoch: lr_factor(recipe, epoch))

@@ -1,52 +1,53 @@
-"""Pictures of a training run: loss, and AUC where test labels exist, by epoch.
+"""Plot the loss, and the AUC on labelled test clips, of a training run by epoch.
 
-The AUC is for looking at. Nothing is ever chosen by it: the last epoch is what is exported.
+The AUC is informative only: nothing is selected by it, and the last epoch is exported.
 """
 
 import io
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from asd_offline.training.run_folder import Run
 
+Curves = Mapping[str, Sequence[tuple[int, float]]]
+"""Points ``(epoch, value)`` by the name of a curve."""
+
+MAX_MARKED_POINTS = 30
+MAX_LEGEND_ENTRIES = 12
+
 
 def draw_curves(run: Run) -> None:
-    """Write ``loss.png`` and, where there is any AUC, ``auc.png`` into the run's folder."""
+    """Write ``loss.png`` and, if there are any AUCs, ``auc.png`` into the run's folder."""
     losses: dict[str, list[tuple[int, float]]] = defaultdict(list)
     aucs: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for each in run.metrics():
-        if "loss" in each:
-            losses[each["network"]].append((each["epoch"], each["loss"]))
-        for target, value in each.get("auc", {}).items():
-            aucs[target].append((each["epoch"], value))
+    for line in run.metrics():
+        if "loss" in line:
+            losses[line["network"]].append((line["epoch"], line["loss"]))
+        for target, value in line.get("auc", {}).items():
+            aucs[target].append((line["epoch"], value))
     if losses:
-        run.write("loss.png", _picture(losses, "training loss", "log"))
+        run.write("loss.png", _plot(losses, "training loss", logarithmic=True))
     if aucs:
-        title = "AUC on the test clips (for looking at; nothing is chosen by it)"
-        run.write("auc.png", _picture(aucs, title, "linear"))
+        title = "AUC on the test clips (informative; nothing is selected by it)"
+        run.write("auc.png", _plot(aucs, title, logarithmic=False))
 
 
-def _picture(lines: dict[str, list[tuple[int, float]]], title: str, scale: str) -> bytes:
+def _plot(curves: Curves, title: str, *, logarithmic: bool) -> bytes:
+    """Return a PNG; a logarithmic axis needs positive values."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
-    axes: Any = FigureCanvasAgg(figure).figure.add_subplot()
-    for name, points in lines.items():
+    axes = FigureCanvasAgg(figure).figure.add_subplot()
+    for name, points in curves.items():
         epochs, values = zip(*points, strict=True)
-        axes.plot(epochs, values, label=name, marker="." if len(points) < 30 else None)
-    if scale == "log" and _positive(lines):
+        axes.plot(epochs, values, label=name, marker="." if len(points) < MAX_MARKED_POINTS else "")
+    if logarithmic and min(value for points in curves.values() for _, value in points) > 0:
         axes.set_yscale("log")
     axes.set(title=title, xlabel="epoch")
     axes.grid(alpha=0.3)
-    if len(lines) <= 12:
+    if len(curves) <= MAX_LEGEND_ENTRIES:
         axes.legend(fontsize="small")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
-
-
-def _positive(lines: dict[str, list[tuple[int, float]]]) -> bool:
-    values: Sequence[float] = [value for points in lines.values() for _, value in points]
-    return min(values) > 0

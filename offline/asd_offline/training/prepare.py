@@ -21,9 +21,9 @@ from asd_offline.datasets.targets import Target, plan_targets
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS
 from asd_offline.models.protocol import Model, Task
-from asd_offline.recipes import Recipe, resolve_and_tell
+from asd_offline.recipes import Recipe, resolve
 from asd_offline.training.reproducibility import derive_seed
-from asd_offline.training.split_recordings import cut_long, without_leftovers
+from asd_offline.training.split_recordings import drop_short_clips, split_long_recordings
 
 PARTS_FOLDER = "parts"
 """Folder in the cache for parts of long recordings."""
@@ -92,11 +92,11 @@ def prepare(
     parts: Sequence[Clip] = clips
     notes: list[str] = []
     if cache is not None:
-        parts, cut = cut_long(clips, cache / PARTS_FOLDER, recipe.window_s)
-        parts, left_out = without_leftovers(parts, recipe.window_s)
+        parts, cut = split_long_recordings(clips, cache / PARTS_FOLDER, recipe.window_s)
+        parts, left_out = drop_short_clips(parts, recipe.window_s)
         notes = cut + left_out
-    recipe, window_notes = resolve_and_tell(recipe, parts)
-    targets = plan_targets(parts, recipe.held_out_share)
+    recipe, window_notes = resolve(recipe, parts)
+    targets = plan_targets(parts, recipe.held_out_fraction)
     channels = [read_length(clip.path).channels for clip in clips]
     channel_notes = describe_unused_channels(channels, 0, "training recordings")
     return PreparedData(

@@ -1,4 +1,4 @@
-"""What is written down while a network trains: metrics, pictures' points, TensorBoard."""
+"""Record a network's training: metrics, points of the AUC curve, and TensorBoard."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -8,22 +8,21 @@ import torch
 from torch import nn
 
 from asd_monitor.errors import SourceError
+from asd_monitor.progress import Progress
 from asd_offline.datasets.clip import Clip
 from asd_offline.evaluation.clip_scoring import labelled_auc
 from asd_offline.features.cache import FeatureCache
-from asd_offline.training.distributed import Process
-from asd_offline.training.loop import Epoch, Show
+from asd_offline.training.loop import EpochResult
 from asd_offline.training.prepare import PreparedData
 from asd_offline.training.run_folder import TENSORBOARD, Run
 
-AUC_CLIPS_AT_MOST = 200
+MAX_AUC_CLIPS = 200
+AUC_POINTS = 10
+"""Of a training, unless the recipe specifies an interval."""
 
 
 class Recorder:
-    """Writes metrics, TensorBoard and the points of the AUC picture of one network.
-
-    Only the first of several processes tells it anything, beginning with :meth:`resumed`.
-    """
+    """Writes the metrics of one network's epochs, and reports them as progress."""
 
     def __init__(
         self,
@@ -31,107 +30,104 @@ class Recorder:
         name: str,
         run: Run,
         features: FeatureCache,
-        process: Process,
-        show: Show,
+        device: torch.device,
+        progress: Progress,
     ) -> None:
         self._prepared, self._name, self._run = prepared, name, run
-        self._features, self._device, self._show = features, process.device, show
-        self._board: Any = None
-        self._auc_clips = _auc_clips(prepared, name)
-        epochs, every = prepared.recipe.epochs, prepared.recipe.auc_every
-        self._auc_every = max(1, epochs // 10) if every is None else every
+        self._features, self._device, self._progress = features, device, progress
+        self._tensorboard: Any = None
+        self._auc_clips = _select_auc_clips(prepared, name)
 
-    def __enter__(self) -> "Recorder":
-        return self
+    def resume(self, epochs_done: int) -> bool:
+        """Discard later epochs; return whether the line of the last one is missing."""
+        self._run.truncate_metrics(self._name, epochs_done)
+        self._tensorboard = _open_tensorboard(self._run, self._name, epochs_done)
+        recorded = {line["epoch"] for line in self._run.metrics() if line["network"] == self._name}
+        return epochs_done > 0 and epochs_done not in recorded
 
-    def __exit__(self, *reason: object) -> None:
-        if self._board is not None:
-            self._board.close()
-
-    def resumed(self, epochs_done: int) -> bool:
-        """Forget what is trained again; return whether the last epoch's line is missing."""
-        self._run.forget_after(self._name, epochs_done)
-        self._board = _tensorboard(self._run, self._name, epochs_done)
-        written = {line["epoch"] for line in self._run.metrics() if line["network"] == self._name}
-        return epochs_done > 0 and epochs_done not in written
-
-    def batch(self, done: int, total: int) -> None:
-        """Show how far the epoch is."""
-        self._show.batch(done, total)
-
-    def epoch(self, epoch: Epoch, network: nn.Module) -> None:
-        """Write down an epoch, with the AUC where it is time for it."""
-        auc = self._auc(epoch.number, network)
+    def record(self, result: EpochResult, network: nn.Module) -> None:
+        """Write an epoch, with the AUC if it is due."""
+        auc = self._compute_auc(network) if self._auc_is_due(result.number) else {}
         line: dict[str, Any] = {
             "network": self._name,
-            "epoch": epoch.number,
-            "loss": epoch.loss,
-            "learning_rate": epoch.learning_rate,
-            "seconds": round(epoch.seconds, 4),
-            "precision": epoch.precision,
+            "epoch": result.number,
+            "loss": result.loss,
+            "learning_rate": result.learning_rate,
+            "seconds": round(result.seconds, 4),
+            "precision": result.precision,
             "at": round(time.time(), 3),
         }
-        self._run.add_metrics(line | ({"auc": auc} if auc else {}))
-        if self._board is not None:
-            self._board.add_scalar(f"loss/{self._name}", epoch.loss, epoch.number)
+        self._run.append_metrics(line | ({"auc": auc} if auc else {}))
+        if self._tensorboard is not None:
+            self._tensorboard.add_scalar(f"loss/{self._name}", result.loss, result.number)
             for target, value in auc.items():
-                self._board.add_scalar(f"auc/{target}", value, epoch.number)
-        self._show.epoch(epoch, auc)
+                self._tensorboard.add_scalar(f"auc/{target}", value, result.number)
+        detail = f"loss {result.loss:.4g}"
+        if auc:
+            detail += f", AUC {sum(auc.values()) / len(auc):.3f}"
+        epochs = self._prepared.recipe.epochs
+        self._progress.update(self._name, result.number, epochs, detail)
 
-    def _auc(self, number: int, network: nn.Module) -> Mapping[str, float]:
-        last = number == self._prepared.recipe.epochs
-        if not self._auc_clips or not self._auc_every:
-            return {}
-        if not last and number % self._auc_every:
-            return {}
-        targets = self._prepared.networks[self._name]
+    def close(self) -> None:
+        """Close the TensorBoard file."""
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+
+    def _auc_is_due(self, epoch: int) -> bool:
+        recipe = self._prepared.recipe
+        interval = recipe.auc_interval_epochs
+        if interval is None:
+            interval = max(1, recipe.epochs // AUC_POINTS)
+        if not self._auc_clips or not interval:
+            return False
+        return epoch == recipe.epochs or epoch % interval == 0
+
+    def _compute_auc(self, network: nn.Module) -> Mapping[str, float]:
+        """Return the AUC of each target on its labelled test clips."""
+        prepared, targets = self._prepared, self._prepared.networks[self._name]
         with torch.no_grad():
-            detector = self._prepared.model.detector(
-                {self._name: network.eval()},
-                {self._name: targets},
-                self._prepared.recipe,
-                self._features,
+            detector = prepared.model.detector(
+                {self._name: network.eval()}, {self._name: targets}, prepared.recipe, self._features
             ).to(self._device)
-        names = [target.name for target in targets]
         unusable: list[tuple[Clip, SourceError]] = []
         auc = labelled_auc(
             detector,
-            names,
+            [target.name for target in targets],
             self._auc_clips,
-            self._prepared.recipe,
+            prepared.recipe,
             self._device,
             lambda clip, error: unusable.append((clip, error)),
         )
         if unusable:
-            self._leave_out(unusable)
+            self._exclude(unusable)
         return auc
 
-    def _leave_out(self, unusable: Sequence[tuple[Clip, SourceError]]) -> None:
-        """Go on without test clips that cannot be used: they are for the picture only."""
-        self._show.note(
+    def _exclude(self, unusable: Sequence[tuple[Clip, SourceError]]) -> None:
+        """Continue without unusable test clips, which serve the AUC curve only."""
+        self._progress.message(
             f"{self._name}: {len(unusable)} of {len(self._auc_clips)} test clips cannot be used "
-            f"and do not count in the AUC picture; the first: {unusable[0][1]}"
+            f"and do not count in the AUC curve; the first: {unusable[0][1]}"
         )
         paths = {clip.path for clip, _ in unusable}
         self._auc_clips = [clip for clip in self._auc_clips if clip.path not in paths]
 
 
-def _auc_clips(prepared: PreparedData, name: str) -> Sequence[Clip]:
-    """Return labelled test clips, evenly spread where there are very many."""
+def _select_auc_clips(prepared: PreparedData, name: str) -> Sequence[Clip]:
+    """Return the labelled test clips of a network, evenly thinned if there are many."""
     machines = {target.machine for target in prepared.networks[name]}
     clips = [
         clip
         for clip in prepared.dataset.select(split="test")
         if clip.machine in machines and clip.label is not None
     ]
-    return clips[:: -(-len(clips) // AUC_CLIPS_AT_MOST) or 1]
+    return clips[:: -(-len(clips) // MAX_AUC_CLIPS) or 1]
 
 
-def _tensorboard(run: Run, name: str, done: int) -> Any:  # noqa: ANN401 - tensorboard has no types
-    """Return what writes for TensorBoard, hiding what is trained again; None without it."""
+def _open_tensorboard(run: Run, name: str, epochs_done: int) -> Any:  # noqa: ANN401 - untyped
+    """Return a TensorBoard writer that hides later epochs; None if the package is missing."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    folder = run.folder / TENSORBOARD / run.checkpoints(name).name
-    return SummaryWriter(str(folder), purge_step=done + 1)
+    folder = run.folder / TENSORBOARD / run.checkpoint_folder(name).name
+    return SummaryWriter(str(folder), purge_step=epochs_done + 1)

@@ -1,4 +1,4 @@
-"""The same result every time: deterministic algorithms, and random states that can be kept."""
+"""Reproducible training: deterministic algorithms, derived seeds and saved random states."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,44 +17,44 @@ def derive_seed(seed: int, *purpose: object) -> int:
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """Prefer algorithms that give the same result every time; warn where there is none."""
-    before = torch.are_deterministic_algorithms_enabled()
+    """Use deterministic algorithms inside the block; torch warns where there is none."""
+    enabled = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
-    filling: Any = torch.utils.deterministic  # its type does not tell of the attribute
-    fill = filling.fill_uninitialized_memory
+    settings: Any = torch.utils.deterministic  # its type lacks the attribute
+    fill = settings.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
-    # Nothing here reads memory before it is written; filling it would cost time.
-    filling.fill_uninitialized_memory = False
+    # No code here reads memory before it is written; filling it would cost time.
+    settings.fill_uninitialized_memory = False
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
         torch.backends.cudnn.benchmark = benchmark
-        filling.fill_uninitialized_memory = fill
+        settings.fill_uninitialized_memory = fill
 
 
-def random_states(device: torch.device) -> dict[str, Tensor]:
-    """Return the states of the generators that training draws from."""
+def get_random_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of the global generators that training uses."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
     return states
 
 
-def restore_random_states(states: dict[str, Tensor], device: torch.device) -> None:
-    """Put back what :func:`random_states` returned."""
+def set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
+    """Restore what :func:`get_random_states` returned."""
     torch.set_rng_state(states["cpu"])
     if device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], device)
 
 
 @contextmanager
-def random_kept(device: torch.device) -> Iterator[None]:
-    """Leave the random states as they were, whatever is drawn inside."""
-    before = random_states(device)
+def preserved_random_states(device: torch.device) -> Iterator[None]:
+    """Restore the random states after the block."""
+    states = get_random_states(device)
     try:
         yield
     finally:
-        restore_random_states(before, device)
+        set_random_states(states, device)

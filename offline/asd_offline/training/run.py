@@ -1,28 +1,33 @@
-"""A whole training run: a dataset and a recipe become trained networks in a folder."""
+"""Train all networks of a model on a dataset, in a run's folder."""
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from asd_monitor.errors import ConfigError, DatasetError, RunError, SourceError
+from asd_monitor.progress import Progress
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.features.cache import FeatureCache
 from asd_offline.recipes import read_recipe
-from asd_offline.training.checkpoints import checkpoints_in
+from asd_offline.training.checkpoints import list_checkpoints
 from asd_offline.training.distributed import Process
-from asd_offline.training.initial_weights import InitialFile, read_initial, start_from
-from asd_offline.training.loop import KEEP_EVERY_S, Show, train_network
+from asd_offline.training.initial_weights import (
+    InitialFile,
+    load_initial_weights,
+    read_initial_files,
+)
+from asd_offline.training.loop import CHECKPOINT_INTERVAL_S, Trainer
 from asd_offline.training.out_of_memory import out_of_memory_as_config_error
 from asd_offline.training.plots import draw_curves
 from asd_offline.training.prepare import PreparedData, check_held_out, find_model, prepare
 from asd_offline.training.recorder import Recorder
-from asd_offline.training.run_folder import About, Run
+from asd_offline.training.run_folder import Run, RunMetadata
 
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What is to be trained."""
+    """The arguments of a training run."""
 
     model: str
     dataset: Path
@@ -36,20 +41,29 @@ class TrainRequest:
     """None: as the recipe says."""
     seed: int = 0
     init_from: tuple[str, ...] = ()
-    """Files of weights to begin with: ``FILE``, or ``NETWORK=FILE``."""
+    """Weight files to start from: ``FILE``, or ``NETWORK=FILE``."""
     resume: bool = False
-    keep_every_s: float = KEEP_EVERY_S
+    checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S
 
 
-def train(request: TrainRequest, process: Process, show: Show) -> Run:
+@dataclass(frozen=True)
+class _TrainingContext:
+    prepared: PreparedData
+    features: FeatureCache
+    initial_files: Sequence[InitialFile]
+    process: Process
+    progress: Progress
+
+
+def train(request: TrainRequest, process: Process, progress: Progress) -> Run:
     """Train all networks that a model needs for a dataset.
 
     Raises
     ------
     ConfigError
-        If the model, the recipe or a machine is wrong.
+        If the model, the recipe or a machine is wrong, or memory is too small.
     DatasetError
-        If there is nothing to train on, or too little.
+        If there are no training clips, or too few.
     RunError
         If the run cannot be written or resumed.
     """
@@ -57,95 +71,96 @@ def train(request: TrainRequest, process: Process, show: Show) -> Run:
     recipe = read_recipe(request.recipe, request.model, model.recipe, epochs=request.epochs)
     dataset = open_dataset(request.dataset, request.year, machines=request.machines or None)
     prepared = prepare(model, dataset, recipe, request.cache)
-    for note in (*dataset.notes, *prepared.notes) if process.first else ():
-        show.note(note)
+    for note in (*dataset.notes, *prepared.notes) if process.is_first else ():
+        progress.message(note)
     prepared.recipe.check()
-    features = FeatureCache(request.cache, show.features)
-    files = read_initial(request.init_from if process.first else (), prepared.networks)
-    about = _about(request, prepared, features, files)
-    if process.first:
+    features = FeatureCache(request.cache, progress)
+    arguments = request.init_from if process.is_first else ()
+    initial_files = read_initial_files(arguments, prepared.networks)
+    if process.is_first:
         if not request.resume:
             check_held_out(prepared)
-        Run.create(request.out, about, resume=request.resume)
+        metadata = _describe(request, prepared, features, initial_files)
+        Run.create(request.out, metadata, resume=request.resume)
     process.wait()
     run = Run.open(request.out)
-    parts = _Parts(prepared, features, files)
-    if not process.first:
-        return _train_all(parts, run, process, show, request.keep_every_s)
-    with run.locked():
+    context = _TrainingContext(prepared, features, initial_files, process, progress)
+    if not process.is_first:
+        return _train_networks(context, run, request.checkpoint_interval_s)
+    with run.lock():
         try:
-            run = _train_all(parts, run, process, show, request.keep_every_s)
+            run = _train_networks(context, run, request.checkpoint_interval_s)
         except (ConfigError, DatasetError, SourceError):
-            if not request.resume:  # put right, the same command is to work
-                run.abandon()
+            if not request.resume:  # the same command must work once the input is corrected
+                run.delete_if_untrained()
             raise
         except BaseException:
-            with suppress(RunError):  # what stopped the training is what the user must hear of
+            with suppress(RunError):  # must not hide what stopped the training
                 draw_curves(run)
             raise
         draw_curves(run)
     return run
 
 
-@dataclass(frozen=True)
-class _Parts:
-    prepared: PreparedData
-    features: FeatureCache
-    files: Sequence[InitialFile]
-
-
 @out_of_memory_as_config_error()
-def _train_all(parts: _Parts, run: Run, process: Process, show: Show, keep_every_s: float) -> Run:
-    prepared, features = parts.prepared, parts.features
-    if process.first:
+def _train_networks(context: _TrainingContext, run: Run, checkpoint_interval_s: float) -> Run:
+    prepared, process = context.prepared, context.process
+    seed = run.metadata.seed
+    if process.is_first:
         if prepared.recipe.epochs:
-            _read_all(parts, run.about.seed)
-        if run.about.initial:
-            run = _begin_all(parts, run, show)
+            _warm_feature_cache(context, seed)
+        if run.metadata.initial:
+            run = _load_all_initial_weights(context, run)
     process.wait()
     for name in prepared.networks if prepared.recipe.epochs else ():
-        task = prepared.new_task(name, run.about.seed, features)
-        show.network(name, prepared.recipe.epochs)
-        with Recorder(prepared, name, run, features, process, show) as recorder:
-            train_network(
-                task,
-                prepared.recipe,
-                name=name,
-                seed=run.about.seed,
-                folder=run.checkpoints(name),
-                process=process,
-                watcher=recorder,
-                keep_every_s=keep_every_s,
-            )
+        trainer = Trainer(
+            prepared.new_task(name, seed, context.features),
+            prepared.recipe,
+            name=name,
+            seed=seed,
+            folder=run.checkpoint_folder(name),
+            process=process,
+            checkpoint_interval_s=checkpoint_interval_s,
+        )
+        recorder = Recorder(prepared, name, run, context.features, process.device, context.progress)
+        with closing(recorder):
+            trainer.train(recorder, context.progress)
     return run
 
 
-def _read_all(parts: _Parts, seed: int) -> None:
-    """Read the clips of every network but the first, which is read next, before any is trained."""
-    for name in tuple(parts.prepared.networks)[1:]:
-        parts.prepared.new_task(name, seed, parts.features)
+def _warm_feature_cache(context: _TrainingContext, seed: int) -> None:
+    """Read the clips of all networks before training, to report damaged clips at once.
+
+    The first network's clips are read next in any case.
+    """
+    for name in tuple(context.prepared.networks)[1:]:
+        context.prepared.new_task(name, seed, context.features)
 
 
-def _begin_all(parts: _Parts, run: Run, show: Show) -> Run:
-    """Put initial weights into every network before any is trained: a wrong file is told now."""
-    for name in parts.prepared.networks:
-        if checkpoints_in(run.checkpoints(name)):
+def _load_all_initial_weights(context: _TrainingContext, run: Run) -> Run:
+    """Load the initial weights of all networks before training, to report wrong files at once."""
+    prepared = context.prepared
+    for name in prepared.networks:
+        if list_checkpoints(run.checkpoint_folder(name)):
             continue
-        network = parts.prepared.new_task(name, run.about.seed, parts.features).network
-        run, told = start_from(run, name, network, parts.prepared.recipe, parts.files)
-        for sentence in told:
-            show.note(sentence)
+        network = prepared.new_task(name, run.metadata.seed, context.features).network
+        run, notes = load_initial_weights(
+            run, name, network, prepared.recipe, context.initial_files
+        )
+        for note in notes:
+            context.progress.message(note)
     return run
 
 
-def _about(
+def _describe(
     request: TrainRequest,
     prepared: PreparedData,
     features: FeatureCache,
-    files: Sequence[InitialFile],
-) -> About:
+    initial_files: Sequence[InitialFile],
+) -> RunMetadata:
     clips = prepared.sources
-    return About(
+    files = [file.to_dict() for file in initial_files]
+    return RunMetadata(
         model=request.model,
         recipe=prepared.recipe.model_dump(mode="json"),
         seed=request.seed,
@@ -155,5 +170,5 @@ def _about(
         targets={target.name: len(target.clips) for target in prepared.targets},
         held_out={target.name: len(target.held_out) for target in prepared.targets},
         fingerprint=features.fingerprint([c.path for c in clips], [c.name for c in clips]),
-        initial={"files": [each.to_dict() for each in files], "networks": {}} if files else None,
+        initial={"files": files, "networks": {}} if files else None,
     )

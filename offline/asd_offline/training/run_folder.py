@@ -1,6 +1,6 @@
-"""A training run's folder: what was asked for, on what, and everything that came of it.
+"""The folder of a training run.
 
-``run.json`` (recipe, seed, data, versions), ``metrics.jsonl`` (a line for each epoch), a folder of
+``run.json`` (recipe, seed, data, versions), ``metrics.jsonl`` (one line per epoch), a folder of
 checkpoints for each network, ``loss.png`` and ``auc.png``.
 """
 
@@ -20,17 +20,18 @@ from asd_monitor.file_lock import file_lock
 from asd_monitor.model_file.archive import write_atomically
 
 FORMAT_VERSION = 1
-_ABOUT = "run.json"
+_METADATA = "run.json"
 _METRICS = "metrics.jsonl"
+_NETWORKS = "networks"
 _LOCK = ".lock"
 TENSORBOARD = "tensorboard"
 """Folder for TensorBoard, with one for each network."""
-_CLIPS_OF = {"targets": "training clips", "held_out": "held-out clips"}
+MAX_SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
-class About:
-    """What a run is: everything needed to train it again."""
+class RunMetadata:
+    """Everything that is needed to train a run again."""
 
     model: str
     recipe: Mapping[str, Any]
@@ -41,44 +42,50 @@ class About:
     year: int | None
     machines: tuple[str, ...]
     targets: Mapping[str, int]
-    """Names of the targets, and how many clips each is trained with."""
+    """Names of the targets, with the number of clips that each is trained on."""
     held_out: Mapping[str, int]
+    """The same for held-out clips."""
     fingerprint: str
     """SHA-256 over names and contents of all training clips, held-out ones included."""
     initial: Mapping[str, Any] | None = None
-    """Weights that the run began with: ``files`` (path, SHA-256, network or None for all), and by
-    ``networks`` what was taken of them. None: every network started at random."""
-    versions: Mapping[str, str] = field(default_factory=lambda: versions())
+    """Initial weights: ``files`` (path, SHA-256, network or None for all), and by ``networks``
+    which tensors matched. None: every network was initialised at random."""
+    versions: Mapping[str, str] = field(default_factory=lambda: library_versions())
     created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     format_version: int = FORMAT_VERSION
 
-    def differs_from(self, other: "About") -> str | None:
-        """Return what makes another run of this one, in words; None if nothing does."""
-        for name in ("model", "seed", "machines"):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if mine != theirs:
-                return f"{name}: {_short(theirs)} there, {_short(mine)} now"
-        for what in ("targets", "held_out"):
-            here, there = getattr(self, what), getattr(other, what)
-            for target in sorted({*here, *there}):
-                if here.get(target) != there.get(target):
-                    clips = f"{there.get(target, 0)} there, {here.get(target, 0)} now"
-                    return f"{_CLIPS_OF[what]} of {target}: {clips}"
-        if self.fingerprint != other.fingerprint:
+    def difference_from(self, stored: "RunMetadata") -> str | None:
+        """Return the first difference that makes ``stored`` another run; None if it is this one."""
+        for name, there, now in (
+            ("model", stored.model, self.model),
+            ("seed", stored.seed, self.seed),
+            ("machines", stored.machines, self.machines),
+        ):
+            if there != now:
+                return f"{name}: {_shorten(there)} there, {_shorten(now)} now"
+        for what, before, after in (
+            ("training clips", stored.targets, self.targets),
+            ("held-out clips", stored.held_out, self.held_out),
+        ):
+            for target in sorted({*before, *after}):
+                if before.get(target) != after.get(target):
+                    counts = f"{before.get(target, 0)} there, {after.get(target, 0)} now"
+                    return f"{what} of {target}: {counts}"
+        if self.fingerprint != stored.fingerprint:
             return "the contents of training clips have changed since then"
-        for name in sorted({*self.recipe, *other.recipe}):
-            mine = self.recipe.get(name)
-            # A setting that is new since then is compared when the checkpoints are read.
-            theirs = other.recipe.get(name, mine)
-            if mine != theirs:
-                return f"{name}: {theirs!r} there, {mine!r} now"
-        # Not given again, they are those of the run.
-        if self.initial is not None and _digests(self.initial) != _digests(other.initial):
+        for name in sorted({*self.recipe, *stored.recipe}):
+            setting = self.recipe.get(name)
+            # A setting that this version added is compared when the checkpoints are read.
+            stored_setting = stored.recipe.get(name, setting)
+            if stored_setting != setting:
+                return f"{name}: {stored_setting!r} there, {setting!r} now"
+        # Without --init-from, a resumed run uses its own files.
+        if self.initial is not None and _digests(self.initial) != _digests(stored.initial):
             return "init-from: other weights there than now"
         return None
 
 
-def versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """Return the versions that results may depend on."""
     import numpy
     import torch
@@ -95,50 +102,50 @@ def versions() -> dict[str, str]:
 
 
 class Run:
-    """A run's folder; made by :meth:`create`, found again by :meth:`open`."""
+    """A training run in its folder; see :meth:`create` and :meth:`open`."""
 
-    def __init__(self, folder: Path, about: About) -> None:
+    def __init__(self, folder: Path, metadata: RunMetadata) -> None:
         self.folder = folder
-        self.about = about
+        self.metadata = metadata
 
     @classmethod
-    def create(cls, folder: Path, about: About, *, resume: bool) -> "Run":
-        """Make a run's folder, or find the one that is to go on.
+    def create(cls, folder: Path, metadata: RunMetadata, *, resume: bool) -> "Run":
+        """Create a run's folder, or open the one to resume.
 
         Raises
         ------
         RunError
-            If there is a run already and it is not to be resumed or differs from what is asked
-            for, or the folder cannot be written.
+            If a run exists already and is not to be resumed or differs from the requested one,
+            or the folder cannot be written.
         """
-        if (folder / _ABOUT).exists():
+        if (folder / _METADATA).exists():
             if not resume:
-                msg = f"{folder}: holds a training run already; go on with --resume"
+                msg = f"{folder}: holds a training run already; continue it with --resume"
                 raise RunError(f"{msg}, or choose another --out")
-            there = cls.open(folder)
-            if difference := about.differs_from(there.about):
+            stored = cls.open(folder)
+            if difference := metadata.difference_from(stored.metadata):
                 msg = f"{folder}: cannot be resumed: it is another run ({difference})"
-                told = "give the same data and settings as then, or choose another --out"
-                raise RunError(f"{msg}; {told}")
-            return there
+                advice = "give the same data and settings as then, or choose another --out"
+                raise RunError(f"{msg}; {advice}")
+            return stored
         if resume:
             raise RunError(f"{folder}: there is no run to resume; leave out --resume")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(f"{folder}: expected a new or empty folder; choose another --out")
-        run = cls(folder, about)
-        run.write(_ABOUT, _json(about))
+        run = cls(folder, metadata)
+        run.write(_METADATA, _to_json(metadata))
         return run
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
-        """Find a run.
+        """Open an existing run.
 
         Raises
         ------
         RunError
             If there is none, or it is damaged or of another version.
         """
-        path = folder / _ABOUT
+        path = folder / _METADATA
         try:
             values = json.loads(path.read_bytes())
         except OSError as error:
@@ -154,25 +161,25 @@ class Run:
             for name in ("recipe", "targets", "held_out"):
                 if not isinstance(values[name], dict):
                     raise TypeError(f"{name}: expected keys and values, found {values[name]!r}")
-            return cls(folder, About(**values | {"machines": tuple(values["machines"])}))
+            metadata = RunMetadata(**values | {"machines": tuple(values["machines"])})
         except (TypeError, KeyError) as error:
             msg = f"{path}: not a run of this program: {error}"
             raise RunError(f"{msg}; restore it, or train again") from error
+        return cls(folder, metadata)
 
-    def noted(self, **changes: object) -> "Run":
-        """Return the run with other facts about it, which are written down."""
-        about = replace(self.about, **changes)  # type: ignore[arg-type]
-        run = Run(self.folder, about)
-        run.write(_ABOUT, _json(about))
-        return run
+    def with_initial(self, initial: Mapping[str, Any]) -> "Run":
+        """Return the run with other facts about its initial weights, after writing them."""
+        metadata = replace(self.metadata, initial=initial)
+        self.write(_METADATA, _to_json(metadata))
+        return Run(self.folder, metadata)
 
-    def checkpoints(self, network: str) -> Path:
+    def checkpoint_folder(self, network: str) -> Path:
         """Return the folder of a network's checkpoints."""
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in network)
-        return self.folder / "networks" / safe
+        return self.folder / _NETWORKS / safe
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file of the run, whole or not at all."""
+        """Write a file of the run atomically."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self.folder / name, content)
@@ -182,49 +189,49 @@ class Run:
             raise RunError(str(error)) from error
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the metrics so far; a line that was cut short or is none is left out."""
-        found = []
+        """Return the lines of the metrics, without truncated or foreign ones."""
+        lines = []
         path = self.folder / _METRICS
-        for line in path.read_bytes().splitlines() if path.exists() else ():
+        for text in path.read_bytes().splitlines() if path.exists() else ():
             try:
-                values = json.loads(line)
+                values = json.loads(text)
             except ValueError:
                 continue
             if isinstance(values, dict) and {"network", "epoch"} <= values.keys():
-                found.append(values)
-        return found
+                lines.append(values)
+        return lines
 
-    def add_metrics(self, values: Mapping[str, Any]) -> None:
+    def append_metrics(self, values: Mapping[str, Any]) -> None:
         """Append a line to the metrics."""
+        path = self.folder / _METRICS
         try:
-            with (self.folder / _METRICS).open("a", encoding="utf-8") as opened:
+            with path.open("a", encoding="utf-8") as opened:
                 opened.write(json.dumps(values) + "\n")
         except OSError as error:
-            msg = f"{self.folder / _METRICS}: cannot be written: {error.strerror}"
-            raise RunError(f"{msg}; free space, then go on with --resume") from error
+            msg = f"{path}: cannot be written: {error.strerror}"
+            raise RunError(f"{msg}; free space, then continue with --resume") from error
 
-    def forget_after(self, network: str, epoch: int) -> None:
-        """Drop metrics of epochs that a resumed run will train again."""
-        kept = [
-            each for each in self.metrics() if each["network"] != network or each["epoch"] <= epoch
+    def truncate_metrics(self, network: str, epochs: int) -> None:
+        """Remove the lines of a network after ``epochs``, which will be trained again."""
+        lines = [
+            line for line in self.metrics() if line["network"] != network or line["epoch"] <= epochs
         ]
-        text = "".join(json.dumps(each) + "\n" for each in kept)
-        self.write(_METRICS, text.encode())
+        self.write(_METRICS, "".join(json.dumps(line) + "\n" for line in lines).encode())
 
-    def abandon(self) -> None:
-        """Remove a new run in which nothing was trained, so that its folder can be used again."""
+    def delete_if_untrained(self) -> None:
+        """Remove a new run without any metrics, so that its folder can be used again."""
         if self.metrics():
             return
-        for name in ("networks", TENSORBOARD):
+        for name in (_NETWORKS, TENSORBOARD):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        for name in (_ABOUT, _METRICS, _LOCK):
+        for name in (_METADATA, _METRICS, _LOCK):
             (self.folder / name).unlink(missing_ok=True)
-        with suppress(OSError):  # something else lies there
+        with suppress(OSError):  # the folder holds other files
             self.folder.rmdir()
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other trainings out of the folder.
+    def lock(self) -> Iterator[None]:
+        """Keep other trainings out of the folder inside the block.
 
         Raises
         ------
@@ -236,16 +243,17 @@ class Run:
             yield
 
 
-def _json(about: About) -> bytes:
-    return json.dumps(asdict(about), indent=1, sort_keys=True).encode() + b"\n"
+def _to_json(metadata: RunMetadata) -> bytes:
+    return json.dumps(asdict(metadata), indent=1, sort_keys=True).encode() + b"\n"
 
 
 def _digests(initial: Mapping[str, Any] | None) -> list[tuple[str | None, str]]:
-    return [(each["network"], each["sha256"]) for each in (initial or {"files": ()})["files"]]
+    files = initial["files"] if initial else ()
+    return [(file["network"], file["sha256"]) for file in files]
 
 
-def _short(value: object) -> str:
+def _shorten(value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         value = list(value)
     text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[: MAX_SHOWN_CHARACTERS - 3]}..."

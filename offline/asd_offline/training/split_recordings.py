@@ -1,7 +1,8 @@
-"""Recordings of one's own as clips: few and long ones are cut, leftovers left out.
+"""Split few long user recordings into clips, and drop recordings that are too short.
 
-An hour in one file is one clip: none would be left to calibrate on. It becomes a hundred, so that
-a tenth can be held out in stretches that are long enough to have few neighbours in training.
+An hour in one file is one clip, which would leave none for calibration. It becomes a hundred
+clips, so that a tenth can be held out in stretches long enough to be nearly independent of those
+used for training.
 """
 
 import hashlib
@@ -19,35 +20,36 @@ from asd_monitor.errors import DatasetError, RunError
 from asd_offline.datasets.audio_files import ClipLength, read_length
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.targets import target_name
-from asd_offline.recipes import LONGEST_CLIP_S, WINDOW_S
+from asd_offline.recipes import MAX_CLIP_S, WINDOW_S
 
-FEW_RECORDINGS = 8
-"""With so many, at least two recordings are held out whole, which is better than parts of each."""
-PARTS = 100
-"""Of all that a target has."""
-LEFTOVERS = 0.1
-SUBTYPES = {"PCM_16": "int16", "PCM_24": "int32", "PCM_32": "int32"}
-"""Written as they are read; everything else as float32."""
+MIN_RECORDINGS = 8
+"""With this many, at least two recordings are held out whole, which is better than parts."""
+PARTS_PER_TARGET = 100
+MAX_SHORT_FRACTION = 0.1
+"""If more clips than this are short, short clips are normal and all are kept."""
+PCM_DTYPES = {"PCM_16": "int16", "PCM_24": "int32", "PCM_32": "int32"}
+"""Formats that parts are written in as they are read; all others become 32-bit float."""
+MIN_FREE_BYTES = 1 << 20
 
 
-def cut_long(
+def split_long_recordings(
     clips: Sequence[Clip], folder: Path, window_s: float | None
 ) -> tuple[list[Clip], list[str]]:
-    """Return the clips, long ones of targets with fewer than eight recordings cut into parts.
+    """Split the long recordings of targets that have fewer than eight recordings.
 
     Parameters
     ----------
     clips
         Training clips of all targets.
     folder
-        Where parts are kept; what is there from before is used again.
+        Where parts are kept; existing ones are used again.
     window_s
-        Parts are so many of these and a little more; 10 s if None.
+        The length of parts is a multiple of this, and a little more; None: of 10 s.
 
     Returns
     -------
     tuple
-        The clips, and a sentence for the user about each target that was cut.
+        The clips, and a sentence for the user about each target that was split.
 
     Raises
     ------
@@ -56,68 +58,71 @@ def cut_long(
     RunError
         If the parts cannot be written.
     """
-    groups: dict[str, list[Clip]] = defaultdict(list)
+    by_target: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
-        groups[target_name(clip)].append(clip)
-    found, notes = [], []
-    for name, group in groups.items():
-        if len(group) >= FEW_RECORDINGS or group[0].year is not None:
-            found += group
+        by_target[target_name(clip)].append(clip)
+    result, notes = [], []
+    for name, group in by_target.items():
+        if len(group) >= MIN_RECORDINGS or group[0].year is not None:
+            result += group
             continue
         lengths = [read_length(clip.path) for clip in group]
-        window = window_s or WINDOW_S
-        windows = round(sum(each.seconds for each in lengths) / PARTS / window)
-        part_s = window * max(1, windows)
+        multiple = window_s or WINDOW_S
+        windows = round(sum(length.seconds for length in lengths) / PARTS_PER_TARGET / multiple)
+        part_s = multiple * max(1, windows)
         parts = [
             part
             for clip, length in zip(group, lengths, strict=True)
-            for part in _parts(clip, length, part_s, folder)
+            for part in _split(clip, length, part_s, folder)
         ]
-        found += parts
+        result += parts
         if len(parts) > len(group):
             notes.append(
-                f"{name}: few and long recordings, so they are cut into {len(parts)} clips of "
+                f"{name}: few and long recordings, split into {len(parts)} clips of "
                 f"{part_s:.3g} s and more"
             )
-    return found, notes
+    return result, notes
 
 
-def without_leftovers(
-    clips: Sequence[Clip], window_s: float | None
-) -> tuple[list[Clip], list[str]]:
-    """Return the clips without a few that are too short, and a sentence for the user if any are.
+def drop_short_clips(clips: Sequence[Clip], window_s: float | None) -> tuple[list[Clip], list[str]]:
+    """Drop a few clips that are too short, such as the last file of a recorder.
 
-    What ends early (the last file of a recorder, say) would else set the window of all. Too short
-    is less than the window, or half of the median where none is given. Where it is more than one
-    in ten, all are kept, for then it is no leftover.
+    They would otherwise set the window of all. Too short is less than the window, or less than
+    half of the median if none is given. If this concerns more than one clip in ten, all are kept.
+
+    Returns
+    -------
+    tuple
+        The clips, and a sentence for the user if any are dropped.
     """
     if not clips or any(clip.year is not None for clip in clips):
         return list(clips), []
     lengths_s = [read_length(clip.path).seconds for clip in clips]
-    least_s = window_s or 0.5 * median(lengths_s)
-    short = [i for i, length_s in enumerate(lengths_s) if length_s < least_s]
-    if not short or len(short) > LEFTOVERS * len(clips):
+    min_s = window_s or 0.5 * median(lengths_s)
+    short = [index for index, length_s in enumerate(lengths_s) if length_s < min_s]
+    if not short or len(short) > MAX_SHORT_FRACTION * len(clips):
         return list(clips), []
     first = f"{clips[short[0]].name}, {lengths_s[short[0]]:.3g} s"
-    note = f"left out, because shorter than {least_s:.3g} s: {len(short)} of {len(clips)} ({first})"
-    return [clip for i, clip in enumerate(clips) if i not in set(short)], [note]
+    note = f"left out, because shorter than {min_s:.3g} s: {len(short)} of {len(clips)} ({first})"
+    return [clip for index, clip in enumerate(clips) if index not in set(short)], [note]
 
 
-def _parts(clip: Clip, length: ClipLength, part_s: float, folder: Path) -> Iterator[Clip]:
+def _split(clip: Clip, length: ClipLength, part_s: float, folder: Path) -> Iterator[Clip]:
+    """Yield the parts of a recording, or the recording if it is short."""
     count = math.floor(length.seconds / part_s)
-    if length.seconds <= LONGEST_CLIP_S or count < 2:
+    if length.seconds <= MAX_CLIP_S or count < 2:
         yield clip
         return
-    kept = folder / _key(clip.path, count)
-    if not kept.is_dir():
+    parts = folder / _key(clip.path, count)
+    if not parts.is_dir():
         try:
-            _write(clip.path, length, count, kept)
+            _write_parts(clip.path, length, count, parts)
         except OSError as error:
-            msg = f"{kept}: parts of a recording cannot be kept there: {error.strerror}"
+            msg = f"{parts}: parts of a recording cannot be kept there: {error.strerror}"
             raise RunError(f"{msg}; choose another --cache") from error
-    for i in range(count):
-        name = f"{i:04d}.wav"
-        yield replace(clip, path=kept / name, name=f"{clip.name}/{name}")
+    for index in range(count):
+        name = f"{index:04d}.wav"
+        yield replace(clip, path=parts / name, name=f"{clip.name}/{name}")
 
 
 def _key(path: Path, count: int) -> str:
@@ -126,32 +131,35 @@ def _key(path: Path, count: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def _write(path: Path, length: ClipLength, count: int, kept: Path) -> None:
-    """Write the first channel's parts, all or none; as old as the recording, for the cache."""
+def _write_parts(path: Path, length: ClipLength, count: int, parts: Path) -> None:
+    """Write the parts of the first channel, all or none.
+
+    They get the recording's modification time, so that cached features stay valid.
+    """
     import soundfile
 
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    parts.parent.mkdir(parents=True, exist_ok=True)
     modified_ns = path.stat().st_mtime_ns
-    with tempfile.TemporaryDirectory(dir=kept.parent) as temporary:
-        made = Path(temporary) / "parts"
-        made.mkdir()
+    with tempfile.TemporaryDirectory(dir=parts.parent) as temporary:
+        unfinished = Path(temporary) / "parts"
+        unfinished.mkdir()
         try:
             with soundfile.SoundFile(path) as opened:
-                subtype = opened.subtype if opened.subtype in SUBTYPES else "FLOAT"
-                kind = SUBTYPES.get(subtype, "float32")
-                for i in range(count):
-                    frames = length.frames * (i + 1) // count - length.frames * i // count
-                    samples = opened.read(frames, dtype=kind, always_2d=True)[:, 0]
+                subtype = opened.subtype if opened.subtype in PCM_DTYPES else "FLOAT"
+                dtype = PCM_DTYPES.get(subtype, "float32")
+                for index in range(count):
+                    start = length.frames * index // count
+                    frames = length.frames * (index + 1) // count - start
+                    samples = opened.read(frames, dtype=dtype, always_2d=True)[:, 0]
                     if len(samples) < frames:
                         raise DatasetError(f"{path}: cut short: fewer samples than its header says")
-                    part = made / f"{i:04d}.wav"
+                    part = unfinished / f"{index:04d}.wav"
                     soundfile.write(part, samples, length.rate_hz, subtype)
                     os.utime(part, ns=(modified_ns, modified_ns))
         except soundfile.LibsndfileError as error:
-            if shutil.disk_usage(kept.parent).free < 1 << 20:
-                raise RunError(
-                    f"{kept.parent}: the disk is full; choose another --cache"
-                ) from error
-            raise DatasetError(f"{path}: cannot be cut into clips: {error}") from error
-        if not kept.exists():  # another process may have been faster
-            made.rename(kept)
+            if shutil.disk_usage(parts.parent).free < MIN_FREE_BYTES:
+                msg = f"{parts.parent}: the disk is full; choose another --cache"
+                raise RunError(msg) from error
+            raise DatasetError(f"{path}: cannot be split into clips: {error}") from error
+        if not parts.exists():  # another process may have been faster
+            unfinished.rename(parts)

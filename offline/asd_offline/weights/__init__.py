@@ -1,1 +1,1 @@
-"""Weights from other files: read without running code, and matched tensor by tensor."""
+"""Weight files: reading them safely, and matching their tensors with a network."""

@@ -1,4 +1,4 @@
-"""Match a file's tensors with a network's, one by one, by name and shape."""
+"""Match the tensors of weight files with those of a network, by name and shape."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from asd_monitor.errors import ConfigError
-from asd_offline.weights.name_map import Original
-from asd_offline.weights.reader import WeightsFile
+from asd_offline.weights.name_map import WeightNameMap
+from asd_offline.weights.reader import WeightFile
 
 FRONT_ENDS = "asd_offline.features.frontends"
+"""Modules defined there follow from the recipe, so their buffers are not loaded."""
+MAX_LISTED = 4
 
 
 @runtime_checkable
@@ -22,155 +24,167 @@ class HasClassNames(Protocol):
 
 
 @dataclass(frozen=True)
-class Matched:
-    """What a network took from files, in words where it did not."""
+class MatchReport:
+    """Which tensors of a network were loaded from files."""
 
-    taken: int
-    """How many tensors."""
-    of: int
-    """How many the network has, those of its front end left out."""
+    loaded: int
+    """Number of tensors."""
+    total: int
+    """Number of the network's tensors, front end excluded."""
     left_out: tuple[str, ...] = ()
-    """Tensors of the files that fit nowhere, with shapes and reason."""
-    random: tuple[str, ...] = ()
-    """What of the network is still at its random start."""
+    """Tensors of the files that were not loaded, with shape and reason."""
+    uninitialised: tuple[str, ...] = ()
+    """Tensors of the network that still have their random initial values."""
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return a JSON-ready dict."""
         return asdict(self)
 
 
-class Matching:
-    """One network, and how files may call its tensors.
+class WeightMatcher:
+    """Loads the tensors of files into one network.
 
     Parameters
     ----------
     network
-        As it is before training.
-    original
-        How the authors call their tensors; None where nothing but own names can fit.
+        Untrained.
+    name_map
+        The authors' names of its tensors; None if files must use the network's own names.
     """
 
-    def __init__(self, network: nn.Module, original: Original | None) -> None:
+    def __init__(self, network: nn.Module, name_map: WeightNameMap | None) -> None:
         self._network = network
-        self._original = original
-        self._names = original.modules(network) if original else {}
+        self._name_map = name_map
+        self._modules = name_map.modules(network) if name_map else {}
+        self._class_layers = name_map.class_layers if name_map else ()
         front_ends = tuple(
-            f"{name}." for name, m in network.named_modules() if type(m).__module__ == FRONT_ENDS
+            f"{name}."
+            for name, module in network.named_modules()
+            if type(module).__module__ == FRONT_ENDS
         )
-        self._wanted = {
-            name: each
-            for name, each in network.state_dict().items()
+        self._expected = {
+            name: tensor
+            for name, tensor in network.state_dict().items()
             if not name.startswith(front_ends)
         }
-        self._taken: dict[str, Tensor] = {}
-        self._from: dict[str, WeightsFile] = {}
+        self._loaded: dict[str, Tensor] = {}
+        self._loaded_from: dict[str, WeightFile] = {}
         self._left_out: list[str] = []
         self._notes: list[str] = []
-        self._by_name = False
+        self._matched_by_class_name = False
 
-    def take(self, files: Sequence[WeightsFile]) -> Matched:
-        """Put into the network what fits.
+    def load_from(self, files: Sequence[WeightFile]) -> MatchReport:
+        """Load all tensors that match.
 
         Raises
         ------
         ConfigError
-            If nothing fits, two files have the same tensor, or values are not finite.
+            If none matches, two files have the same tensor, or values are not finite.
         """
-        known = set(self._network.state_dict())
+        all_names = set(self._network.state_dict())
         for file in files:
-            for name, tensor in file.tensors.items():
-                own, changed = self._place(name, tensor)
-                if own in self._wanted:
-                    self._try(file, name, own, changed)
-                elif name not in known:  # what belongs to the front end follows from the recipe
-                    self._left_out.append(f"{_shown(name, tensor)}: {self._reason(name)}")
-        learned = {name for name, _ in self._network.named_parameters()}
-        if not learned & set(self._taken):
-            raise ConfigError(self._nothing(files))
-        whole = self._network.state_dict()
-        self._network.load_state_dict({**whole, **self._taken})
-        statistics = {name for name in self._wanted if "running_" in name.rpartition(".")[2]}
-        still = [n for n in self._wanted if n in learned | statistics and n not in self._taken]
-        if still and self._original:
-            self._notes.append(self._original.hint)
-        return Matched(
-            taken=len(self._taken),
-            of=len(self._wanted),
+            for source_name, source_tensor in file.tensors.items():
+                name, tensor = self._translate(source_name, source_tensor)
+                if name in self._expected:
+                    self._accept(file, source_name, name, tensor)
+                elif source_name not in all_names:  # else it belongs to the front end
+                    reason = self._reason(source_name)
+                    self._left_out.append(f"{_format(source_name, source_tensor)}: {reason}")
+        parameters = {name for name, _ in self._network.named_parameters()}
+        if not parameters & set(self._loaded):
+            raise ConfigError(self._describe_mismatch(files))
+        self._network.load_state_dict({**self._network.state_dict(), **self._loaded})
+        statistics = {name for name in self._expected if "running_" in name.rpartition(".")[2]}
+        uninitialised = [
+            name
+            for name in self._expected
+            if name in parameters | statistics and name not in self._loaded
+        ]
+        if uninitialised and self._name_map:
+            self._notes.append(self._name_map.hint)
+        return MatchReport(
+            loaded=len(self._loaded),
+            total=len(self._expected),
             left_out=tuple(self._left_out),
-            random=tuple(still),
+            uninitialised=tuple(uninitialised),
             notes=tuple(self._notes),
         )
 
-    def _place(self, name: str, tensor: Tensor) -> tuple[str, Tensor]:
-        if name in self._wanted:
-            return name, tensor
-        module, _, leaf = name.rpartition(".")
-        if self._original is None or module not in self._names:
+    def _translate(self, source_name: str, tensor: Tensor) -> tuple[str, Tensor]:
+        """Return a tensor's name and axes in the network; the name is empty if it has none."""
+        if source_name in self._expected:
+            return source_name, tensor
+        module, _, leaf = source_name.rpartition(".")
+        if self._name_map is None or module not in self._modules:
             return "", tensor
-        own = f"{self._names[module]}.{leaf}"
-        tensor = self._original.change(tensor)
-        if own in self._original.class_layers and own in self._wanted:
-            tensor = self._classes(own, tensor)
-        return own, tensor
+        name = f"{self._modules[module]}.{leaf}"
+        tensor = self._name_map.transform(tensor)
+        if name in self._class_layers and name in self._expected:
+            tensor = self._order_classes(name, tensor, self._name_map)
+        return name, tensor
 
-    def _try(self, file: WeightsFile, name: str, own: str, tensor: Tensor) -> None:
-        wanted = self._wanted[own]
-        if tensor.shape != wanted.shape:
-            said = f"{_shown(name, tensor)}: {own} wants {tuple(wanted.shape)}"
-            if self._original and own in self._original.class_layers:
-                said += ", another number of classes"
-            self._left_out.append(said)
+    def _accept(self, file: WeightFile, source_name: str, name: str, tensor: Tensor) -> None:
+        """Use a tensor if its shape matches."""
+        expected = self._expected[name]
+        if tensor.shape != expected.shape:
+            reason = f"{_format(source_name, tensor)}: {name} needs {tuple(expected.shape)}"
+            if name in self._class_layers:
+                reason += ", another number of classes"
+            self._left_out.append(reason)
             return
-        if own in self._from:
-            msg = f"{own}: both {self._from[own].path} and {file.path} have it"
-            raise ConfigError(f"{msg}; say for which network each is: --init-from NETWORK=FILE")
+        if name in self._loaded_from:
+            msg = f"{name}: both {self._loaded_from[name].path} and {file.path} have it"
+            raise ConfigError(f"{msg}; name the network of each: --init-from NETWORK=FILE")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise ConfigError(f"{file.path}: {name} holds values that are not finite")
-        if self._original and own in self._original.class_layers and not self._by_name:
-            classes = ", ".join(self._class_names()) or f"{len(wanted)} classes"
-            self._notes.append(f"{own}: taken as if its classes were, in this order: {classes}")
-        self._from[own] = file
-        self._taken[own] = tensor.to(wanted.dtype).contiguous()
+            raise ConfigError(f"{file.path}: {source_name} holds values that are not finite")
+        if name in self._class_layers and not self._matched_by_class_name:
+            classes = ", ".join(self._class_names()) or f"{len(expected)} classes"
+            self._notes.append(f"{name}: the assumed order of its classes is: {classes}")
+        self._loaded_from[name] = file
+        self._loaded[name] = tensor.to(expected.dtype).contiguous()
 
     def _class_names(self) -> Sequence[str]:
         return self._network.class_names if isinstance(self._network, HasClassNames) else ()
 
-    def _classes(self, own: str, tensor: Tensor) -> Tensor:
-        """Return the rows of the own classes in their order, as far as they can be told."""
-        names, wanted = self._class_names(), self._wanted[own]
-        if self._original is None or not names or len(wanted) % len(names):
+    def _order_classes(self, name: str, tensor: Tensor, name_map: WeightNameMap) -> Tensor:
+        """Return the rows of the network's classes in its order, as far as names are known."""
+        names, expected = self._class_names(), self._expected[name]
+        if not names or len(expected) % len(names):
             return tensor
-        centres = len(wanted) // len(names)
+        centres = len(expected) // len(names)
         if len(tensor) % centres:
             return tensor
-        # There, the centres of a class lie together.
+        # The file has the centres of a class in consecutive rows.
         by_class = tensor.reshape(-1, centres, *tensor.shape[1:])
-        known = self._original.classes.get(len(by_class), ())
+        known = name_map.class_names.get(len(by_class), ())
         if set(names) <= set(known):
-            by_class = by_class[[known.index(name) for name in names]]
-            if not self._by_name:
-                source = self._original.source
-                self._notes.append(f"classes by name: {len(names)} of the {len(known)} of {source}")
-            self._by_name = True
+            by_class = by_class[[known.index(class_name) for class_name in names]]
+            if not self._matched_by_class_name:
+                found = f"{len(names)} of the {len(known)} of {name_map.source}"
+                self._notes.append(f"classes by name: {found}")
+            self._matched_by_class_name = True
         rows: Tensor = by_class.transpose(0, 1).flatten(0, 1)
         return rows
 
-    def _reason(self, name: str) -> str:
-        unused: Mapping[str, str] = self._original.unused if self._original else {}
-        why = next((why for prefix, why in unused.items() if name.startswith(prefix)), "")
-        return why or "the network has none of this name"
+    def _reason(self, source_name: str) -> str:
+        unused: Mapping[str, str] = self._name_map.unused if self._name_map else {}
+        for prefix, reason in unused.items():
+            if source_name.startswith(prefix):
+                return reason
+        return "the network has none of this name"
 
-    def _nothing(self, files: Sequence[WeightsFile]) -> str:
+    def _describe_mismatch(self, files: Sequence[WeightFile]) -> str:
+        """Return the error message if no tensor matches."""
+        paths = ", ".join(str(file.path) for file in files)
+        parameter = next(self._network.named_parameters(), None)
+        if parameter is None:
+            return f"{paths}: this model learns no weights, so it cannot be initialised"
         first = next(iter(files[0].tensors.items()))
-        learned = next(self._network.named_parameters(), None)
-        where = ", ".join(str(file.path) for file in files)
-        if learned is None:
-            return f"{where}: this model learns no weights, so there is nothing to start from"
-        there = "; ".join(self._left_out[:4]) or _shown(*first)
-        msg = f"{where}: nothing in it fits: expected such as {_shown(*learned)}, found {there}"
-        return f"{msg}; {self._original.hint}" if self._original else msg
+        found = "; ".join(self._left_out[:MAX_LISTED]) or _format(*first)
+        msg = f"{paths}: no tensor matches: expected such as {_format(*parameter)}, found {found}"
+        return f"{msg}; {self._name_map.hint}" if self._name_map else msg
 
 
-def _shown(name: str, tensor: Tensor) -> str:
+def _format(name: str, tensor: Tensor) -> str:
     return f"{name} {tuple(tensor.shape)}"

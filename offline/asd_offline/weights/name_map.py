@@ -1,8 +1,7 @@
-"""How the tensors of the authors' own files are called here, so that their weights can be used.
+"""Tensor names of published weight files, mapped to the networks of this package.
 
-Names, shapes and axes are facts about published files, written down here as data; none of the
-authors' code is used. Keras files (the MobileNetV2 and the autoencoder of 2020 to 2022) are HDF5
-and not read.
+Names, shapes and axes are facts about published files, recorded here as data; none of the authors'
+code is used. Keras files (MobileNetV2, and the autoencoder of 2020 to 2022) are HDF5 and not read.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,28 +10,23 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 
-def unchanged(tensor: Tensor) -> Tensor:
-    """Return the tensor."""
-    return tensor
-
-
 @dataclass(frozen=True)
-class Original:
-    """One published implementation's files."""
+class WeightNameMap:
+    """How a published implementation's tensors are named here."""
 
     source: str
-    """Whose."""
+    """Repository of the authors."""
     modules: Callable[[nn.Module], Mapping[str, str]]
-    """Modules of the file and what they are called in the network that is trained here."""
+    """Returns the modules in the file, with their names in the given network."""
     hint: str
-    """What to look at where tensors do not fit."""
-    change: Callable[[Tensor], Tensor] = unchanged
-    """What has to be done to every tensor, where axes are in another order there."""
+    """Which settings to check if tensors do not match."""
+    transform: Callable[[Tensor], Tensor] = lambda tensor: tensor
+    """Applied to every tensor, if axes are in another order there."""
     unused: Mapping[str, str] = field(default_factory=dict)
-    """How names begin in the file that are left out, and why."""
+    """Prefixes of names in the file that are left out, with the reason."""
     class_layers: tuple[str, ...] = ()
-    """Tensors here whose rows are classes."""
-    classes: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    """Which classes the rows are, by how many there are, where that is published."""
+    """Tensors of the network whose rows are classes."""
+    class_names: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Published names of the rows, by their number."""
     unneeded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """How scores begin, and parts of names here of what they do without."""
+    """Prefixes of scores, with parts of the names of tensors that these scores do not use."""

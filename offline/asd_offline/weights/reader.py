@@ -1,7 +1,7 @@
-"""Read a file of weights that others wrote, without ever running what is in it.
+"""Read weight files of unknown origin without running any code in them.
 
 Torch files (a state dict, alone or under one of the usual names) are read with ``weights_only``,
-where nothing but tensors and plain values is built. Safetensors files hold nothing else.
+which builds tensors and plain values only. Safetensors files hold tensors only.
 """
 
 import hashlib
@@ -35,76 +35,90 @@ WEIGHTS_KEYS = (
     "clf_state_dict",
     "arcface_state_dict",
 )
-"""Under which names training programs keep weights, beside optimisers and counters."""
-WRAPPERS = ("module.", "_orig_mod.", "model.", "net.")
-"""What DataParallel, torch.compile and Lightning put before every name."""
-_CLASS = re.compile(r"GLOBAL ([\w.]+)")
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+"""Names under which training programs save weights, next to optimisers and counters."""
+NAME_PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+"""Prefixes that DataParallel, torch.compile and Lightning add to every name."""
+_REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+_DAMAGED = (
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    OSError,
+    zipfile.BadZipFile,
+    struct.error,
+)
+"""What torch raises for damaged files, depending on where the damage is."""
 
 
 @dataclass(frozen=True)
-class WeightsFile:
-    """The tensors of a file, by the names that they have there."""
+class WeightFile:
+    """The tensors of a file, by their names in it."""
 
     path: Path
     sha256: str
     tensors: Mapping[str, Tensor] = field(repr=False)
 
 
-def read_weights(path: Path) -> WeightsFile:
-    """Read a file of weights onto the CPU.
+def read_weights(path: Path) -> WeightFile:
+    """Read a weight file onto the CPU.
 
     Raises
     ------
     ConfigError
-        If it is missing, of another kind, damaged, wants to run code, or holds no tensors.
+        If it is missing, of another format, damaged, contains code, or holds no tensors.
     """
     try:
         content = path.read_bytes()
     except IsADirectoryError as error:
-        msg = f"{path}: expected a file of weights, found a folder; of a run, give one of "
-        raise ConfigError(f"{msg}its networks/*/epoch-*.pt") from error
+        msg = f"{path}: expected a weight file, found a folder; for a run, give one of its"
+        raise ConfigError(f"{msg} networks/*/epoch-*.pt") from error
     except OSError as error:
         raise ConfigError(f"{path}: weights cannot be read: {error.strerror}") from error
-    tensors = dict(_tensors_in(parse(path, content)))
+    tensors = dict(_find_tensors(parse_weights(path, content)))
     if not tensors:
         msg = f"{path}: expected a state dict (names and tensors), alone or under one of the names "
         raise ConfigError(f"{msg}{', '.join(WEIGHTS_KEYS)}; found none")
-    return WeightsFile(path, hashlib.sha256(content).hexdigest(), _unwrapped(tensors))
+    return WeightFile(path, hashlib.sha256(content).hexdigest(), _strip_prefixes(tensors))
 
 
-def parse(path: Path, content: bytes) -> object:
-    """Return what a torch or safetensors file holds: tensors and plain values.
+def parse_weights(path: Path, content: bytes) -> object:
+    """Return the content of a torch or safetensors file: tensors and plain values.
 
     Parameters
     ----------
     path
-        For messages, and for what its suffix says.
+        For messages, and for its suffix.
     content
         Of the file.
 
     Raises
     ------
     ConfigError
-        If it is of another kind, damaged, or wants to run code, of which nothing is run.
+        If it is of another format, damaged, or contains code, which is not run.
     """
-    if content.startswith(_HDF5):
+    if content.startswith(_HDF5_SIGNATURE):
         msg = f"{path}: expected a torch or safetensors file, found HDF5 (Keras)"
         raise ConfigError(f"{msg}: its weights must be written as a torch state dict first")
     # A safetensors file is the length of its header in eight bytes, the header (JSON), the rest.
     if path.suffix.lower() == ".safetensors" or content[8:9] == b"{":
-        return _safetensors(path, content)
-    return _unpacked(path, content)
+        return _load_safetensors(path, content)
+    return _load_torch(path, content)
 
 
 class _Ignored:
-    """Takes the place of a number that numpy wrote: swallowed unread."""
+    """Replaces a number that numpy wrote, which is not read."""
 
     def __init__(self, *_: object) -> None:
-        """Keep nothing."""
+        """Discard the arguments."""
 
     def __setstate__(self, _: object) -> None:
-        """Keep nothing."""
+        """Discard the state."""
 
 
 _NUMPY_NUMBERS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
@@ -116,38 +130,36 @@ _NUMPY_NUMBERS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
         "_codecs.encode",
     )
 ]
-"""A metric kept beside the weights is often a numpy number; no code of numpy is run for it."""
+"""Metrics saved with the weights are often numpy numbers; no code of numpy is run for them."""
 
 
-def _unpacked(path: Path, content: bytes) -> object:
+def _load_torch(path: Path, content: bytes) -> object:
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_NUMPY_NUMBERS):
-            warnings.simplefilter("ignore")  # old files, old forms of storage
+            warnings.simplefilter("ignore")  # old files have deprecated storage types
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         msg = f"{path}: refused, because it is damaged or holds more than tensors and plain values"
-        # Torch's own words go on to say how to read it all the same.
-        named = _CLASS.search(str(error))
-        what = f" ({named[1]})" if named else ""
-        msg = f"{msg}{what}, which would have to be run to be read; nothing of it was run"
+        # Torch's message continues with how to read it in spite of that, so it is not shown.
+        refused = _REFUSED_GLOBAL.search(str(error))
+        name = f" ({refused[1]})" if refused else ""
+        msg = f"{msg}{name}, which would run code when read; no code was run"
         raise ConfigError(f"{msg}; save its state_dict() alone") from error
     except RuntimeError as error:
         if "TorchScript" in str(error):
-            msg = f"{path}: expected weights, found a finished module (TorchScript); of a run, give"
-            raise ConfigError(f"{msg} one of its networks/*/epoch-*.pt") from error
-        raise ConfigError(f"{path}: not a file of weights: {_first_line(error)}") from error
-    except (EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path}: not a file of weights: {_first_line(error)}") from error
-    except (zipfile.BadZipFile, struct.error, IndexError, OSError) as error:
-        raise ConfigError(f"{path}: not a file of weights: {_first_line(error)}") from error
+            msg = f"{path}: expected weights, found an exported module (TorchScript); for a run,"
+            raise ConfigError(f"{msg} give one of its networks/*/epoch-*.pt") from error
+        raise ConfigError(f"{path}: not a weight file: {_first_line(error)}") from error
+    except _DAMAGED as error:
+        raise ConfigError(f"{path}: not a weight file: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
-def _tensors_in(found: object) -> Iterator[tuple[str, Tensor]]:
-    """Yield names and tensors; a name that two parts of the file have gets the part's before it."""
+def _find_tensors(found: object) -> Iterator[tuple[str, Tensor]]:
+    """Yield names and tensors; a name in two parts of the file is prefixed with its part's."""
     if not isinstance(found, Mapping):
         return
     parts = {
@@ -171,14 +183,16 @@ def _named_tensors(found: Mapping[object, object]) -> Iterator[tuple[str, Tensor
             yield name, value.detach()
 
 
-def _unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    found = dict(tensors)
-    while wrapper := next((w for w in WRAPPERS if all(n.startswith(w) for n in found)), ""):
-        found = {name.removeprefix(wrapper): tensor for name, tensor in found.items()}
-    return found
+def _strip_prefixes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    stripped = dict(tensors)
+    while prefix := next(
+        (p for p in NAME_PREFIXES if all(name.startswith(p) for name in stripped)), ""
+    ):
+        stripped = {name.removeprefix(prefix): tensor for name, tensor in stripped.items()}
+    return stripped
 
 
-def _safetensors(path: Path, content: bytes) -> dict[str, Tensor]:
+def _load_safetensors(path: Path, content: bytes) -> dict[str, Tensor]:
     try:
         from safetensors import SafetensorError
         from safetensors.torch import load
@@ -188,5 +202,5 @@ def _safetensors(path: Path, content: bytes) -> dict[str, Tensor]:
     try:
         return dict(load(content))
     except SafetensorError as error:
-        msg = f"{path}: a damaged safetensors file: {_first_line(error)}"
+        msg = f"{path}: damaged safetensors file: {_first_line(error)}"
         raise ConfigError(msg) from error

@@ -14,9 +14,9 @@ from asd_offline.models import MODELS
 from asd_offline.replay import ReplaySettings, replay
 from asd_offline.training.prepare import prepare
 from asd_offline.training.run import train
-from asd_offline.training.split_recordings import cut_long, without_leftovers
+from asd_offline.training.split_recordings import drop_short_clips, split_long_recordings
 from tests.offline.dataset_layouts import touch
-from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, request, small_recipe
+from tests.offline.small_sounds import CPU, RATE_HZ, FakeProgress, hum, request, small_recipe
 
 
 def record(path: Path, seconds: float, seed: int = 0, subtype: str = "PCM_16") -> Path:
@@ -104,13 +104,13 @@ def test_replay_of_unsorted_recordings_says_that_nothing_is_labelled(tmp_path: P
 def test_the_parts_of_a_recording_are_all_of_its_sound(tmp_path: Path, subtype: str) -> None:
     path = record(tmp_path / "x" / "hour.wav", 64.3, subtype=subtype)
     clips = open_dataset(tmp_path / "x").clips
-    parts, (note,) = cut_long(clips, tmp_path / "parts", None)
-    assert note == "x: few and long recordings, so they are cut into 6 clips of 10 s and more"
+    parts, (note,) = split_long_recordings(clips, tmp_path / "parts", None)
+    assert note == "x: few and long recordings, split into 6 clips of 10 s and more"
     assert [part.name for part in parts] == [f"hour.wav/{i:04d}.wav" for i in range(6)]
     together = np.concatenate([read_recording(part.path, RATE_HZ) for part in parts])
     np.testing.assert_array_equal(together, read_recording(path, RATE_HZ))
     before = [part.path.stat().st_mtime_ns for part in parts]
-    again, _ = cut_long(clips, tmp_path / "parts", None)
+    again, _ = split_long_recordings(clips, tmp_path / "parts", None)
     assert again == parts
     assert [part.path.stat().st_mtime_ns for part in again] == before
 
@@ -121,18 +121,21 @@ def test_a_long_recording_gives_about_a_hundred_parts_of_whole_windows(
     record(tmp_path / "x" / "1.wav", 500.0)
     record(tmp_path / "x" / "2.wav", 15.0)
     clips = open_dataset(tmp_path / "x").clips
-    assert [len(cut_long(clips, tmp_path / "parts", w)[0]) for w in (2.0, 20.0)] == [84, 26]
+    assert [len(split_long_recordings(clips, tmp_path / "parts", w)[0]) for w in (2.0, 20.0)] == [
+        84,
+        26,
+    ]
 
 
 def test_a_leftover_does_not_set_the_window_of_all(tmp_path: Path) -> None:
     for number in range(11):
         record(tmp_path / "x" / f"{number:02d}.wav", 0.4 if number == 10 else 12.0)
     clips = list(open_dataset(tmp_path / "x").clips)
-    kept, (note,) = without_leftovers(clips, None)
+    kept, (note,) = drop_short_clips(clips, None)
     assert note == "left out, because shorter than 6 s: 1 of 11 (10.wav, 0.4 s)"
     assert kept == clips[:10]
-    assert without_leftovers(clips, 0.3) == (clips, [])
-    assert without_leftovers(clips[6:], None) == (clips[6:], [])  # one of five is no leftover
+    assert drop_short_clips(clips, 0.3) == (clips, [])
+    assert drop_short_clips(clips[6:], None) == (clips[6:], [])  # one of five is no leftover
     model, recipe = MODELS["autoencoder"], small_recipe()
     prepared = prepare(model, open_dataset(tmp_path / "x"), recipe, tmp_path / "cache")
     assert prepared.recipe.window_s == 12.0
@@ -147,7 +150,7 @@ def test_many_recordings_challenge_clips_and_short_ones_stay_whole(tmp_path: Pat
     record(tmp_path / "short" / "1.wav", 15.0)
     for name in ("many", "fan", "short"):
         clips = list(open_dataset(tmp_path / name).select(split="train"))
-        assert cut_long(clips, tmp_path / "parts", None) == (clips, [])
+        assert split_long_recordings(clips, tmp_path / "parts", None) == (clips, [])
 
 
 def test_what_cannot_be_cut_is_named(tmp_path: Path) -> None:
@@ -155,18 +158,18 @@ def test_what_cannot_be_cut_is_named(tmp_path: Path) -> None:
     clips = open_dataset(tmp_path / "x").clips
     path.write_bytes(b"RIFF no sound")
     with pytest.raises(DatasetError, match=r"1\.wav: cannot be read as audio"):
-        cut_long(clips, tmp_path / "parts", None)
+        split_long_recordings(clips, tmp_path / "parts", None)
 
 
 def test_an_afternoon_in_one_file_is_trained_on_and_exported(tmp_path: Path) -> None:
     record(tmp_path / "press" / "afternoon.wav", 61.0)
     asked = request(tmp_path, tmp_path / "press")
-    run = train(asked, CPU, show := Silent())
-    assert any("one machine called press" in note for note in show.notes)
-    assert any("press: few and long recordings, so they are cut into 6" in n for n in show.notes)
-    assert run.about.targets == {"press": 4}
-    assert run.about.held_out == {"press": 2}
-    assert run.about.recipe["window_s"] == pytest.approx(61 / 6, abs=1e-3)
+    run = train(asked, CPU, show := FakeProgress())
+    assert any("one machine called press" in note for note in show.messages)
+    assert any("press: few and long recordings, split into 6" in n for n in show.messages)
+    assert run.metadata.targets == {"press": 4}
+    assert run.metadata.held_out == {"press": 2}
+    assert run.metadata.recipe["window_s"] == pytest.approx(61 / 6, abs=1e-3)
     for each in (tmp_path / "cache" / "parts").iterdir():
         for part in each.iterdir():
             part.unlink()

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from asd_monitor.commands import replay as replay_command
 from asd_monitor.errors import ConfigError, DatasetError, RunError
-from asd_offline.export.cached_export import exported_run
+from asd_offline.export.cached_export import ensure_exported
 from asd_offline.training.run import train
-from tests.offline.small_sounds import CPU, Silent, make_set, request, write_recipe
+from tests.offline.small_sounds import CPU, FakeProgress, make_set, request, write_recipe
 
 
 @pytest.fixture
@@ -21,32 +21,32 @@ def trained(tmp_path: Path) -> Path:
     made = make_set(tmp_path / "set")
     recipe = write_recipe(tmp_path / "two.yaml", epochs=2)
     with pytest.raises(KeyboardInterrupt):
-        train(request(tmp_path, made, recipe=recipe), CPU, Silent(stop_at_epoch=1))
+        train(request(tmp_path, made, recipe=recipe), CPU, FakeProgress(stop_at_epoch=1))
     return tmp_path
 
 
 def finish(folder: Path) -> Path:
     recipe = folder / "two.yaml"
-    train(request(folder, folder / "set", recipe=recipe, resume=True), CPU, Silent())
+    train(request(folder, folder / "set", recipe=recipe, resume=True), CPU, FakeProgress())
     return folder / "run"
 
 
 def test_a_run_is_exported_once_and_again_when_it_changed(trained: Path) -> None:
     run, cache = trained / "run", trained / "cache"
     with pytest.raises(RunError, match="trained for 1 of 2 epochs"):
-        exported_run(run, cache)
+        ensure_exported(run, cache)
     finish(trained)
-    first, now = exported_run(run, cache)
+    first, now = ensure_exported(run, cache)
     assert now
     assert first.parent == run / "export"
-    assert exported_run(run, cache) == (first, False)
+    assert ensure_exported(run, cache) == (first, False)
     about = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(about | {"created_at": "later"}))
-    second, now = exported_run(run, cache)
+    second, now = ensure_exported(run, cache)
     assert now
     assert list(first.parent.iterdir()) == [second]
     second.write_bytes(second.read_bytes()[:100])
-    assert exported_run(run, cache) == (second, True)
+    assert ensure_exported(run, cache) == (second, True)
 
 
 def test_replay_takes_a_run(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,5 +74,5 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_data_that_was_moved_says_which_commands_help(trained: Path) -> None:
     run = finish(trained)
     shutil.move(trained / "set", trained / "elsewhere")
-    with pytest.raises(DatasetError, match=r"asd-monitor export .*run --out FILE --dataset WHERE"):
-        exported_run(run, trained / "cache")
+    with pytest.raises(DatasetError, match=r"asd-monitor export .*run --out FILE --dataset FOLDER"):
+        ensure_exported(run, trained / "cache")

@@ -23,12 +23,12 @@ from asd_offline.models.autoencoder.detector import (
 from asd_offline.models.autoencoder.network import ReconstructionLoss
 from asd_offline.models.protocol import DetectorModule
 from asd_offline.recipes import resolve
-from asd_offline.training.checkpoints import checkpoints_in, latest_checkpoint
+from asd_offline.training.checkpoints import latest_checkpoint, list_checkpoints
 from asd_offline.training.run import train
 from tests.offline.small_sounds import (
     CPU,
     RATE_HZ,
-    Silent,
+    FakeProgress,
     hum,
     make_set,
     request,
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained run and its data set."""
     folder = tmp_path_factory.mktemp("trained")
     made = make_set(folder / "set", ("fan", "pump"), ("00", "02"), clips=12)
-    train(request(folder, made, keep_every_s=60.0), CPU, Silent())
+    train(request(folder, made, checkpoint_interval_s=60.0), CPU, FakeProgress())
     return folder
 
 
@@ -52,7 +52,7 @@ def exported(folder: Path) -> Exported:
 
 def test_the_files_scores_are_those_of_the_eager_network(folder: Path, exported: Exported) -> None:
     scorer = load(exported.path)
-    recipe = resolve(small_recipe(), open_dataset(folder / "set").clips)
+    recipe, _ = resolve(small_recipe(), open_dataset(folder / "set").clips)
     network = ReconstructionLoss(small_recipe())
     kept = latest_checkpoint(folder / "run" / "networks" / "pump")
     assert kept is not None
@@ -121,7 +121,7 @@ def test_the_file_loads_where_neither_torchaudio_nor_the_offline_half_is(
 
 def test_an_unfinished_run_is_told(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(request(tmp_path, folder / "set"), CPU, Silent(stop_at_epoch=2))
+        train(request(tmp_path, folder / "set"), CPU, FakeProgress(stop_at_epoch=2))
     with pytest.raises(RunError, match=r"network fan is trained for 2 of 4 epochs.*--resume"):
         export(tmp_path / "run", tmp_path / "model.asd", tmp_path / "cache")
     assert not (tmp_path / "model.asd").exists()
@@ -129,7 +129,7 @@ def test_an_unfinished_run_is_told(tmp_path: Path, folder: Path) -> None:
 
 def test_changed_or_missing_data_is_told(tmp_path: Path) -> None:
     own = make_set(tmp_path / "set")
-    train(request(tmp_path, own), CPU, Silent())
+    train(request(tmp_path, own), CPU, FakeProgress())
     changed = own / "fan/train/normal_id_00_00000000.wav"
     soundfile.write(changed, hum(77, 300.0), RATE_HZ)
     with pytest.raises(DatasetError, match=r"not those that .* was trained on \(the contents"):
@@ -138,21 +138,21 @@ def test_changed_or_missing_data_is_told(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"found 7 clips, expected 8.*restore them"):
         export(tmp_path / "run", tmp_path / "model.asd", tmp_path / "cache")
     own.rename(tmp_path / "moved")
-    with pytest.raises(DatasetError, match=r"not there any more.*--dataset"):
+    with pytest.raises(DatasetError, match=r"no longer exists.*--dataset"):
         export(tmp_path / "run", tmp_path / "model.asd", tmp_path / "cache")
 
 
 def test_moved_data_is_found_where_it_is_said_to_be(tmp_path: Path) -> None:
     own = make_set(tmp_path / "set")
-    train(request(tmp_path, own), CPU, Silent())
+    train(request(tmp_path, own), CPU, FakeProgress())
     moved = own.rename(tmp_path / "moved")
     out = tmp_path / "model.asd"
     assert export(tmp_path / "run", out, tmp_path / "cache", dataset=moved).path.exists()
 
 
 def test_damaged_checkpoints_are_told(tmp_path: Path) -> None:
-    train(request(tmp_path, make_set(tmp_path / "set")), CPU, Silent())
-    for path in checkpoints_in(tmp_path / "run" / "networks" / "fan"):
+    train(request(tmp_path, make_set(tmp_path / "set")), CPU, FakeProgress())
+    for path in list_checkpoints(tmp_path / "run" / "networks" / "fan"):
         path.write_bytes(b"nothing")
     with pytest.raises(RunError, match="damaged"):
         export(tmp_path / "run", tmp_path / "model.asd", tmp_path / "cache")

@@ -11,7 +11,7 @@ from asd_monitor.audio.files import read_recording
 from asd_monitor.errors import RunError, SourceError
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import LogMel, LogMelSettings
-from tests.offline.small_sounds import RATE_HZ, hum
+from tests.offline.small_sounds import RATE_HZ, FakeProgress, hum
 from tests.rig.full_disk import files_at_most
 
 SETTINGS = LogMelSettings(RATE_HZ, 256, 128, 16)
@@ -25,22 +25,14 @@ def clips(tmp_path: Path) -> list[Path]:
     return paths
 
 
-class Counter:
-    def __init__(self) -> None:
-        self.computed = 0
-
-    def __call__(self, done: int, total: int) -> None:
-        self.computed = total
-
-
 def rows(folder: Path, clips: list[Path], settings: LogMelSettings = SETTINGS) -> int:
     """Return how many clips had to be computed, after checking every row."""
-    counter = Counter()
-    found = FeatureCache(folder, counter).rows(clips, LogMel(settings))
+    progress = FakeProgress()
+    found = FeatureCache(folder, progress).rows(clips, LogMel(settings))
     for index, path in enumerate(clips):
         waveform = torch.from_numpy(read_recording(path, RATE_HZ))
         assert torch.equal(found.of(index), LogMel(settings)(waveform[None])[0])
-    return counter.computed
+    return round(progress.totals.get("features", 0))
 
 
 def test_rows_are_computed_once_and_given_in_the_order_asked_for(

@@ -19,7 +19,7 @@ from asd_offline.models.autoencoder.recipe import AutoencoderRecipe
 from asd_offline.training.run import train
 from tests.offline.small_sounds import (
     CPU,
-    Silent,
+    FakeProgress,
     hum,
     make_set,
     new_task,
@@ -118,8 +118,8 @@ def test_each_machine_has_a_network_for_all_of_its_ids(tmp_path: Path) -> None:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
     made = make_set(folder / "set", ("fan", "pump"), ("00", "02"))
-    asked = request(folder, made, epochs=15, keep_every_s=60.0)
-    train(asked, CPU, Silent())
+    asked = request(folder, made, epochs=15, checkpoint_interval_s=60.0)
+    train(asked, CPU, FakeProgress())
     export(asked.out, folder / "model.asd", asked.cache)
     return folder / "model.asd"
 

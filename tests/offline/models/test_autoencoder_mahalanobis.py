@@ -15,12 +15,11 @@ from asd_offline.models import MODELS
 from asd_offline.models.autoencoder.detector import AutoencoderDetector
 from asd_offline.models.autoencoder.network import DenseAutoencoder
 from asd_offline.models.autoencoder.recipe import AutoencoderMahalanobisRecipe
-from asd_offline.recipes import resolve
 from asd_offline.training.prepare import prepare
 from asd_offline.training.run import train
 from tests.offline.small_sounds import (
     CPU,
-    Silent,
+    FakeProgress,
     hum,
     make_set,
     prepared_set,
@@ -83,7 +82,7 @@ def precision_of(detector: AutoencoderDetector, clips: list[Clip], domain: str) 
 def test_without_a_target_domain_there_is_one_covariance(tmp_path: Path) -> None:
     prepared, features = prepared_set(make_set(tmp_path / "set"), tmp_path / "cache", RECIPE)
     model = MODELS["autoencoder_mahalanobis"]
-    prepared = prepare(model, prepared.dataset, resolve(RECIPE, prepared.clips))
+    prepared = prepare(model, prepared.dataset, RECIPE)
     network = prepared.new_task("fan", 0, features).network.eval()
     detector = model.detector({"fan": network}, prepared.networks, prepared.recipe, features)
     assert isinstance(detector, AutoencoderDetector)
@@ -96,9 +95,14 @@ def test_it_trains_exports_and_hears_a_whistle(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(RECIPE.model_dump(mode="json", exclude_none=True)))
     made = make_set(tmp_path / "set")
     asked = request(
-        tmp_path, made, model="autoencoder_mahalanobis", recipe=path, epochs=40, keep_every_s=60.0
+        tmp_path,
+        made,
+        model="autoencoder_mahalanobis",
+        recipe=path,
+        epochs=40,
+        checkpoint_interval_s=60.0,
     )
-    train(asked, CPU, Silent())
+    train(asked, CPU, FakeProgress())
     done = export(asked.out, tmp_path / "model.asd", asked.cache)
     assert done.parity <= 1e-5
     scorer = load(done.path)

@@ -21,7 +21,7 @@ from asd_offline.models.backend_choice import (
 from asd_offline.models.pretrained.recipe import PretrainedRecipe
 from asd_offline.recipes import read_recipe
 from asd_offline.training.run import train
-from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, make_set, request
+from tests.offline.small_sounds import CPU, RATE_HZ, FakeProgress, hum, make_set, request
 
 SMALL_RECIPE = f"""
 model: spectral_adacos
@@ -32,7 +32,7 @@ embedding_dims: 16
 sub_clusters: 2
 batch_size: 16
 epochs: 2
-auc_every: 0
+auc_interval_epochs: 0
 pseudo_classes: false
 feature_groups: false
 """
@@ -83,7 +83,7 @@ def test_the_backend_of_the_recipe_is_in_the_model_file(tmp_path: Path, spec: st
     dataset = make_set(tmp_path / "set", ("fan", "pump"), ("00",))
     recipe = recipe_file(tmp_path, f"backend: {spec}")
     training = request(tmp_path, dataset, model="spectral_adacos", recipe=recipe)
-    train(training, CPU, Silent())
+    train(training, CPU, FakeProgress())
     export(training.out, tmp_path / "model.asd", training.cache)
     model = load(tmp_path / "model.asd")
     # hum at 500 Hz is fan id_00; pump id_00 is 600 Hz.
@@ -97,7 +97,7 @@ def test_too_few_clips_for_a_backend_are_reported(tmp_path: Path) -> None:
     dataset = make_set(tmp_path / "set", ("fan",), ("00", "02"), clips=4)
     recipe = recipe_file(tmp_path, "backend: [density_neighbours, lof]")
     training = request(tmp_path, dataset, model="spectral_adacos", recipe=recipe)
-    train(training, CPU, Silent())
+    train(training, CPU, FakeProgress())
     with pytest.raises(DatasetError, match=r"fan/id_00: its \d+ clips do not suffice"):
         export(training.out, tmp_path / "model.asd", training.cache)
 

@@ -28,7 +28,7 @@ from tests.offline.model_files import (
     scores_as,
     train_and_load,
 )
-from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, make_set, request
+from tests.offline.small_sounds import CPU, RATE_HZ, FakeProgress, hum, make_set, request
 
 SETTINGS: dict[str, dict[str, object]] = {
     "multires_adacos": {
@@ -37,7 +37,7 @@ SETTINGS: dict[str, dict[str, object]] = {
         "sub_clusters": 2,
         "batch_size": 16,
         "epochs": 6,
-        "auc_every": 0,
+        "auc_interval_epochs": 0,
         "pseudo_classes": False,
         "ensemble": 2,
         "feature_groups": False,
@@ -51,7 +51,7 @@ SETTINGS: dict[str, dict[str, object]] = {
         "batch_size": 16,
         "epochs": 6,
         "pseudo_classes": False,
-        "auc_every": 0,
+        "auc_interval_epochs": 0,
     },
 }
 
@@ -108,11 +108,11 @@ def test_modulation_spectra_do_not_change_with_the_gain() -> None:
 def test_stopped_and_resumed_training_gives_the_same_network(tmp_path: Path) -> None:
     settings = SETTINGS["spectral_adacos"] | {"epochs": 3}
     training = training_request(tmp_path, "spectral_adacos", ("00", "02"), **settings)
-    train(training, CPU, Silent())
+    train(training, CPU, FakeProgress())
     stopped = replace(training, out=tmp_path / "stopped")
     with pytest.raises(KeyboardInterrupt):
-        train(stopped, CPU, Silent(stop_at_epoch=1))
-    train(replace(stopped, resume=True), CPU, Silent())
+        train(stopped, CPU, FakeProgress(stop_at_epoch=1))
+    train(replace(stopped, resume=True), CPU, FakeProgress())
     checkpoints = [
         torch.load(next((folder / "networks" / "all").glob("epoch-*3-*.pt")), weights_only=True)
         for folder in (training.out, stopped.out)

@@ -27,7 +27,7 @@ from tests.offline.model_files import (
     train_and_load,
 )
 from tests.offline.small_checkpoints import checkpoint, sha256
-from tests.offline.small_sounds import CPU, Silent, hum, make_set, request
+from tests.offline.small_sounds import CPU, FakeProgress, hum, make_set, request
 from tests.rig.paths import CONFIGS
 
 FINE_TUNED: dict[str, object] = {
@@ -39,7 +39,7 @@ FINE_TUNED: dict[str, object] = {
     "sub_clusters": 2,
     "learning_rate": 1e-3,
     "pseudo_classes": False,
-    "auc_every": 0,
+    "auc_interval_epochs": 0,
 }
 RECIPES = CONFIGS / "train"
 CASES: dict[str, tuple[str, dict[str, object]]] = {
@@ -90,17 +90,11 @@ def test_scores_are_finite_and_independent_of_the_batch(model: LoadedModel) -> N
 
 def test_vectors_are_cached_between_exports(tmp_path: Path) -> None:
     training = training_request(tmp_path, "ced")
-    train(training, CPU, Silent())
-    computed: list[tuple[int, int]] = []
-
-    def record(done: int, total: int) -> None:
-        computed.append((done, total))
-
-    export(training.out, tmp_path / "a.asd", training.cache, features_progress=record)
-    assert computed
-    computed.clear()
-    export(training.out, tmp_path / "b.asd", training.cache, features_progress=record)
-    assert not computed
+    train(training, CPU, FakeProgress())
+    export(training.out, tmp_path / "a.asd", training.cache, progress=(first := FakeProgress()))
+    assert "features" in first.totals
+    export(training.out, tmp_path / "b.asd", training.cache, progress=(second := FakeProgress()))
+    assert not second.totals
 
 
 def test_banks_hold_training_clips_only_and_at_most_bank_windows(tmp_path: Path) -> None:
@@ -121,23 +115,23 @@ def test_banks_hold_training_clips_only_and_at_most_bank_windows(tmp_path: Path)
 def test_unusable_weights_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     training = training_request(tmp_path, "eat", sha256="0" * 64)
     with pytest.raises(ConfigError, match="expected SHA-256 000"):
-        train(training, CPU, Silent())
+        train(training, CPU, FakeProgress())
     assert not training.out.exists()
 
 
 def test_a_window_outside_the_limits_of_the_weights_is_refused(tmp_path: Path) -> None:
     training = training_request(tmp_path, "ced", window_s=0.1)
     with pytest.raises(ConfigError, match=r"window_s: expected 0\.15 to 2\.07 s.*ced.* 0\.10 s"):
-        train(training, CPU, Silent())
+        train(training, CPU, FakeProgress())
 
 
 def test_stopped_and_resumed_fine_tuning_gives_the_same_network(tmp_path: Path) -> None:
     training = training_request(tmp_path, "ced", **FINE_TUNED)
-    train(training, CPU, Silent())
+    train(training, CPU, FakeProgress())
     stopped = replace(training, out=tmp_path / "stopped")
     with pytest.raises(KeyboardInterrupt):
-        train(stopped, CPU, Silent(stop_at_epoch=1))
-    train(replace(stopped, resume=True), CPU, Silent())
+        train(stopped, CPU, FakeProgress(stop_at_epoch=1))
+    train(replace(stopped, resume=True), CPU, FakeProgress())
     checkpoints = [
         torch.load(next((out / "networks" / "all").glob("epoch-*2-*.pt")), weights_only=True)
         for out in (training.out, stopped.out)
@@ -155,7 +149,7 @@ def test_stopped_and_resumed_fine_tuning_gives_the_same_network(tmp_path: Path) 
         ({"epochs": 3, "bands": "pooled"}, "expected attention with epochs: 3"),
         ({"epochs": 3, "pool": "attention"}, "bands: expected pooled"),
         ({"backend": "mahalanobis", "neighbours": 3}, "not used by backend mahalanobis"),
-        ({"settle_batch_norm": True}, "settle_batch_norm"),
+        ({"recompute_batch_norm": True}, "recompute_batch_norm"),
     ],
 )
 def test_settings_without_effect_or_that_do_not_fit_are_refused(

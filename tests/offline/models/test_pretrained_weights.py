@@ -130,7 +130,7 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
 def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"model\.pt: .*(not a file of weights|damaged)"):
+    with pytest.raises(ConfigError, match=r"model\.pt: .*(not a weight file|damaged)"):
         load_checkpoint(path)
 
 

@@ -21,7 +21,7 @@ from asd_offline.models.aegan_ad.scores import SCORES
 from asd_offline.recipes import read_recipe
 from asd_offline.training.prepare import prepare
 from asd_offline.training.run import TrainRequest, train
-from tests.offline.small_sounds import CPU, RATE_HZ, Silent, hum, make_set, request
+from tests.offline.small_sounds import CPU, RATE_HZ, FakeProgress, hum, make_set, request
 from tests.rig.paths import CONFIGS
 
 FRONT_END = {"n_fft": 256, "hop_length": 128, "n_mels": 32}
@@ -75,7 +75,12 @@ RECIPES = CONFIGS / "train"
 
 def recipe_file(folder: Path, model: str, **changes: object) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    values = {"model": model, "sample_rate_hz": RATE_HZ, "auc_every": 0, **SETTINGS[model]}
+    values = {
+        "model": model,
+        "sample_rate_hz": RATE_HZ,
+        "auc_interval_epochs": 0,
+        **SETTINGS[model],
+    }
     path = folder / f"{model}.yaml"
     path.write_text(yaml.safe_dump(values | changes))
     return path
@@ -94,8 +99,8 @@ def run(
     folder = tmp_path_factory.mktemp(request.param)
     asked = asked_for(folder, request.param, sounds)
     with pytest.raises(KeyboardInterrupt):
-        train(asked, CPU, Silent(stop_at_epoch=1))
-    train(replace(asked, resume=True), CPU, Silent())
+        train(asked, CPU, FakeProgress(stop_at_epoch=1))
+    train(replace(asked, resume=True), CPU, FakeProgress())
     return request.param, folder
 
 
@@ -117,7 +122,7 @@ def test_stopped_and_resumed_training_gives_the_same_network(
 ) -> None:
     model, folder = run
     asked = asked_for(tmp_path, model, sounds)
-    train(asked, CPU, Silent())
+    train(asked, CPU, FakeProgress())
     compared = 0
     for straight in sorted((tmp_path / "run" / "networks").iterdir()):
         resumed = folder / "run" / "networks" / straight.name
@@ -235,7 +240,7 @@ def untrained(
 
 def test_a_trained_run_can_be_exported_with_another_score(sounds: Path, tmp_path: Path) -> None:
     asked = asked_for(tmp_path, "anomaly_transformer", sounds, epochs=1)
-    train(asked, CPU, Silent())
+    train(asked, CPU, FakeProgress())
     done = export(asked.out, tmp_path / "model.asd", asked.cache, score="error_top")
     assert done.manifest.description["score"] == "error_top"
     with pytest.raises(ConfigError, match=r"expected a score from .*got 'best'"):
@@ -273,7 +278,7 @@ def test_a_single_id_is_scored_by_its_neighbours_and_that_is_said(
 def test_mobilenetv2_refuses_a_machine_with_a_single_section(tmp_path: Path) -> None:
     made = make_set(tmp_path / "set", ("fan",), ("00",), clips=6)
     with pytest.raises(ConfigError, match="fan has only fan/id_00; leave it out with --machine"):
-        train(asked_for(tmp_path, "mobilenetv2", made), CPU, Silent())
+        train(asked_for(tmp_path, "mobilenetv2", made), CPU, FakeProgress())
 
 
 def test_the_mobilenetv2_score_is_the_mean_log_odds_against_the_own_section(

@@ -16,11 +16,11 @@ from asd_offline.models.anomaly_transformer.method import (
 from asd_offline.models.autoencoder.network import ReconstructionLoss
 from asd_offline.models.autoencoder.recipe import AutoencoderRecipe
 from asd_offline.models.mobilenetv2.method import MobileNetV2Recipe, SectionClassifier
-from asd_offline.models.published_weights import ORIGINALS
+from asd_offline.models.published_weights import PUBLISHED_WEIGHTS
 from asd_offline.models.stgram_mfn.network import StgramMfn
 from asd_offline.models.stgram_mfn.recipe import StgramMfnRecipe
-from asd_offline.weights.matching import Matched, Matching
-from asd_offline.weights.reader import WeightsFile
+from asd_offline.weights.matching import MatchReport, WeightMatcher
+from asd_offline.weights.reader import WeightFile
 from tests.offline.published_checkpoints import (
     DEEP,
     SHALLOW,
@@ -41,9 +41,9 @@ from tests.offline.published_checkpoints import (
 FOUR = tuple(f"fan/id_{i:02d}" for i in (0, 2, 4, 6))
 
 
-def take(model: str, network: nn.Module, *states: State) -> Matched:
-    files = [WeightsFile(Path(f"{i}.pth"), "", state) for i, state in enumerate(states)]
-    return Matching(network.eval(), ORIGINALS[model]).take(files)
+def take(model: str, network: nn.Module, *states: State) -> MatchReport:
+    files = [WeightFile(Path(f"{i}.pth"), "", state) for i, state in enumerate(states)]
+    return WeightMatcher(network.eval(), PUBLISHED_WEIGHTS[model]).load_from(files)
 
 
 def noise(*shape: int) -> Tensor:
@@ -67,7 +67,7 @@ def test_stgram_embeds_as_the_original_does(depth: str, stages: Stages, flat: bo
     network = stgram_network(FOUR, depth=depth)
     state = stgram(4, stages, flat=flat)
     matched = take("stgram_mfn", network, state)
-    assert matched.random == (("head.weight",) if flat else ())
+    assert matched.uninitialised == (("head.weight",) if flat else ())
     assert [each.partition(" ")[0] for each in matched.left_out] == [
         f"{'' if flat else 'mobilefacenet.'}fc_out.{part}" for part in ("weight", "bias")
     ]
@@ -93,8 +93,8 @@ def test_sub_centres_lie_class_by_class_in_the_authors_file() -> None:
     state = stgram(4, centres=3)
     network = stgram_network(tuple("abcd"), sub_centres=3)
     matched = take("stgram_mfn", network, state)
-    assert matched.random == ()
-    assert any("in this order: a, b, c, d" in note for note in matched.notes)
+    assert matched.uninitialised == ()
+    assert any("order of its classes is: a, b, c, d" in note for note in matched.notes)
     embedding = noise(5, 128)
     assert network.head is not None
     unit = nn.functional.normalize(state["arcface.weight"], dim=1)
@@ -105,8 +105,8 @@ def test_sub_centres_lie_class_by_class_in_the_authors_file() -> None:
 def test_another_number_of_classes_leaves_the_class_layer_out() -> None:
     network = stgram_network(tuple("abcde"))
     matched = take("stgram_mfn", network, stgram(4))
-    assert matched.random == ("head.weight",)
-    assert "arcface.weight (4, 128): head.weight wants (5, 128), another number of classes" in (
+    assert matched.uninitialised == ("head.weight",)
+    assert "arcface.weight (4, 128): head.weight needs (5, 128), another number of classes" in (
         matched.left_out
     )
 
@@ -114,7 +114,7 @@ def test_another_number_of_classes_leaves_the_class_layer_out() -> None:
 def test_a_file_for_another_length_says_which_tensors_do_not_fit_and_what_to_look_at() -> None:
     recipe = StgramMfnRecipe(window_s=5.0, hop_s=2.5)
     matched = take("stgram_mfn", StgramMfn(recipe, FOUR), stgram(4))
-    assert "tgramnet.conv_encoder.0.0.weight (313,): tgram.layers.0.weight wants (157,)" in (
+    assert "tgramnet.conv_encoder.0.0.weight (313,): tgram.layers.0.weight needs (157,)" in (
         matched.left_out
     )
     assert any(
@@ -128,7 +128,7 @@ def test_aegan_rebuilds_and_embeds_as_the_original_does() -> None:
     network = AeganAd(AeganAdRecipe(window_s=10.0), torch.tensor(-80.0), torch.tensor(0.0))
     generator, critic = aegan()
     matched = take("aegan_ad", network, {**generator, **critic})
-    assert (matched.left_out, matched.random) == ((), ())
+    assert (matched.left_out, matched.uninitialised) == ((), ())
     segments = 0.5 * noise(2, 1, 128, 128)  # theirs: bands, frames
     with torch.no_grad():
         turned = segments.transpose(2, 3)
@@ -146,7 +146,7 @@ def test_both_norms_of_the_aegan_generator_fit(norm: str, first_norm: bool) -> N
     network = AeganAd(recipe, torch.tensor(-80.0), torch.tensor(0.0))
     generator, critic = aegan(norm, first_norm=first_norm)
     matched = take("aegan_ad", network, generator, critic)  # a file for each
-    assert (matched.left_out, matched.random) == ((), ())
+    assert (matched.left_out, matched.uninitialised) == ((), ())
 
 
 def test_an_aegan_generator_of_another_machines_recipe_says_which_settings_differ() -> None:
@@ -161,7 +161,7 @@ def test_the_anomaly_transformer_rebuilds_as_the_original_does() -> None:
     network = MinimaxLoss(recipe, torch.zeros(40), torch.ones(40))
     state = anomaly_transformer(40, 64, 2, 48)
     matched = take("anomaly_transformer", network, state)
-    assert matched.random == ()
+    assert matched.uninitialised == ()
     assert sorted(each.partition(" ")[0] for each in matched.left_out) == [
         "embedding.position_embedding.pe",
         *[
@@ -181,7 +181,7 @@ def test_the_anomaly_transformer_rebuilds_as_the_original_does() -> None:
 def test_published_transformers_fit_between_the_first_and_the_last_layer() -> None:
     network = MinimaxLoss(AnomalyTransformerRecipe(), torch.zeros(128), torch.ones(128))
     matched = take("anomaly_transformer", network, anomaly_transformer(38))
-    assert matched.random == (
+    assert matched.uninitialised == (
         "associations.embedding.weight",
         "associations.projection.weight",
         "associations.projection.bias",
@@ -192,7 +192,7 @@ def test_published_transformers_fit_between_the_first_and_the_last_layer() -> No
 def test_the_autoencoder_rebuilds_as_the_original_does(model: str) -> None:
     network, state = ReconstructionLoss(AutoencoderRecipe()), aenet()
     matched = take(model, network, state)
-    assert matched.random == ()
+    assert matched.uninitialised == ()
     assert [each.partition(":")[0] for each in matched.left_out] == [
         "cov_source (128, 128)",
         "cov_target (128, 128)",
@@ -207,7 +207,7 @@ def test_mobilenetv2_takes_every_tensor_of_torchvisions_layout() -> None:
     network = SectionClassifier(recipe, ("a", "b", "c"), torch.zeros(128))
     state = mobilenet(3)
     matched = take("mobilenetv2", network, state)
-    assert (matched.left_out, matched.random) == ((), ())
+    assert (matched.left_out, matched.uninitialised) == ((), ())
     get = network.network.get_submodule
     for theirs, ours in (
         ("features.0.0", "layers.0.conv"),
@@ -224,8 +224,8 @@ def test_mobilenetv2_takes_every_tensor_of_torchvisions_layout() -> None:
 def test_a_classifier_of_other_sections_starts_at_random() -> None:
     network = SectionClassifier(MobileNetV2Recipe(), ("a", "b", "c"), torch.zeros(128))
     matched = take("mobilenetv2", network, mobilenet(4))
-    assert matched.random == ("network.classifier.weight", "network.classifier.bias")
+    assert matched.uninitialised == ("network.classifier.weight", "network.classifier.bias")
 
 
 def test_every_known_original_is_of_a_model_that_there_is() -> None:
-    assert set(ORIGINALS) <= set(MODELS)
+    assert set(PUBLISHED_WEIGHTS) <= set(MODELS)

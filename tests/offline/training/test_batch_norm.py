@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from asd_offline.training.batch_norm import settle_norms
+from asd_offline.training.batch_norm import recompute_bn_statistics
 from asd_offline.training.run import train
 from tests.offline.models.test_published_models import recipe_file
-from tests.offline.small_sounds import CPU, Silent, make_set, request
+from tests.offline.small_sounds import CPU, FakeProgress, make_set, request
 
 
 class Normed(nn.Module):
@@ -30,7 +30,7 @@ def test_statistics_become_the_mean_over_the_batches_and_weights_stay() -> None:
     network = Normed()
     before = [each.clone() for each in network.parameters()]
     batches = [torch.randn(16, 3) + 4.0 for _ in range(6)]
-    settle_norms(network, [(each,) for each in batches])
+    recompute_bn_statistics(network, [(each,) for each in batches])
     with torch.no_grad():
         out = [network.layer(each) for each in batches]
     mean = torch.stack([each.mean(0) for each in out]).mean(0)
@@ -43,18 +43,18 @@ def test_statistics_become_the_mean_over_the_batches_and_weights_stay() -> None:
 
 def test_settled_training_stopped_and_resumed_gives_the_same_statistics(tmp_path: Path) -> None:
     sounds = make_set(tmp_path / "sounds", ("fan",), ("00", "04"), clips=6)
-    settings = {"settle_batch_norm": True, "batch_norm_momentum": 0.001}
+    settings = {"recompute_batch_norm": True, "batch_norm_momentum": 0.001}
     found = []
     for name, stop in (("straight", 0), ("stopped", 1), ("plain", 0)):
-        settings["settle_batch_norm"] = name != "plain"
+        settings["recompute_batch_norm"] = name != "plain"
         recipe = recipe_file(tmp_path / name, "mobilenetv2", **settings)
         asked = request(tmp_path / name, sounds, model="mobilenetv2", recipe=recipe)
         if stop:
             try:
-                train(asked, CPU, Silent(stop_at_epoch=stop))
+                train(asked, CPU, FakeProgress(stop_at_epoch=stop))
             except KeyboardInterrupt:
                 asked = replace(asked, resume=True)
-        train(asked, CPU, Silent())
+        train(asked, CPU, FakeProgress())
         newest = max((tmp_path / name / "run" / "networks" / "fan").glob("epoch-*.pt"))
         found.append(torch.load(newest, weights_only=True)["weights"])
     straight, stopped, plain = found

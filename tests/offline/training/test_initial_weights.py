@@ -20,8 +20,8 @@ from asd_monitor.model_file import load
 from asd_offline.export.export import export
 from asd_offline.features.frontends import LogMel
 from asd_offline.training.checkpoints import (
-    checkpoints_in,
     latest_checkpoint,
+    list_checkpoints,
     read_checkpoint,
 )
 from asd_offline.training.run import TrainRequest, train
@@ -36,7 +36,7 @@ from tests.offline.published_checkpoints import (
 )
 from tests.offline.small_sounds import (
     CPU,
-    Silent,
+    FakeProgress,
     hum,
     make_set,
     request,
@@ -73,12 +73,12 @@ def newest(run: Path, network: str = "fan") -> dict[str, Tensor]:
 
 
 def test_published_weights_as_they_are_become_a_model_file(tmp_path: Path, sounds: Path) -> None:
-    run = train(asked(tmp_path, sounds, epochs=0), CPU, show := Silent())
-    assert show.notes[0] == "fan: 65 of 65 tensors taken from ae.pth"
-    assert any("cov_source (16, 16): covariances are fitted" in note for note in show.notes)
+    run = train(asked(tmp_path, sounds, epochs=0), CPU, show := FakeProgress())
+    assert show.messages[0] == "fan: 65 of 65 tensors loaded from ae.pth"
+    assert any("cov_source (16, 16): covariances are fitted" in note for note in show.messages)
     done = export(run.folder, tmp_path / "model.asd", tmp_path / "cache")
     files = done.manifest.training["initial_weights"]
-    assert files == [dict(Run.open(run.folder).about.initial["files"][0])]  # type: ignore[index]
+    assert files == [dict(Run.open(run.folder).metadata.initial["files"][0])]  # type: ignore[index]
     window = hum(7, 500.0)
     with torch.no_grad():
         settings = small_recipe().log_mel().settings
@@ -92,22 +92,22 @@ def test_published_weights_as_they_are_become_a_model_file(tmp_path: Path, sound
 def test_a_run_notes_the_file_and_what_came_of_it(tmp_path: Path, sounds: Path) -> None:
     state = small_aenet() | {"encoder.0.weight": torch.zeros(9, 9)}
     init = saved(tmp_path / "odd.pth", {"model_state_dict": state})
-    run = train(asked(tmp_path, sounds, init_from=(init,), epochs=1), CPU, show := Silent())
+    run = train(asked(tmp_path, sounds, init_from=(init,), epochs=1), CPU, show := FakeProgress())
     noted = json.loads((run.folder / "run.json").read_text())["initial"]
     assert [each["file"] for each in noted["files"]] == [init]
     assert len(noted["files"][0]["sha256"]) == 64
-    odd = "encoder.0.weight (9, 9): autoencoder.layers.0.weight wants (16, 80)"
+    odd = "encoder.0.weight (9, 9): autoencoder.layers.0.weight needs (16, 80)"
     assert odd in noted["networks"]["fan"]["left_out"]
-    assert noted["networks"]["fan"]["random"] == ["autoencoder.layers.0.weight"]
-    assert noted["networks"]["fan"]["taken"] == 64
-    assert f"fan: left out: {odd}" in show.notes
-    assert "fan: starts at random: autoencoder.layers.0.weight" in show.notes
+    assert noted["networks"]["fan"]["uninitialised"] == ["autoencoder.layers.0.weight"]
+    assert noted["networks"]["fan"]["loaded"] == 64
+    assert f"fan: left out: {odd}" in show.messages
+    assert "fan: initialised at random: autoencoder.layers.0.weight" in show.messages
 
 
 def test_training_goes_on_from_the_weights(tmp_path: Path, sounds: Path) -> None:
-    train(asked(tmp_path, sounds, epochs=1), CPU, Silent())
+    train(asked(tmp_path, sounds, epochs=1), CPU, FakeProgress())
     folder = tmp_path / "run" / "networks" / "fan"
-    trained, start = (read_checkpoint(each)["weights"] for each in checkpoints_in(folder))
+    trained, start = (read_checkpoint(each)["weights"] for each in list_checkpoints(folder))
     name = "autoencoder.layers.0.weight"
     assert torch.equal(start[name], small_aenet()["encoder.0.weight"])
     moved = (trained[name] - start[name]).abs().max()
@@ -118,11 +118,11 @@ def test_stopped_and_resumed_without_the_file_it_is_the_training_without_stops(
     tmp_path: Path, sounds: Path
 ) -> None:
     wanted = asked(tmp_path, sounds, machines=(), out=tmp_path / "whole")
-    train(wanted, CPU, Silent())
+    train(wanted, CPU, FakeProgress())
     parts = replace(wanted, out=tmp_path / "parts")
     with pytest.raises(KeyboardInterrupt):
-        train(parts, CPU, Silent(stop_at_epoch=4))  # pump has not begun
-    train(replace(parts, init_from=(), resume=True), CPU, Silent())
+        train(parts, CPU, FakeProgress(stop_at_epoch=4))  # pump has not begun
+    train(replace(parts, init_from=(), resume=True), CPU, FakeProgress())
     for name in ("fan", "pump"):
         whole, resumed = newest(tmp_path / "whole", name), newest(tmp_path / "parts", name)
         assert all(torch.equal(whole[each], resumed[each]) for each in whole)
@@ -133,15 +133,15 @@ def test_resuming_with_other_weights_or_with_changed_ones_is_refused(
 ) -> None:
     wanted = asked(tmp_path, sounds, machines=())
     with pytest.raises(KeyboardInterrupt):
-        train(wanted, CPU, Silent(stop_at_epoch=1))
+        train(wanted, CPU, FakeProgress(stop_at_epoch=1))
     other = saved(tmp_path / "other.pth", small_aenet() | {"cov_source": torch.zeros(16, 16)})
     for init in ((other,), (*wanted.init_from, other)):
         with pytest.raises(RunError, match="init-from: other weights there than now"):
-            train(replace(wanted, init_from=init, resume=True), CPU, Silent())
+            train(replace(wanted, init_from=init, resume=True), CPU, FakeProgress())
     shutil.rmtree(wanted.out / "networks" / "pump")  # as if stopped before it had its weights
     saved(Path(wanted.init_from[0]), {"model": small_aenet()})
-    with pytest.raises(RunError, match=r"ae.pth: is not what it was when the run began"):
-        train(replace(wanted, init_from=(), resume=True), CPU, Silent())
+    with pytest.raises(RunError, match=r"ae.pth: has changed since the run was started"):
+        train(replace(wanted, init_from=(), resume=True), CPU, FakeProgress())
 
 
 def test_a_run_that_began_at_random_cannot_be_resumed_with_weights(
@@ -149,9 +149,9 @@ def test_a_run_that_began_at_random_cannot_be_resumed_with_weights(
 ) -> None:
     wanted = asked(tmp_path, sounds)
     with pytest.raises(KeyboardInterrupt):
-        train(replace(wanted, init_from=()), CPU, Silent(stop_at_epoch=1))
+        train(replace(wanted, init_from=()), CPU, FakeProgress(stop_at_epoch=1))
     with pytest.raises(RunError, match="init-from: other weights"):
-        train(replace(wanted, resume=True), CPU, Silent())
+        train(replace(wanted, resume=True), CPU, FakeProgress())
 
 
 def test_each_machine_can_have_a_file_of_its_own(tmp_path: Path, sounds: Path) -> None:
@@ -160,7 +160,7 @@ def test_each_machine_can_have_a_file_of_its_own(tmp_path: Path, sounds: Path) -
         f"fan={saved(tmp_path / 'fan.pth', small_aenet())}",
         f"pump={saved(tmp_path / 'pump.pth', pump)}",
     )
-    train(asked(tmp_path, sounds, machines=(), init_from=files, epochs=0), CPU, Silent())
+    train(asked(tmp_path, sounds, machines=(), init_from=files, epochs=0), CPU, FakeProgress())
     name = "autoencoder.layers.0.bias"
     assert torch.equal(newest(tmp_path / "run", "pump")[name], torch.full((16,), 3.0))
     assert not torch.equal(newest(tmp_path / "run", "fan")[name], torch.full((16,), 3.0))
@@ -169,7 +169,7 @@ def test_each_machine_can_have_a_file_of_its_own(tmp_path: Path, sounds: Path) -
 def test_a_network_that_is_not_there_is_told(tmp_path: Path, sounds: Path) -> None:
     wrong = asked(tmp_path, sounds, init_from=("valve=x.pth",))
     with pytest.raises(ConfigError, match=r"no network 'valve'; there are: fan$"):
-        train(wrong, CPU, Silent())
+        train(wrong, CPU, FakeProgress())
 
 
 def test_a_machine_without_weights_of_its_own_is_not_exported_untrained(
@@ -177,16 +177,16 @@ def test_a_machine_without_weights_of_its_own_is_not_exported_untrained(
 ) -> None:
     only = f"fan={saved(tmp_path / 'fan.pth', small_aenet())}"
     wanted = asked(tmp_path, sounds, machines=(), init_from=(only,), epochs=0)
-    train(wanted, CPU, show := Silent())
-    assert "pump: no weights given, so it starts at random" in show.notes
+    train(wanted, CPU, show := FakeProgress())
+    assert "pump: no weights given, so it is initialised at random" in show.messages
     with pytest.raises(RunError, match="network pump has neither weights nor training"):
         export(wanted.out, tmp_path / "model.asd", wanted.cache)
 
 
 def test_a_checkpoint_of_another_run_is_a_start(tmp_path: Path, sounds: Path) -> None:
-    first = train(request(tmp_path, sounds, out=tmp_path / "first"), CPU, Silent())
-    (kept, *_) = checkpoints_in(first.folder / "networks" / "pump")
-    train(asked(tmp_path, sounds, init_from=(str(kept),), epochs=0), CPU, Silent())
+    first = train(request(tmp_path, sounds, out=tmp_path / "first"), CPU, FakeProgress())
+    (kept, *_) = list_checkpoints(first.folder / "networks" / "pump")
+    train(asked(tmp_path, sounds, init_from=(str(kept),), epochs=0), CPU, FakeProgress())
     own, theirs = newest(tmp_path / "run"), newest(first.folder, "pump")
     assert all(torch.equal(own[name], theirs[name]) for name in theirs)
 
@@ -194,8 +194,8 @@ def test_a_checkpoint_of_another_run_is_a_start(tmp_path: Path, sounds: Path) ->
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        ({"fc.weight": torch.zeros(3, 3)}, r"nothing in it fits: .* found fc.weight \(3, 3\)"),
-        (anomaly_transformer(8, 8, 1, 8), "nothing in it fits"),
+        ({"fc.weight": torch.zeros(3, 3)}, r"no tensor matches: .* found fc.weight \(3, 3\)"),
+        (anomaly_transformer(8, 8, 1, 8), "no tensor matches"),
         ({"encoder.0.bias": torch.full((16,), torch.nan)}, "values that are not finite"),
     ],
 )
@@ -204,10 +204,10 @@ def test_weights_that_are_none_for_the_network_stop_the_run(
 ) -> None:
     wrong = asked(tmp_path, sounds, init_from=(saved(tmp_path / "wrong.pth", state),))
     with pytest.raises(ConfigError, match=said):
-        train(wrong, CPU, Silent())
+        train(wrong, CPU, FakeProgress())
     assert not wrong.out.exists()
     right = (saved(tmp_path / "right.pth", small_aenet()),)
-    assert train(replace(wrong, init_from=right, epochs=0), CPU, Silent()).folder == wrong.out
+    assert train(replace(wrong, init_from=right, epochs=0), CPU, FakeProgress()).folder == wrong.out
 
 
 def test_a_wrong_file_of_one_machine_is_told_before_any_is_trained(
@@ -216,28 +216,28 @@ def test_a_wrong_file_of_one_machine_is_told_before_any_is_trained(
     right = saved(tmp_path / "ae.pth", small_aenet())
     wrong = saved(tmp_path / "wrong.pth", {"fc.weight": torch.zeros(3, 3)})
     files = (f"fan={right}", f"pump={wrong}")
-    with pytest.raises(ConfigError, match=r"wrong.pth: nothing in it fits"):
-        train(asked(tmp_path, sounds, machines=(), init_from=files), CPU, show := Silent())
+    with pytest.raises(ConfigError, match=r"wrong.pth: no tensor matches"):
+        train(asked(tmp_path, sounds, machines=(), init_from=files), CPU, show := FakeProgress())
     assert not show.epochs
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_was_trained_is_never_abandoned(tmp_path: Path, sounds: Path) -> None:
-    run = train(asked(tmp_path, sounds, epochs=1), CPU, Silent())
-    run.abandon()
+    run = train(asked(tmp_path, sounds, epochs=1), CPU, FakeProgress())
+    run.delete_if_untrained()
     assert newest(run.folder)
 
 
 def test_two_files_of_the_same_network_are_refused(tmp_path: Path, sounds: Path) -> None:
     two = tuple(saved(tmp_path / name, small_aenet()) for name in ("a.pth", "b.pth"))
     with pytest.raises(ConfigError, match=r"both .*a.pth and .*b.pth have it"):
-        train(asked(tmp_path, sounds, init_from=two), CPU, Silent())
+        train(asked(tmp_path, sounds, init_from=two), CPU, FakeProgress())
 
 
 def test_a_model_without_weights_says_so(tmp_path: Path, sounds: Path) -> None:
     wrong = asked(tmp_path, sounds, model="modulation_knn", recipe=None)
     with pytest.raises(ConfigError, match="learns no weights"):
-        train(wrong, CPU, Silent())
+        train(wrong, CPU, FakeProgress())
 
 
 def test_aegan_takes_generator_and_discriminator_from_two_files(
@@ -247,7 +247,7 @@ def test_aegan_takes_generator_and_discriminator_from_two_files(
     generator = {n: e for n, e in generator.items() if not n.startswith("Encoder.main.15")}
     files = (saved(tmp_path / "g.pth", generator), saved(tmp_path / "d.pth", critic))
     wanted = asked_for(tmp_path, "aegan_ad", sounds, epochs=0, code=256, score="d_knn")
-    train(replace(wanted, init_from=files, machines=("fan",)), CPU, Silent())
+    train(replace(wanted, init_from=files, machines=("fan",)), CPU, FakeProgress())
     done = export(wanted.out, tmp_path / "model.asd", wanted.cache)
     assert done.manifest.description["score"] == "d_knn"
     # One tensor of the generator is missing, so the scores that need it are no model's.
@@ -260,12 +260,12 @@ def test_the_order_that_is_assumed_of_classes_is_told(tmp_path: Path, sounds: Pa
         asked_for(tmp_path, "mobilenetv2", sounds, epochs=0),
         init_from=(saved(tmp_path / "tv.pth", mobilenet(2)),),
     )
-    train(wanted, CPU, show := Silent())
-    assert "fan: network.classifier.weight: taken as if its classes were, in this order: " in (
-        "\n".join(show.notes)
+    train(wanted, CPU, show := FakeProgress())
+    assert "fan: network.classifier.weight: the assumed order of its classes is: " in (
+        "\n".join(show.messages)
     )
-    assert "fan/id_00, fan/id_04" in "\n".join(show.notes)
-    assert Run.open(wanted.out).about.initial["networks"]["fan"]["random"] == []  # type: ignore[index]
+    assert "fan/id_00, fan/id_04" in "\n".join(show.messages)
+    assert Run.open(wanted.out).metadata.initial["networks"]["fan"]["uninitialised"] == []  # type: ignore[index]
 
 
 def test_a_classifier_nobody_trained_is_not_exported(tmp_path: Path, sounds: Path) -> None:
@@ -273,8 +273,10 @@ def test_a_classifier_nobody_trained_is_not_exported(tmp_path: Path, sounds: Pat
         asked_for(tmp_path, "mobilenetv2", sounds, epochs=0),
         init_from=(saved(tmp_path / "tv.pth", mobilenet(7)),),
     )
-    train(wanted, CPU, show := Silent())
-    assert any("stays random, as no epoch is trained: network.cl" in note for note in show.notes)
+    train(wanted, CPU, show := FakeProgress())
+    assert any(
+        "stays random, because no epoch is trained: network.cl" in note for note in show.messages
+    )
     with pytest.raises(RunError, match=r"network\.classifier\.weight and 1 more did not come"):
         export(wanted.out, tmp_path / "model.asd", wanted.cache)
 
@@ -299,10 +301,10 @@ def test_several_processes_begin_with_the_same_weights(tmp_path: Path, sounds: P
     ]
     told = [each.communicate(timeout=150)[1] for each in started]
     assert [each.returncode for each in started] == [0, 0], told
-    assert "65 of 65 tensors taken from ae.pth" in told[0]
-    assert "taken" not in told[1]
+    assert "65 of 65 tensors loaded from ae.pth" in told[0]
+    assert "loaded" not in told[1]
     done, start = (
-        read_checkpoint(each) for each in checkpoints_in(tmp_path / "run" / "networks" / "fan")
+        read_checkpoint(each) for each in list_checkpoints(tmp_path / "run" / "networks" / "fan")
     )
     assert (done["epoch"], start["epoch"]) == (1, 0)
     name = "autoencoder.layers.0.weight"

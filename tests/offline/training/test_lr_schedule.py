@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from asd_offline.recipes import Recipe
-from asd_offline.training.lr_schedule import schedule_of, share_of_rate
+from asd_offline.training.lr_schedule import lr_factor, make_lr_scheduler
 
 
 def recipe(**values: object) -> Recipe:
@@ -12,12 +12,12 @@ def recipe(**values: object) -> Recipe:
 
 
 def test_a_constant_rate_stays() -> None:
-    assert {share_of_rate(recipe(), epoch) for epoch in range(10)} == {1.0}
+    assert {lr_factor(recipe(), epoch) for epoch in range(10)} == {1.0}
 
 
 def test_a_cosine_ends_at_the_final_rate() -> None:
     falling = recipe(schedule="cosine", final_learning_rate=1e-5)
-    shares = [share_of_rate(falling, epoch) for epoch in range(11)]
+    shares = [lr_factor(falling, epoch) for epoch in range(11)]
     assert shares[0] == 1.0
     assert shares == sorted(shares, reverse=True)
     assert shares[5] == pytest.approx(0.505)
@@ -26,19 +26,19 @@ def test_a_cosine_ends_at_the_final_rate() -> None:
 
 def test_a_schedule_waits_for_its_constant_epochs() -> None:
     waiting = recipe(schedule="cosine", constant_epochs=4)
-    assert [share_of_rate(waiting, epoch) for epoch in range(5)] == [1.0] * 5
-    assert share_of_rate(waiting, 7) == pytest.approx(0.5)
+    assert [lr_factor(waiting, epoch) for epoch in range(5)] == [1.0] * 5
+    assert lr_factor(waiting, 7) == pytest.approx(0.5)
 
 
 def test_halving_halves_each_epoch_down_to_the_final_rate() -> None:
     halving = recipe(schedule="halving", final_learning_rate=2e-4)
-    assert [share_of_rate(halving, epoch) for epoch in range(4)] == [1.0, 0.5, 0.25, 0.2]
+    assert [lr_factor(halving, epoch) for epoch in range(4)] == [1.0, 0.5, 0.25, 0.2]
 
 
 def test_a_schedule_goes_on_where_it_was_kept() -> None:
     def started() -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
         optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1e-3)
-        return optimizer, schedule_of(recipe(schedule="halving"), optimizer)
+        return optimizer, make_lr_scheduler(recipe(schedule="halving"), optimizer)
 
     optimizer, schedule = started()
     optimizer.step()

@@ -8,14 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
-from asd_offline.models.autoencoder.network import (
-    CentredLinear,
-    DenseAutoencoder,
-    ReconstructionLoss,
-)
-from asd_offline.training.loop import train_network
+from asd_monitor.progress import NoProgress
+from asd_offline.models.autoencoder.network import CentredLinear, ReconstructionLoss
+from asd_offline.training.loop import Trainer
 from asd_offline.training.precision import cpu_has_bfloat16, training_precision
-from tests.offline.small_sounds import CPU, Silent, make_set, new_task, prepared_set, small_recipe
+from tests.offline.small_sounds import (
+    CPU,
+    FakeRecorder,
+    make_set,
+    new_task,
+    prepared_set,
+    small_recipe,
+)
 
 
 def new_network(**changes: object) -> ReconstructionLoss:
@@ -89,24 +93,23 @@ def test_in_bfloat16_the_loss_falls_as_far_as_in_float32() -> None:
     assert ends[1] == pytest.approx(ends[0], rel=0.15)
 
 
-def _train(
+def train(
     folder: Path, set_folder: Path, stop: int, precision: str, monkeypatch: pytest.MonkeyPatch
-) -> tuple[DenseAutoencoder, Silent]:
+) -> tuple[nn.Module, FakeRecorder]:
     monkeypatch.setattr(
         "asd_offline.training.precision.cpu_has_bfloat16", lambda: precision == "bfloat16"
     )
     recipe = small_recipe(epochs=4)
     prepared, features = prepared_set(set_folder, set_folder.parent / "cache", recipe)
-    task, watcher = new_task(prepared, features), Silent(stop_at_epoch=stop)
+    task, recorder = new_task(prepared, features), FakeRecorder(stop_at_epoch=stop)
+    trainer = Trainer(
+        task, recipe, name="fan", seed=0, folder=folder, process=CPU, checkpoint_interval_s=0.0
+    )
     try:
-        train_network(
-            task, recipe, name="fan", seed=0, folder=folder, process=CPU, watcher=watcher,
-            keep_every_s=0.0,
-        )  # fmt: skip
+        trainer.train(recorder, NoProgress())
     except KeyboardInterrupt:
         torch.manual_seed(99)
-    network: DenseAutoencoder = task.network.autoencoder  # type: ignore[assignment]
-    return network, watcher
+    return task.network, recorder
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -114,10 +117,10 @@ def test_resumed_in_either_precision_equals_uninterrupted(
     precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = make_set(tmp_path / "set")
-    whole, watcher = _train(tmp_path / "whole", made, 0, precision, monkeypatch)
-    _train(tmp_path / "parts", made, 2, precision, monkeypatch)
-    resumed, _ = _train(tmp_path / "parts", made, 0, precision, monkeypatch)
-    assert {epoch.precision for epoch in watcher.epochs} == {precision}
+    whole, recorder = train(tmp_path / "whole", made, 0, precision, monkeypatch)
+    train(tmp_path / "parts", made, 2, precision, monkeypatch)
+    resumed, _ = train(tmp_path / "parts", made, 0, precision, monkeypatch)
+    assert {result.precision for result in recorder.results} == {precision}
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
 
@@ -126,14 +129,14 @@ def test_a_run_resumes_in_the_precision_of_another_computer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = make_set(tmp_path / "set")
-    _, alone = _train(tmp_path / "alone", made, 0, "float32", monkeypatch)
-    _, first = _train(tmp_path / "run", made, 2, "bfloat16", monkeypatch)
-    _, second = _train(tmp_path / "run", made, 0, "float32", monkeypatch)
-    assert second.started_at == 2
-    assert [e.precision for e in (*first.epochs, *second.epochs)] == ["bfloat16"] * 2 + [
-        "float32"
-    ] * 2
-    assert second.epochs[-1].loss == pytest.approx(alone.epochs[-1].loss, rel=0.02)
+    _, alone = train(tmp_path / "alone", made, 0, "float32", monkeypatch)
+    _, first = train(tmp_path / "run", made, 2, "bfloat16", monkeypatch)
+    _, second = train(tmp_path / "run", made, 0, "float32", monkeypatch)
+    assert second.resumed_at == 2
+    assert [result.precision for result in (*first.results, *second.results)] == [
+        "bfloat16"
+    ] * 2 + ["float32"] * 2
+    assert second.results[-1].loss == pytest.approx(alone.results[-1].loss, rel=0.02)
 
 
 def test_a_recipe_can_ask_for_float32(monkeypatch: pytest.MonkeyPatch) -> None:

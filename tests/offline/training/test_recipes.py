@@ -9,7 +9,7 @@ import torch
 from asd_monitor.errors import ConfigError, DatasetError, RunError
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.models import MODELS
-from asd_offline.recipes import kept_recipe, read_recipe, resolve
+from asd_offline.recipes import read_recipe, resolve, restore_recipe
 from tests.offline.small_sounds import hum, make_set, small_recipe
 from tests.rig.paths import CONFIGS
 
@@ -72,9 +72,9 @@ def test_the_command_line_changes_single_values(tmp_path: Path) -> None:
 
 def test_the_window_is_as_long_as_the_shortest_clip(tmp_path: Path) -> None:
     clips = open_dataset(make_set(tmp_path / "set", clips=4)).clips
-    recipe = resolve(small_recipe(), clips)
+    recipe, _ = resolve(small_recipe(), clips)
     assert (recipe.window_samples, recipe.hop_samples) == (8000, 4000)
-    assert resolve(small_recipe(window_s=0.5, hop_s=0.5), clips).hop_samples == 4000
+    assert resolve(small_recipe(window_s=0.5, hop_s=0.5), clips)[0].hop_samples == 4000
 
 
 def test_clips_of_another_rate_are_never_shorter_than_the_window(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_clips_of_another_rate_are_never_shorter_than_the_window(tmp_path: Path)
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, hum(number, 300.0, 11_025), 11_025)
     clips = open_dataset(tmp_path / "press").clips
-    recipe = resolve(small_recipe(), clips)
+    recipe, _ = resolve(small_recipe(), clips)
     assert 7990 < recipe.window_samples <= min(len(read_recording(c.path, 8000)) for c in clips)
 
 
@@ -94,7 +94,7 @@ def test_long_recordings_are_cut_into_windows_of_ten_seconds(tmp_path: Path) -> 
     path.mkdir(parents=True)
     for number in range(2):
         soundfile.write(path / f"{number}.wav", hum(number, 300.0, 8000, 20.0), 8000)
-    assert resolve(small_recipe(), open_dataset(tmp_path / "press").clips).window_s == 10.0
+    assert resolve(small_recipe(), open_dataset(tmp_path / "press").clips)[0].window_s == 10.0
 
 
 def test_clips_shorter_than_the_recipes_window_are_named(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_window_too_short_for_the_model_is_told(tmp_path: Path, name: str) -> 
         ConfigError, match=f"window_s: expected at least {least_s:.3g} s, as {name}"
     ):
         resolve(kind(model=name, window_s=0.9 * least_s), clips)
-    assert resolve(kind(model=name, window_s=least_s), clips).window_s == least_s
+    assert resolve(kind(model=name, window_s=least_s), clips)[0].window_s == least_s
     soundfile.write(clips[0].path, hum(0, 300.0, seconds=0.01), 8000)
     with pytest.raises(
         DatasetError, match=r"\.wav: expected at least .* found 0\.00.* or remove it"
@@ -143,5 +143,5 @@ def test_a_recipe_of_another_version_is_told_in_one_line() -> None:
     with pytest.raises(
         RunError, match=r"^runs/fan: its recipe .*: botleneck: .*; train again"
     ) as told:
-        kept_recipe(kind, {"botleneck": 8}, "runs/fan")
+        restore_recipe(kind, {"botleneck": 8}, "runs/fan")
     assert "\n" not in str(told.value)

@@ -11,12 +11,21 @@ import torch
 from torch import Generator, Tensor, nn
 
 from asd_monitor.errors import RunError
+from asd_monitor.progress import NoProgress, Progress
 from asd_offline.models.protocol import Task
 from asd_offline.recipes import Recipe
-from asd_offline.training.checkpoints import checkpoints_in, latest_checkpoint
+from asd_offline.training.batches import split_order
+from asd_offline.training.checkpoints import latest_checkpoint, list_checkpoints
 from asd_offline.training.distributed import Process
-from asd_offline.training.loop import split_order, train_network
-from tests.offline.small_sounds import CPU, Silent, make_set, new_task, prepared_set, small_recipe
+from asd_offline.training.loop import Trainer
+from tests.offline.small_sounds import (
+    CPU,
+    FakeRecorder,
+    make_set,
+    new_task,
+    prepared_set,
+    small_recipe,
+)
 from tests.rig.paths import ROOT
 
 
@@ -56,29 +65,33 @@ def run(
     folder: Path,
     task: Task[nn.Module] | None = None,
     recipe: Recipe = RECIPE,
-    watcher: Silent | None = None,
+    recorder: FakeRecorder | None = None,
+    progress: Progress | None = None,
     process: Process = CPU,
+    name: str = "points",
+    seed: int = 7,
 ) -> nn.Module:
-    return train_network(
+    trainer = Trainer(
         task or Points(),
         recipe,
-        name="points",
-        seed=7,
+        name=name,
+        seed=seed,
         folder=folder,
         process=process,
-        watcher=_Watch(watcher or Silent()),
-        keep_every_s=0.0,
+        checkpoint_interval_s=0.0,
     )
+    return trainer.train(recorder or FakeRecorder(), progress or NoProgress())
 
 
-class _Watch:
-    def __init__(self, silent: Silent) -> None:
-        self.silent = silent
-        self.resumed, self.batch = silent.resumed, silent.batch
+class StopInEpoch(NoProgress):
+    """Stops a training within an epoch, as Ctrl-C does."""
 
-    def epoch(self, epoch: object, network: nn.Module) -> None:
-        torch.rand(5)  # whoever watches may use random numbers
-        self.silent.epoch(epoch, network)  # type: ignore[arg-type]
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def update(self, stage: str, done: float, total: float, detail: str = "") -> None:
+        if done > self._number - 0.5:
+            raise KeyboardInterrupt
 
 
 def assert_equal(first: nn.Module, second: nn.Module) -> None:
@@ -86,45 +99,47 @@ def assert_equal(first: nn.Module, second: nn.Module) -> None:
         assert torch.equal(value, second.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("stop", [Silent(stop_at_epoch=2), Silent(stop_at_batch=3)])
-def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, stop: Silent) -> None:
+@pytest.mark.parametrize(
+    ("recorder", "progress"),
+    [(FakeRecorder(stop_at_epoch=2), NoProgress()), (FakeRecorder(), StopInEpoch(3))],
+)
+def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(
+    tmp_path: Path, recorder: FakeRecorder, progress: Progress
+) -> None:
     whole = run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "parts", watcher=stop)
+        run(tmp_path / "parts", recorder=recorder, progress=progress)
     torch.manual_seed(999)  # another process starts with other random states
-    second = Silent()
-    resumed = run(tmp_path / "parts", watcher=second)
-    assert second.started_at == 2
-    assert [each.number for each in second.epochs] == [3, 4, 5]
+    second = FakeRecorder()
+    resumed = run(tmp_path / "parts", recorder=second)
+    assert second.resumed_at == 2
+    assert [result.number for result in second.results] == [3, 4, 5]
     assert_equal(whole, resumed)
 
 
-def test_the_optimiser_and_schedule_go_on_where_they_were(tmp_path: Path) -> None:
-    whole, first, second = Silent(), Silent(stop_at_epoch=3), Silent()
-    run(tmp_path / "whole", watcher=whole)
+def test_optimiser_and_schedule_are_resumed(tmp_path: Path) -> None:
+    whole, first, second = FakeRecorder(), FakeRecorder(stop_at_epoch=3), FakeRecorder()
+    run(tmp_path / "whole", recorder=whole)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "parts", watcher=first)
-    run(tmp_path / "parts", watcher=second)
-    together = [(e.number, e.loss, e.learning_rate) for e in (*first.epochs, *second.epochs)]
-    assert together == [(e.number, e.loss, e.learning_rate) for e in whole.epochs]
-    assert whole.epochs[0].learning_rate > whole.epochs[-1].learning_rate
+        run(tmp_path / "parts", recorder=first)
+    run(tmp_path / "parts", recorder=second)
+    parts = [(r.number, r.loss, r.learning_rate) for r in (*first.results, *second.results)]
+    assert parts == [(r.number, r.loss, r.learning_rate) for r in whole.results]
+    assert whole.results[0].learning_rate > whole.results[-1].learning_rate
 
 
 def test_the_same_seed_gives_the_same_network_and_another_seed_another(tmp_path: Path) -> None:
-    first, again = run(tmp_path / "1"), run(tmp_path / "2")
+    first, again, other = (run(tmp_path / str(i), seed=seed) for i, seed in enumerate((7, 7, 8)))
     assert_equal(first, again)
-    other = train_network(
-        Points(), RECIPE, name="points", seed=8, folder=tmp_path / "3", process=CPU,
-        watcher=_Watch(Silent()),
-    )  # fmt: skip
-    assert not torch.equal(first.layers[0].weight, other.layers[0].weight)  # type: ignore[index, union-attr]
+    weights = [network.state_dict()["layers.0.weight"] for network in (first, other)]
+    assert not torch.equal(*weights)
 
 
-def test_a_finished_training_is_not_touched_again(tmp_path: Path) -> None:
+def test_a_finished_training_is_not_changed(tmp_path: Path) -> None:
     first = run(tmp_path)
-    watcher = Silent()
-    again = run(tmp_path, watcher=watcher)
-    assert watcher.epochs == []
+    recorder = FakeRecorder()
+    again = run(tmp_path, recorder=recorder)
+    assert recorder.results == []
     assert_equal(first, again)
 
 
@@ -152,24 +167,24 @@ def test_a_damaged_checkpoint_costs_one_epoch_and_nothing_more(
 ) -> None:
     whole = run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "parts", watcher=Silent(stop_at_epoch=3))
-    newest = checkpoints_in(tmp_path / "parts")[0]
+        run(tmp_path / "parts", recorder=FakeRecorder(stop_at_epoch=3))
+    newest = list_checkpoints(tmp_path / "parts")[0]
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 4
     newest.write_bytes(content)
-    second = Silent()
-    assert_equal(whole, run(tmp_path / "parts", watcher=second))
-    assert second.started_at == 2
+    second = FakeRecorder()
+    assert_equal(whole, run(tmp_path / "parts", recorder=second))
+    assert second.resumed_at == 2
     assert "damaged" in caplog.text
 
 
 def test_if_every_checkpoint_is_damaged_that_is_said_and_nothing_is_removed(tmp_path: Path) -> None:
     run(tmp_path)
-    for path in checkpoints_in(tmp_path):
+    for path in list_checkpoints(tmp_path):
         path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(RunError, match=r"damaged.*none before it"):
         run(tmp_path)
-    assert len(checkpoints_in(tmp_path)) == 2
+    assert len(list_checkpoints(tmp_path)) == 2
 
 
 def test_a_checkpoint_of_another_version_is_refused(
@@ -224,9 +239,9 @@ class Quiet(Points):
 SCRIPT = """
 import sys, torch
 from pathlib import Path
-from asd_offline.training.distributed import joined
+from asd_offline.training.distributed import join_process_group
 from tests.offline.training.test_training import Quiet, run
-with joined("cpu") as process:
+with join_process_group("cpu") as process:
     network = run(Path(sys.argv[1]), task=Quiet(), process=process)
     torch.save(network.state_dict(), Path(sys.argv[1]) / f"rank{process.rank}.pt")
 """
@@ -268,11 +283,16 @@ def test_the_autoencoder_is_resumed_bit_for_bit_too(tmp_path: Path) -> None:
         for stop in stops:
             task = new_task(prepared, features)
             try:
-                network = train_network(
-                    task, recipe, name="fan", seed=0, folder=tmp_path / name, process=CPU,
-                    watcher=_Watch(Silent(stop_at_epoch=stop)), keep_every_s=0.0,
-                )  # fmt: skip
-                networks.append(network)
+                networks.append(
+                    run(
+                        tmp_path / name,
+                        task,
+                        prepared.recipe,
+                        FakeRecorder(stop_at_epoch=stop),
+                        name="fan",
+                        seed=0,
+                    )
+                )
             except KeyboardInterrupt:
                 torch.manual_seed(stop)
     assert_equal(networks[0], networks[1])

@@ -111,12 +111,12 @@ def test_other_kinds_of_files_say_what_they_are(tmp_path: Path) -> None:
     empty.touch()
     text.write_text("not weights")
     for path, said in (
-        (scripted, r"finished module \(TorchScript\)"),
+        (scripted, r"exported module \(TorchScript\)"),
         (keras, r"found HDF5 \(Keras\)"),
-        (empty, "not a file of weights|refused"),
-        (text, "not a file of weights|refused"),
+        (empty, "not a weight file|refused"),
+        (text, "not a weight file|refused"),
         (tmp_path / "missing.pth", "No such file"),
-        (tmp_path, "found a folder; of a run, give one of its networks"),
+        (tmp_path, "found a folder; for a run, give one of its networks"),
         (saved(tmp_path, {"epoch": 3}, "none.pth"), "expected a state dict"),
         (saved(tmp_path, [1, 2], "list.pth"), "expected a state dict"),
     ):
@@ -129,5 +129,5 @@ def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for length in (1, 10, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(ConfigError, match=r"not a file of weights|refused"):
+        with pytest.raises(ConfigError, match=r"not a weight file|refused"):
             read_weights(path)

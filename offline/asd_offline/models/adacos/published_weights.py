@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from asd_offline.weights.name_map import Original
+from asd_offline.weights.name_map import WeightNameMap
 
 
 def _modules(network: nn.Module) -> dict[str, str]:
@@ -10,7 +10,7 @@ def _modules(network: nn.Module) -> dict[str, str]:
     return {}
 
 
-ADACOS = Original(
+ADACOS = WeightNameMap(
     source="",
     modules=_modules,
     hint="weights fit one length of window (window_s) and one number of classes",

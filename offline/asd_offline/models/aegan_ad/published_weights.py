@@ -6,7 +6,7 @@ normalisation have their last two axes swapped.
 
 from torch import Tensor, nn
 
-from asd_offline.weights.name_map import Original
+from asd_offline.weights.name_map import WeightNameMap
 
 CONVOLUTIONS = 5
 
@@ -31,13 +31,13 @@ def _modules(network: nn.Module) -> dict[str, str]:
     }
 
 
-AEGAN_AD = Original(
+AEGAN_AD = WeightNameMap(
     source="jianganbai/AEGAN-AD",
     modules=_modules,
     hint=(
         "generator_norm and first_norm differ by machine: take the recipe of the file's machine "
         "from configs/train/aegan_ad"
     ),
-    change=_swap_axes,
+    transform=_swap_axes,
     unneeded={"g_": ("discriminator.",), "d_": ("generator.",)},
 )

@@ -6,7 +6,7 @@ the last layer do not fit, and the attention between them does.
 
 from torch import nn
 
-from asd_offline.weights.name_map import Original
+from asd_offline.weights.name_map import WeightNameMap
 
 _ATTENTION = {"query": "query", "key": "key", "value": "value", "sigma": "width", "out": "out"}
 
@@ -31,7 +31,7 @@ def _modules(network: nn.Module) -> dict[str, str]:
     return names
 
 
-ANOMALY_TRANSFORMER = Original(
+ANOMALY_TRANSFORMER = WeightNameMap(
     source="thuml/Anomaly-Transformer",
     modules=_modules,
     hint="a series has as many channels as there are mel bands here (n_mels); also dims and layers",

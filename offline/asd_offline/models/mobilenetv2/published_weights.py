@@ -7,7 +7,7 @@ epsilon, so such weights are a start and not the same network.
 from torch import nn
 
 from asd_offline.models.mobilenetv2.network import STAGES
-from asd_offline.weights.name_map import Original
+from asd_offline.weights.name_map import WeightNameMap
 
 BLOCKS = sum(blocks for _, _, blocks, _ in STAGES)
 
@@ -29,7 +29,7 @@ def _modules(network: nn.Module) -> dict[str, str]:
     return names
 
 
-MOBILENETV2 = Original(
+MOBILENETV2 = WeightNameMap(
     source="torchvision",
     modules=_modules,
     hint="alpha is the width (width_mult) of the file's network",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from asd_monitor.errors import ConfigError
-from asd_offline.weights.reader import parse
+from asd_offline.weights.reader import parse_weights
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def read_published_weights(path: Path, sha256: str) -> PublishedWeights:
             "damaged: download it again, or set sha256 in the recipe to the digest found"
         )
         raise ConfigError(msg)
-    values = parse(path, content)
+    values = parse_weights(path, content)
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected tensors by name, found a {type(values).__name__}")
     cfg, model = values.get("cfg"), values.get("model")

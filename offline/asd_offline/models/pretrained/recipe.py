@@ -46,7 +46,7 @@ class PretrainedRecipe(Recipe):
     batch_size: int = Field(8, ge=2)
     optimizer: Literal["adam", "adamw"] = "adamw"
     learning_rate: float = Field(1e-4, gt=0)
-    settle_batch_norm: Literal[False] = False
+    recompute_batch_norm: Literal[False] = False
 
     @field_validator("checkpoint")
     @classmethod

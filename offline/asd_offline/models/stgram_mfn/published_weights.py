@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import nn
 
-from asd_offline.weights.name_map import Original
+from asd_offline.weights.name_map import WeightNameMap
 
 # The order of classes follows from the order of folders in the authors' settings: all machines of
 # the development set, then all of the additional training set, each with its ids in order.
@@ -63,7 +63,7 @@ def _mobilefacenet_modules(blocks: int) -> Iterator[tuple[str, str]]:
     yield "fc_out", "network.classifier"
 
 
-STGRAM_MFN = Original(
+STGRAM_MFN = WeightNameMap(
     source="liuyoude/STgram-MFN",
     modules=_modules,
     hint=(
@@ -75,7 +75,7 @@ STGRAM_MFN = Original(
         "fc_out.": "not part of the score where the margin is used",
     },
     class_layers=("head.weight", "network.classifier.weight", "network.classifier.bias"),
-    classes={23: _classes(_DEVELOPMENT), 41: _classes(_DEVELOPMENT) + _classes(_ADDITIONAL)},
+    class_names={23: _classes(_DEVELOPMENT), 41: _classes(_DEVELOPMENT) + _classes(_ADDITIONAL)},
     unneeded={
         "gmm": ("head.", "network.classifier."),
         "neighbours": ("head.", "network.classifier."),
