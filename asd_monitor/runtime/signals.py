@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first ends the program tidily, the second at once."""
+"""SIGINT and SIGTERM: the first stops the program cleanly, the second immediately."""
 
 import _thread
 import os
@@ -12,31 +12,30 @@ from types import FrameType
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into an event; a second one ends the process at once."""
+    """Turn the first SIGINT or SIGTERM into an event; a second one ends the process."""
     stop = threading.Event()
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-
-    asked: list[int] = []
+    previous = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    received: list[int] = []
 
     def on_signal(signum: int, frame: FrameType | None) -> None:
-        if asked:
+        if received:
             _exit_on(signum)
-        asked.append(signum)
-        # From a thread of its own: who waits for the event holds its lock at times, and would wait
-        # for ever for a handler that asks for the lock in the same thread.
+        received.append(signum)
+        # In a new thread: the interrupted thread may hold the event's lock in `wait`, and a
+        # handler that asks for that lock would block forever.
         _thread.start_new_thread(stop.set, ())
 
-    for each in before:
-        signal.signal(each, on_signal)
+    for signum in previous:
+        signal.signal(signum, on_signal)
     try:
         yield stop
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
 
 
 def _exit_on(signum: int) -> None:
-    """Exit immediately, without cleaning up, as after an unhandled signal."""
+    """End the process immediately, by the signal's default action."""
     if sys.stderr.isatty():
         os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # the live view hides the cursor
     signal.signal(signum, signal.SIG_DFL)

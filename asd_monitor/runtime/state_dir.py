@@ -1,4 +1,4 @@
-"""Where the monitor keeps what it must not forget: models, recordings, locks."""
+"""The state folder: models, recordings, and a lock for each machine."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,26 +15,26 @@ MODEL_SUFFIX = ".asd"
 
 @dataclass(frozen=True, slots=True)
 class StateFolder:
-    """The state folder's layout.
+    """Layout of the state folder.
 
-    ``models/<machine>.asd`` are model files; ``recordings/<machine>/train/`` holds the normal
-    recordings of commissioning in the layout of DCASE 2020 Task 2.
+    ``models/<machine>.asd`` is the learned model of a machine; ``recordings/<machine>/train/``
+    holds its normal recordings, in the layout of DCASE 2020 Task 2.
     """
 
     root: Path
 
     @classmethod
-    def locate(cls, given: Path | None, environ: Mapping[str, str]) -> "StateFolder":
-        """Return the folder given, else systemd's, else the user's own."""
-        if given is not None:
-            return cls(given.expanduser().absolute())
+    def locate(cls, path: Path | None, environ: Mapping[str, str]) -> "StateFolder":
+        """Return the state folder: ``path`` if given, else systemd's, else the user's."""
+        if path is not None:
+            return cls(path.expanduser().absolute())
         if systemd := environ.get("STATE_DIRECTORY"):
             return cls(Path(systemd.split(":")[0]))
         base = environ.get("XDG_STATE_HOME") or "~/.local/state"
         return cls(Path(base).expanduser().absolute() / "asd-monitor")
 
     def model_path(self, machine: str) -> Path:
-        """Return where the model of a machine is kept."""
+        """Return the path of a machine's learned model."""
         return self.root / "models" / f"{check_machine_name(machine)}{MODEL_SUFFIX}"
 
     def recordings_path(self, machine: str) -> Path:
@@ -42,27 +42,27 @@ class StateFolder:
         return self.root / "recordings" / check_machine_name(machine) / "train"
 
     def make(self, path: Path) -> Path:
-        """Create a folder below the root; raise StateError if it cannot be."""
+        """Create a folder below the root and return it; raise StateError on failure."""
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            msg = f"{path}: the state folder cannot be made: {error.strerror}; use --state-dir"
+            msg = f"{path}: the state folder cannot be created: {error.strerror}; use --state-dir"
             raise StateError(msg) from error
         return path
 
     @contextmanager
     def lock(self, machine: str) -> Iterator[None]:
-        """Hold a machine's part of the folder, and clear it of what a power cut has left.
+        """Lock a machine, and remove what an interrupted write has left of its model.
 
         Raises
         ------
         StateError
-            If another process holds it, or it cannot be locked.
+            If another process holds the lock, or it cannot be taken.
         """
         path = self.make(self.root / "locks") / f"{check_machine_name(machine)}.lock"
         taken = (
             f"machine {machine!r} is already monitored by process {{holder}} with the state "
-            f"folder {self.root}; stop that one, or use another --state-dir"
+            f"folder {self.root}; stop that process, or use another --state-dir"
         )
         with file_lock(path, StateError, taken, hint="use --state-dir"):
             remove_unfinished(self.model_path(machine))

@@ -1,7 +1,7 @@
-"""Tell systemd how the service is doing (sd_notify), over a plain datagram socket.
+"""sd_notify client: report readiness, status and liveness to systemd.
 
-The protocol is that of ``sd_notify(3)``: ``NAME=value`` lines to the socket that
-``$NOTIFY_SOCKET`` names. Outside of systemd nothing is sent and every call is harmless.
+The protocol of ``sd_notify(3)`` is ``NAME=value`` lines in a datagram to the socket that
+``$NOTIFY_SOCKET`` names. Outside of systemd nothing is sent.
 """
 
 import logging
@@ -10,21 +10,21 @@ import socket
 from collections.abc import Mapping
 from typing import Self
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-SEND_LIMIT_S = 1.0
+SEND_TIMEOUT_S = 1.0
 
 
 class Notifier:
-    """The service's line to its manager.
+    """Client for the notification socket of systemd.
 
     Parameters
     ----------
     address
-        The socket's path, or ``@name`` for an abstract one; empty where there is none.
+        Path of the socket, or ``@name`` for an abstract one; empty to send nothing.
     watchdog_timeout_s
-        The manager restarts the service when it hears nothing for so long; None if it
-        does not watch.
+        systemd restarts the service when it receives no watchdog message for this long; None if
+        the watchdog is disabled.
     """
 
     def __init__(self, address: str, watchdog_timeout_s: float | None = None) -> None:
@@ -42,38 +42,41 @@ class Notifier:
         environ
             The process's environment.
         pid
-            The process's own id by default: a watchdog meant for another is not ours.
+            Process id; the watchdog is ignored if it is for another process. By default that of
+            this process.
         """
         address = environ.get("NOTIFY_SOCKET", "")
         if address and address[0] not in "/@":
-            log.warning("NOTIFY_SOCKET=%s: expected a path or @name; systemd is not told", address)
+            logger.warning(
+                "NOTIFY_SOCKET=%s: expected a path or @name; systemd is not notified", address
+            )
             address = ""
-        own_pid = os.getpid() if pid is None else pid
-        return cls(address, _watchdog_timeout_s(environ, own_pid) if address else None)
+        pid = os.getpid() if pid is None else pid
+        return cls(address, _watchdog_timeout_s(environ, pid) if address else None)
 
     @property
     def watchdog_interval_s(self) -> float | None:
-        """How often to call :meth:`watchdog`: half of the timeout; None if nobody watches."""
+        """Interval at which to call :meth:`watchdog`: half of the timeout; None if disabled."""
         return None if self.watchdog_timeout_s is None else self.watchdog_timeout_s / 2
 
     def ready(self, status: str) -> None:
-        """Say that the service is up: the pipelines run, in whatever state."""
+        """Report that the service has started: the pipelines run, in whatever state."""
         self._last_status = status
         self._send(f"READY=1\nSTATUS={_one_line(status)}")
 
     def status(self, text: str) -> None:
-        """Set the line that ``systemctl status`` shows; sent only when it changes."""
+        """Set the line that ``systemctl status`` displays; sent only when it changes."""
         if text != self._last_status:
             self._last_status = text
             self._send(f"STATUS={_one_line(text)}")
 
     def watchdog(self) -> None:
-        """Say that all is well; to be called only while audio is being consumed."""
+        """Report that the service is alive; to be called only while audio is consumed."""
         if self.watchdog_timeout_s is not None:
             self._send("WATCHDOG=1")
 
     def stopping(self, status: str = "stopping") -> None:
-        """Say that the service is on its way down."""
+        """Report that the service is stopping."""
         self._last_status = status
         self._send(f"STOPPING=1\nSTATUS={_one_line(status)}")
 
@@ -82,12 +85,12 @@ class Notifier:
             return
         address = f"\0{self._address[1:]}" if self._address[0] == "@" else self._address
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
-                line.settimeout(SEND_LIMIT_S)
-                line.sendto(message.encode(), address)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.settimeout(SEND_TIMEOUT_S)
+                sender.sendto(message.encode(), address)
         except OSError as error:
             if not self._failed:
-                log.warning("systemd cannot be told (%s: %s)", self._address, error)
+                logger.warning("cannot notify systemd (%s: %s)", self._address, error)
             self._failed = True
         else:
             self._failed = False
@@ -99,7 +102,7 @@ def _watchdog_timeout_s(environ: Mapping[str, str], pid: int) -> float | None:
     microseconds = environ.get("WATCHDOG_USEC", "")
     if not microseconds.isascii() or not microseconds.isdigit() or int(microseconds) == 0:
         if microseconds:
-            log.warning("WATCHDOG_USEC=%s: expected microseconds; no watchdog", microseconds)
+            logger.warning("WATCHDOG_USEC=%s: expected microseconds; no watchdog", microseconds)
         return None
     return int(microseconds) / 1e6
 

@@ -1,4 +1,4 @@
-"""The alarm is raised by evidence, cleared by quiet, and never says normal unheard."""
+"""The alarm is raised by exceedances and shifts, cleared by quiet, and never NORMAL unheard."""
 
 from dataclasses import replace
 
@@ -54,7 +54,7 @@ def states(alarm: Alarm, values: list[float], first: int = 0) -> list[State]:
     return [alarm.update(score(first + i, value))[0].state for i, value in enumerate(values)]
 
 
-def test_the_state_is_unknown_until_a_window_was_heard() -> None:
+def test_the_state_is_unknown_until_a_window_was_scored() -> None:
     assert configured().state is State.UNKNOWN
 
 
@@ -76,7 +76,7 @@ def test_scores_between_the_levels_keep_the_alarm() -> None:
     assert states(configured(), [3, 3, 3] + [1.5] * 20)[-1] is State.ALARM
 
 
-def test_a_loud_window_starts_the_hold_anew() -> None:
+def test_a_loud_window_restarts_the_hold() -> None:
     got = states(configured(), [3, 3, 3, 0, 0, 0, 1.5, 0, 0, 0])
     assert got[2:] == [State.ALARM] * 8
 
@@ -98,7 +98,7 @@ def test_an_unscorable_window_makes_the_state_unknown(quality: Quality) -> None:
 
 
 @pytest.mark.parametrize("quality", [Quality.CLIPPED, Quality.DC])
-def test_a_doubtful_window_is_never_taken_as_normal_but_can_raise(quality: Quality) -> None:
+def test_a_doubtful_window_is_never_normal_but_can_raise_the_alarm(quality: Quality) -> None:
     alarm = configured()
     assert alarm.update(score(0, 0.0, quality))[0].state is State.UNKNOWN
     for index in range(1, 4):
@@ -106,7 +106,7 @@ def test_a_doubtful_window_is_never_taken_as_normal_but_can_raise(quality: Quali
     assert alarm.state is State.ALARM
 
 
-def test_an_alarm_outlives_the_loss_of_audio() -> None:
+def test_an_alarm_survives_the_loss_of_audio() -> None:
     alarm = configured()
     states(alarm, [3, 3, 3])
     alarm.mark_unknown("unplugged", 4.0)
@@ -114,14 +114,14 @@ def test_an_alarm_outlives_the_loss_of_audio() -> None:
     assert states(alarm, [0, 0, 0, 0], first=10) == [State.ALARM] * 3 + [State.NORMAL]
 
 
-def test_evidence_from_before_a_gap_does_not_count_after_it() -> None:
+def test_exceedances_before_a_gap_do_not_count_after_it() -> None:
     alarm = configured()
     states(alarm, [0, 3, 3])
     alarm.mark_unknown("unplugged", 4.0)
     assert states(alarm, [3, 0], first=10) == [State.UNKNOWN, State.NORMAL]
 
 
-def test_learning_ends_in_unknown_and_is_not_disturbed_by_lost_audio() -> None:
+def test_learning_ends_in_unknown_and_continues_through_lost_audio() -> None:
     alarm = Alarm("pump", SETTINGS, "run")
     assert alarm.enter_learning(0.0) is not None
     assert alarm.mark_unknown("unplugged", 1.0) is None
@@ -135,14 +135,39 @@ def test_a_sustained_shift_below_the_threshold_gives_a_warning_then_an_alarm() -
     assert got.index(State.ALARM) == 59
 
 
-def test_how_long_the_shift_has_lasted_is_told() -> None:
+def test_the_duration_of_the_shift_is_reported() -> None:
     alarm = configured(RULE_WITH_RANGE)
-    told = [alarm.update(score(i, SHIFTED)) for i in range(60)]
-    raised = told[-1][1]
+    results = [alarm.update(score(i, SHIFTED)) for i in range(60)]
+    raised = results[-1][1]
     assert raised is not None
-    assert raised.reason == ("score above its normal range (1.2) for 60 s")
-    assert [each.shift_s for each, _ in told] == [float(i) for i in range(1, 61)]
-    assert "for 59 s" in told[-2][0].reason
+    assert raised.reason == "score above its normal range (1.2) for 60 s"
+    durations = [decision.shift_s for decision, _ in results]
+    assert durations == [float(i) for i in range(1, 61)]
+    assert "for 59 s" in results[-2][0].reason
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([0.0], "the latest window is below the threshold"),
+        ([0.0, 3.0], "1 of the last 2 windows is over the threshold"),
+        ([0.0, 3.0, 3.0], "2 of the last 3 windows are over the threshold"),
+        ([0.0] * 9, "0 of the last 5 windows are over the threshold"),
+    ],
+)
+def test_the_reason_counts_the_windows_over_the_threshold(values: list[float], reason: str) -> None:
+    alarm = configured()
+    decisions = [alarm.update(score(i, value))[0] for i, value in enumerate(values)]
+    assert decisions[-1].reason == reason
+
+
+def test_a_score_at_the_threshold_is_no_exceedance() -> None:
+    assert states(configured(), [THRESHOLD] * 5) == [State.NORMAL] * 5
+
+
+def test_an_alarm_clears_at_the_clearing_level_but_not_above() -> None:
+    assert states(configured(), [3, 3, 3] + [CLEAR_BELOW] * 4)[-1] is State.NORMAL
+    assert states(configured(), [3, 3, 3] + [CLEAR_BELOW + 1e-9] * 4)[-1] is State.ALARM
 
 
 def test_normal_sound_above_its_range_for_seconds_gives_no_warning() -> None:
@@ -150,7 +175,7 @@ def test_normal_sound_above_its_range_for_seconds_gives_no_warning() -> None:
     assert set(states(configured(RULE_WITH_RANGE), values)) == {State.NORMAL}
 
 
-def test_an_alarm_of_a_shift_stands_while_it_lasts_and_clears_after_the_hold() -> None:
+def test_an_alarm_of_a_shift_lasts_as_long_as_the_shift_and_clears_after_the_hold() -> None:
     lower = 1.25  # above the range, and above the level at which an alarm clears otherwise
     alarm = configured(replace(RULE_WITH_RANGE, clear_below=lower))
     got = states(alarm, [lower] * 300 + [0.0] * 20)
@@ -166,14 +191,14 @@ def test_a_warning_of_a_shift_clears_after_the_hold() -> None:
     assert 4 <= got[11:].index(State.NORMAL) <= 10
 
 
-def test_a_shift_from_before_lost_audio_does_not_count_after_it() -> None:
+def test_a_shift_before_lost_audio_does_not_count_after_it() -> None:
     alarm = configured(RULE_WITH_RANGE)
     states(alarm, [SHIFTED] * 25)
     alarm.mark_unknown("unplugged", 26.0)
     assert State.WARNING not in states(alarm, [SHIFTED] * 29, first=40)
 
 
-def test_overlapping_windows_do_not_hurry_a_shift() -> None:
+def test_overlapping_windows_do_not_shorten_the_time_to_an_alarm() -> None:
     alarm = configured(RULE_WITH_RANGE)
     for start in range(0, 59 * WINDOW, 2):
         alarm.update(replace(score(0, SHIFTED), window_start=start))
@@ -181,7 +206,9 @@ def test_overlapping_windows_do_not_hurry_a_shift() -> None:
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, SETTINGS.model_copy(update={"sustained_s": 0.0})])
-def test_without_a_usual_range_or_switched_off_no_shift_is_told(settings: AlarmSettings) -> None:
+def test_without_a_normal_range_or_switched_off_no_shift_is_reported(
+    settings: AlarmSettings,
+) -> None:
     rule = RULE if settings.sustained_s else RULE_WITH_RANGE
     assert set(states(configured(rule, settings), [SHIFTED] * 500)) == {State.NORMAL}
 
@@ -190,7 +217,7 @@ SCORES = st.lists(st.floats(0, 3), min_size=1, max_size=200)
 
 
 @given(SCORES)
-def test_no_sound_within_its_usual_range_is_ever_warned_of(values: list[float]) -> None:
+def test_sound_within_its_normal_range_never_gives_a_warning(values: list[float]) -> None:
     got = states(configured(RULE_WITH_RANGE), [min(value, NORMAL_RANGE.level) for value in values])
     assert set(got) == {State.NORMAL}
 
@@ -201,48 +228,48 @@ def first_alarm(values: list[float]) -> int:
 
 
 @given(SCORES, st.lists(st.floats(0, 2), min_size=200, max_size=200))
-def test_higher_scores_never_alarm_later(values: list[float], more: list[float]) -> None:
-    higher = [value + each for value, each in zip(values, more, strict=False)]
+def test_higher_scores_never_alarm_later(values: list[float], increases: list[float]) -> None:
+    higher = [value + increase for value, increase in zip(values, increases, strict=False)]
     assert first_alarm(higher) <= first_alarm(values)
 
 
 @given(SCORES)
-def test_a_shift_never_delays_what_the_windows_over_the_threshold_say(values: list[float]) -> None:
-    alone = states(configured(), values)
-    alone_at = alone.index(State.ALARM) if State.ALARM in alone else len(values)
-    assert first_alarm(values) <= alone_at
+def test_a_shift_never_delays_an_alarm_of_windows_over_the_threshold(values: list[float]) -> None:
+    without_range = states(configured(), values)
+    alarm_at = without_range.index(State.ALARM) if State.ALARM in without_range else len(values)
+    assert first_alarm(values) <= alarm_at
 
 
 EVENTS = st.one_of(
-    st.floats(0, 4), st.sampled_from([Quality.SILENT, Quality.CLIPPED]), st.just("lose")
+    st.floats(0, 4), st.sampled_from([Quality.SILENT, Quality.CLIPPED]), st.just("gap")
 )
 
 
 @given(st.lists(EVENTS, max_size=60))
 def test_every_state_has_its_evidence(events: list[float | Quality | str]) -> None:
-    alarm, recent, told = configured(), [], []
+    alarm, values, transitions = configured(), [], []
     for index, event in enumerate(events):
         before = alarm.state
-        if event == "lose":
+        if event == "gap":
             transition: Transition | None = alarm.mark_unknown("gap", float(index))
         elif isinstance(event, Quality):
             value = None if event is Quality.SILENT else 0.0
             _, transition = alarm.update(score(index, value, event))
         else:
             assert isinstance(event, float)
-            recent.append(event)
+            values.append(event)
             _, transition = alarm.update(score(index, event))
         assert (transition is not None) == (alarm.state is not before)
-        told += [transition] if transition else []
+        transitions += [transition] if transition else []
         if alarm.state is State.NORMAL:
             assert isinstance(event, float)
         if before is not State.ALARM and alarm.state is State.ALARM:
-            assert sum(value > THRESHOLD for value in recent) >= SETTINGS.min_exceedances
-    assert len({t.event_id for t in told}) == len(told)
+            assert sum(value > THRESHOLD for value in values) >= SETTINGS.min_exceedances
+    assert len({transition.event_id for transition in transitions}) == len(transitions)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("changes", "message"),
     [
         ({"min_exceedances": 6}, "could never be raised"),
         ({"warning_exceedances": 4}, "could never be given"),
@@ -253,6 +280,6 @@ def test_every_state_has_its_evidence(events: list[float | Quality | str]) -> No
         ({"holds": 1}, "Extra inputs"),
     ],
 )
-def test_impossible_rules_are_refused(wrong: dict[str, float], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
-        AlarmSettings.model_validate({"window_count": 5, **wrong})
+def test_contradictory_settings_are_refused(changes: dict[str, float], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        AlarmSettings.model_validate({"window_count": 5, **changes})

@@ -1,4 +1,4 @@
-"""A source that delivers what a test hands it, and is in whatever health the test says."""
+"""A source whose audio and health are set by the test."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from asd_monitor.records import AudioChunk, FloatArray, SourceHealth, SourceStat
 
 
 class PlayedSource:
-    """Meets the AudioSource protocol; driven from the test's thread."""
+    """An AudioSource that is driven from the test's thread."""
 
     def __init__(self, machine: str = "pump") -> None:
         self.machine = machine
@@ -25,14 +25,14 @@ class PlayedSource:
 
     def open(self, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self.be(SourceState.RUNNING)
+        self.set_state(SourceState.RUNNING)
 
-    def be(self, state: SourceState, reason: str = "") -> None:
+    def set_state(self, state: SourceState, reason: str = "") -> None:
         self._health = replace(self._health, state=state, reason=reason)
         self._wake()
 
     def play(self, samples: FloatArray, *, after_gap: int = 0, recording: str = "") -> None:
-        """Deliver samples as one chunk, after so many lost ones."""
+        """Deliver samples as one chunk, after ``after_gap`` lost samples."""
         self._start += after_gap
         with self._lock:
             self._chunks.append(AudioChunk(samples, self._start, 1000.0, recording, after_gap))
@@ -49,4 +49,4 @@ class PlayedSource:
 
     def close(self) -> None:
         self.closed = True
-        self.be(SourceState.CLOSED)
+        self.set_state(SourceState.CLOSED)

@@ -1,4 +1,4 @@
-"""Records as the stages of the monitor make them, for tests of what comes after."""
+"""Example records, for tests of what consumes them."""
 
 import time
 from dataclasses import replace
@@ -49,7 +49,7 @@ NORMAL = Decision(State.NORMAL)
 
 
 def window_score(seq: int, machine: str = "pump") -> WindowScore:
-    """A score of now."""
+    """Return a score captured now."""
     return replace(
         SCORE, seq=seq, machine=machine, window_start=seq * 16000, captured_at=time.time()
     )
@@ -61,12 +61,12 @@ def scored_window(
     decision: Decision = NORMAL,
     **changes: Any,  # noqa: ANN401 - any field of WindowScore
 ) -> ScoredWindow:
-    """A window of now; ``changes`` replace values of its score."""
+    """Return a window captured now; ``changes`` replace values of its score."""
     return ScoredWindow(replace(window_score(seq, machine), **changes), decision)
 
 
 def event(event_id: str, state: State = State.ALARM, machine: str = "pump") -> Transition:
-    """A transition of now."""
+    """Return a transition caused by audio captured now."""
     return Transition(
         machine=machine,
         event_id=event_id,
@@ -82,6 +82,6 @@ def event(event_id: str, state: State = State.ALARM, machine: str = "pump") -> T
 def health(
     state: SourceState = SourceState.RUNNING, samples: int = 16000, machine: str = "pump"
 ) -> SourceHealth:
-    """A source's health; 40 samples lost."""
+    """Return a source's health with 40 lost samples."""
     reason = "" if state is SourceState.RUNNING else "no audio for 2 s"
     return SourceHealth(machine, state, reason, "test mic", samples, 40, 1, 0, time.time())

@@ -1,4 +1,4 @@
-"""A model small enough to save in milliseconds: distance of log band energies to a bank."""
+"""A model that is saved in milliseconds: distance of log band energies to a reference."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ TARGETS = ("pump", "fan")
 
 
 class LogBands(torch.nn.Module):
-    """Mean squared distance, in dB, of eight band levels to a target's own."""
+    """Mean squared distance of eight band levels in dB to the target's normal level."""
 
     bank: torch.Tensor
 
@@ -57,8 +57,8 @@ def noise(count: int, level_dbfs: float = -26.0, seed: int = 0) -> np.ndarray:
 def calibration(target: int, windows: int = 200) -> Calibration:
     """Calibrate the toy model on windows of a target's normal sound."""
     level_dbfs = (-26.0, -20.0)[target]
-    heard = torch.from_numpy(noise(windows, level_dbfs, seed=7))
-    scores = LogBands()(heard, torch.full((windows,), target))
+    normal = torch.from_numpy(noise(windows, level_dbfs, seed=7))
+    scores = LogBands()(normal, torch.full((windows,), target))
     return Calibration.fit(scores.numpy())
 
 
@@ -75,8 +75,8 @@ def manifest(**changes: object) -> Manifest:
         "aggregation": "mean",
         "calibrations": calibrations,
         "thresholds": {
-            name: Threshold(each.threshold(0.001), 0.001, each.rule)
-            for name, each in calibrations.items()
+            name: Threshold(calibration.threshold(0.001), 0.001, calibration.rule)
+            for name, calibration in calibrations.items()
         },
         "training": {"fingerprint": "0" * 64, "recordings": 0},
         "description": {"bands": 8},

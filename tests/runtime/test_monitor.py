@@ -1,4 +1,4 @@
-"""Threads, supervision and the order of things; with sources driven by the test."""
+"""Threads and supervision of the monitor, with sources driven by the test."""
 
 import threading
 import time
@@ -120,7 +120,7 @@ def rig(model: LoadedModel) -> Iterator[Rig]:
 def wait_for(condition: Callable[[], object], what: str) -> None:
     deadline = time.monotonic() + 20
     while not condition():
-        assert time.monotonic() < deadline, f"never saw: {what}"
+        assert time.monotonic() < deadline, f"timed out waiting for: {what}"
         time.sleep(0.01)
 
 
@@ -142,7 +142,7 @@ def test_audio_becomes_scores_in_order(rig: Rig) -> None:
     assert {window.decision.state for window in rig.sink.windows()} == {State.NORMAL}
 
 
-def test_an_alarm_rises_and_clears(rig: Rig) -> None:
+def test_an_alarm_is_raised_and_cleared(rig: Rig) -> None:
     for count, level_dbfs in enumerate((-26.0, LOUD_DBFS, LOUD_DBFS, -26.0, -26.0), start=1):
         rig.sources["pump"].play(sound(1, level_dbfs))
         wait_for_scores(rig, count)
@@ -150,7 +150,7 @@ def test_an_alarm_rises_and_clears(rig: Rig) -> None:
     assert rig.sink.states() == [State.UNKNOWN, State.NORMAL, State.ALARM, State.NORMAL]
 
 
-def test_every_machine_is_announced_before_anything_else(rig: Rig) -> None:
+def test_the_initial_state_is_the_first_record_of_a_machine(rig: Rig) -> None:
     first = rig.sink.records[0]
     assert isinstance(first, Transition)
     assert (first.state, first.previous) == (State.UNKNOWN, State.UNKNOWN)
@@ -159,16 +159,16 @@ def test_every_machine_is_announced_before_anything_else(rig: Rig) -> None:
 @pytest.mark.parametrize(
     "state", [SourceState.MISSING, SourceState.FROZEN, SourceState.SILENT, SourceState.OPENING]
 )
-def test_a_machine_that_cannot_be_heard_is_unknown(rig: Rig, state: SourceState) -> None:
+def test_a_machine_without_audio_is_unknown(rig: Rig, state: SourceState) -> None:
     rig.sources["pump"].play(sound(1))
     wait_for(lambda: rig.sink.states()[-1] is State.NORMAL, "NORMAL")
-    rig.sources["pump"].be(state, "the cable is cut")
+    rig.sources["pump"].set_state(state, "the cable is cut")
     wait_for(lambda: rig.sink.states()[-1] is State.UNKNOWN, "UNKNOWN")
     wait_for(
         lambda: [r for r in rig.sink.records if isinstance(r, SourceHealth) and r.state is state],
         "the source's health",
     )
-    rig.sources["pump"].be(SourceState.RUNNING)
+    rig.sources["pump"].set_state(SourceState.RUNNING)
     rig.sources["pump"].play(sound(1), after_gap=100)
     wait_for(lambda: rig.sink.states()[-1] is State.NORMAL, "NORMAL again")
 
@@ -184,7 +184,7 @@ def test_lost_audio_makes_the_state_unknown_until_the_next_window(rig: Rig) -> N
     assert rig.sink.states()[-1] is State.NORMAL
 
 
-def test_the_source_is_told_where_windows_end_at_first_and_after_a_gap(rig: Rig) -> None:
+def test_the_source_is_informed_where_windows_end_at_first_and_after_a_gap(rig: Rig) -> None:
     source = rig.sources["pump"]
     for count in (1, 2):
         source.play(sound(1))
@@ -195,7 +195,7 @@ def test_the_source_is_told_where_windows_end_at_first_and_after_a_gap(rig: Rig)
     assert source.expected == [(first, WINDOW_SAMPLES), (second, WINDOW_SAMPLES)]
 
 
-def test_unusable_sound_is_told_and_never_normal(rig: Rig) -> None:
+def test_unusable_sound_is_reported_and_never_normal(rig: Rig) -> None:
     rig.sources["pump"].play(np.full(WINDOW_SAMPLES, np.nan, np.float32))
     wait_for(lambda: rig.sink.windows(), "a record of the window")
     (window,) = rig.sink.windows()
@@ -203,7 +203,7 @@ def test_unusable_sound_is_told_and_never_normal(rig: Rig) -> None:
     assert window.decision.state is State.UNKNOWN
 
 
-def test_the_newest_audio_wins_when_scoring_is_behind(model: LoadedModel) -> None:
+def test_the_oldest_windows_are_dropped_when_scoring_is_too_slow(model: LoadedModel) -> None:
     rig = Rig(model)
     allowed = round(MAX_WAITING_S * RATE_HZ / WINDOW_SAMPLES)
     rig.sources["pump"].play(sound(allowed + 10))
@@ -215,7 +215,9 @@ def test_the_newest_audio_wins_when_scoring_is_behind(model: LoadedModel) -> Non
     assert rig.sink.scores()[-1].window_start == (allowed + 9) * WINDOW_SAMPLES
 
 
-def test_windows_of_one_model_are_scored_together_and_stay_apart(model: LoadedModel) -> None:
+def test_windows_of_one_model_are_scored_together_for_their_machines(
+    model: LoadedModel,
+) -> None:
     machines = ("pump", "pump-2", "pump-3")
     rig = Rig(model, machines)
     rig.sources["pump-2"].play(sound(2, LOUD_DBFS))
@@ -228,7 +230,7 @@ def test_windows_of_one_model_are_scored_together_and_stay_apart(model: LoadedMo
     assert {rig.sink.states(name)[-1] for name in machines} == {State.UNKNOWN}
 
 
-def test_audio_that_is_there_at_the_stop_is_still_scored(model: LoadedModel) -> None:
+def test_audio_delivered_before_the_stop_is_still_scored(model: LoadedModel) -> None:
     rig = Rig(model)
     rig.monitor.start()
     rig.sources["pump"].play(sound(2))
@@ -240,7 +242,7 @@ def test_audio_that_is_there_at_the_stop_is_still_scored(model: LoadedModel) -> 
 
 class BrokenSink(Collector):
     def emit(self, record: Record) -> None:
-        raise RuntimeError("no more paper")
+        raise RuntimeError("out of paper")
 
 
 def test_a_broken_sink_is_counted_and_stops_nothing(model: LoadedModel) -> None:
@@ -259,7 +261,7 @@ class RefusedSink(Collector):
         raise SinkError("the port is taken")
 
 
-def test_a_sink_with_wrong_settings_ends_the_start(model: LoadedModel) -> None:
+def test_a_sink_with_unusable_settings_prevents_the_start(model: LoadedModel) -> None:
     monitor = Rig(model, sinks=[RefusedSink()]).monitor
     with pytest.raises(SinkError, match="the port is taken"):
         monitor.start()
@@ -268,27 +270,29 @@ def test_a_sink_with_wrong_settings_ends_the_start(model: LoadedModel) -> None:
 
 class BrokenDetector(Detector):
     def score(self, windows: object) -> list[WindowScore]:
-        raise KeyError("a fault of the program")
+        raise KeyError("an internal error")
 
 
-def test_a_fault_of_the_program_ends_the_run(model: LoadedModel) -> None:
+def test_an_internal_error_ends_the_run(model: LoadedModel) -> None:
     rig = Rig(model)
     rig.monitor.start()
     rig.monitor.install("pump", BrokenDetector(model, rules_of(model, {"pump": "pump"})))
     wait_for(lambda: not rig.monitor._new_detectors, "the new model taken")
     rig.sources["pump"].play(sound(1))
-    with pytest.raises(RuntimeError, match="a fault of the program"):
+    with pytest.raises(RuntimeError, match="an internal error"):
         rig.monitor.wait(20)
     rig.monitor.stop()
 
 
 def test_the_end_of_all_recordings_ends_the_run(rig: Rig) -> None:
     assert not rig.monitor.wait(0.0)
-    rig.sources["pump"].be(SourceState.ENDED)
+    rig.sources["pump"].set_state(SourceState.ENDED)
     assert rig.monitor.wait(20)
 
 
-def test_the_watchdog_starves_when_audio_arrives_but_is_not_consumed(model: LoadedModel) -> None:
+def test_a_pipeline_is_not_alive_when_it_does_not_consume_its_audio(
+    model: LoadedModel,
+) -> None:
     now = [0.0]
     source = PlayedSource()
     pipeline = Pipeline(
@@ -301,18 +305,18 @@ def test_the_watchdog_starves_when_audio_arrives_but_is_not_consumed(model: Load
         monotonic=lambda: now[0],
     )
     pipeline.set_detector(Detector(model, rules_of(model, {"pump": "pump"})))
-    source.be(SourceState.RUNNING)
+    source.set_state(SourceState.RUNNING)
     pipeline.check_source()
     assert pipeline.is_alive()
     now[0] = 60.0
     assert not pipeline.is_alive()
-    source.be(SourceState.MISSING)
+    source.set_state(SourceState.MISSING)
     pipeline.check_source()
     assert pipeline.is_alive()
 
 
-class BeingArmed(Pipeline):
-    """Its commissioning ends, in the inference thread, just after another thread has looked."""
+class EndingCommissioning(Pipeline):
+    """A pipeline whose commissioning ends just after another thread has read the attribute."""
 
     _ending: Commissioning | None = None
 
@@ -326,8 +330,8 @@ class BeingArmed(Pipeline):
         self._ending = commissioning
 
 
-def test_a_machine_may_be_asked_whether_it_lives_while_its_learning_ends(tmp_path: Path) -> None:
-    pipeline = BeingArmed(
+def test_is_alive_can_be_called_while_commissioning_ends(tmp_path: Path) -> None:
+    pipeline = EndingCommissioning(
         "pump",
         PlayedSource(),
         Alarm("pump", SETTINGS, "run"),
@@ -349,7 +353,7 @@ def _never(*_: object) -> Path:
     raise AssertionError("there is too little sound for a fit")
 
 
-def test_the_watchdog_starves_when_the_inference_thread_hangs(model: LoadedModel) -> None:
+def test_the_monitor_is_not_alive_when_the_inference_thread_hangs(model: LoadedModel) -> None:
     release = threading.Event()
 
     class HangingDetector(Detector):

@@ -1,4 +1,4 @@
-"""The state folder: where it is, what it is called, and that two monitors do not share it."""
+"""The state folder: its location, its layout, and the lock of each machine."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ with StateFolder(Path(sys.argv[1])).lock("pump"):
 
 
 @pytest.mark.parametrize(
-    ("given", "environ", "expected"),
+    ("path", "environ", "expected"),
     [
         (Path("/data"), {"STATE_DIRECTORY": "/var/lib/asd-monitor"}, "/data"),
         (None, {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b", "XDG_STATE_HOME": "/x"}, "/var/lib/a"),
@@ -31,12 +31,12 @@ with StateFolder(Path(sys.argv[1])).lock("pump"):
     ],
 )
 def test_the_folder_is_found_in_a_fixed_order(
-    given: Path | None, environ: dict[str, str], expected: str
+    path: Path | None, environ: dict[str, str], expected: str
 ) -> None:
-    assert str(StateFolder.locate(given, environ).root) == expected
+    assert str(StateFolder.locate(path, environ).root) == expected
 
 
-def test_models_and_recordings_have_their_places() -> None:
+def test_models_and_recordings_have_fixed_paths() -> None:
     state = StateFolder(Path("/s"))
     assert str(state.model_path("pump-7")) == "/s/models/pump-7.asd"
     assert str(state.recordings_path("pump-7")) == "/s/recordings/pump-7/train"
@@ -50,7 +50,7 @@ def test_names_that_cannot_be_a_folder_or_a_topic_are_refused(name: str) -> None
         check_machine_name(name)
 
 
-def test_a_second_process_is_refused_until_the_first_has_gone(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:
     state = StateFolder(tmp_path)
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(
@@ -58,8 +58,8 @@ def test_a_second_process_is_refused_until_the_first_has_gone(tmp_path: Path) ->
     ) as first:
         assert first.stdout
         assert first.stdout.readline() == "held\n"
-        told = f"already monitored by process {first.pid}"
-        with pytest.raises(StateError, match=told), state.lock("pump"):
+        message = f"already monitored by process {first.pid}"
+        with pytest.raises(StateError, match=message), state.lock("pump"):
             pytest.fail("two processes hold one machine")
         with state.lock("fan"):
             pass
@@ -69,21 +69,21 @@ def test_a_second_process_is_refused_until_the_first_has_gone(tmp_path: Path) ->
         pass
 
 
-def test_what_a_power_cut_left_of_a_model_goes_with_the_next_start(tmp_path: Path) -> None:
+def test_an_unfinished_model_file_is_removed_at_the_next_start(tmp_path: Path) -> None:
     state = StateFolder(tmp_path)
     models = state.make(tmp_path / "models")
-    left = models / ".pump.asd.4711.unfinished"
-    kept = [
+    unfinished = models / ".pump.asd.4711.unfinished"
+    others = [
         models / name
         for name in ("pump.asd", ".fan.asd.1.unfinished", ".pump.asd.b.asd.1.unfinished")
     ]
-    for each in (left, *kept):
-        each.write_text("model")
+    for path in (unfinished, *others):
+        path.write_text("model")
     with state.lock("pump"):
-        assert sorted(models.iterdir()) == sorted(kept)
+        assert sorted(models.iterdir()) == sorted(others)
 
 
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     state = StateFolder(tmp_path)
     with (
         files_at_most(0),
@@ -95,8 +95,8 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
         assert (tmp_path / "locks" / "pump.lock").read_text()
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     state = StateFolder(tmp_path / "file")
-    with pytest.raises(StateError, match="cannot be made: Not a directory; use --state-dir"):
+    with pytest.raises(StateError, match="cannot be created: Not a directory; use --state-dir"):
         state.make(state.root / "models")

@@ -1,4 +1,4 @@
-"""The systemd unit, judged by systemd's own tools."""
+"""The systemd unit, checked with systemd's own tools."""
 
 import configparser
 import os
@@ -11,7 +11,6 @@ import pytest
 
 from tests.rig.paths import ROOT
 
-ROOT = ROOT
 UNIT = ROOT / "systemd" / "asd-monitor@.service"
 
 
@@ -29,7 +28,7 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The root below which install.sh has put its files, for the program that runs the tests."""
+    """Root folder below which install.sh has installed the unit."""
     root = tmp_path_factory.mktemp("root")
     subprocess.run(
         ["sh", ROOT / "systemd" / "install.sh"],
@@ -44,7 +43,7 @@ def unit_of(root: Path) -> Path:
 
 
 def settings() -> dict[str, list[str]]:
-    """Key of [Service] -> its values in order."""
+    """Return the values of each key of the unit, in order."""
     found: dict[str, list[str]] = {}
     for line in UNIT.read_text().splitlines():
         if re.match(r"\w+=", line):
@@ -53,14 +52,12 @@ def settings() -> dict[str, list[str]]:
     return found
 
 
-def test_verify_finds_nothing_to_complain_of(installed: Path) -> None:
+def test_verify_reports_nothing(installed: Path) -> None:
     done = analyze("verify", unit_of(installed))
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_verify_would_complain_of_a_key_that_it_does_not_know(
-    installed: Path, tmp_path: Path
-) -> None:
+def test_verify_reports_an_unknown_key(installed: Path, tmp_path: Path) -> None:
     bad = tmp_path / UNIT.name
     bad.write_text(unit_of(installed).read_text().replace("RestartSec=", "RestartSecs="))
     assert "RestartSecs" in analyze("verify", bad).stdout
@@ -74,7 +71,7 @@ def test_the_exposure_is_at_most_two(installed: Path) -> None:
     assert done.returncode == 0
 
 
-def test_audio_and_torch_keep_what_they_need() -> None:
+def test_the_sandbox_allows_what_audio_and_torch_need() -> None:
     unit = settings()
     assert "MemoryDenyWriteExecute" not in unit
     assert "PrivateDevices" not in unit
@@ -85,14 +82,14 @@ def test_audio_and_torch_keep_what_they_need() -> None:
     assert "AF_UNIX AF_INET AF_INET6" in unit["RestrictAddressFamilies"]
 
 
-def test_a_sound_card_may_come_after_the_start() -> None:
-    """Device groups that the kernel does not know as the service starts stay forbidden."""
+def test_a_sound_card_may_be_connected_after_the_start() -> None:
+    """Device groups that the kernel does not know when the service starts stay forbidden."""
     lines = UNIT.read_text().splitlines()
     assert "Wants=modprobe@snd.service" in lines
     assert "After=modprobe@snd.service" in lines
 
 
-def test_it_is_notified_watched_and_restarted_for_ever() -> None:
+def test_the_service_notifies_has_a_watchdog_and_always_restarts() -> None:
     unit = settings()
     assert unit["Type"] == ["notify"]
     assert unit["NotifyAccess"] == ["main"]
@@ -101,7 +98,7 @@ def test_it_is_notified_watched_and_restarted_for_ever() -> None:
     assert unit["StartLimitIntervalSec"] == ["0"]
 
 
-def test_every_instance_has_its_own_state_and_configuration() -> None:
+def test_each_instance_has_its_own_state_and_configuration() -> None:
     unit = settings()
     assert unit["StateDirectory"] == ["asd-monitor/%i"]
     assert unit["ExecStart"] == [
@@ -109,7 +106,7 @@ def test_every_instance_has_its_own_state_and_configuration() -> None:
     ]
 
 
-def test_the_installer_puts_the_program_into_the_unit(installed: Path) -> None:
+def test_the_installer_writes_the_program_path_into_the_unit(installed: Path) -> None:
     parser = configparser.RawConfigParser(strict=False)
     parser.read(unit_of(installed))
     program = parser["Service"]["ExecStart"].split()[0]
@@ -118,7 +115,7 @@ def test_the_installer_puts_the_program_into_the_unit(installed: Path) -> None:
     assert (installed / "etc" / "asd-monitor" / "example.yaml").is_file()
 
 
-def test_the_installer_refuses_what_cannot_work() -> None:
+def test_the_installer_refuses_a_prefix_that_cannot_work() -> None:
     environ = {key: value for key, value in os.environ.items() if key != "DESTDIR"}
     done = subprocess.run(
         ["sh", ROOT / "systemd" / "install.sh"],

@@ -1,7 +1,6 @@
-"""The real command, listening through the real PortAudio, observed as a user would.
+"""The real command with the real PortAudio, mosquitto and Prometheus, and virtual microphones.
 
-A virtual microphone, mosquitto and Prometheus stand around it; it is spoken to by signals,
-faults of its microphone and faults of its broker only.
+The tests act only through signals, faults of the microphones and faults of the broker.
 """
 
 import json
@@ -11,7 +10,6 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +45,7 @@ def pump(seconds: int, fault_level: float = 0.0, start_s: int = 0) -> npt.NDArra
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model learned by the command itself from two minutes of recordings."""
+    """A model learned by the command from two minutes of recordings."""
     folder = tmp_path_factory.mktemp("learned")
     for index in range(12):
         path = folder / f"normal_{index:02d}.wav"
@@ -66,7 +64,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Daemon:
-    """A running ``asd-monitor run`` and those around it."""
+    """A running ``asd-monitor run`` with its microphones, broker and subscriber."""
 
     process: subprocess.Popen[str]
     mics: VirtualMicrophones
@@ -92,7 +90,7 @@ class Daemon:
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         def holds() -> bool:
-            assert self.process.poll() is None, f"the monitor ended: {self.process.returncode}"
+            assert self.process.poll() is None, f"the monitor exited: {self.process.returncode}"
             return condition()
 
         try:
@@ -111,7 +109,7 @@ class Daemon:
         total = 0.0
         for line in lines:
             series, _, value = line.rpartition(" ")
-            matches = all(f'{key}="{wanted}"' in series for key, wanted in labels.items())
+            matches = all(f'{key}="{label}"' in series for key, label in labels.items())
             if series.partition("{")[0] == name and matches:
                 total += float(value)
         return total
@@ -132,9 +130,9 @@ Start = Callable[..., Daemon]
 def start(
     virtual_microphones: MakeMicrophones, tmp_path: Path, model: Path
 ) -> Iterator[Callable[..., Daemon]]:
-    """Return a function that starts the monitor on virtual microphones of these names."""
+    """Return a function that starts the monitor with virtual microphones of these names."""
     running: list[Daemon] = []
-    with contextmanager(_surroundings)(tmp_path) as (broker, subscriber):
+    with Mosquitto(tmp_path) as broker, Collector(broker.port) as subscriber:
 
         def start(**sounds: VirtualSound) -> Daemon:
             metrics_port = free_port()
@@ -144,7 +142,7 @@ def start(
                 "state_dir": str(tmp_path / "state"),
                 "machines": {name: {"mic": name, "model": str(model)} for name in sounds},
                 "alarm": {"hold_s": 4},
-                # The subscriber is back after 1 s, before the monitor: it misses nothing published.
+                # The subscriber reconnects after 1 s, before the monitor: it misses nothing.
                 "mqtt": {"port": broker.port, "reconnect_min_s": 4, "reconnect_max_s": 4},
                 "prometheus": {"port": metrics_port},
             }
@@ -169,12 +167,7 @@ def start(
             daemon.process.communicate()
 
 
-def _surroundings(folder: Path) -> Iterator[tuple[Mosquitto, Collector]]:
-    with Mosquitto(folder) as broker, Collector(broker.port) as subscriber:
-        yield broker, subscriber
-
-
-def test_a_fault_raises_the_alarm_and_its_end_clears_it(start: Start) -> None:
+def test_a_fault_raises_the_alarm_and_its_end_clears_the_alarm(start: Start) -> None:
     daemon = start(pump=VirtualSound(pump(60)))
     daemon.wait_for_state("NORMAL")
     daemon.mics["pump"].replace_sound(pump(60, fault_level=1.0))
@@ -191,17 +184,17 @@ def test_a_fault_raises_the_alarm_and_its_end_clears_it(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"), [("unplug", "missing"), ("freeze", "frozen"), ("mute", "silent")]
+    ("fault", "source_state"), [("unplug", "missing"), ("freeze", "frozen"), ("mute", "silent")]
 )
 def test_a_microphone_that_fails_is_unknown_until_it_returns(
-    start: Start, fault: str, told: str
+    start: Start, fault: str, source_state: str
 ) -> None:
     daemon = start(pump=VirtualSound(pump(40)), other=VirtualSound(pump(40, start_s=50)))
     daemon.wait_for_state("NORMAL")
     daemon.wait_for_state("NORMAL", "other")
     getattr(daemon.mics["pump"], fault)()
     daemon.wait_for_state("UNKNOWN")
-    daemon.wait_for(lambda: daemon.health() == told, f"health {told}")
+    daemon.wait_for(lambda: daemon.health() == source_state, f"health {source_state}")
     assert daemon.metric("asd_source_up", machine="pump") == 0
     before = len(daemon.payloads("score"))
     if fault != "mute":  # a shorter stall loses nothing: the device's buffer holds two seconds
@@ -218,7 +211,7 @@ def test_a_microphone_that_fails_is_unknown_until_it_returns(
     daemon.stop()
 
 
-def test_a_stall_that_the_buffer_outlasts_loses_nothing(start: Start) -> None:
+def test_a_stall_shorter_than_the_buffer_loses_nothing(start: Start) -> None:
     daemon = start(pump=VirtualSound(pump(40)))
     daemon.wait_for_state("NORMAL")
     daemon.mics["pump"].freeze()
@@ -248,14 +241,14 @@ def test_every_window_arrives_once_or_is_counted_as_dropped(start: Start, tmp_pa
         scored = daemon.metric("asd_windows_total", machine="pump")
         daemon.wait_for(
             lambda: daemon.metric("asd_windows_total", machine="pump") >= scored + 3,
-            "windows while the broker is away",
+            "windows while the broker is down",
         )
         daemon.broker.start()
         seen = len(daemon.payloads("score"))
         daemon.wait_for(lambda: len(daemon.payloads("score")) >= seen + 3, "scores again")
         daemon.mics["pump"].unplug()
         daemon.wait_for_state("UNKNOWN")
-        time.sleep(2.5)  # two scrapes later Prometheus has seen the last window
+        time.sleep(2.5)  # two scrapes later Prometheus has the last window
         windows = prometheus.value('sum(asd_windows_total{machine="pump"})')
     seqs = [payload["seq"] for payload in daemon.payloads("score")]
     dropped = daemon.metric("asd_dropped_total", queue="mqtt_scores")
@@ -266,7 +259,7 @@ def test_every_window_arrives_once_or_is_counted_as_dropped(start: Start, tmp_pa
     assert daemon.stop()["windows"] == windows
 
 
-def test_a_killed_monitor_is_reported_by_the_broker_and_starts_again(start: Start) -> None:
+def test_a_killed_monitor_is_reported_offline_by_the_broker(start: Start) -> None:
     daemon = start(pump=VirtualSound(pump(40)))
     daemon.wait_for_state("NORMAL")
     daemon.process.kill()
@@ -279,7 +272,7 @@ def test_a_killed_monitor_is_reported_by_the_broker_and_starts_again(start: Star
     wait_until(reported, "the last will", TIMEOUT_S)
 
 
-def test_the_command_learns_a_machine_and_then_knows_it(
+def test_the_command_learns_a_machine_and_then_uses_the_model(
     virtual_microphones: MakeMicrophones, tmp_path: Path
 ) -> None:
     mics = virtual_microphones(pump=VirtualSound(pump(90)))
@@ -304,7 +297,7 @@ def test_the_command_learns_a_machine_and_then_knows_it(
     assert known["final_state"] == "NORMAL"
 
 
-def test_stopping_while_the_model_is_fitted_ends_in_order(tmp_path: Path) -> None:
+def test_stopping_while_the_model_is_fitted_exits_cleanly(tmp_path: Path) -> None:
     sounds, state = tmp_path / "sounds", tmp_path / "state"
     sounds.mkdir()
     for index in range(30):
@@ -317,7 +310,7 @@ def test_stopping_while_the_model_is_fitted_ends_in_order(tmp_path: Path) -> Non
     ) as process:
         assert process.stderr is not None
         while "fitting the model" not in (line := process.stderr.readline()):
-            assert line, "it ended before it fitted a model"
+            assert line, "it exited before it fitted a model"
         process.send_signal(signal.SIGTERM)
         _, rest = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, rest
