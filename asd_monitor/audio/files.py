@@ -1,4 +1,4 @@
-"""Recordings in files, read whole or not at all: mono float32 at the model's rate."""
+"""Read recordings from files, completely or not at all: mono float32 at the model's rate."""
 
 import re
 from collections.abc import Iterator
@@ -15,49 +15,49 @@ if TYPE_CHECKING:
     import soundfile
 
 RESAMPLE_QUALITY = "HQ"
-"""soxr's setting wherever this program converts rates, live or from files."""
-LOWEST_RATE_HZ = 1000
-HIGHEST_RATE_HZ = 768_000
+"""soxr's quality setting for all conversions of the sample rate, live or from files."""
+MIN_RATE_HZ = 1000
+MAX_RATE_HZ = 768_000
 
 _BLOCK_FRAMES = 65_536
-# Recorders that write into a pipe cannot know the length, and leave a value near the largest.
+# Recorders that write to a pipe do not know the length and leave a value near the maximum.
 _UNKNOWN_LENGTH_BYTES = 0x7FFF_0000
-# What libsndfile notes in its log, and there alone, when a file ends before its header says.
+# libsndfile reports only in its log that a file is shorter than its header says.
 _SHORT_DATA = re.compile(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
 _SHORT_RF64 = re.compile(r"Calculated frame count (\d+) does not match .* of (\d+)")
 
 
 def read_recording(
-    path: Path | str, sample_rate_hz: int, channel: int = 0, at_least_samples: int = 1
+    path: Path | str, sample_rate_hz: int, channel: int = 0, min_samples: int = 1
 ) -> FloatArray:
-    """Read one channel of a recording at the wanted rate.
+    """Read one channel of a recording at a given sample rate.
 
     Parameters
     ----------
     path
         Any format that libsndfile reads: WAV of every width, FLAC, AIFF, Ogg, MP3 ...
     sample_rate_hz
-        Rate of the result; other rates are converted (soxr, HQ).
+        Sample rate of the result; other rates are converted (soxr, HQ).
     channel
         Which channel, from 0.
-    at_least_samples
-        Fewer samples than this are refused; a model's window length, say.
+    min_samples
+        Minimum length, such as a model's window.
 
     Returns
     -------
     samples
-        ``(n,)`` float32, full scale = [-1, 1]; the same as from a stream in blocks of any length.
+        ``(n,)`` float32, full scale = [-1, 1]; the same as read in blocks of any length.
 
     Raises
     ------
     SourceError
-        If it is missing, no audio, empty, cut short, too short, has no such channel, an absurd
-        rate, or samples that are not finite.
+        If the file does not exist, is no audio, empty, truncated or too short, or has no such
+        channel, a sample rate out of range, or samples that are not finite.
     """
     samples = np.concatenate([*iter_recording(path, sample_rate_hz, channel)])
-    if len(samples) < at_least_samples:
+    if len(samples) < min_samples:
         msg = (
-            f"{path}: too short: expected at least {at_least_samples / sample_rate_hz:.3g} s "
+            f"{path}: too short: expected at least {min_samples / sample_rate_hz:.3g} s "
             f"(one window), found {len(samples) / sample_rate_hz:.3g} s; "
             "take a longer recording, or a model of shorter windows"
         )
@@ -68,9 +68,9 @@ def read_recording(
 def iter_recording(
     path: Path | str, sample_rate_hz: int, channel: int = 0, block_frames: int = _BLOCK_FRAMES
 ) -> Iterator[FloatArray]:
-    """Yield what :func:`read_recording` returns, block by block; raises as it does.
+    """Yield what :func:`read_recording` returns, block by block; raise as it does.
 
-    Blocks are of any length, some empty. Trouble inside the file raises when it is reached.
+    Blocks have any length, some are empty. A fault inside the file raises when it is reached.
     """
     import soxr
 
@@ -85,8 +85,8 @@ def iter_recording(
         while remaining:
             block = opened.read(min(block_frames, remaining), dtype="float32", always_2d=True)
             if not len(block):
-                at_s = (opened.frames - remaining) / rate_hz
-                raise SourceError(f"{path}: cut short: the sound ends at {at_s:.3f} s")
+                end_s = (opened.frames - remaining) / rate_hz
+                raise SourceError(f"{path}: cut short: the sound ends at {end_s:.3f} s")
             remaining -= len(block)
             samples = np.ascontiguousarray(block[:, channel])
             if not np.all(np.isfinite(samples)):
@@ -98,7 +98,7 @@ def iter_recording(
 
 
 def recording_s(path: Path, channel: int = 0) -> float:
-    """Return a recording's length in seconds by its header; raises as :func:`read_recording`."""
+    """Return a recording's length in seconds by its header; raise as :func:`read_recording`."""
     with _opened(path) as opened:
         _check_header(opened, path, channel)
         return float(opened.frames / opened.samplerate)
@@ -126,9 +126,9 @@ def _opened(path: Path) -> "Iterator[soundfile.SoundFile]":
 def _check_header(opened: "soundfile.SoundFile", path: Path, channel: int) -> None:
     if opened.frames <= 0:
         raise SourceError(f"{path}: holds no sound (an unfinished recording?)")
-    if not LOWEST_RATE_HZ <= opened.samplerate <= HIGHEST_RATE_HZ:
+    if not MIN_RATE_HZ <= opened.samplerate <= MAX_RATE_HZ:
         msg = (
-            f"{path}: expected a sample rate in [{LOWEST_RATE_HZ}, {HIGHEST_RATE_HZ}] Hz, "
+            f"{path}: expected a sample rate in [{MIN_RATE_HZ}, {MAX_RATE_HZ}] Hz, "
             f"found {opened.samplerate} Hz"
         )
         raise SourceError(msg)
@@ -138,19 +138,20 @@ def _check_header(opened: "soundfile.SoundFile", path: Path, channel: int) -> No
             "choose another"
         )
         raise SourceError(msg)
-    short = _missing(opened.extra_info)
-    if short is not None:
-        raise SourceError(f"{path}: cut short: its header says {short[0]}, found {short[1]}")
+    truncated = _find_truncation(opened.extra_info)
+    if truncated is not None:
+        expected, found = truncated
+        raise SourceError(f"{path}: cut short: its header says {expected}, found {found}")
 
 
-def _missing(log: str) -> tuple[str, str] | None:
-    """Return what libsndfile noted as promised and found, if the file ends too early."""
+def _find_truncation(log: str) -> tuple[str, str] | None:
+    """Return the expected and the found length by libsndfile's log; None for a complete file."""
     data = _SHORT_DATA.search(log)
     if data:
-        promised, found = int(data[1]), int(data[2])
+        expected, found = int(data[1]), int(data[2])
         # One byte may be padding to an even length.
-        if promised - found > 1 and promised < _UNKNOWN_LENGTH_BYTES:
-            return f"{promised} bytes of sound", f"{found}"
+        if expected - found > 1 and expected < _UNKNOWN_LENGTH_BYTES:
+            return f"{expected} bytes of sound", f"{found}"
     rf64 = _SHORT_RF64.search(log)
     if rf64 and int(rf64[2]) > int(rf64[1]):
         return f"{rf64[2]} frames", f"{rf64[1]}"

@@ -24,6 +24,7 @@ from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sinks import SINKS, Sink
 from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sources import AudioSource
+from asd_monitor.sources.context import SourceContext
 from asd_monitor.sources.microphone.devices import list_microphones
 from asd_monitor.sources.microphone.settings import MicrophoneSettings, pin_devices
 from asd_monitor.sources.pacing import PacedWakeups
@@ -161,7 +162,8 @@ def _build_pipelines(
             rate_hz = detectors[name].manifest.sample_rate_hz
         pipeline = Pipeline(
             name,
-            sources.get(name) or build_source(name, machine.source, rate_hz, wakeups),
+            sources.get(name)
+            or build_source(machine.source, SourceContext(name, rate_hz, wakeups)),
             Alarm(name, config.alarm_of(name), run_id),
             emit=monitor.emit,
             metrics=metrics,

@@ -1,22 +1,22 @@
-"""The sources that a machine's settings can choose from."""
+"""The sources, by their keys in a machine's settings.
+
+To add a source, write its settings and its class in a module of this package, and add a line to
+:data:`SOURCES`. The machines of the settings file then accept a key of that name.
+
+The registry is not in the package's ``__init__``, because the capture process imports that.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 from asd_monitor.sources import AudioSource, SourceSettings
+from asd_monitor.sources.context import SourceContext
 from asd_monitor.sources.microphone.settings import MicrophoneSettings
-from asd_monitor.sources.microphone.source import build_microphone
-from asd_monitor.sources.pacing import PacedWakeups
-from asd_monitor.sources.wav import WavSettings, build_recordings
+from asd_monitor.sources.microphone.source import MicrophoneSource
+from asd_monitor.sources.wav import WavSettings, WavSource
 
-BuildSource = Callable[[str, Any, int, PacedWakeups], AudioSource]
-"""Build a source from the machine's name, the source's settings, the rate in Hz to deliver at,
-and the wake-ups shared by all sources that have no device to wait for."""
-
-SOURCES: dict[str, tuple[type[SourceSettings], BuildSource]] = {
-    "mic": (MicrophoneSettings, build_microphone),
-    "wav": (WavSettings, build_recordings),
+SOURCES: dict[str, tuple[type[SourceSettings], Callable[[Any, SourceContext], AudioSource]]] = {
+    "mic": (MicrophoneSettings, MicrophoneSource.build),
+    "wav": (WavSettings, WavSource.build),
 }
-"""Settings class and constructor of each source, by its key in a machine's settings.
-
-It is not in the package's ``__init__``, which the capture process imports."""
+"""Settings and builder of each source."""

@@ -5,12 +5,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from asd_monitor.records import AudioChunk, FloatArray, SourceHealth, SourceState
 from asd_monitor.settings_file import SettingsPath
 from asd_monitor.sources import MAX_CHUNK_INTERVAL_S
+from asd_monitor.sources.context import SourceContext
 from asd_monitor.sources.pacing import PacedWakeups
 from asd_monitor.sources.playlist import Playlist
 
@@ -126,6 +128,11 @@ class WavSource:
         self._unreported_loss = 0
         self._last_audio_at: float | None = None
 
+    @classmethod
+    def build(cls, settings: WavSettings, context: SourceContext) -> Self:
+        """Build the source of a monitor's machine."""
+        return cls(context.machine, settings, context.sample_rate_hz, context.wakeups)
+
     def open(self, wake: Callable[[], None]) -> None:
         """Start; the first sample of the first recording is captured now."""
         with self._lock:
@@ -239,10 +246,3 @@ class WavSource:
         self._unreported_loss = 0
         samples.flags.writeable = False
         return AudioChunk(samples, start, captured_at, self._playlist.recording, lost_samples)
-
-
-def build_recordings(
-    machine: str, settings: WavSettings, sample_rate_hz: int, wakeups: PacedWakeups
-) -> WavSource:
-    """Build a machine's source; the shared wake-ups pace it."""
-    return WavSource(machine, settings, sample_rate_hz, wakeups)

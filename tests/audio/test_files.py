@@ -1,4 +1,4 @@
-"""Recordings are read whole and right, or refused with the reason."""
+"""Recordings are read completely and correctly, or refused with the reason."""
 
 import re
 import struct
@@ -38,7 +38,7 @@ def wav_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         ("AIFF", "PCM_16", 2**-15),
     ],
 )
-def test_every_width_is_read_at_full_scale_1(
+def test_every_sample_format_is_read_at_full_scale_1(
     tmp_path: Path, container: str, subtype: str, step: float
 ) -> None:
     path = tmp_path / "any.wav"
@@ -49,7 +49,7 @@ def test_every_width_is_read_at_full_scale_1(
 
 
 @pytest.mark.parametrize("channel", [0, 3, 7])
-def test_one_channel_is_chosen_and_none_mixed(tmp_path: Path, channel: int) -> None:
+def test_one_channel_is_read_and_none_are_mixed(tmp_path: Path, channel: int) -> None:
     path = tmp_path / "eight.wav"
     soundfile.write(path, sound(channels=8), RATE_HZ, subtype="FLOAT")
     samples = read_recording(path, RATE_HZ, channel)
@@ -57,7 +57,7 @@ def test_one_channel_is_chosen_and_none_mixed(tmp_path: Path, channel: int) -> N
 
 
 @pytest.mark.parametrize("channel", [2, -1])
-def test_a_channel_that_is_not_there_is_refused(tmp_path: Path, channel: int) -> None:
+def test_a_missing_channel_is_refused(tmp_path: Path, channel: int) -> None:
     soundfile.write(tmp_path / "two.wav", sound(channels=2), RATE_HZ)
     with pytest.raises(SourceError, match=f"no channel {channel}: it has 2"):
         read_recording(tmp_path / "two.wav", RATE_HZ, channel)
@@ -65,7 +65,7 @@ def test_a_channel_that_is_not_there_is_refused(tmp_path: Path, channel: int) ->
 
 @pytest.mark.parametrize("block_frames", [37, 1000, 65_536])
 @pytest.mark.parametrize("rate_hz", [8000, 16_000, 22_050, 44_100, 48_000])
-def test_samples_do_not_depend_on_blocks_and_equal_resampling_at_once(
+def test_samples_do_not_depend_on_the_blocks_and_equal_one_resampling(
     tmp_path: Path, rate_hz: int, block_frames: int
 ) -> None:
     path = tmp_path / "other_rate.wav"
@@ -89,33 +89,33 @@ def test_samples_do_not_depend_on_blocks_and_equal_resampling_at_once(
         ("FLAC", "PCM_16"),
     ],
 )
-@pytest.mark.parametrize("kept", [0.3, 0.9])
-def test_a_recording_cut_short_is_refused(
-    tmp_path: Path, container: str, subtype: str, kept: float
+@pytest.mark.parametrize("fraction", [0.3, 0.9])
+def test_a_truncated_recording_is_refused(
+    tmp_path: Path, container: str, subtype: str, fraction: float
 ) -> None:
     path = tmp_path / "short.wav"
     soundfile.write(path, sound(), RATE_HZ, subtype=subtype, format=container)
     content = path.read_bytes()
-    path.write_bytes(content[: int(kept * len(content))])
+    path.write_bytes(content[: int(fraction * len(content))])
     with pytest.raises(SourceError, match=r"short\.wav: (cut short|cannot be read as audio)"):
         read_recording(path, RATE_HZ)
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFFF])
-def test_a_recording_written_into_a_pipe_is_read_to_its_end(
+def test_a_recording_written_to_a_pipe_is_read_to_its_end(
     tmp_path: Path, wav_bytes: bytes, size: int
 ) -> None:
     (tmp_path / "piped.wav").write_bytes(with_data_size(wav_bytes, size))
     assert len(read_recording(tmp_path / "piped.wav", RATE_HZ)) == RATE_HZ
 
 
-@pytest.mark.parametrize("kept", [44, 45])
-def test_a_recording_without_sound_is_refused(tmp_path: Path, wav_bytes: bytes, kept: int) -> None:
+@pytest.mark.parametrize("size", [44, 45])
+def test_an_empty_recording_is_refused(tmp_path: Path, wav_bytes: bytes, size: int) -> None:
     path = tmp_path / "empty.wav"
     path.write_bytes(with_data_size(wav_bytes, 0))
     with pytest.raises(SourceError, match="holds no sound"):
         read_recording(path, RATE_HZ)
-    path.write_bytes(wav_bytes[:kept])
+    path.write_bytes(wav_bytes[:size])
     with pytest.raises(SourceError, match="holds no sound"):
         read_recording(path, RATE_HZ)
 
@@ -130,7 +130,7 @@ def test_samples_that_are_not_finite_are_refused(tmp_path: Path, value: float) -
 
 
 @pytest.mark.parametrize("rate_hz", [1, 999, 768_001, 2_000_000])
-def test_absurd_rates_are_refused(tmp_path: Path, wav_bytes: bytes, rate_hz: int) -> None:
+def test_rates_out_of_range_are_refused(tmp_path: Path, wav_bytes: bytes, rate_hz: int) -> None:
     content = bytearray(wav_bytes)
     content[24:28] = struct.pack("<I", rate_hz)
     (tmp_path / "rate.wav").write_bytes(content)
@@ -138,17 +138,17 @@ def test_absurd_rates_are_refused(tmp_path: Path, wav_bytes: bytes, rate_hz: int
         read_recording(tmp_path / "rate.wav", RATE_HZ)
 
 
-def test_a_recording_shorter_than_asked_is_refused(tmp_path: Path) -> None:
+def test_a_recording_shorter_than_the_minimum_is_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "brief.wav", sound(8000), RATE_HZ)
     with pytest.raises(SourceError, match=r"expected at least 1 s \(one window\), found 0.5 s"):
-        read_recording(tmp_path / "brief.wav", RATE_HZ, at_least_samples=RATE_HZ)
+        read_recording(tmp_path / "brief.wav", RATE_HZ, min_samples=RATE_HZ)
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [("a.wav", b""), ("a.wav", b"hello"), ("a.txt", b"x" * 5000), ("a.raw", b"\0" * 5000)],
 )
-def test_what_is_no_audio_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+def test_files_without_audio_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SourceError, match=rf"{re.escape(name)}'?: cannot be read as audio"):
         read_recording(tmp_path / name, RATE_HZ)
@@ -164,19 +164,19 @@ def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(at=st.integers(0, 60), value=st.integers(0, 255), kept=st.integers(0, 32_044))
-def test_a_damaged_header_never_ends_in_anything_but_a_source_error(
-    tmp_path: Path, wav_bytes: bytes, at: int, value: int, kept: int
+@given(offset=st.integers(0, 60), value=st.integers(0, 255), length=st.integers(0, 32_044))
+def test_a_damaged_header_raises_nothing_but_a_source_error(
+    tmp_path: Path, wav_bytes: bytes, offset: int, value: int, length: int
 ) -> None:
     content = bytearray(wav_bytes)
-    content[at] = value
+    content[offset] = value
     path = tmp_path / "damaged.wav"
-    for each in (content, content[:kept]):
-        path.write_bytes(each)
+    for damaged in (content, content[:length]):
+        path.write_bytes(damaged)
         try:
             samples = read_recording(path, RATE_HZ)
         except SourceError as error:
-            assert str(path) in str(error)  # noqa: PT017 - either outcome is right
+            assert str(path) in str(error)  # noqa: PT017 - both outcomes are correct
         else:
             assert np.all(np.isfinite(samples))
             assert len(samples) > 0

@@ -1,4 +1,4 @@
-"""Each way a microphone can deceive is seen in the samples."""
+"""Faults of a microphone are found in the samples of a window."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def noise(level: float = 0.1, n: int = 2 * RATE_HZ) -> FloatArray:
     return (level * np.random.default_rng(0).standard_normal(n)).astype(np.float32)
 
 
-def with_piece(value: float, length: int) -> FloatArray:
+def with_constant_part(value: float, length: int) -> FloatArray:
     samples = noise()
     samples[5_000 : 5_000 + length] = value
     return samples
@@ -32,18 +32,18 @@ def sine(amplitude: float) -> FloatArray:
         (sine(0.5), Quality.OK),
         (noise() + np.float32(0.005), Quality.OK),
         (np.zeros(1000, np.float32), Quality.SILENT),
-        (with_piece(0.0, 1600), Quality.SILENT),
+        (with_constant_part(0.0, 1600), Quality.SILENT),
         (np.full(1000, 0.25, np.float32), Quality.STUCK),
-        (with_piece(0.25, 1600), Quality.STUCK),
+        (with_constant_part(0.25, 1600), Quality.STUCK),
         (np.clip(sine(1.5), -1, 1), Quality.CLIPPED),
         (noise(0.01) + np.float32(0.2), Quality.DC),
         (noise(0.001) + np.float32(0.02), Quality.DC),
-        (with_piece(np.nan, 1), Quality.NON_FINITE),
-        (with_piece(np.inf, 1), Quality.NON_FINITE),
-        (with_piece(1e30, 1), Quality.NON_FINITE),
+        (with_constant_part(np.nan, 1), Quality.NON_FINITE),
+        (with_constant_part(np.inf, 1), Quality.NON_FINITE),
+        (with_constant_part(1e30, 1), Quality.NON_FINITE),
     ],
 )
-def test_the_gravest_fault_is_named(samples: FloatArray, quality: Quality) -> None:
+def test_the_most_serious_fault_is_reported(samples: FloatArray, quality: Quality) -> None:
     assert assess(samples).quality is quality
 
 
@@ -55,5 +55,16 @@ def test_digital_silence_has_no_level() -> None:
     assert assess(np.zeros(1000, np.float32)).level_dbfs is None
 
 
+@pytest.mark.parametrize(
+    ("clipped_fraction", "quality"), [(0.009, Quality.OK), (0.011, Quality.CLIPPED)]
+)
+def test_a_window_is_clipped_from_one_percent_of_samples_at_full_scale(
+    clipped_fraction: float, quality: Quality
+) -> None:
+    samples = noise()
+    samples[:: round(1 / clipped_fraction)] = 1.0
+    assert assess(samples).quality is quality
+
+
 def test_a_short_run_of_equal_samples_is_not_a_fault() -> None:
-    assert assess(with_piece(0.0, 100)).quality is Quality.OK
+    assert assess(with_constant_part(0.0, 100)).quality is Quality.OK

@@ -1,4 +1,4 @@
-"""Listening to a source in tests: collect chunks, wait for a state, compare with the sound."""
+"""Listening to a source in tests: collect chunks, wait for a state, compare with a sound."""
 
 import time
 from collections.abc import Callable
@@ -13,13 +13,13 @@ TIMEOUT_S = 30.0
 
 
 def noise(seconds: float, rate_hz: int, seed: int = 0, channels: int = 1) -> PcmArray:
-    """Return noise of which any few consecutive samples occur only once."""
+    """Return noise in which no short sequence of samples occurs twice."""
     shape = (round(seconds * rate_hz), channels) if channels > 1 else round(seconds * rate_hz)
     return np.random.default_rng(seed).integers(-20000, 20000, shape, dtype=np.int16)
 
 
 class Listener:
-    """Open a source and keep what it delivers."""
+    """Opens a source and collects what it delivers."""
 
     def __init__(self, source: AudioSource) -> None:
         self.source = source
@@ -31,46 +31,46 @@ class Listener:
         self.wakes += 1
 
     def until(self, condition: Callable[[], bool], what: str) -> SourceHealth:
-        """Listen until the condition holds."""
+        """Listen until a condition is met."""
         end_s = time.monotonic() + TIMEOUT_S
         while True:
             self.chunks += self.source.read()
             if condition():
                 return self.source.health()
             if time.monotonic() > end_s:
-                raise AssertionError(f"waited in vain for {what}; {self.source.health()}")
+                raise AssertionError(f"timed out waiting for {what}; {self.source.health()}")
             time.sleep(0.02)
 
     def until_state(self, state: SourceState) -> SourceHealth:
-        """Listen until the source says that it is in this state."""
+        """Listen until the source's health reports a state."""
         return self.until(lambda: self.source.health().state is state, f"state {state}")
 
     def until_more(self, samples: int) -> SourceHealth:
-        """Listen until so many more samples have come."""
-        wanted = self.count + samples
-        return self.until(lambda: self.count >= wanted, f"{samples} more samples")
+        """Listen until this many more samples have arrived."""
+        target = self.count + samples
+        return self.until(lambda: self.count >= target, f"{samples} more samples")
 
     @property
     def count(self) -> int:
-        """Samples delivered."""
+        """Number of samples delivered."""
         return sum(len(chunk.samples) for chunk in self.chunks)
 
     @property
     def samples(self) -> FloatArray:
-        """All delivered samples, one after the other."""
+        """All delivered samples, concatenated."""
         return np.concatenate([chunk.samples for chunk in self.chunks])
 
     @property
-    def jumps(self) -> list[int]:
+    def gaps(self) -> list[int]:
         """Lengths of the gaps between chunks, in samples."""
         ends = [0] + [chunk.start + len(chunk.samples) for chunk in self.chunks]
-        gaps = [c.start - end for c, end in zip(self.chunks, ends, strict=False)]
-        assert gaps == [chunk.lost_samples for chunk in self.chunks]
-        return [gap for gap in gaps if gap]
+        steps = [chunk.start - end for chunk, end in zip(self.chunks, ends, strict=False)]
+        assert steps == [chunk.lost_samples for chunk in self.chunks]
+        return [step for step in steps if step]
 
 
-class Score:
-    """Finds where in a sound a few samples come from."""
+class SoundIndex:
+    """Finds the position in a sound that a few samples come from."""
 
     LENGTH = 4
 
@@ -81,16 +81,16 @@ class Score:
         self._keys = keys[self._order]
 
     def position(self, samples: FloatArray) -> int:
-        """Return the index in the sound at which these samples begin."""
+        """Return the index of the sound at which these samples start."""
         pcm = np.round(samples[: self.LENGTH] * 32768).astype(np.int16)
-        at = np.searchsorted(self._keys, pcm.view(np.int64)[0])
-        position = int(self._order[min(at, len(self._order) - 1)])
-        if self._keys[min(at, len(self._keys) - 1)] != pcm.view(np.int64)[0]:
+        key = pcm.view(np.int64)[0]
+        rank = min(int(np.searchsorted(self._keys, key)), len(self._keys) - 1)
+        if self._keys[rank] != key:
             raise AssertionError("these samples are not of this sound")
-        return position
+        return int(self._order[rank])
 
     def errors(self, chunks: list[AudioChunk]) -> list[int]:
-        """Return how far each chunk's ``start`` is from its true place; silence is left out."""
+        """Return how far each chunk's ``start`` is from its position; silence is left out."""
         return [
             chunk.start - self.position(chunk.samples)
             for chunk in chunks

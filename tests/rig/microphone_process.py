@@ -1,4 +1,4 @@
-"""A microphone source that is listened to, its capture process, and what always holds."""
+"""A microphone source with a listener, its capture process, and what always holds."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,16 +7,17 @@ import psutil
 
 from asd_monitor.sources.microphone.settings import MicrophoneSettings
 from asd_monitor.sources.microphone.source import MicrophoneSource
-from tests.rig.listening import Listener, Score
+from tests.rig.listening import Listener, SoundIndex
 
 RATE_HZ = 16000
 TOLERANCE = round(0.05 * RATE_HZ)
 
 
 @contextmanager
-def listening(device: str | int, **settings: object) -> Iterator[Listener]:
-    chosen = MicrophoneSettings.model_validate({"device": device, "latency_s": 0.3, **settings})
-    source = MicrophoneSource("pump", chosen, RATE_HZ)
+def listening(device: str | int, **options: object) -> Iterator[Listener]:
+    """Open a microphone source and collect its audio."""
+    settings = MicrophoneSettings.model_validate({"device": device, "latency_s": 0.3, **options})
+    source = MicrophoneSource("pump", settings, RATE_HZ)
     try:
         yield Listener(source)
     finally:
@@ -24,6 +25,7 @@ def listening(device: str | int, **settings: object) -> Iterator[Listener]:
 
 
 def capture_process(parent: int | None = None) -> psutil.Process:
+    """Return the one capture process below a process, by default this one."""
     (child,) = (
         process
         for process in psutil.Process(parent).children(recursive=True)
@@ -32,11 +34,13 @@ def capture_process(parent: int | None = None) -> psutil.Process:
     return child
 
 
-def assert_start_tells_the_true_place(listener: Listener, sound: Score) -> None:
+def assert_starts_are_true_positions(listener: Listener, sound: SoundIndex) -> None:
+    """Check each chunk's start against the position of its samples in the sound."""
     assert max(abs(error) for error in sound.errors(listener.chunks)) < TOLERANCE
 
 
 def assert_every_loss_is_counted_once(listener: Listener) -> None:
+    """Check that delivered and lost samples add up, in the health and in the chunks."""
     health = listener.source.health()
     assert health.samples == listener.count
-    assert health.lost_samples == sum(listener.jumps)
+    assert health.lost_samples == sum(listener.gaps)

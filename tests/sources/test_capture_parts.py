@@ -1,4 +1,4 @@
-"""The parts of a capture process that need no microphone."""
+"""Parts of a capture process that need no microphone."""
 
 import numpy as np
 import pytest
@@ -22,15 +22,16 @@ from tests.rig.microphone_process import RATE_HZ
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 11025, 22050, 32000, 44100, 48000, 96000, 192000])
-def test_the_resampler_holds_back_what_frames_for_counts_on(rate_hz: int) -> None:
+def test_the_resampler_holds_back_at_least_the_assumed_delay(rate_hz: int) -> None:
     resampler = soxr.ResampleStream(rate_hz, RATE_HZ, 1, quality=RESAMPLE_QUALITY)
-    came = 0
+    returned = 0
     for block in range(1, 300):
-        came += len(resampler.resample_chunk(np.zeros(rate_hz // 37, np.float32)))
-        assert block * (rate_hz // 37) * RATE_HZ / rate_hz - came > MIN_RESAMPLER_DELAY_SAMPLES
+        returned += len(resampler.resample_chunk(np.zeros(rate_hz // 37, np.float32)))
+        passed = block * (rate_hz // 37) * RATE_HZ / rate_hz
+        assert passed - returned > MIN_RESAMPLER_DELAY_SAMPLES
 
 
-def test_a_run_of_one_value_is_counted_from_where_it_begins() -> None:
+def test_a_run_of_one_value_is_counted_from_its_start() -> None:
     run = ConstantRun()
     run.update(np.concatenate([np.arange(1.0, 1000.0), np.zeros(5000)]).astype(np.float32))
     assert (run.length, run.value) == (5000, 0)
@@ -45,7 +46,7 @@ def test_a_run_of_one_value_is_counted_from_where_it_begins() -> None:
 
 
 @given(end=st.integers(0, 10**9), hop=st.integers(1, 10**6), index=st.integers(0, 10**9))
-def test_the_next_window_end_is_the_first_beyond(end: int, hop: int, index: int) -> None:
+def test_the_next_window_end_is_the_first_beyond_the_index(end: int, hop: int, index: int) -> None:
     after = WindowEnds(end, hop).after(index)
     assert index < after <= index + hop
     assert (after - end) % hop == 0
@@ -53,16 +54,16 @@ def test_the_next_window_end_is_the_first_beyond(end: int, hop: int, index: int)
     assert WindowEnds.from_bytes(data) == WindowEnds(end, hop)
 
 
-def test_messages_are_the_same_however_they_were_chopped() -> None:
+def test_messages_do_not_depend_on_how_the_bytes_are_split() -> None:
     audio = CapturedAudio(5, 77, 1.0, 2.0, 3.0, np.arange(1000, dtype=np.float32))
     status = CaptureStatus(SourceState.RUNNING, device="pump")
     data = b"".join([*encode_audio(audio), *encode_status(status)]) * 3
     for size in (1, 7, 4096, len(data)):
         reader = MessageReader()
-        pieces = [memoryview(data)[at : at + size] for at in range(0, len(data), size)]
-        messages = [each for piece in pieces for each in reader.feed(piece)]
+        parts = [memoryview(data)[start : start + size] for start in range(0, len(data), size)]
+        messages = [message for part in parts for message in reader.feed(part)]
         assert messages[1::2] == [status] * 3
-        for each in messages[::2]:
-            assert isinstance(each, CapturedAudio)
-            assert (each.start, each.lost_samples) == (5, 77)
-            assert np.array_equal(each.samples, audio.samples)
+        for message in messages[::2]:
+            assert isinstance(message, CapturedAudio)
+            assert (message.start, message.lost_samples) == (5, 77)
+            assert np.array_equal(message.samples, audio.samples)

@@ -1,4 +1,4 @@
-"""The capture process of a microphone: stalls, ends, and what its monitor makes of them."""
+"""The capture process of a microphone: stalls, hangs and exits, and what the monitor does."""
 
 import itertools
 import os
@@ -15,11 +15,11 @@ import pytest
 from asd_monitor.records import SourceState
 from asd_monitor.sources.microphone.child_process import CaptureProcess, start_capture
 from asd_monitor.sources.microphone.messages import CaptureOptions, WindowEnds
-from tests.rig.listening import Score, noise
+from tests.rig.listening import SoundIndex, noise
 from tests.rig.microphone_process import (
     RATE_HZ,
     assert_every_loss_is_counted_once,
-    assert_start_tells_the_true_place,
+    assert_starts_are_true_positions,
     capture_process,
     listening,
 )
@@ -44,12 +44,12 @@ def test_audio_lost_by_a_stall_is_counted_by_the_clock(
         stalled.suspend()
         time.sleep(1.3)
         stalled.resume()
-        health = listener.until(lambda: bool(listener.jumps), "a gap")
+        health = listener.until(lambda: bool(listener.gaps), "a gap")
         health = listener.until_more(RATE_HZ)
     assert health.overflows >= 1
     assert health.reopens == 0
-    assert len(listener.jumps) == 1
-    assert_start_tells_the_true_place(listener, Score(sound))
+    assert len(listener.gaps) == 1
+    assert_starts_are_true_positions(listener, SoundIndex(sound))
     assert_every_loss_is_counted_once(listener)
 
 
@@ -65,16 +65,16 @@ def test_a_stall_shorter_than_the_latency_loses_nothing(
         time.sleep(0.8)
         stalled.resume()
         listener.until_more(2 * RATE_HZ)
-    assert listener.jumps == []
+    assert listener.gaps == []
     np.testing.assert_array_equal(
         listener.samples, sound[: listener.count].astype(np.float32) / 32768
     )
 
 
-def test_audio_comes_with_the_windows_that_it_completes(
+def test_audio_is_sent_when_it_completes_a_window(
     virtual_microphones: MakeMicrophones,
 ) -> None:
-    """Callbacks come every 75 ms; a process woken by each would send 13 pieces a second."""
+    """Callbacks come every 75 ms; a process woken by each would send 13 chunks per second."""
     virtual_microphones(pump=VirtualSound(noise(20, 48000), 48000))
     with listening("pump") as listener:
         listener.until_more(1)
@@ -88,7 +88,7 @@ def test_audio_comes_with_the_windows_that_it_completes(
         assert_every_loss_is_counted_once(listener)
 
 
-def test_a_capture_process_that_is_started_again_knows_the_windows(
+def test_a_restarted_capture_process_knows_the_window_ends(
     virtual_microphones: MakeMicrophones,
 ) -> None:
     virtual_microphones(pump=VirtualSound(noise(20, 48000), 48000))
@@ -103,7 +103,7 @@ def test_a_capture_process_that_is_started_again_knows_the_windows(
         assert_every_loss_is_counted_once(listener)
 
 
-def test_a_killed_capture_process_is_started_again(virtual_microphones: MakeMicrophones) -> None:
+def test_a_killed_capture_process_is_restarted(virtual_microphones: MakeMicrophones) -> None:
     sound = noise(60, RATE_HZ)
     virtual_microphones(pump=VirtualSound(sound, RATE_HZ))
     with listening("pump") as listener:
@@ -116,7 +116,7 @@ def test_a_killed_capture_process_is_started_again(virtual_microphones: MakeMicr
         health = listener.until_more(RATE_HZ // 2)
         assert capture_process() != killed
     assert health.reopens == 1
-    assert_start_tells_the_true_place(listener, Score(sound))
+    assert_starts_are_true_positions(listener, SoundIndex(sound))
     assert_every_loss_is_counted_once(listener)
 
 
@@ -134,14 +134,14 @@ def test_a_hanging_capture_process_is_replaced(virtual_microphones: MakeMicropho
 
 
 class Unkillable(subprocess.Popen[bytes]):
-    """What hangs inside the kernel takes no signal."""
+    """A process that hangs inside the kernel, where signals do not reach it."""
 
     def kill(self) -> None:
         """Do nothing."""
 
 
 @pytest.mark.parametrize("kind", [subprocess.Popen, Unkillable])
-def test_a_capture_process_that_hangs_in_its_exit_does_not_stall_the_next(
+def test_a_capture_process_that_hangs_in_its_exit_does_not_delay_the_next(
     virtual_microphones: MakeMicrophones,
     monkeypatch: pytest.MonkeyPatch,
     kind: type[subprocess.Popen[bytes]],
@@ -167,7 +167,7 @@ def test_a_capture_process_that_hangs_in_its_exit_does_not_stall_the_next(
         hanging.wait()
 
 
-def test_a_reader_that_does_not_come_loses_the_oldest_audio_and_sees_the_gap(
+def test_audio_that_is_not_read_is_dropped_oldest_first_and_reported_as_a_gap(
     virtual_microphones: MakeMicrophones, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("asd_monitor.sources.microphone.chunk_queue.QUEUE_S", 0.5)
@@ -179,7 +179,7 @@ def test_a_reader_that_does_not_come_loses_the_oldest_audio_and_sees_the_gap(
         while listener.source.health().lost_samples == 0:
             time.sleep(0.05)
         listener.until_more(RATE_HZ // 4)
-    assert Score(sound).errors(listener.chunks) == [0] * len(listener.chunks)
+    assert SoundIndex(sound).errors(listener.chunks) == [0] * len(listener.chunks)
     assert_every_loss_is_counted_once(listener)
 
 
@@ -196,7 +196,7 @@ def test_the_capture_process_ends_with_the_monitor(
         "source.open(lambda: None)\n"
         "while not source.read():\n"
         "    time.sleep(0.05)\n"
-        "print('heard', flush=True)\n"
+        "print('received', flush=True)\n"
         "time.sleep(60)\n"
     )
     with subprocess.Popen(
@@ -208,9 +208,9 @@ def test_the_capture_process_ends_with_the_monitor(
     ) as monitor:
         assert monitor.stdout is not None
         assert monitor.stderr is not None
-        assert monitor.stdout.readline() == "heard\n"
+        assert monitor.stdout.readline() == "received\n"
         child = capture_process(monitor.pid)
-        child.suspend()  # even one that cannot notice by itself
+        child.suspend()  # even if it cannot notice by itself
         os.kill(monitor.pid, signal.SIGKILL)
         psutil.wait_procs([child], timeout=20)
         assert not child.is_running()

@@ -1,4 +1,4 @@
-"""Which microphones there are, which one is meant, and names that last."""
+"""Listing microphones, finding the one that the settings name, and stable ids."""
 
 import json
 from dataclasses import replace
@@ -15,8 +15,8 @@ from asd_monitor.sources.microphone.devices import (
     list_microphones,
     resolve_device,
     stable_id,
-    told_apart,
     usb_port,
+    with_unique_ids,
 )
 from asd_monitor.sources.microphone.settings import MicrophoneSettings, pin_devices
 from tests.rig.listening import noise
@@ -52,29 +52,31 @@ PRESENT = [
         ("usb:0d8c:0014:B2", 2),
     ],
 )
-def test_a_device_is_found_by_index_name_part_or_id(wanted: int | str, index: int) -> None:
+def test_a_device_is_found_by_index_full_or_partial_name_or_id(
+    wanted: int | str, index: int
+) -> None:
     assert resolve_device(wanted, PRESENT).index == index
 
 
-def test_a_pinned_device_is_found_whatever_its_index_is_now() -> None:
+def test_a_pinned_device_is_found_after_its_index_has_changed() -> None:
     moved = [microphone(0, "pump"), microphone(1, "fan")]
     assert resolve_device(0, moved, pinned_id="alsa:fan").name == "fan"
 
 
-def test_a_part_of_a_name_that_fits_several_is_refused_with_all_of_them() -> None:
-    with pytest.raises(AmbiguousDeviceError, match=r"'usb' could be any of: 0 .*A1.*, 2 .*B2"):
+def test_a_part_of_a_name_that_matches_several_is_refused_and_all_are_listed() -> None:
+    with pytest.raises(AmbiguousDeviceError, match=r"'usb' matches several: 0 .*A1.*, 2 .*B2"):
         resolve_device("usb", PRESENT)
 
 
 @pytest.mark.parametrize("wanted", [1, "lathe"])
-def test_an_unknown_device_is_refused_with_those_there_are(wanted: int | str) -> None:
-    with pytest.raises(UnknownDeviceError, match=r"is not there; there are: 0 .* 6 'pump room'"):
+def test_an_unknown_device_is_refused_and_the_available_ones_are_listed(wanted: int | str) -> None:
+    with pytest.raises(UnknownDeviceError, match=r"was not found; available: 0 .* 6 'pump room'"):
         resolve_device(wanted, PRESENT)
 
 
-def alike(*ports: str) -> list[Microphone]:
-    """Microphones of one make, which all tell the same serial number, as cheap ones do."""
-    return told_apart(
+def same_serial(*ports: str) -> list[Microphone]:
+    """Return microphones of one make that share a serial number, as cheap ones do."""
+    return with_unique_ids(
         [
             replace(microphone(i, f"USB: - (hw:{i},0)", "usb:0d8c:0014:0000"), port=port)
             for i, port in enumerate(ports)
@@ -82,37 +84,37 @@ def alike(*ports: str) -> list[Microphone]:
     )
 
 
-def test_microphones_with_one_serial_number_are_told_apart_by_their_ports() -> None:
-    both = alike("1-2", "1-4.1")
+def test_microphones_with_the_same_serial_number_are_distinguished_by_port() -> None:
+    both = same_serial("1-2", "1-4.1")
     ids = [each.stable_id for each in both]
     assert ids == ["usb:0d8c:0014:0000@1-2", "usb:0d8c:0014:0000@1-4.1"]
     assert [resolve_device(each, both).port for each in ids] == ["1-2", "1-4.1"]
     settings = [MicrophoneSettings(device=0), MicrophoneSettings(device=1)]
     assert [each.device for each in pin_devices(settings, both)] == ids
-    assert alike("1-2")[0].stable_id == "usb:0d8c:0014:0000"
+    assert same_serial("1-2")[0].stable_id == "usb:0d8c:0014:0000"
 
 
-def test_one_of_several_alike_is_never_taken_for_another() -> None:
+def test_microphones_with_the_same_serial_number_are_never_confused() -> None:
     second = "usb:0d8c:0014:0000@1-4.1"
-    assert resolve_device(1, alike("1-4.1"), pinned_id=second).port == "1-4.1"
-    for there in (alike("1-2"), alike("1-2", "1-3")):
+    assert resolve_device(1, same_serial("1-4.1"), pinned_id=second).port == "1-4.1"
+    for present in (same_serial("1-2"), same_serial("1-2", "1-3")):
         with pytest.raises(UnknownDeviceError):
-            resolve_device(1, there, pinned_id=second)
+            resolve_device(1, present, pinned_id=second)
 
 
 @pytest.mark.parametrize("by_id", [False, True])
-def test_a_microphone_that_another_one_has_come_to_be_like_is_not_guessed(by_id: bool) -> None:
-    alone = alike("1-2")[0].stable_id
+def test_an_id_that_a_second_microphone_has_come_to_share_is_ambiguous(by_id: bool) -> None:
+    alone = same_serial("1-2")[0].stable_id
     with pytest.raises(AmbiguousDeviceError, match=r"@1-2.*@1-3"):
-        resolve_device(alone if by_id else 0, alike("1-2", "1-3"), None if by_id else alone)
+        resolve_device(alone if by_id else 0, same_serial("1-2", "1-3"), None if by_id else alone)
 
 
-def test_without_any_microphone_the_error_says_what_to_look_at() -> None:
+def test_without_any_microphone_the_error_says_what_to_check() -> None:
     with pytest.raises(UnknownDeviceError, match=r"no microphone found.*arecord -l.*group `audio`"):
         resolve_device("pump", [])
 
 
-def test_indices_are_pinned_before_anything_is_opened() -> None:
+def test_indices_are_replaced_by_stable_ids_and_names_are_kept() -> None:
     wanted = [MicrophoneSettings(device=2), MicrophoneSettings(device="lathe")]
     pinned = pin_devices(wanted, PRESENT)
     assert [each.device for each in pinned] == ["usb:0d8c:0014:B2", "lathe"]
@@ -145,7 +147,7 @@ def usb_card(root: Path, card: int, serial: str | None) -> None:
         (None, 0, "usb:0d8c:0014@1-2"),
     ],
 )
-def test_a_usb_card_keeps_its_id_when_it_gets_another_number(
+def test_a_usb_card_keeps_its_id_when_its_number_changes(
     tmp_path: Path, serial: str | None, pcm: int, expected: str
 ) -> None:
     for card in (1, 3):
@@ -155,18 +157,18 @@ def test_a_usb_card_keeps_its_id_when_it_gets_another_number(
         assert usb_port(f"USB Audio: - (hw:{card},{pcm})", root) == "1-2"
 
 
-def test_a_built_in_card_is_named_by_its_id(tmp_path: Path) -> None:
+def test_a_built_in_card_is_identified_by_its_card_id(tmp_path: Path) -> None:
     folder = tmp_path / "class" / "sound" / "card0"
     folder.mkdir(parents=True)
     (folder / "id").write_text("PCH\n")
     assert stable_id("HDA Intel PCH: ALC255 Analog (hw:0,0)", "ALSA", tmp_path) == "card:PCH"
 
 
-def test_a_pcm_without_a_card_is_named_by_its_name(tmp_path: Path) -> None:
+def test_a_pcm_without_a_card_is_identified_by_its_name(tmp_path: Path) -> None:
     assert stable_id("pulse", "ALSA", tmp_path) == "alsa:pulse"
 
 
-def test_devices_are_listed_with_all_that_a_configuration_needs(
+def test_devices_are_listed_with_everything_a_configuration_needs(
     virtual_microphones: MakeMicrophones,
 ) -> None:
     virtual_microphones(
@@ -189,11 +191,11 @@ def test_the_command_prints_a_table(
 ) -> None:
     virtual_microphones(pump=VirtualSound(noise(1, 48000), 48000))
     devices()
-    printed, noise_of_libraries = capfd.readouterr()
+    printed, errors = capfd.readouterr()
     assert "(default)" in printed
     assert "48000*" in printed
     assert "alsa:pump" in printed
-    assert noise_of_libraries == ""
+    assert errors == ""
 
 
 def test_the_command_prints_one_json_document(
@@ -217,17 +219,17 @@ def test_without_microphones_the_list_is_empty_and_a_hint_is_given(
     assert "no microphone found" in hint
 
 
-def test_a_sound_system_that_crashes_is_an_error_not_a_crash(
+def test_a_crash_of_the_sound_system_is_reported_as_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nothing = tmp_path / "asound.conf"
-    nothing.write_text("")
-    monkeypatch.setenv("ALSA_CONFIG_PATH", str(nothing))
+    empty = tmp_path / "asound.conf"
+    empty.write_text("")
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(empty))
     with pytest.raises(SourceError, match="PortAudio could not list its devices"):
         list_microphones()
 
 
-TALKATIVE = """
+PRINTING_LIBRARY = """
 import os
 from types import SimpleNamespace
 
@@ -242,9 +244,9 @@ def query_devices():
 """
 
 
-def test_what_sound_libraries_print_is_no_part_of_the_list(
+def test_output_of_sound_libraries_is_not_part_of_the_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "sounddevice.py").write_text(TALKATIVE)
+    (tmp_path / "sounddevice.py").write_text(PRINTING_LIBRARY)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert list_microphones() == []

@@ -1,4 +1,4 @@
-"""The microphone source, against the real PortAudio and a virtual microphone."""
+"""The microphone source, with the real PortAudio and a virtual microphone."""
 
 import time
 
@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from asd_monitor.records import SourceState
 from asd_monitor.sources.microphone.devices import list_microphones
 from asd_monitor.sources.microphone.settings import MicrophoneSettings
-from tests.rig.listening import Score, noise
+from tests.rig.listening import SoundIndex, noise
 from tests.rig.microphone_process import (
     RATE_HZ,
     assert_every_loss_is_counted_once,
-    assert_start_tells_the_true_place,
+    assert_starts_are_true_positions,
     listening,
 )
 from tests.rig.virtual_microphone import (
@@ -32,7 +32,7 @@ def test_audio_at_the_models_rate_arrives_bit_exact(virtual_microphones: MakeMic
     virtual_microphones(pump=VirtualSound(sound, RATE_HZ))
     with listening("pump") as listener:
         health = listener.until_more(RATE_HZ)
-    assert listener.jumps == []
+    assert listener.gaps == []
     np.testing.assert_array_equal(
         listener.samples, sound[: listener.count].astype(np.float32) / 32768
     )
@@ -40,7 +40,7 @@ def test_audio_at_the_models_rate_arrives_bit_exact(virtual_microphones: MakeMic
     assert health.last_audio_at == pytest.approx(time.time(), abs=30)
 
 
-def test_another_rate_is_converted_like_the_whole_at_once(
+def test_another_rate_is_converted_as_if_all_at_once(
     virtual_microphones: MakeMicrophones,
 ) -> None:
     sound = noise(10, 48000)
@@ -48,11 +48,11 @@ def test_another_rate_is_converted_like_the_whole_at_once(
     with listening("pump") as listener:
         listener.until_more(RATE_HZ)
     whole = soxr.resample(sound.astype(np.float32) / 32768, 48000, RATE_HZ, quality="HQ")
-    count = listener.count - RATE_HZ // 10  # the end was cut off by closing
+    count = listener.count - RATE_HZ // 10  # closing discards the end
     np.testing.assert_array_equal(listener.samples[:count], whole[:count])
 
 
-def test_channels_are_chosen_or_averaged_and_microphones_do_not_mix(
+def test_channels_are_selected_or_averaged_and_microphones_do_not_mix(
     virtual_microphones: MakeMicrophones,
 ) -> None:
     two, one = noise(10, RATE_HZ, channels=2), noise(10, RATE_HZ, seed=1)
@@ -65,7 +65,7 @@ def test_channels_are_chosen_or_averaged_and_microphones_do_not_mix(
         for listener in (right, mean, other):
             listener.until_more(RATE_HZ // 2)
     float_two = two.astype(np.float32) / 32768
-    first = Score(two[:, 1]).position(right.samples)
+    first = SoundIndex(two[:, 1]).position(right.samples)
     np.testing.assert_array_equal(right.samples, float_two[first : first + right.count, 1])
     averaged = float_two.mean(axis=1)
     begins = np.lib.stride_tricks.sliding_window_view(averaged, 8)
@@ -74,7 +74,7 @@ def test_channels_are_chosen_or_averaged_and_microphones_do_not_mix(
     np.testing.assert_array_equal(other.samples, one[: other.count].astype(np.float32) / 32768)
 
 
-def test_an_unplugged_microphone_is_missing_comes_back_and_disturbs_no_other(
+def test_an_unplugged_microphone_is_missing_then_returns_and_disturbs_no_other(
     virtual_microphones: MakeMicrophones,
 ) -> None:
     sound, other_sound = noise(60, RATE_HZ), noise(60, RATE_HZ, seed=1)
@@ -85,17 +85,17 @@ def test_an_unplugged_microphone_is_missing_comes_back_and_disturbs_no_other(
         listener.until_more(RATE_HZ // 2)
         mics["pump"].unplug()
         health = listener.until_state(SourceState.MISSING)
-        assert "'pump' is not there" in health.reason
+        assert "'pump' was not found" in health.reason
         assert "'fan'" in health.reason
         mics["pump"].heal()
         listener.until_state(SourceState.RUNNING)
         health = listener.until_more(RATE_HZ // 2)
         other.until_more(1)
     assert health.reopens >= 1
-    assert_start_tells_the_true_place(listener, Score(sound))
+    assert_starts_are_true_positions(listener, SoundIndex(sound))
     assert_every_loss_is_counted_once(listener)
-    assert sum(listener.jumps) > RATE_HZ
-    assert other.jumps == []
+    assert sum(listener.gaps) > RATE_HZ
+    assert other.gaps == []
     np.testing.assert_array_equal(
         other.samples, other_sound[: other.count].astype(np.float32) / 32768
     )
@@ -107,7 +107,7 @@ def test_a_microphone_missing_at_start_is_found_when_it_appears(
     mics = virtual_microphones(pump=VirtualSound(noise(10, RATE_HZ), RATE_HZ, plugged=False))
     with listening("pump") as listener:
         health = listener.until_state(SourceState.MISSING)
-        assert "'pump' is not there" in health.reason
+        assert "'pump' was not found" in health.reason
         assert health.last_audio_at is None
         mics["pump"].heal()
         listener.until_state(SourceState.RUNNING)
@@ -116,7 +116,7 @@ def test_a_microphone_missing_at_start_is_found_when_it_appears(
     assert listener.chunks[0].start == 0
 
 
-def test_a_frozen_microphone_is_told_and_its_pause_is_lost_audio(
+def test_a_frozen_microphone_is_reported_and_its_pause_counts_as_lost(
     virtual_microphones: MakeMicrophones,
 ) -> None:
     sound = noise(60, RATE_HZ)
@@ -129,11 +129,13 @@ def test_a_frozen_microphone_is_told_and_its_pause_is_lost_audio(
         mics["pump"].heal()
         listener.until_state(SourceState.RUNNING)
         listener.until_more(RATE_HZ)
-    assert_start_tells_the_true_place(listener, Score(sound))
+    assert_starts_are_true_positions(listener, SoundIndex(sound))
     assert_every_loss_is_counted_once(listener)
 
 
-def test_digital_silence_is_told_and_loses_nothing(virtual_microphones: MakeMicrophones) -> None:
+def test_digital_silence_is_reported_without_a_loss(
+    virtual_microphones: MakeMicrophones,
+) -> None:
     sound = noise(60, RATE_HZ)
     mics = virtual_microphones(pump=VirtualSound(sound, RATE_HZ))
     with listening("pump") as listener:
@@ -143,38 +145,38 @@ def test_digital_silence_is_told_and_loses_nothing(virtual_microphones: MakeMicr
         assert "every sample is 0" in health.reason
         mics["pump"].heal()
         listener.until_state(SourceState.RUNNING)
-    assert listener.jumps == []
+    assert listener.gaps == []
 
 
-def test_a_stuck_value_is_silence_too(virtual_microphones: MakeMicrophones) -> None:
+def test_a_stuck_value_is_reported_as_silence(virtual_microphones: MakeMicrophones) -> None:
     virtual_microphones(pump=VirtualSound(np.full(RATE_HZ, 77, np.int16), RATE_HZ))
     with listening("pump") as listener:
         listener.until_state(SourceState.SILENT)
 
 
-def test_a_replaced_sound_is_heard_without_a_gap(virtual_microphones: MakeMicrophones) -> None:
+def test_a_changed_sound_is_delivered_without_a_gap(virtual_microphones: MakeMicrophones) -> None:
     mics = virtual_microphones(pump=VirtualSound(noise(10, RATE_HZ), RATE_HZ))
     with listening("pump") as listener:
         listener.until_more(RATE_HZ // 4)
         mics["pump"].replace_sound(np.array([100, -100] * 100, np.int16))
         listener.until(lambda: bool((abs(listener.samples[-200:]) < 0.01).all()), "the new sound")
-    assert listener.jumps == []
+    assert listener.gaps == []
 
 
-def test_a_pinned_index_never_means_another_microphone(
+def test_a_pinned_index_never_selects_another_microphone(
     virtual_microphones: MakeMicrophones,
 ) -> None:
     mics = virtual_microphones(
         pump=VirtualSound(noise(20, RATE_HZ), RATE_HZ),
         fan=VirtualSound(noise(20, RATE_HZ, seed=1), RATE_HZ),
     )
-    first = {each.name: each.index for each in list_microphones()}["pump"]
-    with listening(first) as listener:
+    index = {mic.name: mic.index for mic in list_microphones()}["pump"]
+    with listening(index) as listener:
         listener.until_more(RATE_HZ // 4)
-        mics["pump"].unplug()  # now the fan's microphone has its index
+        mics["pump"].unplug()  # the fan's microphone now has its index
         health = listener.until_state(SourceState.MISSING)
     assert health.device == "pump"
-    assert "'alsa:pump' is not there" in health.reason
+    assert "'alsa:pump' was not found" in health.reason
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,7 @@ def test_a_pinned_index_never_means_another_microphone(
         ({"channel": 2}, "has no channel 2 (from 0): it has 1"),
     ],
 )
-def test_what_the_device_does_not_offer_is_told_in_plain_words(
+def test_settings_that_the_device_does_not_offer_are_reported(
     virtual_microphones: MakeMicrophones, settings: dict[str, object], reason: str
 ) -> None:
     virtual_microphones(pump=VirtualSound(noise(1, RATE_HZ), RATE_HZ))
@@ -200,5 +202,5 @@ def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
         MicrophoneSettings.model_validate(wrong)
 
 
-def test_a_number_in_text_is_an_index() -> None:
+def test_a_number_given_as_text_is_an_index() -> None:
     assert MicrophoneSettings(device="3").device == 3

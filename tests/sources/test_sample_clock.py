@@ -1,4 +1,4 @@
-"""Losses are found by the clock: neither late callbacks nor a drifting device are losses."""
+"""Losses are found by the clock; late callbacks and a drifting device are not losses."""
 
 from dataclasses import dataclass, field
 
@@ -15,14 +15,14 @@ LATENCY_S = 1.0
 
 @dataclass
 class Device:
-    """Callbacks of a device, with all that real ones do."""
+    """Simulated callbacks of a device: bursts, late ones, a drifting clock and losses."""
 
     clock: SampleClock
     speed: float = 1.0
     block_s: float = 0.05
-    """Frames per callback."""
+    """Length of a callback's block."""
     burst_s: float = 0.25
-    """Callbacks come several at once, this far apart."""
+    """Interval between bursts of callbacks."""
     lateness_s: float = 0.01
     seed: int = 0
     now_s: float = 100.0
@@ -44,7 +44,12 @@ class Device:
                 flag = False
             self.gaps += self.clock.pop_gaps()
 
+    def stall(self, seconds: float) -> None:
+        """Deliver nothing for a while, and all of it afterwards."""
+        self.now_s += seconds
+
     def lose(self, seconds: float) -> None:
+        """Deliver nothing for a while, and lose it."""
         self.now_s += seconds
         self.lost += round(seconds * RATE_HZ)
 
@@ -59,22 +64,32 @@ def device(*, resumed: bool = False, **properties: float) -> Device:
 
 @pytest.mark.parametrize("speed", [1.0, 1.0005, 0.9995, 0.99, 1.01])
 @pytest.mark.parametrize("lateness_s", [0.0, 0.02])
-def test_a_clock_that_runs_fast_or_slow_is_no_loss(speed: float, lateness_s: float) -> None:
+def test_a_clock_that_runs_fast_or_slow_is_not_a_loss(speed: float, lateness_s: float) -> None:
     microphone = device(speed=speed, lateness_s=lateness_s)
     microphone.run(120)
     assert microphone.gaps == []
 
 
-def test_a_rate_that_lies_by_one_percent_is_known_within_a_minute() -> None:
+def test_a_rate_that_is_wrong_by_one_percent_is_measured_within_a_minute() -> None:
     microphone = device(speed=0.99, lateness_s=0.02)
     microphone.run(59)
     assert microphone.clock.measured_rate_hz == pytest.approx(0.99 * RATE_HZ, rel=0.001)
 
 
-def test_no_rate_is_told_before_it_was_watched_for_long_enough() -> None:
+def test_no_rate_is_reported_before_it_was_measured_for_long_enough() -> None:
     microphone = device()
     microphone.run(15)
     assert microphone.clock.measured_rate_hz is None
+
+
+def test_a_rate_is_not_measured_across_a_loss() -> None:
+    microphone = device()
+    microphone.run(40)
+    microphone.lose(1.0)
+    microphone.run(15, flag=True)
+    assert microphone.clock.measured_rate_hz is None
+    microphone.run(15)
+    assert microphone.clock.measured_rate_hz == pytest.approx(RATE_HZ, rel=0.001)
 
 
 @pytest.mark.parametrize("lost_s", [0.02, 0.3, 5.0])
@@ -89,7 +104,7 @@ def test_a_flagged_loss_is_measured_and_placed_where_it_happened(lost_s: float) 
     assert gap.lost_frames == pytest.approx(microphone.lost, abs=0.012 * RATE_HZ)
 
 
-def test_a_loss_that_no_flag_tells_is_found() -> None:
+def test_a_loss_without_a_flag_is_found() -> None:
     microphone = device(lateness_s=0.005)
     microphone.run(10)
     microphone.lose(0.2)
@@ -97,22 +112,33 @@ def test_a_loss_that_no_flag_tells_is_found() -> None:
     assert microphone.counted == pytest.approx(microphone.lost, abs=0.02 * RATE_HZ)
 
 
-def test_a_flag_without_loss_is_no_loss() -> None:
+@pytest.mark.parametrize(("lost_s", "found"), [(0.01, False), (0.03, True)])
+def test_a_loss_in_a_stall_is_found_from_20_ms_on(lost_s: float, found: bool) -> None:
+    microphone = device(lateness_s=0.0)
+    microphone.run(10)
+    microphone.stall(0.9)
+    microphone.lose(lost_s)
+    microphone.run(6)
+    assert bool(microphone.gaps) is found
+    assert microphone.counted == (microphone.lost if found else 0)
+
+
+def test_a_flag_without_a_loss_is_not_a_loss() -> None:
     microphone = device(lateness_s=0.0)
     microphone.run(10)
     microphone.run(5, flag=True)
     assert microphone.gaps == []
 
 
-def test_a_stall_after_which_everything_comes_is_no_loss() -> None:
+def test_a_stall_after_which_everything_arrives_is_not_a_loss() -> None:
     microphone = device(lateness_s=0.0)
     microphone.run(10)
-    microphone.now_s += 0.9  # nothing came, and then all of it
+    microphone.stall(0.9)
     microphone.run(5)
     assert microphone.gaps == []
 
 
-def test_frames_wait_while_it_is_not_known_how_many_are_missing_before_them() -> None:
+def test_frames_are_held_back_until_the_loss_before_them_is_known() -> None:
     microphone = device()
     microphone.run(10)
     before = microphone.frames
@@ -124,7 +150,7 @@ def test_frames_wait_while_it_is_not_known_how_many_are_missing_before_them() ->
     assert microphone.clock.placed_frames == microphone.frames
 
 
-def test_the_first_frames_after_a_reopening_wait_until_they_can_be_placed() -> None:
+def test_the_first_frames_after_a_reopening_are_held_back_until_placed() -> None:
     microphone = device(resumed=True, lateness_s=0.02)
     microphone.run(0.25)
     assert microphone.clock.placed_frames == 0
@@ -134,14 +160,14 @@ def test_the_first_frames_after_a_reopening_wait_until_they_can_be_placed() -> N
 
 
 @pytest.mark.parametrize("speed", [1.0, 0.9995])
-def test_the_moment_of_capture_follows_the_device(speed: float) -> None:
+def test_the_time_of_capture_follows_the_device(speed: float) -> None:
     microphone = device(speed=speed)
     microphone.run(300)
     true_s = 100.0 + microphone.frames / (RATE_HZ * speed)
     assert microphone.clock.captured_s(microphone.frames) == pytest.approx(true_s, abs=0.02)
 
 
-def test_a_device_that_delivers_far_too_much_is_found_out() -> None:
+def test_a_device_that_delivers_far_too_much_is_recognised() -> None:
     microphone = device(speed=3.0)
     microphone.run(1)
     assert not microphone.clock.running_ahead
@@ -150,15 +176,15 @@ def test_a_device_that_delivers_far_too_much_is_found_out() -> None:
 
 
 @pytest.mark.parametrize("ppm", [100, -100])
-def test_a_clock_that_is_a_little_fast_is_no_device_that_delivers_too_much(ppm: float) -> None:
-    """100 ppm make 3 s in eight hours; many sound cards are as far off, and run for weeks."""
+def test_a_slightly_fast_clock_does_not_deliver_too_much(ppm: float) -> None:
+    """100 ppm add up to 3 s in eight hours; many sound cards are as far off and run for weeks."""
     microphone = device(speed=1 + ppm * 1e-6, block_s=0.25)
     for _ in range(12):
         microphone.run(3600)
         assert not microphone.clock.running_ahead
 
 
-def test_a_device_that_comes_to_deliver_too_much_is_found_out_after_days() -> None:
+def test_a_device_that_starts_to_deliver_too_much_after_a_day_is_recognised() -> None:
     microphone = device(speed=1 - 1e-4, block_s=0.25)
     microphone.run(24 * 3600)
     microphone.frames += 4 * RATE_HZ
@@ -175,7 +201,7 @@ def test_a_device_that_comes_to_deliver_too_much_is_found_out_after_days() -> No
     block_s=st.floats(0.003, 0.25),
     seed=st.integers(0, 1000),
 )
-def test_received_and_lost_frames_add_up_to_the_time_that_has_passed(
+def test_received_and_lost_frames_add_up_to_the_elapsed_time(
     losses: list[tuple[float, bool, float]], ppm: float, block_s: float, seed: int
 ) -> None:
     microphone = device(speed=1 + ppm * 1e-6, block_s=block_s, seed=seed)

@@ -1,4 +1,4 @@
-"""What every source keeps to, whatever it is."""
+"""The contract of every source."""
 
 import threading
 import time
@@ -32,7 +32,7 @@ MakeSource = Callable[[], AudioSource]
 def make_source(
     request: pytest.FixtureRequest, virtual_microphones: MakeMicrophones, tmp_path: Path
 ) -> Iterator[MakeSource]:
-    made: list[AudioSource] = []
+    sources: list[AudioSource] = []
     sound = noise(3, 48000)
     virtual_microphones(pump=VirtualSound(sound, 48000))
     soundfile.write(tmp_path / "pump.wav", sound, 48000)
@@ -47,11 +47,11 @@ def make_source(
             paced = request.param == "paced recordings"
             settings = WavSettings(paths=(tmp_path / "pump.wav",), paced=paced, loop=True)
             source = WavSource("pump", settings, RATE_HZ)
-        made.append(source)
+        sources.append(source)
         return source
 
     yield make
-    for source in made:
+    for source in sources:
         source.close()
 
 
@@ -65,20 +65,20 @@ def test_chunks_are_mono_float32_read_only_and_contiguous_or_lost(make_source: M
         assert not chunk.samples.flags.writeable
         assert np.abs(chunk.samples).max() <= 1.0
     assert listener.chunks[0].start == 0
-    assert sum(listener.jumps) == health.lost_samples
+    assert sum(listener.gaps) == health.lost_samples
     assert health.samples == listener.count
 
 
-def test_moments_of_capture_are_now_and_in_order(make_source: MakeSource) -> None:
+def test_times_of_capture_are_recent_and_in_order(make_source: MakeSource) -> None:
     listener = Listener(make_source())
     listener.until_more(RATE_HZ // 2)
-    moments = [chunk.captured_at for chunk in listener.chunks]
-    assert moments == sorted(moments)
-    assert moments[-1] == pytest.approx(time.time(), abs=30)
-    assert listener.source.health().last_audio_at == moments[-1]
+    times = [chunk.captured_at for chunk in listener.chunks]
+    assert times == sorted(times)
+    assert times[-1] == pytest.approx(time.time(), abs=30)
+    assert listener.source.health().last_audio_at == times[-1]
 
 
-def test_health_says_running_and_the_reader_is_woken(make_source: MakeSource) -> None:
+def test_the_health_becomes_running_and_the_reader_is_woken(make_source: MakeSource) -> None:
     source = make_source()
     assert source.health().state is SourceState.OPENING
     listener = Listener(source)
@@ -87,7 +87,7 @@ def test_health_says_running_and_the_reader_is_woken(make_source: MakeSource) ->
     listener.until(lambda: listener.wakes > 0, "a wake")
 
 
-def test_close_may_come_twice_and_ends_the_threads(make_source: MakeSource) -> None:
+def test_close_may_be_called_twice_and_ends_the_threads(make_source: MakeSource) -> None:
     before = threading.active_count()
     listener = Listener(make_source())
     listener.until_more(1)
@@ -97,13 +97,13 @@ def test_close_may_come_twice_and_ends_the_threads(make_source: MakeSource) -> N
     listener.until(lambda: threading.active_count() <= before, "the end of the threads")
 
 
-def test_close_may_come_before_the_first_audio(make_source: MakeSource) -> None:
+def test_close_may_be_called_before_the_first_audio(make_source: MakeSource) -> None:
     listener = Listener(make_source())
     listener.source.close()
     assert listener.source.health().state is SourceState.CLOSED
 
 
-def test_close_may_come_before_open(make_source: MakeSource) -> None:
+def test_close_may_be_called_before_open(make_source: MakeSource) -> None:
     source = make_source()
     source.close()
     assert source.health().state is SourceState.CLOSED

@@ -1,4 +1,4 @@
-"""Recordings as a source: the same samples as read at once, paced or fast."""
+"""Recordings as a source, paced or as fast as they are read."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ RATE_HZ = 16000
 
 
 class Clock:
-    """A clock that a test moves."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -34,7 +34,7 @@ def write(path: Path, seconds: float, rate_hz: int = RATE_HZ, seed: int = 0) -> 
     return path
 
 
-def fast(*paths: Path, loop: bool = False) -> WavSource:
+def unpaced(*paths: Path, loop: bool = False) -> WavSource:
     return WavSource("pump", WavSettings(paths=paths, paced=False, loop=loop), RATE_HZ)
 
 
@@ -54,15 +54,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_samples_are_those_of_the_recording_read_at_once(folder: Path) -> None:
-    chunks = read_all(fast(folder))
+def test_samples_equal_those_of_the_recording_read_at_once(folder: Path) -> None:
+    chunks = read_all(unpaced(folder))
     for name in ("a.flac", "b.wav"):
-        heard = np.concatenate([c.samples for c in chunks if c.recording == name])
-        np.testing.assert_array_equal(heard, read_recording(folder / name, RATE_HZ))
+        samples = np.concatenate([c.samples for c in chunks if c.recording == name])
+        np.testing.assert_array_equal(samples, read_recording(folder / name, RATE_HZ))
 
 
 def test_a_folder_is_played_in_order_with_one_running_index(folder: Path) -> None:
-    source = fast(folder)
+    source = unpaced(folder)
     chunks = read_all(source)
     assert list(dict.fromkeys(c.recording for c in chunks)) == ["a.flac", "b.wav"]
     ends = [0] + [c.start + len(c.samples) for c in chunks]
@@ -72,11 +72,11 @@ def test_a_folder_is_played_in_order_with_one_running_index(folder: Path) -> Non
     assert (health.samples, health.lost_samples) == (ends[-1], 0)
 
 
-def test_a_bad_recording_is_skipped_and_told(
+def test_an_unreadable_recording_is_skipped_and_reported(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder / "aa.wav").write_bytes(b"RIFF, but not really")
-    source = fast(folder)
+    source = unpaced(folder)
     chunks = read_all(source)
     assert list(dict.fromkeys(c.recording for c in chunks)) == ["a.flac", "b.wav"]
     assert source.health().reason.startswith("skipped 1 of 3 recordings; first: ")
@@ -84,13 +84,13 @@ def test_a_bad_recording_is_skipped_and_told(
 
 
 @pytest.mark.parametrize("name", ["missing.wav", "empty"])
-def test_nothing_to_play_is_refused_at_once(tmp_path: Path, name: str) -> None:
+def test_paths_without_recordings_are_refused_at_once(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match=name):
-        fast(tmp_path / name)
+        unpaced(tmp_path / name)
 
 
-def test_a_paced_source_delivers_what_is_due_and_no_more(tmp_path: Path) -> None:
+def test_a_paced_source_delivers_what_is_due_and_nothing_more(tmp_path: Path) -> None:
     clock = Clock()
     settings = WavSettings(paths=(write(tmp_path / "a.wav", 3),))
     source = WavSource("pump", settings, RATE_HZ, clock=clock, wall_clock=lambda: 5e8)
@@ -120,23 +120,23 @@ def test_a_paced_source_delivers_audio_when_it_completes_a_window(
     for _ in range(1500):
         clock.now_s += 0.01
         ends += [chunk.start + len(chunk.samples) for chunk in source.read()]
-    wanted = set(range(end, 15 * RATE_HZ - hop, hop))
-    assert wanted <= set(ends)
+    window_ends = set(range(end, 15 * RATE_HZ - hop, hop))
+    assert window_ends <= set(ends)
     assert max(np.diff(ends)) <= RATE_HZ
     assert len(ends) <= 15 / min(hop_s, 0.8) + 8  # the file is read in blocks
     source.close()
 
 
-def test_a_visit_is_moved_to_the_phase_asked_for() -> None:
+def test_a_timer_added_again_replaces_the_first_and_has_the_given_phase() -> None:
     woken = threading.Event()
-    pacing = PacedWakeups(slot_s=0.001)
-    pacing.add(woken.set, 1000.0)
-    pacing.add(woken.set, 500.0, origin_s=time.monotonic() - 499.9)
+    wakeups = PacedWakeups(slot_s=0.001)
+    wakeups.add(woken.set, 1000.0)
+    wakeups.add(woken.set, 500.0, origin_s=time.monotonic() - 499.9)
     assert woken.wait(20)
-    pacing.remove(woken.set)
+    wakeups.remove(woken.set)
 
 
-def test_a_paced_source_that_nobody_reads_loses_the_oldest_audio_and_counts_it(
+def test_a_paced_source_that_is_not_read_loses_the_oldest_audio_and_counts_it(
     tmp_path: Path,
 ) -> None:
     clock = Clock()
@@ -152,8 +152,8 @@ def test_a_paced_source_that_nobody_reads_loses_the_oldest_audio_and_counts_it(
     source.close()
 
 
-def test_a_loop_goes_on_and_every_round_is_a_recording_of_its_own(tmp_path: Path) -> None:
-    source = fast(write(tmp_path / "a.wav", 0.5), loop=True)
+def test_a_loop_continues_and_every_repetition_is_a_separate_recording(tmp_path: Path) -> None:
+    source = unpaced(write(tmp_path / "a.wav", 0.5), loop=True)
     source.open(lambda: None)
     names: list[str] = []
     while len(set(names)) < 3:
@@ -162,10 +162,10 @@ def test_a_loop_goes_on_and_every_round_is_a_recording_of_its_own(tmp_path: Path
     assert list(dict.fromkeys(names)) == ["a.wav", "a.wav#2", "a.wav#3"]
 
 
-def test_a_loop_of_nothing_readable_ends(tmp_path: Path) -> None:
+def test_a_loop_without_a_readable_recording_ends(tmp_path: Path) -> None:
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"no")
-    source = fast(bad, loop=True)
+    source = unpaced(bad, loop=True)
     assert read_all(source) == []
     assert source.health().state is SourceState.ENDED
 
@@ -175,20 +175,20 @@ def test_the_reader_is_woken_until_the_end(tmp_path: Path) -> None:
     settings = WavSettings(paths=(write(tmp_path / "a.wav", 0.6),))
     source = WavSource("pump", settings, RATE_HZ)
     source.open(woken.set)
-    heard = 0
+    received = 0
     while source.health().state is SourceState.RUNNING:
         assert woken.wait(timeout=20)
         woken.clear()
-        heard += sum(len(chunk.samples) for chunk in source.read())
-    assert heard == round(0.6 * RATE_HZ)
-    assert woken.is_set()  # the end is news too
+        received += sum(len(chunk.samples) for chunk in source.read())
+    assert received == round(0.6 * RATE_HZ)
+    assert woken.is_set()  # the end wakes it too
 
 
 def test_paced_sources_share_one_thread_that_ends_with_the_last(tmp_path: Path) -> None:
     settings = WavSettings(paths=(write(tmp_path / "a.wav", 30),))
-    pacing = PacedWakeups(slot_s=0.001)
+    wakeups = PacedWakeups(slot_s=0.001)
     before = threading.active_count()
-    sources = [WavSource(str(i), settings, RATE_HZ, pacing) for i in range(5)]
+    sources = [WavSource(str(i), settings, RATE_HZ, wakeups) for i in range(5)]
     listeners = [Listener(source) for source in sources]
     assert threading.active_count() == before + 1
     listeners[0].until_more(1)

@@ -1,7 +1,7 @@
-"""Which microphones there are, and which one is meant.
+"""List the microphones, and find the one that the settings name.
 
-PortAudio lists its devices once per process and prints noise while doing so; so it is asked
-in a process of its own, and only the answer comes here.
+PortAudio lists its devices only once per process, and sound libraries print while it does. So
+the list is made in a separate process, run as ``python -m`` with this module.
 """
 
 import json
@@ -26,11 +26,11 @@ NO_MICROPHONE = (
 
 
 class UnknownDeviceError(SourceError):
-    """No microphone present answers to that index, name or id."""
+    """No microphone has that index, name or id."""
 
 
 class AmbiguousDeviceError(SourceError):
-    """Several microphones answer to that part of a name."""
+    """Several microphones match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +38,36 @@ class Microphone:
     """An input device as PortAudio sees it."""
 
     index: int
-    """PortAudio's number; changes when devices come and go."""
+    """PortAudio's number; changes when devices are added or removed."""
     name: str
     host_api: str
     channels: int
     default_rate_hz: int
     rates_hz: tuple[int, ...]
-    """Those of the common rates that it can be opened with; empty where not probed."""
+    """Common rates at which it can be opened; empty if not probed."""
     stable_id: str
-    """Names the same device after a restart, see :func:`stable_id`."""
+    """Identifies the device across restarts, see :func:`stable_id`."""
     is_default: bool
     port: str = ""
-    """USB port, such as ``1-2.4``; empty where it is no USB device."""
+    """USB port, such as ``1-2.4``; empty if it is not a USB device."""
 
-    def is_called(self, identity: str) -> bool:
-        """Tell whether an id is this device's: its own, or that with its port."""
-        return identity in (self.stable_id, f"{self.stable_id}@{self.port}")
+    def matches_id(self, device_id: str) -> bool:
+        """Return whether an id is this device's, with or without its port."""
+        return device_id in (self.stable_id, f"{self.stable_id}@{self.port}")
 
 
 def stable_id(name: str, host_api: str, sys_root: Path = Path("/sys")) -> str:
-    """Return an identifier that outlives restarts and renumbering.
+    """Return an identifier that survives restarts and renumbering.
 
-    A USB card is ``usb:VENDOR:PRODUCT:SERIAL``, or ``usb:VENDOR:PRODUCT@PORT`` where it tells no
-    serial number; another card is ``card:ID``; both with ``,N`` for a PCM device N other than 0.
-    A PCM of the sound server or of asound.conf has no card: ``alsa:NAME``. Where several devices
-    have one serial number, as cheap ones do, :func:`told_apart` adds ``@PORT``.
+    A USB card is ``usb:VENDOR:PRODUCT:SERIAL``, or ``usb:VENDOR:PRODUCT@PORT`` if it has no serial
+    number; another card is ``card:ID``; both with ``,N`` for a PCM device N other than 0.
+    A PCM of the sound server or of asound.conf has no card: ``alsa:NAME``. If several devices
+    share a serial number, as cheap ones do, :func:`with_unique_ids` adds ``@PORT``.
 
     Parameters
     ----------
     name
-        PortAudio's name of the device; cards carry ``(hw:CARD,DEVICE)`` in it.
+        PortAudio's name of the device; that of a card contains ``(hw:CARD,DEVICE)``.
     """
     numbers = re.search(r"\(hw:(\d+),(\d+)\)", name)
     if numbers is None:
@@ -84,7 +84,7 @@ def stable_id(name: str, host_api: str, sys_root: Path = Path("/sys")) -> str:
 
 
 def usb_port(name: str, sys_root: Path = Path("/sys")) -> str:
-    """Return the port of a USB card, by PortAudio's name of it; empty for anything else."""
+    """Return the port of a USB card, given PortAudio's name; empty for any other device."""
     numbers = re.search(r"\(hw:(\d+),", name)
     if numbers is None:
         return ""
@@ -95,17 +95,17 @@ def usb_port(name: str, sys_root: Path = Path("/sys")) -> str:
 def _usb_folder(card: Path) -> Path | None:
     device = (card / "device").resolve()
     folders = (device, *device.parents)
-    return next((each for each in folders if (each / "idVendor").is_file()), None)
+    return next((folder for folder in folders if (folder / "idVendor").is_file()), None)
 
 
-def told_apart(microphones: Sequence[Microphone]) -> list[Microphone]:
-    """Return the microphones, with the port added to ids that several have."""
-    times = Counter(each.stable_id for each in microphones)
+def with_unique_ids(microphones: Sequence[Microphone]) -> list[Microphone]:
+    """Return the microphones, with the port appended to ids that several of them share."""
+    counts = Counter(mic.stable_id for mic in microphones)
     return [
-        replace(each, stable_id=f"{each.stable_id}@{each.port}")
-        if times[each.stable_id] > 1 and each.port
-        else each
-        for each in microphones
+        replace(mic, stable_id=f"{mic.stable_id}@{mic.port}")
+        if counts[mic.stable_id] > 1 and mic.port
+        else mic
+        for mic in microphones
     ]
 
 
@@ -117,25 +117,25 @@ def _text(path: Path) -> str:
 
 
 def query_microphones(portaudio: ModuleType, *, probe_rates: bool) -> list[Microphone]:
-    """List the input devices as they were when PortAudio was initialised.
+    """Return the input devices that existed when PortAudio was initialised.
 
     Parameters
     ----------
     portaudio
         The ``sounddevice`` module.
     probe_rates
-        Whether to try the common rates; this opens each device several times.
+        Whether to try the common rates, which opens each device several times.
     """
     host_apis = portaudio.query_hostapis()
     default = max(portaudio.default.device[0], -1)
     if default < 0 and host_apis:
         default = host_apis[0]["default_input_device"]
-    found = []
+    microphones = []
     for device in portaudio.query_devices():
         if device["max_input_channels"] < 1:
             continue
         host_api, index = host_apis[device["hostapi"]]["name"], device["index"]
-        found.append(
+        microphones.append(
             Microphone(
                 index=index,
                 name=device["name"],
@@ -148,7 +148,7 @@ def query_microphones(portaudio: ModuleType, *, probe_rates: bool) -> list[Micro
                 port=usb_port(device["name"]),
             )
         )
-    return told_apart(found)
+    return with_unique_ids(microphones)
 
 
 def _rates_hz(portaudio: ModuleType, index: int) -> tuple[int, ...]:
@@ -163,7 +163,7 @@ def _rates_hz(portaudio: ModuleType, index: int) -> tuple[int, ...]:
 
 
 def list_microphones() -> list[Microphone]:
-    """List the microphones that are there now; empty where there is none.
+    """Return the microphones that are available now.
 
     Raises
     ------
@@ -184,41 +184,42 @@ def list_microphones() -> list[Microphone]:
             "is ALSA's configuration (asound.conf, ALSA_CONFIG_PATH) right?"
         )
         raise SourceError(msg)
-    answer = json.loads(listing.stdout)
-    if isinstance(answer, str):
-        raise SourceError(answer)
-    return [Microphone(**{**item, "rates_hz": tuple(item["rates_hz"])}) for item in answer]
+    result = json.loads(listing.stdout)
+    if isinstance(result, str):
+        raise SourceError(result)
+    return [Microphone(**{**item, "rates_hz": tuple(item["rates_hz"])}) for item in result]
 
 
 def resolve_device(
     device: int | str, microphones: Sequence[Microphone], pinned_id: str | None = None
 ) -> Microphone:
-    """Find the microphone that is meant.
+    """Find the microphone that the settings name.
 
-    A stable id or a full name wins over a part of a name (upper and lower case are the same).
+    A stable id or a full name takes precedence over a part of a name, whose case is ignored.
 
     Parameters
     ----------
     device
         PortAudio's index, a name, a unique part of a name, or a stable id.
     microphones
-        Those present now.
+        The microphones that are available now.
     pinned_id
-        Stable id of the device that was found the first time; it wins over everything, and an
-        index is never looked up again. Where several have it now, it is not guessed which.
+        Stable id of the device that was found the first time. It takes precedence over everything,
+        and an index is never looked up again.
 
     Raises
     ------
     UnknownDeviceError, AmbiguousDeviceError
-        Both are SourceErrors that list the microphones there are.
+        If no or several microphones match; the message lists the available ones.
     """
-    matches = _called(pinned_id, microphones) if pinned_id else []
+    # Sets of candidates, in order of precedence.
+    matches = _with_id(pinned_id, microphones) if pinned_id else []
     if isinstance(device, int):
         matches.append([] if pinned_id else [mic for mic in microphones if mic.index == device])
     else:
         lowered = device.lower()
         matches += [
-            *_called(device, microphones),
+            *_with_id(device, microphones),
             [mic for mic in microphones if mic.name == device],
             [mic for mic in microphones if lowered in mic.name.lower()],
         ]
@@ -226,19 +227,19 @@ def resolve_device(
         if len(found) == 1:
             return found[0]
         if found:
-            msg = f"microphone {device!r} could be any of: {_names(found)}; give more, or the id"
+            msg = f"microphone {device!r} matches several: {_names(found)}; use its full name or id"
             raise AmbiguousDeviceError(msg)
     wanted = pinned_id if isinstance(device, int) and pinned_id else device
     if not microphones:
-        raise UnknownDeviceError(f"microphone {wanted!r} is not there: {NO_MICROPHONE}")
-    msg = f"microphone {wanted!r} is not there; there are: {_names(microphones)}"
+        raise UnknownDeviceError(f"microphone {wanted!r} was not found: {NO_MICROPHONE}")
+    msg = f"microphone {wanted!r} was not found; available: {_names(microphones)}"
     raise UnknownDeviceError(msg)
 
 
-def _called(identity: str, microphones: Sequence[Microphone]) -> list[list[Microphone]]:
-    """Return those with an id, then those that had it before others came that have it too."""
-    shared = [mic for mic in microphones if mic.stable_id == f"{identity}@{mic.port}"]
-    return [[mic for mic in microphones if mic.is_called(identity)], shared]
+def _with_id(device_id: str, microphones: Sequence[Microphone]) -> list[list[Microphone]]:
+    """Return the devices with an id, then those that had it until another one shared it."""
+    shared = [mic for mic in microphones if mic.stable_id == f"{device_id}@{mic.port}"]
+    return [[mic for mic in microphones if mic.matches_id(device_id)], shared]
 
 
 def _names(microphones: Sequence[Microphone]) -> str:
@@ -246,18 +247,18 @@ def _names(microphones: Sequence[Microphone]) -> str:
 
 
 def main() -> None:
-    """Print the microphones as JSON, or one string that says why there is no list."""
-    with os.fdopen(os.dup(1), "w", encoding="ascii") as answer:
+    """Print the microphones as a JSON list, or a JSON string with an error."""
+    with os.fdopen(os.dup(1), "w", encoding="ascii") as output:
         os.dup2(2, 1)  # sound libraries print
-        json.dump(_found(), answer)
-
-
-def _found() -> list[dict[str, object]] | str:
-    try:
-        import sounddevice
-    except OSError:
-        return "PortAudio is not installed: install the package libportaudio2"
-    return [asdict(each) for each in query_microphones(sounddevice, probe_rates=True)]
+        result: list[dict[str, object]] | str
+        try:
+            import sounddevice
+        except OSError:
+            result = "PortAudio is not installed: install the package libportaudio2"
+        else:
+            microphones = query_microphones(sounddevice, probe_rates=True)
+            result = [asdict(mic) for mic in microphones]
+        json.dump(result, output)
 
 
 if __name__ == "__main__":

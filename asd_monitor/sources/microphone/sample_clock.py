@@ -90,9 +90,9 @@ class SampleClock:
         self._lost = 0
         self._envelope_before = float("inf")  # of the previous bin
         self._bin_lag = float("inf")  # of the current bin, so far
-        self._bin_point = (opened_s, 0)
+        self._bin_point: tuple[float, int] | None = None
         self._bin_end_s = opened_s + BIN_S
-        # Time and frames of the callback on the envelope, of each bin of the last minute.
+        # Time and frames of the callback on the envelope, for the bins of the last minute.
         self._points: deque[tuple[float, int]] = deque(maxlen=round(60 / BIN_S))
         self._gaps: list[Gap] = []
         self._resumed = resumed
@@ -166,14 +166,17 @@ class SampleClock:
             self._envelope_before = self._bin_lag - lost
         else:
             self._envelope_before = self._bin_lag
-            self._points.append(self._bin_point)
-        self._bin_lag = float("inf")
+            if self._bin_point is not None:
+                self._points.append(self._bin_point)
+        self._bin_lag, self._bin_point = float("inf"), None
         self._bin_end_s = at_s + BIN_S
 
     def _record_gap(self, frame: int, lost: int) -> None:
         self._lost += lost
         self._gaps.append(Gap(frame, lost))
-        self._points.clear()  # a rate measured across the loss would be too low
+        # A rate measured across the loss would be too low.
+        self._points.clear()
+        self._bin_point = None
 
     def _envelope(self) -> float:
         return min(self._envelope_before, self._bin_lag)

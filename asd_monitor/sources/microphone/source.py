@@ -6,8 +6,10 @@ import select
 import threading
 import time
 from collections.abc import Callable
+from typing import Self
 
 from asd_monitor.records import AudioChunk, SourceHealth
+from asd_monitor.sources.context import SourceContext
 from asd_monitor.sources.microphone.child_process import (
     EXIT_TIMEOUT_S,
     CaptureProcess,
@@ -17,7 +19,6 @@ from asd_monitor.sources.microphone.chunk_queue import ChunkQueue
 from asd_monitor.sources.microphone.health import HealthTracker
 from asd_monitor.sources.microphone.messages import CapturedAudio, CaptureOptions, WindowEnds
 from asd_monitor.sources.microphone.settings import MicrophoneSettings
-from asd_monitor.sources.pacing import PacedWakeups
 
 HEARTBEAT_TIMEOUT_S = 2.0
 RESTART_INTERVAL_S = 2.0
@@ -72,6 +73,11 @@ class MicrophoneSource:
         self._closing = False
         self._stop_fd = -1
         self._thread: threading.Thread | None = None
+
+    @classmethod
+    def build(cls, settings: MicrophoneSettings, context: SourceContext) -> Self:
+        """Build the source of a monitor's machine."""
+        return cls(context.machine, settings, context.sample_rate_hz)
 
     def open(self, wake: Callable[[], None]) -> None:
         """Start capturing; ``wake`` is called from the source's own thread."""
@@ -195,10 +201,3 @@ class MicrophoneSource:
         limits_s = (HEARTBEAT_TIMEOUT_S, self._health.timeout_s)
         remaining_s = [limit_s - elapsed_s for limit_s in limits_s if limit_s > elapsed_s]
         return min(remaining_s, default=0) + 0.005
-
-
-def build_microphone(
-    machine: str, settings: MicrophoneSettings, sample_rate_hz: int, _wakeups: PacedWakeups
-) -> MicrophoneSource:
-    """Build a machine's source; its capture process wakes the reader."""
-    return MicrophoneSource(machine, settings, sample_rate_hz)

@@ -51,7 +51,7 @@ def window_scores(
         either, are left out.
     """
     size = recipe.window_samples
-    samples = read_recording(path, recipe.sample_rate_hz, at_least_samples=size)
+    samples = read_recording(path, recipe.sample_rate_hz, min_samples=size)
     windows = clip_windows(samples, size, hop_samples or size)
     usable = [each for each in windows if assess(each).quality in SCORED_QUALITIES]
     scores = [_score(detector, batch, target, device) for batch in _batches(usable)]

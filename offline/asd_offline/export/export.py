@@ -225,7 +225,7 @@ def _real_windows(targets: Sequence[Target], recipe: Recipe) -> tuple[Tensor, Te
     size, windows, places = recipe.window_samples, [], []
     for place in np.unique(np.linspace(0, len(targets) - 1, PARITY_TARGETS).round().astype(int)):
         clip = targets[place].held_out[0]
-        samples = read_recording(clip.path, recipe.sample_rate_hz, at_least_samples=size)
+        samples = read_recording(clip.path, recipe.sample_rate_hz, min_samples=size)
         windows.append(clip_windows(samples, size, size)[0])
         places.append(int(place))
     return torch.from_numpy(np.stack(windows)), torch.tensor(places)

@@ -101,7 +101,7 @@ def oracle(
 def clip_samples(path: Path, recipe: Recipe) -> Tensor:
     """Return the windows ``(windows, samples)`` of a clip that the monitor would score."""
     size = recipe.window_samples
-    samples = read_recording(path, recipe.sample_rate_hz, at_least_samples=size)
+    samples = read_recording(path, recipe.sample_rate_hz, min_samples=size)
     windows = clip_windows(samples, size, recipe.hop_samples)
     usable = [each for each in windows if assess(each).quality in SCORED_QUALITIES]
     return torch.from_numpy(np.stack(usable)) if usable else torch.zeros(0, size)

@@ -110,7 +110,7 @@ def compare_with_quickstart(
     least = max(recipe.window_samples, fitted.manifest.window_samples)
     normals: list[Samples] = []
     for index in np.unique(chosen.round().astype(int)):
-        samples = read_recording(target.held_out[index].path, rate_hz, at_least_samples=least)
+        samples = read_recording(target.held_out[index].path, rate_hz, min_samples=least)
         normals.append(samples[: max(least, int(LONGEST_S * rate_hz))])
     trained, other = (_auc_by_kind(scorer, normals, rate_hz) for scorer in scorers)
     return Comparison(trained, other, len(normals))

@@ -1,0 +1,17 @@
+"""What the monitor gives to every source that it builds."""
+
+from dataclasses import dataclass
+
+from asd_monitor.sources.pacing import PacedWakeups
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """What a source is built from, besides its settings."""
+
+    machine: str
+    """Name of the machine."""
+    sample_rate_hz: int
+    """Sample rate to deliver at: the model's."""
+    wakeups: PacedWakeups
+    """Shared by the sources of a monitor that have no device to wait for."""
