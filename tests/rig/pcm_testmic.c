@@ -1,9 +1,9 @@
-/* A microphone without hardware: an ALSA external I/O plugin (capture, S16, one fixed rate).
+/* Virtual microphone: an ALSA external I/O plugin (capture, S16, one fixed rate).
  *
- * The sound is a raw little-endian 16-bit interleaved file, looped. It begins with its first frame
- * when the device is first started; from then on CLOCK_MONOTONIC says which frame is heard, also
- * across later openings, so a test reads from the samples themselves how much audio was lost. A reader that comes too late
- * gets a true overrun. Faults and the speed of the clock are steered through a small shared file.
+ * The sound is a raw little-endian 16-bit interleaved file, looped. It starts with its first frame
+ * when the device is first started; from then on CLOCK_MONOTONIC determines the frame, also across
+ * later openings, so a test can tell from the samples how much audio was lost. A reader that is
+ * too late gets a real overrun. A small shared file controls faults and the speed of the clock.
  *
  *   pcm_type.testmic { lib "/.../libasound_module_pcm_testmic.so" }
  *   pcm.pump { type testmic sound "/.../pump.raw" control "/.../pump.ctl" rate 48000 channels 1 }
@@ -23,9 +23,9 @@ enum { HEALTHY = 0, UNPLUGGED = 1, FROZEN = 2, MUTED = 3 };
 
 typedef struct { /* the same layout as CONTROL in virtual_microphone.py */
     uint32_t fault;
-    uint32_t sound_version; /* raised when the sound file was replaced */
+    uint32_t sound_version; /* incremented when the sound file is replaced */
     double epoch_s;         /* CLOCK_MONOTONIC of frame 0; 0 before the first start */
-    double speed;           /* 1.0 = the promised rate; 0.99 = a device whose clock lies by 1 % */
+    double speed;           /* 1.0 = the nominal rate; 0.99 = a device clock that is 1 % slow */
 } control_t;
 
 typedef struct {
@@ -38,7 +38,7 @@ typedef struct {
     unsigned sound_channels;
     int timer;
     double started_s, frozen_since_s; /* frozen_since_s < 0: not frozen */
-    uint64_t first_frame;             /* frame of the sound that was heard when the stream started */
+    uint64_t first_frame;             /* frame of the sound at which the stream started */
     snd_pcm_uframes_t captured, delivered;
 } mic_t;
 
@@ -68,13 +68,13 @@ static int load_sound(mic_t *mic) {
     return 0;
 }
 
-static void follow_clock(mic_t *mic) {
+static void advance_to_clock(mic_t *mic) {
     double now = now_s();
     if (mic->control->fault == FROZEN) {
         if (mic->frozen_since_s < 0) mic->frozen_since_s = now;
         return;
     }
-    if (mic->frozen_since_s >= 0) { /* what was to be heard meanwhile is lost */
+    if (mic->frozen_since_s >= 0) { /* the sound of the pause is lost */
         double pause_s = now - mic->frozen_since_s;
         mic->started_s += pause_s;
         mic->first_frame += (uint64_t)(pause_s * mic->io.rate);
@@ -107,7 +107,7 @@ static int mic_stop(snd_pcm_ioplug_t *io) {
 static snd_pcm_sframes_t mic_pointer(snd_pcm_ioplug_t *io) {
     mic_t *mic = io->private_data;
     if (mic->control->fault == UNPLUGGED) return -ENODEV;
-    follow_clock(mic);
+    advance_to_clock(mic);
     if (mic->captured - mic->delivered > io->buffer_size) return -EPIPE;
     return (snd_pcm_sframes_t)(mic->captured % io->buffer_size);
 }
@@ -169,7 +169,7 @@ static int map_control(mic_t *mic, const char *path) {
     return mic->control->fault == UNPLUGGED ? -ENODEV : 0;
 }
 
-static int offer(mic_t *mic, unsigned rate) {
+static int set_hw_params(mic_t *mic, unsigned rate) {
     snd_pcm_ioplug_t *io = &mic->io;
     unsigned access[] = {SND_PCM_ACCESS_RW_INTERLEAVED, SND_PCM_ACCESS_MMAP_INTERLEAVED};
     unsigned format[] = {SND_PCM_FORMAT_S16};
@@ -215,7 +215,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(testmic) {
         mic_close(&mic->io);
         return error;
     }
-    error = offer(mic, (unsigned)rate);
+    error = set_hw_params(mic, (unsigned)rate);
     if (error < 0) {
         snd_pcm_ioplug_delete(&mic->io);
         return error;

@@ -1,4 +1,4 @@
-"""A PulseAudio server of its own, with a source that hears what is played to it."""
+"""A private PulseAudio server, with sources that record what is played to it."""
 
 import os
 import subprocess
@@ -12,14 +12,14 @@ LOAD_SINK = "load-module module-null-sink sink_name={0} rate=48000 format=s16le 
 
 
 class PulseServer:
-    """Sources ``NAME.monitor`` that hear what is played to the sink ``NAME``.
+    """A server with a source ``NAME.monitor`` for each sink ``NAME``, which records its sound.
 
     Parameters
     ----------
     folder
-        Where its socket and its configuration are put; the path must be short.
+        Folder of its socket and configuration; the path must be short.
     sinks
-        Names of the sinks that it has from the start.
+        Names of its initial sinks.
     """
 
     def __init__(self, folder: Path, sinks: list[str]) -> None:
@@ -52,7 +52,7 @@ class PulseServer:
         self._started.append(process)
 
     def wait(self) -> None:
-        """Wait until it answers."""
+        """Wait until the server answers."""
         end_s = time.monotonic() + TIMEOUT_S
         while subprocess.run(
             ["pactl", "info"], env=self.environment, capture_output=True, check=False
@@ -70,7 +70,7 @@ class PulseServer:
         self.control(*LOAD_SINK.format(name).split())
 
     def unload_sinks(self, name: str) -> None:
-        """Take a sink away; streams from its source are moved to another one."""
+        """Remove a sink; the server moves streams from its source to another one."""
         listed = subprocess.run(
             ["pactl", "list", "short", "modules"],
             env=self.environment,
@@ -83,17 +83,17 @@ class PulseServer:
                 self.control("unload-module", line.split()[0])
 
     def play_noise(self, sink: str) -> None:
-        """Play noise to a sink for ever."""
+        """Play noise to a sink until stopped."""
         self._start("pacat", "--latency-msec=10", "-d", sink, "--raw", "/dev/urandom")
 
     def stop_playing(self) -> None:
-        """End the noise; a stream that plays would be moved to another sink as well."""
+        """Stop the noise, which would otherwise be moved to another sink as well."""
         for process in self._started[1:]:
             process.kill()
             process.wait()
 
     def close(self) -> None:
-        """End everything that was started."""
+        """End all processes that were started."""
         for process in reversed(self._started):
             process.kill()
             process.wait()
@@ -101,7 +101,7 @@ class PulseServer:
 
 @contextmanager
 def pulse_server(folder: Path, sinks: list[str]) -> Iterator[PulseServer]:
-    """Run a PulseAudio server for a while."""
+    """Run a PulseAudio server."""
     server = PulseServer(folder, sinks)
     try:
         server.wait()

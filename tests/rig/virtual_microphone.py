@@ -1,22 +1,22 @@
-"""Microphones without hardware, opened by the real PortAudio like any sound card.
+"""Virtual microphones, which the real PortAudio opens like any sound card.
 
-``pcm_testmic.c`` is compiled once per test session (gcc and libasound2-dev are needed). Capture
-happens in processes of its own, so only an environment variable has to be set::
+``pcm_testmic.c`` is compiled once per test session; this needs gcc and libasound2-dev. Capture
+happens in child processes, so it is enough to set an environment variable::
 
     def test_something(virtual_microphones: MakeMicrophones) -> None:
         mics = virtual_microphones(pump=VirtualSound(samples, rate_hz=48000))
         # os.environ["ALSA_CONFIG_PATH"] is set for the duration of the test, and mics.environment
         # is a full environment for subprocess.run(env=...).
         pump = mics["pump"]      # the device is called "pump"
-        pump.unplug(); pump.freeze(); pump.mute(); pump.heal()
+        pump.unplug(); pump.freeze(); pump.mute(); pump.restore()
         pump.replace_sound(other_samples)
-        pump.lie_about_rate(0.99)
+        pump.set_speed(0.99)
 
-Samples are int16 ``(frames,)`` or ``(frames, channels)``, looped for ever. The sound begins with
+Samples are int16 ``(frames,)`` or ``(frames, channels)``, looped endlessly. The sound starts with
 its first frame when the device is first started, and follows the monotonic clock from then on,
-also while the device is closed or frozen; so samples tell how much was lost between them.
-A computer's real sound cards are listed as well, before these.
-A microphone made with ``plugged=False`` is absent until :meth:`VirtualMicrophone.heal`.
+also while the device is closed or frozen, so the samples show how much was lost between them.
+The computer's real sound cards are listed before these.
+A microphone with ``plugged=False`` is absent until :meth:`VirtualMicrophone.restore`.
 """
 
 import mmap
@@ -40,7 +40,7 @@ PLUGIN_SOURCE = Path(__file__).with_name("pcm_testmic.c")
 
 @dataclass(frozen=True)
 class VirtualSound:
-    """What a virtual microphone hears, and how it is opened."""
+    """Sound of a virtual microphone, and its initial state."""
 
     samples: PcmArray
     rate_hz: int = 16000
@@ -48,7 +48,7 @@ class VirtualSound:
 
 
 class VirtualMicrophone:
-    """One device: its sound file, and the shared control word that injects faults."""
+    """One device: its sound file, and the shared control block that injects faults."""
 
     def __init__(self, name: str, sound: VirtualSound, folder: Path) -> None:
         self.name = name
@@ -67,7 +67,7 @@ class VirtualMicrophone:
         struct.pack_into("<I", self._shared, 0, fault)
 
     def unplug(self) -> None:
-        """Make the device vanish; it cannot be opened either."""
+        """Remove the device; it cannot be opened either."""
         self._set(UNPLUGGED)
 
     def freeze(self) -> None:
@@ -78,20 +78,20 @@ class VirtualMicrophone:
         """Deliver digital zeros."""
         self._set(MUTED)
 
-    def heal(self) -> None:
-        """End any fault (and plug the device in)."""
+    def restore(self) -> None:
+        """End any fault, and plug the device in."""
         self._set(HEALTHY)
 
     def replace_sound(self, samples: PcmArray) -> None:
-        """Let the device hear another sound, with the same number of channels, from now on."""
+        """Switch to another sound with the same number of channels."""
         new = self.sound_path.with_suffix(".new")
         new.write_bytes(samples.astype("<i2").tobytes())
         new.replace(self.sound_path)
         self.frames = len(samples)
         struct.pack_into("<I", self._shared, 4, CONTROL.unpack(self._shared)[1] + 1)
 
-    def lie_about_rate(self, speed: float) -> None:
-        """Deliver ``speed`` times the promised rate; takes effect when the stream is opened."""
+    def set_speed(self, speed: float) -> None:
+        """Deliver ``speed`` times the nominal rate; takes effect when the stream is opened."""
         struct.pack_into("<d", self._shared, 16, speed)
 
     def alsa_definition(self) -> str:
@@ -115,7 +115,7 @@ class VirtualMicrophones(Mapping[str, VirtualMicrophone]):
 
     @property
     def environment(self) -> dict[str, str]:
-        """The present environment with these devices in place of the machine's own."""
+        """The current environment with these devices added."""
         return {**os.environ, "ALSA_CONFIG_PATH": str(self.config_path)}
 
     def __getitem__(self, name: str) -> VirtualMicrophone:
@@ -132,7 +132,7 @@ MakeMicrophones = Callable[..., VirtualMicrophones]
 
 
 def compile_plugin(folder: Path) -> Path:
-    """Compile the ALSA plugin into ``folder`` and return the library's path."""
+    """Compile the ALSA plugin into a folder and return the library's path."""
     library = folder / "libasound_module_pcm_testmic.so"
     flags = ["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-DPIC"]
     subprocess.run(["gcc", *flags, "-o", library, PLUGIN_SOURCE, "-lasound"], check=True)
@@ -151,7 +151,7 @@ def virtual_microphone_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def virtual_microphones(
     virtual_microphone_plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> MakeMicrophones:
-    """Return a function that makes devices and lets this test's processes see them."""
+    """Return a function that makes devices and exposes them to this test's processes."""
 
     def make(**sounds: VirtualSound) -> VirtualMicrophones:
         folder = tmp_path / "virtual_microphones"

@@ -202,7 +202,7 @@ def test_a_microphone_that_fails_is_unknown_until_it_returns(
             lambda: daemon.metric("asd_audio_lost_samples_total", machine="pump") > 0,
             "the loss to be counted",
         )
-    daemon.mics["pump"].heal()
+    daemon.mics["pump"].restore()
     daemon.wait_for_state("NORMAL")
     daemon.wait_for(lambda: len(daemon.payloads("score")) > before, "a new score")
     assert daemon.state("other") == "NORMAL"
@@ -216,7 +216,7 @@ def test_a_stall_shorter_than_the_buffer_loses_nothing(start: Start) -> None:
     daemon.wait_for_state("NORMAL")
     daemon.mics["pump"].freeze()
     time.sleep(1.0)
-    daemon.mics["pump"].heal()
+    daemon.mics["pump"].restore()
     before = len(daemon.payloads("score"))
     daemon.wait_for(lambda: len(daemon.payloads("score")) >= before + 6, "scores again")
     assert daemon.metric("asd_audio_lost_samples_total", machine="pump") == 0
@@ -228,7 +228,7 @@ def test_a_microphone_absent_at_the_start_is_waited_for(start: Start) -> None:
     daemon = start(pump=VirtualSound(pump(40), plugged=False))
     daemon.wait_for(lambda: daemon.health() == "missing", "health missing")
     assert daemon.state() == "UNKNOWN"
-    daemon.mics["pump"].heal()
+    daemon.mics["pump"].restore()
     daemon.wait_for_state("NORMAL")
     daemon.stop()
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.records import LearningProgress, SourceState, State
-from tests.rig.gate import Gate
 from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
 from tests.rig.mqtt_sinks import Rig, broker, members, rig
 from tests.rig.records import event, health, scored_window
+from tests.rig.tcp_proxy import TcpProxy
 
 __all__ = ["broker", "rig"]
 
@@ -39,16 +39,16 @@ def test_every_score_while_connected_arrives_once_and_in_order(
 
 
 def test_events_wait_for_the_broker_and_arrive_in_order(broker: Mosquitto, rig: Rig) -> None:
-    with Gate(broker.port) as gate, Collector(broker.port) as subscriber:
-        sink = rig.sink(gate.port)
+    with TcpProxy(broker.port) as proxy, Collector(broker.port) as subscriber:
+        sink = rig.sink(proxy.port)
         sink.emit(event("before"))
         subscriber.wait_for("/event")
-        gate.cut()
+        proxy.interrupt()
         wait_until(lambda: not sink.connected, "the loss")
         for number in range(300):
             sink.emit(event(f"during-{number}"))
         assert rig.value("asd_queue_depth", queue="mqtt_events") == 300
-        gate.open()
+        proxy.open()
         events = subscriber.wait_for("/event", 301)
         states = [each for each in subscriber.messages if each.topic.endswith("/state")]
     expected = ["before", *(f"during-{number}" for number in range(300))]
@@ -64,7 +64,7 @@ def test_a_full_event_queue_gives_up_the_oldest_and_counts_them(tmp_path: Path, 
     for number in range(25):
         sink.emit(event(str(number)))
     assert sink.counts().events_dropped == 15
-    with broker, Gate(broker.port), Collector(broker.port) as subscriber:
+    with broker, TcpProxy(broker.port), Collector(broker.port) as subscriber:
         wait_until(lambda: sink.counts().events_published == 10, "the events")
         sink.emit(event("last"))
         subscriber.wait_for("/event")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.gate import Gate
 from tests.rig.mosquitto import Collector, Mosquitto, wait_until
 from tests.rig.mqtt_sinks import Rig, broker, members, rig
 from tests.rig.records import event, scored_window
+from tests.rig.tcp_proxy import TcpProxy
 
 __all__ = ["broker", "rig"]
 
@@ -31,18 +31,18 @@ def test_a_client_id_that_another_uses_is_named(
 def test_received_and_dropped_scores_add_up_over_a_broker_outage(
     broker: Mosquitto, rig: Rig, how: str
 ) -> None:
-    with Gate(broker.port) as gate, Collector(broker.port) as subscriber:
-        sink = rig.sink(gate.port)
+    with TcpProxy(broker.port) as proxy, Collector(broker.port) as subscriber:
+        sink = rig.sink(proxy.port)
         emitted = 0
         for phase in ("up", "down", "back"):
             if phase == "down":
                 getattr(broker, how)()
                 wait_until(lambda: not sink.connected, "the loss")
-                gate.cut()
+                proxy.interrupt()
             if phase == "back":
                 broker.start()
                 wait_until(lambda: subscriber.subscriptions == 2, "the subscriber's return")
-                gate.open()
+                proxy.open()
                 wait_until(lambda: sink.connected, "the connection")
             for _ in range(200):
                 sink.emit(scored_window(emitted))
@@ -61,8 +61,8 @@ def test_received_and_dropped_scores_add_up_over_a_broker_outage(
 
 
 def test_scores_add_up_when_the_line_is_cut_under_load(broker: Mosquitto, rig: Rig) -> None:
-    with Gate(broker.port) as gate, Collector(broker.port) as subscriber:
-        sink = rig.sink(gate.port)
+    with TcpProxy(broker.port) as proxy, Collector(broker.port) as subscriber:
+        sink = rig.sink(proxy.port)
         stop = threading.Event()
         emitted = 0
 
@@ -77,8 +77,8 @@ def test_scores_add_up_when_the_line_is_cut_under_load(broker: Mosquitto, rig: R
         for cuts in range(1, 6):
             before = sink.counts().scores_published
             wait_until(lambda b=before: sink.counts().scores_published > b + 50, "scores")  # type: ignore[misc]
-            gate.cut()
-            gate.open()
+            proxy.interrupt()
+            proxy.open()
             wait_until(
                 lambda c=cuts: rig.value("asd_mqtt_reconnects_total") >= c,  # type: ignore[misc]
                 "the connection",

@@ -87,7 +87,7 @@ def test_an_unplugged_microphone_is_missing_then_returns_and_disturbs_no_other(
         health = listener.until_state(SourceState.MISSING)
         assert "'pump' was not found" in health.reason
         assert "'fan'" in health.reason
-        mics["pump"].heal()
+        mics["pump"].restore()
         listener.until_state(SourceState.RUNNING)
         health = listener.until_more(RATE_HZ // 2)
         other.until_more(1)
@@ -109,7 +109,7 @@ def test_a_microphone_missing_at_start_is_found_when_it_appears(
         health = listener.until_state(SourceState.MISSING)
         assert "'pump' was not found" in health.reason
         assert health.last_audio_at is None
-        mics["pump"].heal()
+        mics["pump"].restore()
         listener.until_state(SourceState.RUNNING)
         health = listener.until_more(RATE_HZ // 4)
     assert (health.lost_samples, health.reopens) == (0, 0)
@@ -126,7 +126,7 @@ def test_a_frozen_microphone_is_reported_and_its_pause_counts_as_lost(
         mics["pump"].freeze()
         health = listener.until_state(SourceState.FROZEN)
         assert "delivered nothing" in health.reason
-        mics["pump"].heal()
+        mics["pump"].restore()
         listener.until_state(SourceState.RUNNING)
         listener.until_more(RATE_HZ)
     assert_starts_are_true_positions(listener, SoundIndex(sound))
@@ -143,7 +143,7 @@ def test_digital_silence_is_reported_without_a_loss(
         mics["pump"].mute()
         health = listener.until_state(SourceState.SILENT)
         assert "every sample is 0" in health.reason
-        mics["pump"].heal()
+        mics["pump"].restore()
         listener.until_state(SourceState.RUNNING)
     assert listener.gaps == []
 

@@ -158,7 +158,7 @@ def test_hostile_recordings_are_read_right_or_rejected_with_a_reason(
         assert "files rejected" in (tmp_path / "out" / "report.html").read_text()
 
 
-@pytest.mark.parametrize("kind", ["sound cut short", "digital silence", "text"])
+@pytest.mark.parametrize("kind", ["truncated sound", "digital silence", "text"])
 def test_strict_makes_a_rejected_file_an_error(tmp_path: Path, toy: Path, kind: str) -> None:
     test = make_2020(tmp_path / "data", 2) / "fan" / "test"
     (test / "normal_id_00_00000099.wav").write_bytes(UNREADABLE[kind]())

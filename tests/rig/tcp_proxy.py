@@ -1,4 +1,4 @@
-"""A TCP path that can be cut and mended, so that one client loses its broker and others do not."""
+"""A TCP proxy that can be interrupted, so that one client loses its broker and others do not."""
 
 import contextlib
 import socket
@@ -6,8 +6,8 @@ import threading
 from typing import Self
 
 
-class Gate:
-    """Forwards connections from a free loopback port to another while it is open."""
+class TcpProxy:
+    """Forwards connections from a free loopback port to another port while it is open."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
@@ -18,6 +18,7 @@ class Gate:
         self.port = 0
 
     def open(self) -> Self:
+        """Start listening, always on the same port."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
@@ -27,8 +28,8 @@ class Gate:
         self._start(self._accept, listener)
         return self
 
-    def cut(self) -> None:
-        """Break every connection; further ones are refused until it is opened again."""
+    def interrupt(self) -> None:
+        """Break every connection, and refuse new ones until it is opened again."""
         with self._lock:
             ends, self._ends = self._ends, []
             if self._listener is not None:
@@ -47,7 +48,7 @@ class Gate:
         return self.open()
 
     def __exit__(self, *_: object) -> None:
-        self.cut()
+        self.interrupt()
 
     def _start(self, target: object, *sockets: socket.socket) -> None:
         assert callable(target)
@@ -78,7 +79,7 @@ class Gate:
 
 def _copy(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        while piece := source.recv(65536):
-            target.sendall(piece)
+        while data := source.recv(65536):
+            target.sendall(data)
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_RDWR)
