@@ -73,7 +73,7 @@ def test_a_target_is_met_or_missed(value: float, limits: dict[str, float], met: 
     assert Measurement("area", "name", value, "text", "s", **limits).met is met
 
 
-def trial(microphones: int, limit: int) -> Trial:
+def make_trial(microphones: int, limit: int) -> Trial:
     late = max(0, microphones - limit)
     return Trial(microphones, microphones, 0, late, 0, 1.0, 0)
 
@@ -81,13 +81,13 @@ def trial(microphones: int, limit: int) -> Trial:
 @settings(max_examples=60, deadline=None)
 @given(limit=st.integers(0, MAX_MICROPHONES + 100))
 def test_the_search_starts_with_64_and_closes_in_on_the_limit(limit: int) -> None:
-    tried = list(capacity.search(lambda count: trial(count, limit), quick=False))
-    sustained = [each.microphones for each in tried if each.sustained]
-    failed = [each.microphones for each in tried if not each.sustained]
-    assert tried[0].microphones == FIRST_MICROPHONES
-    assert all(each <= limit for each in sustained)
-    assert all(each > limit for each in failed)
-    assert len({each.microphones for each in tried}) == len(tried)
+    trials = list(capacity.search(lambda count: make_trial(count, limit), quick=False))
+    sustained = [trial.microphones for trial in trials if trial.sustained]
+    failed = [trial.microphones for trial in trials if not trial.sustained]
+    assert trials[0].microphones == FIRST_MICROPHONES
+    assert all(count <= limit for count in sustained)
+    assert all(count > limit for count in failed)
+    assert len({trial.microphones for trial in trials}) == len(trials)
     if failed and sustained:
         assert min(failed) - max(sustained) <= max(FIRST_MICROPHONES, max(sustained)) / 8
 
@@ -98,13 +98,13 @@ def test_usage_counts_a_process_with_its_descendants(tmp_path: Path) -> None:
         f"child = subprocess.run([sys.executable, '-c', {BURN + 'input()'!r}])"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as process:
-        wait_until(lambda: Usage.of(process.pid).cpu_s > 0.6, "both have done their work")
-        used = Usage.of(process.pid)
+        wait_until(lambda: Usage.of(process.pid).cpu_s > 0.6, "both have finished their work")
+        usage = Usage.of(process.pid)
         process.communicate(b"\n")
-    assert used.processes == 2
-    assert used.threads == 2
-    assert used.files >= 6
-    assert used.rss_bytes > 2_000_000
+    assert usage.processes == 2
+    assert usage.threads == 2
+    assert usage.files >= 6
+    assert usage.rss_bytes > 2_000_000
 
 
 GROW = """
@@ -179,8 +179,8 @@ def test_scores_are_timed_at_a_subscriber_and_nothing_stays_at_the_broker(
             time.sleep(0.3)
             assert not later.messages
     assert counted >= 30
-    assert {each.machine for each in arrivals} == {"pump-0000", "pump-0001"}
-    assert all(0 < each.inference_s < each.latency_s < 60 for each in arrivals)
+    assert {arrival.machine for arrival in arrivals} == {"pump-0000", "pump-0001"}
+    assert all(0 < arrival.inference_s < arrival.latency_s < 60 for arrival in arrivals)
 
 
 def test_a_microphones_scores_are_timed_from_the_callback(
@@ -192,7 +192,7 @@ def test_a_microphones_scores_are_timed_from_the_callback(
         context = BenchContext(small, Broker("127.0.0.1", broker.port), microphone="pump")
         arrivals = microphone_latency.collect_arrivals(context, context.one_machine(), 2.0, 2.0)
     assert len(arrivals) >= 5
-    assert all(0 < each.inference_s < each.latency_s < 60 for each in arrivals)
+    assert all(0 < arrival.inference_s < arrival.latency_s < 60 for arrival in arrivals)
 
 
 def test_a_daemon_that_cannot_start_is_reported_with_its_last_log_lines(
@@ -212,7 +212,7 @@ def test_an_absent_broker_is_reported() -> None:
 def measure_growth(windows: int, fixtures: BenchFixtures, folder: Path) -> dict[str, float]:
     with Mosquitto(folder) as broker:
         context = BenchContext(fixtures, Broker("127.0.0.1", broker.port))
-        return {each.name: each.value for each in memory.measure_growth(context, windows)}
+        return {item.name: item.value for item in memory.measure_growth(context, windows)}
 
 
 def test_files_and_threads_do_not_grow_and_memory_stays_bounded(
@@ -246,7 +246,7 @@ def test_the_quick_benchmark_yields_every_measurement_without_the_offline_extra(
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    found = {(each["area"], each["name"]): each["value"] for each in result["measurements"]}
+    found = {(item["area"], item["name"]): item["value"] for item in result["measurements"]}
     assert found.keys() == {(area, name) for area, names in MEASUREMENTS.items() for name in names}
     assert (result["schema"], result["quick"]) == (1, True)
     assert result["computer"]["processors"] >= 1

@@ -20,7 +20,7 @@ CLIP = 10 * RATE_HZ
 
 
 def recordings(folder: Path, first: int, count: int = 3) -> Path:
-    """Write ten-second recordings of a pump, from the one of this number on."""
+    """Write ten-second recordings of a pump, numbered from ``first``."""
     folder.mkdir()
     for index in range(first, first + count):
         sound = PumpSound(3, RATE_HZ).block(index * CLIP, CLIP, 0.0)
@@ -29,7 +29,7 @@ def recordings(folder: Path, first: int, count: int = 3) -> Path:
 
 
 def settings(state: Path, folder: Path, seconds: float) -> Config:
-    """Settings of a pump that is learned from a folder, as fast as it is read."""
+    """Return the settings of a pump that is learned from a folder, unpaced."""
     options = {
         "machines": {"pump": {"wav": {"paths": [str(folder)], "paced": False}}},
         "learn": {"minutes": seconds / 60, "window_s": 2.0},
@@ -41,21 +41,21 @@ def settings(state: Path, folder: Path, seconds: float) -> Config:
 
 
 def learn(state: Path, folder: Path, seconds: float) -> float:
-    """Learn a pump from a folder; return how many seconds its model was fitted to."""
+    """Learn a pump from a folder; return the seconds of sound that its model was fitted to."""
     config, stop = settings(state, folder, seconds), threading.Event()
     learn_only(config, stop, fresh=False, live_view=False, as_json=True)
     manifest = model_file.load(state / "models" / "pump.asd", "cpu").manifest
     return float(manifest.training["seconds"])  # type: ignore[arg-type]
 
 
-def test_learning_again_adds_new_sound_and_none_twice(tmp_path: Path) -> None:
+def test_learning_again_adds_new_sound_and_ignores_duplicates(tmp_path: Path) -> None:
     state, first = tmp_path / "state", recordings(tmp_path / "first", 0)
     assert learn(state, first, 30) == 30
     assert learn(state, first, 30) == 30
     assert learn(state, recordings(tmp_path / "second", 3), 30) == 60
 
 
-def test_sound_that_learning_leaves_over_is_told(
+def test_sound_that_learning_does_not_use_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, stop = recordings(tmp_path / "sound", 0, count=6), threading.Event()
@@ -67,7 +67,7 @@ def test_sound_that_learning_leaves_over_is_told(
     assert json.loads(capsys.readouterr().out)["unused_s"] == {"pump": 0.0}
 
 
-def test_recordings_none_of_which_can_be_read_are_a_failure(tmp_path: Path) -> None:
+def test_it_is_an_error_if_no_recording_can_be_read(tmp_path: Path) -> None:
     folder = tmp_path / "sound"
     folder.mkdir()
     (folder / "text.wav").write_text("hello")
@@ -80,17 +80,17 @@ def test_recordings_none_of_which_can_be_read_are_a_failure(tmp_path: Path) -> N
         run_monitor(config, stop, duration_s=None, live_view=False, as_json=True)
 
 
-def test_recordings_that_are_left_after_learning_are_scored(
+def test_recordings_that_learning_does_not_use_are_scored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = settings(tmp_path / "state", recordings(tmp_path / "sound", 0, count=7), 30)
     run_monitor(config, threading.Event(), duration_s=None, live_view=False, as_json=True)
-    found = json.loads(capsys.readouterr().out)["machines"]["pump"]
-    assert found["windows"] == 4 * 9
+    summary = json.loads(capsys.readouterr().out)["machines"]["pump"]
+    assert summary["windows"] == 4 * 9
 
 
 @pytest.mark.parametrize(("terminal", "has_view"), [("xterm-256color", True), ("dumb", False)])
-def test_a_terminal_that_cannot_move_its_cursor_gets_lines(
+def test_a_terminal_without_cursor_movement_gets_lines(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, terminal: str, has_view: bool
 ) -> None:
     monkeypatch.setenv("TERM", terminal)

@@ -1,4 +1,4 @@
-"""``score`` and ``inspect`` as a user meets them: tables, JSON, exit codes."""
+"""``score`` and ``inspect`` as a user sees them: tables, JSON, exit codes."""
 
 import json
 import re
@@ -24,7 +24,7 @@ app.command("inspect")(inspect)
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(each) for each in arguments])
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +52,15 @@ def test_each_recording_gets_a_line_with_score_and_verdict(folder: Path) -> None
     assert loud.split()[1].startswith("~")
 
 
-def test_a_line_break_in_a_name_breaks_no_line(folder: Path) -> None:
-    odd, unread = folder / "odd\nname.wav", folder / "no\rfile.wav"
+def test_line_breaks_in_names_are_escaped(folder: Path) -> None:
+    odd, unreadable = folder / "odd\nname.wav", folder / "no\rfile.wav"
     odd.write_bytes((folder / "normal.wav").read_bytes())
-    result = run("score", odd, unread, "--model", folder / "toy.asd", "--target", "pump")
+    result = run("score", odd, unreadable, "--model", folder / "toy.asd", "--target", "pump")
     assert result.stdout.splitlines()[2].endswith("odd\\nname.wav")
     assert "no\\rfile.wav: expected a recording" in result.stderr
 
 
-def test_windows_without_usable_sound_are_told_beside_the_verdict(folder: Path) -> None:
+def test_windows_without_usable_sound_are_reported_after_the_verdict(folder: Path) -> None:
     path = folder / "half.wav"
     soundfile.write(path, np.concatenate([noise(3).ravel(), np.zeros(RATE_HZ * 5)]), RATE_HZ)
     result = run("score", path, "--model", folder / "toy.asd", "--target", "pump")
@@ -76,12 +76,12 @@ def test_json_is_one_document_with_every_window(folder: Path) -> None:
     assert recording["file"] == str(loud)
     assert recording["above_threshold"] is True
     assert recording["score"] == pytest.approx(
-        np.mean([each["score"] for each in recording["windows"]])
+        np.mean([window["score"] for window in recording["windows"]])
     )
-    assert [each["start_s"] for each in recording["windows"]] == [i / 20 for i in range(9)]
+    assert [window["start_s"] for window in recording["windows"]] == [i / 20 for i in range(9)]
 
 
-def test_an_unreadable_recording_is_named_and_the_others_are_scored(folder: Path) -> None:
+def test_an_unreadable_recording_is_reported_and_the_others_are_scored(folder: Path) -> None:
     names = ("text.wav", "brief.wav", "missing.wav", "normal.wav")
     result = run(
         "score", *(folder / name for name in names), "--model", folder / "toy.asd",
@@ -90,7 +90,7 @@ def test_an_unreadable_recording_is_named_and_the_others_are_scored(folder: Path
     assert isinstance(result.exception, SourceError)
     assert str(result.exception) == "3 of 4 recordings could not be read"
     document = json.loads(result.stdout)
-    assert [Path(each["file"]).name for each in document["recordings"]] == ["normal.wav"]
+    assert [Path(clip["file"]).name for clip in document["recordings"]] == ["normal.wav"]
     assert list(document["unreadable"]) == [str(folder / name) for name in names[:3]]
     for name in names[:3]:
         assert name in result.stderr
@@ -100,12 +100,12 @@ def test_any_rate_and_channel_can_be_chosen(folder: Path) -> None:
     base = ("score", folder / "stereo_44k.wav", "--model", folder / "toy.asd", "--target", "pump")
     silent = run(*base)
     assert silent.stdout.splitlines()[-1].split()[:4] == ["-", "-", "8", "silent"]
-    heard = json.loads(run(*base, "--channel", "1", "--json").stdout)["recordings"][0]
-    assert heard["score"] is not None
-    assert len(heard["windows"]) == 8
+    scored = json.loads(run(*base, "--channel", "1", "--json").stdout)["recordings"][0]
+    assert scored["score"] is not None
+    assert len(scored["windows"]) == 8
 
 
-def test_a_model_with_several_targets_asks_which(folder: Path) -> None:
+def test_a_model_with_several_targets_needs_a_choice(folder: Path) -> None:
     result = run("score", folder / "normal.wav", "--model", folder / "toy.asd")
     assert isinstance(result.exception, ConfigError)
     assert "choose one with --target: pump, fan" in str(result.exception)
@@ -136,11 +136,11 @@ def test_inspect_shows_after_how_long_a_sustained_shift_is_reported(tmp_path: Pa
     normal_range = NormalRange(level=3.25, rank=1, segments=10, effective_segments=10.0)
     calibrations = {"pump": replace(calibration(0), normal_range=normal_range)}
     save_toy(tmp_path / "toy.asd", {"calibrations": calibrations})
-    told = run("inspect", tmp_path / "toy.asd").stdout
-    assert "pump: a score above 3.25 for 62 s gives a warning, for 91 s an alarm" in told
+    output = run("inspect", tmp_path / "toy.asd").stdout
+    assert "pump: a score above 3.25 for 62 s gives a warning, for 91 s an alarm" in output
 
 
-def test_inspect_json_holds_the_manifest(folder: Path) -> None:
+def test_inspect_json_contains_the_manifest(folder: Path) -> None:
     document = json.loads(run("inspect", folder / "toy.asd", "--json").stdout)
     assert document["manifest"] == json.loads(
         json.dumps(read_manifest(folder / "toy.asd")[0].to_dict())

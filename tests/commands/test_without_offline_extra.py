@@ -19,7 +19,7 @@ from tests.rig.paths import ROOT
 from tests.rig.toy_model import RATE_HZ, noise, save_toy
 
 ELSEWHERE = {"demo", "bench"}
-"""Their own tests run them without the extra, for they take long."""
+"""Run without the extra in their own tests, because they take long."""
 
 
 RECORD_OF_2020 = 3678171
