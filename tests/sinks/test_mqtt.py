@@ -1,4 +1,4 @@
-"""What the MQTT sink promises, against a real mosquitto."""
+"""Delivery guarantees of the MQTT sink, with a real mosquitto."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def test_every_score_while_connected_arrives_once_and_in_order(
         subscriber.wait_for("/status", 2)
         scores = subscriber.of("/plant/pump/score")
     assert members(scores, "seq") == list(range(500))
-    assert {(each.qos, each.retain) for each in scores} == {(qos, False)}
+    assert {(message.qos, message.retain) for message in scores} == {(qos, False)}
     assert sink.counts().scores_published == 500
     assert sink.counts().scores_dropped == 0
     assert rig.value("asd_mqtt_messages_total", result="published") == len(subscriber.messages)
@@ -50,15 +50,15 @@ def test_events_wait_for_the_broker_and_arrive_in_order(broker: Mosquitto, rig: 
         assert rig.value("asd_queue_depth", queue="mqtt_events") == 300
         proxy.open()
         events = subscriber.wait_for("/event", 301)
-        states = [each for each in subscriber.messages if each.topic.endswith("/state")]
+        states = subscriber.of("/state")
     expected = ["before", *(f"during-{number}" for number in range(300))]
     assert members(events, "event_id") == expected
-    assert {each.qos for each in events} == {1}
+    assert {message.qos for message in events} == {1}
     assert members(states, "event_id")[-1] == "during-299"
     assert sink.counts().events_dropped == 0
 
 
-def test_a_full_event_queue_gives_up_the_oldest_and_counts_them(tmp_path: Path, rig: Rig) -> None:
+def test_a_full_event_queue_drops_the_oldest_and_counts_them(tmp_path: Path, rig: Rig) -> None:
     broker = Mosquitto(tmp_path)
     sink = rig.sink(broker.port, connect=False, event_queue=10)
     for number in range(25):
@@ -71,7 +71,7 @@ def test_a_full_event_queue_gives_up_the_oldest_and_counts_them(tmp_path: Path, 
     assert rig.value("asd_dropped_total", queue="mqtt_events") == 15
 
 
-def test_retained_messages_stand_again_after_a_broker_without_memory_restarts(
+def test_retained_messages_are_restored_after_a_broker_without_persistence_restarts(
     broker: Mosquitto, rig: Rig
 ) -> None:
     sink = rig.sink(broker.port)
@@ -121,7 +121,7 @@ def test_the_last_will_is_delivered_when_the_monitor_is_killed(broker: Mosquitto
         assert (status.payload, status.retain) == (b"offline", True)
 
 
-def test_a_clean_end_says_offline_after_all_that_waited(broker: Mosquitto, rig: Rig) -> None:
+def test_a_clean_end_publishes_offline_after_everything_queued(broker: Mosquitto, rig: Rig) -> None:
     with Collector(broker.port) as subscriber:
         sink = rig.sink(broker.port)
         for seq in range(300):
@@ -138,7 +138,7 @@ def test_a_clean_end_says_offline_after_all_that_waited(broker: Mosquitto, rig: 
     assert rig.value("asd_mqtt_connected") == 0
 
 
-def test_two_monitors_do_not_push_each_other_out(broker: Mosquitto, rig: Rig) -> None:
+def test_two_monitors_do_not_disconnect_each_other(broker: Mosquitto, rig: Rig) -> None:
     first, second = rig.sink(broker.port), rig.sink(broker.port)
     for seq in range(20):
         first.emit(scored_window(seq))
@@ -149,7 +149,7 @@ def test_two_monitors_do_not_push_each_other_out(broker: Mosquitto, rig: Rig) ->
 
 
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
-def test_what_a_broker_refuses_is_told_by_its_topic(
+def test_the_topic_of_a_refused_message_is_logged(
     tmp_path: Path, rig: Rig, protocol: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     acl = tmp_path / "acl"

@@ -1,4 +1,4 @@
-"""The MQTT sink with a broker that is away, slow, frozen or hostile: everything is counted."""
+"""With a broker that is unavailable, slow, frozen or hostile, every message is counted."""
 
 import logging
 import socket
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from asd_monitor.sinks.mqtt.failures import connect_failure
 from tests.rig.mosquitto import Collector, Mosquitto, wait_until
 from tests.rig.mqtt_sinks import Rig, broker, members, rig
 from tests.rig.records import event, scored_window
@@ -17,14 +18,14 @@ from tests.rig.tcp_proxy import TcpProxy
 __all__ = ["broker", "rig"]
 
 
-def test_a_client_id_that_another_uses_is_named(
+def test_a_client_id_in_use_elsewhere_is_reported(
     broker: Mosquitto, rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = rig.sink(broker.port, client_id="press")
     sink.emit(event("one"))
     with Collector(broker.port, client_id="press"):
-        told = "another client has the client_id press"
-        wait_until(lambda: told in caplog.text, "the id in the log")
+        hint = "another client has the client_id press"
+        wait_until(lambda: hint in caplog.text, "the id in the log")
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])
@@ -60,7 +61,7 @@ def test_received_and_dropped_scores_add_up_over_a_broker_outage(
     assert rig.value("asd_mqtt_reconnects_total") == 1
 
 
-def test_scores_add_up_when_the_line_is_cut_under_load(broker: Mosquitto, rig: Rig) -> None:
+def test_scores_add_up_when_the_connection_breaks_under_load(broker: Mosquitto, rig: Rig) -> None:
     with TcpProxy(broker.port) as proxy, Collector(broker.port) as subscriber:
         sink = rig.sink(proxy.port)
         stop = threading.Event()
@@ -93,7 +94,7 @@ def test_scores_add_up_when_the_line_is_cut_under_load(broker: Mosquitto, rig: R
     assert len(times) == counts.scores_published
 
 
-def test_a_frozen_broker_is_noticed_and_left(broker: Mosquitto, rig: Rig) -> None:
+def test_a_frozen_broker_is_detected_and_disconnected(broker: Mosquitto, rig: Rig) -> None:
     with Collector(broker.port) as subscriber:
         sink = rig.sink(broker.port, ack_timeout_s=1.0)
         broker.freeze()
@@ -120,11 +121,11 @@ def test_a_frozen_broker_is_noticed_and_left(broker: Mosquitto, rig: Rig) -> Non
     assert len(times) == counts.scores_published
 
 
-def test_starts_without_a_broker_and_finds_it_when_it_comes(tmp_path: Path, rig: Rig) -> None:
+def test_a_broker_that_starts_later_is_connected_to(tmp_path: Path, rig: Rig) -> None:
     broker = Mosquitto(tmp_path)
     sink = rig.sink(broker.port, connect=False)
     wait_until(lambda: sink.failure != "", "the first attempt")
-    assert "nothing listens there" in sink.failure
+    assert "connection refused" in sink.failure
     for seq in range(5):
         sink.emit(scored_window(seq))
     sink.emit(event("early"))
@@ -135,20 +136,34 @@ def test_starts_without_a_broker_and_finds_it_when_it_comes(tmp_path: Path, rig:
         assert sink.failure == ""
 
 
-def test_a_host_without_an_address_is_told_once_and_tried_again(
+def test_a_host_without_an_address_is_reported_once_and_retried(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="asd_monitor")
-    sink = rig.sink(1883, connect=False, host="no-such-host.invalid")
-    wait_until(
-        lambda: rig.value("asd_mqtt_failures_total", reason="dns") >= 3, "three attempts", 60
-    )
-    assert "no address is known for this host" in sink.failure
-    told = [each for each in caplog.records if each.levelno >= logging.WARNING]
-    assert len(told) == 1
+    sink = rig.sink(1883, connect=False, host="no-such..host")
+    wait_until(lambda: rig.value("asd_mqtt_failures_total", reason="dns") >= 3, "three attempts")
+    assert "cannot be resolved" in sink.failure
+    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 1
 
 
-def test_emit_returns_though_the_far_end_never_reads(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    ("error", "kind", "reason"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "dns", "cannot be resolved"),
+        (TimeoutError(), "unreachable", "no answer within 5 s"),
+        (ConnectionRefusedError(), "unreachable", "connection refused"),
+        (OSError(113, "No route to host"), "unreachable", "No route to host"),
+    ],
+)
+def test_why_a_connection_fails_is_explained(error: Exception, kind: str, reason: str) -> None:
+    failure = connect_failure(error, "broker:1883")
+    assert failure.kind == kind
+    assert failure.reason.startswith("broker:1883: ")
+    assert reason in failure.reason
+
+
+def test_emit_returns_although_the_broker_never_reads(rig: Rig) -> None:
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
@@ -201,7 +216,7 @@ def test_hostile_traffic_does_not_end_the_sink(rig: Rig, attack: bytes, tmp_path
         wait_until(lambda: sink.counts().events_published == 1, "the event", 60)
 
 
-def test_keepalive_finds_a_dead_line_while_there_is_nothing_to_send(
+def test_keepalive_detects_a_dead_connection_while_there_is_nothing_to_send(
     broker: Mosquitto, rig: Rig
 ) -> None:
     sink = rig.sink(broker.port, keepalive_s=5, ack_timeout_s=300.0)

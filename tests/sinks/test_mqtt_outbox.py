@@ -1,50 +1,103 @@
-"""What waits for the broker: retained states follow their reason, but never flood it."""
+"""The queues for the broker: their order, and retained states that follow their reason."""
+
+from dataclasses import replace
+
+import pytest
 
 from asd_monitor.records import Decision, State
-from asd_monitor.sinks.mqtt.outbox import Outbox
+from asd_monitor.sinks.mqtt.outbox import Kind, Message, Outbox, to_message
+from asd_monitor.sinks.mqtt.topics import Topics
 from asd_monitor.sinks.payloads import MachineState
-from tests.rig.records import event, scored_window
+from tests.rig.records import event, health, scored_window
 
 INTERVAL_S = 30.0
-WARNED = event("e", State.WARNING)
+WARNING = event("e", State.WARNING)
+TOPICS = Topics("asd", "plant")
 
 
-def told(outbox: Outbox) -> list[MachineState]:
-    """Return the states that wait; nothing waits afterwards."""
-    found = []
-    while (item := outbox.next()) is not None:
-        if isinstance(item, MachineState):
-            found.append(item)
-    return found
+@pytest.fixture
+def outbox() -> Outbox:
+    return Outbox(10, 10, INTERVAL_S)
 
 
-def warned() -> Outbox:
-    outbox = Outbox(10, 10, INTERVAL_S)
-    outbox.take(WARNED, 0.0)
-    assert len(told(outbox)) == 1
+@pytest.fixture
+def warned(outbox: Outbox) -> Outbox:
+    """An outbox that has published the state WARNING."""
+    outbox.enqueue(WARNING, 0.0)
+    assert len(next_states(outbox)) == 1
     return outbox
 
 
-def test_the_retained_state_follows_its_reason_and_stays_as_old_as_it_is() -> None:
-    outbox = warned()
-    since = scored_window(1, decision=Decision(State.WARNING, "for 60 s"))
-    outbox.take(since, INTERVAL_S)
-    [state] = told(outbox)
-    assert (state.state, state.reason, state.event_id) == (State.WARNING, "for 60 s", "e")
-    assert state.since == WARNED.captured_at
+def next_states(outbox: Outbox) -> list[MachineState]:
+    """Empty the outbox and return the states in it."""
+    return [item for item in iter(outbox.next, None) if isinstance(item, MachineState)]
 
 
-def test_a_reason_that_changes_with_every_window_is_told_once_an_interval() -> None:
-    outbox, count = warned(), 0
+def message(event_id: str, kind: Kind = "event") -> Message:
+    return replace(to_message(event(event_id), TOPICS, 1, 0.0), kind=kind)
+
+
+def test_retained_messages_go_first_then_unacknowledged_ones_then_events_then_scores(
+    outbox: Outbox,
+) -> None:
+    window, new_event, last_health = scored_window(), event("new"), health()
+    sent = [message("sent first"), message("sent second", "score")]
+    outbox.connect()
+    outbox.disconnect(sent)
+    outbox.connect()
+    for record in (window, new_event, last_health):
+        outbox.enqueue(record, 0.0)
+    items = list(iter(outbox.next, None))
+    retained, others = items[:-4], items[-4:]
+    assert others == [*sent, new_event, window]
+    assert last_health in retained
+    assert not any(isinstance(item, Message) for item in retained)
+
+
+def test_messages_left_by_two_connections_keep_their_order(outbox: Outbox) -> None:
+    first, second, third = message("1"), message("2"), message("3")
+    outbox.disconnect([first, second, third])
+    assert outbox.next() == first
+    outbox.disconnect([first])
+    assert list(iter(outbox.next, None)) == [first, second, third]
+
+
+def test_unacknowledged_retained_messages_are_not_sent_again(outbox: Outbox) -> None:
+    outbox.disconnect([message("old", "retained")])
+    assert outbox.next() is None
+
+
+def test_a_lost_connection_drops_scores_and_keeps_events(outbox: Outbox) -> None:
+    outbox.connect()
+    for seq in range(3):
+        outbox.enqueue(scored_window(seq), 0.0)
+    outbox.enqueue(event("kept"), 0.0)
+    assert outbox.disconnect([]) == 3
+    assert outbox.clear() == (0, 1)
+
+
+def test_the_retained_state_follows_its_reason_and_keeps_its_start(warned: Outbox) -> None:
+    window = scored_window(1, decision=Decision(State.WARNING, "above for 60 s"))
+    warned.enqueue(window, INTERVAL_S)
+    [state] = next_states(warned)
+    assert (state.state, state.reason, state.event_id) == (State.WARNING, "above for 60 s", "e")
+    assert state.since == WARNING.captured_at
+
+
+def test_a_reason_that_changes_with_every_window_is_published_once_an_interval(
+    warned: Outbox,
+) -> None:
+    count = 0
     for second in range(1, 121):
-        reason = f"for {second} s"
-        outbox.take(scored_window(second, decision=Decision(State.WARNING, reason)), float(second))
-        count += len(told(outbox))
+        decision = Decision(State.WARNING, f"above for {second} s")
+        warned.enqueue(scored_window(second, decision=decision), float(second))
+        count += len(next_states(warned))
     assert count == 4
 
 
-def test_the_same_reason_or_that_of_another_state_is_not_told() -> None:
-    outbox = warned()
-    outbox.take(scored_window(1, decision=Decision(State.WARNING, WARNED.reason)), 100.0)
-    outbox.take(scored_window(2, decision=Decision(State.NORMAL, "quiet for 20 s")), 100.0)
-    assert told(outbox) == []
+def test_the_same_reason_or_that_of_another_state_is_not_published(warned: Outbox) -> None:
+    same = scored_window(1, decision=Decision(State.WARNING, WARNING.reason))
+    other = scored_window(2, decision=Decision(State.NORMAL, "quiet for 20 s"))
+    warned.enqueue(same, 100.0)
+    warned.enqueue(other, 100.0)
+    assert next_states(warned) == []

@@ -85,7 +85,7 @@ def failure_of(sink: MqttSink) -> str:
         return sink.failure
     finally:
         sink.close()
-        gc.collect()  # a socket left open would tell itself here
+        gc.collect()  # a socket left open would cause a ResourceWarning here
 
 
 @pytest.mark.parametrize("written", [f"{PASSWORD}\n", f"\ufeff{PASSWORD}\r\n"])
@@ -115,7 +115,7 @@ def test_password_from_a_service_credential(
 
 
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
-def test_a_wrong_password_is_told_once_and_a_corrected_one_works(
+def test_a_wrong_password_is_reported_once_and_a_corrected_one_works(
     password_broker: Mosquitto, tmp_path: Path, protocol: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -138,8 +138,8 @@ def test_a_wrong_password_is_told_once_and_a_corrected_one_works(
     path.write_text(PASSWORD)
     wait_until(lambda: sink.connected, "the connection")
     sink.close()
-    told = [each for each in caplog.records if each.levelno >= logging.WARNING]
-    assert len(told) == 1
+    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 1
     assert "wrong-one" not in caplog.text
     assert PASSWORD not in caplog.text
 
@@ -153,12 +153,12 @@ def test_a_wrong_password_is_told_once_and_a_corrected_one_works(
         {"tls": {"cert_file": Path("no/such/file")}},
     ],
 )
-def test_secrets_that_cannot_be_read_are_refused_at_the_start(settings: dict[str, Any]) -> None:
+def test_unreadable_secrets_are_an_error_at_the_start(settings: dict[str, Any]) -> None:
     with pytest.raises(SinkError, match=r"mqtt\."):
         sink_for(free_port(), **settings).open()
 
 
-def test_a_service_is_told_how_it_is_handed_a_password(
+def test_a_service_is_advised_how_to_receive_a_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -168,12 +168,12 @@ def test_a_service_is_told_how_it_is_handed_a_password(
         sink.open()
 
 
-def test_tls_with_an_own_authority(tmp_path: Path, pki: Path) -> None:
+def test_tls_with_a_private_authority(tmp_path: Path, pki: Path) -> None:
     with tls_broker(tmp_path, pki) as broker:
         assert_publishes(sink_for(broker.port, tls={"ca_file": pki / "ca.pem"}))
 
 
-def test_a_broker_of_unknown_authority_or_other_name_is_not_trusted(
+def test_a_certificate_of_unknown_authority_or_other_name_is_not_trusted(
     tmp_path: Path, pki: Path
 ) -> None:
     with tls_broker(tmp_path, pki) as broker:
@@ -184,23 +184,23 @@ def test_a_broker_of_unknown_authority_or_other_name_is_not_trusted(
         assert "not trusted" in failure_of(sink_for(broker.port, tls={"ca_file": pki / "ca.pem"}))
 
 
-def test_an_unchecked_broker_needs_the_word_insecure(tmp_path: Path, pki: Path) -> None:
+def test_an_unverified_broker_needs_the_setting_insecure(tmp_path: Path, pki: Path) -> None:
     with tls_broker(tmp_path, pki) as broker:
         assert "not trusted" in failure_of(sink_for(broker.port, tls={}))
         assert_publishes(sink_for(broker.port, tls={"insecure": True}))
 
 
-def test_a_client_certificate_is_shown(tmp_path: Path, pki: Path) -> None:
+def test_a_client_certificate_is_presented(tmp_path: Path, pki: Path) -> None:
     more = "require_certificate true\nuse_identity_as_username true\n"
     files = {"cert_file": pki / "client.pem", "key_file": pki / "client.key"}
-    strange = {"cert_file": pki / "stranger.pem", "key_file": pki / "stranger.key"}
+    untrusted = {"cert_file": pki / "stranger.pem", "key_file": pki / "stranger.key"}
     with tls_broker(tmp_path, pki, more) as broker:
         assert_publishes(sink_for(broker.port, tls={"ca_file": pki / "ca.pem", **files}))
         assert failure_of(sink_for(broker.port, tls={"ca_file": pki / "ca.pem"}))
-        assert failure_of(sink_for(broker.port, tls={"ca_file": pki / "ca.pem", **strange}))
+        assert failure_of(sink_for(broker.port, tls={"ca_file": pki / "ca.pem", **untrusted}))
 
 
-def test_tls_towards_a_broker_without_tls_is_told(tmp_path: Path) -> None:
+def test_tls_to_a_broker_without_tls_is_a_failure(tmp_path: Path) -> None:
     with Mosquitto(tmp_path) as broker:
         assert failure_of(sink_for(broker.port, tls={}))
 
@@ -227,16 +227,16 @@ def test_the_check_goes_through_all_stages(tmp_path: Path, pki: Path) -> None:
 def test_the_check_ends_at_the_first_failure(
     tmp_path: Path, pki: Path, password_broker: Mosquitto
 ) -> None:
-    assert steps(MqttSettings(host="no-such-host.invalid")) == [("dns", False)]
-    nobody = MqttSettings(host="127.0.0.1", port=free_port())
-    assert steps(nobody) == [("dns", True), ("tcp", False)]
+    assert steps(MqttSettings(host="no-such..host")) == [("dns", False)]
+    closed = MqttSettings(host="127.0.0.1", port=free_port())
+    assert steps(closed) == [("dns", True), ("tcp", False)]
     with tls_broker(tmp_path, pki) as broker:
-        distrust = MqttSettings.model_validate(
+        untrusted = MqttSettings.model_validate(
             {"host": "127.0.0.1", "port": broker.port, "tls": {"ca_file": pki / "other.pem"}}
         )
-        assert steps(distrust) == [("dns", True), ("tcp", True), ("tls", False)]
-    stranger = MqttSettings(host="127.0.0.1", port=password_broker.port)
-    assert steps(stranger) == [("dns", True), ("tcp", True), ("login", False)]
+        assert steps(untrusted) == [("dns", True), ("tcp", True), ("tls", False)]
+    anonymous = MqttSettings(host="127.0.0.1", port=password_broker.port)
+    assert steps(anonymous) == [("dns", True), ("tcp", True), ("login", False)]
     gc.collect()
 
 

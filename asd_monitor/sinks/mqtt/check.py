@@ -1,4 +1,4 @@
-"""Find out, stage by stage, what keeps an MQTT broker from being used."""
+"""Check an MQTT broker stage by stage: DNS, TCP, TLS, login, publishing."""
 
 import contextlib
 import socket
@@ -7,9 +7,10 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from asd_monitor.errors import AsdMonitorError, SinkError
-from asd_monitor.sinks.mqtt.failures import failure_of
-from asd_monitor.sinks.mqtt.settings import MqttSettings
+from asd_monitor.errors import AsdMonitorError
+from asd_monitor.sinks.mqtt.failures import connect_failure
+from asd_monitor.sinks.mqtt.settings import MqttSettings, MqttTls
+from asd_monitor.sinks.mqtt.tls import tls_context
 from asd_monitor.sinks.mqtt.topics import Topics
 
 TIMEOUT_S = 5.0
@@ -17,26 +18,27 @@ TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stage of a check."""
+    """The result of one stage."""
 
     name: str
     ok: bool
     detail: str
-    """One line for a person: what was found, or what to do."""
+    """One line for the user: what was found, or what is wrong."""
 
 
 def check_broker(settings: MqttSettings, node: str = "check") -> list[Step]:
-    """Try DNS, TCP, TLS (where set), login and publishing in turn; stops at the first failure.
+    """Try DNS, TCP, TLS (if set), login and publishing in turn; stop at the first failure.
 
     The last stage publishes one message, QoS 1 and not retained, to ``<base>/<node>/check``
-    and waits for the broker's acknowledgement. It takes at most about 25 seconds.
+    and waits for the broker's acknowledgement. The check takes at most about 25 seconds.
     """
     stages: list[tuple[str, Callable[[], str]]] = [
         ("dns", lambda: _resolve(settings)),
         ("tcp", lambda: _connect(settings)),
     ]
-    if settings.tls is not None:
-        stages.append(("tls", lambda: _handshake(settings)))
+    tls = settings.tls
+    if tls is not None:
+        stages.append(("tls", lambda: _handshake(settings, tls)))
     steps: list[Step] = []
     for name, stage in stages:
         steps.append(_try(name, stage, settings))
@@ -51,33 +53,29 @@ def _try(name: str, stage: Callable[[], str], settings: MqttSettings) -> Step:
     except AsdMonitorError as error:
         return Step(name, False, str(error))
     except (OSError, UnicodeError) as error:
-        return Step(name, False, failure_of(error, f"{settings.host}:{settings.port}").reason)
+        return Step(name, False, connect_failure(error, f"{settings.host}:{settings.port}").reason)
 
 
 def _resolve(settings: MqttSettings) -> str:
     found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-    return f"{settings.host} is {', '.join(sorted({str(each[4][0]) for each in found}))}"
+    addresses = sorted({str(address[0]) for *_, address in found})
+    return f"{settings.host} is {', '.join(addresses)}"
 
 
 def _connect(settings: MqttSettings) -> str:
-    started = time.monotonic()
+    started_s = time.monotonic()
     with socket.create_connection((settings.host, settings.port), TIMEOUT_S):
-        return f"port {settings.port} answers in {(time.monotonic() - started) * 1e3:.1f} ms"
+        return f"port {settings.port} answers in {(time.monotonic() - started_s) * 1e3:.1f} ms"
 
 
-def _handshake(settings: MqttSettings) -> str:
-    from asd_monitor.sinks.mqtt.connection import tls_context
-
-    if settings.tls is None:
-        raise SinkError("no TLS is set")
-    context = tls_context(settings.tls)
-    address = settings.host, settings.port
+def _handshake(settings: MqttSettings, tls: MqttTls) -> str:
+    context = tls_context(tls)
     with (
-        socket.create_connection(address, TIMEOUT_S) as plain,
+        socket.create_connection((settings.host, settings.port), TIMEOUT_S) as plain,
         context.wrap_socket(plain, server_hostname=settings.host) as secured,
     ):
-        checked = "not checked, as set" if settings.tls.insecure else "trusted"
-        return f"{secured.version()}; the broker's certificate is {checked}"
+        verified = "not verified (tls.insecure)" if tls.insecure else "trusted"
+        return f"{secured.version()}; the broker's certificate is {verified}"
 
 
 def _login_and_publish(settings: MqttSettings, node: str) -> list[Step]:
@@ -89,22 +87,23 @@ def _login_and_publish(settings: MqttSettings, node: str) -> list[Step]:
         if not connection.start():
             reason = connection.failure.reason if connection.failure else "no answer"
             return [Step("login", False, reason)]
-        who = f"as {settings.username}" if settings.username else "without a user name"
-        steps = [Step("login", True, f"accepted {who}, MQTT {settings.protocol}")]
-        topic = Topics(settings.base_topic, node).status.removesuffix("status") + "check"
+        user = f"as {settings.username}" if settings.username else "without a user name"
+        steps = [Step("login", True, f"accepted {user}, MQTT {settings.protocol}")]
+        topic = Topics(settings.base_topic, node).check
         connection.publish(Message("event", topic, b'{"schema":1,"check":true}', 1, False))
-        deadline = time.monotonic() + TIMEOUT_S
-        while not connection.acks and connection.failure is None and time.monotonic() < deadline:
-            connection.step(max(deadline - time.monotonic(), 0.0))
-        steps.append(_published(connection.acks[0].refused if connection.acks else None, topic))
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while not connection.acks and connection.failure is None and time.monotonic() < deadline_s:
+            connection.loop_once(max(deadline_s - time.monotonic(), 0.0))
+        steps.append(_publish_step(connection.acks[0].refused if connection.acks else None, topic))
         with contextlib.suppress(ValueError):
-            connection.goodbye()
+            connection.disconnect_gracefully()
         return steps
     finally:
         connection.stop()
 
 
-def _published(refused: str | None, topic: str) -> Step:
+def _publish_step(refused: str | None, topic: str) -> Step:
+    """Return the result of publishing; ``refused`` is None if there was no answer."""
     if refused is None:
         detail = f"{topic}: no acknowledgement within {TIMEOUT_S:g} s"
         return Step("publish", False, detail)

@@ -1,8 +1,8 @@
-"""One connection to an MQTT broker, from the first packet to the last.
+"""A single connection to an MQTT broker, from login to disconnection.
 
-Each connection has a paho client of its own and is never revived: a broker that lost its
-memory, a changed password and a packet that nobody understands are then all the same case.
-Imports paho, so it is imported only when a connection is wanted.
+Each connection has its own paho client and is never reused, so that a restarted broker, a changed
+password and an invalid packet are all handled in the same way: by a new connection.
+Imports paho, so it is imported only when a connection is made.
 """
 
 import contextlib
@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -26,37 +25,41 @@ from asd_monitor.sinks.mqtt.failures import (
     CONNECT_TIMEOUT_S,
     Failure,
     FailureKind,
-    failure_of,
+    connect_failure,
 )
 from asd_monitor.sinks.mqtt.outbox import OFFLINE, ONLINE, Message
-from asd_monitor.sinks.mqtt.settings import MqttSettings, MqttTls
+from asd_monitor.sinks.mqtt.settings import MqttSettings
+from asd_monitor.sinks.mqtt.tls import tls_context
 
 logger = logging.getLogger(__name__)
 
-ANSWER_TIMEOUT_S = 10.0
-GOODBYE_TIMEOUT_S = 1.0
+LOGIN_TIMEOUT_S = 10.0
+DISCONNECT_TIMEOUT_S = 1.0
 MAX_IN_FLIGHT = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """What became of a message: ``refused`` is the broker's reason, empty when it took it."""
+    """The broker's answer to a message."""
 
     mid: int
+    """The message's id, as :meth:`Connection.publish` returned it."""
     refused: str = ""
+    """Why the broker refused the message; empty if it accepted it."""
 
 
 class Connection:
-    """A connection that is opened once, used, and stopped; by one thread, but for ``wake``.
+    """A connection that is opened once, used by one thread, and stopped.
 
-    There is no network thread: :meth:`step` waits for the broker and for ``wake`` alike.
+    There is no network thread: :meth:`loop_once` waits for the broker and for :meth:`wake`.
 
     Parameters
     ----------
     settings, client_id
-        Where to connect, and as whom.
+        Where to connect, and under which id.
     status_topic
-        Gets ``online`` on each login, ``offline`` at the end and as the last will.
+        Topic that receives ``online`` after the login, and ``offline`` at the end and as the last
+        will; None for no status.
     """
 
     def __init__(self, settings: MqttSettings, client_id: str, status_topic: str | None) -> None:
@@ -65,13 +68,13 @@ class Connection:
         self.max_in_flight = MAX_IN_FLIGHT
         self._settings = settings
         self._status_topic = status_topic
-        self._answered = self._ended = self._aborted = False
-        self._woken = False
-        self._check_at = 0.0
-        self._check_every_s = settings.keepalive_s / 8
-        self._waker, self._bell = socket.socketpair()
-        self._waker.setblocking(False)
-        self._bell.setblocking(False)
+        self._logged_in = self._disconnected = self._aborted = False
+        self._wake_pending = False
+        self._next_check_s = 0.0
+        self._check_interval_s = settings.keepalive_s / 8
+        self._wake_sender, self._wake_receiver = socket.socketpair()
+        self._wake_sender.setblocking(False)
+        self._wake_receiver.setblocking(False)
         version5 = settings.protocol == "5"
         client = self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -89,23 +92,22 @@ class Connection:
             client.will_set(status_topic, OFFLINE, qos=1, retain=True)
 
     def start(self) -> bool:
-        """Connect and log in; False with ``failure`` set where that does not work."""
-        where = f"{self._settings.host}:{self._settings.port}"
+        """Connect and log in; return whether that succeeded, else ``failure`` is set."""
+        settings = self._settings
+        address = f"{settings.host}:{settings.port}"
         try:
-            self._prepare()
-            self._client.connect(
-                self._settings.host, self._settings.port, self._settings.keepalive_s
-            )
+            self._set_credentials()
+            self._client.connect(settings.host, settings.port, settings.keepalive_s)
         except SinkError as error:
             self._fail("settings", str(error))
         except (OSError, UnicodeError) as error:
-            self.failure = failure_of(error, where)
-        self._step_until(lambda: self._answered, ANSWER_TIMEOUT_S)
-        if not self._answered:
-            self._fail("lost", f"{where} took the connection but did not answer the login")
+            self.failure = connect_failure(error, address)
+        self._loop_until(lambda: self._logged_in, LOGIN_TIMEOUT_S)
+        if not self._logged_in:
+            self._fail("lost", f"{address} accepted the connection but did not answer the login")
         return self.failure is None
 
-    def _prepare(self) -> None:
+    def _set_credentials(self) -> None:
         settings = self._settings
         if settings.username is not None:
             self._client.username_pw_set(settings.username, settings.read_password())
@@ -115,38 +117,39 @@ class Connection:
                 self._client.tls_insecure_set(True)
 
     def publish(self, message: Message) -> int:
-        """Send a message, or keep it until the socket takes it; its Ack carries the number."""
+        """Send a message, or buffer it until the socket accepts it; return its id."""
         return self._client.publish(message.topic, message.payload, message.qos, message.retain).mid
 
-    def step(self, timeout_s: float | None = None, *, unhurried: bool = False) -> None:
-        """Wait for the broker or ``wake``, and deal with what came; an end sets ``failure``.
+    def loop_once(self, timeout_s: float | None = None, *, coalesce: bool = False) -> None:
+        """Wait for the broker or :meth:`wake`, and process what arrived.
 
-        ``unhurried``: what the broker says does not end the wait, but for its taking leave.
+        Sets ``failure`` if the connection ends. With ``coalesce``, data from the broker does not
+        end the wait; it is processed at the next :meth:`wake` or the timeout.
         """
         try:
-            self._wait(self._check_every_s if timeout_s is None else timeout_s, unhurried)
-            if time.monotonic() >= self._check_at:
-                self._check_at = time.monotonic() + self._check_every_s
+            self._wait(self._check_interval_s if timeout_s is None else timeout_s, coalesce)
+            if time.monotonic() >= self._next_check_s:
+                self._next_check_s = time.monotonic() + self._check_interval_s
                 self._client.loop_misc()
-        except Exception as error:  # paho raises what it likes on a packet that it cannot read
-            logger.debug("MQTT: what the broker sent cannot be understood", exc_info=error)
-            self._fail("lost", f"what the broker sent cannot be understood: {error!r}")
+        except Exception as error:  # paho raises errors of any type for invalid packets
+            logger.debug("MQTT: invalid data from the broker", exc_info=error)
+            self._fail("lost", f"invalid data from the broker: {error!r}")
         if self._client.socket() is None:
             self._fail("lost", "the connection ended")
 
-    def _wait(self, timeout_s: float, unhurried: bool) -> None:
+    def _wait(self, timeout_s: float, coalesce: bool) -> None:
         connected = self._client.socket()
         poll = select.poll()
-        poll.register(self._bell, select.POLLIN)
+        poll.register(self._wake_receiver, select.POLLIN)
         if connected is not None:
             writing = select.POLLOUT if self._client.want_write() else 0
-            reading = select.POLLRDHUP if unhurried else select.POLLIN
+            reading = select.POLLRDHUP if coalesce else select.POLLIN
             poll.register(connected.fileno(), reading | writing)
-        ready = dict(poll.poll(min(timeout_s, self._check_every_s) * 1e3))
-        if ready.pop(self._bell.fileno(), None):
-            self._bell.recv(64)
-            self._woken = False
-            if unhurried and connected is not None:
+        ready = dict(poll.poll(min(timeout_s, self._check_interval_s) * 1e3))
+        if ready.pop(self._wake_receiver.fileno(), None):
+            self._wake_receiver.recv(64)
+            self._wake_pending = False
+            if coalesce and connected is not None:
                 poll.register(connected.fileno(), select.POLLIN | writing)
                 ready |= dict(poll.poll(0))
         for events in ready.values():
@@ -154,50 +157,57 @@ class Connection:
                 self._client.loop_write()
             if events & ~select.POLLOUT:
                 self._client.loop_read()
-                # TLS may hold decrypted packets of which the socket no longer tells
-                while isinstance(connected, ssl.SSLSocket) and self._pending(connected):
+                # TLS may hold decrypted packets that poll() no longer reports.
+                while isinstance(connected, ssl.SSLSocket) and self._has_pending(connected):
                     self._client.loop_read()
 
-    def _pending(self, connected: ssl.SSLSocket) -> bool:
+    def _has_pending(self, connected: ssl.SSLSocket) -> bool:
         return self._client.socket() is connected and connected.pending() > 0
 
-    def _step_until(self, done: Callable[[], bool], timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not done() and self.failure is None and (left := deadline - time.monotonic()) > 0:
-            self.step(left)
+    def _loop_until(self, done: Callable[[], bool], timeout_s: float) -> None:
+        deadline_s = time.monotonic() + timeout_s
+        while not done() and self.failure is None and time.monotonic() < deadline_s:
+            self.loop_once(max(deadline_s - time.monotonic(), 0.0))
             if self._aborted:
-                self._fail("lost", "given up because the monitor stops")
+                self._fail("lost", "cancelled because the monitor stops")
 
     def wake(self) -> None:
-        """End a wait in ``step``; may be called from any thread."""
-        if not self._woken:
-            self._woken = True
-            with contextlib.suppress(OSError):  # stopped meanwhile
-                self._waker.send(b"!")
+        """End a wait in :meth:`loop_once`; may be called from any thread."""
+        if not self._wake_pending:
+            self._wake_pending = True
+            with contextlib.suppress(OSError):  # already stopped
+                self._wake_sender.send(b"!")
 
     def abort(self) -> None:
         """Give up a login that the broker has not answered; may be called from any thread."""
         self._aborted = True
         self.wake()
 
-    def goodbye(self, *, answering: bool = True) -> None:
-        """Say ``offline`` and take leave, within about two seconds; at once if nobody answers."""
-        timeout_s = GOODBYE_TIMEOUT_S if answering else 0.0
+    def disconnect_gracefully(self, *, responsive: bool = True) -> None:
+        """Publish ``offline`` and disconnect, within about two seconds.
+
+        Parameters
+        ----------
+        responsive
+            False: the broker does not answer, so do not wait for it.
+        """
+        timeout_s = DISCONNECT_TIMEOUT_S if responsive else 0.0
         if self._status_topic is not None:
             info = self._client.publish(self._status_topic, OFFLINE, qos=1, retain=True)
-            self._step_until(info.is_published, timeout_s)
+            self._loop_until(info.is_published, timeout_s)
         self._client.disconnect()
-        self._step_until(lambda: self._ended, timeout_s)
+        self._loop_until(lambda: self._disconnected, timeout_s)
 
     def stop(self) -> None:
-        """End the connection, whatever the broker does; may be called twice."""
+        """Close the connection without waiting for the broker; may be called twice."""
         connected = self._client.socket()
         if connected is not None:
             connected.close()
-        self._waker.close()
-        self._bell.close()
+        self._wake_sender.close()
+        self._wake_receiver.close()
 
     def _fail(self, kind: FailureKind, reason: str) -> None:
+        """Set ``failure`` unless an earlier one is set."""
         if self.failure is None:
             self.failure = Failure(kind, reason)
 
@@ -217,7 +227,7 @@ class Connection:
             self.max_in_flight = min(self.max_in_flight, limit)
         if self._status_topic is not None:
             client.publish(self._status_topic, ONLINE, qos=1, retain=True)
-        self._answered = True
+        self._logged_in = True
 
     def _on_publish(
         self,
@@ -237,56 +247,8 @@ class Connection:
         reason: ReasonCode,
         _properties: object,
     ) -> None:
-        self._ended = True
+        self._disconnected = True
         unknown = reason.getName() == "Unspecified error"
-        why = "closed by the broker or the network" if unknown else str(reason)
-        when = "the connection" if self._answered else "before the login was answered, it"
-        self._fail("lost", f"{when} ended: {why}")
-
-
-class _TlsSocket(ssl.SSLSocket):
-    """Closes itself where the handshake fails; paho would leave it open."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except (OSError, ValueError):
-            self.close()
-            raise
-
-
-def tls_context(tls: MqttTls) -> ssl.SSLContext:
-    """Return what TLS needs, read now from its files.
-
-    Raises
-    ------
-    SinkError
-        If a file cannot be read, or a certificate and its key do not belong together.
-    """
-    try:
-        context = ssl.create_default_context(cafile=_text(tls.ca_file))
-    except (OSError, ValueError) as error:
-        msg = f"mqtt.tls.ca_file: {tls.ca_file}: expected PEM certificates: {error}"
-        raise SinkError(msg) from error
-    if tls.ca_file is not None:
-        # Python 3.13 began to ask for extensions that plants' own authorities often lack
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if tls.cert_file is not None:
-        try:
-            # an empty passphrase, or OpenSSL would ask for one on the terminal
-            context.load_cert_chain(tls.cert_file, _text(tls.key_file), password="")
-        except (OSError, ValueError) as error:
-            msg = (
-                f"mqtt.tls: {tls.cert_file} with key {tls.key_file or tls.cert_file}: expected a "
-                f"PEM certificate and its key without a passphrase: {error}"
-            )
-            raise SinkError(msg) from error
-    if tls.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    context.sslsocket_class = _TlsSocket
-    return context
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+        cause = "closed by the broker or the network" if unknown else str(reason)
+        when = "" if self._logged_in else " before the login was answered"
+        self._fail("lost", f"the connection ended{when}: {cause}")

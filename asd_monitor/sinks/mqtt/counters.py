@@ -1,4 +1,4 @@
-"""What became of MQTT messages, for the metrics and for whoever asks."""
+"""Delivery counts of MQTT messages."""
 
 import threading
 from dataclasses import dataclass, replace
@@ -8,8 +8,8 @@ from asd_monitor.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
-class MqttCounts:
-    """What became of messages since the start."""
+class DeliveryCounts:
+    """Numbers of messages since the start."""
 
     published: int = 0
     """Messages of every kind that the broker acknowledged."""
@@ -19,19 +19,19 @@ class MqttCounts:
     events_dropped: int = 0
 
 
-class MqttLedger:
-    """Count each message once; safe to use from several threads."""
+class DeliveryCounter:
+    """Count each message once, here and in the metrics; may be used from several threads."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._lock = threading.Lock()
-        self._counts = MqttCounts()
+        self._counts = DeliveryCounts()
         self._published = metrics.mqtt_messages.labels("published")
         self._dropped = metrics.mqtt_messages.labels("dropped")
         self._dropped_scores = metrics.dropped.labels("mqtt_scores")
         self._dropped_events = metrics.dropped.labels("mqtt_events")
 
-    def publish(self, kind: Kind) -> None:
-        """Note a message that the broker acknowledged."""
+    def count_published(self, kind: Kind) -> None:
+        """Count a message that the broker acknowledged."""
         self._published.inc()
         with self._lock:
             counts = self._counts
@@ -42,8 +42,8 @@ class MqttLedger:
                 events_published=counts.events_published + (kind == "event"),
             )
 
-    def drop(self, scores: int, events: int) -> None:
-        """Note scores and events that were given up."""
+    def count_dropped(self, scores: int, events: int) -> None:
+        """Count dropped scores and events."""
         if not scores and not events:
             return
         self._dropped.inc(scores + events)
@@ -57,6 +57,6 @@ class MqttLedger:
                 events_dropped=counts.events_dropped + events,
             )
 
-    def counts(self) -> MqttCounts:
-        """Return the counts of this moment."""
+    def counts(self) -> DeliveryCounts:
+        """Return the present counts."""
         return self._counts

@@ -1,4 +1,4 @@
-"""Why an MQTT broker cannot be used, in words."""
+"""Reasons why an MQTT broker cannot be used."""
 
 import socket
 import ssl
@@ -16,22 +16,22 @@ class Failure:
 
     kind: FailureKind
     reason: str
-    """For a person; holds no secret."""
+    """A sentence for the user, without secrets."""
 
 
-def failure_of(error: Exception, where: str) -> Failure:
-    """Say in words why ``where`` cannot be reached."""
+def connect_failure(error: Exception, address: str) -> Failure:
+    """Return why ``address`` (host and port) cannot be connected to."""
     match error:
         case socket.gaierror() | UnicodeError():
-            return Failure("dns", f"{where}: no address is known for this host: {error}")
+            return Failure("dns", f"{address}: the host name cannot be resolved: {error}")
         case ssl.SSLCertVerificationError():
-            words = f"the broker's certificate is not trusted: {error.verify_message}"
-            return Failure("tls", f"{where}: {words}")
+            reason = f"the broker's certificate is not trusted: {error.verify_message}"
+            return Failure("tls", f"{address}: {reason}")
         case ssl.SSLError():
-            return Failure("tls", f"{where}: TLS failed: {error.reason or error}")
+            return Failure("tls", f"{address}: TLS failed: {error.reason or error}")
         case TimeoutError():
-            return Failure("unreachable", f"{where}: no answer within {CONNECT_TIMEOUT_S:g} s")
+            return Failure("unreachable", f"{address}: no answer within {CONNECT_TIMEOUT_S:g} s")
         case ConnectionRefusedError():
-            return Failure("unreachable", f"{where}: nothing listens there (connection refused)")
+            return Failure("unreachable", f"{address}: connection refused; is the broker running?")
         case _:
-            return Failure("unreachable", f"{where}: {error}")
+            return Failure("unreachable", f"{address}: {error}")

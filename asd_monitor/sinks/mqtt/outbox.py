@@ -1,4 +1,4 @@
-"""What waits to be published over MQTT, and what goes first."""
+"""The queues of records that wait to be published over MQTT, and their order."""
 
 import math
 from collections import deque
@@ -28,12 +28,12 @@ from asd_monitor.sinks.payloads import (
 ONLINE, OFFLINE = b"online", b"offline"
 
 Kind = Literal["score", "event", "retained"]
-Retained = Literal["state", "health", "availability"]
+RetainedTopic = Literal["state", "health", "availability"]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One MQTT message, ready to be sent."""
+    """An MQTT message, ready to be sent."""
 
     kind: Kind
     topic: str
@@ -56,40 +56,40 @@ Item = Message | ScoredWindow | Transition | MachineState | SourceHealth | Avail
 class Outbox:
     """Bounded queues between the monitor and the broker; the caller holds the lock.
 
-    Retained messages go first (only the newest of each topic is kept), then what a lost
-    connection left unacknowledged, then events, then scores. Scores are taken only while
-    ``connected``; where a queue is full the oldest makes room for the newest.
+    Retained messages go first (only the newest of each topic is kept), then messages that a lost
+    connection left unacknowledged, then events, then scores. Scores are accepted only while
+    ``connected``. From a full queue the oldest entry is dropped.
     """
 
     def __init__(self, score_limit: int, event_limit: int, health_interval_s: float) -> None:
         self.connected = False
         self.scores: deque[ScoredWindow] = deque()
         self.events: deque[Transition] = deque()
-        self.again: deque[Message] = deque()
+        self.unacknowledged: deque[Message] = deque()
         self._score_limit = score_limit
         self._event_limit = event_limit
         self._health_interval_s = health_interval_s
         self._states: dict[str, MachineState] = {}
-        self._reason_at: dict[str, float] = {}
+        self._reason_updated_at: dict[str, float] = {}
         self._health: dict[str, SourceHealth] = {}
-        self._health_sent_at: dict[str, float] = {}
-        self._due: dict[tuple[str, Retained], None] = {}  # in the order in which it fell due
+        self._health_queued_at: dict[str, float] = {}
+        self._due: dict[tuple[str, RetainedTopic], None] = {}  # in the order of becoming due
 
-    def take(self, record: Record, now: float) -> tuple[int, int]:
-        """Accept a record at ``now`` (s since the epoch); returns scores and events given up."""
+    def enqueue(self, record: Record, now: float) -> tuple[int, int]:
+        """Accept a record at ``now`` (s since the epoch); return dropped scores and events."""
         match record:
             case ScoredWindow():
-                return self._take_score(record, now), 0
+                return self._enqueue_score(record, now), 0
             case Transition():
-                return 0, self._take_transition(record, now)
+                return 0, self._enqueue_event(record, now)
             case SourceHealth():
-                self._take_health(record, now)
+                self._update_health(record, now)
             case LearningProgress():
-                self._take_progress(record, now)
+                self._update_progress(record, now)
         return 0, 0
 
-    def _take_score(self, window: ScoredWindow, now: float) -> int:
-        self._take_reason(window, now)
+    def _enqueue_score(self, window: ScoredWindow, now: float) -> int:
+        self._update_reason(window, now)
         if not self.connected:
             return 1
         self.scores.append(window)
@@ -98,27 +98,26 @@ class Outbox:
             return 1
         return 0
 
-    def _take_reason(self, window: ScoredWindow, now: float) -> None:
-        """Let the retained state follow its reason, which changes more often than it does."""
+    def _update_reason(self, window: ScoredWindow, now: float) -> None:
+        """Update the reason in the retained state, which changes more often than the state."""
         machine, decision = window.machine, window.decision
         state = self._states.get(machine)
         if state is None:
-            state = MachineState(
-                machine, decision.state, None, window.score.captured_at, "", False, None
-            )
+            since = window.score.captured_at
+            state = MachineState(machine, decision.state, None, since, "", False, None)
         else:
-            since_s = now - self._reason_at.get(machine, -math.inf)
-            soon = 0 <= since_s < self._health_interval_s
-            same = decision.reason in ("", state.reason)
-            if soon or same or decision.state is not state.state:
+            since_s = now - self._reason_updated_at.get(machine, -math.inf)
+            too_soon = 0 <= since_s < self._health_interval_s
+            unchanged = decision.reason in ("", state.reason)
+            if too_soon or unchanged or decision.state is not state.state:
                 return
-        self._reason_at[machine] = now
+        self._reason_updated_at[machine] = now
         self._set_state(replace(state, reason=decision.reason))
 
-    def _take_transition(self, event: Transition, now: float) -> int:
-        self._reason_at[event.machine] = now
-        before = self._states.get(event.machine)
-        learning = before.learning if before and event.state is State.LEARNING else None
+    def _enqueue_event(self, event: Transition, now: float) -> int:
+        self._reason_updated_at[event.machine] = now
+        last = self._states.get(event.machine)
+        learning = last.learning if last and event.state is State.LEARNING else None
         self._set_state(
             MachineState(
                 event.machine,
@@ -137,7 +136,7 @@ class Outbox:
             return 1
         return 0
 
-    def _take_progress(self, progress: LearningProgress, now: float) -> None:
+    def _update_progress(self, progress: LearningProgress, now: float) -> None:
         machine = progress.machine
         state = self._states.get(machine)
         if state is None:
@@ -148,63 +147,64 @@ class Outbox:
         self._states[state.machine] = state
         self._due[state.machine, "state"] = None
 
-    def _take_health(self, health: SourceHealth, now: float) -> None:
-        machine, before = health.machine, self._health.get(health.machine)
+    def _update_health(self, health: SourceHealth, now: float) -> None:
+        machine, last = health.machine, self._health.get(health.machine)
         self._health[machine] = health
-        if before is None or before.state is not health.state:
+        if last is None or last.state is not health.state:
             self._due[machine, "availability"] = None
-        news = before is None or _headline(before) != _headline(health)
-        sent_at = self._health_sent_at.get(machine)
-        if news or sent_at is None or not 0 <= now - sent_at < self._health_interval_s:
-            self._health_sent_at[machine] = now
+        changed = last is None or _without_counts(last) != _without_counts(health)
+        queued_at = self._health_queued_at.get(machine)
+        if changed or queued_at is None or not 0 <= now - queued_at < self._health_interval_s:
+            self._health_queued_at[machine] = now
             self._due[machine, "health"] = None
 
     def connect(self) -> None:
-        """Take scores from now on; every retained message is due again."""
+        """Accept scores from now on; all retained messages are due again."""
         self.connected = True
         self._due |= dict.fromkeys((machine, "state") for machine in self._states)
         self._due |= dict.fromkeys((machine, "availability") for machine in self._health)
         self._due |= dict.fromkeys((machine, "health") for machine in self._health)
 
     def disconnect(self, unacknowledged: Iterable[Message]) -> int:
-        """Keep what may not have arrived for the next connection; returns scores given up."""
+        """Keep unacknowledged messages for the next connection; return dropped scores."""
         self.connected = False
-        kept = [each for each in unacknowledged if each.kind != "retained"]
-        self.again.extendleft(reversed(kept))
+        kept = [message for message in unacknowledged if message.kind != "retained"]
+        self.unacknowledged.extendleft(reversed(kept))
         dropped = len(self.scores)
         self.scores.clear()
         return dropped
 
     @staticmethod
-    def lost(item: "Record | Item") -> tuple[int, int]:
-        """Return how many scores and events are given up with this one."""
+    def count_dropped(item: "Record | Item") -> tuple[int, int]:
+        """Return how many scores and events are lost if this item is dropped."""
         kind = item.kind if isinstance(item, Message) else None
         score = isinstance(item, ScoredWindow) or kind == "score"
         event = isinstance(item, Transition) or kind == "event"
         return int(score), int(event)
 
-    def abandon(self) -> tuple[int, int]:
-        """Give up all that waits; returns scores and events given up."""
-        scores = len(self.scores) + sum(each.kind == "score" for each in self.again)
-        events = len(self.events) + sum(each.kind == "event" for each in self.again)
+    def clear(self) -> tuple[int, int]:
+        """Drop everything; return dropped scores and events."""
+        kinds = [message.kind for message in self.unacknowledged]
+        scores = len(self.scores) + kinds.count("score")
+        events = len(self.events) + kinds.count("event")
         self.scores.clear()
         self.events.clear()
-        self.again.clear()
+        self.unacknowledged.clear()
         self._due.clear()
         return scores, events
 
     def next(self) -> Item | None:
-        """Remove and return what goes next; None when nothing waits."""
+        """Remove and return what is to be published next; None if nothing waits."""
         if self._due:
             machine, topic = next(iter(self._due))
             del self._due[machine, topic]
-            return self._retained(machine, topic)
-        for queue in (self.again, self.events, self.scores):
+            return self._retained_item(machine, topic)
+        for queue in (self.unacknowledged, self.events, self.scores):
             if queue:
                 return queue.popleft()
         return None
 
-    def _retained(self, machine: str, topic: Retained) -> Item:
+    def _retained_item(self, machine: str, topic: RetainedTopic) -> Item:
         if topic == "state":
             return self._states[machine]
         health = self._health[machine]
@@ -213,10 +213,10 @@ class Outbox:
         return Availability(machine, health.state is SourceState.RUNNING)
 
     def __bool__(self) -> bool:
-        return bool(self._due or self.again or self.events or self.scores)
+        return bool(self._due or self.unacknowledged or self.events or self.scores)
 
 
-def _headline(health: SourceHealth) -> tuple[object, ...]:
+def _without_counts(health: SourceHealth) -> tuple[object, ...]:
     return health.state, health.reason, health.device, health.reopens
 
 

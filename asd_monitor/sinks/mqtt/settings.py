@@ -1,4 +1,4 @@
-"""What can be set for MQTT, and where its secrets are read from."""
+"""Settings of the MQTT sink, and reading of its password."""
 
 import ipaddress
 import os
@@ -12,22 +12,20 @@ from asd_monitor.errors import ConfigError, SinkError
 from asd_monitor.settings_file import SettingsPath
 from asd_monitor.sinks.mqtt.topics import check_name
 
-QOS = Literal[0, 1]
-
 
 class MqttTls(BaseModel):
     """Encryption; an empty section trusts the system's certificate authorities."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     ca_file: SettingsPath | None = None
-    """PEM file of the authorities to trust, in place of the system's."""
+    """PEM file of the authorities to trust instead of the system's."""
     cert_file: SettingsPath | None = None
     """PEM file of this client's certificate, with its chain."""
     key_file: SettingsPath | None = None
     """PEM file of the certificate's key, without a passphrase."""
     insecure: bool = False
-    """True: encrypt, but do not check who the broker is."""
+    """True: encrypt, but do not verify the identity of the broker."""
 
     @model_validator(mode="after")
     def _key_needs_certificate(self) -> Self:
@@ -37,56 +35,62 @@ class MqttTls(BaseModel):
 
 
 class MqttSettings(BaseModel):
-    """Where and how results are published over MQTT."""
+    """Where and how results are published over MQTT; null: nowhere."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     host: str = Field(default="localhost", min_length=1)
     """Name or address of the broker."""
     port: int = Field(default=1883, ge=1, le=65535)
-    """1883 by custom; 8883 with TLS."""
+    """By convention 1883, and 8883 with TLS."""
     base_topic: str = "asd"
-    """First level or levels of every topic; may hold ``/``."""
+    """First level of all topics; may be several levels, separated by ``/``."""
     protocol: Literal["3.1.1", "5"] = "3.1.1"
+    """Version of MQTT."""
     client_id: str | None = Field(default=None, min_length=1, max_length=200)
-    """None: a new one for each start, so that no two monitors push each other out."""
-    qos_score: QOS = 1
-    """1: each score is acknowledged and counted; 0: sent once, losses at a cut go unseen."""
+    """None: a new id for each start, so that two monitors never disconnect each other."""
+    qos_score: Literal[0, 1] = 1
+    """1: each score is acknowledged and counted; 0: sent once, a lost connection loses scores."""
     username: str | None = Field(default=None, min_length=1)
+    """None: connect without a user name."""
     password_file: SettingsPath | None = None
     """File whose first line is the password; a bare name is looked for in
     ``$CREDENTIALS_DIRECTORY`` first."""
     password_env: str | None = Field(default=None, min_length=1)
-    """Name of the environment variable that holds the password."""
+    """Name of the environment variable with the password, instead of ``password_file``."""
     tls: MqttTls | None = None
+    """None: no encryption."""
     keepalive_s: int = Field(default=15, ge=5, le=3600)
+    """Keep-alive interval of MQTT: a silent connection is checked this often."""
     ack_timeout_s: float = Field(default=15.0, ge=1.0, le=300.0)
-    """A broker that leaves a message unacknowledged for longer is connected to anew."""
+    """Reconnect if the broker leaves a message unacknowledged for longer than this."""
     reconnect_min_s: float = Field(default=1.0, ge=0.05, le=60.0)
+    """Pause before the first attempt to reconnect; it doubles with every attempt."""
     reconnect_max_s: float = Field(default=5.0, ge=0.05, le=300.0)
+    """Longest pause between attempts to reconnect."""
     health_interval_s: float = Field(default=30.0, ge=0.0)
     """Least time between a machine's health or state messages if only counts or reasons change."""
     score_queue: int = Field(default=1000, ge=1, le=1_000_000)
-    """Scores kept while the broker is slow; the oldest go first."""
+    """Scores kept while the broker is slow; the oldest are dropped first."""
     event_queue: int = Field(default=1000, ge=1, le=1_000_000)
-    """Events kept while the broker is away; the oldest go first."""
+    """Events kept while the broker is unavailable; the oldest are dropped first."""
 
     @field_validator("host")
     @classmethod
-    def _host_is_a_host_alone(cls, host: str) -> str:
+    def _check_host(cls, host: str) -> str:
         with suppress(ValueError):
             return str(ipaddress.ip_address(host.strip("[]")))
-        if any(each in "/:@" or each.isspace() for each in host):
+        if any(char in "/:@" or char.isspace() for char in host):
             msg = (
-                "expected a host's name or address alone: the port stands in `port`, and `tls` "
-                "is asked for by a section of its own"
+                "expected only a host name or address: the port belongs in `port`, and `tls` is "
+                "a section of its own"
             )
             raise ValueError(msg)
         return host
 
     @field_validator("base_topic")
     @classmethod
-    def _base_is_a_topic(cls, base_topic: str) -> str:
+    def _check_base_topic(cls, base_topic: str) -> str:
         try:
             return check_name("base_topic", base_topic, levels=True)
         except ConfigError as error:
@@ -94,11 +98,11 @@ class MqttSettings(BaseModel):
 
     @field_validator("protocol", mode="before")
     @classmethod
-    def _protocol_may_be_a_number(cls, protocol: object) -> object:
+    def _accept_a_number(cls, protocol: object) -> object:
         return str(protocol) if type(protocol) is int else protocol
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_consistency(self) -> Self:
         if self.password_file is not None and self.password_env is not None:
             raise ValueError("password_file and password_env are both given; give one")
         has_password = self.password_file is not None or self.password_env is not None
@@ -109,7 +113,7 @@ class MqttSettings(BaseModel):
         return self
 
     def read_password(self) -> str | None:
-        """Read the password now; None where none is set.
+        """Read the password now; None if none is set.
 
         Raises
         ------
@@ -124,7 +128,7 @@ class MqttSettings(BaseModel):
             return password
         if self.password_file is None:
             return None
-        path = _credential(self.password_file)
+        path = _credential_path(self.password_file)
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
@@ -136,17 +140,17 @@ class MqttSettings(BaseModel):
 
 def _unreadable(path: Path, error: OSError | UnicodeDecodeError) -> str:
     reason = error.strerror if isinstance(error, OSError) else "expected UTF-8 text"
-    told = f"mqtt.password_file: cannot read {path.absolute()}: {reason}"
+    message = f"mqtt.password_file: cannot read {path.absolute()}: {reason}"
     if "INVOCATION_ID" not in os.environ or isinstance(error, UnicodeDecodeError):
-        return told
-    return (
-        f"{told}; hand it to the service with LoadCredential=NAME:FILE in the unit, and set "
+        return message
+    return (  # a service, whose user cannot read most files
+        f"{message}; pass it to the service with LoadCredential=NAME:FILE in the unit, and set "
         "password_file to that NAME"
     )
 
 
-def _credential(path: Path) -> Path:
-    """Where a file named in the settings is: systemd hands credentials over in a folder."""
+def _credential_path(path: Path) -> Path:
+    """Return the file in systemd's folder of credentials, if it has one of that name."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if folder and len(path.parts) == 1 and (Path(folder) / path).is_file():
         return Path(folder) / path

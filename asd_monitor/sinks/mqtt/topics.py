@@ -1,4 +1,4 @@
-"""The MQTT topics of a monitor, and which names may stand in them."""
+"""The MQTT topics of a monitor, and the names allowed in them."""
 
 from dataclasses import dataclass
 
@@ -7,37 +7,38 @@ from asd_monitor.errors import ConfigError
 MAX_NAME_CHARACTERS = 200
 
 
-def check_name(what: str, name: str, *, levels: bool = False) -> str:
-    """Return a name that can be one level of an MQTT topic, or several where ``levels`` is true.
+def check_name(key: str, name: str, *, levels: bool = False) -> str:
+    """Return a name that can be one level of an MQTT topic, or several if ``levels`` is true.
 
     Raises
     ------
     ConfigError
-        If the name is empty or too long, holds ``+``, ``#``, ``/`` (but between levels), a control
-        character, or space at an end, or begins with ``$``, which brokers keep for themselves.
+        If the name is empty or too long; contains ``+``, ``#``, ``/`` (except between levels) or
+        a control character; starts with ``$``, which is reserved for brokers; or starts or ends
+        with a space.
     """
     parts = name.split("/") if levels else [name]
     if not all(parts):
         found = "it is empty" if not name else f"{name!r} has an empty level"
-        raise ConfigError(f"{what}: expected a name for MQTT topics, but {found}")
+        raise ConfigError(f"{key}: expected a name for MQTT topics, but {found}")
     if len(name) > MAX_NAME_CHARACTERS:
-        msg = f"{what}: expected at most {MAX_NAME_CHARACTERS} characters, found {len(name)}"
+        msg = f"{key}: expected at most {MAX_NAME_CHARACTERS} characters, found {len(name)}"
         raise ConfigError(msg)
-    refused = "+#" if levels else "+#/"
-    bad = sorted({each for each in name if each in refused or not each.isprintable()})
+    forbidden = "+#" if levels else "+#/"
+    bad = sorted({char for char in name if char in forbidden or not char.isprintable()})
     if bad:
-        shown = ", ".join(repr(each) for each in bad)
-        msg = f"{what}: {name!r} holds {shown}, which an MQTT topic name must not; choose another"
+        listed = ", ".join(map(repr, bad))
+        msg = f"{key}: {name!r} contains {listed}, which MQTT topics do not allow; choose another"
         raise ConfigError(msg)
     if name.startswith("$") or name != name.strip():
-        msg = f"{what}: {name!r} must neither begin with '$' nor begin or end with a space"
+        msg = f"{key}: {name!r} must not start with '$', nor start or end with a space"
         raise ConfigError(msg)
     return name
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The topics below ``<base>/<node>``; the names are checked when it is made."""
+    """The topics below ``<base>/<node>``; both names are checked on construction."""
 
     base: str
     node: str
@@ -51,12 +52,17 @@ class Topics:
         """``online`` or ``offline``, retained; the last will."""
         return f"{self.base}/{self.node}/status"
 
+    @property
+    def check(self) -> str:
+        """A message that tests whether the node may publish."""
+        return f"{self.base}/{self.node}/check"
+
     def score(self, machine: str) -> str:
-        """Each window's result."""
+        """The result of each window."""
         return f"{self.base}/{self.node}/{machine}/score"
 
     def state(self, machine: str) -> str:
-        """The present state, retained."""
+        """The current state, retained."""
         return f"{self.base}/{self.node}/{machine}/state"
 
     def event(self, machine: str) -> str:
@@ -64,7 +70,7 @@ class Topics:
         return f"{self.base}/{self.node}/{machine}/event"
 
     def health(self, machine: str) -> str:
-        """How the source is doing, retained."""
+        """The health of the source, retained."""
         return f"{self.base}/{self.node}/{machine}/health"
 
     def availability(self, machine: str) -> str:

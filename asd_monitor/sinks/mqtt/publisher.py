@@ -1,0 +1,200 @@
+"""Publish queued records over one connection after the other, and account for each of them."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from asd_monitor.records import Record
+from asd_monitor.sinks.mqtt.counters import DeliveryCounter
+from asd_monitor.sinks.mqtt.failures import Failure
+from asd_monitor.sinks.mqtt.outbox import Item, Message, Outbox, to_message
+from asd_monitor.sinks.mqtt.settings import MqttSettings
+from asd_monitor.sinks.mqtt.topics import Topics
+from asd_monitor.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from asd_monitor.sinks.mqtt.connection import Connection
+
+logger = logging.getLogger(__name__)
+
+ACK_STALL_S = 2.0
+"""While a message has been unacknowledged for longer, no more are sent, so that fewer are lost or
+duplicated if the connection turns out to be broken."""
+ACK_DELAY_S = 1.5
+"""Acknowledgements of a few messages may stay unread for this long, or for half of
+``ack_timeout_s``: the next score wakes the thread anyway, and waking it for every acknowledgement
+as well would take three times the CPU time."""
+
+
+class Publisher:
+    """The queues of a sink, and the loop that publishes them.
+
+    Records may be enqueued from any thread. All other methods but :meth:`close` and
+    :meth:`clear` are for the thread that owns the connections.
+
+    Parameters
+    ----------
+    settings
+        Sizes of the queues, quality of service and timeouts.
+    topics
+        Where to publish.
+    metrics
+        Where unexpected errors and the lengths of the queues are recorded.
+    counter
+        Where published and dropped messages are counted.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        topics: Topics,
+        metrics: Metrics,
+        counter: DeliveryCounter,
+        clock: Callable[[], float],
+    ) -> None:
+        self.last_topic = ""
+        """Topic of the newest message on the present connection."""
+        self._settings = settings
+        self._topics = topics
+        self._errors = metrics.sink_errors.labels("mqtt")
+        self._counter = counter
+        self._clock = clock
+        self._lock = threading.Lock()  # guards the outbox
+        outbox = self._outbox = Outbox(
+            settings.score_queue, settings.event_queue, settings.health_interval_s
+        )
+        self._in_flight: dict[int, tuple[Message, float]] = {}  # by id, with the time of sending
+        self._refused_topics: set[str] = set()
+        self._flush_until_s: float | None = None
+        metrics.queue_depth.labels("mqtt_scores").set_function(lambda: len(outbox.scores))
+        metrics.queue_depth.labels("mqtt_events").set_function(lambda: len(outbox.events))
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection to publish over."""
+        return self._outbox.connected
+
+    def enqueue(self, record: Record) -> None:
+        """Queue a record, or count it as dropped; returns at once."""
+        with self._lock:
+            if self._flush_until_s is None:
+                dropped = self._outbox.enqueue(record, self._clock())
+            else:
+                dropped = Outbox.count_dropped(record)
+        self._counter.count_dropped(*dropped)
+
+    def close(self, flush_until_s: float) -> None:
+        """Accept no more records; :meth:`run` then ends when the queues are empty.
+
+        Parameters
+        ----------
+        flush_until_s
+            When :meth:`run` ends in any case, on the monotonic clock.
+        """
+        with self._lock:
+            self._flush_until_s = flush_until_s
+
+    def clear(self) -> None:
+        """Drop and count everything that waits."""
+        with self._lock:
+            dropped = self._outbox.clear()
+        self._counter.count_dropped(*dropped)
+
+    def connect(self) -> None:
+        """Accept scores, now that there is a connection to publish over."""
+        self.last_topic = ""
+        with self._lock:
+            self._outbox.connect()
+
+    def disconnect(self, connection: "Connection") -> None:
+        """Keep the messages that the connection left unacknowledged for the next one."""
+        self._process_acks(connection)
+        with self._lock:
+            dropped = self._outbox.disconnect(message for message, _ in self._in_flight.values())
+        self._in_flight.clear()
+        self._counter.count_dropped(dropped, 0)
+
+    def run(self, connection: "Connection") -> None:
+        """Publish until the connection fails, or until everything is flushed after close."""
+        while connection.failure is None:
+            self._process_acks(connection)
+            age_s = self._oldest_age_s()
+            if age_s > self._settings.ack_timeout_s:
+                reason = f"the broker has not acknowledged a message for {age_s:.0f} s"
+                connection.failure = Failure("timeout", reason)
+                return
+            has_room = len(self._in_flight) < connection.max_in_flight and age_s < ACK_STALL_S
+            with self._lock:
+                item = self._outbox.next() if has_room else None
+                flushed = item is None and self._is_flushed(age_s)
+            if flushed:
+                connection.disconnect_gracefully(responsive=age_s < ACK_STALL_S)
+                return
+            if item is not None:
+                self._publish(connection, item)
+            elif not connection.acks:
+                self._wait(connection, age_s)
+
+    def _wait(self, connection: "Connection", age_s: float) -> None:
+        """Wait for a record or the broker, at most until a message has been in flight too long."""
+        delay_s = min(ACK_DELAY_S, self._settings.ack_timeout_s / 2) - age_s
+        few = 0 < len(self._in_flight) <= connection.max_in_flight // 8
+        if delay_s > 0 and few and self._flush_until_s is None:
+            connection.loop_once(delay_s, coalesce=True)
+        else:
+            connection.loop_once(self._timeout_s())
+
+    def _oldest_age_s(self) -> float:
+        """Return how long the oldest message has been in flight; 0 without any."""
+        for _, sent_s in self._in_flight.values():
+            return time.monotonic() - sent_s
+        return 0.0
+
+    def _is_flushed(self, age_s: float) -> bool:
+        """Return whether nothing waits any more, or waiting has become pointless."""
+        if self._flush_until_s is None:
+            return False
+        waiting = bool(self._outbox) or bool(self._in_flight)
+        return not waiting or age_s >= ACK_STALL_S or time.monotonic() >= self._flush_until_s
+
+    def _timeout_s(self) -> float | None:
+        """Return the time until something must be done even if nothing arrives; None: never."""
+        limits_s = []
+        closing = self._flush_until_s is not None
+        if self._in_flight:
+            max_age_s = ACK_STALL_S if closing else self._settings.ack_timeout_s
+            limits_s.append(max_age_s - self._oldest_age_s())
+        if self._flush_until_s is not None:
+            limits_s.append(self._flush_until_s - time.monotonic())
+        return max(min(limits_s), 0.0) + 0.01 if limits_s else None
+
+    def _publish(self, connection: "Connection", item: Item) -> None:
+        try:
+            message = to_message(item, self._topics, self._settings.qos_score, self._clock())
+            mid = connection.publish(message)
+        except (TypeError, ValueError):
+            logger.exception("MQTT: a record cannot be published: %r", item)
+            self._errors.inc()
+            self._counter.count_dropped(*Outbox.count_dropped(item))
+            return
+        self._in_flight[mid] = message, time.monotonic()
+        self.last_topic = message.topic
+
+    def _process_acks(self, connection: "Connection") -> None:
+        """Count the messages that the broker has accepted or refused."""
+        while connection.acks:
+            ack = connection.acks.popleft()
+            message, _ = self._in_flight.pop(ack.mid, (None, 0.0))  # None: the status
+            if not ack.refused:
+                self._counter.count_published("retained" if message is None else message.kind)
+                continue
+            topic = self._topics.status if message is None else message.topic
+            if topic not in self._refused_topics:
+                self._refused_topics.add(topic)
+                logger.warning("MQTT: the broker refuses messages to %s: %s", topic, ack.refused)
+            if message is not None:
+                self._counter.count_dropped(*Outbox.count_dropped(message))
