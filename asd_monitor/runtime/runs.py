@@ -1,4 +1,4 @@
-"""What ``run`` and ``learn`` do once their settings are known."""
+"""Run the monitor, or only learn, and report the result: the commands ``run`` and ``learn``."""
 
 import json
 import logging
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SWITCH_S = 0.001
-"""A thread that computes in Python, as a scrape of many machines does, lets others in after so
-long. Python's own 5 ms, whenever a model call returns meanwhile, add up to late windows."""
+THREAD_SWITCH_INTERVAL_S = 0.001
+"""How long a thread that runs Python code, such as a scrape of many machines, may keep the others
+waiting. With Python's default of 5 ms, at each return of a model call, windows become late."""
 
 
 def run_monitor(
@@ -38,7 +38,7 @@ def run_monitor(
     live_view: bool,
     as_json: bool,
 ) -> None:
-    """Monitor until told to stop, the end of all recordings, or ``duration_s``.
+    """Monitor until stopped, until all recordings have been played, or for ``duration_s``.
 
     Parameters
     ----------
@@ -49,11 +49,11 @@ def run_monitor(
     duration_s
         Longest time to run, in seconds; None for no limit.
     live_view
-        Show a live view where stderr is a terminal; log lines else.
+        Display a live view if stderr is a terminal; otherwise log lines.
     as_json
         Print the summary as one JSON document on stdout when done.
     """
-    sys.setswitchinterval(SWITCH_S)
+    sys.setswitchinterval(THREAD_SWITCH_INTERVAL_S)
     logging_setup.set_up()
     handle = build_monitor(config)
     if live_view:
@@ -65,7 +65,7 @@ def run_monitor(
         sys.stdout.write(json.dumps(result) + "\n")
     else:
         sys.stderr.write("\n".join(summary_lines(result)) + "\n")
-    refuse_unheard(handle)
+    raise_if_no_audio(handle)
 
 
 def learn_only(
@@ -78,81 +78,88 @@ def learn_only(
     config
         The settings.
     stop
-        Ends the run when set; what was recorded is kept.
+        Ends the run when set; recorded sound is kept.
     fresh
-        Set the recordings from before aside, so that only new ones are learned from.
+        Archive existing recordings, so that only new ones are learned from.
     live_view
-        Show a progress bar where stderr is a terminal; log lines else.
+        Display progress bars if stderr is a terminal; otherwise log lines.
     as_json
-        Print where the models are as one JSON document on stdout when done.
+        Print the paths of the models as one JSON document on stdout when done.
     """
     logging_setup.set_up()
     if fresh:
-        folder = StateFolder.locate(config.state_dir, os.environ)
+        state = StateFolder.locate(config.state_dir, os.environ)
         for machine in config.machines:
-            with folder.lock(machine):
-                set_aside(folder, machine)
+            with state.lock(machine):
+                archive_recordings(state, machine)
     handle = build_monitor(config, relearn=True)
     if live_view:
         add_live_view(handle)
-    learning = handle.monitor.pipelines
-    serve(handle, stop, is_done=lambda: all(each.commissioning is None for each in learning))
-    learned = {each.machine: each.detector for each in learning if each.detector is not None}
+    pipelines = handle.monitor.pipelines
+    serve(handle, stop, is_done=lambda: all(each.commissioning is None for each in pipelines))
+    learned = {each.machine: each for each in pipelines if each.detector is not None}
     paths = {machine: str(handle.state.model_path(machine)) for machine in learned}
-    unused_s = {each.machine: not_used_s(each) for each in learning if each.machine in learned}
+    unused_s = {machine: unused_recording_s(pipeline) for machine, pipeline in learned.items()}
     if as_json:
         sys.stdout.write(json.dumps({"models": paths, "unused_s": unused_s}) + "\n")
     else:
-        for machine in config.machines:
-            told = "stopped before a model could be fitted"
-            if machine in learned:
-                seconds = learned[machine].manifest.training["seconds"]
-                told = f"model of {seconds:.0f} s of sound written to {paths[machine]}"
-                if left_min := round(unused_s[machine] / 60, 1):
-                    told += f"\n{machine}: {left_min:g} min of the recordings were not used; "
-                    told += "use more of them with --minutes"
-            sys.stderr.write(f"{machine}: {told}\n")
-    refuse_unheard(handle)
+        for pipeline in pipelines:
+            sys.stderr.write(f"{pipeline.machine}: {learning_result(pipeline, handle.state)}\n")
+    raise_if_no_audio(handle)
 
 
-def not_used_s(pipeline: Pipeline) -> float:
-    """Return how much of a machine's recordings learning did not come to, in seconds."""
+def learning_result(pipeline: Pipeline, state: StateFolder) -> str:
+    """Return what was learned of a machine, for the user."""
+    machine = pipeline.machine
+    if pipeline.detector is None:
+        return "stopped before a model could be fitted"
+    seconds = pipeline.detector.manifest.training["seconds"]
+    text = f"model of {seconds:.0f} s of sound written to {state.model_path(machine)}"
+    if unused_min := round(unused_recording_s(pipeline) / 60, 1):
+        text += (
+            f"\n{machine}: {unused_min:g} min of the recordings were not used; "
+            "use more of them with --minutes"
+        )
+    return text
+
+
+def unused_recording_s(pipeline: Pipeline) -> float:
+    """Return the length of a machine's recordings that were not learned from, in seconds."""
     source = pipeline.source
     return source.remaining_s(pipeline.learned_until) if isinstance(source, WavSource) else 0.0
 
 
-def refuse_unheard(handle: MonitorHandle) -> None:
+def raise_if_no_audio(handle: MonitorHandle) -> None:
     """Raise SourceError for a machine none of whose recordings could be read."""
     for pipeline in handle.monitor.pipelines:
         health = pipeline.source.health()
-        recorded = isinstance(pipeline.source, WavSource)
-        if recorded and not health.samples and health.reason:
-            raise SourceError(f"{pipeline.machine}: nothing was heard: {health.reason}")
+        if isinstance(pipeline.source, WavSource) and not health.samples and health.reason:
+            raise SourceError(f"{pipeline.machine}: no audio was received: {health.reason}")
 
 
-def set_aside(folder: StateFolder, machine: str) -> None:
-    """Move a machine's recordings out of the way; nothing is deleted.
+def archive_recordings(state: StateFolder, machine: str) -> None:
+    """Move a machine's recordings to the archive in the state folder; nothing is deleted.
 
     Raises
     ------
     StateError
         If they cannot be moved.
     """
-    recordings = folder.recordings_path(machine).parent
+    recordings = state.recordings_path(machine).parent
     if not recordings.exists():
         return
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    aside = folder.make(folder.root / "recordings-set-aside") / f"{machine}-{stamp}"
+    archive = state.make(state.root / "archived-recordings") / f"{machine}-{stamp}"
     try:
-        recordings.rename(aside)
+        recordings.rename(archive)
     except OSError as error:
-        msg = f"{recordings}: the recordings cannot be set aside: {error.strerror}"
+        msg = f"{recordings}: the recordings cannot be archived: {error.strerror}"
         raise StateError(msg) from error
-    logger.info("%s: recordings from before were moved to %s", machine, aside)
+    logger.info("%s: existing recordings were moved to %s", machine, archive)
 
 
 def published_messages(handle: MonitorHandle) -> int:
-    """Return how many MQTT messages the broker has taken."""
+    """Return the number of MQTT messages that the broker has received."""
     return int(_value(handle, "asd_mqtt_messages_total", {"result": "published"}))
 
 
@@ -161,7 +168,7 @@ def _value(handle: MonitorHandle, series: str, labels: dict[str, str] | None = N
 
 
 def summary_lines(result: dict[str, Any]) -> list[str]:
-    """Return the summary for a person: one line a machine."""
+    """Return the summary for the user: one line per machine."""
     lines = []
     for name, machine in result["machines"].items():
         alarm = "no alarm"
@@ -178,7 +185,7 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
 
 
 def where_published(handle: MonitorHandle) -> str:
-    """Return where results go, and whether they arrive, in one line."""
+    """Return where results are published, and whether the broker is connected, in one line."""
     parts = []
     mqtt = handle.config.sink_settings(MqttSettings)
     if mqtt is not None:
@@ -186,9 +193,8 @@ def where_published(handle: MonitorHandle) -> str:
         state = "connected" if connected else "not connected"
         parts.append(f"MQTT {mqtt.host}:{mqtt.port} {state}")
         parts.append(f"{published_messages(handle)} messages")
-    parts += [
-        f"metrics {each.url}" for each in handle.monitor.sinks if isinstance(each, PrometheusSink)
-    ]
+    servers = [sink for sink in handle.monitor.sinks if isinstance(sink, PrometheusSink)]
+    parts += [f"metrics {server.url}" for server in servers]
     return "  |  ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Run an assembled monitor until its end: signals, duration, systemd's watchdog."""
+"""Run a built monitor until its end: stop event, duration, systemd's watchdog."""
 
 import logging
 import os
@@ -13,9 +13,9 @@ from asd_monitor.telemetry.status import MonitorStatus
 
 logger = logging.getLogger(__name__)
 
-CHECK_S = 5.0
-"""How often the watchdog is fed and systemd told how things are."""
-ASK_S = 0.5
+WATCHDOG_INTERVAL_S = 5.0
+"""systemd receives status and watchdog messages at least this often."""
+POLL_INTERVAL_S = 0.5
 
 
 def serve(
@@ -26,21 +26,21 @@ def serve(
     environ: Mapping[str, str] = os.environ,
     is_done: Callable[[], bool] | None = None,
 ) -> None:
-    """Start the monitor, keep it until told to stop, its end, or ``duration_s``; then stop it.
+    """Start the monitor, wait for its end, ``stop`` or ``duration_s``, and stop it.
 
     Parameters
     ----------
     handle
         The monitor; closed on return.
     stop
-        Ends the run when set; one that is set already lets nothing start. It is set, too, when
-        the run ends by itself.
+        Ends the run when set; if it is already set, nothing is started. It is also set when the
+        run ends by itself.
     duration_s
         Longest time to run, in seconds; None for no limit.
     environ
-        Where systemd's socket is looked up.
+        Environment variables that name systemd's socket.
     is_done
-        Asked twice a second where given; True ends the run.
+        Called twice a second if given; True ends the run.
 
     Raises
     ------
@@ -53,39 +53,38 @@ def serve(
             handle.monitor.on_end(stop.set)
             handle.monitor.start()
             notifier.ready(_status_line(handle.status()))
-            _watch(handle, notifier, stop, duration_s, is_done)
+            _supervise(handle, notifier, stop, duration_s, is_done)
     finally:
         notifier.stopping()
         handle.close()
 
 
-def _watch(
+def _supervise(
     handle: MonitorHandle,
     notifier: Notifier,
     stop: threading.Event,
     duration_s: float | None,
     is_done: Callable[[], bool] | None,
 ) -> None:
-    """Sleep until the end; the processor is for the sound."""
-    started = fed_at = time.monotonic()
-    feed_s = min(notifier.watchdog_interval_s or CHECK_S, CHECK_S)
-    timeout_s = min(feed_s, ASK_S) if is_done else feed_s
+    started_at = checked_at = time.monotonic()
+    interval_s = min(notifier.watchdog_interval_s or WATCHDOG_INTERVAL_S, WATCHDOG_INTERVAL_S)
+    timeout_s = min(interval_s, POLL_INTERVAL_S) if is_done else interval_s
     was_alive = True
     while not (is_done and is_done()):
-        past_s = time.monotonic() - started
-        left_s = float("inf") if duration_s is None else duration_s - past_s
-        if stop.wait(max(0.0, min(timeout_s, left_s))) or left_s <= 0:
+        elapsed_s = time.monotonic() - started_at
+        remaining_s = float("inf") if duration_s is None else duration_s - elapsed_s
+        if stop.wait(max(0.0, min(timeout_s, remaining_s))) or remaining_s <= 0:
             break
         notifier.status(_status_line(handle.status()))
-        if time.monotonic() - fed_at >= feed_s:
-            fed_at = time.monotonic()
+        if time.monotonic() - checked_at >= interval_s:
+            checked_at = time.monotonic()
             alive = handle.monitor.is_alive()
             if alive:
                 notifier.watchdog()
             elif was_alive:
-                logger.error("windows are no longer consumed; the watchdog is not fed")
+                logger.error("audio is no longer consumed; the watchdog is not notified")
             was_alive = alive
-    handle.monitor.wait(0.0)  # raises where it has failed
+    handle.monitor.wait(0.0)  # raises if the run has failed
 
 
 def _status_line(status: MonitorStatus) -> str:

@@ -73,10 +73,10 @@ def test_it_is_an_error_if_no_recording_can_be_read(tmp_path: Path) -> None:
     (folder / "text.wav").write_text("hello")
     state = tmp_path / "state"
     learn(state, recordings(tmp_path / "good", 0), 30)
-    with pytest.raises(SourceError, match="pump: nothing was heard: skipped 1 of 1 recordings"):
+    with pytest.raises(SourceError, match="pump: no audio was received: skipped 1 of 1 recordings"):
         learn(state, folder, 30)
     config, stop = settings(state, folder, 30), threading.Event()
-    with pytest.raises(SourceError, match="pump: nothing was heard"):
+    with pytest.raises(SourceError, match="pump: no audio was received"):
         run_monitor(config, stop, duration_s=None, live_view=False, as_json=True)
 
 

@@ -1,4 +1,4 @@
-"""How a running monitor takes signals."""
+"""Signals, the end of a run, and the watchdog."""
 
 import signal
 import socket
@@ -17,7 +17,7 @@ from asd_monitor.runtime.builder import build_monitor
 from asd_monitor.runtime.serve import serve
 from tests.rig.played_source import PlayedSource
 
-TWICE = """
+SIGNALS = """
 import os, time
 from asd_monitor.runtime.signals import stop_signals
 
@@ -27,24 +27,24 @@ with stop_signals() as stop:
     if {times} == 2:
         os.kill(os.getpid(), {number})
         time.sleep(60)
-print("tidied up", flush=True)
+print("cleaned up", flush=True)
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_signal_is_a_request_and_a_second_an_order(number: signal.Signals) -> None:
+def test_the_first_signal_stops_cleanly_and_the_second_immediately(number: signal.Signals) -> None:
     def run(times: int) -> "subprocess.CompletedProcess[str]":
-        code = TWICE.format(number=int(number), times=times)
+        code = SIGNALS.format(number=int(number), times=times)
         return subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
         )
 
     once, twice = run(1), run(2)
-    assert (once.returncode, once.stdout) == (0, "True\ntidied up\n")
+    assert (once.returncode, once.stdout) == (0, "True\ncleaned up\n")
     assert (twice.returncode, twice.stdout, twice.stderr) == (-number, "True\n", "")
 
 
-def test_a_signal_is_heard_while_the_main_thread_holds_the_lock_of_its_wait() -> None:
+def test_a_signal_is_handled_while_the_main_thread_holds_the_lock_of_the_event() -> None:
     """A handler runs between any two steps of the thread that it interrupts."""
     code = (
         "import os\nfrom asd_monitor.runtime.signals import stop_signals\n"
@@ -56,7 +56,7 @@ def test_a_signal_is_heard_while_the_main_thread_holds_the_lock_of_its_wait() ->
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
-def test_a_stop_before_the_start_lets_nothing_start(tmp_path: Path) -> None:
+def test_a_stop_before_the_start_starts_nothing(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
     options = {"machines": {"pump": {"wav": str(tmp_path / "a.wav")}}, "mqtt": None}
     settings = from_options(options | {"prometheus": None, "state_dir": str(tmp_path / "state")})
@@ -67,18 +67,18 @@ def test_a_stop_before_the_start_lets_nothing_start(tmp_path: Path) -> None:
     assert handle.status().machines["pump"].health is None
 
 
-def test_a_first_signal_after_the_run_has_ended_is_still_a_request() -> None:
+def test_a_first_signal_after_the_end_of_the_run_still_stops_cleanly() -> None:
     code = (
         "import os\nfrom asd_monitor.runtime.signals import stop_signals\n"
         "with stop_signals() as stop:\n"
         "    stop.set()\n    os.kill(os.getpid(), 2)\n"
-        "print('tidied up')\n"
+        "print('cleaned up')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
-    assert (done.returncode, done.stdout) == (0, "tidied up\n")
+    assert (done.returncode, done.stdout) == (0, "cleaned up\n")
 
 
-def test_an_end_by_itself_wakes_who_waits_and_tells_why(tmp_path: Path) -> None:
+def test_an_end_by_itself_sets_the_stop_event_and_raises_the_error(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
     wav = {"paths": [str(tmp_path / "a.wav")], "paced": False}
     options = {"machines": {"pump": {"wav": wav}}, "mqtt": None, "prometheus": None}
@@ -89,10 +89,10 @@ def test_an_end_by_itself_wakes_who_waits_and_tells_why(tmp_path: Path) -> None:
     assert stop.is_set()
 
 
-def test_a_fault_of_the_program_while_learning_ends_the_run(
+def test_an_internal_error_while_learning_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A machine that can never be learned would stay LEARNING, and all it hears in memory."""
+    """Otherwise the machine would stay LEARNING, and all its sound in memory."""
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("no memory")
@@ -112,16 +112,16 @@ def test_a_fault_of_the_program_while_learning_ends_the_run(
         )
 
 
-def test_that_windows_are_no_longer_consumed_is_told_once_and_starves_the_watchdog(
+def test_a_stalled_monitor_is_logged_once_and_the_watchdog_is_not_notified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     options = {"machines": {"pump": {"mic": "played"}}, "mqtt": None, "prometheus": None}
     settings = from_options(options | {"state_dir": str(tmp_path / "state")})
     handle = build_monitor(settings, sources={"pump": PlayedSource()})
-    asked: list[None] = []
+    calls: list[None] = []
 
     def is_alive() -> bool:
-        asked.append(None)
+        calls.append(None)
         return False
 
     monkeypatch.setattr(handle.monitor, "is_alive", is_alive)
@@ -129,9 +129,9 @@ def test_that_windows_are_no_longer_consumed_is_told_once_and_starves_the_watchd
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(20)
         environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
-        serve(handle, threading.Event(), environ=environ, is_done=lambda: len(asked) > 2)
-        heard = [manager.recv(4096)]
-        while b"STOPPING=1" not in heard[-1]:
-            heard.append(manager.recv(4096))
-    assert sum("no longer consumed" in each.message for each in caplog.records) == 1
-    assert not any(b"WATCHDOG=1" in each for each in heard)
+        serve(handle, threading.Event(), environ=environ, is_done=lambda: len(calls) > 2)
+        messages = [manager.recv(4096)]
+        while b"STOPPING=1" not in messages[-1]:
+            messages.append(manager.recv(4096))
+    assert sum("no longer consumed" in record.message for record in caplog.records) == 1
+    assert not any(b"WATCHDOG=1" in message for message in messages)
