@@ -105,9 +105,9 @@ def compare(
 
     require_offline("compare")
     from asd_monitor.errors import RunError
+    from asd_monitor.terminal.progress import console_progress
     from asd_offline.comparison import CompareSettings
     from asd_offline.comparison import compare as compare_models
-    from asd_offline.comparison.progress import shown
 
     folder = out or Path("runs") / f"compare-{dataset.resolve().stem or 'data'}"
     settings = CompareSettings(
@@ -126,10 +126,10 @@ def compare(
         command=shlex.join(["asd-monitor", *sys.argv[1:]]),
     )
     hint = f"{folder} is kept: run the same command again to resume"
-    with exit_on_interrupt(hint), shown() as show:
-        comparison = compare_models(settings, show)
+    with exit_on_interrupt(hint), console_progress() as progress:
+        comparison = compare_models(settings, progress)
     if as_json:
-        typer.echo(json.dumps(comparison.to_json(), allow_nan=False))
+        typer.echo(json.dumps(comparison.to_dict(), allow_nan=False))
     else:
         _print(comparison, folder)
     if comparison.failures:
@@ -140,14 +140,14 @@ def compare(
 def _print(comparison: "Comparison", folder: Path) -> None:
     from rich.console import Console
 
-    from asd_offline.comparison.console import tables, words
+    from asd_offline.comparison.console import make_tables, notes
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=FILE_WIDTH)
-    for table in tables(comparison, console.width):
+    for table in make_tables(comparison, console.width):
         console.print(table)
         console.print()
-    for text in words(comparison):
+    for text in notes(comparison):
         console.print(text, markup=False)
     console.print(f"wrote {folder}: report.html, table.md, result.json and .csv", markup=False)

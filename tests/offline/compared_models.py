@@ -1,48 +1,66 @@
-"""Two models compared once for all tests, and what a comparison needs."""
+"""Two models compared once for all tests, and helpers for further comparisons."""
 
+import re
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from asd_offline.comparison import CompareSettings, Comparison, compare
-from asd_offline.comparison.run_result import Outcome
 from tests.offline.small_sounds import RATE_HZ, make_set, write_recipe
 
 TWFR = f"model: twfr_gmm\nsample_rate_hz: {RATE_HZ}\nn_fft: 256\nhop_length: 128\nn_mels: 16\n"
-TWO = ("autoencoder", "twfr_gmm")
+MODELS = ("autoencoder", "twfr_gmm")
 
 
-class Told:
-    """Remembers what a comparison says."""
+@dataclass
+class RecordedProgress:
+    """Record the messages of a comparison, and check its stages."""
 
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.outcomes: list[Outcome] = []
+    messages: list[str] = field(default_factory=list)
 
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+    @property
+    def finished_runs(self) -> list[tuple[str, int]]:
+        """Model and seed of each run that was reported."""
+        pattern = re.compile(r"\d+/\d+ (\w+), seed (\d+): ")
+        found = [pattern.match(message) for message in self.messages]
+        return [(match[1], int(match[2])) for match in found if match]
 
-    def progress(self, done: float, whole: float) -> None:
-        assert 0 <= done <= whole + 1e-9
+    def update(self, stage: str, done: float, total: float, detail: str = "") -> None:
+        assert stage == "runs"
+        assert 0 <= done <= total
 
-    def finished(self, outcome: Outcome, done: int, whole: int) -> None:
-        self.outcomes.append(outcome)
+    def message(self, text: str) -> None:
+        self.messages.append(text)
 
 
-def recipes(folder: Path, **changes: object) -> Path:
+@dataclass(frozen=True)
+class Compared:
+    """A finished comparison, its folder and what it reported."""
+
+    folder: Path
+    comparison: Comparison
+    progress: RecordedProgress
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy dataset, recipes, caches and results."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+
+
+def write_recipes(folder: Path, **changes: object) -> Path:
     folder.mkdir(parents=True)
     write_recipe(folder / "autoencoder.yaml", **({"epochs": 2} | changes))
     (folder / "twfr_gmm.yaml").write_text(TWFR)
     return folder
 
 
-def settings(tmp_path: Path, **changes: object) -> CompareSettings:
+def compare_settings(tmp_path: Path, **changes: object) -> CompareSettings:
     values: dict[str, object] = {
         "dataset": tmp_path / "set",
         "out": tmp_path / "out",
         "cache": tmp_path / "cache",
-        "models": TWO,
+        "models": MODELS,
         "recipes": tmp_path / "recipes",
         "seeds": 2,
         "jobs": 1,
@@ -50,18 +68,11 @@ def settings(tmp_path: Path, **changes: object) -> CompareSettings:
     return CompareSettings(**(values | changes))  # type: ignore[arg-type]
 
 
-Compared = tuple[Path, Comparison, Told]
-
-
 @pytest.fixture(scope="session")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Compared:
     """Two models on two machines with two seeds; tests must not change the folder."""
     folder = tmp_path_factory.mktemp("compared")
     make_set(folder / "set", ("fan", "pump"), ("00",), clips=8)
-    recipes(folder / "recipes")
-    told = Told()
-    return folder, compare(settings(folder), told), told
-
-
-def copied(compared: Compared, to: Path) -> None:
-    shutil.copytree(compared[0], to, dirs_exist_ok=True)
+    write_recipes(folder / "recipes")
+    progress = RecordedProgress()
+    return Compared(folder, compare(compare_settings(folder), progress), progress)

@@ -1,4 +1,4 @@
-"""Which models take part in a comparison, with which recipe and seeds."""
+"""Models of a comparison, with their recipes and seeds."""
 
 import difflib
 from collections.abc import Sequence
@@ -13,142 +13,149 @@ from asd_offline.recipes import Recipe, read_recipe
 from asd_offline.replay.plan import QUICKSTART
 
 ALL = "all"
-DEFAULT = (QUICKSTART, "autoencoder", "twfr_gmm", "modulation_knn", "spectral_adacos")
-"""The yardstick, what needs no training, and the default of trained models."""
+DEFAULT_MODELS = (QUICKSTART, "autoencoder", "twfr_gmm", "modulation_knn", "spectral_adacos")
+"""The baselines, the models without training, and the default of the trained ones."""
 PUBLISHED = "published defaults"
 
 
 @dataclass(frozen=True)
-class Entry:
+class Candidate:
     """One model of a comparison."""
 
     model: str
-    demanded: bool
-    """Whether it was asked for by name, so that leaving it out would be a failure."""
+    requested: bool
+    """Whether the user named it, so that leaving it out is a failure."""
     recipe: Recipe | None = None
-    """None for the quick start, which has none."""
-    source: str = ""
-    """Where the recipe is from."""
+    """None for quick-start, which has none."""
+    recipe_source: str = ""
+    """Where the recipe comes from."""
     seeds: tuple[int, ...] = ()
-    networks: int = 0
-    """How many networks are trained."""
-    why_not: str | None = None
-    """Why it does not take part."""
+    network_count: int = 0
+    """Number of networks that are trained."""
+    exclusion: str | None = None
+    """Why it is left out; None if it takes part."""
 
     @property
-    def runs_once(self) -> bool:
-        """Whether nothing about it is random, so that one seed says all."""
+    def deterministic(self) -> bool:
+        """Whether nothing about the model is random, so that one run suffices."""
         if self.recipe is None:
             return True
-        # With epochs: 0 in the recipe of a network, its weights are random and the seed matters.
-        usual = type(self.recipe).model_fields["epochs"].default
-        return self.recipe.epochs == 0 and bool(usual == 0)
+        # A network whose recipe says epochs: 0 has random weights, so its seed matters.
+        default_epochs = type(self.recipe).model_fields["epochs"].default
+        return self.recipe.epochs == 0 and bool(default_epochs == 0)
 
-    def note(self) -> str:
-        """Return a sentence about it, for people."""
-        if self.why_not is not None:
-            return f"{self.model}: left out: {self.why_not}"
-        if self.runs_once:
-            how = "nothing is random in it, so it runs once"
+    def describe(self) -> str:
+        """Return recipe and number of runs, or why it is left out, in one sentence."""
+        if self.exclusion is not None:
+            return f"{self.model}: left out: {self.exclusion}"
+        if self.deterministic:
+            runs = "deterministic, so it runs once"
         else:
-            how = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}"
-        return f"{self.model}: {self.source}; {how}"
+            runs = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}"
+        return f"{self.model}: {self.recipe_source}; {runs}"
 
 
-def wanted_models(names: Sequence[str]) -> tuple[tuple[str, ...], bool]:
-    """Return the models that are meant, each once, and whether each was named.
+def resolve_models(names: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """Return the models that ``--models`` selects, each once, and whether each was named.
 
     Parameters
     ----------
     names
-        As the user gave them; ``all`` stands for every model, none for a sensible few.
+        Names from the command line; ``all`` selects every model, no names the default ones.
 
     Raises
     ------
     ConfigError
-        If there is no such model; it names the nearest.
+        If a model does not exist; the message suggests the nearest name.
     """
     known = (QUICKSTART, *MODELS)
     for name in names:
         if name not in (*known, ALL):
             close = difflib.get_close_matches(name.lower(), (*known, ALL), n=1, cutoff=0.5)
-            meant = f"; did you mean {close[0]!r}?" if close else ";"
+            suggestion = f"; did you mean {close[0]!r}?" if close else ";"
             raise ConfigError(
-                f"--models: there is no model {name!r}{meant} There are: {', '.join(known)}, {ALL}"
+                f"--models: there is no model {name!r}{suggestion} "
+                f"There are: {', '.join(known)}, {ALL}"
             )
     if ALL in names:
         return known, False
-    return (tuple(dict.fromkeys(names)), True) if names else (DEFAULT, False)
+    return (tuple(dict.fromkeys(names)), True) if names else (DEFAULT_MODELS, False)
 
 
-def choose_entries(
+def choose_candidates(
     names: Sequence[str],
     dataset: Dataset,
     *,
     recipes: Path | None = None,
     epochs: int | None = None,
     seeds: int = 1,
-) -> tuple[Entry, ...]:
-    """Read every model's recipe, and see which models can be trained on the dataset.
+) -> tuple[Candidate, ...]:
+    """Read the recipe of each model and check which models can be trained on the dataset.
 
     Parameters
     ----------
     names
-        As for :func:`wanted_models`.
+        As for :func:`resolve_models`.
     dataset
-        What is compared on.
+        Dataset of the comparison.
     recipes
-        Folder with a ``MODEL.yaml`` for each model; published defaults where there is none.
+        Folder with a ``MODEL.yaml`` for each model; published defaults for the others.
     epochs
-        In place of the recipes', for what is trained at all.
+        Overrides the recipes of models that are trained.
     seeds
-        How many seeds each model is trained with, from 0.
+        Number of seeds for each model, from 0.
 
     Raises
     ------
     ConfigError
         If a name, the folder or a recipe is wrong.
     DatasetError
-        If not one of the models can be trained on the dataset.
+        If none of the models can be trained on the dataset.
     """
-    models, named = wanted_models(names)
+    models, requested = resolve_models(names)
     if recipes is not None and not recipes.is_dir():
         raise ConfigError(f"--recipes {recipes}: expected a folder with a MODEL.yaml per model")
-    found = tuple(_entry(name, named, dataset, recipes, epochs, seeds) for name in models)
-    reasons = [each.why_not for each in found]
-    if None not in reasons:
-        raise DatasetError(f"no model can be compared on {dataset.root}: {reasons[0]}")
-    return found
+    candidates = tuple(
+        _choose(model, requested, dataset, recipes, epochs, seeds) for model in models
+    )
+    exclusions = [candidate.exclusion for candidate in candidates]
+    if None not in exclusions:
+        raise DatasetError(f"no model can be compared on {dataset.root}: {exclusions[0]}")
+    return candidates
 
 
-def _entry(
-    name: str, named: bool, dataset: Dataset, recipes: Path | None, epochs: int | None, seeds: int
-) -> Entry:
+def _choose(
+    name: str,
+    requested: bool,
+    dataset: Dataset,
+    recipes: Path | None,
+    epochs: int | None,
+    seeds: int,
+) -> Candidate:
     if name == QUICKSTART:
-        return Entry(name, named, None, "fitted by replay, no recipe", (0,))
+        return Candidate(name, requested, None, "fitted by replay, no recipe", (0,))
     model = MODELS[name]
-    path = recipes / f"{name}.yaml" if recipes else None
-    given = path if path is not None and path.exists() else None
-    needed = _needed(model.recipe)
-    if given is None and needed and not named:
-        why = f"its recipe has to say {', '.join(needed)}; give one with --recipes"
-        return Entry(name, named, why_not=why)
-    # The picture of AUC by epoch is not drawn: test clips are looked at once, at the end.
-    recipe = read_recipe(given, name, model.recipe, auc_interval_epochs=0)
+    expected_file = recipes / f"{name}.yaml" if recipes else None
+    file = expected_file if expected_file is not None and expected_file.exists() else None
+    required = [
+        key
+        for key, field in model.recipe.model_fields.items()
+        if field.is_required() and key != "model"
+    ]
+    if file is None and required and not requested:
+        exclusion = f"its recipe needs a value for {', '.join(required)}; give one with --recipes"
+        return Candidate(name, requested, exclusion=exclusion)
+    # No AUC by epoch: test clips are scored once, at the end.
+    recipe = read_recipe(file, name, model.recipe, auc_interval_epochs=0)
     if epochs is not None and recipe.epochs:
-        recipe = read_recipe(given, name, model.recipe, auc_interval_epochs=0, epochs=epochs)
-    source = f"recipe {given}" if given else PUBLISHED
-    if path is not None and given is None:
-        source = f"{PUBLISHED} (there is no {path})"
+        recipe = read_recipe(file, name, model.recipe, auc_interval_epochs=0, epochs=epochs)
+    source = f"recipe {file}" if file else PUBLISHED
+    if expected_file is not None and file is None:
+        source = f"{PUBLISHED} ({expected_file} does not exist)"
     try:
         targets = plan_targets(dataset.select(split="train"), recipe.held_out_fraction)
-        networks = len(model.networks(targets))
+        network_count = len(model.networks(targets))
     except (ConfigError, DatasetError) as error:
-        return Entry(name, named, recipe, source, why_not=str(error))
-    entry = Entry(name, named, recipe, source, tuple(range(seeds)), networks)
-    return replace(entry, seeds=(0,)) if entry.runs_once else entry
-
-
-def _needed(recipe: type[Recipe]) -> list[str]:
-    fields = recipe.model_fields
-    return [name for name, each in fields.items() if each.is_required() and name != "model"]
+        return Candidate(name, requested, recipe, source, exclusion=str(error))
+    candidate = Candidate(name, requested, recipe, source, tuple(range(seeds)), network_count)
+    return replace(candidate, seeds=(0,)) if candidate.deterministic else candidate

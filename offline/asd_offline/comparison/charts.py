@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from asd_offline.comparison.run_result import OVERALL
-from asd_offline.comparison.summary import Cell, Comparison
+from asd_offline.comparison.summary import Comparison, SeedValues
 from asd_offline.comparison.table import auc_names
 from asd_offline.html.svg import Plot, round_ticks
 
@@ -21,48 +21,48 @@ def draw_machine(comparison: Comparison, machine: str) -> str:
     metrics = [
         name
         for name in auc_names(comparison)
-        if any((machine, name) in row.cells for row in comparison.rows)
+        if any((machine, name) in model.metrics for model in comparison.models)
     ]
-    rows = [
-        row
-        for row in reversed(comparison.rows)
-        if any((machine, name) in row.cells for name in metrics)
+    models = [
+        model
+        for model in reversed(comparison.models)
+        if any((machine, name) in model.metrics for name in metrics)
     ]
-    if not rows:
+    if not models:
         return ""
     row_px = ROW_PX + 8 * (len(metrics) - 1)
     plot = Plot(
         _auc_range(comparison),
-        (-0.5, len(rows) - 0.5),
+        (-0.5, len(models) - 0.5),
         width=470,
-        height=AXIS_PX + row_px * len(rows),
+        height=AXIS_PX + row_px * len(models),
         left=NAMES_PX,
         label=f"AUC of each model on {machine}",
     )
-    for index in range(1, len(rows), 2):
+    for index in range(1, len(models), 2):
         plot.add_box(plot.x, (index - 0.5, index + 0.5), "band")
-    plot.add_line([0.5, 0.5], [-0.5, len(rows) - 0.5], "chance")
+    plot.add_line([0.5, 0.5], [-0.5, len(models) - 0.5], "chance")
     offsets = (0.0,) if len(metrics) == 1 else (0.22, -0.22)
-    for index, row in enumerate(rows):
+    for index, model in enumerate(models):
         for offset, name in zip(offsets, metrics, strict=True):
-            cell = row.cells.get((machine, name))
-            if cell is None:
+            seeds = model.metrics.get((machine, name))
+            if seeds is None:
                 continue
             y = index + offset
-            for value in cell.values:
+            for value in seeds.values:
                 plot.add_dot(value, y, f"seed {CSS_CLASSES[name]}")
-            plot.add_line([cell.mean] * 2, [y - 0.2, y + 0.2], CSS_CLASSES[name])
-    models = [(float(index), row.entry.model) for index, row in enumerate(rows)]
-    plot.add_axes(round_ticks(*plot.x), models, "AUC")
+            plot.add_line([seeds.mean] * 2, [y - 0.2, y + 0.2], CSS_CLASSES[name])
+    names = [(float(index), model.candidate.model) for index, model in enumerate(models)]
+    plot.add_axes(round_ticks(*plot.x), names, "AUC")
     return plot.to_svg()
 
 
 def draw_cost(comparison: Comparison) -> str:
     """Draw mean AUC over all machines against milliseconds per window, on a logarithmic axis."""
     points = [
-        (math.log10(row.speed.milliseconds), row.cells[OVERALL, "auc"], row.entry.model)
-        for row in comparison.rows
-        if row.speed is not None and (OVERALL, "auc") in row.cells
+        (math.log10(model.cost.milliseconds), model.metrics[OVERALL, "auc"], model.candidate.model)
+        for model in comparison.models
+        if model.cost is not None and (OVERALL, "auc") in model.metrics
     ]
     if len(points) < 2:
         return ""
@@ -77,10 +77,10 @@ def draw_cost(comparison: Comparison) -> str:
         label="Mean AUC of each model against milliseconds per window",
     )
     plot.add_line(plot.x, [0.5, 0.5], "chance")
-    for x, cell, _ in points:
-        if cell.spread:
-            plot.add_line([x, x], [cell.mean - cell.spread, cell.mean + cell.spread], "whole")
-        plot.add_dot(x, cell.mean, "whole")
+    for x, seeds, _ in points:
+        if seeds.spread:
+            plot.add_line([x, x], [seeds.mean - seeds.spread, seeds.mean + seeds.spread], "whole")
+        plot.add_dot(x, seeds.mean, "whole")
     _add_names(plot, points)
     ticks = [(float(n), f"{10.0**n:g}") for n in range(low, high + 1)]
     plot.add_axes(ticks, round_ticks(*plot.y), "ms per window on one core", "mean AUC")
@@ -91,18 +91,18 @@ def _auc_range(comparison: Comparison) -> tuple[float, float]:
     """Return round limits that hold every AUC and chance, the same for all charts of a page."""
     values = [
         value
-        for row in comparison.rows
-        for (_, name), cell in row.cells.items()
+        for model in comparison.models
+        for (_, name), seeds in model.metrics.items()
         if name in CSS_CLASSES
-        for value in cell.values
+        for value in seeds.values
     ]
     low = math.floor(10 * min(*values, 0.5) - 0.2) / 10
     return max(0.0, low), 1.0
 
 
-def _add_names(plot: Plot, points: Sequence[tuple[float, Cell, str]]) -> None:
+def _add_names(plot: Plot, points: Sequence[tuple[float, SeedValues, str]]) -> None:
     """Write the name of each point next to it, at the nearest position that is free."""
-    dots = [(plot.to_px_x(x), plot.to_px_y(cell.mean)) for x, cell, _ in points]
+    dots = [(plot.to_px_x(x), plot.to_px_y(seeds.mean)) for x, seeds, _ in points]
     taken = [(x - 6, x + 6, y + 4) for x, y in dots]  # left, right, baseline
     for (dot_x, dot_y), (_, _, name) in zip(dots, points, strict=True):
         width = LETTER_PX * len(name)

@@ -1,4 +1,4 @@
-"""The table of a comparison on a terminal; where it is too wide, in several parts."""
+"""Table of a comparison for the terminal, in several parts if it is too wide."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,43 +9,44 @@ from rich.table import Table
 from asd_offline.comparison.summary import Comparison
 from asd_offline.comparison.table import (
     Column,
+    auc_columns_by_machine,
     caption,
     cost_columns,
-    main_machine_columns,
-    names,
+    model_names,
     overall_columns,
-    padded,
+    pad_cells,
     remarks,
 )
 
 GAP = 2
+"""Spaces between columns."""
 
 
-def tables(comparison: Comparison, width: int) -> Iterator[Table]:
-    """Return the table, with models in rows; no part of it wider than ``width`` where possible."""
-    models = names(comparison)
-    machines, overall = main_machine_columns(comparison), overall_columns(comparison)
-    costs = cost_columns(comparison)
-    room = width - max(len("model"), *map(cell_len, models))
-    whole = [*machines, *overall, *costs]
-    if sum(map(_width, whole)) <= room:
-        yield _table(models, whole)
+def make_tables(comparison: Comparison, width: int) -> Iterator[Table]:
+    """Yield the table with models in rows, split into parts no wider than ``width``.
+
+    A single column that is wider is not split.
+    """
+    models = model_names(comparison)
+    by_machine = auc_columns_by_machine(comparison)
+    others = [*overall_columns(comparison), *cost_columns(comparison)]
+    available = width - max(len("model"), *map(cell_len, models))
+    if sum(map(_width, [*by_machine, *others])) <= available:
+        yield _make_table(models, [*by_machine, *others])
         return
-    for part in (*_parts([*overall, *costs], room), *_parts(machines, room)):
-        yield _table(models, part)
+    for part in (*_split(others, available), *_split(by_machine, available)):
+        yield _make_table(models, part)
 
 
-def words(comparison: Comparison) -> Iterator[str]:
-    """Return what should be read with the table."""
-    yield from remarks(comparison)
-    yield ""
-    yield from caption(comparison)
+def notes(comparison: Comparison) -> list[str]:
+    """Return the lines below the table."""
+    return [*remarks(comparison), "", *caption(comparison)]
 
 
-def _parts(columns: Sequence[Column], room: int) -> Iterator[list[Column]]:
+def _split(columns: Sequence[Column], available: int) -> Iterator[list[Column]]:
     part: list[Column] = []
     for column in columns:
-        if part and sum(map(_width, [*part, column])) > room:
+        if part and sum(map(_width, [*part, column])) > available:
             yield part
             part = []
         part.append(column)
@@ -54,10 +55,10 @@ def _parts(columns: Sequence[Column], room: int) -> Iterator[list[Column]]:
 
 
 def _width(column: Column) -> int:
-    return GAP + max(cell_len(column.title), *map(cell_len, padded(column)))
+    return GAP + max(cell_len(column.title), *map(cell_len, pad_cells(column)))
 
 
-def _table(models: Sequence[str], columns: Sequence[Column]) -> Table:
+def _make_table(models: Sequence[str], columns: Sequence[Column]) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
         header_style="bold",
@@ -69,10 +70,10 @@ def _table(models: Sequence[str], columns: Sequence[Column]) -> Table:
     table.add_column("model", no_wrap=True)
     for column in columns:
         table.add_column(column.title, justify="left" if column.left else "right", no_wrap=True)
-    texts = [padded(column) for column in columns]
-    for place, model in enumerate(models):
+    texts = [pad_cells(column) for column in columns]
+    for index, model in enumerate(models):
         cells = (
-            f"[bold green]{text[place]}[/]" if column.cells[place].best else text[place]
+            f"[bold green]{text[index]}[/]" if column.cells[index].best else text[index]
             for column, text in zip(columns, texts, strict=True)
         )
         table.add_row(model, *cells)

@@ -1,4 +1,4 @@
-"""One model with one seed: trained, exported and replayed, and its result kept."""
+"""Job of a comparison: train, export and replay one model with one seed."""
 
 import errno
 import json
@@ -10,7 +10,14 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from asd_monitor.errors import AsdMonitorError, ConfigError, RunError
-from asd_offline.comparison.run_result import Outcome, figures_of, lacking_sections
+from asd_offline.comparison.progress import (
+    EXPORTED,
+    TRAINED,
+    ReplayProgress,
+    RunProgress,
+    TrainingProgress,
+)
+from asd_offline.comparison.run_result import RunResult, metrics_by_machine, missing_sections
 from asd_offline.jobs.pool import Stopped, Tick
 from asd_offline.jobs.result_file import write_result
 from asd_offline.replay.plan import QUICKSTART
@@ -19,19 +26,13 @@ if TYPE_CHECKING:
     from asd_offline.export.export import Exported
     from asd_offline.replay import ReplayResult
 
-TRAINED, EXPORTED = 0.8, 0.9
-"""How much of a job's work is done after these stages, roughly."""
-REPLAYING = {"fitting": (0.0, 0.4), "scoring": (0.4, 0.9), "drawing": (0.9, 1.0)}
-"""How much of a replay is done at the begin and at the end of its stages, roughly."""
-FEATURES = "features"
-"""Stage of a training that computes features."""
-FAULT = "fault.txt"
-SHOWN = 200
-"""Letters of a fault in the table; all of it is in the file."""
+TRACEBACK = "traceback.txt"
+MAX_ERROR_LENGTH = 200
+"""Characters of an internal error in the table; the file has all of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
+class JobSettings:
     """What all jobs of a comparison share."""
 
     dataset: Path
@@ -39,63 +40,69 @@ class Data:
     machines: tuple[str, ...]
     ground_truth: Path | None
     sections: tuple[str, ...]
-    """``fan/id_00``: sections with test clips of both labels, so that there can be an AUC."""
+    """Sections with test clips of both labels, so that there can be an AUC: ``fan/id_00``."""
     cache: Path
     device: str
 
 
 @dataclass(frozen=True, slots=True)
 class CompareJob:
-    """Train, export and replay one model with one seed; what was done before is not repeated."""
+    """Train, export and replay one model with one seed; finished stages are not repeated."""
 
     model: str
     seed: int
     recipe: str | None
-    """JSON; None for the quick start."""
-    networks: int
-    data: Data
+    """JSON; None for quick-start."""
+    network_count: int
+    settings: JobSettings
     folder: Path
     report: bool
-    """Whether the replay's report is written, with pictures."""
+    """Whether the replay writes its files and report."""
 
     @property
     def result(self) -> Path:
-        """JSON of an :class:`Outcome`."""
+        """JSON of a :class:`RunResult`."""
         return self.folder / "result.json"
 
     @property
     def work(self) -> float:
-        """In runs."""
+        """Number of runs."""
         return 1.0
 
     def run(self, tick: Tick) -> None:
-        """Do it and write the result; a failure is a result, unless the disk is full."""
-        meter = Meter(tick)
+        """Run and write the result; a failure is a result, unless the disk is full."""
+        progress = RunProgress(tick)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            outcome = self._outcome(meter)
+            result = self._run(progress)
         except Stopped:
             raise
-        except Exception as error:  # the top of a job: recorded, and the other jobs go on
-            if _disk_is_full(error):
-                raise _full(self.folder, error) from error
-            outcome = self._failure(error)
-        write_result(self.result, outcome.to_json())
-        meter.to(1.0)
+        except Exception as error:  # recorded, so that the other jobs continue
+            if _is_disk_full(error):
+                text = str(error)
+                if not isinstance(error, AsdMonitorError):
+                    text = f"{self.folder}: {error}"
+                msg = f"{text}; finished runs are kept: free space and run the same command again"
+                raise RunError(msg) from error
+            result = self._failure(error)
+        write_result(self.result, result.to_json())
+        progress.advance_to(1.0)
 
-    def _outcome(self, meter: "Meter") -> Outcome:
+    def _run(self, progress: RunProgress) -> RunResult:
         exported, training_s = None, 0.0
         notes: tuple[str, ...] = ()
         if self.recipe is not None:
-            training_s, notes = self._train(meter)
-            meter.to(TRAINED)
-            exported = self._export(meter)
-            meter.to(EXPORTED)
-        replayed = self._replay(exported, meter)
-        return self._gathered(exported, replayed, training_s, notes)
+            training = TrainingProgress(progress, self.network_count)
+            training_s = self._train(training)
+            notes = tuple(training.messages)
+            progress.advance_to(TRAINED)
+            exported = self._export(training)
+            progress.advance_to(EXPORTED)
+        replayed = self._replay(exported, ReplayProgress(progress))
+        return self._combine(exported, replayed, training_s, notes)
 
-    def _train(self, meter: "Meter") -> tuple[float, tuple[str, ...]]:
-        """Train or go on; return the seconds of all epochs, and what the user should know."""
+    def _train(self, progress: TrainingProgress) -> float:
+        """Train, or resume a training that was stopped; return the seconds of all epochs."""
         import yaml
 
         from asd_offline.training.distributed import join_process_group
@@ -104,82 +111,79 @@ class CompareJob:
         recipe, run = self.folder / "recipe.yaml", self.folder / "training"
         text = yaml.safe_dump(json.loads(self.recipe or "{}"), sort_keys=False)
         recipe.write_text(text, encoding="utf-8")
-        there = (run / "run.json").exists()
-        if not there:  # stopped before it had begun
+        resume = (run / "run.json").exists()
+        if not resume:  # stopped before it had created the run
             shutil.rmtree(run, ignore_errors=True)
-        progress = TrainingProgress(meter, self.networks)
-        with join_process_group(self.data.device) as process:
+        with join_process_group(self.settings.device) as process:
             request = TrainRequest(
                 model=self.model,
-                dataset=self.data.dataset,
+                dataset=self.settings.dataset,
                 out=run,
-                cache=self.data.cache,
-                machines=self.data.machines,
-                year=self.data.year,
+                cache=self.settings.cache,
+                machines=self.settings.machines,
+                year=self.settings.year,
                 recipe=recipe,
                 seed=self.seed,
-                resume=there,
+                resume=resume,
             )
             trained = train(request, process, progress)
-        return sum(each["seconds"] for each in trained.metrics()), tuple(progress.messages)
+        return float(sum(epoch["seconds"] for epoch in trained.metrics()))
 
-    def _export(self, meter: "Meter") -> "Exported":
+    def _export(self, progress: TrainingProgress) -> "Exported":
         from asd_offline.export.export import export
 
         return export(
             self.folder / "training",
             self.folder / "model.asd",
-            self.data.cache,
-            dataset=self.data.dataset,
-            progress=TrainingProgress(meter, self.networks),
+            self.settings.cache,
+            dataset=self.settings.dataset,
+            progress=progress,
         )
 
-    def _replay(self, exported: "Exported | None", meter: "Meter") -> "ReplayResult":
+    def _replay(self, exported: "Exported | None", progress: ReplayProgress) -> "ReplayResult":
         from asd_offline.replay import ReplaySettings, replay
         from asd_offline.report import write_report
 
         out, work = self.folder / "replay", self.folder / "work"
-        model = QUICKSTART if exported is None else str(exported.path)
         settings = ReplaySettings(
-            dataset=self.data.dataset,
-            year=self.data.year,
-            machines=self.data.machines,
-            model=model,
-            ground_truth=self.data.ground_truth,
+            dataset=self.settings.dataset,
+            year=self.settings.year,
+            machines=self.settings.machines,
+            model=QUICKSTART if exported is None else str(exported.path),
+            ground_truth=self.settings.ground_truth,
             out=out if self.report else None,
             work=work,
-            device=self.data.device,
+            device=self.settings.device,
             jobs=1,
         )
-        replayed = replay(settings, ReplayProgress(meter), write_report)
-        for each in (work, out / "work"):
-            shutil.rmtree(each, ignore_errors=True)
+        replayed = replay(settings, progress, write_report)
+        for folder in (work, out / "work"):
+            shutil.rmtree(folder, ignore_errors=True)
         return replayed
 
-    def _gathered(
+    def _combine(
         self,
         exported: "Exported | None",
         replayed: "ReplayResult",
         training_s: float,
         notes: tuple[str, ...],
-    ) -> Outcome:
-        result = replayed.challenge
-        manifests = [each.manifest for each in replayed.sections if each.manifest is not None]
-        described = exported.manifest.description if exported else {}
-        parameters = described.get("parameters", 0)
-        first = manifests[0] if manifests else None
-        return Outcome(
+    ) -> RunResult:
+        challenge = replayed.challenge
+        manifests = (section.manifest for section in replayed.sections)
+        manifest = next((each for each in manifests if each is not None), None)
+        parameters = exported.manifest.description.get("parameters", 0) if exported else 0
+        return RunResult(
             model=self.model,
             seed=self.seed,
             year=replayed.year,
-            rules=result.year,
-            figures=figures_of(result),
-            lacking=lacking_sections(result, self.data.sections),
-            clips=sum(len(each.clips) for each in replayed.sections),
-            ci95=result.ci95,
+            rules=challenge.year,
+            metrics=metrics_by_machine(challenge),
+            missing=missing_sections(challenge, self.settings.sections),
+            clips=sum(len(section.clips) for section in replayed.sections),
+            ci95=challenge.ci95,
             parameters=parameters if isinstance(parameters, int) else 0,
-            window_s=first.window_samples / first.sample_rate_hz if first else None,
-            hop_s=first.hop_samples / first.sample_rate_hz if first else None,
+            window_s=manifest.window_samples / manifest.sample_rate_hz if manifest else None,
+            hop_s=manifest.hop_samples / manifest.sample_rate_hz if manifest else None,
             training_s=training_s,
             parity=exported.parity if exported else None,
             sha256=exported.sha256 if exported else None,
@@ -187,84 +191,21 @@ class CompareJob:
             result=replayed.to_dict(),
         )
 
-    def _failure(self, error: Exception) -> Outcome:
+    def _failure(self, error: Exception) -> RunResult:
         if isinstance(error, AsdMonitorError):
-            refused = isinstance(error, ConfigError)
-            return Outcome(self.model, self.seed, failed=str(error), refused=refused)
-        path = self.folder / FAULT
-        whole = "".join(traceback.format_exception(error))
-        path.write_text(whole, encoding="utf-8", errors="backslashreplace")
-        told = shorten(f"{type(error).__name__}: {error}", SHOWN, placeholder=" ...")
-        text = f"fault of the program: {told} (see {path})"
-        return Outcome(self.model, self.seed, failed=text)
+            unsuitable = isinstance(error, ConfigError)
+            return RunResult(self.model, self.seed, failure=str(error), unsuitable=unsuitable)
+        path = self.folder / TRACEBACK
+        text = "".join(traceback.format_exception(error))
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        summary = shorten(f"{type(error).__name__}: {error}", MAX_ERROR_LENGTH, placeholder=" ...")
+        return RunResult(self.model, self.seed, failure=f"internal error: {summary} (see {path})")
 
 
-class Meter:
-    """Turns the share of a job that is done into steps, and lets the job stop there."""
-
-    def __init__(self, tick: Tick) -> None:
-        self._tick = tick
-        self.share = 0.0
-
-    def to(self, share: float) -> None:
-        """So much is done, in [0, 1]; never goes back."""
-        step = max(0.0, share - self.share)
-        self.share += step
-        self._tick(step)
-
-    def pause(self) -> None:
-        """Nothing to tell, but a chance to stop."""
-        self._tick(0.0)
-
-
-class ReplayProgress:
-    """Progress of a replay, as the share of the job that is left when it begins."""
-
-    def __init__(self, meter: Meter) -> None:
-        self._meter, self._begin = meter, meter.share
-
-    def update(self, stage: str, done: float, total: float, detail: str = "") -> None:
-        """Move the job's share; ``stage`` is one of ``REPLAYING``."""
-        first, last = REPLAYING.get(stage, (0.0, 0.0))
-        part = first + (last - first) * min(done / total, 1.0) if total else last
-        self._meter.to(self._begin + (1.0 - self._begin) * part)
-
-    def message(self, text: str) -> None:
-        """A replay has no messages."""
-
-
-class TrainingProgress:
-    """Progress of a training, as a share of the job; stages are networks and ``features``."""
-
-    def __init__(self, meter: Meter, networks: int) -> None:
-        self._meter, self._networks = meter, max(1, networks)
-        self._started: list[str] = []
-        self.messages: list[str] = []
-
-    def update(self, stage: str, done: float, total: float, detail: str = "") -> None:
-        """Move the job's share; the computation of features counts nothing."""
-        if stage == FEATURES:
-            self._meter.pause()
-            return
-        if stage not in self._started:
-            self._started.append(stage)
-        networks_done = self._started.index(stage) + done / total
-        self._meter.to(TRAINED * networks_done / self._networks)
-
-    def message(self, text: str) -> None:
-        """Keep a sentence for the user."""
-        self.messages.append(text)
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Tell whether a failure goes back to a full disk, which would fail every other job too."""
+def _is_disk_full(error: BaseException | None) -> bool:
+    """Return whether an error was caused by a full disk, which would fail all other jobs too."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _full(folder: Path, error: Exception) -> AsdMonitorError:
-    told = str(error) if isinstance(error, AsdMonitorError) else f"{folder}: {error}"
-    return RunError(f"{told}; what was finished is kept: free space and run the same command again")

@@ -1,4 +1,4 @@
-"""The page of a comparison: table, plots, how it was made."""
+"""Page of a comparison: tables, charts and provenance."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -8,157 +8,145 @@ from pathlib import Path
 from urllib.parse import quote
 
 from asd_offline.comparison.charts import draw_cost, draw_machine
-from asd_offline.comparison.summary import Comparison, Ran
+from asd_offline.comparison.summary import Comparison, Run
 from asd_offline.comparison.table import (
-    WORDS,
+    TITLES,
     Column,
+    auc_columns_by_machine,
     auc_names,
     caption,
     cost_columns,
     machine_columns,
-    main_machine_columns,
-    names,
+    model_names,
     overall_columns,
     remarks,
 )
-from asd_offline.html.document import render_document
+from asd_offline.html.document import render_document, render_facts
 
 RULE = (
-    "the recipe as it is given, the last epoch, the model's default score, a clip's score as "
-    "replay has it; test labels are looked at once, for these figures"
+    "the recipe as given, the last epoch, the model's default score and the clip scores of a "
+    "replay; test labels are used once, for these metrics"
 )
 
 
-def page(comparison: Comparison, out: Path) -> str:
-    """Return the page; every name in it is escaped.
+def render_page(comparison: Comparison, out: Path) -> str:
+    """Return the page, with every name escaped.
 
     Parameters
     ----------
     comparison
-        What came out.
+        All models.
     out
-        Folder that the page is written to; reports of replays are linked from there.
+        Folder of the page, from which it links to the reports of replays.
     """
     name = comparison.dataset.resolve().name or str(comparison.dataset)
     style = files("asd_offline.comparison").joinpath("style.css").read_text(encoding="utf-8")
     body = (
-        f"{_head(comparison, name)}{_result(comparison)}{_plots(comparison)}"
-        f"{_details(comparison)}{_facts(comparison, out)}"
+        f"{_summary(comparison, name)}{_result(comparison)}{_charts(comparison)}"
+        f"{_other_metrics(comparison)}{render_facts('Provenance', _facts(comparison, out))}"
     )
     return render_document(f"Models compared on {name}", body, style)
 
 
-def _head(comparison: Comparison, name: str) -> str:
-    title = f"DCASE {comparison.year} Task 2" if comparison.year else "Recordings of one's own"
-    models = sum(bool(row.good) for row in comparison.rows)
+def _summary(comparison: Comparison, name: str) -> str:
+    title = f"DCASE {comparison.year} Task 2" if comparison.year else "Your own recordings"
+    models = sum(bool(model.results) for model in comparison.models)
     seeds = f"{comparison.seeds} seed{'s' if comparison.seeds > 1 else ''}"
     notes = "".join(f"<p class='soft'>{escape(note)}</p>" for note in comparison.notes)
     return (
         f"<h1>Models compared on {escape(name)}</h1>"
-        f"<p class='soft'>{title}; {models} models, {seeds}; every model by the same rule: "
+        f"<p class='soft'>{title}; {models} models, {seeds}. The same rule for every model: "
         f"{RULE}.</p>{notes}"
     )
 
 
 def _result(comparison: Comparison) -> str:
     columns = [*overall_columns(comparison), *cost_columns(comparison)]
-    by_machine = main_machine_columns(comparison)
+    by_machine = auc_columns_by_machine(comparison)
     machines = f"<h3>AUC by machine</h3>{_table(comparison, by_machine)}" if by_machine else ""
-    below = "".join(f"<p class='small soft'>{escape(text)}</p>" for text in _words(comparison))
-    return f"<section><h2>Result</h2>{_table(comparison, columns)}{machines}{below}</section>"
-
-
-def _words(comparison: Comparison) -> list[str]:
-    how = [text.replace("*:", "Bold:") for text in caption(comparison)]
-    return [*remarks(comparison), *how]
+    sentences = [*remarks(comparison), *caption(comparison, mark="Bold")]
+    notes = "<br>".join(escape(sentence) for sentence in sentences)
+    return (
+        f"<section><h2>Result</h2>{_table(comparison, columns)}{machines}"
+        f"<p class='small soft'>{notes}</p></section>"
+    )
 
 
 def _table(comparison: Comparison, columns: Sequence[Column]) -> str:
     head = "".join(f"<th>{escape(column.title)}</th>" for column in columns)
-    body = "".join(
-        f"<tr><td>{escape(model)}</td>"
-        + "".join(
-            f"<td{' class=best' if cell.best else ''}>{_spread_small(cell.text)}</td>"
-            for cell in (column.cells[place] for column in columns)
-        )
-        + "</tr>"
-        for place, model in enumerate(names(comparison))
-    )
+    rows = []
+    for index, model in enumerate(model_names(comparison)):
+        cells = []
+        for column in columns:
+            cell = column.cells[index]
+            mean, plus, spread = escape(cell.text).partition(" ±")
+            text = f'{mean}<span class="spread">±{spread}</span>' if plus else mean
+            cells.append(f"<td{' class=best' if cell.best else ''}>{text}</td>")
+        rows.append(f"<tr><td>{escape(model)}</td>{''.join(cells)}</tr>")
     return (
         f'<div class="scroll"><table class="models"><thead><tr><th>model</th>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
-def _spread_small(text: str) -> str:
-    mean, plus, spread = escape(text).partition(" ±")
-    return f'{mean}<span class="spread">±{spread}</span>' if plus else mean
-
-
-def _plots(comparison: Comparison) -> str:
+def _charts(comparison: Comparison) -> str:
     figures = "".join(
         f"<figure><figcaption><b>{escape(machine)}</b></figcaption>{drawing}</figure>"
         for machine in comparison.machines
         if (drawing := draw_machine(comparison, machine))
     )
-    words = "A point for each seed, a line at their mean; dashed: chance."
+    if not figures:
+        return ""
+    legend = "A dot for each seed, a line at their mean; dashed: chance."
     if len(auc_names(comparison)) > 1:
-        words += (
+        legend += (
             ' <span class="key first source">source</span><span class="key target">target</span>'
             " domain."
         )
-    parts = (
-        f"<h2>By machine</h2><p class='small soft'>{words}</p><div class='strips'>{figures}</div>"
+    charts = (
+        f"<h2>AUC by machine</h2><p class='small soft'>{legend}</p>"
+        f"<div class='strips'>{figures}</div>"
     )
     cost = draw_cost(comparison)
     if cost:
-        parts += (
-            "<h2>Against cost</h2><p class='small soft'>Mean AUC over machines, with its standard "
+        charts += (
+            "<h2>AUC and cost</h2><p class='small soft'>Mean AUC over machines, with its standard "
             "deviation over seeds. Windows differ in length (see the table), so a cheap window may "
             f"have to be scored more often.</p><figure class='cost'>{cost}</figure>"
         )
-    return f"<section>{parts}</section>" if figures else ""
+    return f"<section>{charts}</section>"
 
 
-def _details(comparison: Comparison) -> str:
-    """Return every figure by machine, where the table above has only some."""
-    shown = set(auc_names(comparison)) if len(comparison.machines) > 1 else set()
+def _other_metrics(comparison: Comparison) -> str:
+    """Return tables by machine of the metrics that the tables above do not have."""
+    shown = auc_names(comparison) if len(comparison.machines) > 1 else ()
     tables = "".join(
-        f"<h3>{WORDS[figure]}</h3>"
-        f"{_table(comparison, machine_columns(comparison, figure, short=False))}"
-        for figure in comparison.names
-        if figure not in shown
+        f"<h3>{TITLES[name]}</h3>"
+        f"{_table(comparison, machine_columns(comparison, name, short=False))}"
+        for name in comparison.metric_names
+        if name not in shown
     )
-    return (
-        f'<details class="card"><summary>Other figures by machine</summary>{tables}</details>'
-        if tables
-        else ""
-    )
+    if not tables:
+        return ""
+    return f'<details class="card"><summary>Other metrics by machine</summary>{tables}</details>'
 
 
-def _facts(comparison: Comparison, out: Path) -> str:
-    facts = "".join(f"<dt>{escape(n)}</dt><dd>{value}</dd>" for n, value in _list(comparison, out))
-    return f'<section><h2>How this was made</h2><dl class="facts">{facts}</dl></section>'
-
-
-def _list(comparison: Comparison, out: Path) -> Iterator[tuple[str, str]]:
+def _facts(comparison: Comparison, out: Path) -> Iterator[tuple[str, str]]:
     if comparison.command:
         yield "command", f"<code>{escape(comparison.command)}</code>"
     yield "dataset", escape(str(comparison.dataset.absolute()))
-    yield "made", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    versions = ", ".join(f"{name} {value}" for name, value in comparison.versions.items())
+    yield "created", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    versions = ", ".join(f"{name} {version}" for name, version in comparison.versions.items())
     yield "versions", escape(versions)
-    for row in comparison.rows:
-        if row.good:
-            yield row.entry.model, f"{escape(row.entry.source)}{_links(row.ran, out)}"
+    for model in comparison.models:
+        if model.results:
+            candidate = model.candidate
+            links = "".join(_report_links(model.runs, out))
+            yield candidate.model, f"{escape(candidate.recipe_source)}{links}"
 
 
-def _links(ran: Sequence[Ran], out: Path) -> str:
-    """Return links to the reports of replays."""
-    links = [
-        f'<a href="{quote(str(each.folder.relative_to(out)))}/replay/report.html">its replay, '
-        f"seed {each.seed}</a>"
-        for each in ran
-        if (each.folder / "replay" / "report.html").exists()
-    ]
-    return "".join(f"; {link}" for link in links)
+def _report_links(runs: Sequence[Run], out: Path) -> Iterator[str]:
+    for run in runs:
+        if (run.folder / "replay" / "report.html").exists():
+            address = f"{quote(str(run.folder.relative_to(out)))}/replay/report.html"
+            yield f'; <a href="{address}">replay of seed {run.seed}</a>'

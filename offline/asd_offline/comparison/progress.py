@@ -1,70 +1,63 @@
-"""Show a comparison on a terminal: a line for each run, and a bar with an estimate."""
+"""Progress of one run of a comparison, as the share of it that is complete."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from asd_offline.jobs.pool import Tick
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-from asd_offline.comparison.run_result import OVERALL, Outcome
-
-
-class ComparisonShow:
-    """What goes on, on stderr."""
-
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._task = bar.add_task("", total=None)
-        self._began_s = time.monotonic()
-        self._first: float | None = None
-
-    def note(self, text: str) -> None:
-        """Show a sentence."""
-        self._bar.console.print(text, soft_wrap=True, markup=False)
-
-    def progress(self, done: float, whole: float) -> None:
-        """Move the bar; once a part is done, say how long the rest may take."""
-        if self._first is None:
-            self._first = done
-        new, gone_s = done - self._first, time.monotonic() - self._began_s
-        left = ""
-        if done < whole and new > 0.1 * (whole - self._first):
-            left = f"about {_duration((whole - done) * gone_s / new)} left"
-        self._bar.update(self._task, completed=done, total=whole, description=left)
-
-    def finished(self, outcome: Outcome, done: int, whole: int) -> None:
-        """Say what came of a run."""
-        self.note(f"{done}/{whole} {outcome.model}, seed {outcome.seed}: {_result(outcome)}")
+TRAINED, EXPORTED = 0.8, 0.9
+"""Approximate share of a run that is complete after these stages."""
+REPLAY_STAGES = {"fitting": (0.0, 0.4), "scoring": (0.4, 0.9), "drawing": (0.9, 1.0)}
+"""Approximate share of a replay that is complete before and after each of its stages."""
+FEATURES = "features"
+"""Stage of a training that computes features."""
 
 
-def _result(outcome: Outcome) -> str:
-    if outcome.failed is not None:
-        return outcome.failed
-    values = outcome.figures.get(OVERALL, {})
-    auc = values.get("auc")
-    shown = "no AUC" if auc is None else f"AUC {auc:.3f}"
-    took = f", trained in {_duration(outcome.training_s)}" if outcome.training_s else ""
-    return f"{shown}{took}"
+class RunProgress:
+    """Pass the progress of a run on to its job, which may raise an exception to stop the run."""
+
+    def __init__(self, tick: Tick) -> None:
+        self._tick = tick
+        self.share = 0.0
+
+    def advance_to(self, share: float) -> None:
+        """Set the complete share, in [0, 1]; a smaller one than before is ignored."""
+        step = max(0.0, share - self.share)
+        self.share += step
+        self._tick(step)
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+class TrainingProgress:
+    """Progress of a training, whose stages are its networks and ``features``."""
+
+    def __init__(self, run: RunProgress, network_count: int) -> None:
+        self._run, self._network_count = run, max(1, network_count)
+        self._networks: list[str] = []
+        self.messages: list[str] = []
+
+    def update(self, stage: str, done: float, total: float, detail: str = "") -> None:
+        """Advance the run; computing features counts nothing."""
+        if stage == FEATURES:
+            self._run.advance_to(self._run.share)
+            return
+        if stage not in self._networks:
+            self._networks.append(stage)
+        complete = self._networks.index(stage) + done / total
+        self._run.advance_to(TRAINED * complete / self._network_count)
+
+    def message(self, text: str) -> None:
+        """Keep a message for the user."""
+        self.messages.append(text)
 
 
-@contextmanager
-def shown() -> Iterator[ComparisonShow]:
-    """Show progress on stderr while the block runs."""
-    console = Console(stderr=True, highlight=False)
-    columns = (
-        TextColumn("{task.percentage:>3.0f} %"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        yield ComparisonShow(bar)
+class ReplayProgress:
+    """Progress of a replay, which is the rest of a run."""
+
+    def __init__(self, run: RunProgress) -> None:
+        self._run, self._start = run, run.share
+
+    def update(self, stage: str, done: float, total: float, detail: str = "") -> None:
+        """Advance the run; ``stage`` is one of ``REPLAY_STAGES``."""
+        first, last = REPLAY_STAGES[stage]
+        complete = first + (last - first) * min(done / total, 1.0) if total else last
+        self._run.advance_to(self._start + (1.0 - self._start) * complete)
+
+    def message(self, text: str) -> None:
+        """Do nothing: a replay sends no messages."""

@@ -1,4 +1,4 @@
-"""Compare models on one dataset: every one by the same rule, and nothing done twice."""
+"""Compare models on one dataset: the same rule for all, and no run done twice."""
 
 import hashlib
 import json
@@ -7,26 +7,28 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from asd_monitor import __version__
 from asd_monitor.errors import DatasetError, RunError
 from asd_monitor.file_lock import file_lock
-from asd_offline.comparison.candidates import Entry, choose_entries
-from asd_offline.comparison.job import CompareJob, Data
-from asd_offline.comparison.run_result import FORMAT, Outcome, read_outcome
-from asd_offline.comparison.summary import Comparison, Ran, Row
-from asd_offline.comparison.timing import Speed, speed_of
+from asd_monitor.progress import Progress
+from asd_monitor.terminal.progress import format_duration
+from asd_offline.comparison.candidates import Candidate, choose_candidates
+from asd_offline.comparison.job import CompareJob, JobSettings
+from asd_offline.comparison.run_result import FORMAT, OVERALL, RunResult, read_run_result
+from asd_offline.comparison.summary import Comparison, ModelSummary, Run
+from asd_offline.comparison.timing import ModelCost, measure_cost
 from asd_offline.comparison.writers import write_files
 from asd_offline.datasets import Dataset, open_dataset
 from asd_offline.datasets.clip import ANOMALY, NORMAL
 from asd_offline.jobs.pool import JobPool, cores, stoppable
+from asd_offline.replay.plan import file_version
 from asd_offline.replay.run import PRELOADED_MODULES
 from asd_offline.training.distributed import check_device
 
 RUNS = "runs"
-WORKER_BYTES = 2**32
-"""Memory for each run at a time; small recipes took up to 2.2 GB, published ones may take more."""
+JOB_BYTES = 2**32
+"""Memory of a run; small recipes took up to 2.2 GB, published ones may take more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class CompareSettings:
     out: Path
     cache: Path
     models: tuple[str, ...] = ()
-    """Names, or ``all``; empty: a sensible few."""
+    """Names, or ``all``; empty: the default models."""
     seeds: int = 4
     machines: tuple[str, ...] = ()
     """Empty: all."""
@@ -47,37 +49,31 @@ class CompareSettings:
     epochs: int | None = None
     device: str = "auto"
     jobs: int | None = None
-    """How many runs at a time; None: as many as cores and free memory allow, one on a GPU."""
+    """Number of simultaneous runs; None: one per core as far as memory allows, one on a GPU."""
     command: str = ""
 
 
-class Show(Protocol):
-    """Whoever shows how a comparison goes."""
+def compare(settings: CompareSettings, progress: Progress) -> Comparison:
+    """Train, export and replay every model with every seed, and write the results.
 
-    def note(self, text: str) -> None:
-        """Something that the user should know."""
+    The rule is the same for all: the recipe as given, the last epoch, the model's default score and
+    the clip scores of ``replay``. Test labels are used once, for the metrics. A run that has a
+    result for the same recipe, data and versions is not repeated, one that was stopped is resumed,
+    and one that fails does not stop the others.
 
-    def progress(self, done: float, whole: float) -> None:
-        """So much of all runs is done."""
-
-    def finished(self, outcome: Outcome, done: int, whole: int) -> None:
-        """A run is finished, or has failed."""
-
-
-def compare(settings: CompareSettings, show: Show) -> Comparison:
-    """Train, export and replay every model with every seed, and write what came out.
-
-    The rule is the same for all: the recipe as it is given, the last epoch, the model's default
-    score, a clip's score as ``replay`` has it. Test labels are looked at once, for the figures. A
-    run whose result is there, for the same recipe, data and versions, is not repeated; one that was
-    stopped goes on; one that fails does not stop the others.
+    Parameters
+    ----------
+    settings
+        What is compared, and how.
+    progress
+        Receives the stage ``runs``, and a message for each model and each finished run.
 
     Raises
     ------
     ConfigError
         If a model, a recipe or a setting is wrong.
     DatasetError
-        If the dataset cannot be opened, has nothing to train on or no labelled test clips.
+        If the dataset cannot be opened, has no training clips or no labelled test clips.
     RunError
         If the folder is in use, or the disk is full.
     """
@@ -85,26 +81,25 @@ def compare(settings: CompareSettings, show: Show) -> Comparison:
     dataset = open_dataset(
         settings.dataset, settings.year, settings.ground_truth, settings.machines or None
     )
-    sections = _sections_with_labels(dataset)
-    entries = choose_entries(
+    sections = _labelled_sections(dataset)
+    candidates = choose_candidates(
         settings.models,
         dataset,
         recipes=settings.recipes,
         epochs=settings.epochs,
         seeds=settings.seeds,
     )
-    for note in (*dataset.notes, *(each.note() for each in entries)):
-        show.note(note)
+    for text in (*dataset.notes, *(candidate.describe() for candidate in candidates)):
+        progress.message(text)
     with _locked(settings.out):
-        jobs = _plan(settings, dataset, sections, entries)
-        _do(list(jobs), _at_once(settings), show)
-        rows = tuple(_row(entry, jobs) for entry in entries)
-        comparison = _comparison(settings, dataset, rows)
+        jobs = _plan_jobs(settings, dataset, sections, candidates)
+        _run_jobs(list(jobs), _simultaneous_jobs(settings), progress)
+        comparison = _summarize(settings, dataset, candidates, jobs)
         write_files(settings.out, comparison)
     return comparison
 
 
-def _sections_with_labels(dataset: Dataset) -> tuple[str, ...]:
+def _labelled_sections(dataset: Dataset) -> tuple[str, ...]:
     """Return the sections that can have an AUC; raise DatasetError if there are none."""
     if not dataset.select(split="train"):
         msg = f"{dataset.root}: expected normal training clips, found none"
@@ -112,28 +107,28 @@ def _sections_with_labels(dataset: Dataset) -> tuple[str, ...]:
     labels: dict[str, set[int | None]] = {}
     for clip in dataset.select(split="test"):
         labels.setdefault(f"{clip.machine}/{clip.section}", set()).add(clip.label)
-    found = tuple(name for name, own in labels.items() if {NORMAL, ANOMALY} <= own)
-    if found:
-        return found
-    seen = {label for own in labels.values() for label in own}
-    if not seen:
-        what = "no test clips"
-    elif seen == {None}:
-        what = "test clips without labels"
+    sections = tuple(name for name, found in labels.items() if {NORMAL, ANOMALY} <= found)
+    if sections:
+        return sections
+    all_labels = {label for found in labels.values() for label in found}
+    if not all_labels:
+        found_text = "no test clips"
+    elif all_labels == {None}:
+        found_text = "test clips without labels"
     else:
-        what = "no section with both kinds"
-    msg = f"{dataset.root}: expected labelled test clips, normal and anomalous; found {what}"
+        found_text = "no section with both kinds"
+    msg = f"{dataset.root}: expected labelled test clips, normal and anomalous; found {found_text}"
     raise DatasetError(f"{msg}. For an evaluation set give --ground-truth; see docs/datasets.md")
 
 
-def _plan(
+def _plan_jobs(
     settings: CompareSettings,
     dataset: Dataset,
     sections: tuple[str, ...],
-    entries: Sequence[Entry],
-) -> dict[CompareJob, Entry]:
+    candidates: Sequence[Candidate],
+) -> dict[CompareJob, Candidate]:
     """Return all runs: every model with the first seed, then with the next, and so on."""
-    data = Data(
+    shared = JobSettings(
         settings.dataset,
         settings.year,
         settings.machines,
@@ -142,106 +137,119 @@ def _plan(
         settings.cache,
         settings.device,
     )
-    digest = _digest(dataset)
+    digest = _dataset_digest(dataset)
     jobs = {}
     for seed in range(settings.seeds):
-        for entry in entries:
-            if entry.why_not is not None or seed not in entry.seeds:
+        for candidate in candidates:
+            if candidate.exclusion is not None or seed not in candidate.seeds:
                 continue
-            name = f"{entry.model}-seed{seed}-{_key(entry, seed, digest, settings.device)}"
-            recipe = entry.recipe.model_dump_json() if entry.recipe else None
-            folder = settings.out / RUNS / name
-            job = CompareJob(entry.model, seed, recipe, entry.networks, data, folder, seed == 0)
-            jobs[job] = entry
+            key = _run_key(candidate, seed, digest, settings.device)
+            job = CompareJob(
+                candidate.model,
+                seed,
+                candidate.recipe.model_dump_json() if candidate.recipe else None,
+                candidate.network_count,
+                shared,
+                settings.out / RUNS / f"{candidate.model}-seed{seed}-{key}",
+                report=seed == 0,
+            )
+            jobs[job] = candidate
     return jobs
 
 
-def _key(entry: Entry, seed: int, digest: str, device: str) -> str:
+def _run_key(candidate: Candidate, seed: int, digest: str, device: str) -> str:
+    """Return a digest of everything that determines the result of a run."""
     from asd_offline.training.run_folder import library_versions
 
-    recipe = entry.recipe.model_dump(mode="json") if entry.recipe else None
-    facts = [FORMAT, library_versions(), entry.model, recipe, seed, digest, device]
+    recipe = candidate.recipe.model_dump(mode="json") if candidate.recipe else None
+    facts = [FORMAT, library_versions(), candidate.model, recipe, seed, digest, device]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _digest(dataset: Dataset) -> str:
-    """Return a digest of all clips: what they are, their sizes and times of change."""
+def _dataset_digest(dataset: Dataset) -> str:
+    """Return a digest of all clips with sizes and modification times, wherever they are stored."""
     digest = hashlib.sha256()
     for clip in dataset.clips:
-        try:
-            stat = clip.path.stat()
-        except OSError:  # rejected with its reason when it is read
-            seen = (0, 0)
-        else:
-            seen = (stat.st_size, stat.st_mtime_ns)
-        what = (clip.machine, clip.section, clip.split, clip.name, clip.label, clip.domain)
-        digest.update(json.dumps([*what, clip.attributes, *seen]).encode())
+        identity = (clip.machine, clip.section, clip.split, clip.name, clip.label, clip.domain)
+        entry = [*identity, clip.attributes, *file_version(clip.path)]
+        digest.update(json.dumps(entry).encode())
     return digest.hexdigest()
 
 
-def _at_once(settings: CompareSettings) -> int:
+def _simultaneous_jobs(settings: CompareSettings) -> int:
     import torch
 
     if settings.jobs is not None:
         return settings.jobs
     if settings.device != "cpu" and torch.cuda.is_available():
         return 1
-    return max(1, min(cores(), _available_bytes() // WORKER_BYTES))
+    return max(1, min(cores(), _available_bytes() // JOB_BYTES))
 
 
 def _available_bytes() -> int:
-    """Return how much memory can be had without swapping, caches of files included."""
+    """Return the memory that can be used without swapping, file caches included."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        return 1024 * next(int(each.split()[1]) for each in lines if "MemAvailable" in each)
+        return 1024 * next(int(line.split()[1]) for line in lines if "MemAvailable" in line)
     except (OSError, StopIteration):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def _do(jobs: Sequence[CompareJob], at_once: int, show: Show) -> None:
+def _run_jobs(jobs: Sequence[CompareJob], simultaneous: int, progress: Progress) -> None:
     for job in jobs:
-        kept = read_outcome(job.result)
-        if kept is None or kept.failed is not None:
+        earlier = read_run_result(job.result)
+        if earlier is None or earlier.failure is not None:
             job.result.unlink(missing_ok=True)
-    waiting = {job: None for job in jobs if not job.result.exists()}
-    before = len(jobs) - len(waiting)
-    if before:
-        show.note(f"{before} of {len(jobs)} runs are there already")
+    unfinished = [job for job in jobs if not job.result.exists()]
+    finished_before = len(jobs) - len(unfinished)
+    if finished_before:
+        progress.message(f"{finished_before} of {len(jobs)} runs are already finished")
 
     def report(done: float) -> None:
-        for job in [job for job in waiting if job.result.exists()]:
-            outcome = read_outcome(job.result)
-            if outcome is not None:
-                del waiting[job]
-                show.finished(outcome, len(jobs) - len(waiting), len(jobs))
-        show.progress(before + done, len(jobs))
+        for job in [job for job in unfinished if job.result.exists()]:
+            result = read_run_result(job.result)
+            if result is not None:
+                unfinished.remove(job)
+                number = len(jobs) - len(unfinished)
+                progress.message(f"{number}/{len(jobs)} {_describe(result)}")
+        progress.update("runs", min(finished_before + done, len(jobs)), len(jobs))
 
-    with stoppable(), JobPool(at_once, PRELOADED_MODULES) as pool:
+    with stoppable(), JobPool(simultaneous, PRELOADED_MODULES) as pool:
         pool.run(jobs, report)
-    report(float(len(jobs) - before))
+    report(float(len(jobs) - finished_before))
 
 
-def _row(entry: Entry, jobs: dict[CompareJob, Entry]) -> Row:
-    own = [job for job, of in jobs.items() if of is entry]
-    ran = tuple(Ran(job.seed, job.folder, read_outcome(job.result)) for job in own)
-    return Row(entry, ran, _speed(ran))
+def _describe(result: RunResult) -> str:
+    """Return AUC and training time, or the failure, in one line."""
+    run = f"{result.model}, seed {result.seed}: "
+    if result.failure is not None:
+        return run + result.failure
+    auc = result.metrics.get(OVERALL, {}).get("auc")
+    run += "no AUC" if auc is None else f"AUC {auc:.3f}"
+    return run + (f", trained in {format_duration(result.training_s)}" if result.training_s else "")
 
 
-def _speed(ran: Sequence[Ran]) -> Speed | None:
-    for each in ran:
-        if each.outcome is not None and each.outcome.failed is None:
-            return speed_of(each.folder)
-    return None
-
-
-def _comparison(settings: CompareSettings, dataset: Dataset, rows: tuple[Row, ...]) -> Comparison:
+def _summarize(
+    settings: CompareSettings,
+    dataset: Dataset,
+    candidates: Sequence[Candidate],
+    jobs: dict[CompareJob, Candidate],
+) -> Comparison:
     from asd_offline.training.run_folder import library_versions
 
+    models = []
+    for candidate in candidates:
+        runs = tuple(
+            Run(job.seed, job.folder, read_run_result(job.result))
+            for job, job_candidate in jobs.items()
+            if job_candidate is candidate
+        )
+        models.append(ModelSummary(candidate, runs, _first_cost(runs)))
     return Comparison(
         dataset=settings.dataset,
         machines=dataset.machines(),
         seeds=settings.seeds,
-        rows=rows,
+        models=tuple(models),
         year=dataset.year,
         notes=dataset.notes,
         command=settings.command,
@@ -249,9 +257,17 @@ def _comparison(settings: CompareSettings, dataset: Dataset, rows: tuple[Row, ..
     )
 
 
+def _first_cost(runs: Sequence[Run]) -> ModelCost | None:
+    """Return the cost of the first run that succeeded."""
+    for run in runs:
+        if run.result is not None and run.result.failure is None:
+            return measure_cost(run.folder)
+    return None
+
+
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Keep other comparisons out of the folder."""
+    """Create the folder and keep other comparisons out of it."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()) and not (out / ".lock").exists():

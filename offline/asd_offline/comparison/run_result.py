@@ -1,4 +1,4 @@
-"""What came of one model with one seed, and how it is kept on disk."""
+"""Result of one model with one seed, and its file."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,84 +9,96 @@ from typing import Any
 from asd_offline.evaluation.results import ChallengeResult, MachineResult
 from asd_offline.evaluation.rules.scoring_rules import ScoringRules
 
-Values = Mapping[str, float | None]
-"""Metrics by name: auc, pauc, auc_source, auc_target, pauc_source, pauc_target, score."""
-_METRICS = ("auc", "auc_source", "auc_target", "pauc", "pauc_source", "pauc_target")
-_AUCS = ("auc", "auc_source", "auc_target")
+Metrics = Mapping[str, float | None]
+"""Values of ``METRICS`` and of ``score``, by name; None where undefined."""
+METRICS = ("auc", "auc_source", "auc_target", "pauc", "pauc_source", "pauc_target")
+AUCS = METRICS[:3]
 OVERALL = "all"
-"""In place of a machine: over all machines."""
-FORMAT = 1
-"""Raised whenever what is kept, or how it is got, changes."""
+"""Stands for all machines."""
+FORMAT = 2
+"""Increased whenever the file or the meaning of a value changes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunResult:
     """Result of one model with one seed."""
 
     model: str
     seed: int
-    failed: str | None = None
-    """Why there is no result; None if there is."""
-    refused: bool = False
+    failure: str | None = None
+    """Why the run failed; None if it succeeded."""
+    unsuitable: bool = False
     """Whether it failed because the model is not made for such data."""
     year: int | None = None
     rules: int = 0
-    figures: Mapping[str, Values] = field(default_factory=dict)
-    """By machine, and of all."""
-    lacking: Mapping[str, str] = field(default_factory=dict)
-    """Sections that could have figures and have none, with reasons."""
+    """Year whose scoring rules were applied."""
+    metrics: Mapping[str, Metrics] = field(default_factory=dict)
+    """By machine, and over all machines."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Sections without an AUC that could have one, with reasons."""
     clips: int = 0
-    """Test clips that were scored."""
+    """Number of test clips that were scored."""
     ci95: float | None = None
     parameters: int = 0
     window_s: float | None = None
     hop_s: float | None = None
     training_s: float = 0.0
-    """Of all epochs, without reading clips."""
+    """Duration of all epochs, without reading clips."""
     parity: float | None = None
+    """Largest difference between the scores of the network and of the exported file."""
     sha256: str | None = None
     notes: tuple[str, ...] = ()
     result: Mapping[str, Any] = field(default_factory=dict)
-    """What ``replay --json`` prints."""
+    """Document that ``replay --json`` prints."""
 
     def to_json(self) -> str:
-        """Return what is kept."""
+        """Return the content of the file."""
         return json.dumps(asdict(self) | {"format": FORMAT}, allow_nan=False, indent=1) + "\n"
 
 
-def read_outcome(path: Path) -> Outcome | None:
-    """Read what a job wrote; None if there is nothing, or nothing of use."""
+def read_run_result(path: Path) -> RunResult | None:
+    """Read the result of a job; None if there is none that this version can use."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found.pop("format") != FORMAT:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values.pop("format") != FORMAT:
             return None
-        return Outcome(**found | {"notes": tuple(found["notes"])})
+        return RunResult(**values | {"notes": tuple(values["notes"])})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def figures_of(result: ChallengeResult) -> dict[str, dict[str, float | None]]:
-    """Return the figures of each machine and of all, as the year's table has them."""
-    found = {each.machine: _figures(each, each.score, result.rules) for each in result.machines}
-    return found | {OVERALL: _figures(result, result.partial_score, result.rules)}
+def metrics_by_machine(result: ChallengeResult) -> dict[str, Metrics]:
+    """Return the metrics of each machine and over all, as the challenge's table has them."""
+    rules = result.rules
+    metrics = {
+        machine.machine: _metrics(machine, machine.score, rules) for machine in result.machines
+    }
+    return metrics | {OVERALL: _metrics(result, result.partial_score, rules)}
 
 
-def _figures(
-    of: MachineResult | ChallengeResult, score: float | None, rules: ScoringRules
-) -> dict[str, float | None]:
-    domains = {name for name in rules.table_metrics if "_" in name}
-    names = [name for name in _METRICS if "_" not in name or name in domains]
-    return {name: of.means.value(name, rules) for name in names} | {"score": score}
+def _metrics(
+    result: MachineResult | ChallengeResult, score: float | None, rules: ScoringRules
+) -> Metrics:
+    names = [name for name in METRICS if "_" not in name or name in rules.table_metrics]
+    return {name: result.means.value(name, rules) for name in names} | {"score": score}
 
 
-def lacking_sections(result: ChallengeResult, expected: Sequence[str]) -> dict[str, str]:
-    """Return those of the expected sections that have no AUC, with the reason."""
+def missing_sections(result: ChallengeResult, expected: Sequence[str]) -> dict[str, str]:
+    """Return which of the expected sections have no AUC, with reasons.
+
+    Parameters
+    ----------
+    result
+        Metrics of all sections.
+    expected
+        Sections such as ``fan/id_00``.
+    """
     sections = {f"{m.machine}/{s.section}": s for m in result.machines for s in m.sections}
-    lacking = {}
+    missing = {}
     for name in expected:
         section = sections.get(name)
         if section is None:
-            lacking[name] = "not replayed"
-        elif all(section.value(name) is None for name in _AUCS):
-            lacking[name] = section.reason or "no figures"
-    return lacking
+            missing[name] = "not replayed"
+        elif all(section.value(metric) is None for metric in AUCS):
+            missing[name] = section.reason or "no metrics"
+    return missing

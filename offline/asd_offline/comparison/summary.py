@@ -2,28 +2,28 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from asd_offline.comparison.candidates import Entry
-from asd_offline.comparison.run_result import OVERALL, Outcome, Values
-from asd_offline.comparison.timing import Speed
+from asd_offline.comparison.candidates import Candidate
+from asd_offline.comparison.run_result import METRICS, OVERALL, Metrics, RunResult
+from asd_offline.comparison.timing import ModelCost
 from asd_offline.evaluation.rules import applicable_rules
 
-ORDER = ("auc", "auc_source", "auc_target", "pauc", "pauc_source", "pauc_target", "score")
-Place = tuple[str, str]
-"""Machine (or ``all``) and the name of a figure."""
+MetricKey = tuple[str, str]
+"""Machine (or ``all``) and name of a metric."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One figure of one model over its seeds."""
+class SeedValues:
+    """One metric of one model over its seeds."""
 
     values: tuple[float, ...]
-    exact: bool = False
-    """Whether nothing about the model is random, so that one value is all there can be."""
+    deterministic: bool = False
+    """Whether nothing about the model is random, so that there is only one value."""
 
     @property
     def mean(self) -> float:
@@ -32,86 +32,98 @@ class Cell:
 
     @property
     def spread(self) -> float | None:
-        """Sample standard deviation over seeds; None where a single seed cannot tell."""
+        """Sample standard deviation over seeds; None if a single seed leaves it unknown."""
         if len(self.values) > 1:
             return statistics.stdev(self.values)
-        return 0.0 if self.exact else None
+        return 0.0 if self.deterministic else None
 
 
 @dataclass(frozen=True)
-class Ran:
-    """One model with one seed, and the folder that has everything about it."""
+class Run:
+    """One model with one seed."""
 
     seed: int
     folder: Path
-    outcome: Outcome | None
+    """Everything about the run."""
+    result: RunResult | None
     """None if it was not finished."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One model."""
+class ModelSummary:
+    """All runs of one model."""
 
-    entry: Entry
-    ran: tuple[Ran, ...] = ()
-    speed: Speed | None = None
-
-    @property
-    def good(self) -> tuple[Outcome, ...]:
-        """Outcomes that have figures."""
-        return tuple(r.outcome for r in self.ran if r.outcome and r.outcome.failed is None)
+    candidate: Candidate
+    runs: tuple[Run, ...] = ()
+    cost: ModelCost | None = None
 
     @property
-    def cells(self) -> Mapping[Place, Cell]:
-        """Every figure that all seeds with a result have.
+    def results(self) -> tuple[RunResult, ...]:
+        """Results of the runs that succeeded."""
+        return tuple(run.result for run in self.runs if run.result and run.result.failure is None)
 
-        A figure over sections of which one has none is left out: it would be over other sound
-        than that of the other models.
+    @cached_property
+    def metrics(self) -> Mapping[MetricKey, SeedValues]:
+        """Metrics that every successful run has.
+
+        A metric over sections of which one is missing is left out, because it would be over other
+        clips than that of the other models.
         """
-        good, exact = self.good, self.entry.runs_once
-        found = {}
-        for machine, values in good[0].figures.items() if good else ():
+        results = self.results
+        metrics = {}
+        for machine, values in results[0].metrics.items() if results else ():
             for name in values:
-                seen = [_figure(each, machine, name) for each in good]
-                known = [value for value in seen if value is not None]
-                if len(known) == len(seen):
-                    found[machine, name] = Cell(tuple(known), exact)
-        return found
+                by_seed = [_complete_metric(result, machine, name) for result in results]
+                known = [value for value in by_seed if value is not None]
+                if len(known) == len(by_seed):
+                    deterministic = self.candidate.deterministic
+                    metrics[machine, name] = SeedValues(tuple(known), deterministic)
+        return metrics
 
     @property
     def failed(self) -> bool:
         """Whether something failed that should not have."""
-        if self.entry.why_not is not None:
-            return self.entry.demanded
-        bad = [r.outcome for r in self.ran if r.outcome is None or r.outcome.failed is not None]
-        return any(each is None or self.entry.demanded or not each.refused for each in bad)
+        requested = self.candidate.requested
+        if self.candidate.exclusion is not None:
+            return requested
+        return any(
+            run.result is None
+            or (run.result.failure is not None and (requested or not run.result.unsuitable))
+            for run in self.runs
+        )
 
     @property
-    def training(self) -> Cell | None:
-        """Seconds of training; None where there is none."""
-        if self.entry.runs_once or not self.good:
+    def training(self) -> SeedValues | None:
+        """Seconds of training; None if there is none."""
+        if self.candidate.deterministic or not self.results:
             return None
-        return Cell(tuple(each.training_s for each in self.good))
+        return SeedValues(tuple(result.training_s for result in self.results))
 
     def remarks(self) -> list[str]:
-        """Return what a reader of the table must know about this model, a sentence each."""
-        if self.entry.why_not is not None:
-            return [f"left out: {self.entry.why_not}"]
-        reasons: dict[str, list[int]] = {}
-        for each in self.ran:
-            outcome = each.outcome
-            if outcome is None:
-                reasons.setdefault("not finished", []).append(each.seed)
-            elif outcome.failed is not None:
-                word = "left out" if outcome.refused and not self.entry.demanded else "failed"
-                reasons.setdefault(f"{word}: {outcome.failed}", []).append(each.seed)
-        found = [_for_seeds(why, seeds, len(self.ran)) for why, seeds in reasons.items()]
-        for outcome in self.good[:1]:
-            for why in dict.fromkeys(outcome.lacking.values()):
-                sections = [name for name, other in outcome.lacking.items() if other == why]
-                found.append(f"no figures for {', '.join(sections)}: {why}")
-            found += outcome.notes
-        return found
+        """Return failures and notes that a reader of the table must know, a sentence each."""
+        if self.candidate.exclusion is not None:
+            return [f"left out: {self.candidate.exclusion}"]
+        seeds_by_reason: dict[str, list[int]] = {}
+        for run in self.runs:
+            result = run.result
+            if result is None:
+                seeds_by_reason.setdefault("not finished", []).append(run.seed)
+            elif result.failure is not None:
+                excused = result.unsuitable and not self.candidate.requested
+                word = "left out" if excused else "failed"
+                seeds_by_reason.setdefault(f"{word}: {result.failure}", []).append(run.seed)
+        remarks = [
+            reason
+            if len(seeds) == len(self.runs)
+            else f"seed {', '.join(map(str, seeds))} of {len(self.runs)}: {reason}"
+            for reason, seeds in seeds_by_reason.items()
+        ]
+        for result in self.results[:1]:
+            for reason in dict.fromkeys(result.missing.values()):
+                sections = [name for name, other in result.missing.items() if other == reason]
+                remarks.append(f"no metrics for {', '.join(sections)}: {reason}")
+            remarks += result.notes
+        return remarks
 
 
 @dataclass(frozen=True)
@@ -121,63 +133,69 @@ class Comparison:
     dataset: Path
     machines: tuple[str, ...]
     seeds: int
-    rows: tuple[Row, ...]
+    models: tuple[ModelSummary, ...]
     year: int | None = None
-    """Of the challenge; None for recordings that follow none."""
+    """Year of the challenge; None for recordings that belong to none."""
     notes: tuple[str, ...] = ()
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rules(self) -> int:
-        """Year whose rules the figures follow."""
-        known = [each.rules for row in self.rows for each in row.good]
-        return known[0] if known else applicable_rules(self.year, has_domains=False).year
+        """Year whose scoring rules were applied."""
+        years = [result.rules for model in self.models for result in model.results]
+        return years[0] if years else applicable_rules(self.year, has_domains=False).year
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the figures that there are."""
-        present = {name for row in self.rows for _, name in row.cells}
-        unofficial = {"score"} if self.year is None else set()
-        return tuple(name for name in ORDER if name in present - unofficial)
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of the metrics that a model has; only challenges have a score."""
+        present = {name for model in self.models for _, name in model.metrics}
+        names = METRICS if self.year is None else (*METRICS, "score")
+        return tuple(name for name in names if name in present)
 
-    @property
-    def best(self) -> Mapping[Place, str]:
-        """The model that is clearly ahead in a figure, where there is one."""
-        cells = {row.entry.model: row.cells for row in self.rows}
-        found = {}
-        for place in {place for own in cells.values() for place in own}:
-            column = {model: own[place] for model, own in cells.items() if place in own}
-            if (ahead := clearly_best(column)) is not None:
-                found[place] = ahead
-        return found
+    @cached_property
+    def clearly_best(self) -> Mapping[MetricKey, str]:
+        """The model that is clearly ahead in a metric, where there is one."""
+        best = {}
+        for key in {key for model in self.models for key in model.metrics}:
+            values = {
+                model.candidate.model: model.metrics[key]
+                for model in self.models
+                if key in model.metrics
+            }
+            if (name := find_clearly_best(values)) is not None:
+                best[key] = name
+        return best
 
     @property
     def ci95(self) -> float | None:
-        """Median over models of the score's 95 % interval over test clips (half its width)."""
-        widths = [each.ci95 for row in self.rows for each in row.good if each.ci95 is not None]
+        """Median over models of the half width of the score's 95 % interval over test clips."""
+        widths = [
+            result.ci95
+            for model in self.models
+            for result in model.results
+            if result.ci95 is not None
+        ]
         return statistics.median(widths) if widths else None
 
     @property
     def failures(self) -> list[str]:
         """Models of which something failed."""
-        return [row.entry.model for row in self.rows if row.failed]
+        return [model.candidate.model for model in self.models if model.failed]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return one document for ``json.dumps``."""
-        best = self.best
+        best, names = self.clearly_best, self.metric_names
         return {
             "dataset": str(self.dataset),
             "year": self.year,
             "rules": self.rules,
             "machines": list(self.machines),
             "seeds": self.seeds,
-            "figures": list(self.names),
-            "models": [_row_json(row) for row in self.rows],
+            "metrics": list(names),
+            "models": [_model_dict(model) for model in self.models],
             "clearly_best": {
-                machine: {
-                    name: best[machine, name] for name in self.names if (machine, name) in best
-                }
+                machine: {name: best[machine, name] for name in names if (machine, name) in best}
                 for machine in (*self.machines, OVERALL)
             },
             "score_ci95_over_test_clips": self.ci95,
@@ -188,80 +206,78 @@ class Comparison:
         }
 
 
-def clearly_best(column: Mapping[str, Cell]) -> str | None:
+def find_clearly_best(values: Mapping[str, SeedValues]) -> str | None:
     """Return the model whose mean is above every other's by more than the spread of both.
 
-    The spread of a difference is the root of the sum of both squared standard deviations. A model
-    without chance has none over seeds, which does not make a lead of 0.001 worth a mark: it counts
-    with the largest of the others. Where a spread is not known (a single seed of a model with
-    chance in it), or no model has one, nobody is clearly best; nobody is best alone.
+    The spread of a difference is the root of the sum of both squared standard deviations. A
+    deterministic model has no spread over seeds, but a lead of 0.001 is not worth a mark: it counts
+    with the largest spread of the others. If a spread is unknown (a single seed of a model that is
+    not deterministic), or no model has one, no model is clearly best.
     """
-    spreads = [each.spread for each in column.values() if not each.exact]
-    known = [each for each in spreads if each is not None]
-    if len(column) < 2 or not known or len(known) < len(spreads):
+    spreads = [seeds.spread for seeds in values.values() if not seeds.deterministic]
+    known = [spread for spread in spreads if spread is not None]
+    if len(values) < 2 or not known or len(known) < len(spreads):
         return None
-    of = {name: max(known) if c.exact else c.spread or 0.0 for name, c in column.items()}
-    best = max(column, key=lambda model: column[model].mean)
-    ahead = all(
-        column[best].mean - other.mean > math.hypot(of[best], of[model])
-        for model, other in column.items()
+    spread_of = {
+        model: max(known) if seeds.deterministic else seeds.spread or 0.0
+        for model, seeds in values.items()
+    }
+    best = max(values, key=lambda model: values[model].mean)
+    is_ahead = all(
+        values[best].mean - other.mean > math.hypot(spread_of[best], spread_of[model])
+        for model, other in values.items()
         if model != best
     )
-    return best if ahead else None
+    return best if is_ahead else None
 
 
-def _figure(outcome: Outcome, machine: str, name: str) -> float | None:
-    if any(machine in (OVERALL, section.partition("/")[0]) for section in outcome.lacking):
+def _complete_metric(result: RunResult, machine: str, name: str) -> float | None:
+    """Return a metric; None if it is undefined or a section of it is missing."""
+    if any(machine in (OVERALL, section.partition("/")[0]) for section in result.missing):
         return None
-    values: Values = outcome.figures.get(machine, {})
-    return values.get(name)
+    metrics: Metrics = result.metrics.get(machine, {})
+    return metrics.get(name)
 
 
-def _for_seeds(why: str, seeds: Sequence[int], count: int) -> str:
-    if len(seeds) == count:
-        return why
-    return f"seed {', '.join(map(str, seeds))} of {count}: {why}"
-
-
-def _row_json(row: Row) -> dict[str, Any]:
-    entry, speed = row.entry, row.speed
-    figures: dict[str, dict[str, Any]] = {}
-    for (machine, name), cell in row.cells.items():
-        figures.setdefault(machine, {})[name] = _cell_json(cell)
-    first = row.good[0] if row.good else None
+def _model_dict(model: ModelSummary) -> dict[str, Any]:
+    candidate, cost = model.candidate, model.cost
+    metrics: dict[str, dict[str, Any]] = {}
+    for (machine, name), seeds in model.metrics.items():
+        metrics.setdefault(machine, {})[name] = _seeds_dict(seeds)
+    first = model.results[0] if model.results else None
     return {
-        "model": entry.model,
-        "recipe": entry.recipe.model_dump(mode="json") if entry.recipe else None,
-        "recipe_from": entry.source or None,
-        "runs_once": entry.runs_once,
-        "figures": figures,
+        "model": candidate.model,
+        "recipe": candidate.recipe.model_dump(mode="json") if candidate.recipe else None,
+        "recipe_source": candidate.recipe_source or None,
+        "deterministic": candidate.deterministic,
+        "metrics": metrics,
         "parameters": first.parameters if first else None,
-        "milliseconds_per_window": speed.milliseconds if speed else None,
+        "milliseconds_per_window": cost.milliseconds if cost else None,
         "window_s": first.window_s if first else None,
         "hop_s": first.hop_s if first else None,
-        "model_bytes": speed.file_bytes if speed else None,
-        "training_s": _cell_json(row.training) if row.training else None,
-        "remarks": row.remarks(),
-        "runs": [_ran_json(each) for each in row.ran],
+        "model_bytes": cost.file_bytes if cost else None,
+        "training_s": _seeds_dict(model.training) if model.training else None,
+        "remarks": model.remarks(),
+        "runs": [_run_dict(run) for run in model.runs],
     }
 
 
-def _cell_json(cell: Cell) -> dict[str, Any]:
+def _seeds_dict(seeds: SeedValues) -> dict[str, Any]:
     return {
-        "mean": cell.mean,
-        "standard_deviation": cell.spread if len(cell.values) > 1 else None,
-        "values": list(cell.values),
+        "mean": seeds.mean,
+        "standard_deviation": seeds.spread if len(seeds.values) > 1 else None,
+        "values": list(seeds.values),
     }
 
 
-def _ran_json(ran: Ran) -> dict[str, Any]:
-    outcome = ran.outcome
+def _run_dict(run: Run) -> dict[str, Any]:
+    result = run.result
     return {
-        "folder": str(ran.folder),
-        "seed": ran.seed,
-        "failed": outcome.failed if outcome else "not finished",
-        "sha256": outcome.sha256 if outcome else None,
-        "parity": outcome.parity if outcome else None,
-        "clips": outcome.clips if outcome else None,
-        "training_s": outcome.training_s if outcome else None,
+        "folder": str(run.folder),
+        "seed": run.seed,
+        "failure": result.failure if result else "not finished",
+        "sha256": result.sha256 if result else None,
+        "parity": result.parity if result else None,
+        "clips": result.clips if result else None,
+        "training_s": result.training_s if result else None,
     }

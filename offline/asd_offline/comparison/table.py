@@ -1,11 +1,11 @@
-"""The columns of the table, ready for a terminal, Markdown or a page."""
+"""Columns of the table, for the terminal, Markdown or the page."""
 
 from dataclasses import dataclass
 
 from asd_offline.comparison.run_result import OVERALL
-from asd_offline.comparison.summary import Cell, Comparison, Row
+from asd_offline.comparison.summary import Comparison, MetricKey, ModelSummary, SeedValues
 
-WORDS = {
+TITLES = {
     "auc": "AUC",
     "auc_source": "AUC src",
     "auc_target": "AUC tgt",
@@ -14,174 +14,196 @@ WORDS = {
     "pauc_target": "pAUC tgt",
     "score": "score",
 }
-NOTHING = "-"
+UNKNOWN = "-"
 
 
 @dataclass(frozen=True, slots=True)
-class Entered:
-    """What stands in one cell."""
+class TableCell:
+    """Text of one cell."""
 
     text: str
     best: bool = False
+    """Whether the model is clearly ahead in this column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; a cell for each model."""
+    """One column with a cell for each model."""
 
     title: str
-    cells: tuple[Entered, ...]
+    cells: tuple[TableCell, ...]
     left: bool = False
-    """Whether texts begin below each other, or end there."""
+    """Whether texts are aligned to the left."""
 
 
-def machine_columns(comparison: Comparison, figure: str, *, short: bool = True) -> list[Column]:
-    """Return a figure by machine, one column each.
+def machine_columns(comparison: Comparison, metric: str, *, short: bool = True) -> list[Column]:
+    """Return a column of a metric for each machine.
 
     Parameters
     ----------
     comparison
-        What came out.
-    figure
-        Its name.
+        All models.
+    metric
+        Name of the metric.
     short
-        Whether the title leaves out that it is an AUC.
+        Leave "AUC" out of the titles.
     """
-    word = WORDS[figure]
+    title = TITLES[metric]
     if short:
-        word = word.removeprefix("AUC").strip()
+        title = title.removeprefix("AUC").strip()
     return [
-        _column(comparison, (machine, figure), f"{machine} {word}".strip())
+        _metric_column(comparison, (machine, metric), f"{machine} {title}".strip())
         for machine in comparison.machines
     ]
 
 
-def main_machine_columns(comparison: Comparison) -> list[Column]:
-    """Return the AUC by machine, where there are domains by machine and domain."""
+def auc_columns_by_machine(comparison: Comparison) -> list[Column]:
+    """Return columns of the AUC of each machine and domain; none if there is one machine."""
     if len(comparison.machines) < 2:
         return []
-    columns = [machine_columns(comparison, figure) for figure in auc_names(comparison)]
+    columns = [machine_columns(comparison, metric) for metric in auc_names(comparison)]
     return [column for group in zip(*columns, strict=True) for column in group]
 
 
 def auc_names(comparison: Comparison) -> tuple[str, ...]:
-    """Return the figures that are an AUC: of both domains, or the one where there are none."""
-    domains = tuple(name for name in ("auc_source", "auc_target") if name in comparison.names)
-    return domains or ("auc",)
+    """Return the names of the AUCs to show: those of the domains, or if there are none the AUC."""
+    names = comparison.metric_names
+    return tuple(name for name in ("auc_source", "auc_target") if name in names) or ("auc",)
 
 
 def overall_columns(comparison: Comparison) -> list[Column]:
-    """Return the figures over all machines."""
-    pauc = tuple(name for name in ("pauc",) if name in comparison.names)
-    score = tuple(name for name in ("score",) if name in comparison.names)
+    """Return columns of the metrics over all machines."""
     mean = "" if len(comparison.machines) < 2 else "mean "
+    names = [name for name in ("pauc", "score") if name in comparison.metric_names]
     return [
-        _column(comparison, (OVERALL, name), WORDS[name] if name == "score" else mean + WORDS[name])
-        for name in (*auc_names(comparison), *pauc, *score)
+        _metric_column(
+            comparison, (OVERALL, name), TITLES[name] if name == "score" else mean + TITLES[name]
+        )
+        for name in (*auc_names(comparison), *names)
     ]
 
 
 def cost_columns(comparison: Comparison) -> list[Column]:
-    """Return what each model costs."""
-    rows = comparison.rows
+    """Return columns of what each model costs."""
+    formats = {
+        "parameters": _format_parameters,
+        "ms/window": _format_milliseconds,
+        "window": _format_window,
+        "training": _format_training,
+    }
     return [
-        Column("parameters", tuple(Entered(_parameters(row)) for row in rows)),
-        Column("ms/window", tuple(Entered(_milliseconds(row)) for row in rows)),
-        Column("window", tuple(Entered(_window(row)) for row in rows)),
-        Column("training", tuple(Entered(_training(row)) for row in rows)),
+        Column(title, tuple(TableCell(format_cell(model)) for model in comparison.models))
+        for title, format_cell in formats.items()
     ]
 
 
-def names(comparison: Comparison) -> tuple[str, ...]:
-    """Return the models in the order of the rows."""
-    return tuple(row.entry.model for row in comparison.rows)
+def model_names(comparison: Comparison) -> tuple[str, ...]:
+    """Return the names of the models in the order of the rows."""
+    return tuple(model.candidate.model for model in comparison.models)
 
 
 def remarks(comparison: Comparison) -> list[str]:
-    """Return what must be known of single models."""
-    return [f"{row.entry.model}: {text}" for row in comparison.rows for text in row.remarks()]
-
-
-def caption(comparison: Comparison) -> list[str]:
-    """Return how to read the table, a sentence each."""
-    several = any(len(each.values) > 1 for row in comparison.rows for each in row.cells.values())
-    found = []
-    if several:
-        found.append(
-            "Means over seeds ± their standard deviation; without ±: one run, nothing about the "
-            "model is random, or a single seed was left."
-        )
-    found.append(
-        "*: ahead of every other model by more than the standard deviations of both over seeds "
-        "(root of the sum of their squares); a model without chance counts with the largest."
-        if several
-        else "No figure is marked as best: with a single seed the spread is not known."
-    )
-    if comparison.ci95:
-        found.append(
-            "Seeds say nothing about the choice of test clips: with so many clips a score is "
-            f"known to ±{comparison.ci95:.3f} (95 %, median of the models)."
-        )
-    found.append(
-        "parameters: trained, in the model file of all machines; ms/window: median on one core of "
-        "this computer."
-    )
-    return found
-
-
-def text_of(cell: Cell | None) -> str:
-    """Return ``0.853 ±0.012``, without the spread where there is one value only."""
-    if cell is None:
-        return NOTHING
-    spread = f" ±{cell.spread:.3f}" if len(cell.values) > 1 and cell.spread is not None else ""
-    return f"{cell.mean:.3f}{spread}"
-
-
-def padded(column: Column) -> list[str]:
-    """Return the texts of one column, equally wide, means below each other, the best with a star.
-
-    >>> padded(Column("AUC", (Entered("0.853 ±0.012", best=True), Entered("0.760"))))
-    ['0.853*±0.012', '0.760       ']
-    """
-    texts = [each.text.replace(" ", "*" if each.best else " ", 1) for each in column.cells]
-    texts = [
-        f"{text}*" if each.best and "*" not in text else text
-        for text, each in zip(texts, column.cells, strict=True)
+    """Return failures and notes of single models."""
+    return [
+        f"{model.candidate.model}: {remark}"
+        for model in comparison.models
+        for remark in model.remarks()
     ]
-    widest = max(map(len, texts), default=0)
-    return [text.ljust(widest) if column.left else text.rjust(widest) for text in texts]
 
 
-def _column(comparison: Comparison, place: tuple[str, str], title: str) -> Column:
-    best = comparison.best.get(place)
+def caption(comparison: Comparison, mark: str = "*") -> list[str]:
+    """Return how to read the table, one sentence each.
+
+    Parameters
+    ----------
+    comparison
+        All models.
+    mark
+        How the table marks a model that is clearly ahead.
+    """
+    has_spread = any(
+        len(seeds.values) > 1 for model in comparison.models for seeds in model.metrics.values()
+    )
+    sentences = []
+    if has_spread:
+        sentences.append(
+            "Means over seeds ± their standard deviation; without ±: a single run, because the "
+            "model is deterministic or only one seed succeeded."
+        )
+        sentences.append(
+            f"{mark}: ahead of every other model by more than the standard deviations of both over "
+            "seeds (root of the sum of their squares); for a deterministic model the largest "
+            "standard deviation of the others is used."
+        )
+    else:
+        sentences.append("No value is marked as best: with a single seed the spread is unknown.")
+    if comparison.ci95:
+        sentences.append(
+            "The spread over seeds does not include the choice of test clips: with this number of "
+            f"clips a score is known to ±{comparison.ci95:.3f} (95 %, median of the models)."
+        )
+    sentences.append(
+        "parameters: trained parameters, in the model file of all machines; ms/window: median on "
+        "one core of this computer."
+    )
+    return sentences
+
+
+def format_seeds(seeds: SeedValues | None) -> str:
+    """Return ``0.853 ±0.012``, or the mean alone if there is a single value."""
+    if seeds is None:
+        return UNKNOWN
+    has_spread = len(seeds.values) > 1 and seeds.spread is not None
+    return f"{seeds.mean:.3f}" + (f" ±{seeds.spread:.3f}" if has_spread else "")
+
+
+def pad_cells(column: Column) -> list[str]:
+    """Return the texts of a column in equal width, with means aligned and a star at the best.
+
+    >>> pad_cells(Column("AUC", (TableCell("0.853 ±0.012", best=True), TableCell("0.760"))))
+    ['0.853*±0.012', '       0.760']
+    """
+    texts = []
+    for cell in column.cells:
+        mean, space, spread = cell.text.partition(" ")
+        texts.append(f"{mean}*{spread}" if cell.best else f"{mean}{space}{spread}")
+    width = max(map(len, texts), default=0)
+    return [text.ljust(width) if column.left else text.rjust(width) for text in texts]
+
+
+def _metric_column(comparison: Comparison, key: MetricKey, title: str) -> Column:
+    best = comparison.clearly_best.get(key)
     cells = (
-        Entered(text_of(row.cells.get(place)), row.entry.model == best) for row in comparison.rows
+        TableCell(format_seeds(model.metrics.get(key)), model.candidate.model == best)
+        for model in comparison.models
     )
     return Column(title, tuple(cells), left=True)
 
 
-def _parameters(row: Row) -> str:
-    if not row.good:
-        return NOTHING
-    count = row.good[0].parameters
+def _format_parameters(model: ModelSummary) -> str:
+    if not model.results:
+        return UNKNOWN
+    count = model.results[0].parameters
     if count < 1000:
         return str(count)
     return f"{count / 1e6:.1f} M" if count >= 999_500 else f"{count / 1e3:.0f} k"
 
 
-def _milliseconds(row: Row) -> str:
-    if row.speed is None:
-        return NOTHING
-    value = row.speed.milliseconds
-    return f"{value:.{max(0, 2 - len(str(int(value))) + 1)}f}" if value < 100 else f"{value:.0f}"
+def _format_milliseconds(model: ModelSummary) -> str:
+    """Return the time with at most two decimals, fewer for larger values."""
+    if model.cost is None:
+        return UNKNOWN
+    milliseconds = model.cost.milliseconds
+    decimals = max(0, 3 - len(str(int(milliseconds))))
+    return f"{milliseconds:.{decimals}f}"
 
 
-def _window(row: Row) -> str:
-    window_s = row.good[0].window_s if row.good else None
-    return NOTHING if window_s is None else f"{window_s:.3g} s"
+def _format_window(model: ModelSummary) -> str:
+    window_s = model.results[0].window_s if model.results else None
+    return UNKNOWN if window_s is None else f"{window_s:.3g} s"
 
 
-def _training(row: Row) -> str:
-    if not row.good:
-        return NOTHING
-    return "none" if row.training is None else f"{row.training.mean:.0f} s"
+def _format_training(model: ModelSummary) -> str:
+    if not model.results:
+        return UNKNOWN
+    return "none" if model.training is None else f"{model.training.mean:.0f} s"

@@ -1,4 +1,4 @@
-"""What a window costs on one core, measured when nothing else of the comparison runs."""
+"""Cost of a model file: time per window on one core, and size."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -8,11 +8,11 @@ import numpy as np
 
 from asd_offline.jobs.result_file import write_result
 
-KEPT = "speed.json"
+COST = "cost.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class ModelCost:
     """Cost of a model file."""
 
     milliseconds: float
@@ -20,30 +20,43 @@ class Speed:
     file_bytes: int
 
 
-def speed_of(folder: Path) -> Speed | None:
-    """Measure the model file in a run's folder, once: it is kept there. None without a file."""
-    files = (folder / "model.asd", *sorted((folder / "replay" / "models").glob("*.asd")))
-    model = next((each for each in files if each.exists()), None)
+def measure_cost(run: Path) -> ModelCost | None:
+    """Measure the model file of a run, or read the result of an earlier measurement.
+
+    Measure when nothing else of the comparison runs.
+
+    Parameters
+    ----------
+    run
+        Folder of the run; the result is written there.
+
+    Returns
+    -------
+    ModelCost or None
+        None if there is no model file.
+    """
+    files = (run / "model.asd", *sorted((run / "replay" / "models").glob("*.asd")))
+    model = next((file for file in files if file.exists()), None)
     if model is None:
         return None
     try:
-        return Speed(**json.loads((folder / KEPT).read_text(encoding="utf-8")))
+        return ModelCost(**json.loads((run / COST).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         pass  # not measured yet
-    speed = Speed(_milliseconds(model), model.stat().st_size)
-    write_result(folder / KEPT, json.dumps(asdict(speed)) + "\n")
-    return speed
+    cost = ModelCost(_milliseconds_per_window(model), model.stat().st_size)
+    write_result(run / COST, json.dumps(asdict(cost)) + "\n")
+    return cost
 
 
-def _milliseconds(model: Path) -> float:
+def _milliseconds_per_window(file: Path) -> float:
     import torch
 
     from asd_monitor.model_file import load
     from asd_offline.export.variants import milliseconds_of
     from asd_offline.jobs.pool import one_torch_thread
 
-    scorer = load(model, "cpu")
-    noise = np.random.default_rng(0).standard_normal((1, scorer.manifest.window_samples))
+    model = load(file, "cpu")
+    noise = np.random.default_rng(0).standard_normal((1, model.manifest.window_samples))
     window = torch.from_numpy((0.1 * noise).astype(np.float32))
     with one_torch_thread():
-        return milliseconds_of({"file": scorer.module}, window, torch.tensor([0]))["file"]
+        return milliseconds_of({"file": model.module}, window, torch.tensor([0]))["file"]

@@ -1,21 +1,19 @@
-"""A comparison on disk: JSON, CSV, Markdown and the page."""
+"""Files of a comparison: JSON, CSV, Markdown and the page."""
 
 import csv
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 from asd_monitor.errors import ModelFileError, RunError
 from asd_monitor.model_file.archive import write_atomically
-from asd_offline.comparison.page import page
+from asd_offline.comparison.page import render_page
 from asd_offline.comparison.summary import Comparison
 from asd_offline.comparison.table import (
-    Column,
+    auc_columns_by_machine,
     caption,
     cost_columns,
-    main_machine_columns,
-    names,
+    model_names,
     overall_columns,
     remarks,
 )
@@ -27,61 +25,57 @@ REPORT = "report.html"
 
 
 def write_files(out: Path, comparison: Comparison) -> None:
-    """Write everything, each file whole or not at all.
+    """Write all files, each completely or not at all.
 
     Raises
     ------
     RunError
         If a file cannot be written.
     """
-    document = json.dumps(comparison.to_json(), allow_nan=False, indent=2) + "\n"
     texts = {
-        RESULT: document,
+        RESULT: json.dumps(comparison.to_dict(), allow_nan=False, indent=2) + "\n",
         TABLE: csv_text(comparison),
-        MARKDOWN: markdown(comparison),
-        REPORT: page(comparison, out),
+        MARKDOWN: markdown_text(comparison),
+        REPORT: render_page(comparison, out),
     }
     for name, text in texts.items():
         try:
             write_atomically(out / name, text.encode("utf-8", "replace"))
         except (OSError, ModelFileError) as error:
-            told = f"{error}; free space and run the same command again: nothing is done twice"
-            raise RunError(told) from error
+            msg = f"{error}; free space and run the same command again: nothing is done twice"
+            raise RunError(msg) from error
 
 
 def csv_text(comparison: Comparison) -> str:
     """Return a row for each model, seed and machine (``all``: over all machines)."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("model", "seed", "machine", *comparison.names))
-    for row in comparison.rows:
-        for outcome in row.good:
-            for machine, values in outcome.figures.items():
-                known = (values.get(name) for name in comparison.names)
-                cells = ("" if value is None else repr(value) for value in known)
-                writer.writerow((outcome.model, outcome.seed, machine, *cells))
+    names = comparison.metric_names
+    writer.writerow(("model", "seed", "machine", *names))
+    for model in comparison.models:
+        for result in model.results:
+            for machine, metrics in result.metrics.items():
+                values = (metrics.get(name) for name in names)
+                cells = ("" if value is None else repr(value) for value in values)
+                writer.writerow((result.model, result.seed, machine, *cells))
     return text.getvalue()
 
 
-def markdown(comparison: Comparison) -> str:
+def markdown_text(comparison: Comparison) -> str:
     """Return the table for a document, the best in bold."""
     columns = [
-        *main_machine_columns(comparison),
+        *auc_columns_by_machine(comparison),
         *overall_columns(comparison),
         *cost_columns(comparison),
     ]
     lines = [
         f"| model | {' | '.join(column.title for column in columns)} |",
         f"|---|{'---:|' * len(columns)}",
-        *_rows(names(comparison), columns),
     ]
-    words = [*(f"- {text}" for text in remarks(comparison)), "", *caption(comparison)]
-    bold = [text.replace("*:", "Bold:") for text in words]
-    return "\n".join([*lines, "", *bold]) + "\n"
-
-
-def _rows(models: tuple[str, ...], columns: list[Column]) -> Iterator[str]:
-    for place, model in enumerate(models):
-        cells = (column.cells[place] for column in columns)
-        texts = (f"**{each.text}**" if each.best else each.text for each in cells)
-        yield f"| `{model}` | {' | '.join(texts)} |"
+    for index, model in enumerate(model_names(comparison)):
+        cells = (column.cells[index] for column in columns)
+        texts = (f"**{cell.text}**" if cell.best else cell.text for cell in cells)
+        lines.append(f"| `{model}` | {' | '.join(texts)} |")
+    lines.append("")
+    lines += [f"- {remark}" for remark in remarks(comparison)]
+    return "\n".join([*lines, "", *caption(comparison, mark="Bold")]) + "\n"

@@ -225,12 +225,15 @@ def _digest(clips: Sequence[Clip], model: GivenModel | None, channel: int, devic
     settings = [RESULT_FORMAT, __version__, version("torch"), model_id, channel, device]
     digest.update(json.dumps(settings).encode())
     for clip in clips:
-        try:
-            stat = clip.path.stat()
-        except OSError:  # rejected with its reason when it is read
-            size, modified_ns = 0, 0
-        else:
-            size, modified_ns = stat.st_size, stat.st_mtime_ns
         identity = [str(clip.path.absolute()), clip.machine, clip.section, clip.split]
-        digest.update(json.dumps([*identity, size, modified_ns]).encode())
+        digest.update(json.dumps([*identity, *file_version(clip.path)]).encode())
     return digest.hexdigest()[:24]
+
+
+def file_version(path: Path) -> tuple[int, int]:
+    """Return size and modification time in ns of a file; zeros if it cannot be read."""
+    try:
+        stat = path.stat()
+    except OSError:  # rejected with its reason when it is read
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import asd_monitor.cli as cli
 from asd_monitor.commands import compare as compare_command
 from asd_monitor.errors import RunError
-from tests.offline.compared_models import TWO, Compared, copied, recipes
+from tests.offline.compared_models import MODELS, Compared, write_recipes
 from tests.offline.small_sounds import make_set, write_recipe
 
 ENTRY = "import sys; from asd_monitor.cli import main; sys.argv[0] = 'asd-monitor'; main()"
@@ -22,47 +22,48 @@ ENTRY = "import sys; from asd_monitor.cli import main; sys.argv[0] = 'asd-monito
 def invoke(*arguments: object) -> tuple[int, str, BaseException | None]:
     app = typer.Typer()
     app.command("compare")(compare_command.compare)
-    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     return result.exit_code, result.stdout, result.exception
 
 
-def shared(folder: Path) -> list[object]:
+def arguments_for(folder: Path) -> list[object]:
     names = [f"--{name}={folder / name}" for name in ("out", "cache", "recipes")]
-    return [folder / "set", "--models", ",".join(TWO), "--seeds=2", "--jobs=1", *names]
+    return [folder / "set", "--models", ",".join(MODELS), "--seeds=2", "--jobs=1", *names]
 
 
 def test_the_command_prints_the_table_or_one_json_document(
     compared: Compared, tmp_path: Path
 ) -> None:
-    copied(compared, tmp_path)
-    code, output, error = invoke(*shared(tmp_path))
+    compared.copy_to(tmp_path)
+    code, output, error = invoke(*arguments_for(tmp_path))
     assert code == 0, error
     lines = output.splitlines()
     assert lines[0].split()[:3] == ["model", "fan", "pump"]
     assert lines[2].startswith("autoencoder")
-    code, output, error = invoke(*shared(tmp_path), "--json")
+    code, output, error = invoke(*arguments_for(tmp_path), "--json")
     assert code == 0, error
     document = json.loads(output)
-    assert [each["model"] for each in document["models"]] == list(TWO)
-    assert document["models"][0]["figures"]["fan"]["auc"]["values"] == list(
-        compared[1].rows[0].cells["fan", "auc"].values
-    )
+    assert [model["model"] for model in document["models"]] == list(MODELS)
+    values = compared.comparison.models[0].metrics["fan", "auc"].values
+    assert document["models"][0]["metrics"]["fan"]["auc"]["values"] == list(values)
     assert "compare" in cli.COMMANDS
 
 
-def test_a_failure_is_shown_and_then_the_exit_code(compared: Compared, tmp_path: Path) -> None:
-    copied(compared, tmp_path)
+def test_a_failed_model_is_reported_and_the_command_fails(
+    compared: Compared, tmp_path: Path
+) -> None:
+    compared.copy_to(tmp_path)
     write_recipe(tmp_path / "recipes/autoencoder.yaml", window_s=5.0)
-    _, output, error = invoke(*shared(tmp_path))
+    _, output, error = invoke(*arguments_for(tmp_path))
     assert isinstance(error, RunError)
     assert "autoencoder: failed: " in output
     assert output.splitlines()[3].startswith("twfr_gmm")
 
 
-def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_keeps_finished_runs_and_reports_how_to_resume(tmp_path: Path) -> None:
     make_set(tmp_path / "set")
-    recipes(tmp_path / "recipes", epochs=100_000)
-    arguments = [*shared(tmp_path), "--jobs=2"]
+    write_recipes(tmp_path / "recipes", epochs=100_000)
+    arguments = [*arguments_for(tmp_path), "--jobs=2"]
     started = subprocess.Popen(
         [sys.executable, "-c", ENTRY, "compare", *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -71,15 +72,15 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None
     )
     deadline = time.monotonic() + 150
 
-    def under_way() -> bool:
+    def is_under_way() -> bool:
         runs = tmp_path / "out/runs"
         finished = list(runs.glob("twfr_gmm-*/result.json"))
         return bool(finished) and any(runs.glob("autoencoder-*/training/metrics.jsonl"))
 
-    while not under_way() and started.poll() is None and time.monotonic() < deadline:
+    while not is_under_way() and started.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     started.send_signal(signal.SIGINT)
-    _, told = started.communicate(timeout=60)
-    assert started.returncode == 130, told
-    assert f"stopped; {tmp_path / 'out'} is kept: run the same command again" in told
+    _, messages = started.communicate(timeout=60)
+    assert started.returncode == 130, messages
+    assert f"stopped; {tmp_path / 'out'} is kept: run the same command again" in messages
     assert list((tmp_path / "out/runs").glob("twfr_gmm-*/result.json"))

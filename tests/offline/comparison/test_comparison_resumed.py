@@ -1,4 +1,4 @@
-"""A comparison that was stopped or failed goes on, and repeats nothing."""
+"""A comparison that was stopped or failed is resumed, and repeats nothing."""
 
 import shutil
 from pathlib import Path
@@ -6,54 +6,62 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.errors import RunError
+from asd_monitor.progress import NoProgress
 from asd_offline.comparison import Comparison, compare
-from asd_offline.comparison.job import CompareJob, Data, Meter, ReplayProgress
-from asd_offline.comparison.run_result import read_outcome
+from asd_offline.comparison.job import CompareJob, JobSettings
+from asd_offline.comparison.progress import ReplayProgress, RunProgress
+from asd_offline.comparison.run_result import read_run_result
 from asd_offline.jobs.pool import Stopped
-from tests.offline.compared_models import Compared, Told, copied, recipes, settings
+from tests.offline.compared_models import (
+    Compared,
+    RecordedProgress,
+    compare_settings,
+    write_recipes,
+)
+
+
+def modification_times(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
 def test_the_same_call_again_repeats_nothing(compared: Compared, tmp_path: Path) -> None:
-    copied(compared, tmp_path)
-    shutil.copystat(compared[0] / "set", tmp_path / "set")
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/runs").rglob("*")}
-    told = Told()
-    again = compare(settings(tmp_path), told)
-    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/runs").rglob("*")}
-    assert after == before
-    assert told.outcomes == []
-    assert "3 of 3 runs are there already" in told.notes
-    assert again.rows[0].cells == compared[1].rows[0].cells
+    compared.copy_to(tmp_path)
+    before = modification_times(tmp_path / "out/runs")
+    progress = RecordedProgress()
+    repeated = compare(compare_settings(tmp_path), progress)
+    assert modification_times(tmp_path / "out/runs") == before
+    assert progress.finished_runs == []
+    assert "3 of 3 runs are already finished" in progress.messages
+    assert repeated.models[0].metrics == compared.comparison.models[0].metrics
 
 
-def test_another_seed_adds_to_those_that_are_there(compared: Compared, tmp_path: Path) -> None:
-    copied(compared, tmp_path)
-    told = Told()
-    comparison = compare(settings(tmp_path, seeds=3), told)
-    assert [(each.model, each.seed) for each in told.outcomes] == [("autoencoder", 2)]
-    assert len(comparison.rows[0].cells["fan", "auc"].values) == 3
+def test_another_seed_is_added_to_the_finished_ones(compared: Compared, tmp_path: Path) -> None:
+    compared.copy_to(tmp_path)
+    progress = RecordedProgress()
+    comparison = compare(compare_settings(tmp_path, seeds=3), progress)
+    assert progress.finished_runs == [("autoencoder", 2)]
+    assert len(comparison.models[0].metrics["fan", "auc"].values) == 3
 
 
 def test_another_recipe_is_another_run(compared: Compared, tmp_path: Path) -> None:
-    copied(compared, tmp_path)
-    told = Told()
-    compare(settings(tmp_path, models=("autoencoder",), epochs=1, seeds=1), told)
-    assert [(each.model, each.seed) for each in told.outcomes] == [("autoencoder", 0)]
-    folders = [path.name for path in (tmp_path / "out/runs").glob("autoencoder-seed0-*")]
-    assert len(folders) == 2
+    compared.copy_to(tmp_path)
+    progress = RecordedProgress()
+    compare(compare_settings(tmp_path, models=("autoencoder",), epochs=1, seeds=1), progress)
+    assert progress.finished_runs == [("autoencoder", 0)]
+    assert len(list((tmp_path / "out/runs").glob("autoencoder-seed0-*"))) == 2
 
 
-def job_of(folder: Path, comparison: Comparison) -> CompareJob:
-    row = comparison.rows[0]
-    assert row.entry.recipe is not None
-    data = Data(folder / "set", None, (), None, ("fan/id_00",), folder / "cache", "auto")
-    recipe = row.entry.recipe.model_dump_json()
-    return CompareJob("autoencoder", 0, recipe, 2, data, folder / "job", report=False)
+def make_job(folder: Path, comparison: Comparison) -> CompareJob:
+    recipe = comparison.models[0].candidate.recipe
+    assert recipe is not None
+    settings = JobSettings(folder / "set", None, (), None, ("fan/id_00",), folder / "cache", "auto")
+    text = recipe.model_dump_json()
+    return CompareJob("autoencoder", 0, text, 2, settings, folder / "job", report=False)
 
 
-def test_a_stopped_run_goes_on_where_it_was(compared: Compared, tmp_path: Path) -> None:
-    copied(compared, tmp_path)
-    job, done = job_of(tmp_path, compared[1]), 0.0
+def test_a_stopped_run_is_resumed(compared: Compared, tmp_path: Path) -> None:
+    compared.copy_to(tmp_path)
+    job, done = make_job(tmp_path, compared.comparison), 0.0
 
     def stop_in_the_second_network(step: float) -> None:
         nonlocal done
@@ -69,47 +77,47 @@ def test_a_stopped_run_goes_on_where_it_was(compared: Compared, tmp_path: Path) 
     assert len(fan) == 2
     job.run(lambda step: None)
     assert [line for line in metrics.read_text().splitlines() if '"fan"' in line] == fan
-    found = read_outcome(job.result)
-    assert found is not None
-    assert found.figures == compared[1].rows[0].good[0].figures
+    result = read_run_result(job.result)
+    assert result is not None
+    assert result.metrics == compared.comparison.models[0].results[0].metrics
 
 
-def test_one_that_fails_does_not_stop_the_others_and_is_tried_again(
+def test_a_run_that_fails_does_not_stop_the_others_and_is_tried_again(
     compared: Compared, tmp_path: Path
 ) -> None:
-    copied(compared, tmp_path)
+    compared.copy_to(tmp_path)
     shutil.rmtree(tmp_path / "recipes")
-    recipes(tmp_path / "recipes", window_s=5.0)
-    told = Told()
-    comparison = compare(settings(tmp_path, seeds=1), told)
+    write_recipes(tmp_path / "recipes", window_s=5.0)
+    comparison = compare(compare_settings(tmp_path, seeds=1), NoProgress())
     assert comparison.failures == ["autoencoder"]
-    assert "lasts 1 s, the recipe's window 5 s" in comparison.rows[0].remarks()[0]
-    assert comparison.rows[1].cells["fan", "auc"] == compared[1].rows[1].cells["fan", "auc"]
-    again = Told()
-    compare(settings(tmp_path, seeds=1), again)
-    assert [each.model for each in again.outcomes] == ["autoencoder"]
+    assert "lasts 1 s, the recipe's window 5 s" in comparison.models[0].remarks()[0]
+    expected = compared.comparison.models[1].metrics["fan", "auc"]
+    assert comparison.models[1].metrics["fan", "auc"] == expected
+    progress = RecordedProgress()
+    compare(compare_settings(tmp_path, seeds=1), progress)
+    assert progress.finished_runs == [("autoencoder", 0)]
 
 
-def test_a_full_disk_stops_at_once_and_keeps_what_was_done(
+def test_a_full_disk_stops_at_once_and_keeps_finished_runs(
     compared: Compared, tmp_path: Path
 ) -> None:
-    copied(compared, tmp_path)
-    ran = next((tmp_path / "out/runs").glob("autoencoder-seed0-*"))
-    (ran / "result.json").unlink()
-    (ran / "recipe.yaml").unlink()
-    (ran / "recipe.yaml").symlink_to("/dev/full")
-    told = Told()
+    compared.copy_to(tmp_path)
+    run = next((tmp_path / "out/runs").glob("autoencoder-seed0-*"))
+    (run / "result.json").unlink()
+    (run / "recipe.yaml").unlink()
+    (run / "recipe.yaml").symlink_to("/dev/full")
+    progress = RecordedProgress()
     with pytest.raises(RunError, match=r"No space left.*free space and run the same command again"):
-        compare(settings(tmp_path), told)
-    assert told.outcomes == []
+        compare(compare_settings(tmp_path), progress)
+    assert progress.finished_runs == []
     assert len(list((tmp_path / "out/runs").glob("*/result.json"))) == 2
 
 
-def test_the_parts_of_a_replay_add_up_to_the_rest_of_a_run() -> None:
+def test_the_stages_of_a_replay_add_up_to_the_rest_of_a_run() -> None:
     steps: list[float] = []
-    meter = Meter(steps.append)
-    meter.to(0.9)
-    progress = ReplayProgress(meter)
+    run = RunProgress(steps.append)
+    run.advance_to(0.9)
+    progress = ReplayProgress(run)
     for stage, done, share in (
         ("fitting", 1.0, 0.92),
         ("fitting", 2.0, 0.94),
