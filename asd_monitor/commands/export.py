@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asd_monitor.commands.options import AsJson, Cache, MovedDataset, default_cache
+from asd_monitor.terminal.progress import console_progress
 
 if TYPE_CHECKING:
     from asd_offline.export.export import Exported
@@ -55,7 +56,6 @@ def export(
 
     require_offline("export")
     _check_output_path(out)
-    from asd_monitor.terminal.progress import console_progress
     from asd_offline.export.export import export as export_run
 
     with console_progress() as progress:

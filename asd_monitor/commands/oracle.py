@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asd_monitor.commands.options import AsJson, Cache, MovedDataset, default_cache
+from asd_monitor.terminal.progress import console_progress
 
 if TYPE_CHECKING:
     from asd_offline.export.oracle import OracleRow
@@ -34,7 +35,8 @@ def oracle(
     require_offline("oracle")
     from asd_offline.export.oracle import oracle as rank_scores
 
-    rows = rank_scores(run, cache or default_cache(), dataset)
+    with console_progress() as progress:
+        rows = rank_scores(run, cache or default_cache(), dataset, progress)
     typer.echo(json.dumps(_to_dict(rows)) if as_json else _format(rows))
 
 

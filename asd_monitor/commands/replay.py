@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from asd_offline.replay import ReplayResult
 
 
+RESUME_HINT = "run the same command again to resume"
+
+
 class DecisionThreshold(StrEnum):
     """Which threshold decides."""
 
@@ -133,10 +136,7 @@ def replay(
     )
     if jobs is not None:
         settings = replace(settings, jobs=jobs)
-    with (
-        exit_on_interrupt("run the same command again to resume"),
-        console_progress() as progress,
-    ):
+    with exit_on_interrupt(RESUME_HINT), console_progress() as progress:
         result = replay_dataset(settings, progress, write_report)
     if as_json:
         typer.echo(json.dumps(result.to_dict(), allow_nan=False))
@@ -146,10 +146,9 @@ def replay(
 
 def _export(run: Path) -> str:
     """Return the model file of a training run; export it first if that has not been done."""
-    from asd_monitor.terminal.progress import console_progress
     from asd_offline.export.cached_export import ensure_exported
 
-    with console_progress() as progress:
+    with exit_on_interrupt(RESUME_HINT), console_progress() as progress:
         path, now = ensure_exported(run, default_cache(), progress)
     typer.echo(f"{run}: {'exported to' if now else 'already exported to'} {path}", err=True)
     return str(path)

@@ -14,6 +14,7 @@ from asd_monitor.commands.options import (
     Year,
     default_cache,
 )
+from asd_monitor.terminal.progress import console_progress
 
 
 def train(
@@ -94,7 +95,6 @@ def train(
     from asd_monitor.commands.offline_extra import require_offline
 
     require_offline("train")
-    from asd_monitor.terminal.progress import console_progress
     from asd_offline.training.distributed import join_process_group
     from asd_offline.training.run import TrainRequest
     from asd_offline.training.run import train as train_networks

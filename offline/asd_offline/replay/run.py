@@ -2,9 +2,6 @@
 
 import os
 import shutil
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -107,11 +104,7 @@ def replay(
         _raise_if_rejected(dataset.rejected)
     work = settings.out / WORK if settings.out else settings.work or _cache_folder()
     plan = make_plan(dataset, model, channel=settings.channel, device=settings.device, work=work)
-    with (
-        stoppable(),
-        JobPool(settings.jobs, PRELOADED_MODULES) as pool,
-        _message_if_interrupted(),
-    ):
+    with stoppable(), JobPool(settings.jobs, PRELOADED_MODULES) as pool:
         _run_jobs(plan, pool, progress)
         with WindowFile.open(settings.out) as windows:
             result = collect_results(plan, settings.decide, windows, settings.command)
@@ -169,15 +162,6 @@ def _raise_if_rejected(rejected: tuple[Rejected, ...]) -> None:
 def _cache_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "asd-monitor" / "replay"
-
-
-@contextmanager
-def _message_if_interrupted() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; run the same command again to resume\n")
-        raise
 
 
 def _clean_up(plan: Plan, *, keep: bool) -> None:
