@@ -1,9 +1,8 @@
-"""Score clips with a detector that is not exported yet: for calibration and for the AUC picture."""
+"""Score clips with a detector that is not exported yet: for calibration and the training report."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +20,10 @@ from asd_offline.datasets.targets import target_name
 from asd_offline.evaluation.metrics import auc
 from asd_offline.recipes import Recipe
 
-if TYPE_CHECKING:
-    from asd_monitor.records import FloatArray
-
-BATCH = 16
+BATCH_SIZE = 16
 
 
-def window_scores(
+def score_windows(
     detector: nn.Module,
     path: Path,
     target: int,
@@ -40,52 +36,42 @@ def window_scores(
     Parameters
     ----------
     target
-        Place of the clip's target in the detector.
+        Index of the clip's target in the detector.
     hop_samples
-        How far apart the windows start; a whole window, so that none overlap, if None.
+        Distance between the starts of windows; the window's length if None.
 
     Returns
     -------
     numpy.ndarray
-        ``(windows,)`` float64; silent and broken windows, which the monitor does not score
-        either, are left out.
+        ``(windows,)`` float64, without silent and broken windows, which the monitor does not score
+        either.
     """
     size = recipe.window_samples
     samples = read_recording(path, recipe.sample_rate_hz, min_samples=size)
     windows = clip_windows(samples, size, hop_samples or size)
-    usable = [each for each in windows if assess(each).quality in SCORED_QUALITIES]
-    scores = [_score(detector, batch, target, device) for batch in _batches(usable)]
-    return np.concatenate([np.empty(0), *scores])
+    usable = [window for window in windows if assess(window).quality in SCORED_QUALITIES]
+    scores = [np.empty(0)]
+    for start in range(0, len(usable), BATCH_SIZE):
+        batch = torch.from_numpy(np.stack(usable[start : start + BATCH_SIZE])).to(device)
+        targets = torch.full((len(batch),), target, device=device)
+        with torch.inference_mode():
+            scores.append(detector(batch, targets).double().cpu().numpy())
+    return np.concatenate(scores)
 
 
-def _batches(windows: "Sequence[FloatArray]") -> "Iterator[FloatArray]":
-    for start in range(0, len(windows), BATCH):
-        yield np.stack(windows[start : start + BATCH])
-
-
-def _score(
-    detector: nn.Module, windows: "FloatArray", target: int, device: torch.device
-) -> npt.NDArray[np.float64]:
-    with torch.inference_mode():
-        waveform = torch.from_numpy(windows).to(device)
-        places = torch.full((len(windows),), target, device=device)
-        result: npt.NDArray[np.float64] = detector(waveform, places).double().cpu().numpy()
-    return result
-
-
-def labelled_auc(
+def compute_aucs(
     detector: nn.Module,
     targets: Sequence[str],
     clips: Iterable[Clip],
     recipe: Recipe,
     device: torch.device,
-    leave_out: Callable[[Clip, SourceError], None],
+    on_unusable: Callable[[Clip, SourceError], None],
 ) -> Mapping[str, float]:
-    """Return the AUC of each target whose test clips have labels of both kinds.
+    """Compute the AUC of each target whose test clips have labels of both kinds.
 
     Parameters
     ----------
-    leave_out
+    on_unusable
         Called with each clip that cannot be used, and why; the others count.
     """
     scores: dict[str, list[float]] = defaultdict(list)
@@ -94,11 +80,11 @@ def labelled_auc(
         name = target_name(clip)
         if clip.label is None or name not in targets:
             continue
-        place = targets.index(name)
+        index = targets.index(name)
         try:
-            values = window_scores(detector, clip.path, place, recipe, device, recipe.hop_samples)
+            values = score_windows(detector, clip.path, index, recipe, device, recipe.hop_samples)
         except SourceError as error:
-            leave_out(clip, error)
+            on_unusable(clip, error)
             continue
         if len(values):
             scores[name].append(aggregate(values.tolist(), recipe.aggregation))

@@ -13,13 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-MAX_FPR = 0.1  # p of the pAUC in every year of the challenge
-EPSILON = sys.float_info.epsilon  # the organisers clamp denominators and harmonic means here
+MAX_FPR = 0.1
+"""False-positive rate up to which every challenge has computed the pAUC."""
+EPSILON = sys.float_info.epsilon
+"""Lower bound of denominators and of values in harmonic means, as in the organisers' scripts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How many clips were decided how; "positive" means decided anomalous."""
+    """Numbers of clips by decision and label; "positive" means decided anomalous."""
 
     true_negatives: int
     false_positives: int
@@ -31,7 +33,7 @@ class Confusion:
 class RocCurve:
     """Points of a ROC curve, from (0, 0) to (1, 1), all arrays of shape ``(points,)``.
 
-    A clip is decided anomalous where its score >= ``thresholds``; the first threshold is infinite.
+    A clip is decided anomalous if its score >= ``thresholds``; the first threshold is infinite.
     """
 
     false_positive_rate: Floats
@@ -40,7 +42,9 @@ class RocCurve:
 
 
 def auc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Area under the ROC curve: how often an anomaly outscores a normal clip, ties counting half.
+    """Compute the area under the ROC curve.
+
+    It is the probability that an anomaly has a higher score than a normal clip; ties count half.
 
     Parameters
     ----------
@@ -58,11 +62,11 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def pauc(labels: ArrayLike, scores: ArrayLike, max_fpr: float = MAX_FPR) -> float:
-    """Partial AUC up to a false-positive rate, McClish-standardised: 0.5 is chance, 1 is perfect.
+    """Compute the partial AUC up to a false-positive rate, standardised after McClish.
 
-    This is the pAUC of every official result since 2020, equal to scikit-learn's
-    ``roc_auc_score(labels, scores, max_fpr=0.1)``. Worse than chance gives less than 0.5.
-    Parameters and errors are those of `auc`; ``max_fpr`` lies in (0, 1].
+    0.5 is chance, 1 is perfect. This is the pAUC of every official result since 2020, equal to
+    scikit-learn's ``roc_auc_score(labels, scores, max_fpr=0.1)``. Parameters and errors are those
+    of `auc`; ``max_fpr`` is in (0, 1].
 
     References
     ----------
@@ -72,14 +76,14 @@ def pauc(labels: ArrayLike, scores: ArrayLike, max_fpr: float = MAX_FPR) -> floa
 
 
 def standardise(area: float | Floats, max_fpr: float) -> float | Floats:
-    """Map an area under the ROC curve in [0, ``max_fpr``]: chance to 0.5, the best to 1."""
+    """Map an area under the ROC curve in [0, ``max_fpr``]: chance to 0.5, the maximum to 1."""
     chance = 0.5 * max_fpr**2
     return 0.5 * (1.0 + (area - chance) / (max_fpr - chance))
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:
-    """Every point of the ROC curve: (0, 0), then one for each distinct score."""
-    label, score = checked(labels, scores)
+    """Compute the points of the ROC curve: (0, 0), then one for each distinct score."""
+    label, score = check_labelled_scores(labels, scores)
     order = np.argsort(-score, kind="stable")
     score, label = score[order], label[order]
     last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # of each run of ties
@@ -92,7 +96,7 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:
 
 
 def arithmetic_mean(values: Sequence[float]) -> float:
-    """Mean of at least one value."""
+    """Compute the mean of at least one value."""
     if len(values) == 0:
         msg = "the mean of no values is not defined"
         raise ValueError(msg)
@@ -100,9 +104,9 @@ def arithmetic_mean(values: Sequence[float]) -> float:
 
 
 def harmonic_mean(values: Sequence[float]) -> float:
-    """Harmonic mean with every value raised to the machine epsilon first, as the organisers do.
+    """Compute the harmonic mean of at least one value, each raised to `EPSILON` first.
 
-    One value of zero therefore gives something like 1e-15, not zero and no error.
+    As in the organisers' scripts, one value of zero therefore gives about 1e-15.
     """
     if len(values) == 0:
         msg = "the harmonic mean of no values is not defined"
@@ -132,7 +136,7 @@ def confusion(labels: ArrayLike, decisions: ArrayLike) -> Confusion:
 
 
 def precision_recall_f1(counts: Confusion) -> tuple[float, float, float]:
-    """Precision, recall and their harmonic mean; 0 where there is nothing to divide by."""
+    """Compute precision, recall and F1; a ratio without any clips is 0."""
     hits = counts.true_positives
     precision = hits / max(hits + counts.false_positives, EPSILON)
     recall = hits / max(hits + counts.false_negatives, EPSILON)
@@ -140,16 +144,17 @@ def precision_recall_f1(counts: Confusion) -> tuple[float, float, float]:
 
 
 def gamma_threshold(normal_scores: ArrayLike, quantile: float = 0.9) -> float:
-    """Threshold of the official baselines: a quantile of a gamma law fitted to normal scores.
+    """Compute the threshold of the official baselines from the scores of normal clips.
 
-    Shape, location and scale are all fitted, so scores may be negative. Needs scipy.
+    It is a quantile of a gamma distribution, whose shape, location and scale are fitted, so that
+    scores may be negative. Requires scipy.
 
     Parameters
     ----------
     normal_scores
         Shape ``(clips,)``: scores of normal (training) clips, finite and not all equal.
     quantile
-        In (0, 1); the baselines since 2021 use 0.9, that is 10 % false alarms by construction.
+        In (0, 1); the baselines since 2021 use 0.9, hence about 10 % false alarms.
     """
     score = np.asarray(normal_scores, dtype=np.float64)
     if score.ndim != 1 or not np.isfinite(score).all() or len(np.unique(score)) < 2:
@@ -160,19 +165,14 @@ def gamma_threshold(normal_scores: ArrayLike, quantile: float = 0.9) -> float:
         raise ValueError(msg)
     from scipy.stats import gamma
 
-    with warnings.catch_warnings():  # the optimiser steps out of the law's domain and back
+    with warnings.catch_warnings():  # the optimiser temporarily leaves the valid parameters
         warnings.simplefilter("ignore", RuntimeWarning)
         shape, loc, scale = gamma.fit(score)
     return float(gamma.ppf(quantile, a=shape, loc=loc, scale=scale))
 
 
-def decide(scores: ArrayLike, threshold: float) -> NDArray[np.int64]:
-    """Decisions, shape ``(clips,)``: 1 where a score lies strictly above the threshold, else 0."""
-    return (np.asarray(scores, dtype=np.float64) > threshold).astype(np.int64)
-
-
-def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
-    """Labels and scores as arrays that a ROC curve is defined for.
+def check_labelled_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
+    """Return labels and scores as arrays that a ROC curve is defined for.
 
     Raises
     ------
@@ -199,17 +199,38 @@ def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], Fl
     return label.astype(np.int64), score
 
 
-def anomaly_areas(above: Floats, at_or_above: Floats, normals: int, max_fpr: float) -> Floats:
-    """Area in [0, ``max_fpr``] under the ROC curve of each anomaly alone against the normals.
+def count_normals_above(normal: Floats, anomalous: Floats) -> tuple[Floats, Floats]:
+    """Count, for each anomaly, the normals with a higher, and with an equal or higher, score.
 
-    That curve steps from 0 to 1 at the share of normals above the anomaly, slanting over those
-    tied with it. The mean over anomalies is the area under the common curve, linear interpolation
-    at ``max_fpr`` included.
+    Parameters
+    ----------
+    normal
+        Sorted scores of normal clips.
+    anomalous
+        Scores of anomalous clips, shape ``(anomalies,)``.
+    """
+    above = len(normal) - np.searchsorted(normal, anomalous, side="right")
+    at_or_above = len(normal) - np.searchsorted(normal, anomalous, side="left")
+    return above.astype(np.float64), at_or_above.astype(np.float64)
+
+
+def anomaly_areas(above: Floats, at_or_above: Floats, normals: int, max_fpr: float) -> Floats:
+    """Compute the area in [0, ``max_fpr``] under the ROC curve of each anomaly alone.
+
+    That curve rises from 0 to 1 at the fraction of normals above the anomaly, linearly over those
+    tied with it. The mean over anomalies is the area under the common curve, including its linear
+    interpolation at ``max_fpr``.
 
     Parameters
     ----------
     above, at_or_above
-        Shape ``(anomalies,)``: how many normals score above, and at least as high as, each anomaly.
+        Numbers of normals with a higher, and with an equal or higher, score than each anomaly; see
+        `count_normals_above`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(anomalies,)``.
     """
     start, end = above / normals, at_or_above / normals
     slant = np.where(end > start, end - start, 1.0)
@@ -218,13 +239,12 @@ def anomaly_areas(above: Floats, at_or_above: Floats, normals: int, max_fpr: flo
 
 
 def _area(labels: ArrayLike, scores: ArrayLike, max_fpr: float) -> float:
-    """Area under the ROC curve for false-positive rates in [0, max_fpr]."""
+    """Compute the area under the ROC curve for false-positive rates in [0, max_fpr]."""
     if not 0.0 < max_fpr <= 1.0:
         msg = f"max_fpr must lie in (0, 1], got {max_fpr}"
         raise ValueError(msg)
-    label, score = checked(labels, scores)
+    label, score = check_labelled_scores(labels, scores)
     normal, anomalous = np.sort(score[label == 0]), score[label == 1]
-    above = (len(normal) - np.searchsorted(normal, anomalous, side="right")).astype(np.float64)
-    at_or_above = (len(normal) - np.searchsorted(normal, anomalous, side="left")).astype(np.float64)
+    above, at_or_above = count_normals_above(normal, anomalous)
     area = float(np.mean(anomaly_areas(above, at_or_above, len(normal), max_fpr)))
-    return min(area, max_fpr)  # a mean of equal floats may lie one rounding above them
+    return min(area, max_fpr)  # a mean of equal floats may exceed them by one rounding

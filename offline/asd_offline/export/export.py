@@ -19,7 +19,7 @@ from asd_monitor.model_file import save
 from asd_monitor.model_file.manifest import Json, Manifest, Threshold
 from asd_monitor.progress import Progress
 from asd_offline.datasets.targets import Target
-from asd_offline.evaluation.clip_scoring import window_scores
+from asd_offline.evaluation.clip_scoring import score_windows
 from asd_offline.export.quickstart_baseline import compare_with_quickstart
 from asd_offline.export.variants import (
     difference,
@@ -236,7 +236,7 @@ def _calibrate(
 ) -> dict[str, Calibration]:
     calibrations = {}
     for place, target in enumerate(targets):
-        scores = [window_scores(module, clip.path, place, recipe, CPU) for clip in target.held_out]
+        scores = [score_windows(module, clip.path, place, recipe, CPU) for clip in target.held_out]
         try:
             calibrations[target.name] = _calibration(scores, recipe)
         except ValueError as error:

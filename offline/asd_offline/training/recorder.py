@@ -10,7 +10,7 @@ from torch import nn
 from asd_monitor.errors import SourceError
 from asd_monitor.progress import Progress
 from asd_offline.datasets.clip import Clip
-from asd_offline.evaluation.clip_scoring import labelled_auc
+from asd_offline.evaluation.clip_scoring import compute_aucs
 from asd_offline.features.cache import FeatureCache
 from asd_offline.training.loop import EpochResult
 from asd_offline.training.prepare import PreparedData
@@ -90,7 +90,7 @@ class Recorder:
                 {self._name: network.eval()}, {self._name: targets}, prepared.recipe, self._features
             ).to(self._device)
         unusable: list[tuple[Clip, SourceError]] = []
-        auc = labelled_auc(
+        auc = compute_aucs(
             detector,
             [target.name for target in targets],
             self._auc_clips,

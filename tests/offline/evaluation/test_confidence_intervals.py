@@ -1,4 +1,4 @@
-"""Leave-one-out areas equal brute force; intervals are of the right size."""
+"""Leave-one-out areas equal brute force, and intervals match the spread of scores."""
 
 import numpy as np
 import pytest
@@ -26,16 +26,16 @@ from asd_offline.evaluation.section_scores import SectionScores
     st.lists(st.integers(-4, 4), min_size=2, max_size=12),
     st.sampled_from([0.1, 0.3, 1.0]),
 )
-def test_leave_one_out_equals_computing_each_area_anew(
+def test_leave_one_out_equals_computing_each_area_separately(
     normal: list[int], anomalous: list[int], max_fpr: float
 ) -> None:
     labels = np.array([0] * len(normal) + [1] * len(anomalous))
     scores = np.array(normal + anomalous, dtype=float)
-    anew = [
+    expected = [
         metrics.pauc(np.delete(labels, i), np.delete(scores, i), max_fpr)
         for i in range(len(labels))
     ]
-    np.testing.assert_allclose(leave_one_out(labels, scores, max_fpr), anew, atol=1e-12)
+    np.testing.assert_allclose(leave_one_out(labels, scores, max_fpr), expected, atol=1e-12)
 
 
 def test_leaving_out_the_only_clip_of_a_class_gives_nan() -> None:
@@ -64,7 +64,7 @@ def test_a_stratum_of_one_clip_has_no_interval() -> None:
 
 @pytest.mark.parametrize("year", [2020, 2021, 2022])
 def test_the_interval_matches_the_spread_of_scores_over_new_test_clips(year: int) -> None:
-    """Draw the test clips anew 150 times: their standard deviation is the interval's."""
+    """The standard deviation of scores over 150 draws of test clips matches the interval."""
     rng = np.random.default_rng(year)
     scores, widths = [], []
     for _ in range(150):
@@ -72,7 +72,7 @@ def test_the_interval_matches_the_spread_of_scores_over_new_test_clips(year: int
         scores.append(result.partial_score)
         widths.append(result.ci95)
     spread = 1.96 * float(np.std(np.array(scores, dtype=float), ddof=1))
-    # the standard deviation of 150 draws is itself known to about 6 %
+    # the standard error of a standard deviation from 150 draws is about 6 %
     assert np.mean(np.array(widths, dtype=float)) == pytest.approx(spread, rel=0.25)
 
 

@@ -13,8 +13,12 @@ import soundfile
 
 from asd_monitor import model_file
 from asd_monitor.errors import ConfigError, DatasetError, ModelFileError
+from asd_offline.datasets import Clip
 from asd_offline.replay import ReplaySettings, replay
 from asd_offline.replay.jobs import covering_hop
+from asd_offline.replay.plan import SectionPlan
+from asd_offline.replay.records import ClipResult
+from asd_offline.replay.results import SectionReplay
 from asd_offline.report import write_report
 from tests.rig.hostile_recordings import READABLE, UNREADABLE, sound, write_all
 from tests.rig.toy_model import RATE_HZ, save_toy
@@ -49,6 +53,13 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def fans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_2020(tmp_path_factory.mktemp("data") / "fans")
+
+
+def test_a_score_at_the_threshold_is_decided_normal() -> None:
+    section = SectionReplay(SectionPlan(0, "fan", "id_00", (), (), "fan"), threshold=2.0)
+    clip = Clip(Path("a.wav"), None, "fan", "id_00", "", "test", None)
+    decisions = [section.decision(ClipResult(clip, value=v)) for v in (1.0, 2.0, 2.0000001)]
+    assert decisions == [0, 0, 1]
 
 
 def settings(

@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from asd_monitor.errors import ConfigError, DatasetError, RunError, SourceError
-from asd_offline.evaluation.clip_scoring import labelled_auc
+from asd_offline.evaluation.clip_scoring import compute_aucs
 from asd_offline.training import recorder
 from asd_offline.training.checkpoints import latest_checkpoint
 from asd_offline.training.distributed import check_device
@@ -113,14 +113,14 @@ def test_a_stop_while_the_auc_is_computed_loses_no_line_of_the_metrics(
     recipe = write_recipe(tmp_path / "own.yaml", auc_interval_epochs=2)
     asked = {"recipe": recipe, "machines": ("fan",)}
     whole = train(request(tmp_path, made, out=tmp_path / "whole", **asked), CPU, FakeProgress())
-    computed, calls = labelled_auc, iter(range(1, 9))
+    computed, calls = compute_aucs, iter(range(1, 9))
 
     def stopped(*args: object) -> object:
         if 2 * next(calls) == epoch:
             raise KeyboardInterrupt
         return computed(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(recorder, "labelled_auc", stopped)
+    monkeypatch.setattr(recorder, "compute_aucs", stopped)
     with pytest.raises(KeyboardInterrupt):
         train(request(tmp_path, made, **asked), CPU, FakeProgress())
     resumed = train(request(tmp_path, made, resume=True, **asked), CPU, FakeProgress())

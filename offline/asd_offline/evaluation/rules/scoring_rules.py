@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from asd_offline.evaluation.metrics import MAX_FPR
+
 MetricName = Literal["auc", "pauc", "precision", "recall", "f1"]
 METRICS: tuple[MetricName, ...] = ("auc", "pauc", "precision", "recall", "f1")
 
@@ -71,7 +73,7 @@ class ScoringRules:
     """Decisions are submitted, too, so that there are precision, recall and F1."""
     means_by_machine: bool = False
     """Means over everything are means over machines of their means over sections."""
-    max_fpr: float = 0.1
+    max_fpr: float = MAX_FPR
     """False-positive rate up to which the pAUC is computed."""
 
     @property
