@@ -12,7 +12,7 @@ import soundfile
 from asd_monitor.cli import COMMANDS
 from asd_monitor.commands.offline_extra import PACKAGES
 from asd_monitor.demo.pump_sound import PumpSound
-from tests.offline.synthetic_evaluation import make_up
+from tests.offline.synthetic_evaluation import write_evaluation_files
 from tests.offline.zenodo_server import RecordServer, serving, zipped
 from tests.rig.hidden_packages import environment_without
 from tests.rig.paths import ROOT
@@ -39,7 +39,7 @@ def write_inputs(folder: Path) -> None:
     (folder / "monitor.yaml").write_text("machines: {pump: {mic: 0}}\n")
     (folder / "run").mkdir()
     (folder / "run" / "run.json").write_text("{}")
-    make_up(folder, 2020)
+    write_evaluation_files(folder, 2020)
 
 
 def publish(server: RecordServer, clip: Path) -> None:

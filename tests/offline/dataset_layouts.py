@@ -1,4 +1,4 @@
-"""Official layouts in small: empty files with the names that the archives unpack to."""
+"""Small official layouts: empty files with the names of the archives' contents."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,19 +13,23 @@ def touch(folder: Path, names: Iterable[str]) -> None:
 
 
 def dev_2020(root: Path, machine: str = "fan", ids: Iterable[str] = ("00", "02")) -> Path:
-    for each in ids:
-        touch(root / machine / "train", (f"normal_id_{each}_{n:08d}.wav" for n in NUMBERS))
+    for machine_id in ids:
+        touch(root / machine / "train", (f"normal_id_{machine_id}_{n:08d}.wav" for n in NUMBERS))
         touch(
             root / machine / "test",
-            (f"{word}_id_{each}_{n:08d}.wav" for word in ("normal", "anomaly") for n in NUMBERS),
+            (
+                f"{word}_id_{machine_id}_{n:08d}.wav"
+                for word in ("normal", "anomaly")
+                for n in NUMBERS
+            ),
         )
     return root
 
 
 def eval_2020(root: Path, machine: str = "fan", ids: Iterable[str] = ("01", "03")) -> Path:
-    for each in ids:
-        touch(root / machine / "train", (f"normal_id_{each}_{n:08d}.wav" for n in NUMBERS))
-        touch(root / machine / "test", (f"id_{each}_{n:08d}.wav" for n in NUMBERS))
+    for machine_id in ids:
+        touch(root / machine / "train", (f"normal_id_{machine_id}_{n:08d}.wav" for n in NUMBERS))
+        touch(root / machine / "test", (f"id_{machine_id}_{n:08d}.wav" for n in NUMBERS))
     return root
 
 

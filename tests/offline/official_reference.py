@@ -1,4 +1,4 @@
-"""The organisers' result tables computed anew, straightforwardly, with scikit-learn and scipy."""
+"""The organisers' result tables computed independently with scikit-learn and scipy."""
 
 import sys
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from scipy.stats import hmean, t
 from sklearn.metrics import roc_auc_score
 
 from asd_offline.datasets import CHALLENGES
-from tests.offline.synthetic_evaluation import MadeUp
+from tests.offline.synthetic_evaluation import EvaluationFiles
 
 EPS = sys.float_info.epsilon
 Cells = list[Any]
@@ -19,9 +19,9 @@ COLUMNS = ["AUC", "pAUC", "precision", "recall", "F1 score"]
 RATES = [f"{name} ({domain})" for name in COLUMNS[2:] for domain in ("source", "target")]
 
 
-def table(made: MadeUp) -> list[Cells]:
+def table(files: EvaluationFiles) -> list[Cells]:
     """Rows of the year's result CSV; numbers as floats."""
-    return {2020: _table_2020, 2021: _table_2021}.get(made.year, _table_since_2022)(made)
+    return {2020: _table_2020, 2021: _table_2021}.get(files.year, _table_since_2022)(files)
 
 
 def _areas(label: Array, score: Array) -> Cells:
@@ -39,18 +39,18 @@ def _harmonic(rows: Cells) -> Cells:
     return list(hmean(np.maximum(np.asarray(rows, dtype=float), EPS), axis=0))
 
 
-def _columns(made: MadeUp, machine: str, section: str) -> tuple[Any, ...]:
-    rows = made.clips[machine, section]
+def _columns(files: EvaluationFiles, machine: str, section: str) -> tuple[Any, ...]:
+    rows = files.clips[machine, section]
     label, domain, score, decision = (np.array([r[i] for r in rows]) for i in (1, 2, 3, 4))
     return label, domain, score, decision
 
 
-def _table_2020(made: MadeUp) -> list[Cells]:
+def _table_2020(files: EvaluationFiles) -> list[Cells]:
     out: list[Cells] = []
     for machine, ids in CHALLENGES[2020].sets["eval"].items():
         rows = []
         for name in ids:
-            label, _, score, _ = _columns(made, machine, name)
+            label, _, score, _ = _columns(files, machine, name)
             rows.append(_areas(label, score))
         out += [[machine], ["id", "AUC", "pAUC"]]
         out += [[name[3:], *row] for name, row in zip(ids, rows, strict=True)]
@@ -70,7 +70,7 @@ def _mean_rows(rows: Cells, over: str, source: slice, target: slice) -> list[Cel
 OVER = " over all machine types, sections, and domains"
 
 
-def _table_2021(made: MadeUp) -> list[Cells]:
+def _table_2021(files: EvaluationFiles) -> list[Cells]:
     out: list[Cells] = []
     everything: dict[str, Cells] = {"source": [], "target": []}
     for machine, sections in CHALLENGES[2021].sets["eval"].items():
@@ -78,7 +78,7 @@ def _table_2021(made: MadeUp) -> list[Cells]:
         rows = []
         for wanted in ("source", "target"):
             for section in sections:
-                label, domain, score, decision = _columns(made, machine, section)
+                label, domain, score, decision = _columns(files, machine, section)
                 own = domain == wanted
                 row = _areas(label[own], score[own]) + _rates(label[own], decision[own])
                 rows.append(row)
@@ -93,15 +93,15 @@ def _table_2021(made: MadeUp) -> list[Cells]:
     return [*out, ["official score", "", score], []]
 
 
-def _table_since_2022(made: MadeUp) -> list[Cells]:
+def _table_since_2022(files: EvaluationFiles) -> list[Cells]:
     out: list[Cells] = []
     all_source: Cells = []
     all_target: Cells = []
-    for machine, sections in CHALLENGES[made.year].sets["eval"].items():
+    for machine, sections in CHALLENGES[files.year].sets["eval"].items():
         out += [[machine], ["section", "AUC (all)", "AUC (source)", "AUC (target)", "pAUC", *RATES]]
         source, target = [], []
         for section in sections:
-            label, domain, score, decision = _columns(made, machine, section)
+            label, domain, score, decision = _columns(files, machine, section)
             whole = _areas(label, score)
             found = {}
             for wanted in ("source", "target"):
@@ -113,7 +113,7 @@ def _table_since_2022(made: MadeUp) -> list[Cells]:
             rates = [found[d][i] for i in (2, 3, 4) for d in ("source", "target")]
             areas = [whole[0], source[-1][0], target[-1][0], whole[1]]
             out.append([section[8:], *areas, *rates])
-        cut = len(sections) // 2 if made.year == 2022 else len(sections)
+        cut = len(sections) // 2 if files.year == 2022 else len(sections)
         rows = source + target
         out.append(["", "", *COLUMNS])
         out += [*_mean_rows(rows, "", slice(0, cut), slice(cut, None)), []]
@@ -124,12 +124,12 @@ def _table_since_2022(made: MadeUp) -> list[Cells]:
     out += [*_mean_rows(rows, OVER, slice(0, half), slice(half, None)), []]
     parts = [row[0] for row in rows] + [row[1] for row in all_source]
     out.append(["official score", "", hmean(np.maximum(parts, EPS))])
-    return [*out, ["official score ci95", "", _pooled_ci95(made)], []]
+    return [*out, ["official score ci95", "", _pooled_ci95(files)], []]
 
 
-def _pooled_ci95(made: MadeUp) -> float:
-    label = np.concatenate([_columns(made, *key)[0] for key in made.clips])
-    score = np.concatenate([_columns(made, *key)[2] for key in made.clips])
+def _pooled_ci95(files: EvaluationFiles) -> float:
+    label = np.concatenate([_columns(files, *key)[0] for key in files.clips])
+    score = np.concatenate([_columns(files, *key)[2] for key in files.clips])
     functions: tuple[Callable[[Any, Any], float], ...] = (
         roc_auc_score,
         lambda a, b: roc_auc_score(a, b, max_fpr=0.1),

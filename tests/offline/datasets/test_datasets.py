@@ -1,4 +1,4 @@
-"""Every arrangement in which people keep the official data opens as what it is."""
+"""Official data is read from every common arrangement of its folders."""
 
 import shutil
 from pathlib import Path
@@ -104,7 +104,7 @@ def test_case_of_folders_and_suffixes_does_not_matter(tmp_path: Path, year: int)
     assert {clip.split for clip in dataset.clips} == {"train", "test"}
 
 
-def test_leftovers_of_operating_systems_are_no_clips(tmp_path: Path, year: int) -> None:
+def test_files_of_operating_systems_are_ignored(tmp_path: Path, year: int) -> None:
     clean = len(open_dataset(DEV[year](tmp_path, "fan")).clips)
     touch(tmp_path / "fan" / "train", ["._normal_id_00_00000000.wav", ".DS_Store", "Thumbs.db"])
     touch(tmp_path / "__MACOSX" / "fan" / "train", ["normal_id_00_00000000.wav"])
@@ -113,13 +113,13 @@ def test_leftovers_of_operating_systems_are_no_clips(tmp_path: Path, year: int) 
     assert (len(dataset.clips), dataset.rejected) == (clean, ())
 
 
-def test_what_cannot_be_a_clip_is_rejected_with_a_reason(tmp_path: Path, year: int) -> None:
+def test_files_that_are_not_clips_are_rejected_with_a_reason(tmp_path: Path, year: int) -> None:
     train = DEV[year](tmp_path, "fan") / "fan" / "train"
     touch(train, ["song.mp3", "hello.wav"])
     touch(tmp_path / "notes", ["memo.wav"])
     (train / "normal_id_00_00000099.wav").symlink_to(tmp_path / "gone.wav")
     dataset = open_dataset(tmp_path)
-    reasons = {each.path.name: each.reason for each in dataset.rejected}
+    reasons = {file.path.name: file.reason for file in dataset.rejected}
     assert set(reasons) == {"song.mp3", "hello.wav", "memo.wav", "normal_id_00_00000099.wav"}
     assert all(reasons.values())
 

@@ -1,4 +1,4 @@
-"""A downloaded dataset lies where it is read, and what is there is never fetched twice."""
+"""Downloaded datasets can be opened, and existing files are not downloaded again."""
 
 import fcntl
 import json
@@ -70,7 +70,9 @@ def get(
 
 
 @pytest.mark.parametrize("year", CHALLENGES)
-def test_what_is_downloaded_can_be_read(server: RecordServer, tmp_path: Path, year: int) -> None:
+def test_a_downloaded_dataset_can_be_opened(
+    server: RecordServer, tmp_path: Path, year: int
+) -> None:
     machines = ("fan", "bandsaw") if year == 2023 else ("fan", "ToyCar")
     publish(server, tmp_path / "scratch", year, *machines)
     results = get(server, tmp_path / "out", year, *machines)
@@ -85,28 +87,28 @@ def test_what_is_downloaded_can_be_read(server: RecordServer, tmp_path: Path, ye
     assert not list((tmp_path / "out").rglob("*.zip*[!n]"))
 
 
-def test_only_the_set_and_the_machines_asked_for_are_fetched(
+def test_only_the_requested_set_and_machines_are_downloaded(
     server: RecordServer, tmp_path: Path
 ) -> None:
     publish(server, tmp_path / "scratch", 2020, "fan", "pump", "valve")
     get(server, tmp_path / "out", 2020, "FAN", "pump", subsets=("dev",))
     dataset = open_dataset(tmp_path / "out")
     assert (dataset.machines(), dataset.sets) == (("fan", "pump"), ("dev",))
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
 
 
-def test_what_is_there_is_kept(server: RecordServer, tmp_path: Path) -> None:
+def test_existing_files_are_kept(server: RecordServer, tmp_path: Path) -> None:
     publish(server, tmp_path / "scratch", 2022, "fan")
     get(server, tmp_path / "out", 2022, "fan")
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.wav")}
-    server.asked.clear()
+    server.requests.clear()
     assert {result.state for result in get(server, tmp_path / "out", 2022, "fan")} == {"kept"}
-    assert not server.asked
+    assert not server.requests
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.wav")}
 
 
 @pytest.mark.parametrize("damage", ["lost", "cut"])
-def test_what_was_lost_since_is_fetched_again(
+def test_files_lost_since_are_downloaded_again(
     server: RecordServer, tmp_path: Path, damage: str
 ) -> None:
     publish(server, tmp_path / "scratch", 2020, "fan")
@@ -123,18 +125,20 @@ def test_what_was_lost_since_is_fetched_again(
     assert clip.read_bytes() == whole
 
 
-def test_archives_that_the_user_has_are_used_and_left(server: RecordServer, tmp_path: Path) -> None:
+def test_archives_that_the_user_provides_are_used_and_kept(
+    server: RecordServer, tmp_path: Path
+) -> None:
     publish(server, tmp_path / "scratch", 2020, "fan")
     own = tmp_path / "out" / "dev_data_fan.zip"
     own.parent.mkdir()
     own.write_bytes(server.files[own.name])
     get(server, tmp_path / "out", 2020, "fan", subsets=("dev",))
-    assert not server.asked
+    assert not server.requests
     assert own.exists()
     assert open_dataset(tmp_path / "out").machines() == ("fan",)
 
 
-def test_another_file_of_the_archives_name_is_not_touched(
+def test_another_file_with_the_name_of_an_archive_is_kept(
     server: RecordServer, tmp_path: Path
 ) -> None:
     publish(server, tmp_path / "scratch", 2020, "fan")
@@ -146,7 +150,7 @@ def test_another_file_of_the_archives_name_is_not_touched(
     assert own.read_bytes() == b"mine"
 
 
-def test_an_archive_without_the_machine_folder_is_put_into_one(
+def test_an_archive_without_the_machine_folder_is_unpacked_into_one(
     server: RecordServer, tmp_path: Path
 ) -> None:
     server.add(3678171, "dev_data_fan.zip", zipped({"train/normal_id_00_00000000.wav": b"x"}))
@@ -167,7 +171,7 @@ def test_a_damaged_or_dangerous_archive_leaves_no_clip(
     assert not (tmp_path / "out" / ".download" / "unpacking").exists()
 
 
-def test_a_stop_in_the_middle_is_continued(
+def test_an_interrupted_download_resumes(
     server: RecordServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(server, tmp_path / "scratch", 2020, "fan")
@@ -185,9 +189,9 @@ def test_a_stop_in_the_middle_is_continued(
         patched.setattr(Path, "replace", stop)
         with pytest.raises(KeyboardInterrupt):
             get(server, tmp_path / "out", 2020, "fan", subsets=("dev",))
-    server.asked.clear()
+    server.requests.clear()
     get(server, tmp_path / "out", 2020, "fan", subsets=("dev",))
-    assert not server.asked  # the archive was there, only unpacking was left
+    assert not server.requests  # the archive was complete, only unpacking was missing
     assert len(open_dataset(tmp_path / "out").clips) == 12
 
 
@@ -206,17 +210,17 @@ def test_two_downloads_into_one_folder_are_refused(server: RecordServer, tmp_pat
             get(server, tmp_path, 2020, "fan")
 
 
-def test_a_full_disk_is_noticed_before_the_first_byte(server: RecordServer, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_before_the_download(server: RecordServer, tmp_path: Path) -> None:
     publish(server, tmp_path / "scratch", 2020, "fan")
     text = json.loads(server.record(3678171))
     text["files"][0]["size"] = 10**18
     server.record_text = json.dumps(text).encode()
     with pytest.raises(DatasetError, match=r"needs more than 1000000000\.0 GB"):
         get(server, tmp_path / "out", 2020, "fan", subsets=("dev",))
-    assert not server.asked
+    assert not server.requests
 
 
-def test_a_file_in_place_of_the_folder_is_an_error(server: RecordServer, tmp_path: Path) -> None:
+def test_a_file_instead_of_the_folder_is_an_error(server: RecordServer, tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(DatasetError, match="cannot be written"):
         get(server, tmp_path / "out", 2020, "fan")
@@ -234,12 +238,12 @@ def test_a_machine_of_the_other_set_is_refused(server: RecordServer, tmp_path: P
         get(server, tmp_path, 2023, "bandsaw", subsets=("dev",))
 
 
-def test_a_year_that_is_not_offered_is_refused(server: RecordServer, tmp_path: Path) -> None:
+def test_an_unsupported_year_is_refused(server: RecordServer, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="2024 cannot be downloaded"):
         get(server, tmp_path, 2024)
 
 
-def test_a_record_without_the_archive_lists_what_it_has(
+def test_the_files_of_a_record_without_the_archive_are_listed(
     server: RecordServer, tmp_path: Path
 ) -> None:
     publish(server, tmp_path / "scratch", 2020, "pump")
@@ -256,7 +260,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_the_command_prints_one_document_and_progress_elsewhere(
+def test_the_command_prints_one_document_and_progress_on_stderr(
     server: RecordServer, tmp_path: Path
 ) -> None:
     publish(server, tmp_path / "scratch", 2023, "fan")
@@ -281,7 +285,7 @@ app()
 """
 
 
-def test_ctrl_c_keeps_what_has_arrived_and_says_how_to_go_on(
+def test_ctrl_c_keeps_received_data_and_explains_how_to_resume(
     server: RecordServer, tmp_path: Path
 ) -> None:
     noise = random.Random(1).randbytes(900_000)  # noqa: S311
@@ -303,11 +307,11 @@ def test_ctrl_c_keeps_what_has_arrived_and_says_how_to_go_on(
     assert "run the same command again to resume" in stderr
     assert part.stat().st_size >= 1 << 18
     assert run(*arguments)[0] == 0
-    assert server.asked[-1][1].startswith("bytes=")
+    assert server.requests[-1][1].startswith("bytes=")
     assert open_dataset(tmp_path).machines() == ("fan",)
 
 
-def test_on_a_terminal_there_is_a_bar(server: RecordServer, tmp_path: Path) -> None:
+def test_a_progress_bar_is_shown_on_a_terminal(server: RecordServer, tmp_path: Path) -> None:
     publish(server, tmp_path / "scratch", 2020, "fan")
     arguments = [str(tmp_path / "out"), "--year", "2020", "--machines", "fan"]
     ours, theirs = os.openpty()

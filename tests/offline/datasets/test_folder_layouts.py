@@ -1,4 +1,4 @@
-"""Recordings of one's own: folders and lists."""
+"""Your own recordings are read from labelled folders and CSV lists."""
 
 from pathlib import Path
 
@@ -11,20 +11,20 @@ from tests.offline.dataset_layouts import touch
 NINE = [f"{n}.wav" for n in range(9)]
 
 
-def sides(dataset: Dataset) -> dict[str, set[tuple[str, int | None]]]:
+def by_split(dataset: Dataset) -> dict[str, set[tuple[str, int | None]]]:
     found: dict[str, set[tuple[str, int | None]]] = {"train": set(), "test": set()}
     for clip in dataset.clips:
         found[clip.split].add((clip.path.name, clip.label))
     return found
 
 
-def test_a_folder_without_a_split_trains_on_the_first_two_thirds_of_the_normal_and_says_so(
+def test_without_a_split_the_first_two_thirds_of_normal_clips_are_for_training_with_a_note(
     tmp_path: Path,
 ) -> None:
     touch(tmp_path / "press" / "normal", NINE)
     touch(tmp_path / "press" / "anomaly", ["a.wav"])
     dataset = open_dataset(tmp_path / "press")
-    assert sides(dataset) == {
+    assert by_split(dataset) == {
         "train": {(name, NORMAL) for name in NINE[:6]},
         "test": {(name, NORMAL) for name in NINE[6:]} | {("a.wav", ANOMALY)},
     }
@@ -37,12 +37,12 @@ def test_a_folder_without_a_split_trains_on_the_first_two_thirds_of_the_normal_a
 
 
 @pytest.mark.parametrize("train", ["train/normal", "normal/train", "train", "Train/Normal"])
-def test_a_training_folder_is_obeyed(tmp_path: Path, train: str) -> None:
+def test_a_training_folder_is_used(tmp_path: Path, train: str) -> None:
     touch(tmp_path / train, ["t.wav"])
     touch(tmp_path / "test" / "normal", ["n.wav"])
     touch(tmp_path / "test" / "abnormal", ["a.wav"])
     dataset = open_dataset(tmp_path)
-    assert sides(dataset) == {
+    assert by_split(dataset) == {
         "train": {("t.wav", NORMAL)},
         "test": {("n.wav", NORMAL), ("a.wav", ANOMALY)},
     }
@@ -56,7 +56,7 @@ def test_a_test_folder_alone_is_never_trained_on(tmp_path: Path) -> None:
     assert {clip.split for clip in dataset.clips} == {"test"}
 
 
-def test_a_list_with_splits_is_obeyed_where_all_is_for_testing(tmp_path: Path) -> None:
+def test_a_list_with_only_test_clips_is_used_as_it_is(tmp_path: Path) -> None:
     touch(tmp_path, ["a.wav", "b.wav"])
     rows = "path,label,split\na.wav,normal,test\nb.wav,normal,test\n"
     (tmp_path / "list.csv").write_text(rows)
@@ -82,18 +82,18 @@ def test_anomalies_in_a_training_folder_are_rejected(tmp_path: Path) -> None:
     assert "anomalous recording in train/" in dataset.rejected[0].reason
 
 
-def test_other_formats_of_sound_are_clips(tmp_path: Path) -> None:
+def test_other_audio_formats_are_clips(tmp_path: Path) -> None:
     names = ["a.wav", "b.flac", "c.OGG", "d.aiff", "e.aif"]
     touch(tmp_path / "train", [*names, "f.mp3", "notes.txt"])
     dataset = open_dataset(tmp_path)
     assert sorted(clip.path.name for clip in dataset.clips) == names
-    assert [each.path.name for each in dataset.rejected] == ["f.mp3"]
+    assert [file.path.name for file in dataset.rejected] == ["f.mp3"]
 
 
 def test_one_normal_recording_trains_and_unlabelled_ones_are_tested(tmp_path: Path) -> None:
     touch(tmp_path / "normal", ["a.wav"])
     touch(tmp_path / "test", ["b.wav"])
-    assert sides(open_dataset(tmp_path)) == {
+    assert by_split(open_dataset(tmp_path)) == {
         "train": {("a.wav", NORMAL)},
         "test": {("b.wav", None)},
     }
@@ -133,7 +133,7 @@ def test_a_list_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
     assert "first 6 of 9" in dataset.notes[0]
 
 
-def test_absolute_paths_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_absolute_paths_are_used_as_they_are(tmp_path: Path) -> None:
     touch(tmp_path / "elsewhere", ["a.wav"])
     path = write(tmp_path / "here", "path,label", f"{tmp_path}/elsewhere/a.wav,normal")
     assert open_dataset(path).clips[0].path == tmp_path / "elsewhere" / "a.wav"
@@ -141,7 +141,7 @@ def test_absolute_paths_are_taken_as_they_are(tmp_path: Path) -> None:
 
 def test_missing_recordings_of_a_list_are_rejected(tmp_path: Path) -> None:
     path = write(tmp_path, "path,label", "x/0.wav,normal", "x/gone.wav,normal", "list.csv,normal")
-    reasons = [each.reason for each in open_dataset(path).rejected]
+    reasons = [file.reason for file in open_dataset(path).rejected]
     assert reasons[0] == "no such file"
     assert reasons[1].startswith("not one of .aif")
 
@@ -169,7 +169,9 @@ def test_missing_recordings_of_a_list_are_rejected(tmp_path: Path) -> None:
         (("path,label,domain", "x/0.wav,0,left"), "row 2: expected one of .* as domain"),
     ],
 )
-def test_a_wrong_list_names_the_row(tmp_path: Path, lines: tuple[str, ...], message: str) -> None:
+def test_the_row_of_an_invalid_list_is_reported(
+    tmp_path: Path, lines: tuple[str, ...], message: str
+) -> None:
     with pytest.raises(DatasetError, match=message):
         open_dataset(write(tmp_path, *lines))
 
@@ -181,7 +183,7 @@ def test_a_list_that_is_not_text_is_refused(tmp_path: Path) -> None:
         open_dataset(path)
 
 
-def test_a_list_with_a_quote_that_never_ends_is_told(tmp_path: Path) -> None:
+def test_a_list_with_an_unclosed_quote_is_reported(tmp_path: Path) -> None:
     rows = [f"x/{number}.wav,normal" for number in range(10_000)]
     with pytest.raises(DatasetError, match="row 2: a quotation mark"):
         open_dataset(write(tmp_path, "path,label", '"x/a.wav,normal', *rows))
@@ -194,7 +196,7 @@ def test_a_linked_recording_keeps_the_name_of_the_link(tmp_path: Path) -> None:
     assert open_dataset(tmp_path / "data").clips[0].path.name == "monday.wav"
 
 
-def test_names_tell_recordings_apart(tmp_path: Path) -> None:
+def test_names_of_recordings_are_unique(tmp_path: Path) -> None:
     touch(tmp_path / "press" / "normal", NINE)
     touch(tmp_path / "press" / "anomaly", NINE)
     dataset = open_dataset(tmp_path)

@@ -8,56 +8,60 @@ import pytest
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets import CHALLENGES
 from asd_offline.datasets.ground_truth import ClipTruth, read_ground_truth
-from tests.offline.synthetic_evaluation import make_up
+from tests.offline.synthetic_evaluation import write_evaluation_files
 
 
 @pytest.mark.parametrize("year", CHALLENGES)
 def test_every_clip_has_its_label_and_domain(tmp_path: Path, year: int) -> None:
-    made = make_up(tmp_path, year)
-    truth = read_ground_truth(made.truth, year)
+    files = write_evaluation_files(tmp_path, year)
+    truth = read_ground_truth(files.truth, year)
     assert {m: tuple(sorted(s)) for m, s in truth.machines.items()} == dict(
         CHALLENGES[year].sets["eval"]
     )
-    for (machine, section), rows in made.clips.items():
+    for (machine, section), rows in files.clips.items():
         expected = {name: ClipTruth(label, domain) for name, label, domain, *_ in rows}
         assert truth.machines[machine][section].clips == expected
 
 
 @pytest.mark.parametrize("year", CHALLENGES)
-def test_the_year_is_chosen_among_several_below_a_folder(tmp_path: Path, year: int) -> None:
+def test_the_requested_year_is_chosen_among_several_below_a_folder(
+    tmp_path: Path, year: int
+) -> None:
     for other in CHALLENGES:
-        make_up(tmp_path / "downloads", other)
+        write_evaluation_files(tmp_path / "downloads", other)
     truth = read_ground_truth(tmp_path, year)
     assert str(year) in str(truth.path.relative_to(tmp_path))
 
 
 def test_the_data_folder_and_the_list_themselves_are_accepted(tmp_path: Path) -> None:
-    made = make_up(tmp_path, 2021)
-    found = read_ground_truth(made.truth / "ground_truth_data", 2021)
-    assert found == read_ground_truth(made.truth, 2021)
-    listed = make_up(tmp_path, 2020).truth / "eval_data_list.csv"
+    files = write_evaluation_files(tmp_path, 2021)
+    found = read_ground_truth(files.truth / "ground_truth_data", 2021)
+    assert found == read_ground_truth(files.truth, 2021)
+    listed = write_evaluation_files(tmp_path, 2020).truth / "eval_data_list.csv"
     assert read_ground_truth(listed, 2020).machines == read_ground_truth(tmp_path, 2020).machines
 
 
 @pytest.mark.parametrize(
-    ("given", "asked"), [(2021, 2022), (2022, 2021), (2023, 2022), (2022, 2023)]
+    ("given", "requested"), [(2021, 2022), (2022, 2021), (2023, 2022), (2022, 2023)]
 )
-def test_ground_truth_of_another_year_is_refused(tmp_path: Path, given: int, asked: int) -> None:
-    made = make_up(tmp_path, given)
-    with pytest.raises(DatasetError, match=f"not named as in {asked}"):
-        read_ground_truth(made.truth, asked)
+def test_ground_truth_of_another_year_is_refused(
+    tmp_path: Path, given: int, requested: int
+) -> None:
+    files = write_evaluation_files(tmp_path, given)
+    with pytest.raises(DatasetError, match=f"not named as in {requested}"):
+        read_ground_truth(files.truth, requested)
 
 
-def test_two_copies_of_a_years_ground_truth_are_not_guessed_between(tmp_path: Path) -> None:
-    made = make_up(tmp_path, 2022)
-    shutil.copytree(made.truth, tmp_path / "other_2022")
+def test_two_copies_of_a_ground_truth_are_ambiguous(tmp_path: Path) -> None:
+    files = write_evaluation_files(tmp_path, 2022)
+    shutil.copytree(files.truth, tmp_path / "other_2022")
     with pytest.raises(DatasetError, match="several"):
         read_ground_truth(tmp_path, 2022)
 
 
-def test_identical_lists_of_2020_are_one(tmp_path: Path) -> None:
-    made = make_up(tmp_path, 2020)
-    shutil.copytree(made.truth, tmp_path / "copy")
+def test_identical_lists_of_2020_are_accepted(tmp_path: Path) -> None:
+    files = write_evaluation_files(tmp_path, 2020)
+    shutil.copytree(files.truth, tmp_path / "copy")
     assert read_ground_truth(tmp_path, 2020).machines
     listed = tmp_path / "copy" / "eval_data_list.csv"
     listed.write_text(listed.read_text().replace(",1\n", ",0\n", 1))
@@ -73,7 +77,7 @@ def test_a_folder_without_ground_truth_is_refused(tmp_path: Path, year: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "problem"),
     [
         ("section_03_source_test_0099.wav,2", "row 12: expected 0 or 1"),
         (
@@ -83,37 +87,37 @@ def test_a_folder_without_ground_truth_is_refused(tmp_path: Path, year: int) -> 
         ("section_03_source_test_0099.wav", "row 12: expected 'file_name,0'"),
     ],
 )
-def test_a_faulty_row_is_told_with_its_file(tmp_path: Path, line: str, told: str) -> None:
-    made = make_up(tmp_path, 2021)
+def test_an_invalid_row_is_reported_with_its_file(tmp_path: Path, line: str, problem: str) -> None:
+    files = write_evaluation_files(tmp_path, 2021)
     name = "ground_truth_fan_section_03_source_test.csv"
-    with (made.truth / "ground_truth_data" / name).open("a") as file:
+    with (files.truth / "ground_truth_data" / name).open("a") as file:
         file.write(f"{line}\n")
     with pytest.raises(DatasetError) as caught:
-        read_ground_truth(made.truth, 2021)
+        read_ground_truth(files.truth, 2021)
     assert name in str(caught.value)
-    assert told in str(caught.value)
+    assert problem in str(caught.value)
 
 
 def test_labels_and_domains_must_be_of_the_same_clips(tmp_path: Path) -> None:
-    made = make_up(tmp_path, 2023)
-    path = made.truth / "ground_truth_domain" / "ground_truth_bandsaw_section_00_test.csv"
+    files = write_evaluation_files(tmp_path, 2023)
+    path = files.truth / "ground_truth_domain" / "ground_truth_bandsaw_section_00_test.csv"
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[1:]))
     with pytest.raises(DatasetError, match=lines[0].split(",")[0]):
-        read_ground_truth(made.truth, 2023)
+        read_ground_truth(files.truth, 2023)
     path.unlink()
     with pytest.raises(DatasetError, match="ground_truth_domain"):
-        read_ground_truth(made.truth, 2023)
+        read_ground_truth(files.truth, 2023)
 
 
-def test_a_quote_that_never_ends_is_told_with_its_row(tmp_path: Path) -> None:
+def test_an_unclosed_quote_is_reported_with_its_row(tmp_path: Path) -> None:
     rows = "".join(f"id_01_{n:08d}.wav,normal_id_01_{n:08d}.wav,0\n" for n in range(10_000))
     (tmp_path / "eval_data_list.csv").write_text(f'fan\n"{rows}')
     with pytest.raises(DatasetError, match="row 2: a quotation mark"):
         read_ground_truth(tmp_path, 2020)
 
 
-def test_a_faulty_list_of_2020_is_told_with_its_row(tmp_path: Path) -> None:
+def test_an_invalid_list_of_2020_is_reported_with_its_row(tmp_path: Path) -> None:
     path = tmp_path / "eval_data_list.csv"
     path.write_text("fan\nid_01_00000000.wav,normal_id_01_00000000.wav\n")
     with pytest.raises(DatasetError, match="row 2"):

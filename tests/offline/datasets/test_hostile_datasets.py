@@ -1,4 +1,4 @@
-"""Whatever a folder holds, opening it ends in a dataset that can be trusted or a clear word."""
+"""Any folder opens as a valid dataset or with an error that names it."""
 
 import os
 from pathlib import Path
@@ -45,7 +45,7 @@ NAMES = st.sampled_from(
     year=st.sampled_from([None, None, 2020, 2021, 2022, 2023]),
     machines=st.sampled_from([None, None, ["fan"], ["valve"]]),
 )
-def test_any_tree_gives_a_sound_dataset_or_a_clear_word(
+def test_any_tree_gives_a_valid_dataset_or_an_error(
     paths: list[tuple[list[str], str]], year: int | None, machines: list[str] | None
 ) -> None:
     with TemporaryDirectory() as folder:
@@ -67,26 +67,26 @@ def test_any_tree_gives_a_sound_dataset_or_a_clear_word(
             assert clip.split == "test" or clip.label == NORMAL
             inside = {part.lower() for part in clip.path.relative_to(root).parent.parts[-2:]}
             assert clip.split == "test" or not inside & NOT_FOR_TRAINING
-        rejected = {each.path for each in dataset.rejected}
+        rejected = {file.path for file in dataset.rejected}
         assert not rejected & {clip.path for clip in dataset.clips}
 
 
-def test_names_that_are_not_utf_8_are_rejected_and_can_be_shown(tmp_path: Path) -> None:
+def test_names_that_are_not_utf_8_are_rejected_and_printable(tmp_path: Path) -> None:
     dev_2020(tmp_path)
-    odd = os.fsencode(tmp_path) + b"/fan/train/\xff_id_00_00000000.wav"
-    Path(os.fsdecode(odd)).touch()
+    invalid = os.fsencode(tmp_path) + b"/fan/train/\xff_id_00_00000000.wav"
+    Path(os.fsdecode(invalid)).touch()
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/p\xffmp/train"))
     touch(folder, ["normal_id_00_00000000.wav"])
     dataset = open_dataset(tmp_path)
     assert dataset.machines() == ("fan",)
     assert len(dataset.rejected) == 2
-    for each in dataset.rejected:
-        assert "UTF-8" in each.reason
-        assert str(each.path).encode("utf-8")
+    for file in dataset.rejected:
+        assert "UTF-8" in file.reason
+        assert str(file.path).encode("utf-8")
 
 
-def test_pipes_are_no_recordings(tmp_path: Path) -> None:
+def test_pipes_are_rejected(tmp_path: Path) -> None:
     dev_2020(tmp_path)
     os.mkfifo(tmp_path / "fan" / "train" / "normal_id_00_00000077.wav")
     dataset = open_dataset(tmp_path)
-    assert [each.reason for each in dataset.rejected] == ["not a regular file"]
+    assert [file.reason for file in dataset.rejected] == ["not a regular file"]

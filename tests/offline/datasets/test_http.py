@@ -68,7 +68,7 @@ def test_a_broken_download_resumes(server: RecordServer, tmp_path: Path) -> None
     server.break_after = [300_000, 400_000]
     path, progress = get(server, tmp_path)
     assert path.read_bytes() == CONTENT
-    assert [wish for _, wish in server.asked] == ["", "bytes=300000-", "bytes=700000-"]
+    assert [requested for _, requested in server.requests] == ["", "bytes=300000-", "bytes=700000-"]
     assert progress.offsets == [0, 300_000, 700_000]
     assert progress.received == len(CONTENT)
 
@@ -79,7 +79,7 @@ def test_a_later_call_resumes_where_the_first_gave_up(server: RecordServer, tmp_
         get(server, tmp_path)
     path, _ = get(server, tmp_path)
     assert path.read_bytes() == CONTENT
-    assert server.asked[-1][1] == "bytes=500000-"
+    assert server.requests[-1][1] == "bytes=500000-"
 
 
 def test_a_server_that_ignores_the_range_sends_all_again(
@@ -97,7 +97,7 @@ def test_a_server_that_ignores_the_range_and_always_fails_is_given_up(
     server.ignores_range, server.break_after = True, [300_000] * 50
     with pytest.raises(DatasetError, match="gave up"):
         get(server, tmp_path)
-    assert len(server.asked) == 3
+    assert len(server.requests) == 3
 
 
 def test_a_wrong_range_is_not_appended(server: RecordServer, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_wrong_checksum_is_retried_once_and_leaves_no_file(
     server.sends[NAME] = CONTENT[:-1] + b"x"
     with pytest.raises(DatasetError, match=r"expected MD5 .* twice"):
         get(server, tmp_path)
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
     assert not list(tmp_path.iterdir())
 
 
@@ -150,7 +150,7 @@ def test_a_part_of_full_length_is_not_requested_again_and_a_longer_one_is(
     (tmp_path / f"{NAME}.part").write_bytes(CONTENT + extra)
     path, _ = get(server, tmp_path)
     assert path.read_bytes() == CONTENT
-    assert len(server.asked) == len(extra[:1])
+    assert len(server.requests) == len(extra[:1])
 
 
 def test_an_overloaded_server_is_waited_for(server: RecordServer, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_missing_file_is_not_requested_again(
     server.statuses = [status]
     with pytest.raises(DatasetError, match=f"answered {status}"):
         get(server, tmp_path)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_waits_double_up_to_a_limit() -> None:
@@ -249,4 +249,4 @@ def test_a_full_disk_is_reported_and_not_retried(
     (tmp_path / f"{NAME}.part").symlink_to("/dev/full")
     with pytest.raises(DatasetError, match=r"cannot be written .*is the disk full"):
         get(server, tmp_path)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1

@@ -1,4 +1,4 @@
-"""Attributes and labels that stand in lists and not in names."""
+"""Attributes and labels are read from lists."""
 
 from pathlib import Path
 
@@ -30,12 +30,12 @@ def sections_truth(root: Path, machine: str, section: str) -> Path:
     return root
 
 
-def test_attribute_lists_go_before_names(tmp_path: Path) -> None:
+def test_attribute_lists_take_precedence_over_names(tmp_path: Path) -> None:
     clips = open_dataset(dev_2022(tmp_path)).clips
     assert {clip.attributes for clip in clips} == {(("speed", "6"),)}
 
 
-def test_without_an_attribute_list_the_name_speaks(tmp_path: Path) -> None:
+def test_without_an_attribute_list_names_are_used(tmp_path: Path) -> None:
     dev_2022(tmp_path)
     (tmp_path / "fan" / "attributes_00.csv").unlink()
     dataset = open_dataset(tmp_path)
@@ -48,7 +48,7 @@ def test_a_damaged_attribute_list_is_reported(tmp_path: Path, content: bytes) ->
     dev_2022(tmp_path)
     (tmp_path / "fan" / "attributes_00.csv").write_bytes(content)
     dataset = open_dataset(tmp_path)
-    assert [each.path.name for each in dataset.rejected] == ["attributes_00.csv"]
+    assert [file.path.name for file in dataset.rejected] == ["attributes_00.csv"]
     assert {c.attributes for c in dataset.select("fan", "section_00")} == {(("spd", "6"),)}
 
 
@@ -64,7 +64,7 @@ def test_several_attributes_and_short_rows_are_read(tmp_path: Path) -> None:
     assert clip.attributes == (("car", "A1"), ("speed", "28V"))
 
 
-def test_rows_of_other_machines_in_a_list_do_no_harm(tmp_path: Path) -> None:
+def test_rows_of_other_machines_in_a_list_are_ignored(tmp_path: Path) -> None:
     dev_2022(tmp_path)
     write_attributes(tmp_path / "fan", "09", ["../../etc/passwd,speed,1", ""])
     assert not open_dataset(tmp_path).rejected
@@ -124,7 +124,7 @@ def test_2023_takes_labels_and_domains(tmp_path: Path) -> None:
     assert [(c.domain, c.label) for c in tests] == [("target", NORMAL), ("source", ANOMALY)]
 
 
-def test_sections_without_ground_truth_stay_unknown_and_are_named(tmp_path: Path) -> None:
+def test_sections_without_ground_truth_stay_unlabelled_and_are_reported(tmp_path: Path) -> None:
     eval_2022(tmp_path / "data", sections=("03", "04"))
     truth = sections_truth(tmp_path / "truth", "fan", "03")
     dataset = open_dataset(tmp_path / "data", ground_truth=truth)
@@ -132,7 +132,7 @@ def test_sections_without_ground_truth_stay_unknown_and_are_named(tmp_path: Path
     assert dataset.notes == ("no ground truth for 2 test clips of fan section_04",)
 
 
-def test_a_clip_that_its_ground_truth_does_not_know_is_an_error(tmp_path: Path) -> None:
+def test_a_clip_missing_in_its_ground_truth_is_an_error(tmp_path: Path) -> None:
     eval_2022(tmp_path / "data", sections=("03",))
     touch(tmp_path / "data" / "fan" / "test", ["section_03_0777.wav"])
     truth = sections_truth(tmp_path / "truth", "fan", "03")

@@ -1,4 +1,4 @@
-"""The year is told from the names, or a clear word is said."""
+"""The year is detected from the names, or the error says why it cannot be."""
 
 from pathlib import Path
 
@@ -25,27 +25,27 @@ def train_only(root: Path, machine: str, section: str, last: int, domain: str = 
     return root
 
 
-def test_eval_sets_alone_are_told_apart(tmp_path: Path) -> None:
+def test_the_year_of_evaluation_sets_alone_is_detected(tmp_path: Path) -> None:
     makers = {2020: eval_2020, 2021: eval_2021, 2022: eval_2022, 2023: eval_2023}
     for year, make in makers.items():
         dataset = open_dataset(make(tmp_path / str(year)))
         assert (dataset.year, dataset.sets) == (year, ("eval",))
 
 
-def test_test_clips_alone_are_told_apart(tmp_path: Path) -> None:
+def test_the_year_of_test_clips_alone_is_detected(tmp_path: Path) -> None:
     touch(tmp_path / "a" / "fan" / "test", ["section_03_0000.wav"])
     touch(tmp_path / "b" / "Vacuum" / "test", ["section_00_0000.wav"])
     assert open_dataset(tmp_path / "a").year == 2022
     assert open_dataset(tmp_path / "b").year == 2023
 
 
-def test_training_clips_alone_are_told_by_machine(tmp_path: Path) -> None:
+def test_the_year_of_training_clips_alone_is_detected_by_machine(tmp_path: Path) -> None:
     assert open_dataset(train_only(tmp_path / "a", "pump", "00", 9)).year == 2021
     assert open_dataset(train_only(tmp_path / "b", "bearing", "03", 9)).year == 2022
     assert open_dataset(train_only(tmp_path / "c", "shaker", "00", 9)).year == 2023
 
 
-def test_training_clips_alone_are_told_by_how_many_there_are(tmp_path: Path) -> None:
+def test_the_year_of_training_clips_alone_is_detected_by_their_number(tmp_path: Path) -> None:
     sources = open_dataset(train_only(tmp_path / "a", "fan", "01", 999))
     targets = open_dataset(train_only(tmp_path / "b", "fan", "01", 9, "target"))
     assert (sources.year, targets.year) == (2021, 2022)
@@ -53,20 +53,20 @@ def test_training_clips_alone_are_told_by_how_many_there_are(tmp_path: Path) -> 
     assert targets.notes
 
 
-def test_what_nothing_tells_apart_asks_for_the_year(tmp_path: Path) -> None:
+def test_an_ambiguous_folder_requires_the_year(tmp_path: Path) -> None:
     train_only(tmp_path, "fan", "01", 5)
     with pytest.raises(DatasetError, match=r"2021 and 2022.*give the year with --year"):
         open_dataset(tmp_path)
     assert open_dataset(tmp_path, year=2022).year == 2022
 
 
-def test_one_section_is_2023_and_says_so(tmp_path: Path) -> None:
+def test_one_section_is_read_as_2023_with_a_note(tmp_path: Path) -> None:
     dataset = open_dataset(dev_2023(tmp_path))
     assert dataset.year == 2023
     assert "no section but 00" in dataset.notes[0]
 
 
-def test_machines_that_no_year_knows_are_read(tmp_path: Path) -> None:
+def test_machines_of_no_challenge_are_read(tmp_path: Path) -> None:
     for year, make in DEV.items():
         dataset = open_dataset(make(tmp_path / str(year), "press-3"))
         assert (dataset.year, dataset.machines(), dataset.sets) == (year, ("press-3",), ())
@@ -81,40 +81,40 @@ def test_2022_and_2023_side_by_side_are_refused(tmp_path: Path, machine: str) ->
         open_dataset(tmp_path)
 
 
-def test_a_stray_of_another_year_does_not_decide(tmp_path: Path) -> None:
+def test_a_stray_file_of_another_year_is_rejected(tmp_path: Path) -> None:
     dev_2022(tmp_path)
     names = [f"section_00_source_train_normal_{n:04d}_spd_6.wav" for n in range(2, 30)]
     touch(tmp_path / "fan" / "train", [*names, "normal_id_00_00000000.wav"])
     dataset = open_dataset(tmp_path)
     assert dataset.year == 2022
-    assert [each.path.name for each in dataset.rejected] == ["normal_id_00_00000000.wav"]
+    assert [file.path.name for file in dataset.rejected] == ["normal_id_00_00000000.wav"]
 
 
 @pytest.mark.parametrize("machine", ["RoboticArm", "roboticarm", "ToyRCCar"])
-def test_later_years_are_named(tmp_path: Path, machine: str) -> None:
+def test_later_years_are_reported(tmp_path: Path, machine: str) -> None:
     dev_2023(tmp_path)
     touch(tmp_path / machine / "train", ["section_00_source_train_normal_0001_noAttribute.wav"])
     with pytest.raises(DatasetError, match=r"DCASE 202[45] or later .*supported are 2020 to 2023"):
         open_dataset(tmp_path, year=2023)
 
 
-def test_hidden_attributes_are_2024(tmp_path: Path) -> None:
+def test_hidden_attributes_are_refused(tmp_path: Path) -> None:
     touch(tmp_path / "fan" / "train", ["section_00_source_train_normal_0001_noAttribute.wav"])
     with pytest.raises(DatasetError, match="noAttribute"):
         open_dataset(tmp_path)
 
 
-def test_a_later_year_cannot_be_asked_for(tmp_path: Path) -> None:
+def test_a_later_year_cannot_be_requested(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="DCASE 2024 is not supported"):
         open_dataset(dev_2023(tmp_path), year=2024)
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="expected the folder of a dataset, found nothing"):
         open_dataset(tmp_path / "gone")
 
 
-def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+def test_a_packed_archive_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, ["dev_data_fan.zip"])
     with pytest.raises(DatasetError, match="unpack it"):
         open_dataset(tmp_path / "dev_data_fan.zip")
@@ -122,24 +122,24 @@ def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
         open_dataset(tmp_path)
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
+def test_a_file_instead_of_a_folder_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, ["a.wav"])
     with pytest.raises(DatasetError, match="found a file"):
         open_dataset(tmp_path / "a.wav")
 
 
-def test_an_empty_folder_says_what_was_expected(tmp_path: Path) -> None:
+def test_an_empty_folder_is_refused_with_the_expected_layouts(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"expected clips as in .*found no sound files"):
         open_dataset(tmp_path)
 
 
-def test_sounds_in_no_known_arrangement_are_named(tmp_path: Path) -> None:
+def test_sounds_in_no_known_layout_are_reported(tmp_path: Path) -> None:
     touch(tmp_path / "x", ["a.wav", "b.wav"])
     with pytest.raises(DatasetError, match=r"2 sound files in no known .*, first .*a\.wav"):
         open_dataset(tmp_path, 2020)
 
 
-def test_names_without_one_readable_clip_say_why(tmp_path: Path) -> None:
+def test_names_without_a_valid_clip_are_refused_with_the_reason(tmp_path: Path) -> None:
     touch(tmp_path / "fan" / "train", ["anomaly_id_00_00000000.wav"])
     with pytest.raises(DatasetError, match="no valid clip"):
         open_dataset(tmp_path)

@@ -1,4 +1,4 @@
-"""A folder of recordings that nobody has sorted: the normal sound of one machine."""
+"""A folder of unsorted recordings is the normal sound of one machine."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def record(path: Path, seconds: float, seed: int = 0, subtype: str = "PCM_16") -
     return path
 
 
-def test_everything_is_normal_sound_of_one_machine_and_that_is_said(tmp_path: Path) -> None:
+def test_all_recordings_are_normal_sound_of_one_machine_with_a_note(tmp_path: Path) -> None:
     root = tmp_path / "recordings"
     touch(root, ["1.wav", "2.flac"])
     touch(root / "tuesday", ["1.wav"])
@@ -53,7 +53,7 @@ def test_the_machine_can_be_named(tmp_path: Path) -> None:
     "name",
     ["faulty/1.wav", "with_anomalies/1.wav", "1_broken.wav", "bearing-defect.wav", "Failure.wav"],
 )
-def test_names_that_speak_of_faults_are_never_trained_on(tmp_path: Path, name: str) -> None:
+def test_names_that_indicate_faults_are_refused(tmp_path: Path, name: str) -> None:
     touch(tmp_path / "x", ["1.wav"])
     path = tmp_path / "x" / name
     touch(path.parent, [path.name])
@@ -61,13 +61,15 @@ def test_names_that_speak_of_faults_are_never_trained_on(tmp_path: Path, name: s
         open_dataset(tmp_path / "x")
 
 
-def test_a_default_is_no_fault(tmp_path: Path) -> None:
+def test_words_that_contain_a_fault_word_are_accepted(tmp_path: Path) -> None:
     touch(tmp_path / "x", ["default.wav", "assault.wav"])
     assert len(open_dataset(tmp_path / "x").clips) == 2
 
 
 @pytest.mark.parametrize("folder", ["normal", "train"])
-def test_the_normal_folder_alone_is_of_the_machine_above_it(tmp_path: Path, folder: str) -> None:
+def test_a_normal_folder_alone_belongs_to_the_machine_of_its_parent(
+    tmp_path: Path, folder: str
+) -> None:
     touch(tmp_path / "press" / folder, ["1.wav"])
     (clip,) = open_dataset(tmp_path / "press" / folder).clips
     assert (clip.machine, clip.split) == ("press", "train")
@@ -84,7 +86,7 @@ def test_the_normal_folder_alone_is_of_the_machine_above_it(tmp_path: Path, fold
         ("clips", "section_03_0000.wav"),
     ],
 )
-def test_what_is_for_testing_is_never_trained_on(tmp_path: Path, folder: str, name: str) -> None:
+def test_test_clips_are_never_trained_on(tmp_path: Path, folder: str, name: str) -> None:
     touch(tmp_path / "set" / folder, [name])
     for root in (tmp_path / "set", tmp_path / "set" / folder):
         try:
@@ -94,14 +96,14 @@ def test_what_is_for_testing_is_never_trained_on(tmp_path: Path, folder: str, na
         assert {clip.split for clip in clips} == {"test"}
 
 
-def test_replay_of_unsorted_recordings_says_that_nothing_is_labelled(tmp_path: Path) -> None:
+def test_replay_of_unsorted_recordings_reports_that_nothing_is_labelled(tmp_path: Path) -> None:
     record(tmp_path / "1.wav", 2.0)
     with pytest.raises(DatasetError, match=r"expected labelled test recordings, found 1 normal"):
         replay(ReplaySettings(tmp_path, jobs=1))
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
-def test_the_parts_of_a_recording_are_all_of_its_sound(tmp_path: Path, subtype: str) -> None:
+def test_the_parts_of_a_recording_make_up_all_of_its_sound(tmp_path: Path, subtype: str) -> None:
     path = record(tmp_path / "x" / "hour.wav", 64.3, subtype=subtype)
     clips = open_dataset(tmp_path / "x").clips
     parts, (note,) = split_long_recordings(clips, tmp_path / "parts", None)
@@ -127,15 +129,15 @@ def test_a_long_recording_gives_about_a_hundred_parts_of_whole_windows(
     ]
 
 
-def test_a_leftover_does_not_set_the_window_of_all(tmp_path: Path) -> None:
+def test_a_short_recording_does_not_determine_the_window(tmp_path: Path) -> None:
     for number in range(11):
         record(tmp_path / "x" / f"{number:02d}.wav", 0.4 if number == 10 else 12.0)
     clips = list(open_dataset(tmp_path / "x").clips)
-    kept, (note,) = drop_short_clips(clips, None)
+    remaining, (note,) = drop_short_clips(clips, None)
     assert note == "left out, because shorter than 6 s: 1 of 11 (10.wav, 0.4 s)"
-    assert kept == clips[:10]
+    assert remaining == clips[:10]
     assert drop_short_clips(clips, 0.3) == (clips, [])
-    assert drop_short_clips(clips[6:], None) == (clips[6:], [])  # one of five is no leftover
+    assert drop_short_clips(clips[6:], None) == (clips[6:], [])  # one of five is not dropped
     model, recipe = MODELS["autoencoder"], small_recipe()
     prepared = prepare(model, open_dataset(tmp_path / "x"), recipe, tmp_path / "cache")
     assert prepared.recipe.window_s == 12.0
@@ -153,7 +155,7 @@ def test_many_recordings_challenge_clips_and_short_ones_stay_whole(tmp_path: Pat
         assert split_long_recordings(clips, tmp_path / "parts", None) == (clips, [])
 
 
-def test_what_cannot_be_cut_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_recording_is_reported(tmp_path: Path) -> None:
     path = record(tmp_path / "x" / "1.wav", 30.0)
     clips = open_dataset(tmp_path / "x").clips
     path.write_bytes(b"RIFF no sound")
@@ -163,16 +165,15 @@ def test_what_cannot_be_cut_is_named(tmp_path: Path) -> None:
 
 def test_an_afternoon_in_one_file_is_trained_on_and_exported(tmp_path: Path) -> None:
     record(tmp_path / "press" / "afternoon.wav", 61.0)
-    asked = request(tmp_path, tmp_path / "press")
-    run = train(asked, CPU, show := FakeProgress())
-    assert any("one machine called press" in note for note in show.messages)
-    assert any("press: few and long recordings, split into 6" in n for n in show.messages)
+    run = train(request(tmp_path, tmp_path / "press"), CPU, progress := FakeProgress())
+    assert any("one machine called press" in text for text in progress.messages)
+    assert any("press: few and long recordings, split into 6" in t for t in progress.messages)
     assert run.metadata.targets == {"press": 4}
     assert run.metadata.held_out == {"press": 2}
     assert run.metadata.recipe["window_s"] == pytest.approx(61 / 6, abs=1e-3)
-    for each in (tmp_path / "cache" / "parts").iterdir():
-        for part in each.iterdir():
+    for folder in (tmp_path / "cache" / "parts").iterdir():
+        for part in folder.iterdir():
             part.unlink()
-        each.rmdir()  # the cache may be deleted at any time
+        folder.rmdir()  # the cache may be deleted at any time
     done = export(run.folder, tmp_path / "press.asd", tmp_path / "cache")
     assert done.manifest.targets == ("press",)

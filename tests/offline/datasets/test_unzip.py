@@ -1,4 +1,4 @@
-"""An archive is unpacked as it is, or refused as a whole."""
+"""An archive is unpacked completely or refused."""
 
 import io
 import stat
@@ -21,7 +21,7 @@ def write(folder: Path, content: bytes) -> Path:
     return path
 
 
-def test_files_and_folders_are_unpacked_and_leftovers_are_not(tmp_path: Path) -> None:
+def test_files_are_unpacked_without_those_of_operating_systems(tmp_path: Path) -> None:
     members = {
         "fan/": b"",
         "fan/train/a.wav": b"abc",
@@ -30,7 +30,7 @@ def test_files_and_folders_are_unpacked_and_leftovers_are_not(tmp_path: Path) ->
     }
     (tmp_path / "to").mkdir()
     found = unpack(write(tmp_path, zipped(members)), tmp_path / "to")
-    assert [(str(each.relative), each.size_bytes) for each in found] == [("fan/train/a.wav", 3)]
+    assert [(str(file.relative), file.size_bytes) for file in found] == [("fan/train/a.wav", 3)]
     assert [p.name for p in (tmp_path / "to").rglob("*") if p.is_file()] == ["a.wav"]
 
 
@@ -76,22 +76,22 @@ def test_dangerous_members_are_refused_and_nothing_is_written(
 
 def test_equal_names_are_refused(tmp_path: Path) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # zipfile warns while we write them
+        warnings.simplefilter("ignore", UserWarning)  # zipfile warns while writing them
         content = zipped([("a.wav", b"1"), ("a.wav", b"2")])
     with pytest.raises(DatasetError, match="occurs twice"):
         unpack(write(tmp_path, content), tmp_path)
 
 
-def test_a_bomb_is_refused(tmp_path: Path) -> None:
+def test_a_zip_bomb_is_refused(tmp_path: Path) -> None:
     bomb = zipped({"a.wav": bytes(1 << 25)})
     with pytest.raises(DatasetError, match="more than sound needs"):
         unpack(write(tmp_path, bomb), tmp_path)
 
 
-def test_a_bomb_that_lies_about_its_size_is_damaged(tmp_path: Path) -> None:
+def test_a_zip_bomb_with_a_wrong_size_is_damaged(tmp_path: Path) -> None:
     content = bytearray(zipped({"a.wav": bytes(1 << 20)}))
-    place = content.index(b"PK\x01\x02")
-    struct.pack_into("<I", content, place + 24, 10)  # uncompressed size in the directory
+    index = content.index(b"PK\x01\x02")
+    struct.pack_into("<I", content, index + 24, 10)  # uncompressed size in the directory
     (tmp_path / "to").mkdir()
     with pytest.raises(DatasetError, match="damaged"):
         unpack(write(tmp_path, bytes(content)), tmp_path / "to")
@@ -110,7 +110,7 @@ def test_an_empty_archive_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 10, 200])
-def test_a_cut_archive_is_damaged(tmp_path: Path, keep: int) -> None:
+def test_a_truncated_archive_is_damaged(tmp_path: Path, keep: int) -> None:
     with pytest.raises(DatasetError, match="damaged"):
         unpack(write(tmp_path, zipped({"a.wav": bytes(range(256)) * 9})[:keep]), tmp_path)
 

@@ -12,33 +12,33 @@ from typer.testing import CliRunner, Result
 from asd_monitor.commands.evaluate import evaluate
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets import CHALLENGES
-from tests.offline.synthetic_evaluation import MadeUp, make_up
+from tests.offline.synthetic_evaluation import EvaluationFiles, write_evaluation_files
 
 APP = typer.Typer()
 APP.command()(evaluate)
 
 
-def run(made: MadeUp, *arguments: str, scores: Path | None = None) -> Result:
-    given = [str(scores or made.scores), "--year", str(made.year)]
-    return CliRunner().invoke(APP, [*given, "--ground-truth", str(made.truth), *arguments])
+def run(files: EvaluationFiles, *arguments: str, scores: Path | None = None) -> Result:
+    given = [str(scores or files.scores), "--year", str(files.year)]
+    return CliRunner().invoke(APP, [*given, "--ground-truth", str(files.truth), *arguments])
 
 
 @pytest.mark.parametrize("year", CHALLENGES)
 def test_the_table_fits_80_columns_and_names_every_machine(tmp_path: Path, year: int) -> None:
-    made = make_up(tmp_path, year)
-    done = run(made)
+    files = write_evaluation_files(tmp_path, year)
+    done = run(files)
     assert done.exit_code == 0
     assert "official score 0." in done.stdout
     assert "…" not in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 100
-    for machine, _ in made.clips:
+    for machine, _ in files.clips:
         assert machine in done.stdout
 
 
 @pytest.mark.parametrize("year", CHALLENGES)
 def test_json_is_the_only_thing_on_stdout(tmp_path: Path, year: int) -> None:
-    made = make_up(tmp_path, year)
-    done = run(made, "--json", "--out", str(tmp_path / "out"))
+    files = write_evaluation_files(tmp_path, year)
+    done = run(files, "--json", "--out", str(tmp_path / "out"))
     document = json.loads(done.stdout)
     assert document["year"] == year
     assert document["system"] == "system_1"
@@ -46,49 +46,49 @@ def test_json_is_the_only_thing_on_stdout(tmp_path: Path, year: int) -> None:
     assert document["rejected"] == []
 
 
-def test_the_organisers_csv_is_written_and_written_again(tmp_path: Path) -> None:
-    made = make_up(tmp_path, 2023)
+def test_the_organisers_csv_is_written_and_replaced(tmp_path: Path) -> None:
+    files = write_evaluation_files(tmp_path, 2023)
     for _ in range(2):
-        assert run(made, "--out", str(tmp_path / "out")).exit_code == 0
+        assert run(files, "--out", str(tmp_path / "out")).exit_code == 0
     names = [path.name for path in (tmp_path / "out").iterdir()]
     assert names == ["system_1_result.csv"]
     assert (tmp_path / "out" / names[0]).read_bytes().startswith(b"ToyDrone\nsection,AUC (all)")
-    old = make_up(tmp_path, 2020)
+    old = write_evaluation_files(tmp_path, 2020)
     run(old, "--out", str(tmp_path / "out"))
     assert (tmp_path / "out" / "result_system_1.csv").read_bytes().startswith(b"fan\nid,AUC,pAUC\n")
 
 
 def test_an_output_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
-    done = run(make_up(tmp_path, 2023), "--out", str(tmp_path / "out"))
+    done = run(write_evaluation_files(tmp_path, 2023), "--out", str(tmp_path / "out"))
     assert isinstance(done.exception, DatasetError)
     assert "cannot be written" in str(done.exception)
 
 
-def test_what_is_not_read_is_told_on_stderr_and_in_the_json(tmp_path: Path) -> None:
-    made = make_up(tmp_path, 2023)
-    stray = made.scores / "anomaly_score_fan_section_00_test.csv"
+def test_unread_files_are_reported_on_stderr_and_in_the_json(tmp_path: Path) -> None:
+    files = write_evaluation_files(tmp_path, 2023)
+    stray = files.scores / "anomaly_score_fan_section_00_test.csv"
     stray.write_text("x.wav,1\n")
-    done = run(made, "--json")
+    done = run(files, "--json")
     assert stray.name in done.stderr
     assert json.loads(done.stdout)["rejected"][0]["file"] == str(stray)
 
 
-def test_an_incomplete_submission_says_what_it_lacks(tmp_path: Path) -> None:
-    made = make_up(tmp_path, 2022)
-    (made.scores / "anomaly_score_fan_section_04_test.csv").unlink()
-    done = run(made)
+def test_what_an_incomplete_submission_lacks_is_reported(tmp_path: Path) -> None:
+    files = write_evaluation_files(tmp_path, 2022)
+    (files.scores / "anomaly_score_fan_section_04_test.csv").unlink()
+    done = run(files)
     assert "no official score: the eval set lacks fan section_04" in done.stdout
     assert "partial score" in done.stdout
     assert "anomaly_score_fan_section_04_test.csv" in done.stdout
 
 
 def test_one_faulty_system_does_not_hide_the_others(tmp_path: Path) -> None:
-    made = make_up(tmp_path, 2023)
-    broken = made.scores.parent / "system_2"
+    files = write_evaluation_files(tmp_path, 2023)
+    broken = files.scores.parent / "system_2"
     broken.mkdir()
     (broken / "anomaly_score_bandsaw_section_00_test.csv").write_text("file_name,score\n")
-    done = run(made, "--json", scores=made.scores.parent.parent)
+    done = run(files, "--json", scores=files.scores.parent.parent)
     assert isinstance(done.exception, DatasetError)
     assert "header" in str(done.exception)
     good, bad = json.loads(done.stdout)["systems"]
@@ -97,14 +97,14 @@ def test_one_faulty_system_does_not_hide_the_others(tmp_path: Path) -> None:
 
 
 def test_evaluation_needs_neither_torch_nor_pandas_nor_scikit_learn(tmp_path: Path) -> None:
-    made = make_up(tmp_path, 2022)
+    files = write_evaluation_files(tmp_path, 2022)
     program = (
         "import sys, typer; from asd_monitor.commands.evaluate import evaluate; "
         "from pathlib import Path; evaluate(Path(sys.argv[1]), 2022, Path(sys.argv[2])); "
         "print(sorted({'torch', 'pandas', 'sklearn', 'scipy'} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(made.scores), str(made.truth)],
+        [sys.executable, "-c", program, str(files.scores), str(files.truth)],
         capture_output=True,
         text=True,
         check=True,

@@ -21,12 +21,12 @@ from asd_offline.evaluation.rules.scoring_rules import METRICS
 from asd_offline.evaluation.section_scores import SectionScores
 from asd_offline.evaluation.submission import read_submission
 from tests.offline.official_reference import table
-from tests.offline.synthetic_evaluation import MadeUp, make_up
+from tests.offline.synthetic_evaluation import EvaluationFiles, write_evaluation_files
 
 
-def evaluate(made: MadeUp) -> ChallengeResult:
-    truth = read_ground_truth(made.truth, made.year)
-    return evaluate_submission(read_submission("system_1", made.scores, truth), truth)
+def evaluate(files: EvaluationFiles) -> ChallengeResult:
+    truth = read_ground_truth(files.truth, files.year)
+    return evaluate_submission(read_submission("system_1", files.scores, truth), truth)
 
 
 def clips_of(
@@ -62,9 +62,9 @@ def whole_set(year: int, name: SetName = "eval") -> dict[str, dict[str, SectionS
 def test_official_csv_equals_the_reference_in_every_cell(
     tmp_path: Path, year: int, seed: int
 ) -> None:
-    made = make_up(tmp_path, year, seed)
-    found = list(csv.reader(official_csv(evaluate(made)).splitlines()))
-    expected = table(made)
+    files = write_evaluation_files(tmp_path, year, seed)
+    found = list(csv.reader(official_csv(evaluate(files)).splitlines()))
+    expected = table(files)
     assert len(found) == len(expected)
     for found_row, expected_row in zip(found, expected, strict=True):
         assert len(found_row) == len(expected_row)
@@ -76,8 +76,8 @@ def test_official_csv_equals_the_reference_in_every_cell(
 
 
 @pytest.mark.parametrize("year", CHALLENGES)
-def test_csv_and_json_carry_full_precision_and_the_same_figures(tmp_path: Path, year: int) -> None:
-    result = evaluate(make_up(tmp_path, year))
+def test_csv_and_json_have_full_precision_and_the_same_metrics(tmp_path: Path, year: int) -> None:
+    result = evaluate(write_evaluation_files(tmp_path, year))
     document = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     official = document["official_score"]
     assert official == document["partial_score"] == result.official_score
@@ -97,8 +97,8 @@ def test_csv_and_json_carry_full_precision_and_the_same_figures(tmp_path: Path, 
     )
 
 
-def test_wrongly_cut_official_means_stand_beside_the_right_ones(tmp_path: Path) -> None:
-    machine = evaluate(make_up(tmp_path, 2022)).machines[0]
+def test_wrong_official_means_are_reported_alongside_the_right_ones(tmp_path: Path) -> None:
+    machine = evaluate(write_evaluation_files(tmp_path, 2022)).machines[0]
     first = machine.sections[0].source
     means = machine.means
     assert first is not None
@@ -160,22 +160,22 @@ def test_a_section_without_usable_scores_is_null_with_the_reason() -> None:
         "fan": {"section_00": one_class, "section_01": unlabelled, "section_02": not_finite},
         "valve": {"section_00": clips_of()},
     }
-    reasons = {"fan": {"section_03": "no training clips"}}
+    given = {"fan": {"section_03": "no training clips"}}
     for year in (2021, 2022):
-        document = evaluate_scores(RULES[year], scores, reasons=reasons).to_dict()
+        document = evaluate_scores(RULES[year], scores, reasons=given).to_dict()
         json.dumps(document, allow_nan=False)
         sections = document["machines"]["fan"]["sections"]
         for section in sections.values():
             assert section["auc_source"] is None
-        told = [sections[f"section_0{number}"]["reason"] for number in range(4)]
-        assert "no anomalous clips" in told[0]
-        assert re.search("1 of (7|13) clips have no label", told[1])
-        assert "1 scores are not finite" in told[2]
-        assert told[3] == "no training clips"
+        reasons = [sections[f"section_0{number}"]["reason"] for number in range(4)]
+        assert "no anomalous clips" in reasons[0]
+        assert re.search("1 of (7|13) clips have no label", reasons[1])
+        assert "1 scores are not finite" in reasons[2]
+        assert reasons[3] == "no training clips"
 
 
 @pytest.mark.parametrize("year", [2020, 2022])
-def test_sections_without_figures_leave_the_score_of_the_others_alone(year: int) -> None:
+def test_sections_without_metrics_do_not_change_the_score_of_the_others(year: int) -> None:
     nothing = SectionScores.from_columns()
     fan = {"section_00": nothing, "section_01": clips_of()}
     scores = {"fan": fan, "valve": {"section_00": nothing}}
@@ -196,7 +196,7 @@ def test_order_of_clips_does_not_matter() -> None:
     assert official_csv(forward) == official_csv(backward)
 
 
-def test_only_the_machines_asked_for_are_reported_in_that_order() -> None:
+def test_only_the_requested_machines_are_reported_in_that_order() -> None:
     result = evaluate_scores(RULES[2020], whole_set(2020), machines=["valve", "fan"])
     assert [machine.machine for machine in result.machines] == ["valve", "fan"]
     assert result.official_score is None
