@@ -9,7 +9,7 @@ from typing import Any
 from asd_offline.models.adacos.method import AdacosModel
 from asd_offline.models.adacos.recipe import MultiresAdacosRecipe, SpectralAdacosRecipe
 from asd_offline.models.aegan_ad.method import AeganAdModel
-from asd_offline.models.anomaly_transformer.method import AnomalyTransformer
+from asd_offline.models.anomaly_transformer.method import AnomalyTransformerModel
 from asd_offline.models.autoencoder.method import (
     AutoencoderModel,
     fit_mahalanobis,
@@ -29,7 +29,7 @@ MODELS: dict[str, Model[Any, Any]] = {
     "autoencoder_mahalanobis": AutoencoderModel(AutoencoderMahalanobisRecipe, fit_mahalanobis),
     "twfr_gmm": TwfrGmmModel(),
     "aegan_ad": AeganAdModel(),
-    "anomaly_transformer": AnomalyTransformer(),
+    "anomaly_transformer": AnomalyTransformerModel(),
     "mobilenetv2": MobileNetV2Model(),
     "stgram_mfn": StgramMfnModel(),
     "spectral_adacos": AdacosModel(SpectralAdacosRecipe),

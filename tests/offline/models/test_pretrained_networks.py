@@ -14,6 +14,7 @@ from asd_offline.models.pretrained.beats import (
 )
 from asd_offline.models.pretrained.ced import CedSettings, CedTransformer
 from asd_offline.models.pretrained.eat import BAND_PATCHES, EatSettings, EatTransformer
+from tests.offline.network_checks import parameter_count
 from tests.offline.small_checkpoints import BEATS, CED, EAT, randomise
 
 RATE_HZ = 16000
@@ -51,10 +52,6 @@ BLOCK_NAMES = {
 
 def layer_names(prefix: str, names: set[str], layers: int = 12) -> set[str]:
     return {f"{prefix}.{i}.{name}" for i in range(layers) for name in names}
-
-
-def parameter_count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def test_tensor_names_are_the_published_ones() -> None:

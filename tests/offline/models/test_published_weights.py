@@ -9,13 +9,12 @@ from torch import Tensor, nn
 from asd_offline.models import MODELS
 from asd_offline.models.aegan_ad.network import AeganAd
 from asd_offline.models.aegan_ad.recipe import AeganAdRecipe
-from asd_offline.models.anomaly_transformer.method import (
-    AnomalyTransformerRecipe,
-    MinimaxLoss,
-)
+from asd_offline.models.anomaly_transformer.network import MinimaxLoss
+from asd_offline.models.anomaly_transformer.recipe import AnomalyTransformerRecipe
 from asd_offline.models.autoencoder.network import ReconstructionLoss
 from asd_offline.models.autoencoder.recipe import AutoencoderRecipe
-from asd_offline.models.mobilenetv2.method import MobileNetV2Recipe, SectionClassifier
+from asd_offline.models.mobilenetv2.network import SectionClassifier
+from asd_offline.models.mobilenetv2.recipe import MobileNetV2Recipe
 from asd_offline.models.published_weights import PUBLISHED_WEIGHTS
 from asd_offline.models.stgram_mfn.network import StgramMfn
 from asd_offline.models.stgram_mfn.recipe import StgramMfnRecipe

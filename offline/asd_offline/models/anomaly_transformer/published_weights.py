@@ -1,14 +1,14 @@
-"""Anomaly Transformer by its authors: weights for series of sensors, not for sound.
+"""The authors' weights of the Anomaly Transformer, trained on sensor data, not on sound.
 
-Where a series of theirs has another number of channels than there are mel bands, the first and
-the last layer do not fit, and the attention between them does.
+Where their series has another number of channels than there are mel bands, the first and the last
+layer do not fit; the attention layers do.
 """
 
 from torch import nn
 
 from asd_offline.weights.name_map import WeightNameMap
 
-_ATTENTION = {"query": "query", "key": "key", "value": "value", "sigma": "width", "out": "out"}
+_PROJECTIONS = {"query": "query", "key": "key", "value": "value", "sigma": "width", "out": "out"}
 
 
 def _modules(network: nn.Module) -> dict[str, str]:
@@ -19,14 +19,14 @@ def _modules(network: nn.Module) -> dict[str, str]:
         "projection": "associations.projection",
     }
     for i in range(layers):
-        theirs, own = f"encoder.attn_layers.{i}", f"associations.layers.{i}"
-        for name, ours in _ATTENTION.items():
-            names[f"{theirs}.attention.{name}_projection"] = f"{own}.attention.{ours}"
+        theirs, ours = f"encoder.attn_layers.{i}", f"associations.layers.{i}"
+        for their_name, our_name in _PROJECTIONS.items():
+            names[f"{theirs}.attention.{their_name}_projection"] = f"{ours}.attention.{our_name}"
         names |= {
-            f"{theirs}.conv1": f"{own}.widen",
-            f"{theirs}.conv2": f"{own}.narrow",
-            f"{theirs}.norm1": f"{own}.norm1",
-            f"{theirs}.norm2": f"{own}.norm2",
+            f"{theirs}.conv1": f"{ours}.widen",
+            f"{theirs}.conv2": f"{ours}.narrow",
+            f"{theirs}.norm1": f"{ours}.norm1",
+            f"{theirs}.norm2": f"{ours}.norm2",
         }
     return names
 
@@ -37,6 +37,6 @@ ANOMALY_TRANSFORMER = WeightNameMap(
     hint="a series has as many channels as there are mel bands here (n_mels); also dims and layers",
     unused={
         "embedding.position_embedding.pe": "computed, not learned",
-        **{f"encoder.attn_layers.{i}.attention.norm.": "in no use there" for i in range(12)},
+        **{f"encoder.attn_layers.{i}.attention.norm.": "not used there" for i in range(12)},
     },
 )

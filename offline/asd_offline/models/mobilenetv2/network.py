@@ -1,10 +1,15 @@
-"""MobileNetV2, as Keras builds and counts it.
+"""MobileNetV2 with Keras' padding and constants, and the section classifier with its loss.
 
 Sandler et al., "MobileNetV2: Inverted residuals and linear bottlenecks", CVPR 2018, table 2.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from asd_offline.features.frontends import Masking
+from asd_offline.models.mobilenetv2.recipe import MobileNetV2Recipe
 
 STAGES = (
     (1, 16, 1, 1),
@@ -15,23 +20,23 @@ STAGES = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-"""Expansion, channels, blocks, stride of the first block."""
+"""Expansion, channels, blocks and stride of the first block."""
 STEM_CHANNELS = 32
 LAST_CHANNELS = 1280
 NORM_EPSILON = 1e-3
 
 
-def channels_of(channels: int, alpha: float) -> int:
-    """Return ``alpha * channels``, to a multiple of 8 that is at least nine tenths of it."""
-    wanted = channels * alpha
-    rounded = max(8, int(wanted + 4) // 8 * 8)
-    return rounded if rounded >= 0.9 * wanted else rounded + 8
+def scaled_channels(channels: int, alpha: float) -> int:
+    """Return ``alpha * channels``, rounded to a multiple of 8 that is at least 90 % of it."""
+    scaled = channels * alpha
+    rounded = max(8, int(scaled + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * scaled else rounded + 8
 
 
-class Convolution(nn.Module):
-    """Convolution, batch normalisation, and ReLU up to 6 unless ``linear``.
+class ConvBlock(nn.Module):
+    """Convolution, batch normalisation and, unless ``linear``, ReLU6.
 
-    With stride 2 an even size is padded at its end only, as Keras does.
+    With stride 2, an even size is padded at its end only, as in Keras.
     """
 
     def __init__(
@@ -67,25 +72,25 @@ class Convolution(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Widen, convolve each channel by itself, narrow; beside a shortcut where sizes allow."""
+    """Expand, convolve depthwise, project; with a shortcut where the sizes match (table 1)."""
 
     def __init__(
         self, channels_in: int, channels: int, stride: int, expansion: int, momentum: float
     ) -> None:
         super().__init__()
-        wide = channels_in * expansion
+        expanded = channels_in * expansion
         self.shortcut = stride == 1 and channels_in == channels
         layers: list[nn.Module] = []
         if expansion > 1:
-            layers.append(Convolution(channels_in, wide, 1, momentum=momentum))
-        layers.append(Convolution(wide, wide, 3, stride, depthwise=True, momentum=momentum))
-        layers.append(Convolution(wide, channels, 1, linear=True, momentum=momentum))
+            layers.append(ConvBlock(channels_in, expanded, 1, momentum=momentum))
+        layers.append(ConvBlock(expanded, expanded, 3, stride, depthwise=True, momentum=momentum))
+        layers.append(ConvBlock(expanded, channels, 1, linear=True, momentum=momentum))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(batch, channels, ceil(height / stride), ceil(width / stride))``."""
-        result: Tensor = self.layers(x)
-        return x + result if self.shortcut else result
+        residual: Tensor = self.layers(x)
+        return x + residual if self.shortcut else residual
 
 
 class MobileNetV2(nn.Module):
@@ -94,24 +99,25 @@ class MobileNetV2(nn.Module):
     Parameters
     ----------
     classes
-        How many logits.
+        Number of logits.
     alpha
         Factor of all widths but the last.
     momentum
-        Of batch normalisation, as torch counts it: Keras' 0.999 is 0.001 here.
+        Of batch normalisation, as torch defines it.
     """
 
     def __init__(self, classes: int, alpha: float = 0.5, momentum: float = 0.001) -> None:
         super().__init__()
-        before = channels_of(STEM_CHANNELS, alpha)
-        layers: list[nn.Module] = [Convolution(3, before, 3, 2, momentum=momentum)]
+        channels_in = scaled_channels(STEM_CHANNELS, alpha)
+        layers: list[nn.Module] = [ConvBlock(3, channels_in, 3, 2, momentum=momentum)]
         for expansion, channels, blocks, first_stride in STAGES:
+            width = scaled_channels(channels, alpha)
             for block in range(blocks):
-                stride, width = first_stride if block == 0 else 1, channels_of(channels, alpha)
-                layers.append(InvertedResidual(before, width, stride, expansion, momentum))
-                before = width
-        last = channels_of(LAST_CHANNELS, max(1.0, alpha))
-        layers.append(Convolution(before, last, 1, momentum=momentum))
+                stride = first_stride if block == 0 else 1
+                layers.append(InvertedResidual(channels_in, width, stride, expansion, momentum))
+                channels_in = width
+        last = scaled_channels(LAST_CHANNELS, max(1.0, alpha))
+        layers.append(ConvBlock(channels_in, last, 1, momentum=momentum))
         self.layers = nn.Sequential(*layers)
         self.classifier = nn.Linear(last, classes)
         nn.init.xavier_uniform_(self.classifier.weight)
@@ -119,12 +125,52 @@ class MobileNetV2(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``(batch, classes)`` of ``(batch, 3, height, width)``."""
-        logits: Tensor = self.classifier(self.layers(images).mean((2, 3)))
+        maps: Tensor = self.layers(images)  # (batch, last channels, height', width')
+        logits: Tensor = self.classifier(maps.mean((2, 3)))
         return logits
 
 
-def keras_parameters(network: nn.Module) -> int:
-    """Return the number of parameters as Keras counts: running means and variances too."""
-    learned = sum(each.numel() for each in network.parameters())
-    norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d)]
-    return learned + sum(2 * each.num_features for each in norms)
+def to_images(segments: Tensor) -> Tensor:
+    """Return ``(batch, 3, frames, bands)`` of ``(batch, frames, bands)``: three equal channels."""
+    return segments.unsqueeze(1).expand(-1, 3, -1, -1)
+
+
+class SectionClassifier(nn.Module):
+    """The network with its loss, the cross-entropy.
+
+    Parameters
+    ----------
+    recipe
+        Sizes of the network and of the masks.
+    class_names
+        Names of the ids or sections, in the order of the labels.
+    usual
+        ``(bands,)``: mean decibels of the machine's clips, which masks are filled with.
+    """
+
+    usual: Tensor
+
+    def __init__(
+        self, recipe: MobileNetV2Recipe, class_names: Sequence[str], usual: Tensor
+    ) -> None:
+        super().__init__()
+        self.class_names = tuple(class_names)
+        self.network = MobileNetV2(len(self.class_names), recipe.alpha, recipe.batch_norm_momentum)
+        share = recipe.masked_share
+        bands, frames = int(share * recipe.n_mels), int(share * recipe.segment_frames)
+        self.masking = Masking(bands, frames) if share else None
+        self.register_buffer("usual", usual)
+
+    def forward(self, segments: Tensor, label: Tensor) -> Tensor:
+        """Compute the loss, a scalar.
+
+        Parameters
+        ----------
+        segments
+            ``(batch, frames, bands)`` decibels.
+        label
+            ``(batch,)`` int64.
+        """
+        if self.masking is not None:
+            segments = self.masking(segments - self.usual) + self.usual
+        return F.cross_entropy(self.network(to_images(segments)), label)

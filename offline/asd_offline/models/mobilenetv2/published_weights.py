@@ -1,7 +1,7 @@
-"""MobileNetV2 as torchvision names it, which re-runs of the baseline in PyTorch use.
+"""MobileNetV2 as in torchvision, which PyTorch versions of the baseline use.
 
-The baseline's own file is Keras and not read. Torchvision pads evenly and normalises with another
-epsilon, so such weights are a start and not the same network.
+The baseline's own file is Keras and cannot be read. Torchvision pads symmetrically and normalises
+with another epsilon, so such weights are a starting point and not the same network.
 """
 
 from torch import nn
@@ -15,17 +15,17 @@ BLOCKS = sum(blocks for _, _, blocks, _ in STAGES)
 def _modules(network: nn.Module) -> dict[str, str]:
     del network
     names = {"classifier.1": "network.classifier"}
-    for place in (0, BLOCKS + 1):
-        names[f"features.{place}.0"] = f"network.layers.{place}.conv"
-        names[f"features.{place}.1"] = f"network.layers.{place}.norm"
+    for layer in (0, BLOCKS + 1):
+        names[f"features.{layer}.0"] = f"network.layers.{layer}.conv"
+        names[f"features.{layer}.1"] = f"network.layers.{layer}.norm"
     for block in range(1, BLOCKS + 1):
-        last = 1 if block == 1 else 2  # the first block does not widen
-        theirs, own = f"features.{block}.conv", f"network.layers.{block}.layers"
+        last = 1 if block == 1 else 2  # the first block does not expand
+        theirs, ours = f"features.{block}.conv", f"network.layers.{block}.layers"
         for part in range(last):
-            names[f"{theirs}.{part}.0"] = f"{own}.{part}.conv"
-            names[f"{theirs}.{part}.1"] = f"{own}.{part}.norm"
-        names[f"{theirs}.{last}"] = f"{own}.{last}.conv"
-        names[f"{theirs}.{last + 1}"] = f"{own}.{last}.norm"
+            names[f"{theirs}.{part}.0"] = f"{ours}.{part}.conv"
+            names[f"{theirs}.{part}.1"] = f"{ours}.{part}.norm"
+        names[f"{theirs}.{last}"] = f"{ours}.{last}.conv"
+        names[f"{theirs}.{last + 1}"] = f"{ours}.{last}.norm"
     return names
 
 
