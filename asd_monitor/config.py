@@ -1,4 +1,4 @@
-"""The settings of a monitor: one YAML file, or the command line's options, validated and frozen."""
+"""The settings of a monitor, from a YAML file or from the options of the command line."""
 
 import re
 import socket
@@ -41,17 +41,17 @@ def check_machine_name(name: str) -> str:
 class LearnSettings(BaseModel):
     """How a machine without a model is learned."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     enabled: bool = True
     """False: refuse to start without a model."""
     minutes: float = Field(default=5.0, ge=0.3, le=7 * 24 * 60)
-    """How much normal sound is collected before the model is fitted; less than 20 s is too little
-    for any model."""
+    """Normal sound to collect before the model is fitted, in minutes; no model can be fitted to
+    less than 20 s."""
     window_s: float | None = Field(default=None, ge=0.5, le=60)
-    """Length of a window; chosen from the machine's cycle where not given."""
+    """Length of a window; None: chosen from the machine's cycle."""
     hop_s: float | None = Field(default=None, ge=0.05, le=60)
-    """Distance between the starts of windows; 1 s where not given."""
+    """Distance between the starts of windows; None: 1 s."""
 
 
 _SOURCE_FIELDS: dict[str, Any] = {
@@ -63,19 +63,19 @@ _SourceKeys = create_model("_SourceKeys", **_SOURCE_FIELDS)
 class MachineSettings(_SourceKeys):
     """One machine: its source (one key of ``SOURCES``), its model and its rules."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     model: SettingsPath | None = None
-    """Model file; the one that commissioning wrote where not given."""
+    """Model file; None: the one written by commissioning."""
     target: str | None = None
-    """Which of the model file's targets this machine is; needed when it has several."""
+    """The target of the model file that this machine is; required if there are several."""
     alarm: AlarmSettings | None = None
-    """In place of the alarm section of the whole file."""
+    """Replaces the alarm section of all machines."""
     learn: LearnSettings | None = None
-    """In place of the learn section of the whole file."""
+    """Replaces the learn section of all machines."""
 
     @model_validator(mode="after")
-    def _has_one_source(self) -> Self:
+    def _check_source(self) -> Self:
         found = [key for key in SOURCES if getattr(self, key) is not None]
         if len(found) != 1:
             msg = f"expected one of {', '.join(SOURCES)}, found {' and '.join(found) or 'none'}"
@@ -95,7 +95,10 @@ class MachineSettings(_SourceKeys):
 
 
 def sink_section(settings: type[BaseModel]) -> Any:  # noqa: ANN401 - a field of create_model
-    """Return a sink's section, which may be null; it is by default if it has required settings."""
+    """Return the field of a sink's section, as create_model takes it.
+
+    The section may be null, which turns the sink off. That is the default if settings are required.
+    """
     required = any(field.is_required() for field in settings.model_fields.values())
     return settings | None, None if required else settings()
 
@@ -109,24 +112,26 @@ _SinkSections = create_model("_SinkSections", **_SINK_SECTIONS)
 class Config(_SinkSections):
     """All settings of a monitor, with a section for each of ``SINKS``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     version: Literal[1] = 1
-    """Version of this file's form."""
+    """Version of the file format."""
     node: str = Field(default_factory=lambda: socket.gethostname().split(".")[0] or "node")
-    """Name of this monitor in MQTT topics; the host's name where not given."""
+    """Name of this monitor in MQTT topics; by default the name of the host."""
     state_dir: SettingsPath | None = None
-    """Where models and recordings are kept; see docs/operations.md for where that is by default."""
+    """Folder of models and recordings; docs/operations.md describes the default."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the models run; auto takes a GPU where there is one."""
+    """Where models run; auto: on the GPU if there is one."""
     machines: dict[str, MachineSettings] = Field(min_length=1)
     """The machines by name."""
     alarm: AlarmSettings = AlarmSettings()
+    """When alarms are raised and cleared."""
     learn: LearnSettings = LearnSettings()
+    """How machines without a model are learned."""
 
     @field_validator("node")
     @classmethod
-    def _node_is_a_topic_level(cls, node: str) -> str:
+    def _check_node(cls, node: str) -> str:
         try:
             return check_machine_name(node)
         except ConfigError as error:
@@ -134,7 +139,9 @@ class Config(_SinkSections):
 
     @field_validator("machines")
     @classmethod
-    def _names_are_usable(cls, machines: dict[str, MachineSettings]) -> dict[str, MachineSettings]:
+    def _check_machine_names(
+        cls, machines: dict[str, MachineSettings]
+    ) -> dict[str, MachineSettings]:
         for name in machines:
             try:
                 check_machine_name(name)
@@ -143,11 +150,11 @@ class Config(_SinkSections):
         return machines
 
     def alarm_of(self, machine: str) -> AlarmSettings:
-        """Return a machine's alarm rules."""
+        """Return the alarm settings of a machine."""
         return self.machines[machine].alarm or self.alarm
 
     def learn_of(self, machine: str) -> LearnSettings:
-        """Return a machine's commissioning rules."""
+        """Return the learn settings of a machine."""
         return self.machines[machine].learn or self.learn
 
     @property
@@ -157,8 +164,9 @@ class Config(_SinkSections):
         return {key: section for key, section in sections.items() if section is not None}
 
     def sink_settings(self, kind: type[Section]) -> Section | None:
-        """Return the settings of one sink by their class; None where the sink is off."""
-        return next((each for each in self.sinks.values() if isinstance(each, kind)), None)
+        """Return the settings of a sink, given their class; None if the sink is off."""
+        sections = (section for section in self.sinks.values() if isinstance(section, kind))
+        return next(sections, None)
 
 
 def load(path: Path) -> Config:
@@ -167,16 +175,16 @@ def load(path: Path) -> Config:
     Raises
     ------
     ConfigError
-        With file, line and key, for every mistake in it.
+        With file, line and key of every error in it.
     """
     return from_document(settings_file.read(path))
 
 
 def from_options(options: dict[str, Any]) -> Config:
-    """Make a configuration of the command line's options, in the shape of the file."""
+    """Validate options of the command line, given in the structure of the file."""
     return from_document(settings_file.Document("command line", options, {}))
 
 
 def from_document(document: settings_file.Document) -> Config:
-    """Validate a document, with the sections of all sinks; raise ConfigError for its mistakes."""
+    """Validate a document; raise ConfigError with the location of every error."""
     return settings_file.validate(Config, document)

@@ -1,4 +1,4 @@
-"""Tell changes of state and the health of sources in the log; scores in a file, if wanted."""
+"""Log changes of state and the health of sources; optionally append scores to a file."""
 
 import logging
 from typing import Self
@@ -21,23 +21,25 @@ from asd_monitor.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-WELL = frozenset({SourceState.RUNNING, SourceState.OPENING, SourceState.ENDED, SourceState.CLOSED})
-CALM = frozenset({State.NORMAL, State.LEARNING})
-PROGRESS_EVERY = 0.1
-"""Learning is told each time so much of it is done."""
+_INFO_SOURCE_STATES = frozenset(
+    {SourceState.RUNNING, SourceState.OPENING, SourceState.ENDED, SourceState.CLOSED}
+)
+_INFO_STATES = frozenset({State.NORMAL, State.LEARNING})
+PROGRESS_STEP = 0.1
+"""Learning is logged each time it has advanced by this fraction."""
 
 
 class LogSettings(BaseModel):
-    """What the log holds beyond changes of state."""
+    """What is logged; null: nothing."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     scores: SettingsPath | None = None
-    """File to which each score is appended, one JSON document a line; None: no such file."""
+    """File to which each score is appended as one line of JSON; None: scores are not kept."""
 
 
 class LogSink:
-    """A sink that writes one line for each change, and nothing for a window.
+    """A sink that logs one line for each change, and nothing for a window.
 
     Parameters
     ----------
@@ -50,11 +52,9 @@ class LogSink:
     """
 
     def __init__(self, settings: LogSettings, metrics: Metrics, *, node: str) -> None:
-        self._file = (
-            ScoreFile(settings.scores, node, metrics) if settings.scores is not None else None
-        )
+        self._file = ScoreFile(settings.scores, node, metrics) if settings.scores else None
         self._health: dict[str, SourceHealth] = {}
-        self._learned: dict[str, float] = {}
+        self._logged_progress: dict[str, float] = {}
 
     @classmethod
     def build(cls, settings: LogSettings, context: SinkContext) -> Self:
@@ -62,7 +62,7 @@ class LogSink:
         return cls(settings, context.metrics, node=context.node)
 
     def open(self) -> None:
-        """Open the score file, where one is wanted.
+        """Open the score file, if there is one.
 
         Raises
         ------
@@ -73,7 +73,7 @@ class LogSink:
             self._file.open()
 
     def emit(self, record: Record) -> None:
-        """Log a change, or hand a score to the file's thread."""
+        """Log a change, or pass a score to the thread that writes the file."""
         match record:
             case ScoredWindow():
                 if self._file is not None:
@@ -81,23 +81,23 @@ class LogSink:
             case Transition():
                 health = self._health.get(record.machine)
                 stopped = health is not None and health.state is SourceState.CLOSED
-                _tell_transition(record, stopped)
+                _log_transition(record, stopped)
             case SourceHealth():
-                self._tell_health(record)
+                self._log_health(record)
             case LearningProgress():
-                self._tell_learning(record)
+                self._log_learning(record)
 
     def close(self) -> None:
         """Close the score file; may be called twice."""
         if self._file is not None:
             self._file.close()
 
-    def _tell_learning(self, progress: LearningProgress) -> None:
-        told, share = self._learned.get(progress.machine, 0.0), progress.learned_s
-        share /= max(progress.wanted_s, 1e-9)
-        if 0 <= share - told < PROGRESS_EVERY:
+    def _log_learning(self, progress: LearningProgress) -> None:
+        fraction = progress.learned_s / max(progress.wanted_s, 1e-9)
+        logged = self._logged_progress.get(progress.machine, 0.0)
+        if 0 <= fraction - logged < PROGRESS_STEP:
             return
-        self._learned[progress.machine] = share
+        self._logged_progress[progress.machine] = fraction
         logger.info(
             "%s: learned %.0f of %.0f s%s",
             progress.machine,
@@ -106,38 +106,37 @@ class LogSink:
             "; fitting the model" if progress.fitting else "",
         )
 
-    def _tell_health(self, health: SourceHealth) -> None:
-        before = self._health.get(health.machine)
+    def _log_health(self, health: SourceHealth) -> None:
+        last = self._health.get(health.machine)
         self._health[health.machine] = health
-        if before is not None and (before.state, before.reason) == (health.state, health.reason):
+        if last is not None and (last.state, last.reason) == (health.state, health.reason):
             return
-        level = logging.INFO if health.state in WELL else logging.WARNING
+        level = logging.INFO if health.state in _INFO_SOURCE_STATES else logging.WARNING
         reason = f": {health.reason}" if health.reason else ""
         lost = f"; {health.lost_samples} samples lost so far" if health.lost_samples else ""
         device = f" ({health.device})" if health.device else ""
         logger.log(level, "%s: source %s%s%s%s", health.machine, health.state, device, reason, lost)
 
 
-def _tell_transition(event: Transition, stopped: bool) -> None:
-    if event.previous is event.state:  # the announcement at the start
+def _log_transition(event: Transition, stopped: bool) -> None:
+    """Log a change of state, as a warning unless it is expected."""
+    if event.previous is event.state:  # the first state after the start
         logger.info("%s: %s: %s", event.machine, event.state, event.reason)
         return
-    calm = stopped or event.state in CALM or event.previous is State.LEARNING
-    level = logging.INFO if calm else logging.WARNING
+    expected = stopped or event.state in _INFO_STATES or event.previous is State.LEARNING
     note = " (provisional threshold)" if event.provisional else ""
-    score = event.score
-    figures = ""
+    score, numbers = event.score, ""
     if score is not None and score.value is not None:
-        figures = f" [score {score.value:.4g}"
-        figures += f", threshold {score.threshold:.4g}" if score.threshold is not None else ""
-        figures += f", p {score.p_value:.2g}]" if score.p_value is not None else "]"
+        numbers = f" [score {score.value:.4g}"
+        numbers += f", threshold {score.threshold:.4g}" if score.threshold is not None else ""
+        numbers += f", p {score.p_value:.2g}]" if score.p_value is not None else "]"
     logger.log(
-        level,
+        logging.INFO if expected else logging.WARNING,
         "%s: %s -> %s%s: %s%s",
         event.machine,
         event.previous,
         event.state,
         note,
         event.reason,
-        figures,
+        numbers,
     )

@@ -1,6 +1,6 @@
-"""Records as versioned JSON: what MQTT carries and what score files hold.
+"""Encode records as versioned JSON, for MQTT and for score files.
 
-Every payload has ``"schema": 1``; ``docs/schemas/`` describes each. Numbers are finite or null.
+Payloads have ``"schema": 1``; ``docs/schemas/`` describes them. Numbers are finite or null.
 """
 
 import json
@@ -26,7 +26,7 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 @dataclass(frozen=True, slots=True)
 class MachineState:
-    """What is known of a machine's state: its last transition, and how far learning has come."""
+    """The current state of a machine: its last transition, and the progress of learning."""
 
     machine: str
     state: State
@@ -40,9 +40,9 @@ class MachineState:
 
 
 def encode(payload: dict[str, Json]) -> bytes:
-    """Return compact UTF-8 JSON; NaN and infinities are refused rather than written.
+    """Return compact UTF-8 JSON; raise ValueError for NaN and infinities.
 
-    What is not UTF-8 in the name of a recording (old archives have such) becomes a question mark.
+    Bytes that are not UTF-8 in the name of a recording become question marks.
     """
     return _ENCODER.encode(payload).encode(errors="replace")
 
@@ -54,7 +54,7 @@ def rfc3339(seconds: float) -> str:
 
 
 def score_payload(window: ScoredWindow, node: str, now: float) -> dict[str, Json]:
-    """Return one window's result; ``now`` in seconds since the epoch gives its latency."""
+    """Return the result of a window; its latency is computed from ``now`` (s since the epoch)."""
     score, decision = window.score, window.decision
     model = score.model
     rate_hz = model.sample_rate_hz if model is not None else None
@@ -81,7 +81,7 @@ def score_payload(window: ScoredWindow, node: str, now: float) -> dict[str, Json
 
 
 def event_payload(transition: Transition, node: str) -> dict[str, Json]:
-    """Return one change of state; ``event_id`` tells a message that came twice."""
+    """Return a change of state; ``event_id`` identifies duplicates."""
     score = transition.score
     return {
         **_head(transition.machine, node, transition.captured_at),
@@ -99,7 +99,7 @@ def event_payload(transition: Transition, node: str) -> dict[str, Json]:
 
 
 def state_payload(state: MachineState, node: str, now: float) -> dict[str, Json]:
-    """Return a machine's present state, with the progress of learning while it learns."""
+    """Return the current state of a machine, with the progress of learning."""
     learning = state.learning
     progress: Json = None
     if learning is not None:
@@ -121,8 +121,8 @@ def state_payload(state: MachineState, node: str, now: float) -> dict[str, Json]
 
 
 def health_payload(health: SourceHealth, node: str, now: float) -> dict[str, Json]:
-    """Return how a machine's source is doing."""
-    last = health.last_audio_at
+    """Return the health of a machine's source."""
+    last_audio_at = health.last_audio_at
     return {
         **_head(health.machine, node, now),
         "state": str(health.state),
@@ -132,7 +132,7 @@ def health_payload(health: SourceHealth, node: str, now: float) -> dict[str, Jso
         "lost_samples": health.lost_samples,
         "overflows": health.overflows,
         "reopens": health.reopens,
-        "last_audio": rfc3339(last) if last is not None else None,
+        "last_audio": rfc3339(last_audio_at) if last_audio_at is not None else None,
         "measured_rate_hz": _finite(health.measured_rate_hz),
     }
 
@@ -155,5 +155,5 @@ def _model(model: ModelInfo) -> dict[str, Json]:
 def _finite(value: float | None, digits: int | None = None) -> float | None:
     if value is None or not math.isfinite(value):
         return None
-    # float(): a numpy scalar would not be JSON
+    # float(), because JSON does not encode numpy scalars
     return float(value) if digits is None else round(float(value), digits)

@@ -1,6 +1,7 @@
-"""Append scores to a file, one JSON document a line, without ever holding up the caller."""
+"""Append scores to a file as JSON lines, without ever blocking the caller."""
 
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -15,15 +16,15 @@ from asd_monitor.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-MAX_WAITING = 1000
+MAX_QUEUED = 1000
 CLOSE_TIMEOUT_S = 3.0
 
 
 class ScoreFile:
-    """A file of scores with a thread that writes it.
+    """A file of scores, written by a thread of its own.
 
-    Lines are flushed to the system as they come. Where the disk is full or gone, scores are
-    dropped and counted, a line cut short is removed, and writing goes on when there is room.
+    Each line is passed to the operating system at once. If the disk is full or fails, scores are
+    dropped and counted, incomplete lines are removed, and writing resumes when it succeeds.
 
     Parameters
     ----------
@@ -44,13 +45,12 @@ class ScoreFile:
         self._node = node
         self._dropped = metrics.dropped.labels("score_file")
         self._clock = clock
-        self._waiting: deque[ScoredWindow] = deque()
-        self._news = threading.Condition()
+        queue = self._queue = deque[ScoredWindow]()
+        self._condition = threading.Condition()  # guards the queue and _closing
         self._closing = False
         self._failing = False
         self._thread: threading.Thread | None = None
-        waiting = self._waiting
-        metrics.queue_depth.labels("score_file").set_function(lambda: len(waiting))
+        metrics.queue_depth.labels("score_file").set_function(lambda: len(queue))
 
     def open(self) -> None:
         """Open the file and start the thread.
@@ -61,7 +61,7 @@ class ScoreFile:
             If the file cannot be opened for appending.
         """
         if self._path.exists() and not self._path.is_file():
-            raise SinkError(f"log.scores: {self._path}: expected a plain file, found another kind")
+            raise SinkError(f"log.scores: {self._path}: expected a regular file")
         try:
             file = self._path.open("ab", buffering=0)
         except OSError as error:
@@ -72,42 +72,42 @@ class ScoreFile:
         self._thread.start()
 
     def put(self, window: ScoredWindow) -> None:
-        """Take a window's score and decision; returns at once."""
-        with self._news:
+        """Queue a score; returns at once."""
+        with self._condition:
             if self._closing:
                 self._dropped.inc()
                 return
-            self._waiting.append(window)
-            if len(self._waiting) > MAX_WAITING:
-                self._waiting.popleft()
+            self._queue.append(window)
+            if len(self._queue) > MAX_QUEUED:
+                self._queue.popleft()
                 self._dropped.inc()
-            self._news.notify()
+            self._condition.notify()
 
     def close(self) -> None:
-        """Write what waits and close the file; may be called twice."""
-        with self._news:
+        """Write what is queued and close the file; may be called twice."""
+        with self._condition:
             self._closing = True
-            self._news.notify()
+            self._condition.notify()
         if self._thread is not None:
             self._thread.join(CLOSE_TIMEOUT_S)
 
     def _run(self, file: BinaryIO) -> None:
         with file:
             while True:
-                with self._news:
-                    self._news.wait_for(lambda: bool(self._waiting) or self._closing)
-                    if not self._waiting:
+                with self._condition:
+                    self._condition.wait_for(lambda: bool(self._queue) or self._closing)
+                    if not self._queue:
                         return
-                    window = self._waiting.popleft()
+                    window = self._queue.popleft()
                 line = encode(score_payload(window, self._node, self._clock())) + b"\n"
                 self._write(file, line)
 
     def _write(self, file: BinaryIO, line: bytes) -> None:
         try:
-            end = file.seek(0, 2)
+            end = file.seek(0, os.SEEK_END)
             if file.write(line) != len(line):
                 file.truncate(end)
-                raise OSError("no room for a whole line")
+                raise OSError("no space for a complete line")
         except OSError as error:
             self._dropped.inc()
             if not self._failing:

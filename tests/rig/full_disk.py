@@ -1,4 +1,4 @@
-"""A disk with little room left: files of this process cannot grow beyond a limit."""
+"""A disk that is almost full, simulated by a limit on the size of files."""
 
 import resource
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def files_at_most(size_bytes: int) -> Iterator[None]:
-    """Make writing past a size fail with an OSError, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+def max_file_size(size_bytes: int) -> Iterator[None]:
+    """Let writes beyond a size fail with an OSError, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, limits[1]))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -9,7 +9,7 @@ import pytest
 from asd_monitor.config import check_machine_name
 from asd_monitor.errors import ConfigError, StateError
 from asd_monitor.runtime.state_dir import StateFolder
-from tests.rig.full_disk import files_at_most
+from tests.rig.full_disk import max_file_size
 
 HOLD = """
 import sys
@@ -86,7 +86,7 @@ def test_an_unfinished_model_file_is_removed_at_the_next_start(tmp_path: Path) -
 def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     state = StateFolder(tmp_path)
     with (
-        files_at_most(0),
+        max_file_size(0),
         pytest.raises(StateError, match=r"pump.lock: cannot be locked: File too large"),
         state.lock("pump"),
     ):

@@ -1,11 +1,8 @@
-"""What the log sink tells, and the score file."""
+"""What the log sink logs, and the score file."""
 
 import json
 import logging
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from asd_monitor.records import LearningProgress, SourceState, State
 from asd_monitor.sinks.log import LogSettings, LogSink
 from asd_monitor.sinks.payloads import encode, score_payload
 from asd_monitor.telemetry.metrics import Metrics
+from tests.rig.full_disk import max_file_size
 from tests.rig.mosquitto import wait_until
 from tests.rig.records import event, health, scored_window
 
@@ -30,7 +28,7 @@ def dropped(registry: CollectorRegistry) -> float | None:
     return registry.get_sample_value("asd_dropped_total", {"queue": "score_file"})
 
 
-def test_an_alarm_is_a_warning_with_its_reason_and_figures(
+def test_an_alarm_is_a_warning_with_its_reason_and_score(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -43,7 +41,7 @@ def test_an_alarm_is_a_warning_with_its_reason_and_figures(
     assert alarm.getMessage() == f"{expected} [score 1.25, threshold 2, p 0.5]"
 
 
-def test_health_is_told_only_when_it_changes(caplog: pytest.LogCaptureFixture) -> None:
+def test_health_is_logged_only_when_it_changes(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     sink, _ = log_sink()
     for samples in range(5):
@@ -51,12 +49,12 @@ def test_health_is_told_only_when_it_changes(caplog: pytest.LogCaptureFixture) -
     for _ in range(5):
         sink.emit(health(SourceState.FROZEN))
     sink.emit(health())
-    levels = [each.levelno for each in caplog.records]
+    levels = [record.levelno for record in caplog.records]
     assert levels == [logging.INFO, logging.WARNING, logging.INFO]
     assert "no audio for 2 s; 40 samples lost so far" in caplog.records[1].getMessage()
 
 
-def test_windows_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_windows_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     sink, _ = log_sink()
     sink.open()
@@ -65,7 +63,7 @@ def test_windows_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.records
 
 
-def test_learning_is_told_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+def test_learning_is_logged_in_steps_of_a_tenth(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     sink, _ = log_sink()
     for learned_s in range(301):
@@ -74,44 +72,33 @@ def test_learning_is_told_now_and_then(caplog: pytest.LogCaptureFixture) -> None
     assert caplog.records[0].getMessage() == "pump: learned 30 of 300 s"
 
 
-def test_scores_go_to_a_file_as_over_mqtt(tmp_path: Path) -> None:
+def test_scores_are_appended_to_a_file_as_they_are_published(tmp_path: Path) -> None:
     path = tmp_path / "scores.jsonl"
     path.write_bytes(b'{"from": "before"}\n')
     sink, registry = log_sink(path)
     sink.open()
-    scores = [scored_window(seq) for seq in range(500)]
-    for each in scores:
-        sink.emit(each)
+    windows = [scored_window(seq) for seq in range(500)]
+    for window in windows:
+        sink.emit(window)
     sink.close()
     sink.close()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert lines[0] == {"from": "before"}
     assert len(lines) + (dropped(registry) or 0) == 501
     assert lines[-1]["seq"] == 499
-    over_mqtt = json.loads(encode(score_payload(scores[-1], "plant", 0.0)))
+    over_mqtt = json.loads(encode(score_payload(windows[-1], "plant", 0.0)))
     assert lines[-1].keys() == over_mqtt.keys()
     sink.emit(scored_window(500))
     assert dropped(registry) == 501 - len(lines) + 1
 
 
-@contextmanager
-def room_for(size_bytes: int) -> Iterator[None]:
-    """Let files of this process grow to a size only, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_full_disk_costs_scores_which_are_counted_and_no_half_lines(
+def test_a_full_disk_drops_and_counts_scores_and_leaves_no_incomplete_lines(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "scores.jsonl"
     sink, registry = log_sink(path)
     sink.open()
-    with room_for(2000):
+    with max_file_size(2000):
         for seq in range(20):
             sink.emit(scored_window(seq))
         wait_until(lambda: (dropped(registry) or 0) >= 15, "the losses")
@@ -124,14 +111,14 @@ def test_a_full_disk_costs_scores_which_are_counted_and_no_half_lines(
     seqs = [json.loads(line)["seq"] for line in path.read_text().splitlines()]
     assert seqs == [*range(len(seqs) - 1), 20]
     assert len(seqs) + (dropped(registry) or 0) == 21
-    assert sum("cannot be written" in each.message for each in caplog.records) == 1
+    assert sum("cannot be written" in record.message for record in caplog.records) == 1
 
 
-def test_what_is_no_plain_file_is_refused_at_the_start(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_at_the_start(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
     sink, _ = log_sink(path)
-    with pytest.raises(SinkError, match="expected a plain file"):
+    with pytest.raises(SinkError, match="expected a regular file"):
         sink.open()
 
 
@@ -141,9 +128,9 @@ def test_a_file_that_cannot_be_opened_is_refused_at_the_start(tmp_path: Path) ->
         sink.open()
 
 
-def test_that_the_monitor_has_stopped_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_end_of_the_monitor_is_not_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     sink, _ = log_sink()
     sink.emit(health(SourceState.CLOSED))
     sink.emit(event("e", State.UNKNOWN))
-    assert [each.levelno for each in caplog.records] == [logging.INFO, logging.INFO]
+    assert [record.levelno for record in caplog.records] == [logging.INFO, logging.INFO]

@@ -1,4 +1,4 @@
-"""What the MQTT payloads hold, and that the published schemas and the page on MQTT say so."""
+"""MQTT payloads and settings agree with the published schemas and docs/mqtt.md."""
 
 import json
 import math
@@ -50,7 +50,7 @@ def check(kind: str, payload: dict[str, Any]) -> dict[str, Any]:
     return read
 
 
-def test_a_recording_whose_name_is_not_utf_8_is_told_all_the_same() -> None:
+def test_a_recording_whose_name_is_not_utf_8_is_published() -> None:
     name = os.fsdecode(b"L\xfcfter.wav")
     read = check("score", score_payload(scored_window(recording=name), "plant", 0.0))
     assert read["recording"] == "L?fter.wav"
@@ -66,7 +66,7 @@ def test_a_score_meets_its_schema() -> None:
 
 @pytest.mark.parametrize("quality", Quality)
 def test_a_window_that_was_not_scored_meets_the_schema(quality: Quality) -> None:
-    bare = scored_window(
+    unscored = scored_window(
         3,
         quality=quality,
         value=None,
@@ -76,15 +76,15 @@ def test_a_window_that_was_not_scored_meets_the_schema(quality: Quality) -> None
         model=None,
         recording="a.wav",
     )
-    assert check("score", score_payload(bare, "plant", 0.0))["score"] is None
+    assert check("score", score_payload(unscored, "plant", 0.0))["score"] is None
 
 
 @given(st.floats(), st.floats(), st.floats(), st.floats())
-def test_no_number_is_ever_anything_but_finite_or_null(
+def test_every_number_is_finite_or_null(
     value: float, level: float, took: float, now: float
 ) -> None:
-    odd = scored_window(value=value, level_dbfs=level, inference_s=took, threshold=math.inf)
-    text = encode(score_payload(odd, "plant", now)).decode()
+    window = scored_window(value=value, level_dbfs=level, inference_s=took, threshold=math.inf)
+    text = encode(score_payload(window, "plant", now)).decode()
 
     def refuse(constant: str) -> float:
         raise AssertionError(constant)
@@ -93,8 +93,8 @@ def test_no_number_is_ever_anything_but_finite_or_null(
 
 
 def test_numpy_scalars_become_plain_numbers() -> None:
-    odd = scored_window(value=np.float64(1.5), p_value=np.float32(0.25))
-    read = check("score", score_payload(odd, "plant", 0.0))
+    window = scored_window(value=np.float64(1.5), p_value=np.float32(0.25))
+    read = check("score", score_payload(window, "plant", 0.0))
     assert (read["score"], read["p_value"]) == (1.5, 0.25)
 
 
@@ -128,7 +128,7 @@ def test_times_are_written_to_the_millisecond(seconds: float) -> None:
 @pytest.mark.parametrize(
     "name", ["", "a+b", "#", "a/b", "a\0b", "a\nb", "$SYS", " pump", "pump ", "x" * 201, "a\u2028b"]
 )
-def test_names_that_no_topic_can_hold_are_refused(name: str) -> None:
+def test_names_that_topics_do_not_allow_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="machine"):
         check_name("machine", name)
     with pytest.raises(ConfigError, match="node"):
@@ -136,18 +136,18 @@ def test_names_that_no_topic_can_hold_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("base", ["", "/asd", "asd/", "a//b", "a/+/b", "$share/a"])
-def test_base_topics_that_no_broker_takes_are_refused(base: str) -> None:
+def test_invalid_base_topics_are_refused(base: str) -> None:
     with pytest.raises(ConfigError, match="base_topic"):
         Topics(base, "plant")
 
 
-def test_the_sink_refuses_bad_machine_names_when_it_is_made() -> None:
+def test_the_sink_refuses_bad_machine_names_on_construction() -> None:
     metrics = Metrics(CollectorRegistry())
     with pytest.raises(ConfigError, match="fan/id_00"):
         MqttSink(MqttSettings(), metrics, node="plant", machines=["fan/id_00"])
 
 
-def test_names_may_be_of_any_script_and_the_base_of_several_levels() -> None:
+def test_names_may_use_any_script_and_the_base_topic_several_levels() -> None:
     topics = Topics("acme/halle 1/line-2", "plant")
     assert topics.score("Lüfter 3") == "acme/halle 1/line-2/plant/Lüfter 3/score"
 
@@ -175,7 +175,7 @@ def test_the_page_on_mqtt_lists_exactly_the_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "reason"),
     [
         ({"password_file": "p", "password_env": "P", "username": "u"}, "give one"),
         ({"password_env": "P"}, "without username"),
@@ -186,6 +186,6 @@ def test_the_page_on_mqtt_lists_exactly_the_settings() -> None:
         ({"reconnect_min_s": 9}, "reconnect_max_s"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_inconsistent_settings_are_refused(wrong: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         MqttSettings(**wrong)

@@ -98,7 +98,7 @@ def test_all_leaves_out_models_that_need_a_file_and_reports_the_recipes(
     assert "published defaults" in by_name["spectral_adacos"].describe()
     assert by_name["spectral_adacos"].seeds == (0, 1, 2)
     assert by_name["autoencoder"].recipe_source == f"recipe {recipes / 'autoencoder.yaml'}"
-    with pytest.raises(ConfigError, match="checkpoint: this key is needed"):
+    with pytest.raises(ConfigError, match="checkpoint: this key is required"):
         choose_candidates(("pretrained",), dataset)
 
 

@@ -12,7 +12,7 @@ from asd_monitor.errors import RunError, SourceError
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import LogMel, LogMelSettings
 from tests.offline.small_sounds import RATE_HZ, FakeProgress, hum
-from tests.rig.full_disk import files_at_most
+from tests.rig.full_disk import max_file_size
 
 SETTINGS = LogMelSettings(RATE_HZ, 256, 128, 16)
 
@@ -96,7 +96,7 @@ def test_a_clip_that_cannot_be_read_is_named_and_the_others_are_kept(
 
 def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, clips: list[Path]) -> None:
     rows(tmp_path / "cache", clips[:1])
-    with files_at_most(5000), pytest.raises(RunError, match="cannot be kept there"):
+    with max_file_size(5000), pytest.raises(RunError, match="cannot be kept there"):
         rows(tmp_path / "cache", clips)
     assert rows(tmp_path / "cache", clips) == 2
 

@@ -29,7 +29,7 @@ from tests.offline.small_sounds import (
     request,
     write_recipe,
 )
-from tests.rig.full_disk import files_at_most
+from tests.rig.full_disk import max_file_size
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +229,7 @@ def test_a_full_disk_keeps_what_was_trained_and_the_run_goes_on_afterwards(
     whole = train(request(tmp_path, made, out=tmp_path / "whole"), CPU, FakeProgress())
     with pytest.raises(KeyboardInterrupt):
         train(request(tmp_path, made), CPU, FakeProgress(stop_at_epoch=2))
-    with files_at_most(20_000), pytest.raises(RunError, match=r"--resume"):
+    with max_file_size(20_000), pytest.raises(RunError, match=r"--resume"):
         train(request(tmp_path, made, resume=True), CPU, FakeProgress())
     train(request(tmp_path, made, resume=True), CPU, FakeProgress())
     assert weights(tmp_path / "run") == weights(whole.folder)
