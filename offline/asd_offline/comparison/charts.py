@@ -10,8 +10,8 @@ from asd_offline.comparison.table import auc_names
 from asd_offline.html.svg import Plot, round_ticks
 
 CSS_CLASSES = {"auc": "whole", "auc_source": "source", "auc_target": "target"}
-ROW_PX, NAMES_PX, AXIS_PX = 22, 172, 44
-LETTER_PX = 5.8
+ROW_PX, AXIS_PX = 22, 44
+LETTER_PX = 6.0
 """Approximate width of a letter."""
 LINE_PX = 11
 
@@ -36,7 +36,7 @@ def draw_machine(comparison: Comparison, machine: str) -> str:
         (-0.5, len(models) - 0.5),
         width=470,
         height=AXIS_PX + row_px * len(models),
-        left=NAMES_PX,
+        left=20 + round(LETTER_PX * max(len(model.candidate.model) for model in models)),
         label=f"AUC of each model on {machine}",
     )
     for index in range(1, len(models), 2):

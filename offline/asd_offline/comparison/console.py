@@ -40,7 +40,8 @@ def make_tables(comparison: Comparison, width: int) -> Iterator[Table]:
 
 def notes(comparison: Comparison) -> list[str]:
     """Return the lines below the table."""
-    return [*remarks(comparison), "", *caption(comparison)]
+    lines = remarks(comparison)
+    return [*lines, *([""] if lines else []), *caption(comparison)]
 
 
 def _split(columns: Sequence[Column], available: int) -> Iterator[list[Column]]:

@@ -74,19 +74,29 @@ def _result(comparison: Comparison) -> str:
 
 def _table(comparison: Comparison, columns: Sequence[Column]) -> str:
     head = "".join(f"<th>{escape(column.title)}</th>" for column in columns)
-    rows = []
-    for index, model in enumerate(model_names(comparison)):
-        cells = []
-        for column in columns:
-            cell = column.cells[index]
-            mean, plus, spread = escape(cell.text).partition(" ±")
-            text = f'{mean}<span class="spread">±{spread}</span>' if plus else mean
-            cells.append(f"<td{' class=best' if cell.best else ''}>{text}</td>")
-        rows.append(f"<tr><td>{escape(model)}</td>{''.join(cells)}</tr>")
+    cells = [_cells(column) for column in columns]
+    rows = "".join(
+        f"<tr><td>{escape(model)}</td>{''.join(column[index] for column in cells)}</tr>"
+        for index, model in enumerate(model_names(comparison))
+    )
     return (
         f'<div class="scroll"><table class="models"><thead><tr><th>model</th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f"<tbody>{rows}</tbody></table></div>"
     )
+
+
+def _cells(column: Column) -> list[str]:
+    """Return the cells of a column; without a spread, an invisible one keeps means aligned."""
+    parts = [cell.text.partition(" ±") for cell in column.cells]
+    placeholder = next((spread for _, _, spread in parts if spread), "")
+    cells = []
+    for cell, (mean, _, spread) in zip(column.cells, parts, strict=True):
+        hidden = "" if spread else " hidden"
+        text = (
+            f'<span class="spread{hidden}">±{spread or placeholder}</span>' if placeholder else ""
+        )
+        cells.append(f"<td{' class=best' if cell.best else ''}>{escape(mean)}{text}</td>")
+    return cells
 
 
 def _charts(comparison: Comparison) -> str:
@@ -112,7 +122,8 @@ def _charts(comparison: Comparison) -> str:
         charts += (
             "<h2>AUC and cost</h2><p class='small soft'>Mean AUC over machines, with its standard "
             "deviation over seeds. Windows differ in length (see the table), so a cheap window may "
-            f"have to be scored more often.</p><figure class='cost'>{cost}</figure>"
+            "have to be scored more often.</p>"
+            f"<div class='scroll'><figure class='cost'>{cost}</figure></div>"
         )
     return f"<section>{charts}</section>"
 

@@ -216,7 +216,8 @@ def _run_jobs(jobs: Sequence[CompareJob], simultaneous: int, progress: Progress)
 
     with stoppable(), JobPool(simultaneous, PRELOADED_MODULES) as pool:
         pool.run(jobs, report)
-    report(float(len(jobs) - finished_before))
+    if unfinished:
+        report(float(len(jobs) - finished_before))
 
 
 def _describe(result: RunResult) -> str:
