@@ -1,10 +1,10 @@
-"""Back ends: from feature vectors of normal sound to an anomaly score, inside the model file.
+"""Backends: from feature vectors of normal sound to an anomaly score, inside the model file.
 
-Each file fits one kind of score on the normal feature vectors of one target and gives a module
-that scripts and maps features ``(batch, dims)`` to scores ``(batch,)``; higher = more anomalous.
-:class:`~asd_monitor.backends.per_target.PerTarget` holds one such module for each target.
+Each module fits one kind of score on the normal feature vectors of one target. The result is a
+module that can be scripted and maps features ``(batch, dims)`` to scores ``(batch,)``; higher =
+more anomalous. :class:`~asd_monitor.backends.per_target.PerTarget` holds one for each target.
 
-Windows of the same recording, or close in time, are nearly alike. The argument ``groups`` of the
-neighbour back ends says which reference vectors belong together, so that none of them is found
-normal because of a copy of itself.
+Windows of the same recording, or close in time, are nearly identical. The argument ``groups`` of
+the neighbour backends says which reference vectors belong together, so that none of them looks
+normal merely because of a near copy of itself.
 """

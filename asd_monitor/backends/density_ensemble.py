@@ -1,4 +1,4 @@
-"""Local density by two measures in two geometries, with one voice each."""
+"""Mean of two local densities, each in two geometries."""
 
 from torch import Tensor, nn
 
@@ -8,16 +8,16 @@ from asd_monitor.backends.mahalanobis import fit_whitening
 
 
 class DensityEnsemble(nn.Module):
-    """Mean of the logs of four scores that lie about 1 for normal sound.
+    """Mean of the logarithms of four scores that are about 1 for normal sound.
 
     Parameters
     ----------
     scaling
-        ``(batch, dims)`` to the same, each dimension on its own scale.
+        Standardises each dimension of ``(batch, dims)``.
     whitening
-        From there to where normal sound spreads alike in all directions.
+        Whitens the result.
     scaled, whitened
-        Back ends for either, ``(batch, dims)`` to positive ``(batch,)``.
+        Backends for the two, ``(batch, dims)`` to positive ``(batch,)``.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class DensityEnsemble(nn.Module):
         self.whitening = whitening
         self.scaled = nn.ModuleList(scaled)
         self.whitened = nn.ModuleList(whitened)
-        self.least = 1e-6
+        self.epsilon = 1e-6
 
     def forward(self, features: Tensor) -> Tensor:
         """Return scores ``(batch,)`` of ``features`` ``(batch, dims)``; about 0 for normal."""
@@ -40,14 +40,14 @@ class DensityEnsemble(nn.Module):
         whitened: Tensor = self.whitening(scaled)
         total = features.new_zeros(features.shape[0])
         for backend in self.scaled:
-            total = total + (backend(scaled) + self.least).log()
+            total = total + (backend(scaled) + self.epsilon).log()
         for backend in self.whitened:
-            total = total + (backend(whitened) + self.least).log()
+            total = total + (backend(whitened) + self.epsilon).log()
         return total / 4.0
 
 
 class Standardisation(nn.Module):
-    """Take ``mean`` ``(dims,)`` off and divide by ``std`` ``(dims,)``."""
+    """Subtracts ``mean`` ``(dims,)`` and divides by ``std`` ``(dims,)``."""
 
     mean: Tensor
     inverse_std: Tensor
@@ -68,12 +68,12 @@ def fit_density_ensemble(
     *,
     lof_count: int = 10,
     density_count: int = 4,
-    least_std: float = 1e-3,
+    min_std: float = 1e-3,
 ) -> DensityEnsemble:
     """Fit LOF and density-normalised neighbours, each on standardised and on whitened features.
 
-    Which distance serves best depends on how many vectors there are: the whitened one with few,
-    LOF with many. Their mean needs no choice.
+    Which of them is best depends on the number of vectors: whitening helps with few, LOF is best
+    with many. Their mean avoids the choice.
 
     Parameters
     ----------
@@ -81,26 +81,26 @@ def fit_density_ensemble(
         ``(items, dims)`` float32 feature vectors of normal sound.
     groups
         ``(items,)`` or ``(items, items)``, see
-        :func:`~asd_monitor.backends.distances.among_references`.
+        :func:`~asd_monitor.backends.distances.distances_within`.
     lof_count, density_count
-        Neighbours that densities are taken over.
-    least_std
-        Smallest standard deviation of a dimension, in units of the features.
+        Numbers of neighbours of the two densities.
+    min_std
+        Minimum standard deviation of a dimension, in units of the features.
 
     Raises
     ------
     ValueError
-        If some item has no neighbour outside its group.
+        If an item has no neighbour outside its group.
     """
-    std = features.std(0, correction=0).clamp_min(least_std)
+    std = features.std(0, correction=0).clamp_min(min_std)
     scaling = Standardisation(features.mean(0), std)
     scaled = scaling(features)
     whitening = fit_whitening(scaled)
-    pairs = [
+    scaled_backends, whitened_backends = (
         (
-            fit_lof(each, groups, count=lof_count),
-            fit_density_neighbours(each, groups, count=density_count),
+            fit_lof(vectors, groups, count=lof_count),
+            fit_density_neighbours(vectors, groups, count=density_count),
         )
-        for each in (scaled, whitening(scaled))
-    ]
-    return DensityEnsemble(scaling, whitening, pairs[0], pairs[1])
+        for vectors in (scaled, whitening(scaled))
+    )
+    return DensityEnsemble(scaling, whitening, scaled_backends, whitened_backends)

@@ -1,20 +1,20 @@
-"""Nearest neighbours, each measured by how dense its own surroundings are."""
+"""Distance to the nearest reference vector, relative to the local density there."""
 
 import torch
 from torch import Tensor, nn
 
 from asd_monitor.backends.distances import (
-    among_references,
+    count_usable_neighbours,
+    distances_within,
     euclidean,
     squared_lengths,
-    usable_neighbours,
 )
 
-FLOOR_QUANTILE = 0.05
+MIN_RADIUS_QUANTILE = 0.05
 
 
 class DensityNeighbours(nn.Module):
-    """Smallest distance to an item of ``bank`` ``(items, dims)``, divided by that item's radius."""
+    """Minimum over ``bank`` ``(items, dims)`` of the distance divided by the item's radius."""
 
     bank: Tensor
     bank_squares: Tensor
@@ -32,14 +32,14 @@ class DensityNeighbours(nn.Module):
 
 
 def fit_density_neighbours(
-    features: Tensor, groups: Tensor | None = None, *, count: int = 4, least_radius: float = 1e-6
+    features: Tensor, groups: Tensor | None = None, *, count: int = 4, min_radius: float = 1e-6
 ) -> DensityNeighbours:
-    """Fit the local-density normalised nearest neighbour.
+    """Fit nearest neighbours normalised by local density.
 
     The score is ``min_i d(x, b_i) / rho_i`` with ``rho_i`` the mean distance from the bank item
     ``b_i`` to its ``count`` nearest items of other groups (Wilkinghoff et al., "Local density-based
-    anomaly score normalization", ICASSP 2025). ``rho`` is floored at its 5th percentile: a few
-    near copies in the bank would otherwise make everything else look far away.
+    anomaly score normalization", ICASSP 2025). ``rho`` is at least its 5th percentile: otherwise
+    a few near copies in the bank would make everything else look far away.
 
     Parameters
     ----------
@@ -47,19 +47,19 @@ def fit_density_neighbours(
         ``(items, dims)`` float32 feature vectors of normal sound.
     groups
         ``(items,)`` or ``(items, items)``, see
-        :func:`~asd_monitor.backends.distances.among_references`.
+        :func:`~asd_monitor.backends.distances.distances_within`.
     count
-        Neighbours that ``rho`` is averaged over.
-    least_radius
-        Smallest ``rho``, in units of the features.
+        Number of neighbours over which ``rho`` is averaged.
+    min_radius
+        Minimum ``rho``, in units of the features.
 
     Raises
     ------
     ValueError
-        If some item has no neighbour outside its group.
+        If an item has no neighbour outside its group.
     """
-    between = among_references(features, groups)
-    neighbours = usable_neighbours(between, count)
-    radius = torch.topk(between, neighbours, dim=1, largest=False).values.mean(1)
-    floor = max(float(torch.quantile(radius, FLOOR_QUANTILE)), least_radius)
-    return DensityNeighbours(features.clone(), radius.clamp_min(floor))
+    distances = distances_within(features, groups)
+    neighbours = count_usable_neighbours(distances, count)
+    radius = torch.topk(distances, neighbours, dim=1, largest=False).values.mean(1)
+    min_radius = max(float(torch.quantile(radius, MIN_RADIUS_QUANTILE)), min_radius)
+    return DensityNeighbours(features.clone(), radius.clamp_min(min_radius))

@@ -1,4 +1,4 @@
-"""Nearest neighbours of two domains, the smaller one oversampled."""
+"""Nearest neighbours in two domains, the smaller of which is oversampled."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from asd_monitor.backends.neighbours import Neighbours, fit_neighbours
 
 
 class DomainNeighbours(nn.Module):
-    """Smaller one of the distances to the neighbours in either domain."""
+    """Smaller of the distances to the nearest neighbours in the two domains."""
 
     def __init__(self, source: Neighbours, target: Neighbours) -> None:
         super().__init__()
@@ -29,24 +29,24 @@ def fit_domain_neighbours(
     share: float = 0.2,
     seed: int = 0,
 ) -> nn.Module:
-    """Fit nearest neighbours with SMOTE of the target domain.
+    """Fit nearest neighbours in each domain, the target domain oversampled by SMOTE.
 
-    The target domain is oversampled to ``share`` of the source domain's size; the score is the
-    smaller distance to either (Fujimura et al., arXiv 2507.10264; SMOTE: Chawla et al., JAIR 2002).
+    The score is the smaller of the two distances (Fujimura et al., arXiv 2507.10264; SMOTE:
+    Chawla et al., JAIR 2002).
 
     Parameters
     ----------
     features
         ``(items, dims)`` float32 feature vectors of normal sound.
     target
-        ``(items,)`` booleans: which belong to the target domain. With None, or all of one
-        domain, this is :func:`~asd_monitor.backends.neighbours.fit_neighbours`.
+        ``(items,)`` booleans: which belong to the target domain. If it is None, or all vectors
+        are of one domain, this is :func:`~asd_monitor.backends.neighbours.fit_neighbours`.
     count, cosine
         As there.
     share
-        How large the target domain's bank should be, of the source domain's; 0 turns SMOTE off.
+        Size of the target domain's bank relative to the source domain's; 0 disables SMOTE.
     seed
-        Of the oversampling.
+        Seed of the oversampling.
     """
     if target is None or bool(target.all()) or not bool(target.any()):
         return fit_neighbours(features, count=count, cosine=cosine)
@@ -58,17 +58,17 @@ def fit_domain_neighbours(
     )
 
 
-def oversample(features: Tensor, wanted: int, *, neighbours: int = 2, seed: int = 0) -> Tensor:
-    """Add points between vectors and their nearest neighbours until there are ``wanted``.
+def oversample(features: Tensor, count: int, *, neighbours: int = 2, seed: int = 0) -> Tensor:
+    """Add points between vectors and their nearest neighbours, up to ``count`` vectors (SMOTE).
 
     Parameters
     ----------
     features
         ``(items, dims)``; they come first in the result.
     neighbours
-        A new point lies between a vector and one of so many nearest ones, by cosine.
+        Each new point lies between a vector and one of this many nearest ones, by cosine.
     """
-    missing = wanted - len(features)
+    missing = count - len(features)
     if missing <= 0 or len(features) < 2:
         return features
     generator = torch.Generator().manual_seed(seed)
@@ -76,8 +76,8 @@ def oversample(features: Tensor, wanted: int, *, neighbours: int = 2, seed: int 
     similarity = (unit @ unit.t()).fill_diagonal_(-torch.inf)
     nearest = similarity.topk(min(neighbours, len(features) - 1), dim=1).indices
     first = torch.randint(len(features), (missing,), generator=generator)
-    place = torch.randint(nearest.shape[1], (missing,), generator=generator)
-    second = nearest[first, place]
-    part = torch.rand(missing, 1, generator=generator, dtype=features.dtype)
-    between = features[first] + part * (features[second] - features[first])
-    return torch.cat([features, between])
+    rank = torch.randint(nearest.shape[1], (missing,), generator=generator)
+    second = nearest[first, rank]
+    fraction = torch.rand(missing, 1, generator=generator, dtype=features.dtype)
+    added = features[first] + fraction * (features[second] - features[first])
+    return torch.cat([features, added])

@@ -1,4 +1,4 @@
-"""Several back ends with one voice, each on the scale of its own scores of unseen normal sound."""
+"""Fusion of several backends, each standardised by its scores of held-out normal sound."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 Rule = Literal["min", "mean", "log_mean_exp"]
-"""How the voices become one: all must find it odd; on average; one clear voice suffices."""
+"""``min``: high only if all scores are; ``log_mean_exp``: dominated by the largest score."""
 
-Fit = Callable[[Tensor], nn.Module]
-"""Fits a back end on the vectors that booleans ``(items,)`` choose."""
+FitBackend = Callable[[Tensor], nn.Module]
+"""Fits a backend on the vectors selected by booleans ``(items,)``."""
 
 
 class NormalisedFusion(nn.Module):
-    """Standardised scores of several back ends, put together.
+    """Fused standardised scores of several backends.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class NormalisedFusion(nn.Module):
     centre, scale
         ``(backends,)``: mean and standard deviation of each one's scores of normal sound.
     rule
-        How they become one.
+        How the scores are fused.
     """
 
     centre: Tensor
@@ -53,49 +53,49 @@ class NormalisedFusion(nn.Module):
 
 
 def fit_normalised_fusion(
-    fits: Sequence[Fit],
+    fits: Sequence[FitBackend],
     features: Tensor,
     groups: Tensor | None = None,
     *,
     rule: Rule = "min",
     folds: int = 10,
-    least_scale: float = 1e-6,
+    min_scale: float = 1e-6,
 ) -> NormalisedFusion:
-    """Fit back ends on all vectors, and their scales by scoring each vector without its fold.
+    """Fit backends on all vectors, and their scales by cross-validation.
 
     Parameters
     ----------
     fits
-        Each fits a back end on some of the vectors: what it needs beside them, such as their
-        domain, it chooses in the same way.
+        Each fits a backend on the selected vectors; other arguments of the backend, such as the
+        vectors' domains, must be selected in the same way.
     features
         ``(items, dims)`` float32 feature vectors of normal sound, at least two groups.
     groups
-        ``(items,)`` integers: vectors of one recording, say, are in the same fold. None: every
-        vector is its own group.
+        ``(items,)`` integers: vectors of the same group, such as a recording, are in the same
+        fold. None: every vector is its own group.
     rule
-        ``min`` is what arXiv 2606.19269 found best of the fixed rules.
+        ``min`` is the best of the fixed rules in arXiv 2606.19269.
     folds
-        In how many parts the groups are divided.
-    least_scale
-        Smallest standard deviation of scores.
+        Number of folds, at most one per group.
+    min_scale
+        Minimum standard deviation of scores.
 
     Raises
     ------
     ValueError
         If there are fewer than two groups.
     """
-    numbers = torch.arange(len(features)) if groups is None else groups
-    _, place = torch.unique(numbers, return_inverse=True)
-    folds = min(folds, int(place.max()) + 1)
+    group = torch.arange(len(features)) if groups is None else groups
+    _, group = torch.unique(group, return_inverse=True)  # numbered from 0 without gaps
+    folds = min(folds, int(group.max()) + 1)
     if folds < 2:
         raise ValueError("expected feature vectors of at least two groups, found one")
     held_out = torch.empty(len(features), len(fits))
     with torch.no_grad():
         for fold in range(folds):
-            held = place % folds == fold
-            for each, fit in enumerate(fits):
-                held_out[held, each] = fit(~held)(features[held]).float()
-        backends = [fit(torch.ones_like(place, dtype=torch.bool)) for fit in fits]
-    scale = held_out.std(0, correction=0).clamp_min(least_scale)
+            held = group % folds == fold
+            for index, fit in enumerate(fits):
+                held_out[held, index] = fit(~held)(features[held]).float()
+        backends = [fit(torch.ones_like(group, dtype=torch.bool)) for fit in fits]
+    scale = held_out.std(0, correction=0).clamp_min(min_scale)
     return NormalisedFusion(backends, held_out.mean(0), scale, rule)

@@ -1,4 +1,4 @@
-"""Gaussian mixture with full, shrunk covariances."""
+"""Gaussian mixture with full covariances."""
 
 import math
 
@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from asd_monitor.backends.kmeans import kmeans
 from asd_monitor.backends.mahalanobis import ledoit_wolf_shrinkage
 
-ROUNDS_AT_MOST = 200
-GAIN_AT_LEAST = 1e-4
+MAX_ITERATIONS = 200
+MIN_GAIN = 1e-4
+"""Iterations end when the mean log likelihood rises by less than this."""
 
 
 class GaussianMixture(nn.Module):
@@ -22,7 +23,7 @@ class GaussianMixture(nn.Module):
     root
         ``(components, dims, dims)``: ``root @ root.T`` is a component's inverse covariance.
     offset
-        ``(components,)``: log of what the exponential is multiplied with.
+        ``(components,)``: log of the factor of the exponential.
     best_component
         Score by the nearest component alone instead of by the mixture.
     """
@@ -40,8 +41,8 @@ class GaussianMixture(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return scores ``(batch,)`` in nats of ``features`` ``(batch, dims)``."""
-        away = features.unsqueeze(0) - self.mean.unsqueeze(1)  # (components, batch, dims)
-        squares = torch.bmm(away, self.root).square().sum(2)
+        deviation = features.unsqueeze(0) - self.mean.unsqueeze(1)  # (components, batch, dims)
+        squares = torch.bmm(deviation, self.root).square().sum(2)
         log_density = self.offset.unsqueeze(1) - 0.5 * squares
         if self.best_component:
             return -log_density.amax(0)
@@ -53,65 +54,73 @@ def fit_gmm(
     *,
     components: int = 1,
     shrink: bool = True,
-    least_variance: float = 1e-6,
+    min_variance: float = 1e-6,
     best_component: bool = False,
     seed: int = 0,
 ) -> GaussianMixture:
-    """Fit a Gaussian mixture by expectation maximisation from k-means.
+    """Fit a Gaussian mixture by expectation maximisation, initialised by k-means.
 
     Parameters
     ----------
     features
         ``(items, dims)`` float32 feature vectors of normal sound.
     components
-        How many Gaussians; at most as many as there are vectors.
+        Number of Gaussians; at most the number of vectors.
     shrink
-        Ledoit-Wolf shrinkage of every component's covariance by the vectors that are nearest to
-        it; without, several times ``dims`` vectors for each component are needed.
-    least_variance
+        Ledoit-Wolf shrinkage of every component's covariance, by the vectors that it is most
+        likely to have generated. Without it, each component needs several times ``dims`` vectors.
+    min_variance
         Added to every variance.
     best_component
         Score by ``-max_k log N_k``, without the weights (Guan et al., arXiv 2305.03328), instead
         of by the negative log likelihood of the mixture.
     seed
-        Of k-means.
+        Seed of k-means.
     """
     vectors = features.double()
     centres = kmeans(vectors, components, seed=seed)
-    share = nn.functional.one_hot(torch.cdist(vectors, centres).argmin(1), len(centres)).double()
-    before = -math.inf
-    mean, root, offset, log_weight = _maximise(vectors, share, shrink, least_variance)
-    for _ in range(ROUNDS_AT_MOST if len(centres) > 1 else 0):
+    nearest = torch.cdist(vectors, centres).argmin(1)
+    responsibility = nn.functional.one_hot(nearest, len(centres)).double()
+    mean, root, offset, log_weight = _maximise(vectors, responsibility, shrink, min_variance)
+    log_likelihood = -math.inf
+    for _ in range(MAX_ITERATIONS if len(centres) > 1 else 0):
         joint = _log_density(vectors, mean, root, offset) + log_weight
         total = torch.logsumexp(joint, dim=1)
-        now = float(total.mean())
-        if now - before < GAIN_AT_LEAST:
+        previous, log_likelihood = log_likelihood, float(total.mean())
+        if log_likelihood - previous < MIN_GAIN:
             break
-        before = now
-        share = (joint - total[:, None]).exp()
-        mean, root, offset, log_weight = _maximise(vectors, share, shrink, least_variance)
+        responsibility = (joint - total[:, None]).exp()
+        mean, root, offset, log_weight = _maximise(vectors, responsibility, shrink, min_variance)
     offset = offset if best_component else offset + log_weight
     return GaussianMixture(mean.float(), root.float(), offset.float(), best_component)
 
 
 def _maximise(
-    vectors: Tensor, share: Tensor, shrink: bool, least_variance: float
+    vectors: Tensor, responsibility: Tensor, shrink: bool, min_variance: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return means, roots of the precisions, log normalisers and log weights."""
+    """Return means, roots of the precisions, log normalisers and log weights.
+
+    Parameters
+    ----------
+    responsibility
+        ``(items, components)``: probability that a component generated a vector.
+    """
     items, dims = vectors.shape
-    weights = share.sum(0).clamp_min(1e-9)
-    means = share.t() @ vectors / weights[:, None]
+    identity = torch.eye(dims, dtype=vectors.dtype)
+    weights = responsibility.sum(0).clamp_min(1e-9)
+    means = responsibility.t() @ vectors / weights[:, None]
     roots, offsets = [], []
-    for each in range(len(means)):
-        centred = vectors - means[each]
-        covariance = (centred * share[:, each : each + 1]).t() @ centred / weights[each]
-        nearest = centred[share.argmax(1) == each]
-        weight = _shrinkage(nearest) if shrink else 0.0
+    for component, mean in enumerate(means):
+        centred = vectors - mean
+        weighted = centred * responsibility[:, component : component + 1]
+        covariance = weighted.t() @ centred / weights[component]
+        shrinkage = 0.0
+        if shrink:
+            shrinkage = _shrinkage(centred[responsibility.argmax(1) == component])
         scale = float(covariance.diagonal().mean())
-        covariance = (1.0 - weight) * covariance
-        covariance += (weight * scale + least_variance) * torch.eye(dims, dtype=vectors.dtype)
+        covariance = (1.0 - shrinkage) * covariance
+        covariance += (shrinkage * scale + min_variance) * identity
         lower = torch.linalg.cholesky(covariance)
-        identity = torch.eye(dims, dtype=vectors.dtype)
         inverse = torch.linalg.solve_triangular(lower, identity, upper=False)
         roots.append(inverse.t())
         log_determinant = 2.0 * float(lower.diagonal().log().sum())
@@ -120,12 +129,13 @@ def _maximise(
     return means, torch.stack(roots), offset, (weights / items).log()
 
 
-def _shrinkage(nearest: Tensor) -> float:
-    if len(nearest) < 2:
+def _shrinkage(vectors: Tensor) -> float:
+    if len(vectors) < 2:
         return 1.0
-    return ledoit_wolf_shrinkage(nearest - nearest.mean(0))
+    return ledoit_wolf_shrinkage(vectors - vectors.mean(0))
 
 
 def _log_density(vectors: Tensor, mean: Tensor, root: Tensor, offset: Tensor) -> Tensor:
-    away = vectors[None] - mean[:, None]
-    return (offset[:, None] - 0.5 * torch.bmm(away, root).square().sum(2)).t()
+    """Return the log density ``(items, components)`` of each component alone."""
+    deviation = vectors[None] - mean[:, None]
+    return (offset[:, None] - 0.5 * torch.bmm(deviation, root).square().sum(2)).t()

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-ROUNDS_AT_MOST = 100
+MAX_ITERATIONS = 100
 
 
 class CosineCentres(nn.Module):
-    """Smallest cosine distance to a row of ``centres`` ``(items, dims)`` of length 1."""
+    """Minimum cosine distance to the rows of ``centres`` ``(items, dims)``, of length 1."""
 
     centres: Tensor
 
@@ -24,7 +24,7 @@ class CosineCentres(nn.Module):
 def fit_cosine_kmeans(
     features: Tensor, target: Tensor | None = None, *, clusters: int = 16, seed: int = 0
 ) -> CosineCentres:
-    """Fit k-means on normalised features, and keep those of the target domain as they are.
+    """Fit k-means on normalised features of the source domain; keep all of the target domain.
 
     Wilkinghoff, "Design choices for learning embeddings from auxiliary tasks for domain
     generalization in anomalous sound detection", ICASSP 2023: 16 centres of the source domain and
@@ -35,11 +35,11 @@ def fit_cosine_kmeans(
     features
         ``(items, dims)`` float32 feature vectors of normal sound.
     target
-        ``(items,)`` booleans: which belong to the target domain; None: none.
+        ``(items,)`` booleans: which belong to the target domain; None: none of them.
     clusters
-        Centres for the source domain; at most as many as it has vectors.
+        Number of centres of the source domain; at most its number of vectors.
     seed
-        Of the start of k-means.
+        Seed of the initial centres.
     """
     unit = F.normalize(features, dim=1)
     if target is None:
@@ -47,25 +47,26 @@ def fit_cosine_kmeans(
     source = unit[~target]
     centres = unit[target]
     if len(source):
-        found = kmeans(source, clusters, seed=seed)
-        centres = torch.cat([F.normalize(found, dim=1), centres])
+        source_centres = kmeans(source, clusters, seed=seed)
+        centres = torch.cat([F.normalize(source_centres, dim=1), centres])
     return CosineCentres(centres.contiguous())
 
 
 def kmeans(features: Tensor, clusters: int, *, seed: int = 0, tries: int = 4) -> Tensor:
-    """Return cluster centres ``(clusters, dims)``, fewer where there are fewer vectors.
+    """Return cluster centres ``(clusters, dims)``, at most as many as there are vectors.
 
-    Lloyd's algorithm from k-means++ starts (Arthur and Vassilvitskii, SODA 2007); of several
-    tries the one with the smallest sum of squared distances.
+    Lloyd's algorithm with k-means++ initialisation (Arthur and Vassilvitskii, SODA 2007); the
+    best of ``tries`` runs by the sum of squared distances.
     """
     generator = torch.Generator().manual_seed(seed)
     vectors = features.double()
     clusters = min(clusters, len(vectors))
-    found = [_lloyd(vectors, _start(vectors, clusters, generator)) for _ in range(tries)]
-    return min(found, key=lambda each: each[1])[0].to(features.dtype)
+    runs = [_lloyd(vectors, _initial_centres(vectors, clusters, generator)) for _ in range(tries)]
+    centres, _ = min(runs, key=lambda run: run[1])
+    return centres.to(features.dtype)
 
 
-def _start(vectors: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
+def _initial_centres(vectors: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
     chosen = [int(torch.randint(len(vectors), (1,), generator=generator))]
     nearest = (vectors - vectors[chosen[0]]).square().sum(1)
     while len(chosen) < clusters:
@@ -76,15 +77,16 @@ def _start(vectors: Tensor, clusters: int, generator: torch.Generator) -> Tensor
 
 
 def _lloyd(vectors: Tensor, centres: Tensor) -> tuple[Tensor, float]:
+    """Return the centres and the sum of squared distances after convergence."""
     nearest = torch.full((len(vectors),), -1)
-    for _ in range(ROUNDS_AT_MOST):
+    for _ in range(MAX_ITERATIONS):
         distances = torch.cdist(vectors, centres)
-        before, nearest = nearest, distances.argmin(1)
-        if torch.equal(before, nearest):
+        previous, nearest = nearest, distances.argmin(1)
+        if torch.equal(previous, nearest):
             break
         sums = torch.zeros_like(centres).index_add_(0, nearest, vectors)
         counts = torch.bincount(nearest, minlength=len(centres)).to(vectors.dtype)
-        filled = counts > 0  # an empty cluster stays where it is
+        filled = counts > 0  # the centre of an empty cluster does not move
         centres = torch.where(filled[:, None], sums / counts.clamp_min(1.0)[:, None], centres)
     cost = float(torch.cdist(vectors, centres).amin(1).square().sum())
     return centres, cost

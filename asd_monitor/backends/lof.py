@@ -5,15 +5,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asd_monitor.backends.distances import (
-    among_references,
+    count_usable_neighbours,
+    distances_within,
     euclidean,
     squared_lengths,
-    usable_neighbours,
 )
 
 
 class LocalOutlierFactor(nn.Module):
-    """How much sparser the surroundings of a vector are than those of its nearest references."""
+    """Ratio of the local density of a vector's nearest references to its own local density."""
 
     bank: Tensor
     bank_squares: Tensor
@@ -47,10 +47,10 @@ def fit_lof(
     groups: Tensor | None = None,
     *,
     count: int = 10,
-    least_reach: float = 1e-6,
+    min_reach: float = 1e-6,
     cosine: bool = False,
 ) -> LocalOutlierFactor:
-    """Fit the local outlier factor for new vectors.
+    """Fit the local outlier factor of new vectors.
 
     Breunig et al., "LOF: identifying density-based local outliers", SIGMOD 2000, equations 5 to 7:
     the mean local reachability density of the ``count`` nearest references, divided by that of the
@@ -62,25 +62,25 @@ def fit_lof(
         ``(items, dims)`` float32 feature vectors of normal sound.
     groups
         ``(items,)`` or ``(items, items)``, see
-        :func:`~asd_monitor.backends.distances.among_references`.
+        :func:`~asd_monitor.backends.distances.distances_within`.
     count
-        Neighbours that make up the surroundings.
-    least_reach
-        Smallest reachability distance, in units of the features.
+        Number of neighbours over which densities are taken.
+    min_reach
+        Minimum reachability distance, in units of the features.
     cosine
         Cosine distance instead of the Euclidean one.
 
     Raises
     ------
     ValueError
-        If some item has no neighbour outside its group.
+        If an item has no neighbour outside its group.
     """
     bank = F.normalize(features, dim=1) if cosine else features.clone()
-    between = among_references(bank, groups)
+    distances = distances_within(bank, groups)
     if cosine:
-        between = 0.5 * between.square()  # of unit vectors
-    neighbours = usable_neighbours(between, count)
-    nearest, items = torch.topk(between, neighbours, dim=1, largest=False)
-    reach = nearest[:, -1].clamp_min(least_reach)
+        distances = 0.5 * distances.square()  # 1 - cos of vectors of length 1
+    neighbours = count_usable_neighbours(distances, count)
+    nearest, items = torch.topk(distances, neighbours, dim=1, largest=False)
+    reach = nearest[:, -1].clamp_min(min_reach)
     reachability = torch.maximum(nearest, reach[items]).mean(1)
     return LocalOutlierFactor(bank, reach, reachability.reciprocal(), neighbours, cosine)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class Whitening(nn.Module):
-    """Take ``mean`` ``(dims,)`` off and multiply by ``matrix`` ``(dims, dims)``."""
+    """Subtracts ``mean`` ``(dims,)`` and multiplies by ``matrix`` ``(dims, dims)``."""
 
     mean: Tensor
     matrix: Tensor
@@ -21,7 +21,7 @@ class Whitening(nn.Module):
 
 
 class Mahalanobis(nn.Module):
-    """Length of the whitened vector."""
+    """Mahalanobis distance: the length of the whitened vector."""
 
     def __init__(self, whitening: Whitening) -> None:
         super().__init__()
@@ -54,41 +54,41 @@ def ledoit_wolf_shrinkage(centred: Tensor) -> float:
     return noise / distance if noise > 0.0 and distance > 0.0 else 0.0
 
 
-def fit_whitening(features: Tensor, *, least_variance: float = 1e-6) -> Whitening:
+def fit_whitening(features: Tensor, *, min_variance: float = 1e-6) -> Whitening:
     """Fit the whitening of the Ledoit-Wolf shrunk covariance.
 
-    Usable with fewer vectors than dimensions: directions that the vectors do not span get the
+    It needs no more vectors than dimensions: directions that the vectors do not span have the
     variance of the shrinkage target.
 
     Parameters
     ----------
     features
         ``(items, dims)`` float32 feature vectors of normal sound.
-    least_variance
-        Added to every variance, so that sound that never changes stays finite.
+    min_variance
+        Added to every variance, so that scores stay finite for features that never change.
     """
     mean = features.double().mean(0)
     centred = features.double() - mean
     items, dims = centred.shape
     shrinkage = ledoit_wolf_shrinkage(centred)
-    rest = shrinkage * float((centred * centred).sum()) / (items * dims) + least_variance
+    rest = shrinkage * float((centred * centred).sum()) / (items * dims) + min_variance
     variances, directions = _principal_axes(centred)
     gains = ((1.0 - shrinkage) * variances + rest).rsqrt() - rest**-0.5
     matrix = (directions * gains) @ directions.t() + torch.eye(dims).double() * rest**-0.5
     return Whitening(mean.float(), matrix.float().contiguous())
 
 
-def fit_mahalanobis(features: Tensor, *, least_variance: float = 1e-6) -> Mahalanobis:
+def fit_mahalanobis(features: Tensor, *, min_variance: float = 1e-6) -> Mahalanobis:
     """Fit the Mahalanobis distance under the Ledoit-Wolf shrunk covariance.
 
     Parameters
     ----------
     features
         ``(items, dims)`` float32 feature vectors of normal sound.
-    least_variance
-        Added to every variance, so that sound that never changes stays finite.
+    min_variance
+        Added to every variance, so that scores stay finite for features that never change.
     """
-    return Mahalanobis(fit_whitening(features, least_variance=least_variance))
+    return Mahalanobis(fit_whitening(features, min_variance=min_variance))
 
 
 def _principal_axes(centred: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,6 +98,6 @@ def _principal_axes(centred: Tensor) -> tuple[Tensor, Tensor]:
         variances, directions = torch.linalg.eigh(centred.t() @ centred / items)
         return variances.clamp_min(0.0), directions
     variances, weights = torch.linalg.eigh(centred @ centred.t() / items)
-    kept = variances > variances[-1] * 1e-10
-    variances, weights = variances[kept], weights[:, kept]
+    nonzero = variances > variances[-1] * 1e-10
+    variances, weights = variances[nonzero], weights[:, nonzero]
     return variances, centred.t() @ weights / (variances * items).sqrt()

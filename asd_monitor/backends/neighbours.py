@@ -31,14 +31,14 @@ class Neighbours(nn.Module):
 
 
 def fit_neighbours(features: Tensor, *, count: int = 1, cosine: bool = False) -> Neighbours:
-    """Keep normal feature vectors as a bank for nearest-neighbour scores.
+    """Fit nearest neighbours: the normal feature vectors are the bank.
 
     Parameters
     ----------
     features
         ``(items, dims)`` float32 feature vectors of normal sound.
     count
-        How many nearest items the distance is averaged over; at most ``items`` are used.
+        Number of nearest items over which the distance is averaged, at most ``items``.
     cosine
         Cosine distance instead of the Euclidean one.
     """

@@ -1,4 +1,4 @@
-"""One back end for each target of a model file."""
+"""One module for each target of a model file."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 
 class PerTarget(nn.Module):
-    """Score every row with the back end of its target.
+    """Applies to every row the module of its target.
 
     Parameters
     ----------
     backends
-        One module per target, in the order of the manifest's targets, each mapping
-        ``(batch, dims)`` to ``(batch,)``.
+        One module per target, in the order of the manifest's targets, each mapping rows
+        ``(batch, ...)`` to rows: a backend maps ``(batch, dims)`` to scores ``(batch,)``.
     """
 
     def __init__(self, backends: Sequence[nn.Module]) -> None:
@@ -21,10 +21,20 @@ class PerTarget(nn.Module):
         self.backends = nn.ModuleList(backends)
 
     def forward(self, features: Tensor, target: Tensor) -> Tensor:
-        """Return scores ``(batch,)`` of ``features`` ``(batch, dims)``, ``target`` ``(batch,)``."""
-        scores = torch.zeros(features.shape[0], dtype=features.dtype, device=features.device)
+        """Return the results ``(batch, ...)`` of ``features`` ``(batch, ...)``.
+
+        Parameters
+        ----------
+        target
+            ``(batch,)`` int64: index of each row's target.
+        """
+        results: Tensor | None = None
         for index, backend in enumerate(self.backends):
             rows = torch.nonzero(target == index).flatten()
             if rows.numel() > 0:
-                scores[rows] = backend(features[rows])
-        return scores
+                part: Tensor = backend(features[rows])
+                if results is None:
+                    shape = [features.shape[0]] + list(part.shape[1:])  # noqa: RUF005 - TorchScript
+                    results = part.new_zeros(shape)
+                results[rows] = part
+        return features.new_zeros(features.shape[0]) if results is None else results

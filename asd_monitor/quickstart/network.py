@@ -61,14 +61,14 @@ def fit_group(name: str, view: Tensor, together: Tensor) -> GroupScorer:
     mean = view.mean(0)
     if name == "level":
         # In decibels, not in units of its spread: two loads would make all between them normal.
-        std, least_radius = torch.full_like(mean, LEVEL_UNIT), 1.0
+        std, min_radius = torch.full_like(mean, LEVEL_UNIT), 1.0
     else:
         std = (view.var(0, correction=0) + LEAST_STD**2).sqrt()
-        least_radius = LEAST_RADIUS * math.sqrt(view.shape[1])
+        min_radius = LEAST_RADIUS * math.sqrt(view.shape[1])
     scaled = (view - mean) / std
-    lof = fit_lof(scaled, together, count=4, least_reach=least_radius)
-    whitening = nn.Identity() if name == "level" else fit_whitening(scaled, least_variance=1e-3)
-    neighbours = fit_density_neighbours(whitening(scaled), together, least_radius=least_radius)
+    lof = fit_lof(scaled, together, count=4, min_reach=min_radius)
+    whitening = nn.Identity() if name == "level" else fit_whitening(scaled, min_variance=1e-3)
+    neighbours = fit_density_neighbours(whitening(scaled), together, min_radius=min_radius)
     return GroupScorer(mean, std, lof, whitening, neighbours)
 
 

@@ -65,7 +65,7 @@ def test_shrinkage_and_distance_agree_with_scikit_learn(items: int) -> None:
     centred = features.double() - features.double().mean(0)
     assert ledoit_wolf_shrinkage(centred) == pytest.approx(oracle.shrinkage_, rel=1e-9)
     expected = np.sqrt(oracle.mahalanobis(queries.double().numpy()))
-    found = fit_mahalanobis(features, least_variance=1e-12)(queries)
+    found = fit_mahalanobis(features, min_variance=1e-12)(queries)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from asd_monitor.backends.domain_neighbours import fit_domain_neighbours, oversample
-from asd_monitor.backends.fusion import Fit, fit_normalised_fusion
+from asd_monitor.backends.fusion import FitBackend, fit_normalised_fusion
 from asd_monitor.backends.gmm import fit_gmm
 from asd_monitor.backends.kmeans import fit_cosine_kmeans, kmeans
 from asd_monitor.backends.mahalanobis import fit_mahalanobis
@@ -27,7 +27,7 @@ def normal(items: int, dims: int = 6, seed: int = 0) -> Tensor:
 TARGET = torch.arange(80) % 10 == 0
 
 
-def on(vectors: Tensor, *fits: Callable[[Tensor], nn.Module]) -> list[Fit]:
+def on(vectors: Tensor, *fits: Callable[[Tensor], nn.Module]) -> list[FitBackend]:
     """Return fits on those of the vectors that are chosen."""
 
     def on_those(fit: Callable[[Tensor], nn.Module], chosen: Tensor) -> nn.Module:
@@ -134,13 +134,13 @@ def test_selective_mahalanobis_is_the_smaller_of_two_distances() -> None:
         ],
         axis=0,
     )
-    found = fit_selective_mahalanobis(vectors, TARGET, least_variance=0.0)(queries)
+    found = fit_selective_mahalanobis(vectors, TARGET, min_variance=0.0)(queries)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-3)
 
 
 def test_selective_mahalanobis_can_measure_from_zero_without_shrinkage() -> None:
     vectors, queries = normal(80), normal(3, seed=1)
-    backend = fit_selective_mahalanobis(vectors, centred=False, shrink=False, least_variance=0.0)
+    backend = fit_selective_mahalanobis(vectors, centred=False, shrink=False, min_variance=0.0)
     inverse = np.linalg.inv(np.cov(vectors.double().numpy().T, bias=True))
     expected = [query @ inverse @ query for query in queries.double().numpy()]
     np.testing.assert_allclose(backend(queries).numpy(), expected, rtol=1e-4)

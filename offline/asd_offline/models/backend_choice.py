@@ -216,6 +216,6 @@ def _fit_density_neighbours(vectors: Tensor, groups: Tensor, count: int) -> nn.M
     mean = vectors.mean(0)
     centring = Standardisation(mean, torch.ones_like(mean))
     neighbours = fit_density_neighbours(
-        centring(vectors), groups, count=count, least_radius=MIN_RADIUS
+        centring(vectors), groups, count=count, min_radius=MIN_RADIUS
     )
     return nn.Sequential(centring, neighbours)

@@ -124,7 +124,7 @@ def _expected_auc(windows: Tensor, decays: Sequence[float]) -> Tensor:
     normal = torch.einsum("df,wfb->dwb", weights, sorted_frames)  # (decays, windows, bands)
     # The squared length of a whitening column is the diagonal element of the inverse covariance.
     precision = torch.stack(
-        [fit_whitening(vectors, least_variance=1e-2).matrix.square().sum(0) for vectors in normal]
+        [fit_whitening(vectors, min_variance=1e-2).matrix.square().sum(0) for vectors in normal]
     )
     std_db = precision.rsqrt()  # (decays, bands)
     aucs = []
@@ -237,6 +237,6 @@ def _fit_mixture(vectors: Tensor, is_target_domain: Tensor, recipe: TwfrGmmRecip
     return fit_gmm(
         vectors,
         components=recipe.components,
-        least_variance=recipe.reg_covar,
+        min_variance=recipe.reg_covar,
         best_component=True,
     )

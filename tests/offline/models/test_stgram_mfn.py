@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from asd_offline.gaussian_mixture import fit_gaussian_mixture
+from asd_monitor.backends.gmm import fit_gmm
 from asd_offline.models.stgram_mfn.arcface import ArcFace, noisy_arcmix
 from asd_offline.models.stgram_mfn.detector import negative_log_probability
 from asd_offline.models.stgram_mfn.mobilefacenet import MobileFaceNet
@@ -106,5 +106,6 @@ def test_a_mixture_of_one_component_equals_the_gaussian_density() -> None:
     covariance = torch.cov(vectors.t().double(), correction=0) + 1e-3 * torch.eye(3)
     density = torch.distributions.MultivariateNormal(vectors.double().mean(0), covariance)
     expected = -density.log_prob(vectors[:5].double())  # type: ignore[no-untyped-call]
-    scores = fit_gaussian_mixture(vectors)(vectors[:5])
+    backend = fit_gmm(vectors, shrink=False, min_variance=1e-3, best_component=True)
+    scores = backend(vectors[:5])
     torch.testing.assert_close(scores.double(), expected, rtol=1e-3, atol=1e-3)

@@ -12,12 +12,12 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from asd_monitor.backends.gmm import fit_gmm
 from asd_monitor.backends.neighbours import fit_neighbours
 from asd_monitor.backends.per_target import PerTarget
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.target_windows import PseudoWindows, TargetWindows, WindowSet
-from asd_offline.gaussian_mixture import fit_gaussian_mixture
 from asd_offline.models.protocol import DetectorModule, Model
 from asd_offline.models.stgram_mfn.detector import (
     AngularLogProbability,
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 NETWORK = "all"
 BATCH = 16
+GMM_MIN_VARIANCE = 1e-3
+"""As in the authors' code."""
 
 
 class StgramTask:
@@ -137,7 +139,15 @@ def _fit_backends(
     for label in range(len(windows.class_names)):
         rows = embeddings[windows.label == label]
         if score == "gmm":
-            backends.append(fit_gaussian_mixture(rows, recipe.gmm_components))
+            backends.append(
+                fit_gmm(
+                    rows,
+                    components=recipe.gmm_components,
+                    shrink=False,
+                    min_variance=GMM_MIN_VARIANCE,
+                    best_component=True,
+                )
+            )
         else:
             backends.append(fit_neighbours(rows, cosine=True))
     return PerTarget(backends)
