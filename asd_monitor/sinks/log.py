@@ -30,7 +30,7 @@ PROGRESS_STEP = 0.1
 
 
 class LogSettings(BaseModel):
-    """What is logged; null: nothing."""
+    """What is logged; null: no changes of state or of sources, and no scores."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
