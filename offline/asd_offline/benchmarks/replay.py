@@ -24,7 +24,7 @@ from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.model_file import load, save
 from asd_monitor.quickstart import Recording, fit
 from asd_monitor.records import FloatArray
-from asd_offline.jobs.pool import cores, one_torch_thread
+from asd_offline.jobs.pool import available_cores, one_torch_thread
 from asd_offline.replay import ReplaySettings, replay
 from asd_offline.report import write_report
 
@@ -188,14 +188,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=1440, help="clips to score (4 h)")
     parser.add_argument("--hours", type=float, default=0.0, help="measure memory with so much")
-    parser.add_argument("--jobs", type=int, default=cores())
+    parser.add_argument("--jobs", type=int, default=available_cores())
     options = parser.parse_args()
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         clips = make_clips(folder / "clips")
         machine = platform.processor() or platform.machine()
-        print(f"{machine}, {cores()} cores, load {load_before:.1f}")
+        print(f"{machine}, {available_cores()} cores, load {load_before:.1f}")
         if options.clips:
             root = link_set(folder / "set", clips, options.clips)
             print("| windows | decode | forward | replay, 1 process | of the sum | x real time |")

@@ -21,7 +21,7 @@ from asd_offline.comparison.timing import ModelCost, measure_cost
 from asd_offline.comparison.writers import write_files
 from asd_offline.datasets import Dataset, open_dataset
 from asd_offline.datasets.clip import ANOMALY, NORMAL
-from asd_offline.jobs.pool import JobPool, cores, stoppable
+from asd_offline.jobs.pool import JobPool, available_cores, sigterm_as_interrupt
 from asd_offline.replay.plan import file_version
 from asd_offline.replay.run import PRELOADED_MODULES
 from asd_offline.training.distributed import check_device
@@ -183,7 +183,7 @@ def _simultaneous_jobs(settings: CompareSettings) -> int:
         return settings.jobs
     if settings.device != "cpu" and torch.cuda.is_available():
         return 1
-    return max(1, min(cores(), _available_bytes() // JOB_BYTES))
+    return max(1, min(available_cores(), _available_bytes() // JOB_BYTES))
 
 
 def _available_bytes() -> int:
@@ -214,7 +214,7 @@ def _run_jobs(jobs: Sequence[CompareJob], simultaneous: int, progress: Progress)
                 progress.message(f"{number}/{len(jobs)} {_describe(result)}")
         progress.update("runs", min(finished_before + done, len(jobs)), len(jobs))
 
-    with stoppable(), JobPool(simultaneous, PRELOADED_MODULES) as pool:
+    with sigterm_as_interrupt(), JobPool(simultaneous, PRELOADED_MODULES) as pool:
         pool.run(jobs, report)
     if unfinished:
         report(float(len(jobs) - finished_before))

@@ -52,11 +52,11 @@ def _milliseconds_per_window(file: Path) -> float:
     import torch
 
     from asd_monitor.model_file import load
-    from asd_offline.export.variants import milliseconds_of
+    from asd_offline.export.variants import time_variants
     from asd_offline.jobs.pool import one_torch_thread
 
     model = load(file, "cpu")
     noise = np.random.default_rng(0).standard_normal((1, model.manifest.window_samples))
     window = torch.from_numpy((0.1 * noise).astype(np.float32))
     with one_torch_thread():
-        return milliseconds_of({"file": model.module}, window, torch.tensor([0]))["file"]
+        return time_variants({"file": model.module}, window, torch.tensor([0]))["file"]

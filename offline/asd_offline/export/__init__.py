@@ -1,1 +1,1 @@
-"""Export: a trained run to the model file that the monitor loads."""
+"""Export of a trained run to the model file that the monitor loads."""

@@ -1,4 +1,4 @@
-"""From a trained run to a model file: statistics, calibration, parity, and the fastest form."""
+"""Export a trained run to a model file: fit the detector, verify it, calibrate it, and save it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,11 +22,12 @@ from asd_offline.datasets.targets import Target
 from asd_offline.evaluation.clip_scoring import score_windows
 from asd_offline.export.quickstart_baseline import compare_with_quickstart
 from asd_offline.export.variants import (
-    difference,
-    forms_of,
-    milliseconds_of,
-    takes_other_lengths,
+    accepts_variable_length,
+    export_variants,
+    max_difference,
+    time_variants,
 )
+from asd_offline.jobs.pool import one_torch_thread
 from asd_offline.models.protocol import DetectorModule
 from asd_offline.recipes import MultiScoreRecipe, Recipe
 from asd_offline.training.initial_weights import check_initialised
@@ -34,26 +35,26 @@ from asd_offline.training.prepare import PreparedData
 from asd_offline.training.run_folder import Run
 from asd_offline.training.trained_run import load_trained_run
 
-WORTH_IT = 0.95
-"""Another form of the module is taken if it needs at most this share of the time."""
-PARITY_TARGETS = 8
+MIN_SPEEDUP = 0.95
+"""Another variant than the scripted one is used if it needs at most this fraction of the time."""
+MAX_VERIFIED_TARGETS = 8
 
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What came of an export."""
+    """The result of an export."""
 
     path: Path
     sha256: str
     manifest: Manifest
     parity: float
-    """Largest difference between the file's scores and the eager module's."""
+    """Largest difference between the scores of the file and those of the eager module."""
     milliseconds: Mapping[str, float]
-    """Median time per window on one core of each form that was tried."""
+    """Median time per window on one core of each variant."""
     form: str
-    """Which of them was kept."""
+    """The variant in the file."""
 
 
 def export(
@@ -66,22 +67,24 @@ def export(
     score: str | None = None,
     progress: Progress | None = None,
 ) -> Exported:
-    """Turn a finished run into a model file.
+    """Write the model file of a finished run.
 
     Parameters
     ----------
     folder
         Of the run.
     out
-        The model file to write.
+        The model file.
     cache
         Folder of the feature cache.
     machines
-        Which machines the file is for; empty: all.
+        Machines in the file; empty: all.
     dataset
         Where the dataset is now, if it was moved.
     score
-        Of a model with several scores, which; None: as the recipe says.
+        Which score to export, if the model has several; None: the recipe's.
+    progress
+        Receives the computation of features.
 
     Raises
     ------
@@ -90,23 +93,22 @@ def export(
     RunError
         If the run is not finished, damaged, or does not fit this version.
     DatasetError
-        If the data is not there any more or not what it was, or a machine is not in the run.
+        If the data is missing or has changed, or a machine is not in the run.
     ModelFileError
         If the file cannot be written.
     """
     trained = load_trained_run(folder, cache, dataset, progress)
-    features = trained.features
-    prepared = _with_score(trained.prepared, score)
-    chosen = _choose(prepared, machines)
-    check_initialised(trained.run, prepared.recipe, chosen)
-    networks = {name: trained.networks[name] for name in chosen}
+    prepared = _select_score(trained.prepared, score)
+    targets = _select_targets(prepared, machines)
+    check_initialised(trained.run, prepared.recipe, targets)
+    networks = {name: trained.networks[name] for name in targets}
     with torch.no_grad():
-        detector = prepared.model.detector(networks, chosen, prepared.recipe, features).eval()
-    targets = [target for each in chosen.values() for target in each]
-    return _write(detector, targets, prepared.recipe, trained.run, out)
+        detector = prepared.model.detector(networks, targets, prepared.recipe, trained.features)
+    ordered = [target for group in targets.values() for target in group]
+    return _write(detector.eval(), ordered, prepared.recipe, trained.run, out)
 
 
-def _with_score(prepared: PreparedData, score: str | None) -> PreparedData:
+def _select_score(prepared: PreparedData, score: str | None) -> PreparedData:
     if score is None:
         return prepared
     recipe = prepared.recipe
@@ -118,41 +120,43 @@ def _with_score(prepared: PreparedData, score: str | None) -> PreparedData:
     return replace(prepared, recipe=recipe.model_copy(update={"score": score}))
 
 
-def _choose(prepared: PreparedData, machines: Sequence[str]) -> dict[str, tuple[Target, ...]]:
+def _select_targets(
+    prepared: PreparedData, machines: Sequence[str]
+) -> dict[str, tuple[Target, ...]]:
+    """Return the targets of the machines by network, without networks that have none."""
     known = dict.fromkeys(target.machine for target in prepared.targets)
     by_lower = {name.lower(): name for name in known}
     missing = [name for name in machines if name.lower() not in by_lower]
     if missing:
         msg = f"the run has no machine {missing[0]!r}; it has: {', '.join(known)}"
         raise DatasetError(msg)
-    wanted = {by_lower[name.lower()] for name in machines} or set(known)
-    chosen = {
-        name: tuple(target for target in targets if target.machine in wanted)
-        for name, targets in prepared.networks.items()
+    selected = {by_lower[name.lower()] for name in machines} or set(known)
+    targets = {
+        name: tuple(target for target in group if target.machine in selected)
+        for name, group in prepared.networks.items()
     }
-    return {name: targets for name, targets in chosen.items() if targets}
+    return {name: group for name, group in targets.items() if group}
 
 
 def _write(
     detector: DetectorModule, targets: Sequence[Target], recipe: Recipe, run: Run, out: Path
 ) -> Exported:
-    windows, places = _real_windows(targets, recipe)
-    module, form, milliseconds = _fastest_form(detector, windows, places)
+    windows, indices = _held_out_windows(targets, recipe)
+    module, variant, milliseconds = _fastest_variant(detector, windows, indices)
     calibrations = _calibrate(module, targets, recipe)
     description = {
         **detector.describe(),
         **_compare_with_quickstart(module, targets, recipe),
         "recipe": recipe.model_dump(mode="json"),
-        "parameters": sum(each.numel() for each in detector.parameters()),
-        "form": form,
+        "parameters": sum(weight.numel() for weight in detector.parameters()),
+        "form": variant,
         "milliseconds_per_window": {name: round(ms, 3) for name, ms in milliseconds.items()},
-        "length_agnostic": takes_other_lengths(module, windows, places),
+        "length_agnostic": accepts_variable_length(module, windows, indices),
     }
-    manifest = _manifest(run, targets, recipe, calibrations, description)
+    manifest = _make_manifest(run, targets, recipe, calibrations, description)
     sha256 = save(out, module, manifest)
-    return Exported(
-        out, sha256, manifest, difference(detector, module, windows, places), milliseconds, form
-    )
+    parity = max_difference(detector, module, windows, indices)
+    return Exported(out, sha256, manifest, parity, milliseconds, variant)
 
 
 def _compare_with_quickstart(
@@ -160,7 +164,7 @@ def _compare_with_quickstart(
 ) -> dict[str, object]:
     """Return the comparison for the manifest; empty unless the file is for a single target.
 
-    A quick start needs one target only, so the user should know whether training was worth it.
+    A quick start is for one target, so the user should know whether training is better.
     """
     if len(targets) != 1:
         return {}
@@ -168,35 +172,31 @@ def _compare_with_quickstart(
     return {} if comparison is None else {"against_quickstart": comparison.to_dict()}
 
 
-def _fastest_form(
-    detector: nn.Module, windows: Tensor, places: Tensor
+def _fastest_variant(
+    detector: DetectorModule, windows: Tensor, indices: Tensor
 ) -> tuple[torch.jit.ScriptModule, str, Mapping[str, float]]:
-    """Return the form to keep, its name, and the milliseconds of all on one core."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        forms = forms_of(detector, windows, places)
-        milliseconds = milliseconds_of(forms, windows[:1], places[:1])
-    finally:
-        torch.set_num_threads(threads)
-    form = min(milliseconds, key=lambda name: milliseconds[name])
-    if milliseconds[form] > WORTH_IT * milliseconds["scripted"]:
-        form = "scripted"
-    return forms[form], form, milliseconds
+    """Return the fastest variant, its name, and the milliseconds of all on one core."""
+    with one_torch_thread():
+        variants = export_variants(detector, windows, indices)
+        milliseconds = time_variants(variants, windows[:1], indices[:1])
+    name = min(milliseconds, key=lambda name: milliseconds[name])
+    if milliseconds[name] > MIN_SPEEDUP * milliseconds["scripted"]:
+        name = "scripted"
+    return variants[name], name, milliseconds
 
 
-def _manifest(
+def _make_manifest(
     run: Run,
     targets: Sequence[Target],
     recipe: Recipe,
     calibrations: Mapping[str, Calibration],
     description: Mapping[str, object],
 ) -> Manifest:
-    about = run.metadata
-    p = recipe.threshold_p
+    metadata, p = run.metadata, recipe.threshold_p
+    initial = {"initial_weights": metadata.initial["files"]} if metadata.initial else {}
     return Manifest(
-        name=about.model,
-        revision=f"seed {about.seed}, data {about.fingerprint[:8]}",
+        name=metadata.model,
+        revision=f"seed {metadata.seed}, data {metadata.fingerprint[:8]}",
         targets=tuple(target.name for target in targets),
         sample_rate_hz=recipe.sample_rate_hz,
         window_samples=recipe.window_samples,
@@ -204,53 +204,55 @@ def _manifest(
         aggregation=recipe.aggregation,
         calibrations=calibrations,
         thresholds={
-            name: Threshold(each.threshold(p), p, each.rule) for name, each in calibrations.items()
+            name: Threshold(calibration.threshold(p), p, calibration.rule)
+            for name, calibration in calibrations.items()
         },
         training={
-            "fingerprint": about.fingerprint,
-            "recordings": sum(about.targets.values()),
-            "held_out": sum(about.held_out.values()),
-            "seed": about.seed,
+            "fingerprint": metadata.fingerprint,
+            "recordings": sum(metadata.targets.values()),
+            "held_out": sum(metadata.held_out.values()),
+            "seed": metadata.seed,
             "epochs": recipe.epochs,
-            "versions": dict(about.versions),
-            "trained_at": about.created_at,
-            **({"initial_weights": about.initial["files"]} if about.initial else {}),
+            "versions": dict(metadata.versions),
+            "trained_at": metadata.created_at,
+            **initial,
         },
         description=cast("Mapping[str, Json]", description),
     )
 
 
-def _real_windows(targets: Sequence[Target], recipe: Recipe) -> tuple[Tensor, Tensor]:
-    """Return a window of held-out sound for each of a few targets, and their places."""
-    size, windows, places = recipe.window_samples, [], []
-    for place in np.unique(np.linspace(0, len(targets) - 1, PARITY_TARGETS).round().astype(int)):
-        clip = targets[place].held_out[0]
-        samples = read_recording(clip.path, recipe.sample_rate_hz, min_samples=size)
+def _held_out_windows(targets: Sequence[Target], recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Return a held-out window of each of a few targets, and the indices of these targets."""
+    size, windows = recipe.window_samples, []
+    spaced = np.linspace(0, len(targets) - 1, MAX_VERIFIED_TARGETS).round().astype(int)
+    indices = np.unique(spaced).tolist()
+    for index in indices:
+        path = targets[index].held_out[0].path
+        samples = read_recording(path, recipe.sample_rate_hz, min_samples=size)
         windows.append(clip_windows(samples, size, size)[0])
-        places.append(int(place))
-    return torch.from_numpy(np.stack(windows)), torch.tensor(places)
+    return torch.from_numpy(np.stack(windows)), torch.tensor(indices)
 
 
 def _calibrate(
     module: nn.Module, targets: Sequence[Target], recipe: Recipe
 ) -> dict[str, Calibration]:
     calibrations = {}
-    for place, target in enumerate(targets):
-        scores = [score_windows(module, clip.path, place, recipe, CPU) for clip in target.held_out]
+    for index, target in enumerate(targets):
+        scores = [score_windows(module, clip.path, index, recipe, CPU) for clip in target.held_out]
         try:
-            calibrations[target.name] = _calibration(scores, recipe)
+            calibrations[target.name] = _fit_calibration(scores, recipe)
         except ValueError as error:
             msg = f"{target.name}: its {len(scores)} held-out clips give no calibration: {error}"
             raise DatasetError(msg) from error
     return calibrations
 
 
-def _calibration(scores: Sequence[npt.NDArray[np.float64]], recipe: Recipe) -> Calibration:
-    """Calibrate with the scores of clips, one array each."""
-    together = np.concatenate(scores)
-    if not len(together):
-        return Calibration.fit(together)
+def _fit_calibration(scores: Sequence[npt.NDArray[np.float64]], recipe: Recipe) -> Calibration:
+    """Fit a calibration to the window scores of clips, one array each."""
+    all_scores = np.concatenate(scores)
+    if not len(all_scores):
+        return Calibration.fit(all_scores)
     window_s = recipe.window_samples / recipe.sample_rate_hz
-    clip = np.repeat(np.arange(len(scores)), [len(each) for each in scores])
-    start_s = window_s * np.concatenate([np.arange(len(each)) for each in scores])
-    return Calibration.fit(together, NormalRange.fit(together, clip, start_s, window_s))
+    clip = np.repeat(np.arange(len(scores)), [len(clip_scores) for clip_scores in scores])
+    start_s = window_s * np.concatenate([np.arange(len(clip_scores)) for clip_scores in scores])
+    return Calibration.fit(all_scores, NormalRange.fit(all_scores, clip, start_s, window_s))

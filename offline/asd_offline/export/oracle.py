@@ -1,13 +1,12 @@
-"""Which score would have been best, had one known the test labels: for comparison with papers.
+"""Rank the scores of a model by the labelled test clips, for comparison with papers only.
 
-Nothing in this program ever uses what comes of it.
+No other part of this package uses the result.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +29,8 @@ from asd_offline.training.prepare import PreparedData
 from asd_offline.training.trained_run import TrainedRun, load_trained_run
 
 Matrix = npt.NDArray[np.float64]
+ScoreWindows = Callable[[Tensor, int], Matrix]
+"""Windows ``(windows, samples)`` and target index to all scores ``(windows, scores)``."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,20 @@ class OracleRow:
     """Arithmetic mean over the machine's ids or sections."""
     pauc: float
     default: bool
-    """Whether it is the score that the recipe names, which no label was used for."""
+    """Whether it is the recipe's score, which was chosen without labels."""
 
     @property
     def mean(self) -> float:
-        """What the oracle ranks by."""
+        """Mean of AUC and pAUC, the ranking criterion."""
         return 0.5 * (self.auc + self.pauc)
+
+
+@dataclass(frozen=True)
+class _ScoredClip:
+    target: str
+    label: int
+    scores: Matrix
+    """``(scores,)``."""
 
 
 def oracle(
@@ -76,95 +85,99 @@ def oracle(
     DatasetError
         If there are no labelled test clips of both kinds.
     """
-    run = load_trained_run(folder, cache, dataset)
-    recipe = run.prepared.recipe
+    trained = load_trained_run(folder, cache, dataset)
+    recipe = trained.prepared.recipe
     if not isinstance(recipe, MultiScoreRecipe):
         raise ConfigError(f"model {recipe.model} has one score only, so there is nothing to choose")
     names = recipe.score_names()
-    targets = [each for group in run.prepared.networks.values() for each in group]
-    clips = _labelled(run.prepared, [target.name for target in targets])
-    every = _every_score(run, names)
-    scores: dict[str, list[Matrix]] = defaultdict(list)
-    labels: dict[str, list[int]] = defaultdict(list)
-    for done, (clip, place) in enumerate(clips, start=1):
-        values = every(clip_samples(clip.path, recipe), place)
+    targets = [target for group in trained.prepared.networks.values() for target in group]
+    clips = _labelled_clips(trained.prepared, [target.name for target in targets])
+    score = _all_scores(trained, names)
+    scored = []
+    for done, (clip, label, index) in enumerate(clips, start=1):
+        values = score(load_clip_windows(clip.path, recipe), index)
         if len(values):
             columns = [aggregate(column.tolist(), recipe.aggregation) for column in values.T]
-            scores[targets[place].name].append(np.array(columns))
-            labels[targets[place].name].append(cast("int", clip.label))
+            scored.append(_ScoredClip(targets[index].name, label, np.array(columns)))
         if progress is not None:
             progress.update("test clips", done, len(clips))
-    machines = {target.name: target.machine for target in targets}
-    return _rows(names, scores, labels, machines, recipe.score)
+    machine_of_target = {target.name: target.machine for target in targets}
+    return _rank(names, scored, machine_of_target, recipe.score)
 
 
-def clip_samples(path: Path, recipe: Recipe) -> Tensor:
+def load_clip_windows(path: Path, recipe: Recipe) -> Tensor:
     """Return the windows ``(windows, samples)`` of a clip that the monitor would score."""
     size = recipe.window_samples
     samples = read_recording(path, recipe.sample_rate_hz, min_samples=size)
     windows = clip_windows(samples, size, recipe.hop_samples)
-    usable = [each for each in windows if assess(each).quality in SCORED_QUALITIES]
+    usable = [window for window in windows if assess(window).quality in SCORED_QUALITIES]
     return torch.from_numpy(np.stack(usable)) if usable else torch.zeros(0, size)
 
 
-def _labelled(prepared: PreparedData, targets: Sequence[str]) -> list[tuple[Clip, int]]:
-    found = [
-        (clip, targets.index(target_name(clip)))
+def _labelled_clips(prepared: PreparedData, targets: Sequence[str]) -> list[tuple[Clip, int, int]]:
+    """Return labelled test clips, each with its label and target index."""
+    clips = [
+        (clip, clip.label, targets.index(target_name(clip)))
         for clip in prepared.dataset.select(split="test")
         if clip.label is not None and target_name(clip) in targets
     ]
-    if not {NORMAL, ANOMALY} <= {clip.label for clip, _ in found}:
+    if not {NORMAL, ANOMALY} <= {label for _, label, _ in clips}:
         msg = f"{prepared.dataset.root}: expected labelled test clips, normal and anomalous"
-        raise DatasetError(f"{msg}; found {len(found)} of one kind or none")
-    return found
+        raise DatasetError(f"{msg}; found {len(clips)} of one kind or none")
+    return clips
 
 
-def _every_score(run: TrainedRun, names: Sequence[str]) -> Callable[[Tensor, int], Matrix]:
-    """Return what gives all scores ``(windows, scores)`` of windows of a target."""
+def _all_scores(trained: TrainedRun, names: Sequence[str]) -> ScoreWindows:
+    """Return a function that computes all scores, in one pass if the detector can."""
 
     def detector(name: str) -> DetectorModule:
-        prepared = run.prepared
+        prepared = trained.prepared
         recipe = prepared.recipe.model_copy(update={"score": name})
         with torch.no_grad():
-            return prepared.model.detector(run.networks, prepared.networks, recipe, run.features)
+            return prepared.model.detector(
+                trained.networks, prepared.networks, recipe, trained.features
+            )
 
     last = detector(names[-1])
-    at_once = last if isinstance(last, HasAllScores) else None
-    single = [] if at_once else [*(detector(name) for name in names[:-1]), last]
+    one_pass = last if isinstance(last, HasAllScores) else None
+    detectors = [] if one_pass else [*(detector(name) for name in names[:-1]), last]
 
-    def score(windows: Tensor, place: int) -> Matrix:
-        target = torch.full((len(windows),), place)
+    def score(windows: Tensor, index: int) -> Matrix:
+        target = torch.full((len(windows),), index)
         if not len(windows):
             return np.zeros((0, len(names)))
         with torch.inference_mode():
-            if at_once is not None:
-                values = at_once.scores(windows, target)
+            if one_pass is not None:
+                values = one_pass.scores(windows, target)
             else:
-                values = torch.stack([each(windows, target) for each in single], dim=1)
+                values = torch.stack([module(windows, target) for module in detectors], dim=1)
         return values.double().numpy()
 
     return score
 
 
-def _rows(
+def _rank(
     names: Sequence[str],
-    scores: Mapping[str, Sequence[Matrix]],
-    labels: Mapping[str, Sequence[int]],
-    machines: Mapping[str, str],
+    scored: Sequence[_ScoredClip],
+    machine_of_target: Mapping[str, str],
     default: str,
 ) -> list[OracleRow]:
+    by_target: dict[str, list[_ScoredClip]] = defaultdict(list)
+    for clip in scored:
+        by_target[clip.target].append(clip)
     rows = []
-    for machine in dict.fromkeys(machines.values()):
-        own = [t for t in labels if machines[t] == machine and len(set(labels[t])) == 2]
-        for column, name in enumerate(names if own else ()):
-            pairs = [(labels[t], [float(each[column]) for each in scores[t]]) for t in own]
-            rows.append(
-                OracleRow(
-                    machine,
-                    name,
-                    float(np.mean([auc(*pair) for pair in pairs])),
-                    float(np.mean([pauc(*pair) for pair in pairs])),
-                    name == default,
-                )
-            )
+    for machine in dict.fromkeys(machine_of_target.values()):
+        groups = [
+            clips
+            for target, clips in by_target.items()
+            if machine_of_target[target] == machine and len({clip.label for clip in clips}) == 2
+        ]
+        for column, name in enumerate(names if groups else ()):
+            pairs = [
+                ([clip.label for clip in clips], [float(clip.scores[column]) for clip in clips])
+                for clips in groups
+            ]
+            mean_auc = float(np.mean([auc(*pair) for pair in pairs]))
+            mean_pauc = float(np.mean([pauc(*pair) for pair in pairs]))
+            rows.append(OracleRow(machine, name, mean_auc, mean_pauc, name == default))
     return sorted(rows, key=lambda row: (row.machine, -row.mean))

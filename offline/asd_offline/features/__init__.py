@@ -1,1 +1,1 @@
-"""Features: front ends, their cache, and the labels and targets of training windows."""
+"""Features: front ends, their cache, and training windows with labels and targets."""

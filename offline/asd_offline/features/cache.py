@@ -1,16 +1,16 @@
-"""Features of clips, computed once and memory-mapped ever after.
+"""Features of clips, computed once and then memory-mapped.
 
-A folder for each front end (settings, code and library versions) holds ``rows.f32``, the feature
-rows of all clips one after the other, and ``index.jsonl``, a line for each clip. Both only grow:
-what is interrupted goes on where it was, and a line is written after its rows are on disk. A clip
-is known by path, size and time of change.
+Each front end (its settings, code and library versions) has a folder with ``rows.f32``, the feature
+rows of all clips one after the other, and ``index.jsonl``, one line per clip. Both are append-only:
+an interrupted computation resumes, and a line is written after its rows are on disk. A clip is
+identified by path, size and modification time.
 """
 
 import hashlib
 import inspect
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,18 +26,20 @@ from asd_monitor.progress import NoProgress, Progress
 from asd_offline.datasets.audio_files import read_training_clip
 
 BLOCK_CLIPS = 64
-READERS = 4
+"""Clips that are computed before their rows are written."""
+MAX_READERS = 4
+BYTES_PER_VALUE = 4
 
 
 class FrontEnd(Protocol):
-    """What turns a clip into feature rows."""
+    """Converts the samples of a clip to feature rows."""
 
     sample_rate_hz: int
     dims: int
     """Values of a row."""
 
     def describe(self) -> dict[str, object]:
-        """Return everything that shapes the result, ready for JSON."""
+        """Return all settings that affect the result, JSON-ready."""
 
     def __call__(self, waveform: Tensor) -> Tensor:
         """Return ``(batch, rows, dims)`` of ``(batch, samples)``."""
@@ -45,14 +47,14 @@ class FrontEnd(Protocol):
 
 @dataclass(frozen=True)
 class ClipRows:
-    """The feature rows of some clips, in a file that is mapped into memory."""
+    """The feature rows of some clips, memory-mapped."""
 
     rows: Tensor
-    """``(all rows, dims)`` float32, of every clip in the cache: index them by ``first``."""
+    """``(all rows, dims)`` float32 of all clips in the cache, to be indexed by ``first``."""
     first: Tensor
-    """``(clips,)`` int64: where a clip's rows begin."""
+    """``(clips,)`` int64: the first row of each clip."""
     count: Tensor
-    """``(clips,)`` int64: how many there are."""
+    """``(clips,)`` int64: the number of rows of each clip."""
 
     def of(self, index: int) -> Tensor:
         """Return the rows ``(count, dims)`` of one clip."""
@@ -66,7 +68,7 @@ class FeatureCache:
     Parameters
     ----------
     folder
-        Where they are kept; made when needed. May be deleted at any time between runs.
+        Created if missing. May be deleted at any time between runs.
     progress
         Receives the computation of features.
     """
@@ -76,16 +78,16 @@ class FeatureCache:
         self._progress = progress or NoProgress()
 
     def rows(self, paths: Sequence[Path], front_end: FrontEnd) -> ClipRows:
-        """Return the rows of clips in the order given; those not yet known are computed.
+        """Return the rows of clips in the given order, after computing missing ones.
 
         Raises
         ------
         SourceError
             If a clip cannot be read.
         RunError
-            If the folder cannot be written, or is full.
+            If the folder cannot be written, or the disk is full.
         """
-        folder = self.folder / _key(front_end)
+        folder = self.folder / _front_end_key(front_end)
         keys = [_clip_key(path) for path in paths]
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -99,12 +101,10 @@ class FeatureCache:
                 self._compute(store, missing, front_end)
                 (folder / "front_end.json").write_text(json.dumps(front_end.describe()))
         except OSError as error:
-            msg = (
-                f"{folder}: features cannot be kept there: {error.strerror}; choose another --cache"
-            )
-            raise RunError(msg) from error
-        places = torch.tensor([store.index[key] for key in keys]).reshape(-1, 2)
-        return ClipRows(store.map(), places[:, 0], places[:, 1])
+            msg = f"{folder}: features cannot be kept there: {error.strerror}"
+            raise RunError(f"{msg}; choose another --cache") from error
+        spans = torch.tensor([store.index[key] for key in keys]).reshape(-1, 2)
+        return ClipRows(store.map(), spans[:, 0], spans[:, 1])
 
     def fingerprint(self, paths: Sequence[Path], names: Sequence[str]) -> str:
         """Return SHA-256 over the names and contents of clips."""
@@ -115,7 +115,9 @@ class FeatureCache:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())
         return digest.hexdigest()
 
-    def _compute(self, store: "_Store", missing: dict[str, Path], front_end: FrontEnd) -> None:
+    def _compute(self, store: "_Store", missing: Mapping[str, Path], front_end: FrontEnd) -> None:
+        """Append the rows of missing clips to the store."""
+
         def features(path: Path) -> Tensor:
             with torch.no_grad():
                 samples = torch.from_numpy(read_training_clip(path, front_end.sample_rate_hz))
@@ -125,7 +127,7 @@ class FeatureCache:
         if not keys:
             return
         self._progress.update("features", 0, len(keys))
-        with ThreadPoolExecutor(min(READERS, os.cpu_count() or 1)) as readers:
+        with ThreadPoolExecutor(min(MAX_READERS, os.cpu_count() or 1)) as readers:
             for start in range(0, len(keys), BLOCK_CLIPS):
                 block = keys[start : start + BLOCK_CLIPS]
                 computed = readers.map(features, [missing[key] for key in block])
@@ -141,47 +143,51 @@ class _Store:
         self._rows.touch()
         self._index.touch()
         self.index: dict[str, tuple[int, int]] = {}
+        """First row and number of rows, by clip."""
         self._end = 0
         self._read_index()
 
-    def _read_index(self) -> None:
-        available = self._rows.stat().st_size // (4 * self._dims)
-        sound = 0  # bytes of whole lines whose rows are there
-        for line in self._index.read_bytes().splitlines(keepends=True):
-            try:
-                key, first, count = json.loads(line)
-            except ValueError:
-                break  # the line that was being written when the power went
-            if not line.endswith(b"\n") or first != self._end or first + count > available:
-                break
-            self.index[key] = (first, count)
-            self._end = first + count
-            sound += len(line)
-        os.truncate(self._index, sound)
-        os.truncate(self._rows, self._end * 4 * self._dims)
-
-    def append(self, computed: dict[str, Tensor]) -> None:
+    def append(self, computed: Mapping[str, Tensor]) -> None:
+        """Append the rows of clips, and then their index."""
         lines = []
         with self._rows.open("ab") as rows:
-            for key, each in computed.items():
-                rows.write(each.numpy().astype("<f4", copy=False).tobytes())
-                lines.append(json.dumps([key, self._end, len(each)]) + "\n")
-                self.index[key] = (self._end, len(each))
-                self._end += len(each)
+            for key, features in computed.items():
+                rows.write(features.numpy().astype("<f4", copy=False).tobytes())
+                lines.append(json.dumps([key, self._end, len(features)]) + "\n")
+                self.index[key] = (self._end, len(features))
+                self._end += len(features)
             rows.flush()
             os.fsync(rows.fileno())
         with self._index.open("a", encoding="utf-8") as index:
             index.writelines(lines)
 
     def map(self) -> Tensor:
+        """Return all rows ``(rows, dims)``, memory-mapped."""
         if not self._end:
             return torch.zeros(0, self._dims)
-        # "c": torch wants a writable array; what is written to would stay private to the process.
+        # "c" (copy on write): torch needs a writable array; the file stays unchanged.
         mapped = np.memmap(self._rows, "<f4", "c", shape=(self._end, self._dims))
         return torch.from_numpy(mapped)
 
+    def _read_index(self) -> None:
+        """Read the index up to the first incomplete line, and truncate both files there."""
+        available = self._rows.stat().st_size // (BYTES_PER_VALUE * self._dims)
+        valid_bytes = 0
+        for line in self._index.read_bytes().splitlines(keepends=True):
+            try:
+                key, first, count = json.loads(line)
+            except ValueError:
+                break  # writing it was interrupted
+            if not line.endswith(b"\n") or first != self._end or first + count > available:
+                break
+            self.index[key] = (first, count)
+            self._end = first + count
+            valid_bytes += len(line)
+        os.truncate(self._index, valid_bytes)
+        os.truncate(self._rows, self._end * BYTES_PER_VALUE * self._dims)
 
-def _key(front_end: FrontEnd) -> str:
+
+def _front_end_key(front_end: FrontEnd) -> str:
     import torchaudio
 
     code = Path(inspect.getfile(type(front_end)))
@@ -199,5 +205,5 @@ def _clip_key(path: Path) -> str:
     try:
         status = path.stat()
     except OSError:
-        return f"{path.resolve()}"  # the reader says what is wrong with it
+        return f"{path.resolve()}"  # reading it will report the error
     return f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"

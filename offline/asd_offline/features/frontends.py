@@ -1,6 +1,6 @@
-"""Front ends: torchaudio's transforms as modules that script into the exported file.
+"""Front ends: torchaudio's transforms as modules that can be scripted into a model file.
 
-A scripted module carries its code with it, so the exported file loads where torchaudio is absent.
+A scripted module contains its code, so the model file loads without torchaudio.
 """
 
 import itertools
@@ -16,12 +16,12 @@ from asd_monitor.features import squared_magnitude
 
 BAND_GROUPS = 4
 EPSILON = sys.float_info.epsilon
-"""What the official baselines floor the mel power with (2.2e-16)."""
+"""Floor of the mel power in the official baselines (2.2e-16)."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogMelSettings:
-    """A log-mel spectrogram; the defaults are those of the official baselines of 2020 to 2023."""
+    """Settings of a log-mel spectrogram, by default those of the baselines of 2020 to 2023."""
 
     sample_rate_hz: int = 16000
     n_fft: int = 1024
@@ -34,7 +34,7 @@ class LogMelSettings:
     """None: half the sample rate."""
     mel_scale: Literal["htk", "slaney"] = "slaney"
     norm: Literal["slaney"] | None = "slaney"
-    """``slaney``: triangles of equal area, as librosa has by default; None: of equal height."""
+    """``slaney``: triangles of equal area, librosa's default; None: of equal height."""
     floor: float = EPSILON
     """Smallest value before the logarithm."""
 
@@ -48,26 +48,26 @@ class LogMel(nn.Module):
 
     def __init__(self, settings: LogMelSettings | None = None) -> None:
         super().__init__()
-        each = settings or LogMelSettings()
-        self.settings = each
-        self.sample_rate_hz = each.sample_rate_hz
-        self.dims = each.n_mels
-        self.magnitude = each.power == 1.0
+        self.settings = settings = settings or LogMelSettings()
+        self.sample_rate_hz = settings.sample_rate_hz
+        self.dims = settings.n_mels
+        self.magnitude = settings.power == 1.0
         self.spectrogram = transforms.Spectrogram(
-            each.n_fft, hop_length=each.hop_length, power=None
+            settings.n_fft, hop_length=settings.hop_length, power=None
         )
         self.mel = transforms.MelScale(
-            each.n_mels,
-            each.sample_rate_hz,
-            each.f_min_hz,
-            each.f_max_hz,
-            each.n_fft // 2 + 1,
-            norm=each.norm,
-            mel_scale=each.mel_scale,
+            settings.n_mels,
+            settings.sample_rate_hz,
+            settings.f_min_hz,
+            settings.f_max_hz,
+            settings.n_fft // 2 + 1,
+            norm=settings.norm,
+            mel_scale=settings.mel_scale,
         )
         self.groups = band_groups(self.mel.fb)
-        self.decibels = transforms.AmplitudeToDB("power" if each.power == 2.0 else "magnitude")
-        self.decibels.amin = each.floor  # its own 1e-10 is audible in quiet recordings
+        stype = "power" if settings.power == 2.0 else "magnitude"
+        self.decibels = transforms.AmplitudeToDB(stype)
+        self.decibels.amin = settings.floor  # its default, 1e-10, is audible in quiet recordings
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Return decibels ``(batch, frames, n_mels)`` of ``(batch, samples)``."""
@@ -76,26 +76,25 @@ class LogMel(nn.Module):
             spectrogram = spectrogram.sqrt()
         bands: list[Tensor] = []
         for low, high, first, end in self.groups:
-            bands.append(
-                torch.matmul(spectrogram[:, :, low:high], self.mel.fb[low:high, first:end])
-            )
+            filters = self.mel.fb[low:high, first:end]
+            bands.append(torch.matmul(spectrogram[:, :, low:high], filters))
         decibels: Tensor = self.decibels(torch.cat(bands, dim=2))
         return decibels
 
     def describe(self) -> dict[str, object]:
-        """Return everything that shapes the result, for caches and manifests."""
+        """Return all settings that affect the result, for caches and manifests."""
         return {"front_end": "log_mel", **asdict(self.settings)}
 
 
 def band_groups(filters: Tensor) -> list[tuple[int, int, int, int]]:
-    """Divide mel filters ``(bins, bands)`` into groups that need but a part of the bins.
+    """Divide mel filters ``(bins, bands)`` into groups that use different ranges of bins.
 
-    Multiplied group by group, most of the zeros are left out: under half the time.
+    Multiplied group by group, most of the zeros are left out, which takes less than half the time.
 
     Returns
     -------
     list
-        First bin and end, first band and end of each group.
+        First bin, end of bins, first band and end of bands of each group.
     """
     bands = filters.shape[1]
     edges = sorted({group * bands // BAND_GROUPS for group in range(BAND_GROUPS + 1)})
@@ -106,36 +105,8 @@ def band_groups(filters: Tensor) -> list[tuple[int, int, int, int]]:
     return groups
 
 
-class Spectrum(nn.Module):
-    """Magnitude STFT, linear: ``(batch, samples)`` to ``(batch, frames, n_fft // 2 + 1)``."""
-
-    def __init__(
-        self, sample_rate_hz: int = 16000, n_fft: int = 1024, hop_length: int = 512
-    ) -> None:
-        super().__init__()
-        self.sample_rate_hz = sample_rate_hz
-        self.n_fft = n_fft
-        self.hop_length = hop_length
-        self.dims = n_fft // 2 + 1
-        self.spectrogram = transforms.Spectrogram(n_fft, hop_length=hop_length, power=1.0)
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        """Return magnitudes ``(batch, frames, bins)`` of ``(batch, samples)``."""
-        magnitude: Tensor = self.spectrogram(waveform)
-        return magnitude.transpose(1, 2)
-
-    def describe(self) -> dict[str, object]:
-        """Return everything that shapes the result."""
-        return {
-            "front_end": "spectrum",
-            "sample_rate_hz": self.sample_rate_hz,
-            "n_fft": self.n_fft,
-            "hop_length": self.hop_length,
-        }
-
-
 class Waveform(nn.Module):
-    """The samples themselves: ``(batch, samples)`` to ``(batch, samples, 1)``."""
+    """Samples as feature rows: ``(batch, samples)`` to ``(batch, samples, 1)``."""
 
     def __init__(self, sample_rate_hz: int = 16000) -> None:
         super().__init__()
@@ -147,15 +118,15 @@ class Waveform(nn.Module):
         return waveform.unsqueeze(2)
 
     def describe(self) -> dict[str, object]:
-        """Return everything that shapes the result."""
+        """Return all settings that affect the result."""
         return {"front_end": "waveform", "sample_rate_hz": self.sample_rate_hz}
 
 
 class Masking(nn.Module):
-    """SpecAugment's masks while training, nothing otherwise (Park et al., Interspeech 2019).
+    """SpecAugment's masks in training mode (Park et al., Interspeech 2019).
 
     One band of up to ``mel_bins`` and one span of up to ``frames`` of each spectrogram
-    ``(batch, frames, bins)`` are set to 0.
+    ``(batch, frames, bins)`` are set to 0. In evaluation mode nothing changes.
     """
 
     def __init__(self, mel_bins: int, frames: int) -> None:
@@ -173,7 +144,7 @@ class Masking(nn.Module):
 
 
 class Resampling(nn.Module):
-    """Bring ``(batch, samples)`` from the model's rate to another that a network was trained at."""
+    """Resample ``(batch, samples)`` from the model's rate to that of a pretrained network."""
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
         super().__init__()

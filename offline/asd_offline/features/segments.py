@@ -1,4 +1,4 @@
-"""Segments of spectrograms: cut from windows, and laid back over one another."""
+"""Cut spectrograms into segments, and average segments back into spectrograms."""
 
 import torch
 from torch import Tensor
@@ -9,33 +9,34 @@ from asd_offline.recipes import Recipe
 
 
 def check_window(segment_frames: int, hop_length: int, recipe: Recipe) -> None:
-    """Raise ConfigError unless a window of the recipe has as many frames as a segment."""
+    """Raise ConfigError if a window of the recipe has fewer frames than a segment."""
     frames = recipe.window_samples // hop_length + 1
     if frames < segment_frames:
-        rate = recipe.sample_rate_hz
-        needed_s = (segment_frames - 1) * hop_length / rate
+        rate_hz = recipe.sample_rate_hz
+        needed_s = (segment_frames - 1) * hop_length / rate_hz
         msg = (
             f"{recipe.model}: expected windows of at least {segment_frames} frames "
-            f"({needed_s:.4g} s), found {frames} ({recipe.window_samples / rate:.4g} s); use "
+            f"({needed_s:.4g} s), found {frames} ({recipe.window_samples / rate_hz:.4g} s); use "
             "longer clips, or a smaller hop_length in the recipe"
         )
         raise ConfigError(msg)
 
 
 def segment_starts(clips: ClipRows, frames: int, hop: int) -> Tensor:
-    """Return the rows ``(segments,)`` int64 where segments of clips begin.
+    """Return the rows ``(segments,)`` int64 at which the segments of clips start.
 
-    Each clip's last segment ends with the clip. Clips shorter than a segment give none.
+    The last segment of a clip ends with it. Clips shorter than a segment have none.
     """
-    spans = []
-    for first, count in zip(clips.first.tolist(), clips.count.tolist(), strict=True):
-        if count >= frames:
-            spans.append(first + starts_within(count, frames, hop))
+    spans = [
+        first + starts_within(count, frames, hop)
+        for first, count in zip(clips.first.tolist(), clips.count.tolist(), strict=True)
+        if count >= frames
+    ]
     return torch.cat(spans) if spans else torch.zeros(0, dtype=torch.int64)
 
 
 def starts_within(count: int, frames: int, hop: int) -> Tensor:
-    """Return where segments begin in ``count`` frames, the last one ending with them."""
+    """Return the starts of segments in ``count`` frames; the last segment ends with them."""
     starts = torch.arange(0, count - frames + 1, hop)
     last = count - frames
     if int(starts[-1]) != last:
@@ -49,15 +50,15 @@ def clip_segments(spectrogram: Tensor, frames: int, hop: int) -> tuple[Tensor, T
     Returns
     -------
     tuple
-        Segments ``(batch, segments, frames, bands)``, and where they begin ``(segments,)``.
+        Segments ``(batch, segments, frames, bands)``, and their starts ``(segments,)``.
     """
     starts = starts_within(spectrogram.shape[1], frames, hop).to(spectrogram.device)
-    places = starts.unsqueeze(1) + torch.arange(frames, device=spectrogram.device)
-    return spectrogram[:, places], starts
+    indices = starts.unsqueeze(1) + torch.arange(frames, device=spectrogram.device)
+    return spectrogram[:, indices], starts
 
 
-def overlap_mean(segments: Tensor, starts: Tensor, count: int) -> Tensor:
-    """Lay segments back; where they overlap, the mean.
+def overlap_mean(segments: Tensor, starts: Tensor, length: int) -> Tensor:
+    """Average segments into one spectrogram, frame by frame.
 
     Parameters
     ----------
@@ -65,18 +66,18 @@ def overlap_mean(segments: Tensor, starts: Tensor, count: int) -> Tensor:
         ``(batch, segments, frames, bands)``.
     starts
         ``(segments,)`` int64.
-    count
+    length
         Frames of the result.
 
     Returns
     -------
     torch.Tensor
-        ``(batch, count, bands)``.
+        ``(batch, length, bands)``.
     """
     batch, number, frames, bands = segments.shape
-    places = (starts.unsqueeze(1) + torch.arange(frames, device=segments.device)).flatten()
-    total = torch.zeros(batch, count, bands, device=segments.device, dtype=segments.dtype)
-    total.index_add_(1, places, segments.reshape(batch, number * frames, bands))
-    heard = torch.zeros(count, device=segments.device, dtype=segments.dtype)
-    heard.index_add_(0, places, torch.ones_like(places, dtype=segments.dtype))
-    return total / heard.clamp_min(1.0).unsqueeze(1)
+    indices = (starts.unsqueeze(1) + torch.arange(frames, device=segments.device)).flatten()
+    total = torch.zeros(batch, length, bands, device=segments.device, dtype=segments.dtype)
+    total.index_add_(1, indices, segments.reshape(batch, number * frames, bands))
+    count = torch.zeros(length, device=segments.device, dtype=segments.dtype)
+    count.index_add_(0, indices, torch.ones_like(indices, dtype=segments.dtype))
+    return total / count.clamp_min(1.0).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""Training samples whose class is the target: which machine, and which id or section of it."""
+"""Training samples whose class is the target: the machine with its id or section."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,7 +13,7 @@ from asd_offline.features.labelled_windows import LabelledWindows, tile
 
 
 class WindowSet(Protocol):
-    """Windows with a class each."""
+    """Windows, each with a class."""
 
     @property
     def class_names(self) -> Sequence[str]:
@@ -27,14 +27,14 @@ class WindowSet(Protocol):
 
 
 class TargetWindows:
-    """Windows of clips, from the beginning on and without overlap; short clips are repeated.
+    """Consecutive windows of clips, without overlap; short clips are repeated.
 
     Parameters
     ----------
     targets
         Their names are the classes.
     features
-        Where samples are kept.
+        Cache of their samples.
     sample_rate_hz, window_samples
         Of the windows.
     """
@@ -47,50 +47,41 @@ class TargetWindows:
         window_samples: int,
     ) -> None:
         self.class_names = tuple(target.name for target in targets)
-        self._samples = window_samples
+        self._window_samples = window_samples
         clips = [clip for target in targets for clip in target.clips]
         self._sound = features.rows([clip.path for clip in clips], Waveform(sample_rate_hz))
-        of_clip = torch.repeat_interleave(
+        class_of_clip = torch.repeat_interleave(
             torch.arange(len(targets)), torch.tensor([len(target.clips) for target in targets])
         )
         per_clip = (self._sound.count // window_samples).clamp_min(1)
         self._clip = torch.repeat_interleave(torch.arange(len(clips)), per_clip)
-        self._place = torch.cat([torch.arange(int(count)) for count in per_clip])
-        self._class = of_clip[self._clip]
+        self._position = torch.cat([torch.arange(int(count)) for count in per_clip])
+        self.label = class_of_clip[self._clip]
+        """``(windows,)`` int64: the class of each window."""
 
     def __len__(self) -> int:
         """Return the number of windows in an epoch."""
         return len(self._clip)
 
-    @property
-    def clip(self) -> Tensor:
-        """``(windows,)`` int64: which clip each window is of."""
-        return self._clip
-
-    @property
-    def label(self) -> Tensor:
-        """``(windows,)`` int64: the class of each window."""
-        return self._class
-
     def windows(self, indices: Tensor) -> Tensor:
         """Return windows ``(batch, window_samples)``."""
-        found = []
-        for i in indices.tolist():
-            sound = tile(self._sound.of(int(self._clip[i])).squeeze(1), self._samples)
-            start = int(self._place[i]) * self._samples
-            found.append(sound[start : start + self._samples])
-        return torch.stack(found)
+        size, windows = self._window_samples, []
+        for index in indices.tolist():
+            sound = tile(self._sound.of(int(self._clip[index])).squeeze(1), size)
+            start = int(self._position[index]) * size
+            windows.append(sound[start : start + size])
+        return torch.stack(windows)
 
     def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return windows ``(batch, window_samples)`` and classes ``(batch,)`` int64."""
-        del generator  # nothing is random but the order
-        return self.windows(indices), self._class[indices]
+        del generator  # only the order is random
+        return self.windows(indices), self.label[indices]
 
 
 class PseudoWindows:
-    """Windows of a single target, with clusters and alterations as classes.
+    """Windows of a single target, with clusters and augmentations as classes.
 
-    See :mod:`asd_offline.features.pseudo_labels`: one class alone teaches nothing.
+    A single class would teach a classifier nothing; see :mod:`asd_offline.features.pseudo_labels`.
     """
 
     def __init__(

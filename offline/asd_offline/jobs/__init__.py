@@ -1,1 +1,1 @@
-"""Independent jobs: a process pool, file locks and workers that end with their parent."""
+"""Independent jobs: a process pool, result files, and workers that exit with their parent."""

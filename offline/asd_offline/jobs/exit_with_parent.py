@@ -1,4 +1,4 @@
-"""Worker processes end with the process that they work for, even where that is killed."""
+"""Exit of worker processes with their parent process, even if that is killed."""
 
 import os
 import threading
@@ -6,17 +6,17 @@ from multiprocessing import parent_process
 from multiprocessing.connection import wait
 
 
-def end_with_parent() -> None:
-    """Call it first in a worker: it ends at once when the process that made the pool is gone.
+def exit_with_parent() -> None:
+    """Exit at once when the process that created the pool exits; call it first in a worker.
 
-    That works for workers of every start method, and where the parent is gone already. The
-    kernel's ``PR_SET_PDEATHSIG`` would not do: with ``forkserver`` its parent is the server, which
-    lives for as long as any worker.
+    This works with every start method, and if the parent has exited already. The kernel's
+    ``PR_SET_PDEATHSIG`` would not: with ``forkserver`` the kernel's parent of a worker is the
+    server, which lives as long as any worker.
     """
-    threading.Thread(target=_wait_and_end, name="end-with-parent", daemon=True).start()
+    threading.Thread(target=_exit_when_parent_dies, name="exit-with-parent", daemon=True).start()
 
 
-def _wait_and_end() -> None:
+def _exit_when_parent_dies() -> None:
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -1,7 +1,7 @@
-"""Do independent jobs on all cores; stopped at any moment, nothing that was finished is lost.
+"""Run independent jobs on all cores; finished jobs survive an interruption.
 
-A job is a picklable value that writes one result file, whole or not at all. Jobs whose result is
-there are not done again, which is all there is to resuming.
+A job is a picklable value that atomically writes one result file. Jobs whose result exists are not
+run again, which makes every run resumable.
 """
 
 import os
@@ -18,53 +18,53 @@ from types import FrameType
 from typing import Any, Protocol, Self
 
 from asd_monitor.errors import AsdMonitorError
-from asd_offline.jobs.exit_with_parent import end_with_parent
+from asd_offline.jobs.exit_with_parent import exit_with_parent
 
 Tick = Callable[[float], None]
 """Called by a job with the work done since the last call, in the unit of ``Job.work``."""
 
-POLL_S = 0.2
+POLL_INTERVAL_S = 0.2
 
 
 class Job(Protocol):
-    """A piece of work that another process can do."""
+    """A piece of work that can run in another process."""
 
     @property
     def result(self) -> Path:
-        """File that is there once the job is done."""
+        """File that exists once the job is done."""
 
     @property
     def work(self) -> float:
-        """How much there is to do, in a unit that all jobs share."""
+        """Amount of work, in a unit that all jobs share."""
 
     def run(self, tick: Tick) -> None:
-        """Do it and write :attr:`result`; ``tick`` may raise to stop it."""
+        """Do the work and write :attr:`result`; ``tick`` may raise to stop the job."""
 
 
-class Stopped(Exception):  # noqa: N818 - it is no error: the user has stopped the work
-    """Raised inside a job when the work is to stop."""
+class Stopped(Exception):  # noqa: N818 - not an error: the user has stopped the work
+    """Raised inside a job to stop it."""
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 class JobPool:
-    """Processes that do jobs; with one job at a time, this process alone.
+    """Processes that run jobs; with one worker, this process runs them itself.
 
     Parameters
     ----------
     workers
-        How many jobs run at the same time.
+        Maximum number of jobs that run at the same time.
     preload
         Modules that workers share because they are imported once, before the first is started.
     """
 
     def __init__(self, workers: int, preload: Sequence[str] = ("torch",)) -> None:
         self._workers = workers
-        # Workers are forked from a server that has imported torch and done nothing with it: that
-        # is as safe as a fresh process, starts once for all, and they share torch's memory.
+        # Workers are forked from a server that has imported torch but never used it. That is as
+        # safe as a new process, costs one start, and the workers share torch's memory.
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload(list(preload))
         self._done = self._context.Value("d", 0.0)
@@ -75,7 +75,7 @@ class JobPool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop; jobs that run give up at their next tick."""
+        """Stop running jobs at their next tick, and wait for them."""
         self._stop.set()
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
@@ -83,30 +83,28 @@ class JobPool:
     def run(
         self, jobs: Sequence[Job], progress: Callable[[float], None], at_once: int | None = None
     ) -> None:
-        """Do all jobs that have no result yet, in their order as far as workers are free.
+        """Run all jobs without a result, in their order as far as workers are free.
 
         Parameters
         ----------
-        jobs
-            What is to be done.
         progress
-            Called now and then with the work that is done since the call began.
+            Called repeatedly with the work done since this call began.
         at_once
-            How many may run at the same time, where each needs much memory; None: all workers.
+            Maximum number of jobs at the same time if each needs much memory; None: all workers.
 
         Raises
         ------
         AsdMonitorError
-            Whatever a job raises; or if a worker process dies.
+            If a job raises it, or a worker process dies.
         """
-        left = [job for job in jobs if not is_done(job)]
-        if self._workers == 1 or (len(left) <= 1 and self._executor is None):
-            self._run_here(left, progress)
-        elif left:
-            # Few are handed over at a time, so that little is left to cancel.
-            self._run_there(left, progress, at_once or 2 * self._workers)
+        missing = [job for job in jobs if not is_done(job)]
+        if self._workers == 1 or (len(missing) <= 1 and self._executor is None):
+            self._run_in_this_process(missing, progress)
+        elif missing:
+            # Few are submitted at a time, so that few need to be cancelled.
+            self._run_in_workers(missing, progress, at_once or 2 * self._workers)
 
-    def _run_here(self, jobs: Sequence[Job], progress: Callable[[float], None]) -> None:
+    def _run_in_this_process(self, jobs: Sequence[Job], progress: Callable[[float], None]) -> None:
         done = 0.0
 
         def tick(work: float) -> None:
@@ -118,26 +116,26 @@ class JobPool:
             for job in jobs:
                 job.run(tick)
 
-    def _run_there(
-        self, jobs: Sequence[Job], progress: Callable[[float], None], handed_over: int
+    def _run_in_workers(
+        self, jobs: Sequence[Job], progress: Callable[[float], None], max_pending: int
     ) -> None:
         before = self._done.value
         waiting = iter(jobs)
         pending: set[Future[None]] = set()
         try:
             while True:
-                for job in islice(waiting, handed_over - len(pending)):
+                for job in islice(waiting, max_pending - len(pending)):
                     pending.add(self._submit(job))
                 if not pending:
                     return
-                finished, pending = wait(pending, POLL_S, FIRST_COMPLETED)
+                finished, pending = wait(pending, POLL_INTERVAL_S, FIRST_COMPLETED)
                 for future in finished:
                     future.result()
                 progress(self._done.value - before)
         except BrokenProcessPool as error:
             msg = (
-                "a worker process died, perhaps for want of memory; what was finished is kept: "
-                "run the same command again, with --jobs 1 to need less"
+                "a worker process died, possibly because memory was too small; finished jobs are "
+                "kept: run the same command again, with --jobs 1 to use less memory"
             )
             raise AsdMonitorError(msg) from error
 
@@ -146,18 +144,19 @@ class JobPool:
             self._executor = ProcessPoolExecutor(
                 self._workers, self._context, _start_worker, (self._done, self._stop)
             )
-        with _interrupts_ignored():  # processes started here inherit that: Ctrl-C is for us alone
+        # Processes that are started here inherit this: Ctrl-C interrupts this process only.
+        with _interrupts_ignored():
             return self._executor.submit(_work, job)
 
 
 def is_done(job: Job) -> bool:
-    """Tell whether a job's result is there."""
+    """Return whether a job's result exists."""
     return job.result.is_file() and job.result.stat().st_size > 0
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Let SIGTERM end the work as Ctrl-C does, so that workers end with us."""
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Raise KeyboardInterrupt on SIGTERM, too, so that workers are stopped."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -174,7 +173,7 @@ def stoppable() -> Iterator[None]:
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """Keep torch to one thread, so that results do not depend on how many jobs run."""
+    """Limit torch to one thread, so that results do not depend on the number of jobs."""
     import torch
 
     threads = torch.get_num_threads()
@@ -197,11 +196,12 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+# A worker receives these when it starts; they cannot be sent with a job.
 _shared: dict[str, Any] = {}
 
 
 def _start_worker(done: object, stop: object) -> None:
-    end_with_parent()
+    exit_with_parent()
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -9,7 +9,7 @@ from typing import Protocol
 from asd_monitor.errors import DatasetError
 from asd_monitor.progress import NoProgress, Progress
 from asd_offline.datasets import Dataset, Rejected, Subset, open_dataset
-from asd_offline.jobs.pool import JobPool, cores, stoppable
+from asd_offline.jobs.pool import JobPool, available_cores, sigterm_as_interrupt
 from asd_offline.replay.collect import ThresholdSource, collect_results
 from asd_offline.replay.outputs import write_outputs
 from asd_offline.replay.plan import (
@@ -64,7 +64,7 @@ class ReplaySettings:
     """Raise an error if a file cannot be used."""
     command: str = ""
     """Command line of the replay, for the report."""
-    jobs: int = field(default_factory=cores)
+    jobs: int = field(default_factory=available_cores)
     """Number of processes."""
 
 
@@ -104,7 +104,7 @@ def replay(
         _raise_if_rejected(dataset.rejected)
     work = settings.out / WORK if settings.out else settings.work or _cache_folder()
     plan = make_plan(dataset, model, channel=settings.channel, device=settings.device, work=work)
-    with stoppable(), JobPool(settings.jobs, PRELOADED_MODULES) as pool:
+    with sigterm_as_interrupt(), JobPool(settings.jobs, PRELOADED_MODULES) as pool:
         _run_jobs(plan, pool, progress)
         with WindowFile.open(settings.out) as windows:
             result = collect_results(plan, settings.decide, windows, settings.command)

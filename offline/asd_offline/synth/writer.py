@@ -17,7 +17,7 @@ import numpy.typing as npt
 from asd_monitor import __version__
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.progress import Progress
-from asd_offline.jobs.exit_with_parent import end_with_parent
+from asd_offline.jobs.exit_with_parent import exit_with_parent
 
 MANIFEST = "synth.json"
 MADE_BY = "asd-monitor synth"
@@ -157,5 +157,5 @@ def run_jobs(
 
 def _start_worker() -> None:
     """Ignore Ctrl-C, which the parent handles by stopping the pool, and exit with the parent."""
-    end_with_parent()
+    exit_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

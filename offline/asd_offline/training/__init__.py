@@ -1,1 +1,1 @@
-"""Training: a recipe and clips to a run folder with checkpoints."""
+"""Training: from a recipe and clips to a run folder with checkpoints."""

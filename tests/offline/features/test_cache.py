@@ -1,4 +1,4 @@
-"""The feature cache: nothing computed twice, nothing stale, nothing lost to an interruption."""
+"""The feature cache: features are computed once, never stale, and survive interruptions."""
 
 import os
 from pathlib import Path
@@ -26,16 +26,16 @@ def clips(tmp_path: Path) -> list[Path]:
 
 
 def rows(folder: Path, clips: list[Path], settings: LogMelSettings = SETTINGS) -> int:
-    """Return how many clips had to be computed, after checking every row."""
+    """Check the rows of clips, and return how many clips were computed."""
     progress = FakeProgress()
-    found = FeatureCache(folder, progress).rows(clips, LogMel(settings))
+    cached = FeatureCache(folder, progress).rows(clips, LogMel(settings))
     for index, path in enumerate(clips):
         waveform = torch.from_numpy(read_recording(path, RATE_HZ))
-        assert torch.equal(found.of(index), LogMel(settings)(waveform[None])[0])
+        assert torch.equal(cached.of(index), LogMel(settings)(waveform[None])[0])
     return round(progress.totals.get("features", 0))
 
 
-def test_rows_are_computed_once_and_given_in_the_order_asked_for(
+def test_rows_are_computed_once_and_returned_in_the_given_order(
     tmp_path: Path, clips: list[Path]
 ) -> None:
     assert rows(tmp_path / "cache", clips[:2]) == 2
@@ -43,19 +43,19 @@ def test_rows_are_computed_once_and_given_in_the_order_asked_for(
     assert rows(tmp_path / "cache", clips[::-1]) == 0
 
 
-def test_a_clip_that_changed_is_computed_again(tmp_path: Path, clips: list[Path]) -> None:
+def test_a_changed_clip_is_computed_again(tmp_path: Path, clips: list[Path]) -> None:
     rows(tmp_path / "cache", clips)
     soundfile.write(clips[1], hum(99, 500.0, seconds=1.25), RATE_HZ)
     os.utime(clips[1], ns=(1, 1))
     assert rows(tmp_path / "cache", clips) == 1
 
 
-def test_other_settings_have_features_of_their_own(tmp_path: Path, clips: list[Path]) -> None:
+def test_other_settings_have_separate_features(tmp_path: Path, clips: list[Path]) -> None:
     rows(tmp_path / "cache", clips)
     assert rows(tmp_path / "cache", clips, LogMelSettings(RATE_HZ, 256, 128, 8)) == 3
 
 
-def test_changed_code_has_features_of_its_own(
+def test_changed_code_has_separate_features(
     tmp_path: Path, clips: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows(tmp_path / "cache", clips)
@@ -65,9 +65,7 @@ def test_changed_code_has_features_of_its_own(
     assert rows(tmp_path / "cache", clips) == 3
 
 
-def test_what_an_interruption_left_half_written_is_computed_again(
-    tmp_path: Path, clips: list[Path]
-) -> None:
+def test_incomplete_rows_are_computed_again(tmp_path: Path, clips: list[Path]) -> None:
     rows(tmp_path / "cache", clips)
     folder = next((tmp_path / "cache").iterdir())
     (folder / "index.jsonl").write_bytes((folder / "index.jsonl").read_bytes()[:-10])
@@ -76,7 +74,7 @@ def test_what_an_interruption_left_half_written_is_computed_again(
     assert rows(tmp_path / "cache", clips) == 3
 
 
-def test_rows_stay_as_they_are_while_others_are_added(tmp_path: Path, clips: list[Path]) -> None:
+def test_rows_stay_unchanged_while_others_are_added(tmp_path: Path, clips: list[Path]) -> None:
     cache = FeatureCache(tmp_path / "cache")
     first = cache.rows(clips[:1], LogMel(SETTINGS)).of(0)
     before = first.clone()
@@ -84,9 +82,7 @@ def test_rows_stay_as_they_are_while_others_are_added(tmp_path: Path, clips: lis
     assert torch.equal(first, before)
 
 
-def test_a_clip_that_cannot_be_read_is_named_and_the_others_are_kept(
-    tmp_path: Path, clips: list[Path]
-) -> None:
+def test_a_clip_that_cannot_be_read_is_named(tmp_path: Path, clips: list[Path]) -> None:
     clips[1].write_bytes(b"RIFF")
     with pytest.raises(SourceError, match=r"1\.wav"):
         rows(tmp_path / "cache", clips)
@@ -94,14 +90,14 @@ def test_a_clip_that_cannot_be_read_is_named_and_the_others_are_kept(
         rows(tmp_path / "cache", [tmp_path / "missing.wav"])
 
 
-def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, clips: list[Path]) -> None:
+def test_a_full_disk_is_reported_and_loses_no_rows(tmp_path: Path, clips: list[Path]) -> None:
     rows(tmp_path / "cache", clips[:1])
     with max_file_size(5000), pytest.raises(RunError, match="cannot be kept there"):
         rows(tmp_path / "cache", clips)
     assert rows(tmp_path / "cache", clips) == 2
 
 
-def test_the_fingerprint_follows_names_and_contents(tmp_path: Path, clips: list[Path]) -> None:
+def test_the_fingerprint_depends_on_names_and_contents(tmp_path: Path, clips: list[Path]) -> None:
     cache, names = FeatureCache(tmp_path / "cache"), ["a", "b", "c"]
     first = cache.fingerprint(clips, names)
     os.utime(clips[0], ns=(5, 5))

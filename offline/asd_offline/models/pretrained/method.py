@@ -15,7 +15,7 @@ from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import Waveform
 from asd_offline.features.labelled_windows import LabelledWindows
-from asd_offline.features.window_embeddings import WindowVectors, on_a_gpu
+from asd_offline.features.window_embeddings import WindowEmbeddings, moved_to_gpu
 from asd_offline.models.adacos.losses import mixup
 from asd_offline.models.backend_choice import fit_target_backend
 from asd_offline.models.no_training import NoTrainingTask
@@ -98,10 +98,10 @@ class PretrainedModel(Model[PretrainedRecipe, PretrainedFrontEnd | FineTuned]):
             "architecture": front.architecture,
             "checkpoint_sha256": recipe.sha256.lower(),
         }
-        with on_a_gpu(embedding):
+        with moved_to_gpu(embedding):
             count, values = _vector_shape(embedding, recipe)
             cache_key = facts | {"pool": recipe.pool, "bands": recipe.bands}
-            vectors = WindowVectors(embedding, count * values, recipe, cache_key)
+            vectors = WindowEmbeddings(embedding, count * values, recipe, cache_key)
             backends = [
                 _fit_backends(target, vectors, count, recipe, features)
                 for target in targets[NETWORK]
@@ -139,7 +139,7 @@ def _vector_shape(embedding: WindowEmbedding, recipe: PretrainedRecipe) -> tuple
 
 def _fit_backends(
     target: Target,
-    vectors: WindowVectors,
+    vectors: WindowEmbeddings,
     count: int,
     recipe: PretrainedRecipe,
     features: FeatureCache,
