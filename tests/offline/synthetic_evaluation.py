@@ -75,7 +75,7 @@ def write_truth(files: EvaluationFiles) -> None:
         domains = [f"{name},{int(domain == 'target')}" for name, _, domain, *_ in rows]
         _write(files.truth / "ground_truth_data" / f"{stem}_test.csv", labels)
         _write(files.truth / "ground_truth_domain" / f"{stem}_test.csv", domains)
-        if files.year == 2023:
+        if CHALLENGES[files.year].ground_truth_attributes == "names":
             lines = [f"{row[0]},{attribute_name(row)}" for row in rows]
             _write(files.truth / "ground_truth_attributes" / f"{stem}_test.csv", lines)
         else:
