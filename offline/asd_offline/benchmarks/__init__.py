@@ -1,1 +1,1 @@
-"""Benchmarks that anyone can run again: each has a ``main``."""
+"""Benchmarks whose results docs/benchmarks.md reports; each module is a program."""

@@ -1,4 +1,4 @@
-"""Loops that train the autoencoder in a straightforward way, for comparison.
+"""Straightforward training loops of the autoencoder, for comparison.
 
 Both compute the features of every clip again in each epoch, and train the same network on the same
 clips with the same batch size and torch's Adam.
@@ -23,45 +23,40 @@ from asd_offline.models.autoencoder.recipe import AutoencoderRecipe
 
 
 @dataclass(frozen=True)
-class Took:
-    """What an epoch took."""
+class EpochTime:
+    """Duration of an epoch."""
 
     wall_s: float
-    processor_s: float
-    features_processor_s: float = 0.0
-    """The part that went into reading clips and computing features."""
+    cpu_s: float
+    features_cpu_s: float = 0.0
+    """Part spent on reading clips and computing features."""
 
 
-class Clock:
-    """Measures epochs."""
+class Stopwatch:
+    """Measure epochs, one after the other."""
 
     def __init__(self) -> None:
         self.start()
 
     def start(self) -> None:
-        """Begin an epoch."""
-        self._wall, self._processor, self._features = time.perf_counter(), time.process_time(), 0.0
+        """Start an epoch."""
+        self._wall_s, self._cpu_s = time.perf_counter(), time.process_time()
+        self._features_cpu_s = 0.0
 
     def features_done(self) -> None:
-        """What was done since the start was computing features."""
-        self._features = time.process_time() - self._processor
+        """Count the time since the start as feature computation."""
+        self._features_cpu_s = time.process_time() - self._cpu_s
 
-    def stop(self) -> Took:
-        """End the epoch."""
-        wall, processor = time.perf_counter(), time.process_time()
-        return Took(wall - self._wall, processor - self._processor, self._features)
+    def stop(self) -> EpochTime:
+        """Return the duration of the epoch."""
+        wall_s, cpu_s = time.perf_counter(), time.process_time()
+        return EpochTime(wall_s - self._wall_s, cpu_s - self._cpu_s, self._features_cpu_s)
 
 
 def torchaudio_loop(
     paths: Sequence[Path], recipe: AutoencoderRecipe, device: torch.device
-) -> list[Took]:
-    """Train with torchaudio's transforms and shuffled tensors.
-
-    Returns
-    -------
-    list
-        What each epoch took.
-    """
+) -> list[EpochTime]:
+    """Train with torchaudio's transforms and shuffled tensors; return the time of each epoch."""
     mel = transforms.MelSpectrogram(
         recipe.sample_rate_hz,
         recipe.n_fft,
@@ -72,37 +67,32 @@ def torchaudio_loop(
     ).to(device)
     decibels = transforms.AmplitudeToDB("power").to(device)
 
-    def vectors(path: Path) -> Tensor:
+    def compute_vectors(path: Path) -> Tensor:
         samples, _ = soundfile.read(path, dtype="float32")
         log_mel: Tensor = decibels(mel(torch.from_numpy(samples).to(device)))  # (n_mels, frames)
         return log_mel.t().unfold(0, recipe.frames, 1).transpose(1, 2).flatten(1)
 
-    def epoch(clock: Clock) -> Iterator[Tensor]:
-        everything = torch.cat([vectors(path) for path in paths])
-        clock.features_done()
-        order = torch.randperm(len(everything), device=device)
-        for chosen in torch.split(order, recipe.batch_size):
-            yield everything[chosen]
+    def batches(stopwatch: Stopwatch) -> Iterator[Tensor]:
+        vectors = torch.cat([compute_vectors(path) for path in paths])
+        stopwatch.features_done()
+        order = torch.randperm(len(vectors), device=device)
+        for indices in torch.split(order, recipe.batch_size):
+            yield vectors[indices]
 
-    return _train(epoch, recipe, device)
+    return _train(batches, recipe, device)
 
 
 def librosa_loop(
     paths: Sequence[Path], recipe: AutoencoderRecipe, device: torch.device
-) -> list[Took]:
-    """Train in the manner of the baseline of 2023: librosa, and a data set of single vectors.
+) -> list[EpochTime]:
+    """Train like the baseline of 2023, with librosa and a data set of single vectors.
 
     That baseline computes its features once, in float64, and keeps all of them in memory; here
-    they are computed in each epoch. Needs ``pip install librosa``.
-
-    Returns
-    -------
-    list
-        What each epoch took.
+    they are computed in each epoch. Needs ``pip install librosa``. Returns the time of each epoch.
     """
     import librosa
 
-    def vectors(path: Path) -> npt.NDArray[np.float64]:
+    def compute_vectors(path: Path) -> npt.NDArray[np.float64]:
         samples, rate_hz = librosa.load(path, sr=None, mono=True)
         mel = librosa.feature.melspectrogram(
             y=samples,
@@ -113,34 +103,36 @@ def librosa_loop(
         )
         log_mel = 10.0 * np.log10(np.maximum(mel, sys.float_info.epsilon)).T  # (frames, n_mels)
         count = len(log_mel) - recipe.frames + 1
-        places = [log_mel[place : place + count] for place in range(recipe.frames)]
-        return np.concatenate(places, axis=1, dtype=np.float64)
+        shifted = [log_mel[offset : offset + count] for offset in range(recipe.frames)]
+        return np.concatenate(shifted, axis=1, dtype=np.float64)
 
-    def epoch(clock: Clock) -> Iterable[Tensor]:
-        everything = np.concatenate([vectors(path) for path in paths])
-        clock.features_done()
-        loader = DataLoader(everything, recipe.batch_size, shuffle=True)  # type: ignore[arg-type, var-annotated]
+    def batches(stopwatch: Stopwatch) -> Iterable[Tensor]:
+        vectors = np.concatenate([compute_vectors(path) for path in paths])
+        stopwatch.features_done()
+        loader = DataLoader(vectors, recipe.batch_size, shuffle=True)  # type: ignore[arg-type, var-annotated]
         for batch in loader:
             yield batch.to(device).float()
 
-    return _train(epoch, recipe, device)
+    return _train(batches, recipe, device)
 
 
 def _train(
-    epoch: Callable[[Clock], Iterable[Tensor]], recipe: AutoencoderRecipe, device: torch.device
-) -> list[Took]:
+    batches: Callable[[Stopwatch], Iterable[Tensor]],
+    recipe: AutoencoderRecipe,
+    device: torch.device,
+) -> list[EpochTime]:
     torch.manual_seed(0)
     network: nn.Module = ReconstructionLoss(recipe).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
-    took, clock = [], Clock()
+    times, stopwatch = [], Stopwatch()
     for _ in range(recipe.epochs):
-        clock.start()
+        stopwatch.start()
         total = 0.0
-        for vectors in epoch(clock):
+        for vectors in batches(stopwatch):
             optimizer.zero_grad()
             loss: Tensor = network(vectors)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total += loss.item() * len(vectors)
-        took.append(clock.stop())
-    return took
+        times.append(stopwatch.stop())
+    return times

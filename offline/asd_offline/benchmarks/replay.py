@@ -1,9 +1,11 @@
-"""How fast a replay is, against its unavoidable parts, and how much memory it takes.
+"""Speed of a replay, compared with its unavoidable parts, and its memory.
 
-Run ``python -m asd_offline.benchmarks.replay`` (``--help`` tells the options) on a quiet machine.
-A few clips of noise and tones are made and linked as often as it takes; the quick-start detector
-is fitted to them once for each length of window. Decoding and the model's forward pass are then
-timed alone, and so is the whole replay: reading, windows, scores, CSVs, table and report.
+    python -m asd_offline.benchmarks.replay [--clips 1440] [--hours 0] [--jobs N]
+
+Run it on an idle machine. A few clips of noise and tones are generated and linked as often as
+needed; the quick-start detector is fitted to them once for each window length. Decoding and the
+model's forward pass are then timed alone, and so is the whole replay: reading, windows, scores,
+CSVs, table and report.
 """
 
 import argparse
@@ -18,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from asd_monitor.audio.files import read_recording
 from asd_monitor.audio.windowing import clip_windows
@@ -30,51 +33,78 @@ from asd_offline.report import write_report
 
 RATE_HZ = 16_000
 CLIP_S = 10.0
-DISTINCT = 24
-"""A link to one of so many clips costs as much to read and score as a clip of its own."""
+DISTINCT_CLIPS = 24
+"""Other clips are links to these, which cost as much to read and score."""
 WINDOWS = ((10.0, 10.0), (5.0, 5.0), (2.0, 2.0), (2.0, 1.0))
-"""Length and hop in s: 1, 2, 5 and 9 windows a clip."""
+"""Length and hop in s: 1, 2, 5 and 9 windows per clip."""
+MAX_TIMED_CLIPS = 400
+POLL_INTERVAL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class ReplaySpeed:
     """One row of the table."""
 
     window_s: float
     hop_s: float
     decode_ms: float
-    """Of a clip, CPU time."""
+    """CPU time of decoding a clip."""
     forward_ms: float
+    """CPU time of the model for a clip."""
     replay_ms: float
-    """Of a clip in one process, CPU time, all but imports included."""
+    """CPU time of a replay per clip in one process, without imports."""
     times_real_time: float
-    """Of the whole replay on all cores, wall time."""
+    """Duration of the clips over the wall time of a replay on all cores."""
 
     @property
     def overhead(self) -> float:
-        """Replay against the sum of decoding and forward pass."""
+        """Replay over the sum of decoding and forward pass."""
         return self.replay_ms / (self.decode_ms + self.forward_ms)
+
+    def to_markdown(self) -> str:
+        """Return the row."""
+        count = int((CLIP_S - self.window_s) / self.hop_s) + 1
+        return (
+            f"| {count} per clip: {self.window_s:g} s every {self.hop_s:g} s | "
+            f"{self.decode_ms:.2f} ms | {self.forward_ms:.2f} ms | {self.replay_ms:.2f} ms | "
+            f"{self.overhead:.2f} | {self.times_real_time:.0f} |"
+        )
 
 
 def make_clips(folder: Path) -> list[Path]:
     """Write clips of a humming machine in noise: 10 s, 16 kHz, 16 bits."""
-    import soundfile
-
     folder.mkdir(parents=True)
-    place = np.arange(round(CLIP_S * RATE_HZ)) / RATE_HZ
+    time_s = np.arange(round(CLIP_S * RATE_HZ)) / RATE_HZ
     paths = []
-    for number in range(DISTINCT):
+    for number in range(DISTINCT_CLIPS):
         random = np.random.default_rng(number)
-        tones = sum(0.05 / k * np.sin(2 * np.pi * 97 * k * place) for k in range(1, 9))
-        samples = tones + 0.03 * random.standard_normal(len(place))
+        tones = sum(0.05 / k * np.sin(2 * np.pi * 97 * k * time_s) for k in range(1, 9))
+        samples = tones + 0.03 * random.standard_normal(len(time_s))
         paths.append(folder / f"{number}.wav")
         soundfile.write(paths[-1], samples, RATE_HZ, subtype="PCM_16")
     return paths
 
 
-def link_set(root: Path, clips: Sequence[Path], test: int, train: int = 0, ids: int = 1) -> Path:
-    """Make a set of one machine in the layout of 2020 out of links."""
-    for split, count, labels in (("train", train, ("normal",)), ("test", test, LABELS)):
+def link_dataset(
+    root: Path, clips: Sequence[Path], test: int, train: int = 0, ids: int = 1
+) -> Path:
+    """Create a dataset of one machine in the layout of 2020 from links to clips.
+
+    Parameters
+    ----------
+    root
+        Folder of the dataset.
+    clips
+        Files to link to, in turn.
+    test, train
+        Numbers of test and training clips.
+    ids
+        Number of machine ids.
+    """
+    for split, count, labels in (
+        ("train", train, ("normal",)),
+        ("test", test, ("normal", "anomaly")),
+    ):
         folder = root / "fan" / split
         folder.mkdir(parents=True)
         for number in range(count):
@@ -84,84 +114,100 @@ def link_set(root: Path, clips: Sequence[Path], test: int, train: int = 0, ids: 
     return root
 
 
-LABELS = ("normal", "anomaly")
+def fit_quickstart(clips: Sequence[Path], window_s: float, hop_s: float, path: Path) -> None:
+    """Fit the quick-start detector and save it to ``path``."""
+    recordings = [Recording(clip.name, read_recording(clip, RATE_HZ)) for clip in clips]
+    fitted = fit(recordings, target="fan", window_s=window_s, hop_s=hop_s)
+    save(path, fitted.module, fitted.manifest)
 
 
-def fitted(clips: Sequence[Path], window_s: float, hop_s: float, path: Path) -> Path:
-    """Fit the quick-start detector and save it."""
-    recordings = [Recording(each.name, read_recording(each, RATE_HZ)) for each in clips]
-    model = fit(recordings, target="fan", window_s=window_s, hop_s=hop_s)
-    save(path, model.module, model.manifest)
-    return path
+def measure_cpu_s(call: Callable[[], object]) -> float:
+    """Return the CPU time of a call, which other processes affect less than its wall time."""
+    started_s = time.process_time()
+    call()
+    return time.process_time() - started_s
 
 
-def cpu_s(work: Callable[[], object]) -> float:
-    """Return the CPU time of a call, which other processes disturb less than wall time."""
-    began = time.process_time()
-    work()
-    return time.process_time() - began
+def measure_speed(
+    dataset: Path, clips: Sequence[Path], window_s: float, hop_s: float, jobs: int
+) -> ReplaySpeed:
+    """Measure a replay of a dataset and its parts.
 
-
-def measure(root: Path, clips: Sequence[Path], window_s: float, hop_s: float, jobs: int) -> Speed:
-    """Time a replay of the set at ``root`` and its parts."""
-    folder = Path(tempfile.mkdtemp(dir=root.parent))
-    model = fitted(clips, window_s, hop_s, folder / "model.asd")
-    scorer = load(model, "cpu")
-    size, hop = scorer.manifest.window_samples, scorer.manifest.hop_samples
-    paths = sorted((root / "fan" / "test").iterdir())
-    read: list[FloatArray] = [read_recording(each, RATE_HZ) for each in clips]
-    batches = [np.ascontiguousarray(clip_windows(each, size, hop)) for each in read]
+    Parameters
+    ----------
+    dataset
+        Dataset of links to the clips.
+    clips
+        The distinct clips.
+    window_s, hop_s
+        Window length and hop of the detector.
+    jobs
+        Processes of the replay whose wall time is measured.
+    """
+    folder = Path(tempfile.mkdtemp(dir=dataset.parent))
+    file = folder / "model.asd"
+    fit_quickstart(clips, window_s, hop_s, file)
+    model = load(file, "cpu")
+    window_samples, hop_samples = model.manifest.window_samples, model.manifest.hop_samples
+    samples: list[FloatArray] = [read_recording(clip, RATE_HZ) for clip in clips]
+    batches = [
+        np.ascontiguousarray(clip_windows(clip, window_samples, hop_samples)) for clip in samples
+    ]
     targets = np.zeros(len(batches[0]), np.int64)
-    part = paths[: min(len(paths), 400)]
-    settings = ReplaySettings(root, model=str(model), device="cpu", jobs=1)
+    paths = sorted((dataset / "fan" / "test").iterdir())
+    timed = paths[:MAX_TIMED_CLIPS]
+    settings = ReplaySettings(dataset, model=str(file), device="cpu", jobs=1)
+    one_process = replace(settings, out=folder / "one")
+    all_cores = replace(settings, out=folder / "all", jobs=jobs)
     with one_torch_thread():
-        scorer.score(batches[0], targets)
-        decode = cpu_s(lambda: [read_recording(each, RATE_HZ) for each in part])
-        forward = cpu_s(
-            lambda: [scorer.score(batches[i % DISTINCT], targets) for i in range(len(part))]
+        model.score(batches[0], targets)
+        decode_s = measure_cpu_s(lambda: [read_recording(path, RATE_HZ) for path in timed])
+        forward_s = measure_cpu_s(
+            lambda: [
+                model.score(batches[number % DISTINCT_CLIPS], targets)
+                for number in range(len(timed))
+            ]
         )
-        alone = cpu_s(lambda: replay(replace(settings, out=folder / "one"), None, write_report))
-    began = time.perf_counter()
-    replay(replace(settings, out=folder / "all", jobs=jobs), None, write_report)
-    wall_s = time.perf_counter() - began
-    per_clip = 1000 / len(part)
-    return Speed(
+        replay_s = measure_cpu_s(lambda: replay(one_process, write_report=write_report))
+    started_s = time.perf_counter()
+    replay(all_cores, write_report=write_report)
+    wall_s = time.perf_counter() - started_s
+    return ReplaySpeed(
         window_s,
         hop_s,
-        decode * per_clip,
-        forward * per_clip,
-        1000 * alone / len(paths),
-        len(paths) * CLIP_S / wall_s,
+        decode_ms=1000 * decode_s / len(timed),
+        forward_ms=1000 * forward_s / len(timed),
+        replay_ms=1000 * replay_s / len(paths),
+        times_real_time=len(paths) * CLIP_S / wall_s,
     )
 
 
 def peak_memory(command: Sequence[str]) -> int:
-    """Run a command and return the peak of the memory of its processes, in bytes.
+    """Run a command and return the peak memory of its processes, in bytes.
 
-    Proportional set size: pages that processes share are counted once.
+    It is the proportional set size: pages that processes share are counted once.
     """
     peak = 0
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
-        while running.poll() is None:
-            peak = max(peak, sum(_pss(pid) for pid in _family(running.pid)))
-            time.sleep(0.2)
-    if running.returncode:
-        raise SystemExit(f"{' '.join(command)}: exit code {running.returncode}")
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            peak = max(peak, sum(map(_memory_of, _with_descendants(process.pid))))
+            time.sleep(POLL_INTERVAL_S)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}")
     return peak
 
 
-def _family(pid: int) -> Iterator[int]:
-    """Yield a process and all below it."""
+def _with_descendants(pid: int) -> Iterator[int]:
     yield pid
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     except OSError:  # it has ended
         return
     for child in children:
-        yield from _family(int(child))
+        yield from _with_descendants(int(child))
 
 
-def _pss(pid: int) -> int:
+def _memory_of(pid: int) -> int:
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
     except OSError:  # it has ended
@@ -170,50 +216,44 @@ def _pss(pid: int) -> int:
 
 
 def measure_memory(folder: Path, clips: Sequence[Path], hours: float, jobs: int) -> str:
-    """Replay ``hours`` of clips of two ids, a third for training, and say what it took."""
+    """Replay clips of two ids, a third for training, and return time and memory in words."""
     count = round(hours * 3600 / CLIP_S)
-    root = link_set(folder / "long", clips, count - count // 3, count // 3, ids=2)
-    began = time.perf_counter()
-    command = [sys.executable, "-m", "asd_monitor.cli", "replay", str(root), "--jobs", str(jobs)]
-    taken = peak_memory([*command, "--out", str(folder / "long_out")])
-    wall_s = time.perf_counter() - began
+    train = count // 3
+    dataset = link_dataset(folder / "long", clips, count - train, train, ids=2)
+    command = [sys.executable, "-m", "asd_monitor.cli", "replay", str(dataset), "--jobs", str(jobs)]
+    started_s = time.perf_counter()
+    peak = peak_memory([*command, "--out", str(folder / "long_out")])
+    wall_s = time.perf_counter() - started_s
     return (
-        f"{hours:g} h, {count // 3} clips to fit and {count - count // 3} to score: "
-        f"{wall_s:.0f} s, at most {taken / 1e6:.0f} MB in all processes"
+        f"{hours:g} h, {train} clips to fit and {count - train} to score: {wall_s:.0f} s, "
+        f"at most {peak / 1e6:.0f} MB in all processes"
     )
 
 
 def main() -> None:
-    """Measure and print the table, in Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure, and print the table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--clips", type=int, default=1440, help="clips to score (4 h)")
-    parser.add_argument("--hours", type=float, default=0.0, help="measure memory with so much")
+    parser.add_argument(
+        "--hours", type=float, default=0.0, help="also measure memory with this much audio"
+    )
     parser.add_argument("--jobs", type=int, default=available_cores())
     options = parser.parse_args()
-    load_before = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        cpu = platform.processor() or platform.machine()
+        print(f"{cpu}, {available_cores()} cores, load {os.getloadavg()[0]:.1f}")
         clips = make_clips(folder / "clips")
-        machine = platform.processor() or platform.machine()
-        print(f"{machine}, {available_cores()} cores, load {load_before:.1f}")
         if options.clips:
-            root = link_set(folder / "set", clips, options.clips)
+            dataset = link_dataset(folder / "set", clips, options.clips)
             print("| windows | decode | forward | replay, 1 process | of the sum | x real time |")
             print("|---|---|---|---|---|---|")
             for window_s, hop_s in WINDOWS:
-                print(_row(measure(root, clips, window_s, hop_s, options.jobs)), flush=True)
+                speed = measure_speed(dataset, clips, window_s, hop_s, options.jobs)
+                print(speed.to_markdown(), flush=True)
         if options.hours:
             print(measure_memory(folder, clips, options.hours, options.jobs))
     print(f"load at the end {os.getloadavg()[0]:.1f}")
-
-
-def _row(found: Speed) -> str:
-    count = int((CLIP_S - found.window_s) / found.hop_s) + 1
-    return (
-        f"| {count} a clip: {found.window_s:g} s every {found.hop_s:g} s | "
-        f"{found.decode_ms:.2f} ms | {found.forward_ms:.2f} ms | {found.replay_ms:.2f} ms | "
-        f"{found.overhead:.2f} | {found.times_real_time:.0f} |"
-    )
 
 
 if __name__ == "__main__":
