@@ -9,13 +9,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from asd_monitor.backends.per_target import PerTarget
 from asd_monitor.errors import ConfigError
 from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS
-from asd_offline.models.pretrained.pooling import Bands, PatchPooling, PatchScores, VectorBackends
+from asd_offline.models.pretrained.pooling import Bands, PatchPooling, PatchScores
 from asd_offline.models.pretrained.recipe import PretrainedRecipe
 from asd_offline.recipes import read_recipe
 from asd_offline.training.prepare import prepare
@@ -210,7 +211,7 @@ class MeanOverTime(nn.Module):
 
 def test_contributions_are_the_summands_of_a_score_that_is_a_mean_over_time() -> None:
     patches = torch.rand(2, 5, 3, 4, generator=torch.Generator().manual_seed(0))
-    scores = PatchScores(MeanOverTime(), [VectorBackends([Sum(), Sum(), Sum()])])
+    scores = PatchScores(MeanOverTime(), [PerTarget([Sum()]) for _ in range(3)])
     target = torch.zeros(2, dtype=torch.int64)
     torch.testing.assert_close(scores(patches, target), patches.mean(1).sum(2))
     contributions = scores.contributions(patches, target)

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
+from asd_monitor.backends.per_target import PerTarget
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import Waveform
@@ -22,7 +23,7 @@ from asd_offline.models.no_training import NoTrainingTask
 from asd_offline.models.pretrained.architectures import PretrainedFrontEnd
 from asd_offline.models.pretrained.detector import PretrainedDetector, WindowEmbedding
 from asd_offline.models.pretrained.lora import FineTuned, merge_lora
-from asd_offline.models.pretrained.pooling import PatchPooling, PatchScores, Pool, VectorBackends
+from asd_offline.models.pretrained.pooling import PatchPooling, PatchScores, Pool
 from asd_offline.models.pretrained.recipe import PretrainedRecipe
 from asd_offline.models.pretrained.spectrograms import FRAME_HOP_SAMPLES, PATCH, SAMPLE_RATE_HZ
 from asd_offline.models.protocol import DetectorModule, Model, Task
@@ -102,7 +103,7 @@ class PretrainedModel(Model[PretrainedRecipe, PretrainedFrontEnd | FineTuned]):
             count, values = _vector_shape(embedding, recipe)
             cache_key = facts | {"pool": recipe.pool, "bands": recipe.bands}
             vectors = WindowEmbeddings(embedding, count * values, recipe, cache_key)
-            backends = [
+            by_target = [
                 _fit_backends(target, vectors, count, recipe, features)
                 for target in targets[NETWORK]
             ]
@@ -115,6 +116,7 @@ class PretrainedModel(Model[PretrainedRecipe, PretrainedFrontEnd | FineTuned]):
         if recipe.bands == "separate":
             facts["evidence_bands_hz"] = front.band_centres_hz()
         device = next(embedding.parameters()).device
+        backends = [PerTarget(vector_backends) for vector_backends in zip(*by_target, strict=True)]
         scores = PatchScores(embedding.head, backends)
         return PretrainedDetector(front, scores, facts).to(device).eval()
 
@@ -143,7 +145,7 @@ def _fit_backends(
     count: int,
     recipe: PretrainedRecipe,
     features: FeatureCache,
-) -> VectorBackends:
+) -> list[nn.Module]:
     """Fit a backend for each of the ``count`` vectors of a window."""
     paths = [clip.path for clip in target.clips]
     if recipe.epochs:  # not cached: every trained network has its own vectors
@@ -156,6 +158,6 @@ def _fit_backends(
     groups = torch.repeat_interleave(torch.tensor([len(clip_rows) for clip_rows in by_clip]))
     chosen = torch.linspace(0, len(rows) - 1, min(len(rows), recipe.bank_windows)).round().long()
     rows, groups = rows[chosen].reshape(len(chosen), count, -1), groups[chosen]
-    return VectorBackends(
-        [fit_target_backend(recipe, target, rows[:, i].contiguous(), groups) for i in range(count)]
-    )
+    return [
+        fit_target_backend(recipe, target, rows[:, i].contiguous(), groups) for i in range(count)
+    ]

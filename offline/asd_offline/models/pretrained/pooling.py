@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from asd_monitor.backends.per_target import PerTarget
+
 Pool = Literal["mean", "mean_max"]
 Bands = Literal["separate", "joined", "pooled"]
 
@@ -42,50 +44,32 @@ class PatchPooling(nn.Module):
         return statistic.flatten(1).unsqueeze(1) if self.bands == "joined" else statistic
 
 
-class VectorBackends(nn.Module):
-    """One backend for each vector of a window.
+class PatchScores(nn.Module):
+    """Patches to a score for each pooled vector.
 
     A loud band does not mask the others, and each band may have its own nearest window ("BEAM",
     arXiv 2603.13749, there with nearest neighbours).
-    """
-
-    def __init__(self, backends: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.backends = nn.ModuleList(backends)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return scores ``(batch, vectors)`` of ``features`` ``(batch, vectors, values)``."""
-        scores: list[Tensor] = []
-        for index, backend in enumerate(self.backends):
-            scores.append(backend(features[:, index]))
-        return torch.stack(scores, dim=1)
-
-
-class PatchScores(nn.Module):
-    """Patches to a score for each pooled vector, with backends for each target.
 
     Parameters
     ----------
     head
         ``(batch, time, bands, dims)`` to ``(batch, vectors, values)``.
-    targets
-        In the order of the manifest's targets.
+    backends
+        For each vector, a backend per target.
     """
 
-    def __init__(self, head: nn.Module, targets: Sequence[VectorBackends]) -> None:
+    def __init__(self, head: nn.Module, backends: Sequence[PerTarget]) -> None:
         super().__init__()
         self.head = head
-        self.targets = nn.ModuleList(targets)
+        self.backends = nn.ModuleList(backends)
 
     def forward(self, patches: Tensor, target: Tensor) -> Tensor:
         """Return scores ``(batch, vectors)``; higher = more anomalous."""
         features: Tensor = self.head(patches)
-        scores = torch.zeros_like(features[:, :, 0])
-        for index, backends in enumerate(self.targets):
-            rows = torch.nonzero(target == index).flatten()
-            if rows.numel() > 0:
-                scores[rows] = backends(features[rows])
-        return scores
+        scores: list[Tensor] = []
+        for index, backends in enumerate(self.backends):
+            scores.append(backends(features[:, index], target))
+        return torch.stack(scores, dim=1)
 
     @torch.jit.export
     def contributions(self, patches: Tensor, target: Tensor) -> Tensor:
