@@ -79,9 +79,9 @@ def _open(
             raise DatasetError(msg)
         return dataset
     if year is None:
-        own = open_labelled_folders(tree) or open_unlabelled_folder(tree, machine)
-        if own is not None:
-            return own
+        recordings = open_labelled_folders(tree) or open_unlabelled_folder(tree, machine)
+        if recordings is not None:
+            return recordings
     raise _nothing_found(tree, year)
 
 

@@ -93,7 +93,7 @@ def evaluate_submission(submission: Submission, truth: GroundTruth) -> Challenge
 
 
 def _rows(sections: Iterable[SectionResult]) -> list[SectionMetrics]:
-    """Rows that a mean is taken over: sections, or first all of source and then all of target."""
+    """Return the rows of a mean: the sections, or all of source and then all of target."""
     listed = list(sections)
     if any(section.source or section.target for section in listed):
         source = [section.source or SectionMetrics() for section in listed]
@@ -104,7 +104,7 @@ def _rows(sections: Iterable[SectionResult]) -> list[SectionMetrics]:
 def _mean_of_rows(
     mean: Callable[[Sequence[float]], float], rows: Sequence[SectionMetrics]
 ) -> SectionMetrics:
-    """Mean of each metric over the rows that have it."""
+    """Compute the mean of each metric over the rows that have it."""
     means: dict[str, float | None] = {}
     for name in METRICS:
         values = [value for row in rows if (value := row.values[name]) is not None]
@@ -187,7 +187,7 @@ def _challenge_result(
 def _missing(
     rules: ScoringRules, machines: Iterable[MachineResult], expected: Mapping[str, Iterable[str]]
 ) -> tuple[str, ...]:
-    """Expected machines, and expected sections of present machines, that lack metrics."""
+    """Return expected machines, and expected sections of present machines, without metrics."""
     complete = {
         machine.machine: {s.section for s in machine.sections if None not in s.score_parts(rules)}
         for machine in machines

@@ -51,8 +51,8 @@ def score_ci95(
             scores = (without.mean(axis=1) - np.mean(row)) * weight / machine_count
         else:
             reciprocals = np.sum(1 / np.maximum(without, EPSILON), axis=1)
-            own = sum(1 / max(x, EPSILON) for x in row)
-            scores = count / (reciprocal_sum - own + reciprocals)
+            of_section = sum(1 / max(x, EPSILON) for x in row)
+            scores = count / (reciprocal_sum - of_section + reciprocals)
         strata = clips.label + 2 * (clips.domain == "target")
         leverages.append(Leverage(scores, strata))
     return jackknife_half_width(leverages)
@@ -63,7 +63,7 @@ def _is_scored(rules: ScoringRules, section: SectionResult) -> bool:
 
 
 def _section_weights(rules: ScoringRules, machine: MachineResult) -> list[float]:
-    """Weight within its machine of each section that has metrics."""
+    """Return the weight within its machine of each section that has metrics."""
     count = sum(_is_scored(rules, section) for section in machine.sections)
     return [1 / count for _ in range(count)]
 
@@ -71,7 +71,7 @@ def _section_weights(rules: ScoringRules, machine: MachineResult) -> list[float]
 def _parts_without_each_clip(
     rules: ScoringRules, clips: SectionScores, parts: Sequence[float]
 ) -> Floats:
-    """Metrics that enter the official score, shape (clips, metrics), each without one clip."""
+    """Compute the score's metrics without each clip, shape ``(clips, metrics)``."""
     table = np.tile(np.asarray(parts, dtype=np.float64), (len(clips.label), 1))
     for column, name in enumerate(rules.score_parts):
         metric, _, domain = name.partition("_")

@@ -30,7 +30,7 @@ class SectionMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """Means over rows; those per domain and the official variants only where a year has them.
+    """Means over rows; those per domain and the official variants only if the year has them.
 
     ``official_*`` are what the organisers' scripts of 2021 and 2022 print as "source harmonic mean"
     and "target harmonic mean" of a machine: they divide the list of rows at the wrong index (2022:
@@ -55,7 +55,7 @@ class Means:
 
 @dataclass(frozen=True, slots=True)
 class SectionResult:
-    """Metrics of one section (2020: machine id), of the whole and of domains as the rules say."""
+    """Metrics of one section (2020: machine id), whole and by domain as the rules define."""
 
     section: str
     clips: int

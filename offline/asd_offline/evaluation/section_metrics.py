@@ -61,7 +61,10 @@ def _metrics(
     decided: SectionScores,
     whole: SectionMetrics | None = None,
 ) -> SectionMetrics:
-    """AUC of the ``ranked`` clips, pAUC of them or of the whole section, rates of ``decided``."""
+    """Compute AUC and pAUC of ``ranked`` clips, and precision, recall and F1 of ``decided``.
+
+    The pAUC is that of the whole section if ``whole`` is given.
+    """
     reason = (whole.reason if whole else None) or _why_unusable(ranked)
     precision, recall, f1 = None, None, None
     if len(decided.score) and np.all(decided.decision >= 0) and np.all(decided.label >= 0):

@@ -30,7 +30,7 @@ class SectionScores:
         domain: Sequence[str] | None = None,
         decision: Sequence[int | None] | None = None,
     ) -> "SectionScores":
-        """Convert columns of equal length, in which None stands for what is not known."""
+        """Convert columns of equal length, with None for unknown values."""
         count = len(score)
         return cls(
             np.array(score, dtype=np.float64),

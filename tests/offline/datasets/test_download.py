@@ -114,27 +114,27 @@ def test_files_lost_since_are_downloaded_again(
     publish(server, tmp_path / "scratch", 2020, "fan")
     get(server, tmp_path / "out", 2020, "fan")
     clip = next(iter(sorted((tmp_path / "out").rglob("*.wav"))))
-    whole = clip.read_bytes()
+    content = clip.read_bytes()
     clip.unlink()
     if damage == "cut":
-        clip.write_bytes(whole[:5])
+        clip.write_bytes(content[:5])
         with pytest.raises(DatasetError, match="differs from the official file; move it away"):
             get(server, tmp_path / "out", 2020, "fan")
         clip.unlink()
     get(server, tmp_path / "out", 2020, "fan")
-    assert clip.read_bytes() == whole
+    assert clip.read_bytes() == content
 
 
 def test_archives_that_the_user_provides_are_used_and_kept(
     server: RecordServer, tmp_path: Path
 ) -> None:
     publish(server, tmp_path / "scratch", 2020, "fan")
-    own = tmp_path / "out" / "dev_data_fan.zip"
-    own.parent.mkdir()
-    own.write_bytes(server.files[own.name])
+    archive = tmp_path / "out" / "dev_data_fan.zip"
+    archive.parent.mkdir()
+    archive.write_bytes(server.files[archive.name])
     get(server, tmp_path / "out", 2020, "fan", subsets=("dev",))
     assert not server.requests
-    assert own.exists()
+    assert archive.exists()
     assert open_dataset(tmp_path / "out").machines() == ("fan",)
 
 
@@ -142,12 +142,12 @@ def test_another_file_with_the_name_of_an_archive_is_kept(
     server: RecordServer, tmp_path: Path
 ) -> None:
     publish(server, tmp_path / "scratch", 2020, "fan")
-    own = tmp_path / "out" / "dev_data_fan.zip"
-    own.parent.mkdir()
-    own.write_bytes(b"mine")
+    archive = tmp_path / "out" / "dev_data_fan.zip"
+    archive.parent.mkdir()
+    archive.write_bytes(b"mine")
     with pytest.raises(DatasetError, match="is not the file of the record"):
         get(server, tmp_path / "out", 2020, "fan", subsets=("dev",))
-    assert own.read_bytes() == b"mine"
+    assert archive.read_bytes() == b"mine"
 
 
 def test_an_archive_without_the_machine_folder_is_unpacked_into_one(
@@ -322,11 +322,11 @@ def test_a_progress_bar_is_shown_on_a_terminal(server: RecordServer, tmp_path: P
         env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
     ) as program:
         os.close(theirs)
-        shown = b""
+        output = b""
         with suppress(OSError):  # the terminal's end
             while block := os.read(ours, 4096):
-                shown += block
+                output += block
     os.close(ours)
     assert program.returncode == 0
-    assert b"dev_data_fan.zip" in shown
-    assert "━".encode() in shown
+    assert b"dev_data_fan.zip" in output
+    assert "━".encode() in output

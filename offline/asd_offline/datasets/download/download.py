@@ -87,7 +87,7 @@ def download(
 def _choose_machines(
     challenge: Challenge, machines: Sequence[str], subsets: Iterable[SetName]
 ) -> frozenset[str]:
-    """Official spellings of the requested machines; all of the sets if none are requested."""
+    """Return the official spellings of the requested machines, or all machines of the sets."""
     offered = {m.lower(): m for name in subsets for m in challenge.sets[name]}
     unknown = [machine for machine in machines if machine.lower() not in offered]
     if unknown:
@@ -161,7 +161,7 @@ class _Target:
 
     def require_space(self, archives: Sequence[_Archive]) -> None:
         """Raise DatasetError if the disk has no room even for the packed archives."""
-        missing = [each.file for each in archives if self._verified_file_count(each) is None]
+        missing = [a.file for a in archives if self._verified_file_count(a) is None]
         needed = sum(file.size_bytes for file in missing)
         received = sum(path.stat().st_size for path in self.state.glob("*.zip*"))
         free = shutil.disk_usage(self.out).free
@@ -216,7 +216,7 @@ class _Target:
             shutil.rmtree(staging, ignore_errors=True)
 
     def _folder(self, archive: _Archive, members: Iterable[Unpacked]) -> Path:
-        """Folder of the set, or of the machine if the archive does not contain that folder."""
+        """Return the folder of the set, or of the machine if the archive lacks that folder."""
         folder = self.out / f"{archive.subset}_data"
         tops = {member.relative.parts[0].lower() for member in members}
         return folder if tops == {archive.machine.lower()} else folder / archive.machine
@@ -238,7 +238,7 @@ class _Target:
         new.replace(path)
 
     def _verified_file_count(self, archive: _Archive) -> int | None:
-        """Number of an archive's files if all are present with their sizes, else None."""
+        """Return the number of an archive's files if all are present with their sizes, or None."""
         try:
             receipt = json.loads(self._receipt(archive).read_text(encoding="utf-8"))
             if (receipt["size_bytes"], receipt["md5"]) != (

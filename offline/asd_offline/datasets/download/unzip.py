@@ -52,7 +52,7 @@ def unpack(archive: Path, folder: Path) -> list[Unpacked]:
 
 
 def _checked(infos: Iterable[zipfile.ZipInfo], archive: Path) -> list[zipfile.ZipInfo]:
-    """Members to unpack, without folders and files of operating systems."""
+    """Return the members to unpack, without folders and files of operating systems."""
     members: list[zipfile.ZipInfo] = []
     seen: set[str] = set()
     for info in infos:

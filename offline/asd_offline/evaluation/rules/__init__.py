@@ -34,8 +34,7 @@ def scoring_rules(year: int) -> ScoringRules:
 def applicable_rules(year: int | None, *, has_domains: bool) -> ScoringRules:
     """Return the rules of a year, or for recordings of no challenge the ones that fit.
 
-    These are AUC and pAUC of each section, and the metrics of its domains if the recordings have
-    any.
+    These compute AUC and pAUC of each section, and the metrics of domains if there are any.
     """
     if year is not None:
         return scoring_rules(year)

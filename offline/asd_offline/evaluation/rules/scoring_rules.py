@@ -26,10 +26,10 @@ class CsvForm:
     rows: tuple[tuple[str, tuple[str, ...]], ...]
     """Groups of rows: (domain to print, or empty; metrics). A group has a row per section."""
     has_average_row: bool = False
-    """One row of arithmetic means instead of one each of arithmetic and harmonic means, over all
-    and over each domain."""
+    """A single row of arithmetic means, instead of rows of arithmetic means, of harmonic means and
+    of harmonic means of each domain."""
     has_mean_heading: bool = False
-    """The rows of means have column titles of their own."""
+    """The rows of means have separate column titles."""
     has_totals: bool = True
     """Means over all machines and the official score follow the machines."""
     has_ci95: bool = False
@@ -48,10 +48,10 @@ class ScoringRules:
     section_word: str
     """What the year calls a section: ``section`` or ``id``."""
     domains: Domains
-    """``none``: metrics are of whole sections. ``separate``: metrics of a domain are of its clips
-    alone, and there are none of whole sections. ``shared``: the AUC of a domain is of its normal
-    clips against all anomalies of the section, the pAUC of a domain is that of the whole section,
-    and precision, recall and F1 are of the domain's own clips."""
+    """``none``: metrics are of whole sections. ``separate``: metrics are of each domain, from its
+    clips only. ``shared``: the AUC of a domain compares its normal clips with all anomalies of the
+    section, its pAUC is that of the whole section, and its precision, recall and F1 are of its own
+    clips."""
     score_parts: tuple[str, ...]
     """Metrics of a section that enter the official score."""
     mean: Literal["arithmetic", "harmonic"]
@@ -61,16 +61,16 @@ class ScoringRules:
     section_metrics: tuple[str, ...]
     """All metrics of a section, in the order in which results list them."""
     table_metrics: tuple[str, ...]
-    """Metrics that are the columns of the table for people."""
+    """Metrics that are the columns of the table on the terminal."""
     submission_names: tuple[str, ...]
     """Templates of submitted files' names, with ``{kind}``, ``{machine}``, ``{section}`` and, where
     each domain has its own files, ``{domain}``. The first is the official one."""
     csv: CsvForm
     official_source_rows: Callable[[int], int] | None = None
-    """How many of a machine's rows, by its number of sections, the organisers' script counts as
-    source domain where it gets this wrong."""
+    """Number of a machine's rows, by its number of sections, that the organisers' script counts as
+    source domain; None if it counts correctly."""
     has_decisions: bool = True
-    """Decisions are submitted, too, so that there are precision, recall and F1."""
+    """Decisions are submitted as well, so there are precision, recall and F1."""
     means_by_machine: bool = False
     """Means over everything are means over machines of their means over sections."""
     max_fpr: float = MAX_FPR
