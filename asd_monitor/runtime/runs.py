@@ -191,10 +191,10 @@ def where_published(handle: MonitorHandle) -> str:
     if mqtt is not None:
         connected = _value(handle, "asd_mqtt_connected") == 1
         state = "connected" if connected else "not connected"
-        parts.append(f"MQTT {mqtt.host}:{mqtt.port} {state}")
-        parts.append(f"{published_messages(handle)} messages")
+        messages = published_messages(handle)
+        parts.append(f"MQTT {mqtt.host}:{mqtt.port} {state}, {messages} messages")
     servers = [sink for sink in handle.monitor.sinks if isinstance(sink, PrometheusSink)]
-    parts += [f"metrics {server.url}" for server in servers]
+    parts += [server.url for server in servers if server.port]  # 0: a free one, not open any more
     return "  |  ".join(parts)
 
 

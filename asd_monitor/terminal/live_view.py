@@ -135,6 +135,7 @@ def _panel(name: str, machine: MachineStatus, trend: Sequence[tuple[float, float
         score = machine.window.score
         if machine.is_current:
             body.add_row("score", _score_line(score))
+            body.add_row("threshold", _threshold_line(score))
             body.add_row("trend", _trend_line(trend))
             body.add_row("level", _level_bar(score.level_dbfs))
         else:
@@ -171,9 +172,9 @@ def _state_badge(state: State) -> Text:
 
 def _learning_bar(progress: LearningProgress) -> RenderableType:
     bar = ProgressBar(total=progress.wanted_s, completed=progress.learned_s, width=40)
-    stage = "fitting the model" if progress.fitting else "of normal sound"
+    stage = "; fitting the model" if progress.fitting else " of normal sound"
     row = Table.grid(padding=(0, 2))
-    row.add_row(bar, f"{progress.learned_s:.0f} of {progress.wanted_s:.0f} s {stage}")
+    row.add_row(bar, f"{progress.learned_s:.0f} of {progress.wanted_s:.0f} s{stage}")
     return row
 
 
@@ -182,11 +183,15 @@ def _score_line(score: WindowScore) -> Text:
     above = value is not None and threshold is not None and value > threshold
     line = Text.assemble(
         (_number(value), "bold red" if above else "bold green"),
-        f"  threshold {_number(threshold)}",
         f"  p-value {_p_value(score)}",
     )
     if score.quality is not Quality.OK:
         line.append(f"  {score.quality}", style="bold yellow")
+    return line
+
+
+def _threshold_line(score: WindowScore) -> Text:
+    line = Text(_number(score.threshold))
     if score.model is not None and score.model.provisional:
         learned = f"{score.model.calibration_windows} of about {PROVISIONAL_BELOW} windows learned"
         line.append(f"  provisional ({learned})", style="dim")
