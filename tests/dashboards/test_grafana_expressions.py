@@ -1,7 +1,8 @@
-"""Every expression of the dashboard and the alerts runs on a real Prometheus."""
+"""The expressions of the dashboard and the alerts on a real Prometheus, with known records."""
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,10 @@ from asd_monitor.sinks.prometheus.sink import PrometheusSink
 from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.metrics_scenario import MACHINES, emit_round
 from tests.rig.monitoring_files import (
-    Expression,
-    alerts,
     dashboard,
+    evaluate,
     expressions,
-    fires,
+    firing_alerts,
     panels,
     prometheus_rules,
     substituted,
@@ -25,98 +25,80 @@ from tests.rig.monitoring_files import (
 from tests.rig.prometheus import Prometheus, running_prometheus
 
 
-@pytest.fixture(scope="module")
-def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prometheus, str]]:
-    """A Prometheus that scraped a sink which is fed as a monitor of two machines feeds it."""
+def make_metrics() -> Metrics:
     metrics = Metrics(CollectorRegistry())
     metrics.add_machines(MACHINES)
-    metrics.sink_errors.labels("mqtt")
-    metrics.mqtt_connected.set(1)
-    sink = PrometheusSink(PrometheusSettings(port=0), metrics)
-    emit_round(sink)
+    return metrics
+
+
+@contextmanager
+def scraping(sink: PrometheusSink, folder: Path) -> Iterator[Prometheus]:
     sink.open()
-    instance = f"127.0.0.1:{sink.port}"
     try:
-        with running_prometheus(tmp_path_factory.mktemp("prometheus"), instance) as server:
+        with running_prometheus(folder, f"127.0.0.1:{sink.port}") as server:
             server.wait_for("asd_windows_total")
-            for number in range(1, 5):
-                emit_round(sink, number)
-                metrics.mqtt_messages.labels("published").inc(20)
-                counted = metrics.registry.get_sample_value(
-                    "asd_windows_total", {"machine": "pump", "result": "scored"}
-                )
-                server.wait_for(f'asd_windows_total{{machine="pump",result="scored"}} == {counted}')
-            server.wait_for("rate(process_cpu_seconds_total[5s])")
-            yield server, instance
+            yield server
     finally:
         sink.close()
 
 
-@pytest.mark.parametrize("expression", expressions(), ids=str)
-def test_an_expression_runs_on_a_real_prometheus(
-    expression: Expression, scraped: tuple[Prometheus, str]
-) -> None:
-    server, instance = scraped
-    assert server.query(substituted(expression.text, instance, MACHINES))
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A Prometheus that has scraped a sink during five rounds of records of two machines."""
+    metrics = make_metrics()
+    sink = PrometheusSink(PrometheusSettings(port=0), metrics)
+    emit_round(sink)  # before the first scrape, so that the sources are up from the start
+    with scraping(sink, tmp_path_factory.mktemp("prometheus")) as server:
+        scored = {"machine": "pump", "result": "scored"}
+        for number in range(1, 5):
+            emit_round(sink, number)
+            count = metrics.registry.get_sample_value("asd_windows_total", scored)
+            server.wait_for(f'asd_windows_total{{machine="pump",result="scored"}} == {count}')
+        yield server
 
 
-def test_the_score_panel_shows_score_and_threshold_of_each_machine(
-    scraped: tuple[Prometheus, str],
-) -> None:
-    server, instance = scraped
-    (panel,) = (each for each in panels() if each.get("repeat") == "machine")
-    shown = [
-        server.query(substituted(each["expr"], instance, MACHINES)) for each in panel["targets"]
-    ]
-    for series in shown:
+def test_the_score_panel_shows_score_and_threshold_of_each_machine(server: Prometheus) -> None:
+    (panel,) = (panel for panel in panels() if panel.get("repeat") == "machine")
+    assert len(panel["targets"]) == 2
+    for target in panel["targets"]:
+        series = evaluate(server, target["expr"], MACHINES)
         assert {each["metric"]["machine"] for each in series} == set(MACHINES)
 
 
-def test_a_machine_whose_monitor_is_gone_is_shown_as_unknown(tmp_path: Path) -> None:
-    metrics = Metrics(CollectorRegistry())
-    metrics.add_machines(MACHINES)
-    for machine in MACHINES:
-        metrics.observe_state(machine, State.NORMAL)
-    sink = PrometheusSink(PrometheusSettings(port=0), metrics)
-    sink.open()
-    instance = f"127.0.0.1:{sink.port}"
-    (panel,) = (each for each in panels() if each["title"] == "State")
+def test_the_machines_of_an_unreachable_monitor_are_shown_as_unknown(tmp_path: Path) -> None:
+    (panel,) = (panel for panel in panels() if panel["title"] == "State")
     (target,) = panel["targets"]
-    expression = substituted(target["expr"], instance, MACHINES)
-    with running_prometheus(tmp_path, instance) as server:
-        server.wait_for("asd_state")
-        assert [series["value"][1] for series in server.query(expression)] == ["2", "2"]
-        sink.close()
-        server.wait_for("up == 0")
-        assert [series["value"][1] for series in server.query(expression)] == ["0", "0"]
     assert target["instant"] is True
     (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
-    assert mapping["options"]["0"]["text"] == str(State.UNKNOWN)
+    text_of = {code: option["text"] for code, option in mapping["options"].items()}
+    metrics = make_metrics()
+    sink = PrometheusSink(PrometheusSettings(port=0), metrics)
+    for machine in MACHINES:
+        metrics.observe_state(machine, State.NORMAL)
+    with scraping(sink, tmp_path) as server:
+        server.wait_for('asd_state{state="NORMAL"} == 1')
+        for state in (State.NORMAL, State.UNKNOWN):
+            if state is State.UNKNOWN:
+                sink.close()
+                server.wait_for("up == 0")
+            series = evaluate(server, target["expr"], MACHINES)
+            assert [text_of[each["value"][1]] for each in series] == [state] * len(MACHINES)
 
 
-def test_the_variables_offer_what_was_scraped(scraped: tuple[Prometheus, str]) -> None:
-    server, instance = scraped
+def test_the_variables_offer_what_was_scraped(server: Prometheus) -> None:
     offered = {}
     for variable in dashboard()["templating"]["list"]:
         match = re.fullmatch(r"label_values\((.*), (\w+)\)", variable.get("definition", ""))
         if match is not None:
             selector, label = match.groups()
-            values = server.label_values(label, substituted(selector, instance, MACHINES))
+            values = server.label_values(label, substituted(selector, server.target, MACHINES))
             offered[variable["name"]] = sorted(values)
-    assert offered == {"instance": [instance], "machine": sorted(MACHINES)}
+    assert offered == {"instance": [server.target], "machine": sorted(MACHINES)}
 
 
-def test_the_alerts_see_what_happened_and_nothing_else(scraped: tuple[Prometheus, str]) -> None:
-    server, instance = scraped
-    firing = set()
-    for rule in alerts():
-        query, _, threshold = rule["data"]
-        evaluator = threshold["model"]["conditions"][0]["evaluator"]
-        for series in server.query(substituted(query["model"]["expr"], instance, MACHINES)):
-            if fires(evaluator, float(series["value"][1])):
-                firing.add((rule["title"], series["metric"].get("machine", "")))
-    # the story ends with the pump's alarm cleared, and both machines' last scores high
-    assert firing == {
+def test_exactly_the_expected_alerts_fire(server: Prometheus) -> None:
+    # At the end of the rounds the pump's alarm is cleared, and both last scores are high.
+    assert firing_alerts(server, MACHINES) == {
         ("AsdAnomaly", "fan/id_00"),
         ("AsdScoreHigh", "fan/id_00"),
         ("AsdScoreHigh", "pump"),
@@ -125,20 +107,18 @@ def test_the_alerts_see_what_happened_and_nothing_else(scraped: tuple[Prometheus
     }
 
 
-def test_every_series_that_an_expression_names_exists() -> None:
-    metrics = Metrics(CollectorRegistry())
-    known = set()
-    for metric in metrics.registry.collect():
-        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
-        known |= {metric.name + suffix for suffix in suffixes.get(metric.type, [""])}
-    named = {
-        name
-        for text in [
-            *(each.text for each in expressions()),
-            *(rule["expr"] for rule in prometheus_rules()),
-            *(str(each.get("definition", "")) for each in dashboard()["templating"]["list"]),
-        ]
-        for name in re.findall(r"\basd_\w+", text)
+def test_every_series_in_an_expression_exists() -> None:
+    suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
+    existing = {
+        metric.name + suffix
+        for metric in Metrics(CollectorRegistry()).registry.collect()
+        for suffix in suffixes.get(metric.type, [""])
     }
-    assert named
-    assert named <= known
+    texts = [
+        *(expression.text for expression in expressions()),
+        *(rule["expr"] for rule in prometheus_rules()),
+        *(str(variable.get("definition")) for variable in dashboard()["templating"]["list"]),
+    ]
+    used = {name for text in texts for name in re.findall(r"\basd_\w+", text)}
+    assert used
+    assert used <= existing

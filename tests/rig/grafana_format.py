@@ -1,226 +1,218 @@
-"""The format of Grafana's files as its documentation gives it, for what is used here."""
+"""JSON Schemas of the parts of Grafana's documented file formats that are used here.
+
+They are written as shapes: an object with all its keys (``key?`` is optional), or a non-empty list
+with its one kind of item.
+"""
 
 from typing import Any
 
-UID = {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,40}$"}
-TEXT = {"type": "string", "minLength": 1}
-DURATION = {"type": "string", "pattern": r"^(\d+(s|m|h|d))+$"}
-ORG = {"type": "integer", "minimum": 1}
+
+class Schema(dict[str, Any]):
+    """A JSON Schema, as opposed to a shape."""
 
 
-def record(required: dict[str, Any], **optional: Any) -> dict[str, Any]:  # noqa: ANN401
-    """JSON Schema of an object with these keys and no others."""
+Shape = Schema | dict[str, "Shape"] | list["Shape"]
+
+
+def schema(shape: Shape) -> Schema:
+    """Return the JSON Schema of a shape."""
+    if isinstance(shape, Schema):
+        return shape
+    if isinstance(shape, list):
+        return Schema(type="array", minItems=1, items=schema(shape[0]))
+    return Schema(
+        type="object",
+        required=[key for key in shape if not key.endswith("?")],
+        properties={key.removesuffix("?"): schema(member) for key, member in shape.items()},
+        additionalProperties=False,
+    )
+
+
+def one_of(*values: object) -> Schema:
+    return Schema(enum=list(values))
+
+
+def among_others(shape: dict[str, Shape]) -> Schema:
+    """Return the schema of an object with these keys and any others."""
+    return Schema({**schema(shape), "additionalProperties": True})
+
+
+def tuple_of(*items: Shape) -> Schema:
+    """Return the schema of a list with exactly these items."""
+    count = len(items)
+    prefix = [schema(item) for item in items]
+    return Schema(type="array", prefixItems=prefix, minItems=count, maxItems=count)
+
+
+ANYTHING = Schema()
+BOOLEAN = Schema(type="boolean")
+INTEGER = Schema(type="integer")
+NUMBER = Schema(type="number")
+TEXT = Schema(type="string", minLength=1)
+UID = Schema(type="string", pattern="^[a-zA-Z0-9_-]{1,40}$")
+DURATION = Schema(type="string", pattern=r"^(\d+(s|m|h|d))+$")
+ORG = Schema(type="integer", minimum=1)
+VERSION = one_of(1)
+
+
+def stage(model: dict[str, Shape]) -> dict[str, Shape]:
+    """Return the shape of a stage of an alert rule."""
     return {
-        "type": "object",
-        "required": list(required),
-        "properties": {**required, **optional},
-        "additionalProperties": False,
+        "refId": TEXT,
+        "datasourceUid": TEXT,
+        "relativeTimeRange": {"from": INTEGER, "to": INTEGER},
+        "model": among_others(model),
     }
 
 
-def listed(of: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "minItems": 1, "items": of}
-
-
-VERSION = {"const": 1}
-SEVERITY = {"enum": ["critical", "warning"]}
-TIME_RANGE = record({"from": {"type": "integer"}, "to": {"type": "integer"}})
-
-# The keys as Grafana's file provisioning documents them; for a query's model see below.
-RULE_FILE = record(
+QUERY = stage({"instant": one_of(True), "expr": TEXT})
+LAST_VALUE = stage(
     {
-        "apiVersion": VERSION,
-        "groups": listed(
-            record(
-                {
-                    "orgId": ORG,
-                    "name": TEXT,
-                    "folder": TEXT,
-                    "interval": DURATION,
-                    "rules": listed(
-                        record(
-                            {
-                                "uid": UID,
-                                "title": TEXT,
-                                "condition": TEXT,
-                                "for": DURATION,
-                                "data": listed(
-                                    record(
-                                        {
-                                            "refId": TEXT,
-                                            "datasourceUid": TEXT,
-                                            "relativeTimeRange": TIME_RANGE,
-                                            "model": {"type": "object"},
-                                        }
-                                    )
-                                ),
-                                "noDataState": {"enum": ["NoData", "Alerting", "OK"]},
-                                "execErrState": {"enum": ["Error", "Alerting", "OK"]},
-                                "labels": record({"severity": SEVERITY, "component": TEXT}),
-                                "annotations": record({"summary": TEXT, "description": TEXT}),
-                                "dashboardUid": UID,
-                                "panelId": {"type": "integer"},
-                            }
-                        )
-                    ),
-                }
-            )
-        ),
+        "type": one_of("reduce"),
+        "reducer": one_of("last"),
+        "settings": {"mode": one_of("replaceNN"), "replaceWithValue": NUMBER},
     }
 )
-EMAIL = record({"addresses": TEXT}, singleEmail={"type": "boolean"})
-RECEIVER = record(
-    {"uid": UID, "type": {"const": "email"}, "settings": EMAIL},
-    disableResolveMessage={"type": "boolean"},
-)
-CONTACT_FILE = record(
+THRESHOLD = stage(
     {
-        "apiVersion": VERSION,
-        "contactPoints": listed(
-            record({"orgId": ORG, "name": TEXT, "receivers": listed(RECEIVER)})
-        ),
+        "type": one_of("threshold"),
+        "conditions": [{"evaluator": {"type": one_of("gt", "lt"), "params": tuple_of(NUMBER)}}],
     }
 )
-ROUTE_KEYS: dict[str, Any] = {
-    "group_by": listed(TEXT),
-    "group_wait": DURATION,
-    "group_interval": DURATION,
-    "repeat_interval": DURATION,
+ALERT: Shape = {
+    "uid": UID,
+    "title": TEXT,
+    "condition": TEXT,
+    "for": DURATION,
+    "data": tuple_of(QUERY, LAST_VALUE, THRESHOLD),
+    "noDataState": one_of("NoData", "Alerting", "OK"),
+    "execErrState": one_of("Error", "Alerting", "OK"),
+    "labels": {"severity": one_of("critical", "warning"), "component": TEXT},
+    "annotations": {"summary": TEXT, "description": TEXT},
+    "dashboardUid": UID,
+    "panelId": INTEGER,
 }
-MATCHER = {
-    "type": "array",
-    "prefixItems": [TEXT, {"enum": ["=", "!=", "=~", "!~"]}, TEXT],
-    "minItems": 3,
-    "maxItems": 3,
+ALERTS: Shape = [
+    {"orgId": ORG, "name": TEXT, "folder": TEXT, "interval": DURATION, "rules": [ALERT]}
+]
+RECEIVER: Shape = {
+    "uid": UID,
+    "type": one_of("email"),
+    "settings": {"addresses": TEXT, "singleEmail?": BOOLEAN},
+    "disableResolveMessage?": BOOLEAN,
 }
-ROUTE = record({"receiver": TEXT, "object_matchers": listed(MATCHER)}, **ROUTE_KEYS)
-POLICY_FILE = record(
-    {
-        "apiVersion": VERSION,
-        "policies": listed(
-            record({"orgId": ORG, "receiver": TEXT}, routes=listed(ROUTE), **ROUTE_KEYS)
-        ),
-    }
-)
-DATASOURCE_FILE = record(
-    {
-        "apiVersion": VERSION,
-        "datasources": listed(
-            record(
-                {"name": TEXT, "type": TEXT, "access": {"enum": ["proxy", "direct"]}, "uid": UID},
-                orgId=ORG,
-                url={"type": "string", "pattern": "^https?://"},
-                isDefault={"type": "boolean"},
-                editable={"type": "boolean"},
-                jsonData=record({}, httpMethod={"enum": ["POST", "GET"]}, timeInterval=DURATION),
-            )
-        ),
-    }
-)
-PROVIDER_FILE = record(
-    {
-        "apiVersion": VERSION,
-        "providers": listed(
-            record(
-                {"name": TEXT, "type": {"const": "file"}, "options": record({"path": TEXT})},
-                orgId=ORG,
-                folder=TEXT,
-                disableDeletion={"type": "boolean"},
-                updateIntervalSeconds={"type": "integer", "minimum": 10},
-                allowUiUpdates={"type": "boolean"},
-            )
-        ),
-    }
-)
-SCHEMAS = {
-    "alerting/rules.yaml": RULE_FILE,
-    "alerting/contact-points.yaml": CONTACT_FILE,
-    "alerting/policies.yaml": POLICY_FILE,
-    "datasources/asd-monitor.yaml": DATASOURCE_FILE,
-    "dashboards/asd-monitor.yaml": PROVIDER_FILE,
+GROUPING: dict[str, Shape] = {
+    "group_by?": [TEXT],
+    "group_wait?": DURATION,
+    "group_interval?": DURATION,
+    "repeat_interval?": DURATION,
 }
+MATCHER = tuple_of(TEXT, one_of("=", "!=", "=~", "!~"), TEXT)
+ROUTE: Shape = {"receiver": TEXT, "object_matchers": [MATCHER], **GROUPING}
+DATA_SOURCE: Shape = {
+    "name": TEXT,
+    "type": TEXT,
+    "access": one_of("proxy", "direct"),
+    "uid": UID,
+    "orgId?": ORG,
+    "url?": Schema(type="string", pattern="^https?://"),
+    "isDefault?": BOOLEAN,
+    "editable?": BOOLEAN,
+    "jsonData?": {"httpMethod?": one_of("POST", "GET"), "timeInterval?": DURATION},
+}
+PROVIDER: Shape = {
+    "name": TEXT,
+    "type": one_of("file"),
+    "options": {"path": TEXT},
+    "orgId?": ORG,
+    "folder?": TEXT,
+    "disableDeletion?": BOOLEAN,
+    "updateIntervalSeconds?": Schema(type="integer", minimum=10),
+    "allowUiUpdates?": BOOLEAN,
+}
+FILES: dict[str, Shape] = {
+    "alerting/rules.yaml": {"apiVersion": VERSION, "groups": ALERTS},
+    "alerting/contact-points.yaml": {
+        "apiVersion": VERSION,
+        "contactPoints": [{"orgId": ORG, "name": TEXT, "receivers": [RECEIVER]}],
+    },
+    "alerting/policies.yaml": {
+        "apiVersion": VERSION,
+        "policies": [{"orgId": ORG, "receiver": TEXT, "routes?": [ROUTE], **GROUPING}],
+    },
+    "datasources/asd-monitor.yaml": {"apiVersion": VERSION, "datasources": [DATA_SOURCE]},
+    "dashboards/asd-monitor.yaml": {"apiVersion": VERSION, "providers": [PROVIDER]},
+}
+SCHEMAS = {name: schema(shape) for name, shape in FILES.items()}
 
-
-# The parts of Grafana's dashboard kind that are used here.
-COLOR = record(
-    {"mode": {"enum": ["thresholds", "palette-classic", "fixed"]}}, fixedColor={"type": "string"}
-)
-SHOWN_AS = record({"text": TEXT, "color": TEXT, "index": {"type": "integer"}})
-VALUE_MAPPING = record(
-    {
-        "type": {"const": "value"},
-        "options": {
-            "type": "object",
-            "patternProperties": {"^[0-9]+$": SHOWN_AS},
-            "additionalProperties": False,
-        },
-    }
-)
-SPECIAL_MAPPING = record(
-    {
-        "type": {"const": "special"},
-        "options": record(
-            {
-                "match": {"enum": ["true", "false", "null", "nan", "null+nan", "empty"]},
-                "result": SHOWN_AS,
-            }
-        ),
-    }
-)
-STEPS = {
-    "type": "array",
-    "prefixItems": [record({"color": TEXT, "value": {"type": "null"}})],
-    "items": record({"color": TEXT, "value": {"type": "number"}}),
-    "minItems": 1,
+DISPLAY: Shape = {"text": TEXT, "color": TEXT, "index": INTEGER}
+VALUE_MAPPING: Shape = {
+    "type": one_of("value"),
+    "options": Schema(
+        type="object",
+        patternProperties={"^[0-9]+$": schema(DISPLAY)},
+        additionalProperties=False,
+    ),
 }
-FIELD_DEFAULTS = {
-    "type": "object",
-    "properties": {
-        # Grafana puts a space before the suffix.
-        "unit": {"pattern": r"^(none|short|s|bytes|percentunit|sci|suffix:\S+)$"},
-        "color": COLOR,
-        "mappings": {
-            "type": "array",
-            "items": {"oneOf": [VALUE_MAPPING, SPECIAL_MAPPING]},
-        },
-        "thresholds": record({"mode": {"const": "absolute"}, "steps": STEPS}),
+SPECIAL_MAPPING: Shape = {
+    "type": one_of("special"),
+    "options": {
+        "match": one_of("true", "false", "null", "nan", "null+nan", "empty"),
+        "result": DISPLAY,
     },
 }
-GRID = {"type": "integer", "minimum": 0, "maximum": 24}
-PANEL = {
-    "type": "object",
-    "required": ["id", "type", "title", "gridPos"],
-    "if": {"properties": {"type": {"const": "row"}}},
-    "else": {"required": ["description", "datasource", "fieldConfig", "options", "targets"]},
-    "properties": {
-        "id": {"type": "integer", "minimum": 1},
-        "type": {
-            "enum": ["row", "stat", "timeseries", "state-timeline", "table", "bargauge"],
+MAPPINGS = Schema(type="array", items={"oneOf": [schema(VALUE_MAPPING), schema(SPECIAL_MAPPING)]})
+STEPS = Schema(
+    type="array",
+    prefixItems=[schema({"color": TEXT, "value": Schema(type="null")})],
+    items=schema({"color": TEXT, "value": NUMBER}),
+    minItems=1,
+)
+FIELD_DEFAULTS = among_others(
+    {
+        # Grafana inserts a space before the suffix.
+        "unit?": Schema(pattern=r"^(none|short|s|bytes|percentunit|sci|suffix:\S+)$"),
+        "color?": {
+            "mode": one_of("thresholds", "palette-classic", "fixed"),
+            "fixedColor?": TEXT,
         },
+        "mappings?": MAPPINGS,
+        "thresholds?": {"mode": one_of("absolute"), "steps": STEPS},
+    }
+)
+GRID = Schema(type="integer", minimum=0, maximum=24)
+PANEL = among_others(
+    {
+        "id": Schema(type="integer", minimum=1),
+        "type": one_of("row", "stat", "timeseries", "state-timeline", "table", "bargauge"),
         "title": TEXT,
-        "gridPos": record({"h": GRID, "w": GRID, "x": GRID, "y": {"type": "integer"}}),
-        "fieldConfig": record({"defaults": FIELD_DEFAULTS, "overrides": {"type": "array"}}),
-    },
-}
-VARIABLE = {
-    "type": "object",
-    "required": ["name", "type", "query", "current", "hide"],
-    "properties": {"type": {"enum": ["query", "datasource"]}, "hide": {"enum": [0, 1, 2]}},
-}
-DASHBOARD_FILE = {
-    "type": "object",
-    "required": ["uid", "title", "schemaVersion", "panels", "templating", "annotations", "time"],
-    "properties": {
-        "uid": {"type": "string", "pattern": "^[a-zA-Z0-9_-]{8,40}$"},
+        "gridPos": {"h": GRID, "w": GRID, "x": GRID, "y": INTEGER},
+        "fieldConfig?": {"defaults": FIELD_DEFAULTS, "overrides": Schema(type="array")},
+    }
+)
+PANEL["if"] = {"properties": {"type": one_of("row")}}
+PANEL["else"] = {"required": ["description", "datasource", "fieldConfig", "options", "targets"]}
+VARIABLE = among_others(
+    {
+        "name": TEXT,
+        "type": one_of("query", "datasource"),
+        "query": ANYTHING,
+        "current": ANYTHING,
+        "hide": one_of(0, 1, 2),
+    }
+)
+DASHBOARD_FILE = among_others(
+    {
+        "uid": Schema(type="string", pattern="^[a-zA-Z0-9_-]{8,40}$"),
         "title": TEXT,
-        "schemaVersion": {"type": "integer", "minimum": 36},
-        "graphTooltip": {"enum": [0, 1, 2]},
-        "refresh": DURATION,
-        "panels": listed(PANEL),
-        "templating": record({"list": listed(VARIABLE)}),
-        "annotations": record({"list": {"type": "array"}}),
-        "time": record({"from": TEXT, "to": TEXT}),
-    },
-    # Numeric ids are the server's own, __inputs belong to dashboards for import by hand.
-    "not": {"anyOf": [{"required": ["id"]}, {"required": ["__inputs"]}]},
-}
+        "schemaVersion": Schema(type="integer", minimum=36),
+        "graphTooltip?": one_of(0, 1, 2),
+        "refresh?": DURATION,
+        "panels": [PANEL],
+        "templating": {"list": [VARIABLE]},
+        "annotations": {"list": Schema(type="array")},
+        "time": {"from": TEXT, "to": TEXT},
+    }
+)
+# Numeric ids belong to a server, and __inputs to dashboards that are imported manually.
+DASHBOARD_FILE["not"] = {"anyOf": [{"required": ["id"]}, {"required": ["__inputs"]}]}

@@ -1,4 +1,4 @@
-"""The Prometheus and Grafana files of configs/."""
+"""The Prometheus and Grafana files of configs/, and their expressions on a running Prometheus."""
 
 import json
 import re
@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tests.rig.paths import CONFIGS
+from tests.rig.prometheus import Prometheus
 
 PROVISIONING = CONFIGS / "grafana" / "provisioning"
 DASHBOARD = PROVISIONING / "dashboards" / "asd-monitor" / "asd-monitor.json"
@@ -16,12 +17,13 @@ RULES = CONFIGS / "prometheus" / "rules" / "asd-monitor.rules.yaml"
 
 
 def load(name: str) -> Any:  # noqa: ANN401
+    """Return the content of a YAML file for Grafana."""
     return yaml.safe_load((PROVISIONING / name).read_text())
 
 
 def dashboard() -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(DASHBOARD.read_text())
-    return loaded
+    content: dict[str, Any] = json.loads(DASHBOARD.read_text())
+    return content
 
 
 def panels() -> list[dict[str, Any]]:
@@ -29,60 +31,80 @@ def panels() -> list[dict[str, Any]]:
 
 
 def alerts() -> list[dict[str, Any]]:
+    """Return Grafana's alert rules."""
     return [rule for group in load("alerting/rules.yaml")["groups"] for rule in group["rules"]]
 
 
 def datasource_uids() -> set[str]:
-    return {each["uid"] for each in load("datasources/asd-monitor.yaml")["datasources"]}
+    return {source["uid"] for source in load("datasources/asd-monitor.yaml")["datasources"]}
 
 
 def prometheus_rules() -> list[dict[str, Any]]:
+    """Return Prometheus's alert rules."""
     (group,) = yaml.safe_load(RULES.read_text())["groups"]
-    found: list[dict[str, Any]] = group["rules"]
-    return found
-
-
-def fires(evaluator: dict[str, Any], value: float) -> bool:
-    (limit,) = evaluator["params"]
-    return bool(value > limit if evaluator["type"] == "gt" else value < limit)
+    rules: list[dict[str, Any]] = group["rules"]
+    return rules
 
 
 @dataclass(frozen=True)
 class Expression:
-    where: str
-    text: str
+    """An expression in Grafana's files."""
 
-    def __str__(self) -> str:
-        return self.where
+    location: str
+    text: str
 
 
 def expressions() -> list[Expression]:
-    board = dashboard()
-    found = [
-        Expression(f"panel {panel['title']} {target['refId']}", target["expr"])
-        for panel in panels()
-        for target in panel["targets"]
+    """Return all expressions in Grafana's files."""
+    return [
+        *(
+            Expression(f"panel {panel['title']} {target['refId']}", target["expr"])
+            for panel in panels()
+            for target in panel["targets"]
+        ),
+        *(
+            Expression(f"annotation {annotation['name']}", annotation["expr"])
+            for annotation in dashboard()["annotations"]["list"]
+            if "expr" in annotation
+        ),
+        *(
+            Expression(f"alert {rule['title']}", rule["data"][0]["model"]["expr"])
+            for rule in alerts()
+        ),
     ]
-    found += [
-        Expression(f"annotation {each['name']}", each["expr"])
-        for each in board["annotations"]["list"]
-        if "expr" in each
-    ]
-    found += [
-        Expression(f"alert {each['title']}", each["data"][0]["model"]["expr"]) for each in alerts()
-    ]
-    return found
 
 
-def substituted(expression: str, instance: str, machines: Iterable[str]) -> str:
-    """The expression as Grafana sends it, its variables replaced."""
+def substituted(expression: str, target: str, machines: Iterable[str]) -> str:
+    """Return an expression with Grafana's variables replaced by their values."""
     for name, value in {
         "$__rate_interval": "10s",
         "$__interval": "1s",
         "$__range": "1m",
-        "$instance": re.escape(instance).replace("\\", "\\\\"),
+        "$instance": re.escape(target).replace("\\", "\\\\"),
         "$machine": "|".join(machines),
     }.items():
         expression = expression.replace(name, value)
     assert "$" not in expression
     return expression
+
+
+def evaluate(server: Prometheus, expression: str, machines: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the series that Grafana would display."""
+    return server.query(substituted(expression, server.target, machines))
+
+
+def fires(rule: dict[str, Any], value: float) -> bool:
+    """Return whether a Grafana alert fires at a value of its expression."""
+    evaluator = rule["data"][2]["model"]["conditions"][0]["evaluator"]
+    (limit,) = evaluator["params"]
+    return bool(value > limit if evaluator["type"] == "gt" else value < limit)
+
+
+def firing_alerts(server: Prometheus, machines: Iterable[str]) -> set[tuple[str, str]]:
+    """Return the titles and machines of Grafana's alerts whose condition holds now."""
+    return {
+        (rule["title"], series["metric"].get("machine", ""))
+        for rule in alerts()
+        for series in evaluate(server, rule["data"][0]["model"]["expr"], machines)
+        if fires(rule, float(series["value"][1]))
+    }

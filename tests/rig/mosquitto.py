@@ -22,24 +22,26 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 40.0) -> None:
-    """Poll until it holds; the long limit is for a busy machine only."""
-    deadline = time.monotonic() + timeout_s
+    """Poll until a condition holds; the timeout is long because computers may be busy."""
+    deadline_s = time.monotonic() + timeout_s
     while not condition():
-        if time.monotonic() > deadline:
-            msg = f"waited {timeout_s:g} s in vain: {what}"
+        if time.monotonic() > deadline_s:
+            msg = f"{what}: not within {timeout_s:g} s"
             raise AssertionError(msg)
         time.sleep(0.005)
 
 
 class Mosquitto:
-    """A broker of the test's own; it keeps its port over restarts and forgets all else.
+    """A broker without persistence, which keeps its port over restarts.
 
     Parameters
     ----------
     folder
         Where its configuration and log go.
     config
-        Lines of ``mosquitto.conf``; ``anonymous`` adds the line that admits everybody.
+        Lines of ``mosquitto.conf``.
+    anonymous
+        Whether clients without a user name may connect.
     """
 
     def __init__(self, folder: Path, config: str = "", *, anonymous: bool = True) -> None:
@@ -112,7 +114,7 @@ class Received:
 
 @dataclass
 class Collector:
-    """A subscriber to everything, QoS 1, that comes back after an outage."""
+    """A subscriber with QoS 1 that collects messages and reconnects after an outage."""
 
     port: int
     topic: str = "#"
@@ -130,7 +132,7 @@ class Collector:
         if self.configure is not None:
             self.configure(client)
         self._client = client
-        self._news = threading.Lock()
+        self._lock = threading.Lock()
         client.connect_async("127.0.0.1", self.port)
         client.loop_start()
         wait_until(lambda: self.subscriptions > 0, "a subscription")
@@ -151,14 +153,15 @@ class Collector:
         received = Received(
             message.topic, bytes(message.payload), message.qos, bool(message.retain)
         )
-        with self._news:
+        with self._lock:
             self.messages.append(received)
 
-    def of(self, ending: str) -> list[Received]:
-        """Messages so far whose topic ends so."""
-        with self._news:
-            return [each for each in self.messages if each.topic.endswith(ending)]
+    def of(self, suffix: str) -> list[Received]:
+        """Return the messages so far whose topic has this suffix."""
+        with self._lock:
+            return [message for message in self.messages if message.topic.endswith(suffix)]
 
-    def wait_for(self, ending: str, count: int = 1) -> list[Received]:
-        wait_until(lambda: len(self.of(ending)) >= count, f"{count} messages to {ending}")
-        return self.of(ending)
+    def wait_for(self, suffix: str, count: int = 1) -> list[Received]:
+        """Return the messages with this suffix as soon as there are this many."""
+        wait_until(lambda: len(self.of(suffix)) >= count, f"{count} messages to {suffix}")
+        return self.of(suffix)

@@ -1,4 +1,4 @@
-"""MQTT sinks of a test with their metrics, and a broker for them."""
+"""MQTT sinks with their metrics, and a broker for them."""
 
 import json
 from collections.abc import Iterator
@@ -13,11 +13,15 @@ from asd_monitor.sinks.mqtt.sink import MqttSink
 from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.mosquitto import Mosquitto, Received, wait_until
 
-QUICK: dict[str, Any] = {"host": "127.0.0.1", "reconnect_min_s": 0.05, "reconnect_max_s": 0.1}
+FAST_RECONNECT: dict[str, Any] = {
+    "host": "127.0.0.1",
+    "reconnect_min_s": 0.05,
+    "reconnect_max_s": 0.1,
+}
 
 
 class Rig:
-    """Sinks of a test, closed at its end, and their metrics."""
+    """The sinks of a test, which closes them at its end, and their metrics."""
 
     def __init__(self) -> None:
         self.sinks: list[MqttSink] = []
@@ -25,7 +29,9 @@ class Rig:
         self.metrics = Metrics(self.registry)
 
     def sink(self, port: int, *, connect: bool = True, **settings: Any) -> MqttSink:  # noqa: ANN401
-        sink = MqttSink(MqttSettings(port=port, **(QUICK | settings)), self.metrics, node="plant")
+        sink = MqttSink(
+            MqttSettings(port=port, **(FAST_RECONNECT | settings)), self.metrics, node="plant"
+        )
         self.sinks.append(sink)
         sink.open()
         if connect:
@@ -53,4 +59,5 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 def members(messages: list[Received], name: str) -> list[Any]:
-    return [json.loads(each.payload)[name] for each in messages]
+    """Return one member of each payload."""
+    return [json.loads(message.payload)[name] for message in messages]

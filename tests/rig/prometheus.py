@@ -1,4 +1,4 @@
-"""A real Prometheus and promtool, from the Debian package `prometheus`, for the tests."""
+"""A real Prometheus and promtool, from the Debian package `prometheus`."""
 
 import json
 import subprocess
@@ -23,6 +23,8 @@ class Prometheus:
     """A running server."""
 
     url: str
+    target: str
+    """What it scrapes, as ``host:port``; the label ``instance`` of all series."""
 
     def _get(self, path: str, **parameters: str) -> Any:  # noqa: ANN401
         query = urllib.parse.urlencode(parameters)
@@ -30,12 +32,12 @@ class Prometheus:
             return json.load(answer)["data"]
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """Return the instant vector of an expression; raises HTTPError if it is invalid."""
-        result: list[dict[str, Any]] = self._get("/api/v1/query", query=expression)["result"]
-        return result
+        """Return the instant vector of an expression; raise HTTPError if it is invalid."""
+        series: list[dict[str, Any]] = self._get("/api/v1/query", query=expression)["result"]
+        return series
 
     def value(self, expression: str) -> float:
-        """Return the one value of an expression."""
+        """Return the value of an expression that has a single one."""
         (sample,) = self.query(expression)
         return float(sample["value"][1])
 
@@ -44,31 +46,27 @@ class Prometheus:
         values: list[str] = self._get(f"/api/v1/label/{label}/values", **{"match[]": selector})
         return values
 
-    def wait_for(self, expression: str, limit_s: float = 60) -> list[dict[str, Any]]:
-        """Return the expression's result as soon as it is not empty."""
-        end = time.monotonic() + limit_s
-        while time.monotonic() < end:
-            result = self.query(expression)
-            if result:
-                return result
+    def wait_for(self, expression: str, timeout_s: float = 60) -> list[dict[str, Any]]:
+        """Return the result of an expression as soon as it is not empty."""
+        end_s = time.monotonic() + timeout_s
+        while time.monotonic() < end_s:
+            if series := self.query(expression):
+                return series
             time.sleep(SCRAPE_INTERVAL_S)
-        msg = f"Prometheus had no result of {expression!r} within {limit_s} s"
+        msg = f"Prometheus had no result of {expression!r} within {timeout_s} s"
         raise TimeoutError(msg)
 
 
 @contextmanager
 def running_prometheus(
-    folder: Path, target: str, *, job: str = "asd-monitor", rules: Path | None = None
+    folder: Path, target: str, *, rules: Path | None = None
 ) -> Iterator[Prometheus]:
-    """Run Prometheus on a free loopback port, scraping ``target`` (host:port) often."""
-    every = f"{int(SCRAPE_INTERVAL_S * 1000)}ms"
+    """Run Prometheus on a free loopback port, scraping ``target`` (``host:port``) often."""
+    interval = f"{int(SCRAPE_INTERVAL_S * 1000)}ms"
+    intervals = ("scrape_interval", "scrape_timeout", "evaluation_interval")
     config: dict[str, Any] = {
-        "global": {
-            "scrape_interval": every,
-            "scrape_timeout": every,
-            "evaluation_interval": every,
-        },
-        "scrape_configs": [{"job_name": job, "static_configs": [{"targets": [target]}]}],
+        "global": dict.fromkeys(intervals, interval),
+        "scrape_configs": [{"job_name": "asd-monitor", "static_configs": [{"targets": [target]}]}],
     }
     if rules is not None:
         config["rule_files"] = [str(rules)]
@@ -87,7 +85,7 @@ def running_prometheus(
             stderr=subprocess.STDOUT,
         )
     try:
-        server = Prometheus(f"http://{address}")
+        server = Prometheus(f"http://{address}", target)
         _wait_until_ready(server, process, folder / "prometheus.log")
         yield server
     finally:
@@ -96,10 +94,10 @@ def running_prometheus(
 
 
 def _wait_until_ready(
-    server: Prometheus, process: subprocess.Popen[bytes], log: Path, limit_s: float = 60
+    server: Prometheus, process: subprocess.Popen[bytes], log: Path, timeout_s: float = 60
 ) -> None:
-    end = time.monotonic() + limit_s
-    while time.monotonic() < end and process.poll() is None:
+    end_s = time.monotonic() + timeout_s
+    while time.monotonic() < end_s and process.poll() is None:
         try:
             with urllib.request.urlopen(f"{server.url}/-/ready", timeout=5):  # noqa: S310
                 return
@@ -110,7 +108,7 @@ def _wait_until_ready(
 
 
 def promtool(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
-    """Run promtool; stdout and stderr come back together."""
+    """Run promtool; ``stdout`` of the result contains stderr as well."""
     done = subprocess.run(
         ["promtool", *map(str, arguments)],
         input=stdin,

@@ -17,6 +17,7 @@ from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.sink import MqttSink
 from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
+from tests.rig.mqtt_sinks import FAST_RECONNECT
 from tests.rig.paths import CONFIGS
 from tests.rig.records import scored_window
 
@@ -63,9 +64,8 @@ def password_broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 def sink_for(port: int, **settings: Any) -> MqttSink:  # noqa: ANN401
-    quick = {"host": "127.0.0.1", "reconnect_min_s": 0.05, "reconnect_max_s": 0.1}
     metrics = Metrics(CollectorRegistry())
-    return MqttSink(MqttSettings(port=port, **(quick | settings)), metrics, node="plant")
+    return MqttSink(MqttSettings(port=port, **(FAST_RECONNECT | settings)), metrics, node="plant")
 
 
 def assert_publishes(sink: MqttSink) -> None:
@@ -121,11 +121,10 @@ def test_a_wrong_password_is_reported_once_and_a_corrected_one_works(
     caplog.set_level(logging.DEBUG)
     path = tmp_path / "password"
     path.write_text("wrong-one")
-    settings = {"username": "press", "password_file": path, "protocol": protocol}
+    settings: dict[str, Any] = {"username": "press", "password_file": path, "protocol": protocol}
     registry = CollectorRegistry()
-    quick = {"host": "127.0.0.1", "reconnect_min_s": 0.05, "reconnect_max_s": 0.1}
     sink = MqttSink(
-        MqttSettings(port=password_broker.port, **(quick | settings)),
+        MqttSettings(port=password_broker.port, **(FAST_RECONNECT | settings)),
         Metrics(registry),
         node="plant",
     )

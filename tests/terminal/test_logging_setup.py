@@ -1,4 +1,4 @@
-"""How log lines look in the journal, and elsewhere."""
+"""The format of log lines in the journal and elsewhere."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ from asd_monitor.terminal import logging_setup
 
 @pytest.fixture
 def stderr(tmp_path: Path) -> Iterator[TextIO]:
-    """A file to put in place of stderr; logging is as before afterwards."""
+    """A file that replaces stderr; the logging of pytest is restored afterwards."""
     root = logging.getLogger()
     level, handlers = root.level, root.handlers[:]
     with (tmp_path / "stderr").open("w+") as file:
@@ -27,14 +27,14 @@ def stderr(tmp_path: Path) -> Iterator[TextIO]:
 
 
 def set_up(stderr: TextIO, environ: dict[str, str]) -> logging.Logger:
-    """Set logging up for a program with this stderr."""
+    """Set up logging for a program with this stderr."""
     with redirect_stderr(stderr):
         logging_setup.set_up(environ=environ)
     return logging.getLogger("asd_monitor.test")
 
 
 def journal(file: TextIO) -> dict[str, str]:
-    """The environment of a service whose stderr this file is."""
+    """Return the environment of a service whose stderr is this file."""
     status = os.fstat(file.fileno())
     return {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
 
@@ -45,7 +45,7 @@ def lines(file: TextIO) -> list[str]:
     return file.read().splitlines()
 
 
-def test_the_journal_is_told_the_priority_of_every_line(stderr: TextIO) -> None:
+def test_the_journal_receives_the_priority_of_every_line(stderr: TextIO) -> None:
     log = set_up(stderr, journal(stderr))
     log.info("pump: NORMAL")
     log.warning("pump: ALARM")
@@ -53,18 +53,18 @@ def test_the_journal_is_told_the_priority_of_every_line(stderr: TextIO) -> None:
         raise ValueError("no")
     except ValueError:
         log.exception("inference failed")
-    told = lines(stderr)
-    assert told[:3] == [
+    logged = lines(stderr)
+    assert logged[:3] == [
         "<6>INFO pump: NORMAL",
         "<4>WARNING pump: ALARM",
         "<3>ERROR inference failed",
     ]
-    assert told[3] == "<3>Traceback (most recent call last):"
-    assert all(line.startswith("<3>") for line in told[3:])
+    assert logged[3] == "<3>Traceback (most recent call last):"
+    assert all(line.startswith("<3>") for line in logged[3:])
 
 
 @pytest.mark.parametrize("stream", [{}, {"JOURNAL_STREAM": "1:2"}])
-def test_what_is_not_the_journal_gets_times_and_no_marks(
+def test_lines_outside_the_journal_have_times_and_no_priorities(
     stderr: TextIO, stream: dict[str, str]
 ) -> None:
     set_up(stderr, stream).warning("pump: ALARM")
@@ -73,7 +73,7 @@ def test_what_is_not_the_journal_gets_times_and_no_marks(
     assert line[:2] == "20"
 
 
-def test_a_line_break_in_a_files_name_breaks_no_line(stderr: TextIO) -> None:
+def test_a_line_break_in_a_file_name_is_escaped(stderr: TextIO) -> None:
     set_up(stderr, {}).warning("skipped: %s", "a\nb\x1b[2J.wav")
     (line,) = lines(stderr)
     assert line.endswith("skipped: a\\nb\\x1b[2J.wav")
@@ -87,8 +87,8 @@ def test_why_the_program_ends_is_an_error_in_the_journal(tmp_path: Path) -> None
         done = subprocess.run(
             command, stderr=file, env={**os.environ, **journal(file)}, check=False, timeout=60
         )
-        told = lines(file)
+        logged = lines(file)
     assert done.returncode == 2
-    assert len(told) == 2
-    assert told[0].startswith("<3>asd-monitor: ")
-    assert told[1].startswith("<3>")
+    assert len(logged) == 2
+    assert logged[0].startswith("<3>asd-monitor: ")
+    assert logged[1].startswith("<3>")
