@@ -1,4 +1,4 @@
-"""Replay without a model: a detector for each section, from its own training clips alone."""
+"""Replay without a model file: a detector is fitted for each section."""
 
 import json
 import os
@@ -25,16 +25,16 @@ RATE_HZ = 16_000
 
 def write_fan(path: Path, seed: int, fault: float = 0.0) -> None:
     random = np.random.default_rng(seed)
-    place = np.arange(4 * RATE_HZ) / RATE_HZ
-    samples = 0.05 * random.standard_normal(len(place)) + 0.1 * np.sin(2 * np.pi * 150 * place)
-    samples += fault * np.sin(2 * np.pi * 2300 * place)
+    time_s = np.arange(4 * RATE_HZ) / RATE_HZ
+    samples = 0.05 * random.standard_normal(len(time_s)) + 0.1 * np.sin(2 * np.pi * 150 * time_s)
+    samples += fault * np.sin(2 * np.pi * 2300 * time_s)
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, samples, RATE_HZ, subtype="PCM_16")
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """2020 layout: id_00 has what it needs, id_02 too little, id_04 nothing to learn from."""
+    """Fans of 2020: id_00 has enough training clips, id_02 too few, id_04 none."""
     root = tmp_path_factory.mktemp("data")
     for number in range(8):
         write_fan(root / "fan" / "train" / f"normal_id_00_{number:08d}.wav", number)
@@ -67,7 +67,7 @@ def test_ids_without_enough_training_clips_get_null_and_a_reason(out: Path) -> N
 
 def test_a_training_clip_that_cannot_be_read_is_listed(out: Path) -> None:
     rejected = json.loads((out / "result.json").read_text())["rejected"]
-    assert [Path(each["file"]).name for each in rejected] == ["normal_id_00_00000050.wav"]
+    assert [Path(file["file"]).name for file in rejected] == ["normal_id_00_00000050.wav"]
 
 
 def test_the_fitted_detectors_are_model_files_that_give_the_same_scores(
@@ -80,31 +80,31 @@ def test_the_fitted_detectors_are_model_files_that_give_the_same_scores(
     assert (tmp_path / name).read_bytes() == (out / name).read_bytes()
 
 
-def test_clips_read_when_needed_fit_the_same_detector(dataset: Path) -> None:
+def test_lazy_clips_fit_the_same_detector(dataset: Path) -> None:
     paths = sorted((dataset / "fan" / "train").glob("normal_id_00_0000000*"))
     lazy, rejected = open_training_clips(paths, ClipCache(RATE_HZ, 0))
     assert rejected == ()
-    whole = [Recording(path.name, read_recording(path, RATE_HZ)) for path in paths]
-    first, second = fit(lazy, target="fan"), fit(whole, target="fan")
+    eager = [Recording(path.name, read_recording(path, RATE_HZ)) for path in paths]
+    first, second = fit(lazy, target="fan"), fit(eager, target="fan")
     assert first.manifest.training == second.manifest.training
     assert first.manifest.calibrations == second.manifest.calibrations
     for name, tensor in first.module.state_dict().items():
         assert tensor.equal(second.module.state_dict()[name]), name
 
 
-def test_the_report_says_what_the_evidence_is(out: Path) -> None:
+def test_the_report_explains_the_evidence(out: Path) -> None:
     page = (out / "report.html").read_text()
     assert "where the score comes from: deviation of log-mel power" in page
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_command_ends_and_keeps_what_was_finished(
-    tmp_path: Path, out: Path, number: int
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_ends_and_keeps_finished_jobs(
+    tmp_path: Path, out: Path, signal_number: int
 ) -> None:
     clip = tmp_path / "clip.wav"
     write_fan(clip, 3)
-    for place in range(260):
-        link = tmp_path / "data" / "fan" / "test" / f"normal_id_00_{place:08d}.wav"
+    for number in range(260):
+        link = tmp_path / "data" / "fan" / "test" / f"normal_id_00_{number:08d}.wav"
         link.parent.mkdir(parents=True, exist_ok=True)
         os.link(clip, link)
     code = (
@@ -117,16 +117,19 @@ def test_an_interrupted_command_ends_and_keeps_what_was_finished(
     model, result = out / "models" / "fan_id_00.asd", tmp_path / "out"
     command = [sys.executable, str(script), str(tmp_path / "data"), "--model", str(model)]
     command += ["--out", str(result), "--jobs", "2", "--json"]
-    running = subprocess.Popen(
+    process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     deadline = time.monotonic() + 100
     while not list(result.glob("work/*/scores-*")) and time.monotonic() < deadline:
-        assert running.poll() is None
+        assert process.poll() is None
         time.sleep(0.02)
-    os.killpg(running.pid, number) if number == signal.SIGINT else running.send_signal(number)
-    _, messages = running.communicate(timeout=60)
-    assert running.returncode == 130, messages
+    if signal_number == signal.SIGINT:  # as a terminal sends Ctrl-C, to the whole group
+        os.killpg(process.pid, signal_number)
+    else:
+        process.send_signal(signal_number)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130, messages
     assert "Traceback" not in messages
     assert "run the same command again to resume" in messages
     finished = list(result.glob("work/*/scores-*"))
