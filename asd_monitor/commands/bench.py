@@ -60,7 +60,7 @@ def bench(
     from asd_monitor.bench.context import Broker
     from asd_monitor.bench.run import BenchOptions, run_bench
 
-    broker = None if mqtt is None else Broker(*parse_host_and_port(mqtt, 1883))
+    broker = None if mqtt is None else Broker(*parse_host_and_port(mqtt))
     options = BenchOptions(area or (), quick, mic, model, broker)
     result = run_bench(options, lambda text: typer.echo(f"bench: {text}", err=True))
     if as_json:

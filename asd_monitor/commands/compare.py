@@ -17,6 +17,7 @@ from asd_monitor.commands.options import (
     default_cache,
     split_names,
 )
+from asd_monitor.terminal.progress import console_progress
 
 if TYPE_CHECKING:
     from asd_offline.comparison import Comparison
@@ -105,7 +106,6 @@ def compare(
 
     require_offline("compare")
     from asd_monitor.errors import RunError
-    from asd_monitor.terminal.progress import console_progress
     from asd_offline.comparison import CompareSettings
     from asd_offline.comparison import compare as compare_models
 

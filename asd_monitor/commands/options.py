@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from asd_offline.datasets.challenge import SetName
 
 
+MQTT_PORT = 1883
+
+
 class Device(StrEnum):
     """Where a model runs."""
 
@@ -154,7 +157,7 @@ def default_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "asd-monitor" / "features"
 
 
-def parse_host_and_port(value: str, default_port: int) -> tuple[str, int]:
+def parse_host_and_port(value: str, default_port: int = MQTT_PORT) -> tuple[str, int]:
     """Parse an --mqtt option: HOST, HOST:PORT, [IPV6]:PORT or an IPv6 address alone.
 
     Raises

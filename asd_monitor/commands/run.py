@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asd_monitor.commands.options import (
+    MQTT_PORT,
     AsJson,
     Channel,
     Device,
@@ -24,8 +25,6 @@ from asd_monitor.runtime.signals import stop_signals
 
 if TYPE_CHECKING:
     from asd_monitor.config import Config
-
-MQTT_PORT = 1883
 
 
 def run(
