@@ -169,6 +169,15 @@ def test_constant_and_tied_scores_give_a_threshold_just_above_them(scores: list[
     assert calibration.p_value(max(scores))[1] is False
 
 
+def test_tied_scores_have_a_tail_of_a_tenth_of_their_standard_deviation() -> None:
+    assert Calibration.fit([0.0] * 20 + [1.0] * 20).tail_scale == pytest.approx(0.05)
+
+
+def test_the_allowed_number_of_scores_above_a_threshold_is_not_lost_to_rounding() -> None:
+    assert 0.29 * 100 < 29
+    assert Calibration.fit(np.arange(99.0)).threshold(0.29) == 70.0
+
+
 def test_many_scores_are_summarised_without_changing_p_values_or_thresholds() -> None:
     scores = np.random.default_rng(0).gamma(2, 1, 100_000)
     calibration = Calibration.fit(scores)

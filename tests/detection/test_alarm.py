@@ -81,6 +81,19 @@ def test_a_loud_window_restarts_the_hold() -> None:
     assert got[2:] == [State.ALARM] * 8
 
 
+WITHOUT_HOLD = SETTINGS.model_copy(update={"hold_s": 0.0})
+
+
+def test_without_a_hold_an_alarm_still_needs_a_quiet_window_to_clear() -> None:
+    alarm = configured(settings=WITHOUT_HOLD)
+    assert states(alarm, [3, 3, 3] + [1.5] * 10)[-1] is State.ALARM
+    assert states(alarm, [0], first=13) == [State.NORMAL]
+
+
+def test_the_exceedances_of_a_cleared_alarm_do_not_count_again() -> None:
+    assert states(configured(settings=WITHOUT_HOLD), [3, 3, 3, 0, 0, 0, 3])[-1] is State.NORMAL
+
+
 def test_overlapping_windows_count_once() -> None:
     alarm = configured()
     for start in range(10):
@@ -189,6 +202,13 @@ def test_a_warning_of_a_shift_clears_after_the_hold() -> None:
     got = states(configured(RULE_WITH_RANGE), [SHIFTED] * 40 + [0.0] * 20)[29:]
     assert set(got) == {State.WARNING, State.NORMAL}
     assert 4 <= got[11:].index(State.NORMAL) <= 10
+
+
+def test_an_alarm_of_a_shift_continues_after_lost_audio() -> None:
+    alarm = configured(replace(RULE_WITH_RANGE, clear_below=THRESHOLD))
+    assert states(alarm, [SHIFTED] * 60)[-1] is State.ALARM
+    alarm.mark_unknown("unplugged", 61.0)
+    assert set(states(alarm, [SHIFTED] * 20, first=70)) == {State.ALARM}
 
 
 def test_a_shift_before_lost_audio_does_not_count_after_it() -> None:

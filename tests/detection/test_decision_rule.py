@@ -34,6 +34,11 @@ def test_the_default_threshold_is_one_in_a_thousand() -> None:
     assert rule.threshold == CALIBRATION.threshold(0.001)
 
 
+def test_the_default_clearing_level_is_one_in_a_hundred() -> None:
+    rule = DecisionRule.from_manifest(manifest(), "pump")
+    assert rule.clear_below == CALIBRATION.threshold(0.01)
+
+
 def test_an_alarm_clears_at_a_lower_score_than_it_is_raised_at() -> None:
     rule = DecisionRule.from_manifest(manifest(), "pump", p_raise=0.005, p_clear=0.05)
     assert rule.clear_below == CALIBRATION.threshold(0.05)

@@ -54,6 +54,11 @@ def test_two_odd_windows_of_five_do_not_change_the_level() -> None:
     assert (found.level, found.segments) == (0.0, 4)
 
 
+def test_a_start_just_before_a_segment_because_of_rounding_belongs_to_the_segment() -> None:
+    starts_s = [0.0, 10.0 - 1e-6, 20.0 - 1e-6]
+    assert NormalRange.fit([0.0, 1.0, 2.0], np.zeros(3), starts_s, window_s=10.0).segments == 3
+
+
 @pytest.mark.parametrize(
     ("window_s", "windows"), [(0.5, 20), (2.0, 5), (4.0, 2), (10.0, 1), (30.0, 1)]
 )
@@ -185,6 +190,17 @@ def test_an_alarm_needs_the_configured_duration_and_a_warning_half_of_it() -> No
         range_of(np.random.default_rng(0).normal(size=300).tolist()), min_duration_s=600.0
     )
     assert (found.warning_s, found.alarm_s) == (300.0, 600.0)
+
+
+def test_a_warning_needs_a_probability_of_1e_4_and_an_alarm_of_1e_5() -> None:
+    normal_range = NormalRange(0.0, 1, 10, 10.0)
+    found = shift(normal_range, min_duration_s=1.0)
+    assert found.warning_s == normal_range.min_duration_s(1e-4, WINDOW_S)
+    assert found.alarm_s == normal_range.min_duration_s(1e-5, WINDOW_S)
+
+
+def test_a_level_at_the_end_of_the_normal_range_is_no_shift() -> None:
+    assert durations_s(shift(range_of([1.0] * 30)), [1.0] * 10)[-1] == 0.0
 
 
 def test_little_normal_sound_lengthens_both_durations() -> None:

@@ -279,9 +279,42 @@ def test_a_rounding_error_of_a_score_of_zero_is_tolerated(tmp_path: Path) -> Non
     save(saved, script(Zero()), manifest())
     near = rewritten(saved, tmp_path / "a.asd", change_json("golden.json", scores=[-2.4e-7, 0.0]))
     load(near, "cpu")
-    far = rewritten(saved, tmp_path / "b.asd", change_json("golden.json", scores=[-2.4e-5, 0.0]))
+    far = rewritten(saved, tmp_path / "b.asd", change_json("golden.json", scores=[-2.4e-6, 0.0]))
     with pytest.raises(ModelFileError, match="does not reproduce its reference scores"):
         load(far, "cpu")
+
+
+@pytest.mark.parametrize(("change", "is_loaded"), [(5e-5, True), (2e-4, False)])
+def test_reference_scores_may_differ_by_1e_4_of_the_largest(
+    saved: Path, tmp_path: Path, change: float, is_loaded: bool
+) -> None:
+    def scale(members: dict[str, bytes]) -> None:
+        [name] = [name for name in members if name.endswith("/extra/golden.json")]
+        reference = json.loads(members[name])
+        reference["scores"] = [(1 + change) * score for score in reference["scores"]]
+        members[name] = json.dumps(reference).encode()
+
+    path = rewritten(saved, tmp_path / "scaled.asd", scale)
+    if is_loaded:
+        load(path, "cpu")
+    else:
+        with pytest.raises(ModelFileError, match="does not reproduce its reference scores"):
+            load(path, "cpu")
+
+
+@pytest.mark.parametrize(("targets", "scores"), [(1, 2), (3, 3), (16, 16), (20, 16)])
+def test_each_reference_window_and_up_to_16_targets_have_a_reference_score(
+    tmp_path: Path, targets: int, scores: int
+) -> None:
+    names = tuple(f"fan/id_{i:02d}" for i in range(targets))
+    save(
+        tmp_path / "many.asd",
+        script(Zero()),
+        manifest(targets=names, calibrations={}, thresholds={}),
+    )
+    members = unseal((tmp_path / "many.asd").read_bytes(), tmp_path)
+    [reference] = [members[name] for name in members if name.endswith("/extra/golden.json")]
+    assert len(json.loads(reference)["scores"]) == scores
 
 
 def without(member: str) -> Callable[[dict[str, bytes]], None]:
@@ -377,7 +410,10 @@ def test_loading_and_saving_give_no_warnings(tmp_path: Path) -> None:
 def test_a_manifest_validates_itself() -> None:
     with pytest.raises(ValueError, match="window_samples"):
         manifest(window_samples=0)
+    with pytest.raises(ValueError, match="name"):
+        manifest(name="x" * 201)
     with pytest.raises(ValueError, match="JSON"):
         manifest(description={"rate": float("nan")})
+    assert manifest(name="x" * 200).name == "x" * 200
     assert isinstance(manifest(), Manifest)
     assert manifest().window_samples == WINDOW_SAMPLES

@@ -11,9 +11,10 @@ import soundfile
 
 from asd_monitor.errors import ConfigError
 from asd_monitor.quickstart import Recording
-from asd_monitor.records import AudioChunk, FloatArray
+from asd_monitor.records import AudioChunk, FloatArray, Window
 from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult
 from asd_monitor.runtime.recording_store import RecordingStore, next_name
+from tests.rig.full_disk import max_file_size
 
 RATE_HZ = 1000
 CLIP = 10 * RATE_HZ
@@ -201,6 +202,14 @@ def test_a_full_disk_does_not_stop_learning(tmp_path: Path) -> None:
     rig.push(noise(10))
     assert rig.result().model_path
     assert len(rig.fits[0]) == 1
+
+
+def test_a_recording_that_cannot_be_written_leaves_no_partial_file(tmp_path: Path) -> None:
+    store = RecordingStore("pump", tmp_path, RATE_HZ, session="now")
+    with max_file_size(1000):
+        assert store.add(Window("pump", noise(10), 0, 0.0))
+    assert store.duration_s == 10.0
+    assert not list(tmp_path.iterdir())
 
 
 def test_hours_of_sound_stay_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,6 @@ from asd_monitor.runtime.commissioning import Commissioning
 from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.runtime.recording_store import RecordingStore
-from asd_monitor.runtime.window_feed import MAX_WAITING_S
 from asd_monitor.sinks import Sink
 from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.played_source import PlayedSource
@@ -205,7 +204,7 @@ def test_unusable_sound_is_reported_and_never_normal(rig: Rig) -> None:
 
 def test_the_oldest_windows_are_dropped_when_scoring_is_too_slow(model: LoadedModel) -> None:
     rig = Rig(model)
-    allowed = round(MAX_WAITING_S * RATE_HZ / WINDOW_SAMPLES)
+    allowed = 60  # six seconds of windows of 0.1 s
     rig.sources["pump"].play(sound(allowed + 10))
     rig.monitor.start()
     wait_for(lambda: rig.sink.scores(), "scores")
@@ -308,7 +307,9 @@ def test_a_pipeline_is_not_alive_when_it_does_not_consume_its_audio(
     source.set_state(SourceState.RUNNING)
     pipeline.check_source()
     assert pipeline.is_alive()
-    now[0] = 60.0
+    now[0] = 10.05  # a window of 0.1 s and 10 s of grace
+    assert pipeline.is_alive()
+    now[0] = 10.15
     assert not pipeline.is_alive()
     source.set_state(SourceState.MISSING)
     pipeline.check_source()
@@ -365,11 +366,12 @@ def test_the_monitor_is_not_alive_when_the_inference_thread_hangs(model: LoadedM
     detector = HangingDetector(model, rules_of(model, {"pump": "pump"}))
     rig = Rig(model, detector=detector, monotonic=lambda: now[0])
     monitor = rig.monitor
-    monitor.start()
     rig.sources["pump"].play(sound(1))
+    monitor.start()
     wait_for(lambda: not rig.sources["pump"]._chunks, "the audio taken")
+    now[0] = 14.9
     assert monitor.is_alive()
-    now[0] = 60.0
+    now[0] = 15.1
     assert not monitor.is_alive()
     release.set()
     monitor.stop()
