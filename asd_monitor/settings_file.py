@@ -52,7 +52,7 @@ _EXPECTED = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
 }
-"""What users are told instead of pydantic's messages, by the type of the error."""
+"""What is expected, in words for users, by the type of pydantic's error."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,12 +195,12 @@ def keys_of(model: type[BaseModel]) -> set[str]:
 
 
 def test_the_example_documents_every_key_and_no_other() -> None:
-    shown = set(re.findall(r"^[\s#]*([a-z_]+):(?:\s|$)", EXAMPLE.read_text(), re.MULTILINE))
+    documented = set(re.findall(r"^[\s#]*([a-z_]+):(?:\s|$)", EXAMPLE.read_text(), re.MULTILINE))
     machines = {"pump", "bench"}
-    assert shown - machines == keys_of(Config)
+    assert documented - machines == keys_of(Config)
 
 
-def test_the_examples_defaults_are_the_real_ones() -> None:
+def test_the_defaults_in_the_example_are_the_real_ones() -> None:
     values = yaml.safe_load(EXAMPLE.read_text())
     required = {"machines": {"a": {"mic": 0}}, "node": "plant-1"}
     documented = {key: values[key] for key in ("device", "alarm", "learn", *SINKS)}

@@ -1,7 +1,8 @@
-"""Where results go: the sinks, by their keys in the settings.
+"""Sinks receive the results of the monitor.
 
 To add a sink, write its settings and its class in a module of this package, and add a line to
-:data:`SINKS`. The settings file then has a section of that name, with its errors reported.
+:data:`SINKS`. The configuration then has a section of that name, whose errors are reported with
+their location; document it in ``configs/monitor.yaml``.
 """
 
 from collections.abc import Callable

@@ -23,11 +23,11 @@ def summarise(status: MonitorStatus, started_at: float, mqtt_messages: int) -> d
     machines = {
         name: _machine_summary(machine, started_at) for name, machine in status.machines.items()
     }
-    with_alarm = [each for each in machines.values() if each["raised_at_s"] is not None]
-    cleared_s = [each["cleared_at_s"] for each in with_alarm]
+    alarmed = [summary for summary in machines.values() if summary["raised_at_s"] is not None]
+    cleared_s = [summary["cleared_at_s"] for summary in alarmed]
     states = [machine.final_state for machine in status.machines.values()]
     return {
-        "raised_at_s": min((each["raised_at_s"] for each in with_alarm), default=None),
+        "raised_at_s": min((summary["raised_at_s"] for summary in alarmed), default=None),
         "cleared_at_s": max(cleared_s) if cleared_s and None not in cleared_s else None,
         "final_state": str(max(states, key=_BY_SEVERITY.index, default=State.UNKNOWN)),
         "windows": sum(machine.windows for machine in status.machines.values()),

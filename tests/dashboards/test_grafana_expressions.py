@@ -61,8 +61,8 @@ def test_the_score_panel_shows_score_and_threshold_of_each_machine(server: Prome
     (panel,) = (panel for panel in panels() if panel.get("repeat") == "machine")
     assert len(panel["targets"]) == 2
     for target in panel["targets"]:
-        series = evaluate(server, target["expr"], MACHINES)
-        assert {each["metric"]["machine"] for each in series} == set(MACHINES)
+        samples = evaluate(server, target["expr"], MACHINES)
+        assert {sample["metric"]["machine"] for sample in samples} == set(MACHINES)
 
 
 def test_the_machines_of_an_unreachable_monitor_are_shown_as_unknown(tmp_path: Path) -> None:
@@ -81,8 +81,8 @@ def test_the_machines_of_an_unreachable_monitor_are_shown_as_unknown(tmp_path: P
             if state is State.UNKNOWN:
                 sink.close()
                 server.wait_for("up == 0")
-            series = evaluate(server, target["expr"], MACHINES)
-            assert [text_of[each["value"][1]] for each in series] == [state] * len(MACHINES)
+            samples = evaluate(server, target["expr"], MACHINES)
+            assert [text_of[sample["value"][1]] for sample in samples] == [state] * len(MACHINES)
 
 
 def test_the_variables_offer_what_was_scraped(server: Prometheus) -> None:

@@ -247,9 +247,9 @@ def test_the_example_broker_admits_a_monitor_to_its_own_node_only(tmp_path: Path
         subprocess.run(["mosquitto_passwd", "-b", str(users), user, PASSWORD], check=True)
     acl.write_text((example / "acl").read_text())
     settings = (example / "mosquitto.conf").read_text()
-    ours = ("listener ", "allow_anonymous ", "persistence ")
-    kept = [line for line in settings.splitlines() if not line.startswith(ours)]
-    config = "\n".join(kept).replace("/etc/mosquitto", str(tmp_path))
+    replaced = ("listener ", "allow_anonymous ", "persistence ")  # by those of the test's broker
+    lines = [line for line in settings.splitlines() if not line.startswith(replaced)]
+    config = "\n".join(lines).replace("/etc/mosquitto", str(tmp_path))
     config = config.replace("/var/lib/mosquitto", str(tmp_path))
     password = tmp_path / "password"
     password.write_text(PASSWORD)

@@ -1,4 +1,4 @@
-"""Progress without a terminal: few lines, each with what is left."""
+"""Progress without a terminal: few lines, with the remaining time."""
 
 import io
 

@@ -97,7 +97,7 @@ ROUTES: dict[str, tuple[Callable[[Request], Response], str]] = {
     "/metrics": (metrics, "metrics for Prometheus"),
     "/healthz": (health, "200 while the monitor consumes audio, else 503"),
 }
-"""The page at each path, and what it is."""
+"""The page and its title, by path."""
 
 
 def respond(path: str, request: Request) -> Response:
