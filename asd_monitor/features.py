@@ -1,17 +1,17 @@
-"""The views of a window's sound that the quick-start detector compares with normal sound."""
+"""Feature groups of a window: statistics of its spectrogram, the input of the quick start."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-FINE_S = 0.064  # tones 16 Hz apart are told apart
+FINE_S = 0.064  # resolves tones 16 Hz apart
 FAST_S = 0.016
-FAST_HOP_S = 1.0 / 320.0  # envelopes are followed up to 160 Hz
+FAST_HOP_S = 1.0 / 320.0  # envelopes are resolved up to 160 Hz
 MEL_BANDS = 128
 ENVELOPE_BANDS = 40
 MODULATION_EDGES_HZ = (0.7, 1.4, 2.8, 5.7, 11.3, 22.6, 45.3, 90.5, 160.0)
-LEAST_POWER = 1e-12  # 120 dB below a full-scale sine, in each bin: about the noise of 16 bits
+MIN_POWER = 1e-12  # in each bin: 120 dB below a full-scale sine, about the noise of 16 bits
 
 FEATURE_GROUP_NAMES = (
     "level",
@@ -41,7 +41,7 @@ def mel_filters(bands: int, bins: int, sample_rate_hz: int) -> Tensor:
 
 
 def mel_edges_hz(bands: int, sample_rate_hz: int) -> Tensor:
-    """Return ``(bands + 2,)`` float64: band ``i`` goes from edge ``i`` to ``i + 2``, in Hz."""
+    """Return ``(bands + 2,)`` float64: band ``i`` extends from edge ``i`` to ``i + 2``, in Hz."""
     top_mel = 2595.0 * math.log10(1.0 + sample_rate_hz / 2 / 700.0)
     mels = torch.linspace(0.0, top_mel, bands + 2).double()
     return 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
@@ -60,21 +60,21 @@ class Spectrogram(nn.Module):
         self.register_buffer("taper", taper * (2.0 / taper.sum()))
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Return ``(batch, frames, bins)`` of ``(batch, samples)``; frames lie wholly inside."""
+        """Return ``(batch, frames, bins)`` of ``(batch, samples)``; frames are not padded."""
         frames = waveform.unfold(1, self.n_fft, self.hop_samples) * self.taper
         return squared_magnitude(torch.fft.rfft(frames))
 
 
 def squared_magnitude(spectrum: Tensor) -> Tensor:
-    """Return the squared magnitude of a complex tensor; several times faster than by ``abs``."""
-    squares = torch.view_as_real(spectrum).square()  # along the memory: twice as fast as apart
+    """Return the squared magnitude of a complex tensor; several times faster than ``abs``."""
+    squares = torch.view_as_real(spectrum).square()  # contiguous: twice as fast as real and imag
     return squares[..., 0] + squares[..., 1]
 
 
 class Modulation(nn.Module):
-    """Log energy of the envelopes' fluctuation by band and modulation frequency.
+    """Log energy of the envelopes' fluctuation, by band and modulation frequency.
 
-    The envelope's own mean is divided out, so a change of gain changes nothing. Octave bands of
+    The envelope is divided by its mean, so a change of gain changes nothing. Octave bands of
     modulation: the SRMR representation (Falk et al., 2010), from a spectrogram's envelopes.
     """
 
@@ -83,7 +83,7 @@ class Modulation(nn.Module):
 
     def __init__(self, frames: int, frame_rate_hz: float) -> None:
         super().__init__()
-        self.least_energy = 1e-7  # far below the fluctuation of the stillest noise
+        self.min_energy = 1e-7  # far below the fluctuation of stationary noise
         self.n_fft = _fast_fft_length(frames)
         taper = torch.hann_window(frames)
         scale = 1.0 / (taper.square().sum() * self.n_fft).sqrt()
@@ -98,25 +98,25 @@ class Modulation(nn.Module):
         mean = envelopes.mean(1, keepdim=True)
         fluctuation = (envelopes / mean - 1.0) * self.taper
         energy = self.bands @ squared_magnitude(torch.fft.rfft(fluctuation, self.n_fft, dim=1))
-        return (energy + self.least_energy).log().flatten(1)
+        return (energy + self.min_energy).log().flatten(1)
 
 
 class FeatureGroups(nn.Module):
-    """Waveform to eight views of it, all logarithmic; :data:`FEATURE_GROUP_NAMES` in order.
+    """Waveform to eight groups of features, all logarithmic; :data:`FEATURE_GROUP_NAMES` in order.
 
     level
-        ``(batch, 1)``: power of the window. The only view that a change of gain changes.
+        ``(batch, 1)``: power of the window. The only group that a change of gain changes.
     spectrum
         ``(batch, bins)``: mean power in each 16 Hz bin, relative to the level.
     typical
         ``(batch, envelope bands)``: mean of the logarithm over 16 ms frames, relative to its mean
-        over bands. A clank next door may make up most of a window's power; it hardly changes this.
+        over bands. A short loud noise may dominate a window's power; it hardly changes this.
     spread
         ``(batch, mel bands)``: standard deviation over time.
     peaks
-        ``(batch, envelope bands)``: how far the loudest 16 ms stand out.
+        ``(batch, envelope bands)``: maximum over the 16 ms frames, relative to their mean.
     change
-        ``(batch, mel bands)``: change from one 32 ms frame to the next, root mean square.
+        ``(batch, mel bands)``: root mean square of the change from one 32 ms frame to the next.
     fast change
         ``(batch, envelope bands)``: the same over 12.5 ms.
     modulation
@@ -125,9 +125,9 @@ class FeatureGroups(nn.Module):
     Parameters
     ----------
     sample_rate_hz
-        Rate of the waveform.
+        Sample rate of the waveform.
     window_samples
-        Its length.
+        Length of the waveform.
     """
 
     mel: Tensor
@@ -135,7 +135,7 @@ class FeatureGroups(nn.Module):
 
     def __init__(self, sample_rate_hz: int, window_samples: int) -> None:
         super().__init__()
-        self.least_power = LEAST_POWER
+        self.min_power = MIN_POWER
         n_fft = _even(FINE_S * sample_rate_hz)
         self.fine = Spectrogram(n_fft, n_fft // 2)
         self.register_buffer("mel", mel_filters(MEL_BANDS, n_fft // 2 + 1, sample_rate_hz))
@@ -148,23 +148,26 @@ class FeatureGroups(nn.Module):
         self.modulation = Modulation(self.fast_frames, self.fast_rate_hz)
 
     def forward(self, waveform: Tensor) -> list[Tensor]:
-        """Return the views of ``(batch, window_samples)``."""
+        """Return the groups of ``(batch, window_samples)``."""
         power, log_mel, fast_power = self.frames(waveform)
         return self.from_frames(power, log_mel, fast_power)
 
     def frames(self, waveform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what all views are made of, ``(batch, frames, dims)`` each.
+        """Compute the spectrograms that all groups are made from.
 
-        Power in bins and its logarithm in mel bands, by frames of 64 ms; power in envelope bands,
-        by frames of 16 ms.
+        Returns
+        -------
+        power, log_mel, fast_power
+            ``(batch, frames, dims)`` each: power in bins and its logarithm in mel bands, in frames
+            of 64 ms; power in envelope bands, in frames of 16 ms.
         """
         waveform = waveform - waveform.mean(1, keepdim=True)
-        power = self.fine(waveform).add_(self.least_power)
-        fast_power = self.fast(waveform).add_(self.least_power)
+        power = self.fine(waveform).add_(self.min_power)
+        fast_power = self.fast(waveform).add_(self.min_power)
         return power, (power @ self.mel).log(), fast_power @ self.envelope
 
     def from_frames(self, power: Tensor, log_mel: Tensor, fast_power: Tensor) -> list[Tensor]:
-        """Return the views of what :meth:`frames` gives."""
+        """Compute the groups from the results of :meth:`frames`."""
         level = power.mean(dim=(1, 2))[:, None].log()
         spectrum = power.mean(1).log() - level
         log_envelope = 0.5 * fast_power.log()
@@ -184,21 +187,21 @@ class FeatureGroups(nn.Module):
     def log_mel(self, waveform: Tensor) -> Tensor:
         """Return ``(batch, frames, mel bands)``: log power of ``(batch, window_samples)``."""
         waveform = waveform - waveform.mean(1, keepdim=True)
-        return torch.matmul(self.fine(waveform) + self.least_power, self.mel).log()
+        return torch.matmul(self.fine(waveform) + self.min_power, self.mel).log()
 
 
 def _spread(series: Tensor) -> Tensor:
-    """Return the standard deviation over time of ``(batch, frames, bands)``; quicker than std."""
+    """Return the standard deviation over time of ``(batch, frames, bands)``; faster than std."""
     return (series - series.mean(1, keepdim=True)).square().mean(1).sqrt()
 
 
 def _change(series: Tensor, frames: int) -> Tensor:
-    """Root mean square of the change over ``frames`` of ``(batch, frames, bands)``."""
+    """Return the RMS change over ``frames`` of ``(batch, frames, bands)``."""
     return (series[:, frames:] - series[:, :-frames]).square().mean(1).sqrt()
 
 
 def _fast_fft_length(length: int) -> int:
-    """Return the next length without a large prime factor: such a transform is far quicker."""
+    """Return the next length with no prime factor above 5, for which the FFT is much faster."""
     while True:
         rest = length
         for factor in (2, 3, 5):

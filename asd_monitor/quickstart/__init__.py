@@ -1,7 +1,7 @@
-"""The quick-start detector: fitted in seconds from minutes of normal sound of one machine.
+"""The quick-start detector: fitted in seconds on minutes of normal sound of one machine.
 
-No labels, no other machines, no training by gradients. The fitted detector is exported as a
-TorchScript module like any other model.
+It needs no labels, no other machines and no gradient descent. The fitted detector is exported as
+a TorchScript module like any other model.
 """
 
 from asd_monitor.quickstart.fit import Fitted, fit, fit_many

@@ -1,4 +1,11 @@
-"""The module inside a quick-start model file: waveform to views to back ends to one score."""
+"""The module inside a quick-start model file: waveform to feature groups to backends to a score.
+
+Every feature group is scored by two backends. How much their scores vary for normal sound
+depends on the group and the machine, so each is standardised by its scores of held-out normal
+windows. A fault usually changes only some groups, and which ones is not known beforehand. The
+fused score is therefore the log-mean-exp of the standardised scores: close to their mean while
+they agree, and close to the largest once one exceeds the others by several standard deviations.
+"""
 
 import math
 from collections.abc import Sequence
@@ -9,18 +16,21 @@ from torch import Tensor, nn
 from asd_monitor.backends.density_neighbours import fit_density_neighbours
 from asd_monitor.backends.lof import fit_lof
 from asd_monitor.backends.mahalanobis import fit_whitening
+from asd_monitor.backends.per_target import PerTarget
 from asd_monitor.features import FEATURE_GROUP_NAMES, FeatureGroups
 
-BACKENDS_PER_VIEW = 2
-LEAST_STD = 0.05  # of a logarithm of power: about 0.2 dB
+BACKENDS_PER_GROUP = 2
+BATCH = 4
+"""Windows scored at a time on the CPU: their spectrograms then stay in the processor's cache."""
+MIN_STD = 0.05  # of a logarithm of power: about 0.2 dB
 LEVEL_UNIT = 0.35  # 1.5 dB: smaller changes of level come from mounting and the room
-LEAST_RADIUS = 0.1  # of the spread of normal sound: closer than this counts as equal
-LEAST_SCALE = 0.025
-LEAST_LEVEL_SCALE = 0.3  # so that a step of 3 dB is a clear change, one of 1.5 dB is not
+MIN_RADIUS = 0.1  # in standard deviations of normal sound: closer windows count as equal
+MIN_SCALE = 0.025
+MIN_LEVEL_SCALE = 0.3  # so that a step of 3 dB is a clear change, and one of 1.5 dB is not
 
 
 class GroupScorer(nn.Module):
-    """Scores of one view: LOF as it is, density-normalised neighbours after whitening."""
+    """Two scores of one feature group: LOF, and density-normalised neighbours after whitening."""
 
     mean: Tensor
     inverse_std: Tensor
@@ -40,60 +50,63 @@ class GroupScorer(nn.Module):
         self.whitening = whitening
         self.neighbours = neighbours
 
-    def forward(self, view: Tensor) -> Tensor:
-        """Return scores ``(2, batch)`` of ``(batch, dims)``; both lie about 1 for normal sound."""
-        scaled = (view - self.mean) * self.inverse_std
+    def forward(self, features: Tensor) -> Tensor:
+        """Return scores ``(2, batch)`` of ``(batch, dims)``; both are about 1 for normal sound."""
+        scaled = (features - self.mean) * self.inverse_std
         return torch.stack([self.lof(scaled), self.neighbours(self.whitening(scaled))])
 
 
-def fit_group(name: str, view: Tensor, together: Tensor) -> GroupScorer:
-    """Fit the back ends of one view.
+def fit_group(name: str, features: Tensor, excluded: Tensor) -> GroupScorer:
+    """Fit the backends of one feature group.
 
     Parameters
     ----------
     name
         One of :data:`~asd_monitor.features.FEATURE_GROUP_NAMES`.
-    view
+    features
         ``(items, dims)`` of normal windows.
-    together
-        ``(items, items)``: True where two windows must not vouch for one another.
+    excluded
+        ``(items, items)``: True where two windows must not be neighbours of each other.
     """
-    mean = view.mean(0)
+    mean = features.mean(0)
     if name == "level":
-        # In decibels, not in units of its spread: two loads would make all between them normal.
+        # In decibels instead of standard deviations: a machine with two loads has a large
+        # standard deviation, with which every level between the two would look normal.
         std, min_radius = torch.full_like(mean, LEVEL_UNIT), 1.0
     else:
-        std = (view.var(0, correction=0) + LEAST_STD**2).sqrt()
-        min_radius = LEAST_RADIUS * math.sqrt(view.shape[1])
-    scaled = (view - mean) / std
-    lof = fit_lof(scaled, together, count=4, min_reach=min_radius)
+        std = (features.var(0, correction=0) + MIN_STD**2).sqrt()
+        min_radius = MIN_RADIUS * math.sqrt(features.shape[1])
+    scaled = (features - mean) / std
+    lof = fit_lof(scaled, excluded, count=4, min_reach=min_radius)
     whitening = nn.Identity() if name == "level" else fit_whitening(scaled, min_variance=1e-3)
-    neighbours = fit_density_neighbours(whitening(scaled), together, min_radius=min_radius)
+    neighbours = fit_density_neighbours(whitening(scaled), excluded, min_radius=min_radius)
     return GroupScorer(mean, std, lof, whitening, neighbours)
 
 
 class TargetScorer(nn.Module):
-    """The scorers of all views of one target."""
+    """The scorers of all feature groups of one target."""
 
     def __init__(self, scorers: Sequence[GroupScorer]) -> None:
         super().__init__()
         self.scorers = nn.ModuleList(scorers)
 
-    def forward(self, views: list[Tensor]) -> Tensor:
-        """Return ``(batch, views * 2)`` log scores of the views, ``(batch, dims)`` each."""
-        parts: list[Tensor] = []
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Return ``(batch, groups * 2)`` log scores of the groups, ``(batch, dims)`` each."""
+        scores: list[Tensor] = []
         for index, scorer in enumerate(self.scorers):
-            parts.append(scorer(views[index]))
-        # Below 0.5 they only say "very normal".
-        return (torch.cat(parts) + 0.5).log().t()
+            scores.append(scorer(features[index]))
+        # Scores below 0.5 only differ in how normal a window is; the offset compresses them.
+        return (torch.cat(scores) + 0.5).log().t()
+
+
+def fit_target_scorer(features: Sequence[Tensor], excluded: Tensor) -> TargetScorer:
+    """Fit the scorers of one target; arguments as for :func:`fit_group`, one tensor per group."""
+    pairs = zip(FEATURE_GROUP_NAMES, features, strict=True)
+    return TargetScorer([fit_group(name, group, excluded) for name, group in pairs])
 
 
 class Fusion(nn.Module):
-    """Put each score on the scale of held-out normal sound, and let one clear voice suffice.
-
-    Log of the mean exponential: near the mean while all agree, near the largest when one stands
-    out by several of its standard deviations.
-    """
+    """Log-mean-exp of scores, each standardised by its scores of held-out normal sound."""
 
     centre: Tensor
     inverse_scale: Tensor
@@ -110,15 +123,46 @@ class Fusion(nn.Module):
 
 
 def fit_fusion(held_out: Tensor) -> Fusion:
-    """Fit the scales on held-out scores ``(items, views * 2)`` of normal windows."""
-    least = torch.full((held_out.shape[1],), LEAST_SCALE)
-    least[:BACKENDS_PER_VIEW] = LEAST_LEVEL_SCALE  # level is the first view
+    """Fit the scales on held-out scores ``(items, groups * 2)`` of normal windows."""
+    min_scale = torch.full((held_out.shape[1],), MIN_SCALE)
+    min_scale[:BACKENDS_PER_GROUP] = MIN_LEVEL_SCALE  # level is the first group
     centre = held_out.median(0).values
-    return Fusion(centre, torch.maximum(held_out.std(0, correction=0), least))
+    return Fusion(centre, torch.maximum(held_out.std(0, correction=0), min_scale))
+
+
+class FusedScores(nn.Module):
+    """Fused score of every window, by the scorer and the fusion of its target.
+
+    Parameters
+    ----------
+    scorers
+        One per target: feature groups to log scores ``(batch, scores)``.
+    fusions
+        One per target.
+    """
+
+    def __init__(self, scorers: Sequence[nn.Module], fusions: Sequence[Fusion]) -> None:
+        super().__init__()
+        self.count = len(scorers)
+        self.scorers = nn.ModuleList(scorers)
+        self.fusions = nn.ModuleList(fusions)
+
+    def forward(self, features: list[Tensor], target: Tensor) -> Tensor:
+        """Return scores ``(batch,)`` of feature groups, ``(batch, dims)`` each."""
+        if self.count == 1:  # without selecting rows it takes a tenth of the time
+            for scorer, fusion in zip(self.scorers, self.fusions):  # noqa: B905 - TorchScript knows no strict
+                score: Tensor = fusion(scorer(features))
+                return score
+        scores = torch.zeros_like(features[0][:, 0])
+        for index, (scorer, fusion) in enumerate(zip(self.scorers, self.fusions)):  # noqa: B905 - TorchScript knows no strict
+            rows = torch.nonzero(target == index).flatten()
+            if rows.numel() > 0:
+                scores[rows] = fusion(scorer([group[rows] for group in features]))
+        return scores
 
 
 class Evidence(nn.Module):
-    """Deviation from normal by band and frame, in units of the normal spread."""
+    """Deviation from normal by band and frame, in standard deviations."""
 
     mean: Tensor
     inverse_std: Tensor
@@ -134,29 +178,28 @@ class Evidence(nn.Module):
 
 
 class QuickstartDetector(nn.Module):
-    """Waveform to score, with one bank per target.
+    """Waveform to score, with reference windows of each target.
 
     Parameters
     ----------
-    views
-        The front end that all targets share.
+    groups
+        The features, which all targets share.
     scorers, fusions, evidences
         One of each for every target.
     """
 
     def __init__(
         self,
-        views: FeatureGroups,
+        groups: FeatureGroups,
         scorers: Sequence[TargetScorer],
         fusions: Sequence[Fusion],
         evidences: Sequence[Evidence],
     ) -> None:
         super().__init__()
-        self.views = views
-        self.count = len(scorers)
-        self.scorers = nn.ModuleList(scorers)
-        self.fusions = nn.ModuleList(fusions)
-        self.evidences = nn.ModuleList(evidences)
+        self.batch = BATCH
+        self.groups = groups
+        self.scores = FusedScores(scorers, fusions)
+        self.evidences = PerTarget(evidences)
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Return scores ``(batch,)``, higher = more anomalous.
@@ -169,39 +212,16 @@ class QuickstartDetector(nn.Module):
             ``(batch,)`` int64, indexes the manifest's targets.
         """
         if waveform.is_cuda:
-            return self._score(self.views(waveform), target)
-        # A few windows at a time: their spectrograms then stay in the processor's cache.
-        pieces: list[Tensor] = []
-        for start in range(0, waveform.shape[0], 4):
-            views = self.views(waveform[start : start + 4])
-            pieces.append(self._score(views, target[start : start + 4]))
-        return torch.cat(pieces) if len(pieces) > 0 else waveform.new_zeros(0)
-
-    def _score(self, views: list[Tensor], target: Tensor) -> Tensor:
-        if self.count == 1:  # nothing to pick out: a tenth of the time
-            for scorer, fusion in zip(self.scorers, self.fusions):  # noqa: B905 - TorchScript knows no strict
-                score: Tensor = fusion(scorer(views))
-                return score
-        scores = torch.zeros_like(views[0][:, 0])
-        for index, (scorer, fusion) in enumerate(zip(self.scorers, self.fusions)):  # noqa: B905 - TorchScript knows no strict
-            rows = torch.nonzero(target == index).flatten()
-            if rows.numel() > 0:
-                scores[rows] = fusion(scorer([view[rows] for view in views]))
-        return scores
+            scores: Tensor = self.scores(self.groups(waveform), target)
+            return scores
+        batches: list[Tensor] = []
+        for start in range(0, waveform.shape[0], self.batch):
+            features = self.groups(waveform[start : start + self.batch])
+            batches.append(self.scores(features, target[start : start + self.batch]))
+        return torch.cat(batches) if len(batches) > 0 else waveform.new_zeros(0)
 
     @torch.jit.export
     def evidence(self, waveform: Tensor, target: Tensor) -> Tensor:
-        """Return ``(batch, bands, frames)``: deviation in units of the normal spread, signed."""
-        log_mel = self.views.log_mel(waveform)
-        deviation = torch.zeros_like(log_mel.transpose(1, 2))
-        for index, evidence in enumerate(self.evidences):
-            rows = torch.nonzero(target == index).flatten()
-            if rows.numel() > 0:
-                deviation[rows] = evidence(log_mel[rows])
+        """Return ``(batch, bands, frames)``: signed deviation in standard deviations."""
+        deviation: Tensor = self.evidences(self.groups.log_mel(waveform), target)
         return deviation
-
-
-def fit_target_scorer(views: Sequence[Tensor], together: Tensor) -> TargetScorer:
-    """Fit all views of one target; arguments as in :func:`fit_group`, one tensor per view."""
-    pairs = zip(FEATURE_GROUP_NAMES, views, strict=True)
-    return TargetScorer([fit_group(name, view, together) for name, view in pairs])

@@ -1,4 +1,4 @@
-"""Normal recordings, cut into windows that know which others they may be compared with."""
+"""Windows of normal recordings, with the pairs that must not be compared with each other."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.records import SCORED_QUALITIES, FloatArray
 
 GUARD_S = 30.0
-"""Sound closer in time than this is nearly the same sound."""
-GUARD_SHARE = 0.1
-"""With one or two sessions the guard is at most this share of a session, or nothing is left."""
+"""Windows of a session that are closer in time than this are nearly identical."""
+MAX_GUARD_FRACTION = 0.1
+"""Maximum guard, as a fraction of a session, with one or two sessions: enough windows remain."""
 BLOCK_S = 10.0
-"""Windows of one block are held out together."""
-FOLDS_AT_MOST = 20
-EXACT_BLOCKS = 40
-"""Up to so many blocks each is held out by itself."""
-
-ROWS_AT_ONCE = 256
+"""Windows of the same block are held out together."""
+MAX_FOLDS = 20
+MAX_SINGLE_BLOCKS = 40
+"""Up to this number of blocks, each of them is a fold."""
+MASK_ROWS = 256
+"""Rows of the exclusion mask that are computed at a time."""
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -35,138 +35,147 @@ class Recording:
     samples: FloatArray | LazyClip
     """``(n,)`` float32 in [-1, 1], mono."""
     session: str = ""
-    """Recordings of the same session that are close in time do not vouch for one another.
-    Empty: the recording has nothing to do with any other."""
+    """Recordings of the same session that are close in time must not be compared with each other.
+    Empty: the recording is a session of its own."""
     start_s: float = 0.0
-    """When it began, in seconds since some moment of its session."""
+    """Start, in seconds since an arbitrary time of its session."""
 
 
 @dataclass(frozen=True)
-class Waveforms:
-    """Windows of recordings, cut when they are asked for, so that sound need not stay in memory."""
+class LazyWindows:
+    """Windows of recordings that are cut on access, so that sound need not stay in memory."""
 
     recordings: Sequence[Recording]
-    places: list[tuple[int, int]]
-    """For each window: which recording, and its first sample."""
+    positions: list[tuple[int, int]]
+    """Recording index and first sample of each window."""
     window_samples: int
 
     def __len__(self) -> int:
         """Return the number of windows."""
-        return len(self.places)
+        return len(self.positions)
 
     def __iter__(self) -> Iterator[FloatArray]:
-        """Go through ``(window_samples,)`` float32 each."""
-        return starmap(self._at, self.places)
+        """Iterate over the windows, ``(window_samples,)`` float32 each."""
+        return starmap(self._cut, self.positions)
 
     def __getitem__(self, part: slice) -> list[FloatArray]:
         """Return consecutive windows."""
-        return list(starmap(self._at, self.places[part]))
+        return list(starmap(self._cut, self.positions[part]))
 
-    def take(self, chosen: npt.NDArray[np.int64]) -> "Waveforms":
+    def take(self, indices: npt.NDArray[np.int64]) -> "LazyWindows":
         """Return some of the windows."""
-        return Waveforms(self.recordings, [self.places[i] for i in chosen], self.window_samples)
+        positions = [self.positions[index] for index in indices]
+        return LazyWindows(self.recordings, positions, self.window_samples)
 
-    def _at(self, recording: int, start: int) -> FloatArray:
+    def _cut(self, recording: int, start: int) -> FloatArray:
         samples = self.recordings[recording].samples
         return np.asarray(samples[start : start + self.window_samples], dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class TrainingWindows:
-    """Windows of normal sound, with where and when each was heard."""
+    """Windows of normal sound, with the session and the time of each."""
 
-    waveforms: Waveforms
+    waveforms: LazyWindows
     session: npt.NDArray[np.int64]
     """``(n,)``."""
     start_s: npt.NDArray[np.float64]
     """``(n,)``, within the session."""
     disjoint: BoolArray
-    """``(n,)``: windows that overlap no other one marked so."""
+    """``(n,)``: marks windows none of which overlap each other."""
     window_s: float
 
     def __len__(self) -> int:
         """Return the number of windows."""
         return len(self.waveforms)
 
-    def take(self, chosen: npt.NDArray[np.int64]) -> "TrainingWindows":
+    def take(self, indices: npt.NDArray[np.int64]) -> "TrainingWindows":
         """Return some of the windows."""
         return TrainingWindows(
-            self.waveforms.take(chosen),
-            self.session[chosen],
-            self.start_s[chosen],
-            self.disjoint[chosen],
+            self.waveforms.take(indices),
+            self.session[indices],
+            self.start_s[indices],
+            self.disjoint[indices],
             self.window_s,
         )
 
     def exclusion_mask(self) -> BoolArray:
-        """Return ``(n, n)``: True where two windows must not vouch for one another."""
+        """Return ``(n, n)``: True where two windows must not be neighbours of each other.
+
+        These are windows of the same session that are closer than the guard. Nearly identical
+        windows would otherwise make each other look normal.
+        """
         sessions = np.unique(self.session)
-        reach_s = np.empty(len(self))
+        min_distance_s = np.empty(len(self))
         for session in sessions:
             inside = self.session == session
             span_s = float(np.ptp(self.start_s[inside])) + self.window_s
-            guard_s = GUARD_S if len(sessions) > 2 else min(GUARD_S, GUARD_SHARE * span_s)
-            reach_s[inside] = self.window_s + guard_s
-        together = np.empty((len(self), len(self)), np.bool_)
-        # Row by row blocks: the differences of thousands of windows at once take 100s of MB.
-        for first in range(0, len(self), ROWS_AT_ONCE):
-            rows = slice(first, first + ROWS_AT_ONCE)
-            apart_s = np.abs(self.start_s[rows, None] - self.start_s)
-            same = self.session[rows, None] == self.session
-            together[rows] = same & (apart_s < reach_s[rows, None])
-        return together
+            guard_s = GUARD_S if len(sessions) > 2 else min(GUARD_S, MAX_GUARD_FRACTION * span_s)
+            min_distance_s[inside] = self.window_s + guard_s
+        excluded = np.empty((len(self), len(self)), np.bool_)
+        # By blocks of rows: the differences of thousands of windows take hundreds of MB.
+        for first in range(0, len(self), MASK_ROWS):
+            rows = slice(first, first + MASK_ROWS)
+            distance_s = np.abs(self.start_s[rows, None] - self.start_s)
+            same_session = self.session[rows, None] == self.session
+            excluded[rows] = same_session & (distance_s < min_distance_s[rows, None])
+        return excluded
 
     def folds(self) -> npt.NDArray[np.int64]:
-        """Return ``(n,)``: which windows are held out together, numbered from 0."""
+        """Return ``(n,)``: the fold in which each window is held out, numbered from 0.
+
+        A session is divided into blocks; all windows of a block are in the same fold.
+        """
         block = np.zeros(len(self), np.int64)
         count = 0
         sessions = np.unique(self.session)
         for session in sessions:
             inside = np.flatnonzero(self.session == session)
-            since_s = self.start_s[inside] - self.start_s[inside].min()
+            elapsed_s = self.start_s[inside] - self.start_s[inside].min()
             block_s = BLOCK_S
             if len(sessions) <= 2:
-                block_s = min(BLOCK_S, max(self.window_s, GUARD_SHARE * float(since_s.max())))
-            # The slack keeps starts that are rounded to samples on their side.
-            places = np.floor(since_s / block_s + 1e-6).astype(np.int64)
-            _, places = np.unique(places, return_inverse=True)
-            block[inside] = count + places
-            count += int(places.max()) + 1
-        return block if count <= EXACT_BLOCKS else block % FOLDS_AT_MOST
+                max_block_s = max(self.window_s, MAX_GUARD_FRACTION * float(elapsed_s.max()))
+                block_s = min(BLOCK_S, max_block_s)
+            # The margin assigns starts that were rounded to samples to the right block.
+            index = np.floor(elapsed_s / block_s + 1e-6).astype(np.int64)
+            _, index = np.unique(index, return_inverse=True)  # blocks without windows are skipped
+            block[inside] = count + index
+            count += int(index.max()) + 1
+        return block if count <= MAX_SINGLE_BLOCKS else block % MAX_FOLDS
 
 
 def frame_recordings(
     recordings: Sequence[Recording], window_samples: int, hop_samples: int, sample_rate_hz: int
 ) -> TrainingWindows:
-    """Cut recordings into windows; those without usable sound are left out.
+    """Cut recordings into windows, without those that have no usable sound.
 
     Parameters
     ----------
     recordings
         Normal sound.
     window_samples, hop_samples
-        Length of a window, and how far apart their starts are.
+        Length of a window, and distance between the starts of consecutive windows.
     sample_rate_hz
-        Rate of the samples.
+        Sample rate.
     """
-    every = -(-window_samples // hop_samples)
-    names: dict[str, int] = {}
-    places: list[tuple[int, int]] = []
+    hops_per_window = -(-window_samples // hop_samples)
+    session_index: dict[str, int] = {}
+    positions: list[tuple[int, int]] = []
     sessions: list[int] = []
     starts_s: list[float] = []
     disjoint: list[bool] = []
-    for place, recording in enumerate(recordings):
-        key = recording.session or f"\0{place}"
-        session = names.setdefault(key, len(names))
+    for number, recording in enumerate(recordings):
+        key = recording.session or f"\0{number}"
+        session = session_index.setdefault(key, len(session_index))
         samples = np.asarray(recording.samples, dtype=np.float32)
         for index, window in enumerate(clip_windows(samples, window_samples, hop_samples)):
             if assess(window).quality in SCORED_QUALITIES:
-                places.append((place, index * hop_samples))
+                positions.append((number, index * hop_samples))
                 sessions.append(session)
                 starts_s.append(recording.start_s + index * hop_samples / sample_rate_hz)
-                disjoint.append(index % every == 0)
+                disjoint.append(index % hops_per_window == 0)
     return TrainingWindows(
-        Waveforms(recordings, places, window_samples),
+        LazyWindows(recordings, positions, window_samples),
         np.array(sessions, np.int64),
         np.array(starts_s, np.float64),
         np.array(disjoint, np.bool_),
@@ -175,7 +184,7 @@ def frame_recordings(
 
 
 def usable_duration_s(recordings: Sequence[Recording], sample_rate_hz: int) -> float:
-    """Return how many seconds of sound, in whole seconds of each recording, can be learned from."""
+    """Return the length of usable sound, counted in whole seconds of each recording."""
     usable = 0
     for recording in recordings:
         samples = np.asarray(recording.samples, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""How long a window must be to hold what the machine does."""
+"""Choice of a window length that covers the machine's cycle."""
 
 import math
 from collections.abc import Sequence
@@ -11,18 +11,21 @@ from asd_monitor.audio.lazy_clips import LazyClip
 from asd_monitor.quickstart.training_windows import Recording
 from asd_monitor.records import FloatArray
 
-SHORTEST_S, LONGEST_S = 2.0, 10.0
-STEADY_S = 2.0
-LEAST_WINDOWS = 8
-"""Fewer windows of normal sound than this say nothing about a threshold."""
+MIN_WINDOW_S, MAX_WINDOW_S = 2.0, 10.0
+STATIONARY_WINDOW_S = 2.0
+"""Window length for sound without a cycle."""
+MIN_WINDOWS = 8
+"""Minimum number of windows of normal sound for which a threshold is meaningful."""
 ENVELOPE_RATE_HZ = 50
-SHORTEST_CYCLE_S = 0.3
-LEAST_CORRELATION = 0.3
+MAX_ENVELOPE_S = 60
+MIN_CYCLE_S = 0.3
+MIN_CORRELATION = 0.3
+"""Minimum autocorrelation of the envelope at the period of a cycle."""
 
 
 @dataclass(frozen=True)
 class WindowChoice:
-    """A window length and why."""
+    """A window length and its reason."""
 
     window_s: float
     reason: str
@@ -37,66 +40,70 @@ def choose_window(recordings: Sequence[Recording], sample_rate_hz: int) -> Windo
     recordings
         Normal sound, at least one recording, none shorter than 2 s, 20 s in all.
     sample_rate_hz
-        Rate of the samples.
+        Sample rate.
     """
     cycle_s = find_cycle_s(recordings, sample_rate_hz)
     if cycle_s is None:
-        wanted_s, why = STEADY_S, "no cycle was found in the sound"
+        preferred_s, reason = STATIONARY_WINDOW_S, "no cycle was found in the sound"
     else:
-        wanted_s = min(max(math.ceil(4 * cycle_s) / 2, SHORTEST_S), LONGEST_S)
-        why = f"the sound repeats every {cycle_s:.2f} s"
-        if 2 * cycle_s > LONGEST_S:
-            why += ", too slow for two cycles in a window"
-    window_s = wanted_s
-    lengths_s = np.array([len(each.samples) / sample_rate_hz for each in recordings])
-    while window_s > SHORTEST_S and not _enough(lengths_s, window_s):
+        # Two cycles, rounded up to half seconds.
+        preferred_s = min(max(math.ceil(4 * cycle_s) / 2, MIN_WINDOW_S), MAX_WINDOW_S)
+        reason = f"the sound repeats every {cycle_s:.2f} s"
+        if 2 * cycle_s > MAX_WINDOW_S:
+            reason += ", too slow for two cycles in a window"
+    window_s = preferred_s
+    lengths_s = np.array([len(recording.samples) / sample_rate_hz for recording in recordings])
+    while window_s > MIN_WINDOW_S and not _has_enough_windows(lengths_s, window_s):
         window_s -= 0.5
-    if window_s < wanted_s:
-        why += f"; {wanted_s:g} s would be better, but the recordings are too few or too short"
-    return WindowChoice(window_s, f"Windows of {window_s:g} s: {why}.", cycle_s)
+    if window_s < preferred_s:
+        reason += f"; {preferred_s:g} s would be better, but the recordings are too few or short"
+    return WindowChoice(window_s, f"Windows of {window_s:g} s: {reason}.", cycle_s)
 
 
-def _enough(lengths_s: npt.NDArray[np.float64], window_s: float) -> bool:
+def _has_enough_windows(lengths_s: npt.NDArray[np.float64], window_s: float) -> bool:
     shortest_fits = bool(lengths_s.min() >= window_s)
-    return shortest_fits and int((lengths_s // window_s).sum()) >= LEAST_WINDOWS
+    return shortest_fits and int((lengths_s // window_s).sum()) >= MIN_WINDOWS
 
 
 def find_cycle_s(recordings: Sequence[Recording], sample_rate_hz: int) -> float | None:
     """Return the period at which the sound's envelope repeats, in seconds; None if it does not.
 
-    The first high peak of the envelope's autocorrelation, averaged over recordings.
+    This is the first high peak of the envelope's autocorrelation, averaged over recordings. Peaks
+    at multiples of the period are about as high, so the first one within 80 % of the highest is
+    taken.
     """
-    shortest = min(len(each.samples) for each in recordings)
+    shortest = min(len(recording.samples) for recording in recordings)
     block = sample_rate_hz // ENVELOPE_RATE_HZ
-    frames = min(shortest // block, 60 * ENVELOPE_RATE_HZ)
-    lags = min(frames // 2, round(LONGEST_S * ENVELOPE_RATE_HZ))
-    first = round(SHORTEST_CYCLE_S * ENVELOPE_RATE_HZ)
-    if lags <= first + 2:
+    frames = min(shortest // block, MAX_ENVELOPE_S * ENVELOPE_RATE_HZ)
+    lags = min(frames // 2, round(MAX_WINDOW_S * ENVELOPE_RATE_HZ))
+    first_lag = round(MIN_CYCLE_S * ENVELOPE_RATE_HZ)
+    if lags <= first_lag + 2:
         return None
-    total = np.zeros(lags + 1)
+    correlation = np.zeros(lags + 1)
     for recording in recordings:
-        total += _autocorrelation(_envelope_db(recording.samples, block, frames), lags)
-    if total[0] <= 0.0:
+        correlation += _autocorrelation(_envelope_db(recording.samples, block, frames), lags)
+    if correlation[0] <= 0.0:
         return None
-    total /= total[0]
-    inner = total[1:-1]
-    is_peak = (inner >= total[:-2]) & (inner >= total[2:])
-    is_peak[: first - 1] = False
-    best = float(inner[is_peak].max(initial=0.0))
-    if best < LEAST_CORRELATION:
+    correlation /= correlation[0]
+    inner = correlation[1:-1]
+    is_peak = (inner >= correlation[:-2]) & (inner >= correlation[2:])
+    is_peak[: first_lag - 1] = False
+    highest = float(inner[is_peak].max(initial=0.0))
+    if highest < MIN_CORRELATION:
         return None
-    high = np.flatnonzero(is_peak & (inner >= 0.8 * best))
-    return float(high[0] + 1) / ENVELOPE_RATE_HZ
+    high_peaks = np.flatnonzero(is_peak & (inner >= 0.8 * highest))
+    return float(high_peaks[0] + 1) / ENVELOPE_RATE_HZ
 
 
 def _envelope_db(
     samples: FloatArray | LazyClip, block: int, frames: int
 ) -> npt.NDArray[np.float64]:
+    """Return the level of each block ``(frames,)`` without its linear trend."""
     grid = np.asarray(samples[: frames * block], dtype=np.float64).reshape(frames, block)
     envelope = 10.0 * np.log10(np.var(grid, axis=1) + 1e-10)
-    place = np.arange(frames) - (frames - 1) / 2
+    time = np.arange(frames) - (frames - 1) / 2
     envelope -= envelope.mean()
-    return np.asarray(envelope - place * (envelope @ place) / (place @ place))
+    return np.asarray(envelope - time * (envelope @ time) / (time @ time))
 
 
 def _autocorrelation(series: npt.NDArray[np.float64], lags: int) -> npt.NDArray[np.float64]:

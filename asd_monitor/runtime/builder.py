@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from asd_monitor.config import Config
 from asd_monitor.detection.alarm import Alarm
+from asd_monitor.progress import Progress
 from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult
 from asd_monitor.runtime.detectors import load_detectors, make_detector
 from asd_monitor.runtime.monitor import Monitor
@@ -194,7 +195,7 @@ def _fit(
     state: StateFolder,
     machine: str,
     recordings: Sequence["Recording"],
-    progress: Callable[[float], None],
+    progress: Progress,
 ) -> Path:
     """Fit a quick-start model to recordings and save it; return its path."""
     import torch
@@ -212,7 +213,7 @@ def _fit(
         hop_s=settings.hop_s,
         progress=progress,
     )
-    progress(1.0)
+    progress.update("save", 0.0, 1.0)
     path = state.model_path(machine)
     state.make(path.parent)
     sha256 = model_file.save(path, fitted.module, fitted.manifest)

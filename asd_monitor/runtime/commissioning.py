@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from asd_monitor.audio.clip_segmenter import ClipSegmenter
 from asd_monitor.audio.quality import assess
 from asd_monitor.errors import AsdMonitorError
+from asd_monitor.progress import NoProgress, Progress
 from asd_monitor.records import AudioChunk, LearningProgress, Quality, Window
 from asd_monitor.runtime.recording_store import CLIP_S, RecordingStore
 
@@ -30,13 +31,25 @@ MAX_EXTRA_S = 600.0
 """At most this much more sound than requested is kept, however often the fit fails (on a full
 disk, for example), so that memory is left for the other machines."""
 
-Fit = Callable[[Sequence["Recording"], Callable[[float], None]], Path]
-"""Fit a model to recordings and return where it was saved; raises AsdMonitorError. The second
-argument must be called regularly with the completed fraction: it raises to abort the fit."""
+Fit = Callable[[Sequence["Recording"], Progress], Path]
+"""Fit a model to recordings and return where it was saved; raises AsdMonitorError. Progress must
+be reported regularly: the call raises to abort the fit."""
 
 
 class _AbortedError(Exception):
     """The monitor stops, so the fit is aborted."""
+
+
+class _AbortIf(NoProgress):
+    """Aborts a fit, when it reports progress, once a condition is met."""
+
+    def __init__(self, condition: Callable[[], bool]) -> None:
+        self._condition = condition
+
+    def update(self, stage: str, done: float, total: float, detail: str = "") -> None:
+        """Raise if the condition is met."""
+        if self._condition():
+            raise _AbortedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +192,7 @@ class Commissioning:
         self._fitting = True
         self._skipped_s = 0.0
         try:
-            path = self._fit(self._store.recordings, self._abort_if_closing)
+            path = self._fit(self._store.recordings, _AbortIf(lambda: self._closing))
         except AsdMonitorError as error:
             logger.warning("%s: no model yet: %s", self._machine, error)
             self._wanted_s = self._store.duration_s + RETRY_S
@@ -190,10 +203,6 @@ class Commissioning:
             return True
         finally:
             self._fitting = False
-
-    def _abort_if_closing(self, _fraction: float) -> None:
-        if self._closing:
-            raise _AbortedError
 
     def _take(self, clip: Window) -> None:
         """Store a clip, unless it is unusable, too much, or a duplicate."""

@@ -1,4 +1,4 @@
-"""The back ends against scikit-learn, and what must hold for any of them."""
+"""The backends compared with scikit-learn, and properties of all of them."""
 
 from collections.abc import Callable
 
@@ -80,23 +80,23 @@ def test_density_neighbours_are_the_smallest_distance_over_radius() -> None:
     np.testing.assert_allclose(fit_density_neighbours(bank)(queries), expected, rtol=1e-4)
 
 
-def test_whitened_normal_sound_has_unit_variance_where_samples_are_many() -> None:
+def test_whitened_features_have_unit_variance_with_many_samples() -> None:
     features = normal(5000)
     covariance = torch.cov(fit_whitening(features)(features).t())
     np.testing.assert_allclose(covariance, np.eye(12), atol=0.15)
 
 
 @pytest.mark.parametrize("fit", [fit_lof, fit_density_neighbours])
-def test_copies_within_a_group_do_not_vouch_for_one_another(
+def test_copies_within_a_group_do_not_make_each_other_normal(
     fit: Callable[[Tensor, Tensor | None], nn.Module],
 ) -> None:
     single, queries = normal(40), normal(10, seed=1)
     doubled = single.repeat_interleave(2, 0)
     groups = torch.arange(40).repeat_interleave(2)
-    apart = fit(doubled, groups)(queries)
+    grouped = fit(doubled, groups)(queries)
     naive = fit(doubled, None)(queries)
     reference = fit(single, None)(queries)
-    assert (apart - reference).abs().mean() < (naive - reference).abs().mean()
+    assert (grouped - reference).abs().mean() < (naive - reference).abs().mean()
 
 
 @pytest.mark.parametrize("fit", [fit_lof, fit_density_neighbours])
@@ -118,7 +118,7 @@ def test_a_single_group_is_refused(
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_scripted_back_end_gives_the_same_scores(name: str) -> None:
+def test_the_scripted_backend_gives_the_same_scores(name: str) -> None:
     backend, queries = ALL[name](normal(50)), normal(20, seed=1)
     torch.testing.assert_close(script(backend)(queries), backend(queries), rtol=1e-6, atol=0)
 
@@ -136,10 +136,17 @@ def test_identical_references_give_finite_scores(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_one_row_scores_as_it_does_in_a_batch(name: str) -> None:
+def test_a_row_has_the_same_score_alone_and_in_a_batch(name: str) -> None:
     backend, queries = ALL[name](normal(50)), normal(20, seed=1)
     one_by_one = torch.cat([backend(row[None]) for row in queries])
     torch.testing.assert_close(backend(queries), one_by_one, rtol=1e-5, atol=1e-6)
+
+
+def test_the_results_of_a_targets_module_may_have_any_shape() -> None:
+    doubling, squaring = nn.Identity(), nn.Flatten()
+    module = script(PerTarget([doubling, nn.Sequential(squaring, nn.Unflatten(1, (2, 3)))]))
+    rows = normal(6).reshape(12, 2, 3)
+    torch.testing.assert_close(module(rows, torch.tensor([0, 1] * 6)), rows)
 
 
 def test_each_row_is_scored_by_the_bank_of_its_target() -> None:

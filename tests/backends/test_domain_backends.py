@@ -1,4 +1,4 @@
-"""Back ends that know domains, mixtures and fusion: against scikit-learn, and what must hold."""
+"""Backends with domains, mixtures and fusion: compared with scikit-learn, and properties."""
 
 from collections.abc import Callable
 from functools import partial
@@ -28,12 +28,12 @@ TARGET = torch.arange(80) % 10 == 0
 
 
 def on(vectors: Tensor, *fits: Callable[[Tensor], nn.Module]) -> list[FitBackend]:
-    """Return fits on those of the vectors that are chosen."""
+    """Return functions that fit backends on a selection of the vectors."""
 
-    def on_those(fit: Callable[[Tensor], nn.Module], chosen: Tensor) -> nn.Module:
-        return fit(vectors[chosen])
+    def fit_selected(fit: Callable[[Tensor], nn.Module], selected: Tensor) -> nn.Module:
+        return fit(vectors[selected])
 
-    return [partial(on_those, fit) for fit in fits]
+    return [partial(fit_selected, fit) for fit in fits]
 
 
 ALL: dict[str, Callable[[Tensor], nn.Module]] = {
@@ -50,28 +50,28 @@ ALL: dict[str, Callable[[Tensor], nn.Module]] = {
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_back_end_scripts_hears_what_is_far_and_scores_rows_alone(name: str) -> None:
+def test_a_backend_scripts_and_scores_far_vectors_high_and_rows_independently(name: str) -> None:
     backend = ALL[name](normal(80) + 8.0).eval()
     queries = torch.cat([normal(20, seed=1) + 8.0, -20.0 * (normal(5, seed=2) + 8.0)])
     scores = backend(queries)
     assert scores.shape == (25,)
     assert scores[20:].min() > scores[:20].max()
     scripted = script(PerTarget([backend, backend]))
-    place = torch.arange(25) % 2
-    assert torch.allclose(scripted(queries, place), scores, rtol=1e-5, atol=1e-5)
-    alone = torch.cat([backend(each[None]) for each in queries])
-    assert torch.allclose(alone, scores, rtol=1e-4, atol=1e-4)
+    target = torch.arange(25) % 2
+    assert torch.allclose(scripted(queries, target), scores, rtol=1e-5, atol=1e-5)
+    single = torch.cat([backend(query[None]) for query in queries])
+    assert torch.allclose(single, scores, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_back_end_stays_finite_with_fewer_vectors_than_dimensions(name: str) -> None:
+def test_scores_are_finite_with_fewer_vectors_than_dimensions(name: str) -> None:
     backend = ALL[name](normal(5, dims=30))
     assert torch.isfinite(backend(normal(4, dims=30, seed=3))).all()
     constant = ALL[name](torch.ones(8, 4))
     assert torch.isfinite(constant(torch.ones(2, 4))).all()
 
 
-def test_kmeans_is_as_good_as_scikit_learns() -> None:
+def test_kmeans_is_as_good_as_that_of_scikit_learn() -> None:
     from sklearn.cluster import KMeans
 
     centres = 8.0 * torch.randn(5, 6, generator=torch.Generator().manual_seed(4))
@@ -82,7 +82,7 @@ def test_kmeans_is_as_good_as_scikit_learns() -> None:
     assert cost == pytest.approx(oracle.inertia_, rel=1e-4)
 
 
-def test_every_vector_of_the_target_domain_is_a_centre_of_its_own() -> None:
+def test_every_vector_of_the_target_domain_is_a_centre() -> None:
     vectors = normal(80)
     backend = fit_cosine_kmeans(vectors, TARGET, clusters=4)
     assert backend.centres.shape == (4 + 8, 6)
@@ -90,7 +90,7 @@ def test_every_vector_of_the_target_domain_is_a_centre_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("cosine", [True, False])
-def test_domain_neighbours_take_the_nearer_domain(cosine: bool) -> None:
+def test_domain_neighbours_use_the_nearer_domain(cosine: bool) -> None:
     from sklearn.neighbors import NearestNeighbors
 
     vectors, queries = normal(80), normal(30, seed=1)
@@ -111,13 +111,13 @@ def test_domain_neighbours_take_the_nearer_domain(cosine: bool) -> None:
 
 def test_oversampling_adds_points_between_near_vectors() -> None:
     vectors = normal(10)
-    more = oversample(vectors, 25)
-    assert torch.equal(more[:10], vectors)
-    assert more.shape == (25, 6)
-    for point in more[10:]:
-        away = torch.cdist(point[None], vectors)[0]
-        gaps = away[:, None] + away[None] - torch.cdist(vectors, vectors)
-        assert gaps.fill_diagonal_(torch.inf).min() < 1e-3  # on the line between two of them
+    oversampled = oversample(vectors, 25)
+    assert torch.equal(oversampled[:10], vectors)
+    assert oversampled.shape == (25, 6)
+    for point in oversampled[10:]:
+        distances = torch.cdist(point[None], vectors)[0]
+        detour = distances[:, None] + distances[None] - torch.cdist(vectors, vectors)
+        assert detour.fill_diagonal_(torch.inf).min() < 1e-3  # on the line between two of them
     assert torch.equal(oversample(vectors, 5), vectors)
     assert torch.equal(oversample(vectors[:1], 5), vectors[:1])
 
@@ -146,7 +146,7 @@ def test_selective_mahalanobis_can_measure_from_zero_without_shrinkage() -> None
     np.testing.assert_allclose(backend(queries).numpy(), expected, rtol=1e-4)
 
 
-def test_one_gaussian_is_scikit_learns() -> None:
+def test_one_gaussian_agrees_with_scikit_learn() -> None:
     from sklearn.mixture import GaussianMixture
 
     vectors, queries = normal(200), normal(30, seed=1)
@@ -157,7 +157,7 @@ def test_one_gaussian_is_scikit_learns() -> None:
     )
 
 
-def test_a_mixture_is_scikit_learns() -> None:
+def test_a_mixture_agrees_with_scikit_learn() -> None:
     from sklearn.mixture import GaussianMixture
 
     vectors = torch.cat([normal(150), normal(150, seed=3) * 0.3 + 9.0])
@@ -169,22 +169,24 @@ def test_a_mixture_is_scikit_learns() -> None:
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-3)
 
 
-def test_fusion_standardises_every_voice_by_scores_of_unseen_vectors() -> None:
+def test_fusion_standardises_scores_by_those_of_held_out_vectors() -> None:
     vectors = normal(100)
     backend = fit_normalised_fusion(on(vectors, fit_neighbours), vectors, rule="mean", folds=100)
     distances = torch.cdist(vectors, vectors).fill_diagonal_(torch.inf).amin(1)
     assert float(backend.centre[0]) == pytest.approx(float(distances.mean()), rel=1e-3)
-    fresh = backend(normal(400, seed=9))
-    assert abs(float(fresh.mean())) < 0.3
-    assert 0.7 < float(fresh.std()) < 1.5
+    scores = backend(normal(400, seed=9))
+    assert abs(float(scores.mean())) < 0.3
+    assert 0.7 < float(scores.std()) < 1.5
 
 
 @pytest.mark.parametrize("rule", ["min", "mean", "log_mean_exp"])
-def test_fusion_rules_lie_between_the_voices(rule: str) -> None:
+def test_fused_scores_lie_between_the_scores(rule: str) -> None:
     vectors, queries = normal(60), normal(20, seed=1)
     fits: list[Callable[[Tensor], nn.Module]] = [fit_neighbours, fit_mahalanobis]
-    each = [fit_normalised_fusion(on(vectors, fit), vectors, rule="mean")(queries) for fit in fits]
-    lowest, highest = torch.stack(each).amin(0), torch.stack(each).amax(0)
+    single = [
+        fit_normalised_fusion(on(vectors, fit), vectors, rule="mean")(queries) for fit in fits
+    ]
+    lowest, highest = torch.stack(single).amin(0), torch.stack(single).amax(0)
     fused = fit_normalised_fusion(on(vectors, *fits), vectors, rule=rule)(queries)  # type: ignore[arg-type]
     assert bool((fused >= lowest - 1e-4).all())
     assert bool((fused <= highest + 1e-4).all())
@@ -193,10 +195,10 @@ def test_fusion_rules_lie_between_the_voices(rule: str) -> None:
 
 
 def test_fusion_keeps_a_group_in_one_fold() -> None:
-    vectors = normal(20).repeat_interleave(2, dim=0)  # every vector has a copy of itself
+    vectors = normal(20).repeat_interleave(2, dim=0)  # every vector has a copy
     groups = torch.arange(20).repeat_interleave(2)
-    apart = fit_normalised_fusion(on(vectors, fit_neighbours), vectors)
-    together = fit_normalised_fusion(on(vectors, fit_neighbours), vectors, groups)
-    assert float(together.centre[0]) > 10 * float(apart.centre[0])
+    ungrouped = fit_normalised_fusion(on(vectors, fit_neighbours), vectors)
+    grouped = fit_normalised_fusion(on(vectors, fit_neighbours), vectors, groups)
+    assert float(grouped.centre[0]) > 10 * float(ungrouped.centre[0])
     with pytest.raises(ValueError, match="at least two groups"):
         fit_normalised_fusion(on(vectors, fit_neighbours), vectors, torch.zeros(40))

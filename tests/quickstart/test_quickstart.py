@@ -1,4 +1,4 @@
-"""The quick-start detector on a machine sound made here: noise, a hum and a soft beat."""
+"""The quick-start detector on a synthetic machine sound: noise, a hum and a soft beat."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ import torch
 from asd_monitor import model_file
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.errors import ConfigError
+from asd_monitor.progress import NoProgress
 from asd_monitor.quickstart import Fitted, Recording, fit, fit_many
 from asd_monitor.quickstart.training_windows import frame_recordings
 from asd_monitor.quickstart.window_length import choose_window
@@ -20,7 +21,7 @@ FloatArray = npt.NDArray[np.float32]
 
 
 def machine(seed: int, seconds: float = 10.0, hum_hz: float = 300.0) -> FloatArray:
-    """Sound of one healthy machine; the seed is the moment of recording."""
+    """Return sound of one healthy machine; the seed stands for the time of recording."""
     rng = np.random.default_rng([7, seed])
     time_s = np.arange(round(seconds * RATE)) / RATE
     spectrum = np.fft.rfft(rng.standard_normal(time_s.size))
@@ -40,8 +41,8 @@ def with_tone(sound: FloatArray, frequency_hz: float = 2500.0, share: float = 0.
 def with_knocks(sound: FloatArray) -> FloatArray:
     knock = np.exp(-np.arange(400) / 60.0) * np.sin(np.arange(400) * 1.1)
     faulty = sound.copy()
-    for at in range(700, sound.size - 400, 6000):
-        faulty[at : at + 400] += (4 * sound.std() * knock).astype(np.float32)
+    for start in range(700, sound.size - 400, 6000):
+        faulty[start : start + 400] += (4 * sound.std() * knock).astype(np.float32)
     return faulty
 
 
@@ -74,29 +75,29 @@ def fitted() -> Fitted:
 
 
 @pytest.fixture(scope="module")
-def fresh() -> list[FloatArray]:
+def new_clips() -> list[FloatArray]:
     return [machine(1000 + i) for i in range(12)]
 
 
 @pytest.mark.parametrize("fault", [with_tone, with_knocks, with_flutter, muffled])
-def test_clear_faults_score_above_all_normal_sound(
-    fitted: Fitted, fresh: list[FloatArray], fault: object
+def test_clear_faults_score_above_normal_sound(
+    fitted: Fitted, new_clips: list[FloatArray], fault: object
 ) -> None:
     assert callable(fault)
-    normal, faulty = scores(fitted, fresh), scores(fitted, [fault(clip) for clip in fresh])
+    normal, faulty = scores(fitted, new_clips), scores(fitted, [fault(clip) for clip in new_clips])
     assert np.mean(faulty[:, None] > normal) > 0.99
 
 
 @pytest.mark.parametrize("fault", [with_tone, with_knocks, with_flutter, muffled])
 def test_clear_faults_exceed_the_threshold_in_the_file(
-    fitted: Fitted, fresh: list[FloatArray], fault: object
+    fitted: Fitted, new_clips: list[FloatArray], fault: object
 ) -> None:
     assert callable(fault)
-    faulty = scores(fitted, [fault(clip) for clip in fresh])
+    faulty = scores(fitted, [fault(clip) for clip in new_clips])
     assert np.mean(faulty > fitted.manifest.thresholds["pump"].value) > 0.9
 
 
-def test_p_values_of_fresh_normal_sound_are_about_uniform() -> None:
+def test_p_values_of_new_normal_sound_are_about_uniform() -> None:
     p_values = []
     for seed in range(3):
         recordings = [Recording(str(i), machine(5000 + 100 * seed + i, 4.0)) for i in range(20)]
@@ -113,7 +114,7 @@ def test_calibration_counts_only_windows_that_do_not_overlap(fitted: Fitted) -> 
     assert fitted.manifest.calibrations["pump"].count == 12 * 5
 
 
-def test_each_recording_of_ten_seconds_has_one_level_in_the_usual_range(fitted: Fitted) -> None:
+def test_each_recording_of_ten_seconds_has_one_level_in_the_normal_range(fitted: Fitted) -> None:
     calibration = fitted.manifest.calibrations["pump"]
     assert calibration.normal_range is not None
     assert (calibration.normal_range.segments, calibration.normal_range.rank) == (12, 1)
@@ -121,50 +122,52 @@ def test_each_recording_of_ten_seconds_has_one_level_in_the_usual_range(fitted: 
 
 
 def test_the_saved_file_scores_as_the_fitted_module_does(
-    fitted: Fitted, fresh: list[FloatArray], tmp_path: Path
+    fitted: Fitted, new_clips: list[FloatArray], tmp_path: Path
 ) -> None:
-    path = tmp_path / "pump.asdm"
+    path = tmp_path / "pump.asd"
     model_file.save(path, fitted.module, fitted.manifest)
-    scorer = model_file.load(path, device="cpu")
-    windows = np.stack([clip[: fitted.manifest.window_samples] for clip in fresh])
+    model = model_file.load(path, device="cpu")
+    windows = np.stack([clip[: fitted.manifest.window_samples] for clip in new_clips])
     targets = np.zeros(len(windows), np.int64)
     expected = fitted.module(torch.from_numpy(windows), torch.from_numpy(targets))
     np.testing.assert_allclose(
-        scorer.score(windows, targets), expected.detach().numpy(), rtol=1e-6, atol=1e-6
+        model.score(windows, targets), expected.detach().numpy(), rtol=1e-6, atol=1e-6
     )
-    assert scorer.manifest.to_dict() == fitted.manifest.to_dict()
+    assert model.manifest.to_dict() == fitted.manifest.to_dict()
     assert path.stat().st_size < 20e6
 
 
 @pytest.mark.parametrize("size", [2, 3, 9])
 def test_a_window_scores_the_same_in_any_batch(
-    fitted: Fitted, fresh: list[FloatArray], size: int
+    fitted: Fitted, new_clips: list[FloatArray], size: int
 ) -> None:
-    windows = torch.from_numpy(np.stack([clip[: 2 * RATE] for clip in fresh[:size]]))
+    windows = torch.from_numpy(np.stack([clip[: 2 * RATE] for clip in new_clips[:size]]))
     target = torch.zeros(size, dtype=torch.int64)
     with torch.no_grad():
-        together = fitted.module(windows, target)
-        alone = torch.cat([fitted.module(row[None], target[:1]) for row in windows])
-    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+        batched = fitted.module(windows, target)
+        single = torch.cat([fitted.module(row[None], target[:1]) for row in windows])
+    torch.testing.assert_close(batched, single, rtol=1e-5, atol=1e-5)
 
 
 def test_an_empty_batch_gives_no_scores(fitted: Fitted) -> None:
-    nothing = fitted.module(torch.zeros(0, 2 * RATE), torch.zeros(0, dtype=torch.int64))
-    assert nothing.shape == (0,)
+    result = fitted.module(torch.zeros(0, 2 * RATE), torch.zeros(0, dtype=torch.int64))
+    assert result.shape == (0,)
 
 
 def with_clanks(sound: FloatArray, seed: int) -> FloatArray:
-    """Now and then something falls down next door; that is normal here."""
+    """Add occasional loud impacts from nearby, which are normal here."""
     rng = np.random.default_rng([11, seed])
     noisy = sound.copy()
-    for at in rng.integers(0, sound.size - 4000, 3):
-        place = np.arange(4000)
-        clank = np.exp(-place / 900.0) * np.sin(place * rng.uniform(0.3, 2.5))
-        noisy[at : at + 4000] += (rng.uniform(2.0, 20.0) * sound.std() * clank).astype(np.float32)
+    for start in rng.integers(0, sound.size - 4000, 3):
+        time = np.arange(4000)
+        clank = np.exp(-time / 900.0) * np.sin(time * rng.uniform(0.3, 2.5))
+        noisy[start : start + 4000] += (rng.uniform(2.0, 20.0) * sound.std() * clank).astype(
+            np.float32
+        )
     return noisy
 
 
-def test_a_faint_hiss_is_heard_below_loud_clanks_that_are_normal() -> None:
+def test_a_faint_hiss_is_detected_among_loud_clanks_that_are_normal() -> None:
     hiss = np.diff(np.random.default_rng(3).standard_normal(10 * RATE + 1)).astype(np.float32)
     normal = [Recording(str(i), with_clanks(machine(i), i)) for i in range(12)]
     clips = [with_clanks(machine(1000 + i), 1000 + i) for i in range(8)]
@@ -176,14 +179,14 @@ def test_a_faint_hiss_is_heard_below_loud_clanks_that_are_normal() -> None:
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_silence_and_constant_input_get_finite_high_scores(fitted: Fitted, value: float) -> None:
     window = np.full(2 * RATE, value, np.float32)
-    found = scores(fitted, [window])
-    assert np.isfinite(found).all()
-    assert found[0] > fitted.manifest.thresholds["pump"].value
+    window_scores = scores(fitted, [window])
+    assert np.isfinite(window_scores).all()
+    assert window_scores[0] > fitted.manifest.thresholds["pump"].value
 
 
-def test_fitting_twice_gives_the_same_detector(fresh: list[FloatArray]) -> None:
+def test_fitting_twice_gives_the_same_detector(new_clips: list[FloatArray]) -> None:
     first, second = (fit(normal_recordings(6), target="pump") for _ in range(2))
-    np.testing.assert_array_equal(scores(first, fresh), scores(second, fresh))
+    np.testing.assert_array_equal(scores(first, new_clips), scores(second, new_clips))
     assert first.manifest.training["fingerprint"] == second.manifest.training["fingerprint"]
 
 
@@ -197,12 +200,12 @@ def test_each_target_is_compared_with_its_own_normal_sound() -> None:
         assert scores(both, own, target).max() < threshold < scores(both, other, target).min()
     mixed = torch.from_numpy(np.stack([low[0][: 2 * RATE], high[0][: 2 * RATE]]))
     with torch.no_grad():
-        found = both.module(mixed, torch.tensor([0, 1]))
+        mixed_scores = both.module(mixed, torch.tensor([0, 1]))
     expected = [scores(both, low, 0)[0], scores(both, high, 1)[0]]
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(mixed_scores.numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_evidence_points_at_the_band_of_a_tone(fitted: Fitted) -> None:
+def test_the_evidence_is_highest_in_the_band_of_a_tone(fitted: Fitted) -> None:
     sound = with_tone(machine(1000), 2500.0)[: 2 * RATE]
     target = torch.zeros(1, dtype=torch.int64)
     with torch.no_grad():
@@ -215,15 +218,15 @@ def test_evidence_points_at_the_band_of_a_tone(fitted: Fitted) -> None:
     assert bands_hz[strongest] == pytest.approx(2500.0, rel=0.03)
 
 
-def test_a_small_change_of_gain_is_no_fault_and_a_large_one_is(
-    fitted: Fitted, fresh: list[FloatArray]
+def test_a_small_change_of_gain_is_not_a_fault_and_a_large_one_is(
+    fitted: Fitted, new_clips: list[FloatArray]
 ) -> None:
     threshold = fitted.manifest.thresholds["pump"].value
-    assert np.mean(scores(fitted, [clip * 1.1 for clip in fresh]) > threshold) < 0.1
-    assert np.mean(scores(fitted, [clip * 4.0 for clip in fresh]) > threshold) > 0.9
+    assert np.mean(scores(fitted, [clip * 1.1 for clip in new_clips]) > threshold) < 0.1
+    assert np.mean(scores(fitted, [clip * 4.0 for clip in new_clips]) > threshold) > 0.9
 
 
-def test_sound_between_two_operating_states_is_not_taken_as_normal() -> None:
+def test_a_level_between_two_operating_states_is_not_normal() -> None:
     loads = [Recording(str(i), machine(i) * (0.1 if i % 2 else 1.0)) for i in range(12)]
     two = fit(loads, target="pump")
     threshold = two.manifest.thresholds["pump"].value
@@ -232,18 +235,18 @@ def test_sound_between_two_operating_states_is_not_taken_as_normal() -> None:
     assert np.mean(scores(two, [machine(1000 + i) * 0.32 for i in range(8)]) > threshold) > 0.9
 
 
-def test_a_single_recording_of_half_a_minute_is_enough(fresh: list[FloatArray]) -> None:
+def test_a_single_recording_of_half_a_minute_is_enough(new_clips: list[FloatArray]) -> None:
     one = fit([Recording("all", machine(1, 30.0))], target="pump")
     assert one.manifest.calibrations["pump"].count == 15
-    clean, faulty = scores(one, fresh), scores(one, [with_knocks(clip) for clip in fresh])
+    clean, faulty = scores(one, new_clips), scores(one, [with_knocks(clip) for clip in new_clips])
     assert np.mean(faulty[:, None] > clean) > 0.95
 
 
 def test_sound_that_repeats_exactly_gives_finite_scores() -> None:
     same = [Recording(str(i), machine(1)) for i in range(6)]
-    found = fit(same, target="pump")
-    assert np.isfinite(scores(found, [machine(1), machine(2)])).all()
-    assert np.isfinite(found.manifest.thresholds["pump"].value)
+    fitted = fit(same, target="pump")
+    assert np.isfinite(scores(fitted, [machine(1), machine(2)])).all()
+    assert np.isfinite(fitted.manifest.thresholds["pump"].value)
 
 
 def test_the_window_holds_two_cycles_of_the_machine() -> None:
@@ -256,22 +259,22 @@ def test_the_window_holds_two_cycles_of_the_machine() -> None:
     assert "1.5" in choice.reason
 
 
-def test_steady_sound_gets_short_windows(fitted: Fitted) -> None:
+def test_sound_without_a_cycle_gets_short_windows(fitted: Fitted) -> None:
     assert fitted.manifest.window_samples == 2 * RATE
     assert fitted.manifest.hop_samples == RATE
     assert "2 s" in str(fitted.manifest.description["window"])
 
 
-def test_windows_close_in_time_do_not_vouch_for_one_another() -> None:
+def test_windows_close_in_time_are_excluded_as_neighbours() -> None:
     session = [Recording(str(i), machine(i), "day", 10.0 * i) for i in range(40)]
     windows = frame_recordings(session, 2 * RATE, RATE, RATE)
-    together, start_s = windows.exclusion_mask(), windows.start_s
-    apart_s = np.abs(start_s[:, None] - start_s)
-    assert together[apart_s <= 30.0].all()
-    assert not together[apart_s >= 40.0].any()
+    excluded, start_s = windows.exclusion_mask(), windows.start_s
+    distance_s = np.abs(start_s[:, None] - start_s)
+    assert excluded[distance_s <= 30.0].all()
+    assert not excluded[distance_s >= 40.0].any()
 
 
-def test_every_window_is_held_out_once_and_with_its_block() -> None:
+def test_every_window_is_held_out_once_together_with_its_block() -> None:
     windows = frame_recordings(normal_recordings(), 2 * RATE, RATE, RATE)
     folds = windows.folds()
     assert sorted(set(folds.tolist())) == list(range(12))
@@ -279,11 +282,21 @@ def test_every_window_is_held_out_once_and_with_its_block() -> None:
         assert len(set(folds[windows.session == recording].tolist())) == 1
 
 
+class RecordedProgress(NoProgress):
+    """Keeps the completed fractions."""
+
+    def __init__(self) -> None:
+        self.fractions: list[float] = []
+
+    def update(self, stage: str, done: float, total: float, detail: str = "") -> None:
+        self.fractions.append(done / total)
+
+
 def test_progress_rises_to_one() -> None:
-    seen: list[float] = []
-    fit(normal_recordings(4), target="pump", progress=seen.append)
-    assert seen == sorted(seen)
-    assert seen[-1] == 1.0
+    progress = RecordedProgress()
+    fit(normal_recordings(4), target="pump", progress=progress)
+    assert progress.fractions == sorted(progress.fractions)
+    assert progress.fractions[-1] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -306,7 +319,7 @@ def test_a_window_that_the_recordings_cannot_fill_is_refused() -> None:
         fit(normal_recordings(4), target="pump", window_s=10.0)
 
 
-def test_broken_stretches_are_left_out_of_what_is_learned(fresh: list[FloatArray]) -> None:
+def test_broken_recordings_are_not_learned_from(new_clips: list[FloatArray]) -> None:
     broken = [*normal_recordings(6), Recording("broken", np.full(10 * RATE, np.nan, np.float32))]
-    whole, mended = fit(normal_recordings(6), target="pump"), fit(broken, target="pump")
-    np.testing.assert_array_equal(scores(whole, fresh), scores(mended, fresh))
+    intact, repaired = fit(normal_recordings(6), target="pump"), fit(broken, target="pump")
+    np.testing.assert_array_equal(scores(intact, new_clips), scores(repaired, new_clips))

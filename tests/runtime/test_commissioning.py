@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from asd_monitor.errors import ConfigError
+from asd_monitor.progress import Progress
 from asd_monitor.quickstart import Recording
 from asd_monitor.records import AudioChunk, FloatArray, Window
 from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult
@@ -50,11 +51,11 @@ class Rig:
         )
         self.commissioning.start()
 
-    def _fit(self, recordings: Sequence[Recording], progress: Callable[[float], None]) -> Path:
+    def _fit(self, recordings: Sequence[Recording], progress: Progress) -> Path:
         if self.slow:
             self.fitting.set()
             while True:
-                progress(0.5)
+                progress.update("fit", 0.5, 1.0)
         self.fits.append(list(recordings))
         if len(self.fits) <= self._fail:
             raise ConfigError("too little sound")

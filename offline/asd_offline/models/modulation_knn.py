@@ -17,7 +17,7 @@ from asd_monitor.backends.per_target import PerTarget
 from asd_monitor.features import (
     FAST_HOP_S,
     FAST_S,
-    LEAST_POWER,
+    MIN_POWER,
     MODULATION_EDGES_HZ,
     Modulation,
     Spectrogram,
@@ -73,7 +73,7 @@ class ModulationSpectra(nn.Module):
         self.hop_samples = hop_samples
         self.bands = bands
         self.dims = bands * (len(MODULATION_EDGES_HZ) - 1)
-        self.min_power = LEAST_POWER
+        self.min_power = MIN_POWER
         n_fft = 2 * round(FAST_S * sample_rate_hz / 2)
         fast_hop = round(FAST_HOP_S * sample_rate_hz)
         self.spectrogram = Spectrogram(n_fft, fast_hop)

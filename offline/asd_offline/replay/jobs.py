@@ -1,7 +1,6 @@
 """Jobs of a replay: fit a detector for one section, or score a block of clips."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asd_monitor.errors import ConfigError, SourceError
+from asd_monitor.progress import NoProgress
 from asd_offline.datasets import Clip
 from asd_offline.datasets.audio_files import read_length
 from asd_offline.jobs.pool import Tick
@@ -65,7 +65,7 @@ class FitJob:
         from asd_monitor.model_file import save
         from asd_monitor.quickstart import fit
 
-        progress = _as_steps(tick, (1 - READ_SHARE) * self.work)
+        progress = _TickProgress(tick, (1 - READ_SHARE) * self.work)
         fitted = fit(
             recordings, target=self.target, sample_rate_hz=SAMPLE_RATE_HZ, progress=progress
         )
@@ -86,16 +86,18 @@ def covering_hop(clip_samples: int, window_samples: int) -> int:
     return (clip_samples - window_samples) // (count - 1)
 
 
-def _as_steps(tick: Tick, work: float) -> Callable[[float], None]:
-    """Return a function that takes the completed share, rising to 1, and passes on its growth."""
-    previous = 0.0
+class _TickProgress(NoProgress):
+    """Passes the progress of one stage on, as increments that add up to ``work``."""
 
-    def report(share: float) -> None:
-        nonlocal previous
-        step, previous = share - previous, share
-        tick(step * work)
+    def __init__(self, tick: Tick, work: float) -> None:
+        self._tick = tick
+        self._work = work
+        self._fraction = 0.0
 
-    return report
+    def update(self, stage: str, done: float, total: float, detail: str = "") -> None:
+        """Report the increment since the last call."""
+        previous, self._fraction = self._fraction, done / total
+        self._tick((self._fraction - previous) * self._work)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from asd_monitor.errors import DatasetError
 from asd_monitor.features import FEATURE_GROUP_NAMES, FeatureGroups
 from asd_monitor.quickstart.network import (
-    BACKENDS_PER_VIEW,
+    BACKENDS_PER_GROUP,
+    FusedScores,
     Fusion,
     TargetScorer,
     fit_fusion,
@@ -68,17 +69,11 @@ class FusedDetector(DetectorModule):
     ) -> None:
         super().__init__()
         self.front = front
-        self.scorers = nn.ModuleList(scorers)
-        self.fusions = nn.ModuleList(fusions)
+        self.scores = FusedScores(scorers, fusions)
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Return scores ``(batch,)`` of ``(batch, window_samples)``; higher = more anomalous."""
-        features: list[Tensor] = self.front(waveform)
-        scores = torch.zeros_like(features[0][:, 0])
-        for index, (scorer, fusion) in enumerate(zip(self.scorers, self.fusions)):  # noqa: B905 - TorchScript has no strict
-            rows = torch.nonzero(target == index).flatten()
-            if rows.numel() > 0:
-                scores[rows] = fusion(scorer([group[rows] for group in features]))
+        scores: Tensor = self.scores(self.front(waveform), target)
         return scores
 
 
@@ -152,7 +147,7 @@ def fit_fused_detector(
         scorers.append(ProjectedScorer(projected, scorer))
         fusions.append(fusion)
     held_out = [_normal_features(front, t.held_out, recipe, features, device) for t in targets]
-    embedding_scores = BACKENDS_PER_VIEW * len(members)
+    embedding_scores = BACKENDS_PER_GROUP * len(members)
     fusions = _inflate_embedding_scales(scorers, fusions, held_out, targets, embedding_scores)
     return FusedDetector(front, scorers, fusions).to(device).eval()
 

@@ -1,0 +1,138 @@
+"""Fit the parts of one target: its scorers, their fusion, its evidence and its calibration."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asd_monitor.calibration import Calibration
+from asd_monitor.calibration.normal_range import NormalRange
+from asd_monitor.features import FEATURE_GROUP_NAMES, FeatureGroups
+from asd_monitor.progress import Progress
+from asd_monitor.quickstart.network import (
+    BATCH,
+    Evidence,
+    Fusion,
+    TargetScorer,
+    fit_fusion,
+    fit_target_scorer,
+)
+from asd_monitor.quickstart.training_windows import TrainingWindows, evenly_spaced_indices
+
+MAX_BANK_WINDOWS = 1200
+EVIDENCE_WINDOWS = 100
+MIN_EVIDENCE_STD = 0.23  # 1 dB
+STAGE = "fit"
+
+
+@dataclass(frozen=True)
+class SubProgress:
+    """Progress of one part of a fit, from ``start`` to ``end`` of the whole."""
+
+    progress: Progress
+    start: float = 0.0
+    end: float = 1.0
+
+    def part(self, start: float, end: float) -> "SubProgress":
+        """Return the progress of a part of this part."""
+        length = self.end - self.start
+        return SubProgress(self.progress, self.start + start * length, self.start + end * length)
+
+    def update(self, fraction: float) -> None:
+        """Report the completed fraction of this part, rising to 1."""
+        self.progress.update(STAGE, self.start + fraction * (self.end - self.start), 1.0)
+
+
+@dataclass(frozen=True)
+class FittedTarget:
+    """The parts of one target."""
+
+    scorer: TargetScorer
+    fusion: Fusion
+    evidence: Evidence
+    calibration: Calibration
+
+
+def fit_target(
+    groups: FeatureGroups, windows: TrainingWindows, progress: SubProgress
+) -> FittedTarget:
+    """Fit the parts of one target on its normal windows.
+
+    The scorer compares with a bank of up to ``MAX_BANK_WINDOWS`` windows. Scales and calibration
+    need scores of windows that are not in the bank; cross-validation provides them.
+    """
+    with torch.no_grad():
+        features = _compute_features(groups, windows, progress.part(0.0, 0.5))
+        excluded = torch.from_numpy(windows.exclusion_mask())
+        bank = torch.from_numpy(evenly_spaced_indices(len(windows), MAX_BANK_WINDOWS))
+        held_out = _cross_validated_scores(
+            features, excluded, bank, windows.folds(), progress.part(0.5, 0.9)
+        )
+        disjoint = torch.from_numpy(windows.disjoint)
+        fusion = fit_fusion(held_out[disjoint])
+        scorer = fit_target_scorer([group[bank] for group in features], excluded[bank][:, bank])
+        calibration = _calibrate(fusion(held_out[disjoint]), windows)
+        evidence = _fit_evidence(groups, windows)
+    progress.update(1.0)
+    return FittedTarget(scorer, fusion, evidence, calibration)
+
+
+def _compute_features(
+    groups: FeatureGroups, windows: TrainingWindows, progress: SubProgress
+) -> list[Tensor]:
+    """Return the feature groups of all windows, ``(windows, dims)`` each."""
+    batches: list[list[Tensor]] = []
+    for start in range(0, len(windows), BATCH):
+        waveform = torch.from_numpy(np.stack(windows.waveforms[start : start + BATCH]))
+        batches.append(groups(waveform))
+        progress.update(min(1.0, (start + BATCH) / len(windows)))
+    return [torch.cat([batch[i] for batch in batches]) for i in range(len(FEATURE_GROUP_NAMES))]
+
+
+def _cross_validated_scores(
+    features: Sequence[Tensor],
+    excluded: Tensor,
+    bank: Tensor,
+    folds: np.ndarray,
+    progress: SubProgress,
+) -> Tensor:
+    """Score each fold's windows with a bank that contains neither them nor near copies of them.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(windows, groups * 2)``.
+    """
+    scores: list[Tensor | None] = [None] * len(folds)
+    fold_count = int(folds.max()) + 1
+    for fold in range(fold_count):
+        held_out = torch.from_numpy(np.flatnonzero(folds == fold))
+        if not len(held_out):
+            continue
+        rest = bank[~excluded[held_out].any(0)[bank]]
+        scorer = fit_target_scorer([group[rest] for group in features], excluded[rest][:, rest])
+        fold_scores = scorer([group[held_out] for group in features])
+        for row, score in zip(held_out, fold_scores, strict=True):
+            scores[int(row)] = score
+        progress.update((fold + 1) / fold_count)
+    return torch.stack([score for score in scores if score is not None])
+
+
+def _calibrate(scores: Tensor, windows: TrainingWindows) -> Calibration:
+    values, disjoint = scores.double().numpy(), windows.disjoint
+    session, start_s = windows.session[disjoint], windows.start_s[disjoint]
+    return Calibration.fit(values, NormalRange.fit(values, session, start_s, windows.window_s))
+
+
+def _fit_evidence(groups: FeatureGroups, windows: TrainingWindows) -> Evidence:
+    """Fit the mean and the standard deviation of the log-mel frames of normal sound."""
+    selected = windows.take(evenly_spaced_indices(len(windows), EVIDENCE_WINDOWS))
+    log_mel = [
+        groups.log_mel(torch.from_numpy(waveform[None].copy()))[0]
+        for waveform in selected.waveforms
+    ]
+    frames = torch.cat(log_mel)
+    std = (frames.var(0, correction=0) + MIN_EVIDENCE_STD**2).sqrt()
+    return Evidence(frames.mean(0), std)
