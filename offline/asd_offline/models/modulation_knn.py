@@ -24,7 +24,8 @@ from asd_monitor.features import (
     mel_filters,
 )
 from asd_offline.datasets.targets import Target
-from asd_offline.features.cache import ClipRows, FeatureCache
+from asd_offline.features.cache import FeatureCache
+from asd_offline.models.bank import join_clips
 from asd_offline.models.no_training import NoTrainingTask
 from asd_offline.models.protocol import DetectorModule, Model
 from asd_offline.recipes import Recipe
@@ -158,24 +159,11 @@ def _fit_backend(
     target: Target, spectra: ModulationSpectra, recipe: ModulationKnnRecipe, features: FeatureCache
 ) -> nn.Module:
     clips = features.rows([clip.path for clip in target.clips], spectra)
-    vectors, groups = rows_by_clip(clips, MAX_BANK_WINDOWS)
+    by_clip = [clips.of(index) for index in range(len(target.clips))]
+    vectors, groups = join_clips(by_clip, MAX_BANK_WINDOWS)
     return fit_density_ensemble(
         vectors,
         groups,
         lof_count=recipe.lof_neighbours,
         density_count=recipe.density_neighbours,
     )
-
-
-def rows_by_clip(clips: ClipRows, max_rows: int) -> tuple[Tensor, Tensor]:
-    """Return at most ``max_rows`` evenly spaced rows of all clips, and the clip of each.
-
-    Returns
-    -------
-    tuple
-        Rows ``(items, dims)`` and clip indices ``(items,)`` int64.
-    """
-    rows = torch.cat([clips.of(i) for i in range(len(clips.count))])
-    groups = torch.repeat_interleave(torch.arange(len(clips.count)), clips.count)
-    chosen = torch.linspace(0, len(rows) - 1, min(len(rows), max_rows)).round().long()
-    return rows[chosen], groups[chosen]

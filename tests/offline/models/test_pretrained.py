@@ -1,6 +1,8 @@
 """The model `pretrained`: recipe, backends, fine-tuning, and the model file."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -64,11 +66,22 @@ def training_request(folder: Path, architecture: str, **changes: object) -> Trai
     return request(folder, dataset, model="pretrained", recipe=recipe)
 
 
-@pytest.fixture(scope="module", params=CASES)
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    architecture, changes = CASES[request.param]
-    folder = tmp_path_factory.mktemp("pretrained")
-    return train_and_load(training_request(folder, architecture, **changes))
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], LoadedModel]:
+    """Train the model of a case, once."""
+
+    @cache
+    def train_case(case: str) -> LoadedModel:
+        architecture, changes = CASES[case]
+        folder = tmp_path_factory.mktemp("pretrained")
+        return train_and_load(training_request(folder, architecture, **changes))
+
+    return train_case
+
+
+@pytest.fixture(params=CASES)
+def model(request: pytest.FixtureRequest, trained: Callable[[str], LoadedModel]) -> LoadedModel:
+    return trained(request.param)
 
 
 def test_a_model_file_names_its_checkpoint(model: LoadedModel) -> None:
@@ -220,8 +233,10 @@ def test_contributions_are_the_summands_of_a_score_that_is_a_mean_over_time() ->
     torch.testing.assert_close(single[:, :, 0], scores(patches[:, :1], target))
 
 
-def test_the_evidence_shows_the_time_and_the_band_of_a_fault(tmp_path: Path) -> None:
-    model = train_and_load(training_request(tmp_path, "beats"))
+def test_the_evidence_shows_the_time_and_the_band_of_a_fault(
+    trained: Callable[[str], LoadedModel],
+) -> None:
+    model = trained("beats")
     normal = hum(80, 500.0)
     faulty = normal.copy()
     faulty[:2400] += 3.0 * hum(90, 2500.0)[:2400]

@@ -24,6 +24,7 @@ from asd_offline.models.adacos.losses import mixup, sample_exchange
 from asd_offline.models.adacos.network import EmbeddingNetwork, Ensemble
 from asd_offline.models.adacos.recipe import AdacosRecipe
 from asd_offline.models.backend_choice import fit_target_backend
+from asd_offline.models.bank import evenly_spaced
 from asd_offline.models.protocol import DetectorModule, Model
 from asd_offline.recipes import Recipe
 
@@ -128,8 +129,7 @@ def _embed(branches: Branches, clips: ClipRows, recipe: Recipe) -> tuple[Tensor,
         for clip, count in enumerate(clips.count.tolist())
         for start in range(0, max(count - samples, 0) + 1, hop)
     ]
-    count = min(len(positions), MAX_BANK_WINDOWS)
-    chosen = torch.linspace(0, len(positions) - 1, count).round().long()
+    chosen = evenly_spaced(len(positions), MAX_BANK_WINDOWS)
     positions = [positions[i] for i in chosen.tolist()]
     device = next(branches.parameters()).device
     parts = []

@@ -19,6 +19,7 @@ from asd_offline.features.labelled_windows import LabelledWindows
 from asd_offline.features.window_embeddings import WindowEmbeddings, moved_to_gpu
 from asd_offline.models.adacos.losses import mixup
 from asd_offline.models.backend_choice import fit_target_backend
+from asd_offline.models.bank import join_clips
 from asd_offline.models.no_training import NoTrainingTask
 from asd_offline.models.pretrained.architectures import PretrainedFrontEnd
 from asd_offline.models.pretrained.detector import PretrainedDetector, WindowEmbedding
@@ -154,10 +155,8 @@ def _fit_backends(
     else:
         cached = features.rows(paths, vectors)
         by_clip = [cached.of(i) for i in range(len(paths))]
-    rows = torch.cat(by_clip)
-    groups = torch.repeat_interleave(torch.tensor([len(clip_rows) for clip_rows in by_clip]))
-    chosen = torch.linspace(0, len(rows) - 1, min(len(rows), recipe.bank_windows)).round().long()
-    rows, groups = rows[chosen].reshape(len(chosen), count, -1), groups[chosen]
+    rows, groups = join_clips(by_clip, recipe.bank_windows)
+    rows = rows.reshape(len(rows), count, -1)  # (windows, vectors, values)
     return [
         fit_target_backend(recipe, target, rows[:, i].contiguous(), groups) for i in range(count)
     ]
