@@ -34,16 +34,20 @@ def draw_curves(run: Run) -> None:
 
 def _plot(curves: Curves, title: str, *, logarithmic: bool) -> bytes:
     """Return a PNG; a logarithmic axis needs positive values."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter, MaxNLocator
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = FigureCanvasAgg(figure).figure.add_subplot()
+    figure = Figure(figsize=(7, 4))
+    figure.subplots_adjust(left=0.1, right=0.97, top=0.91, bottom=0.12)
+    axes = figure.add_subplot()
     for name, points in curves.items():
         epochs, values = zip(*points, strict=True)
         axes.plot(epochs, values, label=name, marker="." if len(points) < MAX_MARKED_POINTS else "")
     if logarithmic and min(value for points in curves.values() for _, value in points) > 0:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(LogFormatter())
+        axes.yaxis.set_minor_formatter(LogFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(title=title, xlabel="epoch")
     axes.grid(alpha=0.3)
     if len(curves) <= MAX_LEGEND_ENTRIES:
