@@ -169,8 +169,8 @@ class CompareJob:
         notes: tuple[str, ...],
     ) -> RunResult:
         challenge = replayed.challenge
-        manifests = (section.manifest for section in replayed.sections)
-        manifest = next((each for each in manifests if each is not None), None)
+        manifests = [section.manifest for section in replayed.sections if section.manifest]
+        manifest = manifests[0] if manifests else None
         parameters = exported.manifest.description.get("parameters", 0) if exported else 0
         return RunResult(
             model=self.model,

@@ -48,13 +48,15 @@ def collect_results(
         Command line of the replay.
     """
     settings = AlarmSettings()
-    sections = [_collect_section(plan, each, source, settings, windows) for each in plan.sections]
+    sections = [
+        _collect_section(plan, section, source, settings, windows) for section in plan.sections
+    ]
     dataset = plan.dataset
     challenge = evaluate_scores(
         applicable_rules(dataset.year, has_domains=any(clip.domain for clip in dataset.clips)),
         _by_name(sections, lambda section: section.scores if section.clips else None),
         reasons=_by_name(sections, lambda section: section.reason),
-        rejected=[*dataset.rejected, *(file for each in sections for file in each.rejected)],
+        rejected=[*dataset.rejected, *(file for s in sections for file in s.rejected)],
     )
     channels = [result.channels for section in sections for result in section.clips]
     return ReplayResult(

@@ -71,13 +71,13 @@ def _tiles(result: ReplayResult) -> Iterator[tuple[str, str]]:
         ("mean pAUC", mean.pauc),
     ):
         yield name, "-" if value is None else f"{value:.4f}"
-    metrics = [section.alarm for section in result.sections if section.alarm]
-    anomalies = sum(each.anomalies for each in metrics)
+    alarms = [section.alarm for section in result.sections if section.alarm]
+    anomalies = sum(alarm.anomalies for alarm in alarms)
     if anomalies:
-        yield "anomalies detected", f"{sum(m.detected for m in metrics)} of {anomalies}"
-    hours = sum(each.normal_hours for each in metrics)
+        yield "anomalies detected", f"{sum(alarm.detected for alarm in alarms)} of {anomalies}"
+    hours = sum(alarm.normal_hours for alarm in alarms)
     if hours:
-        count = sum(each.false_alarms for each in metrics)
+        count = sum(alarm.false_alarms for alarm in alarms)
         yield f"false alarms in {hours:.2f} h of normal clips", str(count)
 
 
