@@ -1,6 +1,10 @@
-"""What holds for all tests."""
+"""Settings and fixtures of all tests."""
 
 import signal
+
+from tests.rig.virtual_microphone import virtual_microphone_plugin, virtual_microphones
+
+__all__ = ["virtual_microphone_plugin", "virtual_microphones"]
 
 # A shell's background jobs ignore Ctrl-C and hand that on to the programs that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -12,7 +12,7 @@ shorter remainder would impose short windows on the whole machine."""
 
 
 class ClipSegmenter:
-    """Cut a stream into consecutive clips of ``clip_samples`` each.
+    """Segmentation of a stream into consecutive clips of ``clip_samples`` each.
 
     A clip never spans lost audio. Where a recording ends (chunks name the recording that they
     come from), the remainder becomes a shorter clip if it is long enough.

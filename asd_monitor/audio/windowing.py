@@ -7,7 +7,7 @@ from asd_monitor.records import AudioChunk, FloatArray, Window
 
 
 class SlidingWindow:
-    """Assemble fixed-length windows every ``hop_samples`` from a stream.
+    """Fixed-length windows of a stream, one every ``hop_samples``.
 
     The windows do not depend on how the stream was split into chunks. After lost audio, and at
     the start of a recording, the buffer restarts, so no window spans a gap.

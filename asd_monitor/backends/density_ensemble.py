@@ -47,7 +47,7 @@ class DensityEnsemble(nn.Module):
 
 
 class Standardisation(nn.Module):
-    """Subtracts ``mean`` ``(dims,)`` and divides by ``std`` ``(dims,)``."""
+    """Subtraction of ``mean`` ``(dims,)`` and division by ``std`` ``(dims,)``."""
 
     mean: Tensor
     inverse_std: Tensor

@@ -14,7 +14,7 @@ MIN_GAIN = 1e-4
 
 
 class GaussianMixture(nn.Module):
-    """Negative log density.
+    """Negative log density of a Gaussian mixture.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class Whitening(nn.Module):
-    """Subtracts ``mean`` ``(dims,)`` and multiplies by ``matrix`` ``(dims, dims)``."""
+    """Subtraction of ``mean`` ``(dims,)`` and product with ``matrix`` ``(dims, dims)``."""
 
     mean: Tensor
     matrix: Tensor

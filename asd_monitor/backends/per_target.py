@@ -1,4 +1,4 @@
-"""One module for each target of a model file."""
+"""Selection of the module for each row's target."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class PerTarget(nn.Module):
-    """Applies to every row the module of its target.
+    """One module for each target, applied to the rows of that target.
 
     Parameters
     ----------

@@ -8,7 +8,6 @@ from itertools import chain
 import numpy as np
 import torch
 
-from asd_monitor.calibration import Calibration
 from asd_monitor.errors import ConfigError
 from asd_monitor.features import (
     ENVELOPE_BANDS,
@@ -107,18 +106,18 @@ def fit_many(
         raise ConfigError("expected recordings of at least one machine, got none")
     min_samples = round((window_s or MIN_WINDOW_S) * sample_rate_hz)
     recordings_by_target = {
-        target: [each for each in recordings if len(each.samples) >= min_samples]
+        target: [recording for recording in recordings if len(recording.samples) >= min_samples]
         for target, recordings in recordings_by_target.items()
     }
     choice = _choose_common_window(recordings_by_target, sample_rate_hz, window_s)
     window_samples = round(choice.window_s * sample_rate_hz)
     groups = FeatureGroups(sample_rate_hz, window_samples).eval()
     count = len(recordings_by_target)
-    whole = SubProgress(progress or NoProgress())
+    overall = SubProgress(progress or NoProgress())
     targets = []
     for index, (target, recordings) in enumerate(recordings_by_target.items()):
         windows = _training_windows(target, recordings, window_samples, sample_rate_hz)
-        part = whole.part(index / count, (index + 1) / count)
+        part = overall.part(index / count, (index + 1) / count)
         targets.append(fit_target(groups, windows, part))
     module = QuickstartDetector(
         groups,
@@ -138,7 +137,10 @@ def fit_many(
         hop_samples=min(round((hop_s or HOP_S) * sample_rate_hz), window_samples),
         aggregation="mean",
         calibrations=calibrations,
-        thresholds={name: _threshold(each) for name, each in calibrations.items()},
+        thresholds={
+            target: Threshold(calibration.threshold(THRESHOLD_P), THRESHOLD_P, calibration.rule)
+            for target, calibration in calibrations.items()
+        },
         training=_describe_training(recordings_by_target, sample_rate_hz),
         description=_describe(choice, sample_rate_hz),
     )
@@ -186,10 +188,6 @@ def _training_windows(
         )
         raise ConfigError(msg)
     return windows.take(evenly_spaced_indices(len(windows), MAX_CALIBRATION_WINDOWS))
-
-
-def _threshold(calibration: Calibration) -> Threshold:
-    return Threshold(calibration.threshold(THRESHOLD_P), THRESHOLD_P, calibration.rule)
 
 
 def _describe_training(

@@ -28,7 +28,7 @@ class SourceSettings(Protocol):
 
 
 class AudioSource(Protocol):
-    """Deliver mono float32 audio at the model's rate, for one machine.
+    """A source of mono float32 audio at the model's rate, for one machine.
 
     The source runs by itself, in its own thread or process: it opens its device, reopens it
     after a loss, resamples, and queues the audio until it is read.

@@ -15,6 +15,8 @@ DELAY_S = 0.0005
 
 @dataclass(order=True, slots=True)
 class _Timer:
+    """Calls of one function, ordered by the slot of the next one."""
+
     slot: int
     number: int
     """Breaks ties between timers of the same slot."""
@@ -26,11 +28,11 @@ class _Timer:
 
 
 class PacedWakeups:
-    """Calls functions at regular intervals, from a thread that exists while there are any.
+    """Timers that call functions at regular intervals, from one thread.
 
     A paced source knows by itself how much audio is due; its reader only has to be woken. Calls
     that fall into the same slot share one wake-up of the thread, so many sources cost little more
-    than one.
+    than one. The thread exists while there are timers.
 
     Parameters
     ----------

@@ -72,7 +72,7 @@ class _ChunkGrid:
 
 
 class WavSource:
-    """Delivers recordings in sequence; implements :class:`~asd_monitor.sources.AudioSource`.
+    """Recordings in sequence; implements :class:`~asd_monitor.sources.AudioSource`.
 
     Files are read when audio is requested, so a source needs no thread. A paced source behaves
     like a microphone: audio that is not read within ten seconds is lost, and counted. An unpaced

@@ -27,11 +27,7 @@ from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
 from tests.rig.virtual_microphone import (
     MakeMicrophones,
     VirtualSound,
-    virtual_microphone_plugin,
-    virtual_microphones,
 )
-
-__all__ = ["virtual_microphone_plugin", "virtual_microphones"]
 
 MEASUREMENTS = {
     "latency": {"scores", "p50_ms", "p99_ms", "model_p50_ms", "model_p99_ms"},

@@ -27,11 +27,7 @@ from tests.rig.virtual_microphone import (
     MakeMicrophones,
     PcmArray,
     VirtualSound,
-    virtual_microphone_plugin,
-    virtual_microphones,
 )
-
-__all__ = ["virtual_microphone_plugin", "virtual_microphones"]
 
 RATE_HZ = 16000
 

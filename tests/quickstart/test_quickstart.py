@@ -194,10 +194,10 @@ def test_each_target_is_compared_with_its_own_normal_sound() -> None:
     both = fit_many({"low": normal_recordings(6), "high": normal_recordings(6, hum_hz=1700.0)})
     assert both.manifest.targets == ("low", "high")
     low, high = [machine(1000)], [machine(1000, hum_hz=1700.0)]
-    for target, own, other in ((0, low, high), (1, high, low)):
+    for target, same, other in ((0, low, high), (1, high, low)):
         name = both.manifest.targets[target]
         threshold = both.manifest.thresholds[name].value
-        assert scores(both, own, target).max() < threshold < scores(both, other, target).min()
+        assert scores(both, same, target).max() < threshold < scores(both, other, target).min()
     mixed = torch.from_numpy(np.stack([low[0][: 2 * RATE], high[0][: 2 * RATE]]))
     with torch.no_grad():
         mixed_scores = both.module(mixed, torch.tensor([0, 1]))

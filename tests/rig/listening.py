@@ -19,7 +19,7 @@ def noise(seconds: float, rate_hz: int, seed: int = 0, channels: int = 1) -> Pcm
 
 
 class Listener:
-    """Opens a source and collects what it delivers."""
+    """An open source and the audio that it has delivered."""
 
     def __init__(self, source: AudioSource) -> None:
         self.source = source
@@ -70,7 +70,7 @@ class Listener:
 
 
 class SoundIndex:
-    """Finds the position in a sound that a few samples come from."""
+    """An index of a sound that finds the position of a few of its samples."""
 
     LENGTH = 4
 

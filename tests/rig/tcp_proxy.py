@@ -7,7 +7,7 @@ from typing import Self
 
 
 class TcpProxy:
-    """Forwards connections from a free loopback port to another port while it is open."""
+    """A proxy from a free loopback port to another port, which can be closed and reopened."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port

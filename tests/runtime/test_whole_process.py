@@ -27,11 +27,7 @@ from tests.rig.virtual_microphone import (
     MakeMicrophones,
     VirtualMicrophones,
     VirtualSound,
-    virtual_microphone_plugin,
-    virtual_microphones,
 )
-
-__all__ = ["virtual_microphone_plugin", "virtual_microphones"]
 
 RATE_HZ = 16_000
 COMMAND = [sys.executable, "-m", "asd_monitor.cli"]

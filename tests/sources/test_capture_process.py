@@ -26,11 +26,7 @@ from tests.rig.microphone_process import (
 from tests.rig.virtual_microphone import (
     MakeMicrophones,
     VirtualSound,
-    virtual_microphone_plugin,
-    virtual_microphones,
 )
-
-__all__ = ["virtual_microphone_plugin", "virtual_microphones"]
 
 
 def test_audio_lost_by_a_stall_is_counted_by_the_clock(

@@ -23,11 +23,7 @@ from tests.rig.listening import noise
 from tests.rig.virtual_microphone import (
     MakeMicrophones,
     VirtualSound,
-    virtual_microphone_plugin,
-    virtual_microphones,
 )
-
-__all__ = ["virtual_microphone_plugin", "virtual_microphones"]
 
 
 def microphone(index: int, name: str, identity: str = "") -> Microphone:
@@ -86,11 +82,11 @@ def same_serial(*ports: str) -> list[Microphone]:
 
 def test_microphones_with_the_same_serial_number_are_distinguished_by_port() -> None:
     both = same_serial("1-2", "1-4.1")
-    ids = [each.stable_id for each in both]
+    ids = [mic.stable_id for mic in both]
     assert ids == ["usb:0d8c:0014:0000@1-2", "usb:0d8c:0014:0000@1-4.1"]
-    assert [resolve_device(each, both).port for each in ids] == ["1-2", "1-4.1"]
+    assert [resolve_device(device_id, both).port for device_id in ids] == ["1-2", "1-4.1"]
     settings = [MicrophoneSettings(device=0), MicrophoneSettings(device=1)]
-    assert [each.device for each in pin_devices(settings, both)] == ids
+    assert [pinned.device for pinned in pin_devices(settings, both)] == ids
     assert same_serial("1-2")[0].stable_id == "usb:0d8c:0014:0000"
 
 
@@ -117,7 +113,7 @@ def test_without_any_microphone_the_error_says_what_to_check() -> None:
 def test_indices_are_replaced_by_stable_ids_and_names_are_kept() -> None:
     wanted = [MicrophoneSettings(device=2), MicrophoneSettings(device="lathe")]
     pinned = pin_devices(wanted, PRESENT)
-    assert [each.device for each in pinned] == ["usb:0d8c:0014:B2", "lathe"]
+    assert [settings.device for settings in pinned] == ["usb:0d8c:0014:B2", "lathe"]
 
 
 @pytest.mark.parametrize("wanted", [3, "usb"])
@@ -176,14 +172,14 @@ def test_devices_are_listed_with_everything_a_configuration_needs(
         fan=VirtualSound(noise(1, 16000, channels=2), 16000),
         lathe=VirtualSound(noise(1, 16000), 16000, plugged=False),
     )
-    listed = {each.name: each for each in list_microphones()}
+    listed = {mic.name: mic for mic in list_microphones()}
     pump, fan = listed["pump"], listed["fan"]
     assert (pump.channels, pump.default_rate_hz, pump.rates_hz) == (1, 48000, (48000,))
     assert (fan.channels, fan.default_rate_hz, fan.rates_hz) == (2, 16000, (16000,))
     assert (pump.stable_id, pump.host_api) == ("alsa:pump", "ALSA")
     assert fan.index == pump.index + 1
     assert "lathe" not in listed
-    assert [each.is_default for each in listed.values()].count(True) == 1
+    assert [mic.is_default for mic in listed.values()].count(True) == 1
 
 
 def test_the_command_prints_a_table(
@@ -203,7 +199,7 @@ def test_the_command_prints_one_json_document(
 ) -> None:
     virtual_microphones(pump=VirtualSound(noise(1, 48000), 48000))
     devices(as_json=True)
-    (pump,) = (each for each in json.loads(capfd.readouterr().out) if each["name"] == "pump")
+    (pump,) = (mic for mic in json.loads(capfd.readouterr().out) if mic["name"] == "pump")
     assert pump["stable_id"] == "alsa:pump"
     assert pump["rates_hz"] == [48000]
 

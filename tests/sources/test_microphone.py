@@ -20,11 +20,7 @@ from tests.rig.microphone_process import (
 from tests.rig.virtual_microphone import (
     MakeMicrophones,
     VirtualSound,
-    virtual_microphone_plugin,
-    virtual_microphones,
 )
-
-__all__ = ["virtual_microphone_plugin", "virtual_microphones"]
 
 
 def test_audio_at_the_models_rate_arrives_bit_exact(virtual_microphones: MakeMicrophones) -> None:

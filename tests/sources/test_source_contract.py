@@ -18,11 +18,7 @@ from tests.rig.listening import Listener, noise
 from tests.rig.virtual_microphone import (
     MakeMicrophones,
     VirtualSound,
-    virtual_microphone_plugin,
-    virtual_microphones,
 )
-
-__all__ = ["virtual_microphone_plugin", "virtual_microphones"]
 
 RATE_HZ = 16000
 MakeSource = Callable[[], AudioSource]

@@ -1,9 +1,13 @@
 """The process that captures one microphone; ``MicrophoneSource`` starts it, never a user.
 
-Capture has its own process for three reasons. PortAudio finds a new device only after it is
-initialised again, which ends all streams of the process. A driver that hangs can only be killed
-together with its process. And a Python callback needs the interpreter lock, which the monitor
-may hold for long. The process imports neither torch nor the rest of the monitor.
+Capture has its own process for three reasons:
+
+- PortAudio finds new devices only when it is initialised again, which ends all streams of the
+  process.
+- A driver that hangs can only be killed together with its process.
+- A Python callback needs the interpreter lock, which the monitor may hold for a long time.
+
+The process imports neither torch nor the rest of the monitor.
 """
 
 import contextlib
@@ -45,7 +49,7 @@ PR_SET_PDEATHSIG = 1
 
 
 class Capture:
-    """Keeps one microphone open and sends its audio, whatever happens to the device.
+    """Capture of one microphone, which is kept open whatever happens to the device.
 
     Parameters
     ----------
@@ -150,9 +154,9 @@ class Capture:
             stream.notify_at_frame = self._next_needed_frame(resampler) if notified else 0
             timeout_s = IDLE_TIMEOUT_S if stream.notify_at_frame else POLL_INTERVAL_S
 
-    def _queue_audio(self, audio: list[CapturedAudio], resampler: StreamResampler) -> None:
-        for each in audio:
-            self._pipe.queue_audio(each)
+    def _queue_audio(self, parts: list[CapturedAudio], resampler: StreamResampler) -> None:
+        for audio in parts:
+            self._pipe.queue_audio(audio)
         self._audio_end = resampler.audio_end
 
     def _next_needed_frame(self, resampler: StreamResampler) -> int:

@@ -26,11 +26,11 @@ NO_MICROPHONE = (
 
 
 class UnknownDeviceError(SourceError):
-    """No microphone has that index, name or id."""
+    """Error: no microphone has this index, name or id."""
 
 
 class AmbiguousDeviceError(SourceError):
-    """Several microphones match."""
+    """Error: several microphones match this name or id."""
 
 
 @dataclass(frozen=True, slots=True)

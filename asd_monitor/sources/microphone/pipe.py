@@ -18,11 +18,11 @@ HEARTBEAT_INTERVAL_S = 0.5
 
 
 class ParentExitedError(Exception):
-    """The monitor has closed its ends of the pipes."""
+    """Error: the monitor has closed its ends of the pipes."""
 
 
 class Pipe:
-    """Sends audio and status to the monitor, and waits for window ends and new audio.
+    """The pipe for audio and status to the monitor, and the wait for window ends and new audio.
 
     Parameters
     ----------

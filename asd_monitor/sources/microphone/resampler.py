@@ -18,7 +18,7 @@ MIN_RESAMPLER_DELAY_SAMPLES = 64
 
 
 class StreamResampler:
-    """Reads frames from a stream, places them by the clock and resamples them.
+    """A reader of a stream that places frames by the clock and resamples them.
 
     Audio between two losses is a *section*, with its own resampler. A loss flushes the resampler,
     so that no audio before it stays inside, and starts a section at the index that the clock

@@ -57,14 +57,15 @@ def pin_devices(
         If there is no device with an index, or a part of a name fits several microphones.
     """
     pinned = []
-    for each in settings:
-        is_index = isinstance(each.device, int)
+    for microphone in settings:
+        is_index = isinstance(microphone.device, int)
         try:
-            stable_id = resolve_device(each.device, microphones).stable_id
+            stable_id = resolve_device(microphone.device, microphones).stable_id
         except UnknownDeviceError:
             if is_index:
                 raise
-            pinned.append(each)
+            pinned.append(microphone)
         else:
-            pinned.append(each.model_copy(update={"device": stable_id}) if is_index else each)
+            device = stable_id if is_index else microphone.device
+            pinned.append(microphone.model_copy(update={"device": device}))
     return pinned

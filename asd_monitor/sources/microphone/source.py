@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class MicrophoneSource:
-    """Delivers a microphone's sound; implements :class:`~asd_monitor.sources.AudioSource`.
+    """The sound of a microphone; implements :class:`~asd_monitor.sources.AudioSource`.
 
     The sample index starts with the first audio. From then on every sample is either delivered
     or counted as lost, including while the device is away.

@@ -37,7 +37,7 @@ class CallbackTime:
 
 
 class CaptureStream:
-    """Captures into a preallocated ring from its construction until :meth:`close`.
+    """An open stream that fills a preallocated ring until :meth:`close`.
 
     Parameters
     ----------
