@@ -32,6 +32,6 @@ def connect_failure(error: Exception, address: str) -> Failure:
         case TimeoutError():
             return Failure("unreachable", f"{address}: no answer within {CONNECT_TIMEOUT_S:g} s")
         case ConnectionRefusedError():
-            return Failure("unreachable", f"{address}: connection refused; is the broker running?")
+            return Failure("unreachable", f"{address}: connection refused: nothing listens there")
         case _:
             return Failure("unreachable", f"{address}: {error}")
