@@ -116,7 +116,9 @@ def _maximise(
         covariance = weighted.t() @ centred / weights[component]
         shrinkage = 0.0
         if shrink:
-            shrinkage = _shrinkage(centred[responsibility.argmax(1) == component])
+            likely = centred[responsibility.argmax(1) == component]
+            likely = likely - likely.mean(0)
+            shrinkage = ledoit_wolf_shrinkage(likely) if len(likely) > 1 else 1.0
         scale = float(covariance.diagonal().mean())
         covariance = (1.0 - shrinkage) * covariance
         covariance += (shrinkage * scale + min_variance) * identity
@@ -127,12 +129,6 @@ def _maximise(
         offsets.append(-0.5 * (dims * math.log(2.0 * math.pi) + log_determinant))
     offset = torch.tensor(offsets, dtype=vectors.dtype)
     return means, torch.stack(roots), offset, (weights / items).log()
-
-
-def _shrinkage(vectors: Tensor) -> float:
-    if len(vectors) < 2:
-        return 1.0
-    return ledoit_wolf_shrinkage(vectors - vectors.mean(0))
 
 
 def _log_density(vectors: Tensor, mean: Tensor, root: Tensor, offset: Tensor) -> Tensor:

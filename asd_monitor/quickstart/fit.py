@@ -112,34 +112,35 @@ def fit_many(
     choice = _choose_common_window(recordings_by_target, sample_rate_hz, window_s)
     window_samples = round(choice.window_s * sample_rate_hz)
     groups = FeatureGroups(sample_rate_hz, window_samples).eval()
-    count = len(recordings_by_target)
     overall = SubProgress(progress or NoProgress())
-    targets = []
-    for index, (target, recordings) in enumerate(recordings_by_target.items()):
-        windows = _training_windows(target, recordings, window_samples, sample_rate_hz)
-        part = overall.part(index / count, (index + 1) / count)
-        targets.append(fit_target(groups, windows, part))
+    count = len(recordings_by_target)
+    fitted = {
+        target: fit_target(
+            groups,
+            _training_windows(target, recordings, window_samples, sample_rate_hz),
+            overall.part(index / count, (index + 1) / count),
+        )
+        for index, (target, recordings) in enumerate(recordings_by_target.items())
+    }
     module = QuickstartDetector(
         groups,
-        [target.scorer for target in targets],
-        [target.fusion for target in targets],
-        [target.evidence for target in targets],
+        [target.scorer for target in fitted.values()],
+        [target.fusion for target in fitted.values()],
+        [target.evidence for target in fitted.values()],
     )
-    calibrations = dict(
-        zip(recordings_by_target, [target.calibration for target in targets], strict=True)
-    )
+    calibrations = {name: target.calibration for name, target in fitted.items()}
     manifest = Manifest(
         name="quickstart",
         revision="1",
-        targets=tuple(recordings_by_target),
+        targets=tuple(fitted),
         sample_rate_hz=sample_rate_hz,
         window_samples=window_samples,
         hop_samples=min(round((hop_s or HOP_S) * sample_rate_hz), window_samples),
         aggregation="mean",
         calibrations=calibrations,
         thresholds={
-            target: Threshold(calibration.threshold(THRESHOLD_P), THRESHOLD_P, calibration.rule)
-            for target, calibration in calibrations.items()
+            name: Threshold(calibration.threshold(THRESHOLD_P), THRESHOLD_P, calibration.rule)
+            for name, calibration in calibrations.items()
         },
         training=_describe_training(recordings_by_target, sample_rate_hz),
         description=_describe(choice, sample_rate_hz),
