@@ -23,21 +23,10 @@ from asd_offline.models.pretrained.recipe import PretrainedRecipe
 from asd_offline.recipes import read_recipe
 from asd_offline.training.run import train
 from asd_offline.training.trained_run import TrainedRun, load_trained_run
-from tests.offline.small_sounds import CPU, RATE_HZ, FakeProgress, hum, make_set, request
+from tests.offline.model_files import small_recipe, training_request
+from tests.offline.small_sounds import CPU, FakeProgress, hum, make_set
 
-SMALL_RECIPE = f"""
-model: spectral_adacos
-sample_rate_hz: {RATE_HZ}
-n_fft: 256
-hop_length: 128
-embedding_dims: 16
-sub_clusters: 2
-batch_size: 16
-epochs: 2
-auc_interval_epochs: 0
-pseudo_classes: false
-feature_groups: false
-"""
+EMBEDDING_ONLY = {"epochs": 2, "feature_groups": False}
 LISTS: tuple[BackendSpec, ...] = (
     ("density_neighbours", "mahalanobis"),
     ("lof", "kmeans", "selective_mahalanobis"),
@@ -49,12 +38,6 @@ IS_TARGET_DOMAIN = torch.arange(40) >= 36
 def normal_vectors() -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return F.normalize(torch.tensor([1.0, 0, 0]) + 0.1 * torch.randn(40, 3, generator=generator))
-
-
-def recipe_file(folder: Path, settings: str) -> Path:
-    path = folder / "backends.yaml"
-    path.write_text(SMALL_RECIPE + settings)
-    return path
 
 
 @pytest.mark.parametrize("spec", [*BACKEND_NAMES, *LISTS], ids=str)
@@ -83,8 +66,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
     """Train a network; its backend is only fitted for the detector."""
     folder = tmp_path_factory.mktemp("backends")
     dataset = make_set(folder / "set", ("fan", "pump"), ("00",))
-    recipe = recipe_file(folder, "")
-    training = request(folder, dataset, model="spectral_adacos", recipe=recipe)
+    training = training_request(folder, "spectral_adacos", dataset, **EMBEDDING_ONLY)
     train(training, CPU, FakeProgress())
     return load_trained_run(training.out, training.cache)
 
@@ -106,8 +88,8 @@ def test_the_detector_has_the_backend_of_the_recipe(trained: TrainedRun, spec: B
 
 def test_too_few_clips_for_a_backend_are_reported(tmp_path: Path) -> None:
     dataset = make_set(tmp_path / "set", ("fan",), ("00", "02"), clips=4)
-    recipe = recipe_file(tmp_path, "backend: [density_neighbours, lof]")
-    training = request(tmp_path, dataset, model="spectral_adacos", recipe=recipe)
+    settings = EMBEDDING_ONLY | {"backend": ["density_neighbours", "lof"]}
+    training = training_request(tmp_path, "spectral_adacos", dataset, **settings)
     train(training, CPU, FakeProgress())
     with pytest.raises(DatasetError, match=r"fan/id_00: its \d+ clips do not suffice"):
         export(training.out, tmp_path / "model.asd", training.cache)
@@ -116,24 +98,26 @@ def test_too_few_clips_for_a_backend_are_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ("backend: gmn", "backend"),
-        ("backend: [gmm]", "backend"),
-        ("backend: [gmm, gmm]", "each backend once"),
-        ("backend: gmm\nneighbours: 3", "not used by backend gmm"),
-        ("fusion: min", "density_neighbours is the only backend"),
+        ({"backend": "gmn"}, "backend"),
+        ({"backend": ["gmm"]}, "backend"),
+        ({"backend": ["gmm", "gmm"]}, "each backend once"),
+        ({"backend": "gmm", "neighbours": 3}, "not used by backend gmm"),
+        ({"fusion": "min"}, "density_neighbours is the only backend"),
     ],
 )
 def test_a_backend_setting_without_effect_is_refused(
-    tmp_path: Path, settings: str, message: str
+    tmp_path: Path, settings: dict[str, object], message: str
 ) -> None:
+    path = small_recipe(tmp_path, "spectral_adacos", **EMBEDDING_ONLY, **settings)
     with pytest.raises(ConfigError, match=message):
-        read_recipe(recipe_file(tmp_path, settings), "spectral_adacos", SpectralAdacosRecipe)
+        read_recipe(path, "spectral_adacos", SpectralAdacosRecipe)
 
 
-@pytest.mark.parametrize("settings", ["backend: gmm", "neighbours: 3"])
-def test_backend_settings_are_refused_with_feature_groups(tmp_path: Path, settings: str) -> None:
-    path = recipe_file(tmp_path, settings)
-    path.write_text(path.read_text().replace("feature_groups: false\n", ""))
+@pytest.mark.parametrize("settings", [{"backend": "gmm"}, {"neighbours": 3}])
+def test_backend_settings_are_refused_with_feature_groups(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
+    path = small_recipe(tmp_path, "spectral_adacos", **settings)
     with pytest.raises(ConfigError, match="expected feature_groups: false"):
         read_recipe(path, "spectral_adacos", SpectralAdacosRecipe)
 

@@ -20,54 +20,24 @@ from asd_offline.models.adacos.fused_detector import FusedDetector
 from asd_offline.models.adacos.recipe import SpectralAdacosRecipe
 from asd_offline.models.modulation_knn import ModulationSpectra
 from asd_offline.models.protocol import DetectorModule
+from asd_offline.recipes import read_recipe
 from asd_offline.training.prepare import PreparedData, prepare
-from asd_offline.training.run import TrainRequest, train
+from asd_offline.training.run import train
 from tests.offline.model_files import (
     check_scores_are_finite_and_independent_of_the_batch,
-    recipe_file,
     scores_as,
+    small_recipe,
     train_and_load,
+    training_request,
 )
-from tests.offline.small_sounds import CPU, RATE_HZ, FakeProgress, hum, make_set, request
-
-SETTINGS: dict[str, dict[str, object]] = {
-    "multires_adacos": {
-        "resolutions": [[64, 32], [256, 128]],
-        "embedding_dims": 16,
-        "sub_clusters": 2,
-        "batch_size": 16,
-        "epochs": 6,
-        "auc_interval_epochs": 0,
-        "pseudo_classes": False,
-        "ensemble": 2,
-        "feature_groups": False,
-    },
-    "modulation_knn": {"envelope_bands": 12},
-    "spectral_adacos": {
-        "n_fft": 256,
-        "hop_length": 128,
-        "embedding_dims": 16,
-        "sub_clusters": 2,
-        "batch_size": 16,
-        "epochs": 6,
-        "pseudo_classes": False,
-        "auc_interval_epochs": 0,
-    },
-}
+from tests.offline.small_sounds import CPU, RATE_HZ, FakeProgress, hum, make_set
 
 
-@pytest.fixture(scope="module", params=list(SETTINGS))
+@pytest.fixture(scope="module", params=["multires_adacos", "modulation_knn", "spectral_adacos"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    name, folder = request.param, tmp_path_factory.mktemp(request.param)
-    return train_and_load(training_request(folder, name, ("00",), **SETTINGS[name]))
-
-
-def training_request(
-    folder: Path, name: str, ids: tuple[str, ...], **settings: object
-) -> TrainRequest:
-    dataset = make_set(folder / "set", ("fan", "pump"), ids)
-    recipe = recipe_file(folder, name, **settings)
-    return request(folder, dataset, model=name, recipe=recipe)
+    folder = tmp_path_factory.mktemp(request.param)
+    dataset = make_set(folder / "set", ("fan", "pump"))
+    return train_and_load(training_request(folder, request.param, dataset))
 
 
 def test_a_model_file_has_a_calibration_for_each_target(model: LoadedModel) -> None:
@@ -106,8 +76,8 @@ def test_modulation_spectra_do_not_change_with_the_gain() -> None:
 
 
 def test_stopped_and_resumed_training_gives_the_same_network(tmp_path: Path) -> None:
-    settings = SETTINGS["spectral_adacos"] | {"epochs": 3}
-    training = training_request(tmp_path, "spectral_adacos", ("00", "02"), **settings)
+    dataset = make_set(tmp_path / "set", ("fan", "pump"), ("00", "02"))
+    training = training_request(tmp_path, "spectral_adacos", dataset, epochs=3)
     train(training, CPU, FakeProgress())
     stopped = replace(training, out=tmp_path / "stopped")
     with pytest.raises(KeyboardInterrupt):
@@ -125,8 +95,9 @@ def untrained_detector(folder: Path, **settings: object) -> tuple[DetectorModule
     """Return a detector of untrained networks for two machines with two ids each."""
     dataset = make_set(folder / "set", ("fan", "pump"), ("00", "02"), clips=8)
     model = MODELS["spectral_adacos"]
-    values = {"sample_rate_hz": RATE_HZ, **SETTINGS["spectral_adacos"], **settings}
-    prepared = prepare(model, open_dataset(dataset), SpectralAdacosRecipe.model_validate(values))
+    path = small_recipe(folder, "spectral_adacos", **settings)
+    recipe = read_recipe(path, "spectral_adacos", SpectralAdacosRecipe)
+    prepared = prepare(model, open_dataset(dataset), recipe)
     cache = FeatureCache(folder / "cache")
     network = prepared.new_task("all", 0, cache).network.eval()
     detector = model.detector({"all": network}, prepared.networks, prepared.recipe, cache)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from asd_offline.training.batch_norm import recompute_bn_statistics
 from asd_offline.training.run import train
-from tests.offline.models.test_published_models import recipe_file
+from tests.offline.model_files import small_recipe
 from tests.offline.small_sounds import CPU, FakeProgress, make_set, request
 
 
@@ -47,7 +47,7 @@ def test_settled_training_stopped_and_resumed_gives_the_same_statistics(tmp_path
     found = []
     for name, stop in (("straight", 0), ("stopped", 1), ("plain", 0)):
         settings["recompute_batch_norm"] = name != "plain"
-        recipe = recipe_file(tmp_path / name, "mobilenetv2", **settings)
+        recipe = small_recipe(tmp_path / name, "mobilenetv2", **settings)
         asked = request(tmp_path / name, sounds, model="mobilenetv2", recipe=recipe)
         if stop:
             try:

@@ -26,7 +26,7 @@ from asd_offline.training.checkpoints import (
 )
 from asd_offline.training.run import TrainRequest, train
 from asd_offline.training.run_folder import Run
-from tests.offline.models.test_published_models import asked_for
+from tests.offline.model_files import training_request
 from tests.offline.published_checkpoints import (
     aegan,
     aenet,
@@ -246,7 +246,7 @@ def test_aegan_takes_generator_and_discriminator_from_two_files(
     generator, critic = aegan(channels=2)
     generator = {n: e for n, e in generator.items() if not n.startswith("Encoder.main.15")}
     files = (saved(tmp_path / "g.pth", generator), saved(tmp_path / "d.pth", critic))
-    wanted = asked_for(tmp_path, "aegan_ad", sounds, epochs=0, code=256, score="d_knn")
+    wanted = training_request(tmp_path, "aegan_ad", sounds, epochs=0, code=256, score="d_knn")
     train(replace(wanted, init_from=files, machines=("fan",)), CPU, FakeProgress())
     done = export(wanted.out, tmp_path / "model.asd", wanted.cache)
     assert done.manifest.description["score"] == "d_knn"
@@ -257,7 +257,7 @@ def test_aegan_takes_generator_and_discriminator_from_two_files(
 
 def test_the_order_that_is_assumed_of_classes_is_told(tmp_path: Path, sounds: Path) -> None:
     wanted = replace(
-        asked_for(tmp_path, "mobilenetv2", sounds, epochs=0),
+        training_request(tmp_path, "mobilenetv2", sounds, epochs=0),
         init_from=(saved(tmp_path / "tv.pth", mobilenet(2)),),
     )
     train(wanted, CPU, show := FakeProgress())
@@ -270,7 +270,7 @@ def test_the_order_that_is_assumed_of_classes_is_told(tmp_path: Path, sounds: Pa
 
 def test_a_classifier_nobody_trained_is_not_exported(tmp_path: Path, sounds: Path) -> None:
     wanted = replace(
-        asked_for(tmp_path, "mobilenetv2", sounds, epochs=0),
+        training_request(tmp_path, "mobilenetv2", sounds, epochs=0),
         init_from=(saved(tmp_path / "tv.pth", mobilenet(7)),),
     )
     train(wanted, CPU, show := FakeProgress())
