@@ -1,11 +1,7 @@
 """Training that begins with weights from a file: kept, told, resumed and exported."""
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +39,7 @@ from tests.offline.small_sounds import (
     small_recipe,
     write_recipe,
 )
-from tests.offline.training.test_train_command import ENTRY
+from tests.rig import forked
 
 
 @pytest.fixture(scope="module")
@@ -286,23 +282,16 @@ def test_several_processes_begin_with_the_same_weights(tmp_path: Path, sounds: P
     recipe = write_recipe(tmp_path / "recipe.yaml", epochs=1)
     command = ["train", "autoencoder", sounds, "--machine", "fan", "--config", recipe]
     command += ["--out", tmp_path / "run", "--cache", tmp_path / "cache", "--init-from", init]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", ENTRY, *map(str, command)],
-            env={**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in ("0", "1")
+    processes = [
+        forked.start_command(command, tmp_path / f"stderr{rank}", environment)
+        for rank, environment in enumerate(forked.distributed_environments(2))
     ]
-    told = [each.communicate(timeout=150)[1] for each in started]
-    assert [each.returncode for each in started] == [0, 0], told
-    assert "65 of 65 tensors loaded from ae.pth" in told[0]
-    assert "loaded" not in told[1]
+    for process in processes:
+        process.join(150)
+    stderr = [(tmp_path / f"stderr{rank}").read_text() for rank in (0, 1)]
+    assert [process.exitcode for process in processes] == [0, 0], stderr
+    assert "65 of 65 tensors loaded from ae.pth" in stderr[0]
+    assert "loaded" not in stderr[1]
     done, start = (
         read_checkpoint(each) for each in list_checkpoints(tmp_path / "run" / "networks" / "fan")
     )

@@ -1,9 +1,6 @@
 """The training loop: exact resume, several processes, determinism, and what can go wrong."""
 
 import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +13,7 @@ from asd_offline.models.protocol import Task
 from asd_offline.recipes import Recipe
 from asd_offline.training.batches import split_order
 from asd_offline.training.checkpoints import latest_checkpoint, list_checkpoints
-from asd_offline.training.distributed import Process
+from asd_offline.training.distributed import Process, join_process_group
 from asd_offline.training.loop import Trainer
 from tests.offline.small_sounds import (
     CPU,
@@ -26,7 +23,7 @@ from tests.offline.small_sounds import (
     prepared_set,
     small_recipe,
 )
-from tests.rig.paths import ROOT
+from tests.rig import forked
 
 
 class Line(nn.Module):
@@ -236,43 +233,30 @@ class Quiet(Points):
         return x, 2 * x
 
 
-SCRIPT = """
-import sys, torch
-from pathlib import Path
-from asd_offline.training.distributed import join_process_group
-from tests.offline.training.test_training import Quiet, run
-with join_process_group("cpu") as process:
-    network = run(Path(sys.argv[1]), task=Quiet(), process=process)
-    torch.save(network.state_dict(), Path(sys.argv[1]) / f"rank{process.rank}.pt")
-"""
+def train_in_group(folder: Path, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    with join_process_group("cpu") as process:
+        network = run(folder, task=Quiet(), process=process)
+        torch.save(network.state_dict(), folder / f"rank{process.rank}.pt")
 
 
 def test_two_processes_train_the_network_that_one_would(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    # What torchrun gives to the processes that it starts.
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(tmp_path)],
-            cwd=ROOT,
-            env={**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in ("0", "1")
+    processes = [
+        forked.start(train_in_group, tmp_path, environment)
+        for environment in forked.distributed_environments(2)
     ]
     alone = run(tmp_path / "alone", task=Quiet())
-    for each in started:
-        _, told = each.communicate(timeout=150)
-        assert each.returncode == 0, told[-2000:]
+    for process in processes:
+        process.join(150)
+        assert process.exitcode == 0
     ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
     for name, value in ranks[0].items():
         assert torch.equal(value, ranks[1][name]), name
         assert torch.allclose(value, alone.state_dict()[name], atol=1e-4), name
-    kept = latest_checkpoint(tmp_path)
-    assert kept is not None
-    assert len(kept["random"]) == 2
+    checkpoint = latest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert len(checkpoint["random"]) == 2
 
 
 def test_the_autoencoder_is_resumed_bit_for_bit_too(tmp_path: Path) -> None:
