@@ -1,0 +1,48 @@
+"""Documentation: short lines, and links that lead somewhere."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rig.paths import DOCS, ROOT
+
+MAX_LINE = 100
+PAGES = [*sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("*.md"))]
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the numbered lines outside tables, pictures and code blocks."""
+    in_code = False
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.startswith("```"):
+            in_code = not in_code
+        elif not in_code and not line.startswith(("|", "    ", "![")):
+            yield number, line
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub derives them."""
+    headings = (line.lstrip("#").strip() for _, line in prose(path) if line.startswith("#"))
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_lines_are_short(path: Path) -> None:
+    long = [f"{path.name}:{n}" for n, line in prose(path) if len(line) > MAX_LINE]
+    assert not long
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_to_files_and_headings(path: Path) -> None:
+    broken = []
+    for number, line in prose(path):
+        for target in re.findall(r"\]\(([^)\s]+)\)", line):
+            name, _, anchor = target.partition("#")
+            if name.startswith(("http:", "https:", "mailto:")):
+                continue
+            page = (path.parent / name).resolve() if name else path
+            if not page.exists() or (anchor and anchor not in anchors(page)):
+                broken.append(f"{path.name}:{number}: {target}")
+    assert not broken
