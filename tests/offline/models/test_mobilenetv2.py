@@ -32,8 +32,8 @@ def test_the_gradient_reaches_every_weight() -> None:
 
 def test_images_are_masked_in_training_only() -> None:
     recipe = MobileNetV2Recipe(segment_frames=32, n_mels=32, masked_share=0.5)
-    usual = torch.full((32,), -40.0)
-    classifier = SectionClassifier(recipe, ["a", "b"], usual)
+    mean_spectrum = torch.full((32,), -40.0)
+    classifier = SectionClassifier(recipe, ["a", "b"], mean_spectrum)
     inputs: list[Tensor] = []
     classifier.network.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     images, label = noise(4, 32, 32), torch.tensor([0, 1, 0, 1])
@@ -44,4 +44,4 @@ def test_images_are_masked_in_training_only() -> None:
     changed = (masked - images).abs() > 1e-3
     assert 0.05 < float(changed.float().mean()) < 0.8
     torch.testing.assert_close(masked[changed], torch.full_like(masked[changed], -40.0))
-    assert SectionClassifier(MobileNetV2Recipe(), ["a", "b"], usual).masking is None
+    assert SectionClassifier(MobileNetV2Recipe(), ["a", "b"], mean_spectrum).masking is None

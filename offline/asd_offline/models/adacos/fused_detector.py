@@ -5,12 +5,10 @@ labels and miss other faults. Each is scored by local densities, standardised on
 sound, and the scores are fused so that the largest one dominates (log-mean-exp).
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,19 +22,17 @@ from asd_monitor.quickstart.network import (
     fit_fusion,
     fit_group,
 )
-from asd_monitor.quickstart.training_windows import (
-    Recording,
-    TrainingWindows,
-    evenly_spaced_indices,
-    frame_recordings,
-)
-from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache
-from asd_offline.features.frontends import Waveform
 from asd_offline.models.adacos.branches import Branches
 from asd_offline.models.adacos.fine_features import FRAME_MEAN_GROUP_NAMES
 from asd_offline.models.adacos.joint_features import ALL_GROUP_NAMES, JointFeatures
+from asd_offline.models.adacos.normal_features import (
+    NormalFeatures,
+    block_diagonal,
+    compute_normal_features,
+    transfer_from_other_targets,
+)
 from asd_offline.models.adacos.within_class_projection import (
     ProjectedGroups,
     ProjectedScorer,
@@ -46,11 +42,8 @@ from asd_offline.models.protocol import DetectorModule
 from asd_offline.recipes import Recipe
 
 FOLDS = 10
-MAX_WINDOWS = 1200
-"""Of each target, evenly spaced."""
 MIN_WINDOWS = 40
 """Targets with fewer windows borrow from others: 10 to 20 clips gain by it, 40 do not."""
-BATCH = 16
 
 
 class FusedDetector(DetectorModule):
@@ -77,38 +70,18 @@ class FusedDetector(DetectorModule):
         return scores
 
 
-@dataclass(frozen=True)
-class _NormalFeatures:
-    """Features of one target's normal windows."""
-
-    features: list[Tensor]
-    """``(windows, dims)`` for each feature group and embedding."""
-    exclusion_mask: Tensor
-    """``(windows, windows)``: True where two windows must not be neighbours of each other."""
-    folds: np.ndarray
-    """``(windows,)``: windows of the same fold are left out together."""
-    frame_covariances: list[Tensor]
-    """``(dims, dims)`` each, see :meth:`FineFeatures.frame_covariances`."""
-
-    def __len__(self) -> int:
-        """Return the number of windows."""
-        return len(self.folds)
-
-
 def fit_fused_detector(
     members: Sequence[Branches],
     targets: Sequence[Target],
     recipe: Recipe,
-    features: FeatureCache,
+    cache: FeatureCache,
     *,
     fine: bool,
 ) -> FusedDetector:
     """Fit the scores of all feature groups and embeddings, and their fusion, for each target.
 
-    A target with few windows borrows from the machine's other ids or sections, which vary in
-    a similar way about a mean of their own (as Yin et al., "Feature transfer learning for
-    face recognition with under-represented data", CVPR 2019, transfer variation to persons with
-    few pictures).
+    A target with few windows borrows from the machine's other ids or sections, see
+    :func:`transfer_from_other_targets`.
 
     Parameters
     ----------
@@ -118,7 +91,7 @@ def fit_fused_detector(
         In the order of the detector's ``target`` argument.
     recipe
         Sample rate, window and hop.
-    features
+    cache
         Cache of the clips' samples.
     fine
         Whether to add the fine and the projected feature groups.
@@ -132,66 +105,31 @@ def fit_fused_detector(
     front = JointFeatures(groups, members, fine=fine)
     device = next(members[0].parameters()).device
     front.eval().to(device)
-    normal = [_normal_features(front, t.clips, recipe, features, device) for t in targets]
+    normal_by_target = [
+        compute_normal_features(front, target.clips, recipe, cache, device) for target in targets
+    ]
     scorers, fusions = [], []
-    for target, own in zip(targets, normal, strict=True):
-        projected = _fit_projections(own)
+    for target, normal in zip(targets, normal_by_target, strict=True):
+        projected = _fit_projections(normal)
         others = [
             replace(other, features=projected(other.features))
-            for other_target, other in zip(targets, normal, strict=True)
-            if other_target.machine == target.machine and other is not own and len(other)
+            for other_target, other in zip(targets, normal_by_target, strict=True)
+            if other_target.machine == target.machine and other is not normal and len(other)
         ]
-        transferred = _transfer_from_other_targets(others, MIN_WINDOWS - len(own))
-        extended = replace(own, features=projected(own.features))
+        transferred = transfer_from_other_targets(others, MIN_WINDOWS - len(normal))
+        extended = replace(normal, features=projected(normal.features))
         scorer, fusion = _fit_target(target, extended, transferred)
         scorers.append(ProjectedScorer(projected, scorer))
         fusions.append(fusion)
-    held_out = [_normal_features(front, t.held_out, recipe, features, device) for t in targets]
+    held_out = [
+        compute_normal_features(front, target.held_out, recipe, cache, device) for target in targets
+    ]
     embedding_scores = BACKENDS_PER_GROUP * len(members)
     fusions = _inflate_embedding_scales(scorers, fusions, held_out, targets, embedding_scores)
     return FusedDetector(front, scorers, fusions).to(device).eval()
 
 
-def _normal_features(
-    front: JointFeatures,
-    clips: Sequence[Clip],
-    recipe: Recipe,
-    features: FeatureCache,
-    device: torch.device,
-) -> _NormalFeatures:
-    sound = features.rows([clip.path for clip in clips], Waveform(recipe.sample_rate_hz))
-    recordings = [
-        Recording(clip.name, sound.of(index).squeeze(1).numpy()) for index, clip in enumerate(clips)
-    ]
-    windows = frame_recordings(
-        recordings, recipe.window_samples, recipe.hop_samples, recipe.sample_rate_hz
-    )
-    windows = windows.take(evenly_spaced_indices(len(windows), MAX_WINDOWS))
-    exclusion_mask = torch.from_numpy(windows.exclusion_mask())
-    window_features, frame_covariances = _compute_features(front, windows, device)
-    return _NormalFeatures(window_features, exclusion_mask, windows.folds(), frame_covariances)
-
-
-def _compute_features(
-    front: JointFeatures, windows: TrainingWindows, device: torch.device
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Return features ``(windows, dims)`` and mean frame covariances, on the CPU.
-
-    Both are empty without windows.
-    """
-    batches: list[list[Tensor]] = []
-    covariances: list[Tensor] = []
-    for start in range(0, len(windows), BATCH):
-        waveform = torch.from_numpy(np.stack(windows.waveforms[start : start + BATCH])).to(device)
-        with torch.no_grad():
-            batches.append([group.cpu() for group in front(waveform)])
-            # Summed batch by batch: one window's covariance has hundreds of dimensions squared.
-            sums = [c.sum(0).cpu() / len(windows) for c in front.frame_covariances(waveform)]
-        covariances = [a + b for a, b in zip(covariances, sums, strict=True)] if start else sums
-    return [torch.cat(parts) for parts in zip(*batches, strict=True)], covariances
-
-
-def _fit_projections(normal: _NormalFeatures) -> ProjectedGroups:
+def _fit_projections(normal: NormalFeatures) -> ProjectedGroups:
     """Fit a target's within-class projections; none without fine features."""
     indices = [ALL_GROUP_NAMES.index(name) for name in FRAME_MEAN_GROUP_NAMES]
     projections = [
@@ -201,46 +139,16 @@ def _fit_projections(normal: _NormalFeatures) -> ProjectedGroups:
     return ProjectedGroups(len(ALL_GROUP_NAMES), projections)
 
 
-def _transfer_from_other_targets(
-    others: Sequence[_NormalFeatures], count: int
-) -> _NormalFeatures | None:
-    """Return the deviations of at most ``count`` windows of other targets from their means."""
-    if count <= 0 or not others:
-        return None
-    chosen = torch.from_numpy(evenly_spaced_indices(sum(map(len, others)), count))
-    deviations = [
-        torch.cat([_deviations(group) for group in same_group])[chosen]
-        for same_group in zip(*(other.features for other in others), strict=True)
-    ]
-    mask = _block_diagonal([other.exclusion_mask for other in others])
-    folds = np.concatenate([other.folds for other in others])
-    return _NormalFeatures(deviations, mask[chosen][:, chosen], folds[chosen.numpy()], [])
-
-
-def _deviations(group: Tensor) -> Tensor:
-    """Return deviations ``(windows, dims)`` from the mean, with the unbiased variance.
-
-    The mean of n windows takes up 1/n of their variance, which matters for a few windows.
-    """
-    return (group - group.mean(0)) * math.sqrt(len(group) / max(len(group) - 1, 1))
-
-
-def _block_diagonal(masks: Sequence[Tensor]) -> Tensor:
-    """Return one mask for windows of several targets, which may be neighbours of each other."""
-    mask: Tensor = torch.block_diag(*masks)  # type: ignore[no-untyped-call]
-    return mask
-
-
 def _fit_target(
-    target: Target, own: _NormalFeatures, transferred: _NormalFeatures | None
+    target: Target, normal: NormalFeatures, transferred: NormalFeatures | None
 ) -> tuple[TargetScorer, Fusion]:
-    if not len(own):
+    if not len(normal):
         raise _too_few_windows(target, 0)
     try:
-        scorer = _fit_scorer(own.features, own.exclusion_mask, transferred)
-        return scorer, fit_fusion(_cross_validated_scores(own, transferred))
+        scorer = _fit_scorer(normal.features, normal.exclusion_mask, transferred)
+        return scorer, fit_fusion(_cross_validated_scores(normal, transferred))
     except (ValueError, RuntimeError) as error:
-        raise _too_few_windows(target, len(own)) from error
+        raise _too_few_windows(target, len(normal)) from error
 
 
 def _too_few_windows(target: Target, windows: int) -> DatasetError:
@@ -252,14 +160,14 @@ def _too_few_windows(target: Target, windows: int) -> DatasetError:
 
 
 def _fit_scorer(
-    features: Sequence[Tensor], exclusion_mask: Tensor, transferred: _NormalFeatures | None
+    features: Sequence[Tensor], exclusion_mask: Tensor, transferred: NormalFeatures | None
 ) -> TargetScorer:
     if transferred is not None:
         features = [
             torch.cat([group, group.mean(0) + deviations])
             for group, deviations in zip(features, transferred.features, strict=True)
         ]
-        exclusion_mask = _block_diagonal([exclusion_mask, transferred.exclusion_mask])
+        exclusion_mask = block_diagonal([exclusion_mask, transferred.exclusion_mask])
     # Only the name "level" matters to fit_group; what follows the quick start's groups has none.
     names = [*FEATURE_GROUP_NAMES, *("" for _ in features[len(FEATURE_GROUP_NAMES) :])]
     return TargetScorer(
@@ -270,9 +178,9 @@ def _fit_scorer(
     )
 
 
-def _cross_validated_scores(own: _NormalFeatures, transferred: _NormalFeatures | None) -> Tensor:
+def _cross_validated_scores(normal: NormalFeatures, transferred: NormalFeatures | None) -> Tensor:
     """Return ``(windows, scores)``: each window scored without its fold and its exclusions."""
-    fold_of_window = torch.from_numpy(own.folds) % FOLDS
+    fold_of_window = torch.from_numpy(normal.folds) % FOLDS
     scores: list[Tensor] = []
     order: list[Tensor] = []
     for fold in range(FOLDS):
@@ -280,10 +188,10 @@ def _cross_validated_scores(own: _NormalFeatures, transferred: _NormalFeatures |
         if not len(left_out):
             continue
         # A window close in time to a left-out one would score it as its near copy.
-        kept = torch.nonzero(~own.exclusion_mask[left_out].any(0)).flatten()
-        features = [group[kept] for group in own.features]
-        scorer = _fit_scorer(features, own.exclusion_mask[kept][:, kept], transferred)
-        scores.append(scorer([group[left_out] for group in own.features]))
+        kept = torch.nonzero(~normal.exclusion_mask[left_out].any(0)).flatten()
+        features = [group[kept] for group in normal.features]
+        scorer = _fit_scorer(features, normal.exclusion_mask[kept][:, kept], transferred)
+        scores.append(scorer([group[left_out] for group in normal.features]))
         order.append(left_out)
     return torch.cat(scores)[torch.cat(order).argsort()]
 
@@ -291,7 +199,7 @@ def _cross_validated_scores(own: _NormalFeatures, transferred: _NormalFeatures |
 def _inflate_embedding_scales(
     scorers: Sequence[ProjectedScorer],
     fusions: Sequence[Fusion],
-    held_out: Sequence[_NormalFeatures],
+    held_out: Sequence[NormalFeatures],
     targets: Sequence[Target],
     embedding_scores: int,
 ) -> list[Fusion]:

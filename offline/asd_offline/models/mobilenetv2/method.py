@@ -29,10 +29,10 @@ class LabelledSegments:
         self,
         targets: Sequence[Target],
         clips: ClipRows,
-        usual: Tensor,
+        mean_spectrum: Tensor,
         recipe: MobileNetV2Recipe,
     ) -> None:
-        self.network = SectionClassifier(recipe, [target.name for target in targets], usual)
+        self.network = SectionClassifier(recipe, [target.name for target in targets], mean_spectrum)
         self._rows = clips.rows
         starts, labels, first_clip = [], [], 0
         for label, target in enumerate(targets):
@@ -88,8 +88,8 @@ class MobileNetV2Model(Model[MobileNetV2Recipe, SectionClassifier]):
         paths = [clip.path for target in targets for clip in target.clips]
         clips = features.rows(paths, recipe.log_mel())
         means = [clips.of(index).double().mean(0) for index in range(len(paths))]
-        usual = torch.stack(means).mean(0).float()
-        return LabelledSegments(targets, clips, usual, recipe)
+        mean_spectrum = torch.stack(means).mean(0).float()
+        return LabelledSegments(targets, clips, mean_spectrum, recipe)
 
     def detector(
         self,

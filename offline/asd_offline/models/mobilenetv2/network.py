@@ -144,14 +144,14 @@ class SectionClassifier(nn.Module):
         Sizes of the network and of the masks.
     class_names
         Names of the ids or sections, in the order of the labels.
-    usual
+    mean_spectrum
         ``(bands,)``: mean decibels of the machine's clips, which masks are filled with.
     """
 
     usual: Tensor
 
     def __init__(
-        self, recipe: MobileNetV2Recipe, class_names: Sequence[str], usual: Tensor
+        self, recipe: MobileNetV2Recipe, class_names: Sequence[str], mean_spectrum: Tensor
     ) -> None:
         super().__init__()
         self.class_names = tuple(class_names)
@@ -159,7 +159,7 @@ class SectionClassifier(nn.Module):
         share = recipe.masked_share
         bands, frames = int(share * recipe.n_mels), int(share * recipe.segment_frames)
         self.masking = Masking(bands, frames) if share else None
-        self.register_buffer("usual", usual)
+        self.register_buffer("usual", mean_spectrum)
 
     def forward(self, segments: Tensor, label: Tensor) -> Tensor:
         """Compute the loss, a scalar.
