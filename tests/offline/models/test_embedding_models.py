@@ -124,9 +124,9 @@ def test_embedding_scores_are_not_larger_than_expected_on_held_out_sound(tmp_pat
         size = prepared.recipe.window_samples
         clips = [read_recording(clip.path, RATE_HZ) for clip in target.held_out]
         windows = torch.from_numpy(np.concatenate([clip_windows(c, size, size) for c in clips]))
-        fusion = detector.scores.fusions[index]
+        fusion = detector.fused_scores.fusions[index]
         with torch.no_grad():
-            scores = detector.scores.scorers[index](detector.front(windows))
+            scores = detector.fused_scores.scorers[index](detector.front(windows))
         squares[target.machine].append(((scores - fusion.centre) * fusion.inverse_scale).square())
     for machine in squares.values():
         assert torch.cat(machine).mean(0)[-2:].sqrt().max() < 1.001

@@ -157,7 +157,7 @@ def test_the_recipe_decides_whether_a_detector_has_fine_features(
     windows = torch.from_numpy(np.stack([hum(60 + i, 600.0) for i in range(2)]))
     features = detector.front(windows)
     assert len(features) == len(FEATURE_GROUP_NAMES) + fine * len(FINE_GROUP_NAMES) + 1
-    scorer = detector.scores.scorers[0]
+    scorer = detector.fused_scores.scorers[0]
     assert isinstance(scorer, ProjectedScorer)
     projected = scorer.projected_groups(features)
     assert len(projected) == len(features) + fine * len(FRAME_MEAN_GROUP_NAMES)

@@ -62,11 +62,11 @@ class FusedDetector(DetectorModule):
     ) -> None:
         super().__init__()
         self.front = front
-        self.scores = FusedScores(scorers, fusions)
+        self.fused_scores = FusedScores(scorers, fusions)
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Return scores ``(batch,)`` of ``(batch, window_samples)``; higher = more anomalous."""
-        scores: Tensor = self.scores(self.front(waveform), target)
+        scores: Tensor = self.fused_scores(self.front(waveform), target)
         return scores
 
 
@@ -111,6 +111,7 @@ def fit_fused_detector(
     scorers, fusions = [], []
     for target, normal in zip(targets, normal_by_target, strict=True):
         projected = _fit_projections(normal)
+        # The others' windows are projected like the target's, so that deviations are comparable.
         others = [
             replace(other, features=projected(other.features))
             for other_target, other in zip(targets, normal_by_target, strict=True)

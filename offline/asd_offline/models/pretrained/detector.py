@@ -50,18 +50,18 @@ class PretrainedDetector(DetectorModule):
     ) -> None:
         super().__init__()
         self.front = front
-        self.scores = scores
+        self.patch_scores = scores
         self._facts = dict(facts)
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Return scores ``(batch,)`` of ``(batch, window_samples)``; higher = more anomalous."""
-        scores: Tensor = self.scores(self.front(waveform), target)
+        scores: Tensor = self.patch_scores(self.front(waveform), target)
         return scores.mean(1)
 
     @torch.jit.export
     def evidence(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Return ``(batch, bands, time)``: contribution of each time step of each band."""
-        contributions: Tensor = self.scores.contributions(self.front(waveform), target)
+        contributions: Tensor = self.patch_scores.contributions(self.front(waveform), target)
         return contributions
 
     @torch.jit.unused
