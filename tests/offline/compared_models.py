@@ -16,7 +16,7 @@ MODELS = ("autoencoder", "twfr_gmm")
 
 @dataclass
 class RecordedProgress:
-    """Record the messages of a comparison, and check its stages."""
+    """Progress that records messages and checks the stages of a comparison."""
 
     messages: list[str] = field(default_factory=list)
 
@@ -24,8 +24,8 @@ class RecordedProgress:
     def finished_runs(self) -> list[tuple[str, int]]:
         """Model and seed of each run that was reported."""
         pattern = re.compile(r"\d+/\d+ (\w+), seed (\d+): ")
-        found = [pattern.match(message) for message in self.messages]
-        return [(match[1], int(match[2])) for match in found if match]
+        matches = [pattern.match(message) for message in self.messages]
+        return [(match[1], int(match[2])) for match in matches if match]
 
     def update(self, stage: str, done: float, total: float, detail: str = "") -> None:
         assert stage == "runs"

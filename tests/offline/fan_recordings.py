@@ -42,7 +42,7 @@ def replay_settings(
 
 @dataclass
 class ScoringProgress:
-    """Record how many clips are scored, and interrupt once ``stop_at`` of them are."""
+    """Progress that records numbers of scored clips, and interrupts at ``stop_at``."""
 
     stop_at: float = float("inf")
     done: list[float] = field(default_factory=list)

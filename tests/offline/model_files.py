@@ -1,4 +1,4 @@
-"""Recipes, trained runs and model files of small models, and what holds for every model file."""
+"""Recipes, training runs and model files of small models, and checks of every model file."""
 
 from pathlib import Path
 
@@ -73,7 +73,7 @@ SMALL_SETTINGS: dict[str, dict[str, object]] = {
     },
 }
 MACHINES = {"mobilenetv2": ("fan",)}  # its many layers take long to compile
-"""The machines that a model is trained for, if not all."""
+"""Machines that a model is trained for, if not all."""
 
 
 def recipe_file(folder: Path, model: str, **settings: object) -> Path:

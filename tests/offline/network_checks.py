@@ -1,4 +1,4 @@
-"""What tests of networks share: input, sizes and gradients."""
+"""Input, parameter counts and gradients for tests of networks."""
 
 import torch
 from torch import Tensor, nn

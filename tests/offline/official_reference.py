@@ -19,8 +19,8 @@ COLUMNS = ["AUC", "pAUC", "precision", "recall", "F1 score"]
 RATES = [f"{name} ({domain})" for name in COLUMNS[2:] for domain in ("source", "target")]
 
 
-def table(files: EvaluationFiles) -> list[Cells]:
-    """Rows of the year's result CSV; numbers as floats."""
+def official_table(files: EvaluationFiles) -> list[Cells]:
+    """Return the rows of the year's result CSV; numbers as floats."""
     return {2020: _table_2020, 2021: _table_2021}.get(files.year, _table_since_2022)(files)
 
 
@@ -76,15 +76,15 @@ def _table_2021(files: EvaluationFiles) -> list[Cells]:
     for machine, sections in CHALLENGES[2021].sets["eval"].items():
         out += [[machine], ["section", "domain", *COLUMNS]]
         rows = []
-        for wanted in ("source", "target"):
+        for row_domain in ("source", "target"):
             for section in sections:
                 label, domain, score, decision = _columns(files, machine, section)
-                own = domain == wanted
-                row = _areas(label[own], score[own]) + _rates(label[own], decision[own])
+                mask = domain == row_domain
+                row = _areas(label[mask], score[mask]) + _rates(label[mask], decision[mask])
                 rows.append(row)
-                everything[wanted].append(row)
-                out.append([section[8:], wanted, *row])
-        # half the number of machine types, as the organisers' script has it
+                everything[row_domain].append(row)
+                out.append([section[8:], row_domain, *row])
+        # divided at half the number of machine types, as in the organisers' script
         out += [*_mean_rows(rows, "", slice(0, 7 // 2), slice(7 // 2, None)), []]
     rows = everything["source"] + everything["target"]
     out.append(["", "", *COLUMNS])
@@ -102,16 +102,17 @@ def _table_since_2022(files: EvaluationFiles) -> list[Cells]:
         source, target = [], []
         for section in sections:
             label, domain, score, decision = _columns(files, machine, section)
-            whole = _areas(label, score)
-            found = {}
-            for wanted in ("source", "target"):
-                own, against = domain == wanted, (domain == wanted) | (label == 1)
-                area = roc_auc_score(label[against], score[against])
-                found[wanted] = [area, whole[1], *_rates(label[own], decision[own])]
-            source.append(found["source"])
-            target.append(found["target"])
-            rates = [found[d][i] for i in (2, 3, 4) for d in ("source", "target")]
-            areas = [whole[0], source[-1][0], target[-1][0], whole[1]]
+            auc, pauc = _areas(label, score)
+            by_domain = {}
+            for name in ("source", "target"):
+                mask = domain == name
+                ranked = mask | (label == 1)
+                area = roc_auc_score(label[ranked], score[ranked])
+                by_domain[name] = [area, pauc, *_rates(label[mask], decision[mask])]
+            source.append(by_domain["source"])
+            target.append(by_domain["target"])
+            rates = [by_domain[d][i] for i in (2, 3, 4) for d in ("source", "target")]
+            areas = [auc, source[-1][0], target[-1][0], pauc]
             out.append([section[8:], *areas, *rates])
         cut = len(sections) // 2 if files.year == 2022 else len(sections)
         rows = source + target

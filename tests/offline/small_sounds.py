@@ -1,4 +1,4 @@
-"""A data set of one-second clips in the layout of 2020, and recipes that train in a blink."""
+"""A dataset of one-second clips in the layout of 2020, and recipes that train in a second."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ CPU = Process(torch.device("cpu"))
 
 
 def hum(seed: int, tone_hz: float, rate_hz: int = RATE_HZ, seconds: float = 1.0) -> np.ndarray:
-    """Return a machine of one tone with its second harmonic, in noise."""
+    """Return ``(samples,)`` of a machine: one tone with its second harmonic, in noise."""
     random = np.random.default_rng(seed)
     t = np.arange(round(rate_hz * seconds)) / rate_hz
     tones = np.sin(2 * np.pi * tone_hz * t) + 0.5 * np.sin(4 * np.pi * tone_hz * t)
@@ -35,16 +35,16 @@ def make_set(
 ) -> Path:
     """Write training clips, and three normal and three anomalous (whistling) test clips per id."""
     for machine in machines:
-        for each in ids:
-            tone_hz = 200.0 + 40 * int(each) + 100 * len(machine)
+        for machine_id in ids:
+            tone_hz = 200.0 + 40 * int(machine_id) + 100 * len(machine)
             for number in range(clips):
-                name = f"train/normal_id_{each}_{number:08d}.wav"
+                name = f"train/normal_id_{machine_id}_{number:08d}.wav"
                 _write(root / machine / name, hum(number, tone_hz))
             for number in range(3):
                 normal = hum(1000 + number, tone_hz)
-                _write(root / machine / f"test/normal_id_{each}_{number:08d}.wav", normal)
+                _write(root / machine / f"test/normal_id_{machine_id}_{number:08d}.wav", normal)
                 faulty = hum(2000 + number, tone_hz) + hum(3000 + number, 1500.0)
-                _write(root / machine / f"test/anomaly_id_{each}_{number:08d}.wav", faulty)
+                _write(root / machine / f"test/anomaly_id_{machine_id}_{number:08d}.wav", faulty)
     return root
 
 
@@ -104,7 +104,7 @@ def new_task(
 
 
 class FakeProgress:
-    """Keeps what a training reports, and stops it as Ctrl-C does.
+    """Progress that records what is reported, and interrupts training as Ctrl-C does.
 
     Parameters
     ----------
@@ -115,9 +115,9 @@ class FakeProgress:
     def __init__(self, stop_at_epoch: int = 0) -> None:
         self._stop_at_epoch = stop_at_epoch
         self.epochs: list[tuple[str, float]] = []
-        """Networks and epochs, as they end."""
+        """Network and number of each finished epoch."""
         self.totals: dict[str, float] = {}
-        """Of each stage."""
+        """Total of each stage."""
         self.messages: list[str] = []
 
     def update(self, stage: str, done: float, total: float, detail: str = "") -> None:
@@ -133,7 +133,7 @@ class FakeProgress:
 
 
 class FakeRecorder:
-    """Keeps the results of epochs, and stops the training as Ctrl-C does.
+    """Recorder of epochs' results that interrupts training as Ctrl-C does.
 
     Parameters
     ----------

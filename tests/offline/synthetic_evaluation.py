@@ -88,7 +88,7 @@ def write_truth(files: EvaluationFiles) -> None:
 
 
 def attribute_name(row: Row) -> str:
-    """Name with domain, label and attribute, without suffix, as in the list of 2023."""
+    """Return the name with domain, label and attribute, without suffix, as in the list of 2023."""
     name, label, domain, *_ = row
     section, number = name.removesuffix(".wav").rsplit("_", 1)
     return f"{section}_{domain}_test_{('normal', 'anomaly')[label]}_{number}_vel_1"

@@ -1,4 +1,4 @@
-"""What differs between years is in the years' own files, and nowhere else."""
+"""Differences between years are in the files of the years, and nowhere else."""
 
 import ast
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def is_year(value: object) -> bool:
 
 
 def year_lines(source: str) -> list[int]:
-    """Lines with a year as a value, in whatever expression, but as the default of a parameter."""
+    """Return the lines with a year as a value, except defaults of parameters."""
     tree = ast.parse(source)
     defaults = {
         id(default)
@@ -46,13 +46,13 @@ def modules() -> Iterator[Path]:
 
 
 def test_no_other_module_names_a_year() -> None:
-    found = [
+    named = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in modules()
         if path != CALENDAR
         for line in year_lines(path.read_text(encoding="utf-8"))
     ]
-    assert not found
+    assert not named
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_year_is_found_in_any_formatting(source: str) -> None:
 @pytest.mark.parametrize(
     "source", ['"""Rules of 2020."""', "def f(year=2020): ...", "n_fft = 2048", "# 2020"]
 )
-def test_prose_defaults_and_other_numbers_are_no_years(source: str) -> None:
+def test_prose_defaults_and_other_numbers_are_not_years(source: str) -> None:
     assert not year_lines(source)
 
 

@@ -137,7 +137,7 @@ def send(
 
 
 def zipped(members: Mapping[str, bytes] | Iterable[tuple[zipfile.ZipInfo | str, bytes]]) -> bytes:
-    """A zip archive in memory."""
+    """Return a zip archive."""
     pairs = members.items() if isinstance(members, Mapping) else members
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -1,4 +1,4 @@
-"""The alarm benchmark counts entries into a state, and delays in whole windows."""
+"""The alarm benchmark counts transitions into a state, and delays in windows."""
 
 import numpy as np
 

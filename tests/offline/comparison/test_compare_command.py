@@ -64,7 +64,7 @@ def test_ctrl_c_keeps_finished_runs_and_reports_how_to_resume(tmp_path: Path) ->
     make_set(tmp_path / "set")
     write_recipes(tmp_path / "recipes", epochs=100_000)
     arguments = [*arguments_for(tmp_path), "--jobs=2"]
-    started = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", ENTRY, "compare", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -77,10 +77,10 @@ def test_ctrl_c_keeps_finished_runs_and_reports_how_to_resume(tmp_path: Path) ->
         finished = list(runs.glob("twfr_gmm-*/result.json"))
         return bool(finished) and any(runs.glob("autoencoder-*/training/metrics.jsonl"))
 
-    while not is_under_way() and started.poll() is None and time.monotonic() < deadline:
+    while not is_under_way() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    started.send_signal(signal.SIGINT)
-    _, messages = started.communicate(timeout=60)
-    assert started.returncode == 130, messages
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130, messages
     assert f"stopped; {tmp_path / 'out'} is kept: run the same command again" in messages
     assert list((tmp_path / "out/runs").glob("twfr_gmm-*/result.json"))

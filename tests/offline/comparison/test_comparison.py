@@ -32,8 +32,8 @@ def test_each_metric_is_that_of_a_replay_of_the_exported_file(compared: Compared
     assert [run.seed for run in model.runs] == [0, 1]
     for index, machine in enumerate(("fan", "pump")):
         values = model.metrics[machine, "auc"].values
-        assert values == tuple(each.machines[index].means.arithmetic.auc for each in replayed)
-    scores = tuple(each.partial_score for each in replayed)
+        assert values == tuple(result.machines[index].means.arithmetic.auc for result in replayed)
+    scores = tuple(result.partial_score for result in replayed)
     assert model.metrics[OVERALL, "score"].values == scores
 
 
@@ -64,7 +64,7 @@ def test_costs_are_measured(compared: Compared) -> None:
     assert all(parity is not None and parity <= 1e-5 for parity in parities)
 
 
-def test_a_model_that_is_not_made_for_the_data_fails_only_if_it_was_named(
+def test_a_model_that_does_not_suit_the_data_fails_only_if_it_was_requested(
     compared: Compared, tmp_path: Path
 ) -> None:
     compared.copy_to(tmp_path)
@@ -74,9 +74,9 @@ def test_a_model_that_is_not_made_for_the_data_fails_only_if_it_was_named(
     assert comparison.failures == ["mobilenetv2"]
     model = comparison.models[0]
     assert "id_00; leave it out with --machine" in model.remarks()[0]
-    not_named = replace(model, candidate=replace(model.candidate, requested=False))
-    assert not not_named.failed
-    assert not_named.remarks()[0] == model.remarks()[0].replace("failed:", "left out:")
+    not_requested = replace(model, candidate=replace(model.candidate, requested=False))
+    assert not not_requested.failed
+    assert not_requested.remarks()[0] == model.remarks()[0].replace("failed:", "left out:")
 
 
 def test_an_unknown_model_is_reported_with_the_nearest_name() -> None:

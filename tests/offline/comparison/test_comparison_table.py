@@ -70,15 +70,19 @@ def test_the_clearly_best_is_ahead_of_every_other_by_more_than_the_spread(
 ) -> None:
     best = find_clearly_best(values)
     leads = {
-        (one, other): values[one].mean
+        (model, other): values[model].mean
         - values[other].mean
-        - (statistics.variance(values[one].values) + statistics.variance(values[other].values))
+        - (statistics.variance(values[model].values) + statistics.variance(values[other].values))
         ** 0.5
-        for one in values
+        for model in values
         for other in values
-        if one != other
+        if model != other
     }
-    ahead = [one for one in values if all(leads[pair] > 1e-12 for pair in leads if pair[0] == one)]
+    ahead = [
+        model
+        for model in values
+        if all(lead > 1e-12 for (first, _), lead in leads.items() if first == model)
+    ]
     is_close = any(abs(lead) <= 1e-12 for lead in leads.values())
     assert is_close or best == (ahead[0] if ahead else None)
 

@@ -12,14 +12,14 @@ from tests.offline.dataset_layouts import DEV, EVAL, dev_2020, dev_2021, touch
 pytestmark = pytest.mark.parametrize("year", CHALLENGES)
 
 
-def both(root: Path, year: int) -> Path:
+def make_both_sets(root: Path, year: int) -> Path:
     DEV[year](root / "dev_data")
     EVAL[year](root / "eval_data")
     return root
 
 
 def test_every_clip_is_fully_described(tmp_path: Path, year: int) -> None:
-    dataset = open_dataset(both(tmp_path, year))
+    dataset = open_dataset(make_both_sets(tmp_path, year))
     assert dataset.year == year
     assert dataset.sets == ("dev", "eval")
     assert not dataset.rejected
@@ -35,7 +35,7 @@ def test_every_clip_is_fully_described(tmp_path: Path, year: int) -> None:
 
 
 def test_no_test_clip_and_no_anomaly_is_ever_in_training(tmp_path: Path, year: int) -> None:
-    both(tmp_path, year)
+    make_both_sets(tmp_path, year)
     for folder in [path for path in tmp_path.rglob("train") if path.is_dir()]:
         for test in folder.parent.glob("*test"):
             for clip in test.iterdir():
@@ -63,7 +63,7 @@ def test_dev_tests_hold_normal_and_anomalous_clips(tmp_path: Path, year: int) ->
 
 
 def test_order_does_not_depend_on_the_disk(tmp_path: Path, year: int) -> None:
-    clips = open_dataset(both(tmp_path, year)).clips
+    clips = open_dataset(make_both_sets(tmp_path, year)).clips
     assert list(clips) == sorted(clips, key=lambda c: (c.machine, c.section, c.split, c.name))
 
 

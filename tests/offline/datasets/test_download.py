@@ -35,8 +35,8 @@ def server() -> Iterator[RecordServer]:
         yield server
 
 
-def packed(make: Callable[[Path, str], Path], folder: Path, machine: str, part: str) -> bytes:
-    """The archive of one machine: its training clips and lists, or its test clips."""
+def pack(make: Callable[[Path, str], Path], folder: Path, machine: str, part: str) -> bytes:
+    """Return the archive of one machine: its training clips and lists, or its test clips."""
     make(folder, machine)
     return zipped(
         {
@@ -56,7 +56,7 @@ def publish(server: RecordServer, scratch: Path, year: int, *machines: str) -> N
         make = DEV[year] if archives.subset == "dev" else EVAL[year]
         for machine in machines:
             if machine in CHALLENGES[year].sets[archives.subset]:
-                content = packed(make, scratch / f"{archives.record}", machine, part)
+                content = pack(make, scratch / f"{archives.record}", machine, part)
                 server.add(archives.record, archives.archive.format(machine=machine), content)
 
 
@@ -314,19 +314,19 @@ def test_ctrl_c_keeps_received_data_and_explains_how_to_resume(
 def test_a_progress_bar_is_shown_on_a_terminal(server: RecordServer, tmp_path: Path) -> None:
     publish(server, tmp_path / "scratch", 2020, "fan")
     arguments = [str(tmp_path / "out"), "--year", "2020", "--machines", "fan"]
-    ours, theirs = os.openpty()
+    terminal, program_end = os.openpty()
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *arguments, "--server", server.url],
-        stderr=theirs,
+        stderr=program_end,
         stdout=subprocess.PIPE,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
     ) as program:
-        os.close(theirs)
+        os.close(program_end)
         output = b""
         with suppress(OSError):  # the terminal's end
-            while block := os.read(ours, 4096):
+            while block := os.read(terminal, 4096):
                 output += block
-    os.close(ours)
+    os.close(terminal)
     assert program.returncode == 0
     assert b"dev_data_fan.zip" in output
     assert "━".encode() in output

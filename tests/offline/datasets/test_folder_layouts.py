@@ -12,10 +12,10 @@ NINE = [f"{n}.wav" for n in range(9)]
 
 
 def by_split(dataset: Dataset) -> dict[str, set[tuple[str, int | None]]]:
-    found: dict[str, set[tuple[str, int | None]]] = {"train": set(), "test": set()}
+    splits: dict[str, set[tuple[str, int | None]]] = {"train": set(), "test": set()}
     for clip in dataset.clips:
-        found[clip.split].add((clip.path.name, clip.label))
-    return found
+        splits[clip.split].add((clip.path.name, clip.label))
+    return splits
 
 
 def test_without_a_split_the_first_two_thirds_of_normal_clips_are_for_training_with_a_note(

@@ -35,8 +35,8 @@ def test_the_requested_year_is_chosen_among_several_below_a_folder(
 
 def test_the_data_folder_and_the_list_themselves_are_accepted(tmp_path: Path) -> None:
     files = write_evaluation_files(tmp_path, 2021)
-    found = read_ground_truth(files.truth / "ground_truth_data", 2021)
-    assert found == read_ground_truth(files.truth, 2021)
+    truth = read_ground_truth(files.truth / "ground_truth_data", 2021)
+    assert truth == read_ground_truth(files.truth, 2021)
     listed = write_evaluation_files(tmp_path, 2020).truth / "eval_data_list.csv"
     assert read_ground_truth(listed, 2020).machines == read_ground_truth(tmp_path, 2020).machines
 

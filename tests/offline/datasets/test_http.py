@@ -19,7 +19,7 @@ NAME = "dev_fan.zip"
 
 @dataclass
 class RecordedProgress:
-    """Progress and waits, as they were reported."""
+    """Progress that records updates, messages and waits."""
 
     done: list[int] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
@@ -34,7 +34,7 @@ class RecordedProgress:
 
     @property
     def offsets(self) -> list[int]:
-        """Where each response began: there the bytes do not grow."""
+        """Byte offset at which each response began: where the bytes do not increase."""
         return [b for a, b in pairwise([len(CONTENT), *self.done]) if b <= a]
 
     @property
@@ -117,7 +117,7 @@ def test_a_length_that_is_too_large_is_not_trusted(server: RecordServer, tmp_pat
     assert get(server, tmp_path)[0].read_bytes() == CONTENT
 
 
-def test_more_than_the_record_says_is_refused(server: RecordServer, tmp_path: Path) -> None:
+def test_more_bytes_than_in_the_record_are_refused(server: RecordServer, tmp_path: Path) -> None:
     server.sends[NAME] = CONTENT + b"x"
     with pytest.raises(DatasetError, match=f"more than the {len(CONTENT)} bytes"):
         get(server, tmp_path)
@@ -153,7 +153,9 @@ def test_a_part_of_full_length_is_not_requested_again_and_a_longer_one_is(
     assert len(server.requests) == len(extra[:1])
 
 
-def test_an_overloaded_server_is_waited_for(server: RecordServer, tmp_path: Path) -> None:
+def test_an_overloaded_server_is_asked_again_after_its_wait(
+    server: RecordServer, tmp_path: Path
+) -> None:
     server.statuses = [503, 429]
     path, progress = get(server, tmp_path)
     assert path.read_bytes() == CONTENT
@@ -235,10 +237,8 @@ def test_a_record_with_entries_and_without_links_is_read(server: RecordServer) -
         b'{"files": {"entries": {"a": {"key": "a.zip", "size": 3, "checksum": "md5:%s"}}}}'
         % (b"0" * 32)
     )
-    found = read_record(1, server.url, RetryPolicy())["a.zip"]
-    assert found == replace(
-        found, size_bytes=3, url=f"{server.url}/records/1/files/a.zip?download=1"
-    )
+    file = read_record(1, server.url, RetryPolicy())["a.zip"]
+    assert file == replace(file, size_bytes=3, url=f"{server.url}/records/1/files/a.zip?download=1")
 
 
 @pytest.mark.parametrize("sent", [len(CONTENT), 100])

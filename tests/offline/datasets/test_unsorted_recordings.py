@@ -103,14 +103,14 @@ def test_replay_of_unsorted_recordings_reports_that_nothing_is_labelled(tmp_path
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
-def test_the_parts_of_a_recording_make_up_all_of_its_sound(tmp_path: Path, subtype: str) -> None:
+def test_the_parts_of_a_recording_contain_all_of_its_sound(tmp_path: Path, subtype: str) -> None:
     path = record(tmp_path / "x" / "hour.wav", 64.3, subtype=subtype)
     clips = open_dataset(tmp_path / "x").clips
     parts, (note,) = split_long_recordings(clips, tmp_path / "parts", None)
     assert note == "x: few and long recordings, split into 6 clips of 10 s and more"
     assert [part.name for part in parts] == [f"hour.wav/{i:04d}.wav" for i in range(6)]
-    together = np.concatenate([read_recording(part.path, RATE_HZ) for part in parts])
-    np.testing.assert_array_equal(together, read_recording(path, RATE_HZ))
+    joined = np.concatenate([read_recording(part.path, RATE_HZ) for part in parts])
+    np.testing.assert_array_equal(joined, read_recording(path, RATE_HZ))
     before = [part.path.stat().st_mtime_ns for part in parts]
     again, _ = split_long_recordings(clips, tmp_path / "parts", None)
     assert again == parts
@@ -144,7 +144,7 @@ def test_a_short_recording_does_not_determine_the_window(tmp_path: Path) -> None
     assert prepared.notes == (note,)
 
 
-def test_many_recordings_challenge_clips_and_short_ones_stay_whole(tmp_path: Path) -> None:
+def test_many_recordings_challenge_clips_and_short_ones_are_not_split(tmp_path: Path) -> None:
     for number in range(8):
         record(tmp_path / "many" / f"{number}.wav", 25.0)
         record(tmp_path / "fan" / "train" / f"normal_id_00_{number:08d}.wav", 0.2)
@@ -175,5 +175,5 @@ def test_an_afternoon_in_one_file_is_trained_on_and_exported(tmp_path: Path) -> 
         for part in folder.iterdir():
             part.unlink()
         folder.rmdir()  # the cache may be deleted at any time
-    done = export(run.folder, tmp_path / "press.asd", tmp_path / "cache")
-    assert done.manifest.targets == ("press",)
+    exported = export(run.folder, tmp_path / "press.asd", tmp_path / "cache")
+    assert exported.manifest.targets == ("press",)

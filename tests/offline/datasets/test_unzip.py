@@ -29,8 +29,8 @@ def test_files_are_unpacked_without_those_of_operating_systems(tmp_path: Path) -
         "fan/.DS_Store": b"x",
     }
     (tmp_path / "to").mkdir()
-    found = unpack(write(tmp_path, zipped(members)), tmp_path / "to")
-    assert [(str(file.relative), file.size_bytes) for file in found] == [("fan/train/a.wav", 3)]
+    files = unpack(write(tmp_path, zipped(members)), tmp_path / "to")
+    assert [(str(file.relative), file.size_bytes) for file in files] == [("fan/train/a.wav", 3)]
     assert [p.name for p in (tmp_path / "to").rglob("*") if p.is_file()] == ["a.wav"]
 
 

@@ -52,8 +52,8 @@ def test_half_width_of_a_mean_is_the_textbook_one() -> None:
     values = np.random.default_rng(0).normal(size=50)
     left_out = (values.sum() - values) / 49
     expected = 1.959964 * values.std(ddof=1) / np.sqrt(50)
-    found = jackknife_half_width([Leverage(left_out, np.zeros(50, dtype=np.int64))])
-    assert found == pytest.approx(expected, rel=1e-6)
+    half_width = jackknife_half_width([Leverage(left_out, np.zeros(50, dtype=np.int64))])
+    assert half_width == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_stratum_of_one_clip_has_no_interval() -> None:

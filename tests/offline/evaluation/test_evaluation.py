@@ -20,7 +20,7 @@ from asd_offline.evaluation.rules import RULES, scoring_rules
 from asd_offline.evaluation.rules.scoring_rules import METRICS
 from asd_offline.evaluation.section_scores import SectionScores
 from asd_offline.evaluation.submission import read_submission
-from tests.offline.official_reference import table
+from tests.offline.official_reference import official_table
 from tests.offline.synthetic_evaluation import EvaluationFiles, write_evaluation_files
 
 
@@ -29,10 +29,10 @@ def evaluate(files: EvaluationFiles) -> ChallengeResult:
     return evaluate_submission(read_submission("system_1", files.scores, truth), truth)
 
 
-def clips_of(
+def make_clips(
     count: int = 6, domains: tuple[str, ...] = ("source", "target"), seed: int = 0
 ) -> SectionScores:
-    """Clips of both classes, scores spread without ties."""
+    """Return clips of both classes whose scores have no ties."""
     clips = [(domain, i) for domain in domains for i in range(count)]
     return SectionScores.from_columns(
         score=[math.sin(seed + 7 * i + len(domain)) + i % 2 for domain, i in clips],
@@ -49,10 +49,10 @@ def with_source_clip(clips: SectionScores, score: float, label: int | None) -> S
     )
 
 
-def whole_set(year: int, name: SetName = "eval") -> dict[str, dict[str, SectionScores]]:
+def complete_set(year: int, name: SetName = "eval") -> dict[str, dict[str, SectionScores]]:
     domains = CHALLENGES[year].domains or ("",)
     return {
-        machine: {s: clips_of(6, domains, seed) for seed, s in enumerate(sections)}
+        machine: {s: make_clips(6, domains, seed) for seed, s in enumerate(sections)}
         for machine, sections in CHALLENGES[year].sets[name].items()
     }
 
@@ -63,12 +63,12 @@ def test_official_csv_equals_the_reference_in_every_cell(
     tmp_path: Path, year: int, seed: int
 ) -> None:
     files = write_evaluation_files(tmp_path, year, seed)
-    found = list(csv.reader(official_csv(evaluate(files)).splitlines()))
-    expected = table(files)
-    assert len(found) == len(expected)
-    for found_row, expected_row in zip(found, expected, strict=True):
-        assert len(found_row) == len(expected_row)
-        for cell, value in zip(found_row, expected_row, strict=True):
+    rows = list(csv.reader(official_csv(evaluate(files)).splitlines()))
+    expected = official_table(files)
+    assert len(rows) == len(expected)
+    for row, expected_row in zip(rows, expected, strict=True):
+        assert len(row) == len(expected_row)
+        for cell, value in zip(row, expected_row, strict=True):
             if isinstance(value, str):
                 assert cell == value
             else:
@@ -111,7 +111,7 @@ def test_wrong_official_means_are_reported_alongside_the_right_ones(tmp_path: Pa
 
 @pytest.mark.parametrize("year", [2020, 2023])
 def test_without_decisions_only_their_cells_are_empty(year: int) -> None:
-    result = evaluate_scores(RULES[year], whole_set(year))
+    result = evaluate_scores(RULES[year], complete_set(year))
     assert result.official_score is not None
     assert result.means.arithmetic.auc is not None
     assert result.means.arithmetic.f1 is None
@@ -123,7 +123,7 @@ def test_without_decisions_only_their_cells_are_empty(year: int) -> None:
 def test_official_score_needs_every_machine_and_section_of_its_set(
     year: int, name: SetName
 ) -> None:
-    scores = whole_set(year, name)
+    scores = complete_set(year, name)
     complete = evaluate_scores(RULES[year], scores)
     assert complete.set_name == name
     assert complete.official_score == complete.partial_score is not None
@@ -142,8 +142,8 @@ def test_official_score_needs_every_machine_and_section_of_its_set(
 
 
 def test_machines_of_both_sets_or_of_none_have_no_official_score() -> None:
-    both = {m: {**s, **whole_set(2020, "dev")[m]} for m, s in whole_set(2020).items()}
-    for scores in (both, {"compressor": {"section_00": clips_of()}}, {}):
+    both = {m: {**s, **complete_set(2020, "dev")[m]} for m, s in complete_set(2020).items()}
+    for scores in (both, {"compressor": {"section_00": make_clips()}}, {}):
         result = evaluate_scores(RULES[2020], scores)
         assert result.set_name is None
         assert result.official_score is None
@@ -152,50 +152,53 @@ def test_machines_of_both_sets_or_of_none_have_no_official_score() -> None:
 
 def test_a_section_without_usable_scores_is_null_with_the_reason() -> None:
     one_class = SectionScores.from_columns([0.0, 1.0, 2.0], [0, 0, 0], ["source"] * 3)
-    unlabelled = with_source_clip(clips_of(), 1.0, None)
-    not_finite = with_source_clip(clips_of(), math.nan, 1)
+    unlabelled = with_source_clip(make_clips(), 1.0, None)
+    not_finite = with_source_clip(make_clips(), math.nan, 1)
     scores = {
         "fan": {"section_00": one_class, "section_01": unlabelled, "section_02": not_finite},
-        "valve": {"section_00": clips_of()},
+        "valve": {"section_00": make_clips()},
     }
-    given = {"fan": {"section_03": "no training clips"}}
+    reasons = {"fan": {"section_03": "no training clips"}}
     for year in (2021, 2022):
-        document = evaluate_scores(RULES[year], scores, reasons=given).to_dict()
+        document = evaluate_scores(RULES[year], scores, reasons=reasons).to_dict()
         json.dumps(document, allow_nan=False)
         sections = document["machines"]["fan"]["sections"]
         for section in sections.values():
             assert section["auc_source"] is None
-        reasons = [sections[f"section_0{number}"]["reason"] for number in range(4)]
-        assert "no anomalous clips" in reasons[0]
-        assert re.search("1 of (7|13) clips have no label", reasons[1])
-        assert "1 scores are not finite" in reasons[2]
-        assert reasons[3] == "no training clips"
+        section_reasons = [sections[f"section_0{number}"]["reason"] for number in range(4)]
+        assert "no anomalous clips" in section_reasons[0]
+        assert re.search("1 of (7|13) clips have no label", section_reasons[1])
+        assert "1 scores are not finite" in section_reasons[2]
+        assert section_reasons[3] == "no training clips"
 
 
 @pytest.mark.parametrize("year", [2020, 2022])
 def test_sections_without_metrics_do_not_change_the_score_of_the_others(year: int) -> None:
     nothing = SectionScores.from_columns()
-    fan = {"section_00": nothing, "section_01": clips_of()}
+    fan = {"section_00": nothing, "section_01": make_clips()}
     scores = {"fan": fan, "valve": {"section_00": nothing}}
     partial = evaluate_scores(RULES[year], scores)
-    alone = evaluate_scores(RULES[year], {"fan": {"section_01": clips_of()}})
+    alone = evaluate_scores(RULES[year], {"fan": {"section_01": make_clips()}})
     assert partial.partial_score == alone.partial_score is not None
     assert partial.ci95 == alone.ci95 is not None
     assert partial.official_ci95 == alone.official_ci95
 
 
 def test_order_of_clips_does_not_matter() -> None:
-    scores = whole_set(2022)
-    turned = {
+    scores = complete_set(2022)
+    reversed_scores = {
         m: {s: c.select(np.arange(len(c.score))[::-1]) for s, c in sections.items()}
         for m, sections in scores.items()
     }
-    forward, backward = evaluate_scores(RULES[2022], scores), evaluate_scores(RULES[2022], turned)
+    forward, backward = (
+        evaluate_scores(RULES[2022], scores),
+        evaluate_scores(RULES[2022], reversed_scores),
+    )
     assert official_csv(forward) == official_csv(backward)
 
 
 def test_only_the_requested_machines_are_reported_in_that_order() -> None:
-    result = evaluate_scores(RULES[2020], whole_set(2020), machines=["valve", "fan"])
+    result = evaluate_scores(RULES[2020], complete_set(2020), machines=["valve", "fan"])
     assert [machine.machine for machine in result.machines] == ["valve", "fan"]
     assert result.official_score is None
 

@@ -16,7 +16,7 @@ _SCORES = st.one_of(st.integers(-3, 3).map(float), st.floats(-1e6, 1e6))
 
 @st.composite
 def labelled(draw: st.DrawFn) -> tuple[list[int], list[float]]:
-    """Labels of both classes and a score for each."""
+    """Draw labels of both classes and a score for each."""
     labels = draw(st.permutations([0, 1, *draw(st.lists(st.integers(0, 1), max_size=40))]))
     return labels, draw(st.lists(_SCORES, min_size=len(labels), max_size=len(labels)))
 
@@ -142,8 +142,8 @@ def test_precision_recall_f1_equal_scikit_learn(pairs: list[tuple[int, int]]) ->
     expected = sklearn_metrics.precision_recall_fscore_support(
         labels, decisions, average="binary", zero_division=0.0
     )[:3]
-    found = metrics.precision_recall_f1(metrics.confusion(labels, decisions))
-    assert found == pytest.approx(expected, abs=1e-12)
+    actual = metrics.precision_recall_f1(metrics.confusion(labels, decisions))
+    assert actual == pytest.approx(expected, abs=1e-12)
 
 
 def test_confusion_counts_each_kind() -> None:

@@ -44,7 +44,7 @@ def lines_of(files: EvaluationFiles, name: str = FIRST) -> list[str]:
 def refusal(
     files: EvaluationFiles, truth: GroundTruth, content: bytes | list[str], name: str = FIRST
 ) -> str:
-    """Message of reading the submission with one file replaced."""
+    """Return the error of reading the submission with one file replaced."""
     data = content if isinstance(content, bytes) else "".join(f"{x}\n" for x in content).encode()
     (files.scores / name).write_bytes(data)
     with pytest.raises(DatasetError) as caught:
@@ -185,8 +185,8 @@ def test_baseline_style_names_and_attribute_names_give_the_same_result(
         renamed = f"{kind}_DCASE2023T2{machine}_section_00_test_seed13711_id(0_)_Eval.csv"
         text = "".join(f"{names[machine, name]},{value}\n" for name, value in rows)
         (files.scores / renamed).write_text(text)
-    found = evaluate_submission(read_submission("s", files.scores, truth), truth)
-    assert found == expected
+    result = evaluate_submission(read_submission("s", files.scores, truth), truth)
+    assert result == expected
 
 
 @pytest.mark.parametrize(
@@ -279,8 +279,8 @@ def test_systems_of_several_teams_are_found_under_distinct_names(files: Evaluati
     for name in ("b/system_1", "b/system_2"):
         (teams / name).mkdir(parents=True)
         (teams / name / FIRST).write_text("x\n")
-    found = find_systems(teams)
-    assert list(found) == ["b_system_1", "system_2", "team_system_1"]
+    systems = find_systems(teams)
+    assert list(systems) == ["b_system_1", "system_2", "team_system_1"]
     assert list(find_systems(files.scores)) == ["system_1"]
 
 

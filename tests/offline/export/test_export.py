@@ -1,4 +1,4 @@
-"""Export: the file scores as the trained network does, and everything odd is told."""
+"""Export: the file scores as the trained network does, and problems are reported."""
 
 import subprocess
 import sys
@@ -38,10 +38,10 @@ from tests.offline.small_sounds import (
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained run and its data set."""
+    """Train a run and return the folder of the run and its dataset."""
     folder = tmp_path_factory.mktemp("trained")
-    made = make_set(folder / "set", ("fan", "pump"), ("00", "02"), clips=12)
-    train(request(folder, made, checkpoint_interval_s=60.0), CPU, FakeProgress())
+    dataset = make_set(folder / "set", ("fan", "pump"), ("00", "02"), clips=12)
+    train(request(folder, dataset, checkpoint_interval_s=60.0), CPU, FakeProgress())
     return folder
 
 
@@ -51,24 +51,24 @@ def exported(folder: Path) -> Exported:
 
 
 def test_the_files_scores_are_those_of_the_eager_network(folder: Path, exported: Exported) -> None:
-    scorer = load(exported.path)
+    model = load(exported.path)
     recipe, _ = resolve(small_recipe(), open_dataset(folder / "set").clips)
     network = ReconstructionLoss(small_recipe())
-    kept = latest_checkpoint(folder / "run" / "networks" / "pump")
-    assert kept is not None
-    network.load_state_dict(kept["weights"])
+    checkpoint = latest_checkpoint(folder / "run" / "networks" / "pump")
+    assert checkpoint is not None
+    network.load_state_dict(checkpoint["weights"])
     residuals = Residuals(small_recipe(), [network.autoencoder], [0])
     eager = AutoencoderDetector(residuals, MeanSquaredError()).eval()
     windows = np.stack([hum(seed, 640.0) for seed in range(5)])
     assert windows.shape[1] == recipe.window_samples
     with torch.inference_mode():
         expected = eager(torch.from_numpy(windows), torch.zeros(5, dtype=torch.int64)).numpy()
-    place = scorer.target_index("pump/id_00")
-    np.testing.assert_allclose(scorer.score(windows, np.full(5, place)), expected, rtol=2e-5)
+    index = model.target_index("pump/id_00")
+    np.testing.assert_allclose(model.score(windows, np.full(5, index)), expected, rtol=2e-5)
     assert exported.parity <= 1e-5
 
 
-def test_the_fastest_form_is_kept_and_all_are_told(exported: Exported) -> None:
+def test_the_fastest_form_is_chosen_and_all_are_reported(exported: Exported) -> None:
     assert exported.form in exported.milliseconds
     assert "scripted" in exported.milliseconds
     description = exported.manifest.description
@@ -79,12 +79,12 @@ def test_the_fastest_form_is_kept_and_all_are_told(exported: Exported) -> None:
 def test_every_target_is_calibrated_on_its_held_out_clips(exported: Exported) -> None:
     manifest = exported.manifest
     assert manifest.targets == ("fan/id_00", "fan/id_02", "pump/id_00", "pump/id_02")
-    assert {name: each.count for name, each in manifest.calibrations.items()} == dict.fromkeys(
-        manifest.targets, 3
-    )
+    assert {
+        name: calibration.count for name, calibration in manifest.calibrations.items()
+    } == dict.fromkeys(manifest.targets, 3)
     assert all(
-        each.normal_range and each.normal_range.segments == 3
-        for each in manifest.calibrations.values()
+        calibration.normal_range and calibration.normal_range.segments == 3
+        for calibration in manifest.calibrations.values()
     )
     assert set(manifest.thresholds) == set(manifest.targets)
     assert manifest.training["recordings"] == 36
@@ -92,9 +92,9 @@ def test_every_target_is_calibrated_on_its_held_out_clips(exported: Exported) ->
 
 def test_held_out_clips_are_never_in_training(folder: Path) -> None:
     for target in plan_targets(open_dataset(folder / "set").select(split="train")):
-        held = {clip.path for clip in target.held_out}
-        assert len(held) == 3
-        assert not held & {clip.path for clip in target.clips}
+        held_out = {clip.path for clip in target.held_out}
+        assert len(held_out) == 3
+        assert not held_out & {clip.path for clip in target.clips}
         assert len(target.clips) == 9
 
 
@@ -105,7 +105,7 @@ def test_a_machine_can_be_exported_alone(folder: Path) -> None:
         export(folder / "run", folder / "x.asd", folder / "cache", machines=["valve"])
 
 
-def test_the_file_loads_where_neither_torchaudio_nor_the_offline_half_is(
+def test_the_file_loads_without_torchaudio_and_the_offline_half(
     exported: Exported,
 ) -> None:
     code = (
@@ -119,7 +119,7 @@ def test_the_file_loads_where_neither_torchaudio_nor_the_offline_half_is(
     assert done.stdout.strip() == "autoencoder"
 
 
-def test_an_unfinished_run_is_told(tmp_path: Path, folder: Path) -> None:
+def test_an_unfinished_run_is_refused(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(request(tmp_path, folder / "set"), CPU, FakeProgress(stop_at_epoch=2))
     with pytest.raises(RunError, match=r"network fan is trained for 2 of 4 epochs.*--resume"):
@@ -127,30 +127,30 @@ def test_an_unfinished_run_is_told(tmp_path: Path, folder: Path) -> None:
     assert not (tmp_path / "model.asd").exists()
 
 
-def test_changed_or_missing_data_is_told(tmp_path: Path) -> None:
-    own = make_set(tmp_path / "set")
-    train(request(tmp_path, own), CPU, FakeProgress())
-    changed = own / "fan/train/normal_id_00_00000000.wav"
+def test_changed_or_missing_data_is_refused(tmp_path: Path) -> None:
+    dataset = make_set(tmp_path / "set")
+    train(request(tmp_path, dataset), CPU, FakeProgress())
+    changed = dataset / "fan/train/normal_id_00_00000000.wav"
     soundfile.write(changed, hum(77, 300.0), RATE_HZ)
     with pytest.raises(DatasetError, match=r"not those that .* was trained on \(the contents"):
         export(tmp_path / "run", tmp_path / "model.asd", tmp_path / "cache")
     changed.unlink()
     with pytest.raises(DatasetError, match=r"found 7 clips, expected 8.*restore them"):
         export(tmp_path / "run", tmp_path / "model.asd", tmp_path / "cache")
-    own.rename(tmp_path / "moved")
+    dataset.rename(tmp_path / "moved")
     with pytest.raises(DatasetError, match=r"no longer exists.*--dataset"):
         export(tmp_path / "run", tmp_path / "model.asd", tmp_path / "cache")
 
 
-def test_moved_data_is_found_where_it_is_said_to_be(tmp_path: Path) -> None:
-    own = make_set(tmp_path / "set")
-    train(request(tmp_path, own), CPU, FakeProgress())
-    moved = own.rename(tmp_path / "moved")
+def test_the_new_folder_of_moved_data_can_be_given(tmp_path: Path) -> None:
+    dataset = make_set(tmp_path / "set")
+    train(request(tmp_path, dataset), CPU, FakeProgress())
+    moved = dataset.rename(tmp_path / "moved")
     out = tmp_path / "model.asd"
     assert export(tmp_path / "run", out, tmp_path / "cache", dataset=moved).path.exists()
 
 
-def test_damaged_checkpoints_are_told(tmp_path: Path) -> None:
+def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
     train(request(tmp_path, make_set(tmp_path / "set")), CPU, FakeProgress())
     for path in list_checkpoints(tmp_path / "run" / "networks" / "fan"):
         path.write_bytes(b"nothing")
@@ -158,15 +158,15 @@ def test_damaged_checkpoints_are_told(tmp_path: Path) -> None:
         export(tmp_path / "run", tmp_path / "model.asd", tmp_path / "cache")
 
 
-def test_a_file_that_cannot_be_written_is_told(folder: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported(folder: Path) -> None:
     with pytest.raises(ModelFileError, match="cannot be written"):
         export(folder / "run", folder / "missing" / "model.asd", folder / "cache")
-    # Even the unfinished file cannot be removed then, as on a read-only disk.
+    # The temporary file cannot be created either, as on a read-only disk.
     with pytest.raises(ModelFileError, match="cannot be written"):
         export(folder / "run", folder / f"{'x' * 250}.asd", folder / "cache")
 
 
-def test_a_module_that_changes_by_being_exported_is_refused(
+def test_a_module_whose_scores_change_on_export_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Shifty(DetectorModule):

@@ -1,4 +1,4 @@
-"""The comparison with the quick start is fair, repeatable, and says who wins."""
+"""The comparison with the quick start is fair and repeatable."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Target:
 
 
 class Distance(nn.Module):
-    """How far a window is from a clean hum: an oracle for any fault that was put in."""
+    """Distance of a window's spectrum from that of a clean hum, which reveals any fault."""
 
     def __init__(self, sign: float) -> None:
         super().__init__()
@@ -35,8 +35,8 @@ class Distance(nn.Module):
     def forward(self, waveform: Tensor, _: Tensor) -> Tensor:
         clean = torch.from_numpy(hum(0, 500.0, seconds=2.0)).numpy()
         spectrum = np.abs(np.fft.rfft(clean))
-        found = np.abs(np.fft.rfft(waveform.numpy(), axis=1))
-        return self.sign * torch.from_numpy(np.abs(found - spectrum).mean(1))
+        spectra = np.abs(np.fft.rfft(waveform.numpy(), axis=1))
+        return self.sign * torch.from_numpy(np.abs(spectra - spectrum).mean(1))
 
 
 def test_a_perfect_detector_beats_the_quick_start_and_a_perverse_one_does_not(
@@ -50,13 +50,13 @@ def test_a_perfect_detector_beats_the_quick_start_and_a_perverse_one_does_not(
     assert good.means[0] > 0.8
     assert bad.means[0] < 0.2
     assert "does not beat" in bad.verdict
-    assert good.quickstart == bad.quickstart  # the same faults, every time
+    assert good.quickstart == bad.quickstart  # the same faults each time
     assert set(good.trained) == set(good.quickstart)
 
 
-def test_the_verdict_needs_more_than_a_hair() -> None:
-    def verdict(mine: float) -> str:
-        return Comparison({"whine": mine}, {"whine": 0.8}, 10).verdict
+def test_a_negligible_gain_is_not_a_better_detector() -> None:
+    def verdict(auc: float) -> str:
+        return Comparison({"whine": auc}, {"whine": 0.8}, 10).verdict
 
     assert verdict(0.805).startswith("does not beat the quick-start detector")
     assert verdict(0.85).startswith("beats the quick-start detector: mean AUC 0.850 against 0.800")

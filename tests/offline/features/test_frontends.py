@@ -25,7 +25,7 @@ WAVEFORM = torch.from_numpy(np.stack([hum(1, 440.0, 16000), 0.001 * hum(2, 90.0,
 
 
 def slaney_hz(mel: np.ndarray) -> np.ndarray:
-    """Slaney's scale: linear to 1 kHz (15 mel), then a factor of 6.4 each 27 mel."""
+    """Convert Slaney's mel to Hz: linear to 1 kHz (15 mel), then a factor of 6.4 per 27 mel."""
     above = 1000.0 * np.exp(np.log(6.4) / 27.0 * (mel - 15.0))
     return np.where(mel < 15.0, 200.0 / 3.0 * mel, above)
 
@@ -64,18 +64,18 @@ def plain_log_mel(waveform: Tensor, settings: LogMelSettings) -> Tensor:
     ],
 )
 def test_log_mel_equals_plain_torch(settings: LogMelSettings) -> None:
-    found, expected = LogMel(settings)(WAVEFORM), plain_log_mel(WAVEFORM, settings)
-    assert found.shape == (2, 16000 // settings.hop_length + 1, settings.n_mels)
-    torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-3)
+    features, expected = LogMel(settings)(WAVEFORM), plain_log_mel(WAVEFORM, settings)
+    assert features.shape == (2, 16000 // settings.hop_length + 1, settings.n_mels)
+    torch.testing.assert_close(features.double(), expected, rtol=0, atol=2e-3)
 
 
 @pytest.mark.parametrize("bands", [1, 2, 3, 64, 128])
 def test_groups_of_bands_contain_every_filter_weight_once(bands: int) -> None:
     filters = LogMel(LogMelSettings(n_fft=2048, n_mels=bands)).mel.fb
-    rebuilt = torch.zeros_like(filters)
+    restored = torch.zeros_like(filters)
     for low, high, first, end in band_groups(filters):
-        rebuilt[low:high, first:end] += filters[low:high, first:end]
-    assert torch.equal(rebuilt, filters)
+        restored[low:high, first:end] += filters[low:high, first:end]
+    assert torch.equal(restored, filters)
 
 
 def test_digital_silence_is_at_the_floor() -> None:

@@ -1,4 +1,4 @@
-"""Training windows with classes: from the data set, or from clusters and augmentations."""
+"""Training windows with classes: from the dataset, or from clusters and augmentations."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,7 +36,7 @@ def test_a_class_is_a_machine_with_section_domain_and_attributes(tmp_path: Path)
     assert len(set(classes.tolist())) == 5
 
 
-def test_labels_of_many_classes_come_from_the_data_set(tmp_path: Path) -> None:
+def test_labels_of_many_classes_come_from_the_dataset(tmp_path: Path) -> None:
     clips = training_clips(tmp_path, ("fan", "pump"), ("00", "02"), 4)
     windows = LabelledWindows(clips, FeatureCache(tmp_path / "cache"), RATE_HZ, RATE_HZ)
     assert (len(windows), windows.classes) == (16, 4)

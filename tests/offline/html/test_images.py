@@ -1,4 +1,4 @@
-"""Images inside a page."""
+"""Images embedded in a page."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Workers of a killed process, real ones: they end as well."""
+"""Worker processes end when their parent is killed."""
 
 import fcntl
 import os
@@ -14,8 +14,6 @@ import pytest
 
 from tests.rig.paths import ROOT
 
-ROOT = ROOT
-
 
 def wait_until(condition: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + 100
@@ -26,7 +24,7 @@ def wait_until(condition: Callable[[], bool]) -> bool:
     return True
 
 
-def free(lock: Path) -> bool:
+def is_free(lock: Path) -> bool:
     with lock.open("r+") as opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -36,9 +34,7 @@ def free(lock: Path) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["replay", "synth"])
-def test_workers_end_when_the_process_that_they_work_for_is_killed(
-    tmp_path: Path, kind: str
-) -> None:
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path, kind: str) -> None:
     command = [sys.executable, "-m", "tests.offline.busy_workers", kind, str(tmp_path)]
     parent = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     try:
@@ -49,7 +45,7 @@ def test_workers_end_when_the_process_that_they_work_for_is_killed(
         parent.wait()
         locks = list(tmp_path.glob("lock-*"))
         assert len(locks) == 2
-        assert wait_until(lambda: all(free(lock) for lock in locks))
+        assert wait_until(lambda: all(is_free(lock) for lock in locks))
     finally:
         with suppress(ProcessLookupError):  # all have ended
             os.killpg(parent.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The autoencoder as the baselines define it, and what it hears."""
+"""The autoencoder equals the baselines' definition, and detects faults."""
 
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from asd_offline.models.autoencoder.detector import (
 from asd_offline.models.autoencoder.network import DenseAutoencoder, ReconstructionLoss
 from asd_offline.models.autoencoder.recipe import AutoencoderRecipe
 from asd_offline.training.run import train
+from tests.offline.network_checks import weights_without_gradient
 from tests.offline.small_sounds import (
     CPU,
     FakeProgress,
@@ -29,13 +30,13 @@ from tests.offline.small_sounds import (
 )
 
 
-def detector_of(residuals: Residuals) -> AutoencoderDetector:
+def new_detector(residuals: Residuals) -> AutoencoderDetector:
     return AutoencoderDetector(residuals, MeanSquaredError()).eval()
 
 
 def test_it_has_the_baselines_267928_trainable_parameters() -> None:
     network = DenseAutoencoder(AutoencoderRecipe())
-    assert sum(each.numel() for each in network.parameters() if each.requires_grad) == 267_928
+    assert sum(weight.numel() for weight in network.parameters() if weight.requires_grad) == 267_928
     widths = [layer.out_features for layer in network.layers if isinstance(layer, torch.nn.Linear)]
     assert widths == [128, 128, 128, 128, 8, 128, 128, 128, 128, 640]
 
@@ -48,7 +49,7 @@ def test_the_recipe_is_the_published_one() -> None:
 
 
 def test_a_ten_second_clip_gives_309_vectors_of_640(tmp_path: Path) -> None:
-    detector = detector_of(Residuals(AutoencoderRecipe(), [torch.nn.Identity()], [0]))
+    detector = new_detector(Residuals(AutoencoderRecipe(), [torch.nn.Identity()], [0]))
     waveform = torch.randn(2, 160_000, generator=torch.Generator().manual_seed(0))
     error = detector.residuals(waveform, torch.tensor([0, 0]))
     assert error.shape == (2, 309, 640)
@@ -77,17 +78,17 @@ def test_folding_batch_normalisation_changes_no_score() -> None:
     vectors = torch.randn(200, network.dims) * 10 - 40
     network.train()
     for _ in range(20):
-        network(vectors)  # running statistics away from their start
+        network(vectors)  # moves the running statistics away from their initial values
     folded = network.folded()
     assert not [layer for layer in folded if isinstance(layer, torch.nn.BatchNorm1d)]
     assert torch.allclose(folded(vectors), network.eval()(vectors), atol=1e-3)
 
 
-def test_the_score_is_the_mean_of_the_evidence_but_for_the_ends() -> None:
+def test_the_evidence_of_a_frame_is_the_mean_over_its_vectors() -> None:
     torch.manual_seed(1)
     recipe = small_recipe()
     residuals = Residuals(recipe, [DenseAutoencoder(recipe).folded()], [0, 0])
-    detector = detector_of(residuals)
+    detector = new_detector(residuals)
     waveform = torch.from_numpy(np.stack([hum(1, 300.0), hum(2, 700.0)]))
     target = torch.tensor([0, 1])
     evidence = detector.evidence(waveform, target)
@@ -95,7 +96,7 @@ def test_the_score_is_the_mean_of_the_evidence_but_for_the_ends() -> None:
     vectors = residuals(waveform, target).square()
     middle = vectors.reshape(2, -1, 5, recipe.n_mels)
     # Frame 10 is the last of vector 6, ..., the first of vector 10.
-    frame = torch.stack([middle[:, 10 - place, place] for place in range(5)]).mean(0)
+    frame = torch.stack([middle[:, 10 - offset, offset] for offset in range(5)]).mean(0)
     assert torch.allclose(evidence[:, :, 10], frame, rtol=1e-5)
 
 
@@ -103,13 +104,15 @@ def test_every_weight_gets_a_gradient() -> None:
     torch.manual_seed(0)
     loss = ReconstructionLoss(small_recipe())
     loss(torch.randn(64, 80)).backward()
-    assert all(each.grad is not None and each.grad.abs().sum() > 0 for each in loss.parameters())
+    assert weights_without_gradient(loss) == []
 
 
 def test_each_machine_has_a_network_for_all_of_its_ids(tmp_path: Path) -> None:
-    made = make_set(tmp_path / "set", ("fan", "pump"), ("00", "02"), clips=4)
-    prepared, _ = prepared_set(made, tmp_path / "cache")
-    names = {name: [t.name for t in each] for name, each in prepared.networks.items()}
+    dataset = make_set(tmp_path / "set", ("fan", "pump"), ("00", "02"), clips=4)
+    prepared, _ = prepared_set(dataset, tmp_path / "cache")
+    names = {
+        name: [target.name for target in targets] for name, targets in prepared.networks.items()
+    }
     assert names == {"fan": ["fan/id_00", "fan/id_02"], "pump": ["pump/id_00", "pump/id_02"]}
     assert MODELS["autoencoder"].recipe is AutoencoderRecipe
 
@@ -117,39 +120,39 @@ def test_each_machine_has_a_network_for_all_of_its_ids(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
-    made = make_set(folder / "set", ("fan", "pump"), ("00", "02"))
-    asked = request(folder, made, epochs=15, checkpoint_interval_s=60.0)
-    train(asked, CPU, FakeProgress())
-    export(asked.out, folder / "model.asd", asked.cache)
+    dataset = make_set(folder / "set", ("fan", "pump"), ("00", "02"))
+    training = request(folder, dataset, epochs=15, checkpoint_interval_s=60.0)
+    train(training, CPU, FakeProgress())
+    export(training.out, folder / "model.asd", training.cache)
     return folder / "model.asd"
 
 
-def test_it_hears_a_whistle_that_it_was_never_shown(exported: Path) -> None:
-    scorer = load(exported)
-    assert scorer.manifest.targets == ("fan/id_00", "fan/id_02", "pump/id_00", "pump/id_02")
+def test_an_unknown_whistle_scores_above_normal_sound(exported: Path) -> None:
+    model = load(exported)
+    assert model.manifest.targets == ("fan/id_00", "fan/id_02", "pump/id_00", "pump/id_02")
     normal, faulty = hum(50, 500.0), hum(50, 500.0) + hum(51, 1500.0)
-    target = np.array([scorer.target_index("fan/id_00")] * 2)
+    target = np.array([model.target_index("fan/id_00")] * 2)
     # 200 + 100 * len("fan") = 500 Hz is the tone of fan id_00.
-    scores = scorer.score(np.stack([normal, faulty]), target)
+    scores = model.score(np.stack([normal, faulty]), target)
     assert scores[1] > 1.5 * scores[0]
-    evidence = scorer.evidence(np.stack([normal, faulty]), target)
+    evidence = model.evidence(np.stack([normal, faulty]), target)
     assert evidence is not None
     assert evidence[1].mean() > evidence[0].mean()
 
 
 def test_another_machines_sound_is_anomalous(exported: Path) -> None:
-    scorer = load(exported)
-    fan, pump = (scorer.target_index(f"{name}/id_00") for name in ("fan", "pump"))
+    model = load(exported)
+    fan, pump = (model.target_index(f"{name}/id_00") for name in ("fan", "pump"))
     window = np.stack([hum(60, 500.0)] * 2)
-    scores = scorer.score(window, np.array([fan, pump]))
+    scores = model.score(window, np.array([fan, pump]))
     assert scores[0] < scores[1]
 
 
 def test_a_batch_scores_like_its_windows_one_by_one_and_silence_is_finite(exported: Path) -> None:
-    scorer = load(exported)
+    model = load(exported)
     windows = np.stack([hum(7, 500.0), hum(8, 640.0), np.zeros(8000, np.float32)])
     targets = np.array([0, 3, 1])
-    together = scorer.score(windows, targets)
-    alone = [scorer.score(windows[i : i + 1], targets[i : i + 1])[0] for i in range(3)]
-    assert np.all(np.isfinite(together))
-    np.testing.assert_allclose(together, alone, rtol=1e-5)
+    batch = model.score(windows, targets)
+    single = [model.score(windows[i : i + 1], targets[i : i + 1])[0] for i in range(3)]
+    assert np.all(np.isfinite(batch))
+    np.testing.assert_allclose(batch, single, rtol=1e-5)

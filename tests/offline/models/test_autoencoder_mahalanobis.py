@@ -1,4 +1,4 @@
-"""The 2023 baseline: the published score without its matrix of all pairs."""
+"""The 2023 baseline: the score equals the published mean over all pairs of frames."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +34,7 @@ RECIPE = AutoencoderMahalanobisRecipe(**SMALL)
 def test_it_has_the_baselines_parameters_and_recipe() -> None:
     recipe = AutoencoderMahalanobisRecipe()
     weights = DenseAutoencoder(recipe).parameters()
-    assert sum(each.numel() for each in weights) == 267_928
+    assert sum(weight.numel() for weight in weights) == 267_928
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (100, 256, 1e-3)
     assert (recipe.batch_norm_momentum, recipe.batch_norm_eps) == (0.01, 1e-3)
 
@@ -54,15 +54,15 @@ def test_the_score_is_the_mean_over_all_pairs_of_residual_frames(tmp_path: Path)
         detector = model.detector({"fan": network}, {"fan": (target,)}, RECIPE, features)
     assert isinstance(detector, AutoencoderDetector)
     windows = torch.from_numpy(np.stack([hum(50, 500.0), hum(51, 900.0)]))
-    place = torch.zeros(2, dtype=torch.int64)
+    index = torch.zeros(2, dtype=torch.int64)
     with torch.no_grad():
-        residual = detector.residuals(windows, place)
-        found = detector(windows, place)
+        residual = detector.residuals(windows, index)
+        scores = detector(windows, index)
         precision = [precision_of(detector, clips, name) for name in ("source", "target")]
     for window in range(2):
         frames = residual[window].reshape(-1, RECIPE.n_mels).double()
-        pairs = [(frames @ each @ frames.t()).mean() for each in precision]
-        assert float(found[window]) == pytest.approx(float(min(pairs)), rel=1e-3)
+        pairs = [(frames @ matrix @ frames.t()).mean() for matrix in precision]
+        assert float(scores[window]) == pytest.approx(float(min(pairs)), rel=1e-3)
 
 
 def precision_of(detector: AutoencoderDetector, clips: list[Clip], domain: str) -> torch.Tensor:
@@ -90,23 +90,23 @@ def test_without_a_target_domain_there_is_one_covariance(tmp_path: Path) -> None
     assert precision.shape == (1, 16, 16)
 
 
-def test_it_trains_exports_and_hears_a_whistle(tmp_path: Path) -> None:
-    path = tmp_path / "own.yaml"
+def test_it_trains_exports_and_detects_a_whistle(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(RECIPE.model_dump(mode="json", exclude_none=True)))
-    made = make_set(tmp_path / "set")
-    asked = request(
+    dataset = make_set(tmp_path / "set")
+    training = request(
         tmp_path,
-        made,
+        dataset,
         model="autoencoder_mahalanobis",
         recipe=path,
         epochs=40,
         checkpoint_interval_s=60.0,
     )
-    train(asked, CPU, FakeProgress())
-    done = export(asked.out, tmp_path / "model.asd", asked.cache)
-    assert done.parity <= 1e-5
-    scorer = load(done.path)
+    train(training, CPU, FakeProgress())
+    exported = export(training.out, tmp_path / "model.asd", training.cache)
+    assert exported.parity <= 1e-5
+    loaded = load(exported.path)
     windows = np.stack([hum(50, 500.0), hum(50, 500.0) + hum(51, 1500.0)])
-    scores = scorer.score(windows, np.zeros(2, np.int64))
+    scores = loaded.score(windows, np.zeros(2, np.int64))
     assert scores[1] > 2 * scores[0]
-    assert scorer.has_evidence
+    assert loaded.has_evidence

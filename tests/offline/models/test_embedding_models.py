@@ -46,13 +46,13 @@ def test_a_model_file_has_a_calibration_for_each_target(model: LoadedModel) -> N
     assert set(model.manifest.calibrations) == set(names)
 
 
-def test_the_sound_of_a_target_scores_lower_as_its_own_than_as_another_targets(
+def test_the_sound_of_a_target_scores_lower_for_it_than_for_another_target(
     model: LoadedModel,
 ) -> None:
     # hum at 500 Hz is fan id_00; pump id_00 is 600 Hz.
     windows = np.stack([hum(60 + i, 500.0) for i in range(6)])
-    own, other = (scores_as(model, f"{machine}/id_00", windows) for machine in ("fan", "pump"))
-    assert own.mean() < other.mean()
+    same, other = (scores_as(model, f"{machine}/id_00", windows) for machine in ("fan", "pump"))
+    assert same.mean() < other.mean()
 
 
 def test_a_fault_scores_above_normal_sound(model: LoadedModel) -> None:

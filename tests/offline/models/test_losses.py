@@ -40,7 +40,7 @@ def random_case(
 @settings(deadline=None, max_examples=15)
 @given(sizes)
 def test_the_loss_equals_its_definition(size: tuple[int, int, int, int, int]) -> None:
-    """-sum_c y_c log(sum_j exp(s cos) / sum of all), computed in loops."""
+    """The loss is -sum_c y_c log(sum_j exp(s cos) / sum of all), computed here in loops."""
     batch, dims, classes, centres, _ = size
     embeddings, labels = random_case(*size)
     loss = SubClusterAdaCos(dims, classes, centres)
@@ -159,7 +159,7 @@ def test_mixup_with_probability_zero_changes_nothing() -> None:
     assert torch.equal(mixed_labels, labels)
 
 
-def test_extended_labels_say_where_each_branch_comes_from() -> None:
+def test_extended_labels_identify_the_row_of_each_branch() -> None:
     # With the label as the embedding, each branch shows which row it comes from.
     labels = one_hot(torch.arange(30), 30)
     exchange = sample_exchange(30, 3, 0.5, torch.Generator().manual_seed(0))

@@ -113,14 +113,14 @@ def test_vectors_are_cached_between_exports(tmp_path: Path) -> None:
 
 def test_banks_hold_training_clips_only_and_at_most_bank_windows(tmp_path: Path) -> None:
     training = training_request(tmp_path, "beats", bank_windows=3)
-    kind = MODELS["pretrained"]
-    recipe = read_recipe(training.recipe, "pretrained", kind.recipe)
+    model = MODELS["pretrained"]
+    recipe = read_recipe(training.recipe, "pretrained", model.recipe)
     for bank_windows, expected in ((3, 3), (1000, 4)):
         changed = recipe.model_copy(update={"bank_windows": bank_windows})
-        prepared = prepare(kind, open_dataset(training.dataset), changed)
+        prepared = prepare(model, open_dataset(training.dataset), changed)
         features = FeatureCache(training.cache)
         network = prepared.new_task("all", 0, features).network
-        detector = kind.detector({"all": network}, prepared.networks, prepared.recipe, features)
+        detector = model.detector({"all": network}, prepared.networks, prepared.recipe, features)
         buffers = detector.named_buffers()
         sizes = {len(buffer) for name, buffer in buffers if name.endswith(".bank")}
         assert sizes == {expected}  # two of six clips are held out

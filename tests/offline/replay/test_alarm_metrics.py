@@ -1,4 +1,4 @@
-"""Behaviour of the alarm on the clips of a section."""
+"""Detection delays and false alarms of the alarm on the clips of a section."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ RULE = DecisionRule(
 
 
 def clip(label: int, value: float) -> ClipResult:
-    """Ten seconds: five windows of two, all with the same score."""
+    """Return a clip of 10 s whose five windows of 2 s have the same score."""
     windows = tuple(
         WindowScore(
             machine="fan",
@@ -47,7 +47,7 @@ def clip(label: int, value: float) -> ClipResult:
     return ClipResult(labelled, windows, value, 0.1, sample_count=100, channels=1)
 
 
-def play(*clips: ClipResult, sustained_s: float = 60.0) -> AlarmMetrics:
+def alarm_metrics(*clips: ClipResult, sustained_s: float = 60.0) -> AlarmMetrics:
     replay = AlarmReplay(RULE, AlarmSettings(sustained_s=sustained_s))
     for result in clips:
         replay.update(result)
@@ -58,16 +58,16 @@ def play(*clips: ClipResult, sustained_s: float = 60.0) -> AlarmMetrics:
 def test_a_fault_below_the_threshold_is_detected_as_a_sustained_shift(
     sustained_s: float, delay_s: float | None
 ) -> None:
-    assert play(clip(1, 2.0), sustained_s=sustained_s).median_delay_s == delay_s
+    assert alarm_metrics(clip(1, 2.0), sustained_s=sustained_s).median_delay_s == delay_s
 
 
 def test_a_fault_above_the_threshold_is_detected_after_three_windows() -> None:
-    assert play(clip(1, 6.0)).median_delay_s == 6.0
+    assert alarm_metrics(clip(1, 6.0)).median_delay_s == 6.0
 
 
 def test_normal_clips_above_their_normal_range_for_long_are_a_false_alarm() -> None:
-    assert play(*[clip(0, 2.0)] * 3, *[clip(0, 0.0)] * 3).false_alarms == 0
-    assert play(*[clip(0, 2.0)] * 9, *[clip(0, 0.0)] * 9).false_alarms == 1
+    assert alarm_metrics(*[clip(0, 2.0)] * 3, *[clip(0, 0.0)] * 3).false_alarms == 0
+    assert alarm_metrics(*[clip(0, 2.0)] * 9, *[clip(0, 0.0)] * 9).false_alarms == 1
 
 
 def test_a_clip_result_is_restored_from_its_json() -> None:

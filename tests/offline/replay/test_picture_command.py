@@ -31,14 +31,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_recordings_are_drawn_side_by_side(folder: Path, tmp_path: Path) -> None:
     files = (folder / "normal.wav", folder / "loud.wav")
-    one, two = tmp_path / "one.png", tmp_path / "two.png"
+    single, pair = tmp_path / "single.png", tmp_path / "pair.png"
     settings = ("--model", folder / "toy.asd", "--target", "pump", "--out")
-    assert run(files[0], *settings, one).exit_code == 0
-    result = run(*files, *settings, two)
+    assert run(files[0], *settings, single).exit_code == 0
+    result = run(*files, *settings, pair)
     assert result.exit_code == 0
     assert "2 recording(s)" in result.output
-    assert one.read_bytes()[:8] == two.read_bytes()[:8] == PNG
-    assert one.read_bytes() != two.read_bytes()
+    assert single.read_bytes()[:8] == pair.read_bytes()[:8] == PNG
+    assert single.read_bytes() != pair.read_bytes()
 
 
 def test_recordings_that_cannot_be_drawn_are_errors(folder: Path, tmp_path: Path) -> None:

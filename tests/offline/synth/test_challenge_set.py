@@ -1,4 +1,4 @@
-"""Synthetic years: official layouts and names, the same bytes for the same seed."""
+"""Synthetic challenge sets have official layouts and names, and equal bytes for equal seeds."""
 
 import csv
 import hashlib
@@ -195,7 +195,7 @@ def test_every_machine_of_the_year_can_be_planned_and_no_clip_is_planned_twice(y
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_every_machine_sounds_and_its_fault_changes_the_sound(machine: str) -> None:
+def test_no_machine_is_silent_and_its_fault_changes_the_sound(machine: str) -> None:
     year = next(
         y for y in MACHINES_OF if machine in {m for name in BOTH for m in CHALLENGES[y].sets[name]}
     )
@@ -207,14 +207,14 @@ def test_every_machine_sounds_and_its_fault_changes_the_sound(machine: str) -> N
     assert np.std(loud - normal) > 0.1 * np.std(normal)
 
 
-def test_units_of_one_machine_type_differ_and_a_unit_stays_itself() -> None:
+def test_units_of_one_machine_type_differ_and_a_unit_is_the_same_in_all_clips() -> None:
     plans, _ = plan_challenge_set(ChallengeSetSettings(2020, ("dev",), ("fan",), clips=4))
     units = {plan.path.split("_id_")[1][:2]: plan.conditions.unit_seed for plan in plans}
     assert len(set(units.values())) == 4
     assert len({plan.conditions.unit_seed for plan in plans}) == 4
 
 
-def test_target_domain_has_conditions_that_the_source_domain_has_not() -> None:
+def test_target_domain_has_conditions_that_the_source_domain_lacks() -> None:
     plans, _ = plan_challenge_set(ChallengeSetSettings(2022, ("dev",), clips=40))
     for section in ("00", "01", "02"):
         named = [p for p in plans if f"/section_{section}" in p.path]

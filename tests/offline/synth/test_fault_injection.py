@@ -1,4 +1,4 @@
-"""Faults in real recordings: levels right, loudness equal, nothing leaks."""
+"""Fault injection: requested levels, equal loudness, no recording in both parts."""
 
 import csv
 import json
@@ -77,7 +77,7 @@ def test_no_origin_is_both_in_training_and_in_the_test(
     assert not train & test
 
 
-def test_normal_clips_are_the_recordings_untouched(
+def test_normal_clips_are_the_unchanged_recordings(
     injected_set: tuple[Path, InjectionResult], normals: Path
 ) -> None:
     for row in rows(injected_set[0]):

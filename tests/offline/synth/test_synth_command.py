@@ -1,4 +1,4 @@
-"""``asd-monitor synth`` as a user calls it."""
+"""The command ``synth``, called as a user calls it."""
 
 import json
 from pathlib import Path
@@ -103,6 +103,6 @@ def test_folder_in_use_is_refused(tmp_path: Path) -> None:
     assert "expected a new or empty folder" in error_of(str(tmp_path), *SMALL, "--force")
 
 
-def test_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
+def test_file_instead_of_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("mine")
     assert "expected a folder, found a file" in error_of(str(tmp_path / "letter.txt"), *SMALL)

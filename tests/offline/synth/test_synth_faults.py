@@ -17,7 +17,7 @@ def context(level_db: float, seed: int = 1, sample_rate_hz: int = 16000) -> Faul
 
 @pytest.mark.parametrize("level_db", [0.0, -6.0, -18.0])
 @pytest.mark.parametrize("kind", FAULTS)
-def test_fault_stands_at_its_level_against_the_machine(kind: str, level_db: float) -> None:
+def test_fault_has_its_level_relative_to_the_machine(kind: str, level_db: float) -> None:
     component, stated_db = fault_component(kind, context(level_db))
     measured_db = 20 * np.log10(rms(component) / rms(MACHINE))
     assert stated_db == min(level_db, MAX_LEVEL_DB.get(kind, 20.0))
@@ -35,7 +35,7 @@ def test_faulty_clip_is_as_loud_as_its_origin(kind: str, sample_rate_hz: int) ->
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_fault_is_finite_whatever_its_seed(kind: str) -> None:
+def test_fault_is_finite_for_every_seed(kind: str) -> None:
     for seed in range(20):
         assert np.all(np.isfinite(fault_component(kind, context(-6.0, seed))[0]))
 
@@ -44,12 +44,12 @@ def spectrum(sound: np.ndarray) -> np.ndarray:
     return np.abs(np.fft.rfft(sound)) ** 2
 
 
-def test_missing_band_only_takes_away() -> None:
+def test_missing_band_only_removes_sound() -> None:
     component, _ = fault_component("missing_band", context(-6.0))
-    faulty, whole = spectrum(MACHINE + component), spectrum(MACHINE)
-    changed = np.abs(faulty - whole) > 1e-6 * whole.max()
+    faulty, normal = spectrum(MACHINE + component), spectrum(MACHINE)
+    changed = np.abs(faulty - normal) > 1e-6 * normal.max()
     assert changed.any()
-    assert np.all(faulty[changed] < 0.05 * whole[changed])
+    assert np.all(faulty[changed] < 0.05 * normal[changed])
 
 
 def test_whine_is_a_tone() -> None:
@@ -78,8 +78,8 @@ def test_fault_repeats_with_the_shaft(kind: str, rate_hz: float) -> None:
     power = spectrum(envelope - envelope.mean())
     frequency_hz = np.fft.rfftfreq(component.size, 1 / 16000)
     near = (frequency_hz > 0.9 * rate_hz) & (frequency_hz < 1.1 * rate_hz)
-    beside = (frequency_hz > 1.2 * rate_hz) & (frequency_hz < 1.8 * rate_hz)
-    assert power[near].max() > 5.0 * power[beside].max()
+    above = (frequency_hz > 1.2 * rate_hz) & (frequency_hz < 1.8 * rate_hz)
+    assert power[near].max() > 5.0 * power[above].max()
 
 
 def kurtosis(sound: np.ndarray) -> float:

@@ -60,19 +60,19 @@ def test_in_bfloat16_loss_and_gradients_are_nearly_the_same() -> None:
             loss = network(vectors)
         loss.backward()
         losses.append(loss.detach())
-    assert losses[0] != losses[1]  # rounded indeed
+    assert losses[0] != losses[1]  # the second was rounded
     torch.testing.assert_close(losses[1], losses[0], rtol=1e-3, atol=0)
     names = [name for name, _ in networks[0].named_parameters() if name.endswith("weight")]
     for name in names:
-        exact, found = (network.get_parameter(name).grad for network in networks)
+        exact, approximate = (network.get_parameter(name).grad for network in networks)
         assert exact is not None
-        assert found is not None
-        assert found.dtype == torch.float32
-        assert float(cosine_similarity(exact.flatten(), found.flatten(), 0)) > 0.85, name
+        assert approximate is not None
+        assert approximate.dtype == torch.float32
+        assert float(cosine_similarity(exact.flatten(), approximate.flatten(), 0)) > 0.85, name
 
 
 def test_in_bfloat16_the_loss_falls_as_far_as_in_float32() -> None:
-    ends = []
+    final_losses = []
     vectors = decibels(600, 2)
     for rounded in (False, True):
         network = new_network()
@@ -88,9 +88,9 @@ def test_in_bfloat16_the_loss_falls_as_far_as_in_float32() -> None:
                 losses.append(float(loss.detach()))
         network.eval()
         with torch.no_grad():
-            ends.append(float(network(vectors)))
+            final_losses.append(float(network(vectors)))
         assert losses[-1] < 0.1 * losses[0]
-    assert ends[1] == pytest.approx(ends[0], rel=0.15)
+    assert final_losses[1] == pytest.approx(final_losses[0], rel=0.15)
 
 
 def train(
@@ -116,22 +116,22 @@ def train(
 def test_resumed_in_either_precision_equals_uninterrupted(
     precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = make_set(tmp_path / "set")
-    whole, recorder = train(tmp_path / "whole", made, 0, precision, monkeypatch)
-    train(tmp_path / "parts", made, 2, precision, monkeypatch)
-    resumed, _ = train(tmp_path / "parts", made, 0, precision, monkeypatch)
+    dataset = make_set(tmp_path / "set")
+    uninterrupted, recorder = train(tmp_path / "uninterrupted", dataset, 0, precision, monkeypatch)
+    train(tmp_path / "parts", dataset, 2, precision, monkeypatch)
+    resumed, _ = train(tmp_path / "parts", dataset, 0, precision, monkeypatch)
     assert {result.precision for result in recorder.results} == {precision}
-    for name, value in whole.state_dict().items():
+    for name, value in uninterrupted.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
 def test_a_run_resumes_in_the_precision_of_another_computer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = make_set(tmp_path / "set")
-    _, alone = train(tmp_path / "alone", made, 0, "float32", monkeypatch)
-    _, first = train(tmp_path / "run", made, 2, "bfloat16", monkeypatch)
-    _, second = train(tmp_path / "run", made, 0, "float32", monkeypatch)
+    dataset = make_set(tmp_path / "set")
+    _, alone = train(tmp_path / "alone", dataset, 0, "float32", monkeypatch)
+    _, first = train(tmp_path / "run", dataset, 2, "bfloat16", monkeypatch)
+    _, second = train(tmp_path / "run", dataset, 0, "float32", monkeypatch)
     assert second.resumed_at == 2
     assert [result.precision for result in (*first.results, *second.results)] == [
         "bfloat16"
@@ -145,7 +145,9 @@ def test_a_recipe_can_ask_for_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     assert training_precision(small_recipe(cpu_bfloat16=False), CPU.device) == torch.float32
 
 
-def test_a_torch_that_cannot_report_it_has_no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_is_off_if_torch_cannot_report_cpu_capabilities(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
     assert cpu_has_bfloat16()
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True})

@@ -1,4 +1,4 @@
-"""Recipes: the files that are shipped, and what is wrong in others."""
+"""Shipped recipes are valid, and errors in recipes are reported."""
 
 from pathlib import Path
 
@@ -14,20 +14,18 @@ from tests.offline.small_sounds import hum, make_set, small_recipe
 from tests.rig.paths import CONFIGS
 
 SHIPPED = CONFIGS / "train"
-
-
 # Published with windows of 10 s; without a recipe the window is as long as the clips.
-MEANT_TO_DIFFER = {"stgram_mfn": {"window_s"}}
+INTENDED_DIFFERENCES = {"stgram_mfn": {"window_s"}}
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if (SHIPPED / f"{name}.yaml").exists()])
 def test_training_without_a_recipe_is_training_with_the_shipped_one(name: str) -> None:
-    kind = MODELS[name].recipe
-    shipped = read_recipe(SHIPPED / f"{name}.yaml", name, kind)
-    needed = [field for field, about in kind.model_fields.items() if about.is_required()]
-    default = read_recipe(None, name, kind, **{field: getattr(shipped, field) for field in needed})
-    differing = {f for f in kind.model_fields if getattr(shipped, f) != getattr(default, f)}
-    assert differing == MEANT_TO_DIFFER.get(name, set())
+    recipe_type = MODELS[name].recipe
+    shipped = read_recipe(SHIPPED / f"{name}.yaml", name, recipe_type)
+    needed = [name for name, field in recipe_type.model_fields.items() if field.is_required()]
+    default = read_recipe(None, name, recipe_type, **{key: getattr(shipped, key) for key in needed})
+    differing = {f for f in recipe_type.model_fields if getattr(shipped, f) != getattr(default, f)}
+    assert differing == INTENDED_DIFFERENCES.get(name, set())
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -45,7 +43,7 @@ def test_a_shipped_recipe_is_valid_and_named_after_its_model(path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("model: autoencoder\nepocs: 3\n", r"recipe.yaml:2: epocs: .*did you mean 'epochs'"),
         ("model: autoencoder\nepochs: many\n", r"recipe.yaml:2: epochs: .*'many'"),
@@ -57,10 +55,12 @@ def test_a_shipped_recipe_is_valid_and_named_after_its_model(path: Path) -> None
         ("", "recipe.yaml: expected keys such as 'model:' at the top, found nothing"),
     ],
 )
-def test_a_wrong_recipe_is_told_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+def test_an_error_in_a_recipe_is_reported_with_its_line(
+    tmp_path: Path, text: str, message: str
+) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         read_recipe(path, "autoencoder", MODELS["autoencoder"].recipe)
 
 
@@ -105,43 +105,44 @@ def test_clips_shorter_than_the_recipes_window_are_named(tmp_path: Path) -> None
         resolve(small_recipe(window_s=2.0), clips)
 
 
-def test_a_hop_longer_than_the_clips_is_told_before_training(tmp_path: Path) -> None:
+def test_a_hop_longer_than_the_clips_is_refused(tmp_path: Path) -> None:
     clips = open_dataset(make_set(tmp_path / "set", clips=4)).clips
     with pytest.raises(ConfigError, match=r"hop_s: expected at most the window, 1 s here, found 2"):
         resolve(small_recipe(hop_s=2.0), clips)
 
 
 @pytest.mark.parametrize("name", ["autoencoder", "twfr_gmm", "spectral_adacos", "multires_adacos"])
-def test_a_window_too_short_for_the_model_is_told(tmp_path: Path, name: str) -> None:
-    made = make_set(tmp_path / "set", clips=4)
-    clips = open_dataset(made).clips
-    kind = MODELS[name].recipe
-    least_s = kind(model=name).min_window_samples / 16000
+def test_a_window_too_short_for_the_model_is_refused(tmp_path: Path, name: str) -> None:
+    clips = open_dataset(make_set(tmp_path / "set", clips=4)).clips
+    recipe_type = MODELS[name].recipe
+    min_window_s = recipe_type(model=name).min_window_samples / 16000
     with pytest.raises(
-        ConfigError, match=f"window_s: expected at least {least_s:.3g} s, as {name}"
+        ConfigError, match=f"window_s: expected at min_samples {min_window_s:.3g} s, as {name}"
     ):
-        resolve(kind(model=name, window_s=0.9 * least_s), clips)
-    assert resolve(kind(model=name, window_s=least_s), clips)[0].window_s == least_s
+        resolve(recipe_type(model=name, window_s=0.9 * min_window_s), clips)
+    assert (
+        resolve(recipe_type(model=name, window_s=min_window_s), clips)[0].window_s == min_window_s
+    )
     soundfile.write(clips[0].path, hum(0, 300.0, seconds=0.01), 8000)
     with pytest.raises(
-        DatasetError, match=r"\.wav: expected at least .* found 0\.00.* or remove it"
+        DatasetError, match=r"\.wav: expected at min_samples .* found 0\.00.* or remove it"
     ):
-        resolve(kind(model=name), clips)
+        resolve(recipe_type(model=name), clips)
 
 
 @pytest.mark.parametrize("name", ["spectral_adacos", "multires_adacos"])
-def test_the_shortest_window_that_is_allowed_can_be_trained_with(name: str) -> None:
-    kind = MODELS[name].recipe
-    least = kind(model=name).min_window_samples
-    recipe = kind(model=name, window_s=least / 16000, hop_s=least / 16000)
-    embeddings = recipe.branches()(torch.randn(2, least))
-    assert all(each.shape == (2, 128) for each in embeddings)
+def test_the_shortest_allowed_window_can_be_embedded(name: str) -> None:
+    recipe_type = MODELS[name].recipe
+    min_samples = recipe_type(model=name).min_window_samples
+    recipe = recipe_type(model=name, window_s=min_samples / 16000, hop_s=min_samples / 16000)
+    embeddings = recipe.branches()(torch.randn(2, min_samples))
+    assert all(embedding.shape == (2, 128) for embedding in embeddings)
 
 
-def test_a_recipe_of_another_version_is_told_in_one_line() -> None:
-    kind = MODELS["autoencoder"].recipe
+def test_a_recipe_of_another_version_is_reported_in_one_line() -> None:
+    recipe_type = MODELS["autoencoder"].recipe
     with pytest.raises(
         RunError, match=r"^runs/fan: its recipe .*: botleneck: .*; train again"
-    ) as told:
-        restore_recipe(kind, {"botleneck": 8}, "runs/fan")
-    assert "\n" not in str(told.value)
+    ) as raised:
+        restore_recipe(recipe_type, {"botleneck": 8}, "runs/fan")
+    assert "\n" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""The commands ``train`` and ``export`` as a user types them."""
+"""The commands ``train`` and ``export``, called as a user calls them."""
 
 import json
 import os

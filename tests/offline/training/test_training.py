@@ -27,7 +27,7 @@ from tests.rig import forked
 
 
 class Line(nn.Module):
-    """Fits a straight line, with dropout so that the global random state matters."""
+    """A network for a straight line, with dropout so that the global random state matters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Line(nn.Module):
 
 
 class Points:
-    """A task whose batches are noisy, the noise coming from the generator."""
+    """A task of points on a line with noise from the generator."""
 
     def __init__(self, seed: int = 3, dropout: bool = True, samples: int = 50) -> None:
         torch.manual_seed(seed)
@@ -81,7 +81,7 @@ def run(
 
 
 class StopInEpoch(NoProgress):
-    """Stops a training within an epoch, as Ctrl-C does."""
+    """Progress that interrupts training within an epoch, as Ctrl-C does."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -103,7 +103,7 @@ def assert_equal(first: nn.Module, second: nn.Module) -> None:
 def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(
     tmp_path: Path, recorder: FakeRecorder, progress: Progress
 ) -> None:
-    whole = run(tmp_path / "whole")
+    uninterrupted = run(tmp_path / "uninterrupted")
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "parts", recorder=recorder, progress=progress)
     torch.manual_seed(999)  # another process starts with other random states
@@ -111,18 +111,18 @@ def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(
     resumed = run(tmp_path / "parts", recorder=second)
     assert second.resumed_at == 2
     assert [result.number for result in second.results] == [3, 4, 5]
-    assert_equal(whole, resumed)
+    assert_equal(uninterrupted, resumed)
 
 
 def test_optimiser_and_schedule_are_resumed(tmp_path: Path) -> None:
-    whole, first, second = FakeRecorder(), FakeRecorder(stop_at_epoch=3), FakeRecorder()
-    run(tmp_path / "whole", recorder=whole)
+    uninterrupted, first, second = FakeRecorder(), FakeRecorder(stop_at_epoch=3), FakeRecorder()
+    run(tmp_path / "uninterrupted", recorder=uninterrupted)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "parts", recorder=first)
     run(tmp_path / "parts", recorder=second)
     parts = [(r.number, r.loss, r.learning_rate) for r in (*first.results, *second.results)]
-    assert parts == [(r.number, r.loss, r.learning_rate) for r in whole.results]
-    assert whole.results[0].learning_rate > whole.results[-1].learning_rate
+    assert parts == [(r.number, r.loss, r.learning_rate) for r in uninterrupted.results]
+    assert uninterrupted.results[0].learning_rate > uninterrupted.results[-1].learning_rate
 
 
 def test_the_same_seed_gives_the_same_network_and_another_seed_another(tmp_path: Path) -> None:
@@ -141,13 +141,13 @@ def test_a_finished_training_is_not_changed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"), [({"learning_rate": 0.1}, "learning_rate"), ({"epochs": 9}, "epochs")]
+    ("change", "message"), [({"learning_rate": 0.1}, "learning_rate"), ({"epochs": 9}, "epochs")]
 )
 def test_a_checkpoint_of_another_recipe_is_refused(
-    tmp_path: Path, change: dict[str, object], said: str
+    tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     run(tmp_path)
-    with pytest.raises(RunError, match=said):
+    with pytest.raises(RunError, match=message):
         run(tmp_path, recipe=RECIPE.model_copy(update=change))
 
 
@@ -162,7 +162,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_costs_one_epoch_and_nothing_more(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole = run(tmp_path / "whole")
+    uninterrupted = run(tmp_path / "uninterrupted")
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "parts", recorder=FakeRecorder(stop_at_epoch=3))
     newest = list_checkpoints(tmp_path / "parts")[0]
@@ -170,12 +170,14 @@ def test_a_damaged_checkpoint_costs_one_epoch_and_nothing_more(
     content[len(content) // 2] ^= 4
     newest.write_bytes(content)
     second = FakeRecorder()
-    assert_equal(whole, run(tmp_path / "parts", recorder=second))
+    assert_equal(uninterrupted, run(tmp_path / "parts", recorder=second))
     assert second.resumed_at == 2
     assert "damaged" in caplog.text
 
 
-def test_if_every_checkpoint_is_damaged_that_is_said_and_nothing_is_removed(tmp_path: Path) -> None:
+def test_a_training_with_damaged_checkpoints_only_is_refused_and_keeps_them(
+    tmp_path: Path,
+) -> None:
     run(tmp_path)
     for path in list_checkpoints(tmp_path):
         path.write_bytes(path.read_bytes()[:100])
@@ -194,7 +196,7 @@ def test_a_checkpoint_of_another_version_is_refused(
         run(tmp_path)
 
 
-def test_a_loss_that_is_not_finite_stops_the_training_and_keeps_what_was_good(
+def test_a_loss_that_is_not_finite_stops_the_training_and_keeps_the_last_checkpoint(
     tmp_path: Path,
 ) -> None:
     class Broken(Points):
@@ -207,23 +209,23 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_keeps_what_was_good(
 
     with pytest.raises(RunError, match="not finite in epoch 3"):
         run(tmp_path, task=Broken())
-    kept = latest_checkpoint(tmp_path)
-    assert kept is not None
-    assert kept["epoch"] == 2
+    checkpoint = latest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint["epoch"] == 2
 
 
 def test_batches_cover_an_epoch_and_no_batch_is_a_single_sample() -> None:
     order = torch.randperm(50)
     assert torch.equal(torch.cat(split_order(order, 8, CPU)), order)
-    assert [len(each) for each in split_order(order[:17], 8, CPU)] == [8, 8]
-    assert [len(each) for each in split_order(order[:1], 8, CPU)] == [1]
+    assert [len(batch) for batch in split_order(order[:17], 8, CPU)] == [8, 8]
+    assert [len(batch) for batch in split_order(order[:1], 8, CPU)] == [1]
     shares = [split_order(order[:49], 8, Process(torch.device("cpu"), r, 2)) for r in (0, 1)]
-    assert [len(each) for each in shares[0]] == [len(each) for each in shares[1]] == [4] * 6
+    assert [len(batch) for batch in shares[0]] == [len(batch) for batch in shares[1]] == [4] * 6
     assert torch.equal(torch.cat([*shares[0], *shares[1]]).sort().values, order[:48].sort().values)
 
 
-class Quiet(Points):
-    """The same task without anything random but the order."""
+class NoiselessPoints(Points):
+    """The same task, random only in the order of samples."""
 
     def __init__(self) -> None:
         super().__init__(dropout=False, samples=48)
@@ -237,7 +239,7 @@ def train_in_group(folder: Path, environment: dict[str, str]) -> None:
     os.environ.update(environment)
     torch.set_num_threads(1)
     with join_process_group("cpu") as process:
-        network = run(folder, task=Quiet(), process=process)
+        network = run(folder, task=NoiselessPoints(), process=process)
         torch.save(network.state_dict(), folder / f"rank{process.rank}.pt")
 
 
@@ -246,7 +248,7 @@ def test_two_processes_train_the_network_that_one_would(tmp_path: Path) -> None:
         forked.start(train_in_group, tmp_path, environment)
         for environment in forked.distributed_environments(2)
     ]
-    alone = run(tmp_path / "alone", task=Quiet())
+    alone = run(tmp_path / "alone", task=NoiselessPoints())
     for process in processes:
         process.join(150)
         assert process.exitcode == 0
@@ -263,7 +265,7 @@ def test_the_autoencoder_is_resumed_bit_for_bit_too(tmp_path: Path) -> None:
     recipe = small_recipe(epochs=3)
     prepared, features = prepared_set(make_set(tmp_path / "set"), tmp_path / "cache", recipe)
     networks = []
-    for name, stops in (("whole", [0]), ("parts", [1, 2, 0])):
+    for name, stops in (("uninterrupted", [0]), ("parts", [1, 2, 0])):
         for stop in stops:
             task = new_task(prepared, features)
             try:

@@ -1,4 +1,4 @@
-"""Files of weights from elsewhere: read in every usual form, and never run."""
+"""Weight files are read in every usual form, and their code is never executed."""
 
 import os
 import pickle
@@ -18,13 +18,15 @@ ONE = {"layer.weight": torch.arange(6.0).reshape(2, 3), "layer.bias": torch.ones
 OTHER = {"head.weight": torch.zeros(2, 2)}
 
 
-def saved(folder: Path, value: object, name: str = "weights.pth", *, old: bool = False) -> Path:
+def save(folder: Path, value: object, name: str = "weights.pth", *, old: bool = False) -> Path:
     torch.save(value, folder / name, _use_new_zipfile_serialization=not old)
     return folder / name
 
 
-def same(found: "dict[str, Tensor]", expected: "dict[str, Tensor]") -> bool:
-    return set(found) == set(expected) and all(torch.equal(found[n], expected[n]) for n in found)
+def equal(actual: "dict[str, Tensor]", expected: "dict[str, Tensor]") -> bool:
+    return set(actual) == set(expected) and all(
+        torch.equal(actual[name], expected[name]) for name in actual
+    )
 
 
 @pytest.mark.parametrize(
@@ -36,39 +38,39 @@ def same(found: "dict[str, Tensor]", expected: "dict[str, Tensor]") -> bool:
         {"model_state_dict": ONE, "optimizer_state_dict": {"state": {}}, "loss": torch.ones(())},
         {"model": ONE, "optimizer": None, "epoch": 300},
         {"net": ONE},
-        {f"module.{name}": each for name, each in ONE.items()},
-        {"state_dict": {f"model.module.{name}": each for name, each in ONE.items()}},
-        {name: nn.Parameter(each) for name, each in ONE.items()},
+        {f"module.{name}": tensor for name, tensor in ONE.items()},
+        {"state_dict": {f"model.module.{name}": tensor for name, tensor in ONE.items()}},
+        {name: nn.Parameter(tensor) for name, tensor in ONE.items()},
     ],
 )
 def test_a_state_dict_is_found_in_every_usual_place(tmp_path: Path, value: object) -> None:
-    assert same(dict(read_weights(saved(tmp_path, value)).tensors), ONE)
+    assert equal(dict(read_weights(save(tmp_path, value)).tensors), ONE)
 
 
-def test_two_networks_in_one_file_are_read_beside_a_numpy_metric(tmp_path: Path) -> None:
-    # np.mean(...) beside the weights, as AEGAN-AD writes it.
-    path = saved(tmp_path, {"netD": ONE, "netG": OTHER, "best_aver": np.float64(0.77)})
-    assert same(dict(read_weights(path).tensors), ONE | OTHER)
+def test_two_networks_in_one_file_are_read_despite_a_numpy_metric(tmp_path: Path) -> None:
+    # AEGAN-AD saves np.mean(...) with the weights.
+    path = save(tmp_path, {"netD": ONE, "netG": OTHER, "best_aver": np.float64(0.77)})
+    assert equal(dict(read_weights(path).tensors), ONE | OTHER)
 
 
-def test_a_name_that_two_parts_have_is_told_apart_by_the_part(tmp_path: Path) -> None:
-    path = saved(tmp_path, {"netG": ONE, "netD": {"layer.bias": torch.zeros(2)}})
+def test_equal_names_in_two_networks_are_prefixed(tmp_path: Path) -> None:
+    path = save(tmp_path, {"netG": ONE, "netD": {"layer.bias": torch.zeros(2)}})
     assert set(read_weights(path).tensors) == {"layer.weight", "layer.bias", "netD.layer.bias"}
 
 
 def test_files_of_torch_before_1_6_are_read(tmp_path: Path) -> None:
-    path = saved(tmp_path, {"model": ONE}, old=True)
-    assert same(dict(read_weights(path).tensors), ONE)
+    path = save(tmp_path, {"model": ONE}, old=True)
+    assert equal(dict(read_weights(path).tensors), ONE)
 
 
 def test_safetensors_are_read(tmp_path: Path) -> None:
     save = pytest.importorskip("safetensors.torch").save_file
     save(ONE, tmp_path / "weights.safetensors")
-    assert same(dict(read_weights(tmp_path / "weights.safetensors").tensors), ONE)
+    assert equal(dict(read_weights(tmp_path / "weights.safetensors").tensors), ONE)
 
 
 class Malicious:
-    """Makes a file when it is unpickled."""
+    """Object that creates a folder when it is unpickled."""
 
     def __init__(self, proof: Path) -> None:
         self.proof = proof
@@ -78,9 +80,7 @@ class Malicious:
 
 
 @pytest.mark.parametrize("form", ["torch", "old torch", "pickle", "named safetensors"])
-def test_a_file_that_wants_to_run_code_is_refused_and_nothing_runs(
-    tmp_path: Path, form: str
-) -> None:
+def test_a_file_with_code_is_refused_and_nothing_is_executed(tmp_path: Path, form: str) -> None:
     proof, path = tmp_path / "proof", tmp_path / "weights.pth"
     value = {"state_dict": ONE, "extra": Malicious(proof)}
     if form == "pickle":
@@ -93,16 +93,16 @@ def test_a_file_that_wants_to_run_code_is_refused_and_nothing_runs(
     with pytest.raises(ConfigError, match=r"refused|damaged"):
         read_weights(path)
     assert not proof.exists()
-    pickle.loads(pickle.dumps(value))  # noqa: S301 - so the proof is one
+    pickle.loads(pickle.dumps(value))  # noqa: S301 - shows that the code would run
     assert proof.exists()
 
 
-def test_a_whole_module_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_a_pickled_module_is_refused_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"refused.*Linear.*save its state_dict\(\) alone"):
-        read_weights(saved(tmp_path, nn.Linear(2, 2)))
+        read_weights(save(tmp_path, nn.Linear(2, 2)))
 
 
-def test_other_kinds_of_files_say_what_they_are(tmp_path: Path) -> None:
+def test_other_kinds_of_files_are_refused_by_kind(tmp_path: Path) -> None:
     scripted = tmp_path / "scripted.pt"
     script(nn.Linear(2, 2)).save(str(scripted))
     keras = tmp_path / "model.hdf5"
@@ -110,24 +110,24 @@ def test_other_kinds_of_files_say_what_they_are(tmp_path: Path) -> None:
     empty, text = tmp_path / "empty.pth", tmp_path / "text.pth"
     empty.touch()
     text.write_text("not weights")
-    for path, said in (
+    for path, message in (
         (scripted, r"exported module \(TorchScript\)"),
         (keras, r"found HDF5 \(Keras\)"),
         (empty, "not a weight file|refused"),
         (text, "not a weight file|refused"),
         (tmp_path / "missing.pth", "No such file"),
         (tmp_path, "found a folder; for a run, give one of its networks"),
-        (saved(tmp_path, {"epoch": 3}, "none.pth"), "expected a state dict"),
-        (saved(tmp_path, [1, 2], "list.pth"), "expected a state dict"),
+        (save(tmp_path, {"epoch": 3}, "none.pth"), "expected a state dict"),
+        (save(tmp_path, [1, 2], "list.pth"), "expected a state dict"),
     ):
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=message):
             read_weights(path)
 
 
 def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
-    path = saved(tmp_path, ONE)
-    whole = path.read_bytes()
-    for length in (1, 10, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:length])
+    path = save(tmp_path, ONE)
+    content = path.read_bytes()
+    for length in (1, 10, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:length])
         with pytest.raises(ConfigError, match=r"not a weight file|refused"):
             read_weights(path)
