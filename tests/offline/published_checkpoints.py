@@ -231,7 +231,7 @@ def anomaly_transformer(
 
 
 def transformer_reconstruction(state: State, x: Tensor, layers: int) -> tuple[Tensor, Tensor]:
-    """Return reconstructions ``(batch, frames, channels)``, and the last layer's prior of each head."""
+    """Return reconstructions ``(batch, frames, channels)`` and the prior of the last layer."""
     weight = state["embedding.value_embedding.tokenConv.weight"]
     dims, frames = weight.shape[0], x.shape[1]
     inner = F.conv1d(F.pad(x.transpose(1, 2), (1, 1), "circular"), weight).transpose(1, 2)
