@@ -117,7 +117,7 @@ def test_a_window_too_short_for_the_model_is_refused(tmp_path: Path, name: str) 
     recipe_type = MODELS[name].recipe
     min_window_s = recipe_type(model=name).min_window_samples / 16000
     with pytest.raises(
-        ConfigError, match=f"window_s: expected at min_samples {min_window_s:.3g} s, as {name}"
+        ConfigError, match=f"window_s: expected at least {min_window_s:.3g} s, as {name}"
     ):
         resolve(recipe_type(model=name, window_s=0.9 * min_window_s), clips)
     assert (
@@ -125,7 +125,7 @@ def test_a_window_too_short_for_the_model_is_refused(tmp_path: Path, name: str) 
     )
     soundfile.write(clips[0].path, hum(0, 300.0, seconds=0.01), 8000)
     with pytest.raises(
-        DatasetError, match=r"\.wav: expected at min_samples .* found 0\.00.* or remove it"
+        DatasetError, match=r"\.wav: expected at least .* found 0\.00.* or remove it"
     ):
         resolve(recipe_type(model=name), clips)
 
