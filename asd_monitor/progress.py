@@ -1,4 +1,4 @@
-"""How long tasks report progress, without knowing who displays it."""
+"""The protocol by which tasks report their progress, independent of how it is displayed."""
 
 from typing import Protocol
 

@@ -205,7 +205,7 @@ class LearningProgress:
 
     machine: str
     learned_s: float
-    wanted_s: float
+    required_s: float
     fitting: bool = False
 
 

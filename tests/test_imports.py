@@ -26,14 +26,14 @@ SYNTHETIC_SOUND = {"asd_monitor.demo.synthesis", "asd_monitor.demo.pump_sound"}
 @cache
 def modules() -> dict[str, Path]:
     """Return the path of every module of both halves by its dotted name."""
-    found = {}
+    path_of = {}
     for half, folder in HALVES.items():
         for path in folder.rglob("*.py"):
             parts = [half, *path.relative_to(folder).with_suffix("").parts]
             if parts[-1] == "__init__":
                 parts.pop()
-            found[".".join(parts)] = path
-    return found
+            path_of[".".join(parts)] = path
+    return path_of
 
 
 def imported_names(path: Path) -> Iterator[str]:

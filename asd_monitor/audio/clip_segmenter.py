@@ -5,7 +5,7 @@ import numpy as np
 from asd_monitor.records import AudioChunk, FloatArray, Window
 
 MIN_CLIP_S = 2.0
-"""Minimum length of a recording that is used whole; it holds one of the shortest windows."""
+"""Minimum length of a recording that becomes a single clip; it holds the shortest window."""
 MIN_REMAINDER_S = 5.0
 """Minimum length of the remainder of a longer recording. Windows must fit into every clip, so a
 shorter remainder would impose short windows on the whole machine."""

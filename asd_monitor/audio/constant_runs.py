@@ -1,4 +1,4 @@
-"""Runs of equal samples, which no working microphone delivers: muted, stuck or disconnected.
+"""Detect runs of equal samples, a sign of a muted, stuck or disconnected microphone.
 
 The same limit applies to the samples of a window and to the frames of a device.
 """
@@ -29,7 +29,7 @@ class ConstantRun:
     def update(self, samples: FloatArray) -> None:
         """Process the next samples of the stream, at least one."""
         previous, self.value = self.value, float(samples[-1])
-        if samples[-2:][0] != self.value:  # the usual case, decided by the last two samples
+        if samples[-2:][0] != self.value:  # the common case: the last two samples differ
             self.length = 0
             return
         other = np.flatnonzero(samples != self.value)
@@ -43,8 +43,8 @@ class ConstantRun:
 def constant_block_values(samples: FloatArray) -> FloatArray:
     """Return the value of each constant block of ``MIN_CONSTANT_SAMPLES`` of a window.
 
-    Blocks do not overlap, so a run of twice that length always contains one, a shorter run
-    perhaps.
+    Blocks do not overlap, so a run of twice that length always contains one; a shorter run may
+    not.
     """
     blocks = len(samples) // MIN_CONSTANT_SAMPLES
     grid = samples[: blocks * MIN_CONSTANT_SAMPLES].reshape(blocks, MIN_CONSTANT_SAMPLES)

@@ -46,7 +46,7 @@ def read_recording(
     Returns
     -------
     samples
-        ``(n,)`` float32, full scale = [-1, 1]; the same as read in blocks of any length.
+        ``(n,)`` float32, full scale = [-1, 1]; independent of the length of the blocks read.
 
     Raises
     ------
@@ -75,17 +75,17 @@ def iter_recording(
     import soxr
 
     path = Path(path)
-    with _opened(path) as opened:
-        _check_header(opened, path, channel)
-        rate_hz = opened.samplerate
+    with _open(path) as sound_file:
+        _check_header(sound_file, path, channel)
+        rate_hz = sound_file.samplerate
         resampler = soxr.ResampleStream(
             rate_hz, sample_rate_hz, 1, dtype="float32", quality=RESAMPLE_QUALITY
         )
-        remaining = opened.frames
+        remaining = sound_file.frames
         while remaining:
-            block = opened.read(min(block_frames, remaining), dtype="float32", always_2d=True)
+            block = sound_file.read(min(block_frames, remaining), dtype="float32", always_2d=True)
             if not len(block):
-                end_s = (opened.frames - remaining) / rate_hz
+                end_s = (sound_file.frames - remaining) / rate_hz
                 raise SourceError(f"{path}: cut short: the sound ends at {end_s:.3f} s")
             remaining -= len(block)
             samples = np.ascontiguousarray(block[:, channel])
@@ -99,21 +99,21 @@ def iter_recording(
 
 def recording_s(path: Path, channel: int = 0) -> float:
     """Return a recording's length in seconds by its header; raise as :func:`read_recording`."""
-    with _opened(path) as opened:
-        _check_header(opened, path, channel)
-        return float(opened.frames / opened.samplerate)
+    with _open(path) as sound_file:
+        _check_header(sound_file, path, channel)
+        return float(sound_file.frames / sound_file.samplerate)
 
 
 @contextmanager
-def _opened(path: Path) -> "Iterator[soundfile.SoundFile]":
+def _open(path: Path) -> "Iterator[soundfile.SoundFile]":
     import soundfile
 
     try:
         if not path.is_file():
             found = "found something else there" if path.exists() else "found nothing there"
             raise SourceError(f"{path}: expected a recording, {found}")
-        with soundfile.SoundFile(path) as opened:
-            yield opened
+        with soundfile.SoundFile(path) as sound_file:
+            yield sound_file
     except soundfile.LibsndfileError as error:
         reason = error.error_string.strip() or "damaged or cut short"
         raise SourceError(f"{path}: cannot be read as audio: {reason}") from error
@@ -123,22 +123,22 @@ def _opened(path: Path) -> "Iterator[soundfile.SoundFile]":
         raise SourceError(f"{str(path)!r}: cannot be read as audio: {error}") from error
 
 
-def _check_header(opened: "soundfile.SoundFile", path: Path, channel: int) -> None:
-    if opened.frames <= 0:
+def _check_header(sound_file: "soundfile.SoundFile", path: Path, channel: int) -> None:
+    if sound_file.frames <= 0:
         raise SourceError(f"{path}: holds no sound (an unfinished recording?)")
-    if not MIN_RATE_HZ <= opened.samplerate <= MAX_RATE_HZ:
+    if not MIN_RATE_HZ <= sound_file.samplerate <= MAX_RATE_HZ:
         msg = (
             f"{path}: expected a sample rate in [{MIN_RATE_HZ}, {MAX_RATE_HZ}] Hz, "
-            f"found {opened.samplerate} Hz"
+            f"found {sound_file.samplerate} Hz"
         )
         raise SourceError(msg)
-    if not 0 <= channel < opened.channels:
+    if not 0 <= channel < sound_file.channels:
         msg = (
-            f"{path}: has no channel {channel}: it has {opened.channels}, counted from 0; "
+            f"{path}: has no channel {channel}: it has {sound_file.channels}, counted from 0; "
             "choose another"
         )
         raise SourceError(msg)
-    truncated = _find_truncation(opened.extra_info)
+    truncated = _find_truncation(sound_file.extra_info)
     if truncated is not None:
         expected, found = truncated
         raise SourceError(f"{path}: cut short: its header says {expected}, found {found}")

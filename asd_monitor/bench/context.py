@@ -1,4 +1,4 @@
-"""What all measurements share: files, broker, and how long to measure."""
+"""Context of the measurements: files, broker, and how long to measure."""
 
 import uuid
 from collections.abc import Callable
@@ -19,7 +19,7 @@ class Broker:
 
 @dataclass(frozen=True, slots=True)
 class BenchContext:
-    """The surroundings of a measurement."""
+    """Files, broker and options that all measurements share."""
 
     fixtures: BenchFixtures
     broker: Broker
@@ -28,7 +28,7 @@ class BenchContext:
     microphone: str | None = None
     """Use this microphone instead of a recording where one machine is measured."""
     report: Callable[[str], None] = lambda _: None
-    """Called with what is being measured."""
+    """Called with a description of each measurement as it begins."""
     base_topic: str = field(default_factory=lambda: f"asd-bench-{uuid.uuid4().hex[:8]}")
 
     def choose_duration_s(self, full_s: float, quick_s: float) -> float:

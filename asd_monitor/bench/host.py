@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def describe() -> dict[str, str | int | float]:
-    """Return what a reader needs to compare measurements."""
+    """Return the facts about this computer that measurements depend on."""
     return {
         "cpu": _cpu_model(),
         "processors": len(os.sched_getaffinity(0)),

@@ -48,7 +48,7 @@ def run_bench(options: BenchOptions, report: Callable[[str], None]) -> dict[str,
     options
         What to measure, and with what.
     report
-        Called with what is being measured.
+        Called with a description of each measurement as it begins.
 
     Raises
     ------

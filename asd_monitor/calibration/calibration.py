@@ -3,12 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self, TypeVar, cast
+from typing import Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.calibration.normal_range import NormalRange
+from asd_monitor.calibration.normal_range import NormalRange, is_number
 
 PROVISIONAL_BELOW = 180
 """With fewer held-out windows than this, a threshold at 0.1 % is little more than a guess."""
@@ -268,18 +268,17 @@ def _read_only(values: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
 
 
 def _numbers(values: object, name: str) -> npt.NDArray[np.float64]:
-    if not isinstance(values, Sequence) or not all(type(value) in (int, float) for value in values):
+    if not isinstance(values, Sequence) or not all(map(is_number, values)):
         raise ValueError(f"{name}: expected a list of numbers")
-    numbers = np.asarray(cast("Sequence[float]", values), dtype=np.float64)
+    numbers = np.asarray(values, dtype=np.float64)
     if not np.all(np.isfinite(numbers)):
         raise ValueError(f"{name}: expected finite numbers")
     return numbers
 
 
 def _number_between(value: object, name: str, low: float, high: float) -> float:
-    if type(value) not in (int, float) or not low <= cast("float", value) <= high:
+    if not is_number(value) or not low <= value <= high:
         raise ValueError(f"{name}: expected a number in [{low}, {high}], got {value!r}")
-    number = float(cast("float", value))
-    if not math.isfinite(number):
+    if not math.isfinite(value):
         raise ValueError(f"{name}: expected a finite number, got {value!r}")
-    return number
+    return float(value)

@@ -8,7 +8,7 @@ seconds. The *level* of a segment is the median score of its windows.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Self, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -150,15 +150,20 @@ class NormalRange:
             raise ValueError("expected an object")
         level, rank = values.get("level"), values.get("rank")
         segments, effective = values.get("stretches"), values.get("independent")
-        if type(level) not in (int, float) or not math.isfinite(cast("float", level)):
+        if not is_number(level) or not math.isfinite(level):
             raise ValueError(f"level: expected a finite number, got {level!r}")
         if type(segments) is not int or segments < 1:
             raise ValueError(f"stretches: expected an integer of at least 1, got {segments!r}")
         if type(rank) is not int or not 1 <= rank <= segments:
             raise ValueError(f"rank: expected an integer in [1, stretches], got {rank!r}")
-        if type(effective) not in (int, float) or not 0 < cast("float", effective) <= segments:
+        if not is_number(effective) or not 0 < effective <= segments:
             raise ValueError(f"independent: expected a number in (0, stretches], got {effective!r}")
-        return cls(float(cast("float", level)), rank, segments, float(cast("float", effective)))
+        return cls(float(level), rank, segments, float(effective))
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value from JSON is a number; booleans are not."""
+    return type(value) in (int, float)
 
 
 def segment_windows(window_s: float) -> int:

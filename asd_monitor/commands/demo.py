@@ -1,4 +1,4 @@
-"""``asd-monitor demo``: the whole monitor on a simulated machine."""
+"""``asd-monitor demo``: run the whole monitor on a simulated machine."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""``asd-monitor doctor``: find out why the monitor does not work on this computer."""
+"""``asd-monitor doctor``: diagnose why the monitor does not work on this computer."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

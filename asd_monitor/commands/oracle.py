@@ -1,4 +1,4 @@
-"""``asd-monitor oracle``: the best score that could be chosen with the test labels."""
+"""``asd-monitor oracle``: rank the scores of a model with the test labels."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

@@ -1,4 +1,4 @@
-"""``asd-monitor picture``: where in a recording its score comes from."""
+"""``asd-monitor picture``: draw which parts of a recording its score comes from."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""``asd-monitor score``: the anomaly scores of recordings."""
+"""``asd-monitor score``: compute the anomaly scores of recordings."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What happens to the demo's machine, and when."""
+"""The scenario of the demo: when the machine fails and when it is repaired."""
 
 from dataclasses import dataclass
 

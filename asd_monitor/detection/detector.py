@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.audio.quality import assess
+from asd_monitor.audio.quality import Assessment, assess
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.errors import ModelFileError
@@ -109,7 +109,9 @@ class Detector:
         gives no finite score, the window's quality is ``error``.
         """
         assessments = [assess(window.samples) for window in windows]
-        scorable = [i for i, found in enumerate(assessments) if found.quality in SCORED_QUALITIES]
+        scorable = [
+            i for i, assessment in enumerate(assessments) if assessment.quality in SCORED_QUALITIES
+        ]
         results: dict[int, tuple[float, float]] = {}
         for first in range(0, len(scorable), self.max_batch):
             batch = scorable[first : first + self.max_batch]
@@ -118,8 +120,8 @@ class Detector:
             window_s = (self._clock() - started_s) / len(batch)
             results |= {i: (float(value), window_s) for i, value in zip(batch, values, strict=True)}
         return [
-            self._make_score(window, found.quality, found.level_dbfs, *results.get(i, (None, 0.0)))
-            for i, (window, found) in enumerate(zip(windows, assessments, strict=True))
+            self._make_score(window, assessment, *results.get(i, (None, 0.0)))
+            for i, (window, assessment) in enumerate(zip(windows, assessments, strict=True))
         ]
 
     def score_recording(self, samples: FloatArray, name: str, machine: str) -> ClipScore:
@@ -171,11 +173,11 @@ class Detector:
     def _make_score(
         self,
         window: Window,
-        quality: Quality,
-        level_dbfs: float | None,
+        assessment: Assessment,
         value: float | None,
         inference_s: float,
     ) -> WindowScore:
+        quality = assessment.quality
         if value is not None and not math.isfinite(value):
             quality, value = Quality.ERROR, None
         machine = window.machine
@@ -192,7 +194,7 @@ class Detector:
             p_value=p_value,
             extrapolated=extrapolated,
             threshold=rule.threshold,
-            level_dbfs=level_dbfs,
+            level_dbfs=assessment.level_dbfs,
             lost_samples=window.lost_samples,
             inference_s=inference_s,
             model=self._infos[machine],

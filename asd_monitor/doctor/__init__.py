@@ -1,1 +1,1 @@
-"""Find out what keeps the monitor from working on this computer."""
+"""Diagnose why the monitor does not work on this computer."""

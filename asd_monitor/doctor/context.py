@@ -1,4 +1,4 @@
-"""What the doctor checks: the settings, and which of them the user has given."""
+"""The settings to be checked, and which of them the user has given."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from asd_monitor.sources.wav import WavSettings
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The settings to be checked."""
+    """Settings to be checked, with their origin."""
 
     config: Config
     uses_default_microphone: bool = False

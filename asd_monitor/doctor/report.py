@@ -18,26 +18,26 @@ def format_table(findings: list[Finding]) -> "Table":
     from rich.text import Text
 
     table = Table("", "check", "finding", box=None, pad_edge=False)
-    for found in findings:
-        text = Text(found.message)
-        if found.hint:
-            text.append(f"\n→ {found.hint}", style="italic")
-        table.add_row(Text(found.status, style=_STYLES[found.status]), found.check, text)
+    for finding in findings:
+        text = Text(finding.message)
+        if finding.hint:
+            text.append(f"\n→ {finding.hint}", style="italic")
+        table.add_row(Text(finding.status, style=_STYLES[finding.status]), finding.check, text)
     return table
 
 
-def format_lines(found: Finding) -> list[str]:
+def format_lines(finding: Finding) -> list[str]:
     """Return one finding as plain lines."""
-    lines = [f"{found.status:<8} {found.check:<12} {found.message}"]
-    if found.hint:
-        lines.append(f"{'':<8} {'':<12} -> {found.hint}")
+    lines = [f"{finding.status:<8} {finding.check:<12} {finding.message}"]
+    if finding.hint:
+        lines.append(f"{'':<8} {'':<12} -> {finding.hint}")
     return lines
 
 
 def format_summary(findings: list[Finding]) -> str:
     """Return the last line of the report."""
-    failures = sum(found.status is Status.FAILED for found in findings)
-    warnings = sum(found.status is Status.WARNING for found in findings)
+    failures = sum(finding.status is Status.FAILED for finding in findings)
+    warnings = sum(finding.status is Status.WARNING for finding in findings)
     if not failures and not warnings:
         return "all checks passed"
     return f"{failures} failed, {warnings} warning(s)"
@@ -45,7 +45,7 @@ def format_summary(findings: list[Finding]) -> str:
 
 def to_dict(findings: list[Finding]) -> dict[str, Any]:
     """Return the findings as a JSON document."""
-    statuses = [found.status for found in findings]
+    statuses = [finding.status for finding in findings]
     worst = max(statuses, key=list(Status).index, default=Status.OK)
     return {
         "schema": 1,
@@ -54,12 +54,12 @@ def to_dict(findings: list[Finding]) -> dict[str, Any]:
         "exit_code": exit_code(findings),
         "checks": [
             {
-                "check": found.check,
-                "status": str(found.status),
-                "message": found.message,
-                "hint": found.hint,
-                "facts": dict(found.facts),
+                "check": finding.check,
+                "status": str(finding.status),
+                "message": finding.message,
+                "hint": finding.hint,
+                "facts": dict(finding.facts),
             }
-            for found in findings
+            for finding in findings
         ],
     }

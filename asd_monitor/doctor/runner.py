@@ -57,7 +57,7 @@ def run_checks(checks: list[Check]) -> Iterator[Finding]:
 
 def exit_code(findings: list[Finding]) -> int:
     """Return the exit code of the first failure, or 0 if there is none."""
-    return next((found.exit_code for found in findings if found.status is Status.FAILED), 0)
+    return next((finding.exit_code for finding in findings if finding.status is Status.FAILED), 0)
 
 
 def _run(check: Check) -> list[Finding]:

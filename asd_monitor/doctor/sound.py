@@ -91,7 +91,7 @@ def check_capture(
                 findings.append(failed("capture", f"{machine}: {error}", hint, SourceError))
             continue
         sources.append((microphone, MicrophoneSource(machine, settings, RATE_HZ)))
-    captures = capture([source for _, source in sources])
+    captures = record([source for _, source in sources])
     for (microphone, _), captured in zip(sources, captures, strict=True):
         findings += _assess_capture(microphone, captured)
     return findings
@@ -136,17 +136,19 @@ class Capture:
         return bool(self.chunks) and time.monotonic() - self.first_chunk_s >= CAPTURE_S
 
 
-def capture(sources: list[MicrophoneSource]) -> list[Capture]:
+def record(sources: list[MicrophoneSource]) -> list[Capture]:
     """Open sources at the same time, and return the first seconds of each."""
     captures = [Capture(source, [], source.health()) for source in sources]
     try:
         for source in sources:
             source.open(lambda: None)
         deadline_s = time.monotonic() + OPEN_TIMEOUT_S + CAPTURE_S
-        while not all(each.is_complete for each in captures) and time.monotonic() < deadline_s:
+        while (
+            not all(capture.is_complete for capture in captures) and time.monotonic() < deadline_s
+        ):
             time.sleep(POLL_INTERVAL_S)
-            for each in captures:
-                each.read()
+            for capture in captures:
+                capture.read()
     finally:
         for source in sources:
             source.close()
@@ -188,24 +190,24 @@ def _assess_pace(name: str, captured: Capture) -> Finding:
 
 
 def _assess_sound(name: str, captured: Capture) -> Finding:
-    found = assess(np.concatenate([chunk.samples for chunk in captured.chunks]))
-    level = found.level_dbfs
+    assessment = assess(np.concatenate([chunk.samples for chunk in captured.chunks]))
+    quality, level = assessment.quality, assessment.level_dbfs
     facts = {
         "level_dbfs": None if level is None else round(level, 1),
-        "quality": str(found.quality),
+        "quality": str(quality),
     }
-    if found.quality is Quality.SILENT or captured.health.state is SourceState.SILENT:
+    if quality is Quality.SILENT or captured.health.state is SourceState.SILENT:
         message, hint = f"{name} delivers digital silence", "unmute it: `alsamixer`, `pavucontrol`"
         return failed("sound", message, hint, SourceError, **facts)
-    if found.quality in (Quality.STUCK, Quality.NON_FINITE):
-        message = f"{name} delivers no sound ({found.quality}): its samples are constant or invalid"
+    if quality in (Quality.STUCK, Quality.NON_FINITE):
+        message = f"{name} delivers no sound ({quality}): its samples are constant or invalid"
         hint = "try another port, cable or microphone"
         return failed("sound", message, hint, SourceError, **facts)
     message = f"{name}: level {level:.1f} dBFS"
-    if found.quality is Quality.CLIPPED:
+    if quality is Quality.CLIPPED:
         hint = "reduce the gain, or move the microphone away from the machine"
         return warning("sound", f"{message}, and too loud: it clips", hint, **facts)
-    if found.quality is Quality.DC:
+    if quality is Quality.DC:
         hint = "check its power and connection; a high-pass filter of the sound server may help"
         return warning("sound", f"{message}, with a constant offset", hint, **facts)
     if level is not None and level < MIN_LEVEL_DBFS:

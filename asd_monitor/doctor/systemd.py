@@ -1,4 +1,4 @@
-"""Check what systemd has set up for this process."""
+"""Check how systemd has set up this process."""
 
 import socket
 from collections.abc import Mapping

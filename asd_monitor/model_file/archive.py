@@ -26,12 +26,12 @@ _DAMAGED = "it is damaged or was changed; copy it or export it again"
 def seal(archive: bytes) -> bytes:
     """Return a zip archive with ``integrity.json`` added at its end."""
     buffer = io.BytesIO(archive)
-    with zipfile.ZipFile(buffer, "a") as opened:
+    with zipfile.ZipFile(buffer, "a") as file:
         members = {}
-        for name in opened.namelist():
-            content = opened.read(name)
+        for name in file.namelist():
+            content = file.read(name)
             members[name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        opened.writestr(INTEGRITY_MEMBER, json.dumps({"members": members}, indent=1))
+        file.writestr(INTEGRITY_MEMBER, json.dumps({"members": members}, indent=1))
     return buffer.getvalue()
 
 
@@ -44,13 +44,13 @@ def read_bytes(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
         If it is missing, not a regular file, unreadable, or larger than ``max_bytes`` bytes.
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise ModelFileError(f"{path}: expected a model file, found something else there")
-        if found.st_size > max_bytes:
+        if status.st_size > max_bytes:
             msg = (
                 f"{path}: expected a model file of at most {max_bytes} bytes, "
-                f"found {found.st_size} bytes"
+                f"found {status.st_size} bytes"
             )
             raise ModelFileError(msg)
         return path.read_bytes()
@@ -72,13 +72,13 @@ def unseal(content: bytes, where: Path, max_bytes: int = MAX_MODEL_BYTES) -> dic
         unlisted, duplicated or changed.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as opened:
-            names = opened.namelist()
-            if sum(info.file_size for info in opened.infolist()) > max_bytes:
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            names = file.namelist()
+            if sum(info.file_size for info in file.infolist()) > max_bytes:
                 raise ModelFileError(f"{where}: unpacks to more than {max_bytes} bytes")
             if len(set(names)) != len(names):
                 raise ModelFileError(f"{where}: has a duplicate member; {_DAMAGED}")
-            members = {name: opened.read(name) for name in names}
+            members = {name: file.read(name) for name in names}
     except zipfile.BadZipFile as error:
         start = "cut short or damaged" if content[:2] == b"PK" else "not a model file"
         raise ModelFileError(f"{where}: {start}: {error}") from error
@@ -134,10 +134,10 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        with unfinished.open("wb") as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         unfinished.replace(path)
         folder = os.open(path.parent, os.O_RDONLY)
         try:

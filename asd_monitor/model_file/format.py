@@ -240,17 +240,17 @@ def _check_reference_scores(model: LoadedModel, members: Mapping[str, bytes], pa
         expected = np.asarray(reference["scores"], dtype=np.float64)
         if not len(windows) or expected.shape != (len(targets),) or not len(targets):
             raise ValueError("windows, targets and scores do not match")
-        found = _score_reference_windows(model, windows, targets)
+        scores = _score_reference_windows(model, windows, targets)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: its reference windows cannot be used: {error}") from error
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error
     # Scores may be near zero, so the tolerance is relative to the largest of them.
     tolerance = RTOL[model.device] * float(np.abs(expected).max(initial=0.0)) + ATOL
-    if not np.allclose(found, expected, rtol=0, atol=tolerance):
-        worst = int(np.argmax(np.abs(found - expected)))
+    if not np.allclose(scores, expected, rtol=0, atol=tolerance):
+        worst = int(np.argmax(np.abs(scores - expected)))
         msg = (
             f"{path}: does not reproduce its reference scores: window {worst}: "
-            f"expected {expected[worst]:.6g}, got {found[worst]:.6g} on {model.device}"
+            f"expected {expected[worst]:.6g}, got {scores[worst]:.6g} on {model.device}"
         )
         raise ModelFileError(msg)

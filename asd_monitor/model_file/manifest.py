@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal, Self, TypeVar, cast, get_args
 
 from asd_monitor.calibration import Calibration
+from asd_monitor.calibration.normal_range import is_number
 
 FORMAT_VERSION = 1
 MAX_NAME_LENGTH = 200
@@ -30,8 +31,8 @@ class Threshold:
     """How ``value`` was derived, in one sentence."""
 
     def __post_init__(self) -> None:
-        _check(_is_number(self.value), "threshold value", "a finite number", self.value)
-        _check(_is_number(self.p) and 0 < self.p < 1, "threshold p", "in (0, 1)", self.p)
+        _check(_is_finite(self.value), "threshold value", "a finite number", self.value)
+        _check(_is_finite(self.p) and 0 < self.p < 1, "threshold p", "in (0, 1)", self.p)
         _check(isinstance(self.rule, str), "threshold rule", "a sentence", self.rule)
 
 
@@ -187,8 +188,8 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= MAX_NAME_LENGTH and value.isprintable()
 
 
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(cast("float", value))
+def _is_finite(value: object) -> bool:
+    return is_number(value) and math.isfinite(value)
 
 
 def _read_by_target(

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LEARNING_RATE_HZ = 16_000
-"""Sample rate at which machines are learned, as in the DCASE data sets."""
+"""Sample rate at which machines are learned, as in the DCASE datasets."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,15 +71,15 @@ class Commissioning:
     machine
         Name of the machine.
     store
-        The machine's recordings. Those already in it count towards ``wanted_s``.
-    wanted_s
+        The machine's recordings. Those already in it count towards ``required_s``.
+    required_s
         Seconds of sound to collect before the model is fitted.
     fit
         Fits and saves the model.
     on_result
         Called, from the commissioning thread, after each fit.
     extend_existing
-        Collect ``wanted_s`` in addition to the recordings already in the store. The model is
+        Collect ``required_s`` in addition to the recordings already in the store. The model is
         fitted to all of them.
     """
 
@@ -87,7 +87,7 @@ class Commissioning:
         self,
         machine: str,
         store: RecordingStore,
-        wanted_s: float,
+        required_s: float,
         *,
         fit: Fit,
         on_result: Callable[[CommissioningResult], None],
@@ -98,10 +98,10 @@ class Commissioning:
         self._rate_hz = store.sample_rate_hz
         self._fit = fit
         self._on_result = on_result
-        clip_samples = round(min(CLIP_S, wanted_s) * self._rate_hz)
+        clip_samples = round(min(CLIP_S, required_s) * self._rate_hz)
         self._segmenter = ClipSegmenter(machine, clip_samples, self._rate_hz)
-        self._wanted_s = wanted_s + (store.duration_s if extend_existing else 0.0)
-        self._max_s = self._wanted_s + MAX_EXTRA_S
+        self._required_s = required_s + (store.duration_s if extend_existing else 0.0)
+        self._max_s = self._required_s + MAX_EXTRA_S
         self._skipped_s = 0.0
         self._rejected: Counter[Quality] = Counter()
         self._fitting = False
@@ -129,7 +129,7 @@ class Commissioning:
     def needs_more(self) -> bool:
         """Return whether more sound is needed than is stored and queued."""
         waiting_s = self._queued_s - self._taken_s
-        return not self._fitting and self._store.duration_s + waiting_s < self._wanted_s
+        return not self._fitting and self._store.duration_s + waiting_s < self._required_s
 
     def progress(self) -> LearningProgress:
         """Return how much sound has been collected."""
@@ -137,8 +137,8 @@ class Commissioning:
         partial_s += max(0.0, self._queued_s - self._taken_s)  # a clip that is being written
         return LearningProgress(
             machine=self._machine,
-            learned_s=min(self._store.duration_s + partial_s, self._wanted_s),
-            wanted_s=self._wanted_s,
+            learned_s=min(self._store.duration_s + partial_s, self._required_s),
+            required_s=self._required_s,
             fitting=self._fitting,
         )
 
@@ -186,7 +186,7 @@ class Commissioning:
         """Return whether there is enough sound, or only duplicates arrive, as from a loop."""
         stored_s = self._store.duration_s
         max_skipped_s = RETRY_S if stored_s >= self._max_s else stored_s
-        return stored_s >= self._wanted_s or self._skipped_s > max_skipped_s
+        return stored_s >= self._required_s or self._skipped_s > max_skipped_s
 
     def _try_fit(self) -> bool:
         self._fitting = True
@@ -195,7 +195,7 @@ class Commissioning:
             path = self._fit(self._store.recordings, _AbortIf(lambda: self._closing))
         except AsdMonitorError as error:
             logger.warning("%s: no model yet: %s", self._machine, error)
-            self._wanted_s = self._store.duration_s + RETRY_S
+            self._required_s = self._store.duration_s + RETRY_S
             self._on_result(CommissioningResult(self._machine, None, error))
             return False
         else:

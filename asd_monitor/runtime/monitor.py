@@ -166,8 +166,11 @@ class Monitor:
             self._thread.join(STOP_TIMEOUT_S)
             if self._thread.is_alive():
                 logger.warning("the inference thread did not stop within %.0f s", STOP_TIMEOUT_S)
-        found = [pipeline.commissioning for pipeline in self._pipelines.values()]
-        commissionings = [commissioning for commissioning in found if commissioning is not None]
+        commissionings = [
+            pipeline.commissioning
+            for pipeline in self._pipelines.values()
+            if pipeline.commissioning is not None
+        ]
         for commissioning in commissionings:
             commissioning.close()
         for commissioning in commissionings:
@@ -229,8 +232,8 @@ class Monitor:
 
     def _housekeeping(self) -> None:
         """Check all sources, and end the run when no more audio will come."""
-        over = [self._check(pipeline) for pipeline in self._pipelines.values()]
-        if all(over):
+        finished = [self._check(pipeline) for pipeline in self._pipelines.values()]
+        if all(finished):
             self._end()
         paused = [name for name, pipeline in self._pipelines.items() if pipeline.is_paused]
         with self._condition:  # their sources were not read, so they do not notify again

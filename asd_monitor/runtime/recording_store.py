@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CLIP_S = 10.0
-"""Length of the recordings, as in the DCASE data sets."""
+"""Length of the recordings, as in the DCASE datasets."""
 MAX_IN_MEMORY_S = 1800.0
 """This much sound stays in memory until it is fitted (115 MB); the rest, perhaps a day of it, is
 read from disk on access."""

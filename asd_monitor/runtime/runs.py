@@ -96,8 +96,12 @@ def learn_only(
     if live_view:
         add_live_view(handle)
     pipelines = handle.monitor.pipelines
-    serve(handle, stop, is_done=lambda: all(each.commissioning is None for each in pipelines))
-    learned = {each.machine: each for each in pipelines if each.detector is not None}
+    serve(
+        handle, stop, is_done=lambda: all(pipeline.commissioning is None for pipeline in pipelines)
+    )
+    learned = {
+        pipeline.machine: pipeline for pipeline in pipelines if pipeline.detector is not None
+    }
     paths = {machine: str(handle.state.model_path(machine)) for machine in learned}
     unused_s = {machine: unused_recording_s(pipeline) for machine, pipeline in learned.items()}
     if as_json:

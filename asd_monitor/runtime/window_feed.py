@@ -1,4 +1,4 @@
-"""Windows of one machine for its detector: assembled, scheduled, and dropped when too many wait."""
+"""Assemble the windows of one machine for its detector, and count those that are late."""
 
 import math
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ class WindowFeed:
     machine
         Machine name of the windows.
     source
-        Where the audio comes from; it is informed where windows end.
+        Where the audio comes from; :meth:`announce_window_ends` informs it where windows end.
     manifest
         Of the model: window, hop and sample rate.
 

@@ -1,4 +1,4 @@
-"""What the monitor gives to every sink that it builds."""
+"""The context that sinks are built in."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from asd_monitor.telemetry.status import MonitorStatus
 
 @dataclass(frozen=True, slots=True)
 class SinkContext:
-    """What a sink is built from, besides its settings."""
+    """Everything that a sink is built from, besides its settings."""
 
     node: str
     """Name of this monitor."""

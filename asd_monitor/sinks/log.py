@@ -93,7 +93,7 @@ class LogSink:
             self._file.close()
 
     def _log_learning(self, progress: LearningProgress) -> None:
-        fraction = progress.learned_s / max(progress.wanted_s, 1e-9)
+        fraction = progress.learned_s / max(progress.required_s, 1e-9)
         logged = self._logged_progress.get(progress.machine, 0.0)
         if 0 <= fraction - logged < PROGRESS_STEP:
             return
@@ -102,7 +102,7 @@ class LogSink:
             "%s: learned %.0f of %.0f s%s",
             progress.machine,
             progress.learned_s,
-            progress.wanted_s,
+            progress.required_s,
             "; fitting the model" if progress.fitting else "",
         )
 

@@ -105,7 +105,7 @@ def state_payload(state: MachineState, node: str, now: float) -> dict[str, Json]
     if learning is not None:
         progress = {
             "learned_s": _finite(learning.learned_s, digits=3),
-            "wanted_s": _finite(learning.wanted_s, digits=3),
+            "required_s": _finite(learning.required_s, digits=3),
             "fitting": learning.fitting,
         }
     return {

@@ -1,1 +1,1 @@
-"""What the monitor reports about itself: its Prometheus series and a snapshot of its status."""
+"""Telemetry: the Prometheus series, a snapshot of the monitor's status, the summary of a run."""

@@ -309,7 +309,7 @@ class Metrics:
     def observe_learning(self, progress: LearningProgress) -> None:
         """Record the progress of commissioning."""
         self.learned.labels(progress.machine).set(progress.learned_s)
-        self.learning_target.labels(progress.machine).set(progress.wanted_s)
+        self.learning_target.labels(progress.machine).set(progress.required_s)
 
     def observe_health(self, health: SourceHealth) -> None:
         """Record a source's health; increases of its totals become counter increments."""

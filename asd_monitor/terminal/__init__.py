@@ -1,1 +1,1 @@
-"""What the terminal shows: the live view and log lines."""
+"""Output on the terminal: live view, progress and log lines."""

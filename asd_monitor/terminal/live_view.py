@@ -171,10 +171,10 @@ def _state_badge(state: State) -> Text:
 
 
 def _learning_bar(progress: LearningProgress) -> RenderableType:
-    bar = ProgressBar(total=progress.wanted_s, completed=progress.learned_s, width=40)
+    bar = ProgressBar(total=progress.required_s, completed=progress.learned_s, width=40)
     stage = "; fitting the model" if progress.fitting else " of normal sound"
     row = Table.grid(padding=(0, 2))
-    row.add_row(bar, f"{progress.learned_s:.0f} of {progress.wanted_s:.0f} s{stage}")
+    row.add_row(bar, f"{progress.learned_s:.0f} of {progress.required_s:.0f} s{stage}")
     return row
 
 

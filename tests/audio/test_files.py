@@ -69,10 +69,10 @@ def test_samples_do_not_depend_on_the_blocks_and_equal_one_resampling(
     tmp_path: Path, rate_hz: int, block_frames: int
 ) -> None:
     path = tmp_path / "other_rate.wav"
-    whole = sound(rate_hz)[:, 0]
-    soundfile.write(path, whole, rate_hz, subtype="FLOAT")
+    samples = sound(rate_hz)[:, 0]
+    soundfile.write(path, samples, rate_hz, subtype="FLOAT")
     blocks = list(iter_recording(path, RATE_HZ, block_frames=block_frames))
-    at_once = soxr.resample(whole, rate_hz, RATE_HZ, quality=RESAMPLE_QUALITY)
+    at_once = soxr.resample(samples, rate_hz, RATE_HZ, quality=RESAMPLE_QUALITY)
     np.testing.assert_array_equal(np.concatenate(blocks), at_once)
     np.testing.assert_array_equal(read_recording(path, RATE_HZ), at_once)
 

@@ -42,8 +42,8 @@ def test_windows_do_not_depend_on_chunk_sizes(
     expected = clip_windows(stream, window, hop)
     assert [w.start for w in windows] == list(range(0, len(stream) - window + 1, hop))
     assert len(windows) == len(expected)
-    for got, wanted in zip(windows, expected, strict=True):
-        np.testing.assert_array_equal(got.samples, wanted)
+    for window_of_stream, samples in zip(windows, expected, strict=True):
+        np.testing.assert_array_equal(window_of_stream.samples, samples)
 
 
 @given(split_streams())

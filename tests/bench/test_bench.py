@@ -242,16 +242,16 @@ def test_the_quick_benchmark_yields_every_measurement_without_the_offline_extra(
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    found = {(item["area"], item["name"]): item["value"] for item in result["measurements"]}
-    assert found.keys() == {(area, name) for area, names in MEASUREMENTS.items() for name in names}
+    values = {(item["area"], item["name"]): item["value"] for item in result["measurements"]}
+    assert values.keys() == {(area, name) for area, names in MEASUREMENTS.items() for name in names}
     assert (result["schema"], result["quick"]) == (1, True)
     assert result["computer"]["processors"] >= 1
     assert result["load"].keys() == MEASUREMENTS.keys()
-    assert found["cpu", "ratio"] > 0.5
-    assert found["cpu", "model_ms_per_s"] > 0
-    assert found["latency", "p50_ms"] > found["latency", "model_p50_ms"] > 0
-    assert found["startup", "ready_s"] > found["startup", "import_s"] > 0
-    assert found["memory", "rss_mb"] > 50
+    assert values["cpu", "ratio"] > 0.5
+    assert values["cpu", "model_ms_per_s"] > 0
+    assert values["latency", "p50_ms"] > values["latency", "model_p50_ms"] > 0
+    assert values["startup", "ready_s"] > values["startup", "import_s"] > 0
+    assert values["memory", "rss_mb"] > 50
 
 
 def test_areas_can_be_chosen_and_unknown_ones_are_reported() -> None:

@@ -80,8 +80,8 @@ def test_a_smaller_p_value_never_has_a_lower_threshold(
 def test_threshold_inverts_p_value_once_not_provisional(count: int) -> None:
     calibration = Calibration.fit(np.random.default_rng(0).gamma(2, 1, count))
     for p in (1e-4, 1e-6, 1e-9):
-        found, extrapolated = calibration.p_value(calibration.threshold(p))
-        assert found == pytest.approx(p)
+        p_value, extrapolated = calibration.p_value(calibration.threshold(p))
+        assert p_value == pytest.approx(p)
         assert extrapolated
 
 

@@ -44,14 +44,14 @@ def test_the_level_is_the_highest_of_few_segments() -> None:
 
 
 def test_of_many_segments_one_in_fifty_is_at_the_level_or_above() -> None:
-    found = range_of([float(level) for level in range(200)])
-    assert (found.rank, found.level) == (4, 196.0)
+    normal_range = range_of([float(level) for level in range(200)])
+    assert (normal_range.rank, normal_range.level) == (4, 196.0)
 
 
 def test_two_odd_windows_of_five_do_not_change_the_level() -> None:
     scores = [0.0, 9.0, 0.0, 9.0, 0.0] * 4
-    found = NormalRange.fit(scores, np.zeros(20), WINDOW_S * np.arange(20), WINDOW_S)
-    assert (found.level, found.segments) == (0.0, 4)
+    normal_range = NormalRange.fit(scores, np.zeros(20), WINDOW_S * np.arange(20), WINDOW_S)
+    assert (normal_range.level, normal_range.segments) == (0.0, 4)
 
 
 def test_a_start_just_before_a_segment_because_of_rounding_belongs_to_the_segment() -> None:
@@ -72,9 +72,9 @@ def test_a_segment_is_about_ten_seconds_and_at_least_one_window(
 def test_the_duration_is_where_the_probability_of_exchangeable_segments_falls_to_p(
     segments: int, run: int
 ) -> None:
-    found = NormalRange(0.0, 1, segments, float(segments))
+    normal_range = NormalRange(0.0, 1, segments, float(segments))
     p = 1 / math.comb(segments + run, run)
-    assert found.min_duration_s(p, WINDOW_S) == pytest.approx(10.0 * run)
+    assert normal_range.min_duration_s(p, WINDOW_S) == pytest.approx(10.0 * run)
 
 
 def test_normal_sound_stays_above_its_level_as_rarely_as_stated() -> None:
@@ -134,10 +134,10 @@ def test_the_duration_is_at_most_an_hour() -> None:
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60))
 def test_a_range_survives_json_exactly(levels: list[float]) -> None:
-    found = range_of(levels)
-    assert 0 < found.effective_segments <= found.segments == len(levels)
-    text = json.dumps(found.to_dict(), allow_nan=False)
-    assert NormalRange.from_dict(json.loads(text)) == found
+    normal_range = range_of(levels)
+    assert 0 < normal_range.effective_segments <= normal_range.segments == len(levels)
+    text = json.dumps(normal_range.to_dict(), allow_nan=False)
+    assert NormalRange.from_dict(json.loads(text)) == normal_range
 
 
 def test_a_calibration_keeps_its_range_and_works_without_one() -> None:
@@ -186,17 +186,17 @@ def test_two_quiet_windows_of_five_do_not_interrupt_a_shift_but_three_do() -> No
 
 
 def test_an_alarm_needs_the_configured_duration_and_a_warning_half_of_it() -> None:
-    found = shift(
+    sustained = shift(
         range_of(np.random.default_rng(0).normal(size=300).tolist()), min_duration_s=600.0
     )
-    assert (found.warning_s, found.alarm_s) == (300.0, 600.0)
+    assert (sustained.warning_s, sustained.alarm_s) == (300.0, 600.0)
 
 
 def test_a_warning_needs_a_probability_of_1e_4_and_an_alarm_of_1e_5() -> None:
     normal_range = NormalRange(0.0, 1, 10, 10.0)
-    found = shift(normal_range, min_duration_s=1.0)
-    assert found.warning_s == normal_range.min_duration_s(1e-4, WINDOW_S)
-    assert found.alarm_s == normal_range.min_duration_s(1e-5, WINDOW_S)
+    sustained = shift(normal_range, min_duration_s=1.0)
+    assert sustained.warning_s == normal_range.min_duration_s(1e-4, WINDOW_S)
+    assert sustained.alarm_s == normal_range.min_duration_s(1e-5, WINDOW_S)
 
 
 def test_a_level_at_the_end_of_the_normal_range_is_no_shift() -> None:
@@ -204,12 +204,14 @@ def test_a_level_at_the_end_of_the_normal_range_is_no_shift() -> None:
 
 
 def test_little_normal_sound_lengthens_both_durations() -> None:
-    found = shift(range_of([1.0, 2.0, 3.0], session_s=10.0))
-    assert 60.0 < found.warning_s < found.alarm_s <= MAX_DURATION_S
+    sustained = shift(range_of([1.0, 2.0, 3.0], session_s=10.0))
+    assert 60.0 < sustained.warning_s < sustained.alarm_s <= MAX_DURATION_S
 
 
-@pytest.mark.parametrize("found", [shift(None), shift(range_of([1.0] * 30), min_duration_s=0.0)])
-def test_without_a_range_or_switched_off_nothing_is_reported(found: SustainedShift) -> None:
-    assert durations_s(found, [1e9] * 100)[-1] == 0.0
-    assert not found.warns
-    assert not found.alarms
+@pytest.mark.parametrize(
+    "sustained", [shift(None), shift(range_of([1.0] * 30), min_duration_s=0.0)]
+)
+def test_without_a_range_or_switched_off_nothing_is_reported(sustained: SustainedShift) -> None:
+    assert durations_s(sustained, [1e9] * 100)[-1] == 0.0
+    assert not sustained.warns
+    assert not sustained.alarms

@@ -55,30 +55,30 @@ def pcm(level_dbfs: float, seconds: float = 3.0, offset: float = 0.0) -> PcmArra
 
 
 def only(findings: list[Finding], check: str) -> Finding:
-    (found,) = (found for found in findings if found.check == check)
-    return found
+    (finding,) = (finding for finding in findings if finding.check == check)
+    return finding
 
 
 def test_portaudio_is_reported_with_its_version() -> None:
-    (found,) = sound.check_portaudio()
-    assert found.status is Status.OK
-    assert "PortAudio V" in found.message
+    (finding,) = sound.check_portaudio()
+    assert finding.status is Status.OK
+    assert "PortAudio V" in finding.message
 
 
 def test_without_a_microphone_the_devices_fail(virtual_microphones: MakeMicrophones) -> None:
     virtual_microphones()
-    (found,) = sound.check_devices(make_context())
-    assert (found.status, found.exit_code) == (Status.FAILED, SourceError.exit_code)
-    assert "arecord -l" in found.hint
+    (finding,) = sound.check_devices(make_context())
+    assert (finding.status, finding.exit_code) == (Status.FAILED, SourceError.exit_code)
+    assert "arecord -l" in finding.hint
 
 
 def test_recordings_need_no_microphone(
     virtual_microphones: MakeMicrophones, tmp_path: Path
 ) -> None:
     virtual_microphones()
-    wanted = make_context(machine={"mic": None, "wav": str(tmp_path / "none")})
-    assert only(sound.check_devices(wanted), "devices").status is Status.OK
-    (missing,) = sound.check_recordings(wanted)
+    context = make_context(machine={"mic": None, "wav": str(tmp_path / "none")})
+    assert only(sound.check_devices(context), "devices").status is Status.OK
+    (missing,) = sound.check_recordings(context)
     assert (missing.status, missing.exit_code) == (Status.FAILED, SourceError.exit_code)
 
 
@@ -87,8 +87,8 @@ def test_a_good_microphone_opens_keeps_pace_and_delivers_sound(
 ) -> None:
     virtual_microphones(pump=VirtualSound(pcm(-30.0)))
     findings = sound.check_capture(make_context())
-    assert [found.check for found in findings] == ["capture", "pace", "sound"]
-    assert {found.status for found in findings} == {Status.OK}
+    assert [finding.check for finding in findings] == ["capture", "pace", "sound"]
+    assert {finding.status for finding in findings} == {Status.OK}
     assert only(findings, "sound").facts["level_dbfs"] == pytest.approx(-30.0, abs=0.5)
 
 
@@ -120,14 +120,14 @@ def test_a_problem_with_the_sound_is_reported(virtual_microphones: MakeMicrophon
     mics["muted"].mute()
     settings = from_options({"machines": {name: {"mic": name} for name in expected}})
     findings = {
-        found.message.partition(":")[0]: found
-        for found in sound.check_capture(Context(settings))
-        if found.check == "sound"
+        finding.message.partition(":")[0]: finding
+        for finding in sound.check_capture(Context(settings))
+        if finding.check == "sound"
     }
     assert findings.keys() == expected.keys()
     for name, (status, text) in expected.items():
-        found = findings[name]
-        assert (found.status, text in found.message, bool(found.hint)) == (status, True, True)
+        finding = findings[name]
+        assert (finding.status, text in finding.message, bool(finding.hint)) == (status, True, True)
     assert findings["muted"].exit_code == SourceError.exit_code
 
 
@@ -135,23 +135,23 @@ def test_a_microphone_that_delivers_nothing_fails(
     virtual_microphones: MakeMicrophones,
 ) -> None:
     virtual_microphones(pump=VirtualSound(pcm(-30.0)))["pump"].freeze()
-    (found,) = sound.check_capture(make_context())
-    assert (found.status, found.exit_code) == (Status.FAILED, SourceError.exit_code)
+    (finding,) = sound.check_capture(make_context())
+    assert (finding.status, finding.exit_code) == (Status.FAILED, SourceError.exit_code)
 
 
 def test_a_missing_microphone_fails_with_the_names_of_those_present(
     virtual_microphones: MakeMicrophones,
 ) -> None:
     virtual_microphones(fan=VirtualSound(pcm(-30.0)))
-    (found,) = sound.check_capture(make_context())
-    assert found.status is Status.FAILED
-    assert "'fan'" in found.message
+    (finding,) = sound.check_capture(make_context())
+    assert finding.status is Status.FAILED
+    assert "'fan'" in finding.message
 
 
 def test_an_intact_model_is_timed(tmp_path: Path) -> None:
     path = save_toy(tmp_path / "toy.asd")
     findings = model.check_models(make_context(machine={"model": str(path), "target": "fan"}))
-    assert {found.status for found in findings} == {Status.OK}
+    assert {finding.status for finding in findings} == {Status.OK}
     speed = only(findings, "model speed")
     assert speed.facts["microphones"] is not None
     assert 0 < float(speed.facts["real_time_factor"] or 0.0) < 1
@@ -162,34 +162,36 @@ def test_a_damaged_model_fails(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    (found,) = model.check_models(make_context(machine={"model": str(path)}))
-    assert (found.status, found.exit_code) == (Status.FAILED, 3)
+    (finding,) = model.check_models(make_context(machine={"model": str(path)}))
+    assert (finding.status, finding.exit_code) == (Status.FAILED, 3)
 
 
 def test_a_missing_model_fails(tmp_path: Path) -> None:
-    (found,) = model.check_models(make_context(machine={"model": str(tmp_path / "none.asd")}))
-    assert (found.status, found.exit_code) == (Status.FAILED, 3)
+    (finding,) = model.check_models(make_context(machine={"model": str(tmp_path / "none.asd")}))
+    assert (finding.status, finding.exit_code) == (Status.FAILED, 3)
 
 
 def test_a_target_that_the_model_does_not_have_fails(tmp_path: Path) -> None:
     path = save_toy(tmp_path / "toy.asd")
     findings = model.check_models(make_context(machine={"model": str(path), "target": "valve"}))
-    assert Status.FAILED in {found.status for found in findings if found.check == "model"}
+    assert Status.FAILED in {finding.status for finding in findings if finding.check == "model"}
 
 
 def test_a_target_of_a_machine_that_is_to_be_learned_fails(tmp_path: Path) -> None:
-    wanted = make_context(machine={"target": "valve"}, state_dir=str(tmp_path))
-    (found,) = model.check_models(wanted)
-    assert (found.status, found.exit_code) == (Status.FAILED, ConfigError.exit_code)
-    assert found.hint.startswith("leave the target out")
+    context = make_context(machine={"target": "valve"}, state_dir=str(tmp_path))
+    (finding,) = model.check_models(context)
+    assert (finding.status, finding.exit_code) == (Status.FAILED, ConfigError.exit_code)
+    assert finding.hint.startswith("leave the target out")
 
 
 @pytest.mark.parametrize(("learns", "status"), [(True, Status.OK), (False, Status.FAILED)])
 def test_a_machine_without_a_model_is_learned_or_refused(
     learns: bool, status: Status, tmp_path: Path
 ) -> None:
-    (found,) = model.check_models(make_context(state_dir=str(tmp_path), learn={"enabled": learns}))
-    assert found.status is status
+    (finding,) = model.check_models(
+        make_context(state_dir=str(tmp_path), learn={"enabled": learns})
+    )
+    assert finding.status is status
 
 
 def test_a_broker_that_accepts_messages_is_ok(tmp_path: Path) -> None:
@@ -197,13 +199,13 @@ def test_a_broker_that_accepts_messages_is_ok(tmp_path: Path) -> None:
         findings = delivery.check_mqtt(
             make_context(mqtt={"host": "127.0.0.1", "port": broker.port})
         )
-    assert [found.check for found in findings] == [
+    assert [finding.check for finding in findings] == [
         "mqtt dns",
         "mqtt tcp",
         "mqtt login",
         "mqtt publish",
     ]
-    assert {found.status for found in findings} == {Status.OK}
+    assert {finding.status for finding in findings} == {Status.OK}
 
 
 @pytest.mark.parametrize(
@@ -213,9 +215,9 @@ def test_an_absent_broker_fails_only_if_it_is_configured(
     configured: bool, status: Status, code: int
 ) -> None:
     options = {"host": "127.0.0.1", "port": free_port()}
-    found = delivery.check_mqtt(make_context(mqtt=options, is_broker_configured=configured))[-1]
-    assert (found.check, found.status, found.exit_code) == ("mqtt tcp", status, code)
-    assert found.hint
+    finding = delivery.check_mqtt(make_context(mqtt=options, is_broker_configured=configured))[-1]
+    assert (finding.check, finding.status, finding.exit_code) == ("mqtt tcp", status, code)
+    assert finding.hint
 
 
 def test_a_wrong_password_fails_at_the_login(
@@ -237,11 +239,11 @@ def test_a_wrong_password_fails_at_the_login(
 
 def test_a_port_in_use_by_another_program_fails() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        (found,) = delivery.check_metrics_port(
+        (finding,) = delivery.check_metrics_port(
             make_context(prometheus={"port": other.getsockname()[1]})
         )
-    assert (found.status, found.exit_code) == (Status.FAILED, SinkError.exit_code)
-    assert "another program uses the port" in found.message
+    assert (finding.status, finding.exit_code) == (Status.FAILED, SinkError.exit_code)
+    assert "another program uses the port" in finding.message
 
 
 def test_a_port_in_use_by_a_running_monitor_is_ok() -> None:
@@ -250,18 +252,18 @@ def test_a_port_in_use_by_a_running_monitor_is_ok() -> None:
     sink = PrometheusSink(PrometheusSettings(port=0), Metrics(CollectorRegistry()))
     sink.open()
     try:
-        (found,) = delivery.check_metrics_port(make_context(prometheus={"port": sink.port}))
+        (finding,) = delivery.check_metrics_port(make_context(prometheus={"port": sink.port}))
     finally:
         sink.close()
-    assert found.status is Status.OK
-    assert "already" in found.message
+    assert finding.status is Status.OK
+    assert "already" in finding.message
 
 
 def test_a_free_port_is_ok_and_free_again_afterwards() -> None:
     port = free_port()
     for _ in range(2):
-        (found,) = delivery.check_metrics_port(make_context(prometheus={"port": port}))
-        assert found.status is Status.OK
+        (finding,) = delivery.check_metrics_port(make_context(prometheus={"port": port}))
+        assert finding.status is Status.OK
 
 
 def test_a_state_folder_that_can_be_created_is_ok_and_not_created(tmp_path: Path) -> None:
@@ -273,35 +275,35 @@ def test_a_state_folder_that_can_be_created_is_ok_and_not_created(tmp_path: Path
 
 def test_a_file_at_the_path_of_the_state_folder_fails(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
-    (found,) = state_folder.check_state(make_context(state_dir=str(tmp_path / "state" / "here")))
-    assert (found.status, found.exit_code) == (Status.FAILED, StateError.exit_code)
+    (finding,) = state_folder.check_state(make_context(state_dir=str(tmp_path / "state" / "here")))
+    assert (finding.status, finding.exit_code) == (Status.FAILED, StateError.exit_code)
 
 
 def test_a_state_folder_that_cannot_be_written_fails() -> None:
     # Not even root can write there.
-    (found,) = state_folder.check_state(make_context(state_dir="/proc/self"))
-    assert (found.status, found.exit_code) == (Status.FAILED, StateError.exit_code)
+    (finding,) = state_folder.check_state(make_context(state_dir="/proc/self"))
+    assert (finding.status, finding.exit_code) == (Status.FAILED, StateError.exit_code)
 
 
 @pytest.mark.parametrize("at", [0.0, 5e9])
 def test_an_implausible_year_fails(at: float) -> None:
-    (found,) = clock.check_clock(wall=lambda: at)
-    assert found.status is Status.FAILED
+    (finding,) = clock.check_clock(wall=lambda: at)
+    assert finding.status is Status.FAILED
 
 
 def test_a_clock_that_is_set_during_the_check_is_reported() -> None:
     times = iter([1.8e9, 1.8e9 + 60])
-    (found,) = clock.check_clock(wall=lambda: next(times), monotonic=lambda: 0.0)
-    assert found.status is Status.WARNING
-    assert "+60.0 s" in found.message
+    (finding,) = clock.check_clock(wall=lambda: next(times), monotonic=lambda: 0.0)
+    assert finding.status is Status.WARNING
+    assert "+60.0 s" in finding.message
 
 
 @pytest.mark.parametrize(
     ("in_step", "status"), [(True, Status.OK), (False, Status.WARNING), (None, Status.OK)]
 )
 def test_a_clock_that_is_not_synchronised_is_reported(in_step: bool | None, status: Status) -> None:
-    (found,) = clock.check_clock(lambda: 1.8e9, lambda: 0.0, lambda: in_step)
-    assert found.status is status
+    (finding,) = clock.check_clock(lambda: 1.8e9, lambda: 0.0, lambda: in_step)
+    assert finding.status is status
 
 
 def test_the_kernel_is_asked_whether_the_clock_is_synchronised() -> None:
@@ -309,8 +311,8 @@ def test_the_kernel_is_asked_whether_the_clock_is_synchronised() -> None:
 
 
 def test_outside_of_systemd_nothing_is_checked() -> None:
-    (found,) = systemd.check_systemd({})
-    assert found.status is Status.OK
+    (finding,) = systemd.check_systemd({})
+    assert finding.status is Status.OK
 
 
 def test_a_service_without_notification_or_watchdog_is_reported(tmp_path: Path) -> None:
@@ -321,18 +323,18 @@ def test_a_service_without_notification_or_watchdog_is_reported(tmp_path: Path) 
         environ = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         unwatched = systemd.check_systemd(environ)[0]
         watched = systemd.check_systemd(environ | {"WATCHDOG_USEC": "30000000"})[0]
-    assert {found.status for found in (silent, unreachable, unwatched)} == {Status.WARNING}
+    assert {finding.status for finding in (silent, unreachable, unwatched)} == {Status.WARNING}
     assert watched.status is Status.OK
     assert "30 s" in watched.message
 
 
 def test_a_missing_gpu_fails_only_if_the_device_is_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    found = {
+    by_device = {
         device: runtime.check_gpu(make_context(device=device))[0] for device in ("auto", "cuda")
     }
-    assert found["auto"].status is Status.OK
-    assert (found["cuda"].status, found["cuda"].exit_code) == (Status.FAILED, 3)
+    assert by_device["auto"].status is Status.OK
+    assert (by_device["cuda"].status, by_device["cuda"].exit_code) == (Status.FAILED, 3)
 
 
 def test_a_check_that_raises_is_a_finding_and_the_others_still_run() -> None:
@@ -341,17 +343,17 @@ def test_a_check_that_raises_is_a_finding_and_the_others_still_run() -> None:
 
     checks = [Check("broken", broken), Check("working", lambda: [ok("working", "works")])]
     findings = list(run_checks(checks))
-    assert [found.status for found in findings] == [Status.FAILED, Status.OK]
+    assert [finding.status for finding in findings] == [Status.FAILED, Status.OK]
     assert "ZeroDivisionError" in findings[0].message
 
 
 def test_a_check_that_hangs_is_abandoned() -> None:
     end = threading.Event()
     checks = [Check("hung", lambda: [ok("hung", str(end.wait(60)))], timeout_s=0.05)]
-    (found,) = run_checks(checks)
+    (finding,) = run_checks(checks)
     end.set()
-    assert found.status is Status.FAILED
-    assert "did not finish" in found.message
+    assert finding.status is Status.FAILED
+    assert "did not finish" in finding.message
 
 
 def test_the_exit_code_is_that_of_the_first_failure() -> None:

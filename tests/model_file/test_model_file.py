@@ -71,10 +71,10 @@ def test_evidence_is_available_where_the_module_has_it(saved: Path, tmp_path: Pa
 
 
 def test_the_manifest_is_restored_as_it_was_written(saved: Path) -> None:
-    found, sha256 = read_manifest(saved)
-    assert found == manifest()
+    stored, sha256 = read_manifest(saved)
+    assert stored == manifest()
     model = load(saved, "cpu")
-    assert (model.manifest, model.sha256) == (found, sha256)
+    assert (model.manifest, model.sha256) == (stored, sha256)
 
 
 def test_saving_returns_the_hash_of_the_file(tmp_path: Path) -> None:
@@ -157,12 +157,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match="found nothing there"):
+    with pytest.raises(ModelFileError, match="stored nothing there"):
         load(tmp_path / "missing.asd")
-    with pytest.raises(ModelFileError, match="found something else"):
+    with pytest.raises(ModelFileError, match="stored something else"):
         load(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ModelFileError, match="found something else"):
+    with pytest.raises(ModelFileError, match="stored something else"):
         load(tmp_path / "pipe")
     with pytest.raises(ModelFileError, match="not a path"):
         load("a\0b")

@@ -17,7 +17,7 @@ def emit_round(sink: Sink, round_number: int = 0) -> None:
     """
     samples = 16000 * (round_number + 1)
     for machine in MACHINES:
-        sink.emit(LearningProgress(machine, learned_s=30.0 * round_number, wanted_s=300.0))
+        sink.emit(LearningProgress(machine, learned_s=30.0 * round_number, required_s=300.0))
         sink.emit(
             replace(
                 health(samples=samples, machine=machine),

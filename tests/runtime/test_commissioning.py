@@ -30,7 +30,7 @@ class Rig:
     def __init__(
         self,
         folder: Path,
-        wanted_s: float,
+        required_s: float,
         *,
         fail: int = 0,
         slow: bool = False,
@@ -44,7 +44,7 @@ class Rig:
         self.commissioning = Commissioning(
             "pump",
             RecordingStore("pump", folder, RATE_HZ, session="now"),
-            wanted_s,
+            required_s,
             fit=self._fit,
             on_result=self.results.put,
             extend_existing=extend_existing,
@@ -91,8 +91,8 @@ def test_recordings_have_a_session_and_a_start_time(tmp_path: Path) -> None:
     rig.push(noise(10))
     rig.push(noise(15, seed=1), lost=5 * RATE_HZ)
     rig.result()
-    found = [(recording.session, recording.start_s) for recording in rig.fits[0]]
-    assert found == [("now", 0.0), ("now", 15.0)]
+    origins = [(recording.session, recording.start_s) for recording in rig.fits[0]]
+    assert origins == [("now", 0.0), ("now", 15.0)]
 
 
 def test_existing_recordings_count_as_collected(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_relearning_collects_as_much_sound_again(tmp_path: Path) -> None:
     first.push(noise(10))
     first.result()
     again = Rig(tmp_path, 10.0, extend_existing=True)
-    assert again.commissioning.progress().wanted_s == 20.0
+    assert again.commissioning.progress().required_s == 20.0
     again.push(noise(10, seed=1))
     again.result()
     assert len(again.fits[0]) == 2
@@ -162,7 +162,7 @@ def test_progress_grows_with_the_sound(tmp_path: Path) -> None:
     rig = Rig(tmp_path, 20.0)
     rig.push(noise(5))
     progress = rig.commissioning.progress()
-    assert (progress.learned_s, progress.wanted_s) == (5.0, 20.0)
+    assert (progress.learned_s, progress.required_s) == (5.0, 20.0)
     rig.commissioning.close()
 
 
@@ -270,8 +270,8 @@ def test_the_remainder_of_a_recording_is_used_if_it_is_long_enough(
     rig.push(noise(10, seed=1), recording="b.wav")
     rig.commissioning.finish()
     rig.result()
-    found = [recording for recording in rig.fits[0] if recording.session == "a.wav"]
-    assert [len(recording.samples) / RATE_HZ for recording in found] == lengths
+    from_first_file = [recording for recording in rig.fits[0] if recording.session == "a.wav"]
+    assert [len(recording.samples) / RATE_HZ for recording in from_first_file] == lengths
 
 
 def test_closing_aborts_a_fit(tmp_path: Path) -> None:

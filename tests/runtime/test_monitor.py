@@ -323,8 +323,8 @@ class EndingCommissioning(Pipeline):
 
     @property
     def commissioning(self) -> Commissioning | None:
-        found, self._ending = self._ending, None
-        return found
+        commissioning, self._ending = self._ending, None
+        return commissioning
 
     @commissioning.setter
     def commissioning(self, commissioning: Commissioning | None) -> None:

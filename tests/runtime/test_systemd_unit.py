@@ -44,12 +44,12 @@ def unit_of(root: Path) -> Path:
 
 def settings() -> dict[str, list[str]]:
     """Return the values of each key of the unit, in order."""
-    found: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for line in UNIT.read_text().splitlines():
         if re.match(r"\w+=", line):
             key, value = line.split("=", 1)
-            found.setdefault(key, []).append(value)
-    return found
+            values.setdefault(key, []).append(value)
+    return values
 
 
 def test_verify_reports_nothing(installed: Path) -> None:

@@ -95,7 +95,7 @@ def test_retained_messages_are_restored_after_a_broker_without_persistence_resta
         assert subscriber.of("fan/availability")[0].payload == b"offline"
         assert members(subscriber.of("pump/state"), "state") == ["WARNING"]
         assert members(subscriber.of("fan/state"), "learning") == [
-            {"learned_s": 12.0, "wanted_s": 300.0, "fitting": False}
+            {"learned_s": 12.0, "required_s": 300.0, "fitting": False}
         ]
 
 

@@ -111,7 +111,7 @@ def test_a_state_meets_its_schema() -> None:
     progress = LearningProgress("pump", 3.0, 300.0, fitting=True)
     check("state", state_payload(known, "plant", 6.0))
     read = check("state", state_payload(replace(learning, learning=progress), "plant", 6.0))
-    assert read["learning"] == {"learned_s": 3.0, "wanted_s": 300.0, "fitting": True}
+    assert read["learning"] == {"learned_s": 3.0, "required_s": 300.0, "fitting": True}
 
 
 @pytest.mark.parametrize("state", SourceState)

@@ -161,7 +161,7 @@ def test_a_source_is_up_only_while_it_runs(metrics: Metrics, state: SourceState)
 
 
 def test_learning_is_reported_with_its_target(metrics: Metrics) -> None:
-    metrics.observe_learning(LearningProgress("pump", learned_s=42.0, wanted_s=300.0))
+    metrics.observe_learning(LearningProgress("pump", learned_s=42.0, required_s=300.0))
     assert value(metrics, "asd_learned_seconds", machine="pump") == 42
     assert value(metrics, "asd_learning_target_seconds", machine="pump") == 300
 

@@ -57,8 +57,8 @@ def _try(name: str, stage: Callable[[], str], settings: MqttSettings) -> Step:
 
 
 def _resolve(settings: MqttSettings) -> str:
-    found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-    addresses = sorted({str(address[0]) for *_, address in found})
+    answers = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+    addresses = sorted({str(address[0]) for *_, address in answers})
     return f"{settings.host} is {', '.join(addresses)}"
 
 

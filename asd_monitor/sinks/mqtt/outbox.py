@@ -168,8 +168,8 @@ class Outbox:
     def disconnect(self, unacknowledged: Iterable[Message]) -> int:
         """Keep unacknowledged messages for the next connection; return dropped scores."""
         self.connected = False
-        kept = [message for message in unacknowledged if message.kind != "retained"]
-        self.unacknowledged.extendleft(reversed(kept))
+        to_resend = [message for message in unacknowledged if message.kind != "retained"]
+        self.unacknowledged.extendleft(reversed(to_resend))
         dropped = len(self.scores)
         self.scores.clear()
         return dropped
