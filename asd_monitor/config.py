@@ -25,16 +25,16 @@ from asd_monitor.sources.registry import SOURCES
 Section = TypeVar("Section", bound=BaseModel)
 
 _MACHINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_NAME_RULE = (
+    "expected 1 to 64 letters, digits, '_', '-' or '.', beginning with a letter or digit "
+    "(it becomes a folder, an MQTT topic level and a label)"
+)
 
 
 def check_machine_name(name: str) -> str:
     """Return ``name``; raise ConfigError unless it can be a folder, a topic level and a label."""
     if not _MACHINE_NAME.fullmatch(name):
-        msg = (
-            f"machine name {name!r}: expected 1 to 64 letters, digits, '_', '-' or '.', beginning "
-            "with a letter or digit (it becomes a folder, an MQTT topic level and a label)"
-        )
-        raise ConfigError(msg)
+        raise ConfigError(f"machine name {name!r}: {_NAME_RULE}")
     return name
 
 
@@ -94,7 +94,7 @@ class MachineSettings(_SourceKeys):
         return settings
 
 
-def sink_section(settings: type[BaseModel]) -> Any:  # noqa: ANN401 - a field of create_model
+def make_sink_field(settings: type[BaseModel]) -> Any:  # noqa: ANN401 - a field of create_model
     """Return the field of a sink's section, as create_model takes it.
 
     The section may be null, which turns the sink off. That is the default if settings are required.
@@ -104,7 +104,7 @@ def sink_section(settings: type[BaseModel]) -> Any:  # noqa: ANN401 - a field of
 
 
 _SINK_SECTIONS: dict[str, Any] = {
-    key: sink_section(settings) for key, (settings, _) in SINKS.items()
+    key: make_sink_field(settings) for key, (settings, _) in SINKS.items()
 }
 _SinkSections = create_model("_SinkSections", **_SINK_SECTIONS)
 
@@ -132,10 +132,9 @@ class Config(_SinkSections):
     @field_validator("node")
     @classmethod
     def _check_node(cls, node: str) -> str:
-        try:
-            return check_machine_name(node)
-        except ConfigError as error:
-            raise ValueError(str(error).replace("machine name", "node", 1)) from error
+        if not _MACHINE_NAME.fullmatch(node):
+            raise ValueError(_NAME_RULE)
+        return node
 
     @field_validator("machines")
     @classmethod

@@ -19,7 +19,7 @@ KeyPath = tuple[str | int, ...]
 """Keys and list indices from the top of a document to a value."""
 
 
-def _not_empty(value: object) -> object:
+def _refuse_empty(value: object) -> object:
     if isinstance(value, str) and not value.strip():  # which pathlib takes for the current folder
         raise ValueError("expected a path (or leave the key out)")
     return value
@@ -32,7 +32,7 @@ def _expand_user(path: Path) -> Path:
         raise ValueError(f"{path}: {error}") from error
 
 
-SettingsPath = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(_expand_user)]
+SettingsPath = Annotated[Path, BeforeValidator(_refuse_empty), AfterValidator(_expand_user)]
 """A path in settings; ``~`` is the user's home folder, as in a shell."""
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -66,12 +66,12 @@ class Document:
     def location(self, path: KeyPath) -> str:
         """Return ``file:line: key.path``, with the line of the deepest existing part."""
         if not self.lines:
-            return f"{self.name}: {dotted(path)}" if path else self.name
+            return f"{self.name}: {format_key_path(path)}" if path else self.name
         existing = path
         while existing and existing not in self.lines:
             existing = existing[:-1]
         line = self.lines.get(existing, 1)
-        return f"{self.name}:{line}: {dotted(path)}" if path else f"{self.name}:{line}"
+        return f"{self.name}:{line}: {format_key_path(path)}" if path else f"{self.name}:{line}"
 
 
 _MERGE = "tag:yaml.org,2002:merge"
@@ -167,7 +167,7 @@ def _collect_lines(node: yaml.Node | None, path: KeyPath, lines: dict[KeyPath, i
             _collect_lines(value, (*path, index), lines)
 
 
-def dotted(path: KeyPath) -> str:
+def format_key_path(path: KeyPath) -> str:
     """Return a path as ``machines.pump.alarm`` or ``wav.paths[1]``."""
     text = ""
     for part in path:
@@ -186,15 +186,15 @@ def validate(model: type[Model], document: Document) -> Model:
     try:
         return model.model_validate(document.values)
     except ValidationError as error:
-        messages = [_error_message(document, model, details) for details in error.errors()]
+        messages = [_format_error(document, model, details) for details in error.errors()]
         raise ConfigError("\n".join(dict.fromkeys(messages))) from error
 
 
-def _error_message(document: Document, model: type[BaseModel], details: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
-    path = _document_path(document.values, details["loc"])
+def _format_error(document: Document, model: type[BaseModel], details: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    path = _find_document_path(document.values, details["loc"])
     location = document.location(path)
     if details["type"] == "extra_forbidden":
-        hint = _key_hint(str(path[-1]), _keys_at(model, path[:-1]))
+        hint = _suggest_key(str(path[-1]), _list_keys(model, path[:-1]))
         return f"{location}: there is no such key{hint}"
     if details["type"] == "missing":
         return f"{location}: this key is required"
@@ -202,10 +202,10 @@ def _error_message(document: Document, model: type[BaseModel], details: Any) -> 
     found = "" if isinstance(value, dict) or len(repr(value)) > 60 else f", got {value!r}"
     if details["type"] == "string_type" and isinstance(value, int | float):
         found += "; put it in quotes"
-    return f"{location}: {_plain_message(details['type'], details['msg'])}{found}"
+    return f"{location}: {_format_message(details['type'], details['msg'])}{found}"
 
 
-def _plain_message(kind: str, message: str) -> str:
+def _format_message(kind: str, message: str) -> str:
     """Return a message of pydantic in words for users."""
     if kind in _EXPECTED:
         return f"expected {_EXPECTED[kind]}"
@@ -213,7 +213,7 @@ def _plain_message(kind: str, message: str) -> str:
     return prefix + message.removeprefix("Value error, ").removeprefix("Input should be ")
 
 
-def _document_path(values: object, loc: Iterable[str | int]) -> KeyPath:
+def _find_document_path(values: object, loc: Iterable[str | int]) -> KeyPath:
     """Return the parts of a pydantic location that are keys or indices of the document.
 
     The other parts are members of unions.
@@ -231,25 +231,25 @@ def _document_path(values: object, loc: Iterable[str | int]) -> KeyPath:
     return tuple(path)
 
 
-def _keys_at(model: type[BaseModel], path: KeyPath) -> list[str]:
+def _list_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
     """Return the keys that are allowed in a section of the settings."""
     sections: set[type[BaseModel]] = {model}
     for part in path:
         nested: set[type[BaseModel]] = set()
         for section in sections:
             field = section.model_fields.get(str(part))
-            nested |= _models_in(field.annotation) if field is not None else set()
+            nested |= _find_models(field.annotation) if field is not None else set()
         sections = nested or sections  # a name, as that of a machine, is not a field
     return sorted({key for section in sections for key in section.model_fields})
 
 
-def _models_in(annotation: object) -> set[type[BaseModel]]:
+def _find_models(annotation: object) -> set[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {annotation}
     arguments = getattr(annotation, "__args__", ())
-    return {model for argument in arguments for model in _models_in(argument)}
+    return {model for argument in arguments for model in _find_models(argument)}
 
 
-def _key_hint(key: str, keys: list[str]) -> str:
+def _suggest_key(key: str, keys: list[str]) -> str:
     similar = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
     return f"; did you mean {similar[0]!r}?" if similar else f"; expected one of: {', '.join(keys)}"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, create_model
 
 from asd_monitor.commands.options import parse_host_and_port
-from asd_monitor.config import Config, LearnSettings, from_options, load, sink_section
+from asd_monitor.config import Config, LearnSettings, from_options, load, make_sink_field
 from asd_monitor.errors import ConfigError
 from asd_monitor.settings_file import parse, validate
 from asd_monitor.sinks import SINKS
@@ -159,7 +159,7 @@ class WebhookSettings(BaseModel, extra="forbid"):
     url: str
 
 
-WithWebhook = create_model("WithWebhook", __base__=Config, webhook=sink_section(WebhookSettings))
+WithWebhook = create_model("WithWebhook", __base__=Config, webhook=make_sink_field(WebhookSettings))
 
 
 def test_a_sink_with_required_settings_is_off_until_they_are_given() -> None:

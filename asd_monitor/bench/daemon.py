@@ -24,7 +24,7 @@ MAX_DURATION_S = 3600
 """The daemon ends by itself after this time, in case the benchmark is killed."""
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """Return a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -37,7 +37,7 @@ class Daemon:
     Parameters
     ----------
     settings
-        Content of the configuration, without the state folder and the metrics' port.
+        Content of the configuration, without the state folder and the port of the metrics.
     folder
         Folder for its files.
 
@@ -54,7 +54,7 @@ class Daemon:
 
     def __init__(self, settings: Mapping[str, Any], folder: Path) -> None:
         self.ready_s = 0.0
-        self._port = free_port()
+        self._port = find_free_port()
         self._folder = folder
         self._settings = {
             **settings,

@@ -92,9 +92,9 @@ class Calibration:
             msg = "calibration scores must be finite and below 1e100 in size"
             raise ValueError(msg)
         scale, shape = _fit_tail(ordered)
-        ranks = _stored_ranks(len(ordered))
-        stored = _read_only(ordered[ranks])
-        return cls(stored, _read_only(ranks), len(ordered), scale, shape, normal_range)
+        ranks = _select_stored_ranks(len(ordered))
+        stored = _make_read_only(ordered[ranks])
+        return cls(stored, _make_read_only(ranks), len(ordered), scale, shape, normal_range)
 
     @property
     def provisional(self) -> bool:
@@ -137,7 +137,7 @@ class Calibration:
             raise ValueError("a score that is not a number has no p-value")
         largest = float(self.scores[-1])
         if value > largest:
-            survival = self._tail_survival((value - largest) / self.tail_scale)
+            survival = self._compute_tail_survival((value - largest) / self.tail_scale)
             return max(survival / (self.count + 1), MIN_P), True
         first = int(np.searchsorted(self.scores, value, side="left"))
         below = int(self.ranks[first - 1]) + 1 if first else 0
@@ -168,7 +168,7 @@ class Calibration:
         excess = math.expm1(shape * depth) / shape if shape > 0 else depth
         return float(self.scores[-1]) + self.tail_scale * excess
 
-    def _tail_survival(self, excess: float) -> float:
+    def _compute_tail_survival(self, excess: float) -> float:
         """Return the probability of exceeding the largest score by ``excess`` scales, given it."""
         if self.tail_shape > 0:
             return math.exp(-math.log1p(self.tail_shape * excess) / self.tail_shape)
@@ -205,23 +205,23 @@ class Calibration:
         count, normal_range = values.get("count"), values.get("usual")
         if type(count) is not int or count < 2:
             raise ValueError(f"count: expected an integer of at least 2, got {count!r}")
-        scores = _numbers(values.get("scores"), "scores")
+        scores = _read_numbers(values.get("scores"), "scores")
         ranks = np.arange(len(scores))
         if values.get("ranks") is not None:
-            ranks = _numbers(values["ranks"], "ranks").astype(int)
+            ranks = _read_numbers(values["ranks"], "ranks").astype(int)
         if len(scores) < 2 or len(scores) != len(ranks):
             raise ValueError("scores and ranks: expected lists of one length, at least 2")
         if np.any(np.diff(scores) < 0) or np.any(np.abs(scores) > _MAX_SCORE):
             raise ValueError("scores: expected ascending values below 1e100 in size")
         if np.any(np.diff(ranks) <= 0) or ranks[0] != 0 or ranks[-1] != count - 1:
             raise ValueError("ranks: expected to rise from 0 to count - 1")
-        scale = _number_between(values.get("tail_scale"), "tail_scale", 0, math.inf)
-        shape = _number_between(values.get("tail_shape"), "tail_shape", 0, _MAX_SHAPE)
+        scale = _read_number(values.get("tail_scale"), "tail_scale", 0, math.inf)
+        shape = _read_number(values.get("tail_shape"), "tail_shape", 0, _MAX_SHAPE)
         if scale == 0:
             raise ValueError("tail_scale: expected more than 0")
         return cls(
-            _read_only(scores),
-            _read_only(ranks),
+            _make_read_only(scores),
+            _make_read_only(ranks),
             count,
             scale,
             shape,
@@ -253,7 +253,7 @@ def _fit_tail(ordered: npt.NDArray[np.float64]) -> tuple[float, float]:
     return max(scale, min_scale), shape
 
 
-def _stored_ranks(count: int) -> npt.NDArray[np.int64]:
+def _select_stored_ranks(count: int) -> npt.NDArray[np.int64]:
     """Return the ranks of the scores that are stored: of many, all in the tail and some below."""
     if count <= _MAX_STORED_SCORES:
         return np.arange(count)
@@ -262,12 +262,12 @@ def _stored_ranks(count: int) -> npt.NDArray[np.int64]:
     return np.concatenate([spaced.round().astype(np.int64), np.arange(split, count)])
 
 
-def _read_only(values: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
+def _make_read_only(values: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
     values.flags.writeable = False
     return values
 
 
-def _numbers(values: object, name: str) -> npt.NDArray[np.float64]:
+def _read_numbers(values: object, name: str) -> npt.NDArray[np.float64]:
     if not isinstance(values, Sequence) or not all(map(is_number, values)):
         raise ValueError(f"{name}: expected a list of numbers")
     numbers = np.asarray(values, dtype=np.float64)
@@ -276,7 +276,7 @@ def _numbers(values: object, name: str) -> npt.NDArray[np.float64]:
     return numbers
 
 
-def _number_between(value: object, name: str, low: float, high: float) -> float:
+def _read_number(value: object, name: str, low: float, high: float) -> float:
     if not is_number(value) or not low <= value <= high:
         raise ValueError(f"{name}: expected a number in [{low}, {high}], got {value!r}")
     if not math.isfinite(value):

@@ -72,7 +72,7 @@ class NormalRange:
         """
         values = np.asarray(scores, dtype=np.float64)
         session, begin_s = np.asarray(sessions), np.asarray(start_s, dtype=np.float64)
-        segment_s = segment_windows(window_s) * window_s
+        segment_s = count_segment_windows(window_s) * window_s
         levels: list[float] = []
         follows: list[bool] = []
         for name in np.unique(session):
@@ -85,7 +85,7 @@ class NormalRange:
             follows += [False, *(np.diff(present) == 1).tolist()]
         rank = max(1, math.floor(_TAIL_FRACTION * (len(levels) + 1)))
         level = float(np.sort(levels)[-rank])
-        effective = _effective_sample_size(np.array(levels), np.array(follows))
+        effective = _estimate_effective_sample_size(np.array(levels), np.array(follows))
         return cls(level, rank, len(levels), effective)
 
     def min_duration_s(self, p: float, window_s: float) -> float:
@@ -108,20 +108,20 @@ class NormalRange:
             In seconds; at most ``MAX_DURATION_S``.
         """
         independence = self.effective_segments / self.segments
-        segment_s = segment_windows(window_s) * window_s / independence
+        segment_s = count_segment_windows(window_s) * window_s / independence
         low, high = 1.0, max(1.0, MAX_DURATION_S / segment_s)
-        if self._log_probability(low) <= math.log(p):
+        if self._compute_log_probability(low) <= math.log(p):
             return min(segment_s, MAX_DURATION_S)
         # The probability falls with the run length, here a real number: bisect.
         for _ in range(50):
             middle = (low + high) / 2
-            if self._log_probability(middle) <= math.log(p):
+            if self._compute_log_probability(middle) <= math.log(p):
                 high = middle
             else:
                 low = middle
         return min(high * segment_s, MAX_DURATION_S)
 
-    def _log_probability(self, run: float) -> float:
+    def _compute_log_probability(self, run: float) -> float:
         """Log probability that ``run`` independent segments all lie above the level."""
         rank = max(1.0, self.rank * self.effective_segments / self.segments)
         count = self.effective_segments
@@ -166,12 +166,12 @@ def is_number(value: object) -> TypeGuard[float]:
     return type(value) in (int, float)
 
 
-def segment_windows(window_s: float) -> int:
+def count_segment_windows(window_s: float) -> int:
     """Return the number of windows in a segment of about ten seconds, at least one."""
     return max(1, round(SEGMENT_S / window_s))
 
 
-def _effective_sample_size(
+def _estimate_effective_sample_size(
     levels: npt.NDArray[np.float64], follows: npt.NDArray[np.bool_]
 ) -> float:
     """Return ``n (1 - r) / (1 + r)`` with ``r`` the lag-1 autocorrelation, as in an AR(1) process.

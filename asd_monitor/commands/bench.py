@@ -42,12 +42,12 @@ def bench(
         typer.Option(
             "--mqtt",
             metavar="BROKER",
-            help="MQTT broker as HOST or HOST:PORT. By default one inside the program.",
+            help="MQTT broker as HOST or HOST:PORT. By default an embedded one.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure latency, processor time, capacity, memory and start of the monitor.
+    """Measure latency, processor time, capacity, memory and start-up time of the monitor.
 
     The benchmark generates a sound, fits a quick-start model to it, and runs the real
     `asd-monitor run` on recordings in real time. All areas together take about eight minutes;

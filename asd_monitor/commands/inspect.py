@@ -107,8 +107,10 @@ def _print_rows(title: str, rows: "Iterable[tuple[str, object]]") -> None:
     """Print plain lines that are not cut to the terminal's width, so hashes can be copied."""
     if title and rows:
         typer.echo(f"\n{title}")
+    rows = list(rows)
+    width = max([18, *(len(name) for name, _ in rows)])
     for name, value in rows:
-        typer.echo(f"{'  ' if title else ''}{name:<18} {_shorten(value)}")
+        typer.echo(f"{'  ' if title else ''}{name:<{width}} {_shorten(value)}")
 
 
 def _make_targets_table(manifest: "Manifest") -> "Table":

@@ -46,7 +46,10 @@ def learn(
     ] = None,
     fresh: Annotated[
         bool,
-        typer.Option("--fresh", help="Ignore earlier recordings of the machine; they are kept."),
+        typer.Option(
+            "--fresh",
+            help="Learn from new recordings only; earlier ones are moved to `archived-recordings`.",
+        ),
     ] = False,
     channel: Channel = 0,
     state_dir: StateDir = None,
@@ -57,8 +60,8 @@ def learn(
 ) -> None:
     """Record the normal sound of a machine and fit a model to it, without monitoring it.
 
-    An existing model of the machine is replaced. Its earlier recordings are kept and used too,
-    except with `--fresh`. A recording that was already used is not used twice.
+    An existing model of the machine is replaced. Earlier recordings of the machine are used too,
+    unless `--fresh` archives them. Duplicate recordings are skipped.
 
     Example: `asd-monitor learn --mic 0 --machine pump --minutes 5`
     """

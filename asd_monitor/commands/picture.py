@@ -34,7 +34,7 @@ def picture(
     from asd_monitor.commands.offline_extra import require_offline
 
     require_offline("picture", ["matplotlib", "torchaudio"])
-    from asd_monitor.commands.score import only_target
+    from asd_monitor.commands.score import get_only_target
     from asd_monitor.errors import ConfigError
     from asd_monitor.model_file import load
     from asd_monitor.model_file.archive import write_atomically
@@ -43,7 +43,7 @@ def picture(
     if len(files) > MAX_RECORDINGS:
         raise ConfigError(f"expected at most {MAX_RECORDINGS} recordings, got {len(files)}")
     loaded = load(model, device)
-    target = target or only_target(loaded.manifest.targets, model)
+    target = target or get_only_target(loaded.manifest.targets, model)
     clips = [_score_and_draw(path, loaded, target, channel) for path in files]
     title = f"{loaded.manifest.name}, {target}"
     write_atomically(out, draw_clips(clips, loaded.manifest.description, title))

@@ -50,7 +50,7 @@ def score(
 
     loaded = load(model, device)
     manifest = loaded.manifest
-    target = target or only_target(manifest.targets, model)
+    target = target or get_only_target(manifest.targets, model)
     rule = DecisionRule.from_manifest(manifest, target)
     detector = Detector(loaded, {target: rule})
     clips: list[ClipScore] = []
@@ -75,7 +75,7 @@ def score(
         raise SourceError(f"{len(unreadable)} of {len(files)} recordings could not be read")
 
 
-def only_target(targets: "Sequence[str]", model: Path) -> str:
+def get_only_target(targets: "Sequence[str]", model: Path) -> str:
     """Return the model's target, or raise ConfigError with their names if there are several."""
     from asd_monitor.errors import ConfigError
 

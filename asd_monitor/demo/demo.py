@@ -63,7 +63,7 @@ def run_demo(
             _print_line(f"an MQTT broker listens at {broker.host}:{broker.port}")
         serve(handle, stop, is_done=source.finished)
         started_at = source.scenario_started_at or time.time()
-        result = summarise(handle.status(), started_at, runs.published_messages(handle))
+        result = summarise(handle.status(), started_at, runs.count_published_messages(handle))
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
     else:

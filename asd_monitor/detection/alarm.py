@@ -43,7 +43,7 @@ class AlarmSettings(BaseModel):
     where little normal sound was learned; give a warning after half of it; 0: never."""
 
     @model_validator(mode="after")
-    def _possible(self) -> Self:
+    def _check_possible(self) -> Self:
         if self.min_exceedances > self.window_count:
             msg = (
                 f"min_exceedances ({self.min_exceedances}) cannot be more than window_count "
@@ -101,7 +101,7 @@ class Alarm:
         self._reason = ""
 
     def initial_transition(self, at: float) -> Transition:
-        """Return the state at start, which replaces any that consumers have kept."""
+        """Return the transition to the initial state, which replaces any retained by consumers."""
         return self._make_transition(self.state, "the monitor has started", at, None)
 
     def enter_learning(self, at: float) -> Transition | None:
@@ -171,7 +171,7 @@ class Alarm:
     def _next_state(self, quiet_s: float) -> tuple[State, str]:
         """Return the state and its reason; the first rule that applies wins."""
         rules, count = self._settings, sum(self._exceedances)
-        exceedances = _exceedance_text(count, len(self._exceedances))
+        exceedances = _describe_exceedances(count, len(self._exceedances))
         alarm_before_gap, self._alarm_before_gap = self._alarm_before_gap, False
         holding = quiet_s == 0 or quiet_s < rules.hold_s
         if count >= rules.min_exceedances:
@@ -229,7 +229,7 @@ class Alarm:
         )
 
 
-def _exceedance_text(count: int, windows: int) -> str:
+def _describe_exceedances(count: int, windows: int) -> str:
     if windows == 1:
         return f"the latest window is {'over' if count else 'below'} the threshold"
     verb = "is" if count == 1 else "are"

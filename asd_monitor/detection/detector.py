@@ -154,7 +154,7 @@ class Detector:
         values = [score.value for score in scores if score.value is not None]
         value = aggregate(values, self.manifest.aggregation) if values else None
         rule = self._rules[machine]
-        p_value, extrapolated = self._p_value(rule.target, value)
+        p_value, extrapolated = self._compute_p_value(rule.target, value)
         return ClipScore(name, value, p_value, extrapolated, rule.threshold, tuple(scores))
 
     def _run(self, windows: Sequence[Window]) -> npt.NDArray[np.float64]:
@@ -182,7 +182,7 @@ class Detector:
             quality, value = Quality.ERROR, None
         machine = window.machine
         rule = self._rules[machine]
-        p_value, extrapolated = self._p_value(rule.target, value)
+        p_value, extrapolated = self._compute_p_value(rule.target, value)
         seq, self._seq[machine] = self._seq[machine], self._seq[machine] + 1
         return WindowScore(
             machine=machine,
@@ -201,7 +201,7 @@ class Detector:
             recording=window.recording,
         )
 
-    def _p_value(self, target: str, value: float | None) -> tuple[float | None, bool]:
+    def _compute_p_value(self, target: str, value: float | None) -> tuple[float | None, bool]:
         calibration = self.manifest.calibrations.get(target)
         if calibration is None or value is None:
             return None, False

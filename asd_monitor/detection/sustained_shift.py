@@ -4,7 +4,7 @@ import math
 import statistics
 from collections import deque
 
-from asd_monitor.calibration.normal_range import NormalRange, segment_windows
+from asd_monitor.calibration.normal_range import NormalRange, count_segment_windows
 
 WARNING_P = 1e-4
 ALARM_P = 1e-5
@@ -16,7 +16,7 @@ WARNING_FRACTION = 0.5
 class SustainedShift:
     """Measure how long the level, the median score of the newest ten seconds, has been raised.
 
-    The median ignores a few odd windows; a lasting fault moves it.
+    The median ignores a few odd windows; a persistent fault moves it.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class SustainedShift:
         self._window_samples = window_samples
         self._sample_rate_hz = sample_rate_hz
         window_s = window_samples / sample_rate_hz
-        self._windows: deque[tuple[int, float]] = deque(maxlen=segment_windows(window_s))
+        self._windows: deque[tuple[int, float]] = deque(maxlen=count_segment_windows(window_s))
         if normal_range is not None and self._min_duration_s > 0:
             self._level = normal_range.level
             significant_s = normal_range.min_duration_s(WARNING_P, window_s)
@@ -54,7 +54,7 @@ class SustainedShift:
         self.reset()
 
     def reset(self) -> None:
-        """Discard all windows: those before lost audio prove nothing about those after it."""
+        """Discard all windows; those before lost audio say nothing about those after it."""
         self._windows.clear()
         self._since: int | None = None
         self.duration_s = 0.0
@@ -82,5 +82,5 @@ class SustainedShift:
 
     @property
     def description(self) -> str:
-        """The shift in a few words for the user."""
+        """Description of the shift for the user."""
         return f"score above its normal range ({self._level:.3g}) for {self.duration_s:.0f} s"

@@ -76,12 +76,12 @@ def save(
     ModelFileError
         If a score of the reference windows is not finite, or the file cannot be written.
     """
-    windows = _default_windows(manifest) if reference_windows is None else reference_windows
+    windows = _make_default_windows(manifest) if reference_windows is None else reference_windows
     windows = np.ascontiguousarray(windows, dtype="<f4")
     count = max(len(windows), min(len(manifest.targets), _MAX_REFERENCE_TARGETS))
     targets = [i % len(manifest.targets) for i in range(count)]
     # Scores of the module as it will be loaded, not of the one in memory.
-    model = LoadedModel(_read_module(_module_bytes(module, {}), "cpu"), manifest, "", "cpu")
+    model = LoadedModel(_read_module(_serialise(module, {}), "cpu"), manifest, "", "cpu")
     scores = _score_reference_windows(model, windows, targets)
     reference = {"targets": targets, "scores": scores.tolist()}
     extra = {
@@ -89,7 +89,7 @@ def save(
         _REFERENCE_SCORES: json.dumps(reference, allow_nan=False).encode(),
         _REFERENCE_WINDOWS: windows.tobytes(),
     }
-    content = seal(_module_bytes(module, extra))
+    content = seal(_serialise(module, extra))
     write_atomically(Path(path), content)
     return hashlib.sha256(content).hexdigest()
 
@@ -142,7 +142,7 @@ def load(path: Path | str, device: str = "auto", threads: int = 1) -> LoadedMode
     return model
 
 
-def _module_bytes(module: "torch.jit.ScriptModule", extra: Mapping[str, bytes]) -> bytes:
+def _serialise(module: "torch.jit.ScriptModule", extra: Mapping[str, bytes]) -> bytes:
     import torch
 
     buffer = io.BytesIO()
@@ -206,7 +206,7 @@ def _resolve_device(device: str, path: Path) -> str:
     return "cuda"
 
 
-def _default_windows(manifest: Manifest) -> npt.NDArray[np.float32]:
+def _make_default_windows(manifest: Manifest) -> npt.NDArray[np.float32]:
     random = np.random.default_rng(20200401)
     seconds = np.arange(manifest.window_samples) / manifest.sample_rate_hz
     noise = 0.1 * random.standard_normal((2, manifest.window_samples))

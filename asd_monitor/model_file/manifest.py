@@ -144,7 +144,10 @@ class Manifest:
         targets = restored["targets"]
         _check(isinstance(targets, list), "targets", "a list", targets)
         restored["targets"] = tuple(cast("list[str]", targets))
-        for name, read in (("calibrations", Calibration.from_dict), ("thresholds", _threshold)):
+        for name, read in (
+            ("calibrations", Calibration.from_dict),
+            ("thresholds", _read_threshold),
+        ):
             restored[name] = _read_by_target(restored[name], name, read)
         for name in ("training", "description"):
             _check(isinstance(restored[name], dict), name, "an object", restored[name])
@@ -207,6 +210,6 @@ def _read_by_target(
     return restored
 
 
-def _threshold(values: Mapping[str, object]) -> Threshold:
+def _read_threshold(values: Mapping[str, object]) -> Threshold:
     _check(set(values) == {"value", "p", "rule"}, "entries", "value, p, rule", sorted(values))
     return Threshold(**values)  # type: ignore[arg-type]

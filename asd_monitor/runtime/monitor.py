@@ -109,7 +109,7 @@ class Monitor:
                 pipeline.learn(self._commissionings[name])
         self._thread.start()
         for name, pipeline in self._pipelines.items():
-            pipeline.source.open(self._notifier(name))
+            pipeline.source.open(self._make_notifier(name))
 
     def install(self, machine: str, detector: "Detector") -> None:
         """Score a machine with this detector from now on; may be called from any thread."""
@@ -181,7 +181,7 @@ class Monitor:
         for commissioning in commissionings:
             commissioning.join(ABORT_TIMEOUT_S)
 
-    def _notifier(self, machine: str) -> Callable[[], None]:
+    def _make_notifier(self, machine: str) -> Callable[[], None]:
         def notify() -> None:
             with self._condition:
                 self._ready_machines[machine] = None
@@ -198,9 +198,9 @@ class Monitor:
                 timeout_s = checked_at + CHECK_INTERVAL_S - self._beat_at
                 if timeout_s <= 0:
                     checked_at, timeout_s = self._beat_at, IDLE_CHECK_INTERVAL_S
-                    self._housekeeping()
+                    self._check_sources()
             self._score_ready(list(self._pipelines))
-            self._housekeeping()
+            self._check_sources()
         except Exception as error:  # the thread's top: recorded, and stops the monitor
             logger.exception("the inference thread failed")
             self.fail(error)
@@ -230,16 +230,16 @@ class Monitor:
                 for score in detector.score(windows[first : first + detector.max_batch]):
                     self._pipelines[score.machine].accept(score)
 
-    def _housekeeping(self) -> None:
+    def _check_sources(self) -> None:
         """Check all sources, and end the run when no more audio will come."""
-        finished = [self._check(pipeline) for pipeline in self._pipelines.values()]
+        finished = [self._check_source(pipeline) for pipeline in self._pipelines.values()]
         if all(finished):
             self._end()
         paused = [name for name, pipeline in self._pipelines.items() if pipeline.is_paused]
         with self._condition:  # their sources were not read, so they do not notify again
             self._ready_machines.update(dict.fromkeys(paused))
 
-    def _check(self, pipeline: Pipeline) -> bool:
+    def _check_source(self, pipeline: Pipeline) -> bool:
         """Check a pipeline's source; return whether it has ended and nothing is being learned."""
         ended = pipeline.check_source().state is SourceState.ENDED
         return ended and pipeline.commissioning is None

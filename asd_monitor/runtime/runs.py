@@ -60,11 +60,11 @@ def run_monitor(
         add_live_view(handle)
     started_at = time.time()
     serve(handle, stop, duration_s=duration_s)
-    result = summarise(handle.status(), started_at, published_messages(handle))
+    result = summarise(handle.status(), started_at, count_published_messages(handle))
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
     else:
-        sys.stderr.write("\n".join(summary_lines(result)) + "\n")
+        sys.stderr.write("\n".join(format_summary(result)) + "\n")
     raise_if_no_audio(handle)
 
 
@@ -108,11 +108,13 @@ def learn_only(
         sys.stdout.write(json.dumps({"models": paths, "unused_s": unused_s}) + "\n")
     else:
         for pipeline in pipelines:
-            sys.stderr.write(f"{pipeline.machine}: {learning_result(pipeline, handle.state)}\n")
+            sys.stderr.write(
+                f"{pipeline.machine}: {format_learning_result(pipeline, handle.state)}\n"
+            )
     raise_if_no_audio(handle)
 
 
-def learning_result(pipeline: Pipeline, state: StateFolder) -> str:
+def format_learning_result(pipeline: Pipeline, state: StateFolder) -> str:
     """Return what was learned of a machine, for the user."""
     machine = pipeline.machine
     if pipeline.detector is None:
@@ -162,16 +164,16 @@ def archive_recordings(state: StateFolder, machine: str) -> None:
     logger.info("%s: existing recordings were moved to %s", machine, archive)
 
 
-def published_messages(handle: MonitorHandle) -> int:
+def count_published_messages(handle: MonitorHandle) -> int:
     """Return the number of MQTT messages that the broker has received."""
-    return int(_value(handle, "asd_mqtt_messages_total", {"result": "published"}))
+    return int(_read_value(handle, "asd_mqtt_messages_total", {"result": "published"}))
 
 
-def _value(handle: MonitorHandle, series: str, labels: dict[str, str] | None = None) -> float:
+def _read_value(handle: MonitorHandle, series: str, labels: dict[str, str] | None = None) -> float:
     return handle.metrics.registry.get_sample_value(series, labels or {}) or 0.0
 
 
-def summary_lines(result: dict[str, Any]) -> list[str]:
+def format_summary(result: dict[str, Any]) -> list[str]:
     """Return the summary for the user: one line per machine."""
     lines = []
     for name, machine in result["machines"].items():
@@ -188,14 +190,14 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def where_published(handle: MonitorHandle) -> str:
+def describe_destinations(handle: MonitorHandle) -> str:
     """Return where results are published, and whether the broker is connected, in one line."""
     parts = []
     mqtt = handle.config.sink_settings(MqttSettings)
     if mqtt is not None:
-        connected = _value(handle, "asd_mqtt_connected") == 1
+        connected = _read_value(handle, "asd_mqtt_connected") == 1
         state = "connected" if connected else "not connected"
-        messages = published_messages(handle)
+        messages = count_published_messages(handle)
         parts.append(f"MQTT {mqtt.host}:{mqtt.port} {state}, {messages} messages")
     servers = [sink for sink in handle.monitor.sinks if isinstance(sink, PrometheusSink)]
     parts += [server.url for server in servers if server.port]  # 0: a free one, not open any more
@@ -211,7 +213,7 @@ def add_live_view(handle: MonitorHandle, title: str = "asd-monitor") -> "LiveVie
         return None
     from asd_monitor.terminal.live_view import LiveView
 
-    view = LiveView(handle.status, title=title, footer=lambda: where_published(handle))
+    view = LiveView(handle.status, title=title, footer=lambda: describe_destinations(handle))
     logging_setup.set_up(show_message=view.show_message)
     handle.monitor.add_sink(view)
     return view

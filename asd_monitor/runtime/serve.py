@@ -52,7 +52,7 @@ def serve(
         if not stop.is_set():
             handle.monitor.on_end(stop.set)
             handle.monitor.start()
-            notifier.ready(_status_line(handle.status()))
+            notifier.ready(_format_status(handle.status()))
             _supervise(handle, notifier, stop, duration_s, is_done)
     finally:
         notifier.stopping()
@@ -75,7 +75,7 @@ def _supervise(
         remaining_s = float("inf") if duration_s is None else duration_s - elapsed_s
         if stop.wait(max(0.0, min(timeout_s, remaining_s))) or remaining_s <= 0:
             break
-        notifier.status(_status_line(handle.status()))
+        notifier.status(_format_status(handle.status()))
         if time.monotonic() - checked_at >= interval_s:
             checked_at = time.monotonic()
             alive = handle.monitor.is_alive()
@@ -87,7 +87,7 @@ def _supervise(
     handle.monitor.wait(0.0)  # raises if the run has failed
 
 
-def _status_line(status: MonitorStatus) -> str:
+def _format_status(status: MonitorStatus) -> str:
     """Return all machines with their states: ``pump NORMAL, fan UNKNOWN (missing)``."""
     parts = []
     for name, machine in status.machines.items():

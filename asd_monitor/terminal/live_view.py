@@ -43,7 +43,7 @@ STATE_STYLES = {
 class LiveView:
     """A sink that displays the score, state and health of every machine.
 
-    A thread of its own redraws it.
+    It is redrawn by its own thread.
 
     Parameters
     ----------
@@ -98,14 +98,14 @@ class LiveView:
                     trend = self._trends.setdefault(record.machine, empty)
                     trend.append((score.value, score.threshold))
             case Transition():
-                self._messages.append(_transition_line(record))
+                self._messages.append(_format_transition(record))
 
     def show_message(self, text: str) -> None:
         """Add a line to the messages; may be called from any thread."""
-        self._messages.append(Text.assemble((_clock_time(self._clock()), "dim"), "  ", text))
+        self._messages.append(Text.assemble((_format_time(self._clock()), "dim"), "  ", text))
 
     def close(self) -> None:
-        """Draw a last time and leave the picture on the terminal; may be called twice."""
+        """Draw one last time and leave the picture on the terminal; may be called twice."""
         live, self._live = self._live, None
         if live is not None:
             live.stop()
@@ -114,38 +114,38 @@ class LiveView:
         """Return the current picture."""
         machines = self._status().machines
         panels: list[RenderableType] = [
-            _panel(name, machine, [*self._trends.get(name, ())])
+            _make_panel(name, machine, [*self._trends.get(name, ())])
             for name, machine in machines.items()
         ]
         if len(machines) > MAX_PANELS:
-            panels = [_overview(machines)]
+            panels = [_make_overview(machines)]
         messages = [*self._messages] or [Text("waiting for sound", style="dim")]
         footer = Text(self._footer(), style="dim")
         return Group(Text(self._title, style="bold"), *panels, *messages, footer)
 
 
-def _panel(name: str, machine: MachineStatus, trend: Sequence[tuple[float, float]]) -> Panel:
+def _make_panel(name: str, machine: MachineStatus, trend: Sequence[tuple[float, float]]) -> Panel:
     body = Table.grid(padding=(0, 2), expand=True)
     body.add_column(style="dim", no_wrap=True, width=10)
     body.add_column(ratio=1)
-    body.add_row("state", Text.assemble(_state_badge(machine.state), "  ", machine.reason))
+    body.add_row("state", Text.assemble(_make_badge(machine.state), "  ", machine.reason))
     if machine.learning is not None:
-        body.add_row("learning", _learning_bar(machine.learning))
+        body.add_row("learning", _make_learning_bar(machine.learning))
     if machine.window is not None:
         score = machine.window.score
         if machine.is_current:
-            body.add_row("score", _score_line(score))
-            body.add_row("threshold", _threshold_line(score))
-            body.add_row("trend", _trend_line(trend))
-            body.add_row("level", _level_bar(score.level_dbfs))
+            body.add_row("score", _format_score(score))
+            body.add_row("threshold", _format_threshold(score))
+            body.add_row("trend", _draw_trend(trend))
+            body.add_row("level", _make_level_bar(score.level_dbfs))
         else:
-            last = f"none; the last was {_number(score.value)} at {_clock_time(score.captured_at)}"
-            body.add_row("score", last)
-    body.add_row("sound", _source_line(machine))
+            value, time_of_day = _format_number(score.value), _format_time(score.captured_at)
+            body.add_row("score", f"none; the last was {value} at {time_of_day}")
+    body.add_row("sound", _format_source(machine))
     return Panel(body, title=name, title_align="left", border_style="bright_black")
 
 
-def _overview(machines: Mapping[str, MachineStatus]) -> Table:
+def _make_overview(machines: Mapping[str, MachineStatus]) -> Table:
     """Return a table with one line per machine."""
     table = Table(expand=True, box=None)
     for heading in ("machine", "state", "score", "threshold", "p", "level", "lost", "source"):
@@ -155,10 +155,10 @@ def _overview(machines: Mapping[str, MachineStatus]) -> Table:
         score = machine.window.score if machine.window and machine.is_current else None
         table.add_row(
             name,
-            _state_badge(machine.state),
-            _number(score.value if score else None),
-            _number(score.threshold if score else None),
-            _p_value(score),
+            _make_badge(machine.state),
+            _format_number(score.value if score else None),
+            _format_number(score.threshold if score else None),
+            _format_p_value(score),
             f"{score.level_dbfs:.0f} dB" if score and score.level_dbfs is not None else "-",
             str(health.lost_samples) if health else "-",
             str(health.state) if health else "-",
@@ -166,11 +166,11 @@ def _overview(machines: Mapping[str, MachineStatus]) -> Table:
     return table
 
 
-def _state_badge(state: State) -> Text:
+def _make_badge(state: State) -> Text:
     return Text(f" {state} ", style=STATE_STYLES[state])
 
 
-def _learning_bar(progress: LearningProgress) -> RenderableType:
+def _make_learning_bar(progress: LearningProgress) -> RenderableType:
     bar = ProgressBar(total=progress.required_s, completed=progress.learned_s, width=40)
     stage = "; fitting the model" if progress.fitting else " of normal sound"
     row = Table.grid(padding=(0, 2))
@@ -178,27 +178,27 @@ def _learning_bar(progress: LearningProgress) -> RenderableType:
     return row
 
 
-def _score_line(score: WindowScore) -> Text:
+def _format_score(score: WindowScore) -> Text:
     value, threshold = score.value, score.threshold
     above = value is not None and threshold is not None and value > threshold
     line = Text.assemble(
-        (_number(value), "bold red" if above else "bold green"),
-        f"  p-value {_p_value(score)}",
+        (_format_number(value), "bold red" if above else "bold green"),
+        f"  p-value {_format_p_value(score)}",
     )
     if score.quality is not Quality.OK:
         line.append(f"  {score.quality}", style="bold yellow")
     return line
 
 
-def _threshold_line(score: WindowScore) -> Text:
-    line = Text(_number(score.threshold))
+def _format_threshold(score: WindowScore) -> Text:
+    line = Text(_format_number(score.threshold))
     if score.model is not None and score.model.provisional:
         learned = f"{score.model.calibration_windows} of about {PROVISIONAL_BELOW} windows learned"
         line.append(f"  provisional ({learned})", style="dim")
     return line
 
 
-def _trend_line(trend: Sequence[tuple[float, float]]) -> Text:
+def _draw_trend(trend: Sequence[tuple[float, float]]) -> Text:
     """Draw the last scores as blocks; the threshold is at six eighths of the height."""
     line = Text()
     for value, threshold in trend:
@@ -208,7 +208,7 @@ def _trend_line(trend: Sequence[tuple[float, float]]) -> Text:
     return line
 
 
-def _level_bar(level_dbfs: float | None) -> RenderableType:
+def _make_level_bar(level_dbfs: float | None) -> RenderableType:
     if level_dbfs is None:
         return Text("digital silence", style="yellow")
     row = Table.grid(padding=(0, 2))
@@ -220,7 +220,7 @@ def _level_bar(level_dbfs: float | None) -> RenderableType:
     return row
 
 
-def _source_line(machine: MachineStatus) -> Text:
+def _format_source(machine: MachineStatus) -> Text:
     health = machine.health
     if health is None:
         return Text("opening", style="dim")
@@ -237,24 +237,24 @@ def _source_line(machine: MachineStatus) -> Text:
     return line
 
 
-def _transition_line(transition: Transition) -> Text:
+def _format_transition(transition: Transition) -> Text:
     return Text.assemble(
-        (_clock_time(transition.captured_at), "dim"),
+        (_format_time(transition.captured_at), "dim"),
         f"  {transition.machine}: ",
-        _state_badge(transition.state),
+        _make_badge(transition.state),
         f"  {transition.reason}",
     )
 
 
-def _clock_time(at: float) -> str:
+def _format_time(at: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(at))
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _p_value(score: WindowScore | None) -> str:
+def _format_p_value(score: WindowScore | None) -> str:
     if score is None or score.p_value is None:
         return "-"
     return f"{score.p_value:.2g}{' (tail)' if score.extrapolated else ''}"

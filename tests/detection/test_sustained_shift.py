@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_monitor.calibration import Calibration
-from asd_monitor.calibration.normal_range import MAX_DURATION_S, NormalRange, segment_windows
+from asd_monitor.calibration.normal_range import MAX_DURATION_S, NormalRange, count_segment_windows
 from asd_monitor.detection.sustained_shift import SustainedShift
 
 WINDOW_S = 2.0
@@ -65,7 +65,7 @@ def test_a_start_just_before_a_segment_because_of_rounding_belongs_to_the_segmen
 def test_a_segment_is_about_ten_seconds_and_at_least_one_window(
     window_s: float, windows: int
 ) -> None:
-    assert segment_windows(window_s) == windows
+    assert count_segment_windows(window_s) == windows
 
 
 @pytest.mark.parametrize(("segments", "run"), [(10, 5), (30, 4), (98, 2)])

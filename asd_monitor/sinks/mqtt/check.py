@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.sinks.mqtt.failures import connect_failure
 from asd_monitor.sinks.mqtt.settings import MqttSettings, MqttTls
-from asd_monitor.sinks.mqtt.tls import tls_context
+from asd_monitor.sinks.mqtt.tls import make_tls_context
 from asd_monitor.sinks.mqtt.topics import Topics
 
 TIMEOUT_S = 5.0
@@ -69,7 +69,7 @@ def _connect(settings: MqttSettings) -> str:
 
 
 def _handshake(settings: MqttSettings, tls: MqttTls) -> str:
-    context = tls_context(tls)
+    context = make_tls_context(tls)
     with (
         socket.create_connection((settings.host, settings.port), TIMEOUT_S) as plain,
         context.wrap_socket(plain, server_hostname=settings.host) as secured,
@@ -94,7 +94,9 @@ def _login_and_publish(settings: MqttSettings, node: str) -> list[Step]:
         deadline_s = time.monotonic() + TIMEOUT_S
         while not connection.acks and connection.failure is None and time.monotonic() < deadline_s:
             connection.loop_once(max(deadline_s - time.monotonic(), 0.0))
-        steps.append(_publish_step(connection.acks[0].refused if connection.acks else None, topic))
+        steps.append(
+            _make_publish_step(connection.acks[0].refused if connection.acks else None, topic)
+        )
         with contextlib.suppress(ValueError):
             connection.disconnect_gracefully()
         return steps
@@ -102,7 +104,7 @@ def _login_and_publish(settings: MqttSettings, node: str) -> list[Step]:
         connection.stop()
 
 
-def _publish_step(refused: str | None, topic: str) -> Step:
+def _make_publish_step(refused: str | None, topic: str) -> Step:
     """Return the result of publishing; ``refused`` is None if there was no answer."""
     if refused is None:
         detail = f"{topic}: no acknowledgement within {TIMEOUT_S:g} s"

@@ -29,7 +29,7 @@ from asd_monitor.sinks.mqtt.failures import (
 )
 from asd_monitor.sinks.mqtt.outbox import OFFLINE, ONLINE, Message
 from asd_monitor.sinks.mqtt.settings import MqttSettings
-from asd_monitor.sinks.mqtt.tls import tls_context
+from asd_monitor.sinks.mqtt.tls import make_tls_context
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Connection:
         if settings.username is not None:
             self._client.username_pw_set(settings.username, settings.read_password())
         if settings.tls is not None:
-            self._client.tls_set_context(tls_context(settings.tls))
+            self._client.tls_set_context(make_tls_context(settings.tls))
             if settings.tls.insecure:
                 self._client.tls_insecure_set(True)
 

@@ -128,17 +128,17 @@ class MqttSettings(BaseModel):
             return password
         if self.password_file is None:
             return None
-        path = _credential_path(self.password_file)
+        path = _find_credential(self.password_file)
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise SinkError(_unreadable(path, error)) from error
+            raise SinkError(_describe_read_error(path, error)) from error
         if not lines or not lines[0]:
             raise SinkError(f"mqtt.password_file: {path}: expected the password, found nothing")
         return lines[0]
 
 
-def _unreadable(path: Path, error: OSError | UnicodeDecodeError) -> str:
+def _describe_read_error(path: Path, error: OSError | UnicodeDecodeError) -> str:
     reason = error.strerror if isinstance(error, OSError) else "expected UTF-8 text"
     message = f"mqtt.password_file: cannot read {path.absolute()}: {reason}"
     if "INVOCATION_ID" not in os.environ or isinstance(error, UnicodeDecodeError):
@@ -149,7 +149,7 @@ def _unreadable(path: Path, error: OSError | UnicodeDecodeError) -> str:
     )
 
 
-def _credential_path(path: Path) -> Path:
+def _find_credential(path: Path) -> Path:
     """Return the file in systemd's folder of credentials, if it has one of that name."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if folder and len(path.parts) == 1 and (Path(folder) / path).is_file():

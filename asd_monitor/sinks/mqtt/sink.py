@@ -14,7 +14,7 @@ from asd_monitor.sinks.mqtt.counters import DeliveryCounter, DeliveryCounts
 from asd_monitor.sinks.mqtt.failures import Failure
 from asd_monitor.sinks.mqtt.publisher import Publisher
 from asd_monitor.sinks.mqtt.settings import MqttSettings
-from asd_monitor.sinks.mqtt.tls import tls_context
+from asd_monitor.sinks.mqtt.tls import make_tls_context
 from asd_monitor.sinks.mqtt.topics import Topics, check_name
 from asd_monitor.telemetry.metrics import Metrics
 
@@ -96,7 +96,7 @@ class MqttSink:
         """
         self._settings.read_password()
         if self._settings.tls is not None:
-            tls_context(self._settings.tls)
+            make_tls_context(self._settings.tls)
         self._metrics.mqtt_connected.set(0)
         self._thread = threading.Thread(target=self._run, name="mqtt-sink", daemon=True)
         self._thread.start()

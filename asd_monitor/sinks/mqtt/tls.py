@@ -18,7 +18,7 @@ class _TlsSocket(ssl.SSLSocket):
             raise
 
 
-def tls_context(tls: MqttTls) -> ssl.SSLContext:
+def make_tls_context(tls: MqttTls) -> ssl.SSLContext:
     """Return the TLS context of these settings, whose files are read now.
 
     Raises
@@ -27,7 +27,7 @@ def tls_context(tls: MqttTls) -> ssl.SSLContext:
         If a file cannot be read, or a certificate and its key do not belong together.
     """
     try:
-        context = ssl.create_default_context(cafile=_text(tls.ca_file))
+        context = ssl.create_default_context(cafile=_to_text(tls.ca_file))
     except (OSError, ValueError) as error:
         msg = f"mqtt.tls.ca_file: {tls.ca_file}: expected PEM certificates: {error}"
         raise SinkError(msg) from error
@@ -37,7 +37,7 @@ def tls_context(tls: MqttTls) -> ssl.SSLContext:
     if tls.cert_file is not None:
         try:
             # With the empty passphrase OpenSSL does not ask for one on the terminal.
-            context.load_cert_chain(tls.cert_file, _text(tls.key_file), password="")
+            context.load_cert_chain(tls.cert_file, _to_text(tls.key_file), password="")
         except (OSError, ValueError) as error:
             msg = (
                 f"mqtt.tls: {tls.cert_file} with key {tls.key_file or tls.cert_file}: expected a "
@@ -51,5 +51,5 @@ def tls_context(tls: MqttTls) -> ssl.SSLContext:
     return context
 
 
-def _text(path: Path | None) -> str | None:
+def _to_text(path: Path | None) -> str | None:
     return None if path is None else str(path)

@@ -95,7 +95,7 @@ class PrometheusSink:
         """
         if self._server is not None:
             return
-        tls = _tls_context(self._settings)
+        tls = _make_tls_context(self._settings)
         family, address = _resolve(self._settings)
         if tls is None and not ipaddress.ip_address(address[0].partition("%")[0]).is_loopback:
             logger.warning(
@@ -106,7 +106,7 @@ class PrometheusSink:
         try:
             self._server = StatusServer(family, address, self._respond, tls)
         except OSError as error:
-            raise SinkError(_listen_error(self._settings, error)) from error
+            raise SinkError(_describe_listen_error(self._settings, error)) from error
         logger.info("metrics at %s", self.url)
 
     def _respond(self, path: str, headers: Message) -> Response:
@@ -154,7 +154,7 @@ def _resolve(settings: PrometheusSettings) -> tuple[socket.AddressFamily, tuple[
     return family, (str(address[0]), settings.port)
 
 
-def _tls_context(settings: PrometheusSettings) -> ssl.SSLContext | None:
+def _make_tls_context(settings: PrometheusSettings) -> ssl.SSLContext | None:
     if settings.certificate_file is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -174,7 +174,7 @@ def _tls_context(settings: PrometheusSettings) -> ssl.SSLContext | None:
     return context
 
 
-def _listen_error(settings: PrometheusSettings, error: OSError) -> str:
+def _describe_listen_error(settings: PrometheusSettings, error: OSError) -> str:
     prefix = f"prometheus: cannot listen on {settings.address} port {settings.port}"
     match error.errno:
         case errno.EADDRINUSE:
