@@ -56,7 +56,7 @@ def refused(tmp_path: Path, text: str | bytes) -> str:
         (MINIMAL + "learn:\n  minutes: 0\n", "plant.yaml:5: learn.minutes: expected greater than or equal to 0.3"),
         (MINIMAL + "device: tpu\n", "plant.yaml:4: device: expected 'auto', 'cpu' or 'cuda'"),
         (MINIMAL + "version: 2\n", "plant.yaml:4: version: expected 1"),
-        (MINIMAL + "node: a/b\n", "plant.yaml:4: node: node 'a/b': expected"),
+        (MINIMAL + "node: a/b\n", "plant.yaml:4: node: expected 1 to 64"),
         ("machines:\n  'pump/1':\n    mic: 0\n", "machine name 'pump/1': expected"),
         ("machines:\n  ../up:\n    mic: 0\n", "machine name '../up': expected"),
         ("machines:\n  pump: {}\n", "plant.yaml:2: machines.pump: expected one of mic, wav, found none"),

@@ -166,11 +166,9 @@ class Monitor:
             self._thread.join(STOP_TIMEOUT_S)
             if self._thread.is_alive():
                 logger.warning("the inference thread did not stop within %.0f s", STOP_TIMEOUT_S)
-        commissionings = [
-            pipeline.commissioning
-            for pipeline in self._pipelines.values()
-            if pipeline.commissioning is not None
-        ]
+        # Read once: another thread may end a commissioning meanwhile.
+        candidates = [pipeline.commissioning for pipeline in self._pipelines.values()]
+        commissionings = [candidate for candidate in candidates if candidate is not None]
         for commissioning in commissionings:
             commissioning.close()
         for commissioning in commissionings:

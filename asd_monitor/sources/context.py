@@ -1,4 +1,4 @@
-"""What the monitor gives to every source that it builds."""
+"""The context that sources are built in."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from asd_monitor.sources.pacing import PacedWakeups
 
 @dataclass(frozen=True, slots=True)
 class SourceContext:
-    """What a source is built from, besides its settings."""
+    """Everything that a source is built from, besides its settings."""
 
     machine: str
     """Name of the machine."""

@@ -1,4 +1,4 @@
-"""The alarm is raised by exceedances and shifts, cleared by quiet, and never NORMAL unheard."""
+"""Exceedances and shifts raise the alarm, quiet windows clear it, and NORMAL needs evidence."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ NORMAL_RANGE = NormalRange(level=1.2, rank=1, segments=180, effective_segments=1
 
 
 def score(index: int, value: float | None = 0.0, quality: Quality = Quality.OK) -> WindowScore:
-    """The index-th window of consecutive windows of one second."""
+    """Return the score of the index-th of consecutive windows of one second."""
     start = index * WINDOW
     return WindowScore(
         machine="pump", seq=index, window_start=start, captured_at=float(index + 1),

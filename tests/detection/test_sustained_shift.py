@@ -19,7 +19,7 @@ WINDOW = round(WINDOW_S * RATE_HZ)
 
 
 def range_of(levels: list[float], session_s: float = 1e9) -> NormalRange:
-    """The normal range of segments of five equal windows, in sessions of that length."""
+    """Return the normal range of segments of five equal windows, in sessions of that length."""
     scores = np.repeat(levels, 5)
     at_s = WINDOW_S * np.arange(len(scores))
     return NormalRange.fit(scores, at_s // session_s, at_s % session_s, WINDOW_S)

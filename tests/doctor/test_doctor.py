@@ -48,7 +48,7 @@ def make_context(
 
 
 def pcm(level_dbfs: float, seconds: float = 3.0, offset: float = 0.0) -> PcmArray:
-    """White noise as a sound card would deliver it."""
+    """Return white noise as a sound card would deliver it."""
     random = np.random.default_rng(3)
     samples = 10 ** (level_dbfs / 20) * random.standard_normal(round(seconds * RATE_HZ)) + offset
     return (32767 * np.clip(samples, -1, 1)).astype(np.int16)

@@ -157,12 +157,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match="stored nothing there"):
+    with pytest.raises(ModelFileError, match="found nothing there"):
         load(tmp_path / "missing.asd")
-    with pytest.raises(ModelFileError, match="stored something else"):
+    with pytest.raises(ModelFileError, match="found something else"):
         load(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ModelFileError, match="stored something else"):
+    with pytest.raises(ModelFileError, match="found something else"):
         load(tmp_path / "pipe")
     with pytest.raises(ModelFileError, match="not a path"):
         load("a\0b")

@@ -39,7 +39,7 @@ LOUD_DBFS = -6.0
 
 
 class Collector:
-    """A sink that keeps what it is given."""
+    """A sink that keeps all records."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []

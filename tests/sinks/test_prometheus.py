@@ -76,7 +76,7 @@ def base(sink: PrometheusSink) -> str:
 
 
 def scraped(sink: PrometheusSink) -> dict[tuple[str, str], float]:
-    """Name and machine -> value."""
+    """Return the value of each series by name and machine."""
     text = get(sink.url)[2].decode()
     return {
         (sample.name, sample.labels.get("machine", "")): sample.value
