@@ -2,7 +2,8 @@
 
 To add a sink, write its settings and its class in a module of this package, and add a line to
 :data:`SINKS`. The configuration then has a section of that name, whose errors are reported with
-their location; document it in ``configs/monitor.yaml``.
+their location; document it in ``configs/monitor.yaml``. Pages of the HTTP endpoint are in
+:mod:`asd_monitor.sinks.prometheus.pages`.
 """
 
 from collections.abc import Callable

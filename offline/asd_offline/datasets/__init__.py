@@ -1,4 +1,7 @@
-"""Datasets of machine sounds: the DCASE Task 2 challenges and your own recordings."""
+"""Datasets of machine sounds: the DCASE Task 2 challenges and your own recordings.
+
+To add a year, see :mod:`asd_offline.datasets.layouts`.
+"""
 
 from asd_offline.datasets.challenge import Challenge
 from asd_offline.datasets.clip import (

@@ -1,7 +1,7 @@
 """Models: from training clips to a module that the monitor runs.
 
 A model is a module or package here, one line in :data:`MODELS`, and one recipe in
-``configs/train/``.
+``configs/train/``. If it is trained, ``configs/train/small/`` has a recipe for a CPU, too.
 """
 
 from typing import Any

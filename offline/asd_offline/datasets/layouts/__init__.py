@@ -1,4 +1,8 @@
-"""Layouts of datasets on disk: one file per DCASE challenge, and those of your own recordings."""
+"""Layouts of datasets on disk: one file per DCASE challenge, and those of your own recordings.
+
+To add a year, write ``dcase20XX.py`` here and in ``asd_offline/evaluation/rules/``, add a line to
+:data:`CHALLENGES` and to ``RULES``, and remove its machine types from ``later_challenges.py``.
+"""
 
 from asd_offline.datasets.challenge import Challenge
 from asd_offline.datasets.layouts.dcase2020 import DCASE2020

@@ -1,4 +1,7 @@
-"""Scoring rules of the DCASE challenges, one file per year."""
+"""Scoring rules of the DCASE challenges, one file per year.
+
+The folders and file names of a year are in :mod:`asd_offline.datasets.layouts`.
+"""
 
 from asd_monitor.errors import DatasetError
 from asd_offline.evaluation.rules.dcase2020 import RULES_2020

@@ -30,7 +30,7 @@ MACHINES: dict[str, Callable[[MachineRun], MachineSound]] = {
     "grinder": grinder,
     "shaker": shaker,
 }
-"""Every machine type of the challenges of 2020 to 2023."""
+"""Every machine type of the challenges in ``CHALLENGES``."""
 
 MACHINE_FAULTS: dict[str, tuple[str, ...]] = {
     "fan": ("imbalance", "rubbing", "rattle", "impacts", "missing_band"),
