@@ -33,7 +33,7 @@ def oracle(
     from asd_monitor.commands.offline_extra import require_offline
 
     require_offline("oracle")
-    from asd_offline.export.oracle import oracle as rank_scores
+    from asd_offline.export.oracle import rank_scores
 
     with console_progress() as progress:
         rows = rank_scores(run, cache or default_cache(), dataset, progress)

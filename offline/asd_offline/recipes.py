@@ -47,7 +47,7 @@ class Recipe(BaseModel):
 
     epochs: int = Field(100, ge=0, le=100_000)
     batch_size: int = Field(512, ge=2)
-    """Of all processes together."""
+    """Samples per batch, of all processes together."""
     optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0)

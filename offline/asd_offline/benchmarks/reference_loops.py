@@ -85,7 +85,7 @@ def torchaudio_loop(
 def librosa_loop(
     paths: Sequence[Path], recipe: AutoencoderRecipe, device: torch.device
 ) -> list[EpochTime]:
-    """Train like the baseline of 2023, with librosa and a data set of single vectors.
+    """Train like the baseline of 2023, with librosa and a dataset of single vectors.
 
     That baseline computes its features once, in float64, and keeps all of them in memory; here
     they are computed in each epoch. Needs ``pip install librosa``. Returns the time of each epoch.

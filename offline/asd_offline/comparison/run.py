@@ -107,10 +107,10 @@ def _labelled_sections(dataset: Dataset) -> tuple[str, ...]:
     labels: dict[str, set[int | None]] = {}
     for clip in dataset.select(split="test"):
         labels.setdefault(f"{clip.machine}/{clip.section}", set()).add(clip.label)
-    sections = tuple(name for name, found in labels.items() if {NORMAL, ANOMALY} <= found)
+    sections = tuple(name for name, values in labels.items() if {NORMAL, ANOMALY} <= values)
     if sections:
         return sections
-    all_labels = {label for found in labels.values() for label in found}
+    all_labels = {label for values in labels.values() for label in values}
     if not all_labels:
         found_text = "no test clips"
     elif all_labels == {None}:

@@ -52,11 +52,11 @@ def open_dataset(
         msg = f"{root}: DCASE {year} is not supported; supported are {supported}"
         raise DatasetError(msg)
     names = None if machines is None else tuple(machines)
-    wanted = None if names is None else frozenset(name.lower() for name in names)
+    selected = None if names is None else frozenset(name.lower() for name in names)
     machine = names[0] if names and len(names) == 1 else None
-    dataset = _open(root, year, wanted, machine)
-    if wanted is not None:
-        dataset = _restrict(dataset, wanted)
+    dataset = _open(root, year, selected, machine)
+    if selected is not None:
+        dataset = _restrict(dataset, selected)
     if ground_truth is None:
         return dataset
     if dataset.year is None:
@@ -66,14 +66,14 @@ def open_dataset(
 
 
 def _open(
-    root: Path, year: int | None, wanted: frozenset[str] | None, machine: str | None
+    root: Path, year: int | None, selected: frozenset[str] | None, machine: str | None
 ) -> Dataset:
     if root.is_file() and root.suffix.lower() == ".csv":
         return open_csv_list(root)
     tree = scan(root)
-    dataset = open_official(tree, year, wanted)
+    dataset = open_official(tree, year, selected)
     if dataset is not None:
-        if not dataset.clips and wanted is None:
+        if not dataset.clips and selected is None:
             first = dataset.rejected[0]
             msg = f"{root}: no valid clip was found, first {first.path}: {first.reason}"
             raise DatasetError(msg)
@@ -88,7 +88,7 @@ def _open(
 def _nothing_found(tree: Tree, year: int | None) -> DatasetError:
     """Return the error for a folder without a single clip."""
     sounds = sum(len(folder.names) for folder in tree.folders)
-    wanted = f"clips of DCASE {year}" if year else "clips"
+    clips = f"clips of DCASE {year}" if year else "clips"
     if sounds:
         first = tree.folders[0].path / tree.folders[0].names[0]
         found = f"{sounds} sound files in no known arrangement, first {first}"
@@ -97,15 +97,15 @@ def _nothing_found(tree: Tree, year: int | None) -> DatasetError:
     else:
         found = "no sound files"
     msg = (
-        f"{tree.root}: expected {wanted} as in <machine>/train and <machine>/test, recordings in "
+        f"{tree.root}: expected {clips} as in <machine>/train and <machine>/test, recordings in "
         f"normal/ and anomaly/, or a CSV of path,label; found {found}"
     )
     return DatasetError(msg)
 
 
-def _restrict(dataset: Dataset, wanted: frozenset[str]) -> Dataset:
+def _restrict(dataset: Dataset, selected: frozenset[str]) -> Dataset:
     present = {machine.lower(): machine for machine in dataset.machines()}
-    missing = sorted(wanted - set(present))
+    missing = sorted(selected - set(present))
     if missing:
         # A challenge's clips were restricted while reading: open all for the names in the message.
         names = sorted(present.values()) or list(
@@ -118,7 +118,7 @@ def _restrict(dataset: Dataset, wanted: frozenset[str]) -> Dataset:
             f"there are {', '.join(names) or 'none'}{hint}"
         )
         raise DatasetError(msg)
-    return replace(dataset, clips=tuple(c for c in dataset.clips if c.machine.lower() in wanted))
+    return replace(dataset, clips=tuple(c for c in dataset.clips if c.machine.lower() in selected))
 
 
 def with_ground_truth(dataset: Dataset, truth: GroundTruth) -> Dataset:

@@ -98,7 +98,7 @@ def _rows(sections: Iterable[SectionResult]) -> list[SectionMetrics]:
     if any(section.source or section.target for section in listed):
         source = [section.source or SectionMetrics() for section in listed]
         return source + [section.target or SectionMetrics() for section in listed]
-    return [section.whole or SectionMetrics() for section in listed]
+    return [section.overall or SectionMetrics() for section in listed]
 
 
 def _mean_of_rows(

@@ -59,7 +59,7 @@ class SectionResult:
 
     section: str
     clips: int
-    whole: SectionMetrics | None = None
+    overall: SectionMetrics | None = None
     source: SectionMetrics | None = None
     target: SectionMetrics | None = None
     reason: str | None = None
@@ -67,7 +67,7 @@ class SectionResult:
 
     def value(self, name: str) -> float | None:
         """Return a metric, such as ``auc`` or ``auc_source``; None if there is none."""
-        return _value(name, self.whole, self.source, self.target)
+        return _value(name, self.overall, self.source, self.target)
 
     def score_parts(self, rules: ScoringRules) -> list[float | None]:
         """Return the metrics that enter the official score."""
@@ -131,12 +131,12 @@ class ChallengeResult:
 
 def _value(
     name: str,
-    whole: SectionMetrics | None,
+    overall: SectionMetrics | None,
     source: SectionMetrics | None,
     target: SectionMetrics | None,
 ) -> float | None:
     metric, _, domain = name.partition("_")
-    row = {"": whole, "source": source, "target": target}[domain]
+    row = {"": overall, "source": source, "target": target}[domain]
     return None if row is None else row.values[metric]
 
 

@@ -30,13 +30,13 @@ def evaluate_section(
     count = len(clips.score)
     if count == 0:
         return SectionResult(section, 0, reason=why_empty or "no scores")
-    whole = None if rules.domains == "separate" else _metrics(rules, clips, clips)
+    overall = None if rules.domains == "separate" else _metrics(rules, clips, clips)
     if rules.domains == "none":
-        reason = whole.reason if whole else None
-        return SectionResult(section, count, whole=whole, reason=reason)
-    source, target = (_domain_metrics(rules, clips, domain, whole) for domain in DOMAINS)
-    reasons = dict.fromkeys(row.reason for row in (whole, source, target) if row and row.reason)
-    return SectionResult(section, count, whole, source, target, "; ".join(reasons) or None)
+        reason = overall.reason if overall else None
+        return SectionResult(section, count, overall=overall, reason=reason)
+    source, target = (_domain_metrics(rules, clips, domain, overall) for domain in DOMAINS)
+    reasons = dict.fromkeys(row.reason for row in (overall, source, target) if row and row.reason)
+    return SectionResult(section, count, overall, source, target, "; ".join(reasons) or None)
 
 
 def domain_mask(rules: ScoringRules, clips: SectionScores, domain: str) -> NDArray[np.bool_]:
@@ -46,30 +46,30 @@ def domain_mask(rules: ScoringRules, clips: SectionScores, domain: str) -> NDArr
 
 
 def _domain_metrics(
-    rules: ScoringRules, clips: SectionScores, domain: str, whole: SectionMetrics | None
+    rules: ScoringRules, clips: SectionScores, domain: str, overall: SectionMetrics | None
 ) -> SectionMetrics:
     of_domain = clips.select(clips.domain == domain)
     if not np.any(of_domain.label != 1):
         lacking = "normal clips" if len(of_domain.label) else "clips"
         return SectionMetrics(reason=f"no {lacking} of the {domain} domain")
-    return _metrics(rules, clips.select(domain_mask(rules, clips, domain)), of_domain, whole)
+    return _metrics(rules, clips.select(domain_mask(rules, clips, domain)), of_domain, overall)
 
 
 def _metrics(
     rules: ScoringRules,
     ranked: SectionScores,
     decided: SectionScores,
-    whole: SectionMetrics | None = None,
+    overall: SectionMetrics | None = None,
 ) -> SectionMetrics:
     """Compute AUC and pAUC of ``ranked`` clips, and precision, recall and F1 of ``decided``.
 
-    The pAUC is that of the whole section if ``whole`` is given.
+    The pAUC is that of the whole section if ``overall`` is given.
     """
-    reason = (whole.reason if whole else None) or _why_unusable(ranked)
+    reason = (overall.reason if overall else None) or _why_unusable(ranked)
     precision, recall, f1 = None, None, None
     if len(decided.score) and np.all(decided.decision >= 0) and np.all(decided.label >= 0):
         precision, recall, f1 = precision_recall_f1(confusion(decided.label, decided.decision))
-    partial = whole.pauc if whole else None
+    partial = overall.pauc if overall else None
     if reason:
         return SectionMetrics(None, partial, precision, recall, f1, reason)
     partial = pauc(ranked.label, ranked.score, rules.max_fpr) if partial is None else partial

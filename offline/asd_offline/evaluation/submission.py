@@ -55,18 +55,18 @@ def find_systems(folder: Path) -> dict[str, Path]:
         raise DatasetError(msg)
     if any(folder.glob("anomaly_score_*.csv")):
         return {folder.resolve().name: folder}
-    found = {
+    folders = {
         path.parent
         for depth in range(1, SEARCH_DEPTH + 1)
         for path in folder.glob("*/" * depth + "anomaly_score_*.csv")
     }
-    if not found:
+    if not folders:
         msg = f"{folder}: expected files anomaly_score_*.csv in it or below it, found none"
         raise DatasetError(msg)
-    names = [path.name for path in found]
+    names = [path.name for path in folders]
     return {
         path.name if names.count(path.name) == 1 else "_".join(path.relative_to(folder).parts): path
-        for path in sorted(found)
+        for path in sorted(folders)
     }
 
 
@@ -107,7 +107,7 @@ def _select_files(
 ) -> tuple[dict[FileKey, Path], list[Rejected], list[str]]:
     """Return the files that the ground truth has clips for, the other files, and problems."""
     rules = scoring_rules(truth.year)
-    found: dict[FileKey, Path] = {}
+    files: dict[FileKey, Path] = {}
     rejected: list[Rejected] = []
     problems: list[str] = []
     for path in sorted(path for kind in KINDS for path in folder.glob(f"{kind}*.csv")):
@@ -117,11 +117,11 @@ def _select_files(
         elif key.section not in truth.machines.get(key.machine, {}):
             reason = f"the ground truth has no clips of {key.machine} {key.section}"
             rejected.append(Rejected(path, reason))
-        elif key in found:
-            problems.append(f"  {path.name}: {found[key].name} is of the same section")
+        elif key in files:
+            problems.append(f"  {path.name}: {files[key].name} is of the same section")
         else:
-            found[key] = path
-    return found, rejected, problems
+            files[key] = path
+    return files, rejected, problems
 
 
 def _expected_files(truth: GroundTruth) -> list[FileKey]:

@@ -46,8 +46,8 @@ def parse_file_name(name: str, rules: ScoringRules) -> FileKey | None:
     }
     for template in rules.submission_names:
         pattern = template.replace(".", r"\.").replace("*", ".*").format(**groups)
-        if found := re.fullmatch(pattern, name):
-            parts = found.groupdict()
+        if match := re.fullmatch(pattern, name):
+            parts = match.groupdict()
             kind: Kind = "anomaly_score" if parts["kind"] == "anomaly_score" else "decision_result"
             return FileKey(kind, parts["machine"], parts["section"], parts.get("domain") or "")
     return None

@@ -22,7 +22,7 @@ def ensure_exported(
     Parameters
     ----------
     folder
-        Of the run.
+        Folder of the run.
     cache
         Folder of the feature cache.
     progress

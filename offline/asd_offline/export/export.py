@@ -72,7 +72,7 @@ def export(
     Parameters
     ----------
     folder
-        Of the run.
+        Folder of the run.
     out
         The model file.
     cache

@@ -59,7 +59,7 @@ class _ScoredClip:
     """``(scores,)``."""
 
 
-def oracle(
+def rank_scores(
     folder: Path,
     cache: Path,
     dataset: Path | None = None,
@@ -70,7 +70,7 @@ def oracle(
     Parameters
     ----------
     folder
-        Of the run.
+        Folder of the run.
     cache
         Folder of the feature cache.
     dataset

@@ -83,7 +83,7 @@ def compare_with_quickstart(
     detector
         ``(batch, window_samples), (batch,) -> (batch,)``, on the CPU.
     index
-        Of the target in the detector.
+        Index of the target in the detector.
     target
         Faults are added to its held-out clips.
 

@@ -74,9 +74,9 @@ def max_difference(
             few = windows[:MAX_EVIDENCE_WINDOWS], targets[:MAX_EVIDENCE_WINDOWS]
             pairs.append((eager.evidence(*few), exported.evidence(*few)))
     differences = []
-    for expected, found in pairs:
-        scale = max(1.0, float(expected.abs().max()))
-        differences.append(float((expected - found).abs().max()) / scale)
+    for eager_values, exported_values in pairs:
+        scale = max(1.0, float(eager_values.abs().max()))
+        differences.append(float((eager_values - exported_values).abs().max()) / scale)
     return max(differences)
 
 

@@ -49,7 +49,7 @@ class LabelledWindows:
     features
         Cache of their samples.
     sample_rate_hz, window_samples
-        Of the windows.
+        Sample rate and length of the windows.
     pseudo
         Whether to use pseudo-classes; None: if there are fewer than four classes.
     """

@@ -36,7 +36,7 @@ class TargetWindows:
     features
         Cache of their samples.
     sample_rate_hz, window_samples
-        Of the windows.
+        Sample rate and length of the windows.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ def join_clips(clips: Sequence[Tensor], max_rows: int) -> tuple[Tensor, Tensor]:
     clips
         Rows ``(rows, dims)`` of each clip.
     max_rows
-        Of all clips together.
+        Maximum number of rows, of all clips together.
 
     Returns
     -------

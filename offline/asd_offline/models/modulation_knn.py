@@ -56,9 +56,9 @@ class ModulationSpectra(nn.Module):
     Parameters
     ----------
     sample_rate_hz
-        Of the waveform.
+        Sample rate of the waveform.
     window_samples, hop_samples
-        Of the windows.
+        Length and hop of the windows.
     bands
         Mel bands whose envelopes are analysed.
     """

@@ -30,7 +30,7 @@ FAULT_SHARES = (0.03, 0.1, 0.3, 1.0)
 """Shares of the frames that a simulated fault affects, from a click to always."""
 FAULT_GAIN_DB = 3.0
 MAX_WINDOWS = 200
-"""Of each target, for the choice of the decay."""
+"""Number of windows per target for the choice of the decay."""
 SMOTE_NEIGHBOURS = 3
 
 

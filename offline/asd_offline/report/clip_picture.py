@@ -57,9 +57,9 @@ class ClipPicture:
     @classmethod
     def from_json(cls, text: str) -> "ClipPicture":
         """Read what :meth:`to_json` returned."""
-        found = json.loads(text)
-        evidence = None if found["evidence"] is None else _unpack(found["evidence"])
-        return cls(found["duration_s"], found["max_hz"], _unpack(found["spectrogram"]), evidence)
+        values = json.loads(text)
+        evidence = None if values["evidence"] is None else _unpack(values["evidence"])
+        return cls(values["duration_s"], values["max_hz"], _unpack(values["spectrogram"]), evidence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,10 +41,10 @@ def attributes_of(
         return [Attributes("", ())]
     sections = challenge.vocabulary[machine]
     patterns = sections[section % len(sections)][0 if domain == "source" else 1]
-    found = []
+    combinations = []
     for pattern in patterns.split():
         for combination in _expand(pattern):
             text, _, meaning = combination.partition("=")
             words = (meaning or text).split("_")
-            found.append(Attributes(text, tuple(zip(words[::2], words[1::2], strict=True))))
-    return found
+            combinations.append(Attributes(text, tuple(zip(words[::2], words[1::2], strict=True))))
+    return combinations

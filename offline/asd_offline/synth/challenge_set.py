@@ -1,4 +1,4 @@
-"""Make a small data set of synthetic machines in the layout of a challenge."""
+"""Make a small dataset of synthetic machines in the layout of a challenge."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ MIN_CLIPS = 4
 
 @dataclass(frozen=True, slots=True)
 class ChallengeSetSettings:
-    """Size, layout and difficulty of the data set."""
+    """Size, layout and difficulty of the dataset."""
 
     year: int
     sets: tuple[SetName, ...] = ("dev",)
@@ -56,7 +56,7 @@ class ChallengeSetSettings:
 
     @property
     def challenge(self) -> Challenge:
-        """Challenge whose layout the data set has."""
+        """Challenge whose layout the dataset has."""
         return CHALLENGES[self.year]
 
 
@@ -68,7 +68,7 @@ def make_challenge_set(
     force: bool = False,
     workers: int | None = None,
 ) -> int:
-    """Write the data set to ``out`` and return its number of clips.
+    """Write the dataset to ``out`` and return its number of clips.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def plan_challenge_set(settings: ChallengeSetSettings) -> tuple[list[ClipPlan], 
                 continue
             for section in sections:
                 number = int(section[-2:])
-                for plan, name in _section(settings, subset, machine, number):
+                for plan, name in _plan_section(settings, subset, machine, number):
                     plans.append(plan)
                     named.append(name)
     return plans, label_files(settings.challenge, named)
@@ -174,7 +174,7 @@ class _Group:
     count: int
 
 
-def _groups(
+def _plan_groups(
     settings: ChallengeSetSettings, subset: SetName, machine: str, section: int
 ) -> Iterator[_Group]:
     tests = _test_clips(settings)
@@ -187,14 +187,14 @@ def _groups(
             yield _Group(subset, machine, section, domain, split, label, count)
 
 
-def _section(
+def _plan_section(
     settings: ChallengeSetSettings, subset: SetName, machine: str, section: int
 ) -> Iterator[tuple[ClipPlan, NamedClip]]:
     """Yield all clips of one section; test clips of an evaluation set have anonymous names."""
     rng = np.random.default_rng((settings.seed, derive_seed(settings.year, machine, section)))
     anonymous: list[tuple[ClipPlan, NamedClip]] = []
-    for group in _groups(settings, subset, machine, section):
-        clips = [_clip(settings, group, index, rng) for index in range(group.count)]
+    for group in _plan_groups(settings, subset, machine, section):
+        clips = [_plan_clip(settings, group, index, rng) for index in range(group.count)]
         if subset == "eval" and group.split == "test":
             anonymous += clips
         else:
@@ -217,7 +217,7 @@ def _anonymize(
         yield replace(plan, path=path), replace(named, name=name, original=named.name)
 
 
-def _clip(
+def _plan_clip(
     settings: ChallengeSetSettings, group: _Group, index: int, rng: np.random.Generator
 ) -> tuple[ClipPlan, NamedClip]:
     year, machine, section = settings.year, group.machine, group.section

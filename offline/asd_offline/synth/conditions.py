@@ -33,7 +33,7 @@ class Conditions:
     load: float
     variant: int
     noise_db: float
-    """Level of the background relative to the data set's signal-to-noise ratio."""
+    """Level of the background relative to the dataset's signal-to-noise ratio."""
 
 
 def _number(value: str) -> float:

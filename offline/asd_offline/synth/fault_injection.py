@@ -49,14 +49,14 @@ class InjectionSettings:
     """Number of recordings for training; None = two thirds."""
     seed: int = 1
     machine: str = ""
-    """Name of the machine in the data set; empty = the name of the folder."""
+    """Name of the machine in the dataset; empty = the name of the folder."""
     shaft_hz: float | None = None
     """Revolutions or strokes per second; None = drawn between 12 and 30."""
 
 
 @dataclass(frozen=True, slots=True)
 class InjectionResult:
-    """Summary of the data set that was written."""
+    """Summary of the dataset that was written."""
 
     train_clips: int
     test_normals: int
@@ -130,7 +130,7 @@ def make_injected_set(
     """
     _check(settings)
     found = find_recordings(settings.normals)
-    jobs = _jobs(settings, found.recordings)
+    jobs = _plan_jobs(settings, found.recordings)
     rate_hz = found.recordings[0].sample_rate_hz
     longest = max(recording.n_samples for recording in found.recordings)
     claim_folder(out, force=force, needed_bytes=len(jobs) * (2 * longest + 44))
@@ -178,27 +178,29 @@ def _check(settings: InjectionSettings) -> None:
         raise ConfigError(msg)
 
 
-def _train_clips(settings: InjectionSettings, found: int) -> int:
+def _train_clips(settings: InjectionSettings, recordings: int) -> int:
     """Return the number of training recordings; raise if too few are left for either part."""
     requested = settings.train_clips
-    count = found * 2 // 3 if requested is None else requested
+    count = recordings * 2 // 3 if requested is None else requested
     if count < MIN_TRAIN_CLIPS:
         if requested is not None:
             msg = f"--train-clips: expected at least {MIN_TRAIN_CLIPS}, got {requested}"
             raise ConfigError(msg)
         needed = MIN_TRAIN_CLIPS + MIN_TEST_CLIPS
-        msg = f"{settings.normals}: expected at least {needed} usable recordings, found {found}"
-        raise DatasetError(msg)
-    if found - count < MIN_TEST_CLIPS:
         msg = (
-            f"--inject {settings.normals}: {found} usable recordings, {count} of them for "
+            f"{settings.normals}: expected at least {needed} usable recordings, found {recordings}"
+        )
+        raise DatasetError(msg)
+    if recordings - count < MIN_TEST_CLIPS:
+        msg = (
+            f"--inject {settings.normals}: {recordings} usable recordings, {count} of them for "
             "training: none is left for testing; lower --train-clips"
         )
         raise DatasetError(msg)
     return count
 
 
-def _jobs(settings: InjectionSettings, recordings: Sequence[Recording]) -> list[_Job]:
+def _plan_jobs(settings: InjectionSettings, recordings: Sequence[Recording]) -> list[_Job]:
     rng = np.random.default_rng((settings.seed, derive_seed("division")))
     order = [int(index) for index in rng.permutation(len(recordings))]
     train = _train_clips(settings, len(recordings))
@@ -225,7 +227,7 @@ def _jobs(settings: InjectionSettings, recordings: Sequence[Recording]) -> list[
 
 
 def _machine_name(settings: InjectionSettings) -> str:
-    """The name given, or that of the first folder upwards that is not merely ``train``."""
+    """Return the given name, or that of the first folder upwards that is not merely ``train``."""
     folder = settings.normals.resolve()
     while folder.name.lower() in NAMELESS:
         folder = folder.parent

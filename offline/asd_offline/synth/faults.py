@@ -1,6 +1,6 @@
 """Models of machine faults: each computes a component to add to a machine's sound.
 
-The same faults serve the synthetic data sets and the injection into real recordings, so a
+The same faults serve the synthetic datasets and the injection into real recordings, so a
 fault depends only on the machine's sound and its rotation rate.
 """
 

@@ -21,7 +21,7 @@ class ClipPlan:
     """Everything that determines one clip; equal plans give equal bytes."""
 
     path: str
-    """Path relative to the data set's root, with forward slashes."""
+    """Path relative to the dataset's root, with forward slashes."""
     machine: str
     conditions: Conditions
     kind: str

@@ -1,4 +1,4 @@
-"""Write a data set: prepare its folder, render clips on all cores, and write its manifest."""
+"""Write a dataset: prepare its folder, render clips on all cores, and write its manifest."""
 
 import io
 import json
@@ -31,13 +31,13 @@ Result = TypeVar("Result")
 def claim_folder(out: Path, *, force: bool, needed_bytes: int) -> None:
     """Create ``out``, or check that it is empty, and check its free disk space.
 
-    With ``force``, an earlier data set written by this program is deleted: exactly the files
+    With ``force``, an earlier dataset written by this program is deleted: exactly the files
     that its manifest lists.
 
     Raises
     ------
     ConfigError
-        If ``out`` holds anything else, or an earlier data set and ``force`` is not given.
+        If ``out`` holds anything else, or an earlier dataset and ``force`` is not given.
     DatasetError
         If the disk has too little free space, or the folder cannot be created.
     """
@@ -71,7 +71,7 @@ def _remove_earlier_set(out: Path, *, force: bool) -> None:
         msg = f"{out}: expected a new or empty folder, found files in it; choose another folder"
         raise ConfigError(msg)
     if not force:
-        msg = f"{out}: contains an earlier data set; add --force to replace it"
+        msg = f"{out}: contains an earlier dataset; add --force to replace it"
         raise ConfigError(msg)
     for name in contents:
         path = out / Path(name).name

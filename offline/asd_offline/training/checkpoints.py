@@ -45,13 +45,13 @@ class Identity:
         """Raise RunError unless a checkpoint is of this network, seed and recipe."""
         where = f"checkpoint of {self.network}"
         stored = restore_recipe(type(self.recipe), checkpoint.get("recipe"), where)
-        found = {name: checkpoint.get(name) for name in ("network", "seed")}
-        found |= stored.model_dump(mode="json")
+        actual = {name: checkpoint.get(name) for name in ("network", "seed")}
+        actual |= stored.model_dump(mode="json")
         expected = {"network": self.network, "seed": self.seed}
         expected |= self.recipe.model_dump(mode="json")
         for name, value in expected.items():
-            if found.get(name) != value:
-                msg = f"{where}: expected {name} {value!r}, found {found.get(name)!r}"
+            if actual.get(name) != value:
+                msg = f"{where}: expected {name} {value!r}, found {actual.get(name)!r}"
                 raise RunError(f"{msg}; it belongs to another run")
 
 

@@ -87,7 +87,7 @@ def load_initial_weights(
     Parameters
     ----------
     name
-        Of the network.
+        Name of the network.
     network
         Untrained.
     files

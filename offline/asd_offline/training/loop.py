@@ -80,9 +80,9 @@ class Trainer:
     recipe
         The resolved recipe.
     name
-        Of the network; part of its random seeds.
+        Name of the network; part of its random seeds.
     seed
-        Of the run.
+        Seed of the run.
     folder
         For its checkpoints.
     process
@@ -202,9 +202,9 @@ class Trainer:
         Parameters
         ----------
         result
-            Of the last epoch.
+            Result of the last epoch.
         random_states
-            Of all processes, by rank.
+            Random states of all processes, by rank.
         """
         state = {
             "weights": self._network.state_dict(),

@@ -8,7 +8,7 @@ import torch
 from asd_monitor.errors import ConfigError
 
 _CPU_ALLOCATOR_TEXT = "can't allocate memory"
-"""Part of torch's message if the CPU's memory is too small; that error has no class of its own."""
+"""Part of torch's message if the CPU's memory is too small; that error has no separate class."""
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from asd_offline.training.run_folder import TENSORBOARD, Run
 
 MAX_AUC_CLIPS = 200
 AUC_POINTS = 10
-"""Of a training, unless the recipe specifies an interval."""
+"""Number of AUC measurements during a training, unless the recipe specifies an interval."""
 
 
 class Recorder:

@@ -181,8 +181,9 @@ class WeightMatcher:
         if parameter is None:
             return f"{paths}: this model learns no weights, so it cannot be initialised"
         first = next(iter(files[0].tensors.items()))
-        found = "; ".join(self._left_out[:MAX_LISTED]) or _format(*first)
-        msg = f"{paths}: no tensor matches: expected such as {_format(*parameter)}, found {found}"
+        examples = "; ".join(self._left_out[:MAX_LISTED]) or _format(*first)
+        expected = _format(*parameter)
+        msg = f"{paths}: no tensor matches: expected such as {expected}, found {examples}"
         return f"{msg}; {self._name_map.hint}" if self._name_map else msg
 
 

@@ -158,17 +158,17 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
-def _find_tensors(found: object) -> Iterator[tuple[str, Tensor]]:
+def _find_tensors(content: object) -> Iterator[tuple[str, Tensor]]:
     """Yield names and tensors; a name in two parts of the file is prefixed with its part's."""
-    if not isinstance(found, Mapping):
+    if not isinstance(content, Mapping):
         return
     parts = {
         key: value
         for key in WEIGHTS_KEYS
-        if isinstance(value := found.get(key), Mapping) and any(_named_tensors(value))
+        if isinstance(value := content.get(key), Mapping) and any(_named_tensors(value))
     }
     if not parts:
-        yield from _named_tensors(found)
+        yield from _named_tensors(content)
         return
     seen: set[str] = set()
     for key, part in parts.items():
@@ -177,8 +177,8 @@ def _find_tensors(found: object) -> Iterator[tuple[str, Tensor]]:
             seen.add(name)
 
 
-def _named_tensors(found: Mapping[object, object]) -> Iterator[tuple[str, Tensor]]:
-    for name, value in found.items():
+def _named_tensors(mapping: Mapping[object, object]) -> Iterator[tuple[str, Tensor]]:
+    for name, value in mapping.items():
         if isinstance(name, str) and isinstance(value, Tensor) and not value.is_sparse:
             yield name, value.detach()
 

@@ -14,7 +14,7 @@ from asd_monitor.model_file import load, script
 from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export
-from asd_offline.export.oracle import oracle
+from asd_offline.export.oracle import rank_scores
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS
 from asd_offline.models.aegan_ad.detector import AeganAdDetector
@@ -206,9 +206,9 @@ def test_the_oracle_ranks_every_score_of_each_machine_and_marks_the_recipes(
     model, folder = run
     if model == "mobilenetv2":
         with pytest.raises(ConfigError, match="has one score only"):
-            oracle(folder / "run", folder / "cache")
+            rank_scores(folder / "run", folder / "cache")
         return
-    all_rows = oracle(folder / "run", folder / "cache")
+    all_rows = rank_scores(folder / "run", folder / "cache")
     for machine in ("fan", "pump"):
         rows = [row for row in all_rows if row.machine == machine]
         assert sorted(row.score for row in rows) == sorted(SCORES_OF[model])

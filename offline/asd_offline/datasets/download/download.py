@@ -76,10 +76,10 @@ def download(
         msg = f"DCASE {year} cannot be downloaded; available are {available}"
         raise DatasetError(msg)
     challenge = CHALLENGES[year]
-    wanted = _choose_machines(challenge, machines, subsets)
+    chosen = _choose_machines(challenge, machines, subsets)
     target = _Target(challenge, out, progress, retry or RetryPolicy())
     with target.lock():
-        archives = target.list_archives(wanted, subsets, server)
+        archives = target.list_archives(chosen, subsets, server)
         target.require_space(archives)
         return [target.install(archive) for archive in archives]
 

@@ -32,18 +32,20 @@ def open_official(tree: Tree, year: int | None, machines: frozenset[str] | None)
     DatasetError
         If the year cannot be detected, or there are two files of one clip.
     """
-    found = split_folders(tree)
-    evidence = collect_evidence(found, tree.attribute_lists)
+    folders = split_folders(tree)
+    evidence = collect_evidence(folders, tree.attribute_lists)
     if not evidence:
         return None
     detected, note = detect_year(tree.root, evidence, year)
     challenge = CHALLENGES[detected]
     lists = tree.attribute_lists if challenge.attribute_lists else []
     attributes, unreadable_lists = read_attribute_lists(lists)
-    wanted = [folder for folder in found if machines is None or folder.machine.lower() in machines]
-    clips, misnamed = _read_clips(wanted, challenge, attributes)
+    selected = [
+        folder for folder in folders if machines is None or folder.machine.lower() in machines
+    ]
+    clips, misnamed = _read_clips(selected, challenge, attributes)
     _refuse_duplicates(clips)
-    stray = unrecognised_files(tree, found)
+    stray = unrecognised_files(tree, folders)
     return Dataset(
         root=tree.root,
         year=detected,

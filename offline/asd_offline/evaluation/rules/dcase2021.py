@@ -8,7 +8,7 @@ from asd_offline.datasets.layouts.dcase2021 import MACHINES
 from asd_offline.evaluation.rules.scoring_rules import METRICS, CsvForm, ScoringRules
 
 
-def _half_of_the_machine_types(_sections: int) -> int:
+def _count_source_rows(_sections: int) -> int:
     return len(MACHINES) // 2
 
 
@@ -32,7 +32,7 @@ RULES_2021 = ScoringRules(
         "f1_target",
     ),
     submission_names=("{kind}_{machine}_{section}_{domain}_test.csv",),
-    official_source_rows=_half_of_the_machine_types,
+    official_source_rows=_count_source_rows,
     csv=CsvForm(
         file_name="{system}_result.csv",
         heading=("section", "domain", "AUC", "pAUC", "precision", "recall", "F1 score"),

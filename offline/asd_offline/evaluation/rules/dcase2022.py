@@ -7,7 +7,7 @@ source domain; the first half of the rows would be right.
 from asd_offline.evaluation.rules.scoring_rules import CsvForm, ScoringRules
 
 
-def _half_of_the_sections(sections: int) -> int:
+def _count_source_rows(sections: int) -> int:
     return sections // 2
 
 
@@ -54,6 +54,6 @@ RULES_2022 = ScoringRules(
     section_metrics=SECTION_METRICS,
     table_metrics=TABLE_METRICS,
     submission_names=("{kind}_{machine}_{section}_test.csv", "{kind}_{machine}_{section}.csv"),
-    official_source_rows=_half_of_the_sections,
+    official_source_rows=_count_source_rows,
     csv=CSV,
 )

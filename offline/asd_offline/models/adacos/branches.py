@@ -153,7 +153,7 @@ class SpectrogramBranch(nn.Module):
     Parameters
     ----------
     n_fft, hop_samples
-        Of the STFT; frames lie entirely inside the window.
+        Frame length and hop of the STFT; frames lie entirely inside the window.
     subtract_mean
         Subtract each bin's mean over time, which removes stationary background.
     dims

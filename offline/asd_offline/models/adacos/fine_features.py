@@ -33,7 +33,7 @@ class ModulationPeaks(nn.Module):
     frames
         Of an envelope.
     frame_rate_hz
-        Of the envelopes.
+        Frame rate of the envelopes.
     """
 
     taper: Tensor

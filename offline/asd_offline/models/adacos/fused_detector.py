@@ -189,9 +189,9 @@ def _cross_validated_scores(normal: NormalFeatures, transferred: NormalFeatures 
         if not len(left_out):
             continue
         # A window close in time to a left-out one would score it as its near copy.
-        kept = torch.nonzero(~normal.exclusion_mask[left_out].any(0)).flatten()
-        features = [group[kept] for group in normal.features]
-        scorer = _fit_scorer(features, normal.exclusion_mask[kept][:, kept], transferred)
+        retained = torch.nonzero(~normal.exclusion_mask[left_out].any(0)).flatten()
+        features = [group[retained] for group in normal.features]
+        scorer = _fit_scorer(features, normal.exclusion_mask[retained][:, retained], transferred)
         scores.append(scorer([group[left_out] for group in normal.features]))
         order.append(left_out)
     return torch.cat(scores)[torch.cat(order).argsort()]

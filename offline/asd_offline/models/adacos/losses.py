@@ -169,7 +169,7 @@ def exchange_features(
 
     FeatEx (Wilkinghoff, "Self-supervised learning for anomalous sound detection", ICASSP 2024,
     arXiv 2312.09578, section 3.3): the first branch keeps its embedding, every other branch takes
-    that of another row, in a permutation of its own. An unchanged row has the labels
+    that of another row, in a separate permutation. An unchanged row has the labels
     ``[y, 0, ..., 0]``, an exchanged one ``[0, y / M, y' / M, ...]`` for ``M`` branches.
 
     Parameters

@@ -21,7 +21,7 @@ from asd_offline.models.adacos.joint_features import JointFeatures
 from asd_offline.recipes import Recipe
 
 MAX_WINDOWS = 1200
-"""Of each target, evenly spaced."""
+"""Number of windows per target, evenly spaced."""
 BATCH = 16
 
 
@@ -99,7 +99,7 @@ def transfer_from_other_targets(
 ) -> NormalFeatures | None:
     """Return the deviations of at most ``count`` windows of other targets from their means.
 
-    Other ids or sections of a machine vary in a similar way about a mean of their own (as Yin et
+    Other ids or sections of a machine vary in a similar way about their own mean (as Yin et
     al., "Feature transfer learning for face recognition with under-represented data", CVPR 2019,
     transfer variation to persons with few pictures).
     """

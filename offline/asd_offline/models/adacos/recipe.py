@@ -19,7 +19,7 @@ class AdacosRecipe(Recipe):
     optimizer: Literal["adam", "adamw"] = "adamw"
     weight_decay: float = Field(1e-5, ge=0)
     embedding_dims: int = Field(128, ge=2)
-    """Of each branch."""
+    """Length of each branch's embedding."""
     sub_clusters: int = Field(16, ge=1)
     trainable_centres: bool = True
     dynamic_scale: bool = False
@@ -27,7 +27,7 @@ class AdacosRecipe(Recipe):
     feature_exchange: bool = True
     exchange_probability: float = Field(0.5, ge=0, le=1)
     subspace: bool = False
-    """Whether each branch has a loss of its own."""
+    """Whether each branch has a separate loss."""
     pseudo_classes: bool | None = None
     """Clusters and augmentations as classes; None: if there are fewer than four classes."""
     feature_groups: bool = True
@@ -37,7 +37,7 @@ class AdacosRecipe(Recipe):
     ensemble: int = Field(1, ge=1, le=16)
     """Number of independently initialised networks in one model file."""
     backend: BackendSpec = "density_neighbours"
-    """Of the embedding, without feature groups; several are fused."""
+    """Back end of the embedding, without feature groups; several are fused."""
     neighbours: int | None = Field(None, ge=1)
     """None: the backend's default."""
     fusion: Rule | None = None

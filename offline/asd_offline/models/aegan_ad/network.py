@@ -52,7 +52,7 @@ class Generator(nn.Module):
     Parameters
     ----------
     channels
-        Of the first convolution; the last of the encoder has 16 times as many.
+        Channels of the first convolution; the last of the encoder has 16 times as many.
     code
         Length of a code.
     norm

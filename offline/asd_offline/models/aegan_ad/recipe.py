@@ -59,7 +59,7 @@ class AeganAdRecipe(MultiScoreRecipe):
     score_hop_frames: int = Field(1, ge=1)
     """16 and more for a monitor on a CPU."""
     channels: int = Field(32, ge=1)
-    """Of the first convolution."""
+    """Channels of the first convolution."""
     code: int = Field(256, ge=1)
     """Length of a code."""
     generator_norm: Norm = "layer"
@@ -69,7 +69,7 @@ class AeganAdRecipe(MultiScoreRecipe):
     """Which batch statistics of the discriminator's embedding the generator has to match."""
     matching_weight: float = Field(1.0, ge=0)
     penalty_weight: float = Field(10.0, ge=0)
-    """Of the gradient penalty."""
+    """Weight of the gradient penalty."""
     score: Score = "g_x_l2_mean"
     reference: Literal["target", "machine"] = "target"
     """Whose normal clips the ``d`` scores compare with; published: machine."""

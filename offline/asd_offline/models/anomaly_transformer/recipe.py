@@ -42,7 +42,7 @@ class AnomalyTransformerRecipe(MultiScoreRecipe):
     association_weight: float = Field(3.0, ge=0)
     """lambda of the paper, equation 4."""
     temperature: float = Field(50.0, gt=0)
-    """Of the softmax over the frames' association discrepancies."""
+    """Temperature of the softmax over the frames' association discrepancies."""
     # Not the paper's association score: the weights of a segment sum to one, so that the level of
     # its errors is lost when whole clips are compared.
     score: Score = "error_mean"

@@ -104,7 +104,7 @@ class MobileNetV2Detector(DetectorModule):
                     parts.append(network(part))
                 logits = torch.cat(parts)  # (rows * images, classes)
                 label = class_index[rows].repeat_interleave(starts.shape[0]).unsqueeze(1)
-                own = logits.gather(1, label).squeeze(1)
+                label_logit = logits.gather(1, label).squeeze(1)
                 others = logits.scatter(1, label, float("-inf")).logsumexp(1)
-                scores[rows] = (others - own).reshape(rows.numel(), -1)
+                scores[rows] = (others - label_logit).reshape(rows.numel(), -1)
         return scores

@@ -109,7 +109,7 @@ class PretrainedFrontEnd(nn.Module):
         ``(batch, frames, bands)`` to ``(batch, time patches, band patches, dims)``; see
         :class:`Transformer`.
     sample_rate_hz
-        Of the sound; converted to 16 kHz if it differs.
+        Sample rate of the sound; converted to 16 kHz if it differs.
     """
 
     def __init__(self, architecture: str, transformer: nn.Module, sample_rate_hz: int) -> None:
@@ -180,11 +180,11 @@ def load_front_end(
     path
         A torch or safetensors file.
     sha256
-        Of the file.
+        SHA-256 of the file.
     architecture
         A name in :data:`ARCHITECTURES`, or ``auto`` to recognise it from the tensor names.
     sample_rate_hz
-        Of the sound that the front end will process.
+        Sample rate of the sound that the front end will process.
 
     Raises
     ------
@@ -207,22 +207,22 @@ def load_front_end(
 
 def _recognise(weights: PublishedWeights, requested: str) -> str:
     """Return the name of the architecture that the tensors belong to."""
-    found = [
+    matches = [
         name
         for name, architecture in ARCHITECTURES.items()
         if architecture.signature in _rename_tensors(weights.tensors, architecture)
     ]
-    if not found:
+    if not matches:
         first = ", ".join(sorted(weights.tensors)[:MAX_LISTED_NAMES])
         msg = (
             f"{weights.path}: expected the tensors of one of {', '.join(ARCHITECTURES)}, "
             f"found {len(weights.tensors)} others: {first} ..."
         )
         raise ConfigError(msg)
-    if requested not in {"auto", *found}:
-        msg = f"{weights.path}: expected a {requested} checkpoint, found a {found[0]} checkpoint"
-        raise ConfigError(f"{msg}; set architecture to {found[0]} or auto")
-    return found[0]
+    if requested not in {"auto", *matches}:
+        msg = f"{weights.path}: expected a {requested} checkpoint, found a {matches[0]} checkpoint"
+        raise ConfigError(f"{msg}; set architecture to {matches[0]} or auto")
+    return matches[0]
 
 
 def _rename_tensors(tensors: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ class LoraLinear(nn.Module):
     linear
         The layer; its weights are not trained.
     rank
-        Of the update.
+        Rank of the update.
     parts, adapted
         The outputs are divided into ``parts``; those listed in ``adapted`` have an update each.
     """
@@ -129,7 +129,7 @@ class FineTuned(nn.Module):
     front
         Changed in place.
     rank
-        Of the updates; 0: all weights are trained instead.
+        Rank of the updates; 0: all weights are trained instead.
     embedding_dims
         Length of the embedding.
     classes, sub_clusters

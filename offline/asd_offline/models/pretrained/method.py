@@ -35,7 +35,7 @@ PATCH_HOP_S = PATCH * FRAME_HOP_SAMPLES / SAMPLE_RATE_HZ
 
 
 class FineTuningTask:
-    """Training samples: windows of all machines, labelled with the data set's classes."""
+    """Training samples: windows of all machines, labelled with the dataset's classes."""
 
     def __init__(
         self,

@@ -89,6 +89,6 @@ class PatchScores(nn.Module):
             return score.unsqueeze(2)
         contributions: list[Tensor] = []
         for step in range(steps):
-            rest = torch.cat([patches[:, :step], patches[:, step + 1 :]], dim=1)
-            contributions.append(score + (steps - 1) * (score - self.forward(rest, target)))
+            others = torch.cat([patches[:, :step], patches[:, step + 1 :]], dim=1)
+            contributions.append(score + (steps - 1) * (score - self.forward(others, target)))
         return torch.stack(contributions, dim=2)

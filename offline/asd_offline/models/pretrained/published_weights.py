@@ -32,7 +32,7 @@ def read_published_weights(path: Path, sha256: str) -> PublishedWeights:
     path
         A torch or safetensors file.
     sha256
-        Of the file, 64 hexadecimal digits.
+        SHA-256 of the file, 64 hexadecimal digits.
 
     Raises
     ------

@@ -81,9 +81,9 @@ class MobileFaceNet(nn.Module):
     Parameters
     ----------
     height, width
-        Of the images; the kernel of the last depthwise convolution spans the remaining map.
+        Size of the images; the kernel of the last depthwise convolution spans the remaining map.
     channels_in
-        Of the images.
+        Number of channels of the images.
     dims
         Length of an embedding.
     classes

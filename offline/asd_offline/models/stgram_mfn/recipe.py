@@ -37,7 +37,7 @@ class StgramMfnRecipe(MultiScoreRecipe):
     scale: float = Field(30.0, gt=0)
     sub_centres: int = Field(1, ge=1)
     mixing_alpha: float = Field(0.5, gt=0)
-    """Of the beta distribution of mixing weights; noisy_arcmix only."""
+    """Parameter of the beta distribution of mixing weights; noisy_arcmix only."""
     score: Score = "log_probability_with_margin"
     gmm_components: int = Field(1, ge=1)
 

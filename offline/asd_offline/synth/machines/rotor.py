@@ -6,7 +6,9 @@ from asd_monitor.demo.synthesis import DoubleArray
 from asd_offline.synth.machine_run import MachineRun, MachineSound, harmonic_levels, harmonics
 
 
-def _blades(run: MachineRun, revolutions: DoubleArray, count: int, roughness: float) -> DoubleArray:
+def _simulate_blades(
+    run: MachineRun, revolutions: DoubleArray, count: int, roughness: float
+) -> DoubleArray:
     """Simulate blade-passing tones and turbulence modulated at the blade-passing frequency."""
     passing = revolutions * count
     tones = harmonics(passing, harmonic_levels(7, 1.1, run.unit), run.clip)
@@ -22,7 +24,7 @@ def fan(run: MachineRun) -> MachineSound:
     shaft_hz = run.unit.uniform(20.0, 34.0) * run.speed
     blades = int(run.unit.integers(5, 10))
     revolutions = run.revolutions(shaft_hz)
-    sound = _blades(run, revolutions, blades, 0.9) * run.fluctuation(0.1, 1.5) * run.load
+    sound = _simulate_blades(run, revolutions, blades, 0.9) * run.fluctuation(0.1, 1.5) * run.load
     sound += 0.15 * harmonics(revolutions, harmonic_levels(5, 0.8, run.unit), run.clip)
     sound += 0.25 * harmonics(
         run.revolutions(100.0, 0.0), harmonic_levels(4, 1.2, run.unit), run.clip
