@@ -91,7 +91,7 @@ def test_without_a_target_domain_there_is_one_covariance(tmp_path: Path) -> None
 
 
 def test_it_trains_exports_and_detects_a_whistle(tmp_path: Path) -> None:
-    path = tmp_path / "recipe.yaml"
+    path = tmp_path / "mahalanobis.yaml"
     path.write_text(yaml.safe_dump(RECIPE.model_dump(mode="json", exclude_none=True)))
     dataset = make_set(tmp_path / "set")
     training = request(
