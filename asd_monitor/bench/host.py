@@ -18,7 +18,7 @@ def describe() -> dict[str, str | int | float]:
     }
 
 
-def load() -> float:
+def load_average() -> float:
     """Return the load average of the last minute."""
     return round(os.getloadavg()[0], 2)
 

@@ -72,7 +72,7 @@ def run_bench(options: BenchOptions, report: Callable[[str], None]) -> dict[str,
         context = BenchContext(fixtures, broker, options.quick, options.microphone, report)
         for area in options.areas or AREAS:
             measurements += AREAS[area](context)
-            loads[area] = host.load()
+            loads[area] = host.load_average()
     return _to_dict(options, measurements, loads)
 
 

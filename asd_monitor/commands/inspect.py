@@ -86,7 +86,7 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
         ("window", f"{manifest.window_samples} samples ({manifest.window_samples / rate_hz:g} s)"),
         ("hop", f"{manifest.hop_samples} samples ({manifest.hop_samples / rate_hz:g} s)"),
         ("clip score", f"{manifest.aggregation} of windows; higher = more anomalous"),
-        ("evidence", "yes" if facts["evidence"] else "no"),
+        ("evidence", "yes, see `asd-monitor picture`" if facts["evidence"] else "no"),
         ("speed", f"{facts['ms_per_window']:.3g} ms per window (one CPU thread, median)"),
     ]
     training = dict(manifest.training)

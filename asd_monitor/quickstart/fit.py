@@ -155,17 +155,17 @@ def _choose_common_window(
 ) -> WindowChoice:
     """Return the given window, or the longest preferred one that fits into every recording."""
     choices = []
-    for target, own_recordings in recordings_by_target.items():
-        usable_s = usable_duration_s(own_recordings, sample_rate_hz)
+    for target, target_recordings in recordings_by_target.items():
+        usable_s = usable_duration_s(target_recordings, sample_rate_hz)
         if usable_s < MIN_SOUND_S:
             msg = (
                 f"{target}: expected at least {MIN_SOUND_S:g} s of normal sound to learn from, "
-                f"found {usable_s:g} s in {len(own_recordings)} recordings (those below "
+                f"found {usable_s:g} s in {len(target_recordings)} recordings (those below "
                 f"{MIN_WINDOW_S:g} s and silent, constant or broken parts do not count); record "
                 "more, five minutes or longer is advised"
             )
             raise ConfigError(msg)
-        choices.append(choose_window(own_recordings, sample_rate_hz))
+        choices.append(choose_window(target_recordings, sample_rate_hz))
     if window_s is not None:
         return WindowChoice(window_s, f"Windows of {window_s:g} s, as requested.")
     recordings = chain.from_iterable(recordings_by_target.values())

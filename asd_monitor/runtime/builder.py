@@ -45,7 +45,7 @@ LEARNING_RATE_HZ = 16_000
 
 @dataclass(frozen=True, slots=True)
 class MonitorHandle:
-    """A monitor with its settings and what it holds; its owner must close it."""
+    """A monitor with its settings and resources; the caller must close it."""
 
     config: Config
     state: StateFolder

@@ -108,7 +108,7 @@ class Commissioning:
         self._finishing = False
         self._closing = False
         self._clips: queue.SimpleQueue[Window | None] = queue.SimpleQueue()
-        self._queued_s = self._taken_s = 0.0
+        self._queued_s = self._processed_s = 0.0
         self._thread = threading.Thread(target=self._work, name=f"learn-{machine}", daemon=True)
 
     def start(self) -> None:
@@ -128,13 +128,13 @@ class Commissioning:
 
     def needs_more(self) -> bool:
         """Return whether more sound is needed than is stored and queued."""
-        waiting_s = self._queued_s - self._taken_s
+        waiting_s = self._queued_s - self._processed_s
         return not self._fitting and self._store.duration_s + waiting_s < self._required_s
 
     def progress(self) -> LearningProgress:
         """Return how much sound has been collected."""
         partial_s = self._segmenter.pending_samples / self._rate_hz
-        partial_s += max(0.0, self._queued_s - self._taken_s)  # a clip that is being written
+        partial_s += max(0.0, self._queued_s - self._processed_s)  # a clip that is being written
         return LearningProgress(
             machine=self._machine,
             learned_s=min(self._store.duration_s + partial_s, self._required_s),
@@ -168,8 +168,8 @@ class Commissioning:
             while not self._has_enough() or not self._try_fit():
                 clip = self._clips.get()
                 if clip is not None:
-                    self._take(clip)
-                    self._taken_s += self._length_s(clip)
+                    self._store_clip(clip)
+                    self._processed_s += self._length_s(clip)
                 elif not self._closing:
                     self._try_fit()
                     return
@@ -204,7 +204,7 @@ class Commissioning:
         finally:
             self._fitting = False
 
-    def _take(self, clip: Window) -> None:
+    def _store_clip(self, clip: Window) -> None:
         """Store a clip, unless it is unusable, too much, or a duplicate."""
         quality = assess(clip.samples).quality
         if quality is not Quality.OK:

@@ -1,4 +1,4 @@
-"""The monitor: sources, one inference thread, sinks; start, run, drain, stop.
+"""Run the monitor: start its threads, score the audio of its sources, and stop in order.
 
 ========== ================================================================================
 thread      task

@@ -1,4 +1,4 @@
-"""Turn the audio of one machine into scores and states; free of threads.
+"""Turn the audio of one machine into scores and states, without threads of its own.
 
 All methods are called from the inference thread while it runs, except ``is_alive``, ``has_ended``
 and ``state``, which any thread may call.

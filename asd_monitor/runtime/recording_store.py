@@ -1,4 +1,4 @@
-"""The normal recordings that a machine is learned from: on disk, and partly in memory."""
+"""Store the normal recordings that a machine is learned from: on disk, and partly in memory."""
 
 import hashlib
 import io
@@ -74,7 +74,9 @@ class RecordingStore:
                 logger.warning("not learned from: %s", error)
                 continue
             start_s = int(path.stem[-8:]) * CLIP_S
-            self.recordings.append(Recording(path.name, samples, session="kept", start_s=start_s))
+            self.recordings.append(
+                Recording(path.name, samples, session="earlier", start_s=start_s)
+            )
             self.duration_s += len(samples) / self.sample_rate_hz
             with path.open("rb") as file:
                 file.seek(path.stat().st_size // 2)

@@ -136,7 +136,7 @@ def test_the_same_recordings_are_not_learned_from_twice(tmp_path: Path) -> None:
     again.push(np.concatenate([noise(20), noise(10, seed=1)]))
     again.commissioning.finish()
     again.result()
-    assert [recording.session for recording in again.fits[0]] == ["kept", "kept", "now"]
+    assert [recording.session for recording in again.fits[0]] == ["earlier", "earlier", "now"]
     assert len(file_names(tmp_path)) == 3
 
 

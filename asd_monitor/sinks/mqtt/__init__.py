@@ -1,1 +1,1 @@
-"""MQTT: a queue, a connection and a delivery count for every message."""
+"""Publish records over MQTT, and count the delivery of every message."""

@@ -26,11 +26,11 @@ NO_MICROPHONE = (
 
 
 class UnknownDeviceError(SourceError):
-    """Error: no microphone has this index, name or id."""
+    """Raised if no microphone has this index, name or id."""
 
 
 class AmbiguousDeviceError(SourceError):
-    """Error: several microphones match this name or id."""
+    """Raised if several microphones match this name or id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,16 +223,17 @@ def resolve_device(
             [mic for mic in microphones if mic.name == device],
             [mic for mic in microphones if lowered in mic.name.lower()],
         ]
-    for found in matches:
-        if len(found) == 1:
-            return found[0]
-        if found:
-            msg = f"microphone {device!r} matches several: {_names(found)}; use its full name or id"
+    for candidates in matches:
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            listed = _names(candidates)
+            msg = f"microphone {device!r} matches several: {listed}; use its full name or id"
             raise AmbiguousDeviceError(msg)
-    wanted = pinned_id if isinstance(device, int) and pinned_id else device
+    requested = pinned_id if isinstance(device, int) and pinned_id else device
     if not microphones:
-        raise UnknownDeviceError(f"microphone {wanted!r} was not found: {NO_MICROPHONE}")
-    msg = f"microphone {wanted!r} was not found; available: {_names(microphones)}"
+        raise UnknownDeviceError(f"microphone {requested!r} was not found: {NO_MICROPHONE}")
+    msg = f"microphone {requested!r} was not found; available: {_names(microphones)}"
     raise UnknownDeviceError(msg)
 
 

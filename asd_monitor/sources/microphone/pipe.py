@@ -18,7 +18,7 @@ HEARTBEAT_INTERVAL_S = 0.5
 
 
 class ParentExitedError(Exception):
-    """Error: the monitor has closed its ends of the pipes."""
+    """Raised when the monitor has closed its ends of the pipes."""
 
 
 class Pipe:
