@@ -3,7 +3,7 @@
 import re
 import socket
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -17,7 +17,7 @@ from pydantic import (
 from asd_monitor import settings_file
 from asd_monitor.detection.alarm import AlarmSettings
 from asd_monitor.errors import ConfigError
-from asd_monitor.settings_file import SettingsPath
+from asd_monitor.settings_file import OnOff, SettingsPath
 from asd_monitor.sinks import SINKS
 from asd_monitor.sources import SourceSettings
 from asd_monitor.sources.registry import SOURCES
@@ -97,10 +97,11 @@ class MachineSettings(_SourceKeys):
 def make_sink_field(settings: type[BaseModel]) -> Any:  # noqa: ANN401 - a field of create_model
     """Return the field of a sink's section, as create_model takes it.
 
-    The section may be null, which turns the sink off. That is the default if settings are required.
+    The section may be null or `off`, which turns the sink off. That is the default if settings are
+    required.
     """
     required = any(field.is_required() for field in settings.model_fields.values())
-    return settings | None, None if required else settings()
+    return Annotated[settings | None, OnOff], None if required else settings()
 
 
 _SINK_SECTIONS: dict[str, Any] = {

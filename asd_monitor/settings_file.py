@@ -1,10 +1,11 @@
 """Read and validate YAML settings; errors name the file, the line and the key."""
 
 import difflib
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
@@ -34,6 +35,16 @@ def _expand_user(path: Path) -> Path:
 
 SettingsPath = Annotated[Path, BeforeValidator(_refuse_empty), AfterValidator(_expand_user)]
 """A path in settings; ``~`` is the user's home folder, as in a shell."""
+
+
+def _expand_switch(value: object) -> object:
+    if value is False or value == "off":
+        return None
+    return {} if value is True or value == "on" else value
+
+
+OnOff = BeforeValidator(_expand_switch)
+"""Accepts ``off`` (or ``no``) for a section that may be null, and ``on`` for an empty one."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -183,15 +194,72 @@ def validate(model: type[Model], document: Document) -> Model:
     ConfigError
         With one line for every error, each with its location.
     """
+    booleans = dict(_misplaced_booleans(document.values, [model]))
+    messages = [f"{document.location(path)}: {text}" for path, text in booleans.items()]
     try:
-        return model.model_validate(document.values)
+        validated = model.model_validate(document.values)
     except ValidationError as error:
-        messages = [_format_error(document, model, details) for details in error.errors()]
+        for details in error.errors():
+            path = _find_document_path(document.values, details["loc"])
+            if path not in booleans:
+                messages.append(_format_error(document, model, path, details))
         raise ConfigError("\n".join(dict.fromkeys(messages))) from error
+    if messages:
+        raise ConfigError("\n".join(messages))
+    return validated
 
 
-def _format_error(document: Document, model: type[BaseModel], details: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
-    path = _find_document_path(document.values, details["loc"])
+def _misplaced_booleans(
+    values: object, annotations: Sequence[object], path: KeyPath = ()
+) -> Iterator[tuple[KeyPath, str]]:
+    """Yield booleans where only a number is expected, which pydantic would convert to 0 or 1."""
+    types = [kind for annotation in annotations for kind in _alternatives(annotation)]
+    if isinstance(values, bool):
+        names = {int: "a whole number", float: "a number", str: "text"}
+        expected = [name for kind, name in names.items() if kind in types]
+        expected += [repr(kind) for kind in types if type(kind) in (int, str)]
+        if bool not in types and any(kind in (int, float) or type(kind) is int for kind in types):
+            hint = "; if it is a name, put it in quotes" if str in types else ""
+            yield path, f"expected {' or '.join(expected)}, got {values}{hint}"
+    elif isinstance(values, dict):
+        for key, value in values.items():
+            below = [inner for kind in types for inner in _types_below(kind, key)]
+            yield from _misplaced_booleans(value, below, (*path, key))
+    elif isinstance(values, list):
+        inner = [argument for kind in types for argument in get_args(kind)]
+        for index, value in enumerate(values):
+            yield from _misplaced_booleans(value, inner, (*path, index))
+
+
+def _alternatives(annotation: object) -> Iterator[object]:
+    """Yield the members of a union, and the values of a Literal."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        yield from _alternatives(arguments[0])
+    elif origin in (Union, UnionType):
+        for argument in arguments:
+            yield from _alternatives(argument)
+    elif origin is Literal:
+        yield from arguments
+    else:
+        yield annotation
+
+
+def _types_below(kind: object, key: object) -> Iterator[object]:
+    """Yield the annotations of a key of a section, or of the values of a dict."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if key in kind.model_fields:
+            yield kind.model_fields[str(key)].annotation
+    elif get_origin(kind) is dict:
+        yield get_args(kind)[1]
+
+
+def _format_error(
+    document: Document,
+    model: type[BaseModel],
+    path: KeyPath,
+    details: Any,  # noqa: ANN401 - pydantic's ErrorDetails
+) -> str:
     location = document.location(path)
     if details["type"] == "extra_forbidden":
         hint = _suggest_key(str(path[-1]), _list_keys(model, path[:-1]))

@@ -11,12 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, create_model
 
-from asd_monitor.commands.options import parse_host_and_port
-from asd_monitor.config import Config, LearnSettings, from_options, load, make_sink_field
+from asd_monitor.commands.options import Device, parse_host_and_port
+from asd_monitor.commands.run import load_settings
+from asd_monitor.config import (
+    Config,
+    LearnSettings,
+    from_document,
+    from_options,
+    load,
+    make_sink_field,
+)
 from asd_monitor.errors import ConfigError
 from asd_monitor.settings_file import parse, validate
 from asd_monitor.sinks import SINKS
-from asd_monitor.sinks.mqtt.settings import MqttSettings
+from asd_monitor.sinks.mqtt.settings import MqttSettings, MqttTls
+from asd_monitor.sinks.prometheus.settings import PrometheusSettings
 from asd_monitor.sources.microphone.settings import MicrophoneSettings
 from asd_monitor.sources.wav import WavSettings
 from tests.rig.paths import CONFIGS
@@ -72,6 +81,15 @@ def refused(tmp_path: Path, text: str | bytes) -> str:
         ("machines: [\n", "plant.yaml:2:"),
         ("machines:\n\tpump: 1\n", "plant.yaml:2:"),
         (MINIMAL + "node: !!python/object/apply:os.system ['true']\n", "plant.yaml:4:"),
+        ("machines:\n  pump:\n    mic: off\n", "plant.yaml:3: machines.pump.mic: expected an index, a name in quotes, or a stable id, got False"),
+        ("machines:\n  pump:\n    mic: {device: yes}\n", "plant.yaml:3: machines.pump.mic.device: expected a whole number or text, got True; if it is a name, put it in quotes"),
+        ("machines:\n  pump:\n    mic: {device: a, channel: on}\n", "plant.yaml:3: machines.pump.mic.channel: expected a whole number or 'mean', got True"),
+        ("machines:\n  pump:\n    wav: {paths: [a], channel: no}\n", "plant.yaml:3: machines.pump.wav.channel: expected a whole number, got False"),
+        (MINIMAL + "    alarm: {sustained_s: off}\n", "plant.yaml:4: machines.pump.alarm.sustained_s: expected a number, got False"),
+        (MINIMAL + "learn: {minutes: on}\n", "plant.yaml:4: learn.minutes: expected a number, got True"),
+        (MINIMAL + "mqtt: {qos_score: off}\n", "plant.yaml:4: mqtt.qos_score: expected 0 or 1, got False"),
+        (MINIMAL + "prometheus: {port: off}\n", "plant.yaml:4: prometheus.port: expected a whole number, got False"),
+        (MINIMAL + "version: true\n", "plant.yaml:4: version: expected 1, got True"),
         (b"node: caf\xe9\n", "expected UTF-8 text, found byte 0xe9 at byte 9"),
         ("a: &a [1]\nb: [" + "*a," * 60 + "]\n", "expected at most 50 aliases"),
         ("x: " + "y" * 1_100_000, "plant.yaml: expected at most 1000000 bytes"),
@@ -158,6 +176,36 @@ def test_sinks_can_be_turned_off() -> None:
     assert list(from_options({"machines": machines}).sinks) == optional
     for key in SINKS:
         assert key not in from_options({"machines": machines, key: None}).sinks
+
+
+@pytest.mark.parametrize("word", ["off", "no", "false", "'off'", "null"])
+@pytest.mark.parametrize("key", SINKS)
+def test_a_sink_is_turned_off_by_the_words_of_the_command_line_and_of_yaml(
+    key: str, word: str
+) -> None:
+    settings = from_document(parse(f"{MINIMAL}{key}: {word}\n", "plant.yaml"))
+    assert set(settings.sinks) == set(SINKS) - {key}
+
+
+@pytest.mark.parametrize("word", ["on", "yes", "{}"])
+def test_a_section_that_is_turned_on_has_its_defaults(word: str) -> None:
+    text = f"{MINIMAL}prometheus: {word}\nmqtt: {{tls: {word}}}\n"
+    settings = from_document(parse(text, "plant.yaml"))
+    assert settings.sinks["prometheus"] == PrometheusSettings()
+    mqtt = settings.sink_settings(MqttSettings)
+    assert mqtt is not None
+    assert mqtt.tls == MqttTls()
+
+
+@pytest.mark.parametrize("word", ["on", "off", "null", "{port: 1884}"])
+def test_an_option_overrides_a_section_that_is_turned_on_or_off(tmp_path: Path, word: str) -> None:
+    path = tmp_path / "plant.yaml"
+    path.write_text(f"{MINIMAL}mqtt: {word}\n")
+    options = dict.fromkeys(("node", "state_dir", "learn_minutes", "metrics"))
+    settings = load_settings(path, {}, options | {"device": Device.AUTO, "mqtt": "broker"})
+    mqtt = settings.sink_settings(MqttSettings)
+    assert mqtt is not None
+    assert mqtt.host == "broker"
 
 
 class WebhookSettings(BaseModel, extra="forbid"):

@@ -187,19 +187,25 @@ def _override(options: dict[str, Any], configured: dict[str, Any]) -> dict[str, 
     for key in ("node", "state_dir"):
         if options.get(key) is not None:
             values[key] = str(options[key])
-    learn = dict(configured.get("learn") or {})
+    learn = {}
     if not options.get("learn", True):
         learn["enabled"] = False
     if options.get("learn_minutes") is not None:
         learn["minutes"] = options["learn_minutes"]
     if learn:
-        values["learn"] = learn
+        values["learn"] = _section(configured, "learn") | learn
     if options["mqtt"] is not None:
-        values["mqtt"] = _override_mqtt(options["mqtt"], configured.get("mqtt") or {})
+        values["mqtt"] = _override_mqtt(options["mqtt"], _section(configured, "mqtt"))
     if options["metrics"] is not None:
-        section = configured.get("prometheus") or {}
+        section = _section(configured, "prometheus")
         values["prometheus"] = _override_prometheus(options["metrics"], section)
     return values
+
+
+def _section(configured: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return a section that options add to; empty if the file has none, or turns it on or off."""
+    section = configured.get(key)
+    return section if isinstance(section, dict) else {}
 
 
 def _override_mqtt(option: str, section: dict[str, Any]) -> dict[str, Any] | None:

@@ -4,12 +4,12 @@ import ipaddress
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from asd_monitor.errors import ConfigError, SinkError
-from asd_monitor.settings_file import SettingsPath
+from asd_monitor.settings_file import OnOff, SettingsPath
 from asd_monitor.sinks.mqtt.topics import check_name
 
 
@@ -58,7 +58,7 @@ class MqttSettings(BaseModel):
     ``$CREDENTIALS_DIRECTORY`` first."""
     password_env: str | None = Field(default=None, min_length=1)
     """Name of the environment variable with the password, instead of ``password_file``."""
-    tls: MqttTls | None = None
+    tls: Annotated[MqttTls | None, OnOff] = None
     """None: no encryption."""
     keepalive_s: int = Field(default=15, ge=5, le=3600)
     """Keep-alive interval of MQTT: a silent connection is checked this often."""

@@ -26,6 +26,8 @@ class MicrophoneSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _device_alone(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("expected an index, a name in quotes, or a stable id")
         return {"device": value} if isinstance(value, int | str) else value
 
     @field_validator("device")
