@@ -21,12 +21,13 @@ from asd_monitor.settings_file import OnOff, SettingsPath
 from asd_monitor.sinks import SINKS
 from asd_monitor.sources import SourceSettings
 from asd_monitor.sources.registry import SOURCES
+from asd_monitor.unicode_names import Name
 
 Section = TypeVar("Section", bound=BaseModel)
 
 _MACHINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _NAME_RULE = (
-    "expected 1 to 64 letters, digits, '_', '-' or '.', beginning with a letter or digit "
+    "expected 1 to 64 letters from a to z, digits, '_', '-' or '.', beginning with a letter or digit "
     "(it becomes a folder, an MQTT topic level and a label)"
 )
 
@@ -67,7 +68,7 @@ class MachineSettings(_SourceKeys):
 
     model: SettingsPath | None = None
     """Model file; None: the one written by commissioning."""
-    target: str | None = None
+    target: Name | None = None
     """The target of the model file that this machine is; required if there are several."""
     alarm: AlarmSettings | None = None
     """Replaces the alarm section of all machines."""

@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asd_monitor.errors import ConfigError
+from asd_monitor.unicode_names import to_nfc
 
 if TYPE_CHECKING:
     from asd_offline.datasets.challenge import SetName
 
 
 MQTT_PORT = 1883
+
+
+def _in_nfc(value: str | None) -> str | None:
+    return None if value is None else to_nfc(value)
 
 
 class Device(StrEnum):
@@ -97,6 +102,7 @@ Target = Annotated[
     typer.Option(
         "--target",
         metavar="NAME",
+        callback=_in_nfc,
         help="Target of the model file to score for; needed if it has several.",
     ),
 ]
@@ -146,9 +152,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on
 
 def split_names(values: Sequence[str] | None) -> tuple[str, ...]:
     """Return the names of an option that is repeated, contains commas, or both."""
-    return tuple(
-        name.strip() for value in values or () for name in value.split(",") if name.strip()
-    )
+    names = (name.strip() for value in values or () for name in to_nfc(value).split(","))
+    return tuple(name for name in names if name)
 
 
 def default_cache() -> Path:

@@ -15,6 +15,7 @@ from asd_monitor.commands.options import (
     default_cache,
 )
 from asd_monitor.terminal.progress import console_progress
+from asd_monitor.unicode_names import to_nfc
 
 
 def train(
@@ -99,7 +100,7 @@ def train(
     from asd_offline.training.run import TrainRequest
     from asd_offline.training.run import train as train_networks
 
-    machines = tuple(machine or ())
+    machines = tuple(map(to_nfc, machine or ()))
     folder = out or _default_folder(model, dataset, machines, seed)
     hint = f"{folder} is kept: run the same command with --resume to continue"
     with join_process_group(device) as process:

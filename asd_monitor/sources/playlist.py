@@ -10,6 +10,7 @@ import numpy as np
 from asd_monitor.audio.files import iter_recording, recording_s
 from asd_monitor.errors import SourceError
 from asd_monitor.records import FloatArray
+from asd_monitor.unicode_names import find_path
 
 SUFFIXES = frozenset({".wav", ".wave", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".w64", ".au"})
 
@@ -25,7 +26,7 @@ def find_recordings(paths: Iterable[Path]) -> list[tuple[str, Path]]:
         If a path does not exist, or a folder holds no recording.
     """
     recordings: list[tuple[str, Path]] = []
-    for path in paths:
+    for path in map(find_path, paths):
         if path.is_file():
             recordings.append((path.name, path))
         elif path.is_dir():

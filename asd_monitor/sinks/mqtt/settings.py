@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from asd_monitor.errors import ConfigError, SinkError
 from asd_monitor.settings_file import OnOff, SettingsPath
 from asd_monitor.sinks.mqtt.topics import check_name
+from asd_monitor.unicode_names import Name
 
 
 class MqttTls(BaseModel):
@@ -43,7 +44,7 @@ class MqttSettings(BaseModel):
     """Name or address of the broker."""
     port: int = Field(default=1883, ge=1, le=65535)
     """By convention 1883, and 8883 with TLS."""
-    base_topic: str = "asd"
+    base_topic: Name = "asd"
     """First level of all topics; may be several levels, separated by ``/``."""
     protocol: Literal["3.1.1", "5"] = "3.1.1"
     """Version of MQTT."""

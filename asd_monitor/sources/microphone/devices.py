@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from asd_monitor.errors import SourceError
+from asd_monitor.unicode_names import to_nfc
 
 COMMON_RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000, 96000)
 LISTING_TIMEOUT_S = 30.0
@@ -217,11 +218,13 @@ def resolve_device(
     if isinstance(device, int):
         matches.append([] if pinned_id else [mic for mic in microphones if mic.index == device])
     else:
-        lowered = device.lower()
+        wanted_name = to_nfc(device)
+        lowered = wanted_name.lower()
+        names = {mic.index: to_nfc(mic.name) for mic in microphones}
         matches += [
             *_with_id(device, microphones),
-            [mic for mic in microphones if mic.name == device],
-            [mic for mic in microphones if lowered in mic.name.lower()],
+            [mic for mic in microphones if names[mic.index] == wanted_name],
+            [mic for mic in microphones if lowered in names[mic.index].lower()],
         ]
     for candidates in matches:
         if len(candidates) == 1:

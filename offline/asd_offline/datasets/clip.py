@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from asd_monitor.unicode_names import to_nfc
+
 Split = Literal["train", "test"]
 Domain = Literal["", "source", "target"]
 Subset = Literal["", "dev", "eval"]
@@ -40,6 +42,11 @@ class Clip:
     the root, since ``normal/1.wav`` and ``anomaly/1.wav`` are different clips."""
     subset: Subset = ""
     """``dev`` or ``eval``; empty outside the challenges and for machines of neither set."""
+
+    def __post_init__(self) -> None:
+        """Store names in NFC, whatever form the disk or a list has them in."""
+        for field in ("machine", "section", "name"):
+            object.__setattr__(self, field, to_nfc(getattr(self, field)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from asd_monitor.errors import DatasetError
+from asd_monitor.unicode_names import to_nfc
 from asd_offline.datasets.clip import Clip, Dataset, Domain, sort_clips
 from asd_offline.datasets.ground_truth import GroundTruth, read_ground_truth
 from asd_offline.datasets.layouts import CHALLENGES
@@ -51,7 +52,7 @@ def open_dataset(
         supported = ", ".join(map(str, CHALLENGES))
         msg = f"{root}: DCASE {year} is not supported; supported are {supported}"
         raise DatasetError(msg)
-    names = None if machines is None else tuple(machines)
+    names = None if machines is None else tuple(map(to_nfc, machines))
     selected = None if names is None else frozenset(name.lower() for name in names)
     machine = names[0] if names and len(names) == 1 else None
     dataset = _open(root, year, selected, machine)

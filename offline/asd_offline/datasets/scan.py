@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asd_monitor.errors import DatasetError
+from asd_monitor.unicode_names import to_nfc
 from asd_offline.datasets.clip import Rejected
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".aif", ".aiff"})
@@ -22,9 +23,9 @@ class Folder:
 
     path: Path
     relative: tuple[str, ...]
-    """Folder names from the root down to this folder."""
+    """Folder names from the root down to this folder, in NFC."""
     absolute: tuple[str, ...]
-    """All folder names from the top of the file system."""
+    """All folder names from the top of the file system, in NFC."""
     names: tuple[str, ...]
     """Names of the sound files in it, sorted."""
 
@@ -53,7 +54,7 @@ def scan(root: Path) -> Tree:
     """
     _require_folder(root)
     tree = Tree(root)
-    base = Path(os.path.abspath(root)).parts
+    base = tuple(map(to_nfc, Path(os.path.abspath(root)).parts))
     _walk(tree, root, (), base, set())
     return tree
 
@@ -102,7 +103,7 @@ def _walk(
             if _printable(inner) != inner:
                 tree.rejected.append(Rejected(_printable(inner), _NOT_UTF_8))
             elif len(relative) < _MAX_DEPTH:
-                _walk(tree, inner, (*relative, entry.name), base, visited)
+                _walk(tree, inner, (*relative, to_nfc(entry.name)), base, visited)
         elif _sort_file(tree, folder, entry):
             names.append(entry.name)
     if names:

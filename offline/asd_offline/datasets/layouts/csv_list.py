@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from asd_monitor.errors import DatasetError
+from asd_monitor.unicode_names import find_path
 from asd_offline.datasets.clip import (
     ANOMALY,
     NORMAL,
@@ -130,11 +131,11 @@ def _resolve(folder: Path, text: str, where: str) -> Path:
         raise DatasetError(msg)
     normal = os.path.normpath(text)
     if os.path.isabs(normal):
-        return Path(normal)
+        return find_path(Path(normal))
     if normal == ".." or normal.startswith(f"..{os.sep}"):
         msg = f"{where}: {text} is outside the folder of the list; use an absolute path instead"
         raise DatasetError(msg)
-    return folder / normal
+    return find_path(folder / normal)
 
 
 def _why_rejected(path: Path) -> str:
