@@ -70,14 +70,14 @@ def bench(
 
 
 def _print(result: dict[str, Any]) -> None:
-    from rich.console import Console
+    from asd_monitor.terminal.tables import stdout_console
 
     computer = result["computer"]
-    console = Console()
+    console = stdout_console()
     console.print(
         f"{computer['cpu']}, {computer['processors']} processors, {computer['memory_gb']} GB, "
         f"Python {computer['python']}, torch {computer['torch']}, asd-monitor {result['version']}",
-        highlight=False,
+        soft_wrap=True,
     )
     console.print(_make_table(result))
 
@@ -85,6 +85,8 @@ def _print(result: dict[str, Any]) -> None:
 def _make_table(result: dict[str, Any]) -> "Table":
     from rich.table import Table
     from rich.text import Text
+
+    from asd_monitor.terminal.tables import fold_columns
 
     table = Table("area", "measurement", "", "target", "", "load", box=None, pad_edge=False)
     table.columns[2].justify = table.columns[3].justify = "right"
@@ -101,7 +103,7 @@ def _make_table(result: dict[str, Any]) -> "Table":
             verdicts[measurement["met"]],
             str(result["load"][area]) if is_first else "",
         )
-    return table
+    return fold_columns(table)
 
 
 def _format_target(measurement: dict[str, Any]) -> str:

@@ -22,7 +22,6 @@ from asd_monitor.terminal.progress import console_progress
 if TYPE_CHECKING:
     from asd_offline.comparison import Comparison
 
-FILE_WIDTH = 10_000
 """Columns of a table that is written to a file or a pipe, so that no cell is cut."""
 
 
@@ -138,16 +137,14 @@ def compare(
 
 
 def _print(comparison: "Comparison", folder: Path) -> None:
-    from rich.console import Console
-
+    from asd_monitor.terminal.tables import stdout_console
     from asd_offline.comparison.console import make_tables, notes
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=FILE_WIDTH)
+    console = stdout_console(markup=True)
     for table in make_tables(comparison, console.width):
         console.print(table)
         console.print()
     for text in notes(comparison):
         console.print(text, markup=False)
-    console.print(f"wrote {folder}: report.html, table.md, result.json and .csv", markup=False)
+    wrote = f"wrote {folder}: report.html, table.md, result.json and .csv"
+    console.print(wrote, markup=False, soft_wrap=True)

@@ -23,21 +23,22 @@ def devices(as_json: AsJson = False) -> None:
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from asd_monitor.sources.microphone.devices import NO_MICROPHONE, list_microphones
+    from asd_monitor.terminal.tables import stdout_console
 
     microphones = list_microphones()
     if as_json:
         typer.echo(json.dumps([asdict(microphone) for microphone in microphones]))
     elif microphones:
-        Console().print(_make_table(microphones))
+        stdout_console().print(_make_table(microphones))
     if not microphones:
         typer.echo(NO_MICROPHONE, err=True)
 
 
 def _make_table(microphones: "list[Microphone]") -> "Table":
     from rich.table import Table
+
+    from asd_monitor.terminal.tables import fold_columns
 
     table = Table("index", "name", "channels", "rates in Hz", "id", box=None)
     for mic in microphones:
@@ -48,4 +49,4 @@ def _make_table(microphones: "list[Microphone]") -> "Table":
         name = f"{mic.name} (default)" if mic.is_default else mic.name
         table.add_row(str(mic.index), name, str(mic.channels), rates, mic.stable_id)
     table.caption = "* = the device's own rate"
-    return table
+    return fold_columns(table)

@@ -94,12 +94,11 @@ def _write_csv(out: Path, name: str, result: "ChallengeResult") -> None:
 
 
 def _print(name: str, result: "ChallengeResult") -> None:
-    from rich.console import Console
-
+    from asd_monitor.terminal.tables import stdout_console
     from asd_offline.evaluation.table import result_table, score_lines
 
-    console = Console(highlight=False)
-    console.print(f"{name}, DCASE {result.year} Task 2", style="bold")
+    console = stdout_console()
+    console.print(f"{name}, DCASE {result.year} Task 2", style="bold", soft_wrap=True)
     console.print(result_table(result))
     for line in score_lines(result):
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True)

@@ -73,7 +73,7 @@ def _time_window_ms(loaded: "LoadedModel") -> float:
 
 
 def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
-    from rich.console import Console
+    from asd_monitor.terminal.tables import stdout_console
 
     rate_hz = manifest.sample_rate_hz
     rows = [
@@ -96,7 +96,7 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
     _print_rows("Training data", training.items())
     _print_rows("Model description", manifest.description.items())
     typer.echo("")
-    Console(highlight=False, markup=False).print(_make_targets_table(manifest))
+    stdout_console().print(_make_targets_table(manifest))
     for target, calibration in manifest.calibrations.items():
         if calibration.normal_range is not None:
             text = _describe_sustained_shift(calibration.normal_range, manifest)
@@ -116,6 +116,8 @@ def _print_rows(title: str, rows: "Iterable[tuple[str, object]]") -> None:
 def _make_targets_table(manifest: "Manifest") -> "Table":
     from rich.table import Table
 
+    from asd_monitor.terminal.tables import fold_columns
+
     table = Table("target", "calibration", "threshold", "p", "rule")
     for target in manifest.targets:
         calibration = manifest.calibrations.get(target)
@@ -127,7 +129,7 @@ def _make_targets_table(manifest: "Manifest") -> "Table":
             f"{threshold.p:g}" if threshold else "-",
             threshold.rule if threshold else (calibration.rule if calibration else "-"),
         )
-    return table
+    return fold_columns(table)
 
 
 def _describe_sustained_shift(normal_range: "NormalRange", manifest: "Manifest") -> str:

@@ -162,12 +162,11 @@ def _parse_subset(name: str) -> "Subset":
 
 
 def _print(result: "ReplayResult", out: Path | None) -> None:
-    from rich.console import Console
-
+    from asd_monitor.terminal.tables import stdout_console
     from asd_offline.replay.console import summarize
 
-    console = Console(highlight=False)
+    console = stdout_console()
     for part in summarize(result):
-        console.print(part, soft_wrap=isinstance(part, str), markup=False)
+        console.print(part, soft_wrap=isinstance(part, str))
     if out is not None:
-        console.print(f"wrote {out}: report.html, result.json and more", markup=False)
+        console.print(f"wrote {out}: report.html, result.json and more", soft_wrap=True)

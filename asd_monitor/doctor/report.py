@@ -17,13 +17,15 @@ def format_table(findings: list[Finding]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
+    from asd_monitor.terminal.tables import fold_columns
+
     table = Table("", "check", "finding", box=None, pad_edge=False)
     for finding in findings:
         text = Text(finding.message)
         if finding.hint:
             text.append(f"\n→ {finding.hint}", style="italic")
         table.add_row(Text(finding.status, style=_STYLES[finding.status]), finding.check, text)
-    return table
+    return fold_columns(table)
 
 
 def format_lines(finding: Finding) -> list[str]:

@@ -68,7 +68,7 @@ def _make_table(models: Sequence[str], columns: Sequence[Column]) -> Table:
         show_edge=False,
         collapse_padding=True,
     )
-    table.add_column("model", no_wrap=True)
+    table.add_column("model", overflow="fold")
     for column in columns:
         table.add_column(column.title, justify="left" if column.left else "right", no_wrap=True)
     texts = [pad_cells(column) for column in columns]

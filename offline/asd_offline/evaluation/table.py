@@ -25,7 +25,13 @@ def result_table(result: ChallengeResult) -> Table:
         show_edge=False,
     )
     for index, name in enumerate(heading):
-        table.add_column(name, justify="left" if index < 2 else "right", no_wrap=True)
+        is_name = index < 2
+        table.add_column(
+            name,
+            justify="left" if is_name else "right",
+            no_wrap=not is_name,
+            overflow="fold",
+        )
     for cells, is_mean in rows:
         if cells[0] == ALL:
             table.add_section()
