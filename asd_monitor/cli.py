@@ -11,6 +11,7 @@ import typer
 from asd_monitor import __version__
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.terminal.logging_setup import print_error
+from asd_monitor.terminal.streams import set_up_streams
 
 MONITORING = "Monitoring"
 MODELS = "Recordings and model files"
@@ -85,6 +86,7 @@ def _root(
 
 def main() -> None:
     """Run the command line; entry point of ``asd-monitor``."""
+    set_up_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # As Python does for stderr: a file name may contain characters that the terminal's
         # encoding lacks.

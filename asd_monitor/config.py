@@ -27,8 +27,8 @@ Section = TypeVar("Section", bound=BaseModel)
 
 _MACHINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _NAME_RULE = (
-    "expected 1 to 64 letters from a to z, digits, '_', '-' or '.', beginning with a letter or digit "
-    "(it becomes a folder, an MQTT topic level and a label)"
+    "expected 1 to 64 letters from a to z, digits, '_', '-' or '.', beginning with a letter or "
+    "digit (it becomes a folder, an MQTT topic level and a label)"
 )
 
 

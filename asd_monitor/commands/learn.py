@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from asd_monitor.commands.interrupt import INTERRUPTED
 from asd_monitor.commands.options import (
     AsJson,
     Channel,
@@ -61,7 +62,8 @@ def learn(
     """Record the normal sound of a machine and fit a model to it, without monitoring it.
 
     An existing model of the machine is replaced. Earlier recordings of the machine are used too,
-    unless `--fresh` archives them. Duplicate recordings are skipped.
+    unless `--fresh` archives them. Duplicate recordings are skipped. The exit code is 130
+    if it is stopped before there is a model; the recorded sound is kept.
 
     Example: `asd-monitor learn --mic 0 --machine pump --minutes 5`
     """
@@ -75,4 +77,6 @@ def learn(
         from asd_monitor.runtime.runs import learn_only
 
         settings = from_options(options)
-        learn_only(settings, stop, fresh=fresh, live_view=not plain, as_json=as_json)
+        done = learn_only(settings, stop, fresh=fresh, live_view=not plain, as_json=as_json)
+    if not done:
+        raise typer.Exit(INTERRUPTED)

@@ -70,8 +70,10 @@ def run_monitor(
 
 def learn_only(
     config: Config, stop: threading.Event, *, fresh: bool, live_view: bool, as_json: bool
-) -> None:
+) -> bool:
     """Learn every machine of the settings, write its model file, and stop.
+
+    Returns False if it was stopped before every machine had a model.
 
     Parameters
     ----------
@@ -112,6 +114,7 @@ def learn_only(
                 f"{pipeline.machine}: {format_learning_result(pipeline, handle.state)}\n"
             )
     raise_if_no_audio(handle)
+    return len(learned) == len(pipelines)
 
 
 def format_learning_result(pipeline: Pipeline, state: StateFolder) -> str:

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first stops the program cleanly, the second immediately."""
+"""SIGINT, SIGTERM and SIGHUP stop the program cleanly; a second SIGINT or SIGTERM immediately."""
 
 import _thread
 import os
@@ -12,15 +12,23 @@ from types import FrameType
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """Turn the first SIGINT or SIGTERM into an event; a second one ends the process."""
+    """Turn SIGINT, SIGTERM and SIGHUP into an event; a second of the first two ends the process.
+
+    A closed terminal may send SIGHUP twice, and systemd sends it after SIGTERM, so it never ends
+    the process immediately. It stays ignored under ``nohup``.
+    """
     stop = threading.Event()
     previous = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    hangup = signal.getsignal(signal.SIGHUP)
+    if hangup is not signal.SIG_IGN:
+        previous[signal.SIGHUP] = hangup
     received: list[int] = []
 
     def on_signal(signum: int, frame: FrameType | None) -> None:
-        if received:
-            _exit_on(signum)
-        received.append(signum)
+        if signum != signal.SIGHUP:
+            if received:
+                _exit_on(signum)
+            received.append(signum)
         # In a new thread: the interrupted thread may hold the event's lock in `wait`, and a
         # handler that asks for that lock would block forever.
         _thread.start_new_thread(stop.set, ())

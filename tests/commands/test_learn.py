@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
 from asd_monitor import model_file
+from asd_monitor.cli import create_app
 from asd_monitor.config import Config, from_options
 from asd_monitor.demo.pump_sound import PumpSound
 from asd_monitor.errors import SourceError
@@ -103,3 +105,19 @@ def test_a_terminal_without_cursor_movement_gets_lines(
         handle.close()
         logging.captureWarnings(capture=False)
         logging.getLogger().handlers[:] = handlers
+
+
+def test_learning_that_is_stopped_before_there_is_a_model_is_no_success(tmp_path: Path) -> None:
+    folder = recordings(tmp_path / "sound", 0, count=6)
+    stop = threading.Event()
+    stop.set()
+    config = settings(tmp_path / "state", folder, 30)
+    assert not learn_only(config, stop, fresh=False, live_view=False, as_json=False)
+
+
+def test_the_command_reports_a_stop_by_its_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asd_monitor.runtime.runs.learn_only", lambda *_, **__: False)
+    arguments = ["learn", "--wav", str(tmp_path), "--machine", "pump"]
+    assert CliRunner().invoke(create_app(), arguments).exit_code == 130

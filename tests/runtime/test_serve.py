@@ -44,6 +44,24 @@ def test_the_first_signal_stops_cleanly_and_the_second_immediately(number: signa
     assert (twice.returncode, twice.stdout, twice.stderr) == (-number, "True\n", "")
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_closed_terminal_stops_cleanly(times: int) -> None:
+    code = SIGNALS.format(number=int(signal.SIGHUP), times=times).replace("sleep(60)", "sleep(0.5)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout) == (0, "True\ncleaned up\n")
+
+
+def test_nohup_keeps_its_meaning() -> None:
+    code = (
+        "import os, signal\nfrom asd_monitor.runtime.signals import stop_signals\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "with stop_signals() as stop:\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n    print(stop.wait(0.5))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, "False\n")
+
+
 def test_a_signal_is_handled_while_the_main_thread_holds_the_lock_of_the_event() -> None:
     """A handler runs between any two steps of the thread that it interrupts."""
     code = (
