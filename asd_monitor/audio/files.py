@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 RESAMPLE_QUALITY = "HQ"
 """soxr's quality setting for all conversions of the sample rate, live or from files."""
+AUDIO_SUFFIXES = (".wav", ".wave", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".w64", ".au")
+"""Suffixes of the recordings that every command finds in folders, in lower case."""
+FORMATS = "WAV, FLAC, Ogg, MP3, AIFF, W64 and AU"
 MIN_RATE_HZ = 1000
 MAX_RATE_HZ = 768_000
 
@@ -110,13 +113,15 @@ def _open(path: Path) -> "Iterator[soundfile.SoundFile]":
 
     try:
         if not path.is_file():
-            found = "found something else there" if path.exists() else "found nothing there"
+            found = "a folder" if path.is_dir() else "something else there"
+            found = f"found {found if path.exists() else 'nothing there'}"
             raise SourceError(f"{path}: expected a recording, {found}")
         with soundfile.SoundFile(path) as sound_file:
             yield sound_file
     except soundfile.LibsndfileError as error:
         reason = error.error_string.strip() or "damaged or cut short"
-        raise SourceError(f"{path}: cannot be read as audio: {reason}") from error
+        msg = f"{path}: cannot be read as audio: {reason.rstrip('.')}; formats read: {FORMATS}"
+        raise SourceError(msg) from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
     except (TypeError, ValueError) as error:  # headerless (.raw), or a NUL in the path

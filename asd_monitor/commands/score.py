@@ -26,7 +26,10 @@ MAX_LISTED_TARGETS = 20
 
 
 def score(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="The recordings to score.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH", help="The recordings to score, or folders of recordings."),
+    ],
     model: ModelFile,
     target: Target = None,
     channel: Channel = 0,
@@ -35,8 +38,9 @@ def score(
 ) -> None:
     """Score recordings; a higher score is more anomalous.
 
-    Any format, sampling rate and sample width that libsndfile reads is accepted. A file that
-    cannot be read is reported on stderr; the others are still scored, and the exit code is 4.
+    WAV, FLAC, Ogg, MP3, AIFF, W64 and AU of any sampling rate and sample width are read; of a
+    folder, all such files below it. A file that cannot be read is reported on stderr; the others
+    are still scored, and the exit code is 4.
 
     Example: `asd-monitor score monday.wav tuesday.flac --model pump.asd`
     """
@@ -47,7 +51,11 @@ def score(
     from asd_monitor.detection.detector import Detector
     from asd_monitor.errors import SourceError
     from asd_monitor.model_file import load
+    from asd_monitor.sources.playlist import find_recordings
 
+    paths: list[Path] = []
+    for path in files:
+        paths += [file for _, file in find_recordings([path])] if path.is_dir() else [path]
     loaded = load(model, device)
     manifest = loaded.manifest
     target = target or get_only_target(manifest.targets, model)
@@ -57,7 +65,7 @@ def score(
     unreadable: dict[str, str] = {}
     if not as_json:
         typer.echo(_format_heading(loaded, target, rule.threshold))
-    for path in files:
+    for path in paths:
         try:
             samples = read_recording(
                 path, manifest.sample_rate_hz, channel, manifest.window_samples
@@ -72,7 +80,7 @@ def score(
     if as_json:
         typer.echo(json.dumps(_to_dict(loaded, target, clips, unreadable), allow_nan=False))
     if unreadable:
-        raise SourceError(f"{len(unreadable)} of {len(files)} recordings could not be read")
+        raise SourceError(f"{len(unreadable)} of {len(paths)} recordings could not be read")
 
 
 def get_only_target(targets: "Sequence[str]", model: Path) -> str:

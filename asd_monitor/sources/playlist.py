@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.audio.files import iter_recording, recording_s
+from asd_monitor.audio.files import AUDIO_SUFFIXES, iter_recording, recording_s
 from asd_monitor.errors import SourceError
 from asd_monitor.records import FloatArray
 from asd_monitor.unicode_names import find_path
-
-SUFFIXES = frozenset({".wav", ".wave", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".w64", ".au"})
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +28,11 @@ def find_recordings(paths: Iterable[Path]) -> list[tuple[str, Path]]:
         if path.is_file():
             recordings.append((path.name, path))
         elif path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            files = sorted(
+                file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES
+            )
             if not files:
-                msg = f"{path}: expected recordings, found none ({', '.join(sorted(SUFFIXES))})"
+                msg = f"{path}: expected recordings, found none ({', '.join(AUDIO_SUFFIXES)})"
                 raise SourceError(msg)
             recordings += [(str(file.relative_to(path)), file) for file in files]
         else:

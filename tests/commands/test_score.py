@@ -160,3 +160,30 @@ def test_a_damaged_model_is_refused(folder: Path, tmp_path: Path) -> None:
         ("score", folder / "normal.wav", "--model", tmp_path / "damaged.asd"),
     ):
         assert isinstance(run(*arguments).exception, ModelFileError)
+
+
+def test_a_folder_is_scored_as_its_recordings(folder: Path, tmp_path: Path) -> None:
+    for name in ("b/2.flac", "1.wav", "3.mp3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        soundfile.write(tmp_path / name, noise(5).ravel(), RATE_HZ)
+    (tmp_path / "4.m4a").write_bytes(b"\0\0\0\x20ftypM4A ")
+    result = run("score", tmp_path, "--model", folder / "toy.asd", "--target", "pump", "--json")
+    assert result.exit_code == 0
+    files = [recording["file"] for recording in json.loads(result.stdout)["recordings"]]
+    assert files == [str(tmp_path / name) for name in ("1.wav", "3.mp3", "b/2.flac")]
+
+
+def test_a_folder_without_recordings_is_an_error_that_names_the_formats(
+    folder: Path, tmp_path: Path
+) -> None:
+    result = run("score", tmp_path, "--model", folder / "toy.asd", "--target", "pump")
+    assert isinstance(result.exception, SourceError)
+    assert ".flac, .ogg, .mp3" in str(result.exception)
+
+
+def test_an_unknown_format_is_reported_with_those_that_are_read(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "4.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
+    result = run("score", tmp_path / "4.m4a", "--model", folder / "toy.asd", "--target", "pump")
+    assert "formats read: WAV, FLAC, Ogg, MP3" in result.stderr

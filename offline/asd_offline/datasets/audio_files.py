@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asd_monitor.audio.files import read_recording
+from asd_monitor.audio.files import FORMATS, read_recording
 from asd_monitor.errors import DatasetError, SourceError
 from asd_monitor.records import FloatArray
 
@@ -39,7 +39,7 @@ def read_length(path: Path) -> ClipLength:
         info = soundfile.info(str(path))
     except soundfile.LibsndfileError as error:
         reason = error.error_string.strip(" .") or "damaged or cut short"
-        msg = f"{path}: cannot be read as audio: {reason}"
+        msg = f"{path}: cannot be read as audio: {reason}; formats read: {FORMATS}"
         raise DatasetError(f"{msg}; {BAD_CLIP_HINT}") from error
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error

@@ -4,11 +4,11 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from asd_monitor.audio.files import AUDIO_SUFFIXES, FORMATS
 from asd_monitor.errors import DatasetError
 from asd_monitor.unicode_names import to_nfc
 from asd_offline.datasets.clip import Rejected
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".aif", ".aiff"})
 _IGNORED_SUFFIXES = frozenset(
     {".csv", ".txt", ".md", ".json", ".zip", ".part", ".pdf", ".html", ".yaml", ".yml", ".py"}
 )
@@ -119,7 +119,9 @@ def _sort_file(tree: Tree, folder: Path, entry: "os.DirEntry[str]") -> bool:
         elif suffix == ".csv" and entry.name.lower().startswith("attributes_"):
             tree.attribute_lists.append(path)
         elif suffix not in _IGNORED_SUFFIXES:
-            tree.rejected.append(Rejected(_printable(path), "not a sound file"))
+            tree.rejected.append(
+                Rejected(_printable(path), f"not a format that is read ({FORMATS})")
+            )
         return False
     if not entry.is_file():
         reason = "a broken link" if entry.is_symlink() else "not a regular file"

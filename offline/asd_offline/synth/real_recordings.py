@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from asd_monitor.audio.files import AUDIO_SUFFIXES
 from asd_monitor.demo.synthesis import DoubleArray
 from asd_monitor.errors import ConfigError, DatasetError
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".aif", ".aiff"})
 NOT_NORMAL = re.compile(r"anomal|abnormal|fault", re.IGNORECASE)
 MIN_DURATION_S = 1.0
 
@@ -52,7 +52,7 @@ def find_recordings(folder: Path) -> Found:
         raise ConfigError(msg)
     recordings: list[Recording] = []
     rejected: list[tuple[str, str]] = []
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES):
         if NOT_NORMAL.search(str(path.relative_to(folder))):
             rejected.append((str(path), "its name marks it as anomalous"))
             continue
@@ -66,7 +66,7 @@ def find_recordings(folder: Path) -> Found:
     if not usable:
         reason = f", first {rejected[0][0]}: {rejected[0][1]}" if rejected else ""
         msg = (
-            f"--inject {folder}: expected normal recordings ({', '.join(sorted(SUFFIXES))}), "
+            f"--inject {folder}: expected normal recordings ({', '.join(AUDIO_SUFFIXES)}), "
             f"found {len(rejected)} files and none usable{reason}"
         )
         raise DatasetError(msg)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from asd_monitor.audio.files import AUDIO_SUFFIXES
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets import ANOMALY, NORMAL, Dataset, open_dataset
 from tests.offline.dataset_layouts import touch
@@ -84,10 +85,10 @@ def test_anomalies_in_a_training_folder_are_rejected(tmp_path: Path) -> None:
 
 def test_other_audio_formats_are_clips(tmp_path: Path) -> None:
     names = ["a.wav", "b.flac", "c.OGG", "d.aiff", "e.aif"]
-    touch(tmp_path / "train", [*names, "f.mp3", "notes.txt"])
+    touch(tmp_path / "train", [*names, "f.m4a", "notes.txt"])
     dataset = open_dataset(tmp_path)
     assert sorted(clip.path.name for clip in dataset.clips) == names
-    assert [file.path.name for file in dataset.rejected] == ["f.mp3"]
+    assert [file.path.name for file in dataset.rejected] == ["f.m4a"]
 
 
 def test_one_normal_recording_trains_and_unlabelled_ones_are_tested(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_missing_recordings_of_a_list_are_rejected(tmp_path: Path) -> None:
     path = write(tmp_path, "path,label", "x/0.wav,normal", "x/gone.wav,normal", "list.csv,normal")
     reasons = [file.reason for file in open_dataset(path).rejected]
     assert reasons[0] == "no such file"
-    assert reasons[1].startswith("not one of .aif")
+    assert reasons[1].startswith("not one of .wav")
 
 
 @pytest.mark.parametrize(
@@ -203,3 +204,11 @@ def test_names_of_recordings_are_unique(tmp_path: Path) -> None:
     names = [clip.name for clip in dataset.clips]
     assert len(set(names)) == len(names) == 18
     assert "press/anomaly/0.wav" in names
+
+
+@pytest.mark.parametrize("suffix", AUDIO_SUFFIXES)
+def test_every_format_that_the_monitor_reads_is_found(tmp_path: Path, suffix: str) -> None:
+    touch(tmp_path / "press" / "normal", [f"1{suffix}", f"2{suffix.upper()}", "3.m4a"])
+    dataset = open_dataset(tmp_path)
+    assert len(dataset.clips) == 2
+    assert "not a format that is read (WAV, FLAC" in dataset.rejected[0].reason

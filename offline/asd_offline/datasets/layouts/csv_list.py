@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
+from asd_monitor.audio.files import AUDIO_SUFFIXES
 from asd_monitor.errors import DatasetError
 from asd_monitor.unicode_names import find_path
 from asd_offline.datasets.clip import (
@@ -23,7 +24,6 @@ from asd_offline.datasets.clip import (
     sort_clips,
 )
 from asd_offline.datasets.csv_rows import numbered_rows
-from asd_offline.datasets.scan import AUDIO_SUFFIXES
 from asd_offline.datasets.train_split import assign_train_split
 
 COLUMNS = ("path", "label", "split", "machine", "section", "domain")
@@ -140,5 +140,5 @@ def _resolve(folder: Path, text: str, where: str) -> Path:
 
 def _why_rejected(path: Path) -> str:
     if path.suffix.lower() not in AUDIO_SUFFIXES:
-        return f"not one of {', '.join(sorted(AUDIO_SUFFIXES))}"
+        return f"not one of {', '.join(AUDIO_SUFFIXES)}"
     return "" if path.is_file() else "no such file"
