@@ -54,7 +54,10 @@ class Recipe(BaseModel):
     adam_betas: tuple[_Beta, _Beta] = (0.9, 0.999)
     schedule: Literal["constant", "cosine", "halving"] = "constant"
     constant_epochs: int = Field(0, ge=0)
-    """Epochs before the schedule begins."""
+    """Epochs before the schedule begins; its first epoch has the full learning rate as well."""
+    cosine_epochs: int | None = Field(None, ge=1, le=100_000)
+    """Epochs in which ``cosine`` reaches ``final_learning_rate``; None: those that are left after
+    ``constant_epochs``. A longer cosine is cut off by the end of the training."""
     final_learning_rate: float = Field(0.0, ge=0)
     """Where the schedule ends."""
     mixed_precision: bool = True

@@ -11,8 +11,9 @@ from asd_offline.recipes import Recipe
 def lr_factor(recipe: Recipe, epoch: int) -> float:
     """Return the factor of ``learning_rate`` in an epoch, counted from 0.
 
-    It is 1 in the first ``constant_epochs``. Then ``cosine`` decreases to ``final_learning_rate``
-    along half a cosine, and ``halving`` halves in each epoch down to ``final_learning_rate``.
+    It is 1 in the first ``constant_epochs`` and in the epoch after them, with which the schedule
+    begins. ``cosine`` then decreases along half a cosine, which reaches ``final_learning_rate``
+    after ``cosine_epochs``, and ``halving`` halves in each epoch down to ``final_learning_rate``.
     """
     since = epoch - recipe.constant_epochs
     if since <= 0 or recipe.schedule == "constant":
@@ -20,7 +21,8 @@ def lr_factor(recipe: Recipe, epoch: int) -> float:
     final = recipe.final_learning_rate / recipe.learning_rate
     if recipe.schedule == "halving":
         return max(0.5**since, final)
-    progress = since / max(1, recipe.epochs - recipe.constant_epochs)
+    cosine_epochs = recipe.cosine_epochs or max(1, recipe.epochs - recipe.constant_epochs)
+    progress = since / cosine_epochs
     return final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
 
 

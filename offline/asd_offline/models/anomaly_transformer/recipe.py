@@ -28,6 +28,8 @@ class AnomalyTransformerRecipe(MultiScoreRecipe):
     batch_size: int = Field(256, ge=2)
     learning_rate: float = Field(1e-4, gt=0)
     schedule: Literal["constant", "cosine", "halving"] = "halving"
+    constant_epochs: int = Field(1, ge=0)
+    """As published: the factor is 1, 1, 1/2, 1/4, ..."""
     n_fft: int = Field(1024, ge=64)
     hop_length: int = Field(512, ge=16)
     n_mels: int = Field(128, ge=8)

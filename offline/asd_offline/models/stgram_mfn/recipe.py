@@ -23,7 +23,8 @@ class StgramMfnRecipe(MultiScoreRecipe):
     learning_rate: float = Field(1e-4, gt=0)
     schedule: Literal["constant", "cosine", "halving"] = "cosine"
     constant_epochs: int = Field(20, ge=0)
-    """Epochs before the schedule begins."""
+    cosine_epochs: int | None = Field(300, ge=1, le=100_000)
+    """As published: the training ends 20 epochs before the cosine."""
     final_learning_rate: float = Field(1e-5, ge=0)
     n_fft: int = Field(1024, ge=64)
     hop_length: int = Field(512, ge=16)
