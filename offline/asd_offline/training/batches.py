@@ -6,8 +6,41 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Generator, Tensor, nn
 
+from asd_monitor.errors import ConfigError, DatasetError
 from asd_offline.models.protocol import Task
+from asd_offline.training.batch_norm import batch_norm_layers
 from asd_offline.training.distributed import Process
+
+MIN_BATCH_SAMPLES = 2
+"""Of each process: batch normalisation and deviations over a batch need two."""
+
+
+def check_batch_size(batch_size: int, process: Process) -> None:
+    """Raise ConfigError if a process's share of a batch is less than two samples."""
+    world_size = process.world_size
+    if batch_size < MIN_BATCH_SAMPLES * world_size:
+        msg = (
+            f"batch_size: expected at least {MIN_BATCH_SAMPLES * world_size}, two samples for each "
+            f"of {world_size} processes, found {batch_size}"
+        )
+        raise ConfigError(f"{msg}; use a larger batch_size or fewer processes")
+
+
+def check_sample_count(name: str, task: Task[nn.Module], process: Process) -> None:
+    """Raise DatasetError if a network has too few samples for a batch of each process.
+
+    A single process trains a network without batch normalisation on one sample.
+    """
+    world_size, count = process.world_size, task.sample_count
+    required = MIN_BATCH_SAMPLES * world_size
+    if count >= required or (world_size == 1 and not batch_norm_layers(task.network)):
+        return
+    found = f"{name}: expected at least {required} training samples"
+    if world_size == 1:
+        msg = f"{found}, because of batch normalisation, found {count}; record more"
+    else:
+        msg = f"{found} for {world_size} processes, found {count}; use fewer processes"
+    raise DatasetError(msg)
 
 
 def split_order(order: Tensor, batch_size: int, process: Process) -> list[Tensor]:

@@ -18,7 +18,7 @@ from asd_offline.training.batch_norm import (
     batch_norm_layers,
     recompute_bn_statistics,
 )
-from asd_offline.training.batches import prefetch, split_order
+from asd_offline.training.batches import check_sample_count, prefetch, split_order
 from asd_offline.training.checkpoints import (
     Identity,
     latest_checkpoint,
@@ -134,10 +134,13 @@ class Trainer:
 
         Raises
         ------
+        DatasetError
+            If a process would have a single sample.
         RunError
             If a checkpoint is damaged, of another recipe, or cannot be written, or the loss is
             not finite.
         """
+        check_sample_count(self._name, self._task, self._process)
         self.resume()
         process = self._process
         last_is_missing = process.is_first and recorder.resume(self.epochs_done)

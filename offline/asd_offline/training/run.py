@@ -10,6 +10,7 @@ from asd_monitor.progress import Progress
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.features.cache import FeatureCache
 from asd_offline.recipes import read_recipe
+from asd_offline.training.batches import check_batch_size
 from asd_offline.training.checkpoints import list_checkpoints
 from asd_offline.training.distributed import Process
 from asd_offline.training.initial_weights import (
@@ -61,7 +62,8 @@ def train(request: TrainRequest, process: Process, progress: Progress) -> Run:
     Raises
     ------
     ConfigError
-        If the model, the recipe or a machine is wrong, or memory is too small.
+        If the model, the recipe or a machine is wrong, the batches are too small for the number of
+        processes, or memory is too small.
     DatasetError
         If there are no training clips, or too few.
     RunError
@@ -69,6 +71,8 @@ def train(request: TrainRequest, process: Process, progress: Progress) -> Run:
     """
     model = find_model(request.model)
     recipe = read_recipe(request.recipe, request.model, model.recipe, epochs=request.epochs)
+    if recipe.epochs:
+        check_batch_size(recipe.batch_size, process)
     dataset = open_dataset(request.dataset, request.year, machines=request.machines or None)
     prepared = prepare(model, dataset, recipe, request.cache)
     for note in (*dataset.notes, *prepared.notes) if process.is_first else ():

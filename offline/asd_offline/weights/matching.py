@@ -163,6 +163,7 @@ class WeightMatcher:
             if not self._matched_by_class_name:
                 found = f"{len(names)} of the {len(known)} of {name_map.source}"
                 self._notes.append(f"classes by name: {found}")
+                self._notes += _describe_unused_classes(len(known) - len(names))
             self._matched_by_class_name = True
         rows: Tensor = by_class.transpose(0, 1).flatten(0, 1)
         return rows
@@ -185,6 +186,15 @@ class WeightMatcher:
         expected = _format(*parameter)
         msg = f"{paths}: no tensor matches: expected such as {expected}, found {examples}"
         return f"{msg}; {self._name_map.hint}" if self._name_map else msg
+
+
+def _describe_unused_classes(count: int) -> list[str]:
+    if not count:
+        return []
+    return [
+        f"{count} classes of the file are left out: probabilities are over the other classes only, "
+        "so scores that use them differ from those of the published network"
+    ]
 
 
 def _format(name: str, tensor: Tensor) -> str:

@@ -90,6 +90,20 @@ def test_the_classes_of_the_authors_file_are_found_by_name() -> None:
     assert torch.equal(network.head.weight, state["arcface.weight"][[6, 23]])
 
 
+def test_classes_of_the_file_that_are_left_out_are_reported_with_their_effect_on_scores() -> None:
+    matched = load_states("stgram_mfn", stgram_network(FOUR), stgram(23))
+    notes = [note for note in matched.notes if note.startswith("19 classes of the file are left")]
+    assert len(notes) == 1
+    assert "scores that use them differ" in notes[0]
+
+
+def test_no_class_is_reported_as_left_out_if_all_are_used() -> None:
+    known = PUBLISHED_WEIGHTS["stgram_mfn"].class_names[23]
+    matched = load_states("stgram_mfn", stgram_network(known[::-1]), stgram(23))
+    assert "classes by name: 23 of the 23 of liuyoude/STgram-MFN" in matched.notes
+    assert not any("left out" in note for note in matched.notes)
+
+
 def test_sub_centres_are_grouped_by_class_as_in_the_authors_file() -> None:
     state = stgram(4, centres=3)
     network = stgram_network(tuple("abcd"), sub_centres=3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from asd_monitor.errors import RunError
+from asd_monitor.errors import ConfigError, DatasetError, RunError
 from asd_monitor.progress import NoProgress, Progress
 from asd_offline.models.protocol import Task
 from asd_offline.recipes import Recipe
@@ -15,6 +15,7 @@ from asd_offline.training.batches import split_order
 from asd_offline.training.checkpoints import latest_checkpoint, list_checkpoints
 from asd_offline.training.distributed import Process, join_process_group
 from asd_offline.training.loop import Trainer
+from asd_offline.training.run import TrainRequest, train
 from tests.offline.small_sounds import (
     CPU,
     FakeRecorder,
@@ -222,6 +223,58 @@ def test_batches_cover_an_epoch_and_no_batch_is_a_single_sample() -> None:
     shares = [split_order(order[:49], 8, Process(torch.device("cpu"), r, 2)) for r in (0, 1)]
     assert [len(batch) for batch in shares[0]] == [len(batch) for batch in shares[1]] == [4] * 6
     assert torch.equal(torch.cat([*shares[0], *shares[1]]).sort().values, order[:48].sort().values)
+
+
+class Normalised(Points):
+    """The same task with batch normalisation."""
+
+    def __init__(self, samples: int) -> None:
+        super().__init__(samples=samples)
+        self.network.layers[1] = nn.BatchNorm1d(8)
+
+
+def train_small_batches(dataset: Path, stderr: Path, environment: dict[str, str]) -> None:
+    """Train on a set with batches of a single sample per process, and write down the error."""
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    recipe = stderr.with_suffix(".yaml")
+    recipe.write_text("model: autoencoder\nepochs: 1\nbatch_size: 3\n")
+    request = TrainRequest(
+        "autoencoder", dataset, dataset / "run", dataset / "cache", recipe=recipe
+    )
+    with join_process_group("cpu") as process:
+        try:
+            train(request, process, NoProgress())
+        except ConfigError as error:
+            stderr.write_text(str(error))
+
+
+def test_every_process_reports_batches_of_a_single_sample(tmp_path: Path) -> None:
+    dataset = make_set(tmp_path / "set")
+    processes = [
+        forked.start(train_small_batches, dataset, tmp_path / f"error{rank}", environment)
+        for rank, environment in enumerate(forked.distributed_environments(2))
+    ]
+    for rank, process in enumerate(processes):
+        process.join(150)
+        assert process.exitcode == 0
+        error = (tmp_path / f"error{rank}").read_text()
+        assert "batch_size: expected at least 4, two samples for each of 2 processes" in error
+    assert not (dataset / "run").exists()
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3])
+def test_too_few_samples_for_the_processes_are_an_error(tmp_path: Path, samples: int) -> None:
+    process = Process(torch.device("cpu"), 0, 2)
+    with pytest.raises(DatasetError, match=f"at least 4 training samples .* found {samples}"):
+        run(tmp_path, task=Points(samples=samples), process=process)
+
+
+def test_a_single_sample_is_an_error_with_batch_normalisation_only(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="at least 2 training samples, because of batch norm"):
+        run(tmp_path, task=Normalised(1))
+    run(tmp_path / "two", task=Normalised(2))
+    run(tmp_path / "without", task=Points(samples=1))
 
 
 class NoiselessPoints(Points):
