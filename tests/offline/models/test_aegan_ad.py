@@ -75,3 +75,21 @@ def test_lof_by_cosine_equals_scikit_learns() -> None:
     expected = torch.from_numpy(-theirs.score_samples(new.numpy())).float()
     scores = fit_lof(known, count=4, cosine=True)(new)
     torch.testing.assert_close(scores, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_deviations_to_match_are_over_n_as_in_the_authors_program() -> None:
+    torch.manual_seed(0)
+    recipe = AeganAdRecipe(channels=4, code=8, matching="mean_and_deviation")
+    network = AeganAd(recipe, torch.tensor(-80.0), torch.tensor(0.0)).eval()
+    real = torch.rand(3, 1, 128, 128) * 2 - 1
+    with torch.no_grad():
+        reconstruction = network.generator(real)
+        expected, embedding = (network.discriminator(x)[0] for x in (real, reconstruction))
+
+        def deviation(features: Tensor) -> Tensor:
+            return (features - features.mean(0)).square().mean(0).sqrt()
+
+        matching = (embedding.mean(0) - expected.mean(0)).square().mean()
+        matching += (deviation(embedding) - deviation(expected)).square().mean()
+        loss = (reconstruction - real).square().mean() + network.matching_weight * matching
+        assert network.generator_loss(real).item() == pytest.approx(loss.item(), rel=1e-5)

@@ -198,7 +198,9 @@ class AeganAd(nn.Module):
         embedding = functional_call(self.discriminator, weights, (reconstruction,))[0]
         matching = F.mse_loss(embedding.mean(0), expected.mean(0))
         if self.match_deviation:
-            matching = matching + F.mse_loss(embedding.std(0), expected.std(0))
+            # Over N, as in the authors' program, and not over N - 1.
+            deviations = embedding.std(0, correction=0), expected.std(0, correction=0)
+            matching = matching + F.mse_loss(*deviations)
         return F.mse_loss(reconstruction, real) + self.matching_weight * matching
 
 
