@@ -13,9 +13,9 @@ from pathlib import Path
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.challenge import Challenge
 from asd_offline.datasets.clip import Domain, Rejected
+from asd_offline.datasets.label_words import parse_folder
 from asd_offline.datasets.layouts import CHALLENGES
 from asd_offline.datasets.layouts.id_names import parse_id_name
-from asd_offline.datasets.layouts.labelled_folders import LABEL_FOLDERS, SPLIT_FOLDERS
 from asd_offline.datasets.layouts.later_challenges import LATER_MACHINES
 from asd_offline.datasets.layouts.section_names import SectionName, parse_section_name
 from asd_offline.datasets.parsed_name import UnrecognisedFileName
@@ -26,7 +26,8 @@ KNOWN_MACHINES: dict[str, str] = {
     for machine in (*(m for c in CHALLENGES.values() for m in c.machines), *LATER_MACHINES)
 }
 """Official spelling by lower-case name."""
-_NOT_MACHINES = SPLIT_FOLDERS.keys() | LABEL_FOLDERS.keys()
+SPLIT_FOLDERS = frozenset({"train", "test", "source_test", "target_test"})
+"""Folders of the challenges that hold clips."""
 _ARCHIVE_NAME = re.compile(
     r"(?:dev_data_|eval_data_train_|eval_data_test_|eval_data_|dev_|eval_)(.+?)(?:_train|_test)?",
     re.IGNORECASE,
@@ -60,7 +61,7 @@ def split_folders(tree: Tree) -> list[SplitFolder]:
         for folder in tree.folders
         if len(folder.absolute) > 2
         and folder.absolute[-1].lower() in SPLIT_FOLDERS
-        and not any(part.lower() in _NOT_MACHINES for part in folder.relative[-2:-1])
+        and not any(not parse_folder(part).is_name for part in folder.relative[-2:-1])
     ]
 
 

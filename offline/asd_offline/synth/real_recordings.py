@@ -1,6 +1,5 @@
 """Find and read the normal recordings that faults are added to."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ import numpy as np
 from asd_monitor.audio.files import AUDIO_SUFFIXES
 from asd_monitor.demo.synthesis import DoubleArray
 from asd_monitor.errors import ConfigError, DatasetError
+from asd_offline.datasets.clip import ANOMALY
+from asd_offline.datasets.label_words import find_labels, parse_folder
 
-NOT_NORMAL = re.compile(r"anomal|abnormal|fault", re.IGNORECASE)
 MIN_DURATION_S = 1.0
 
 
@@ -53,8 +53,8 @@ def find_recordings(folder: Path) -> Found:
     recordings: list[Recording] = []
     rejected: list[tuple[str, str]] = []
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES):
-        if NOT_NORMAL.search(str(path.relative_to(folder))):
-            rejected.append((str(path), "its name marks it as anomalous"))
+        if reason := _why_not_normal(path.relative_to(folder)):
+            rejected.append((str(path), reason))
             continue
         try:
             sound, sample_rate_hz = read_recording(path)
@@ -71,6 +71,14 @@ def find_recordings(folder: Path) -> Found:
         )
         raise DatasetError(msg)
     return Found(tuple(usable), tuple(rejected))
+
+
+def _why_not_normal(path: Path) -> str:
+    if any(ANOMALY in find_labels(name) for name in (*path.parts[:-1], path.stem)):
+        return "its name marks it as anomalous"
+    if any(parse_folder(name).is_noise for name in path.parts[:-1]):
+        return "background noise, not the sound of a machine"
+    return ""
 
 
 def _with_common_rate(

@@ -133,7 +133,7 @@ def test_one_gain_for_all_clips_keeps_loud_recordings_from_clipping(tmp_path: Pa
 
 def test_files_that_cannot_be_used_are_left_out_with_their_reason(tmp_path: Path) -> None:
     folder = record(tmp_path / "machine")
-    (folder / "broken.wav").write_bytes(b"RIFF not a wav")
+    (folder / "cut.wav").write_bytes(b"RIFF not a wav")
     soundfile.write(folder / "empty.wav", np.zeros(0), 16000)
     soundfile.write(folder / "silent.wav", np.zeros(32000), 16000)
     soundfile.write(folder / "anomaly_1.wav", np.sin(np.arange(32000)), 16000)
@@ -143,7 +143,7 @@ def test_files_that_cannot_be_used_are_left_out_with_their_reason(tmp_path: Path
         tmp_path / "out", InjectionSettings(folder, ("hiss",), (-6.0,)), NoProgress()
     )
     reasons = {Path(path).name: reason for path, reason in injected.rejected}
-    assert "cannot be read" in reasons["broken.wav"]
+    assert "cannot be read" in reasons["cut.wav"]
     assert "expected at least 1 s" in reasons["empty.wav"]
     assert reasons["silent.wav"] == "is silent"
     assert "marks it as anomalous" in reasons["anomaly_1.wav"]

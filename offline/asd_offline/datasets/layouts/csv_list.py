@@ -24,17 +24,11 @@ from asd_offline.datasets.clip import (
     sort_clips,
 )
 from asd_offline.datasets.csv_rows import numbered_rows
+from asd_offline.datasets.label_words import label_of
 from asd_offline.datasets.train_split import assign_train_split
 
 COLUMNS = ("path", "label", "split", "machine", "section", "domain")
-_LABELS: dict[str, int | None] = {
-    "normal": NORMAL,
-    "0": NORMAL,
-    "anomaly": ANOMALY,
-    "abnormal": ANOMALY,
-    "1": ANOMALY,
-    "": None,
-}
+_LABELS: dict[str, int | None] = {"0": NORMAL, "1": ANOMALY, "": None}
 _SPLITS = ("train", "test", "")
 _DOMAINS = ("source", "target", "")
 
@@ -99,7 +93,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _clip(csv_path: Path, number: int, row: Mapping[str, str]) -> Clip:
     where = f"{csv_path}: row {number}"
     path = _resolve(csv_path.parent, row["path"], where)
-    label = _LABELS[_choice(where, "label", row["label"], tuple(_LABELS))]
+    label = _label(where, row["label"])
     split = _choice(where, "split", row.get("split", ""), _SPLITS)
     if split == "train" and label != NORMAL:
         msg = f"{where}: expected label normal in the training split, found {row['label']!r}"
@@ -115,6 +109,19 @@ def _clip(csv_path: Path, number: int, row: Mapping[str, str]) -> Clip:
         label=label,
         name=os.path.normpath(row["path"]),
     )
+
+
+def _label(where: str, text: str) -> int | None:
+    if text in _LABELS:
+        return _LABELS[text]
+    label = label_of(text)
+    if label is None:
+        msg = (
+            f"{where}: expected one of normal, anomaly, a word for them such as OK or faulty, 0, 1 "
+            f"or nothing as label, found {text!r}"
+        )
+        raise DatasetError(msg)
+    return label
 
 
 def _choice(where: str, column: str, text: str, allowed: tuple[str, ...]) -> str:

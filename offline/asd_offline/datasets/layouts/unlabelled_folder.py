@@ -2,16 +2,23 @@
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets.clip import NORMAL, UNDIVIDED, Clip, Dataset, sort_clips
-from asd_offline.datasets.layouts.labelled_folders import LABEL_FOLDERS, SPLIT_FOLDERS
-from asd_offline.datasets.scan import Tree
-
-_FAULT_WORD = re.compile(
-    r"(?<![a-z])(?:anomal|abnormal|faul|defe[ck]t|broken|damage|fail)", re.IGNORECASE
+from asd_offline.datasets.clip import (
+    ANOMALY,
+    NORMAL,
+    UNDIVIDED,
+    Clip,
+    Dataset,
+    Rejected,
+    sort_clips,
 )
+from asd_offline.datasets.label_words import find_labels, parse_folder
+from asd_offline.datasets.layouts.labelled_folders import LIST_HINT, NOISE_REASON
+from asd_offline.datasets.scan import Folder, Tree
+
 _TEST_CLIP = re.compile(
     r"(?:section_\d+_(?:source|target)_test_.*|section_\d+_\d+|id_\d+_\d+)\.\w+", re.IGNORECASE
 )
@@ -37,12 +44,14 @@ def open_unlabelled_folder(tree: Tree, machine: str | None) -> Dataset | None:
         If a name indicates a fault, so that not all recordings are normal.
     """
     parent, root = ("", *Path(os.path.abspath(tree.root)).parts)[-2:]
-    if root.lower() in ("normal", "train"):
+    meaning = parse_folder(root)
+    if not meaning.is_name and ANOMALY not in meaning.labels and meaning.split in (None, "train"):
         root = parent  # <machine>/normal was given instead of <machine>
-    words = {root.lower(), *(name.lower() for folder in tree.folders for name in folder.relative)}
+    folders = [parse_folder(name) for name in (root, *_names_of_folders(tree.folders))]
     has_test_clips = any(_TEST_CLIP.fullmatch(n) for folder in tree.folders for n in folder.names)
-    if has_test_clips or words & {*LABEL_FOLDERS, *SPLIT_FOLDERS}:
+    if has_test_clips or any(folder.split for folder in folders):
         return None
+    noise = [folder for folder in tree.folders if _is_noise(folder)]
     clips = [
         Clip(
             path=folder.path / name,
@@ -55,19 +64,29 @@ def open_unlabelled_folder(tree: Tree, machine: str | None) -> Dataset | None:
             name="/".join((*folder.relative, name)),
         )
         for folder in tree.folders
+        if folder not in noise
         for name in folder.names
     ]
     if not clips:
         return None
     for clip in clips:
-        if _FAULT_WORD.search(f"{root}/{clip.name}"):
+        if any(ANOMALY in find_labels(part) for part in (root, *Path(clip.name).parts)):
             msg = (
                 f"{tree.root}: expected only normal sound, since there are no folders normal/ and "
-                f"anomaly/, found {root}/{clip.name}; sort the recordings into normal/ and anomaly/"
+                f"anomaly/, found {root}/{clip.name}; {LIST_HINT}"
             )
             raise DatasetError(msg)
+    rejected = [Rejected(each.path / name, NOISE_REASON) for each in noise for name in each.names]
     note = _note(tree, clips)
-    return Dataset(tree.root, None, sort_clips(clips), tuple(tree.rejected), (note,))
+    return Dataset(tree.root, None, sort_clips(clips), (*tree.rejected, *rejected), (note,))
+
+
+def _names_of_folders(folders: Iterable[Folder]) -> set[str]:
+    return {name for folder in folders for name in folder.relative}
+
+
+def _is_noise(folder: Folder) -> bool:
+    return any(parse_folder(name).is_noise for name in folder.relative)
 
 
 def _note(tree: Tree, clips: list[Clip]) -> str:
