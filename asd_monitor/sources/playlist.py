@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.audio.files import AUDIO_SUFFIXES, iter_recording, recording_s
+from asd_monitor.audio.natural_order import natural_key
 from asd_monitor.errors import SourceError
 from asd_monitor.records import FloatArray
 from asd_monitor.unicode_names import find_path
@@ -28,9 +29,8 @@ def find_recordings(paths: Iterable[Path]) -> list[tuple[str, Path]]:
         if path.is_file():
             recordings.append((path.name, path))
         elif path.is_dir():
-            files = sorted(
-                file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES
-            )
+            found = (file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
+            files = sorted(found, key=natural_key)
             if not files:
                 msg = f"{path}: expected recordings, found none ({', '.join(AUDIO_SUFFIXES)})"
                 raise SourceError(msg)
@@ -48,7 +48,7 @@ class Playlist:
     machine
         Name of the machine, for the log.
     paths
-        Files, or folders whose recordings are read in the order of their names.
+        Files, or folders whose recordings are read in the natural order of their names.
     sample_rate_hz
         Sample rate of the result.
     channel

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from asd_monitor.audio.natural_order import natural_key
 from asd_monitor.unicode_names import to_nfc
 
 Split = Literal["train", "test"]
@@ -101,5 +102,10 @@ class Dataset:
 
 
 def sort_clips(clips: Iterable[Clip]) -> tuple[Clip, ...]:
-    """Sort by machine, section, split and name, so that results do not depend on the disk."""
-    return tuple(sorted(clips, key=lambda c: (c.machine, c.section, c.split, c.name, c.path)))
+    """Sort by machine, section, split and name, so that results do not depend on the disk.
+
+    Names are in natural order: recordings that are numbered or dated are in order of time.
+    """
+    return tuple(
+        sorted(clips, key=lambda c: (c.machine, c.section, c.split, natural_key(c.name), c.path))
+    )

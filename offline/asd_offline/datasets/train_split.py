@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from asd_monitor.audio.natural_order import natural_key
 from asd_offline.datasets.clip import NORMAL, Clip
 
 _NUMERATOR, _DENOMINATOR = 2, 3
@@ -15,8 +16,9 @@ def assign_train_split(
 ) -> tuple[list[Clip], list[str]]:
     """Use the first two thirds of a section's normal recordings for training if none are yet.
 
-    They are the first by name, so that recordings made one after the other are not divided between
-    training and test. A section with two or more normal recordings keeps at least one for each.
+    They are the first by name, in natural order (``2.wav`` before ``10.wav``), so that recordings
+    made one after the other are not divided between training and test. A section with two or more
+    normal recordings keeps at least one for each.
     Clips that are not known to be normal stay in the test split.
 
     Parameters
@@ -37,7 +39,7 @@ def assign_train_split(
     assigned, notes = [], []
     for (machine, section), group in sorted(groups.items()):
         free = [clip for clip in group if clip.label == NORMAL and clip.path not in explicit]
-        normals = sorted(free, key=lambda clip: str(clip.path))
+        normals = sorted(free, key=lambda clip: natural_key(clip.path))
         if any(clip.split == "train" for clip in group) or not normals:
             assigned += group
             continue

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.audio.files import AUDIO_SUFFIXES
+from asd_monitor.audio.natural_order import natural_key
 from asd_monitor.demo.synthesis import DoubleArray
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_offline.datasets.clip import ANOMALY
@@ -52,7 +53,8 @@ def find_recordings(folder: Path) -> Found:
         raise ConfigError(msg)
     recordings: list[Recording] = []
     rejected: list[tuple[str, str]] = []
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES):
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    for path in sorted(paths, key=natural_key):
         if reason := _why_not_normal(path.relative_to(folder)):
             rejected.append((str(path), reason))
             continue

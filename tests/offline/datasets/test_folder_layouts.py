@@ -37,6 +37,36 @@ def test_without_a_split_the_first_two_thirds_of_normal_clips_are_for_training_w
     assert "first 6 of 9 normal recordings by name" in dataset.notes[0]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{n}.wav" for n in range(1, 31)],
+        [f"take {n}.wav" for n in range(5, 125, 4)],
+        [f"2024-5-{n}_8-00.wav" for n in range(1, 31)],
+    ],
+)
+@pytest.mark.parametrize("as_list", [False, True])
+def test_the_recordings_held_out_for_testing_are_the_last_ones_made(
+    tmp_path: Path, names: list[str], as_list: bool
+) -> None:
+    for name in names:
+        path = tmp_path / "normal" / name
+        touch(path.parent, [path.name])
+    rows = (f"normal/{name},normal" for name in reversed(names))
+    root = write(tmp_path, "path,label", *rows) if as_list else tmp_path
+    for clips, expected in (
+        (open_dataset(root).select(split="train"), names[:20]),
+        (open_dataset(root).select(split="test"), names[20:]),
+    ):
+        assert sorted(clip.name for clip in clips) == sorted(f"normal/{n}" for n in expected)
+
+
+def test_clips_are_in_the_order_in_which_numbered_recordings_were_made(tmp_path: Path) -> None:
+    names = [f"{n}.wav" for n in range(1, 13)]
+    touch(tmp_path / "train", names)
+    assert [clip.path.name for clip in open_dataset(tmp_path).clips] == names
+
+
 @pytest.mark.parametrize("train", ["train/normal", "normal/train", "train", "Train/Normal"])
 def test_a_training_folder_is_used(tmp_path: Path, train: str) -> None:
     touch(tmp_path / train, ["t.wav"])
