@@ -27,7 +27,7 @@ class ClipCache:
     """
 
     def __init__(self, sample_rate_hz: int, channel: int) -> None:
-        self._sample_rate_hz = sample_rate_hz
+        self.sample_rate_hz = sample_rate_hz
         self._channel = channel
         self._path: Path | None = None
         self._samples: FloatArray = np.zeros(0, np.float32)
@@ -37,7 +37,7 @@ class ClipCache:
         """Return ``(n,)`` float32; raises SourceError as :func:`read_recording` does."""
         if path != self._path:
             self._path = None
-            self._samples = read_recording(path, self._sample_rate_hz, self._channel)
+            self._samples = read_recording(path, self.sample_rate_hz, self._channel)
             self._path = path
             self._clips_until_trim -= 1
             if not self._clips_until_trim:

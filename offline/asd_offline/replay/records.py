@@ -105,7 +105,7 @@ class FitResult:
     reason: str | None = None
     """Why no detector could be fitted."""
     rejected: tuple[Rejected, ...] = ()
-    """Training clips that cannot be read."""
+    """Training clips that cannot be read or have no sound."""
 
     def to_json(self) -> str:
         """Return the result as text."""

@@ -7,14 +7,11 @@ from typing import Any
 
 import torch
 
-from asd_monitor.audio.quality import assess
-from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.errors import ConfigError, DatasetError
-from asd_monitor.records import SCORED_QUALITIES
+from asd_monitor.progress import Progress
 from asd_offline.datasets.audio_files import (
     describe_unused_channels,
     read_length,
-    read_training_clip,
 )
 from asd_offline.datasets.clip import Clip, Dataset
 from asd_offline.datasets.targets import Target, plan_targets
@@ -24,10 +21,10 @@ from asd_offline.models.protocol import Model, Task
 from asd_offline.recipes import Recipe, resolve
 from asd_offline.training.reproducibility import derive_seed
 from asd_offline.training.split_recordings import drop_short_clips, split_long_recordings
+from asd_offline.training.usable_sound import keep_usable_sound
 
 PARTS_FOLDER = "parts"
 """Folder in the cache for parts of long recordings."""
-MIN_CALIBRATION_WINDOWS = 2
 
 
 @dataclass(frozen=True)
@@ -70,19 +67,28 @@ def find_model(name: str) -> Model[Any, Any]:
 
 
 def prepare(
-    model: Model[Any, Any], dataset: Dataset, recipe: Recipe, cache: Path | None = None
+    model: Model[Any, Any],
+    dataset: Dataset,
+    recipe: Recipe,
+    cache: Path | None = None,
+    progress: Progress | None = None,
 ) -> PreparedData:
     """Divide a dataset among targets and networks.
 
     Parameters
     ----------
     cache
-        Folder for parts of long recordings; None: no recording is cut or left out.
+        Folder of the feature cache, where also parts of recordings are kept; None: no recording
+        is cut or left out.
+    progress
+        Receives the reading of the clips.
 
     Raises
     ------
     DatasetError
-        If there are no training clips, or too few.
+        If there are no training clips, or too few with sound.
+    SourceError
+        If a clip cannot be read.
     """
     clips = dataset.select(split="train")
     if not clips:
@@ -96,6 +102,10 @@ def prepare(
         parts, left_out = drop_short_clips(parts, recipe.window_s)
         notes = cut + left_out
     recipe, window_notes = resolve(recipe, parts)
+    if cache is not None:
+        features = FeatureCache(cache, progress)
+        parts, silent = keep_usable_sound(parts, recipe, features, cache / PARTS_FOLDER)
+        notes += silent
     targets = plan_targets(parts, recipe.held_out_fraction)
     channels = [read_length(clip.path).channels for clip in clips]
     channel_notes = describe_unused_channels(channels, 0, "training recordings")
@@ -108,31 +118,3 @@ def prepare(
         recordings=tuple(clips) if notes else (),
         notes=(*notes, *window_notes, *channel_notes),
     )
-
-
-def check_held_out(prepared: PreparedData) -> None:
-    """Read the clips that only the export needs, to report errors before hours of training.
-
-    Raises
-    ------
-    DatasetError, SourceError
-        If a clip cannot be read, or too few windows can be scored for a calibration.
-    """
-    recipe = prepared.recipe
-    size = recipe.window_samples
-    for target in prepared.targets:
-        scored = 0
-        for clip in target.held_out:
-            samples = read_training_clip(clip.path, recipe.sample_rate_hz)
-            windows = clip_windows(samples, size, size)
-            scored += sum(assess(window).quality in SCORED_QUALITIES for window in windows)
-        if scored < MIN_CALIBRATION_WINDOWS:
-            msg = (
-                f"{target.name}: expected at least {MIN_CALIBRATION_WINDOWS} windows with sound in "
-                f"the {len(target.held_out)} clips that are kept for the calibration, "
-                f"found {scored}"
-            )
-            raise DatasetError(f"{msg}; take silent or constant clips out, or record more")
-    if not recipe.epochs:  # the training clips, too, are read by the export alone
-        for clip in (clip for target in prepared.targets for clip in target.clips):
-            read_training_clip(clip.path, recipe.sample_rate_hz)

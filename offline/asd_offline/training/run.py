@@ -21,7 +21,7 @@ from asd_offline.training.initial_weights import (
 from asd_offline.training.loop import CHECKPOINT_INTERVAL_S, Trainer
 from asd_offline.training.out_of_memory import out_of_memory_as_config_error
 from asd_offline.training.plots import draw_curves
-from asd_offline.training.prepare import PreparedData, check_held_out, find_model, prepare
+from asd_offline.training.prepare import PreparedData, find_model, prepare
 from asd_offline.training.recorder import Recorder
 from asd_offline.training.run_folder import Run, RunMetadata
 
@@ -74,7 +74,7 @@ def train(request: TrainRequest, process: Process, progress: Progress) -> Run:
     if recipe.epochs:
         check_batch_size(recipe.batch_size, process)
     dataset = open_dataset(request.dataset, request.year, machines=request.machines or None)
-    prepared = prepare(model, dataset, recipe, request.cache)
+    prepared = prepare(model, dataset, recipe, request.cache, progress)
     for note in (*dataset.notes, *prepared.notes) if process.is_first else ():
         progress.message(note)
     prepared.recipe.check()
@@ -82,8 +82,6 @@ def train(request: TrainRequest, process: Process, progress: Progress) -> Run:
     arguments = request.init_from if process.is_first else ()
     initial_files = read_initial_files(arguments, prepared.networks)
     if process.is_first:
-        if not request.resume:
-            check_held_out(prepared)
         metadata = _describe(request, prepared, features, initial_files)
         Run.create(request.out, metadata, resume=request.resume)
     process.wait()

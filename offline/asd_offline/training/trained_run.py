@@ -53,13 +53,15 @@ def load_trained_run(
         If the data is missing or has changed.
     """
     run = Run.open(folder)
-    prepared = _prepare(run, dataset, cache)
+    prepared = _prepare(run, dataset, cache, progress)
     features = FeatureCache(cache, progress or NoProgress())
     _check_clips(prepared, features, run)
     return TrainedRun(run, prepared, features, _load_networks(run, prepared, features))
 
 
-def _prepare(run: Run, moved_to: Path | None, cache: Path) -> PreparedData:
+def _prepare(
+    run: Run, moved_to: Path | None, cache: Path, progress: Progress | None
+) -> PreparedData:
     metadata = run.metadata
     model = find_model(metadata.model)
     recipe = restore_recipe(model.recipe, metadata.recipe, str(run.folder))
@@ -68,7 +70,7 @@ def _prepare(run: Run, moved_to: Path | None, cache: Path) -> PreparedData:
         msg = f"{root}: {run.folder} was trained on this folder, which no longer exists"
         raise DatasetError(f"{msg}; restore it, or give its new place with --dataset")
     dataset = open_dataset(root, metadata.year, machines=metadata.machines)
-    return prepare(model, dataset, recipe, cache)
+    return prepare(model, dataset, recipe, cache, progress)
 
 
 def _check_clips(prepared: PreparedData, features: FeatureCache, run: Run) -> None:

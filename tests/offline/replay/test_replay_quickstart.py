@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import soundfile
 from asd_monitor import model_file
 from asd_monitor.audio.files import read_recording
 from asd_monitor.audio.lazy_clips import ClipCache
+from asd_monitor.errors import DatasetError
 from asd_monitor.quickstart import Recording, fit
 from asd_offline.replay import ReplaySettings, replay
 from asd_offline.replay.training_audio import open_training_clips
@@ -68,6 +70,17 @@ def test_ids_without_enough_training_clips_get_null_and_a_reason(out: Path) -> N
 def test_a_training_clip_that_cannot_be_read_is_listed(out: Path) -> None:
     rejected = json.loads((out / "result.json").read_text())["rejected"]
     assert [Path(file["file"]).name for file in rejected] == ["normal_id_00_00000050.wav"]
+
+
+def test_strict_makes_a_silent_training_clip_an_error(dataset: Path, tmp_path: Path) -> None:
+    train = tmp_path / "data" / "fan" / "train"
+    shutil.copytree(dataset / "fan", train.parent)
+    (train / "normal_id_00_00000050.wav").unlink()
+    silent = train / "normal_id_00_00000003.wav"
+    soundfile.write(silent, np.zeros(10 * RATE_HZ), RATE_HZ)
+    with pytest.raises(DatasetError, match=rf"{silent.name}: no second of it can be learned from"):
+        replay(ReplaySettings(tmp_path / "data", out=tmp_path / "out", strict=True, jobs=1))
+    assert not (tmp_path / "out" / "result.json").exists()
 
 
 def test_the_fitted_detectors_are_model_files_that_give_the_same_scores(

@@ -289,20 +289,26 @@ def test_a_dataset_without_training_clips_is_refused(tmp_path: Path) -> None:
         train(request(tmp_path, tmp_path / "empty"), CPU, FakeProgress())
 
 
-def test_clips_of_digital_silence_do_not_break_training(tmp_path: Path) -> None:
+def test_silent_clips_are_left_out_and_listed(tmp_path: Path) -> None:
     dataset = make_set(tmp_path / "set")
-    (target,) = prepared_set(dataset, tmp_path / "cache")[0].targets
-    for clip in target.clips:
-        soundfile.write(clip.path, np.zeros(RATE_HZ), RATE_HZ)
-    run = train(request(tmp_path, dataset), CPU, FakeProgress())
+    silent = sorted((dataset / "fan/train").iterdir())[2:5]
+    for path in silent:
+        soundfile.write(path, np.zeros(RATE_HZ), RATE_HZ)
+    progress = FakeProgress()
+    run = train(request(tmp_path, dataset), CPU, progress)
     assert all(np.isfinite(line["loss"]) for line in run.metrics())
+    assert run.metadata.targets["fan/id_00"] + run.metadata.held_out["fan/id_00"] == 5
+    names = ", ".join(path.name for path in silent)
+    reason = "left out, because silent, stuck or not finite"
+    assert f"{reason}: 3 of 8 training clips ({names})" in progress.messages
 
 
-def test_clips_too_silent_for_calibration_are_refused_before_training(tmp_path: Path) -> None:
+def test_too_few_clips_with_sound_are_reported_before_training(tmp_path: Path) -> None:
     dataset = make_set(tmp_path / "set")
     for path in (dataset / "fan/train").iterdir():
         soundfile.write(path, np.zeros(RATE_HZ), RATE_HZ)
-    with pytest.raises(DatasetError, match=r"fan/id_00: expected at least 2 windows with sound"):
+    reason = r"fan/id_00: expected at least 4 training clips with sound, found 0: 8 of 8 are silent"
+    with pytest.raises(DatasetError, match=rf"{reason}.*normal_id_00_00000000\.wav"):
         train(request(tmp_path, dataset), CPU, FakeProgress())
     assert not (tmp_path / "run").exists()
 
