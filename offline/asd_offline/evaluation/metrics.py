@@ -1,10 +1,9 @@
-"""The metrics of DCASE Task 2, in numpy: AUC, pAUC, means, precision, recall, F1, threshold.
+"""The metrics of DCASE Task 2, in numpy: AUC, pAUC, means, precision, recall, F1.
 
 Scores are anomaly scores: higher = more anomalous. Labels are 0 (normal) and 1 (anomaly).
 """
 
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -141,34 +140,6 @@ def precision_recall_f1(counts: Confusion) -> tuple[float, float, float]:
     precision = hits / max(hits + counts.false_positives, EPSILON)
     recall = hits / max(hits + counts.false_negatives, EPSILON)
     return precision, recall, 2.0 * precision * recall / max(precision + recall, EPSILON)
-
-
-def gamma_threshold(normal_scores: ArrayLike, quantile: float = 0.9) -> float:
-    """Compute the threshold of the official baselines from the scores of normal clips.
-
-    It is a quantile of a gamma distribution, whose shape, location and scale are fitted, so that
-    scores may be negative. Requires scipy.
-
-    Parameters
-    ----------
-    normal_scores
-        Shape ``(clips,)``: scores of normal (training) clips, finite and not all equal.
-    quantile
-        In (0, 1); the baselines since 2021 use 0.9, hence about 10 % false alarms.
-    """
-    score = np.asarray(normal_scores, dtype=np.float64)
-    if score.ndim != 1 or not np.isfinite(score).all() or len(np.unique(score)) < 2:
-        msg = f"a gamma fit needs finite scores of at least two different values, got {score!r}"
-        raise ValueError(msg)
-    if not 0.0 < quantile < 1.0:
-        msg = f"quantile must lie between 0 and 1, got {quantile}"
-        raise ValueError(msg)
-    from scipy.stats import gamma
-
-    with warnings.catch_warnings():  # the optimiser temporarily leaves the valid parameters
-        warnings.simplefilter("ignore", RuntimeWarning)
-        shape, loc, scale = gamma.fit(score)
-    return float(gamma.ppf(quantile, a=shape, loc=loc, scale=scale))
 
 
 def check_labelled_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], Floats]:

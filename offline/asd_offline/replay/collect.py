@@ -12,7 +12,7 @@ from asd_monitor.model_file.manifest import Manifest
 from asd_offline.datasets import Rejected
 from asd_offline.datasets.audio_files import describe_unused_channels
 from asd_offline.evaluation.challenge_score import evaluate_scores
-from asd_offline.evaluation.metrics import gamma_threshold
+from asd_offline.evaluation.gamma_threshold import GammaThreshold, gamma_threshold
 from asd_offline.evaluation.results import ChallengeResult
 from asd_offline.evaluation.rules import applicable_rules
 from asd_offline.replay.alarm_metrics import AlarmReplay
@@ -168,14 +168,27 @@ def decision_threshold(
         scores = np.interp(ranks, calibration.ranks, calibration.scores)
         if scores[0] == scores[-1]:
             return None, "the held-out scores are all equal, so no gamma distribution fits them"
-        threshold = gamma_threshold(scores, GAMMA_QUANTILE)
-        return threshold, (
-            "90th percentile of a gamma distribution fitted to "
-            f"{calibration.count} held-out normal windows"
-        )
+        found = gamma_threshold(scores, GAMMA_QUANTILE)
+        return found.value, _describe_gamma(found, calibration.count)
     stored = manifest.thresholds.get(target)
     if stored is not None:
         return model_threshold, f"p = {stored.p:g} for a window of normal sound: {stored.rule}"
     if calibration is not None:
         return model_threshold, f"p = 0.001 for a window of normal sound: {calibration.rule}"
     return model_threshold, None
+
+
+def _describe_gamma(threshold: GammaThreshold, count: int) -> str:
+    windows = f"{count} held-out normal windows"
+    if threshold.method == "gamma":
+        return f"90th percentile of a gamma distribution fitted to {windows}"
+    if np.isnan(threshold.gamma_flagged):
+        reason = "because none fits the scores as they are"
+    else:
+        reason = f"because one of the scores as they are would flag {threshold.gamma_flagged:.0%}"
+    if threshold.method == "standardised":
+        return (
+            f"90th percentile of a gamma distribution fitted to the standardised scores of "
+            f"{windows}, {reason}"
+        )
+    return f"90th percentile of {windows} instead of a gamma distribution, {reason}"

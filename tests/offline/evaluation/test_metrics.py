@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import gamma, hmean
+from scipy.stats import hmean
 from sklearn import metrics as sklearn_metrics
 
 from asd_offline.evaluation import metrics
@@ -159,22 +159,3 @@ def test_decisions_other_than_zero_and_one_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="must be"):
         metrics.confusion(labels, decisions)
-
-
-def test_gamma_threshold_is_the_quantile_of_scipy_and_a_tenth_of_normals_exceed_it() -> None:
-    scores = np.random.default_rng(1).gamma(3.0, 2.0, size=400) - 5.0  # negative ones too
-    shape, loc, scale = gamma.fit(scores)
-    threshold = metrics.gamma_threshold(scores)
-    assert threshold == pytest.approx(gamma.ppf(0.9, a=shape, loc=loc, scale=scale), rel=1e-12)
-    assert 0.05 < np.mean(scores > threshold) < 0.15
-
-
-@pytest.mark.parametrize("scores", [[], [1.0, 1.0], [1.0, float("nan")]])
-def test_gamma_threshold_refuses_scores_that_no_distribution_fits(scores: list[float]) -> None:
-    with pytest.raises(ValueError, match="gamma"):
-        metrics.gamma_threshold(scores)
-
-
-def test_gamma_threshold_refuses_a_quantile_outside_0_to_1() -> None:
-    with pytest.raises(ValueError, match="quantile"):
-        metrics.gamma_threshold([1.0, 2.0, 3.0], quantile=90)
