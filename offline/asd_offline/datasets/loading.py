@@ -1,6 +1,7 @@
 """Open recordings in any known layout as one dataset."""
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -18,6 +19,11 @@ from asd_offline.datasets.layouts.labelled_folders import open_labelled_folders
 from asd_offline.datasets.layouts.unlabelled_folder import open_unlabelled_folder
 from asd_offline.datasets.parsed_name import UnrecognisedFileName
 from asd_offline.datasets.scan import Tree, scan
+
+CHALLENGE_LIKE = re.compile(
+    r"section_?\d+_(?:source|target)_|(?:normal|anomaly)_id_?\d+_", re.IGNORECASE
+)
+"""Beginning of names that resemble those of the challenges."""
 
 
 def open_dataset(
@@ -82,8 +88,21 @@ def _open(
     if year is None:
         recordings = open_labelled_folders(tree) or open_unlabelled_folder(tree, machine)
         if recordings is not None:
-            return recordings
+            return _with_note_on_names(recordings)
     raise _nothing_found(tree, year)
+
+
+def _with_note_on_names(dataset: Dataset) -> Dataset:
+    """Add a note if names resemble those of a challenge but are not in its form."""
+    misnamed = [clip for clip in dataset.clips if CHALLENGE_LIKE.match(clip.path.name)]
+    if not misnamed:
+        return dataset
+    note = (
+        f"{len(misnamed)} files, first {misnamed[0].name}, are named almost as in DCASE Task 2 but "
+        "not in its form (section_00_source_train_normal_0000.wav or normal_id_00_00000000.wav, in "
+        "<machine>/train or test): read as recordings of your own"
+    )
+    return replace(dataset, notes=(*dataset.notes, note))
 
 
 def _nothing_found(tree: Tree, year: int | None) -> DatasetError:

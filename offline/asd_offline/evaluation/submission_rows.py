@@ -99,6 +99,8 @@ def _is_header(row: list[str]) -> bool:
 
 
 def _is_number(text: str) -> bool:
+    if "_" in text or not text.isascii():  # Python's float accepts 1_000 and other digits
+        return False
     try:
         float(text)
     except ValueError:

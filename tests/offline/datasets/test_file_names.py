@@ -69,6 +69,12 @@ def test_2022_and_later(
     )
 
 
+@pytest.mark.parametrize("year", [2021, 2022, 2023])
+def test_a_name_with_empty_attributes_is_parsed(year: int) -> None:
+    parsed = CHALLENGES[year].parse("train", "section_00_source_train_normal_0000_.wav")
+    assert parsed == ParsedName("section_00", "source", "train", NORMAL, 0)
+
+
 @given(
     year=st.sampled_from(sorted(CHALLENGES)),
     folder=st.sampled_from(["train", "test", "source_test", "target_test"]),

@@ -61,6 +61,25 @@ def test_the_recordings_held_out_for_testing_are_the_last_ones_made(
         assert sorted(clip.name for clip in clips) == sorted(f"normal/{n}" for n in expected)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "section_0_source_train_normal_0000.flac",
+        "section_00_source_train_normal.wav",
+        "normal_id_00_00000000.flac",
+        "normal_id_00_7b.wav",
+    ],
+)
+@pytest.mark.parametrize("folder", ["train", "clips"])
+def test_names_almost_as_in_a_challenge_are_reported(
+    tmp_path: Path, name: str, folder: str
+) -> None:
+    touch(tmp_path / "fan" / folder, [name])
+    dataset = open_dataset(tmp_path)
+    assert dataset.year is None
+    assert f"first fan/{folder}/{name}, are named almost as in DCASE" in dataset.notes[-1]
+
+
 def test_clips_are_in_the_order_in_which_numbered_recordings_were_made(tmp_path: Path) -> None:
     names = [f"{n}.wav" for n in range(1, 13)]
     touch(tmp_path / "train", names)

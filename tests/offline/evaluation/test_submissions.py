@@ -112,6 +112,16 @@ def test_a_first_row_without_a_number_is_not_taken_for_a_header(
     assert "row 1: expected a number after the file name, found 'x'" in message
 
 
+@pytest.mark.parametrize("value", ["1_000", "0_1.5", "\u0661"])
+def test_numbers_that_only_python_reads_are_no_scores(
+    files: EvaluationFiles, truth: GroundTruth, value: str
+) -> None:
+    lines = lines_of(files)
+    clip = lines[0].split(",")[0]
+    message = refusal(files, truth, [f"{clip},{value}", *lines[1:]])
+    assert f"row 1: expected a number after the file name, found {value!r}" in message
+
+
 def test_a_single_column_is_reported(files: EvaluationFiles, truth: GroundTruth) -> None:
     lines = lines_of(files)
     message = refusal(files, truth, [*lines[:2], lines[2].replace(",", ";"), *lines[3:]])

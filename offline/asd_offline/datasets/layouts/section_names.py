@@ -12,7 +12,7 @@ TEST_NAME = "{section}_{domain}_test_{label}_{index:04d}{tail}.wav"
 ANONYMOUS_NAME = "{section}_{index:04d}.wav"
 
 _FULL = re.compile(
-    r"(section_\d{2,})_(source|target)_(train|test)_(?:(normal|anomaly)_)?(\d+)(?:_(.+))?\.wav",
+    r"(section_\d{2,})_(source|target)_(train|test)_(?:(normal|anomaly)_)?(\d+)(?:_(.*))?\.wav",
     re.IGNORECASE | re.ASCII,
 )
 _ANONYMOUS = re.compile(r"(section_\d{2,})_(\d+)\.wav", re.IGNORECASE | re.ASCII)
