@@ -16,7 +16,11 @@ from asd_offline.datasets.clip import Domain, Rejected
 from asd_offline.datasets.label_words import parse_folder
 from asd_offline.datasets.layouts import CHALLENGES
 from asd_offline.datasets.layouts.id_names import parse_id_name
-from asd_offline.datasets.layouts.later_challenges import LATER_MACHINES
+from asd_offline.datasets.layouts.later_challenges import (
+    LATER_MACHINES,
+    SUPPLEMENTAL_FOLDER,
+    SUPPLEMENTAL_YEAR,
+)
 from asd_offline.datasets.layouts.section_names import SectionName, parse_section_name
 from asd_offline.datasets.parsed_name import UnrecognisedFileName
 from asd_offline.datasets.scan import Folder, Tree
@@ -219,6 +223,18 @@ def refuse_later_challenges(root: Path, evidence: Iterable[LayoutEvidence]) -> N
             msg = (
                 f"{root}: this looks like DCASE {year or max(CHALLENGES) + 1} or later ({sign} in "
                 f"{machine.parent}); supported are {_SUPPORTED}"
+            )
+            raise DatasetError(msg)
+
+
+def refuse_supplemental(tree: Tree, evidence: Iterable[LayoutEvidence]) -> None:
+    """Raise DatasetError for a folder of supplemental data, which only later challenges have."""
+    parents = {machine.parent for machine in evidence if machine.sectioned}
+    for folder in tree.folders:
+        if folder.path.name.lower() == SUPPLEMENTAL_FOLDER and folder.path.parent in parents:
+            msg = (
+                f"{tree.root}: this looks like DCASE {SUPPLEMENTAL_YEAR} or later ({folder.path}); "
+                f"supported are {_SUPPORTED}"
             )
             raise DatasetError(msg)
 

@@ -216,7 +216,6 @@ def test_an_unknown_record_is_reported(server: RecordServer) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        b"<html>login</html>",
         b"[]",
         b'{"files": 3}',
         b'{"files": [{}]}',
@@ -230,6 +229,26 @@ def test_a_record_of_another_form_is_refused(server: RecordServer, text: bytes) 
     server.record_text = text
     with pytest.raises(DatasetError, match="expected a record with files"):
         read_record(1, server.url, RetryPolicy())
+
+
+PAGE = b"\xef\xbb\xbf\n<!DOCTYPE html><html><body>Please log in</body></html>"
+
+
+@pytest.mark.parametrize("text", [PAGE, b"<html>login</html>"])
+def test_a_proxys_web_page_instead_of_a_record_is_named(server: RecordServer, text: bytes) -> None:
+    server.record_text = text
+    with pytest.raises(DatasetError, match=r"api/records/1: the answer is a web page \(HTML\)"):
+        read_record(1, server.url, RetryPolicy())
+
+
+def test_a_proxys_web_page_instead_of_an_archive_is_named_at_once(
+    server: RecordServer, tmp_path: Path
+) -> None:
+    server.sends[NAME] = PAGE
+    with pytest.raises(DatasetError, match=rf"{NAME}.*: the answer is a web page \(HTML\)"):
+        get(server, tmp_path)
+    assert len(server.requests) == 1
+    assert not (tmp_path / NAME).exists()
 
 
 def test_a_record_with_entries_and_without_links_is_read(server: RecordServer) -> None:

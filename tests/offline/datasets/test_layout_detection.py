@@ -90,12 +90,20 @@ def test_a_stray_file_of_another_year_is_rejected(tmp_path: Path) -> None:
     assert [file.path.name for file in dataset.rejected] == ["normal_id_00_00000000.wav"]
 
 
-@pytest.mark.parametrize("machine", ["RoboticArm", "roboticarm", "ToyRCCar"])
+@pytest.mark.parametrize("machine", ["RoboticArm", "roboticarm", "ToyRCCar", "SewingMachine"])
 def test_later_years_are_reported(tmp_path: Path, machine: str) -> None:
     dev_2023(tmp_path)
     touch(tmp_path / machine / "train", ["section_00_source_train_normal_0001_noAttribute.wav"])
-    with pytest.raises(DatasetError, match=r"DCASE 202[45] or later .*supported are 2020 to 2023"):
+    with pytest.raises(DatasetError, match=r"DCASE 202[456] or later .*supported are 2020 to 2023"):
         open_dataset(tmp_path, year=2023)
+
+
+@pytest.mark.parametrize("folder", ["supplemental", "Supplemental"])
+def test_supplemental_data_is_the_sign_of_a_later_year(tmp_path: Path, folder: str) -> None:
+    dev_2023(tmp_path)
+    touch(tmp_path / "fan" / folder, ["section_00_noise_0000.wav"])
+    with pytest.raises(DatasetError, match=rf"DCASE 2025 or later \(.*fan/{folder}\); supported"):
+        open_dataset(tmp_path)
 
 
 def test_hidden_attributes_are_refused(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ MAX_REQUESTS = 200
 MIN_PROGRESS_BYTES = 1 << 16
 """A request that adds less counts as a failure like the one before it."""
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_HTML = (b"<!doctype html", b"<html", b"<head", b"<!--")
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+"""Byte-order mark and blanks, which may precede HTML."""
 _HINT = "check the network (HTTPS_PROXY is respected) and run the same command again"
 
 
@@ -135,6 +138,17 @@ def read_document(url: str, retry: RetryPolicy, max_bytes: int = 1 << 24) -> byt
             retry.wait(failures, error.retry_after_s)
 
 
+def refuse_web_page(start: bytes, url: str) -> None:
+    """Raise DatasetError if data begin like HTML: a proxy's page, or that of a login."""
+    if start.lstrip(_BLANK).lower().startswith(_HTML):
+        msg = (
+            f"{url}: the answer is a web page (HTML) instead of the requested data; a proxy, a "
+            "login page or a firewall answers in the server's place: open the address in a "
+            "browser, and check HTTPS_PROXY"
+        )
+        raise DatasetError(msg)
+
+
 def fetch(file: RemoteFile, target: Path, progress: Progress, retry: RetryPolicy) -> None:
     """Download a file; bytes received before a failure stay in ``<target>.part`` for resuming.
 
@@ -233,6 +247,8 @@ def _append(
     try:
         with part.open("ab" if offset else "wb") as out:
             while block := _read(response, BLOCK_BYTES):
+                if not offset:
+                    refuse_web_page(block, file.url)
                 offset += len(block)
                 if offset > file.size_bytes:
                     part.unlink()

@@ -6,7 +6,12 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets.download.http import RemoteFile, RetryPolicy, read_document
+from asd_offline.datasets.download.http import (
+    RemoteFile,
+    RetryPolicy,
+    read_document,
+    refuse_web_page,
+)
 
 SERVER = "https://zenodo.org"
 
@@ -21,7 +26,9 @@ def read_record(number: int, server: str, retry: RetryPolicy) -> dict[str, Remot
     """
     url = f"{server.rstrip('/')}/api/records/{number}"
     try:
-        record = json.loads(read_document(url, retry))
+        document = read_document(url, retry)
+        refuse_web_page(document, url)
+        record = json.loads(document)
         files = record["files"]
         entries = list(files["entries"].values()) if isinstance(files, dict) else files
         found = [_remote_file(entry, server, number) for entry in entries]

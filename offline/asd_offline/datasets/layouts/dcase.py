@@ -11,6 +11,7 @@ from asd_offline.datasets.layout_detection import (
     SplitFolder,
     collect_evidence,
     detect_year,
+    refuse_supplemental,
     split_folders,
     unrecognised_files,
 )
@@ -36,6 +37,7 @@ def open_official(tree: Tree, year: int | None, machines: frozenset[str] | None)
     evidence = collect_evidence(folders, tree.attribute_lists)
     if not evidence:
         return None
+    refuse_supplemental(tree, evidence)
     detected, note = detect_year(tree.root, evidence, year)
     challenge = CHALLENGES[detected]
     lists = tree.attribute_lists if challenge.attribute_lists else []

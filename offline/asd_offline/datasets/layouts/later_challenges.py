@@ -28,5 +28,10 @@ LATER_MACHINES: dict[str, int] = {
         ],
         2025,
     ),
+    **dict.fromkeys(["BlowerDustCollector", "Sander", "SewingMachine"], 2026),
 }
 """First challenge that has a machine type, by its official spelling."""
+
+SUPPLEMENTAL_FOLDER = "supplemental"
+"""Folder next to ``train`` with clean sound of the machine or noise, in lower case."""
+SUPPLEMENTAL_YEAR = 2025
