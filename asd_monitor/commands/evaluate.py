@@ -22,13 +22,14 @@ def evaluate(
     ],
     year: Annotated[int, typer.Option("--year", metavar="YEAR", help="Year of DCASE Task 2.")],
     ground_truth: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--ground-truth",
             metavar="FOLDER",
-            help="The organisers' evaluator repository of that year, or a folder that contains it.",
+            help="The organisers' evaluator repository of that year, or a folder that contains it. "
+            "Not needed for the development set, whose file names show the labels.",
         ),
-    ],
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -50,17 +51,24 @@ def evaluate(
     import json
 
     from asd_monitor.errors import DatasetError
-    from asd_offline.datasets.ground_truth import read_ground_truth
+    from asd_offline.datasets.ground_truth import GroundTruth, read_ground_truth
     from asd_offline.evaluation.challenge_score import evaluate_submission
+    from asd_offline.evaluation.named_labels import with_named_sections
+    from asd_offline.evaluation.rules import scoring_rules
     from asd_offline.evaluation.submission import find_systems, read_submission
 
-    truth = read_ground_truth(ground_truth, year)
+    if ground_truth is None:
+        scoring_rules(year)  # raises if the year is not supported
+        truth = GroundTruth(year, scores, {})
+    else:
+        truth = read_ground_truth(ground_truth, year)
     systems = find_systems(scores)
     documents: list[dict[str, Any]] = []
     errors: list[DatasetError] = []
     for name, folder in systems.items():
         try:
-            result = evaluate_submission(read_submission(name, folder, truth), truth)
+            labels = with_named_sections(truth, folder)
+            result = evaluate_submission(read_submission(name, folder, labels), labels)
         except DatasetError as error:
             errors.append(error)
             documents.append({"system": name, "year": year, "error": str(error)})

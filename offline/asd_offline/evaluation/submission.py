@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asd_monitor.errors import DatasetError
+from asd_offline.datasets import CHALLENGES
 from asd_offline.datasets.clip import Rejected
 from asd_offline.datasets.ground_truth import GroundTruth
 from asd_offline.evaluation.rules import scoring_rules
@@ -115,7 +116,10 @@ def _select_files(
         if key is None:
             rejected.append(Rejected(path, f"not named as in {truth.year}"))
         elif key.section not in truth.machines.get(key.machine, {}):
-            reason = f"the ground truth has no clips of {key.machine} {key.section}"
+            reason = (
+                f"the ground truth has no clips of {key.machine} {key.section}, and the names in "
+                "it do not show labels"
+            )
             rejected.append(Rejected(path, reason))
         elif key in files:
             problems.append(f"  {path.name}: {files[key].name} is of the same section")
@@ -138,12 +142,32 @@ def _expected_files(truth: GroundTruth) -> list[FileKey]:
 
 
 def _nothing_found(folder: Path, truth: GroundTruth, rejected: Sequence[Rejected]) -> str:
-    expected = file_name(_expected_files(truth)[0], scoring_rules(truth.year))
+    expected = file_name(_example(truth), scoring_rules(truth.year))
     found = "; ".join(f"{file.path.name} ({file.reason})" for file in rejected[:_MAX_LISTED])
     more = f" and {len(rejected) - _MAX_LISTED} more" if len(rejected) > _MAX_LISTED else ""
-    years = {year for file in rejected for year in years_named_like(file.path.name)} - {truth.year}
+    years = {year for file in rejected for year in _likely_years(file.path.name, truth.year)}
     hint = f". Is the year right? Names as in {' or '.join(map(str, sorted(years)))}"
     return (
         f"{folder}: expected scores of {truth.year}, such as {expected}, "
         f"found {found or 'none'}{more}{hint if years else ''}"
     )
+
+
+def _example(truth: GroundTruth) -> FileKey:
+    """Return an expected file: of the ground truth, or else of the development set."""
+    if truth.machines:
+        return _expected_files(truth)[0]
+    machine, sections = next(iter(CHALLENGES[truth.year].sets["dev"].items()))
+    domain = "source" if scoring_rules(truth.year).domain_files else ""
+    return FileKey("anomaly_score", machine, sections[0], domain)
+
+
+def _likely_years(name: str, year: int) -> list[int]:
+    """Return other years that a file is of, by its name, if it is of none of ``year``'s sets."""
+    years = [other for other in years_named_like(name) if other != year]
+    key = parse_file_name(name, scoring_rules(year))
+    if key is None:
+        return years
+    if CHALLENGES[year].subset(key.machine, key.section):
+        return []
+    return [other for other in years if CHALLENGES[other].subset(key.machine, key.section)]

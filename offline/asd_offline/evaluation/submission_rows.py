@@ -62,6 +62,12 @@ def read_rows(
     return complete, _format(path, problems)
 
 
+def clip_names(path: Path) -> list[str]:
+    """Return the names of clips in a file, as far as it can be read, without header."""
+    rows, _ = _parse_rows(path)
+    return [row[0] for number, row in rows if row and not (number == 1 and _is_header(row))]
+
+
 def _format(path: Path, problems: list[str]) -> list[str]:
     if not problems:
         return []

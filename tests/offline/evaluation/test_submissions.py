@@ -207,6 +207,11 @@ def test_baseline_style_names_and_attribute_names_give_the_same_result(
         (2022, "anomaly_score_fan_section_03.csv", ("fan", "section_03", "")),
         (2022, "anomaly_score_fan_section_03_test.csv", ("fan", "section_03", "")),
         (2023, "anomaly_score_Vacuum_section_00_test.csv", ("Vacuum", "section_00", "")),
+        (
+            2023,
+            "anomaly_score_DCASE2023T2fan_section_00_test_seed13711_id(0_).csv",
+            ("fan", "section_00", ""),
+        ),
     ],
 )
 def test_every_official_file_name_is_parsed(

@@ -15,7 +15,7 @@ RULES_2023 = ScoringRules(
     submission_names=(
         "{kind}_{machine}_{section}_test.csv",
         "{kind}_{machine}_{section}.csv",
-        "{kind}_DCASE2023T2{machine}_{section}_test_seed*_Eval.csv",
+        "{kind}_DCASE2023T2{machine}_{section}_test_seed*.csv",
     ),
     csv=CSV,
 )
