@@ -37,7 +37,8 @@ def export_variants(
     RunError
         If even the scripted one scores differently.
     """
-    scripted = _reload(script(detector))
+    module = script(detector)
+    scripted = _reload(module)
     difference = max_difference(detector, scripted, windows, targets)
     if difference > MAX_DIFFERENCE:
         msg = (
@@ -47,9 +48,10 @@ def export_variants(
         raise RunError(msg)
     variants = {"scripted": scripted}
     methods = [name for name in OTHER_METHODS if hasattr(scripted, name)]
+    # Both work on a copy of the module.
     builders: dict[str, Callable[[], torch.jit.ScriptModule]] = {
-        "frozen": lambda: torch.jit.freeze(script(detector), methods),
-        "optimized": lambda: torch.jit.optimize_for_inference(script(detector), methods),
+        "frozen": lambda: torch.jit.freeze(module, methods),
+        "optimized": lambda: torch.jit.optimize_for_inference(module, methods),
     }
     for name, build in builders.items():
         try:

@@ -1,6 +1,7 @@
 """Training runs: files written, requests refused, and exact resuming."""
 
 import json
+import shutil
 import sys
 from hashlib import sha256
 from pathlib import Path
@@ -35,6 +36,18 @@ from tests.rig.full_disk import max_file_size
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_set(tmp_path_factory.mktemp("dataset") / "set", ("fan", "pump"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> Run:
+    """A finished run; tests must not change it."""
+    return train(request(tmp_path_factory.mktemp("finished"), dataset), CPU, FakeProgress())
+
+
+@pytest.fixture
+def finished(tmp_path: Path, uninterrupted: Run) -> Run:
+    """A copy of the finished run, in the folder that the requests of tests name."""
+    return Run.open(Path(shutil.copytree(uninterrupted.folder, tmp_path / "run")))
 
 
 def test_a_run_holds_recipe_seed_versions_data_and_metrics(tmp_path: Path, dataset: Path) -> None:
@@ -95,11 +108,8 @@ def without_times(run: Run) -> list[dict[str, object]]:
 
 
 def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(
-    tmp_path: Path, dataset: Path
+    tmp_path: Path, dataset: Path, uninterrupted: Run
 ) -> None:
-    uninterrupted = train(
-        request(tmp_path, dataset, out=tmp_path / "uninterrupted"), CPU, FakeProgress()
-    )
     parts = tmp_path / "parts"
     for stop in (2, 3):
         training = request(tmp_path, dataset, out=parts, resume=stop > 2)
@@ -166,20 +176,19 @@ def test_an_epoch_whose_metrics_are_incomplete_is_trained_again(
     assert [line["epoch"] for line in run.metrics()] == [1, 2, 3, 4] * 2
 
 
-def test_a_machine_trains_alone_as_with_the_others(tmp_path: Path, dataset: Path) -> None:
-    both = train(request(tmp_path, dataset, out=tmp_path / "both"), CPU, FakeProgress())
-    training = request(tmp_path, dataset, out=tmp_path / "1", machines=("pump",))
-    pump = train(training, CPU, FakeProgress())
+def test_a_machine_trains_alone_as_with_the_others(
+    tmp_path: Path, dataset: Path, uninterrupted: Run
+) -> None:
+    pump = train(request(tmp_path, dataset, machines=("pump",)), CPU, FakeProgress())
     assert pump.metadata.machines == ("pump",)
-    assert weight_digests(pump.folder)["pump"] == weight_digests(both.folder)["pump"]
+    assert weight_digests(pump.folder)["pump"] == weight_digests(uninterrupted.folder)["pump"]
 
 
-def test_an_existing_run_is_never_overwritten(tmp_path: Path, dataset: Path) -> None:
-    train(request(tmp_path, dataset), CPU, FakeProgress())
-    before = weight_digests(tmp_path / "run")
+def test_an_existing_run_is_never_overwritten(tmp_path: Path, dataset: Path, finished: Run) -> None:
+    before = weight_digests(finished.folder)
     with pytest.raises(RunError, match=r"holds a training run already; continue it with --resume"):
         train(request(tmp_path, dataset), CPU, FakeProgress())
-    assert weight_digests(tmp_path / "run") == before
+    assert weight_digests(finished.folder) == before
     with pytest.raises(RunError, match=r"expected a new or empty folder"):
         train(request(tmp_path, dataset, out=dataset), CPU, FakeProgress())
 
@@ -188,10 +197,10 @@ def test_an_existing_run_is_never_overwritten(tmp_path: Path, dataset: Path) -> 
     ("change", "message"),
     [({"seed": 1}, "seed: 0 there, 1 now"), ({"epochs": 9}, "epochs: 4 there, 9 now")],
 )
+@pytest.mark.usefixtures("finished")
 def test_resuming_another_run_is_refused(
     tmp_path: Path, dataset: Path, change: dict[str, object], message: str
 ) -> None:
-    train(request(tmp_path, dataset), CPU, FakeProgress())
     with pytest.raises(RunError, match=message):
         train(request(tmp_path, dataset, resume=True, **change), CPU, FakeProgress())
 
@@ -221,16 +230,14 @@ def test_resuming_without_a_run_is_refused(tmp_path: Path, dataset: Path) -> Non
         train(request(tmp_path, dataset, resume=True), CPU, FakeProgress())
 
 
-def test_two_trainings_cannot_share_a_folder(tmp_path: Path, dataset: Path) -> None:
-    run = train(request(tmp_path, dataset), CPU, FakeProgress())
-    with run.lock(), pytest.raises(RunError, match="another training writes there"):
+def test_two_trainings_cannot_share_a_folder(tmp_path: Path, dataset: Path, finished: Run) -> None:
+    with finished.lock(), pytest.raises(RunError, match="another training writes there"):
         train(request(tmp_path, dataset, resume=True), CPU, FakeProgress())
 
 
-def test_a_run_stopped_by_a_full_disk_can_be_resumed(tmp_path: Path, dataset: Path) -> None:
-    uninterrupted = train(
-        request(tmp_path, dataset, out=tmp_path / "uninterrupted"), CPU, FakeProgress()
-    )
+def test_a_run_stopped_by_a_full_disk_can_be_resumed(
+    tmp_path: Path, dataset: Path, uninterrupted: Run
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(request(tmp_path, dataset), CPU, FakeProgress(stop_at_epoch=2))
     with max_file_size(20_000), pytest.raises(RunError, match=r"--resume"):
