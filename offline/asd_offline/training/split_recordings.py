@@ -5,22 +5,19 @@ clips, so that a tenth can be held out in stretches long enough to be nearly ind
 used for training.
 """
 
-import hashlib
 import math
-import os
-import shutil
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
-from asd_monitor.errors import DatasetError, RunError
+from asd_monitor.errors import DatasetError
 from asd_offline.datasets.audio_files import ClipLength, read_length
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.targets import target_name
 from asd_offline.recipes import MAX_CLIP_S, WINDOW_S
+from asd_offline.training.clip_parts import clip_parts, part_name
 
 MIN_RECORDINGS = 8
 """With this many, at least two recordings are held out whole, which is better than parts."""
@@ -29,7 +26,6 @@ MAX_SHORT_FRACTION = 0.1
 """If more clips than this are short, short clips are normal and all are kept."""
 PCM_DTYPES = {"PCM_16": "int16", "PCM_24": "int32", "PCM_32": "int32"}
 """Formats that parts are written in as they are read; all others become 32-bit float."""
-MIN_FREE_BYTES = 1 << 20
 
 
 def split_long_recordings(
@@ -112,54 +108,22 @@ def _split(clip: Clip, length: ClipLength, part_s: float, folder: Path) -> Itera
     count = math.floor(length.seconds / part_s)
     if length.seconds <= MAX_CLIP_S or count < 2:
         yield clip
-        return
-    parts = folder / _key(clip.path, count)
-    if not parts.is_dir():
-        try:
-            _write_parts(clip.path, length, count, parts)
-        except OSError as error:
-            msg = f"{parts}: parts of a recording cannot be kept there: {error.strerror}"
-            raise RunError(f"{msg}; choose another --cache") from error
-    for index in range(count):
-        name = f"{index:04d}.wav"
-        yield replace(clip, path=parts / name, name=f"{clip.name}/{name}")
+    else:
+        write = partial(_write_parts, clip.path, length, count)
+        yield from clip_parts(clip, folder, count, count, write)
 
 
-def _key(path: Path, count: int) -> str:
-    status = path.stat()
-    text = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {count}"
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def _write_parts(path: Path, length: ClipLength, count: int, parts: Path) -> None:
-    """Write the parts of the first channel, all or none.
-
-    They get the recording's modification time, so that cached features stay valid.
-    """
+def _write_parts(path: Path, length: ClipLength, count: int, folder: Path) -> None:
+    """Write the parts of the first channel."""
     import soundfile
 
-    parts.parent.mkdir(parents=True, exist_ok=True)
-    modified_ns = path.stat().st_mtime_ns
-    with tempfile.TemporaryDirectory(dir=parts.parent) as temporary:
-        unfinished = Path(temporary) / "parts"
-        unfinished.mkdir()
-        try:
-            with soundfile.SoundFile(path) as opened:
-                subtype = opened.subtype if opened.subtype in PCM_DTYPES else "FLOAT"
-                dtype = PCM_DTYPES.get(subtype, "float32")
-                for index in range(count):
-                    start = length.frames * index // count
-                    frames = length.frames * (index + 1) // count - start
-                    samples = opened.read(frames, dtype=dtype, always_2d=True)[:, 0]
-                    if len(samples) < frames:
-                        raise DatasetError(f"{path}: cut short: fewer samples than its header says")
-                    part = unfinished / f"{index:04d}.wav"
-                    soundfile.write(part, samples, length.rate_hz, subtype)
-                    os.utime(part, ns=(modified_ns, modified_ns))
-        except soundfile.LibsndfileError as error:
-            if shutil.disk_usage(parts.parent).free < MIN_FREE_BYTES:
-                msg = f"{parts.parent}: the disk is full; choose another --cache"
-                raise RunError(msg) from error
-            raise DatasetError(f"{path}: cannot be split into clips: {error}") from error
-        if not parts.exists():  # another process may have been faster
-            unfinished.rename(parts)
+    with soundfile.SoundFile(path) as opened:
+        subtype = opened.subtype if opened.subtype in PCM_DTYPES else "FLOAT"
+        dtype = PCM_DTYPES.get(subtype, "float32")
+        for index in range(count):
+            start = length.frames * index // count
+            frames = length.frames * (index + 1) // count - start
+            samples = opened.read(frames, dtype=dtype, always_2d=True)[:, 0]
+            if len(samples) < frames:
+                raise DatasetError(f"{path}: cut short: fewer samples than its header says")
+            soundfile.write(folder / part_name(index), samples, length.rate_hz, subtype)

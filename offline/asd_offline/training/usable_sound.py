@@ -2,15 +2,11 @@
 
 The monitor does not score windows that are silent, stuck or not finite (those of a muted microphone
 or a broken cable), and a detector that is fitted to them scores real sound wrongly. Clips without a
-usable window are left out; of a clip with some, the stretches between are kept.
+usable window are left out, and of the others the usable stretches are used.
 """
 
-import hashlib
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +15,14 @@ from torch import Tensor
 
 from asd_monitor.audio.constant_runs import MIN_CONSTANT_SAMPLES
 from asd_monitor.audio.quality import MAX_SAMPLE, assess
-from asd_monitor.errors import DatasetError, RunError
+from asd_monitor.errors import DatasetError
 from asd_monitor.records import SCORED_QUALITIES, FloatArray
 from asd_offline.datasets.audio_files import read_training_clip
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.targets import MIN_CLIPS, target_name
 from asd_offline.features.cache import FeatureCache
 from asd_offline.recipes import Recipe
+from asd_offline.training.clip_parts import clip_parts, part_name
 
 MAX_LISTED = 10
 
@@ -97,25 +94,25 @@ def keep_usable_sound(
     quality = features.rows([clip.path for clip in clips], front_end)
     result: list[Clip] = []
     left_out: list[Clip] = []
-    cut: list[Clip] = []
+    shortened: list[Clip] = []
     for index, clip in enumerate(clips):
         if bool(quality.of(index).all()):
             result.append(clip)
             continue
         stretches = list(_cut(clip, recipe, folder))
         result += stretches
-        (cut if stretches else left_out).append(clip)
+        (shortened if stretches else left_out).append(clip)
     _check_targets(clips, result, left_out)
     notes = []
     if left_out:
         notes.append(
             "left out, because silent, stuck or not finite: "
-            f"{len(left_out)} of {len(clips)} training clips ({_listed(left_out)})"
+            f"{len(left_out)} of {len(clips)} training clips ({_list_names(left_out)})"
         )
-    if cut:
+    if shortened:
         notes.append(
             "used without the parts that are silent, stuck or not finite: "
-            f"{len(cut)} of {len(clips)} training clips ({_listed(cut)})"
+            f"{len(shortened)} of {len(clips)} training clips ({_list_names(shortened)})"
         )
     return result, notes
 
@@ -154,53 +151,28 @@ def _check_targets(clips: Sequence[Clip], usable: Sequence[Clip], left_out: Sequ
             msg = (
                 f"{name}: expected at least {MIN_CLIPS} training clips with sound, found "
                 f"{after[name]}: {len(silent)} of {count} are silent, stuck or not finite "
-                f"({_listed(silent)}); record again with a working microphone"
+                f"({_list_names(silent)}); record again with a working microphone"
             )
             raise DatasetError(msg)
 
 
-def _listed(clips: Sequence[Clip]) -> str:
+def _list_names(clips: Sequence[Clip]) -> str:
     names = ", ".join(clip.name for clip in clips[:MAX_LISTED])
     return names + (f" and {len(clips) - MAX_LISTED} more" if len(clips) > MAX_LISTED else "")
 
 
 def _cut(clip: Clip, recipe: Recipe, folder: Path) -> Iterator[Clip]:
     """Yield the usable stretches of a clip that are as long as a window, as clips."""
-    samples = read_training_clip(clip.path, recipe.sample_rate_hz)
-    stretches = usable_stretches(samples, recipe.window_samples)
-    if not stretches:
-        return
-    parts = folder / _key(clip.path, recipe)
-    try:
-        if not parts.is_dir():
-            _write([samples[start:end] for start, end in stretches], clip.path, recipe, parts)
-    except OSError as error:
-        msg = f"{parts}: parts of a recording cannot be kept there: {error.strerror}"
-        raise RunError(f"{msg}; choose another --cache") from error
-    for index in range(len(stretches)):
-        name = f"{index:04d}.wav"
-        yield replace(clip, path=parts / name, name=f"{clip.name}/{name}")
-
-
-def _key(path: Path, recipe: Recipe) -> str:
-    status = path.stat()
-    settings = f"{recipe.sample_rate_hz} {recipe.window_samples}"
-    text = f"usable {path.resolve()} {status.st_size} {status.st_mtime_ns} {settings}"
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def _write(stretches: Sequence[FloatArray], path: Path, recipe: Recipe, parts: Path) -> None:
-    """Write the stretches, all or none; they get the clip's modification time."""
     import soundfile
 
-    parts.parent.mkdir(parents=True, exist_ok=True)
-    modified_ns = path.stat().st_mtime_ns
-    with tempfile.TemporaryDirectory(dir=parts.parent) as temporary:
-        unfinished = Path(temporary) / "parts"
-        unfinished.mkdir()
-        for index, samples in enumerate(stretches):
-            part = unfinished / f"{index:04d}.wav"
-            soundfile.write(part, samples, recipe.sample_rate_hz, "FLOAT")
-            os.utime(part, ns=(modified_ns, modified_ns))
-        if not parts.exists():  # another process may have been faster
-            unfinished.rename(parts)
+    samples = read_training_clip(clip.path, recipe.sample_rate_hz)
+    stretches = usable_stretches(samples, recipe.window_samples)
+
+    def write(parts: Path) -> None:
+        for index, (start, end) in enumerate(stretches):
+            path = parts / part_name(index)
+            soundfile.write(path, samples[start:end], recipe.sample_rate_hz, "FLOAT")
+
+    if stretches:
+        settings = f"usable {recipe.sample_rate_hz} {recipe.window_samples}"
+        yield from clip_parts(clip, folder, settings, len(stretches), write)
