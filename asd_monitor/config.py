@@ -17,11 +17,10 @@ from pydantic import (
 from asd_monitor import settings_file
 from asd_monitor.detection.alarm import AlarmSettings
 from asd_monitor.errors import ConfigError
-from asd_monitor.settings_file import OnOff, SettingsPath
+from asd_monitor.settings_file import Name, OnOff, SettingsPath
 from asd_monitor.sinks import SINKS
 from asd_monitor.sources import SourceSettings
 from asd_monitor.sources.registry import SOURCES
-from asd_monitor.unicode_names import Name
 
 Section = TypeVar("Section", bound=BaseModel)
 

@@ -11,6 +11,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
 
 from asd_monitor.errors import ConfigError
+from asd_monitor.unicode_names import to_nfc
 
 MAX_BYTES = 1_000_000
 MAX_ALIASES = 50
@@ -33,6 +34,8 @@ def _expand_user(path: Path) -> Path:
         raise ValueError(f"{path}: {error}") from error
 
 
+Name = Annotated[str, AfterValidator(to_nfc)]
+"""A name in settings, in the form in which names are compared."""
 SettingsPath = Annotated[Path, BeforeValidator(_refuse_empty), AfterValidator(_expand_user)]
 """A path in settings; ``~`` is the user's home folder, as in a shell."""
 

@@ -2,18 +2,11 @@
 
 import unicodedata
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import AfterValidator
 
 
 def to_nfc(name: str) -> str:
     """Return a name in NFC, the form in which all names are compared and stored."""
     return unicodedata.normalize("NFC", name)
-
-
-Name = Annotated[str, AfterValidator(to_nfc)]
-"""A name in settings."""
 
 
 def find_path(path: Path) -> Path:

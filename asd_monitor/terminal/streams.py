@@ -19,7 +19,8 @@ class _LossyFile(io.FileIO):
 def set_up_streams() -> None:
     """Open missing standard streams on /dev/null, and ignore errors of writing to stderr.
 
-    A missing descriptor (``2>&-``) would be given to the next file that is opened.
+    A missing descriptor (``2>&-``) would be given to the next file that is opened. A stderr that
+    the caller has replaced stays.
     """
     for descriptor in range(3):
         try:
@@ -28,6 +29,8 @@ def set_up_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor
     if sys.stdout is None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is not sys.__stderr__:
+        return
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
     sys.stderr = io.TextIOWrapper(
         io.BufferedWriter(_LossyFile(2, "w", closefd=False)),

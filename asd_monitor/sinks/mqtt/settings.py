@@ -9,9 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from asd_monitor.errors import ConfigError, SinkError
-from asd_monitor.settings_file import OnOff, SettingsPath
+from asd_monitor.settings_file import Name, OnOff, SettingsPath
 from asd_monitor.sinks.mqtt.topics import check_name
-from asd_monitor.unicode_names import Name
 
 
 class MqttTls(BaseModel):
