@@ -1,6 +1,7 @@
 """Real processes that start in milliseconds: forked from a server that has imported torch."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -53,6 +54,8 @@ def _run_command(arguments: list[str], stderr: str, environment: dict[str, str])
 
     os.environ.update(environment)
     torch.set_num_threads(1)
+    # The server may have been started while its parent ignored interrupts, as job pools do.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for descriptor, path in ((1, os.devnull), (2, stderr)):
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(opened, descriptor)
