@@ -58,7 +58,7 @@ def gamma_threshold(normal_scores: ArrayLike, quantile: float = 0.9) -> GammaThr
     value = _fit(score, quantile)
     gamma_flagged = flagged = _flagged(score, value)
     method: Method = "gamma"
-    if not _is_close(flagged, quantile, len(score)):
+    if not _is_close(flagged, quantile, len(score)) and std > 0.0:  # squares of tiny ones vanish
         method, value = "standardised", mean + std * _fit((score - mean) / std, quantile)
         flagged = _flagged(score, value)
     if not _is_close(flagged, quantile, len(score)):

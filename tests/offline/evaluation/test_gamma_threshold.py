@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import gamma
 
@@ -39,6 +39,8 @@ def test_skewed_scores_are_flagged_as_requested(sigma: float, seed: int) -> None
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=50).filter(lambda x: len(set(x)) > 1))
+@example([0.0, 5e-324])
+@example([0.0] * 12 + [1e-200, 3e-200])
 def test_any_scores_have_a_finite_threshold(scores: list[float]) -> None:
     assert np.isfinite(gamma_threshold(scores).value)
 
