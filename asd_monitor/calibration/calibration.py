@@ -41,7 +41,7 @@ class Calibration:
     continues from ``1 / (n + 1)`` towards 0. Its scale and shape are estimated by
     probability-weighted moments (Hosking and Wallis 1987, eq. 2.4) from the largest 15 % (10 to
     500) of the scores; the shape is shrunk towards 0 (an exponential tail) and kept in [0, 0.5],
-    because a few scores cannot tell a heavy tail from a light one.
+    because a few scores do not show whether a tail is heavy or light.
 
     Attributes
     ----------

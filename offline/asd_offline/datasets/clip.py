@@ -32,7 +32,7 @@ class Clip:
     section: str
     """``id_00`` (2020), ``section_00`` (2021 and later), or ``all`` if there are no sections."""
     domain: Domain
-    """Empty if the dataset has no domains, or if only the ground truth could tell."""
+    """Empty if the dataset has no domains, or if only the ground truth gives the domain."""
     split: Split
     label: int | None
     """0 = normal, 1 = anomalous, None = unknown (an evaluation set without ground truth)."""
