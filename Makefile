@@ -58,7 +58,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 $(VENV)/.test: pyproject.toml constraints.txt
 	$(call apt_install,$(TEST_PACKAGES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[demo,offline,test]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[demo,notify,offline,test]'
 	touch $@ $(VENV)/.demo
 
 clean:
