@@ -3,7 +3,7 @@
 import logging
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from asd_monitor.records import (
     LearningProgress,
@@ -16,6 +16,7 @@ from asd_monitor.records import (
 )
 from asd_monitor.settings_file import SettingsPath
 from asd_monitor.sinks.context import SinkContext
+from asd_monitor.sinks.rotating_file import RotatingFile, Rotation
 from asd_monitor.sinks.score_file import ScoreFile
 from asd_monitor.telemetry.metrics import Metrics
 
@@ -25,6 +26,7 @@ _INFO_SOURCE_STATES = frozenset(
     {SourceState.RUNNING, SourceState.OPENING, SourceState.ENDED, SourceState.CLOSED}
 )
 _INFO_STATES = frozenset({State.NORMAL, State.LEARNING})
+DAY_S = 86_400.0
 PROGRESS_STEP = 0.1
 """Learning is logged each time it has advanced by this fraction."""
 
@@ -36,6 +38,12 @@ class LogSettings(BaseModel):
 
     scores: SettingsPath | None = None
     """File to which each score is appended as one line of JSON; None: scores are not kept."""
+    scores_max_mb: float = Field(50.0, ge=0.01, le=1e6)
+    """A file of this many megabytes is moved to `<scores>.1`, and a new one is begun."""
+    scores_max_days: float = Field(7.0, ge=0.01, le=3660)
+    """A new file is begun at least this often, in UTC."""
+    scores_kept: int = Field(7, ge=1, le=1000)
+    """Number of older files kept; `<scores>.1` is the newest of them."""
 
 
 class LogSink:
@@ -52,7 +60,7 @@ class LogSink:
     """
 
     def __init__(self, settings: LogSettings, metrics: Metrics, *, node: str) -> None:
-        self._file = ScoreFile(settings.scores, node, metrics) if settings.scores else None
+        self._file = _make_score_file(settings, node, metrics)
         self._health: dict[str, SourceHealth] = {}
         self._logged_progress: dict[str, float] = {}
 
@@ -116,6 +124,17 @@ class LogSink:
         lost = f"; {health.lost_samples} samples lost so far" if health.lost_samples else ""
         device = f" ({health.device})" if health.device else ""
         logger.log(level, "%s: source %s%s%s%s", health.machine, health.state, device, reason, lost)
+
+
+def _make_score_file(settings: LogSettings, node: str, metrics: Metrics) -> ScoreFile | None:
+    if settings.scores is None:
+        return None
+    rotation = Rotation(
+        max_bytes=int(settings.scores_max_mb * 1e6),
+        max_age_s=settings.scores_max_days * DAY_S,
+        kept=settings.scores_kept,
+    )
+    return ScoreFile(RotatingFile(settings.scores, rotation, setting="log.scores"), node, metrics)
 
 
 def _log_transition(event: Transition, stopped: bool) -> None:

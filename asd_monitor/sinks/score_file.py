@@ -1,17 +1,14 @@
 """Append scores to a file as JSON lines, without ever blocking the caller."""
 
 import logging
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
-from typing import BinaryIO
 
-from asd_monitor.errors import SinkError
 from asd_monitor.records import ScoredWindow
 from asd_monitor.sinks.payloads import encode, score_payload
+from asd_monitor.sinks.rotating_file import RotatingFile
 from asd_monitor.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -21,15 +18,15 @@ CLOSE_TIMEOUT_S = 3.0
 
 
 class ScoreFile:
-    """A file of scores, written by a thread of its own.
+    """A file of scores, written by a separate thread.
 
     Each line is passed to the operating system at once. If the disk is full or fails, scores are
     dropped and counted, incomplete lines are removed, and writing resumes when it succeeds.
 
     Parameters
     ----------
-    path
-        File to append to; its folder must exist.
+    file
+        The file to append to.
     node
         Name of this monitor in the payloads.
     metrics
@@ -39,9 +36,13 @@ class ScoreFile:
     """
 
     def __init__(
-        self, path: Path, node: str, metrics: Metrics, clock: Callable[[], float] = time.time
+        self,
+        file: RotatingFile,
+        node: str,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._path = path
+        self._file = file
         self._node = node
         self._dropped = metrics.dropped.labels("score_file")
         self._clock = clock
@@ -58,17 +59,10 @@ class ScoreFile:
         Raises
         ------
         SinkError
-            If the file cannot be opened for appending.
+            If the file cannot be opened for appending, or another process writes to it.
         """
-        if self._path.exists() and not self._path.is_file():
-            raise SinkError(f"log.scores: {self._path}: expected a regular file")
-        try:
-            file = self._path.open("ab", buffering=0)
-        except OSError as error:
-            raise SinkError(f"log.scores: cannot append to {self._path}: {error}") from error
-        self._thread = threading.Thread(
-            target=self._run, args=(file,), name="score-file", daemon=True
-        )
+        self._file.open()
+        self._thread = threading.Thread(target=self._run, name="score-file", daemon=True)
         self._thread.start()
 
     def put(self, window: ScoredWindow) -> None:
@@ -91,29 +85,27 @@ class ScoreFile:
         if self._thread is not None:
             self._thread.join(CLOSE_TIMEOUT_S)
 
-    def _run(self, file: BinaryIO) -> None:
-        with file:
+    def _run(self) -> None:
+        try:
             while True:
                 with self._condition:
                     self._condition.wait_for(lambda: bool(self._queue) or self._closing)
                     if not self._queue:
                         return
                     window = self._queue.popleft()
-                line = encode(score_payload(window, self._node, self._clock())) + b"\n"
-                self._write(file, line)
+                self._write(encode(score_payload(window, self._node, self._clock())) + b"\n")
+        finally:
+            self._file.close()
 
-    def _write(self, file: BinaryIO, line: bytes) -> None:
+    def _write(self, line: bytes) -> None:
         try:
-            end = file.seek(0, os.SEEK_END)
-            if file.write(line) != len(line):
-                file.truncate(end)
-                raise OSError("no space for a complete line")
+            self._file.append(line)
         except OSError as error:
             self._dropped.inc()
             if not self._failing:
-                logger.warning("scores cannot be written to %s: %s", self._path, error)
+                logger.warning("scores cannot be written to %s: %s", self._file.path, error)
             self._failing = True
         else:
             if self._failing:
-                logger.info("scores are written to %s again", self._path)
+                logger.info("scores are written to %s again", self._file.path)
             self._failing = False
