@@ -40,14 +40,25 @@ SettingsPath = Annotated[Path, BeforeValidator(_refuse_empty), AfterValidator(_e
 """A path in settings; ``~`` is the user's home folder, as in a shell."""
 
 
+OFF_WORDS = frozenset({"off", "no", "none", "null", "false"})
+"""Words that turn something off, in any case; YAML reads some of them as False or null."""
+ON_WORDS = frozenset({"on", "yes", "true"})
+
+
+def is_off(word: str) -> bool:
+    """Return whether a word turns something off, in the settings and on the command line."""
+    return word.strip().casefold() in OFF_WORDS
+
+
 def _expand_switch(value: object) -> object:
-    if value is False or value == "off":
+    if value is False or (isinstance(value, str) and is_off(value)):
         return None
-    return {} if value is True or value == "on" else value
+    is_on = isinstance(value, str) and value.strip().casefold() in ON_WORDS
+    return {} if value is True or is_on else value
 
 
 OnOff = BeforeValidator(_expand_switch)
-"""Accepts ``off`` (or ``no``) for a section that may be null, and ``on`` for an empty one."""
+"""Accepts ``off``, ``no`` or ``none`` for a section that may be null, ``on`` for an empty one."""
 
 Model = TypeVar("Model", bound=BaseModel)
 

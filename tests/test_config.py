@@ -178,7 +178,7 @@ def test_sinks_can_be_turned_off() -> None:
         assert key not in from_options({"machines": machines, key: None}).sinks
 
 
-@pytest.mark.parametrize("word", ["off", "no", "false", "'off'", "null"])
+@pytest.mark.parametrize("word", ["off", "no", "false", "'off'", "null", "'NO'", "none", "'Null'"])
 @pytest.mark.parametrize("key", SINKS)
 def test_a_sink_is_turned_off_by_the_words_of_the_command_line_and_of_yaml(
     key: str, word: str
@@ -187,7 +187,16 @@ def test_a_sink_is_turned_off_by_the_words_of_the_command_line_and_of_yaml(
     assert set(settings.sinks) == set(SINKS) - {key}
 
 
-@pytest.mark.parametrize("word", ["on", "yes", "{}"])
+@pytest.mark.parametrize("word", ["off", "Off", "NO", "none", "null", "false"])
+@pytest.mark.parametrize("option", ["mqtt", "metrics"])
+def test_an_option_is_turned_off_by_the_words_of_the_configuration(option: str, word: str) -> None:
+    unset = dict.fromkeys(("node", "state_dir", "learn_minutes", "mqtt", "metrics"))
+    options = unset | {"device": Device.AUTO, option: word}
+    settings = load_settings(None, {"pump": {"mic": 0}}, options)
+    assert {"mqtt": "mqtt", "metrics": "prometheus"}[option] not in settings.sinks
+
+
+@pytest.mark.parametrize("word", ["on", "yes", "'ON'", "{}"])
 def test_a_section_that_is_turned_on_has_its_defaults(word: str) -> None:
     text = f"{MINIMAL}prometheus: {word}\nmqtt: {{tls: {word}}}\n"
     settings = from_document(parse(text, "plant.yaml"))

@@ -22,6 +22,7 @@ from asd_monitor.commands.options import (
 )
 from asd_monitor.errors import ConfigError, ModelFileError
 from asd_monitor.runtime.signals import stop_signals
+from asd_monitor.settings_file import is_off
 
 if TYPE_CHECKING:
     from asd_monitor.config import Config
@@ -209,14 +210,14 @@ def _section(configured: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _override_mqtt(option: str, section: dict[str, Any]) -> dict[str, Any] | None:
-    if option == "off":
+    if is_off(option):
         return None
     host, port = parse_host_and_port(option, section.get("port", MQTT_PORT))
     return section | {"host": host, "port": port}
 
 
 def _override_prometheus(option: str, section: dict[str, Any]) -> dict[str, Any] | None:
-    if option == "off":
+    if is_off(option):
         return None
     address, _, port = option.rpartition(":")
     if not port.isdecimal():
