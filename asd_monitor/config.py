@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from asd_monitor import settings_file
-from asd_monitor.detection.alarm import AlarmSettings
+from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.errors import ConfigError
 from asd_monitor.settings_file import Name, OnOff, SettingsPath
 from asd_monitor.sinks import SINKS

@@ -135,6 +135,40 @@ class WindowScore:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit of the score, with which a rule of the alarm compares."""
+
+    rule: str
+    """Name of the rule, such as ``window``."""
+    name: str
+    """Name of the limit for the user, such as ``threshold``."""
+    value: float
+    """In units of the score; a score above it exceeds the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a window or a recording compares with normal sound, in words for the user."""
+
+    word: str
+    """Result in a few words, such as ``above threshold``; the same words everywhere."""
+    rule: str = ""
+    """Name of the rule whose limit is exceeded; empty if none is."""
+    limit: float | None = None
+    """The limit that is exceeded, or else the lowest that applies; None if there is none."""
+    sentence: str = ""
+    """The result with limit and duration."""
+
+    @property
+    def exceeds(self) -> bool:
+        """Whether a limit is exceeded."""
+        return self.rule != ""
+
+
+NOT_SCORED = Verdict("not scored")
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The alarm's result for one window, given those before it."""
 
@@ -144,6 +178,12 @@ class Decision:
     """Why the machine is in ``state``, in one sentence for the user."""
     shift_s: float = 0.0
     """Seconds for which the score has continuously exceeded its normal range."""
+    rule: str = ""
+    """Name of the rule that holds the state; empty if none does."""
+    verdict: Verdict = NOT_SCORED
+    """How this window compares with normal sound."""
+    limits: tuple[Limit, ...] = ()
+    """Limits of the score, of all rules that have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +215,10 @@ class Transition:
     seconds since the epoch."""
     provisional: bool
     score: WindowScore | None = None
+    rule: str = ""
+    """Name of the rule that caused it; empty if none did."""
+    limit: float | None = None
+    """Limit of that rule, in units of the score; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,10 @@ import typer
 from asd_monitor.commands.options import AsJson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rich.table import Table
 
-    from asd_monitor.calibration.normal_range import NormalRange
     from asd_monitor.model_file.loaded_model import LoadedModel
     from asd_monitor.model_file.manifest import Manifest
 
@@ -97,9 +96,8 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
     _print_rows("Model description", manifest.description.items())
     typer.echo("")
     stdout_console().print(_make_targets_table(manifest))
-    for target, calibration in manifest.calibrations.items():
-        if calibration.normal_range is not None:
-            text = _describe_sustained_shift(calibration.normal_range, manifest)
+    for target in manifest.targets:
+        for text in _describe_rules(manifest, target):
             typer.echo(f"{target}: {text}")
 
 
@@ -132,17 +130,19 @@ def _make_targets_table(manifest: "Manifest") -> "Table":
     return fold_columns(table)
 
 
-def _describe_sustained_shift(normal_range: "NormalRange", manifest: "Manifest") -> str:
-    from asd_monitor.detection.alarm import AlarmSettings
-    from asd_monitor.detection.sustained_shift import SustainedShift
+def _describe_rules(manifest: "Manifest", target: str) -> "Iterator[str]":
+    """Yield what gives a warning and what an alarm, and how much supports the normal range."""
+    from asd_monitor.detection.alarm_settings import AlarmSettings
+    from asd_monitor.detection.decision_rule import DecisionRule
+    from asd_monitor.detection.verdict import explain_rules
 
-    shift = SustainedShift(AlarmSettings().sustained_s)
-    shift.configure(normal_range, manifest.window_samples, manifest.sample_rate_hz)
-    return (
-        f"a score above {normal_range.level:.6g} for {shift.warning_s:.0f} s gives a warning, for "
-        f"{shift.alarm_s:.0f} s an alarm; learned from {normal_range.segments} ten-second segments "
-        f"of normal sound (effective sample size {normal_range.effective_segments:.1f})"
-    )
+    rule = DecisionRule.from_manifest(manifest, target)
+    yield from explain_rules(rule, AlarmSettings()).values()
+    if rule.normal_range is not None:
+        yield (
+            f"the normal range was learned from {rule.normal_range.segments} ten-second segments "
+            f"(effective sample size {rule.normal_range.effective_segments:.1f})"
+        )
 
 
 def _shorten(value: object) -> str:

@@ -1,6 +1,7 @@
 """``asd-monitor score``: compute the anomaly scores of recordings."""
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ from asd_monitor.terminal.logging_setup import on_one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import ClipScore
     from asd_monitor.model_file.loaded_model import LoadedModel
 
@@ -42,13 +44,18 @@ def score(
     folder, all such files below it. A file that cannot be read is reported on stderr; the others
     are still scored, and the exit code is 4.
 
+    The verdict compares the recording with normal sound: "above threshold", "above normal range"
+    (its median score is; the monitor reports it if it lasts) or "within normal range".
+
     Example: `asd-monitor score monday.wav tuesday.flac --model pump.asd`
     """
     import json
 
     from asd_monitor.audio.files import read_recording
+    from asd_monitor.detection.alarm_settings import AlarmSettings
     from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import Detector
+    from asd_monitor.detection.verdict import explain_rules
     from asd_monitor.errors import SourceError
     from asd_monitor.model_file import load
     from asd_monitor.sources.playlist import find_recordings
@@ -64,7 +71,7 @@ def score(
     clips: list[ClipScore] = []
     unreadable: dict[str, str] = {}
     if not as_json:
-        typer.echo(_format_heading(loaded, target, rule.threshold))
+        typer.echo(_format_heading(loaded, rule))
     for path in paths:
         try:
             samples = read_recording(
@@ -77,7 +84,10 @@ def score(
         clips.append(detector.score_recording(samples, str(path), target))
         if not as_json:
             typer.echo(_format_clip(clips[-1]))
-    if as_json:
+    if not as_json:
+        summary = _format_summary(clips, explain_rules(rule, AlarmSettings()))
+        typer.echo(summary, nl=bool(summary))
+    else:
         typer.echo(json.dumps(_to_dict(loaded, target, clips, unreadable), allow_nan=False))
     if unreadable:
         raise SourceError(f"{len(unreadable)} of {len(paths)} recordings could not be read")
@@ -94,33 +104,41 @@ def get_only_target(targets: "Sequence[str]", model: Path) -> str:
     raise ConfigError(msg)
 
 
-def _format_heading(loaded: "LoadedModel", target: str, threshold: float | None) -> str:
+def _format_heading(loaded: "LoadedModel", rule: "DecisionRule") -> str:
+    from asd_monitor.calibration.score_text import format_score
+
     manifest = loaded.manifest
-    calibration = manifest.calibrations.get(target)
-    if threshold is None:
+    calibration = manifest.calibrations.get(rule.target)
+    if rule.threshold is None:
         limit = "no threshold: this model file has no calibration"
     else:
-        limit = f"threshold {threshold:.4g}"
+        limit = f"threshold {format_score(rule.threshold)}"
         if calibration is not None and calibration.provisional:
             limit += f" (provisional: {calibration.count} calibration windows)"
+        if rule.normal_range is not None:
+            limit += f", normal range up to {format_score(rule.normal_range.level)}"
     return (
-        f"{manifest.name} {manifest.revision}, target {target}, {limit}; "
+        f"{manifest.name} {manifest.revision}, target {rule.target}, {limit}; "
         f"clip score = {manifest.aggregation} of windows\n"
-        f"{'score':>12} {'p':>9} {'windows':>7}  {'verdict':<8} file"
+        f"{'score':>10} {'p':>6} {'windows':>7}  {'verdict':<18} file"
     )
 
 
 def _format_clip(clip: "ClipScore") -> str:
-    name = on_one_line(clip.name)
-    if clip.value is None:
-        qualities = sorted({str(window.quality) for window in clip.windows})
-        return f"{'-':>12} {'-':>9} {len(clip.windows):>7}  {','.join(qualities):<8} {name}"
-    p_value = "-" if clip.p_value is None else f"{clip.p_value:.2g}"
-    if clip.extrapolated:
-        p_value = f"~{p_value}"
-    verdict = {None: "-", True: "ABOVE", False: "normal"}[clip.above]
-    line = f"{clip.value:>12.6g} {p_value:>9} {len(clip.windows):>7}  {verdict:<8} {name}"
-    return f"{line}{_format_quality(clip)}"
+    from asd_monitor.calibration.score_text import format_p_value, format_score
+
+    return (
+        f"{format_score(clip.value):>10} {format_p_value(clip.p_value):>6} "
+        f"{len(clip.windows):>7}  {clip.verdict.word:<18} "
+        f"{on_one_line(clip.name)}{_format_quality(clip)}"
+    )
+
+
+def _format_summary(clips: "Sequence[ClipScore]", rules: "Mapping[str, str]") -> str:
+    """Return how many recordings have each verdict, and when the monitor reports them."""
+    counts = Counter(clip.verdict.word for clip in clips)
+    lines = ["", ", ".join(f"{count} {word}" for word, count in counts.most_common())]
+    return "\n".join([*lines, *(f"  {text}" for text in rules.values())] if clips else [])
 
 
 def _format_quality(clip: "ClipScore") -> str:
@@ -154,6 +172,7 @@ def _clip_to_dict(clip: "ClipScore", sample_rate_hz: int) -> dict[str, object]:
         "extrapolated": clip.extrapolated,
         "threshold": clip.threshold,
         "above_threshold": clip.above,
+        "verdict": asdict(clip.verdict),
         "windows": [
             {
                 "start_s": window.window_start / sample_rate_hz,

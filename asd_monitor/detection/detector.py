@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from asd_monitor.audio.quality import Assessment, assess
 from asd_monitor.audio.windowing import clip_windows
+from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
+from asd_monitor.detection.verdict import judge_clip
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.model_file.manifest import Aggregation, Manifest
@@ -21,6 +23,7 @@ from asd_monitor.records import (
     FloatArray,
     ModelInfo,
     Quality,
+    Verdict,
     Window,
     WindowScore,
 )
@@ -28,6 +31,7 @@ from asd_monitor.records import (
 logger = logging.getLogger(__name__)
 
 MAX_BATCH = 16
+DEFAULT_SETTINGS = AlarmSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class ClipScore:
     extrapolated: bool
     threshold: float | None
     windows: tuple[WindowScore, ...]
+    verdict: Verdict
 
     @property
     def above(self) -> bool | None:
@@ -124,7 +129,13 @@ class Detector:
             for i, (window, assessment) in enumerate(zip(windows, assessments, strict=True))
         ]
 
-    def score_recording(self, samples: FloatArray, name: str, machine: str) -> ClipScore:
+    def score_recording(
+        self,
+        samples: FloatArray,
+        name: str,
+        machine: str,
+        settings: AlarmSettings = DEFAULT_SETTINGS,
+    ) -> ClipScore:
         """Score a recording as the live path would: same windows, same model, same thresholds.
 
         Parameters
@@ -135,6 +146,8 @@ class Detector:
             Name of the recording, which its windows carry.
         machine
             Whose target, threshold and sequence numbers are used.
+        settings
+            Settings of the alarm, for the verdict.
 
         Returns
         -------
@@ -155,7 +168,8 @@ class Detector:
         value = aggregate(values, self.manifest.aggregation) if values else None
         rule = self._rules[machine]
         p_value, extrapolated = self._compute_p_value(rule.target, value)
-        return ClipScore(name, value, p_value, extrapolated, rule.threshold, tuple(scores))
+        verdict = judge_clip(value, scores, rule, settings)
+        return ClipScore(name, value, p_value, extrapolated, rule.threshold, tuple(scores), verdict)
 
     def _run(self, windows: Sequence[Window]) -> npt.NDArray[np.float64]:
         """Return the model's scores ``(len(windows),)``; NaN for all where the model fails."""

@@ -1,10 +1,14 @@
-"""Detect a sustained shift: scores that stay above their normal range."""
+"""The rule ``sustained_shift``: the score stays above its normal range."""
 
 import math
 import statistics
 from collections import deque
+from collections.abc import Sequence
 
 from asd_monitor.calibration.normal_range import NormalRange, count_segment_windows
+from asd_monitor.calibration.score_text import format_score
+from asd_monitor.detection.rule_reading import RuleReading
+from asd_monitor.records import Limit
 
 WARNING_P = 1e-4
 ALARM_P = 1e-5
@@ -30,7 +34,11 @@ class SustainedShift:
         How long the level has been above the normal range, in seconds.
     warning_s, alarm_s
         Durations from which a shift gives a warning and an alarm.
+    limit
+        The upper end of the normal range; None where it is unknown or the detection is off.
     """
+
+    name = "sustained_shift"
 
     def __init__(self, min_duration_s: float) -> None:
         self._min_duration_s = min_duration_s
@@ -41,12 +49,14 @@ class SustainedShift:
     ) -> None:
         """Prepare for the scores of a model; without a normal range nothing is detected."""
         self._level = self.warning_s = self.alarm_s = math.inf
+        self.limit: Limit | None = None
         self._window_samples = window_samples
         self._sample_rate_hz = sample_rate_hz
         window_s = window_samples / sample_rate_hz
         self._windows: deque[tuple[int, float]] = deque(maxlen=count_segment_windows(window_s))
         if normal_range is not None and self._min_duration_s > 0:
             self._level = normal_range.level
+            self.limit = Limit(self.name, "normal range", normal_range.level)
             significant_s = normal_range.min_duration_s(WARNING_P, window_s)
             self.warning_s = max(WARNING_FRACTION * self._min_duration_s, significant_s)
             significant_s = normal_range.min_duration_s(ALARM_P, window_s)
@@ -82,5 +92,53 @@ class SustainedShift:
 
     @property
     def description(self) -> str:
-        """Description of the shift for the user."""
-        return f"score above its normal range ({self._level:.3g}) for {self.duration_s:.0f} s"
+        """Description of the shift for the user, with the limit and the next duration."""
+        duration = f"{self.duration_s:.0f}"
+        if not self.warns:
+            duration += f" of {self.warning_s:.0f} s"
+        elif not self.alarms:
+            duration += f" s (alarm at {self.alarm_s:.0f} s)"
+        else:
+            duration += " s"
+        return f"score above its normal range ({format_score(self._level)}) for {duration}"
+
+    @property
+    def explanation(self) -> str:
+        """What gives a warning and what raises an alarm, for the user."""
+        return (
+            f"a score above its normal range ({format_score(self._level)}) for "
+            f"{self.warning_s:.0f} s gives a warning, for {self.alarm_s:.0f} s an alarm"
+        )
+
+    def read(self) -> RuleReading:
+        """Return how the level compares with the normal range."""
+        if self.duration_s > 0:
+            return RuleReading(self.limit, True, "above normal range", self.description)
+        sentence = f"score within its normal range (up to {format_score(self._level)})"
+        return RuleReading(self.limit, False, "within normal range", sentence)
+
+    def read_clip(self, scores: Sequence[tuple[int, float]]) -> RuleReading:
+        """Return how the typical score of a recording compares with the normal range.
+
+        It exceeds the range where the median of its windows does, or where a part of it does for
+        long enough to give a warning.
+
+        Parameters
+        ----------
+        scores
+            Start and score of its windows that do not overlap.
+        """
+        self.reset()
+        lasting = ""
+        for start, score in scores:
+            self.update(score, start)
+            lasting = self.description if self.warns else lasting
+        typical = statistics.median(score for _, score in scores) if scores else -math.inf
+        if not lasting and typical <= self._level:
+            self.reset()
+            return self.read()
+        sentence = (
+            f"median score {format_score(typical)} above the normal range "
+            f"({format_score(self._level)}); a warning if it lasts {self.warning_s:.0f} s"
+        )
+        return RuleReading(self.limit, True, "above normal range", lasting or sentence)

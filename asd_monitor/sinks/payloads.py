@@ -5,7 +5,7 @@ Payloads have ``"schema": 1``; ``docs/schemas/`` describes them. Numbers are fin
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from asd_monitor.records import (
@@ -15,6 +15,7 @@ from asd_monitor.records import (
     SourceHealth,
     State,
     Transition,
+    Verdict,
 )
 
 SCHEMA_VERSION = 1
@@ -70,6 +71,9 @@ def score_payload(window: ScoredWindow, node: str, now: float) -> dict[str, Json
         "threshold": _finite(score.threshold),
         "shift_s": _finite(decision.shift_s, digits=3),
         "state": str(decision.state),
+        "rule": decision.rule,
+        "verdict": _verdict(decision.verdict),
+        "limits": [asdict(limit) for limit in decision.limits],
         "quality": str(score.quality),
         "level_dbfs": _finite(score.level_dbfs, digits=2),
         "lost_samples": score.lost_samples,
@@ -89,6 +93,8 @@ def event_payload(transition: Transition, node: str) -> dict[str, Json]:
         "state": str(transition.state),
         "previous": str(transition.previous),
         "reason": transition.reason,
+        "rule": transition.rule,
+        "limit": _finite(transition.limit),
         "provisional": transition.provisional,
         "seq": score.seq if score is not None else None,
         "score": _finite(score.value) if score is not None else None,
@@ -139,6 +145,15 @@ def health_payload(health: SourceHealth, node: str, now: float) -> dict[str, Jso
 
 def _head(machine: str, node: str, at: float) -> dict[str, Json]:
     return {"schema": SCHEMA_VERSION, "machine": machine, "node": node, "ts": rfc3339(at)}
+
+
+def _verdict(verdict: Verdict) -> dict[str, Json]:
+    return {
+        "word": verdict.word,
+        "rule": verdict.rule,
+        "limit": _finite(verdict.limit),
+        "sentence": verdict.sentence,
+    }
 
 
 def _model(model: ModelInfo) -> dict[str, Json]:

@@ -44,12 +44,31 @@ def test_each_recording_gets_a_line_with_score_and_verdict(folder: Path) -> None
     files = (folder / "normal.wav", folder / "loud.flac")
     result = run("score", *files, "--model", folder / "toy.asd", "--target", "pump")
     assert result.exit_code == 0
-    heading, columns, normal, loud = result.stdout.splitlines()
+    heading, columns, normal, loud, _, counts, window_rule = result.stdout.splitlines()
     assert heading.startswith("log bands 1, target pump, threshold ")
     assert columns.split() == ["score", "p", "windows", "verdict", "file"]
-    assert normal.split()[2:] == ["9", "normal", str(files[0])]
-    assert loud.split()[2:] == ["9", "ABOVE", str(files[1])]
-    assert loud.split()[1].startswith("~")
+    assert normal.split(maxsplit=3)[2:] == ["9", f"below threshold    {files[0]}"]
+    assert loud.split(maxsplit=3)[1:] == ["<0.001", "9", f"above threshold    {files[1]}"]
+    assert counts == "1 below threshold, 1 above threshold"
+    assert window_rule.startswith("  2 of 5 consecutive windows above the threshold (")
+
+
+def test_a_recording_below_the_threshold_may_be_above_the_normal_range(
+    folder: Path, tmp_path: Path
+) -> None:
+    base = ("--target", "pump", "--json")
+    plain = run("score", folder / "normal.wav", "--model", folder / "toy.asd", *base)
+    score_of_normal = json.loads(plain.stdout)["recordings"][0]["score"]
+    level = NormalRange(score_of_normal - 0.5, rank=1, segments=10, effective_segments=10.0)
+    calibrations = {"pump": replace(calibration(0), normal_range=level)}
+    save_toy(tmp_path / "toy.asd", {"calibrations": calibrations})
+    result = run("score", folder / "normal.wav", "--model", tmp_path / "toy.asd", *base)
+    [recording] = json.loads(result.stdout)["recordings"]
+    assert recording["above_threshold"] is False
+    assert recording["verdict"]["word"] == "above normal range"
+    assert recording["verdict"]["rule"] == "sustained_shift"
+    assert recording["verdict"]["limit"] == level.level
+    assert recording["verdict"]["sentence"].endswith("a warning if it lasts 62 s")
 
 
 def test_line_breaks_in_names_are_escaped(folder: Path) -> None:
@@ -64,7 +83,7 @@ def test_windows_without_usable_sound_are_reported_after_the_verdict(folder: Pat
     path = folder / "half.wav"
     soundfile.write(path, np.concatenate([noise(3).ravel(), np.zeros(RATE_HZ * 5)]), RATE_HZ)
     result = run("score", path, "--model", folder / "toy.asd", "--target", "pump")
-    assert re.search(r"half\.wav  \(\d+ silent\)$", result.stdout.splitlines()[-1])
+    assert re.search(r"half\.wav  \(\d+ silent\)$", result.stdout.splitlines()[2])
 
 
 def test_json_is_one_document_with_every_window(folder: Path) -> None:
@@ -99,7 +118,7 @@ def test_an_unreadable_recording_is_reported_and_the_others_are_scored(folder: P
 def test_any_rate_and_channel_can_be_chosen(folder: Path) -> None:
     base = ("score", folder / "stereo_44k.wav", "--model", folder / "toy.asd", "--target", "pump")
     silent = run(*base)
-    assert silent.stdout.splitlines()[-1].split()[:4] == ["-", "-", "8", "silent"]
+    assert silent.stdout.splitlines()[2].split()[:5] == ["-", "-", "8", "not", "scored"]
     scored = json.loads(run(*base, "--channel", "1", "--json").stdout)["recordings"][0]
     assert scored["score"] is not None
     assert len(scored["windows"]) == 8
@@ -118,7 +137,7 @@ def test_a_model_without_calibration_still_scores(folder: Path, tmp_path: Path) 
     )
     assert result.exit_code == 0
     assert "no threshold" in result.stdout.splitlines()[0]
-    assert result.stdout.splitlines()[-1].split()[1:4] == ["-", "9", "-"]
+    assert result.stdout.splitlines()[2].split()[1:6] == ["-", "9", "no", "limit", "known"]
 
 
 def test_inspect_shows_what_a_user_needs_to_trust_a_model(folder: Path) -> None:
@@ -137,7 +156,9 @@ def test_inspect_shows_after_how_long_a_sustained_shift_is_reported(tmp_path: Pa
     calibrations = {"pump": replace(calibration(0), normal_range=normal_range)}
     save_toy(tmp_path / "toy.asd", {"calibrations": calibrations})
     output = run("inspect", tmp_path / "toy.asd").stdout
-    assert "pump: a score above 3.25 for 62 s gives a warning, for 91 s an alarm" in output
+    rule = "pump: a score above its normal range (3.25) for 62 s gives a warning, for 91 s an alarm"
+    assert rule in output
+    assert "pump: 2 of 5 consecutive windows above the threshold (" in output
 
 
 def test_inspect_json_contains_the_manifest(folder: Path) -> None:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from asd_monitor.calibration.normal_range import NormalRange
-from asd_monitor.detection.alarm import Alarm, AlarmSettings
+from asd_monitor.detection.alarm import Alarm
+from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.records import Quality, State, Transition, WindowScore
 
@@ -153,25 +154,72 @@ def test_the_duration_of_the_shift_is_reported() -> None:
     results = [alarm.update(score(i, SHIFTED)) for i in range(60)]
     raised = results[-1][1]
     assert raised is not None
-    assert raised.reason == "score above its normal range (1.2) for 60 s"
+    assert raised.reason == "score above its normal range (1.20) for 60 s"
     durations = [decision.shift_s for decision, _ in results]
     assert durations == [float(i) for i in range(1, 61)]
-    assert "for 59 s" in results[-2][0].reason
+    assert "for 59 s (alarm at 60 s)" in results[-2][0].reason
 
 
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ([0.0], "the latest window is below the threshold"),
-        ([0.0, 3.0], "1 of the last 2 windows is over the threshold"),
-        ([0.0, 3.0, 3.0], "2 of the last 3 windows are over the threshold"),
-        ([0.0] * 9, "0 of the last 5 windows are over the threshold"),
+        ([0.0], "the latest window is below the threshold (2.00)"),
+        ([0.0, 3.0], "1 of the last 2 windows is above the threshold (2.00); a warning needs 2"),
+        ([0.0, 3.0, 3.0], "2 of the last 3 windows are above the threshold (2.00)"),
+        ([0.0] * 9, "0 of the last 5 windows are above the threshold (2.00)"),
     ],
 )
-def test_the_reason_counts_the_windows_over_the_threshold(values: list[float], reason: str) -> None:
+def test_the_reason_counts_the_windows_above_the_threshold(
+    values: list[float], reason: str
+) -> None:
     alarm = configured()
     decisions = [alarm.update(score(i, value))[0] for i, value in enumerate(values)]
     assert decisions[-1].reason == reason
+
+
+def test_normal_shows_a_running_shift_and_when_it_becomes_a_warning() -> None:
+    alarm = configured(RULE_WITH_RANGE)
+    decisions = [alarm.update(score(i, SHIFTED))[0] for i in range(60)]
+    assert decisions[19].state is State.NORMAL
+    assert decisions[19].reason == "score above its normal range (1.20) for 20 of 30 s"
+    assert decisions[40].reason == "score above its normal range (1.20) for 41 s (alarm at 60 s)"
+
+
+def test_a_quiet_machine_is_described_by_its_normal_range() -> None:
+    decision, _ = configured(RULE_WITH_RANGE).update(score(0))
+    assert decision.reason == "score within its normal range (up to 1.20)"
+
+
+def test_after_a_cleared_alarm_the_reason_is_not_about_a_first_window() -> None:
+    alarm = configured(RULE_WITH_RANGE, WITHOUT_HOLD)
+    values = [3.0, 3.0, 3.0, 0.0, 0.0, 0.0, 0.0]
+    reasons = [alarm.update(score(i, value))[0].reason for i, value in enumerate(values)]
+    assert reasons[-2:] == ["quiet for 3 s", "score within its normal range (up to 1.20)"]
+
+
+@pytest.mark.parametrize(
+    ("value", "rule", "limit"), [(3.0, "window", THRESHOLD), (SHIFTED, "sustained_shift", 1.2)]
+)
+def test_the_rule_that_holds_the_state_is_named(value: float, rule: str, limit: float) -> None:
+    alarm = configured(RULE_WITH_RANGE)
+    results = [alarm.update(score(i, value)) for i in range(60)]
+    decisions = [decision for decision, _ in results]
+    transitions = [transition for _, transition in results if transition is not None]
+    assert {(d.state is State.NORMAL or d.state is State.UNKNOWN, d.rule) for d in decisions} == {
+        (True, ""),
+        (False, rule),
+    }
+    assert (transitions[-1].state, transitions[-1].rule) == (State.ALARM, rule)
+    assert transitions[-1].limit == limit
+
+
+def test_the_rule_is_kept_while_an_alarm_is_held_and_over_lost_audio() -> None:
+    alarm = configured(RULE_WITH_RANGE)
+    states(alarm, [3, 3, 3, 0])
+    assert alarm.update(score(4))[0].rule == "window"
+    alarm.mark_unknown("unplugged", 5.0)
+    decision, _ = alarm.update(score(10))
+    assert (decision.state, decision.rule) == (State.ALARM, "window")
 
 
 def test_a_score_at_the_threshold_is_no_exceedance() -> None:

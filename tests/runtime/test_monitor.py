@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from asd_monitor.detection.alarm import Alarm, AlarmSettings
+from asd_monitor.detection.alarm import Alarm
+from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.detector import Detector
 from asd_monitor.errors import SinkError
 from asd_monitor.model_file import load

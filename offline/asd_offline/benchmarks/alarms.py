@@ -18,7 +18,8 @@ import torch
 from asd_monitor.audio.files import read_recording
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.demo.pump_sound import PumpSound
-from asd_monitor.detection.alarm import Alarm, AlarmSettings
+from asd_monitor.detection.alarm import Alarm
+from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.quickstart import Recording, fit
 from asd_monitor.records import FloatArray, Quality, State, WindowScore

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from asd_monitor.detection.alarm import Alarm, AlarmSettings
+from asd_monitor.detection.alarm import Alarm
+from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.records import State, WindowScore
 from asd_offline.replay.records import ClipResult

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from asd_monitor.detection.alarm import AlarmSettings
+from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.model_file import read_manifest
 from asd_monitor.model_file.manifest import Manifest
 from asd_offline.datasets import Rejected

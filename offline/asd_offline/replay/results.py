@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from asd_monitor.detection.alarm import AlarmSettings
+from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.model_file.manifest import Manifest
 from asd_offline.datasets import Rejected
 from asd_offline.evaluation.results import ChallengeResult

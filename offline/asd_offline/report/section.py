@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from asd_monitor.detection.alarm import AlarmSettings
+from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_offline.evaluation.metrics import confusion, precision_recall_f1
 from asd_offline.evaluation.rules.scoring_rules import ScoringRules
 from asd_offline.replay.alarm_metrics import AlarmMetrics

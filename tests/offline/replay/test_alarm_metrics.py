@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.calibration.normal_range import NormalRange
-from asd_monitor.detection.alarm import AlarmSettings
+from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.records import Quality, WindowScore
 from asd_offline.datasets import Clip

@@ -1,0 +1,121 @@
+"""Verdict of a window or a recording: the words that all commands, payloads and pages display.
+
+A verdict names the rule whose limit is exceeded. No caller needs to know which rules there are.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from asd_monitor.detection.alarm_settings import AlarmSettings
+from asd_monitor.detection.decision_rule import DecisionRule
+from asd_monitor.detection.exceedances import WindowExceedances
+from asd_monitor.detection.rule_reading import RuleReading
+from asd_monitor.detection.sustained_shift import SustainedShift
+from asd_monitor.records import NOT_SCORED, SCORED_QUALITIES, Quality, Verdict, WindowScore
+
+REJECTED = {
+    Quality.OK: "the model gave no score",
+    Quality.CLIPPED: "the microphone is overdriven: too many samples at full scale",
+    Quality.DC: "a constant offset dominates the signal: check the microphone",
+    Quality.SILENT: "digital silence: the microphone is muted or not connected",
+    Quality.STUCK: "the samples are stuck at one value: check the microphone",
+    Quality.NON_FINITE: "the samples are not finite numbers: check the driver",
+    Quality.ERROR: "the model gave no finite score",
+}
+"""Why a window cannot count as normal, by its quality."""
+
+_DOUBTFUL = SCORED_QUALITIES - {Quality.OK}
+
+NO_LIMIT = Verdict(
+    "no limit known", sentence="the model file has neither a threshold nor a normal range"
+)
+
+
+def judge_window(quality: Quality, readings: Sequence[RuleReading]) -> Verdict:
+    """Return the verdict of a window, from what each rule finds.
+
+    Parameters
+    ----------
+    quality
+        Of the window; one that is not ok is never within a limit.
+    readings
+        Of the rules, the most urgent first.
+    """
+    exceeded = any(reading.exceeded for reading in readings)
+    if quality is not Quality.OK and not (exceeded and quality in _DOUBTFUL):
+        word = "not trusted" if quality in _DOUBTFUL else NOT_SCORED.word
+        return Verdict(word, sentence=REJECTED[quality])
+    return _judge(readings)
+
+
+def judge_clip(
+    value: float | None,
+    windows: Sequence[WindowScore],
+    rule: DecisionRule,
+    settings: AlarmSettings,
+) -> Verdict:
+    """Return the verdict of a recording.
+
+    It is above a limit where its own score or its median window score is, or where its windows
+    would give a warning if they were played to the monitor.
+
+    Parameters
+    ----------
+    value
+        Score of the recording; None where no window could be scored.
+    windows
+        Its windows in order of time; overlapping ones are skipped as by the alarm.
+    rule
+        Limits of the model file.
+    settings
+        Settings of the alarm.
+    """
+    if value is None:
+        qualities = sorted({window.quality for window in windows})
+        reasons = "; ".join(REJECTED[quality] for quality in qualities)
+        return Verdict(NOT_SCORED.word, sentence=reasons or "shorter than one window")
+    scores = list(_scores_without_overlap(windows, rule.window_samples))
+    exceedances, shift = _make_rules(rule, settings)
+    return _judge([exceedances.read_clip(value, scores), shift.read_clip(scores)])
+
+
+def explain_rules(rule: DecisionRule, settings: AlarmSettings) -> dict[str, str]:
+    """Return for each rule that applies, by name, what gives a warning and what an alarm."""
+    return {
+        made.name: made.explanation
+        for made in _make_rules(rule, settings)
+        if made.limit is not None
+    }
+
+
+def _make_rules(
+    rule: DecisionRule, settings: AlarmSettings
+) -> tuple[WindowExceedances, SustainedShift]:
+    exceedances, shift = WindowExceedances(settings), SustainedShift(settings.sustained_s)
+    exceedances.configure(rule.threshold)
+    shift.configure(rule.normal_range, rule.window_samples, rule.sample_rate_hz)
+    return exceedances, shift
+
+
+def _judge(readings: Sequence[RuleReading]) -> Verdict:
+    known = [reading for reading in readings if reading.limit is not None]
+    exceeded = [reading for reading in known if reading.exceeded]
+    if exceeded:
+        first, sentence = exceeded[0], "; ".join(reading.sentence for reading in exceeded)
+    elif known:
+        first, sentence = known[-1], known[-1].sentence
+    else:
+        return NO_LIMIT
+    limit = first.limit
+    assert limit is not None  # noqa: S101 - it is known
+    return Verdict(first.word, limit.rule if exceeded else "", limit.value, sentence)
+
+
+def _scores_without_overlap(
+    windows: Sequence[WindowScore], window_samples: int
+) -> Iterator[tuple[int, float]]:
+    """Yield start and score of the windows that the alarm would use."""
+    end = None
+    for window in windows:
+        if window.value is not None and (end is None or window.window_start >= end):
+            end = window.window_start + window_samples
+            yield window.window_start, window.value

@@ -1,0 +1,136 @@
+"""One verdict for windows and recordings: its words, its rule, its limit."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from asd_monitor.calibration.normal_range import NormalRange
+from asd_monitor.detection.alarm import Alarm
+from asd_monitor.detection.alarm_settings import AlarmSettings
+from asd_monitor.detection.decision_rule import DecisionRule
+from asd_monitor.detection.verdict import explain_rules, judge_clip
+from asd_monitor.records import Quality, Verdict, WindowScore
+from tests.rig.records import SCORE
+
+THRESHOLD, LEVEL = 7.88, 1.37
+SECOND = 10
+RULE = DecisionRule(
+    target="fan",
+    threshold=THRESHOLD,
+    clear_below=2.0,
+    normal_range=NormalRange(LEVEL, rank=1, segments=10, effective_segments=10.0),
+    provisional=True,
+    window_samples=SECOND,
+    sample_rate_hz=SECOND,
+)
+SETTINGS = AlarmSettings()
+
+
+def windows(values: Sequence[float | None], hop: int = SECOND) -> list[WindowScore]:
+    return [
+        replace(
+            SCORE,
+            value=value,
+            window_start=i * hop,
+            threshold=THRESHOLD,
+            quality=Quality.OK if value is not None else Quality.SILENT,
+        )
+        for i, value in enumerate(values)
+    ]
+
+
+def clip(values: Sequence[float | None], rule: DecisionRule = RULE, hop: int = SECOND) -> Verdict:
+    scored = [value for value in values if value is not None]
+    mean = sum(scored) / len(scored) if scored else None
+    return judge_clip(mean, windows(values, hop), rule, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("values", "word", "rule", "limit"),
+    [
+        ([9.0] * 10, "above threshold", "window", THRESHOLD),
+        ([3.0] * 10, "above normal range", "sustained_shift", LEVEL),
+        ([0.5] * 10, "within normal range", "", LEVEL),
+        ([0.5] * 7 + [9.0] + [0.5] * 2, "within normal range", "", LEVEL),
+        ([0.5] * 7 + [9.0, 9.0] + [0.5] * 30, "above threshold", "window", THRESHOLD),
+        ([0.5] * 500 + [3.0] * 70, "above normal range", "sustained_shift", LEVEL),
+    ],
+    ids=["above", "between", "below", "one window", "two windows", "end of a long recording"],
+)
+def test_a_recording_is_judged_by_the_limit_that_it_exceeds(
+    values: list[float | None], word: str, rule: str, limit: float
+) -> None:
+    verdict = clip(values)
+    assert (verdict.word, verdict.rule, verdict.limit) == (word, rule, limit)
+
+
+def test_the_sentence_names_limit_and_duration() -> None:
+    assert clip([9.0] * 10).sentence.startswith("score above the threshold (7.88)")
+    assert clip([3.0] * 10).sentence == (
+        "median score 3.00 above the normal range (1.37); a warning if it lasts 62 s"
+    )
+    assert clip([3.0] * 70).sentence == (
+        "score above its normal range (1.37) for 70 s (alarm at 91 s)"
+    )
+    assert clip([0.5] * 10).sentence == "score within its normal range (up to 1.37)"
+
+
+def test_overlapping_windows_of_a_recording_count_once() -> None:
+    values = [0.5] * 10 + [9.0] * 2 + [0.5] * 20
+    assert clip(values).word == "above threshold"
+    assert clip(values, hop=SECOND // 2).word == "within normal range"
+
+
+def test_a_model_without_normal_range_says_below_threshold() -> None:
+    verdict = clip([3.0] * 10, replace(RULE, normal_range=None))
+    assert (verdict.word, verdict.limit) == ("below threshold", THRESHOLD)
+
+
+def test_without_any_limit_nothing_is_called_normal() -> None:
+    verdict = clip([3.0], replace(RULE, threshold=None, normal_range=None))
+    assert (verdict.word, verdict.limit) == ("no limit known", None)
+
+
+def test_a_silent_recording_is_not_scored_and_says_why() -> None:
+    verdict = clip([None, None])
+    assert verdict.word == "not scored"
+    assert verdict.sentence == "digital silence: the microphone is muted or not connected"
+
+
+def live(values: Sequence[float], quality: Quality = Quality.OK) -> Verdict:
+    alarm = Alarm("fan", SETTINGS, "run")
+    alarm.configure(RULE, at=0.0)
+    for window in windows(values)[:-1]:
+        alarm.update(window)
+    return alarm.update(replace(windows(values)[-1], quality=quality))[0].verdict
+
+
+def test_a_window_is_judged_with_the_same_words_as_a_recording() -> None:
+    assert live([0.5] * 12).word == clip([0.5] * 12).word
+    assert live([3.0] * 12).word == clip([3.0] * 12).word
+    assert live([9.0] * 12).word == clip([9.0] * 12).word
+
+
+def test_a_window_above_both_limits_names_both() -> None:
+    verdict = live([9.0] * 12)
+    assert verdict.rule == "window"
+    assert verdict.sentence == (
+        "score above the threshold (7.88); score above its normal range (1.37) for 12 of 62 s"
+    )
+
+
+@pytest.mark.parametrize("quality", [Quality.CLIPPED, Quality.DC])
+def test_a_doubtful_window_is_never_within_a_limit(quality: Quality) -> None:
+    assert live([0.5] * 12, quality).word == "not trusted"
+    assert live([0.5] * 12 + [9.0], quality).word == "above threshold"
+
+
+def test_each_rule_explains_when_it_reports() -> None:
+    assert explain_rules(RULE, SETTINGS) == {
+        "window": "2 of 5 consecutive windows above the threshold (7.88) give a warning, 3 an "
+        "alarm",
+        "sustained_shift": "a score above its normal range (1.37) for 62 s gives a warning, for "
+        "91 s an alarm",
+    }
+    assert [*explain_rules(replace(RULE, normal_range=None), SETTINGS)] == ["window"]
