@@ -1,6 +1,7 @@
 """Frozen records that pass between the stages of the monitor."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -40,6 +41,22 @@ class State(StrEnum):
     NORMAL = "NORMAL"
     WARNING = "WARNING"
     ALARM = "ALARM"
+
+
+class Rejection(StrEnum):
+    """Why commissioning does not learn from sound."""
+
+    CLIPPED = "clipped"
+    DC = "dc"
+    QUIET = "quiet"
+    """Weaker than the noise of an input: there is no microphone, or its gain is far too low."""
+    SILENT = "silent"
+    STUCK = "stuck"
+    NON_FINITE = "non_finite"
+    LOST = "lost"
+    """Audio was lost, so that a recording could not be completed."""
+    DUPLICATE = "duplicate"
+    """The same sound was learned from before."""
 
 
 class SourceState(StrEnum):
@@ -251,6 +268,16 @@ class LearningProgress:
     learned_s: float
     required_s: float
     fitting: bool = False
+    problem: str = ""
+    """Why sound is not learned from, and what to do, for the user; empty while it is."""
+    rejected_s: Mapping[Rejection, float] = field(default_factory=dict)
+    """Seconds that were not learned from since the start, by reason."""
+
+    @property
+    def reason(self) -> str:
+        """Why the machine is in LEARNING, in one sentence for the user."""
+        default = "collecting normal sound to learn from"
+        return self.problem or ("fitting the model" if self.fitting else default)
 
 
 Record = ScoredWindow | Transition | SourceHealth | LearningProgress

@@ -14,6 +14,32 @@ MAX_CLIPPED_FRACTION = 0.01
 MAX_SAMPLE = 8.0
 """A larger sample is not audio: even a resampled square wave stays below 2."""
 MAX_DC_OFFSET = 0.1
+"""A larger constant offset is a fault of the input, which has little room left for sound."""
+MIN_OFFSET_FRACTION = 0.02
+"""An offset above this fraction of the sound's RMS is removed. Windows of real recordings have
+less than 0.006 and stay exactly as they are; a smaller offset changes the lowest band by under
+0.3 dB."""
+MIN_OFFSET_DEVIATIONS = 4.0
+"""The same in standard deviations of the mean of white noise, which matters for short windows."""
+MIN_LEVEL_DBFS = -85.0
+"""Below this, about two steps of 16 bits, an input delivers its own noise and no sound."""
+
+DESCRIPTIONS = {
+    Quality.OK: "the model gave no score",
+    Quality.CLIPPED: (
+        "the microphone is overdriven: too many samples at full scale; reduce the gain, or move "
+        "the microphone away from the machine"
+    ),
+    Quality.DC: (
+        "a constant offset dominates the signal: check the microphone's power and connection, or "
+        "use another one"
+    ),
+    Quality.SILENT: "digital silence: the microphone is muted or not connected",
+    Quality.STUCK: "the samples are stuck at one value: check the microphone and its cable",
+    Quality.NON_FINITE: "the samples are not finite numbers: check the driver",
+    Quality.ERROR: "the model gave no finite score",
+}
+"""Why a window is not scored or its score is doubtful, and what to do, for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +48,11 @@ class Assessment:
 
     quality: Quality
     level_dbfs: float | None
-    """RMS in dB relative to a full-scale square wave; None for digital silence or no audio."""
+    """RMS without the offset, in dB relative to a full-scale square wave; None for digital
+    silence or no audio."""
+    offset: float = 0.0
+    """Constant offset of the samples, to be removed before they are scored; 0.0 where it is
+    negligible."""
 
 
 def assess(samples: FloatArray) -> Assessment:
@@ -45,8 +75,8 @@ def assess(samples: FloatArray) -> Assessment:
         return Assessment(Quality.NON_FINITE, None)
     if low == high:
         return Assessment(Quality.SILENT if peak == 0 else Quality.STUCK, _dbfs(peak))
-    mean_square = float(samples @ samples) / len(samples)
-    level_dbfs = _dbfs(math.sqrt(mean_square))
+    offset, rms = _separate_offset(samples)
+    level_dbfs = _dbfs(rms)
     constant_values = constant_block_values(samples)
     if len(constant_values):
         stuck = bool(constant_values.any())
@@ -54,12 +84,34 @@ def assess(samples: FloatArray) -> Assessment:
     if peak >= FULL_SCALE:
         clipped_fraction = np.count_nonzero(np.abs(samples) >= FULL_SCALE) / len(samples)
         if clipped_fraction > MAX_CLIPPED_FRACTION:
-            return Assessment(Quality.CLIPPED, level_dbfs)
-    mean = float(np.add.reduce(samples)) / len(samples)
-    spread = math.sqrt(max(mean_square - mean * mean, 0.0))
-    if abs(mean) > MAX_DC_OFFSET or abs(mean) > max(3 * spread, 1e-3):
-        return Assessment(Quality.DC, level_dbfs)
-    return Assessment(Quality.OK, level_dbfs)
+            return Assessment(Quality.CLIPPED, level_dbfs, offset)
+    no_sound = level_dbfs is None or level_dbfs < MIN_LEVEL_DBFS
+    if abs(offset) > MAX_DC_OFFSET or (no_sound and abs(offset) > max(3 * rms, 1e-3)):
+        return Assessment(Quality.DC, level_dbfs, offset)
+    return Assessment(Quality.OK, level_dbfs, offset)
+
+
+def without_offset(samples: FloatArray) -> FloatArray:
+    """Return a window without its constant offset; itself where the offset is negligible.
+
+    All windows pass through this before they are scored or learned from. Being computed per
+    window, it is the same for a stream and for a recording; it acts as a high-pass filter at the
+    reciprocal of the window's length, far below the lowest band of any model.
+    """
+    if not len(samples) or not np.isfinite(samples).all():
+        return samples
+    offset, _ = _separate_offset(samples)
+    return samples - np.float32(offset) if offset else samples
+
+
+def _separate_offset(samples: FloatArray) -> tuple[float, float]:
+    """Return the offset, 0.0 where it is negligible, and the RMS of the sound without it."""
+    mean = float(np.add.reduce(samples, dtype=np.float64)) / len(samples)
+    rms = math.sqrt(float(samples @ samples) / len(samples))
+    if abs(mean) <= rms * max(MIN_OFFSET_FRACTION, MIN_OFFSET_DEVIATIONS / len(samples) ** 0.5):
+        return 0.0, rms
+    centred = samples - np.float32(mean)
+    return mean, math.sqrt(float(centred @ centred) / len(samples))
 
 
 def _dbfs(rms: float) -> float | None:

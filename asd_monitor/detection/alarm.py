@@ -4,11 +4,12 @@ Decisions use only windows that do not overlap, however often scores are publish
 windows share their sound, so one chance event would count several times.
 """
 
+from asd_monitor.audio.quality import DESCRIPTIONS
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.exceedances import WindowExceedances
 from asd_monitor.detection.sustained_shift import SustainedShift
-from asd_monitor.detection.verdict import REJECTED, judge_window
+from asd_monitor.detection.verdict import judge_window
 from asd_monitor.records import (
     SCORED_QUALITIES,
     Decision,
@@ -108,14 +109,14 @@ class Alarm:
 
     def _evaluate(self, score: WindowScore) -> Transition | None:
         if score.quality not in SCORED_QUALITIES or score.value is None:
-            return self.mark_unknown(REJECTED[score.quality], score.captured_at)
+            return self.mark_unknown(DESCRIPTIONS[score.quality], score.captured_at)
         if self._last_end is not None and score.window_start < self._last_end:
             return None  # it shares sound with the last window decided on
         assert score.threshold is not None  # noqa: S101 - a scored window has one
         self._last_end = score.window_start + self._window_samples
         exceeds = score.value > score.threshold
         if score.quality is not Quality.OK and not exceeds:
-            return self.mark_unknown(REJECTED[score.quality], score.captured_at)
+            return self.mark_unknown(DESCRIPTIONS[score.quality], score.captured_at)
         self._windows.update(exceeds)
         self._shift.update(score.value, score.window_start)
         self._shift_reported = self._shift_reported or self._shift.warns

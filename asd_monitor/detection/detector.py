@@ -110,8 +110,8 @@ class Detector:
     def score(self, windows: Sequence[Window]) -> list[WindowScore]:
         """Score windows, in their order; windows of all machines share batches.
 
-        Silent, stuck and non-finite windows never reach the model. Where the model fails or
-        gives no finite score, the window's quality is ``error``.
+        Silent, stuck and non-finite windows never reach the model, and a constant offset is
+        removed. Where the model fails or gives no finite score, the window's quality is ``error``.
         """
         assessments = [assess(window.samples) for window in windows]
         scorable = [
@@ -121,7 +121,7 @@ class Detector:
         for first in range(0, len(scorable), self.max_batch):
             batch = scorable[first : first + self.max_batch]
             started_s = self._clock()
-            values = self._run([windows[i] for i in batch])
+            values = self._run([windows[i] for i in batch], [assessments[i].offset for i in batch])
             window_s = (self._clock() - started_s) / len(batch)
             results |= {i: (float(value), window_s) for i, value in zip(batch, values, strict=True)}
         return [
@@ -171,11 +171,11 @@ class Detector:
         verdict = judge_clip(value, scores, rule, settings)
         return ClipScore(name, value, p_value, extrapolated, rule.threshold, tuple(scores), verdict)
 
-    def _run(self, windows: Sequence[Window]) -> npt.NDArray[np.float64]:
+    def _run(self, windows: Sequence[Window], offsets: Sequence[float]) -> npt.NDArray[np.float64]:
         """Return the model's scores ``(len(windows),)``; NaN for all where the model fails."""
         batch = np.empty((len(windows), self.manifest.window_samples), np.float32)
-        for row, window in zip(batch, windows, strict=True):
-            row[:] = window.samples
+        for row, window, offset in zip(batch, windows, offsets, strict=True):
+            np.subtract(window.samples, np.float32(offset), out=row)
         targets = np.array([self._target_index[window.machine] for window in windows], np.int64)
         try:
             return self._model.score(batch, targets)

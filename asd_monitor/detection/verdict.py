@@ -5,23 +5,13 @@ A verdict names the rule whose limit is exceeded. No caller needs to know which 
 
 from collections.abc import Iterator, Sequence
 
+from asd_monitor.audio.quality import DESCRIPTIONS
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.exceedances import WindowExceedances
 from asd_monitor.detection.rule_reading import RuleReading
 from asd_monitor.detection.sustained_shift import SustainedShift
 from asd_monitor.records import NOT_SCORED, SCORED_QUALITIES, Quality, Verdict, WindowScore
-
-REJECTED = {
-    Quality.OK: "the model gave no score",
-    Quality.CLIPPED: "the microphone is overdriven: too many samples at full scale",
-    Quality.DC: "a constant offset dominates the signal: check the microphone",
-    Quality.SILENT: "digital silence: the microphone is muted or not connected",
-    Quality.STUCK: "the samples are stuck at one value: check the microphone",
-    Quality.NON_FINITE: "the samples are not finite numbers: check the driver",
-    Quality.ERROR: "the model gave no finite score",
-}
-"""Why a window cannot count as normal, by its quality."""
 
 _DOUBTFUL = SCORED_QUALITIES - {Quality.OK}
 
@@ -43,7 +33,7 @@ def judge_window(quality: Quality, readings: Sequence[RuleReading]) -> Verdict:
     exceeded = any(reading.exceeded for reading in readings)
     if quality is not Quality.OK and not (exceeded and quality in _DOUBTFUL):
         word = "not trusted" if quality in _DOUBTFUL else NOT_SCORED.word
-        return Verdict(word, sentence=REJECTED[quality])
+        return Verdict(word, sentence=DESCRIPTIONS[quality])
     return _judge(readings)
 
 
@@ -71,7 +61,7 @@ def judge_clip(
     """
     if value is None:
         qualities = sorted({window.quality for window in windows})
-        reasons = "; ".join(REJECTED[quality] for quality in qualities)
+        reasons = "; ".join(DESCRIPTIONS[quality] for quality in qualities)
         return Verdict(NOT_SCORED.word, sentence=reasons or "shorter than one window")
     scores = list(_scores_without_overlap(windows, rule.window_samples))
     exceedances, shift = _make_rules(rule, settings)

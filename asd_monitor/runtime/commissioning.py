@@ -7,18 +7,17 @@ are monitored without interruption.
 import logging
 import queue
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asd_monitor.audio.clip_segmenter import ClipSegmenter
-from asd_monitor.audio.quality import assess
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.progress import NoProgress, Progress
-from asd_monitor.records import AudioChunk, LearningProgress, Quality, Window
+from asd_monitor.records import AudioChunk, LearningProgress, Rejection, Window
 from asd_monitor.runtime.recording_store import CLIP_S, RecordingStore
+from asd_monitor.runtime.rejected_sound import RejectedSound
 
 if TYPE_CHECKING:
     from asd_monitor.quickstart import Recording
@@ -103,7 +102,8 @@ class Commissioning:
         self._required_s = required_s + (store.duration_s if extend_existing else 0.0)
         self._max_s = self._required_s + MAX_EXTRA_S
         self._skipped_s = 0.0
-        self._rejected: Counter[Quality] = Counter()
+        self._rejected = RejectedSound(machine)
+        self._fit_problem = ""
         self._fitting = False
         self._finishing = False
         self._closing = False
@@ -122,6 +122,13 @@ class Commissioning:
 
     def push(self, chunk: AudioChunk) -> None:
         """Queue audio; return at once."""
+        cut_short = self._segmenter.pending_samples if chunk.lost_samples else 0
+        if cut_short:
+            description = (
+                "audio was lost, so a recording was cut short: is this computer overloaded, or the "
+                "microphone's connection loose?"
+            )
+            self._rejected.add(Rejection.LOST, description, cut_short / self._rate_hz)
         for clip in self._segmenter.push(chunk):
             self._queued_s += self._length_s(clip)
             self._clips.put(clip)
@@ -132,14 +139,22 @@ class Commissioning:
         return not self._fitting and self._store.duration_s + waiting_s < self._required_s
 
     def progress(self) -> LearningProgress:
-        """Return how much sound has been collected."""
-        partial_s = self._segmenter.pending_samples / self._rate_hz
-        partial_s += max(0.0, self._queued_s - self._processed_s)  # a clip that is being written
+        """Return how much sound has been collected, and why not more.
+
+        The recording in progress counts, unless the last one was rejected: the progress would
+        otherwise rise and fall for as long as the problem lasts.
+        """
+        partial_s = 0.0
+        if not self._rejected.problem:
+            partial_s = self._segmenter.pending_samples / self._rate_hz
+            partial_s += max(0.0, self._queued_s - self._processed_s)  # a clip being written
         return LearningProgress(
             machine=self._machine,
             learned_s=min(self._store.duration_s + partial_s, self._required_s),
             required_s=self._required_s,
             fitting=self._fitting,
+            problem=self._rejected.problem or self._fit_problem,
+            rejected_s=dict(self._rejected.seconds),
         )
 
     def finish(self) -> None:
@@ -193,8 +208,10 @@ class Commissioning:
         self._skipped_s = 0.0
         try:
             path = self._fit(self._store.recordings, _AbortIf(lambda: self._closing))
-        except AsdMonitorError as error:
-            logger.warning("%s: no model yet: %s", self._machine, error)
+        except AsdMonitorError as failure:
+            error = self._explain(failure)
+            self._fit_problem = f"no model yet: {error}"
+            logger.warning("%s: %s", self._machine, self._fit_problem)
             self._required_s = self._store.duration_s + RETRY_S
             self._on_result(CommissioningResult(self._machine, None, error))
             return False
@@ -204,24 +221,29 @@ class Commissioning:
         finally:
             self._fitting = False
 
+    def _explain(self, failure: AsdMonitorError) -> AsdMonitorError:
+        """Add to a failure of the fit which sound was not learned from."""
+        rejected = self._rejected.describe()
+        if not rejected:
+            return failure
+        latest = self._rejected.latest_description
+        return type(failure)(f"{failure}; not learned from: {rejected}: {latest}")
+
     def _store_clip(self, clip: Window) -> None:
         """Store a clip, unless it is unusable, too much, or a duplicate."""
-        quality = assess(clip.samples).quality
-        if quality is not Quality.OK:
-            self._rejected[quality] += 1
-            logger.warning(
-                "%s: a recording is not learned from: %s (%d so far)",
-                self._machine, quality, self._rejected[quality],
-            )  # fmt: skip
-        elif self._store.duration_s >= self._max_s:
-            self._skipped_s += self._length_s(clip)
+        length_s = self._length_s(clip)
+        if not self._rejected.assess(clip.samples, length_s):
+            return
+        if self._store.duration_s >= self._max_s:
+            self._skipped_s += length_s
         elif self._store.add(clip):
             self._skipped_s = 0.0
+            self._rejected.accept()
         else:
             # A duplicate would be held out and compared with itself: its score is far too low.
-            if not self._skipped_s:
-                logger.info("%s: duplicate sound is skipped", self._machine)
-            self._skipped_s += self._length_s(clip)
+            description = "the same sound was recorded before: record more, or other recordings"
+            self._rejected.add(Rejection.DUPLICATE, description, length_s)
+            self._skipped_s += length_s
 
     def _length_s(self, clip: Window) -> float:
         return len(clip.samples) / self._rate_hz

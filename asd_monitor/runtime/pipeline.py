@@ -7,6 +7,7 @@ and ``state``, which any thread may call.
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asd_monitor.detection.alarm import Alarm
@@ -100,6 +101,7 @@ class Pipeline:
         self._feed: WindowFeed | None = None
         self._health: SourceHealth | None = None
         self._health_at = float("-inf")
+        self._learning_problem = self._reported = ""
         self._progress_at = float("-inf")
         self._consumed_at = monotonic()
 
@@ -163,10 +165,13 @@ class Pipeline:
 
     def check_source(self) -> SourceHealth:
         """Emit health and learning progress; the machine is UNKNOWN while no audio arrives."""
-        health, now = self.source.health(), self._monotonic()
-        changed = self._health is None or health.state is not self._health.state
+        health, now = self._explain_learning(self.source.health()), self._monotonic()
+        changed = self._health is None or (
+            health.state is not self._health.state or self._learning_problem != self._reported
+        )
         if changed or now - self._health_at >= HEALTH_INTERVAL_S:
             self._health, self._health_at = health, now
+            self._reported = self._learning_problem
             self._emit(health)
         if self.commissioning is not None and now - self._progress_at >= PROGRESS_INTERVAL_S:
             self._progress_at = now
@@ -177,6 +182,15 @@ class Pipeline:
             self._mark_unknown("the monitor has stopped")
         elif health.state not in _ACTIVE_STATES:
             self._mark_unknown(health.reason or str(health.state))
+        return health
+
+    def _explain_learning(self, health: SourceHealth) -> SourceHealth:
+        """Add to the health of a running source why its sound is not learned from."""
+        commissioning = self.commissioning
+        problem = "" if commissioning is None else commissioning.progress().problem
+        self._learning_problem = problem
+        if problem and health.state is SourceState.RUNNING and not health.reason:
+            return replace(health, reason=problem)
         return health
 
     @property

@@ -113,6 +113,10 @@ def state_payload(state: MachineState, node: str, now: float) -> dict[str, Json]
             "learned_s": _finite(learning.learned_s, digits=3),
             "required_s": _finite(learning.required_s, digits=3),
             "fitting": learning.fitting,
+            "problem": learning.problem or None,
+            "rejected_s": {
+                str(reason): round(seconds, 3) for reason, seconds in learning.rejected_s.items()
+            },
         }
     return {
         **_head(state.machine, node, now),

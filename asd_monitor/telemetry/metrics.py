@@ -7,7 +7,7 @@ rules are then false, and graphs have a gap.
 """
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import nan
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -17,6 +17,7 @@ from asd_monitor.records import (
     LearningProgress,
     ModelInfo,
     Quality,
+    Rejection,
     ScoredWindow,
     SourceHealth,
     SourceState,
@@ -68,6 +69,7 @@ class Metrics:
         self._define_model()
         self._define_delivery()
         self._last_health: dict[str, SourceHealth] = {}
+        self._last_rejected_s: dict[str, Mapping[Rejection, float]] = {}
         self._models: dict[str, ModelInfo] = {}
         self._window_series: dict[str, _WindowSeries] = {}
 
@@ -109,6 +111,12 @@ class Metrics:
         )
         self.learning_target = self._gauge(
             "asd_learning_target_seconds", "Normal sound required by commissioning.", "machine"
+        )
+        self.learning_rejected = self._counter(
+            "asd_learning_rejected_seconds_total",
+            "Sound that commissioning did not learn from, by reason.",
+            "machine",
+            "reason",
         )
 
     def _define_windows(self) -> None:
@@ -247,6 +255,8 @@ class Metrics:
                 gauge.labels(machine).set(nan)
             for result in WINDOW_RESULTS:
                 self.windows.labels(machine, result)
+            for reason in Rejection:
+                self.learning_rejected.labels(machine, str(reason))
             for source_state in SourceState:
                 self.source_state.labels(machine, str(source_state))
             self.observe_state(machine, State.UNKNOWN)
@@ -310,6 +320,11 @@ class Metrics:
         """Record the progress of commissioning."""
         self.learned.labels(progress.machine).set(progress.learned_s)
         self.learning_target.labels(progress.machine).set(progress.required_s)
+        last = self._last_rejected_s.get(progress.machine, {})
+        self._last_rejected_s[progress.machine] = progress.rejected_s
+        for reason, seconds in progress.rejected_s.items():
+            counter = self.learning_rejected.labels(progress.machine, str(reason))
+            counter.inc(max(0.0, seconds - last.get(reason, 0.0)))
 
     def observe_health(self, health: SourceHealth) -> None:
         """Record a source's health; increases of its totals become counter increments."""

@@ -48,6 +48,15 @@ class MachineStatus:
         return 0 if self.health is None else self.health.lost_samples
 
     @property
+    def problem(self) -> str:
+        """What prevents the machine from being monitored or learned; empty for nothing."""
+        if self.health is not None and self.health.reason:
+            return self.health.reason
+        if self.learning is not None and self.learning.problem:
+            return self.learning.problem
+        return self.reason if self.state is State.UNKNOWN and self.window is not None else ""
+
+    @property
     def is_current(self) -> bool:
         """Whether the newest window describes the present sound."""
         return self.health is None or self.health.state in _CURRENT
@@ -101,6 +110,8 @@ class StatusTracker:
                 status = replace(status, health=record)
             case LearningProgress():
                 status = replace(status, learning=record)
+                if status.state is State.LEARNING:
+                    status = replace(status, reason=record.reason)
         self._machines[record.machine] = status
 
     def close(self) -> None:

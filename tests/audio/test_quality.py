@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asd_monitor.audio.quality import assess
+from asd_monitor.audio.quality import assess, without_offset
 from asd_monitor.records import FloatArray, Quality
 
 RATE_HZ = 16_000
@@ -37,7 +37,8 @@ def sine(amplitude: float) -> FloatArray:
         (with_constant_part(0.25, 1600), Quality.STUCK),
         (np.clip(sine(1.5), -1, 1), Quality.CLIPPED),
         (noise(0.01) + np.float32(0.2), Quality.DC),
-        (noise(0.001) + np.float32(0.02), Quality.DC),
+        (noise(0.001) + np.float32(0.02), Quality.OK),
+        (noise(2e-5) + np.float32(0.02), Quality.DC),
         (with_constant_part(np.nan, 1), Quality.NON_FINITE),
         (with_constant_part(np.inf, 1), Quality.NON_FINITE),
         (with_constant_part(1e30, 1), Quality.NON_FINITE),
@@ -68,3 +69,20 @@ def test_a_window_is_clipped_from_one_percent_of_samples_at_full_scale(
 
 def test_a_short_run_of_equal_samples_is_not_a_fault() -> None:
     assert assess(with_constant_part(0.0, 100)).quality is Quality.OK
+
+
+@pytest.mark.parametrize("offset", [0.005, -0.05])
+def test_an_offset_is_separated_from_the_sound(offset: float) -> None:
+    sound = noise(0.001)
+    assessment = assess(sound + np.float32(offset))
+    assert assessment.quality is Quality.OK
+    assert assessment.offset == pytest.approx(offset, abs=1e-4)
+    assert assessment.level_dbfs == pytest.approx(-60.0, abs=0.1)
+    np.testing.assert_allclose(without_offset(sound + np.float32(offset)), sound, atol=2e-5)
+
+
+@pytest.mark.parametrize("length", [800, 2 * RATE_HZ])
+def test_sound_without_an_offset_stays_exactly_as_it_is(length: int) -> None:
+    for samples in (noise(n=length), sine(0.1)[:length]):
+        assert assess(samples).offset == 0.0
+        assert without_offset(samples) is samples

@@ -2,7 +2,8 @@
 
 import queue
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import soundfile
 from asd_monitor.errors import ConfigError
 from asd_monitor.progress import Progress
 from asd_monitor.quickstart import Recording
-from asd_monitor.records import AudioChunk, FloatArray, Window
+from asd_monitor.records import AudioChunk, FloatArray, LearningProgress, Rejection, Window
 from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult
 from asd_monitor.runtime.recording_store import RecordingStore, next_name
 from tests.rig.full_disk import max_file_size
@@ -67,6 +68,14 @@ class Rig:
             self.commissioning.push(AudioChunk(piece, self._start, 0.0, recording, lost))
             self._start += len(piece)
             lost = 0
+
+    def wait_for(self, condition: Callable[[LearningProgress], bool]) -> LearningProgress:
+        """Return the first progress that meets a condition."""
+        deadline_s = time.monotonic() + 20
+        while not condition(progress := self.commissioning.progress()):
+            assert time.monotonic() < deadline_s, progress
+            time.sleep(0.005)
+        return progress
 
     def result(self) -> CommissioningResult:
         return self.results.get(timeout=20)
@@ -156,6 +165,79 @@ def test_unusable_sound_is_neither_stored_nor_learned_from(tmp_path: Path, bad: 
     rig.result()
     assert len(rig.fits[0]) == 1
     assert file_names(tmp_path) == ["normal_id_00_00000000.wav"]
+
+
+def test_quiet_sound_with_a_small_offset_is_learned_from(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, 20.0)
+    rig.push(0.01 * noise(20) + np.float32(0.005))
+    rig.result()
+    assert len(rig.fits[0]) == 2
+
+
+def clipped(seed: int) -> FloatArray:
+    return np.clip(10 * noise(10, seed), -1, 1).astype(np.float32)
+
+
+REJECTED = {
+    Rejection.CLIPPED: (clipped, "reduce the gain"),
+    Rejection.DC: (lambda seed: noise(10, seed) + np.float32(0.2), "offset of 20 % of full scale"),
+    Rejection.QUIET: (lambda seed: 1e-4 * noise(10, seed), "increase its gain"),
+    Rejection.SILENT: (lambda _: np.zeros(CLIP, np.float32), "muted or not connected"),
+    Rejection.STUCK: (lambda _: np.full(CLIP, 0.5, np.float32), "stuck at one value"),
+    Rejection.NON_FINITE: (lambda _: np.full(CLIP, np.nan, np.float32), "check the driver"),
+}
+
+
+@pytest.mark.parametrize("reason", REJECTED)
+def test_rejected_sound_is_reported_with_its_reason_until_sound_is_learned_from(
+    tmp_path: Path, reason: Rejection
+) -> None:
+    make, advice = REJECTED[reason]
+    rig = Rig(tmp_path, 60.0)
+    rig.push(make(0))
+    progress = rig.wait_for(lambda progress: bool(progress.problem))
+    assert advice in progress.problem
+    assert progress.reason == progress.problem
+    assert progress.rejected_s == {reason: 10.0}
+    rig.push(noise(10))
+    progress = rig.wait_for(lambda progress: not progress.problem)
+    assert progress.reason == "collecting normal sound to learn from"
+    assert progress.rejected_s == {reason: 10.0}
+    rig.commissioning.close()
+
+
+def test_progress_does_not_rise_and_fall_while_sound_is_rejected(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, 60.0)
+    rig.push(noise(10))
+    rig.push(clipped(0))
+    rig.wait_for(lambda progress: bool(progress.problem))
+    learned_s = []
+    for piece in np.array_split(clipped(1), 10):
+        rig.push(piece)
+        learned_s.append(rig.commissioning.progress().learned_s)
+    assert learned_s == [10.0] * 10
+    rig.commissioning.close()
+
+
+def test_recordings_that_lost_audio_cuts_short_are_reported(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, 60.0)
+    rig.push(noise(4))
+    rig.push(noise(3, seed=1), lost=RATE_HZ)
+    progress = rig.commissioning.progress()
+    assert "audio was lost" in progress.problem
+    assert progress.rejected_s == {Rejection.LOST: 4.0}
+    rig.commissioning.close()
+
+
+def test_a_failed_fit_names_the_sound_that_was_rejected(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, 60.0, fail=1)
+    rig.push(clipped(0))
+    rig.push(noise(10))
+    rig.commissioning.finish()
+    error = rig.result().error
+    assert isinstance(error, ConfigError)
+    assert "too little sound; not learned from: 10 s clipped" in str(error)
+    assert "no model yet: too little sound" in rig.commissioning.progress().problem
 
 
 def test_progress_grows_with_the_sound(tmp_path: Path) -> None:

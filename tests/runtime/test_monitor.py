@@ -32,6 +32,7 @@ from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.runtime.recording_store import RecordingStore
 from asd_monitor.sinks import Sink
 from asd_monitor.telemetry.metrics import Metrics
+from asd_monitor.telemetry.status import StatusTracker
 from tests.rig.played_source import PlayedSource
 from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, noise, rules_of, save_toy
 
@@ -315,6 +316,37 @@ def test_a_pipeline_is_not_alive_when_it_does_not_consume_its_audio(
     source.set_state(SourceState.MISSING)
     pipeline.check_source()
     assert pipeline.is_alive()
+
+
+def test_rejected_sound_is_the_reason_in_health_and_status(tmp_path: Path) -> None:
+    sink = Collector()
+    tracker = StatusTracker(["pump"])
+    monitor = Monitor(Metrics(CollectorRegistry()))
+    source = PlayedSource()
+    pipeline = Pipeline(
+        "pump",
+        source,
+        Alarm("pump", SETTINGS, "run"),
+        emit=monitor.emit,
+        metrics=Metrics(CollectorRegistry()),
+        drop_late=True,
+    )
+    for receiver in (tracker, sink):
+        monitor.add_sink(receiver)
+    monitor.add_pipeline(pipeline)
+    store = RecordingStore("pump", tmp_path, RATE_HZ, session="now")
+    monitor.learn("pump", Commissioning("pump", store, 60.0, fit=_never, on_result=print))
+    monitor.start()
+    try:
+        source.play(np.clip(sound(101, 20.0), -1, 1).astype(np.float32))
+        wait_for(lambda: "gain" in tracker.snapshot().machines["pump"].reason, "the reason")
+    finally:
+        monitor.stop()
+    healths = [record for record in sink.records if isinstance(record, SourceHealth)]
+    assert any("overdriven" in health.reason for health in healths)
+    status = tracker.snapshot().machines["pump"]
+    assert status.state is State.LEARNING
+    assert "reduce the gain" in status.reason
 
 
 class EndingCommissioning(Pipeline):

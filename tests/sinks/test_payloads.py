@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.errors import ConfigError
-from asd_monitor.records import LearningProgress, Quality, SourceState, State
+from asd_monitor.records import LearningProgress, Quality, Rejection, SourceState, State
 from asd_monitor.sinks.mqtt.settings import MqttSettings, MqttTls
 from asd_monitor.sinks.mqtt.sink import MqttSink
 from asd_monitor.sinks.mqtt.topics import Topics, check_name
@@ -108,10 +108,18 @@ def test_an_event_meets_its_schema(state: State) -> None:
 def test_a_state_meets_its_schema() -> None:
     known = MachineState("pump", State.ALARM, State.NORMAL, 5.0, "loud", True, "e1")
     learning = replace(known, previous=None, event_id=None)
-    progress = LearningProgress("pump", 3.0, 300.0, fitting=True)
+    progress = LearningProgress(
+        "pump", 3.0, 300.0, fitting=True, problem="too loud", rejected_s={Rejection.CLIPPED: 20.0}
+    )
     check("state", state_payload(known, "plant", 6.0))
     read = check("state", state_payload(replace(learning, learning=progress), "plant", 6.0))
-    assert read["learning"] == {"learned_s": 3.0, "required_s": 300.0, "fitting": True}
+    assert read["learning"] == {
+        "learned_s": 3.0,
+        "required_s": 300.0,
+        "fitting": True,
+        "problem": "too loud",
+        "rejected_s": {"clipped": 20.0},
+    }
 
 
 @pytest.mark.parametrize("state", SourceState)

@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
 from asd_monitor.errors import SinkError
-from asd_monitor.records import State
+from asd_monitor.records import LearningProgress, State
 from asd_monitor.sinks.prometheus import http_server
 from asd_monitor.sinks.prometheus.pages import ROUTES
 from asd_monitor.sinks.prometheus.settings import PrometheusSettings
@@ -164,6 +164,17 @@ def test_healthz_says_whether_the_monitor_is_alive() -> None:
         alive[0] = False
         assert get(base(sink) + "/healthz")[0] == 503
         assert get(sink.url)[0] == 200
+
+
+def test_healthz_reports_why_a_machine_is_not_learned() -> None:
+    learning = LearningProgress("pump", 0.0, 300.0, problem="the microphone is overdriven")
+    machines = {
+        "pump": MachineStatus(State.LEARNING, learning=learning),
+        "fan": MachineStatus(State.NORMAL),
+    }
+    with serving(lambda: MonitorStatus(machines)) as sink:
+        status, _, body = get(base(sink) + "/healthz")
+    assert (status, body) == (200, b"ok\npump: LEARNING: the microphone is overdriven\n")
 
 
 def test_latency_is_from_capture_to_emission_of_live_sources_only() -> None:

@@ -7,7 +7,7 @@ from math import isnan
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from asd_monitor.records import LearningProgress, Quality, SourceState, State
+from asd_monitor.records import LearningProgress, Quality, Rejection, SourceState, State
 from asd_monitor.sinks.prometheus.settings import PrometheusSettings
 from asd_monitor.sinks.prometheus.sink import PrometheusSink
 from asd_monitor.telemetry.metrics import QUEUES, WINDOW_RESULTS, Metrics
@@ -164,6 +164,15 @@ def test_learning_is_reported_with_its_target(metrics: Metrics) -> None:
     metrics.observe_learning(LearningProgress("pump", learned_s=42.0, required_s=300.0))
     assert value(metrics, "asd_learned_seconds", machine="pump") == 42
     assert value(metrics, "asd_learning_target_seconds", machine="pump") == 300
+
+
+def test_rejected_sound_is_counted_by_reason(metrics: Metrics) -> None:
+    for seconds in (10.0, 30.0, 30.0):
+        rejected_s = {Rejection.CLIPPED: seconds}
+        metrics.observe_learning(LearningProgress("pump", 0.0, 300.0, rejected_s=rejected_s))
+    name = "asd_learning_rejected_seconds_total"
+    assert value(metrics, name, machine="pump", reason="clipped") == 30.0
+    assert value(metrics, name, machine="pump", reason="dc") == 0.0
 
 
 def test_the_documentation_lists_every_series_with_its_help_text(

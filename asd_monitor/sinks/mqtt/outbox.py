@@ -141,7 +141,8 @@ class Outbox:
         state = self._states.get(machine)
         if state is None:
             state = MachineState(machine, State.LEARNING, None, now, "", False, None)
-        self._set_state(replace(state, learning=progress))
+        reason = progress.reason if state.state is State.LEARNING else state.reason
+        self._set_state(replace(state, learning=progress, reason=reason))
 
     def _set_state(self, state: MachineState) -> None:
         self._states[state.machine] = state

@@ -59,9 +59,17 @@ class _Exposition:
 
 
 def health(request: Request) -> Response:
-    """Return 200 while the monitor works, else 503."""
+    """Return 200 while the monitor works, else 503; then one line per machine with a problem.
+
+    A problem of a machine's sound needs a person, not a restart of the monitor: the status is 200.
+    """
     if request.status.is_alive:
-        return Response(b"ok\n")
+        lines = [
+            f"{name}: {machine.state}: {machine.problem}\n"
+            for name, machine in request.status.machines.items()
+            if machine.problem
+        ]
+        return Response("".join(["ok\n", *lines]).encode())
     return Response(b"the monitor does not consume audio\n", status=503)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asd_monitor.audio.files import FORMATS, read_recording
+from asd_monitor.audio.quality import without_offset
 from asd_monitor.errors import DatasetError, SourceError
 from asd_monitor.records import FloatArray
 
@@ -68,8 +69,11 @@ def describe_unused_channels(channels: Sequence[int], used: int, what: str) -> l
 
 
 def read_training_clip(path: Path, sample_rate_hz: int) -> FloatArray:
-    """Read a clip as :func:`asd_monitor.audio.files.read_recording` does, with a hint in errors."""
+    """Read a clip without its constant offset, which the monitor removes as well.
+
+    Errors are those of :func:`asd_monitor.audio.files.read_recording`, with a hint.
+    """
     try:
-        return read_recording(path, sample_rate_hz)
+        return without_offset(read_recording(path, sample_rate_hz))
     except SourceError as error:
         raise SourceError(f"{error}; {BAD_CLIP_HINT}") from error

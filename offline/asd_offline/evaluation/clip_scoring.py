@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from asd_monitor.audio.files import read_recording
-from asd_monitor.audio.quality import assess
+from asd_monitor.audio.quality import assess, without_offset
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.detection.detector import aggregate
 from asd_monitor.errors import SourceError
@@ -49,7 +49,9 @@ def score_windows(
     size = recipe.window_samples
     samples = read_recording(path, recipe.sample_rate_hz, min_samples=size)
     windows = clip_windows(samples, size, hop_samples or size)
-    usable = [window for window in windows if assess(window).quality in SCORED_QUALITIES]
+    usable = [
+        without_offset(window) for window in windows if assess(window).quality in SCORED_QUALITIES
+    ]
     scores = [np.empty(0)]
     for start in range(0, len(usable), BATCH_SIZE):
         batch = torch.from_numpy(np.stack(usable[start : start + BATCH_SIZE])).to(device)

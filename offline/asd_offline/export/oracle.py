@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from asd_monitor.audio.files import read_recording
-from asd_monitor.audio.quality import assess
+from asd_monitor.audio.quality import assess, without_offset
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.detection.detector import aggregate
 from asd_monitor.errors import ConfigError, DatasetError
@@ -110,7 +110,9 @@ def load_clip_windows(path: Path, recipe: Recipe) -> Tensor:
     size = recipe.window_samples
     samples = read_recording(path, recipe.sample_rate_hz, min_samples=size)
     windows = clip_windows(samples, size, recipe.hop_samples)
-    usable = [window for window in windows if assess(window).quality in SCORED_QUALITIES]
+    usable = [
+        without_offset(window) for window in windows if assess(window).quality in SCORED_QUALITIES
+    ]
     return torch.from_numpy(np.stack(usable)) if usable else torch.zeros(0, size)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_monitor.audio.files import read_recording
+from asd_monitor.audio.quality import without_offset
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.errors import SourceError
 from asd_offline.jobs.pool import Tick
@@ -139,7 +140,7 @@ def evidence_map(samples: npt.NDArray[np.float32], model: "LoadedModel", target:
     total: npt.NDArray[np.float64] | None = None  # (bands, columns)
     count = np.zeros(MAX_COLUMNS)
     for first in range(0, len(windows), MAX_BATCH):
-        batch = np.ascontiguousarray(windows[first : first + MAX_BATCH])
+        batch = np.stack([without_offset(row) for row in windows[first : first + MAX_BATCH]])
         maps = model.evidence(batch, np.full(len(batch), target))
         if maps is None:
             return None
