@@ -1,5 +1,6 @@
 """``asd-monitor run``: monitor machines and raise and clear alarms."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ from asd_monitor.commands.options import (
 )
 from asd_monitor.errors import ConfigError, ModelFileError
 from asd_monitor.runtime.signals import stop_signals
+from asd_monitor.runtime.start_backoff import StartBackoff
 from asd_monitor.settings_file import is_off
 
 if TYPE_CHECKING:
@@ -138,10 +140,15 @@ def run(
         sections = make_machine_sections(mic, wav, names, channel=channel, fast=fast)
     if model is not None and not model.exists():
         raise ModelFileError(f"{model}: there is no such model file")
-    with stop_signals() as stop:
-        from asd_monitor.runtime.runs import run_monitor
+    backoff = StartBackoff.from_environment(os.environ)
+    with stop_signals() as stop, backoff.around_start(stop):
+        from asd_monitor.runtime.runs import find_read_files, run_monitor
 
+        if stop.is_set():  # during the wait before another start
+            return
+        backoff.watch([config] if config is not None else [])
         settings = load_settings(config, sections, options)
+        backoff.watch(find_read_files(settings))
         run_monitor(settings, stop, duration_s=duration, live_view=not plain, as_json=as_json)
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asd_monitor.config import Config
@@ -66,6 +67,12 @@ def run_monitor(
     else:
         sys.stderr.write("\n".join(format_summary(result)) + "\n")
     raise_if_no_audio(handle)
+
+
+def find_read_files(config: Config) -> list[Path]:
+    """Return the model files that a start with these settings reads, existing or not."""
+    state = StateFolder.locate(config.state_dir, os.environ)
+    return [machine.model or state.model_path(name) for name, machine in config.machines.items()]
 
 
 def learn_only(

@@ -70,6 +70,11 @@ class Notifier:
             self._last_status = text
             self._send(f"STATUS={_one_line(text)}")
 
+    def extend_start(self, by_s: float, status: str) -> None:
+        """Report that the start takes longer, why, and that a message follows within ``by_s``."""
+        self._last_status = status
+        self._send(f"EXTEND_TIMEOUT_USEC={by_s * 1e6:.0f}\nSTATUS={_one_line(status)}")
+
     def watchdog(self) -> None:
         """Report that the service is alive; to be called only while audio is consumed."""
         if self.watchdog_timeout_s is not None:

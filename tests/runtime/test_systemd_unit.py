@@ -98,6 +98,12 @@ def test_the_service_notifies_has_a_watchdog_and_always_restarts() -> None:
     assert unit["StartLimitIntervalSec"] == ["0"]
 
 
+def test_failed_starts_are_counted_until_the_service_is_stopped() -> None:
+    unit = settings()
+    assert unit["RuntimeDirectory"] == ["asd-monitor/%i"]
+    assert unit["RuntimeDirectoryPreserve"] == ["restart"]
+
+
 def test_each_instance_has_its_own_state_and_configuration() -> None:
     unit = settings()
     assert unit["StateDirectory"] == ["asd-monitor/%i"]
