@@ -55,10 +55,15 @@ def rfc3339(seconds: float) -> str:
 
 
 def score_payload(window: ScoredWindow, node: str, now: float) -> dict[str, Json]:
-    """Return the result of a window; its latency is computed from ``now`` (s since the epoch)."""
+    """Return the result of a window; its latency is computed from ``now`` (s since the epoch).
+
+    Recordings that are read faster than real time are dated ahead of the clock: they have no
+    latency.
+    """
     score, decision = window.score, window.decision
     model = score.model
     rate_hz = model.sample_rate_hz if model is not None else None
+    latency_ms = (now - score.captured_at) * 1e3
     return {
         **_head(score.machine, node, score.captured_at),
         "ts_ns": round(score.captured_at * 1e9),
@@ -79,7 +84,7 @@ def score_payload(window: ScoredWindow, node: str, now: float) -> dict[str, Json
         "lost_samples": score.lost_samples,
         "recording": score.recording or None,
         "model": _model(model) if model is not None else None,
-        "latency_ms": _finite((now - score.captured_at) * 1e3, digits=3),
+        "latency_ms": _finite(latency_ms, digits=3) if latency_ms >= 0 else None,
         "inference_ms": _finite(score.inference_s * 1e3, digits=3),
     }
 

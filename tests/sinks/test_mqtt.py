@@ -5,11 +5,15 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from asd_monitor.records import LearningProgress, SourceState, State
+from asd_monitor.sinks.mqtt.settings import MqttSettings
+from asd_monitor.sinks.mqtt.sink import MqttSink
 from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
 from tests.rig.mqtt_sinks import Rig, broker, members, rig
 from tests.rig.records import event, health, scored_window
@@ -97,6 +101,29 @@ def test_retained_messages_are_restored_after_a_broker_without_persistence_resta
         assert members(subscriber.of("fan/state"), "learning") == [
             {"learned_s": 12.0, "required_s": 300.0, "fitting": False}
         ]
+
+
+def test_a_clock_that_is_set_after_the_start_corrects_the_retained_state(
+    broker: Mosquitto, rig: Rig
+) -> None:
+    wall_s = [1000.0]  # the clock of a computer that has just been started, without a battery
+    sink = MqttSink(
+        MqttSettings(host="127.0.0.1", port=broker.port),
+        rig.metrics,
+        node="plant",
+        clock=lambda: wall_s[0],
+    )
+    rig.sinks.append(sink)
+    sink.open()
+    wait_until(lambda: sink.connected, "the connection")
+    with Collector(broker.port) as subscriber:
+        sink.emit(replace(event("e"), captured_at=1000.0))
+        subscriber.wait_for("/state")
+        wall_s[0] += 1e9
+        sink.emit(health())
+        states = subscriber.wait_for("/state", 2)
+    began = [datetime.fromisoformat(since).timestamp() for since in members(states, "since")]
+    assert began == [1000.0, pytest.approx(1e9 + 1000, abs=60)]
 
 
 def test_the_last_will_is_delivered_when_the_monitor_is_killed(broker: Mosquitto) -> None:

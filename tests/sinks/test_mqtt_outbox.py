@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from asd_monitor.records import Decision, State
+from asd_monitor.records import Decision, ScoredWindow, SourceHealth, State, Transition
 from asd_monitor.sinks.mqtt.outbox import Kind, Message, Outbox, to_message
 from asd_monitor.sinks.mqtt.topics import Topics
 from asd_monitor.sinks.payloads import MachineState
 from tests.rig.records import event, health, scored_window
 
 INTERVAL_S = 30.0
-WARNING = event("e", State.WARNING)
+WARNING = replace(event("e", State.WARNING), captured_at=0.0)
 TOPICS = Topics("asd", "plant")
 
 
@@ -101,3 +101,39 @@ def test_the_same_reason_or_that_of_another_state_is_not_published(warned: Outbo
     warned.enqueue(same, 100.0)
     warned.enqueue(other, 100.0)
     assert next_states(warned) == []
+
+
+def test_the_start_of_the_monitor_is_a_retained_state_but_no_event(outbox: Outbox) -> None:
+    start = replace(event("start", State.UNKNOWN), previous=State.UNKNOWN)
+    outbox.enqueue(start, 0.0)
+    (state,) = next_states(outbox)
+    assert (state.state, state.event_id) == (State.UNKNOWN, None)
+    assert not outbox.events
+
+
+def test_a_state_never_begins_after_it_is_published(outbox: Outbox) -> None:
+    outbox.enqueue(replace(WARNING, captured_at=5000.0), 1000.0)
+    assert [state.since for state in next_states(outbox)] == [1000.0]
+    outbox.enqueue(scored_window(machine="fan", captured_at=5000.0), 1000.0)
+    assert [state.since for state in next_states(outbox)] == [1000.0]
+
+
+def test_times_recorded_before_the_clock_was_set_are_corrected(outbox: Outbox) -> None:
+    outbox.connect()
+    outbox.enqueue(replace(WARNING, captured_at=100.0), 100.0)
+    outbox.enqueue(replace(health(), last_audio_at=101.0), 101.0)
+    outbox.enqueue(scored_window(captured_at=101.0), 101.0)
+    while outbox.next() is not None:
+        pass
+    outbox.enqueue(replace(event("waiting"), captured_at=102.0), 102.0)
+    outbox.enqueue(scored_window(captured_at=103.0), 103.0)
+    outbox.shift_times(50_000.0)
+    items = list(iter(outbox.next, None))
+    (state,) = [item for item in items if isinstance(item, MachineState)]
+    (last_health,) = [item for item in items if isinstance(item, SourceHealth)]
+    (late_event,) = [item for item in items if isinstance(item, Transition)]
+    (window,) = [item for item in items if isinstance(item, ScoredWindow)]
+    assert state.since == 50_102.0
+    assert last_health.last_audio_at == 50_101.0
+    assert late_event.captured_at == 50_102.0
+    assert window.score.captured_at == 50_103.0

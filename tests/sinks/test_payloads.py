@@ -57,6 +57,11 @@ def test_a_recording_whose_name_is_not_utf_8_is_published() -> None:
     assert read["recording"] == "L?fter.wav"
 
 
+def test_a_recording_that_is_read_faster_than_real_time_has_no_latency() -> None:
+    read = check("score", score_payload(scored_window(captured_at=5.0), "plant", 1.0))
+    assert read["latency_ms"] is None
+
+
 def test_a_score_meets_its_schema() -> None:
     read = check("score", score_payload(scored_window(captured_at=1.5), "plant", 1.6))
     assert read["ts"] == "1970-01-01T00:00:01.500Z"

@@ -88,6 +88,26 @@ class Outbox:
                 self._update_progress(record, now)
         return 0, 0
 
+    def shift_times(self, step_s: float) -> None:
+        """Correct the times of everything kept, because the wall clock was set by ``step_s``.
+
+        Messages that were already sent keep their time, so that duplicates can be recognised.
+        """
+        for machine, state in list(self._states.items()):
+            self._set_state(replace(state, since=state.since + step_s))
+            self._reason_updated_at.pop(machine, None)
+        for machine, health in self._health.items():
+            if health.last_audio_at is not None:
+                last_audio_at = health.last_audio_at + step_s
+                self._health[machine] = replace(health, last_audio_at=last_audio_at)
+                self._due[machine, "health"] = None
+        self._health_queued_at.clear()
+        for index, event in enumerate(self.events):
+            self.events[index] = replace(event, captured_at=event.captured_at + step_s)
+        for index, window in enumerate(self.scores):
+            score = replace(window.score, captured_at=window.score.captured_at + step_s)
+            self.scores[index] = replace(window, score=score)
+
     def _enqueue_score(self, window: ScoredWindow, now: float) -> int:
         self._update_reason(window, now)
         if not self.connected:
@@ -103,7 +123,7 @@ class Outbox:
         machine, decision = window.machine, window.decision
         state = self._states.get(machine)
         if state is None:
-            since = window.score.captured_at
+            since = min(window.score.captured_at, now)
             state = MachineState(machine, decision.state, None, since, "", False, None)
         else:
             since_s = now - self._reason_updated_at.get(machine, -math.inf)
@@ -118,18 +138,21 @@ class Outbox:
         self._reason_updated_at[event.machine] = now
         last = self._states.get(event.machine)
         learning = last.learning if last and event.state is State.LEARNING else None
+        is_change = event.state is not event.previous  # not so at the start of the monitor
         self._set_state(
             MachineState(
                 event.machine,
                 event.state,
                 event.previous,
-                event.captured_at,
+                min(event.captured_at, now),  # recordings may be read faster than real time
                 event.reason,
                 event.provisional,
-                event.event_id,
+                event.event_id if is_change else None,
                 learning,
             )
         )
+        if not is_change:
+            return 0
         self.events.append(event)
         if len(self.events) > self._event_limit:
             self.events.popleft()

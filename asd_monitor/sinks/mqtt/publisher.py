@@ -12,6 +12,7 @@ from asd_monitor.sinks.mqtt.failures import Failure
 from asd_monitor.sinks.mqtt.outbox import Item, Message, Outbox, to_message
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.topics import Topics
+from asd_monitor.telemetry.clock_steps import ClockSteps
 from asd_monitor.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Publisher:
         Where published and dropped messages are counted.
     clock
         Seconds since the epoch.
+    clock_steps
+        Reports when ``clock`` was set; None: compare it with the time since the boot.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Publisher:
         metrics: Metrics,
         counter: DeliveryCounter,
         clock: Callable[[], float],
+        clock_steps: ClockSteps | None = None,
     ) -> None:
         self.last_topic = ""
         """Topic of the newest message on the present connection."""
@@ -63,6 +67,7 @@ class Publisher:
         self._errors = metrics.sink_errors.labels("mqtt")
         self._counter = counter
         self._clock = clock
+        self._clock_steps = ClockSteps(clock) if clock_steps is None else clock_steps
         self._lock = threading.Lock()  # guards the outbox
         outbox = self._outbox = Outbox(
             settings.score_queue, settings.event_queue, settings.health_interval_s
@@ -81,6 +86,7 @@ class Publisher:
     def enqueue(self, record: Record) -> None:
         """Queue a record, or count it as dropped; returns at once."""
         with self._lock:
+            self._correct_times()
             if self._flush_until_s is None:
                 dropped = self._outbox.enqueue(record, self._clock())
             else:
@@ -108,7 +114,15 @@ class Publisher:
         """Accept scores, now that there is a connection to publish over."""
         self.last_topic = ""
         with self._lock:
+            self._correct_times()
             self._outbox.connect()
+
+    def _correct_times(self) -> None:
+        """Correct the times of what is kept if the wall clock was set; holds the lock."""
+        step_s = self._clock_steps.take_step_s()
+        if step_s:
+            self._outbox.shift_times(step_s)
+            logger.info("MQTT: the clock was set by %+.0f s; retained times are corrected", step_s)
 
     def disconnect(self, connection: "Connection") -> None:
         """Keep the messages that the connection left unacknowledged for the next one."""
