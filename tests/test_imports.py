@@ -16,7 +16,16 @@ HALVES = {"asd_monitor": ROOT / "asd_monitor", "asd_offline": ROOT / "offline" /
 MAX_TOP_MODULES = {"asd_monitor": 10, "asd_offline": 4}
 SHARED_WITH_OFFLINE = {
     *("errors", "records", "progress", "file_lock", "settings_file", "features", "backends"),
-    *("unicode_names", "calibration", "audio", "model_file", "quickstart", "detection", "terminal"),
+    *(
+        "unicode_names",
+        "calibration",
+        "normal_sound",
+        "audio",
+        "model_file",
+        "quickstart",
+        "detection",
+        "terminal",
+    ),
 }
 """Packages of the live half that the offline half may import."""
 SYNTHETIC_SOUND = {"asd_monitor.demo.synthesis", "asd_monitor.demo.pump_sound"}

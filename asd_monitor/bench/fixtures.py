@@ -55,5 +55,5 @@ def fit(path: Path, sound: FloatArray, hop_s: float) -> Path:
 
     recording = quickstart.Recording("pump", sound)
     fitted = quickstart.fit([recording], target="pump", sample_rate_hz=SAMPLE_RATE_HZ, hop_s=hop_s)
-    model_file.save(path, fitted.module, fitted.manifest)
+    model_file.save(path, fitted.module, fitted.manifest, normal_sound=fitted.normal_sound)
     return path

@@ -103,6 +103,15 @@ class Detector:
         """The manifest of the model file."""
         return self._model.manifest
 
+    @property
+    def model(self) -> LoadedModel:
+        """The loaded model."""
+        return self._model
+
+    def target_index(self, machine: str) -> int:
+        """Return the index of the machine's target."""
+        return self._target_index[machine]
+
     def rule(self, machine: str) -> DecisionRule:
         """Return how the scores of a machine are judged."""
         return self._rules[machine]

@@ -21,6 +21,7 @@ from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file.archive import read_bytes, seal, unseal, write_atomically
 from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.model_file.manifest import Manifest
+from asd_monitor.normal_sound.statistics import NormalSound
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +36,8 @@ ATOL = 1e-6
 _MANIFEST = "manifest.json"
 _REFERENCE_WINDOWS = "golden.f32"
 _REFERENCE_SCORES = "golden.json"
+_NORMAL_SOUND = "normal_sound.json"
+"""Optional: statistics of the normal sound of each target."""
 _MAX_REFERENCE_TARGETS = 16
 
 
@@ -58,6 +61,7 @@ def save(
     module: "torch.jit.ScriptModule",
     manifest: Manifest,
     reference_windows: npt.NDArray[np.float32] | None = None,
+    normal_sound: Mapping[str, NormalSound] | None = None,
 ) -> str:
     """Write a model file atomically, and return its SHA-256.
 
@@ -70,6 +74,8 @@ def save(
         ``(n, window_samples)`` float32. Their scores are stored, and compared whenever the file
         is loaded. By default two synthetic windows: noise with a tone at -20 dBFS, and quiet
         noise.
+    normal_sound
+        Statistics of the normal sound of any of the targets.
 
     Raises
     ------
@@ -89,6 +95,9 @@ def save(
         _REFERENCE_SCORES: json.dumps(reference, allow_nan=False).encode(),
         _REFERENCE_WINDOWS: windows.tobytes(),
     }
+    if normal_sound:
+        values = {target: sound.to_dict() for target, sound in normal_sound.items()}
+        extra[_NORMAL_SOUND] = json.dumps(values, allow_nan=False).encode()
     content = seal(_serialise(module, extra))
     write_atomically(Path(path), content)
     return hashlib.sha256(content).hexdigest()
@@ -137,7 +146,9 @@ def load(path: Path | str, device: str = "auto", threads: int = 1) -> LoadedMode
         # ValueError: torch quotes damaged bytes in its message, which cannot be decoded.
         reason = str(error).strip().splitlines()[-1:]
         raise ModelFileError(f"{path}: torch cannot load it: {' '.join(reason)}") from error
-    model = LoadedModel(module, manifest, hashlib.sha256(content).hexdigest(), device)
+    sha256 = hashlib.sha256(content).hexdigest()
+    normal_sound = _read_normal_sound(manifest, members, path)
+    model = LoadedModel(module, manifest, sha256, device, normal_sound)
     _check_reference_scores(model, members, path)
     return model
 
@@ -185,6 +196,23 @@ def _read_json(members: Mapping[str, bytes], name: str, path: Path) -> dict[str,
     if not isinstance(values, dict):
         raise ModelFileError(f"{path}: {name}: expected an object, got {type(values).__name__}")
     return values
+
+
+def _read_normal_sound(
+    manifest: Manifest, members: Mapping[str, bytes], path: Path
+) -> dict[str, NormalSound]:
+    """Return the statistics of normal sound by target; files of earlier versions have none."""
+    if _NORMAL_SOUND not in members:
+        return {}
+    read = {}
+    for target, values in _read_json(members, _NORMAL_SOUND, path).items():
+        try:
+            if target not in manifest.targets:
+                raise ValueError(f"expected a target from {manifest.targets}")
+            read[target] = NormalSound.from_dict(cast("dict[str, object]", values))
+        except (AttributeError, ValueError) as error:
+            raise ModelFileError(f"{path}: {_NORMAL_SOUND}: {target}: {error}") from error
+    return read
 
 
 def _resolve_device(device: str, path: Path) -> str:

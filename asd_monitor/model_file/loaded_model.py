@@ -1,5 +1,7 @@
 """A loaded model, which scores windows: numpy arrays outside, torch inside."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -10,6 +12,8 @@ from asd_monitor.model_file.manifest import Manifest
 
 if TYPE_CHECKING:
     import torch
+
+    from asd_monitor.normal_sound.statistics import NormalSound
 
 
 MAX_LISTED_TARGETS = 20
@@ -26,12 +30,20 @@ class LoadedModel:
         Hash of the whole file, which identifies the model.
     device
         ``cpu`` or ``cuda``.
+    normal_sound
+        Statistics of the normal sound of each target that has them, by target.
     """
 
     def __init__(
-        self, module: "torch.jit.ScriptModule", manifest: Manifest, sha256: str, device: str
+        self,
+        module: "torch.jit.ScriptModule",
+        manifest: Manifest,
+        sha256: str,
+        device: str,
+        normal_sound: "Mapping[str, NormalSound]" = MappingProxyType({}),
     ) -> None:
         self._module = module
+        self.normal_sound = normal_sound
         self.manifest = manifest
         self.sha256 = sha256
         self.device = device

@@ -18,6 +18,7 @@ from asd_monitor.features import (
 )
 from asd_monitor.model_file import script
 from asd_monitor.model_file.manifest import Json, Manifest, Threshold
+from asd_monitor.normal_sound.statistics import NormalSound
 from asd_monitor.progress import NoProgress, Progress
 from asd_monitor.quickstart.network import QuickstartDetector
 from asd_monitor.quickstart.target_fit import MAX_BANK_WINDOWS, SubProgress, fit_target
@@ -47,6 +48,8 @@ class Fitted:
 
     module: torch.jit.ScriptModule
     manifest: Manifest
+    normal_sound: Mapping[str, NormalSound]
+    """Statistics of the sound that was fitted, by target."""
 
 
 def fit(
@@ -145,7 +148,8 @@ def fit_many(
         training=_describe_training(recordings_by_target, sample_rate_hz),
         description=_describe(choice, sample_rate_hz),
     )
-    return Fitted(script(module), manifest)
+    normal_sound = {name: target.normal_sound for name, target in fitted.items()}
+    return Fitted(script(module), manifest, normal_sound)
 
 
 def _choose_common_window(

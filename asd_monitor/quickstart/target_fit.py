@@ -10,6 +10,7 @@ from torch import Tensor
 from asd_monitor.calibration import Calibration
 from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.features import FEATURE_GROUP_NAMES, FeatureGroups
+from asd_monitor.normal_sound.statistics import NormalSound
 from asd_monitor.progress import Progress
 from asd_monitor.quickstart.network import (
     BATCH,
@@ -23,6 +24,7 @@ from asd_monitor.quickstart.training_windows import TrainingWindows, evenly_spac
 
 MAX_BANK_WINDOWS = 1200
 EVIDENCE_WINDOWS = 100
+NORMAL_SOUND_WINDOWS = 300
 MIN_EVIDENCE_STD = 0.23  # 1 dB
 STAGE = "fit"
 
@@ -53,6 +55,7 @@ class FittedTarget:
     fusion: Fusion
     evidence: Evidence
     calibration: Calibration
+    normal_sound: NormalSound
 
 
 def fit_target(
@@ -75,8 +78,9 @@ def fit_target(
         scorer = fit_target_scorer([group[bank] for group in features], excluded[bank][:, bank])
         calibration = _calibrate(fusion(held_out[disjoint]), windows)
         evidence = _fit_evidence(groups, windows)
+    normal_sound = _fit_normal_sound(windows)
     progress.update(1.0)
-    return FittedTarget(scorer, fusion, evidence, calibration)
+    return FittedTarget(scorer, fusion, evidence, calibration, normal_sound)
 
 
 def _compute_features(
@@ -136,3 +140,11 @@ def _fit_evidence(groups: FeatureGroups, windows: TrainingWindows) -> Evidence:
     frames = torch.cat(log_mel)
     std = (frames.var(0, correction=0) + MIN_EVIDENCE_STD**2).sqrt()
     return Evidence(frames.mean(0), std)
+
+
+def _fit_normal_sound(windows: TrainingWindows) -> NormalSound:
+    """Compute the statistics of windows that are spread over all sound."""
+    disjoint = windows.take(np.flatnonzero(windows.disjoint))
+    selected = disjoint.take(evenly_spaced_indices(len(disjoint), NORMAL_SOUND_WINDOWS))
+    sample_rate_hz = round(windows.waveforms.window_samples / windows.window_s)
+    return NormalSound.fit(selected.waveforms, sample_rate_hz, windows.window_s)

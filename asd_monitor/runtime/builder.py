@@ -216,7 +216,7 @@ def _fit(
     progress.update("save", 0.0, 1.0)
     path = state.model_path(machine)
     state.make(path.parent)
-    sha256 = model_file.save(path, fitted.module, fitted.manifest)
+    sha256 = model_file.save(path, fitted.module, fitted.manifest, normal_sound=fitted.normal_sound)
     logger.info("%s: model %s written to %s", machine, sha256[:12], path)
     return path
 

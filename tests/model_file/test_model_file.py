@@ -19,6 +19,7 @@ from asd_monitor.model_file import load, read_manifest, save, script
 from asd_monitor.model_file.archive import read_bytes, seal, unseal
 from asd_monitor.model_file.format import DEPRECATION_TEXT
 from asd_monitor.model_file.manifest import Manifest
+from asd_monitor.normal_sound.statistics import NormalSound
 from tests.rig.toy_model import TARGETS, WINDOW_SAMPLES, LogBands, manifest, noise, save_toy
 
 FLIPS = 60
@@ -91,6 +92,38 @@ def test_reading_a_manifest_needs_no_torch(saved: Path) -> None:
         [sys.executable, "-c", code, str(saved)], capture_output=True, text=True, check=True
     )
     assert run.stdout == "log bands False\n"
+
+
+def normal_sound() -> NormalSound:
+    sound = 0.01 * np.random.default_rng(1).standard_normal((4, 16_000))
+    return NormalSound.fit(sound.astype(np.float32), 16_000, 1.0)
+
+
+def test_statistics_of_normal_sound_are_optional_and_restored(saved: Path, tmp_path: Path) -> None:
+    target = manifest().targets[0]
+    path = tmp_path / "with.asd"
+    save(path, script(LogBands()), manifest(), normal_sound={target: normal_sound()})
+    restored = load(path, "cpu").normal_sound
+    assert list(restored) == [target]
+    np.testing.assert_allclose(
+        restored[target].mean.median_db, normal_sound().mean.median_db, atol=0.01
+    )
+    assert load(saved, "cpu").normal_sound == {}
+
+
+@pytest.mark.parametrize("content", [{"nowhere": {}}, {"pump": 3}, {"pump": {"windows": 0}}])
+def test_damaged_statistics_of_normal_sound_are_refused(
+    tmp_path: Path, content: dict[str, object]
+) -> None:
+    target = manifest().targets[0]
+    content = {target if key == "pump" else key: value for key, value in content.items()}
+    saved = tmp_path / "with.asd"
+    save(saved, script(LogBands()), manifest(), normal_sound={target: normal_sound()})
+    damaged = rewritten(
+        saved, tmp_path / "damaged.asd", change_json("normal_sound.json", **content)
+    )
+    with pytest.raises(ModelFileError, match=r"normal_sound\.json"):
+        load(damaged, "cpu")
 
 
 def test_the_caller_may_give_the_reference_windows(tmp_path: Path) -> None:

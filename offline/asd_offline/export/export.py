@@ -20,6 +20,7 @@ from asd_monitor.model_file.manifest import Json, Manifest, Threshold
 from asd_monitor.progress import Progress
 from asd_offline.datasets.targets import Target
 from asd_offline.evaluation.clip_scoring import score_windows
+from asd_offline.export.normal_sound import fit_normal_sound
 from asd_offline.export.quickstart_baseline import compare_with_quickstart
 from asd_offline.export.variants import (
     accepts_variable_length,
@@ -154,7 +155,8 @@ def _write(
         "length_agnostic": accepts_variable_length(module, windows, indices),
     }
     manifest = _make_manifest(run, targets, recipe, calibrations, description)
-    sha256 = save(out, module, manifest)
+    normal_sound = {target.name: fit_normal_sound(target, recipe) for target in targets}
+    sha256 = save(out, module, manifest, normal_sound=normal_sound)
     parity = max_difference(detector, module, windows, indices)
     return Exported(out, sha256, manifest, parity, milliseconds, variant)
 

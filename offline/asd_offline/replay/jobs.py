@@ -71,7 +71,8 @@ class FitJob:
         )
         lengths = [len(recording.samples) for recording in recordings]
         hop = covering_hop(round(float(np.median(lengths))), fitted.manifest.window_samples)
-        return save(self.model, fitted.module, replace(fitted.manifest, hop_samples=hop))
+        manifest = replace(fitted.manifest, hop_samples=hop)
+        return save(self.model, fitted.module, manifest, normal_sound=fitted.normal_sound)
 
 
 def covering_hop(clip_samples: int, window_samples: int) -> int:

@@ -1,0 +1,102 @@
+"""Describe in one sentence how the sound of an event differs from normal sound."""
+
+from collections.abc import Sequence
+
+from asd_monitor.evidence.deviations import Deviation, Kind
+
+NO_COMPARISON = (
+    "no comparison with normal sound is possible: the model file stores no statistics of it, and "
+    "there are no recordings of it"
+)
+NO_BAND = "no frequency band is louder or quieter than in normal sound by 3 dB or more"
+
+
+def describe(
+    deviations: Sequence[Deviation], *, is_slight: bool, duration_s: float | None, ongoing: bool
+) -> str:
+    """Return the headline: ``louder at 250 Hz and 700 Hz, by 6 and 9 dB, for 92 s``.
+
+    Parameters
+    ----------
+    deviations
+        The bands that differ; none: the headline says so.
+    is_slight
+        Whether the differences are below those that count as clear.
+    duration_s
+        For how long the sound has differed; None if it is not known.
+    ongoing
+        Whether it still differs.
+    """
+    if not deviations:
+        return NO_BAND
+    parts = []
+    for kind in Kind:
+        group = [deviation for deviation in deviations if deviation.kind is kind]
+        if group:
+            parts.append(_describe_kind(kind, sorted(group, key=lambda d: d.frequency_hz)))
+    text = "; ".join(parts)
+    if is_slight:
+        text = f"slightly {text}"
+    if duration_s is not None and round(duration_s) > 0:
+        text += f", for {format_duration(duration_s)}"
+        if ongoing:
+            text += " so far"
+    return text
+
+
+def describe_localisation(bands_hz: tuple[float, float] | None) -> str:
+    """Return the headline where only the model says which bands make its score."""
+    if bands_hz is None:
+        return NO_COMPARISON
+    low, high = bands_hz
+    return f"the score comes mostly from {_format_range(low, high)}; {NO_COMPARISON}"
+
+
+def _describe_kind(kind: Kind, group: Sequence[Deviation]) -> str:
+    """Return ``louder at 250 Hz and 700 Hz, by 6 and 9 dB``."""
+    if group[0].is_overall:
+        strongest = group[0]
+        overall = "louder peaks overall" if kind is Kind.PEAKS else f"{kind} overall"
+        return (
+            f"{overall}, most at {format_hz(strongest.frequency_hz)}, "
+            f"by {abs(strongest.difference_db):.0f} dB"
+        )
+    places = _join([_format_place(deviation) for deviation in group])
+    verb = "" if group[0].is_wide else "at "
+    differences = [f"{abs(deviation.difference_db):.0f}" for deviation in group]
+    if len(set(differences)) == 1:
+        differences = differences[:1]
+    most = "up to " if any(deviation.is_wide for deviation in group) else ""
+    return f"{kind} {verb}{places}, by {most}{_join(differences)} dB"
+
+
+def _format_place(deviation: Deviation) -> str:
+    if deviation.is_wide:
+        return f"from {_format_range(deviation.low_hz, deviation.high_hz)}"
+    return format_hz(deviation.frequency_hz)
+
+
+def _format_range(low_hz: float, high_hz: float) -> str:
+    return f"{format_hz(low_hz)} to {format_hz(high_hz)}"
+
+
+def format_hz(frequency_hz: float) -> str:
+    """Return a frequency as precisely as it is known: ``75 Hz``, ``250 Hz``, ``1.3 kHz``."""
+    if frequency_hz < 100:
+        return f"{5 * round(frequency_hz / 5)} Hz"
+    if frequency_hz < 995:
+        return f"{10 * round(frequency_hz / 10)} Hz"
+    return f"{round(frequency_hz / 1000, 1):g} kHz"
+
+
+def format_duration(duration_s: float) -> str:
+    """Return a duration: ``92 s``, ``14 min``, ``3.5 h``."""
+    if duration_s < 180:
+        return f"{duration_s:.0f} s"
+    if duration_s < 7200:
+        return f"{duration_s / 60:.0f} min"
+    return f"{duration_s / 3600:.1f} h"
+
+
+def _join(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

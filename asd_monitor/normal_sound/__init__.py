@@ -1,0 +1,1 @@
+"""Levels of sound in frequency bands, and the statistics of a machine's normal sound."""
