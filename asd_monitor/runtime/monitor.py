@@ -155,6 +155,11 @@ class Monitor:
         beats = self._monotonic() - self._beat_at < HANG_TIMEOUT_S
         return beats and all(pipeline.is_alive() for pipeline in self._pipelines.values())
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._stopping.is_set()
+
     def stop(self) -> None:
         """Stop intake, score the audio already read, flush the sinks; each step has a timeout."""
         for pipeline in self._pipelines.values():

@@ -187,17 +187,27 @@ def format_summary(result: dict[str, Any]) -> list[str]:
     """Return the summary for the user: one line per machine."""
     lines = []
     for name, machine in result["machines"].items():
-        alarm = "no alarm"
-        if machine["raised_at_s"] is not None:
-            cleared = machine["cleared_at_s"]
-            end = f"cleared at {cleared:.1f} s" if cleared is not None else "not cleared"
-            alarm = f"alarm raised at {machine['raised_at_s']:.1f} s, {end}"
         lines.append(
-            f"{name}: {machine['final_state']}; {alarm}; {machine['windows']} windows, "
+            f"{name}: {machine['final_state']}; {machine['windows']} windows, "
             f"{machine['lost_samples']} lost samples"
         )
+        lines += [f"  {text}" for text in _format_reports(machine)]
     lines.append(f"{result['mqtt_messages']} MQTT messages published")
     return lines
+
+
+def _format_reports(machine: dict[str, Any]) -> list[str]:
+    """Return the warnings and alarms of a machine, a line each, with their reasons."""
+    lines = []
+    if machine["warnings"]:
+        count = "1 warning" if machine["warnings"] == 1 else f"{machine['warnings']} warnings"
+        lines.append(f"{count}, {machine['warning_s']:.0f} s: {machine['warning_reason']}")
+    if machine["raised_at_s"] is None:
+        return [*lines, "no alarm"]
+    cleared = machine["cleared_at_s"]
+    end = f"cleared at {cleared:.1f} s" if cleared is not None else "not cleared"
+    raised = f"alarm raised at {machine['raised_at_s']:.1f} s, {end}"
+    return [*lines, f"{raised}: {machine['alarm_reason']}"]
 
 
 def describe_destinations(handle: MonitorHandle) -> str:
@@ -223,7 +233,15 @@ def add_live_view(handle: MonitorHandle, title: str = "asd-monitor") -> "LiveVie
         return None
     from asd_monitor.terminal.live_view import LiveView
 
-    view = LiveView(handle.status, title=title, footer=lambda: describe_destinations(handle))
+    shown = ""
+
+    def describe() -> str:
+        nonlocal shown
+        if not handle.monitor.is_stopping:  # afterwards no broker is connected, which is no fault
+            shown = describe_destinations(handle)
+        return shown
+
+    view = LiveView(handle.status, title=title, footer=describe)
     logging_setup.set_up(show_message=view.show_message)
     handle.monitor.add_sink(view)
     return view

@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from asd_monitor.calibration.score_text import describe_p_value, format_score
 from asd_monitor.records import (
     LearningProgress,
     Record,
@@ -146,9 +147,8 @@ def _log_transition(event: Transition, stopped: bool) -> None:
     note = " (provisional threshold)" if event.provisional else ""
     score, numbers = event.score, ""
     if score is not None and score.value is not None:
-        numbers = f" [score {score.value:.4g}"
-        numbers += f", threshold {score.threshold:.4g}" if score.threshold is not None else ""
-        numbers += f", p {score.p_value:.2g}]" if score.p_value is not None else "]"
+        numbers = f" [score {format_score(score.value)}"
+        numbers += f", {describe_p_value(score.p_value, score.extrapolated)}]"
     logger.log(
         logging.INFO if expected else logging.WARNING,
         "%s: %s -> %s%s: %s%s",

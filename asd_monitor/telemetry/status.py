@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from asd_monitor.records import (
     LearningProgress,
@@ -41,6 +42,14 @@ class MachineStatus:
     """When the first alarm was raised, in seconds since the epoch."""
     cleared_at: float | None = None
     """When the last alarm was cleared, in seconds since the epoch; None while one is active."""
+    alarm_reason: str = ""
+    """Why the first alarm was raised, in one sentence for the user."""
+    warnings: int = 0
+    """Warnings given, whether or not an alarm followed."""
+    warning_s: float = 0.0
+    """Total time in state WARNING, up to the newest window."""
+    warning_reason: str = ""
+    """Why the last warning was given, or continues, in one sentence for the user."""
 
     @property
     def lost_samples(self) -> int:
@@ -135,7 +144,22 @@ def _after_window(status: MachineStatus, window: ScoredWindow, now: float) -> Ma
         windows=status.windows + 1,
         scored=status.scored + (value is not None),
         highest_score=highest,
+        **_count_warning_time(status, window),
     )
+
+
+def _count_warning_time(status: MachineStatus, window: ScoredWindow) -> dict[str, Any]:
+    """Return the values that change where a window finds the machine in WARNING."""
+    if window.decision.state is not State.WARNING:
+        return {}
+    previous = status.window
+    elapsed_s = 0.0
+    if previous is not None and previous.decision.state is State.WARNING:
+        elapsed_s = max(0.0, window.score.captured_at - previous.score.captured_at)
+    return {
+        "warning_s": status.warning_s + elapsed_s,
+        "warning_reason": window.decision.reason or status.warning_reason,
+    }
 
 
 def _after_transition(status: MachineStatus, transition: Transition) -> MachineStatus:
@@ -143,11 +167,20 @@ def _after_transition(status: MachineStatus, transition: Transition) -> MachineS
     if status.health is not None and status.health.state is SourceState.CLOSED:
         return status  # the monitor stops: that there is no audio any more is not a result
     status = replace(status, final_state=transition.state)
+    if transition.state is State.WARNING:
+        warnings = status.warnings + (transition.previous is not State.ALARM)
+        return replace(status, warnings=warnings, warning_reason=transition.reason)
     if transition.state is State.ALARM:
         resumed = transition.previous is State.UNKNOWN  # an alarm from before audio was lost
         raised_at = transition.captured_at if status.raised_at is None else status.raised_at
         alarms = status.alarms + (not resumed)
-        return replace(status, alarms=alarms, raised_at=raised_at, cleared_at=None)
+        return replace(
+            status,
+            alarms=alarms,
+            raised_at=raised_at,
+            cleared_at=None,
+            alarm_reason=status.alarm_reason or transition.reason,
+        )
     if transition.state is State.NORMAL and status.raised_at is not None:
         return replace(status, cleared_at=status.cleared_at or transition.captured_at)
     return status

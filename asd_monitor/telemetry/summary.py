@@ -50,6 +50,10 @@ def _machine_summary(status: MachineStatus, started_at: float) -> dict[str, Any]
         "alarms": status.alarms,
         "raised_at_s": seconds(status.raised_at),
         "cleared_at_s": seconds(status.cleared_at),
+        "alarm_reason": status.alarm_reason,
+        "warnings": status.warnings,
+        "warning_s": round(status.warning_s, 3),
+        "warning_reason": status.warning_reason,
         "highest_score": status.highest_score,
         "model_sha256": model.sha256 if model is not None else None,
     }

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -12,23 +12,26 @@ from rich.table import Table
 from rich.text import Text
 
 from asd_monitor.calibration.calibration import PROVISIONAL_BELOW
+from asd_monitor.calibration.score_text import describe_p_value, format_score
 from asd_monitor.records import (
     LearningProgress,
+    ModelInfo,
     Quality,
     Record,
     ScoredWindow,
     SourceState,
     State,
     Transition,
-    WindowScore,
 )
 from asd_monitor.telemetry.status import MachineStatus, MonitorStatus
+from asd_monitor.terminal.trend_chart import SEVERITY_STYLES, TrendChart, severity
 
 REFRESHES_PER_S = 4
-TREND_SCORES = 48
+TREND_SCORES = 240
+TREND_ROWS = 5
+"""Height of the trend of a single machine; of several machines it is lower."""
 MAX_MESSAGES = 5
 MAX_PANELS = 3
-BLOCKS = "▁▂▃▄▅▆▇█"
 MIN_LEVEL_DBFS = -80.0
 
 STATE_STYLES = {
@@ -73,7 +76,7 @@ class LiveView:
         self._footer = footer
         self._console = console or Console(stderr=True)
         self._clock = clock
-        self._trends: dict[str, deque[tuple[float, float]]] = {}
+        self._trends: dict[str, deque[ScoredWindow]] = {}
         self._messages: deque[Text] = deque(maxlen=MAX_MESSAGES)
         self._live: Live | None = None
 
@@ -92,11 +95,8 @@ class LiveView:
         """Add a score to its machine's trend, and a change of state to the messages."""
         match record:
             case ScoredWindow():
-                score = record.score
-                if score.value is not None and score.threshold is not None:
-                    empty: deque[tuple[float, float]] = deque(maxlen=TREND_SCORES)
-                    trend = self._trends.setdefault(record.machine, empty)
-                    trend.append((score.value, score.threshold))
+                empty: deque[ScoredWindow] = deque(maxlen=TREND_SCORES)
+                self._trends.setdefault(record.machine, empty).append(record)
             case Transition():
                 self._messages.append(_format_transition(record))
 
@@ -113,8 +113,9 @@ class LiveView:
     def render(self) -> RenderableType:
         """Return the current picture."""
         machines = self._status().machines
+        rows = TREND_ROWS if len(machines) == 1 else TREND_ROWS - len(machines)
         panels: list[RenderableType] = [
-            _make_panel(name, machine, [*self._trends.get(name, ())])
+            _make_panel(name, machine, TrendChart([*self._trends.get(name, ())], rows))
             for name, machine in machines.items()
         ]
         if len(machines) > MAX_PANELS:
@@ -124,7 +125,7 @@ class LiveView:
         return Group(Text(self._title, style="bold"), *panels, *messages, footer)
 
 
-def _make_panel(name: str, machine: MachineStatus, trend: Sequence[tuple[float, float]]) -> Panel:
+def _make_panel(name: str, machine: MachineStatus, trend: TrendChart) -> Panel:
     body = Table.grid(padding=(0, 2), expand=True)
     body.add_column(style="dim", no_wrap=True, width=10)
     body.add_column(ratio=1)
@@ -134,12 +135,13 @@ def _make_panel(name: str, machine: MachineStatus, trend: Sequence[tuple[float, 
     if machine.window is not None:
         score = machine.window.score
         if machine.is_current:
-            body.add_row("score", _format_score(score))
-            body.add_row("threshold", _format_threshold(score))
-            body.add_row("trend", _draw_trend(trend))
+            body.add_row("score", _format_score(machine.window))
+            body.add_row("trend", trend)
+            if score.model is not None and score.model.provisional:
+                body.add_row("learned", _format_provisional(score.model))
             body.add_row("level", _make_level_bar(score.level_dbfs))
         else:
-            value, time_of_day = _format_number(score.value), _format_time(score.captured_at)
+            value, time_of_day = format_score(score.value), _format_time(score.captured_at)
             body.add_row("score", f"none; the last was {value} at {time_of_day}")
     body.add_row("sound", _format_source(machine))
     return Panel(body, title=name, title_align="left", border_style="bright_black")
@@ -148,7 +150,7 @@ def _make_panel(name: str, machine: MachineStatus, trend: Sequence[tuple[float, 
 def _make_overview(machines: Mapping[str, MachineStatus]) -> Table:
     """Return a table with one line per machine."""
     table = Table(expand=True, box=None)
-    for heading in ("machine", "state", "score", "threshold", "p", "level", "lost", "source"):
+    for heading in ("machine", "state", "score", "verdict", "level", "lost", "source"):
         table.add_column(heading)
     for name, machine in machines.items():
         health = machine.health
@@ -156,9 +158,8 @@ def _make_overview(machines: Mapping[str, MachineStatus]) -> Table:
         table.add_row(
             name,
             _make_badge(machine.state),
-            _format_number(score.value if score else None),
-            _format_number(score.threshold if score else None),
-            _format_p_value(score),
+            format_score(score.value if score else None),
+            _format_verdict(machine.window if score else None),
             f"{score.level_dbfs:.0f} dB" if score and score.level_dbfs is not None else "-",
             str(health.lost_samples) if health else "-",
             str(health.state) if health else "-",
@@ -178,34 +179,33 @@ def _make_learning_bar(progress: LearningProgress) -> RenderableType:
     return row
 
 
-def _format_score(score: WindowScore) -> Text:
-    value, threshold = score.value, score.threshold
-    above = value is not None and threshold is not None and value > threshold
+def _format_score(window: ScoredWindow) -> Text:
+    score = window.score
+    if score.value is None:
+        return Text(window.decision.verdict.word, style="bold yellow")
+    style = SEVERITY_STYLES[severity(window)]
     line = Text.assemble(
-        (_format_number(value), "bold red" if above else "bold green"),
-        f"  p-value {_format_p_value(score)}",
+        (format_score(score.value), f"bold {style}"),
+        "  ",
+        _format_verdict(window),
+        f"  {describe_p_value(score.p_value, score.extrapolated)}",
     )
     if score.quality is not Quality.OK:
         line.append(f"  {score.quality}", style="bold yellow")
     return line
 
 
-def _format_threshold(score: WindowScore) -> Text:
-    line = Text(_format_number(score.threshold))
-    if score.model is not None and score.model.provisional:
-        learned = f"{score.model.calibration_windows} of about {PROVISIONAL_BELOW} windows learned"
-        line.append(f"  provisional ({learned})", style="dim")
-    return line
+def _format_verdict(window: ScoredWindow | None) -> Text:
+    if window is None:
+        return Text("-")
+    return Text(window.decision.verdict.word, style=SEVERITY_STYLES[severity(window)])
 
 
-def _draw_trend(trend: Sequence[tuple[float, float]]) -> Text:
-    """Draw the last scores as blocks; the threshold is at six eighths of the height."""
-    line = Text()
-    for value, threshold in trend:
-        height = value / threshold * 6 if threshold > 0 else 0.0
-        block = BLOCKS[min(max(int(height), 0), len(BLOCKS) - 1)]
-        line.append(block, style="red" if value > threshold else "green")
-    return line
+def _format_provisional(model: ModelInfo) -> Text:
+    return Text(
+        f"{model.calibration_windows} of about {PROVISIONAL_BELOW} windows: limits are provisional",
+        style="dim",
+    )
 
 
 def _make_level_bar(level_dbfs: float | None) -> RenderableType:
@@ -248,13 +248,3 @@ def _format_transition(transition: Transition) -> Text:
 
 def _format_time(at: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(at))
-
-
-def _format_number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
-def _format_p_value(score: WindowScore | None) -> str:
-    if score is None or score.p_value is None:
-        return "-"
-    return f"{score.p_value:.2g}{' (tail)' if score.extrapolated else ''}"

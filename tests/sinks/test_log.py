@@ -38,7 +38,7 @@ def test_an_alarm_is_a_warning_with_its_reason_and_score(
     alarm, normal = caplog.records
     assert (alarm.levelno, normal.levelno) == (logging.WARNING, logging.INFO)
     expected = "pump: NORMAL -> ALARM (provisional threshold): 4 of 5 windows above the threshold"
-    assert alarm.getMessage() == f"{expected} [score 1.25, threshold 2, p 0.5]"
+    assert alarm.getMessage() == f"{expected} [score 1.25, p = 0.5]"
 
 
 def test_health_is_logged_only_when_it_changes(caplog: pytest.LogCaptureFixture) -> None:

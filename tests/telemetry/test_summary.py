@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from asd_monitor.records import Quality, SourceHealth, SourceState, State, Transition
+from asd_monitor.records import Decision, Quality, SourceHealth, SourceState, State, Transition
+from asd_monitor.runtime.runs import format_summary
 from asd_monitor.telemetry.status import StatusTracker
 from asd_monitor.telemetry.summary import summarise
 from tests.rig.records import MODEL, scored_window
@@ -54,6 +55,22 @@ def test_an_alarm_that_continues_after_lost_audio_is_counted_once(tracker: Statu
     tracker.emit(transition(2.0, State.ALARM, State.UNKNOWN))
     tracker.emit(transition(3.0, State.UNKNOWN, State.ALARM))
     assert summary(tracker)["machines"]["pump"]["alarms"] == 1
+
+
+def test_a_warning_without_an_alarm_is_reported_with_its_duration(tracker: StatusTracker) -> None:
+    reason = "score above its normal range (1.37) for 64 s"
+    tracker.emit(scored_window(0, captured_at=100.0))
+    for second in (101.0, 145.0):
+        decision = Decision(State.WARNING, reason)
+        tracker.emit(scored_window(1, captured_at=second, decision=decision))
+        if second == 101.0:
+            tracker.emit(transition(101.0, State.NORMAL, State.WARNING))
+    tracker.emit(scored_window(2, captured_at=150.0))
+    tracker.emit(transition(150.0, State.WARNING, State.NORMAL))
+    pump = summary(tracker)["machines"]["pump"]
+    assert (pump["warnings"], pump["warning_s"], pump["warning_reason"]) == (1, 44.0, reason)
+    lines = format_summary(summary(tracker))
+    assert lines[1:3] == [f"  1 warning, 44 s: {reason}", "  no alarm"]
 
 
 def test_the_end_of_the_run_is_not_its_result(recovered: StatusTracker) -> None:

@@ -14,16 +14,19 @@ from rich.console import Console
 from asd_monitor.records import (
     Decision,
     LearningProgress,
+    Limit,
     Quality,
     Record,
     SourceHealth,
     SourceState,
     State,
     Transition,
+    Verdict,
 )
 from asd_monitor.telemetry.status import StatusTracker
 from asd_monitor.terminal import logging_setup
 from asd_monitor.terminal.live_view import LiveView
+from asd_monitor.terminal.trend_chart import TrendChart
 from tests.rig.records import MODEL, scored_window
 
 
@@ -80,16 +83,31 @@ def test_learning_shows_its_progress(screen: Screen) -> None:
     assert "fitting the model" not in screen.text()
 
 
-def test_a_score_is_shown_with_its_threshold_level_and_latency(screen: Screen) -> None:
+LIMITS = (Limit("window", "threshold", 2.5), Limit("sustained_shift", "normal range", 1.25))
+
+
+def decision(rule: str = "", state: State = State.NORMAL) -> Decision:
+    """Return a decision about a window that exceeds the limit of ``rule``."""
+    word = {"": "within normal range", "window": "above threshold"}.get(rule, "above normal range")
+    return Decision(state, verdict=Verdict(word, rule), limits=LIMITS)
+
+
+def test_a_score_is_shown_with_its_verdict_limits_level_and_latency(screen: Screen) -> None:
     screen.emit(transition(State.ALARM))
     screen.emit(health(SourceState.RUNNING))
     screen.emit(
-        scored_window(captured_at=0.0, value=7.25, threshold=2.5, p_value=1e-5, extrapolated=True)
+        scored_window(
+            captured_at=0.0,
+            value=7.25,
+            p_value=1e-5,
+            extrapolated=True,
+            decision=decision("window", State.ALARM),
+        )
     )
     text = screen.text()
-    for part in ("ALARM", "3 of 5 windows", "7.25", "1e-05 (tail)"):
+    for part in ("ALARM", "3 of 5 windows", "2.50 threshold", "1.25 normal range"):
         assert part in text
-    assert re.search(r"threshold +2\.50 ", text)
+    assert "7.25  above threshold  p < 0.001 (beyond what was learned)" in text
     for part in ("-31.5 dBFS", "1 window ", "42 lost samples", "latency 500 ms"):
         assert part in text
 
@@ -97,7 +115,7 @@ def test_a_score_is_shown_with_its_threshold_level_and_latency(screen: Screen) -
 def test_a_provisional_threshold_is_shown_with_how_much_was_learned(screen: Screen) -> None:
     model = replace(MODEL, calibration_windows=45, provisional=True)
     screen.emit(scored_window(model=model))
-    assert "provisional (45 of about 180 windows learned)" in screen.text()
+    assert "45 of about 180 windows: limits are provisional" in screen.text()
 
 
 def test_problems_of_the_source_are_shown(screen: Screen) -> None:
@@ -106,7 +124,7 @@ def test_problems_of_the_source_are_shown(screen: Screen) -> None:
     screen.emit(health(SourceState.SILENT, "is it muted?"))
     screen.emit(scored_window(value=None, p_value=None, level_dbfs=None, quality=Quality.SILENT))
     text = screen.text()
-    for part in ("is it muted?", "silent", "digital silence"):
+    for part in ("is it muted?", "not scored", "digital silence"):
         assert part in text
 
 
@@ -121,6 +139,50 @@ def test_a_score_from_before_the_audio_was_lost_is_not_shown_as_current(
     assert "dBFS" not in text
     screen.emit(health(SourceState.RUNNING))
     assert "dBFS" in screen.text()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_narrow_terminal_cuts_the_oldest_scores_of_the_trend(screen: Screen, width: int) -> None:
+    for seq in range(200):
+        screen.emit(scored_window(seq, value=0.1, decision=decision()))
+    for seq in range(3):
+        screen.emit(scored_window(200 + seq, value=9.0, decision=decision("window")))
+    screen.emit(scored_window(203, value=0.1, decision=decision()))
+    [top] = [line for line in screen.text(width).splitlines() if "2.50 threshold" in line]
+    assert "┄███┄ 2.50 threshold" in top
+    assert "…" not in screen.text(width)
+
+
+def test_a_terminal_too_narrow_for_the_labels_still_shows_the_newest_scores(
+    screen: Screen,
+) -> None:
+    for seq in range(50):
+        screen.emit(scored_window(seq, value=9.0 * (seq == 49), decision=decision()))
+    text = screen.text(40)
+    assert "threshold" not in text
+    assert "█ │" in text
+
+
+def test_the_colour_of_a_bar_follows_the_limit_that_is_exceeded() -> None:
+    rules = ["", "sustained_shift", "window"]
+    windows = [scored_window(value=2.0, decision=decision(rule)) for rule in rules]
+    file = io.StringIO()
+    console = Console(file=file, width=60, force_terminal=True, color_system="standard")
+    console.print(TrendChart(windows, rows=1))
+    assert re.findall(r"\x1b\[(3\d)m[▁-█]", file.getvalue()) == ["32", "33", "31"]
+
+
+def test_windows_without_a_score_are_gaps_in_the_trend(screen: Screen) -> None:
+    for value in (9.0, None, 9.0):
+        screen.emit(scored_window(value=value, decision=decision()))
+    assert "█┄█ 2.50 threshold" in screen.text()
+
+
+def test_normal_shows_a_running_shift(screen: Screen) -> None:
+    reason = "score above its normal range (1.37) for 41 of 62 s"
+    screen.emit(scored_window(decision=replace(decision("sustained_shift"), reason=reason)))
+    assert reason in screen.text()
+    assert "above normal range" in screen.text()
 
 
 def test_many_machines_take_a_line_each() -> None:
