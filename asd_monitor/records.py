@@ -221,7 +221,7 @@ class Transition:
     """A change of a machine's state."""
 
     machine: str
-    event_id: str
+    transition_id: str
     """Unique, so that duplicate messages can be recognised."""
     state: State
     previous: State
@@ -236,6 +236,14 @@ class Transition:
     """Name of the rule that caused it; empty if none did."""
     limit: float | None = None
     """Limit of that rule, in units of the score; None if there is none."""
+    event_id: str = ""
+    """The event that it opens, belongs to or closes: one event for a warning, the alarm that
+    follows it, and its end; empty if there is none."""
+
+    @property
+    def closes_event(self) -> bool:
+        """Whether its event ends with this transition."""
+        return self.event_id != "" and self.state in (State.NORMAL, State.LEARNING)
 
 
 @dataclass(frozen=True, slots=True)

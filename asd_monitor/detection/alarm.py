@@ -35,7 +35,7 @@ class Alarm:
     settings
         When to raise and to clear an alarm.
     run_id
-        Makes event ids unique across restarts.
+        Makes the ids of transitions unique across restarts.
     """
 
     def __init__(self, machine: str, settings: AlarmSettings, run_id: str) -> None:
@@ -202,7 +202,7 @@ class Alarm:
         limits = (limit for limit in self._limits() if limit is not None)
         return Transition(
             machine=self._machine,
-            event_id=f"{self._run_id}-{self._machine}-{self._events}",
+            transition_id=f"{self._run_id}-{self._machine}-{self._events}",
             state=state,
             previous=previous,
             reason=reason,

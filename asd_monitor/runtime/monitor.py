@@ -19,7 +19,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from asd_monitor.errors import AsdMonitorError
-from asd_monitor.records import Record, SourceState, Window
+from asd_monitor.history.cases import CaseTracker
+from asd_monitor.records import Record, SourceState, Transition, Window
 from asd_monitor.runtime.commissioning import Commissioning
 from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.sinks import Sink
@@ -49,14 +50,21 @@ class Monitor:
     ----------
     metrics
         Counts errors inside sinks.
+    cases
+        Gives transitions the ids of their events; by default one that knows no earlier events.
     monotonic
         Clock that never jumps, in seconds.
     """
 
     def __init__(
-        self, metrics: Metrics, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        metrics: Metrics,
+        *,
+        cases: CaseTracker | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._metrics = metrics
+        self._cases = cases or CaseTracker()
         self._monotonic = monotonic
         self._sinks: list[Sink] = []
         self._pipelines: dict[str, Pipeline] = {}
@@ -90,7 +98,12 @@ class Monitor:
         self._pipelines[pipeline.machine] = pipeline
 
     def emit(self, record: Record) -> None:
-        """Hand a record to every sink; an error of a sink is counted and stops nothing."""
+        """Hand a record to every sink; an error of a sink is counted and stops nothing.
+
+        Transitions get the id of their event first.
+        """
+        if isinstance(record, Transition):
+            record = self._cases.assign(record)
         for sink in self._sinks:
             try:
                 sink.emit(record)

@@ -37,6 +37,7 @@ class MachineState:
     reason: str
     provisional: bool
     event_id: str | None
+    """The open event of the machine; None if there is none."""
     learning: LearningProgress | None = None
 
 
@@ -90,11 +91,12 @@ def score_payload(window: ScoredWindow, node: str, now: float) -> dict[str, Json
 
 
 def event_payload(transition: Transition, node: str) -> dict[str, Json]:
-    """Return a change of state; ``event_id`` identifies duplicates."""
+    """Return a change of state; ``transition_id`` identifies duplicates."""
     score = transition.score
     return {
         **_head(transition.machine, node, transition.captured_at),
-        "event_id": transition.event_id,
+        "transition_id": transition.transition_id,
+        "event_id": transition.event_id or None,
         "state": str(transition.state),
         "previous": str(transition.previous),
         "reason": transition.reason,

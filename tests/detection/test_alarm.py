@@ -333,7 +333,7 @@ def test_every_state_has_its_evidence(events: list[float | Quality | str]) -> No
             assert isinstance(event, float)
         if before is not State.ALARM and alarm.state is State.ALARM:
             assert sum(value > THRESHOLD for value in values) >= SETTINGS.min_exceedances
-    assert len({transition.event_id for transition in transitions}) == len(transitions)
+    assert len({transition.transition_id for transition in transitions}) == len(transitions)
 
 
 @pytest.mark.parametrize(

@@ -65,17 +65,18 @@ def scored_window(
     return ScoredWindow(replace(window_score(seq, machine), **changes), decision)
 
 
-def event(event_id: str, state: State = State.ALARM, machine: str = "pump") -> Transition:
-    """Return a transition caused by audio captured now."""
+def event(transition_id: str, state: State = State.ALARM, machine: str = "pump") -> Transition:
+    """Return a transition caused by audio captured now; its event has the same id."""
     return Transition(
         machine=machine,
-        event_id=event_id,
+        transition_id=transition_id,
         state=state,
         previous=State.NORMAL,
         reason="4 of 5 windows above the threshold",
         captured_at=time.time(),
         provisional=False,
         score=window_score(7, machine),
+        event_id=transition_id,
     )
 
 

@@ -56,7 +56,7 @@ def test_events_wait_for_the_broker_and_arrive_in_order(broker: Mosquitto, rig: 
         events = subscriber.wait_for("/event", 301)
         states = subscriber.of("/state")
     expected = ["before", *(f"during-{number}" for number in range(300))]
-    assert members(events, "event_id") == expected
+    assert members(events, "transition_id") == expected
     assert {message.qos for message in events} == {1}
     assert members(states, "event_id")[-1] == "during-299"
     assert sink.counts().events_dropped == 0

@@ -104,7 +104,7 @@ def test_the_same_reason_or_that_of_another_state_is_not_published(warned: Outbo
 
 
 def test_the_start_of_the_monitor_is_a_retained_state_but_no_event(outbox: Outbox) -> None:
-    start = replace(event("start", State.UNKNOWN), previous=State.UNKNOWN)
+    start = replace(event("start", State.UNKNOWN), previous=State.UNKNOWN, event_id="")
     outbox.enqueue(start, 0.0)
     (state,) = next_states(outbox)
     assert (state.state, state.event_id) == (State.UNKNOWN, None)

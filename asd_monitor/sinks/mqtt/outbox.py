@@ -138,7 +138,6 @@ class Outbox:
         self._reason_updated_at[event.machine] = now
         last = self._states.get(event.machine)
         learning = last.learning if last and event.state is State.LEARNING else None
-        is_change = event.state is not event.previous  # not so at the start of the monitor
         self._set_state(
             MachineState(
                 event.machine,
@@ -147,11 +146,11 @@ class Outbox:
                 min(event.captured_at, now),  # recordings may be read faster than real time
                 event.reason,
                 event.provisional,
-                event.event_id if is_change else None,
+                None if event.closes_event else event.event_id or None,
                 learning,
             )
         )
-        if not is_change:
+        if event.state is event.previous:  # the initial state is not a change
             return 0
         self.events.append(event)
         if len(self.events) > self._event_limit:

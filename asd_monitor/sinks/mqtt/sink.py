@@ -35,7 +35,7 @@ class MqttSink:
     system has accepted it). It is *dropped* if it is emitted without a connection, pushed out of a
     full queue, refused, or still unacknowledged at the end. After ``close`` each score is one or
     the other. Messages that a lost connection left unacknowledged are sent again on the next one,
-    so a subscriber may receive them twice, with the same ``seq`` or ``event_id``.
+    so a subscriber may receive them twice, with the same ``seq`` or ``transition_id``.
 
     Parameters
     ----------

@@ -1,0 +1,158 @@
+"""Open the history's database; recognise a damaged, foreign or newer one."""
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from asd_monitor.errors import StateError
+from asd_monitor.file_lock import file_lock
+from asd_monitor.history.migrations import APPLICATION_ID, VERSION, migrate, read_version
+
+FILE_NAME = "history.db"
+BUSY_TIMEOUT_S = 5.0
+WAL_LIMIT_BYTES = 16_000_000
+MAX_SET_ASIDE = 3
+"""Damaged files that are kept; of more, the oldest is removed."""
+
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+class DamagedHistoryError(StateError):
+    """The file is not a database, or not one of this program."""
+
+
+class NewerHistoryError(StateError):
+    """The history was written by a newer version of this program."""
+
+
+def is_damage(error: Exception) -> bool:
+    """Return whether an error means that the file is damaged, not that the disk is full."""
+    if isinstance(error, DamagedHistoryError):
+        return True
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, sqlite3.Error) and code is not None and code & 0xFF in _DAMAGED
+
+
+def open_to_write(path: Path) -> sqlite3.Connection:
+    """Open the database for writing, create it if missing, and upgrade its tables.
+
+    Raises
+    ------
+    DamagedHistoryError
+        If it is not a database of this program.
+    NewerHistoryError
+        If it was written by a newer version of this program.
+    StateError
+        If its folder cannot be written.
+    sqlite3.Error
+        If the disk is full, or the file damaged or locked.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        msg = f"{path}: the history cannot be written: {error.strerror}"
+        raise StateError(msg) from error
+    with file_lock(path.with_suffix(".lock"), StateError, "", wait=True):
+        connection = _connect(str(path))
+        try:
+            _check(connection, path)
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+            migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open the database read-only; it may be written by another process meanwhile.
+
+    Raises
+    ------
+    StateError
+        If there is no history, or it is damaged, or of another version of this program.
+    """
+    if not path.exists():
+        msg = (
+            f"{path}: there is no history yet; it begins when `asd-monitor run` starts "
+            "(another folder: --state-dir)"
+        )
+        raise StateError(msg)
+    connection = None
+    try:
+        connection = _connect(f"{path.absolute().as_uri()}?mode=ro")
+        _check(connection, path)
+        version = read_version(connection)
+    except (sqlite3.Error, StateError) as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, StateError):
+            raise
+        raise StateError(f"{path}: the history cannot be read: {error}") from error
+    if version < VERSION:
+        connection.close()
+        msg = (
+            f"{path}: the history has version {version}, and this program reads version "
+            f"{VERSION}; it is upgraded when `asd-monitor run` starts"
+        )
+        raise StateError(msg)
+    return connection
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged database with its log files; return its new path."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged-{stamp}-{number}")
+    path.replace(aside)
+    for suffix in ("-wal", "-shm"):
+        log = path.with_name(path.name + suffix)
+        if log.exists():
+            log.replace(aside.with_name(aside.name + suffix))
+    for old in list_set_aside(path)[:-MAX_SET_ASIDE]:
+        for suffix in ("", "-wal", "-shm"):
+            old.with_name(old.name + suffix).unlink(missing_ok=True)
+    return aside
+
+
+def list_set_aside(path: Path) -> list[Path]:
+    """Return the damaged databases that were set aside, oldest first."""
+    found = path.parent.glob(f"{path.name}.damaged-*")
+    return sorted(file for file in found if not file.name.endswith(("-wal", "-shm")))
+
+
+def _connect(database: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        database,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=database.startswith("file:"),
+    )
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise an error unless the file is empty or a history that this program understands."""
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = read_version(connection)
+    if (tables or version) and application != APPLICATION_ID:
+        msg = f"{path}: expected a history of asd-monitor, found another database"
+        raise DamagedHistoryError(msg)
+    if version > VERSION:
+        msg = (
+            f"{path}: the history was written by a newer asd-monitor (version {version} of the "
+            f"tables; this program knows {VERSION}); install the newer program, or move the "
+            "file away"
+        )
+        raise NewerHistoryError(msg)

@@ -1,0 +1,53 @@
+"""Bring a database to the present version of the schema.
+
+``schema.sql`` always has the newest schema; each migration changes the version before it. A test
+compares both ways.
+"""
+
+import sqlite3
+from importlib.resources import files
+
+VERSION = 1
+APPLICATION_ID = 0x41534448
+"""Marks the file as a history of asd-monitor (``ASDH``)."""
+
+MIGRATIONS: dict[int, str] = {}
+"""SQL that leads to each version from the one before."""
+
+
+def schema() -> str:
+    """Return the SQL of an empty database."""
+    return files("asd_monitor.history").joinpath("schema.sql").read_text(encoding="utf-8")
+
+
+def read_version(connection: sqlite3.Connection) -> int:
+    """Return the version of a database's schema; 0 if it is empty."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Create or upgrade the tables, each step in one transaction.
+
+    Parameters
+    ----------
+    connection
+        In autocommit mode; no other process may be migrating the same file.
+    """
+    version = read_version(connection)
+    if version == 0:
+        _run(connection, schema(), VERSION)
+        return
+    for step in range(version + 1, VERSION + 1):
+        _run(connection, MIGRATIONS[step], step)
+
+
+def _run(connection: sqlite3.Connection, sql: str, version: int) -> None:
+    try:
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA application_id = {APPLICATION_ID};\n"
+            f"PRAGMA user_version = {version};\nCOMMIT;"
+        )
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.rollback()
+        raise

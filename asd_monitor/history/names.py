@@ -1,0 +1,103 @@
+"""Tables that rows refer to: machines, models, and the limits of scores."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from asd_monitor.history.codes import finite, to_ms
+from asd_monitor.records import ModelInfo, ScoredWindow
+
+NORMAL_RANGE = "normal range"
+"""Name of the limit that is stored with the threshold."""
+LimitsKey = tuple[int, int | None, float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _ModelKey:
+    machine_id: int
+    sha256: str
+    calibration_windows: int
+
+
+def find_normal_range(window: ScoredWindow) -> float | None:
+    """Return the upper end of the normal range that a score was compared with."""
+    limits = window.decision.limits
+    return next((finite(limit.value) for limit in limits if limit.name == NORMAL_RANGE), None)
+
+
+class NameTables:
+    """Find rows by their content, and insert those that are missing.
+
+    Parameters
+    ----------
+    connection
+        The database.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._machines: dict[str, int] = {}
+        self._models: dict[_ModelKey, int] = {}
+        self._limits: dict[LimitsKey, int] = {}
+
+    def machine_id(self, name: str) -> int:
+        """Return the id of a machine."""
+        known = self._machines.get(name)
+        if known is None:
+            known = self._machines[name] = self._find_or_insert(
+                "SELECT id FROM machine WHERE name = ?",
+                (name,),
+                "INSERT INTO machine (name, created_ms) VALUES (?, unixepoch() * 1000)",
+                (name,),
+            )
+        return known
+
+    def limits_id(self, machine_id: int, window: ScoredWindow) -> int | None:
+        """Return the id of what a window's score was compared with; None if with nothing."""
+        score, normal_range = window.score, find_normal_range(window)
+        if score.model is None and score.threshold is None and normal_range is None:
+            return None
+        model_id = None
+        if score.model is not None:
+            model_id = self._model_id(machine_id, score.model, score.captured_at)
+        key = (machine_id, model_id, finite(score.threshold), normal_range)
+        known = self._limits.get(key)
+        if known is None:
+            known = self._limits[key] = self._find_or_insert(
+                "SELECT id FROM limits WHERE machine_id = ? AND model_id IS ? "
+                "AND threshold IS ? AND normal_range IS ?",
+                key,
+                "INSERT INTO limits (machine_id, model_id, threshold, normal_range) "
+                "VALUES (?, ?, ?, ?)",
+                key,
+            )
+        return known
+
+    def _model_id(self, machine_id: int, model: ModelInfo, at_s: float) -> int:
+        key = _ModelKey(machine_id, model.sha256, model.calibration_windows)
+        known = self._models.get(key)
+        if known is None:
+            known = self._models[key] = self._find_or_insert(
+                "SELECT id FROM model WHERE machine_id = ? AND sha256 = ? "
+                "AND calibration_windows = ?",
+                (machine_id, model.sha256, model.calibration_windows),
+                "INSERT INTO model (machine_id, sha256, name, revision, from_ms, "
+                "calibration_windows, provisional) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    machine_id,
+                    model.sha256,
+                    model.name,
+                    model.revision,
+                    to_ms(at_s),
+                    model.calibration_windows,
+                    int(model.provisional),
+                ),
+            )
+        return known
+
+    def _find_or_insert(
+        self, find: str, sought: tuple[object, ...], insert: str, values: tuple[object, ...]
+    ) -> int:
+        row = self._connection.execute(find, sought).fetchone()
+        if row is not None:
+            return int(row[0])
+        return int(self._connection.execute(insert, values).lastrowid or 0)

@@ -1,0 +1,316 @@
+"""Read the history, while a monitor writes it or when none runs."""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from asd_monitor.errors import StateError
+from asd_monitor.history.codes import to_ms, to_s
+from asd_monitor.history.database import open_to_read
+from asd_monitor.history.records import (
+    Event,
+    EventNote,
+    MachineOverview,
+    MinuteRow,
+    ModelRow,
+    NoteKind,
+    ScoreRow,
+    Shelf,
+    StateSpan,
+)
+from asd_monitor.history.rows import combine, to_event, to_minute, to_score, to_span
+from asd_monitor.history.summaries import HOUR_MS, MINUTE_MS
+from asd_monitor.records import State
+
+MAX_EVENTS = 200
+
+_EVENT = """
+SELECT event.*, machine.name AS machine,
+    (SELECT kind FROM event_note WHERE event_id = event.id
+        AND kind IN ('normal', 'fault', 'unsure') ORDER BY id DESC LIMIT 1) AS verdict,
+    EXISTS (SELECT 1 FROM event_note WHERE event_id = event.id AND kind = 'ack') AS acknowledged
+FROM event JOIN machine ON machine.id = event.machine_id
+"""
+
+
+class HistoryReader:
+    """Read-only access to a history, from any thread.
+
+    Parameters
+    ----------
+    path
+        The database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._local = threading.local()
+
+    def machines(self) -> list[str]:
+        """Return the names of the machines that have a history."""
+        return [row["name"] for row in self._rows("SELECT name FROM machine ORDER BY name")]
+
+    def scores(
+        self, machine: str, from_s: float, to_s: float, max_points: int | None = None
+    ) -> list[ScoreRow]:
+        """Return the scores of windows in a time, oldest first.
+
+        Parameters
+        ----------
+        machine
+            Name of the machine.
+        from_s, to_s
+            Seconds since the epoch; ``to_s`` itself is not included.
+        max_points
+            If there are more windows, only the highest score of each of this many parts of the
+            time is returned.
+        """
+        from_ms, to_ms_ = to_ms(from_s), to_ms(to_s)
+        values: dict[str, Any] = {"machine": machine, "from": from_ms, "to": to_ms_}
+        sql = (
+            "SELECT {} FROM score LEFT JOIN limits ON limits.id = limits_id "
+            "WHERE score.machine_id = (SELECT id FROM machine WHERE name = :machine) "
+            "AND at_ms >= :from AND at_ms < :to"
+        )
+        columns = "score.*, threshold, normal_range"
+        if max_points is not None:
+            (count,) = self._rows(sql.format("count(*)"), values)[0]
+            if count > max_points:
+                values["bucket"] = -(-(to_ms_ - from_ms) // max_points)
+                sql = sql.format(f"{columns}, max(coalesce(value, -1e300))")
+                sql += " GROUP BY (at_ms - :from) / :bucket"
+        rows = self._rows(sql.format(columns) + " ORDER BY at_ms", values)
+        return [to_score(row) for row in rows]
+
+    def minutes(
+        self, machine: str, from_s: float, to_s: float, max_points: int | None = None
+    ) -> list[MinuteRow]:
+        """Return the scores of each minute, oldest first.
+
+        Parameters
+        ----------
+        machine
+            Name of the machine.
+        from_s, to_s
+            Seconds since the epoch; minutes that begin in this time are returned.
+        max_points
+            If there are more minutes, as many of them are combined as are needed.
+        """
+        length_ms = MINUTE_MS
+        if max_points is not None:
+            needed_ms = (to_ms(to_s) - to_ms(from_s)) / max(max_points, 1)
+            length_ms = max(MINUTE_MS, -(-int(needed_ms) // MINUTE_MS) * MINUTE_MS)
+        return self._summaries(machine, from_s, to_s, length_ms)
+
+    def hours(self, machine: str, from_s: float, to_s: float) -> list[MinuteRow]:
+        """Return the scores of each hour, oldest first."""
+        return self._summaries(machine, from_s, to_s, HOUR_MS)
+
+    def _summaries(
+        self, machine: str, from_s: float, to_s: float, length_ms: int
+    ) -> list[MinuteRow]:
+        table, unit_ms = "score_minute", MINUTE_MS
+        if length_ms >= HOUR_MS:
+            table, unit_ms = "score_hour", HOUR_MS
+            length_ms = -(-length_ms // HOUR_MS) * HOUR_MS
+        values = {
+            "machine": machine,
+            "from": to_ms(from_s) // unit_ms * unit_ms,
+            "to": to_ms(to_s),
+            "length": length_ms,
+        }
+        where = (
+            f"FROM {table} AS part LEFT JOIN limits ON limits.id = limits_id "  # noqa: S608
+            "WHERE part.machine_id = (SELECT id FROM machine WHERE name = :machine) "
+            "AND start_ms >= :from AND start_ms < :to"
+        )
+        if length_ms == unit_ms:
+            sql = f"SELECT part.*, threshold, normal_range {where} ORDER BY start_ms"
+            return [to_minute(row, length_ms) for row in self._rows(sql, values)]
+        sql = (
+            "SELECT :from + (start_ms - :from) / :length * :length AS bucket_ms, windows, scored, "
+            f"lowest, median, highest, over, level_dbfs, worst_state, lost_samples, threshold, "
+            f"normal_range {where} ORDER BY start_ms"
+        )
+        return list(combine(self._rows(sql, values), length_ms))
+
+    def spans(
+        self, machine: str, from_s: float, to_s: float, limit: int = 10_000
+    ) -> list[StateSpan]:
+        """Return the states of a machine in a time, oldest first; not cut at its ends."""
+        rows = self._rows(
+            "SELECT * FROM state_span WHERE machine_id = (SELECT id FROM machine WHERE name = ?) "
+            "AND from_ms < ? AND (to_ms IS NULL OR to_ms > ?) ORDER BY from_ms DESC, id DESC "
+            "LIMIT ?",
+            (machine, to_ms(to_s), to_ms(from_s), limit),
+        )
+        return [to_span(row) for row in reversed(rows)]
+
+    def time_in_state(self, machine: str, from_s: float, to_s: float) -> dict[State, float]:
+        """Return for how many seconds of a time a machine was in each state.
+
+        The rest of the time was not monitored. After the clock was set back, times overlap.
+        """
+        seconds: dict[State, float] = {}
+        for span in self.spans(machine, from_s, to_s, limit=1_000_000):
+            end_s = to_s if span.to_s is None else min(span.to_s, to_s)
+            length_s = end_s - max(span.from_s, from_s)
+            if length_s > 0:
+                seconds[span.state] = seconds.get(span.state, 0.0) + length_s
+        return seconds
+
+    def events(
+        self,
+        machine: str | None = None,
+        *,
+        open: bool | None = None,
+        from_s: float | None = None,
+        to_s: float | None = None,
+        limit: int = MAX_EVENTS,
+    ) -> list[Event]:
+        """Return events, newest first.
+
+        Parameters
+        ----------
+        machine
+            Only of this machine.
+        open
+            True: only those that have not ended; False: only those that have.
+        from_s, to_s
+            Only those that lasted into this time, or began in it; seconds since the epoch.
+        limit
+            At most this many.
+        """
+        conditions, values = ["1"], list[object]()
+        if machine is not None:
+            conditions.append("machine.name = ?")
+            values.append(machine)
+        if open is not None:
+            conditions.append(f"closed_ms IS {'' if open else 'NOT '}NULL")
+        if from_s is not None:
+            conditions.append("(closed_ms IS NULL OR closed_ms >= ?)")
+            values.append(to_ms(from_s))
+        if to_s is not None:
+            conditions.append("opened_ms < ?")
+            values.append(to_ms(to_s))
+        sql = f"{_EVENT} WHERE {' AND '.join(conditions)} ORDER BY opened_ms DESC LIMIT ?"
+        return [to_event(row) for row in self._rows(sql, [*values, limit])]
+
+    def event(self, event_id: str) -> Event | None:
+        """Return an event; None if there is none with this id."""
+        rows = self._rows(f"{_EVENT} WHERE event.id = ?", (event_id,))
+        return to_event(rows[0]) if rows else None
+
+    def notes(self, event_id: str) -> list[EventNote]:
+        """Return the notes about an event, oldest first."""
+        rows = self._rows("SELECT * FROM event_note WHERE event_id = ? ORDER BY id", (event_id,))
+        return [
+            EventNote(
+                row["event_id"], to_s(row["at_ms"]), row["who"], NoteKind(row["kind"]), row["text"]
+            )
+            for row in rows
+        ]
+
+    def shelves(self, machine: str, at_s: float | None = None) -> list[Shelf]:
+        """Return the shelves of a machine, newest first; only those that apply at ``at_s``."""
+        sql = "SELECT * FROM shelf WHERE machine_id = (SELECT id FROM machine WHERE name = ?)"
+        values: list[object] = [machine]
+        if at_s is not None:
+            sql += " AND from_ms <= ? AND until_ms > ?"
+            values += [to_ms(at_s), to_ms(at_s)]
+        return [
+            Shelf(
+                machine,
+                to_s(row["from_ms"]),
+                to_s(row["until_ms"]),
+                row["who"],
+                row["why"],
+                NoteKind(row["kind"]),
+            )
+            for row in self._rows(f"{sql} ORDER BY id DESC", values)
+        ]
+
+    def models(self, machine: str) -> list[ModelRow]:
+        """Return the models that have scored a machine, oldest first."""
+        rows = self._rows(
+            "SELECT * FROM model WHERE machine_id = (SELECT id FROM machine WHERE name = ?) "
+            "ORDER BY from_ms",
+            (machine,),
+        )
+        return [
+            ModelRow(
+                row["sha256"],
+                to_s(row["from_ms"]),
+                row["name"],
+                row["revision"],
+                row["calibration_windows"],
+                bool(row["provisional"]),
+            )
+            for row in rows
+        ]
+
+    def alarms_per_day(self, machine: str, from_s: float, to_s: float) -> float:
+        """Return the events that reached ALARM, per day of a time."""
+        (count,) = self._rows(
+            "SELECT count(*) FROM event "
+            "WHERE machine_id = (SELECT id FROM machine WHERE name = ?) AND peak_state = ? "
+            "AND opened_ms >= ? AND opened_ms < ?",
+            (machine, str(State.ALARM), to_ms(from_s), to_ms(to_s)),
+        )[0]
+        return float(count) / max((to_s - from_s) / 86_400, 1e-9)
+
+    def last_score_s(self, machine: str) -> float | None:
+        """Return when the newest stored window of a machine was captured; None if there is none."""
+        (newest,) = self._rows(
+            "SELECT max(at_ms) FROM score "
+            "WHERE machine_id = (SELECT id FROM machine WHERE name = ?)",
+            (machine,),
+        )[0]
+        return None if newest is None else to_s(newest)
+
+    def overview(self, from_s: float, to_s: float) -> list[MachineOverview]:
+        """Return the states, hourly scores and open events of all machines in a time."""
+        open_events = {event.machine: event for event in self.events(open=True)}
+        return [
+            MachineOverview(
+                machine,
+                tuple(self.spans(machine, from_s, to_s, limit=500)),
+                tuple(self.hours(machine, from_s, to_s)),
+                open_events.get(machine),
+                self.last_score_s(machine),
+            )
+            for machine in self.machines()
+        ]
+
+    def _rows(self, sql: str, values: Iterable[object] | dict[str, Any] = ()) -> list[sqlite3.Row]:
+        with self._connection() as connection:
+            parameters = values if isinstance(values, dict) else tuple(values)
+            return connection.execute(sql, parameters).fetchall()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """Yield this thread's connection; a new one if the file was replaced."""
+        try:
+            inode = self.path.stat().st_ino
+        except OSError:
+            inode = -1
+        if getattr(self._local, "inode", None) != inode:
+            self.close()
+            self._local.connection = open_to_read(self.path)
+            self._local.inode = inode
+        try:
+            yield self._local.connection
+        except sqlite3.Error as error:
+            self.close()
+            msg = f"{self.path}: the history cannot be read: {error}"
+            raise StateError(msg) from error
+
+    def close(self) -> None:
+        """Close the connection of the calling thread."""
+        connection = getattr(self._local, "connection", None)
+        self._local.__dict__.clear()
+        if connection is not None:
+            connection.close()

@@ -1,0 +1,106 @@
+"""Convert rows of the database to records."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from statistics import fmean, median
+
+from asd_monitor.history.codes import QUALITIES, STATES, to_s
+from asd_monitor.history.events import parse_bands
+from asd_monitor.history.records import Event, MinuteRow, ScoreRow, StateSpan
+from asd_monitor.records import State
+
+
+def to_score(row: sqlite3.Row) -> ScoreRow:
+    """Return a row of ``score`` with its limits."""
+    return ScoreRow(
+        at_s=to_s(row["at_ms"]),
+        value=row["value"],
+        state=STATES[row["state"]],
+        quality=QUALITIES[row["quality"]],
+        threshold=row["threshold"],
+        normal_range=row["normal_range"],
+        level_dbfs=row["level_dbfs"],
+        shift_s=to_s(row["shift_ms"]),
+        lost_samples=row["lost_samples"],
+    )
+
+
+def to_minute(row: sqlite3.Row, length_ms: int) -> MinuteRow:
+    """Return a row of ``score_minute`` or ``score_hour`` with its limits."""
+    return MinuteRow(
+        start_s=to_s(row["start_ms"]),
+        length_s=to_s(length_ms),
+        windows=row["windows"],
+        scored=row["scored"],
+        lowest=row["lowest"],
+        median=row["median"],
+        highest=row["highest"],
+        over=row["over"],
+        level_dbfs=row["level_dbfs"],
+        worst_state=STATES[row["worst_state"]],
+        lost_samples=row["lost_samples"],
+        threshold=row["threshold"],
+        normal_range=row["normal_range"],
+    )
+
+
+def to_span(row: sqlite3.Row) -> StateSpan:
+    """Return a row of ``state_span``."""
+    end_s = None if row["to_ms"] is None else to_s(row["to_ms"])
+    return StateSpan(to_s(row["from_ms"]), end_s, State(row["state"]), row["reason"])
+
+
+def to_event(row: sqlite3.Row) -> Event:
+    """Return a row of ``event`` with its machine and what its notes say."""
+    return Event(
+        id=row["id"],
+        machine=row["machine"],
+        opened_s=to_s(row["opened_ms"]),
+        closed_s=None if row["closed_ms"] is None else to_s(row["closed_ms"]),
+        peak_state=State(row["peak_state"]),
+        peak_score=row["peak_score"],
+        threshold=row["threshold"],
+        rule=row["rule"],
+        reason=row["reason"],
+        headline=row["headline"],
+        bands=parse_bands(row["bands"]),
+        clip=row["clip"],
+        picture=row["picture"],
+        nearest_normal=row["nearest_normal"],
+        clip_s=row["clip_s"],
+        shift_s=row["shift_s"],
+        model_sha256=row["model_sha256"],
+        provisional=bool(row["provisional"]),
+        protected=bool(row["protected"]),
+        verdict=row["verdict"] or "",
+        acknowledged=bool(row["acknowledged"]),
+    )
+
+
+def combine(rows: Iterable[sqlite3.Row], length_ms: int) -> Iterator[MinuteRow]:
+    """Combine the rows of each bucket; they are in order of time."""
+    for bucket_ms, group in groupby(rows, key=lambda row: row["bucket_ms"]):
+        yield _combine_bucket(bucket_ms, length_ms, list(group))
+
+
+def _combine_bucket(start_ms: int, length_ms: int, rows: list[sqlite3.Row]) -> MinuteRow:
+    def known(name: str) -> list[float]:
+        return [row[name] for row in rows if row[name] is not None]
+
+    medians, levels = known("median"), known("level_dbfs")
+    return MinuteRow(
+        start_s=to_s(start_ms),
+        length_s=to_s(length_ms),
+        windows=sum(row["windows"] for row in rows),
+        scored=sum(row["scored"] for row in rows),
+        lowest=min(known("lowest"), default=None),
+        median=median(medians) if medians else None,
+        highest=max(known("highest"), default=None),
+        over=sum(row["over"] for row in rows),
+        level_dbfs=fmean(levels) if levels else None,
+        worst_state=STATES[max(row["worst_state"] for row in rows)],
+        lost_samples=sum(row["lost_samples"] for row in rows),
+        threshold=next(reversed(known("threshold")), None),
+        normal_range=next(reversed(known("normal_range")), None),
+    )
