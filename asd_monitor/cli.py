@@ -24,6 +24,7 @@ COMMANDS = {
     "devices": MONITORING,
     "check": MONITORING,
     "doctor": MONITORING,
+    "access": MONITORING,
     "bench": MONITORING,
     "score": MODELS,
     "inspect": MODELS,

@@ -21,6 +21,7 @@ from asd_monitor.settings_file import Name, OnOff, SettingsPath
 from asd_monitor.sinks import SINKS
 from asd_monitor.sources import SourceSettings
 from asd_monitor.sources.registry import SOURCES
+from asd_monitor.web.settings import WebSettings
 
 Section = TypeVar("Section", bound=BaseModel)
 
@@ -129,6 +130,8 @@ class Config(_SinkSections):
     """When alarms are raised and cleared."""
     learn: LearnSettings = LearnSettings()
     """How machines without a model are learned."""
+    web: Annotated[WebSettings | None, OnOff] = WebSettings()
+    """The web page; null: none."""
 
     @field_validator("node")
     @classmethod

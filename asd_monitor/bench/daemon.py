@@ -60,6 +60,7 @@ class Daemon:
             **settings,
             "state_dir": str(folder / "state"),
             "prometheus": {"port": self._port},
+            "web": None,
         }
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -60,7 +60,7 @@ def collect_arrivals(
 ) -> list[Arrival]:
     """Run a monitor in this process, and time its scores from the driver's callback."""
     folder = context.fixtures.folder
-    settings = {**settings, "state_dir": str(folder / "state"), "prometheus": None}
+    settings = {**settings, "state_dir": str(folder / "state"), "prometheus": None, "web": None}
     monitor_config = config.from_options(settings)
     microphone = monitor_config.machines[MACHINE].source
     if not isinstance(microphone, MicrophoneSettings):

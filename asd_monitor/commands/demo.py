@@ -26,18 +26,29 @@ def demo(
             help="Port of the Prometheus endpoint; 0 uses a free one.",
         ),
     ] = 0,
+    web_port: Annotated[
+        int,
+        typer.Option("--web-port", metavar="PORT", help="Port of the web page; 0 uses a free one."),
+    ] = 0,
     plain: Plain = False,
     as_json: AsJson = False,
 ) -> None:
     """Demonstrate the whole monitor on a simulated pump, without a microphone or a broker.
 
     The sound of the pump is learned in seconds and then monitored in real time: a bearing fails,
-    the alarm is raised, the bearing is replaced, and the alarm clears. An MQTT broker and the
-    Prometheus endpoint run inside the program.
+    the alarm is raised, the bearing is replaced, and the alarm clears. An MQTT broker, the
+    Prometheus endpoint and the web page run inside the program.
 
     Example: `asd-monitor demo --duration 120`
     """
     with stop_signals() as stop:
         from asd_monitor.demo.demo import run_demo
 
-        run_demo(duration, stop, metrics_port=metrics_port, live_view=not plain, as_json=as_json)
+        run_demo(
+            duration,
+            stop,
+            metrics_port=metrics_port,
+            web_port=web_port,
+            live_view=not plain,
+            as_json=as_json,
+        )

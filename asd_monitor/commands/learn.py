@@ -69,7 +69,7 @@ def learn(
     """
     sections = make_machine_sections(mic, wav, machine, channel=channel, fast=True)
     rules = {"minutes": minutes, "window_s": window_s, "hop_s": hop_s}
-    options = {"machines": sections, "learn": rules, "mqtt": None, "prometheus": None}
+    options = {"machines": sections, "learn": rules, "mqtt": None, "prometheus": None, "web": None}
     if state_dir is not None:
         options["state_dir"] = str(state_dir)
     with stop_signals() as stop:

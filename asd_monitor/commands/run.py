@@ -105,6 +105,15 @@ def run(
             "configuration's, or 127.0.0.1:9109.",
         ),
     ] = None,
+    web: Annotated[
+        str | None,
+        typer.Option(
+            "--web",
+            metavar="ENDPOINT",
+            help="Web page as PORT or ADDRESS:PORT, or `off`. By default the configuration's, or "
+            "127.0.0.1:9110.",
+        ),
+    ] = None,
     node: Annotated[
         str | None,
         typer.Option(
@@ -126,8 +135,9 @@ def run(
     Example: `asd-monitor run --mic 0 --machine pump`
     """
     options = {
-        "model": model, "target": target, "mqtt": mqtt, "metrics": metrics, "node": node,
-        "state_dir": state_dir, "device": device, "learn": learn, "learn_minutes": learn_minutes,
+        "model": model, "target": target, "mqtt": mqtt, "metrics": metrics, "web": web,
+        "node": node, "state_dir": state_dir, "device": device, "learn": learn,
+        "learn_minutes": learn_minutes,
     }  # fmt: skip
     if config is not None:
         if mic or wav or machine or model or target:
@@ -204,9 +214,10 @@ def _override(options: dict[str, Any], configured: dict[str, Any]) -> dict[str, 
         values["learn"] = _section(configured, "learn") | learn
     if options["mqtt"] is not None:
         values["mqtt"] = _override_mqtt(options["mqtt"], _section(configured, "mqtt"))
-    if options["metrics"] is not None:
-        section = _section(configured, "prometheus")
-        values["prometheus"] = _override_prometheus(options["metrics"], section)
+    for option, key in (("metrics", "prometheus"), ("web", "web")):
+        if options.get(option) is not None:
+            section = _section(configured, key)
+            values[key] = _override_endpoint(f"--{option}", options[option], section)
     return values
 
 
@@ -223,11 +234,11 @@ def _override_mqtt(option: str, section: dict[str, Any]) -> dict[str, Any] | Non
     return section | {"host": host, "port": port}
 
 
-def _override_prometheus(option: str, section: dict[str, Any]) -> dict[str, Any] | None:
+def _override_endpoint(name: str, option: str, section: dict[str, Any]) -> dict[str, Any] | None:
     if is_off(option):
         return None
     address, _, port = option.rpartition(":")
     if not port.isdecimal():
-        raise ConfigError(f"--metrics: expected a port number, found {option!r}")
+        raise ConfigError(f"{name}: expected a port number, found {option!r}")
     section = section | {"port": int(port)}
     return section | {"address": address.strip("[]")} if address else section

@@ -24,7 +24,13 @@ HOLD_S = 8.0
 
 
 def run_demo(
-    duration_s: float, stop: threading.Event, *, metrics_port: int, live_view: bool, as_json: bool
+    duration_s: float,
+    stop: threading.Event,
+    *,
+    metrics_port: int,
+    web_port: int = 0,
+    live_view: bool,
+    as_json: bool,
 ) -> None:
     """Learn the simulated machine, monitor it during a scenario, and print a summary.
 
@@ -36,6 +42,8 @@ def run_demo(
         Ends the demo when set.
     metrics_port
         Port of the Prometheus endpoint on loopback; 0 uses a free one.
+    web_port
+        Port of the web page on loopback; 0 uses a free one.
     live_view
         Display a live view if stderr is a terminal; print log lines otherwise.
     as_json
@@ -53,7 +61,7 @@ def run_demo(
         tempfile.TemporaryDirectory(prefix="asd-monitor-demo-") as folder,
         EmbeddedBroker() as broker,
     ):
-        config = _make_config(Path(folder), broker.port, metrics_port)
+        config = _make_config(Path(folder), broker.port, metrics_port, web_port)
         logging_setup.set_up()
         handle = build_monitor(config, extra_sinks=[source], sources={MACHINE: source})
         title = "asd-monitor demo: a pump and its bearing"
@@ -70,7 +78,7 @@ def run_demo(
         sys.stderr.write("\n".join(_format_summary(result)) + "\n")
 
 
-def _make_config(folder: Path, mqtt_port: int, metrics_port: int) -> "Config":
+def _make_config(folder: Path, mqtt_port: int, metrics_port: int, web_port: int) -> "Config":
     from asd_monitor.config import from_options
 
     return from_options(
@@ -82,6 +90,7 @@ def _make_config(folder: Path, mqtt_port: int, metrics_port: int) -> "Config":
             "alarm": {"hold_s": HOLD_S},
             "mqtt": {"port": mqtt_port},
             "prometheus": {"port": metrics_port},
+            "web": {"port": web_port},
         }
     )
 

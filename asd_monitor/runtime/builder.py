@@ -32,6 +32,7 @@ from asd_monitor.sources.pacing import PacedWakeups
 from asd_monitor.sources.registry import SOURCES
 from asd_monitor.telemetry.metrics import Metrics
 from asd_monitor.telemetry.status import MonitorStatus, StatusTracker
+from asd_monitor.web.settings import WebSettings
 
 if TYPE_CHECKING:
     from asd_monitor.detection.detector import Detector
@@ -101,7 +102,10 @@ def build_monitor(
         detectors = {} if relearn else load_detectors(config, state)
         monitor = Monitor(metrics)
         tracker = StatusTracker(list(config.machines), monitor.is_alive)
-        for sink in [tracker, *_build_sinks(config, metrics, tracker.snapshot), *extra_sinks]:
+        sinks = [tracker, *_build_sinks(config, metrics, tracker.snapshot)]
+        if config.web is not None:
+            sinks.append(_build_web(config, config.web, state, tracker.snapshot))
+        for sink in [*sinks, *extra_sinks]:
             monitor.add_sink(sink)
         for pipeline in _build_pipelines(config, metrics, monitor, detectors, sources or {}):
             monitor.add_pipeline(pipeline)
@@ -145,6 +149,21 @@ def _build_sinks(
     )
     sections = config.sinks
     return [build(sections[key], context) for key, (_, build) in SINKS.items() if key in sections]
+
+
+def _build_web(
+    config: Config, settings: WebSettings, state: StateFolder, status: Callable[[], MonitorStatus]
+) -> Sink:
+    """Build the web page; its libraries are imported only here."""
+    from asd_monitor.web.service import WebService
+
+    return WebService(
+        settings,
+        node=config.node,
+        machines={name: name for name in config.machines},
+        status=status,
+        state_root=state.root,
+    )
 
 
 def _build_pipelines(

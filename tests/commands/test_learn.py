@@ -38,6 +38,7 @@ def settings(state: Path, folder: Path, seconds: float) -> Config:
         "state_dir": str(state),
         "mqtt": None,
         "prometheus": None,
+        "web": None,
     }
     return from_options(options)
 

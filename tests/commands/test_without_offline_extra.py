@@ -51,12 +51,13 @@ def publish(server: RecordServer, clip: Path) -> None:
 
 WORKING = {
     "run": "run --wav clip.wav --machine pump --model toy.asd --fast --mqtt off --metrics off "
-    "--state-dir state --plain",
+    "--web off --state-dir state --plain",
     "learn": "learn --wav pump.wav --machine pump --minutes 0.5 --window 2 --state-dir state "
     "--plain",
     "devices": "devices",
     "doctor": "doctor --mqtt off --metrics off --state-dir state --model toy.asd",
     "check": "check monitor.yaml",
+    "access": "access --state-dir state",
     "score": "score clip.wav --model toy.asd --target pump",
     "inspect": "inspect toy.asd",
     "evaluate": "evaluate teams_2020 --year 2020 --ground-truth evaluator_2020",

@@ -375,7 +375,7 @@ def test_the_command_reports_a_working_system_in_one_document(
     virtual_microphones: MakeMicrophones, tmp_path: Path
 ) -> None:
     virtual_microphones(pump=VirtualSound(pcm(-30.0)))
-    document = {
+    document: dict[str, object] = {
         "machines": {
             "pump": {
                 "mic": "pump",
@@ -385,6 +385,7 @@ def test_the_command_reports_a_working_system_in_one_document(
         },
         "state_dir": str(tmp_path / "state"),
         "prometheus": {"port": free_port()},
+        "web": None,
     }
     with Mosquitto(tmp_path) as broker:
         document["mqtt"] = {"host": "127.0.0.1", "port": broker.port}

@@ -77,7 +77,9 @@ def test_a_signal_is_handled_while_the_main_thread_holds_the_lock_of_the_event()
 def test_a_stop_before_the_start_starts_nothing(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
     options = {"machines": {"pump": {"wav": str(tmp_path / "a.wav")}}, "mqtt": None}
-    settings = from_options(options | {"prometheus": None, "state_dir": str(tmp_path / "state")})
+    settings = from_options(
+        options | {"prometheus": None, "web": None, "state_dir": str(tmp_path / "state")}
+    )
     stop = threading.Event()
     stop.set()
     handle = build_monitor(settings)
@@ -99,7 +101,7 @@ def test_a_first_signal_after_the_end_of_the_run_still_stops_cleanly() -> None:
 def test_an_end_by_itself_sets_the_stop_event_and_raises_the_error(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
     wav = {"paths": [str(tmp_path / "a.wav")], "paced": False}
-    options = {"machines": {"pump": {"wav": wav}}, "mqtt": None, "prometheus": None}
+    options = {"machines": {"pump": {"wav": wav}}, "mqtt": None, "prometheus": None, "web": None}
     settings = from_options(options | {"state_dir": str(tmp_path / "state")})
     stop = threading.Event()
     with pytest.raises(ConfigError, match="at least 20 s of normal sound"):
@@ -117,7 +119,12 @@ def test_an_internal_error_while_learning_ends_the_run(
 
     monkeypatch.setattr("asd_monitor.quickstart.fit", broken)
     microphone = PlayedSource()
-    options = {"machines": {"pump": {"mic": "played"}}, "mqtt": None, "prometheus": None}
+    options = {
+        "machines": {"pump": {"mic": "played"}},
+        "mqtt": None,
+        "prometheus": None,
+        "web": None,
+    }
     settings = from_options(options | {"state_dir": str(tmp_path), "learn": {"minutes": 0.3}})
     sound = 0.1 * np.random.default_rng(0).standard_normal(20 * 16_000)
     microphone.play(sound.astype(np.float32))
@@ -133,7 +140,12 @@ def test_an_internal_error_while_learning_ends_the_run(
 def test_a_stalled_monitor_is_logged_once_and_the_watchdog_is_not_notified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    options = {"machines": {"pump": {"mic": "played"}}, "mqtt": None, "prometheus": None}
+    options = {
+        "machines": {"pump": {"mic": "played"}},
+        "mqtt": None,
+        "prometheus": None,
+        "web": None,
+    }
     settings = from_options(options | {"state_dir": str(tmp_path / "state")})
     handle = build_monitor(settings, sources={"pump": PlayedSource()})
     calls: list[None] = []

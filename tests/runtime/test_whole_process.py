@@ -141,6 +141,7 @@ def start(
                 # The subscriber reconnects after 1 s, before the monitor: it misses nothing.
                 "mqtt": {"port": broker.port, "reconnect_min_s": 4, "reconnect_max_s": 4},
                 "prometheus": {"port": metrics_port},
+                "web": None,
             }
             path = tmp_path / "monitor.yaml"
             path.write_text(yaml.safe_dump(config))
@@ -272,7 +273,19 @@ def test_the_command_learns_a_machine_and_then_uses_the_model(
     virtual_microphones: MakeMicrophones, tmp_path: Path
 ) -> None:
     mics = virtual_microphones(pump=VirtualSound(pump(90)))
-    options = ["--mic", "0", "--machine", "pump", "--mqtt", "off", "--metrics", "off", "--json"]
+    options = [
+        "--mic",
+        "0",
+        "--machine",
+        "pump",
+        "--mqtt",
+        "off",
+        "--metrics",
+        "off",
+        "--web",
+        "off",
+        "--json",
+    ]
     options += ["--state-dir", str(tmp_path)]
     command = [*COMMAND, "run", *options]
     first = subprocess.run(
@@ -298,7 +311,17 @@ def test_stopping_while_the_model_is_fitted_exits_cleanly(tmp_path: Path) -> Non
     sounds.mkdir()
     for index in range(30):
         soundfile.write(sounds / f"{index:02d}.wav", pump(10, start_s=10 * index), RATE_HZ)
-    options = ["--mqtt", "off", "--metrics", "off", "--state-dir", str(state), "--fast"]
+    options = [
+        "--mqtt",
+        "off",
+        "--metrics",
+        "off",
+        "--web",
+        "off",
+        "--state-dir",
+        str(state),
+        "--fast",
+    ]
     with subprocess.Popen(
         [*COMMAND, "run", "--wav", str(sounds), "--machine", "pump", *options],
         stderr=subprocess.PIPE,

@@ -1,0 +1,68 @@
+"""What the routes of the web page work with."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from asd_monitor.telemetry.status import MonitorStatus
+from asd_monitor.web.access_store import AccessStore, Identity, Role
+from asd_monitor.web.login_limit import LoginLimit
+from asd_monitor.web.pages import PageRenderer
+from asd_monitor.web.settings import WebSettings
+from asd_monitor.web.setup_link import SetupLink
+
+
+@dataclass(frozen=True, slots=True)
+class WebContext:
+    """The monitor as the web page sees it, and the state of the page itself."""
+
+    settings: WebSettings
+    node: str
+    """Name of the monitor."""
+    machines: Mapping[str, str]
+    """Display names of the machines by id, in the order of the settings."""
+    status: Callable[[], MonitorStatus]
+    """Return a snapshot of the monitor; may be called from any thread."""
+    access: AccessStore
+    pages: PageRenderer
+    login_limit: LoginLimit = field(default_factory=LoginLimit)
+    setup_link: SetupLink = field(default_factory=SetupLink)
+    clock: Callable[[], float] = time.time
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everyone who reaches the page may use it: only on this computer."""
+        return not self.needs_password and not self.access.has_accounts()
+
+    @property
+    def needs_password(self) -> bool:
+        """Whether the page can be reached from other computers."""
+        return needs_password(self.settings)
+
+
+def needs_password(settings: WebSettings) -> bool:
+    """Return whether other computers can reach the page, directly or through a proxy."""
+    from asd_monitor.web.guard import allowed_hosts
+    from asd_monitor.web.settings import LOOPBACK_NAMES
+
+    return not settings.is_loopback or bool(
+        allowed_hosts(settings) - {*LOOPBACK_NAMES, settings.address}
+    )
+
+
+LOCAL_USER = Identity("local", Role.ADMIN)
+"""Who sends requests while no password has been set."""
+
+
+def context_of(request: Request) -> WebContext:
+    """Return the context of a request."""
+    context: WebContext = request.app.state.context
+    return context
+
+
+def identity_of(request: Request) -> Identity:
+    """Return who sends a request that has been let through."""
+    identity: Identity = request.state.identity
+    return identity

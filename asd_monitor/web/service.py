@@ -1,0 +1,106 @@
+"""The web page of a running monitor, as the runtime starts and stops it."""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from asd_monitor.errors import ConfigError
+from asd_monitor.records import Record
+from asd_monitor.telemetry.status import MonitorStatus
+from asd_monitor.web.access_store import FILE_NAME, AccessStore
+from asd_monitor.web.app import create_app
+from asd_monitor.web.context import WebContext
+from asd_monitor.web.pages import PageRenderer
+from asd_monitor.web.server import WebServer
+from asd_monitor.web.settings import WebSettings
+from asd_monitor.web.static_files import StaticFiles
+
+logger = logging.getLogger(__name__)
+
+
+class WebService:
+    """Serve the page from :meth:`open` to :meth:`close`; receives records as a sink does.
+
+    Parameters
+    ----------
+    settings
+        Where the page is served.
+    node
+        Name of the monitor.
+    machines
+        Display names of the machines by id.
+    status
+        Returns a snapshot of the monitor.
+    state_root
+        The state folder.
+    """
+
+    def __init__(
+        self,
+        settings: WebSettings,
+        *,
+        node: str,
+        machines: Mapping[str, str],
+        status: Callable[[], MonitorStatus],
+        state_root: Path,
+    ) -> None:
+        static = StaticFiles()
+        if missing := static.missing_libraries():
+            logger.warning(
+                "web: the page has no charts, because %s were not fetched when asd-monitor was "
+                "installed; install it again",
+                " and ".join(missing),
+            )
+        self._settings = settings
+        self._access = AccessStore(state_root / FILE_NAME)
+        self._context = WebContext(
+            settings=settings,
+            node=node,
+            machines=machines,
+            status=status,
+            access=self._access,
+            pages=PageRenderer(node, static),
+        )
+        self._server = WebServer(settings, create_app(self._context))
+
+    @property
+    def url(self) -> str:
+        """URL of the page."""
+        return self._settings.external_url or self._server.url
+
+    def open(self) -> None:
+        """Start serving.
+
+        Raises
+        ------
+        ConfigError
+            If other computers could reach the page without a password.
+        SinkError
+            If the address cannot be listened on or the certificate cannot be used.
+        """
+        has_password = self._access.has_accounts()
+        if self._context.needs_password and not has_password:
+            msg = (
+                f"web: the page on {self._settings.address} can be reached from other computers, "
+                "and has no password: set one with `asd-monitor access admin`, or use "
+                "address: 127.0.0.1 without web.hosts and web.external_url"
+            )
+            raise ConfigError(msg)
+        self._server.start()
+        logger.info("web page at %s", self.url)
+        if not has_password:
+            key = self._context.setup_link.key
+            logger.info(
+                "web page: no password is needed on this computer; to set one, open "
+                "%spassword?key=%s within 15 minutes",
+                self._server.url,
+                key,
+            )
+
+    def emit(self, record: Record) -> None:
+        """Accept a record; never blocks."""
+
+    def close(self) -> None:
+        """Stop serving; may be called twice."""
+        self._server.close()
+        self._access.close()
