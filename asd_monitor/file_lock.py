@@ -53,3 +53,21 @@ def file_lock(
         yield
     finally:
         os.close(handle)
+
+
+def lock_holder(path: Path) -> str:
+    """Return the id of the process that holds a lock file; empty if none does or it is unknown."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.read(handle, 32).decode(errors="replace").strip()
+    except OSError:
+        return ""
+    else:
+        return ""
+    finally:
+        os.close(handle)

@@ -1,11 +1,14 @@
 """``asd-monitor check``: validate a configuration file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asd_monitor.commands.options import AsJson
+
+if TYPE_CHECKING:
+    from asd_monitor.config import Config
 
 
 def check(
@@ -19,7 +22,8 @@ def check(
 ) -> None:
     """Check a configuration file without starting anything.
 
-    Reports every error with file, line and key, and then ends with exit code 2.
+    Reports every error with file, line and key, and then ends with exit code 2. Of each
+    microphone it shows which device it is on this computer now.
 
     Example: `asd-monitor check configs/monitor.yaml`
     """
@@ -32,5 +36,31 @@ def check(
         typer.echo(json.dumps(settings.model_dump(mode="json")))
         return
     typer.echo(f"{config}: no errors; {len(settings.machines)} machine(s)")
+    microphones = _describe_microphones(settings)
     for name, machine in settings.machines.items():
-        typer.echo(f"  {name}: {machine.source.description}")
+        typer.echo(f"  {name}: {microphones.get(name, machine.source.description)}")
+
+
+def _describe_microphones(config: "Config") -> dict[str, str]:
+    """Return what the microphone of each machine is now, or why it cannot be used."""
+    import os
+
+    from asd_monitor.errors import SourceError
+    from asd_monitor.runtime import microphones
+    from asd_monitor.runtime.state_dir import StateFolder
+    from asd_monitor.sources.microphone.devices import list_microphones
+
+    settings = microphones.microphone_settings(config)
+    if not settings:
+        return {}
+    try:
+        present = list_microphones()
+    except SourceError as error:
+        return {
+            machine: f"{source.description} (not looked for: {error})"
+            for machine, source in settings.items()
+        }
+    state = StateFolder.locate(config.state_dir, os.environ)
+    return {
+        machine: microphones.describe_use(config, state, machine, present) for machine in settings
+    }

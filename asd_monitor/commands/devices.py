@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 def devices(as_json: AsJson = False) -> None:
     """List the microphones: index, name, channels, sampling rates, and a stable id.
 
-    `--mic` accepts the index, a part of the name, or the id. Only the id stays the same when
-    microphones are connected in a different order.
+    `--mic` accepts the id, a part of the name, or the index. Only the id stays the same when
+    microphones are connected in a different order or used by other programs. A microphone that
+    another program uses is listed without an index, channels and rates.
 
     Example: `asd-monitor devices --json`
     """
@@ -42,6 +43,9 @@ def _make_table(microphones: "list[Microphone]") -> "Table":
 
     table = Table("index", "name", "channels", "rates in Hz", "id", box=None)
     for mic in microphones:
+        if mic.unavailable:
+            table.add_row("-", f"{mic.name} ({mic.unavailable})", "-", "-", mic.stable_id)
+            continue
         rates = ", ".join(
             f"{rate}*" if rate == mic.default_rate_hz else str(rate)
             for rate in mic.rates_hz or (mic.default_rate_hz,)

@@ -6,6 +6,7 @@ import typer
 
 from asd_monitor.commands.interrupt import INTERRUPTED
 from asd_monitor.commands.options import (
+    AcceptMicrophone,
     AsJson,
     Channel,
     Machines,
@@ -53,6 +54,7 @@ def learn(
         ),
     ] = False,
     channel: Channel = 0,
+    accept_microphone: AcceptMicrophone = None,
     state_dir: StateDir = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Print lines instead of a progress bar.")
@@ -74,9 +76,10 @@ def learn(
         options["state_dir"] = str(state_dir)
     with stop_signals() as stop:
         from asd_monitor.config import from_options
+        from asd_monitor.runtime.microphones import accept_microphones
         from asd_monitor.runtime.runs import learn_only
 
-        settings = from_options(options)
+        settings = accept_microphones(from_options(options), accept_microphone or ())
         done = learn_only(settings, stop, fresh=fresh, live_view=not plain, as_json=as_json)
     if not done:
         raise typer.Exit(INTERRUPTED)

@@ -49,8 +49,8 @@ Mics = Annotated[
     typer.Option(
         "--mic",
         metavar="MIC",
-        help="Microphone to monitor: its index, its stable id, or its name or a part of it "
-        "(see `asd-monitor devices`). Repeatable, each with a `--machine`.",
+        help="Microphone to monitor: its stable id (see `asd-monitor devices`), its name or a part "
+        "of it, or its index, which changes. Repeatable, each with a `--machine`.",
     ),
 ]
 Machines = Annotated[
@@ -69,6 +69,15 @@ Wavs = Annotated[
         metavar="PATH",
         help="Recordings to use instead of a microphone: a file or a folder. Repeatable, each "
         "with a `--machine`.",
+    ),
+]
+AcceptMicrophone = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept-microphone",
+        metavar="ID",
+        help="Stable id of a microphone to use although the machine was learned with another one. "
+        "Repeatable.",
     ),
 ]
 Fast = Annotated[

@@ -8,6 +8,7 @@ import typer
 
 from asd_monitor.commands.options import (
     MQTT_PORT,
+    AcceptMicrophone,
     AsJson,
     Channel,
     Device,
@@ -87,6 +88,7 @@ def run(
     ] = None,
     fast: Fast = False,
     channel: Channel = 0,
+    accept_microphone: AcceptMicrophone = None,
     mqtt: Annotated[
         str | None,
         typer.Option(
@@ -152,12 +154,14 @@ def run(
         raise ModelFileError(f"{model}: there is no such model file")
     backoff = StartBackoff.from_environment(os.environ)
     with stop_signals() as stop, backoff.around_start(stop):
+        from asd_monitor.runtime.microphones import accept_microphones
         from asd_monitor.runtime.runs import find_read_files, run_monitor
 
         if stop.is_set():  # during the wait before another start
             return
         backoff.watch([config] if config is not None else [])
         settings = load_settings(config, sections, options)
+        settings = accept_microphones(settings, accept_microphone or ())
         backoff.watch(find_read_files(settings))
         run_monitor(settings, stop, duration_s=duration, live_view=not plain, as_json=as_json)
 

@@ -1,5 +1,6 @@
 """Check PortAudio, the microphones, and two seconds of real capture."""
 
+import os
 import subprocess
 import sys
 import time
@@ -13,12 +14,19 @@ from asd_monitor.doctor.context import Context
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import SourceError
 from asd_monitor.records import AudioChunk, Quality, SourceHealth, SourceState
+from asd_monitor.runtime.microphones import (
+    Choice,
+    choose_microphone,
+    describe,
+    learned_microphones,
+)
+from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sources.microphone.devices import (
     NO_MICROPHONE,
     Microphone,
     list_microphones,
-    resolve_device,
 )
+from asd_monitor.sources.microphone.selection import find_device, list_names
 from asd_monitor.sources.microphone.settings import MicrophoneSettings
 from asd_monitor.sources.microphone.source import MicrophoneSource
 
@@ -65,7 +73,7 @@ def check_devices(
         return [failed("devices", str(error), "see `asd-monitor devices`", SourceError)]
     count = len(microphones)
     if count:
-        names = ", ".join(f"{mic.index} {mic.name!r}" for mic in microphones)
+        names = list_names(microphones)
         return [ok("devices", f"{count} microphone(s): {names}", microphones=count)]
     if not context.microphones:
         return [ok("devices", "no microphone, and none is needed", microphones=0)]
@@ -82,15 +90,23 @@ def check_capture(
     except SourceError:
         return []  # reported by check_devices
     findings, sources = list[Finding](), list[tuple[Microphone, MicrophoneSource]]()
+    state = StateFolder.locate(context.config.state_dir, os.environ)
     for machine, settings in context.microphones.items():
         try:
-            microphone, settings = _choose_microphone(context, settings, present)
+            choice = _choose_microphone(context, state, machine, settings, present)
         except SourceError as error:
             if not context.uses_default_microphone:
                 hint = "see `asd-monitor devices`; plug it in, or name another one"
                 findings.append(failed("capture", f"{machine}: {error}", hint, SourceError))
             continue
-        sources.append((microphone, MicrophoneSource(machine, settings, RATE_HZ)))
+        findings += _assess_identity(machine, settings, choice)
+        microphone = choice.microphone
+        if microphone is None:
+            continue
+        if microphone.unavailable:
+            findings.append(_assess_unavailable(state, machine, microphone))
+        else:
+            sources.append((microphone, MicrophoneSource(machine, choice.settings, RATE_HZ)))
     captures = record([source for _, source in sources])
     for (microphone, _), captured in zip(sources, captures, strict=True):
         findings += _assess_capture(microphone, captured)
@@ -98,14 +114,52 @@ def check_capture(
 
 
 def _choose_microphone(
-    context: Context, settings: MicrophoneSettings, present: list[Microphone]
-) -> tuple[Microphone, MicrophoneSettings]:
-    if not context.uses_default_microphone:
-        return resolve_device(settings.device, present), settings
-    if not present:
-        raise SourceError(NO_MICROPHONE)
-    microphone = next((mic for mic in present if mic.is_default), present[0])
-    return microphone, settings.model_copy(update={"device": microphone.index})
+    context: Context,
+    state: StateFolder,
+    machine: str,
+    settings: MicrophoneSettings,
+    present: list[Microphone],
+) -> Choice:
+    if context.uses_default_microphone:
+        if not present:
+            raise SourceError(NO_MICROPHONE)
+        microphone = next((mic for mic in present if mic.is_default), present[0])
+        pinned = settings.model_copy(update={"device": microphone.stable_id})
+        return Choice(pinned, microphone)
+    choice = choose_microphone(
+        machine, settings, present, learned_microphones(context.config, state, machine)
+    )
+    if choice.microphone is None and not choice.missing_hint:
+        find_device(choice.settings.device, present)  # raises: it is not connected
+    return choice
+
+
+def _assess_identity(machine: str, settings: MicrophoneSettings, choice: Choice) -> list[Finding]:
+    """Report a microphone that is not the one that the machine was learned with, or an index."""
+    if choice.note:
+        return [warning("microphone", f"{machine}: {choice.note}", "learn again when you can")]
+    if choice.microphone is None:
+        hint = "plug it in, or learn the machine again with another one"
+        message = f"{machine}: {choice.missing_hint}"
+        return [failed("microphone", message, hint, SourceError)]
+    if isinstance(settings.device, int):
+        message = f"{machine}: {describe(choice, settings.device)}"
+        hint = "use the id: an index changes when microphones are added, removed or in use"
+        return [warning("microphone", message, hint)]
+    return []
+
+
+def _assess_unavailable(state: StateFolder, machine: str, microphone: Microphone) -> Finding:
+    """Report a microphone that is in use: by the monitor of this machine, or by another program."""
+    message = f"{machine}: microphone {microphone.label} is {microphone.unavailable}"
+    if holder := state.lock_holder(machine):
+        text = f"{message}: the machine is monitored by process {holder}, so it was not opened"
+        return ok("capture", text)
+    if "in use" in microphone.unavailable:
+        hint = "end that program, or let it use another microphone; a card can be opened once"
+    else:
+        hint = "add this user to the group `audio`, and log in again; see `arecord -l`"
+    return failed("capture", message, hint, SourceError)
 
 
 @dataclass

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,16 +18,25 @@ from asd_monitor.detection.alarm import Alarm
 from asd_monitor.progress import Progress
 from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult
 from asd_monitor.runtime.detectors import load_detectors, make_detector
+from asd_monitor.runtime.microphones import (
+    Choice,
+    choose_microphones,
+    learned_microphones,
+    log_choice,
+    microphone_settings,
+    replace_microphones,
+    training_entry,
+)
 from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.pipeline import Pipeline
+from asd_monitor.runtime.recorded_with import RecordedWith
 from asd_monitor.runtime.recording_store import RecordingStore
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sinks import SINKS, Sink
 from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sources import AudioSource
 from asd_monitor.sources.context import SourceContext
-from asd_monitor.sources.microphone.devices import list_microphones
-from asd_monitor.sources.microphone.settings import MicrophoneSettings, pin_devices
+from asd_monitor.sources.microphone.source import MicrophoneSource
 from asd_monitor.sources.pacing import PacedWakeups
 from asd_monitor.sources.registry import SOURCES
 from asd_monitor.telemetry.metrics import Metrics
@@ -91,14 +100,14 @@ def build_monitor(
     AsdMonitorError
         If a model, a source's settings, a sink's settings or the state folder cannot be used.
     """
-    if not sources:
-        config = _with_stable_microphones(config)
     metrics = Metrics(CollectorRegistry())
     metrics.add_machines(config.machines)
     state = StateFolder.locate(config.state_dir, environ)
     with ExitStack() as locks:
         for machine in config.machines:
             locks.enter_context(state.lock(machine))
+        choices = {} if sources else _choose_microphones(config, state, relearn=relearn)
+        config = replace_microphones(config, choices)
         detectors = {} if relearn else load_detectors(config, state)
         monitor = Monitor(metrics)
         tracker = StatusTracker(list(config.machines), monitor.is_alive)
@@ -107,7 +116,9 @@ def build_monitor(
             sinks.append(_build_web(config, config.web, state, tracker.snapshot))
         for sink in [*sinks, *extra_sinks]:
             monitor.add_sink(sink)
-        for pipeline in _build_pipelines(config, metrics, monitor, detectors, sources or {}):
+        for pipeline in _build_pipelines(
+            config, metrics, monitor, detectors, sources or {}, choices
+        ):
             monitor.add_pipeline(pipeline)
             detector = detectors.get(pipeline.machine)
             if detector is not None:
@@ -118,21 +129,17 @@ def build_monitor(
         return MonitorHandle(config, state, metrics, monitor, tracker.snapshot, locks.pop_all())
 
 
-def _with_stable_microphones(config: Config) -> Config:
-    """Replace the indices of microphones by stable ids, before the indices can change."""
-    settings = {
-        name: machine.source
-        for name, machine in config.machines.items()
-        if isinstance(machine.source, MicrophoneSettings)
+def _choose_microphones(config: Config, state: StateFolder, *, relearn: bool) -> dict[str, Choice]:
+    """Find each machine's microphone now, before a change of the devices renumbers them."""
+    settings = microphone_settings(config)
+    learned = {
+        machine: learned_microphones(config, state, machine, relearn=relearn)
+        for machine in settings
     }
-    present = list_microphones() if settings else []
-    if not present:
-        return config  # microphones that are missing are waited for
-    machines = dict(config.machines)
-    for name, pinned in zip(settings, pin_devices(list(settings.values()), present), strict=True):
-        machine = machines[name]
-        machines[name] = machine.model_copy(update={machine.source_key: pinned})
-    return config.model_copy(update={"machines": machines})
+    choices = choose_microphones(config, learned)
+    for machine, choice in choices.items():
+        log_choice(machine, settings[machine], choice)
+    return choices
 
 
 def _build_sinks(
@@ -172,6 +179,7 @@ def _build_pipelines(
     monitor: Monitor,
     detectors: Mapping[str, "Detector"],
     sources: Mapping[str, AudioSource],
+    choices: Mapping[str, Choice],
 ) -> list[Pipeline]:
     run_id, wakeups = uuid.uuid4().hex[:12], PacedWakeups()
     pipelines = []
@@ -180,10 +188,17 @@ def _build_pipelines(
         rate_hz = LEARNING_RATE_HZ
         if name in detectors:
             rate_hz = detectors[name].manifest.sample_rate_hz
+        choice = choices.get(name)
+        context = SourceContext(
+            name,
+            rate_hz,
+            wakeups,
+            note=choice.note if choice else "",
+            missing_hint=choice.missing_hint if choice else "",
+        )
         pipeline = Pipeline(
             name,
-            sources.get(name)
-            or build_source(machine.source, SourceContext(name, rate_hz, wakeups)),
+            sources.get(name) or build_source(machine.source, context),
             Alarm(name, config.alarm_of(name), run_id),
             emit=monitor.emit,
             metrics=metrics,
@@ -198,12 +213,18 @@ def _build_commissioning(
 ) -> Commissioning:
     machine = pipeline.machine
     folder = state.make(state.recordings_path(machine))
+    recorded_with, source = RecordedWith(folder.parent), pipeline.source
+
+    def note_microphone() -> None:
+        if isinstance(source, MicrophoneSource):
+            recorded_with.add(source.identity)
+
     session = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return Commissioning(
         machine,
-        RecordingStore(machine, folder, LEARNING_RATE_HZ, session),
+        RecordingStore(machine, folder, LEARNING_RATE_HZ, session, note_microphone),
         60 * config.learn_of(machine).minutes,
-        fit=partial(_fit, config, state, machine),
+        fit=partial(_fit, config, state, machine, recorded_with),
         on_result=partial(_finish_commissioning, config, monitor, pipeline),
         extend_existing=state.model_path(machine).exists(),
     )
@@ -213,6 +234,7 @@ def _fit(
     config: Config,
     state: StateFolder,
     machine: str,
+    recorded_with: RecordedWith,
     recordings: Sequence["Recording"],
     progress: Progress,
 ) -> Path:
@@ -235,7 +257,11 @@ def _fit(
     progress.update("save", 0.0, 1.0)
     path = state.model_path(machine)
     state.make(path.parent)
-    sha256 = model_file.save(path, fitted.module, fitted.manifest, normal_sound=fitted.normal_sound)
+    manifest = replace(
+        fitted.manifest,
+        training={**fitted.manifest.training, **training_entry(recorded_with.microphones)},
+    )
+    sha256 = model_file.save(path, fitted.module, manifest, normal_sound=fitted.normal_sound)
     logger.info("%s: model %s written to %s", machine, sha256[:12], path)
     return path
 

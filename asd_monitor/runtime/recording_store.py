@@ -3,6 +3,7 @@
 import hashlib
 import io
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,8 @@ class RecordingStore:
         Sample rate of the clips.
     session
         Name of this run: recordings of the same session are related in time.
+    before_write
+        Called before each new recording is written.
 
     Attributes
     ----------
@@ -52,13 +55,21 @@ class RecordingStore:
         Their length in seconds.
     """
 
-    def __init__(self, machine: str, folder: Path, sample_rate_hz: int, session: str) -> None:
+    def __init__(
+        self,
+        machine: str,
+        folder: Path,
+        sample_rate_hz: int,
+        session: str,
+        before_write: Callable[[], None] = lambda: None,
+    ) -> None:
         self.sample_rate_hz = sample_rate_hz
         self.recordings: list[Recording] = []
         self.duration_s = 0.0
         self._machine = machine
         self._folder = folder
         self._session = session
+        self._before_write = before_write
         self._cache = ClipCache(sample_rate_hz, channel=0)
         self._seen_digests: set[bytes] = set()
         self._read_existing()
@@ -95,6 +106,7 @@ class RecordingStore:
             return False
         self._seen_digests.add(digest)
         name = next_name(self._folder)
+        self._before_write()
         recording = Recording(
             name=name,
             samples=self._write(name, clip.samples, content),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from asd_monitor.config import check_machine_name
 from asd_monitor.errors import StateError
-from asd_monitor.file_lock import file_lock
+from asd_monitor.file_lock import file_lock, lock_holder
 from asd_monitor.model_file.archive import remove_unfinished
 
 MODEL_SUFFIX = ".asd"
@@ -67,3 +67,10 @@ class StateFolder:
         with file_lock(path, StateError, taken, hint="use --state-dir"):
             remove_unfinished(self.model_path(machine))
             yield
+
+    def lock_holder(self, machine: str) -> str:
+        """Return the id of the process that monitors or learns a machine; empty if none is known.
+
+        Nothing is created or changed.
+        """
+        return lock_holder(self.root / "locks" / f"{check_machine_name(machine)}.lock")

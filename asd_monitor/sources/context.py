@@ -15,3 +15,7 @@ class SourceContext:
     """Sample rate to deliver at: the model's."""
     wakeups: PacedWakeups
     """Shared by the sources of a monitor that have no device to wait for."""
+    note: str = ""
+    """What the user must know about the source, reported in its health while it runs."""
+    missing_hint: str = ""
+    """What to do while the device is missing, reported in its health then."""

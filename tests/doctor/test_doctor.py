@@ -1,6 +1,7 @@
 """The doctor finds each problem, reports it in one sentence, and ends with its exit code."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -18,9 +19,11 @@ from asd_monitor.doctor.context import Context
 from asd_monitor.doctor.finding import Finding, Status, failed, ok, warning
 from asd_monitor.doctor.runner import Check, exit_code, run_checks
 from asd_monitor.errors import ConfigError, SinkError, SourceError, StateError
+from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sinks.prometheus.settings import PrometheusSettings
 from asd_monitor.sinks.prometheus.sink import PrometheusSink
 from asd_monitor.telemetry.metrics import Metrics
+from tests.rig.microphone_process import listening
 from tests.rig.mosquitto import Mosquitto, free_port
 from tests.rig.toy_model import save_toy
 from tests.rig.virtual_microphone import (
@@ -146,6 +149,48 @@ def test_a_missing_microphone_fails_with_the_names_of_those_present(
     (finding,) = sound.check_capture(make_context())
     assert finding.status is Status.FAILED
     assert "'fan'" in finding.message
+
+
+def test_a_microphone_that_another_program_uses_is_not_called_absent(
+    virtual_microphones: MakeMicrophones, tmp_path: Path
+) -> None:
+    virtual_microphones(pump=VirtualSound(pcm(-30.0), exclusive=True))
+    with listening("pump") as user:
+        user.until_more(1)
+        (finding,) = sound.check_capture(make_context(state_dir=str(tmp_path)))
+        assert finding.status is Status.FAILED
+        assert "in use by another program" in finding.message
+        assert "plug it in" not in finding.hint
+        with StateFolder(tmp_path).lock("pump"):
+            (finding,) = sound.check_capture(make_context(state_dir=str(tmp_path)))
+    assert finding.status is Status.OK
+    assert f"the machine is monitored by process {os.getpid()}" in finding.message
+
+
+def test_the_device_of_an_index_is_named_and_its_id_is_advised(
+    virtual_microphones: MakeMicrophones, tmp_path: Path
+) -> None:
+    virtual_microphones(pump=VirtualSound(pcm(-30.0)))
+    context = make_context(machine={"mic": 0}, state_dir=str(tmp_path))
+    finding = only(sound.check_capture(context), "microphone")
+    assert finding.status is Status.WARNING
+    assert "microphone 0 is 'pump' (id alsa:pump)" in finding.message
+    assert "use the id" in finding.hint
+
+
+def test_another_microphone_than_the_learned_one_fails(
+    virtual_microphones: MakeMicrophones, tmp_path: Path
+) -> None:
+    virtual_microphones(pump=VirtualSound(pcm(-30.0)))
+    learned = [{"id": "alsa:other", "name": "other", "port": ""}]
+    (tmp_path / "models").mkdir()
+    save_toy(tmp_path / "models" / "pump.asd", {"training": {"microphones": learned}})
+    for device, text in (("pump", "is not used instead"), ("alsa:pump", "--accept-microphone")):
+        context = make_context(machine={"mic": device}, state_dir=str(tmp_path))
+        (finding,) = sound.check_capture(context)
+        assert (finding.status, finding.exit_code) == (Status.FAILED, SourceError.exit_code)
+        assert "'other' (id alsa:other)" in finding.message
+        assert text in finding.message
 
 
 def test_an_intact_model_is_timed(tmp_path: Path) -> None:

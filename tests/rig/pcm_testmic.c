@@ -7,12 +7,16 @@
  *
  *   pcm_type.testmic { lib "/.../libasound_module_pcm_testmic.so" }
  *   pcm.pump { type testmic sound "/.../pump.raw" control "/.../pump.ctl" rate 48000 channels 1 }
+ *
+ * With "exclusive 1" the card can be open only once, like a real one (hw:): the next open, in any
+ * process, fails with EBUSY.
  */
 #define _GNU_SOURCE
 #include <alsa/asoundlib.h>
 #include <alsa/pcm_external.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -37,6 +41,7 @@ typedef struct {
     uint32_t sound_version;
     unsigned sound_channels;
     int timer;
+    int lock; /* an exclusive card's lock of its control file; otherwise -1 */
     double started_s, frozen_since_s; /* frozen_since_s < 0: not frozen */
     uint64_t first_frame;             /* frame of the sound at which the stream started */
     snd_pcm_uframes_t captured, delivered;
@@ -146,6 +151,7 @@ static int mic_poll_revents(snd_pcm_ioplug_t *io, struct pollfd *fds, unsigned c
 static int mic_close(snd_pcm_ioplug_t *io) {
     mic_t *mic = io->private_data;
     if (mic->timer >= 0) close(mic->timer);
+    if (mic->lock >= 0) close(mic->lock);
     if (mic->control) munmap((void *)mic->control, sizeof *mic->control);
     free(mic->sound);
     free(mic->sound_path);
@@ -169,6 +175,12 @@ static int map_control(mic_t *mic, const char *path) {
     return mic->control->fault == UNPLUGGED ? -ENODEV : 0;
 }
 
+static int lock_card(mic_t *mic, const char *path) {
+    mic->lock = open(path, O_RDONLY | O_CLOEXEC);
+    if (mic->lock < 0) return -errno;
+    return flock(mic->lock, LOCK_EX | LOCK_NB) < 0 ? -EBUSY : 0;
+}
+
 static int set_hw_params(mic_t *mic, unsigned rate) {
     snd_pcm_ioplug_t *io = &mic->io;
     unsigned access[] = {SND_PCM_ACCESS_RW_INTERLEAVED, SND_PCM_ACCESS_MMAP_INTERLEAVED};
@@ -184,7 +196,7 @@ static int set_hw_params(mic_t *mic, unsigned rate) {
 SND_PCM_PLUGIN_DEFINE_FUNC(testmic) {
     snd_config_iterator_t at, next;
     const char *sound = NULL, *control = NULL;
-    long rate = 48000, channels = 1;
+    long rate = 48000, channels = 1, exclusive = 0;
     (void)root;
     snd_config_for_each(at, next, conf) {
         snd_config_t *entry = snd_config_iterator_entry(at);
@@ -194,12 +206,14 @@ SND_PCM_PLUGIN_DEFINE_FUNC(testmic) {
         if (!strcmp(key, "control")) snd_config_get_string(entry, &control);
         if (!strcmp(key, "rate")) snd_config_get_integer(entry, &rate);
         if (!strcmp(key, "channels")) snd_config_get_integer(entry, &channels);
+        if (!strcmp(key, "exclusive")) snd_config_get_integer(entry, &exclusive);
     }
     if (stream != SND_PCM_STREAM_CAPTURE) return -ENODEV;
     if (!sound || !control) return -EINVAL;
     mic_t *mic = calloc(1, sizeof *mic);
     if (!mic) return -ENOMEM;
     mic->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    mic->lock = -1;
     mic->sound_path = strdup(sound);
     mic->sound_channels = (unsigned)channels;
     mic->io.version = SND_PCM_IOPLUG_VERSION;
@@ -209,6 +223,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(testmic) {
     mic->io.poll_fd = mic->timer;
     mic->io.poll_events = POLLIN;
     int error = map_control(mic, control);
+    if (!error && exclusive) error = lock_card(mic, control);
     if (!error) error = load_sound(mic);
     if (!error) error = snd_pcm_ioplug_create(&mic->io, name, stream, mode);
     if (error < 0) {

@@ -45,6 +45,8 @@ class VirtualSound:
     samples: PcmArray
     rate_hz: int = 16000
     plugged: bool = True
+    exclusive: bool = False
+    """Whether the device can be open only once, like a real card: the next open gets EBUSY."""
 
 
 class VirtualMicrophone:
@@ -54,6 +56,7 @@ class VirtualMicrophone:
         self.name = name
         self.rate_hz = sound.rate_hz
         self.channels = 1 if sound.samples.ndim == 1 else sound.samples.shape[1]
+        self.exclusive = sound.exclusive
         self.frames = len(sound.samples)
         self.sound_path = folder / f"{name}.raw"
         self.control_path = folder / f"{name}.ctl"
@@ -98,7 +101,8 @@ class VirtualMicrophone:
         """Return this device's node for asound.conf."""
         return (
             f'pcm.{self.name} {{ type testmic sound "{self.sound_path}" '
-            f'control "{self.control_path}" rate {self.rate_hz} channels {self.channels} }}\n'
+            f'control "{self.control_path}" rate {self.rate_hz} channels {self.channels} '
+            f"exclusive {int(self.exclusive)} }}\n"
         )
 
 

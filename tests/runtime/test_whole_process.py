@@ -21,6 +21,7 @@ import soundfile
 import yaml
 
 from asd_monitor.demo.pump_sound import PumpSound
+from asd_monitor.model_file import read_manifest
 from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
 from tests.rig.prometheus import running_prometheus
 from tests.rig.virtual_microphone import (
@@ -297,6 +298,10 @@ def test_the_command_learns_a_machine_and_then_uses_the_model(
     assert learned["scored"] > 0
     recordings = list((tmp_path / "recordings" / "pump" / "train").iterdir())
     assert len(recordings) == 2
+    manifest, _ = read_manifest(tmp_path / "models" / "pump.asd")
+    microphone = {"id": "alsa:pump", "name": "pump", "port": ""}
+    assert manifest.training["microphones"] == [microphone]
+    assert "microphone 0 is 'pump' (id alsa:pump)" in first.stderr
     second = subprocess.run(
         [*command, "--no-learn", "--duration", "12"],
         env=mics.environment, capture_output=True, text=True, timeout=150, check=True,

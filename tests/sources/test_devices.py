@@ -8,17 +8,17 @@ import pytest
 
 from asd_monitor.commands.devices import devices
 from asd_monitor.errors import SourceError
+from asd_monitor.sources.microphone.device_ids import stable_id, usb_port
 from asd_monitor.sources.microphone.devices import (
-    AmbiguousDeviceError,
     Microphone,
-    UnknownDeviceError,
     list_microphones,
-    resolve_device,
-    stable_id,
-    usb_port,
     with_unique_ids,
 )
-from asd_monitor.sources.microphone.settings import MicrophoneSettings, pin_devices
+from asd_monitor.sources.microphone.selection import (
+    AmbiguousDeviceError,
+    UnknownDeviceError,
+    resolve_device,
+)
 from tests.rig.listening import noise
 from tests.rig.virtual_microphone import (
     MakeMicrophones,
@@ -85,8 +85,6 @@ def test_microphones_with_the_same_serial_number_are_distinguished_by_port() -> 
     ids = [mic.stable_id for mic in both]
     assert ids == ["usb:0d8c:0014:0000@1-2", "usb:0d8c:0014:0000@1-4.1"]
     assert [resolve_device(device_id, both).port for device_id in ids] == ["1-2", "1-4.1"]
-    settings = [MicrophoneSettings(device=0), MicrophoneSettings(device=1)]
-    assert [pinned.device for pinned in pin_devices(settings, both)] == ids
     assert same_serial("1-2")[0].stable_id == "usb:0d8c:0014:0000"
 
 
@@ -108,18 +106,6 @@ def test_an_id_that_a_second_microphone_has_come_to_share_is_ambiguous(by_id: bo
 def test_without_any_microphone_the_error_says_what_to_check() -> None:
     with pytest.raises(UnknownDeviceError, match=r"no microphone found.*arecord -l.*group `audio`"):
         resolve_device("pump", [])
-
-
-def test_indices_are_replaced_by_stable_ids_and_names_are_kept() -> None:
-    wanted = [MicrophoneSettings(device=2), MicrophoneSettings(device="lathe")]
-    pinned = pin_devices(wanted, PRESENT)
-    assert [settings.device for settings in pinned] == ["usb:0d8c:0014:B2", "lathe"]
-
-
-@pytest.mark.parametrize("wanted", [3, "usb"])
-def test_pinning_refuses_a_wrong_index_and_an_ambiguous_name(wanted: int | str) -> None:
-    with pytest.raises(SourceError):
-        pin_devices([MicrophoneSettings(device=wanted)], PRESENT)
 
 
 def usb_card(root: Path, card: int, serial: str | None) -> None:
@@ -177,7 +163,7 @@ def test_devices_are_listed_with_everything_a_configuration_needs(
     assert (pump.channels, pump.default_rate_hz, pump.rates_hz) == (1, 48000, (48000,))
     assert (fan.channels, fan.default_rate_hz, fan.rates_hz) == (2, 16000, (16000,))
     assert (pump.stable_id, pump.host_api) == ("alsa:pump", "ALSA")
-    assert fan.index == pump.index + 1
+    assert [mic.name for mic in listed.values() if mic.index is not None][:2] == ["pump", "fan"]
     assert "lathe" not in listed
     assert [mic.is_default for mic in listed.values()].count(True) == 1
 

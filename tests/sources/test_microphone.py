@@ -167,6 +167,7 @@ def test_a_pinned_index_never_selects_another_microphone(
         fan=VirtualSound(noise(20, RATE_HZ, seed=1), RATE_HZ),
     )
     index = {mic.name: mic.index for mic in list_microphones()}["pump"]
+    assert index is not None
     with listening(index) as listener:
         listener.until_more(RATE_HZ // 4)
         mics["pump"].unplug()  # the fan's microphone now has its index

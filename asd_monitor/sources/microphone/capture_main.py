@@ -21,7 +21,7 @@ from types import ModuleType
 from asd_monitor.errors import SourceError
 from asd_monitor.records import SourceState
 from asd_monitor.sources import MAX_CHUNK_INTERVAL_S
-from asd_monitor.sources.microphone.devices import query_microphones, resolve_device
+from asd_monitor.sources.microphone.devices import query_microphones
 from asd_monitor.sources.microphone.messages import (
     HANG_TIMEOUT_S,
     CapturedAudio,
@@ -31,6 +31,7 @@ from asd_monitor.sources.microphone.messages import (
 from asd_monitor.sources.microphone.pipe import HEARTBEAT_INTERVAL_S, ParentExitedError, Pipe
 from asd_monitor.sources.microphone.resampler import StreamResampler
 from asd_monitor.sources.microphone.sample_clock import SampleClock
+from asd_monitor.sources.microphone.selection import resolve_device
 from asd_monitor.sources.microphone.stream import CaptureStream
 
 RETRY_INTERVAL_S = 2.0
@@ -74,6 +75,7 @@ class Capture:
         self._reason = ""
         self._device = str(options.device)
         self._pinned_id = options.pinned_id
+        self._port = ""
         self._opens = 0
         self._overflows = 0
         self._audio_end = options.audio_end
@@ -124,6 +126,7 @@ class Capture:
             self._notify_fd,
         )
         self._pinned_id, self._device = microphone.stable_id, microphone.name
+        self._port = microphone.port
         self._opens += 1
         return stream
 
@@ -234,6 +237,7 @@ class Capture:
                 self._reason,
                 self._device,
                 self._pinned_id,
+                self._port,
                 self._opens,
                 self._overflows + (stream.overflows if stream else 0),
                 round(measured_rate_hz, 1) if measured_rate_hz else None,

@@ -1,4 +1,4 @@
-"""List the microphones, and find the one that the settings name.
+"""List the microphones.
 
 PortAudio lists its devices only once per process, and sound libraries print while it does. So
 the list is made in a separate process, run as ``python -m`` with this module.
@@ -10,36 +10,31 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from types import ModuleType
 
 from asd_monitor.errors import SourceError
-from asd_monitor.unicode_names import to_nfc
+from asd_monitor.sources.microphone import alsa
+from asd_monitor.sources.microphone.device_ids import stable_id, usb_port
+from asd_monitor.sources.microphone.unlisted import BRIEFLY_IN_USE, find_unlisted
 
 COMMON_RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000, 96000)
 LISTING_TIMEOUT_S = 30.0
+LISTING_ATTEMPTS = 3
 NO_MICROPHONE = (
     "no microphone found: is it plugged in, does `arecord -l` list it, and may this user open it "
     "(group `audio`)?"
 )
 
 
-class UnknownDeviceError(SourceError):
-    """Raised if no microphone has this index, name or id."""
-
-
-class AmbiguousDeviceError(SourceError):
-    """Raised if several microphones match this name or id."""
-
-
 @dataclass(frozen=True, slots=True)
 class Microphone:
-    """An input device as PortAudio sees it."""
+    """An input device, as PortAudio lists it or as the system does if it cannot be opened."""
 
-    index: int
-    """PortAudio's number; changes when devices are added or removed."""
+    index: int | None
+    """PortAudio's number; changes when devices are added, removed, or used by other programs.
+    None for a device that PortAudio leaves out."""
     name: str
     host_api: str
     channels: int
@@ -47,56 +42,21 @@ class Microphone:
     rates_hz: tuple[int, ...]
     """Common rates at which it can be opened; empty if not probed."""
     stable_id: str
-    """Identifies the device across restarts, see :func:`stable_id`."""
+    """Identifies the device across restarts, see :func:`~.device_ids.stable_id`."""
     is_default: bool
     port: str = ""
     """USB port, such as ``1-2.4``; empty if it is not a USB device."""
+    unavailable: str = ""
+    """Why it cannot be opened now, such as ``in use by arecord (process 4711)``; else empty."""
+
+    @property
+    def label(self) -> str:
+        """Name and id, for messages."""
+        return f"{self.name!r} (id {self.stable_id})"
 
     def matches_id(self, device_id: str) -> bool:
         """Return whether an id is this device's, with or without its port."""
         return device_id in (self.stable_id, f"{self.stable_id}@{self.port}")
-
-
-def stable_id(name: str, host_api: str, sys_root: Path = Path("/sys")) -> str:
-    """Return an identifier that survives restarts and renumbering.
-
-    A USB card is ``usb:VENDOR:PRODUCT:SERIAL``, or ``usb:VENDOR:PRODUCT@PORT`` if it has no serial
-    number; another card is ``card:ID``; both with ``,N`` for a PCM device N other than 0.
-    A PCM of the sound server or of asound.conf has no card: ``alsa:NAME``. If several devices
-    share a serial number, as cheap ones do, :func:`with_unique_ids` adds ``@PORT``.
-
-    Parameters
-    ----------
-    name
-        PortAudio's name of the device; that of a card contains ``(hw:CARD,DEVICE)``.
-    """
-    numbers = re.search(r"\(hw:(\d+),(\d+)\)", name)
-    if numbers is None:
-        return f"{host_api.lower()}:{name}"
-    card = sys_root / "class" / "sound" / f"card{numbers[1]}"
-    suffix = "" if numbers[2] == "0" else f",{numbers[2]}"
-    folder = _usb_folder(card)
-    if folder is not None:
-        usb = ":".join(("usb", _text(folder / "idVendor"), _text(folder / "idProduct")))
-        serial = _text(folder / "serial")
-        return (f"{usb}:{serial}" if serial else f"{usb}@{folder.name}") + suffix
-    card_id = _text(card / "id")
-    return f"card:{card_id}{suffix}" if card_id else f"{host_api.lower()}:{name}"
-
-
-def usb_port(name: str, sys_root: Path = Path("/sys")) -> str:
-    """Return the port of a USB card, given PortAudio's name; empty for any other device."""
-    numbers = re.search(r"\(hw:(\d+),", name)
-    if numbers is None:
-        return ""
-    folder = _usb_folder(sys_root / "class" / "sound" / f"card{numbers[1]}")
-    return "" if folder is None else folder.name
-
-
-def _usb_folder(card: Path) -> Path | None:
-    device = (card / "device").resolve()
-    folders = (device, *device.parents)
-    return next((folder for folder in folders if (folder / "idVendor").is_file()), None)
 
 
 def with_unique_ids(microphones: Sequence[Microphone]) -> list[Microphone]:
@@ -110,15 +70,10 @@ def with_unique_ids(microphones: Sequence[Microphone]) -> list[Microphone]:
     ]
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip()
-    except OSError:
-        return ""
-
-
 def query_microphones(portaudio: ModuleType, *, probe_rates: bool) -> list[Microphone]:
     """Return the input devices that existed when PortAudio was initialised.
+
+    They are in the order of PortAudio's list, with the devices that it leaves out between them.
 
     Parameters
     ----------
@@ -131,11 +86,12 @@ def query_microphones(portaudio: ModuleType, *, probe_rates: bool) -> list[Micro
     default = max(portaudio.default.device[0], -1)
     if default < 0 and host_apis:
         default = host_apis[0]["default_input_device"]
-    microphones = []
+    microphones, outputs = [], {}
     for device in portaudio.query_devices():
-        if device["max_input_channels"] < 1:
-            continue
         host_api, index = host_apis[device["hostapi"]]["name"], device["index"]
+        if device["max_input_channels"] < 1:
+            outputs[device["name"]] = index
+            continue
         microphones.append(
             Microphone(
                 index=index,
@@ -149,7 +105,41 @@ def query_microphones(portaudio: ModuleType, *, probe_rates: bool) -> list[Micro
                 port=usb_port(device["name"]),
             )
         )
-    return with_unique_ids(microphones)
+    return with_unique_ids(_add_unlisted(microphones, outputs))
+
+
+def _add_unlisted(
+    microphones: Sequence[Microphone], outputs: Mapping[str, int]
+) -> list[Microphone]:
+    """Return the microphones and those that cannot be opened, in the order of PortAudio's list.
+
+    A card in use whose output is free is still listed, as an output only, and keeps its index.
+    """
+    pcms = alsa.configured_pcms()
+    unlisted = [
+        Microphone(
+            index=outputs.get(device.name),
+            name=device.name,
+            host_api="ALSA",
+            channels=0,
+            default_rate_hz=0,
+            rates_hz=(),
+            stable_id=stable_id(device.name, "ALSA"),
+            is_default=False,
+            port=usb_port(device.name),
+            unavailable=device.reason,
+        )
+        for device in find_unlisted([mic.name for mic in microphones], pcms)
+    ]
+    both = [*microphones, *unlisted]
+    return sorted(both, key=lambda mic: _place(mic.name, pcms)) if unlisted else both
+
+
+def _place(name: str, pcms: Sequence[str]) -> tuple[bool, int, int]:
+    """Return a PCM's place in PortAudio's list: cards, the PCMs of asound.conf, the default."""
+    if numbers := re.search(r"\(hw:(\d+),(\d+)\)", name):
+        return False, int(numbers[1]), int(numbers[2])
+    return True, pcms.index(name) if name in pcms else len(pcms), 0
 
 
 def _rates_hz(portaudio: ModuleType, index: int) -> tuple[int, ...]:
@@ -164,7 +154,7 @@ def _rates_hz(portaudio: ModuleType, index: int) -> tuple[int, ...]:
 
 
 def list_microphones() -> list[Microphone]:
-    """Return the microphones that are available now.
+    """Return the microphones that exist now, including those that other programs use.
 
     Raises
     ------
@@ -191,63 +181,15 @@ def list_microphones() -> list[Microphone]:
     return [Microphone(**{**item, "rates_hz": tuple(item["rates_hz"])}) for item in result]
 
 
-def resolve_device(
-    device: int | str, microphones: Sequence[Microphone], pinned_id: str | None = None
-) -> Microphone:
-    """Find the microphone that the settings name.
-
-    A stable id or a full name takes precedence over a part of a name, whose case is ignored.
-
-    Parameters
-    ----------
-    device
-        PortAudio's index, a name, a unique part of a name, or a stable id.
-    microphones
-        The microphones that are available now.
-    pinned_id
-        Stable id of the device that was found the first time. It takes precedence over everything,
-        and an index is never looked up again.
-
-    Raises
-    ------
-    UnknownDeviceError, AmbiguousDeviceError
-        If no or several microphones match; the message lists the available ones.
-    """
-    # Sets of candidates, in order of precedence.
-    matches = _with_id(pinned_id, microphones) if pinned_id else []
-    if isinstance(device, int):
-        matches.append([] if pinned_id else [mic for mic in microphones if mic.index == device])
-    else:
-        wanted_name = to_nfc(device)
-        lowered = wanted_name.lower()
-        names = {mic.index: to_nfc(mic.name) for mic in microphones}
-        matches += [
-            *_with_id(device, microphones),
-            [mic for mic in microphones if names[mic.index] == wanted_name],
-            [mic for mic in microphones if lowered in names[mic.index].lower()],
-        ]
-    for candidates in matches:
-        if len(candidates) == 1:
-            return candidates[0]
-        if candidates:
-            listed = _names(candidates)
-            msg = f"microphone {device!r} matches several: {listed}; use its full name or id"
-            raise AmbiguousDeviceError(msg)
-    requested = pinned_id if isinstance(device, int) and pinned_id else device
-    if not microphones:
-        raise UnknownDeviceError(f"microphone {requested!r} was not found: {NO_MICROPHONE}")
-    msg = f"microphone {requested!r} was not found; available: {_names(microphones)}"
-    raise UnknownDeviceError(msg)
-
-
-def _with_id(device_id: str, microphones: Sequence[Microphone]) -> list[list[Microphone]]:
-    """Return the devices with an id, then those that had it until another one shared it."""
-    shared = [mic for mic in microphones if mic.stable_id == f"{device_id}@{mic.port}"]
-    return [[mic for mic in microphones if mic.matches_id(device_id)], shared]
-
-
-def _names(microphones: Sequence[Microphone]) -> str:
-    return ", ".join(f"{mic.index} {mic.name!r} (id {mic.stable_id})" for mic in microphones)
+def _query_repeatedly(portaudio: ModuleType) -> list[Microphone]:
+    """List the microphones again while another process lists them, and so opens each briefly."""
+    for _ in range(LISTING_ATTEMPTS):
+        microphones = query_microphones(portaudio, probe_rates=True)
+        if all(mic.unavailable != BRIEFLY_IN_USE for mic in microphones):
+            break
+        portaudio._terminate()
+        portaudio._initialize()
+    return [mic for mic in microphones if mic.unavailable != BRIEFLY_IN_USE]
 
 
 def main() -> None:
@@ -260,7 +202,7 @@ def main() -> None:
         except OSError:
             result = "PortAudio is not installed: install the package libportaudio2"
         else:
-            microphones = query_microphones(sounddevice, probe_rates=True)
+            microphones = _query_repeatedly(sounddevice)
             result = [asdict(mic) for mic in microphones]
         json.dump(result, output)
 

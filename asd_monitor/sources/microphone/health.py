@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from asd_monitor.records import SourceHealth, SourceState
 from asd_monitor.sources.microphone.chunk_queue import AudioCounts
+from asd_monitor.sources.microphone.identity import MicrophoneIdentity
 from asd_monitor.sources.microphone.messages import CaptureStatus
 
 _ACTIVE_STATES = (SourceState.RUNNING, SourceState.SILENT)
@@ -30,6 +31,10 @@ class HealthTracker:
         Age up to which audio may still be held by the device or the capture process.
     on_change
         Called after each change of state or reason.
+    note
+        Reported as the reason while there is no other.
+    missing_hint
+        Added to the reason while the device is missing.
     """
 
     def __init__(
@@ -39,11 +44,15 @@ class HealthTracker:
         sample_rate_hz: int,
         max_delay_s: float,
         on_change: Callable[[], None],
+        note: str = "",
+        missing_hint: str = "",
     ) -> None:
         self._machine = machine
         self._sample_rate_hz = sample_rate_hz
         self._max_delay_s = max_delay_s
         self._on_change = on_change
+        self._note = note
+        self._missing_hint = missing_hint
         self._lock = threading.Lock()
         self._status = CaptureStatus(SourceState.OPENING, device=device)
         self._pinned_id: str | None = None
@@ -57,12 +66,21 @@ class HealthTracker:
         return self._pinned_id
 
     @property
+    def identity(self) -> MicrophoneIdentity | None:
+        """The device that delivers the sound; None until it was found."""
+        status = self._status
+        if status.stable_id is None:
+            return None
+        return MicrophoneIdentity(status.stable_id, status.device, status.port)
+
+    @property
     def timeout_s(self) -> float:
         """Time without any message after which the capture process hangs."""
         return self._status.timeout_s
 
     def update(self, status: CaptureStatus) -> None:
         """Process a status of the capture process."""
+        status = self._explained(status)
         if status.state is SourceState.OPENING:  # a new process: the last state still holds
             status = replace(status, state=self._status.state, reason=self._status.reason)
         changed = (status.state, status.reason) != (self._status.state, self._status.reason)
@@ -72,6 +90,15 @@ class HealthTracker:
         if changed:
             logger.debug("%s: %s %s", self._machine, status.state, status.reason)
             self._on_change()
+
+    def _explained(self, status: CaptureStatus) -> CaptureStatus:
+        """Return the status with what the user must know besides."""
+        reason, hint = status.reason, self._missing_hint
+        if status.state is SourceState.RUNNING:
+            return replace(status, reason=reason or self._note)
+        if status.state is SourceState.MISSING and hint and not reason.endswith(hint):
+            return replace(status, reason=f"{reason}; {hint}")
+        return status
 
     def mark_unresponsive(self) -> None:
         """Report that the process does not answer, unless its last status explains why."""

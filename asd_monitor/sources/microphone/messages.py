@@ -115,6 +115,8 @@ class CaptureStatus:
     reason: str = ""
     device: str = ""
     stable_id: str | None = None
+    port: str = ""
+    """USB port; empty if it is not a USB device."""
     opens: int = 0
     """How often this process has opened the device."""
     overflows: int = 0

@@ -1,11 +1,8 @@
 """Settings of a microphone."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-
-from asd_monitor.sources.microphone.devices import Microphone, UnknownDeviceError, resolve_device
 
 
 class MicrophoneSettings(BaseModel):
@@ -22,6 +19,9 @@ class MicrophoneSettings(BaseModel):
     latency_s: float = Field(default=2.0, ge=0.05, le=2.0)
     """Length of the device's buffer: shorter stalls of the computer lose no audio. Audio arrives
     about four times per buffer, so a long buffer costs less CPU and a short one less delay."""
+    accept_microphone: tuple[str, ...] = ()
+    """Stable id, or list of ids, of microphones that may be used although the machine was learned
+    with another one."""
 
     @model_validator(mode="before")
     @classmethod
@@ -29,6 +29,11 @@ class MicrophoneSettings(BaseModel):
         if isinstance(value, bool):
             raise ValueError("expected an index, a name in quotes, or a stable id")
         return {"device": value} if isinstance(value, int | str) else value
+
+    @field_validator("accept_microphone", mode="before")
+    @classmethod
+    def _one_or_more_ids(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
 
     @field_validator("device")
     @classmethod
@@ -44,30 +49,3 @@ class MicrophoneSettings(BaseModel):
     def description(self) -> str:
         """The device as the settings name it."""
         return f"microphone {self.device}"
-
-
-def pin_devices(
-    settings: Sequence[MicrophoneSettings], microphones: Sequence[Microphone]
-) -> list[MicrophoneSettings]:
-    """Replace device indices by stable ids, before a change of the devices renumbers them.
-
-    A name that no microphone has stays as it is: the device may be plugged in later.
-
-    Raises
-    ------
-    SourceError
-        If there is no device with an index, or a part of a name fits several microphones.
-    """
-    pinned = []
-    for microphone in settings:
-        is_index = isinstance(microphone.device, int)
-        try:
-            stable_id = resolve_device(microphone.device, microphones).stable_id
-        except UnknownDeviceError:
-            if is_index:
-                raise
-            pinned.append(microphone)
-        else:
-            device = stable_id if is_index else microphone.device
-            pinned.append(microphone.model_copy(update={"device": device}))
-    return pinned

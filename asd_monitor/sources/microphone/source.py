@@ -17,6 +17,7 @@ from asd_monitor.sources.microphone.child_process import (
 )
 from asd_monitor.sources.microphone.chunk_queue import ChunkQueue
 from asd_monitor.sources.microphone.health import HealthTracker
+from asd_monitor.sources.microphone.identity import MicrophoneIdentity
 from asd_monitor.sources.microphone.messages import CapturedAudio, CaptureOptions, WindowEnds
 from asd_monitor.sources.microphone.settings import MicrophoneSettings
 
@@ -44,6 +45,8 @@ class MicrophoneSource:
         Sample rate of the delivered audio: the model's.
     on_audio
         Called with all captured audio, from the source's own thread; for measurements.
+    note, missing_hint
+        What the health says while the microphone runs, and in addition while it is missing.
     """
 
     def __init__(
@@ -52,6 +55,9 @@ class MicrophoneSource:
         settings: MicrophoneSettings,
         sample_rate_hz: int,
         on_audio: Callable[[CapturedAudio], None] = lambda _: None,
+        *,
+        note: str = "",
+        missing_hint: str = "",
     ) -> None:
         self.machine = machine
         self._settings = settings
@@ -64,6 +70,8 @@ class MicrophoneSource:
             sample_rate_hz,
             max_delay_s=settings.latency_s + MAX_HELD_S,
             on_change=lambda: self._wake(),
+            note=note,
+            missing_hint=missing_hint,
         )
         self._wake: Callable[[], None] = lambda: None
         self._lock = threading.Lock()  # guards the next two
@@ -77,7 +85,18 @@ class MicrophoneSource:
     @classmethod
     def build(cls, settings: MicrophoneSettings, context: SourceContext) -> Self:
         """Build the source of a monitor's machine."""
-        return cls(context.machine, settings, context.sample_rate_hz)
+        return cls(
+            context.machine,
+            settings,
+            context.sample_rate_hz,
+            note=context.note,
+            missing_hint=context.missing_hint,
+        )
+
+    @property
+    def identity(self) -> MicrophoneIdentity | None:
+        """The device that delivers the sound; None until it was found."""
+        return self._health.identity
 
     def open(self, wake: Callable[[], None]) -> None:
         """Start capturing; ``wake`` is called from the source's own thread."""
