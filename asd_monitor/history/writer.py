@@ -146,6 +146,8 @@ class HistoryWriter:
             self._queue.condition.notify_all()
         if self._thread.ident is not None:
             self._thread.join(CLOSE_TIMEOUT_S)
+        else:
+            self._close_store()
 
     def size_bytes(self) -> int:
         """Return the size of the database with its log, in bytes."""

@@ -15,6 +15,10 @@ from prometheus_client import CollectorRegistry
 
 from asd_monitor.config import Config
 from asd_monitor.detection.alarm import Alarm
+from asd_monitor.history.cases import CaseTracker
+from asd_monitor.history.database import FILE_NAME
+from asd_monitor.history.settings import HistorySettings
+from asd_monitor.history.writer import HistoryWriter
 from asd_monitor.progress import Progress
 from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult
 from asd_monitor.runtime.detectors import load_detectors, make_detector
@@ -65,10 +69,14 @@ class MonitorHandle:
     """Return a snapshot of the monitor; may be called from any thread."""
     locks: ExitStack
     """Locks of the machines in the state folder."""
+    history: HistoryWriter | None = None
+    """The history; None if it is off."""
 
     def close(self) -> None:
         """Stop the monitor and release the state folder; may be called twice."""
         self.monitor.stop()
+        if self.history is not None:
+            self.history.close()
         self.locks.close()
 
 
@@ -109,9 +117,10 @@ def build_monitor(
         choices = {} if sources else _choose_microphones(config, state, relearn=relearn)
         config = replace_microphones(config, choices)
         detectors = {} if relearn else load_detectors(config, state)
-        monitor = Monitor(metrics)
+        history = _build_history(config, state, metrics)
+        monitor = Monitor(metrics, cases=CaseTracker(history.open_events if history else dict))
         tracker = StatusTracker(list(config.machines), monitor.is_alive)
-        sinks = [tracker, *_build_sinks(config, metrics, tracker.snapshot)]
+        sinks = [tracker, *_build_sinks(config, metrics, tracker.snapshot, history)]
         if config.web is not None:
             sinks.append(_build_web(config, config.web, state, tracker.snapshot))
         for sink in [*sinks, *extra_sinks]:
@@ -126,7 +135,15 @@ def build_monitor(
             else:
                 commissioning = _build_commissioning(config, state, monitor, pipeline)
                 monitor.learn(pipeline.machine, commissioning)
-        return MonitorHandle(config, state, metrics, monitor, tracker.snapshot, locks.pop_all())
+        status = tracker.snapshot
+        return MonitorHandle(config, state, metrics, monitor, status, locks.pop_all(), history)
+
+
+def _build_history(config: Config, state: StateFolder, metrics: Metrics) -> HistoryWriter | None:
+    settings = config.sink_settings(HistorySettings)
+    if settings is None:
+        return None
+    return HistoryWriter(state.root / FILE_NAME, settings, count=metrics.count_history)
 
 
 def _choose_microphones(config: Config, state: StateFolder, *, relearn: bool) -> dict[str, Choice]:
@@ -143,7 +160,10 @@ def _choose_microphones(config: Config, state: StateFolder, *, relearn: bool) ->
 
 
 def _build_sinks(
-    config: Config, metrics: Metrics, status: Callable[[], MonitorStatus]
+    config: Config,
+    metrics: Metrics,
+    status: Callable[[], MonitorStatus],
+    history: HistoryWriter | None,
 ) -> list[Sink]:
     """Build the sinks that are on, in the order of SINKS, which is the order of emission."""
     offline = (name for name, machine in config.machines.items() if not machine.source.is_live)
@@ -153,6 +173,7 @@ def _build_sinks(
         metrics=metrics,
         status=status,
         offline_machines=frozenset(offline),
+        history=history,
     )
     sections = config.sinks
     return [build(sections[key], context) for key, (_, build) in SINKS.items() if key in sections]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from asd_monitor.history.writer import HistoryWriter
 from asd_monitor.telemetry.metrics import Metrics
 from asd_monitor.telemetry.status import MonitorStatus
 
@@ -20,3 +21,5 @@ class SinkContext:
     """Return a snapshot of the monitor; may be called from any thread once it is started."""
     offline_machines: frozenset[str] = frozenset()
     """Machines whose recordings are not played in real time."""
+    history: HistoryWriter | None = None
+    """The history, to which a sink may add; None if it is off."""

@@ -9,6 +9,7 @@ rules are then false, and graphs have a gap.
 import platform
 from collections.abc import Iterable, Mapping
 from math import nan
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -30,7 +31,8 @@ WINDOW_RESULTS = (
     "late",
     *(str(quality) for quality in Quality if quality is not Quality.OK),
 )
-QUEUES = ("mqtt_scores", "mqtt_events", "score_file")
+QUEUES = ("mqtt_scores", "mqtt_events", "score_file", "history")
+HistoryCount = Literal["written", "dropped", "set_aside"]
 MQTT_RESULTS = ("published", "dropped")
 MQTT_FAILURES = ("settings", "dns", "unreachable", "tls", "login", "lost", "timeout")
 
@@ -68,6 +70,7 @@ class Metrics:
         self._define_source()
         self._define_model()
         self._define_delivery()
+        self._define_history()
         self._last_health: dict[str, SourceHealth] = {}
         self._last_rejected_s: dict[str, Mapping[Rejection, float]] = {}
         self._models: dict[str, ModelInfo] = {}
@@ -236,6 +239,32 @@ class Metrics:
         for queue in QUEUES:
             self.queue_depth.labels(queue)
             self.dropped.labels(queue)
+
+    def _define_history(self) -> None:
+        self.history_writing = self._gauge(
+            "asd_history_writing",
+            "1 while the history is written, 0 while it cannot be, NaN if it is off.",
+        )
+        self.history_size = self._gauge(
+            "asd_history_size_bytes", "Size of the history's database; NaN if it is off."
+        )
+        self.history_scores = self._counter(
+            "asd_history_scores_total", "Scores written to the history."
+        )
+        self.history_set_aside = self._counter(
+            "asd_history_set_aside_total", "Damaged databases of the history that were set aside."
+        )
+        self.history_writing.set(nan)
+        self.history_size.set(nan)
+
+    def count_history(self, kind: HistoryCount, number: int) -> None:
+        """Count records of the history that were written or dropped, or files set aside."""
+        counters = {
+            "written": self.history_scores,
+            "dropped": self.dropped.labels("history"),
+            "set_aside": self.history_set_aside,
+        }
+        counters[kind].inc(number)
 
     def add_machines(self, machines: Iterable[str]) -> None:
         """Create all series of these machines, so that they exist from the start."""

@@ -1,0 +1,174 @@
+"""What is recorded is read again: scores, minutes, states, events and notes."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from asd_monitor.history.cases import CaseTracker
+from asd_monitor.history.reader import HistoryReader
+from asd_monitor.history.records import Band, Event, EventNote, NoteKind, Shelf
+from asd_monitor.history.writer import HistoryWriter
+from asd_monitor.records import Decision, Limit, Quality, State, Transition
+from tests.rig.records import MODEL, event, scored_window
+
+AT_S = 1_800_000_000.0
+"""Start of an hour."""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "history.db"
+
+
+@pytest.fixture
+def writer(path: Path) -> Iterator[HistoryWriter]:
+    writer = HistoryWriter(path)
+    writer.open()
+    yield writer
+    writer.close()
+
+
+@pytest.fixture
+def reader(path: Path) -> HistoryReader:
+    return HistoryReader(path)
+
+
+def change(
+    state: State, at_s: float, event_id: str = "", reason: str = "", machine: str = "pump"
+) -> Transition:
+    """Return a change to a state."""
+    transition = event("t", state, machine)
+    return replace(transition, captured_at=at_s, event_id=event_id, reason=reason, score=None)
+
+
+def test_a_score_is_read_with_everything_that_was_recorded(
+    writer: HistoryWriter, reader: HistoryReader
+) -> None:
+    limits = (Limit("sustained_shift", "normal range", 1.5),)
+    decision = Decision(State.WARNING, "loud", 12.5, limits=limits)
+    writer.record(scored_window(decision=decision, captured_at=AT_S + 0.25, lost_samples=7))
+    assert writer.flush()
+    (row,) = reader.scores("pump", AT_S, AT_S + 1)
+    assert (row.at_s, row.value, row.threshold, row.normal_range) == (AT_S + 0.25, 1.25, 2.0, 1.5)
+    assert (row.state, row.quality, row.shift_s) == (State.WARNING, Quality.OK, 12.5)
+    assert (row.level_dbfs, row.lost_samples) == (-31.5, 7)
+    assert [model.sha256 for model in reader.models("pump")] == [MODEL.sha256]
+
+
+def test_windows_with_the_same_time_are_all_kept(
+    writer: HistoryWriter, reader: HistoryReader
+) -> None:
+    for value in (1.0, 2.0, 3.0):
+        writer.record(scored_window(captured_at=AT_S, value=value))
+        assert writer.flush()
+    writer.record(scored_window(captured_at=AT_S, value=4.0))
+    writer.record(scored_window(captured_at=AT_S, value=5.0))
+    assert writer.flush()
+    rows = reader.scores("pump", AT_S, AT_S + 1)
+    assert sorted(row.value or 0.0 for row in rows) == [1, 2, 3, 4, 5]
+    assert writer.dropped == 0
+
+
+def test_a_window_without_a_score_is_kept_as_one(
+    writer: HistoryWriter, reader: HistoryReader
+) -> None:
+    silent = scored_window(
+        captured_at=AT_S, quality=Quality.SILENT, value=None, threshold=None, level_dbfs=None
+    )
+    writer.record(silent)
+    assert writer.flush()
+    (row,) = reader.scores("pump", AT_S, AT_S + 1)
+    assert (row.value, row.quality, row.level_dbfs) == (None, Quality.SILENT, None)
+
+
+def test_a_warning_and_its_alarm_are_one_event_with_its_peak(
+    writer: HistoryWriter, reader: HistoryReader
+) -> None:
+    tracker = CaseTracker(writer.open_events)
+    states = [(State.NORMAL, 0), (State.WARNING, 10), (State.ALARM, 20), (State.NORMAL, 40)]
+    for state, at_s in states:
+        for second in range(10):
+            decision = Decision(state, shift_s=float(at_s + second))
+            value = 9.0 if (at_s, second) == (20, 5) else 1.0
+            moment = AT_S + at_s + 1 + second
+            writer.record(scored_window(decision=decision, captured_at=moment, value=value))
+        writer.record(tracker.assign(change(state, AT_S + at_s, reason=f"in {state}")))
+    assert writer.flush()
+    (found,) = reader.events()
+    assert (found.opened_s, found.closed_s) == (AT_S + 10, AT_S + 40)
+    assert (found.peak_state, found.reason, found.peak_score) == (State.ALARM, "in ALARM", 9.0)
+    assert reader.events(open=True) == []
+    seconds = reader.time_in_state("pump", AT_S, AT_S + 50)
+    assert seconds == {State.NORMAL: 20.0, State.WARNING: 10.0, State.ALARM: 20.0}
+
+
+def test_evidence_and_notes_are_added_to_an_event(
+    writer: HistoryWriter, reader: HistoryReader
+) -> None:
+    writer.open_event(Event("e1", "pump", AT_S))
+    bands = (Band(200.0, 300.0, 6.5, 1.0, 3.0),)
+    writer.update_event("e1", headline="louder at 250 Hz", bands=bands, clip="clip.flac")
+    for second, kind in enumerate([NoteKind.ACK, NoteKind.FAULT, NoteKind.NORMAL]):
+        writer.add_note(EventNote("e1", AT_S + second, "Kim", kind, "text"))
+    assert writer.flush()
+    found = reader.event("e1")
+    assert found is not None
+    assert (found.headline, found.bands, found.clip) == ("louder at 250 Hz", bands, "clip.flac")
+    assert (found.verdict, found.acknowledged) == ("normal", True)
+    kinds = [note.kind for note in reader.notes("e1")]
+    assert kinds == [NoteKind.ACK, NoteKind.FAULT, NoteKind.NORMAL]
+
+
+def test_a_field_that_an_event_does_not_have_is_refused(writer: HistoryWriter) -> None:
+    with pytest.raises(ValueError, match="expected fields of Event that can be changed, got title"):
+        writer.update_event("e1", title="x")
+
+
+def test_a_shelf_applies_until_it_ends(writer: HistoryWriter, reader: HistoryReader) -> None:
+    shelf = Shelf("pump", AT_S, AT_S + 3600, "Kim", "new bearing", NoteKind.MAINTENANCE)
+    writer.shelve(shelf)
+    assert writer.flush()
+    assert reader.shelves("pump", AT_S + 60) == [shelf]
+    assert reader.shelves("pump", AT_S + 3600) == []
+    writer.unshelve("pump", AT_S + 100)
+    assert writer.flush()
+    assert reader.shelves("pump", AT_S + 200) == []
+
+
+def test_minutes_and_hours_summarise_the_scores(
+    writer: HistoryWriter, reader: HistoryReader
+) -> None:
+    for second in range(7200):
+        writer.record(scored_window(captured_at=AT_S + second, value=float(second % 60)))
+    assert writer.flush()
+    writer.close()
+    minutes = reader.minutes("pump", AT_S, AT_S + 7200)
+    assert len(minutes) == 120
+    first = minutes[0]
+    assert (first.windows, first.lowest, first.median, first.highest) == (60, 0.0, 29.5, 59.0)
+    assert (first.over, first.threshold, first.worst_state) == (57, 2.0, State.NORMAL)
+    first_hour, second_hour = reader.hours("pump", AT_S, AT_S + 7200)
+    assert (first_hour.windows, first_hour.median, second_hour.over) == (3600, 29.5, 57 * 60)
+    halves = reader.minutes("pump", AT_S, AT_S + 7200, max_points=8)
+    assert [half.windows for half in halves] == [900] * 8
+
+
+def test_few_points_keep_the_highest_scores(writer: HistoryWriter, reader: HistoryReader) -> None:
+    for second in range(1000):
+        value = 50.0 if second == 777 else 1.0
+        writer.record(scored_window(captured_at=AT_S + second, value=value))
+    assert writer.flush()
+    rows = reader.scores("pump", AT_S, AT_S + 1000, max_points=10)
+    assert len(rows) == 10
+    assert max((row.value or 0.0, row.at_s) for row in rows) == (50.0, AT_S + 777)
+
+
+def test_nothing_is_recorded_after_the_end(writer: HistoryWriter, reader: HistoryReader) -> None:
+    writer.record(scored_window(captured_at=AT_S))
+    writer.close()
+    writer.record(scored_window(captured_at=AT_S + 1))
+    writer.close()
+    assert writer.dropped == 1
+    assert len(reader.scores("pump", AT_S, AT_S + 10)) == 1
