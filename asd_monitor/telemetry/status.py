@@ -156,9 +156,11 @@ def _count_warning_time(status: MachineStatus, window: ScoredWindow) -> dict[str
     elapsed_s = 0.0
     if previous is not None and previous.decision.state is State.WARNING:
         elapsed_s = max(0.0, window.score.captured_at - previous.score.captured_at)
+    exceeds = window.decision.verdict.exceeds  # else the reason is for how long it has been quiet
+    reason = window.decision.reason if exceeds else status.warning_reason
     return {
         "warning_s": status.warning_s + elapsed_s,
-        "warning_reason": window.decision.reason or status.warning_reason,
+        "warning_reason": reason,
     }
 
 

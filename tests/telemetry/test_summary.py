@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from asd_monitor.records import Decision, Quality, SourceHealth, SourceState, State, Transition
+from asd_monitor.records import Decision, Quality, SourceHealth, SourceState, State, Transition, Verdict
 from asd_monitor.runtime.runs import format_summary
 from asd_monitor.telemetry.status import StatusTracker
 from asd_monitor.telemetry.summary import summarise
@@ -61,11 +61,12 @@ def test_a_warning_without_an_alarm_is_reported_with_its_duration(tracker: Statu
     reason = "score above its normal range (1.37) for 64 s"
     tracker.emit(scored_window(0, captured_at=100.0))
     for second in (101.0, 145.0):
-        decision = Decision(State.WARNING, reason)
+        decision = Decision(State.WARNING, reason, verdict=Verdict("above normal range", "shift"))
         tracker.emit(scored_window(1, captured_at=second, decision=decision))
         if second == 101.0:
             tracker.emit(transition(101.0, State.NORMAL, State.WARNING))
-    tracker.emit(scored_window(2, captured_at=150.0))
+    tracker.emit(scored_window(2, captured_at=145.0, decision=Decision(State.WARNING, "quiet")))
+    tracker.emit(scored_window(3, captured_at=150.0))
     tracker.emit(transition(150.0, State.WARNING, State.NORMAL))
     pump = summary(tracker)["machines"]["pump"]
     assert (pump["warnings"], pump["warning_s"], pump["warning_reason"]) == (1, 44.0, reason)
