@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from asd_monitor.records import Decision, Quality, SourceHealth, SourceState, State, Transition, Verdict
+from asd_monitor.records import (
+    Decision,
+    Quality,
+    SourceHealth,
+    SourceState,
+    State,
+    Transition,
+    Verdict,
+)
 from asd_monitor.runtime.runs import format_summary
 from asd_monitor.telemetry.status import StatusTracker
 from asd_monitor.telemetry.summary import summarise

@@ -80,7 +80,8 @@ def _table(comparison: Comparison, columns: Sequence[Column]) -> str:
         for index, model in enumerate(model_names(comparison))
     )
     return (
-        f'<div class="scroll"><table class="models"><thead><tr><th>model</th>{head}</tr></thead>'
+        '<div class="scroll" tabindex="0"><table class="models"><thead>'
+        f"<tr><th>model</th>{head}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
 

@@ -23,6 +23,8 @@ from asd_offline.evaluation.metrics import (
     standardise,
 )
 
+MIN_HALF_WIDTH = 1e-9
+"""A smaller one is a rounding error."""
 NORMAL_QUANTILE = 1.959963984540054  # 97.5 % of the standard normal distribution
 
 
@@ -88,7 +90,8 @@ def jackknife_half_width(sections: Sequence[Leverage]) -> float | None:
 
     The jackknife is stratified: the variance is the sum over strata of ``(n - 1) / n`` times the
     squared deviations of the leave-one-out scores from the stratum's mean. None if a stratum has a
-    single clip, or there are no sections.
+    single clip, there are no sections, or no clip changes the score: where all clips are ranked
+    correctly, as at AUC 1, the jackknife sees no spread, which is not certainty.
     """
     variance = 0.0
     for section in sections:
@@ -99,7 +102,8 @@ def jackknife_half_width(sections: Sequence[Leverage]) -> float | None:
             variance += (
                 (len(scores) - 1) / len(scores) * float(np.sum((scores - scores.mean()) ** 2))
             )
-    return NORMAL_QUANTILE * math.sqrt(variance) if sections else None
+    half_width = NORMAL_QUANTILE * math.sqrt(variance)
+    return half_width if half_width > MIN_HALF_WIDTH else None
 
 
 def official_ci95(

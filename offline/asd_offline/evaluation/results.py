@@ -98,7 +98,8 @@ class ChallengeResult:
     missing: tuple[str, ...]
     """What the set has and this result lacks: ``fan`` or ``fan section_03``."""
     ci95: float | None = None
-    """Half width of a 95 % confidence interval of ``partial_score`` over test clips."""
+    """Half width of a 95 % confidence interval of ``partial_score`` over test clips; None with too
+    few clips, and where no clip changes the score."""
     official_ci95: float | None = None
     """What the organisers' scripts since 2022 print as "official score ci95"."""
     rejected: tuple[Rejected, ...] = field(default=())

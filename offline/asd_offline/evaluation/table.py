@@ -71,6 +71,14 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
+def _format_interval(result: ChallengeResult) -> str:
+    if result.ci95 is not None:
+        return f" ± {result.ci95:.4f} (95 % over test clips)"
+    if result.partial_score == 1.0:
+        return " (no interval: every clip is ranked correctly, so these clips show no spread)"
+    return " (no interval: too few clips)"
+
+
 def reason_lines(result: ChallengeResult) -> Iterator[str]:
     """Yield lines on why sections lack metrics, each reason once."""
     lacking: dict[str, dict[str, list[str]]] = {}
@@ -88,7 +96,7 @@ def score_lines(result: ChallengeResult) -> Iterator[str]:
     """Yield the lines below the table: sections without metrics, then the score and its formula."""
     yield from reason_lines(result)
     formula = result.rules.formula
-    interval = f" ± {result.ci95:.4f} (95 % over test clips)" if result.ci95 is not None else ""
+    interval = _format_interval(result)
     if result.official_score is not None:
         name = {"dev": "development", "eval": "evaluation"}[str(result.set_name)]
         yield f"official score {result.official_score:.4f}{interval}"

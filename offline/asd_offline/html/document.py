@@ -1,13 +1,15 @@
 """Frame of every report: one HTML file without external resources."""
 
+import base64
+import hashlib
 from collections.abc import Iterable
 from html import escape
 from importlib.resources import files
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"
 
 
-def render_document(title: str, body: str, style: str = "") -> str:
+def render_document(title: str, body: str, style: str = "", script: str = "") -> str:
     """Return a complete page.
 
     Parameters
@@ -18,14 +20,21 @@ def render_document(title: str, body: str, style: str = "") -> str:
         HTML in which every name is already escaped.
     style
         CSS of this page, added to that of all pages.
+    script
+        JavaScript at the end of the page; the page's policy allows it by its hash, and no other.
     """
+    policy, element = _POLICY, ""
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+        policy += f"; script-src 'sha256-{digest}'"
+        element = f"<script>{script}</script>"
     shared = files("asd_offline.html").joinpath("style.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{shared}{style}</style></head><body><main>"
-        f"{body}</main></body></html>\n"
+        f"{body}</main>{element}</body></html>\n"
     )
 
 

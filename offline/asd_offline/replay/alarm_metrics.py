@@ -12,7 +12,8 @@ does in the clip.
 """
 
 import statistics
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +24,8 @@ from asd_monitor.records import State, WindowScore
 from asd_offline.replay.records import ClipResult
 
 MAX_DELAY_S = 300.0
+MIN_NORMAL_H = 1.0
+"""With less normal sound, a rate of false alarms says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,20 @@ class AlarmMetrics:
     false_alarms: int
     alarmed_share: float | None
     """Share of the windows of normal clips in state ALARM, in [0, 1]; None without any."""
+    false_alarms_by: Mapping[str, int]
+    """False alarms by the rule that raised them."""
     anomalies: int
     detected: int
     """Anomalies that raised the alarm."""
+    detected_by: Mapping[str, int]
+    """Anomalies that raised the alarm, by the rule that raised it."""
     median_delay_s: float | None
     """Median over the detected anomalies; None without any."""
+
+    @property
+    def supports_rate(self) -> bool:
+        """Whether there is enough normal sound to state a rate of false alarms."""
+        return self.normal_hours >= MIN_NORMAL_H
 
     @property
     def false_alarms_per_hour(self) -> float | None:
@@ -60,11 +72,13 @@ class AlarmMetrics:
             "normal_clips": self.normal_clips,
             "normal_hours": self.normal_hours,
             "false_alarms": self.false_alarms,
+            "false_alarms_by": dict(self.false_alarms_by),
             "false_alarms_per_hour": self.false_alarms_per_hour,
             "false_alarms_per_hour_at_most_95": self.max_false_alarms_per_hour,
             "alarmed_share_of_normal": self.alarmed_share,
             "anomalies": self.anomalies,
             "detected": self.detected,
+            "detected_by": dict(self.detected_by),
             "median_delay_s": self.median_delay_s,
         }
 
@@ -85,11 +99,12 @@ class AlarmReplay:
     settings: AlarmSettings
     _normal_samples: int = field(init=False, default=0)
     _normal_clips: int = field(init=False, default=0)
-    _false_alarms: int = field(init=False, default=0)
+    _false_alarms: Counter[str] = field(init=False, default_factory=Counter)
     _windows: int = field(init=False, default=0)
     _alarmed_windows: int = field(init=False, default=0)
     _was_alarming: bool = field(init=False, default=False)
     _anomalies: int = field(init=False, default=0)
+    _detected: Counter[str] = field(init=False, default_factory=Counter)
     _delays_s: list[float] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -103,19 +118,23 @@ class AlarmReplay:
             self._play_normal(result)
         else:
             self._anomalies += 1
-            delay_s = self._measure_delay(result)
-            if delay_s is not None:
+            alarm = self._find_alarm(result)
+            if alarm is not None:
+                delay_s, rule = alarm
                 self._delays_s.append(delay_s)
+                self._detected[rule] += 1
 
     def metrics(self) -> AlarmMetrics:
         """Return the metrics of all clips so far."""
         return AlarmMetrics(
             normal_clips=self._normal_clips,
             normal_hours=self._normal_samples / self.rule.sample_rate_hz / 3600,
-            false_alarms=self._false_alarms,
+            false_alarms=self._false_alarms.total(),
+            false_alarms_by=self._false_alarms,
             alarmed_share=self._alarmed_windows / self._windows if self._windows else None,
             anomalies=self._anomalies,
             detected=len(self._delays_s),
+            detected_by=self._detected,
             median_delay_s=statistics.median(self._delays_s) if self._delays_s else None,
         )
 
@@ -127,21 +146,21 @@ class AlarmReplay:
             self._alarmed_windows += state is State.ALARM
             # An alarm that is active again after a silent clip is not a new one.
             if transition and state is State.ALARM:
-                self._false_alarms += not self._was_alarming
+                self._false_alarms[transition.rule] += not self._was_alarming
             self._was_alarming = state is State.ALARM or (
                 self._was_alarming and state is State.UNKNOWN
             )
         self._normal_samples += result.sample_count
         self._normal_clips += 1
 
-    def _measure_delay(self, result: ClipResult) -> float | None:
-        """Return the end of the window that raises the alarm, in seconds; None if none does."""
+    def _find_alarm(self, result: ClipResult) -> tuple[float, str] | None:
+        """Return the end of the window that raises the alarm, in s, and the rule; None if none."""
         alarm, start = self._new_alarm(), 0
         while start < MAX_DELAY_S * self.rule.sample_rate_hz:
             for window in self._windows_at(result, start):
-                alarm.update(window)
-                if alarm.state is State.ALARM:
-                    return window.captured_at
+                decision, _ = alarm.update(window)
+                if decision.state is State.ALARM:
+                    return window.captured_at, decision.rule
             start += result.sample_count
         return None
 
@@ -156,3 +175,14 @@ class AlarmReplay:
         alarm = Alarm("replay", self.settings, "replay")
         alarm.configure(self.rule, at=0.0)
         return alarm
+
+
+def format_rules(counts: Mapping[str, int]) -> str:
+    """Return how often each rule raised the alarm: ``17 by sustained_shift, 3 by window``."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count} by {rule}" for rule, count in ordered if count)
+
+
+def format_hours(hours: float) -> str:
+    """Return a duration of sound, in minutes below an hour."""
+    return f"{60 * hours:.3g} min" if hours < 1 else f"{hours:.3g} h"

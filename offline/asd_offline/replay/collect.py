@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from asd_monitor.detection.alarm_settings import AlarmSettings
+from asd_monitor.detection.verdict import explain_rules, judge_clip
 from asd_monitor.model_file import read_manifest
 from asd_monitor.model_file.manifest import Manifest
 from asd_offline.datasets import Rejected
@@ -133,7 +134,8 @@ def _collect_section(
         if result.reason is not None:
             rejected.append(Rejected(result.clip.path, result.reason))
             continue
-        clips.append(replace(result, windows=()))
+        verdict = judge_clip(result.value, result.windows, rule, settings)
+        clips.append(replace(result, windows=(), verdict=verdict))
         if alarm is not None:
             alarm.update(result)
     threshold, threshold_rule = decision_threshold(source, rule.threshold, manifest, section.target)
@@ -144,6 +146,8 @@ def _collect_section(
         None if clips else "none of its test clips could be scored",
         threshold,
         threshold_rule,
+        source,
+        explain_rules(rule, settings),
         alarm.metrics() if alarm else None,
         manifest,
     )

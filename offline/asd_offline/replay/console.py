@@ -1,10 +1,17 @@
 """Summary of a replay for the terminal: table, score, alarm and rejected files."""
 
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
 from asd_offline.evaluation.table import reason_lines, result_table, score_lines
+from asd_offline.replay.alarm_metrics import (
+    MIN_NORMAL_H,
+    AlarmMetrics,
+    format_hours,
+    format_rules,
+)
 from asd_offline.replay.results import ReplayResult
 
 MAX_REJECTED = 5
@@ -35,19 +42,39 @@ def _model(result: ReplayResult) -> str:
 
 
 def _alarm_lines(result: ReplayResult) -> Iterator[str]:
+    """Yield verdicts of the clips, and what the alarm does, with the rules that raised it."""
     metrics = [section.alarm for section in result.sections if section.alarm is not None]
     hours = sum(section.normal_hours for section in metrics)
     anomalies = sum(section.anomalies for section in metrics)
     if not hours and not anomalies:
         return
-    alarm = result.alarm
-    yield f"alarm ({alarm.min_exceedances} of {alarm.window_count} windows above the threshold):"
+    verdicts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for section in result.sections:
+        for label, counts in section.count_verdicts().items():
+            verdicts[label].update(counts)
+    yield "verdicts of the clips:"
+    for label, words in verdicts.items():
+        yield f"  {label}: " + ", ".join(f"{count} {word}" for word, count in words.most_common())
+    yield "alarm, as in the live monitor:"
     if anomalies:
-        detected = sum(section.detected for section in metrics)
-        yield f"  raised for {detected} of {anomalies} anomalies (clip repeated for up to 5 min)"
+        yield f"  raised for {_describe_detected(metrics, anomalies)}"
     if hours:
-        false_alarms = sum(section.false_alarms for section in metrics)
-        yield f"  {false_alarms} false alarms in {hours:.2f} h of normal test clips"
+        yield f"  {_describe_false_alarms(metrics, hours)}"
+
+
+def _describe_detected(metrics: Sequence[AlarmMetrics], anomalies: int) -> str:
+    rules = sum((Counter(section.detected_by) for section in metrics), Counter())
+    by = f": {format_rules(rules)}" if rules else ""
+    return f"{rules.total()} of {anomalies} anomalies (clip repeated for up to 5 min){by}"
+
+
+def _describe_false_alarms(metrics: Sequence[AlarmMetrics], hours: float) -> str:
+    rules = sum((Counter(section.false_alarms_by) for section in metrics), Counter())
+    count = "1 false alarm" if rules.total() == 1 else f"{rules.total()} false alarms"
+    text = f"{count} in {format_hours(hours)} of normal test clips"
+    if rules:
+        text += f": {format_rules(rules)}"
+    return text if hours >= MIN_NORMAL_H else f"{text}; too little normal sound to tell how often"
 
 
 def _rejected_lines(result: ReplayResult) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Self
 
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.detector import ClipScore
-from asd_monitor.records import Quality, WindowScore
+from asd_monitor.records import NOT_SCORED, Quality, Verdict, WindowScore
 from asd_offline.datasets import Clip, Rejected
 
 
@@ -27,6 +27,8 @@ class ClipResult:
     """Number of channels of the file, of which one is scored."""
     reason: str | None = None
     """Why the clip has no score; None if it has one."""
+    verdict: Verdict = NOT_SCORED
+    """How it compares with normal sound; given when its windows are evaluated."""
 
     @classmethod
     def from_score(cls, clip: Clip, score: ClipScore, sample_count: int, channels: int) -> Self:

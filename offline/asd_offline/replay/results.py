@@ -1,6 +1,8 @@
 """Results of a replay: of each section and of the whole dataset."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +14,8 @@ from asd_offline.evaluation.section_scores import SectionScores
 from asd_offline.replay.alarm_metrics import AlarmMetrics
 from asd_offline.replay.plan import SectionPlan
 from asd_offline.replay.records import ClipResult
+
+LABEL_NAMES = {0: "normal", 1: "anomalous", None: "unlabelled"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,10 @@ class SectionReplay:
     """A clip is decided anomalous if its score is above this."""
     threshold_rule: str | None = None
     """How the threshold was determined."""
+    threshold_source: str = ""
+    """``model`` or ``gamma``, as chosen for the replay."""
+    rules: Mapping[str, str] = field(default_factory=dict)
+    """What gives a warning and what an alarm, by the name of the rule."""
     alarm: AlarmMetrics | None = None
     """None if the model has no threshold for the section."""
     manifest: Manifest | None = None
@@ -49,6 +57,14 @@ class SectionReplay:
         if result.value is None or self.threshold is None:
             return None
         return int(result.value > self.threshold)
+
+    def count_verdicts(self) -> dict[str, dict[str, int]]:
+        """Return for each label of clips how many have which verdict."""
+        counts: dict[str, Counter[str]] = {}
+        for result in self.clips:
+            label = LABEL_NAMES[result.clip.label]
+            counts.setdefault(label, Counter())[result.verdict.word] += 1
+        return {label: dict(counter.most_common()) for label, counter in counts.items()}
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,7 @@ class ReplayResult:
             entry = document["machines"][section.plan.machine]["sections"][section.plan.section]
             entry["threshold"] = section.threshold
             entry["threshold_rule"] = section.threshold_rule
+            entry["verdicts"] = section.count_verdicts()
             entry["alarm"] = section.alarm.to_dict() if section.alarm else None
         return document | {
             "model": self.model,

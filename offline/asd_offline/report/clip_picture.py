@@ -2,7 +2,7 @@
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from asd_monitor.errors import SourceError
 from asd_offline.jobs.pool import Tick
 from asd_offline.jobs.result_file import write_result
 from asd_offline.replay.jobs import load_cached
+from asd_offline.report.sound import audio_data_uri
 
 if TYPE_CHECKING:
     from asd_monitor.model_file.loaded_model import LoadedModel
@@ -42,6 +43,8 @@ class ClipPicture:
     evidence: Map | None
     """``(bands, columns)`` over the same time in the model's own unit; NaN between windows. None
     if the model has no evidence."""
+    sound: str = ""
+    """The same time as a ``data:`` address; empty without sound."""
 
     def to_json(self) -> str:
         """Return the picture as text; images are rounded to float16."""
@@ -52,6 +55,7 @@ class ClipPicture:
                 "max_hz": self.max_hz,
                 "spectrogram": _pack(self.spectrogram),
                 "evidence": evidence,
+                "sound": self.sound,
             }
         )
 
@@ -60,7 +64,13 @@ class ClipPicture:
         """Read what :meth:`to_json` returned."""
         values = json.loads(text)
         evidence = None if values["evidence"] is None else _unpack(values["evidence"])
-        return cls(values["duration_s"], values["max_hz"], _unpack(values["spectrogram"]), evidence)
+        return cls(
+            values["duration_s"],
+            values["max_hz"],
+            _unpack(values["spectrogram"]),
+            evidence,
+            values["sound"],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,9 @@ class PictureJob:
         except SourceError:
             write_result(self.result, "null")
         else:
-            picture = compute_picture(samples, model, self.target)
+            rate_hz = model.manifest.sample_rate_hz
+            sound = audio_data_uri(samples[: round(MAX_DRAWN_S * rate_hz)], rate_hz)
+            picture = replace(compute_picture(samples, model, self.target), sound=sound)
             write_result(self.result, picture.to_json())
         tick(1.0)
 

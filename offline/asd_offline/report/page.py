@@ -4,12 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from importlib.metadata import version
+from importlib.resources import files
 
 from asd_monitor import __version__
 from asd_offline.evaluation.table import reason_lines, score_lines, table_rows
 from asd_offline.html.document import render_document, render_facts
+from asd_offline.replay.alarm_metrics import MIN_NORMAL_H, format_hours
+from asd_offline.replay.outputs import RESULT, TABLE
 from asd_offline.replay.plan import Plan
 from asd_offline.replay.results import ReplayResult
+from asd_offline.replay.window_csv import WINDOWS
 from asd_offline.report.pictures import KeyClip
 from asd_offline.report.section import render_section
 
@@ -30,8 +34,9 @@ def render_page(result: ReplayResult, plan: Plan, clips: Mapping[int, Sequence[K
     """
     name = plan.dataset.root.resolve().name or str(plan.dataset.root)
     rules = result.challenge.rules
+    count = sum(bool(section.clips) for section in result.sections)
     sections = "".join(
-        render_section(section, rules, result.alarm, clips.get(section.plan.number, ()))
+        render_section(section, rules, count, clips.get(section.plan.number, ()))
         for section in result.sections
         if section.clips
     )
@@ -39,6 +44,7 @@ def render_page(result: ReplayResult, plan: Plan, clips: Mapping[int, Sequence[K
         f"Replay of {name}",
         f"{_summary(result, name)}{_table(result)}{_navigation(result)}{sections}"
         f"{_rejected(result)}{render_facts('Provenance', _facts(result, plan))}",
+        script=files("asd_offline.report").joinpath("clip_table.js").read_text(encoding="utf-8"),
     )
 
 
@@ -74,11 +80,15 @@ def _tiles(result: ReplayResult) -> Iterator[tuple[str, str]]:
     alarms = [section.alarm for section in result.sections if section.alarm]
     anomalies = sum(alarm.anomalies for alarm in alarms)
     if anomalies:
-        yield "anomalies detected", f"{sum(alarm.detected for alarm in alarms)} of {anomalies}"
+        detected = sum(alarm.detected for alarm in alarms)
+        yield "anomalies that raise the alarm", f"{detected} of {anomalies}"
     hours = sum(alarm.normal_hours for alarm in alarms)
     if hours:
         count = sum(alarm.false_alarms for alarm in alarms)
-        yield f"false alarms in {hours:.2f} h of normal clips", str(count)
+        label = f"false alarms in {format_hours(hours)} of normal clips"
+        if hours < MIN_NORMAL_H:
+            label += ": too little normal sound to tell how often"
+        yield label, str(count)
 
 
 def _table(result: ReplayResult) -> str:
@@ -93,7 +103,8 @@ def _table(result: ReplayResult) -> str:
     lines = score_lines(result.challenge) if result.year else reason_lines(result.challenge)
     notes = "<br>".join(escape(line) for line in lines)
     return (
-        f'<section><h2>Result</h2><div class="scroll"><table class="summary"><thead><tr>{head}'
+        '<section><h2>Result</h2><div class="scroll" tabindex="0"><table class="summary"><thead>'
+        f"<tr>{head}"
         f"</tr></thead><tbody>{body}</tbody></table></div>"
         f"<p class='small soft'>{notes}</p></section>"
     )
@@ -120,7 +131,8 @@ def _rejected(result: ReplayResult) -> str:
     rest = f"<p>and {more} more: see result.json</p>" if more > 0 else ""
     return (
         f'<details class="card" open><summary>{len(rejected)} files rejected</summary>'
-        '<div class="scroll"><table class="names"><thead><tr><th>file</th><th>reason</th></tr>'
+        '<div class="scroll" tabindex="0"><table class="names"><thead>'
+        "<tr><th>file</th><th>reason</th></tr>"
         f"</thead><tbody>{rows}</tbody></table></div>{rest}</details>"
     )
 
@@ -136,13 +148,9 @@ def _facts(result: ReplayResult, plan: Plan) -> Iterator[tuple[str, str]]:
         yield "model", f"{escape(manifest.name)} {escape(manifest.revision)}"
         yield "model file", f"<code>{escape(str(plan.model.path))}</code>"
         yield "SHA-256", f"<code>{plan.model.sha256}</code>"
-    alarm = result.alarm
-    shift = f", or by a shift sustained for {alarm.sustained_s:g} s" if alarm.sustained_s else ""
-    yield (
-        "alarm",
-        f"raised by {alarm.min_exceedances} of {alarm.window_count} non-overlapping windows above "
-        f"the threshold{shift}, as in the live monitor",
-    )
+    links = (f'<a href="{name}">{name}</a>' for name in (WINDOWS, TABLE, RESULT))
+    yield "files", ", ".join(links)
+    yield "alarm", "that of the live monitor, on windows that do not overlap; its rules are above"
     yield (
         "false alarms",
         "all normal test clips of a section are played one after the other, in order of file name",

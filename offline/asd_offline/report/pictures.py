@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from asd_monitor.calibration.score_text import format_p_value, format_score
 from asd_offline.html.images import colour_bar, png_data_uri
 from asd_offline.html.svg import Plot, Ticks, round_ticks
 from asd_offline.replay.records import ClipResult
@@ -17,8 +18,6 @@ from asd_offline.report.scales import (
     mel_ticks,
     spectrogram_scale,
 )
-
-DECISIONS = {None: "", 0: ", below the threshold", 1: ", above the threshold"}
 
 
 @dataclass(frozen=True)
@@ -83,12 +82,15 @@ def _figure(
                 f"Evidence in {name}",
             )
         )
-    facts = f"score {result.value:.4g}{DECISIONS[section.decision(result)]}"
+    facts = f"score {format_score(result.value)}, {result.verdict.word}"
     if result.p_value is not None:
-        facts += f", p&nbsp;=&nbsp;{result.p_value:.2g}"
+        facts += f", p {format_p_value(result.p_value)}"
+    label = escape(f"Sound of {name}", quote=True)
+    sound = f'<audio controls preload="none" src="{picture.sound}" aria-label="{label}"></audio>'
     return (
-        f"<figure><figcaption><b>{clip.description}</b>: {facts}<br>{escape(name)}</figcaption>"
-        f'<div class="pair">{"".join(images)}</div></figure>'
+        f"<figure><figcaption><b>{clip.description}</b>: {escape(facts)}<br>{escape(name)}"
+        f'</figcaption><div class="pair">{"".join(images)}</div>{sound if picture.sound else ""}'
+        "</figure>"
     )
 
 
@@ -109,7 +111,13 @@ def _image(
         left=42 if frequencies else 14,
     )
     plot.add_image(png_data_uri(values, *scale, colours))
-    plot.add_axes(
-        round_ticks(0, duration_s), frequencies, "time in s", "kHz" if frequencies else ""
-    )
+    plot.add_axes(round_ticks(0, duration_s), _with_unit(frequencies), "time in s")
     return plot.to_svg()
+
+
+def _with_unit(frequencies: Ticks) -> Ticks:
+    """Return the ticks with the unit at the highest one, where it cannot be taken for another."""
+    if not frequencies:
+        return frequencies
+    position, text = frequencies[-1]
+    return [*frequencies[:-1], (position, f"{text} kHz")]

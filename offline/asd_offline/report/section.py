@@ -5,12 +5,13 @@ from html import escape
 
 import numpy as np
 
-from asd_monitor.detection.alarm_settings import AlarmSettings
+from asd_monitor.calibration.score_text import format_score
 from asd_offline.evaluation.metrics import confusion, precision_recall_f1
 from asd_offline.evaluation.rules.scoring_rules import ScoringRules
-from asd_offline.replay.alarm_metrics import AlarmMetrics
+from asd_offline.replay.alarm_metrics import AlarmMetrics, format_hours, format_rules
 from asd_offline.replay.results import SectionReplay
 from asd_offline.report.charts import draw_histograms, draw_roc
+from asd_offline.report.clip_table import render_clip_table
 from asd_offline.report.pictures import KeyClip, render_key_clips
 
 DECISION_COLUMNS = (
@@ -26,7 +27,7 @@ DECISION_COLUMNS = (
 
 
 def render_section(
-    section: SectionReplay, rules: ScoringRules, alarm: AlarmSettings, clips: Sequence[KeyClip]
+    section: SectionReplay, rules: ScoringRules, section_count: int, clips: Sequence[KeyClip]
 ) -> str:
     """Return the part of the page about one section.
 
@@ -36,16 +37,16 @@ def render_section(
         Result of the section.
     rules
         Scoring rules of the challenge.
-    alarm
-        Settings of the alarm.
+    section_count
+        Number of sections of the page.
     clips
         Key clips.
     """
     return (
         f'<section id="s{section.plan.number}"><h2>{escape(section.plan.name)}</h2>'
         f"{_charts(section, rules)}{_decisions(section)}"
-        f"{_alarm(section.alarm, alarm) if section.alarm else ''}"
-        f"{render_key_clips(section, clips)}{_model(section)}</section>"
+        f"{_alarm(section)}{render_key_clips(section, clips)}"
+        f"{render_clip_table(section.clips, section_count)}{_model(section)}</section>"
     )
 
 
@@ -70,14 +71,27 @@ def _decisions(section: SectionReplay) -> str:
     if section.threshold is None:
         return "<p class='soft'>No decisions: the model has no threshold for this target.</p>"
     rule = f" ({escape(section.threshold_rule)})" if section.threshold_rule else ""
-    threshold = f"<p class='small soft'>Threshold {section.threshold:.5g}{rule}.</p>"
+    threshold = f"<p class='small soft'>Threshold {format_score(section.threshold)}{rule}.</p>"
     rows = "".join(_decision_rows(section))
     if not rows:
         return threshold
     head = "".join(f"<th>{name}</th>" for name in DECISION_COLUMNS)
     return (
-        f'<h3>Decisions at the threshold</h3>{threshold}<div class="scroll">'
+        f"<h3>Decisions at the threshold</h3>{_explain_decisions(section)}{threshold}"
+        f'<div class="scroll" tabindex="0">'
         f'<table class="named"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _explain_decisions(section: SectionReplay) -> str:
+    """Return why the decisions may miss what the alarm reports."""
+    if section.threshold_source != "model":
+        return ""
+    return (
+        "<p>A clip counts as anomalous here if its score is above the threshold for one window. "
+        "That is set so high that months of normal sound stay below it, so quiet faults are missed "
+        "in this table. The alarm below also reports a score that stays above its normal range. "
+        "For decisions as in the challenge use <code>--decide gamma</code>.</p>"
     )
 
 
@@ -102,24 +116,39 @@ def _class(name: str, count: int) -> str:
     return f' class="{name}"' if count else ""
 
 
-def _alarm(metrics: AlarmMetrics, settings: AlarmSettings) -> str:
+def _alarm(section: SectionReplay) -> str:
+    """Return what the alarm does with the clips, and which rules raise it."""
+    metrics = section.alarm
+    if metrics is None or not (metrics.anomalies or metrics.normal_hours):
+        return ""
     sentences = []
     if metrics.anomalies:
+        by = f" ({format_rules(metrics.detected_by)})" if metrics.detected else ""
         delay = ""
         if metrics.median_delay_s is not None:
-            delay = f", median delay {metrics.median_delay_s:.3g}&nbsp;s"
-        sentences.append(f"{metrics.detected} of {metrics.anomalies} anomalies detected{delay}.")
-    rate, bound = metrics.false_alarms_per_hour, metrics.max_false_alarms_per_hour
-    if rate is not None and bound is not None:
+            delay = f", after {metrics.median_delay_s:.3g}&nbsp;s (median)"
         sentences.append(
-            f"{metrics.false_alarms} false alarms in {metrics.normal_hours:.3g} h of normal "
-            f"clips: {rate:.3g} per hour (95 % upper bound "
-            f"{bound:.{0 if bound >= 10 else 1}f} per hour)."
+            f"{metrics.detected} of {metrics.anomalies} anomalies raise it{by}{delay}."
         )
-    if not sentences:
-        return ""
-    rule = f"{settings.min_exceedances} of {settings.window_count} windows"
-    return f"<h3>Alarm ({rule})</h3><p>{' '.join(sentences)}</p>"
+    if metrics.normal_hours:
+        sentences.append(_describe_false_alarms(metrics))
+    rules = "".join(
+        f"<li><b>{escape(name)}</b>: {escape(text)}</li>" for name, text in section.rules.items()
+    )
+    return f"<h3>Alarm</h3><p>{' '.join(sentences)}</p><ul class='small soft'>{rules}</ul>"
+
+
+def _describe_false_alarms(metrics: AlarmMetrics) -> str:
+    count = "1 false alarm" if metrics.false_alarms == 1 else f"{metrics.false_alarms} false alarms"
+    by = f" ({format_rules(metrics.false_alarms_by)})" if metrics.false_alarms else ""
+    text = f"{count}{by} in {format_hours(metrics.normal_hours)} of normal clips"
+    rate, bound = metrics.false_alarms_per_hour, metrics.max_false_alarms_per_hour
+    if not metrics.supports_rate or rate is None or bound is None:
+        return f"{text}: too little normal sound to tell how often there would be one."
+    return (
+        f"{text}: {rate:.3g} per hour (95 % upper bound {bound:.{0 if bound >= 10 else 1}f} per "
+        "hour)."
+    )
 
 
 def _model(section: SectionReplay) -> str:

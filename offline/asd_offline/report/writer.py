@@ -72,5 +72,5 @@ def _picture_job(plan: Plan, section: SectionReplay, clip: Path) -> PictureJob:
         channel=plan.channel,
         device=plan.device,
         model=plan.model_path(section.plan),
-        result=plan.work / f"picture-{section.plan.number:04d}-{digest}.json",
+        result=plan.work / f"key-clip-{section.plan.number:04d}-{digest}.json",
     )

@@ -18,6 +18,7 @@ from asd_offline.evaluation.jackknife import (
 )
 from asd_offline.evaluation.rules import RULES
 from asd_offline.evaluation.section_scores import SectionScores
+from asd_offline.evaluation.table import score_lines
 
 
 @settings(deadline=None)
@@ -60,6 +61,19 @@ def test_a_stratum_of_one_clip_has_no_interval() -> None:
     assert jackknife_half_width([Leverage(np.array([0.5]), np.array([0]))]) is None
     assert jackknife_half_width([]) is None
     assert official_ci95([0, 0, 1], [0.0, 1.0, 2.0]) is None
+
+
+def test_scores_that_rank_every_clip_correctly_have_no_interval() -> None:
+    clips = SectionScores.from_columns([*range(10), *range(20, 40)], [0] * 10 + [1] * 20, [""] * 30)
+    result = evaluate_scores(RULES[2020], {"fan": {"id_00": clips}})
+    assert result.partial_score == 1.0
+    assert result.ci95 is None
+    assert result.to_dict()["ci95"] is None
+    [line] = [line for line in score_lines(result) if line.startswith("partial score")]
+    assert line == (
+        "partial score 1.0000 (no interval: every clip is ranked correctly, so these clips show no "
+        "spread)"
+    )
 
 
 @pytest.mark.parametrize("year", [2020, 2021, 2022])

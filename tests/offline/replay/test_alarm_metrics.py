@@ -9,7 +9,7 @@ from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.records import Quality, WindowScore
 from asd_offline.datasets import Clip
-from asd_offline.replay.alarm_metrics import AlarmMetrics, AlarmReplay
+from asd_offline.replay.alarm_metrics import AlarmMetrics, AlarmReplay, format_rules
 from asd_offline.replay.records import ClipResult
 
 RULE = DecisionRule(
@@ -63,6 +63,19 @@ def test_a_fault_below_the_threshold_is_detected_as_a_sustained_shift(
 
 def test_a_fault_above_the_threshold_is_detected_after_three_windows() -> None:
     assert alarm_metrics(clip(1, 6.0)).median_delay_s == 6.0
+
+
+def test_each_alarm_is_counted_for_the_rule_that_raised_it() -> None:
+    metrics = alarm_metrics(clip(1, 2.0), clip(1, 2.0), clip(1, 6.0), *[clip(0, 2.0)] * 9)
+    assert metrics.detected_by == {"sustained_shift": 2, "window": 1}
+    assert metrics.false_alarms_by == {"sustained_shift": 1}
+    assert format_rules(metrics.detected_by) == "2 by sustained_shift, 1 by window"
+    assert metrics.to_dict()["detected_by"] == {"sustained_shift": 2, "window": 1}
+
+
+def test_a_rate_of_false_alarms_needs_an_hour_of_normal_sound() -> None:
+    assert not alarm_metrics(*[clip(0, 0.0)] * 359).supports_rate
+    assert alarm_metrics(*[clip(0, 0.0)] * 360).supports_rate
 
 
 def test_normal_clips_above_their_normal_range_for_long_are_a_false_alarm() -> None:
