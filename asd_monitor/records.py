@@ -39,6 +39,8 @@ class State(StrEnum):
     LEARNING = "LEARNING"
     """Normal sound is being collected, or the model is being fitted."""
     NORMAL = "NORMAL"
+    OFF = "OFF"
+    """The machine is off: its sound is far below the quietest that was learned."""
     WARNING = "WARNING"
     ALARM = "ALARM"
 

@@ -1,6 +1,7 @@
 """Quality of a window's samples: faults of the microphone, found before the model runs."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,6 +90,16 @@ def assess(samples: FloatArray) -> Assessment:
     if abs(offset) > MAX_DC_OFFSET or (no_sound and abs(offset) > max(3 * rms, 1e-3)):
         return Assessment(Quality.DC, level_dbfs, offset)
     return Assessment(Quality.OK, level_dbfs, offset)
+
+
+def usable_levels_dbfs(windows: Iterable[FloatArray]) -> list[float]:
+    """Return the levels of the windows without any fault."""
+    assessments = map(assess, windows)
+    return [
+        assessment.level_dbfs
+        for assessment in assessments
+        if assessment.quality is Quality.OK and assessment.level_dbfs is not None
+    ]
 
 
 def without_offset(samples: FloatArray) -> FloatArray:

@@ -4,10 +4,14 @@ Decisions use only windows that do not overlap, however often scores are publish
 windows share their sound, so one chance event would count several times.
 """
 
+from collections.abc import Sequence
+
 from asd_monitor.audio.quality import DESCRIPTIONS
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.exceedances import WindowExceedances
+from asd_monitor.detection.machine_off import MachineOff, Phase
+from asd_monitor.detection.rule_reading import RuleReading
 from asd_monitor.detection.sustained_shift import SustainedShift
 from asd_monitor.detection.verdict import judge_window
 from asd_monitor.records import (
@@ -17,6 +21,7 @@ from asd_monitor.records import (
     Quality,
     State,
     Transition,
+    Verdict,
     WindowScore,
 )
 
@@ -54,6 +59,7 @@ class Alarm:
         self._rule_before_gap = ""
         self._shift_reported = False
         self._shift = SustainedShift(settings.sustained_s)
+        self._off = MachineOff(settings.off_margin_db)
         self._reason = self._rule = ""
 
     def initial_transition(self, at: float) -> Transition:
@@ -70,6 +76,7 @@ class Alarm:
         self._reset()
         self._windows.configure(rule.threshold)
         self._shift.configure(rule.normal_range, rule.window_samples, rule.sample_rate_hz)
+        self._off.configure(rule)
         self._clear_below = rule.clear_below
         self._window_samples = rule.window_samples
         self._sample_rate_hz = rule.sample_rate_hz
@@ -82,13 +89,21 @@ class Alarm:
         """Enter UNKNOWN because audio was lost or cannot be trusted; LEARNING continues."""
         if self.state is State.LEARNING:
             return None
+        self._off.reset()
+        return self._enter_unknown(reason, at)
+
+    def _enter_unknown(self, reason: str, at: float) -> Transition | None:
         if self.state is State.ALARM:
             self._rule_before_gap = self._rule
+        self._discard_windows()
+        self._shift_reported = self._shift_reported and bool(self._rule_before_gap)
+        return self._enter(State.UNKNOWN, reason, at, None)
+
+    def _discard_windows(self) -> None:
+        """Discard the windows of all rules; those before a gap say nothing about those after."""
         self._windows.reset()
         self._shift.reset()
-        self._shift_reported = self._shift_reported and bool(self._rule_before_gap)
         self._quiet_since = None
-        return self._enter(State.UNKNOWN, reason, at, None)
 
     def update(self, score: WindowScore) -> tuple[Decision, Transition | None]:
         """Take a window into account; return the decision, and the change of state if any."""
@@ -99,10 +114,15 @@ class Alarm:
             reason=self._reason,
             shift_s=self._shift.duration_s,
             rule=self._rule,
-            verdict=judge_window(score.quality, [*readings, self._shift.read()]),
+            verdict=self._judge(score, [*readings, self._shift.read()]),
             limits=tuple(limit for limit in self._limits() if limit is not None),
         )
         return decision, transition
+
+    def _judge(self, score: WindowScore, readings: Sequence[RuleReading]) -> Verdict:
+        if self._off.phase.is_judged:
+            return judge_window(score.quality, readings)
+        return self._off.verdict
 
     def _limits(self) -> tuple[Limit | None, ...]:
         return self._windows.limit, self._shift.limit
@@ -117,11 +137,38 @@ class Alarm:
         exceeds = score.value > score.threshold
         if score.quality is not Quality.OK and not exceeds:
             return self.mark_unknown(DESCRIPTIONS[score.quality], score.captured_at)
+        phase = self._off.update(score.level_dbfs, exceeds=exceeds)
+        if not phase.is_judged:
+            return self._enter_phase(phase, score)
         self._windows.update(exceeds)
         self._shift.update(score.value, score.window_start)
         self._shift_reported = self._shift_reported or self._shift.warns
         state, reason, rule = self._next_state(self._quiet_s(score.value, score.window_start))
         return self._enter(state, reason, score.captured_at, score, rule)
+
+    def _enter_phase(self, phase: Phase, score: WindowScore) -> Transition | None:
+        """Decide on a window that is not judged, because the machine is off, stops or starts.
+
+        An alarm remains active while the machine is off: that it was switched off does not show
+        that its fault is gone.
+        """
+        at, reason = score.captured_at, self._off.description
+        if phase is Phase.NO_SIGNAL:
+            return self._enter_unknown(reason, at)
+        if phase is not Phase.OFF:
+            self._quiet_since = None
+            return self._enter(self.state, reason, at, score, self._rule)
+        self._discard_windows()
+        rule_before_gap, self._rule_before_gap = self._rule_before_gap, ""
+        if self.state is State.ALARM:
+            rule_before_gap = self._rule
+        if self._settings.when_off == "alarm":
+            return self._enter(State.ALARM, reason, at, score, rule_before_gap or self._off.name)
+        if rule_before_gap:
+            reason = f"{reason}; the alarm from before is still active"
+            return self._enter(State.ALARM, reason, at, score, rule_before_gap)
+        self._shift_reported = False
+        return self._enter(State.OFF, reason, at, score, self._off.name)
 
     def _quiet_s(self, value: float, window_start: int) -> float:
         """Return for how long every window has stayed at or below the clearing level.
@@ -160,7 +207,7 @@ class Alarm:
             return State.WARNING, windows.description, windows.name
         if self.state is State.WARNING and self._shift_reported and holding:
             return State.WARNING, f"quiet for {quiet_s:.0f} s of {hold_s:.0f} s", self._rule
-        if self.state is State.UNKNOWN and windows.latest:
+        if self.state in (State.UNKNOWN, State.OFF) and windows.latest:
             return State.UNKNOWN, "one window is above the threshold; waiting for more", ""
         return State.NORMAL, self._describe_normal(), ""
 
@@ -177,6 +224,7 @@ class Alarm:
 
     def _reset(self) -> None:
         self._windows.reset()
+        self._off.reset()
         self._last_end = None
         self._quiet_since = None
         self._rule_before_gap = ""

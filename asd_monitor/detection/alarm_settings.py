@@ -1,6 +1,6 @@
 """Settings of the alarm."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -27,6 +27,10 @@ class AlarmSettings(BaseModel):
     sustained_s: float = Field(60.0, ge=0, le=86_400)
     """Raise the alarm when the score has been above its normal range for this long, or for longer
     where little normal sound was learned; give a warning after half of it; 0: never."""
+    when_off: Literal["state", "alarm"] = "state"
+    """When the machine is off: "state" enters OFF, which is no alarm; "alarm" raises the alarm."""
+    off_margin_db: float = Field(10.0, ge=3, le=120)
+    """The machine is off when its level is this far below the quietest window that was learned."""
 
     @model_validator(mode="after")
     def _check_possible(self) -> Self:

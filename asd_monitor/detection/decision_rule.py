@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.model_file.manifest import Manifest
 
@@ -27,6 +28,8 @@ class DecisionRule:
     """True while too few calibration windows support the threshold."""
     window_samples: int
     sample_rate_hz: int
+    levels: LearnedLevels | None = None
+    """Range of the learned levels; None where the model file has none: it is never off."""
 
     @classmethod
     def from_manifest(
@@ -68,6 +71,7 @@ class DecisionRule:
             provisional=calibration is None or calibration.provisional,
             window_samples=manifest.window_samples,
             sample_rate_hz=manifest.sample_rate_hz,
+            levels=manifest.levels.get(target),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,4 +90,6 @@ class DecisionRule:
             restored["clear_below"] = math.inf
         if restored["normal_range"] is not None:
             restored["normal_range"] = NormalRange.from_dict(restored["normal_range"])
+        if restored.get("levels") is not None:
+            restored["levels"] = LearnedLevels.from_dict(restored["levels"])
         return cls(**restored)

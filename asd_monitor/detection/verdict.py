@@ -9,6 +9,7 @@ from asd_monitor.audio.quality import DESCRIPTIONS
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.exceedances import WindowExceedances
+from asd_monitor.detection.machine_off import MachineOff
 from asd_monitor.detection.rule_reading import RuleReading
 from asd_monitor.detection.sustained_shift import SustainedShift
 from asd_monitor.records import NOT_SCORED, SCORED_QUALITIES, Quality, Verdict, WindowScore
@@ -63,6 +64,11 @@ def judge_clip(
         qualities = sorted({window.quality for window in windows})
         reasons = "; ".join(DESCRIPTIONS[quality] for quality in qualities)
         return Verdict(NOT_SCORED.word, sentence=reasons or "shorter than one window")
+    off = _make_off_rule(rule, settings)
+    levels = [window.level_dbfs for window in windows if window.quality is Quality.OK]
+    verdict = off.read_clip([level for level in levels if level is not None])
+    if verdict is not None:
+        return verdict
     scores = list(_scores_without_overlap(windows, rule.window_samples))
     exceedances, shift = _make_rules(rule, settings)
     return _judge([exceedances.read_clip(value, scores), shift.read_clip(scores)])
@@ -70,11 +76,19 @@ def judge_clip(
 
 def explain_rules(rule: DecisionRule, settings: AlarmSettings) -> dict[str, str]:
     """Return for each rule that applies, by name, what gives a warning and what an alarm."""
-    return {
+    explained = {
         made.name: made.explanation
         for made in _make_rules(rule, settings)
         if made.limit is not None
     }
+    off = _make_off_rule(rule, settings)
+    return {**explained, off.name: off.explanation} if off.explanation else explained
+
+
+def _make_off_rule(rule: DecisionRule, settings: AlarmSettings) -> MachineOff:
+    off = MachineOff(settings.off_margin_db)
+    off.configure(rule)
+    return off
 
 
 def _make_rules(

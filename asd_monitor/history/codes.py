@@ -5,7 +5,8 @@ import math
 from asd_monitor.records import Quality, State
 
 STATE_CODES = {
-    State.NORMAL: 0, State.LEARNING: 1, State.UNKNOWN: 2, State.WARNING: 3, State.ALARM: 4,
+    State.NORMAL: 0, State.OFF: 1, State.LEARNING: 2, State.UNKNOWN: 3, State.WARNING: 4,
+    State.ALARM: 5,
 }  # fmt: skip
 """By severity: the most severe state of several has the highest code."""
 QUALITY_CODES = {

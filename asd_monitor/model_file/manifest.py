@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal, Self, TypeVar, cast, get_args
 
 from asd_monitor.calibration import Calibration
+from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.calibration.normal_range import is_number
 
 FORMAT_VERSION = 1
@@ -53,6 +54,8 @@ class Manifest:
         How a clip's score is computed from the scores of its windows.
     calibrations, thresholds
         By target; a target may lack either.
+    levels
+        Levels of the learned sound, by target; a target may lack them.
     training
         Origin of the model: ``fingerprint`` (SHA-256 of the training data), ``recordings``,
         ``seconds``, ``versions``, ...
@@ -76,6 +79,7 @@ class Manifest:
     aggregation: Aggregation = "mean"
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
     thresholds: Mapping[str, Threshold] = field(default_factory=dict)
+    levels: Mapping[str, LearnedLevels] = field(default_factory=dict)
     training: Mapping[str, Json] = field(default_factory=dict)
     description: Mapping[str, Json] = field(default_factory=dict)
     created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -99,7 +103,11 @@ class Manifest:
             _check(is_valid, name, f"an integer in [{low}, {high}]", value)
         choices = get_args(Aggregation)
         _check(self.aggregation in choices, "aggregation", f"one of {choices}", self.aggregation)
-        for name, kind in (("calibrations", Calibration), ("thresholds", Threshold)):
+        for name, kind in (
+            ("calibrations", Calibration),
+            ("thresholds", Threshold),
+            ("levels", LearnedLevels),
+        ):
             for target, value in getattr(self, name).items():
                 _check(target in self.targets, name, f"targets from {self.targets}", target)
                 _check(isinstance(value, kind), f"{name}[{target}]", kind.__name__, value)
@@ -112,6 +120,7 @@ class Manifest:
             target: calibration.to_dict() for target, calibration in self.calibrations.items()
         }
         thresholds = {target: asdict(threshold) for target, threshold in self.thresholds.items()}
+        levels = {target: levels.to_dict() for target, levels in self.levels.items()}
         return {
             "format_version": self.format_version,
             "name": self.name,
@@ -124,6 +133,7 @@ class Manifest:
             "aggregation": self.aggregation,
             "calibrations": cast("Json", calibrations),
             "thresholds": cast("Json", thresholds),
+            "levels": cast("Json", levels),
             "training": self.training,
             "description": self.description,
         }
@@ -139,14 +149,15 @@ class Manifest:
         """
         _check_version(values.get("format_version"))
         expected = set(cls.__dataclass_fields__)
-        _check(set(values) == expected, "entries", f"{sorted(expected)}", sorted(values))
-        restored = dict(values)
+        restored = {"levels": {}, **values}  # files of earlier versions have none
+        _check(set(restored) == expected, "entries", f"{sorted(expected)}", sorted(values))
         targets = restored["targets"]
         _check(isinstance(targets, list), "targets", "a list", targets)
         restored["targets"] = tuple(cast("list[str]", targets))
         for name, read in (
             ("calibrations", Calibration.from_dict),
             ("thresholds", _read_threshold),
+            ("levels", LearnedLevels.from_dict),
         ):
             restored[name] = _read_by_target(restored[name], name, read)
         for name in ("training", "description"):

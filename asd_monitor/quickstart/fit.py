@@ -145,6 +145,9 @@ def fit_many(
             name: Threshold(calibration.threshold(THRESHOLD_P), THRESHOLD_P, calibration.rule)
             for name, calibration in calibrations.items()
         },
+        levels={
+            name: target.levels for name, target in fitted.items() if target.levels is not None
+        },
         training=_describe_training(recordings_by_target, sample_rate_hz),
         description=_describe(choice, sample_rate_hz),
     )

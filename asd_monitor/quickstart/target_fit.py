@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asd_monitor.audio.quality import usable_levels_dbfs
 from asd_monitor.calibration import Calibration
+from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.features import FEATURE_GROUP_NAMES, FeatureGroups
 from asd_monitor.normal_sound.statistics import NormalSound
@@ -56,6 +58,8 @@ class FittedTarget:
     evidence: Evidence
     calibration: Calibration
     normal_sound: NormalSound
+    levels: LearnedLevels | None
+    """None where no window has a level."""
 
 
 def fit_target(
@@ -79,8 +83,9 @@ def fit_target(
         calibration = _calibrate(fusion(held_out[disjoint]), windows)
         evidence = _fit_evidence(groups, windows)
     normal_sound = _fit_normal_sound(windows)
+    levels = LearnedLevels.fit(usable_levels_dbfs(windows.waveforms))
     progress.update(1.0)
-    return FittedTarget(scorer, fusion, evidence, calibration, normal_sound)
+    return FittedTarget(scorer, fusion, evidence, calibration, normal_sound, levels)
 
 
 def _compute_features(

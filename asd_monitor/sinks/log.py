@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _INFO_SOURCE_STATES = frozenset(
     {SourceState.RUNNING, SourceState.OPENING, SourceState.ENDED, SourceState.CLOSED}
 )
-_INFO_STATES = frozenset({State.NORMAL, State.LEARNING})
+_INFO_STATES = frozenset({State.NORMAL, State.OFF, State.LEARNING})
 DAY_S = 86_400.0
 PROGRESS_STEP = 0.1
 """Learning is logged each time it has advanced by this fraction."""

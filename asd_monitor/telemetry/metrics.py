@@ -85,7 +85,8 @@ class Metrics:
     def _define_scores(self) -> None:
         self.score = self._gauge(
             "asd_anomaly_score",
-            "Anomaly score of the newest window, higher = more anomalous; NaN if it has none.",
+            "Anomaly score of the newest window, higher = more anomalous; "
+            "NaN without a score and in OFF.",
             "machine",
         )
         self.threshold = self._gauge(
@@ -94,7 +95,7 @@ class Metrics:
         self.p_value = self._gauge(
             "asd_p_value",
             "How often normal sound scores at least as high as the newest window; "
-            "NaN without a score.",
+            "NaN like the score.",
             "machine",
         )
         self.shift = self._gauge(
@@ -308,8 +309,9 @@ class Metrics:
             series = self._window_series[machine] = _WindowSeries(self, machine)
         series.last_window.set(score.captured_at)
         series.level.set(nan if score.level_dbfs is None else score.level_dbfs)
-        series.score.set(nan if score.value is None else score.value)
-        series.p_value.set(nan if score.p_value is None else score.p_value)
+        off = window.decision.state is State.OFF
+        series.score.set(nan if off or score.value is None else score.value)
+        series.p_value.set(nan if off or score.p_value is None else score.p_value)
         series.shift.set(window.decision.shift_s)
         if score.value is not None:
             series.inference.observe(score.inference_s)
@@ -336,11 +338,11 @@ class Metrics:
             self.alarms.labels(transition.machine).inc()
 
     def observe_state(self, machine: str, state: State) -> None:
-        """Record a machine's current state; in UNKNOWN the last score is no longer valid."""
+        """Record a machine's current state; in UNKNOWN and OFF the last score does not apply."""
         for other in State:
             self.state.labels(machine, str(other)).set(other is state)
         self.alarm_state.labels(machine).set(state is State.ALARM)
-        if state is State.UNKNOWN:
+        if state in (State.UNKNOWN, State.OFF):
             self.score.labels(machine).set(nan)
             self.p_value.labels(machine).set(nan)
             self.shift.labels(machine).set(0)

@@ -5,7 +5,14 @@ from typing import Any
 from asd_monitor.records import State
 from asd_monitor.telemetry.status import MachineStatus, MonitorStatus
 
-_BY_SEVERITY = [State.NORMAL, State.LEARNING, State.UNKNOWN, State.WARNING, State.ALARM]
+_BY_SEVERITY = [
+    State.NORMAL,
+    State.OFF,
+    State.LEARNING,
+    State.UNKNOWN,
+    State.WARNING,
+    State.ALARM,
+]
 
 
 def summarise(status: MonitorStatus, started_at: float, mqtt_messages: int) -> dict[str, Any]:

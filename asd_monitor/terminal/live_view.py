@@ -38,6 +38,7 @@ STATE_STYLES = {
     State.UNKNOWN: "bold black on bright_black",
     State.LEARNING: "bold white on blue",
     State.NORMAL: "bold white on green",
+    State.OFF: "bold white on bright_black",
     State.WARNING: "bold black on yellow",
     State.ALARM: "bold white on red",
 }

@@ -14,6 +14,7 @@ STATE_WORDS = {
     State.WARNING: "Warning",
     State.UNKNOWN: "Unknown",
     State.LEARNING: "Learning",
+    State.OFF: "Off",
     State.NORMAL: "Normal",
 }
 """The states in words, in order of urgency."""

@@ -11,6 +11,7 @@ import soundfile
 import typer
 from typer.testing import CliRunner, Result
 
+from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.commands.inspect import inspect
 from asd_monitor.commands.score import score
@@ -51,6 +52,17 @@ def test_each_recording_gets_a_line_with_score_and_verdict(folder: Path) -> None
     assert loud.split(maxsplit=3)[1:] == ["<0.001", "9", f"above threshold    {files[1]}"]
     assert counts == "1 below threshold, 1 above threshold"
     assert window_rule.startswith("  2 of 5 consecutive windows above the threshold (")
+
+
+def test_a_recording_of_a_machine_that_is_off_is_reported_as_such(
+    folder: Path, tmp_path: Path
+) -> None:
+    save_toy(tmp_path / "toy.asd", {"levels": {"pump": LearnedLevels(-28.0, -26.0, -24.0)}})
+    soundfile.write(tmp_path / "off.wav", noise(5, -45).ravel(), RATE_HZ, subtype="PCM_24")
+    files = (tmp_path / "off.wav", folder / "normal.wav")
+    result = run("score", *files, "--model", tmp_path / "toy.asd", "--target", "pump")
+    assert [line.split()[3] for line in result.stdout.splitlines()[2:4]] == ["machine", "below"]
+    assert "below -38.0 dBFS the machine is off" in result.stdout
 
 
 def test_a_recording_below_the_threshold_may_be_above_the_normal_range(

@@ -1,5 +1,6 @@
 """Exceedances and shifts raise the alarm, quiet windows clear it, and NORMAL needs evidence."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.detection.alarm import Alarm
 from asd_monitor.detection.alarm_settings import AlarmSettings
@@ -351,3 +353,135 @@ def test_every_state_has_its_evidence(events: list[float | Quality | str]) -> No
 def test_contradictory_settings_are_refused(changes: dict[str, float], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         AlarmSettings.model_validate({"window_count": 5, **changes})
+
+
+QUIETEST_DBFS = -40.0
+RULE_WITH_LEVELS = replace(RULE, levels=LearnedLevels(QUIETEST_DBFS, -38.0, -30.0))
+LEVEL_IS_NORMAL, LEVEL_IS_LOW = -38.0, -60.0
+
+
+def play(
+    alarm: Alarm, windows: Iterable[tuple[float, float]], first: int = 0
+) -> list[tuple[State, str]]:
+    """Return state and reason after each window, given its level in dBFS and its score."""
+    decisions = [
+        alarm.update(replace(score(first + i, value), level_dbfs=level))[0]
+        for i, (level, value) in enumerate(windows)
+    ]
+    return [(decision.state, decision.reason) for decision in decisions]
+
+
+def states_of(alarm: Alarm, windows: Iterable[tuple[float, float]], first: int = 0) -> list[State]:
+    return [state for state, _ in play(alarm, windows, first)]
+
+
+def learned_levels(**settings: object) -> Alarm:
+    return configured(RULE_WITH_LEVELS, SETTINGS.model_copy(update=settings))
+
+
+ON, LOW, LOUD = (LEVEL_IS_NORMAL, 0.0), (LEVEL_IS_LOW, 9.0), (LEVEL_IS_NORMAL, 9.0)
+
+
+def test_a_machine_that_is_switched_off_is_off_and_no_alarm() -> None:
+    alarm = learned_levels()
+    got = play(alarm, [ON, ON, *[LOW] * 20])
+    assert [state for state, _ in got] == [State.NORMAL] * 3 + [State.OFF] * 19
+    assert got[-1][1] == (
+        "the machine is off: level -60 dBFS, 20 dB below the quietest sound learned (-40 dBFS)"
+    )
+    decision = alarm.update(replace(score(22, 9.0), level_dbfs=LEVEL_IS_LOW))[0]
+    assert (decision.rule, decision.verdict.word, decision.verdict.exceeds) == (
+        "off", "machine off", False,
+    )  # fmt: skip
+
+
+def test_a_machine_that_is_off_at_the_start_is_off() -> None:
+    assert states_of(learned_levels(), [LOW] * 3) == [State.UNKNOWN, State.OFF, State.OFF]
+
+
+def test_a_machine_that_starts_again_is_normal_again() -> None:
+    assert states_of(learned_levels(), [ON, LOW, LOW, ON, ON])[2:] == [
+        State.OFF, State.NORMAL, State.NORMAL,
+    ]  # fmt: skip
+
+
+def test_stopping_and_starting_raise_no_alarm() -> None:
+    alarm = learned_levels()
+    slowing = [(level, 9.0) for level in (-42.0, -44.0, -46.0, -48.0)]
+    speeding = [(level, 9.0) for level in (-48.0, -46.0, -44.0, -42.0, -39.0)]
+    got = states_of(alarm, [ON, *slowing, *[LOW] * 5, *speeding, ON, ON, ON])
+    assert set(got) == {State.NORMAL, State.OFF}
+    assert got[-3:] == [State.NORMAL] * 3
+
+
+def test_a_fault_after_a_start_raises_the_alarm_after_the_transition() -> None:
+    got = states_of(learned_levels(), [ON, LOW, LOW, *[LOUD] * 14])
+    assert got[3:13] == [State.OFF] * 10
+    assert got[-1] is State.ALARM
+
+
+def test_a_fault_that_is_quieter_than_all_that_was_learned_raises_the_alarm() -> None:
+    assert states_of(learned_levels(), [ON, *[(-48.0, 9.0)] * 5])[-1] is State.ALARM
+
+
+def test_a_fault_whose_level_falls_for_long_raises_the_alarm() -> None:
+    falling = [(-41.5 - 0.7 * i, 9.0) for i in range(12)]
+    assert states_of(learned_levels(), [ON, *falling])[-1] is State.ALARM
+
+
+def test_a_short_pause_is_not_off() -> None:
+    assert states_of(learned_levels(), [ON, LOW, ON, LOW, ON]) == [State.NORMAL] * 5
+
+
+def test_an_active_alarm_survives_that_the_machine_is_switched_off() -> None:
+    alarm = learned_levels()
+    got = play(alarm, [LOUD, LOUD, LOUD, *[LOW] * 60])
+    assert {state for state, _ in got[2:]} == {State.ALARM}
+    assert "the alarm from before is still active" in got[-1][1]
+    repaired = states_of(alarm, [ON] * 5, first=63)
+    assert repaired == [State.ALARM] * 3 + [State.NORMAL] * 2
+
+
+def test_an_alarm_survives_a_gap_and_a_switched_off_machine() -> None:
+    alarm = learned_levels()
+    states_of(alarm, [LOUD] * 3)
+    alarm.mark_unknown("audio was lost", 3.0)
+    assert states_of(alarm, [LOW] * 3, first=10) == [State.UNKNOWN, State.ALARM, State.ALARM]
+
+
+def test_a_machine_that_must_run_raises_the_alarm_when_it_is_off() -> None:
+    got = play(learned_levels(when_off="alarm"), [ON, LOW, LOW])
+    assert got[-1][0] is State.ALARM
+    assert got[-1][1].startswith("the machine is off")
+
+
+@pytest.mark.parametrize("level_dbfs", [-86.0, -95.0])
+def test_an_input_without_a_microphone_is_unknown_and_not_off(level_dbfs: float) -> None:
+    got = play(learned_levels(), [ON, *[(level_dbfs, 9.0)] * 5])
+    assert {state for state, _ in got[1:]} == {State.UNKNOWN}
+    assert "not connected" in got[-1][1]
+
+
+def test_digital_silence_is_unknown_and_not_off() -> None:
+    alarm = learned_levels()
+    for index in range(3):
+        decision, _ = alarm.update(replace(score(index, None, Quality.SILENT), level_dbfs=None))
+    assert decision.state is State.UNKNOWN
+
+
+def test_the_margin_decides_what_is_off() -> None:
+    quiet = [(-52.0, 0.0)] * 3
+    assert states_of(learned_levels(), quiet)[-1] is State.OFF
+    assert states_of(learned_levels(off_margin_db=15.0), quiet)[-1] is State.NORMAL
+
+
+def test_idling_that_was_learned_is_normal() -> None:
+    rule = replace(RULE, levels=LearnedLevels(LEVEL_IS_LOW, -38.0, -30.0))
+    assert (
+        states_of(configured(rule), [ON, (LEVEL_IS_LOW, 0.0), (LEVEL_IS_LOW, 0.0)])
+        == [State.NORMAL] * 3
+    )
+
+
+def test_without_learned_levels_a_machine_is_never_off() -> None:
+    assert states_of(configured(), [ON, *[LOW] * 3])[-1] is State.ALARM

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file import load, read_manifest, save, script
 from asd_monitor.model_file.archive import read_bytes, seal, unseal
@@ -76,6 +77,13 @@ def test_the_manifest_is_restored_as_it_was_written(saved: Path) -> None:
     assert stored == manifest()
     model = load(saved, "cpu")
     assert (model.manifest, model.sha256) == (stored, sha256)
+
+
+def test_a_manifest_of_an_earlier_version_has_no_learned_levels() -> None:
+    values = dict(manifest(levels={"fan": LearnedLevels(-50.0, -40.0, -30.0)}).to_dict())
+    assert Manifest.from_dict(values).levels["fan"].quietest_dbfs == -50.0
+    del values["levels"]
+    assert Manifest.from_dict(values).levels == {}
 
 
 def test_saving_returns_the_hash_of_the_file(tmp_path: Path) -> None:
@@ -269,6 +277,8 @@ def test_added_removed_changed_and_duplicate_members_are_refused(
         ({"thresholds": {"fan": {"value": float("inf"), "p": 0.1, "rule": ""}}}, "threshold"),
         ({"thresholds": {"fan": {"value": 1.0, "p": 1.5, "rule": ""}}}, "threshold p"),
         ({"thresholds": {"fan": {"value": 1.0}}}, "value, p, rule"),
+        ({"levels": {"valve": {}}}, "levels"),
+        ({"levels": {"fan": {"quietest_dbfs": -30.0}}}, "quietest_dbfs"),
         ({"training": None}, "training"),
         ({"surprise": 1}, "entries"),
     ],

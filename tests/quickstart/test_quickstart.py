@@ -121,6 +121,15 @@ def test_each_recording_of_ten_seconds_has_one_level_in_the_normal_range(fitted:
     assert calibration.normal_range.level < calibration.threshold(1e-3)
 
 
+def test_the_levels_of_the_learned_windows_are_kept(fitted: Fitted) -> None:
+    sound = np.stack([recording.samples for recording in normal_recordings()])
+    windows = sound.reshape(-1, 2 * RATE).astype(np.float64)
+    windows_dbfs = 10 * np.log10(windows.var(axis=1))
+    levels = fitted.manifest.levels["pump"]
+    assert levels.quietest_dbfs == pytest.approx(windows_dbfs.min(), abs=0.5)
+    assert levels.loudest_dbfs == pytest.approx(windows_dbfs.max(), abs=0.5)
+
+
 def test_the_saved_file_scores_as_the_fitted_module_does(
     fitted: Fitted, new_clips: list[FloatArray], tmp_path: Path
 ) -> None:

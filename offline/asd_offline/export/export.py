@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from asd_monitor.audio.files import read_recording
+from asd_monitor.audio.quality import usable_levels_dbfs
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.calibration import Calibration
+from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.model_file import save
@@ -154,7 +156,10 @@ def _write(
         "milliseconds_per_window": {name: round(ms, 3) for name, ms in milliseconds.items()},
         "length_agnostic": accepts_variable_length(module, windows, indices),
     }
-    manifest = _make_manifest(run, targets, recipe, calibrations, description)
+    manifest = replace(
+        _make_manifest(run, targets, recipe, calibrations, description),
+        levels=_measure_levels(targets, recipe),
+    )
     normal_sound = {target.name: fit_normal_sound(target, recipe) for target in targets}
     sha256 = save(out, module, manifest, normal_sound=normal_sound)
     parity = max_difference(detector, module, windows, indices)
@@ -247,6 +252,20 @@ def _calibrate(
             msg = f"{target.name}: its {len(scores)} held-out clips give no calibration: {error}"
             raise DatasetError(msg) from error
     return calibrations
+
+
+def _measure_levels(targets: Sequence[Target], recipe: Recipe) -> dict[str, LearnedLevels]:
+    """Return the range of the levels of each target's held-out windows."""
+    size, measured = recipe.window_samples, {}
+    for target in targets:
+        levels_dbfs: list[float] = []
+        for clip in target.held_out:
+            samples = read_recording(clip.path, recipe.sample_rate_hz, min_samples=size)
+            levels_dbfs += usable_levels_dbfs(clip_windows(samples, size, size))
+        levels = LearnedLevels.fit(levels_dbfs)
+        if levels is not None:
+            measured[target.name] = levels
+    return measured
 
 
 def _fit_calibration(scores: Sequence[npt.NDArray[np.float64]], recipe: Recipe) -> Calibration:
