@@ -1,11 +1,11 @@
 """The settings of a monitor, from a YAML file or from the options of the command line."""
 
-import re
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -21,11 +21,12 @@ from asd_monitor.settings_file import Name, OnOff, SettingsPath
 from asd_monitor.sinks import SINKS
 from asd_monitor.sources import SourceSettings
 from asd_monitor.sources.registry import SOURCES
+from asd_monitor.unicode_names import derive_id, is_id, to_nfc
 from asd_monitor.web.settings import WebSettings
 
 Section = TypeVar("Section", bound=BaseModel)
 
-_MACHINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+MAX_DISPLAY_NAME = 80
 _NAME_RULE = (
     "expected 1 to 64 letters from a to z, digits, '_', '-' or '.', beginning with a letter or "
     "digit (it becomes a folder, an MQTT topic level and a label)"
@@ -34,9 +35,22 @@ _NAME_RULE = (
 
 def check_machine_name(name: str) -> str:
     """Return ``name``; raise ConfigError unless it can be a folder, a topic level and a label."""
-    if not _MACHINE_NAME.fullmatch(name):
-        raise ConfigError(f"machine name {name!r}: {_NAME_RULE}")
+    if not is_id(name):
+        hint = f"; use {derive_id(name)}, and `name: {name}` in its section to display the name"
+        raise ConfigError(f"machine name {name!r}: {_NAME_RULE}{hint if name.strip() else ''}")
     return name
+
+
+def _check_display_name(name: str) -> str:
+    name = to_nfc(name).strip()
+    if not 1 <= len(name) <= MAX_DISPLAY_NAME or not name.isprintable():
+        msg = f"expected a name of 1 to {MAX_DISPLAY_NAME} characters on one line, found {name!r}"
+        raise ValueError(msg)
+    return name
+
+
+DisplayName = Annotated[str, AfterValidator(_check_display_name)]
+"""A name for people: any text on one line."""
 
 
 class LearnSettings(BaseModel):
@@ -66,6 +80,8 @@ class MachineSettings(_SourceKeys):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    name: DisplayName | None = None
+    """Name for people, any text of up to 80 characters; None: the machine's id, its key here."""
     model: SettingsPath | None = None
     """Model file; None: the one written by commissioning."""
     target: Name | None = None
@@ -125,7 +141,7 @@ class Config(_SinkSections):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run; auto: on the GPU if there is one."""
     machines: dict[str, MachineSettings] = Field(min_length=1)
-    """The machines by name."""
+    """The machines by id, which is a folder, a level of MQTT topics and a label."""
     alarm: AlarmSettings = AlarmSettings()
     """When alarms are raised and cleared."""
     learn: LearnSettings = LearnSettings()
@@ -136,7 +152,7 @@ class Config(_SinkSections):
     @field_validator("node")
     @classmethod
     def _check_node(cls, node: str) -> str:
-        if not _MACHINE_NAME.fullmatch(node):
+        if not is_id(node):
             raise ValueError(_NAME_RULE)
         return node
 
@@ -159,6 +175,11 @@ class Config(_SinkSections):
     def learn_of(self, machine: str) -> LearnSettings:
         """Return the learn settings of a machine."""
         return self.machines[machine].learn or self.learn
+
+    @property
+    def display_names(self) -> dict[str, str]:
+        """The names of the machines for people, by id."""
+        return {id_: machine.name or id_ for id_, machine in self.machines.items()}
 
     @property
     def sinks(self) -> dict[str, BaseModel]:

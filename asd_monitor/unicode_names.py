@@ -1,12 +1,37 @@
 """One Unicode form for names: macOS writes an umlaut as two code points, most keyboards as one."""
 
+import hashlib
+import re
 import unicodedata
 from pathlib import Path
+
+MAX_ID_LENGTH = 64
+_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{MAX_ID_LENGTH - 1}}}")
 
 
 def to_nfc(name: str) -> str:
     """Return a name in NFC, the form in which all names are compared and stored."""
     return unicodedata.normalize("NFC", name)
+
+
+def is_id(name: str) -> bool:
+    """Return whether a name can be a folder, a level of an MQTT topic and a label."""
+    return _ID.fullmatch(name) is not None
+
+
+def derive_id(name: str) -> str:
+    """Return the id of a machine whose name was typed: ``pump-1-2`` for ``Pump 1/2``.
+
+    A name that is an id already is returned as it is. The same name always gives the same id; one
+    without a letter from a to z or a digit gives ``machine-`` and a hash of it.
+    """
+    if is_id(name):
+        return name
+    letters = unicodedata.normalize("NFKD", name).casefold().encode("ascii", "ignore").decode()
+    derived = re.sub(r"[^a-z0-9]+", "-", letters).strip("-")[:MAX_ID_LENGTH].strip("-")
+    if derived:
+        return derived
+    return f"machine-{hashlib.sha256(to_nfc(name).encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
 def find_path(path: Path) -> Path:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asd_monitor.errors import ConfigError
-from asd_monitor.unicode_names import to_nfc
+from asd_monitor.terminal.logging_setup import on_one_line
+from asd_monitor.unicode_names import derive_id, to_nfc
 
 if TYPE_CHECKING:
     from asd_offline.datasets.challenge import SetName
@@ -58,8 +59,9 @@ Machines = Annotated[
     typer.Option(
         "--machine",
         metavar="NAME",
-        help="Name of the machine that the microphone or the recordings belong to. Repeatable: "
-        "the first name belongs to the first source, and so on.",
+        help="Name of the machine that the microphone or the recordings belong to; folders, topics "
+        "and labels use an id derived from it. Repeatable: the first name belongs to the first "
+        "source, and so on.",
     ),
 ]
 Wavs = Annotated[
@@ -197,9 +199,11 @@ def make_machine_sections(
 ) -> dict[str, dict[str, Any]]:
     """Pair microphones or recordings with machines, in the order given.
 
+    A machine's id is derived from its name, which is kept as its display name if it differs.
+
     Returns
     -------
-    The section of each machine, as in a configuration file.
+    The section of each machine by its id, as in a configuration file.
 
     Raises
     ------
@@ -222,12 +226,21 @@ def make_machine_sections(
             f"{len(names)} --machine"
         )
         raise ConfigError(msg)
-    if len(set(names)) < len(names):
-        raise ConfigError("a --machine is given twice; each machine has one source")
-    return {
-        name: {kind: _make_source_section(kind, source, channel, fast)}
-        for name, source in zip(names, sources, strict=True)
-    }
+    if not all(name.strip() for name in names):
+        raise ConfigError("--machine: expected the name of a machine, found an empty one")
+    names = [to_nfc(name).strip() for name in names]
+    ids = {name: derive_id(name) for name in names}
+    if len(set(ids.values())) < len(names):
+        listed = ", ".join(f"{name!r} (id {ids[name]})" for name in names)
+        raise ConfigError(f"expected different machines, one for each source, found: {listed}")
+    sections: dict[str, dict[str, Any]] = {}
+    for (name, id_), source in zip(ids.items(), sources, strict=True):
+        sections[id_] = {kind: _make_source_section(kind, source, channel, fast)}
+        if id_ != name:
+            sections[id_]["name"] = name
+            text = f"{on_one_line(name)}: its id in folders, topics and labels is {id_}"
+            typer.echo(text, err=True)
+    return sections
 
 
 def _make_source_section(kind: str, source: str, channel: int, fast: bool) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def build_monitor(
         detectors = {} if relearn else load_detectors(config, state)
         history = _build_history(config, state, metrics)
         monitor = Monitor(metrics, cases=CaseTracker(history.open_events if history else dict))
-        tracker = StatusTracker(list(config.machines), monitor.is_alive)
+        tracker = StatusTracker(config.display_names, monitor.is_alive)
         sinks = [tracker, *_build_sinks(config, metrics, tracker.snapshot, history)]
         if config.web is not None:
             sinks.append(_build_web(config, config.web, state, tracker.snapshot))
@@ -174,6 +174,7 @@ def _build_sinks(
         status=status,
         offline_machines=frozenset(offline),
         history=history,
+        names=config.display_names,
     )
     sections = config.sinks
     return [build(sections[key], context) for key, (_, build) in SINKS.items() if key in sections]
@@ -188,7 +189,7 @@ def _build_web(
     return WebService(
         settings,
         node=config.node,
-        machines={name: name for name in config.machines},
+        machines=config.display_names,
         status=status,
         state_root=state.root,
     )

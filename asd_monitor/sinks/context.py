@@ -1,7 +1,7 @@
 """The context that sinks are built in."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from asd_monitor.history.writer import HistoryWriter
 from asd_monitor.telemetry.metrics import Metrics
@@ -15,6 +15,7 @@ class SinkContext:
     node: str
     """Name of this monitor."""
     machines: tuple[str, ...]
+    """Ids of the machines."""
     metrics: Metrics
     """The monitor's series; a sink counts its losses there."""
     status: Callable[[], MonitorStatus]
@@ -23,3 +24,5 @@ class SinkContext:
     """Machines whose recordings are not played in real time."""
     history: HistoryWriter | None = None
     """The history, to which a sink may add; None if it is off."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Names of the machines for people, by id."""

@@ -17,6 +17,7 @@ from asd_monitor.records import (
 )
 from asd_monitor.settings_file import SettingsPath
 from asd_monitor.sinks.context import SinkContext
+from asd_monitor.sinks.payloads import NO_NAMES, Names
 from asd_monitor.sinks.rotating_file import RotatingFile, Rotation
 from asd_monitor.sinks.score_file import ScoreFile
 from asd_monitor.telemetry.metrics import Metrics
@@ -58,17 +59,21 @@ class LogSink:
         Where scores that could not be written are counted.
     node
         Name of this monitor in the score file.
+    names
+        Names of the machines for people in the score file, by id.
     """
 
-    def __init__(self, settings: LogSettings, metrics: Metrics, *, node: str) -> None:
-        self._file = _make_score_file(settings, node, metrics)
+    def __init__(
+        self, settings: LogSettings, metrics: Metrics, *, node: str, names: Names = NO_NAMES
+    ) -> None:
+        self._file = _make_score_file(settings, node, metrics, names)
         self._health: dict[str, SourceHealth] = {}
         self._logged_progress: dict[str, float] = {}
 
     @classmethod
     def build(cls, settings: LogSettings, context: SinkContext) -> Self:
         """Build the sink of a monitor."""
-        return cls(settings, context.metrics, node=context.node)
+        return cls(settings, context.metrics, node=context.node, names=context.names)
 
     def open(self) -> None:
         """Open the score file, if there is one.
@@ -127,7 +132,9 @@ class LogSink:
         logger.log(level, "%s: source %s%s%s%s", health.machine, health.state, device, reason, lost)
 
 
-def _make_score_file(settings: LogSettings, node: str, metrics: Metrics) -> ScoreFile | None:
+def _make_score_file(
+    settings: LogSettings, node: str, metrics: Metrics, names: Names
+) -> ScoreFile | None:
     if settings.scores is None:
         return None
     rotation = Rotation(
@@ -135,7 +142,9 @@ def _make_score_file(settings: LogSettings, node: str, metrics: Metrics) -> Scor
         max_age_s=settings.scores_max_days * DAY_S,
         kept=settings.scores_kept,
     )
-    return ScoreFile(RotatingFile(settings.scores, rotation, setting="log.scores"), node, metrics)
+    return ScoreFile(
+        RotatingFile(settings.scores, rotation, setting="log.scores"), node, metrics, names=names
+    )
 
 
 def _log_transition(event: Transition, stopped: bool) -> None:

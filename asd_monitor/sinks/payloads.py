@@ -5,8 +5,10 @@ Payloads have ``"schema": 1``; ``docs/schemas/`` describes them. Numbers are fin
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from asd_monitor.records import (
     LearningProgress,
@@ -21,6 +23,10 @@ from asd_monitor.records import (
 SCHEMA_VERSION = 1
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+Names = Mapping[str, str]
+"""Names of machines for people, by id; a machine that is missing is named by its id."""
+NO_NAMES: Names = MappingProxyType({})
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -55,7 +61,9 @@ def rfc3339(seconds: float) -> str:
     return text.removesuffix("+00:00") + "Z"
 
 
-def score_payload(window: ScoredWindow, node: str, now: float) -> dict[str, Json]:
+def score_payload(
+    window: ScoredWindow, node: str, now: float, names: Names = NO_NAMES
+) -> dict[str, Json]:
     """Return the result of a window; its latency is computed from ``now`` (s since the epoch).
 
     Recordings that are read faster than real time are dated ahead of the clock: they have no
@@ -66,7 +74,7 @@ def score_payload(window: ScoredWindow, node: str, now: float) -> dict[str, Json
     rate_hz = model.sample_rate_hz if model is not None else None
     latency_ms = (now - score.captured_at) * 1e3
     return {
-        **_head(score.machine, node, score.captured_at),
+        **_head(score.machine, node, score.captured_at, names),
         "ts_ns": round(score.captured_at * 1e9),
         "window_s": model.window_samples / rate_hz if model and rate_hz else None,
         "hop_s": model.hop_samples / rate_hz if model and rate_hz else None,
@@ -90,11 +98,11 @@ def score_payload(window: ScoredWindow, node: str, now: float) -> dict[str, Json
     }
 
 
-def event_payload(transition: Transition, node: str) -> dict[str, Json]:
+def event_payload(transition: Transition, node: str, names: Names = NO_NAMES) -> dict[str, Json]:
     """Return a change of state; ``transition_id`` identifies duplicates."""
     score = transition.score
     return {
-        **_head(transition.machine, node, transition.captured_at),
+        **_head(transition.machine, node, transition.captured_at, names),
         "transition_id": transition.transition_id,
         "event_id": transition.event_id or None,
         "state": str(transition.state),
@@ -111,7 +119,9 @@ def event_payload(transition: Transition, node: str) -> dict[str, Json]:
     }
 
 
-def state_payload(state: MachineState, node: str, now: float) -> dict[str, Json]:
+def state_payload(
+    state: MachineState, node: str, now: float, names: Names = NO_NAMES
+) -> dict[str, Json]:
     """Return the current state of a machine, with the progress of learning."""
     learning = state.learning
     progress: Json = None
@@ -126,7 +136,7 @@ def state_payload(state: MachineState, node: str, now: float) -> dict[str, Json]
             },
         }
     return {
-        **_head(state.machine, node, now),
+        **_head(state.machine, node, now, names),
         "state": str(state.state),
         "previous": str(state.previous) if state.previous is not None else None,
         "since": rfc3339(state.since),
@@ -137,11 +147,13 @@ def state_payload(state: MachineState, node: str, now: float) -> dict[str, Json]
     }
 
 
-def health_payload(health: SourceHealth, node: str, now: float) -> dict[str, Json]:
+def health_payload(
+    health: SourceHealth, node: str, now: float, names: Names = NO_NAMES
+) -> dict[str, Json]:
     """Return the health of a machine's source."""
     last_audio_at = health.last_audio_at
     return {
-        **_head(health.machine, node, now),
+        **_head(health.machine, node, now, names),
         "state": str(health.state),
         "reason": health.reason,
         "device": health.device,
@@ -154,8 +166,14 @@ def health_payload(health: SourceHealth, node: str, now: float) -> dict[str, Jso
     }
 
 
-def _head(machine: str, node: str, at: float) -> dict[str, Json]:
-    return {"schema": SCHEMA_VERSION, "machine": machine, "node": node, "ts": rfc3339(at)}
+def _head(machine: str, node: str, at: float, names: Names) -> dict[str, Json]:
+    return {
+        "schema": SCHEMA_VERSION,
+        "machine": machine,
+        "name": names.get(machine, machine),
+        "node": node,
+        "ts": rfc3339(at),
+    }
 
 
 def _verdict(verdict: Verdict) -> dict[str, Json]:

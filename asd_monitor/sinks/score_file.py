@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from asd_monitor.records import ScoredWindow
-from asd_monitor.sinks.payloads import encode, score_payload
+from asd_monitor.sinks.payloads import NO_NAMES, Names, encode, score_payload
 from asd_monitor.sinks.rotating_file import RotatingFile
 from asd_monitor.telemetry.metrics import Metrics
 
@@ -33,6 +33,8 @@ class ScoreFile:
         Where losses are counted, as queue ``score_file``.
     clock
         Seconds since the epoch.
+    names
+        Names of the machines for people, by id.
     """
 
     def __init__(
@@ -41,9 +43,11 @@ class ScoreFile:
         node: str,
         metrics: Metrics,
         clock: Callable[[], float] = time.time,
+        names: Names = NO_NAMES,
     ) -> None:
         self._file = file
         self._node = node
+        self._names = names
         self._dropped = metrics.dropped.labels("score_file")
         self._clock = clock
         queue = self._queue = deque[ScoredWindow]()
@@ -93,7 +97,9 @@ class ScoreFile:
                     if not self._queue:
                         return
                     window = self._queue.popleft()
-                self._write(encode(score_payload(window, self._node, self._clock())) + b"\n")
+                self._write(
+                    encode(score_payload(window, self._node, self._clock(), self._names)) + b"\n"
+                )
         finally:
             self._file.close()
 

@@ -22,6 +22,8 @@ _CURRENT = frozenset({SourceState.RUNNING, SourceState.SILENT, SourceState.ENDED
 class MachineStatus:
     """The newest records of one machine, and what they add up to since the start."""
 
+    name: str = ""
+    """Name of the machine for people; empty: its id."""
     state: State = State.UNKNOWN
     reason: str = ""
     """Why the machine is in ``state``, in one sentence for the user."""
@@ -87,7 +89,7 @@ class StatusTracker:
     Parameters
     ----------
     machines
-        Names of the machines.
+        Ids of the machines, or their names for people by id.
     is_alive
         Returns whether the monitor consumes the audio that arrives.
     clock
@@ -96,11 +98,12 @@ class StatusTracker:
 
     def __init__(
         self,
-        machines: Sequence[str],
+        machines: Sequence[str] | Mapping[str, str],
         is_alive: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._machines = dict.fromkeys(machines, MachineStatus())
+        names = machines if isinstance(machines, Mapping) else {id_: id_ for id_ in machines}
+        self._machines = {id_: MachineStatus(name=name) for id_, name in names.items()}
         self._is_alive = is_alive
         self._clock = clock
 

@@ -99,7 +99,8 @@ class LiveView:
                 empty: deque[ScoredWindow] = deque(maxlen=TREND_SCORES)
                 self._trends.setdefault(record.machine, empty).append(record)
             case Transition():
-                self._messages.append(_format_transition(record))
+                name = self._status().machines[record.machine].name or record.machine
+                self._messages.append(_format_transition(record, name))
 
     def show_message(self, text: str) -> None:
         """Add a line to the messages; may be called from any thread."""
@@ -116,8 +117,10 @@ class LiveView:
         machines = self._status().machines
         rows = TREND_ROWS if len(machines) == 1 else TREND_ROWS - len(machines)
         panels: list[RenderableType] = [
-            _make_panel(name, machine, TrendChart([*self._trends.get(name, ())], rows))
-            for name, machine in machines.items()
+            _make_panel(
+                machine.name or id_, machine, TrendChart([*self._trends.get(id_, ())], rows)
+            )
+            for id_, machine in machines.items()
         ]
         if len(machines) > MAX_PANELS:
             panels = [_make_overview(machines)]
@@ -145,7 +148,7 @@ def _make_panel(name: str, machine: MachineStatus, trend: TrendChart) -> Panel:
             value, time_of_day = format_score(score.value), _format_time(score.captured_at)
             body.add_row("score", f"none; the last was {value} at {time_of_day}")
     body.add_row("sound", _format_source(machine))
-    return Panel(body, title=name, title_align="left", border_style="bright_black")
+    return Panel(body, title=Text(name), title_align="left", border_style="bright_black")
 
 
 def _make_overview(machines: Mapping[str, MachineStatus]) -> Table:
@@ -153,11 +156,11 @@ def _make_overview(machines: Mapping[str, MachineStatus]) -> Table:
     table = Table(expand=True, box=None)
     for heading in ("machine", "state", "score", "verdict", "level", "lost", "source"):
         table.add_column(heading)
-    for name, machine in machines.items():
+    for id_, machine in machines.items():
         health = machine.health
         score = machine.window.score if machine.window and machine.is_current else None
         table.add_row(
-            name,
+            Text(machine.name or id_),
             _make_badge(machine.state),
             format_score(score.value if score else None),
             _format_verdict(machine.window if score else None),
@@ -238,10 +241,10 @@ def _format_source(machine: MachineStatus) -> Text:
     return line
 
 
-def _format_transition(transition: Transition) -> Text:
+def _format_transition(transition: Transition, name: str) -> Text:
     return Text.assemble(
         (_format_time(transition.captured_at), "dim"),
-        f"  {transition.machine}: ",
+        f"  {name}: ",
         _make_badge(transition.state),
         f"  {transition.reason}",
     )

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from asd_monitor.errors import ConfigError
 from asd_monitor.records import LearningProgress, Quality, Rejection, SourceState, State
+from asd_monitor.sinks.mqtt.outbox import to_message
 from asd_monitor.sinks.mqtt.settings import MqttSettings, MqttTls
 from asd_monitor.sinks.mqtt.sink import MqttSink
 from asd_monitor.sinks.mqtt.topics import Topics, check_name
@@ -55,6 +56,19 @@ def test_a_recording_whose_name_is_not_utf_8_is_published() -> None:
     name = os.fsdecode(b"L\xfcfter.wav")
     read = check("score", score_payload(scored_window(recording=name), "plant", 0.0))
     assert read["recording"] == "L?fter.wav"
+
+
+def test_payloads_carry_the_name_of_the_machine_for_people() -> None:
+    topics = Topics("asd", "plant", {"pump": "Pump 1/2"})
+    items = (scored_window(), event("e"), health())
+    for item in items:
+        message = to_message(item, topics, 1, 0.0)
+        assert "/pump/" in message.topic
+        payload = json.loads(message.payload)
+        assert (payload["machine"], payload["name"]) == ("pump", "Pump 1/2")
+    assert (
+        json.loads(to_message(items[0], Topics("asd", "plant"), 1, 0.0).payload)["name"] == "pump"
+    )
 
 
 def test_a_recording_that_is_read_faster_than_real_time_has_no_latency() -> None:

@@ -5,7 +5,7 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -41,7 +41,7 @@ def health(state: SourceState, reason: str = "") -> SourceHealth:
 class Screen:
     """A live view of a monitor, and its text."""
 
-    def __init__(self, machines: Sequence[str] = ("pump",)) -> None:
+    def __init__(self, machines: Sequence[str] | Mapping[str, str] = ("pump",)) -> None:
         self._tracker = StatusTracker(machines, clock=lambda: 0.5)
         self.console = Console(file=io.StringIO(), force_terminal=True, width=80)
         self.view = LiveView(
@@ -183,6 +183,15 @@ def test_normal_shows_a_running_shift(screen: Screen) -> None:
     screen.emit(scored_window(decision=replace(decision("sustained_shift"), reason=reason)))
     assert reason in screen.text()
     assert "above normal range" in screen.text()
+
+
+def test_machines_are_shown_by_their_names_for_people() -> None:
+    screen = Screen({"pump-1": "Pump [1/2]", "fan": "Lüfter"})
+    screen.emit(transition(State.NORMAL, "pump-1"))
+    text = screen.text()
+    assert "╭─ Pump [1/2] ─" in text
+    assert "Pump [1/2]:  NORMAL" in text
+    assert "Lüfter" in text
 
 
 def test_many_machines_take_a_line_each() -> None:

@@ -245,21 +245,21 @@ def _without_counts(health: SourceHealth) -> tuple[object, ...]:
 
 def to_message(item: Item, topics: Topics, qos_score: int, now: float) -> Message:
     """Return the message of an item; ``now`` in seconds since the epoch."""
-    node = topics.node
+    node, names = topics.node, topics.names
     match item:
         case Message():
             return item
         case ScoredWindow(machine=machine):
-            payload = encode(score_payload(item, node, now))
+            payload = encode(score_payload(item, node, now, names))
             return Message("score", topics.score(machine), payload, qos_score, retain=False)
         case Transition(machine=machine):
-            payload = encode(event_payload(item, node))
+            payload = encode(event_payload(item, node, names))
             return Message("event", topics.event(machine), payload, 1, retain=False)
         case MachineState(machine=machine):
-            payload = encode(state_payload(item, node, now))
+            payload = encode(state_payload(item, node, now, names))
             return Message("retained", topics.state(machine), payload, 1, retain=True)
         case SourceHealth(machine=machine):
-            payload = encode(health_payload(item, node, now))
+            payload = encode(health_payload(item, node, now, names))
             return Message("retained", topics.health(machine), payload, 1, retain=True)
         case Availability(machine=machine, online=online):
             payload = ONLINE if online else OFFLINE

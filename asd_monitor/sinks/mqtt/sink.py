@@ -16,6 +16,7 @@ from asd_monitor.sinks.mqtt.publisher import Publisher
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.tls import make_tls_context
 from asd_monitor.sinks.mqtt.topics import Topics, check_name
+from asd_monitor.sinks.payloads import NO_NAMES, Names
 from asd_monitor.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class MqttSink:
     node
         Name of this monitor in the topics.
     machines
-        Names to check in advance; each is a level of a topic.
+        Ids to check in advance; each is a level of a topic.
+    names
+        Names of the machines for people, which the payloads carry.
     clock
         Seconds since the epoch.
 
@@ -63,13 +66,14 @@ class MqttSink:
         *,
         node: str,
         machines: Sequence[str] = (),
+        names: Names = NO_NAMES,
         clock: Callable[[], float] = time.time,
     ) -> None:
         for machine in machines:
             check_name("machine", machine)
         self._settings = settings
         self._metrics = metrics
-        self._topics = Topics(settings.base_topic, node)
+        self._topics = Topics(settings.base_topic, node, names)
         self._client_id = settings.client_id or f"asd-monitor-{uuid.uuid4().hex[:12]}"
         self._counter = DeliveryCounter(metrics)
         self._publisher = Publisher(settings, self._topics, metrics, self._counter, clock)
@@ -84,7 +88,13 @@ class MqttSink:
     @classmethod
     def build(cls, settings: MqttSettings, context: SinkContext) -> Self:
         """Build the sink of a monitor."""
-        return cls(settings, context.metrics, node=context.node, machines=context.machines)
+        return cls(
+            settings,
+            context.metrics,
+            node=context.node,
+            machines=context.machines,
+            names=context.names,
+        )
 
     def open(self) -> None:
         """Start the thread, whether or not the broker is available.

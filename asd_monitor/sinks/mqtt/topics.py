@@ -1,8 +1,9 @@
 """The MQTT topics of a monitor, and the names allowed in them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from asd_monitor.errors import ConfigError
+from asd_monitor.sinks.payloads import Names
 
 MAX_NAME_CHARACTERS = 200
 
@@ -42,6 +43,8 @@ class Topics:
 
     base: str
     node: str
+    names: Names = field(default_factory=dict)
+    """Names of the machines for people, which the payloads carry."""
 
     def __post_init__(self) -> None:
         check_name("base_topic", self.base, levels=True)
