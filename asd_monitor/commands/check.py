@@ -61,6 +61,4 @@ def _describe_microphones(config: "Config") -> dict[str, str]:
             for machine, source in settings.items()
         }
     state = StateFolder.locate(config.state_dir, os.environ)
-    return {
-        machine: microphones.describe_use(config, state, machine, present) for machine in settings
-    }
+    return microphones.describe_uses(config, state, present)

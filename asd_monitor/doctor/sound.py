@@ -3,24 +3,25 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from asd_monitor.audio.quality import assess
 from asd_monitor.doctor.context import Context
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
-from asd_monitor.errors import SourceError
-from asd_monitor.records import AudioChunk, Quality, SourceHealth, SourceState
+from asd_monitor.doctor.recording import CAPTURE_S, OPEN_TIMEOUT_S, Capture, record
+from asd_monitor.errors import ConfigError, SourceError
+from asd_monitor.records import Quality, SourceState
+from asd_monitor.runtime.learned_microphones import learned_microphones
 from asd_monitor.runtime.microphones import (
     Choice,
     choose_microphone,
     describe,
-    learned_microphones,
+    share_devices,
 )
 from asd_monitor.runtime.state_dir import StateFolder
+from asd_monitor.sources.microphone.device_capture import DeviceCaptures
 from asd_monitor.sources.microphone.devices import (
     NO_MICROPHONE,
     Microphone,
@@ -29,10 +30,8 @@ from asd_monitor.sources.microphone.devices import (
 from asd_monitor.sources.microphone.selection import find_device, list_names
 from asd_monitor.sources.microphone.settings import MicrophoneSettings
 from asd_monitor.sources.microphone.source import MicrophoneSource
+from asd_monitor.sources.microphone.unlisted import IN_USE
 
-CAPTURE_S = 2.0
-OPEN_TIMEOUT_S = 6.0
-POLL_INTERVAL_S = 0.02
 RATE_HZ = 16_000
 MAX_PACE_ERROR = 0.25
 """Callbacks arrive in bursts of up to half a second, so two seconds allow no closer check."""
@@ -89,7 +88,8 @@ def check_capture(
         present = list_devices()
     except SourceError:
         return []  # reported by check_devices
-    findings, sources = list[Finding](), list[tuple[Microphone, MicrophoneSource]]()
+    findings = list[Finding]()
+    usable = dict[str, Choice]()
     state = StateFolder.locate(context.config.state_dir, os.environ)
     for machine, settings in context.microphones.items():
         try:
@@ -100,13 +100,27 @@ def check_capture(
                 findings.append(failed("capture", f"{machine}: {error}", hint, SourceError))
             continue
         findings += _assess_identity(machine, settings, choice)
-        microphone = choice.microphone
-        if microphone is None:
-            continue
-        if microphone.unavailable:
-            findings.append(_assess_unavailable(state, machine, microphone))
-        else:
-            sources.append((microphone, MicrophoneSource(machine, choice.settings, RATE_HZ)))
+        if choice.microphone is not None and choice.microphone.unavailable:
+            findings.append(_assess_unavailable(state, machine, choice.microphone))
+        elif choice.microphone is not None:
+            usable[machine] = choice
+    return findings + _check_choices(usable)
+
+
+def _check_choices(choices: dict[str, Choice]) -> list[Finding]:
+    """Record with the microphones of machines; those on one device are captured together."""
+    try:
+        choices = share_devices(choices)
+    except ConfigError as error:
+        message, _, hint = str(error).partition("; ")
+        return [failed("capture", message, hint, ConfigError)]
+    devices = DeviceCaptures()
+    sources, findings = list[tuple[Microphone, MicrophoneSource]](), list[Finding]()
+    for machine, choice in choices.items():
+        capture = devices.of(choice.settings)
+        source = MicrophoneSource(machine, choice.settings, RATE_HZ, capture=capture)
+        if choice.microphone is not None:
+            sources.append((choice.microphone, source))
     captures = record([source for _, source in sources])
     for (microphone, _), captured in zip(sources, captures, strict=True):
         findings += _assess_capture(microphone, captured)
@@ -152,61 +166,15 @@ def _assess_identity(machine: str, settings: MicrophoneSettings, choice: Choice)
 def _assess_unavailable(state: StateFolder, machine: str, microphone: Microphone) -> Finding:
     """Report a microphone that is in use: by the monitor of this machine, or by another program."""
     message = f"{machine}: microphone {microphone.label} is {microphone.unavailable}"
-    if holder := state.lock_holder(machine):
-        text = f"{message}: the machine is monitored by process {holder}, so it was not opened"
-        return ok("capture", text)
+    is_of_monitor = microphone.unavailable == IN_USE or "asd-monitor" in microphone.unavailable
+    if is_of_monitor and (holder := state.lock_holder(machine)):
+        text = f"{machine}: microphone {microphone.label} is in use by the running monitor"
+        return ok("capture", f"{text} of this machine (process {holder}), so it was not opened")
     if "in use" in microphone.unavailable:
         hint = "end that program, or let it use another microphone; a card can be opened once"
     else:
         hint = "add this user to the group `audio`, and log in again; see `arecord -l`"
     return failed("capture", message, hint, SourceError)
-
-
-@dataclass
-class Capture:
-    """The audio that a source has delivered so far."""
-
-    source: MicrophoneSource
-    chunks: list[AudioChunk]
-    health: SourceHealth
-    first_chunk_s: float = 0.0
-    """Monotonic time at which the first chunk was read."""
-    duration_s: float = 0.0
-    """Time between the first chunk and the last."""
-
-    def read(self) -> None:
-        """Add the chunks that have arrived since the last call."""
-        self.health = self.source.health()
-        chunks = self.source.read()
-        if chunks and not self.chunks:
-            self.first_chunk_s = time.monotonic()
-        if chunks:
-            self.duration_s = time.monotonic() - self.first_chunk_s
-        self.chunks += chunks
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the source has delivered audio for long enough."""
-        return bool(self.chunks) and time.monotonic() - self.first_chunk_s >= CAPTURE_S
-
-
-def record(sources: list[MicrophoneSource]) -> list[Capture]:
-    """Open sources at the same time, and return the first seconds of each."""
-    captures = [Capture(source, [], source.health()) for source in sources]
-    try:
-        for source in sources:
-            source.open(lambda: None)
-        deadline_s = time.monotonic() + OPEN_TIMEOUT_S + CAPTURE_S
-        while (
-            not all(capture.is_complete for capture in captures) and time.monotonic() < deadline_s
-        ):
-            time.sleep(POLL_INTERVAL_S)
-            for capture in captures:
-                capture.read()
-    finally:
-        for source in sources:
-            source.close()
-    return captures
 
 
 def _assess_capture(microphone: Microphone, captured: Capture) -> list[Finding]:

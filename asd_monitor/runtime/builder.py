@@ -22,24 +22,27 @@ from asd_monitor.history.writer import HistoryWriter
 from asd_monitor.progress import Progress
 from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult
 from asd_monitor.runtime.detectors import load_detectors, make_detector
+from asd_monitor.runtime.learned_microphones import (
+    RecordedWith,
+    learned_microphones,
+    training_entry,
+)
 from asd_monitor.runtime.microphones import (
     Choice,
     choose_microphones,
-    learned_microphones,
     log_choice,
     microphone_settings,
     replace_microphones,
-    training_entry,
 )
 from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.pipeline import Pipeline
-from asd_monitor.runtime.recorded_with import RecordedWith
 from asd_monitor.runtime.recording_store import RecordingStore
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sinks import SINKS, Sink
 from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sources import AudioSource
 from asd_monitor.sources.context import SourceContext
+from asd_monitor.sources.microphone.device_capture import DeviceCaptures
 from asd_monitor.sources.microphone.source import MicrophoneSource
 from asd_monitor.sources.pacing import PacedWakeups
 from asd_monitor.sources.registry import SOURCES
@@ -203,7 +206,7 @@ def _build_pipelines(
     sources: Mapping[str, AudioSource],
     choices: Mapping[str, Choice],
 ) -> list[Pipeline]:
-    run_id, wakeups = uuid.uuid4().hex[:12], PacedWakeups()
+    run_id, wakeups, captures = uuid.uuid4().hex[:12], PacedWakeups(), DeviceCaptures()
     pipelines = []
     for name, machine in config.machines.items():
         _, build_source = SOURCES[machine.source_key]
@@ -215,6 +218,7 @@ def _build_pipelines(
             name,
             rate_hz,
             wakeups,
+            captures,
             note=choice.note if choice else "",
             missing_hint=choice.missing_hint if choice else "",
         )

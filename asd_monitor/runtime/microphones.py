@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asd_monitor.config import Config
-from asd_monitor.errors import ModelFileError, SourceError
-from asd_monitor.runtime.recorded_with import RecordedWith
+from asd_monitor.errors import ConfigError, SourceError
+from asd_monitor.runtime.learned_microphones import learned_microphones
 from asd_monitor.runtime.state_dir import StateFolder
-from asd_monitor.sources.microphone.device_ids import is_stable_id
+from asd_monitor.sources.microphone.device_ids import SOUND_SERVER_IDS, is_stable_id
 from asd_monitor.sources.microphone.devices import Microphone, list_microphones
 from asd_monitor.sources.microphone.identity import MicrophoneIdentity
 from asd_monitor.sources.microphone.selection import (
@@ -18,9 +18,6 @@ from asd_monitor.sources.microphone.selection import (
     list_names,
 )
 from asd_monitor.sources.microphone.settings import MicrophoneSettings
-
-TRAINING_KEY = "microphones"
-"""Entry of a model's manifest, in ``training``; absent if the model was learned from files."""
 
 logger = logging.getLogger(__name__)
 
@@ -56,13 +53,50 @@ def choose_microphones(
     SourceError
         If an index or a name means no microphone or several, or one that the machine was not
         learned with and that the settings do not accept.
+    ConfigError
+        If machines on one device want it opened at different rates.
     """
     settings = microphone_settings(config)
     present = list_microphones() if settings else []
-    return {
-        machine: choose_microphone(machine, microphone, present, learned.get(machine, ()))
-        for machine, microphone in settings.items()
-    }
+    return share_devices(
+        {
+            machine: choose_microphone(machine, microphone, present, learned.get(machine, ()))
+            for machine, microphone in settings.items()
+        }
+    )
+
+
+def share_devices(choices: Mapping[str, Choice]) -> dict[str, Choice]:
+    """Return the choices with common settings for machines on one device, which is opened once.
+
+    Its buffer is the longest that any of them wants: then no machine loses more than alone.
+
+    Raises
+    ------
+    ConfigError
+        If they want it opened at different rates.
+    """
+    shared = {}
+    for machine, choice in choices.items():
+        together = _machines_on(choice.settings.device, choices)
+        rates_hz = {choices[name].settings.rate_hz for name in together} - {None}
+        if len(rates_hz) > 1:
+            wanted = " and ".join(map(str, sorted(filter(None, rates_hz))))
+            msg = (
+                f"machines {', '.join(together)}: they share microphone "
+                f"{choice.settings.device!r}, which is opened once, but their rate_hz are "
+                f"{wanted}; give one of them, or leave them out"
+            )
+            raise ConfigError(msg)
+        latency_s = max(choices[name].settings.latency_s for name in together)
+        update = {"rate_hz": next(iter(rates_hz), None), "latency_s": latency_s}
+        settings = choice.settings.model_copy(update=update)
+        shared[machine] = replace(choice, settings=settings)
+    return shared
+
+
+def _machines_on(device: int | str, choices: Mapping[str, Choice]) -> list[str]:
+    return [name for name, choice in choices.items() if choice.settings.device == device]
 
 
 def microphone_settings(config: Config) -> dict[str, MicrophoneSettings]:
@@ -123,7 +157,7 @@ def choose_microphone(
         return Choice(pinned, found, note)
     if learned_now or is_stable_id(settings.device):
         raise SourceError(_refusal(machine, settings.device, found, learned[-1], learned_now))
-    return _wait_for(settings, learned[-1], f"{settings.device!r} is {found.label} now")
+    return _wait_for(settings, learned[-1], f"microphone {settings.device} is {found.label} now")
 
 
 def _log_moved_port(machine: str, found: Microphone, learned: Sequence[MicrophoneIdentity]) -> None:
@@ -189,39 +223,6 @@ def _explain(machine: str, named: str, known: MicrophoneIdentity, other_id: str)
     )
 
 
-def training_entry(
-    microphones: Sequence[MicrophoneIdentity],
-) -> dict[str, list[dict[str, str]]]:
-    """Return the entry of a manifest's ``training`` that names the microphones; else nothing."""
-    return {TRAINING_KEY: [known.to_dict() for known in microphones]} if microphones else {}
-
-
-def learned_with(training: Mapping[str, object]) -> list[MicrophoneIdentity]:
-    """Return the microphones that :func:`training_entry` has written into a manifest."""
-    values = training.get(TRAINING_KEY)
-    found = map(MicrophoneIdentity.from_json, values if isinstance(values, list) else [])
-    return [known for known in found if known is not None]
-
-
-def learned_microphones(
-    config: Config, state: StateFolder, machine: str, *, relearn: bool = False
-) -> list[MicrophoneIdentity]:
-    """Return the microphones that a machine was learned with, or is being learned with.
-
-    They are those of its model, or of its recordings if there is none or ``relearn`` is set.
-    A model that cannot be read has none.
-    """
-    from asd_monitor.model_file import read_manifest
-
-    path = config.machines[machine].model or state.model_path(machine)
-    if not relearn and path.exists():
-        try:
-            return learned_with(read_manifest(path)[0].training)
-        except ModelFileError:
-            return []
-    return RecordedWith(state.recordings_path(machine).parent).microphones
-
-
 def log_choice(machine: str, named: MicrophoneSettings, choice: Choice) -> None:
     """Log which device a machine's microphone is, and what is unusual about it."""
     if choice.note:
@@ -235,20 +236,44 @@ def log_choice(machine: str, named: MicrophoneSettings, choice: Choice) -> None:
         )  # fmt: skip
 
 
-def describe_use(
-    config: Config, state: StateFolder, machine: str, present: Sequence[Microphone]
-) -> str:
-    """Return in one sentence which microphone a machine would use now, or why none."""
-    settings = microphone_settings(config)[machine]
-    learned = learned_microphones(config, state, machine)
-    try:
-        choice = choose_microphone(machine, settings, present, learned)
-    except SourceError as error:
-        return str(error)
-    channel = "the mean of all channels" if settings.channel == "mean" else settings.channel
-    text = f"{describe(choice, settings.device)}, channel {channel}"
-    if isinstance(settings.device, int) and choice.microphone is not None:
-        text += f"; write `{choice.settings.device}`: an index may mean another one later"
+def describe_uses(
+    config: Config, state: StateFolder, present: Sequence[Microphone]
+) -> dict[str, str]:
+    """Return for each machine which microphone it would use now, or why none.
+
+    Raises
+    ------
+    ConfigError
+        If machines on one device want it opened at different rates.
+    """
+    texts, choices = dict[str, str](), dict[str, Choice]()
+    for machine, settings in microphone_settings(config).items():
+        learned = learned_microphones(config, state, machine)
+        try:
+            choices[machine] = choose_microphone(machine, settings, present, learned)
+        except SourceError as error:
+            texts[machine] = str(error)
+    choices = share_devices(choices)
+    for machine, choice in choices.items():
+        others = _machines_on(choice.settings.device, choices)
+        others.remove(machine)
+        named = microphone_settings(config)[machine].device
+        texts[machine] = _describe_use(choice, named, others)
+    return texts
+
+
+def _describe_use(choice: Choice, named: int | str, others: Sequence[str]) -> str:
+    settings = choice.settings
+    channel = "mean of all channels"
+    if settings.channel != "mean":
+        channel = f"channel {settings.channel}"
+    text = f"{describe(choice, named)}, {channel}"
+    if others:
+        text += f", captured together with {', '.join(others)}"
+    if isinstance(named, int) and choice.microphone is not None:
+        text += f"; write `{settings.device}`: an index may mean another one later"
+    if settings.device in SOUND_SERVER_IDS:
+        text += "; the sound server decides which microphone that is: name the card itself"
     return "; ".join(filter(None, (text, choice.note, choice.missing_hint)))
 
 

@@ -164,7 +164,7 @@ def test_a_microphone_that_another_program_uses_is_not_called_absent(
         with StateFolder(tmp_path).lock("pump"):
             (finding,) = sound.check_capture(make_context(state_dir=str(tmp_path)))
     assert finding.status is Status.OK
-    assert f"the machine is monitored by process {os.getpid()}" in finding.message
+    assert f"running monitor of this machine (process {os.getpid()})" in finding.message
 
 
 def test_the_device_of_an_index_is_named_and_its_id_is_advised(

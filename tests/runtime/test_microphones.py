@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.config import Config, from_options
-from asd_monitor.errors import SourceError
+from asd_monitor.errors import ConfigError, SourceError
 from asd_monitor.records import SourceHealth, SourceState
 from asd_monitor.runtime.builder import MonitorHandle, build_monitor
-from asd_monitor.runtime.microphones import accept_microphones, choose_microphone, describe_use
-from asd_monitor.runtime.recorded_with import RecordedWith
+from asd_monitor.runtime.learned_microphones import RecordedWith
+from asd_monitor.runtime.microphones import accept_microphones, choose_microphone, describe_uses
 from asd_monitor.runtime.runs import archive_recordings
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sources.microphone.devices import (
@@ -25,7 +25,7 @@ from asd_monitor.sources.microphone.identity import MicrophoneIdentity
 from asd_monitor.sources.microphone.selection import AmbiguousDeviceError
 from asd_monitor.sources.microphone.settings import MicrophoneSettings
 from tests.rig.listening import noise
-from tests.rig.microphone_process import RATE_HZ, listening
+from tests.rig.microphone_process import RATE_HZ, capture_process, listening
 from tests.rig.mosquitto import wait_until
 from tests.rig.toy_model import save_toy
 from tests.rig.virtual_microphone import (
@@ -57,6 +57,7 @@ def make_config(folder: Path, device: int | str, **mic: object) -> Config:
             "state_dir": str(folder),
             "mqtt": None,
             "prometheus": None,
+            "web": None,
         }
     )
 
@@ -201,10 +202,10 @@ def test_check_says_which_microphone_an_index_is_and_advises_its_id(
     two_microphones(virtual_microphones)
     index, present = index_of("right"), list_microphones()
     state = StateFolder(tmp_path)
-    text = describe_use(make_config(tmp_path, index), state, "pump", present)
+    text = describe_uses(make_config(tmp_path, index), state, present)["pump"]
     assert f"microphone {index} is 'right' (id alsa:right), channel 0; write `alsa:right`" in text
     refused = make_config(learned_with_left(tmp_path), index)
-    assert "learned with microphone 'left'" in describe_use(refused, state, "pump", present)
+    assert "learned with microphone 'left'" in describe_uses(refused, state, present)["pump"]
 
 
 def usb(index: int, serial: str, port: str) -> Microphone:
@@ -254,6 +255,12 @@ def test_of_two_microphones_with_one_serial_number_the_one_at_the_learned_port_i
     assert choose_microphone("pump", USB, [other], learned_of_both).microphone is None
 
 
+def test_check_warns_of_a_microphone_that_the_sound_server_chooses(tmp_path: Path) -> None:
+    present = [Microphone(0, "default", "ALSA", 2, 48000, (), "alsa:default", True)]
+    text = describe_uses(make_config(tmp_path, "default"), StateFolder(tmp_path), present)["pump"]
+    assert "the sound server decides which microphone that is" in text
+
+
 def test_a_model_that_does_not_say_its_microphone_is_used_with_any(
     virtual_microphones: MakeMicrophones, tmp_path: Path
 ) -> None:
@@ -261,3 +268,41 @@ def test_a_model_that_does_not_say_its_microphone_is_used_with_any(
     (tmp_path / "models").mkdir()
     save_toy(tmp_path / "models" / "pump.asd")
     build_monitor(make_config(tmp_path, "right")).close()
+
+
+def two_channels(folder: Path, **fan: object) -> Config:
+    """Return a configuration of two machines on the channels of one card."""
+    mics = {
+        "pump": {"device": "card", "channel": 0, "latency_s": 0.3},
+        "fan": {"device": "alsa:card", "channel": 1, "latency_s": 0.2, **fan},
+    }
+    machines = {name: {"mic": mic} for name, mic in mics.items()}
+    sinks = {"mqtt": None, "prometheus": None, "web": None}
+    return from_options({"machines": machines, "state_dir": str(folder), **sinks})
+
+
+def test_two_machines_on_one_card_are_both_monitored_and_check_says_that_they_share_it(
+    virtual_microphones: MakeMicrophones, tmp_path: Path
+) -> None:
+    sound = VirtualSound(noise(5, RATE_HZ, channels=2), RATE_HZ, exclusive=True)
+    virtual_microphones(card=sound)
+    config = two_channels(tmp_path)
+    texts = describe_uses(config, StateFolder(tmp_path), list_microphones())
+    assert texts["pump"].endswith("(id alsa:card), channel 0, captured together with fan")
+    assert texts["fan"].endswith("channel 1, captured together with pump")
+    with monitoring(config) as handle:
+        sources = [pipeline.source for pipeline in handle.monitor.pipelines]
+        wait_until(lambda: all(source.health().samples for source in sources), "sound", 30.0)
+        capture_process()  # raises unless there is exactly one
+
+
+def test_machines_on_one_card_that_want_different_rates_are_refused(
+    virtual_microphones: MakeMicrophones, tmp_path: Path
+) -> None:
+    virtual_microphones(card=VirtualSound(noise(5, RATE_HZ, channels=2), RATE_HZ))
+    config = two_channels(tmp_path, rate_hz=48000)
+    pump = config.machines["pump"]
+    settings = MicrophoneSettings(device="card", rate_hz=44100)
+    machines = {**config.machines, "pump": pump.model_copy(update={"mic": settings})}
+    with pytest.raises(ConfigError, match=r"pump, fan: they share .* 44100 and 48000; give one"):
+        build_monitor(config.model_copy(update={"machines": machines}))

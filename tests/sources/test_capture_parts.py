@@ -50,20 +50,22 @@ def test_the_next_window_end_is_the_first_beyond_the_index(end: int, hop: int, i
     after = WindowEnds(end, hop).after(index)
     assert index < after <= index + hop
     assert (after - end) % hop == 0
-    data = WindowEnds(1, 2).to_bytes() + WindowEnds(end, hop).to_bytes()
-    assert WindowEnds.from_bytes(data) == WindowEnds(end, hop)
+    data = WindowEnds(1, 2).to_bytes(0) + WindowEnds(3, 4).to_bytes(1)
+    data += WindowEnds(end, hop).to_bytes(0)
+    assert WindowEnds.from_bytes(data) == {0: WindowEnds(end, hop), 1: WindowEnds(3, 4)}
 
 
 def test_messages_do_not_depend_on_how_the_bytes_are_split() -> None:
     audio = CapturedAudio(5, 77, 1.0, 2.0, 3.0, np.arange(1000, dtype=np.float32))
     status = CaptureStatus(SourceState.RUNNING, device="pump")
-    data = b"".join([*encode_audio(audio), *encode_status(status)]) * 3
+    data = b"".join([*encode_audio(0, audio), *encode_status(1, status)]) * 3
     for size in (1, 7, 4096, len(data)):
         reader = MessageReader()
         parts = [memoryview(data)[start : start + size] for start in range(0, len(data), size)]
         messages = [message for part in parts for message in reader.feed(part)]
-        assert messages[1::2] == [status] * 3
-        for message in messages[::2]:
+        assert messages[1::2] == [(1, status)] * 3
+        for track, message in messages[::2]:
+            assert track == 0
             assert isinstance(message, CapturedAudio)
             assert (message.start, message.lost_samples) == (5, 77)
             assert np.array_equal(message.samples, audio.samples)

@@ -94,7 +94,7 @@ def test_a_restarted_capture_process_knows_the_window_ends(
         capture_process().kill()
         listener.until(lambda: listener.source.health().reopens > 0, "the next process")
         options = CaptureOptions.from_json(capture_process().cmdline()[-1])
-        assert options.window_ends == WindowEnds(RATE_HZ, RATE_HZ)
+        assert options.tracks[0].window_ends == WindowEnds(RATE_HZ, RATE_HZ)
         listener.until_more(2 * RATE_HZ)
         assert_every_loss_is_counted_once(listener)
 
@@ -150,7 +150,7 @@ def test_a_capture_process_that_hangs_in_its_exit_does_not_delay_the_next(
     def start(options: CaptureOptions) -> CaptureProcess:
         return processes.pop() if processes else start_capture(options)
 
-    monkeypatch.setattr("asd_monitor.sources.microphone.source.start_capture", start)
+    monkeypatch.setattr("asd_monitor.sources.microphone.device_capture.start_capture", start)
     try:
         with listening("pump") as listener:
             health = listener.until_state(SourceState.MISSING)

@@ -1,4 +1,4 @@
-"""The process that captures one microphone; ``MicrophoneSource`` starts it, never a user.
+"""The process that captures one microphone for all its machines; only the monitor starts it.
 
 Capture has its own process for three reasons:
 
@@ -20,7 +20,6 @@ from types import ModuleType
 
 from asd_monitor.errors import SourceError
 from asd_monitor.records import SourceState
-from asd_monitor.sources import MAX_CHUNK_INTERVAL_S
 from asd_monitor.sources.microphone.devices import query_microphones
 from asd_monitor.sources.microphone.messages import (
     HANG_TIMEOUT_S,
@@ -29,22 +28,18 @@ from asd_monitor.sources.microphone.messages import (
     CaptureStatus,
 )
 from asd_monitor.sources.microphone.pipe import HEARTBEAT_INTERVAL_S, ParentExitedError, Pipe
-from asd_monitor.sources.microphone.resampler import StreamResampler
-from asd_monitor.sources.microphone.sample_clock import SampleClock
 from asd_monitor.sources.microphone.selection import resolve_device
 from asd_monitor.sources.microphone.stream import CaptureStream
+from asd_monitor.sources.microphone.track import Track
 
 RETRY_INTERVAL_S = 2.0
-FROZEN_S = 1.25
 REOPEN_FROZEN_S = 2.5
-SILENT_S = 1.0
 REOPEN_SILENT_S = (10.0, 30.0)
 """When its source disappears, a sound server moves a stream to another one without notice, often
 a silent one. Opening the stream again moves it back: after 10 s of silence, then every 30 s."""
 IDLE_TIMEOUT_S = 1.2
 """Longest wait while callbacks need not wake the process; then their times are checked."""
 POLL_INTERVAL_S = HEARTBEAT_INTERVAL_S / 2
-RATE_TOLERANCE = 0.005
 OPENING_TIMEOUT_S = 15.0
 PR_SET_PDEATHSIG = 1
 
@@ -59,7 +54,7 @@ class Capture:
     portaudio
         The ``sounddevice`` module.
     pipe
-        Receives audio and status.
+        Receives audio and statuses.
     notify_fd
         Eventfd that wakes the pipe.
     """
@@ -71,22 +66,20 @@ class Capture:
         self._portaudio = portaudio
         self._pipe = pipe
         self._notify_fd = notify_fd
-        self._state = SourceState.OPENING
-        self._reason = ""
+        self._tracks = [Track(track) for track in options.tracks]
         self._device = str(options.device)
         self._pinned_id = options.pinned_id
         self._port = ""
         self._opens = 0
         self._overflows = 0
-        self._audio_end = options.audio_end
-        self._silent_since_s: float | None = None
+        self._reopened_s = 0.0
         self._silent_reopens = 0
 
     def run(self) -> None:
         """Open the device, read it, and open it again after a failure, until the monitor exits."""
         fresh = True  # importing sounddevice has initialised PortAudio
         while True:
-            self._send_status(timeout_s=OPENING_TIMEOUT_S)
+            self._send_statuses(timeout_s=OPENING_TIMEOUT_S)
             try:
                 if not fresh:
                     with contextlib.suppress(self._portaudio.PortAudioError):
@@ -95,14 +88,15 @@ class Capture:
                 fresh = False
                 stream = self._open()
             except (SourceError, self._portaudio.PortAudioError) as error:
-                self._state, self._reason = SourceState.MISSING, str(error)
+                for track in self._tracks:
+                    track.fail(str(error))
                 self._back_off()
                 continue
             try:
                 failed = self._read_stream(stream)
             finally:
                 self._overflows += stream.overflows
-            self._send_status()
+            self._send_statuses()
             stream.close()
             if failed:
                 self._back_off()
@@ -111,20 +105,28 @@ class Capture:
         """Wait before the next attempt, and send heartbeats meanwhile."""
         until_s = time.monotonic() + RETRY_INTERVAL_S
         while time.monotonic() < until_s:
-            self._send_status()
+            self._send_statuses()
             self._pipe.wait(HEARTBEAT_INTERVAL_S)
 
     def _open(self) -> CaptureStream:
+        """Open the device for all tracks whose channel it has, and start these."""
+        options = self._options
         microphones = query_microphones(self._portaudio, probe_rates=False)
-        microphone = resolve_device(self._options.device, microphones, self._pinned_id)
+        microphone = resolve_device(options.device, microphones, self._pinned_id)
+        channels = {track: track.channels_to_open(microphone) for track in self._tracks}
+        if not any(channels.values()):
+            raise SourceError(self._tracks[0].reason)
         stream = CaptureStream(
             self._portaudio,
             microphone,
-            self._options.channel,
-            self._options.rate_hz,
-            self._options.latency_s,
+            max(channels.values()),
+            options.rate_hz,
+            options.latency_s,
             self._notify_fd,
         )
+        for track in self._tracks:
+            if channels[track]:
+                track.start(stream, options.latency_s)
         self._pinned_id, self._device = microphone.stable_id, microphone.name
         self._port = microphone.port
         self._opens += 1
@@ -132,11 +134,6 @@ class Capture:
 
     def _read_stream(self, stream: CaptureStream) -> bool:
         """Send a stream's audio until it must be reopened; return whether the stream failed."""
-        resumed = self._audio_end.captured_s is not None
-        clock = SampleClock(
-            stream.rate_hz, stream.started_s, self._options.latency_s, resumed=resumed
-        )
-        resampler = StreamResampler(stream, clock, self._options.model_rate_hz, self._audio_end)
         resumed_at_s = stream.started_s
         timeout_s = POLL_INTERVAL_S
         while True:
@@ -145,104 +142,83 @@ class Capture:
             now_s = time.monotonic()
             if now_s - before_s > max(HEARTBEAT_INTERVAL_S, timeout_s + 0.05):
                 resumed_at_s = now_s  # the process was suspended: callbacks get time to catch up
-            self._queue_audio(resampler.read(), resampler)
+            callbacks = stream.pop_callbacks()
+            for number, track in enumerate(self._tracks):
+                self._queue_audio(number, track.read(callbacks))
             quiet_s = now_s - max(resumed_at_s, stream.last_callback_s or stream.started_s)
-            failed = self._has_failed(stream, clock)
+            failed = self._has_failed(stream)
             if failed or quiet_s >= REOPEN_FROZEN_S or self._silence_needs_reopen(now_s):
-                self._queue_audio(resampler.flush(), resampler)
+                for number, track in enumerate(self._tracks):
+                    self._queue_audio(number, track.stop())
                 return failed
-            self._update_state(stream, resampler, quiet_s, clock.measured_rate_hz)
-            self._send_status(stream, clock.measured_rate_hz)
+            for track in self._tracks:
+                track.update_state(self._device, quiet_s)
+            self._send_statuses(stream)
             # After a timeout every callback notifies again, so that a late one is noticed.
-            stream.notify_at_frame = self._next_needed_frame(resampler) if notified else 0
+            stream.notify_at_frame = self._next_needed_frame() if notified else 0
             timeout_s = IDLE_TIMEOUT_S if stream.notify_at_frame else POLL_INTERVAL_S
 
-    def _queue_audio(self, parts: list[CapturedAudio], resampler: StreamResampler) -> None:
+    def _queue_audio(self, number: int, parts: list[CapturedAudio]) -> None:
         for audio in parts:
-            self._pipe.queue_audio(audio)
-        self._audio_end = resampler.audio_end
+            self._pipe.queue_audio(number, audio)
 
-    def _next_needed_frame(self, resampler: StreamResampler) -> int:
-        """Return the frame that completes the next window; 0 if every callback is needed.
-
-        Waking for each callback, some 13 a second, costs more than capturing does.
-        """
+    def _next_needed_frame(self) -> int:
+        """Return the first frame that a track waits for; 0 if every callback is needed."""
         ends = self._pipe.window_ends
-        running = self._state is SourceState.RUNNING
-        if ends is None or not running or resampler.needs_every_callback:
-            return 0
-        next_start = self._audio_end.next_start
-        latest = next_start + round(MAX_CHUNK_INTERVAL_S * self._options.model_rate_hz)
-        return resampler.frames_needed(min(ends.after(next_start), latest))
+        return min(
+            track.next_needed_frame(ends.get(number))
+            for number, track in enumerate(self._tracks)
+            if track.is_active
+        )
 
-    def _has_failed(self, stream: CaptureStream, clock: SampleClock) -> bool:
+    def _has_failed(self, stream: CaptureStream) -> bool:
         if stream.finished:
-            self._reason = f"microphone {self._device!r}: the driver ended the stream"
+            reason = f"microphone {self._device!r}: the driver ended the stream"
         elif stream.failed:
-            self._reason = f"microphone {self._device!r}: its callback failed"
-        elif clock.running_ahead:
-            self._reason = f"microphone {self._device!r} delivers faster than real time"
+            reason = f"microphone {self._device!r}: its callback failed"
+        elif any(track.is_running_ahead for track in self._tracks):
+            reason = f"microphone {self._device!r} delivers faster than real time"
         else:
             return False
-        self._state = SourceState.MISSING
+        for track in self._tracks:
+            if track.is_active:
+                track.fail(reason)
         return True
 
-    def _update_state(
-        self,
-        stream: CaptureStream,
-        resampler: StreamResampler,
-        quiet_s: float,
-        measured_rate_hz: float | None,
-    ) -> None:
-        name = f"microphone {self._device!r}"
-        constant = resampler.constant_run
-        if quiet_s >= FROZEN_S:
-            self._state = SourceState.FROZEN
-            self._reason = f"{name} is open, but has delivered nothing for over {FROZEN_S} s"
-        elif not stream.read_frames:
-            pass  # the last state remains until there is audio
-        elif constant.length >= SILENT_S * stream.rate_hz:
-            self._state = SourceState.SILENT
-            self._reason = (
-                f"{name} delivers digital silence (every sample is {constant.value:g}): "
-                "is it muted, or did the sound server take another source?"
-            )
-            self._silent_since_s = self._silent_since_s or time.monotonic()
-        elif self._state is not SourceState.SILENT or not constant.length:
-            self._state, self._reason = SourceState.RUNNING, ""
-            self._silent_since_s, self._silent_reopens = None, 0
-            if measured_rate_hz and abs(measured_rate_hz / stream.rate_hz - 1) >= RATE_TOLERANCE:
-                self._reason = (
-                    f"{name} delivers {measured_rate_hz:.0f} samples per second instead of "
-                    f"{stream.rate_hz}: its clock is wrong, or it loses audio all the time"
-                )
-
     def _silence_needs_reopen(self, now_s: float) -> bool:
-        wait_s = REOPEN_SILENT_S[min(self._silent_reopens, 1)]
-        if self._silent_since_s is None or now_s - self._silent_since_s < wait_s:
+        """Return whether every channel has been silent for so long that it may be moved back."""
+        since_s = [track.silent_since_s for track in self._tracks if track.is_active]
+        silent_s = [moment for moment in since_s if moment is not None]
+        if len(silent_s) < len(since_s):
+            self._silent_reopens = 0
             return False
-        self._silent_since_s = now_s
+        wait_s = REOPEN_SILENT_S[min(self._silent_reopens, 1)]
+        if now_s - max(*silent_s, self._reopened_s) < wait_s:
+            return False
+        self._reopened_s = now_s
         self._silent_reopens += 1
         return True
 
-    def _send_status(
-        self,
-        stream: CaptureStream | None = None,
-        measured_rate_hz: float | None = None,
-        timeout_s: float = HANG_TIMEOUT_S,
+    def _send_statuses(
+        self, stream: CaptureStream | None = None, timeout_s: float = HANG_TIMEOUT_S
     ) -> None:
-        self._pipe.send_status(
-            CaptureStatus(
-                self._state,
-                self._reason,
-                self._device,
-                self._pinned_id,
-                self._port,
-                self._opens,
-                self._overflows + (stream.overflows if stream else 0),
-                round(measured_rate_hz, 1) if measured_rate_hz else None,
-                timeout_s,
-            )
+        overflows = self._overflows + (stream.overflows if stream else 0)
+        self._pipe.send_statuses(
+            [self._status(track, overflows, timeout_s) for track in self._tracks]
+        )
+
+    def _status(self, track: Track, overflows: int, timeout_s: float) -> CaptureStatus:
+        rate_hz = track.measured_rate_hz
+        return CaptureStatus(
+            track.state,
+            track.reason,
+            self._device,
+            self._pinned_id,
+            self._port,
+            self._opens,
+            overflows,
+            round(rate_hz, 1) if rate_hz else None,
+            timeout_s,
         )
 
 
@@ -256,23 +232,26 @@ def main() -> None:
     for signum in (signal.SIGPIPE, signal.SIGTERM):  # it ends with the monitor, not before
         signal.signal(signum, signal.SIG_IGN)
     notify_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-    pipe = Pipe(output_fd, parent_fd, notify_fd)
+    options = CaptureOptions.from_json(sys.argv[1])
+    pipe = Pipe(output_fd, parent_fd, notify_fd, len(options.tracks))
     try:
-        _capture(CaptureOptions.from_json(sys.argv[1]), pipe, notify_fd)
+        _capture(options, pipe, notify_fd)
     except ParentExitedError:
         # PortAudio's own shutdown may hang; the kernel releases the device.
         os._exit(0)
     except SourceError as error:
-        pipe.send_status(CaptureStatus(SourceState.MISSING, str(error)))
+        pipe.send_to_all(CaptureStatus(SourceState.MISSING, str(error)))
     except Exception as error:  # the thread's top: reported as the last message
         reason = f"the capture process failed: {error!r}"
-        pipe.send_status(CaptureStatus(SourceState.MISSING, reason))
+        pipe.send_to_all(CaptureStatus(SourceState.MISSING, reason))
     os._exit(1)
 
 
 def _capture(options: CaptureOptions, pipe: Pipe, notify_fd: int) -> None:
-    pipe.window_ends = options.window_ends
-    pipe.send_status(CaptureStatus(SourceState.OPENING, timeout_s=OPENING_TIMEOUT_S))
+    for number, track in enumerate(options.tracks):
+        if track.window_ends is not None:
+            pipe.window_ends[number] = track.window_ends
+    pipe.send_to_all(CaptureStatus(SourceState.OPENING, timeout_s=OPENING_TIMEOUT_S))
     try:
         import sounddevice
     except OSError as error:

@@ -45,8 +45,8 @@ class CaptureProcess:
         """Return the descriptor of the pipe to poll for messages."""
         return self._stdout.fileno()
 
-    def receive(self) -> list[CapturedAudio | CaptureStatus] | None:
-        """Return the messages that are complete; None once the process has closed the pipe.
+    def receive(self) -> list[tuple[int, CapturedAudio | CaptureStatus]] | None:
+        """Return the complete messages, each with its track; None once the pipe was closed.
 
         Raises
         ------
@@ -56,10 +56,10 @@ class CaptureProcess:
         size = os.readv(self._stdout.fileno(), [self._buffer])
         return self._messages.feed(self._buffer[:size]) if size else None
 
-    def send_window_ends(self, ends: WindowEnds) -> None:
-        """Send where windows end, unless the process has ended or does not read."""
+    def send_window_ends(self, track: int, ends: WindowEnds) -> None:
+        """Send where a track's windows end, unless the process has ended or does not read."""
         with contextlib.suppress(OSError):
-            self._stdin.write(ends.to_bytes())
+            self._stdin.write(ends.to_bytes(track))
 
     def describe_exit(self) -> str:
         """Return how the process ended after it closed the pipe; a driver may hang its exit."""

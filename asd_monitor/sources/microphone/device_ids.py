@@ -4,6 +4,10 @@ import re
 from pathlib import Path
 
 SYS = Path("/sys")
+SOUND_SERVER_IDS = frozenset(
+    f"alsa:{name}" for name in ("default", "sysdefault", "pulse", "pipewire", "jack")
+)
+"""Devices of a sound server, which decides, and may change, which microphone they are."""
 
 
 def stable_id(name: str, host_api: str, sys_root: Path = SYS) -> str:

@@ -55,15 +55,9 @@ class HealthTracker:
         self._missing_hint = missing_hint
         self._lock = threading.Lock()
         self._status = CaptureStatus(SourceState.OPENING, device=device)
-        self._pinned_id: str | None = None
         self._past_opens = 0
         self._past_overflows = 0
         self._reported_lost = 0
-
-    @property
-    def pinned_id(self) -> str | None:
-        """Stable id of the device; None until it was found."""
-        return self._pinned_id
 
     @property
     def identity(self) -> MicrophoneIdentity | None:
@@ -73,20 +67,17 @@ class HealthTracker:
             return None
         return MicrophoneIdentity(status.stable_id, status.device, status.port)
 
-    @property
-    def timeout_s(self) -> float:
-        """Time without any message after which the capture process hangs."""
-        return self._status.timeout_s
-
     def update(self, status: CaptureStatus) -> None:
         """Process a status of the capture process."""
-        status = self._explained(status)
-        if status.state is SourceState.OPENING:  # a new process: the last state still holds
-            status = replace(status, state=self._status.state, reason=self._status.reason)
-        changed = (status.state, status.reason) != (self._status.state, self._status.reason)
         with self._lock:
+            last = self._status
+            if last.state is SourceState.CLOSED:
+                return
+            if status.state is SourceState.OPENING:  # a new process: what is known still holds
+                status = replace(last, timeout_s=status.timeout_s)
+            status = self._explained(status)
             self._status = status
-            self._pinned_id = status.stable_id or self._pinned_id
+        changed = (status.state, status.reason) != (last.state, last.reason)
         if changed:
             logger.debug("%s: %s %s", self._machine, status.state, status.reason)
             self._on_change()

@@ -4,21 +4,25 @@ The monitor passes :class:`CaptureOptions` as JSON on the command line. The capt
 writes messages to a pipe, each a fixed header and a payload: audio (raw float32) or a status
 (JSON). In the other direction a second pipe carries only :class:`WindowEnds`; its end of file
 means that the monitor has exited.
+
+A process captures one device for one or more machines. Each has a *track*: a channel at the rate
+of its model. Messages carry the number of the track.
 """
 
 import json
 import struct
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from asd_monitor.records import FloatArray, SourceState
 
-HEADER = struct.Struct("<cIqqddd")
+HEADER = struct.Struct("<cBIqqddd")
 AUDIO, STATUS = b"A", b"S"
 MAX_PAYLOAD_BYTES = 1 << 26
-WINDOW_ENDS = struct.Struct("<qq")
+WINDOW_ENDS = struct.Struct("<Bqq")
+MAX_TRACKS = 256
 HANG_TIMEOUT_S = 3.0
 
 
@@ -39,14 +43,14 @@ class WindowEnds:
     end: int
     hop_samples: int
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self, track: int) -> bytes:
         """Return the message for the pipe."""
-        return WINDOW_ENDS.pack(self.end, self.hop_samples)
+        return WINDOW_ENDS.pack(track, self.end, self.hop_samples)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "WindowEnds":
-        """Read the last of one or more messages."""
-        return cls(*WINDOW_ENDS.unpack_from(data, len(data) - WINDOW_ENDS.size))
+    def from_bytes(cls, data: bytes) -> "dict[int, WindowEnds]":
+        """Read one or more messages; return the last of each track."""
+        return {track: cls(*ends) for track, *ends in WINDOW_ENDS.iter_unpack(data)}
 
     def after(self, index: int) -> int:
         """Return the first window end beyond ``index``."""
@@ -54,18 +58,25 @@ class WindowEnds:
 
 
 @dataclass(frozen=True, slots=True)
-class CaptureOptions:
-    """What to capture, and where earlier audio ended."""
+class TrackOptions:
+    """What to capture for one machine, and where its earlier audio ended."""
 
-    device: int | str
-    pinned_id: str | None
     channel: int | Literal["mean"]
-    rate_hz: int | None
-    latency_s: float
     model_rate_hz: int
     audio_end: AudioEnd = AudioEnd()
     window_ends: WindowEnds | None = None
     """None while they are not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureOptions:
+    """What to capture: one device, and a track for each machine."""
+
+    device: int | str
+    pinned_id: str | None
+    rate_hz: int | None
+    latency_s: float
+    tracks: tuple[TrackOptions, ...]
 
     def to_json(self) -> str:
         """Return the options as one command line argument."""
@@ -75,14 +86,17 @@ class CaptureOptions:
     def from_json(cls, text: str) -> "CaptureOptions":
         """Read what :meth:`to_json` wrote."""
         fields = json.loads(text)
-        ends = fields["window_ends"]
-        return cls(
-            **{
-                **fields,
-                "audio_end": AudioEnd(**fields["audio_end"]),
-                "window_ends": None if ends is None else WindowEnds(**ends),
-            }
-        )
+        return cls(**{**fields, "tracks": tuple(map(_read_track, fields["tracks"]))})
+
+
+def _read_track(fields: dict[str, Any]) -> TrackOptions:
+    ends = fields["window_ends"]
+    return TrackOptions(
+        fields["channel"],
+        fields["model_rate_hz"],
+        AudioEnd(**fields["audio_end"]),
+        None if ends is None else WindowEnds(**ends),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +139,12 @@ class CaptureStatus:
     """The process hangs if it sends nothing for longer than this."""
 
 
-def encode_audio(audio: CapturedAudio) -> tuple[bytes, memoryview]:
+def encode_audio(track: int, audio: CapturedAudio) -> tuple[bytes, memoryview]:
     """Return header and payload of an audio message."""
     payload = memoryview(np.ascontiguousarray(audio.samples).data).cast("B")
     header = HEADER.pack(
         AUDIO,
+        track,
         payload.nbytes,
         audio.start,
         audio.lost_samples,
@@ -140,10 +155,10 @@ def encode_audio(audio: CapturedAudio) -> tuple[bytes, memoryview]:
     return header, payload
 
 
-def encode_status(status: CaptureStatus) -> tuple[bytes, memoryview]:
+def encode_status(track: int, status: CaptureStatus) -> tuple[bytes, memoryview]:
     """Return header and payload of a status message."""
     payload = json.dumps(asdict(status)).encode()
-    return HEADER.pack(STATUS, len(payload), 0, 0, 0.0, 0.0, 0.0), memoryview(payload)
+    return HEADER.pack(STATUS, track, len(payload), 0, 0, 0.0, 0.0, 0.0), memoryview(payload)
 
 
 class MessageReader:
@@ -152,8 +167,8 @@ class MessageReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes | memoryview) -> list[CapturedAudio | CaptureStatus]:
-        """Append bytes and return the messages that are complete.
+    def feed(self, data: bytes | memoryview) -> list[tuple[int, CapturedAudio | CaptureStatus]]:
+        """Append bytes and return the messages that are complete, each with its track.
 
         Raises
         ------
@@ -166,7 +181,7 @@ class MessageReader:
         messages = []
         offset = 0
         while len(data) - offset >= HEADER.size:
-            kind, size, *fields = HEADER.unpack_from(data, offset)
+            kind, track, size, *fields = HEADER.unpack_from(data, offset)
             if kind not in (AUDIO, STATUS) or size > MAX_PAYLOAD_BYTES:
                 raise ValueError(f"expected an audio or status message, got kind {kind!r}")
             end = offset + HEADER.size + size
@@ -174,7 +189,7 @@ class MessageReader:
                 break
             payload = bytes(data[offset + HEADER.size : end])
             offset = end
-            messages.append(_decode(kind, fields, payload))
+            messages.append((track, _decode(kind, fields, payload)))
         self._buffer = bytearray(data[offset:])
         return messages
 

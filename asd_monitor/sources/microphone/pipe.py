@@ -3,6 +3,7 @@
 import os
 import select
 import time
+from collections.abc import Sequence
 
 from asd_monitor.records import SourceState
 from asd_monitor.sources.microphone.messages import (
@@ -32,17 +33,24 @@ class Pipe:
         Pipe from the monitor: window ends, and end of file when it exits.
     notify_fd
         Eventfd that the audio callback writes to.
+    tracks
+        Number of tracks.
+
+    Attributes
+    ----------
+    window_ends
+        Where the windows of each track end, as far as that is known.
     """
 
-    def __init__(self, output_fd: int, parent_fd: int, notify_fd: int) -> None:
+    def __init__(self, output_fd: int, parent_fd: int, notify_fd: int, tracks: int) -> None:
         self._output_fd = output_fd
         self._parent_fd = parent_fd
         self._notify_fd = notify_fd
         self._poll = select.poll()
         self._poll.register(parent_fd, select.POLLIN)
         self._poll.register(notify_fd, select.POLLIN)
-        self._status = CaptureStatus(SourceState.OPENING)
-        self.window_ends: WindowEnds | None = None
+        self._statuses = [CaptureStatus(SourceState.OPENING)] * tracks
+        self.window_ends: dict[int, WindowEnds] = {}
         self._pending: list[bytes | memoryview] = []
         self._sent_s = 0.0
 
@@ -59,29 +67,34 @@ class Pipe:
             if fd == self._notify_fd:
                 os.eventfd_read(self._notify_fd)
             elif data := os.read(self._parent_fd, 1024 * WINDOW_ENDS.size):
-                self.window_ends = WindowEnds.from_bytes(data)
+                self.window_ends |= WindowEnds.from_bytes(data)
             else:
                 raise ParentExitedError
         return bool(ready)
 
-    def queue_audio(self, audio: CapturedAudio) -> None:
-        """Send audio with the next :meth:`send_status`."""
-        self._pending += encode_audio(audio)
+    def queue_audio(self, track: int, audio: CapturedAudio) -> None:
+        """Send audio with the next :meth:`send_statuses`."""
+        self._pending += encode_audio(track, audio)
 
-    def send_status(self, status: CaptureStatus) -> None:
-        """Send the queued audio, and the status if it is new or a heartbeat is due.
+    def send_statuses(self, statuses: Sequence[CaptureStatus]) -> None:
+        """Send the queued audio, and the statuses that are new, or all if a heartbeat is due.
 
         Blocks while the monitor does not read; the stream's ring keeps filling meanwhile.
         """
         now_s = time.monotonic()
         heartbeat_due = not self._pending and now_s - self._sent_s >= HEARTBEAT_INTERVAL_S
-        if status != self._status or heartbeat_due:
-            self._status = status
-            self._pending += encode_status(status)
+        for track, status in enumerate(statuses):
+            if status != self._statuses[track] or heartbeat_due:
+                self._pending += encode_status(track, status)
+        self._statuses = list(statuses)
         if self._pending:
             self._sent_s = now_s
             parts, self._pending = self._pending, []
             self._write(parts)
+
+    def send_to_all(self, status: CaptureStatus) -> None:
+        """Send one status for all tracks."""
+        self.send_statuses([status] * len(self._statuses))
 
     def _write(self, parts: list[bytes | memoryview]) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import soxr
@@ -9,9 +10,10 @@ import soxr
 from asd_monitor.audio.constant_runs import ConstantRun
 from asd_monitor.audio.files import RESAMPLE_QUALITY
 from asd_monitor.records import FloatArray
+from asd_monitor.sources.microphone.channel_reader import ChannelReader
 from asd_monitor.sources.microphone.messages import AudioEnd, CapturedAudio
 from asd_monitor.sources.microphone.sample_clock import SampleClock
-from asd_monitor.sources.microphone.stream import CaptureStream
+from asd_monitor.sources.microphone.stream import CallbackTime
 
 MIN_RESAMPLER_DELAY_SAMPLES = 64
 """The resampler holds back more samples than this, whatever the two rates are."""
@@ -26,7 +28,7 @@ class StreamResampler:
 
     Parameters
     ----------
-    stream
+    reader
         Source of the frames.
     clock
         Clock to update from the stream's callbacks.
@@ -45,14 +47,15 @@ class StreamResampler:
 
     def __init__(
         self,
-        stream: CaptureStream,
+        reader: ChannelReader,
         clock: SampleClock,
         model_rate_hz: int,
         audio_end: AudioEnd,
     ) -> None:
         self.audio_end = audio_end
         self.constant_run = ConstantRun()
-        self._stream = stream
+        self._reader = reader
+        self._stream = stream = reader.stream
         self._clock = clock
         self._model_rate_hz = model_rate_hz
         self._ratio = model_rate_hz / stream.rate_hz
@@ -63,9 +66,15 @@ class StreamResampler:
         self._section_position = 0
         self._section_samples = 0
 
-    def read(self) -> list[CapturedAudio]:
-        """Return the audio of all frames received whose index is known."""
-        for callback in self._stream.pop_callbacks():
+    def read(self, callbacks: Sequence[CallbackTime]) -> list[CapturedAudio]:
+        """Return the audio of all frames received whose index is known.
+
+        Parameters
+        ----------
+        callbacks
+            The stream's callbacks since the last call.
+        """
+        for callback in callbacks:
             self._clock.observe(callback.frames, callback.at_s, overflow=callback.overflow)
         audio = []
         for gap in self._clock.pop_gaps():
@@ -74,6 +83,11 @@ class StreamResampler:
             self._lost_frames += gap.lost_frames
         audio += self._resample_until(self._clock.placed_frames)
         return audio
+
+    @property
+    def has_read(self) -> bool:
+        """Whether any audio has been read."""
+        return self._reader.read_frames > 0
 
     @property
     def needs_every_callback(self) -> bool:
@@ -101,9 +115,9 @@ class StreamResampler:
         return self._number(tail)
 
     def _resample_until(self, frame: int) -> list[CapturedAudio]:
-        if frame <= self._stream.read_frames:
+        if frame <= self._reader.read_frames:
             return []
-        samples, skipped = self._stream.read_until(frame)
+        samples, skipped = self._reader.read_until(frame)
         audio = self.flush() if skipped else []
         if not len(samples):
             return audio

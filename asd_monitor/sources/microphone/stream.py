@@ -6,7 +6,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 RING_S = 10.0
 MAX_PENDING_CALLBACKS = 4096
-MAX_MEAN_CHANNELS = 8
-"""Sound servers offer 32 or 64 channels, of which only the first two are real."""
 OTHER_RATES_HZ = (48000, 44100, 16000, 32000, 96000, 8000)
 
 
@@ -45,8 +43,8 @@ class CaptureStream:
         The ``sounddevice`` module, freshly initialised.
     microphone
         The device to open.
-    channel
-        Index of the channel, or ``"mean"`` of all.
+    channels
+        Number of channels to open it with.
     rate_hz
         Sample rate; None for the device's own.
     latency_s
@@ -56,8 +54,10 @@ class CaptureStream:
 
     Attributes
     ----------
-    received_frames, read_frames
-        Frames received, and those of them that :meth:`read_until` has passed.
+    ring
+        float32 ``(frames, channels)``: frame ``n`` is at index ``n % len(ring)``.
+    received_frames
+        Frames received in all.
     last_callback_s
         Monotonic time of the last callback; None before the first.
 
@@ -71,7 +71,7 @@ class CaptureStream:
         self,
         portaudio: ModuleType,
         microphone: Microphone,
-        channel: int | Literal["mean"],
+        channels: int,
         rate_hz: int | None,
         latency_s: float,
         notify_fd: int,
@@ -80,18 +80,15 @@ class CaptureStream:
         self.finished = False
         self.failed = False
         self.received_frames = 0
-        self.read_frames = 0
         self.overflows = 0
         self.notify_at_frame = 0
         self.last_callback_s: float | None = None
-        self._channel = channel
         self._notify_fd = notify_fd
         self._callbacks: deque[tuple[int, float, bool]] = deque(maxlen=MAX_PENDING_CALLBACKS)
-        channels = self._channels_to_open()
         self._stream = self._open(portaudio, channels, rate_hz, latency_s)
         self.rate_hz: int = round(self._stream.samplerate)
-        self._ring = np.zeros((round(RING_S * self.rate_hz), channels), np.float32)
-        self._ring_bytes = self._ring.data.cast("B")
+        self.ring: FloatArray = np.zeros((round(RING_S * self.rate_hz), channels), np.float32)
+        self._ring_bytes = self.ring.data.cast("B")
         self._frame_bytes = 4 * channels
         self.started_s = time.monotonic()
         try:
@@ -99,16 +96,6 @@ class CaptureStream:
         except portaudio.PortAudioError as error:
             self.close()
             raise SourceError(explain(error, microphone)) from error
-
-    def _channels_to_open(self) -> int:
-        available = self.microphone.channels
-        if self._channel == "mean":
-            return available if available <= MAX_MEAN_CHANNELS else 2
-        if self._channel >= available:
-            name = self.microphone.name
-            msg = f"microphone {name!r} has no channel {self._channel} (from 0): it has {available}"
-            raise SourceError(msg)
-        return min(available, max(2, self._channel + 1))
 
     def _open(
         self, portaudio: ModuleType, channels: int, rate_hz: int | None, latency_s: float
@@ -166,34 +153,6 @@ class CaptureStream:
     def pop_callbacks(self) -> list[CallbackTime]:
         """Return the callbacks since the last call, in order."""
         return [CallbackTime(*self._callbacks.popleft()) for _ in range(len(self._callbacks))]
-
-    def read_until(self, frame: int) -> tuple[FloatArray, int]:
-        """Return the selected channel up to a frame.
-
-        Returns
-        -------
-        samples, skipped
-            float32 ``(n,)``, the unread frames before ``frame``; perhaps a view of the ring, so
-            use them at once. ``skipped`` frames before them were overwritten unread: they were
-            not read within the ring's ten seconds.
-        """
-        size = len(self._ring)
-        skipped = max(0, self.received_frames - size - self.read_frames)
-        first = min(self.read_frames + skipped, frame)
-        skipped = first - self.read_frames
-        start, end = first % size, first % size + frame - first
-        samples = self._select_channel(self._ring[start : min(end, size)])
-        if end > size:
-            wrapped = self._select_channel(self._ring[: end - size])
-            samples = np.concatenate([samples, wrapped])
-        self.read_frames = frame
-        return np.ascontiguousarray(samples), skipped
-
-    def _select_channel(self, frames: FloatArray) -> FloatArray:
-        if self._channel == "mean":
-            mean: FloatArray = frames.mean(axis=1, dtype=np.float32)
-            return mean
-        return frames[:, self._channel]
 
     def close(self) -> None:
         """Stop at once and release the device; PortAudio may hang in this call."""

@@ -17,6 +17,8 @@ PROC = Path("/proc")
 CAPTURE_MODULE = "asd_monitor.sources.microphone.capture_main"
 BRIEFLY_IN_USE = "in use a moment ago"
 """It can be opened, but could not when PortAudio made its list."""
+IN_USE = "in use by another program"
+"""The system does not say by which."""
 NOT_PERMITTED = "this user may not open it (group `audio`)"
 
 
@@ -70,7 +72,7 @@ def _reason(error: int) -> str:
     if not error:
         return BRIEFLY_IN_USE
     if error == -errno.EBUSY:
-        return "in use by another program"
+        return IN_USE
     if error in (-errno.EACCES, -errno.EPERM):
         return NOT_PERMITTED
     return f"it cannot be opened: {os.strerror(-error)}"
