@@ -290,4 +290,42 @@ class LearningProgress:
         return self.problem or ("fitting the model" if self.fitting else default)
 
 
-Record = ScoredWindow | Transition | SourceHealth | LearningProgress
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A frequency band that deviates from normal sound during an event."""
+
+    low_hz: float
+    high_hz: float
+    change_db: float
+    """Difference from normal sound; positive: louder."""
+    from_s: float = 0.0
+    """Start of the deviation, in seconds from the start of the clip."""
+    to_s: float = 0.0
+    """End of the deviation, in seconds from the start of the clip."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceReady:
+    """The evidence of an event, when it is first there and whenever it has changed."""
+
+    machine: str
+    event_id: str
+    at: float
+    """When it was made, in seconds since the epoch."""
+    headline: str
+    """What changed in the sound, in one sentence for the user."""
+    bands: tuple[Band, ...] = ()
+    """Frequency bands that differ from normal sound, the most important ones first."""
+    picture: str = ""
+    """Path of the spectrogram as a PNG file; empty if there is none."""
+    clip: str = ""
+    """Path of the sound as a FLAC file; empty if none is kept."""
+    clip_s: float = 0.0
+    """Length of the clip."""
+    url: str = ""
+    """Page of the event; empty unless the page's external URL is known."""
+    is_final: bool = False
+    """Whether the event has ended, so that the evidence changes no more."""
+
+
+Record = ScoredWindow | Transition | SourceHealth | LearningProgress | EvidenceReady

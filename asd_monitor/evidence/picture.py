@@ -51,14 +51,15 @@ def level_scale(spectrograms: Sequence[BandFrames]) -> tuple[float, float]:
     return min(lowest, highest - 1.0), highest
 
 
-def row_levels_db(frames: BandFrames) -> npt.NDArray[np.float64]:
+def row_levels_db(frames: BandFrames, min_column_s: float = 0.0) -> npt.NDArray[np.float64]:
     """Return the levels of a sound for the picture, ``(rows, columns)``; row 0 is the lowest.
 
-    Bins within a row, and frames within a column, are averaged; those of a coarser spectrum are
-    interpolated.
+    Bins within a row, and frames within a column of at least ``min_column_s``, are averaged; those
+    of a coarser spectrum are interpolated.
     """
     spectrum = frames.spectrum
-    columns = min(COLUMNS, len(spectrum))
+    frames_a_column = max(1.0, min_column_s / frames.hop_s)
+    columns = max(1, min(COLUMNS, int(len(spectrum) / frames_a_column)))
     time_edges = np.linspace(0, len(spectrum), columns + 1).round().astype(np.int64)
     by_time = np.add.reduceat(spectrum, time_edges[:-1], axis=0) / np.diff(time_edges)[:, None]
     cumulative = np.concatenate([np.zeros((columns, 1)), np.cumsum(by_time, axis=1)], axis=1)
@@ -90,6 +91,7 @@ def draw_picture(
     marks: Sequence[Mark] = (),
     counted_s: Sequence[tuple[float, float]] = (),
     title: str = "",
+    min_column_s: float = 0.0,
 ) -> bytes:
     """Draw a sound as a PNG.
 
@@ -107,9 +109,11 @@ def draw_picture(
         Times at which the score was above its limit: a line at the top.
     title
         Stored in the file, as its title.
+    min_column_s
+        Shortest time that can be distinguished.
     """
     low, high = scale_db
-    levels = (row_levels_db(frames) - low) / (high - low)
+    levels = (row_levels_db(frames, min_column_s) - low) / (high - low)
     indices = np.clip(levels * (COLOURS - 1), 0, COLOURS - 1).round().astype(np.uint8)
     columns = np.linspace(0, indices.shape[1], WIDTH, endpoint=False).astype(np.int64)
     pixels = np.ascontiguousarray(np.repeat(indices[::-1][:, columns], ROW_PX, axis=0))

@@ -10,8 +10,8 @@ from typing import Any
 from asd_monitor.history.cases import TROUBLE
 from asd_monitor.history.codes import STATE_CODES, finite, to_ms, to_s
 from asd_monitor.history.names import NameTables
-from asd_monitor.history.records import Band, Event, EventNote, NoteKind
-from asd_monitor.records import ScoredWindow, State, Transition
+from asd_monitor.history.records import Event, EventNote, NoteKind
+from asd_monitor.records import Band, ScoredWindow, State, Transition
 
 PROGRAM = "asd-monitor"
 """Author of the notes that the program writes itself."""

@@ -6,7 +6,7 @@ Times are seconds since the epoch; the database stores them as whole millisecond
 from dataclasses import dataclass
 from enum import StrEnum
 
-from asd_monitor.records import Quality, State
+from asd_monitor.records import Band, Quality, State
 
 
 class NoteKind(StrEnum):
@@ -26,20 +26,6 @@ class NoteKind(StrEnum):
 
 VERDICT_KINDS = frozenset({NoteKind.NORMAL, NoteKind.FAULT, NoteKind.UNSURE})
 """Notes that say what an event was; the newest one counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """A frequency band that deviates from normal sound during an event."""
-
-    low_hz: float
-    high_hz: float
-    change_db: float
-    """Difference from normal sound; positive: louder."""
-    from_s: float = 0.0
-    """Start of the deviation, in seconds from the start of the clip."""
-    to_s: float = 0.0
-    """End of the deviation, in seconds from the start of the clip."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ FRAME_S = 0.128
 MIN_FREQUENCY_HZ = 30.0
 BANDS_PER_OCTAVE = 6
 MIN_BAND_BINS = 2
+BLOCK_FRAMES = 64
 FLOOR_POWER = 1e-12
 """-120 dB: below the noise of 16 bits, so that digital silence has a finite level."""
 
@@ -45,7 +46,7 @@ class BandFrames:
 
     power: DoubleArray
     """``(frames, bands)``."""
-    spectrum: DoubleArray
+    spectrum: npt.NDArray[np.float32]
     """``(frames, bins)``: the power spectrum that the bands were summed from."""
     sample_rate_hz: int
     edges_hz: DoubleArray
@@ -61,12 +62,17 @@ class BandFrames:
             samples = np.pad(samples, (0, size - len(samples)))
         taper = np.hanning(size + 1)[:-1]
         frames = np.lib.stride_tricks.sliding_window_view(samples, size)[:: size // 2]
-        frames = frames - frames.mean(1, keepdims=True)
         scale = 2 / taper.sum() / np.sqrt(1.5)  # 1.5 bins: the noise bandwidth of the taper
-        spectrum = np.abs(np.fft.rfft(frames * (taper * scale))) ** 2
+        taper = (taper * scale).astype(np.float32)
         edges_hz = np.array(band_edges_hz(sample_rate_hz))
-        first_bins = np.ceil(edges_hz / (sample_rate_hz / size)).astype(np.int64)
-        power = np.add.reduceat(spectrum, first_bins[:-1], axis=1)
+        first_bins = np.ceil(edges_hz / (sample_rate_hz / size)).astype(np.int64)[:-1]
+        spectrum = np.empty((len(frames), size // 2 + 1), np.float32)
+        power = np.empty((len(frames), len(first_bins)))
+        for first in range(0, len(frames), BLOCK_FRAMES):  # bounds the memory of the transform
+            rows = slice(first, first + BLOCK_FRAMES)
+            block = (frames[rows] - frames[rows].mean(1, keepdims=True)) * taper
+            spectrum[rows] = np.abs(np.fft.rfft(block)) ** 2
+            power[rows] = np.add.reduceat(spectrum[rows], first_bins, axis=1, dtype=np.float64)
         return cls(power, spectrum, sample_rate_hz, edges_hz, size // 2 / sample_rate_hz)
 
     def __len__(self) -> int:
@@ -107,6 +113,13 @@ class BandFrames:
 def to_db(power: DoubleArray) -> DoubleArray:
     """Return power as level in dB, at least -120."""
     return np.asarray(10 * np.log10(np.maximum(power, FLOOR_POWER)))
+
+
+def rounding_noise_db(sample_rate_hz: int) -> DoubleArray:
+    """Return the level of the rounding noise of 16-bit samples in each band, ``(bands,)``."""
+    step = 2.0**-15
+    power = step**2 / 12 / 0.5  # relative to a full-scale sine
+    return to_db(power * np.diff(band_edges_hz(sample_rate_hz)) / (sample_rate_hz / 2))
 
 
 def _frame_samples(sample_rate_hz: int) -> int:

@@ -5,13 +5,19 @@ They contain levels only: no sound can be reconstructed from them.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.normal_sound.band_levels import BandFrames, DoubleArray, band_edges_hz
+from asd_monitor.normal_sound.band_levels import (
+    BandFrames,
+    DoubleArray,
+    band_edges_hz,
+    rounding_noise_db,
+    to_db,
+)
 
 RANGE = (0.01, 0.99)
 """Quantiles of the levels of normal windows that bound their range."""
@@ -37,6 +43,16 @@ class LevelRange:
         """Compute the range of ``(windows, bands)`` levels."""
         low, high = np.quantile(levels_db, RANGE, axis=0)
         return cls(low, np.median(levels_db, axis=0), high)
+
+    def plus_noise(self, noise_db: DoubleArray) -> "LevelRange":
+        """Return the range with independent noise of ``(bands,)`` levels added."""
+        noise = 10 ** (noise_db / 10)
+        return LevelRange(
+            *(
+                to_db(10 ** (level / 10) + noise)
+                for level in (self.low_db, self.median_db, self.high_db)
+            )
+        )
 
     def to_dict(self) -> dict[str, list[float]]:
         """Return JSON-ready values."""
@@ -101,6 +117,16 @@ class NormalSound:
             raise ValueError("expected at least one window of normal sound")
         mean, peak = (np.stack(part) for part in zip(*levels, strict=True))
         return cls(sample_rate_hz, window_s, len(mean), LevelRange.fit(mean), LevelRange.fit(peak))
+
+    def as_16_bits(self) -> "NormalSound":
+        """Return the statistics of the same sound with the rounding noise of 16-bit samples.
+
+        A quiet microphone may deliver less than that at high frequencies.
+        """
+        noise_db = rounding_noise_db(self.sample_rate_hz)
+        return replace(
+            self, mean=self.mean.plus_noise(noise_db), peak=self.peak.plus_noise(noise_db)
+        )
 
     def to_dict(self) -> dict[str, object]:
         """Return JSON-ready values that :meth:`from_dict` restores."""

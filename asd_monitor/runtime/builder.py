@@ -15,6 +15,9 @@ from prometheus_client import CollectorRegistry
 
 from asd_monitor.config import Config
 from asd_monitor.detection.alarm import Alarm
+from asd_monitor.evidence.ring import SoundRing
+from asd_monitor.evidence.settings import EvidenceSettings, Keep
+from asd_monitor.evidence.worker import MachineSound
 from asd_monitor.history.cases import CaseTracker
 from asd_monitor.history.database import FILE_NAME
 from asd_monitor.history.settings import HistorySettings
@@ -123,13 +126,27 @@ def build_monitor(
         history = _build_history(config, state, metrics)
         monitor = Monitor(metrics, cases=CaseTracker(history.open_events if history else dict))
         tracker = StatusTracker(config.display_names, monitor.is_alive)
-        sinks = [tracker, *_build_sinks(config, metrics, tracker.snapshot, history)]
+        rings = {} if relearn else _make_rings(config, _sample_rates_hz(config, detectors))
+        context = SinkContext(
+            node=config.node,
+            machines=tuple(config.machines),
+            metrics=metrics,
+            status=tracker.snapshot,
+            offline_machines=frozenset(_offline_machines(config)),
+            history=history,
+            names=config.display_names,
+            sounds=_describe_sounds(config, state, monitor, rings),
+            events_folder=state.events_path,
+            external_url=(config.web.external_url if config.web is not None else None) or "",
+            post=monitor.post,
+        )
+        sinks = [tracker, *_build_sinks(config, context)]
         if config.web is not None:
             sinks.append(_build_web(config, config.web, state, tracker.snapshot))
         for sink in [*sinks, *extra_sinks]:
             monitor.add_sink(sink)
         for pipeline in _build_pipelines(
-            config, metrics, monitor, detectors, sources or {}, choices
+            config, metrics, monitor, detectors, sources or {}, choices, rings
         ):
             monitor.add_pipeline(pipeline)
             detector = detectors.get(pipeline.machine)
@@ -162,25 +179,36 @@ def _choose_microphones(config: Config, state: StateFolder, *, relearn: bool) ->
     return choices
 
 
-def _build_sinks(
-    config: Config,
-    metrics: Metrics,
-    status: Callable[[], MonitorStatus],
-    history: HistoryWriter | None,
-) -> list[Sink]:
+def _build_sinks(config: Config, context: SinkContext) -> list[Sink]:
     """Build the sinks that are on, in the order of SINKS, which is the order of emission."""
-    offline = (name for name, machine in config.machines.items() if not machine.source.is_live)
-    context = SinkContext(
-        node=config.node,
-        machines=tuple(config.machines),
-        metrics=metrics,
-        status=status,
-        offline_machines=frozenset(offline),
-        history=history,
-        names=config.display_names,
-    )
     sections = config.sinks
     return [build(sections[key], context) for key, (_, build) in SINKS.items() if key in sections]
+
+
+def _offline_machines(config: Config) -> list[str]:
+    return [name for name, machine in config.machines.items() if not machine.source.is_live]
+
+
+def _make_rings(config: Config, rates_hz: Mapping[str, int]) -> dict[str, SoundRing]:
+    """Return a ring for the newest sound of each machine; none where no evidence is kept."""
+    settings = config.sink_settings(EvidenceSettings)
+    if settings is None or settings.keep is Keep.NONE:
+        return {}
+    return {machine: SoundRing(rate_hz) for machine, rate_hz in rates_hz.items()}
+
+
+def _describe_sounds(
+    config: Config, state: StateFolder, monitor: Monitor, rings: Mapping[str, SoundRing]
+) -> dict[str, MachineSound]:
+    return {
+        machine: MachineSound(
+            ring,
+            partial(monitor.detector, machine),
+            state.recordings_path(machine),
+            is_live=config.machines[machine].source.is_live,
+        )
+        for machine, ring in rings.items()
+    }
 
 
 def _build_web(
@@ -205,18 +233,17 @@ def _build_pipelines(
     detectors: Mapping[str, "Detector"],
     sources: Mapping[str, AudioSource],
     choices: Mapping[str, Choice],
+    rings: Mapping[str, SoundRing],
 ) -> list[Pipeline]:
+    rates_hz = _sample_rates_hz(config, detectors)
     run_id, wakeups, captures = uuid.uuid4().hex[:12], PacedWakeups(), DeviceCaptures()
     pipelines = []
     for name, machine in config.machines.items():
         _, build_source = SOURCES[machine.source_key]
-        rate_hz = LEARNING_RATE_HZ
-        if name in detectors:
-            rate_hz = detectors[name].manifest.sample_rate_hz
         choice = choices.get(name)
         context = SourceContext(
             name,
-            rate_hz,
+            rates_hz[name],
             wakeups,
             captures,
             note=choice.note if choice else "",
@@ -229,9 +256,18 @@ def _build_pipelines(
             emit=monitor.emit,
             metrics=metrics,
             drop_late=machine.source.is_live,
+            ring=rings.get(name),
         )
         pipelines.append(pipeline)
     return pipelines
+
+
+def _sample_rates_hz(config: Config, detectors: Mapping[str, "Detector"]) -> dict[str, int]:
+    """Return the sample rate of each machine's sound."""
+    return {
+        name: detectors[name].manifest.sample_rate_hz if name in detectors else LEARNING_RATE_HZ
+        for name in config.machines
+    }
 
 
 def _build_commissioning(

@@ -14,7 +14,7 @@ learning    one per machine in commissioning: writes recordings, fits the model
 import logging
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,7 @@ class Monitor:
         self._monotonic = monotonic
         self._sinks: list[Sink] = []
         self._pipelines: dict[str, Pipeline] = {}
+        self._posted: deque[Record] = deque()
         self._condition = threading.Condition()  # guards the next two
         self._ready_machines: dict[str, None] = {}
         self._new_detectors: list[tuple[str, Detector]] = []
@@ -88,6 +89,10 @@ class Monitor:
     def pipelines(self) -> Sequence[Pipeline]:
         """The pipelines, one per machine."""
         return list(self._pipelines.values())
+
+    def detector(self, machine: str) -> "Detector | None":
+        """Return the detector that a machine is scored with; None while it is learned."""
+        return self._pipelines[machine].detector
 
     def add_sink(self, sink: Sink) -> None:
         """Add a sink, which receives each record after the sinks added before it."""
@@ -111,6 +116,12 @@ class Monitor:
                 name = type(sink).__name__
                 self._metrics.sink_errors.labels(name).inc()
                 logger.exception("%s failed to take a record", name)
+
+    def post(self, record: Record) -> None:
+        """Emit a record soon, in the inference thread; may be called from any thread."""
+        self._posted.append(record)
+        with self._condition:
+            self._condition.notify()
 
     def start(self) -> None:
         """Open sinks and sources and start scoring; raise SinkError for unusable settings."""
@@ -193,6 +204,7 @@ class Monitor:
             commissioning.join(FLUSH_TIMEOUT_S)
         for sink in self._sinks:
             sink.close()
+            self._emit_posted()  # by a sink that has completed its work
         # A fit may take longer to abort; the sinks have delivered their records by then.
         for commissioning in commissionings:
             commissioning.join(ABORT_TIMEOUT_S)
@@ -210,6 +222,7 @@ class Monitor:
             checked_at, timeout_s = float("-inf"), CHECK_INTERVAL_S
             while not self._stopping.is_set():
                 self._score_ready(self._wait_for_audio(timeout_s))
+                self._emit_posted()
                 self._beat_at = self._monotonic()
                 timeout_s = checked_at + CHECK_INTERVAL_S - self._beat_at
                 if timeout_s <= 0:
@@ -221,10 +234,15 @@ class Monitor:
             logger.exception("the inference thread failed")
             self.fail(error)
 
+    def _emit_posted(self) -> None:
+        while self._posted:
+            self.emit(self._posted.popleft())
+
     def _wait_for_audio(self, timeout_s: float) -> list[str]:
         """Return the machines whose source has audio or a new state; install new detectors."""
         with self._condition:
-            if not (self._ready_machines or self._new_detectors or self._stopping.is_set()):
+            waiting = self._ready_machines or self._new_detectors or self._posted
+            if not (waiting or self._stopping.is_set()):
                 self._condition.wait(timeout_s)
             machines, detectors = list(self._ready_machines), self._new_detectors
             self._ready_machines, self._new_detectors = {}, []

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asd_monitor.detection.alarm import Alarm
+from asd_monitor.evidence.ring import SoundRing
 from asd_monitor.records import (
     Record,
     ScoredWindow,
@@ -61,6 +62,8 @@ class Pipeline:
         Wall clock, in seconds since the epoch.
     monotonic
         Clock that never jumps, in seconds.
+    ring
+        Receives a copy of all sound; None: no copy is kept.
 
     Attributes
     ----------
@@ -85,8 +88,10 @@ class Pipeline:
         drop_late: bool,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        ring: SoundRing | None = None,
     ) -> None:
         self.machine = machine
+        self.ring = ring
         self.source = source
         self.detector: Detector | None = None
         self.commissioning: Commissioning | None = None
@@ -132,6 +137,8 @@ class Pipeline:
             return []
         windows: list[Window] = []
         for chunk in self.source.read():
+            if self.ring is not None:
+                self.ring.push(chunk)
             if self.commissioning is not None:
                 self.commissioning.push(chunk)
                 self.learned_until = chunk.start + len(chunk.samples)

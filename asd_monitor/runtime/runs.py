@@ -203,11 +203,17 @@ def _format_reports(machine: dict[str, Any]) -> list[str]:
         count = "1 warning" if machine["warnings"] == 1 else f"{machine['warnings']} warnings"
         lines.append(f"{count}, {machine['warning_s']:.0f} s: {machine['warning_reason']}")
     if machine["raised_at_s"] is None:
-        return [*lines, "no alarm"]
-    cleared = machine["cleared_at_s"]
-    end = f"cleared at {cleared:.1f} s" if cleared is not None else "not cleared"
-    raised = f"alarm raised at {machine['raised_at_s']:.1f} s, {end}"
-    return [*lines, f"{raised}: {machine['alarm_reason']}"]
+        lines.append("no alarm")
+    else:
+        cleared = machine["cleared_at_s"]
+        end = f"cleared at {cleared:.1f} s" if cleared is not None else "not cleared"
+        raised = f"alarm raised at {machine['raised_at_s']:.1f} s, {end}"
+        lines.append(f"{raised}: {machine['alarm_reason']}")
+    if machine["headline"] is not None:
+        lines.append(f"sound: {machine['headline']}")
+    if machine["clip"] is not None:
+        lines.append(f"clip: {machine['clip']}")
+    return lines
 
 
 def describe_destinations(handle: MonitorHandle) -> str:

@@ -18,7 +18,8 @@ class StateFolder:
     """Layout of the state folder.
 
     ``models/<machine>.asd`` is the learned model of a machine; ``recordings/<machine>/train/``
-    holds its normal recordings, in the layout of DCASE 2020 Task 2.
+    holds its normal recordings, in the layout of DCASE 2020 Task 2; ``events/<event id>/`` is
+    the evidence of an event.
     """
 
     root: Path
@@ -40,6 +41,11 @@ class StateFolder:
     def recordings_path(self, machine: str) -> Path:
         """Return the folder of a machine's normal recordings."""
         return self.root / "recordings" / check_machine_name(machine) / "train"
+
+    @property
+    def events_path(self) -> Path:
+        """The folder of the events' evidence."""
+        return self.root / "events"
 
     def make(self, path: Path) -> Path:
         """Create a folder below the root and return it; raise StateError on failure."""

@@ -11,9 +11,11 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from asd_monitor.evidence.settings import EvidenceSettings
 from asd_monitor.history.settings import HistorySettings
 from asd_monitor.records import Record
 from asd_monitor.sinks.context import SinkContext
+from asd_monitor.sinks.evidence import build_evidence
 from asd_monitor.sinks.history import HistorySink
 from asd_monitor.sinks.log import LogSettings, LogSink
 from asd_monitor.sinks.mqtt.settings import MqttSettings
@@ -43,6 +45,7 @@ SINKS: dict[str, tuple[type[BaseModel], Callable[[Any, SinkContext], Sink]]] = {
     "log": (LogSettings, LogSink.build),
     "prometheus": (PrometheusSettings, PrometheusSink.build),
     "history": (HistorySettings, HistorySink.build),
+    "evidence": (EvidenceSettings, build_evidence),
     "mqtt": (MqttSettings, MqttSink.build),
 }
 """Settings and builder of each sink. Records are emitted in this order. MQTT is last: a score wakes

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from asd_monitor.evidence.worker import MachineSound
 from asd_monitor.history.writer import HistoryWriter
+from asd_monitor.records import Record
 from asd_monitor.telemetry.metrics import Metrics
 from asd_monitor.telemetry.status import MonitorStatus
 
@@ -26,3 +29,11 @@ class SinkContext:
     """The history, to which a sink may add; None if it is off."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Names of the machines for people, by id."""
+    sounds: Mapping[str, MachineSound] = field(default_factory=dict)
+    """The newest sound of the machines whose sound is kept in memory."""
+    events_folder: Path = Path("events")
+    """Folder of the events' evidence."""
+    external_url: str = ""
+    """URL under which users reach the web page; empty if it is not known."""
+    post: Callable[[Record], None] = lambda _record: None
+    """Hand a record to all sinks; may be called from any thread."""

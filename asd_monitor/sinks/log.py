@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from asd_monitor.calibration.score_text import describe_p_value, format_score
 from asd_monitor.records import (
+    EvidenceReady,
     LearningProgress,
     Record,
     ScoredWindow,
@@ -100,6 +101,8 @@ class LogSink:
                 self._log_health(record)
             case LearningProgress():
                 self._log_learning(record)
+            case EvidenceReady():
+                _log_evidence(record)
 
     def close(self) -> None:
         """Close the score file; may be called twice."""
@@ -145,6 +148,11 @@ def _make_score_file(
     return ScoreFile(
         RotatingFile(settings.scores, rotation, setting="log.scores"), node, metrics, names=names
     )
+
+
+def _log_evidence(evidence: EvidenceReady) -> None:
+    clip = f" ({evidence.clip})" if evidence.clip else ""
+    logger.info("%s: sound: %s%s", evidence.machine, evidence.headline, clip)
 
 
 def _log_transition(event: Transition, stopped: bool) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 from asd_monitor.records import (
+    EvidenceReady,
     LearningProgress,
     ModelInfo,
     ScoredWindow,
@@ -116,6 +117,31 @@ def event_payload(transition: Transition, node: str, names: Names = NO_NAMES) ->
         "p_value": _finite(score.p_value) if score is not None else None,
         "threshold": _finite(score.threshold) if score is not None else None,
         "model": _model(score.model) if score is not None and score.model is not None else None,
+    }
+
+
+def evidence_payload(
+    evidence: EvidenceReady, node: str, names: Names = NO_NAMES
+) -> dict[str, Json]:
+    """Return what changed in the sound of an event; the files themselves are on the monitor."""
+    return {
+        **_head(evidence.machine, node, evidence.at, names),
+        "event_id": evidence.event_id,
+        "headline": evidence.headline,
+        "bands": [
+            {
+                "low_hz": _finite(band.low_hz),
+                "high_hz": _finite(band.high_hz),
+                "change_db": _finite(band.change_db),
+                "from_s": _finite(band.from_s),
+                "to_s": _finite(band.to_s),
+            }
+            for band in evidence.bands
+        ],
+        "has_picture": bool(evidence.picture),
+        "clip_s": _finite(evidence.clip_s, digits=3) if evidence.clip else None,
+        "url": evidence.url or None,
+        "final": evidence.is_final,
     }
 
 

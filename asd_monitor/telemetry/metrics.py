@@ -31,12 +31,14 @@ WINDOW_RESULTS = (
     "late",
     *(str(quality) for quality in Quality if quality is not Quality.OK),
 )
-QUEUES = ("mqtt_scores", "mqtt_events", "score_file", "history")
+QUEUES = ("mqtt_scores", "mqtt_events", "score_file", "history", "evidence")
 HistoryCount = Literal["written", "dropped", "set_aside"]
+EVIDENCE_RESULTS = ("kept", "failed")
 MQTT_RESULTS = ("published", "dropped")
 MQTT_FAILURES = ("settings", "dns", "unreachable", "tls", "login", "lost", "timeout")
 
 INFERENCE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+EVIDENCE_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -71,6 +73,7 @@ class Metrics:
         self._define_model()
         self._define_delivery()
         self._define_history()
+        self._define_evidence()
         self._last_health: dict[str, SourceHealth] = {}
         self._last_rejected_s: dict[str, Mapping[Rejection, float]] = {}
         self._models: dict[str, ModelInfo] = {}
@@ -266,6 +269,25 @@ class Metrics:
             "set_aside": self.history_set_aside,
         }
         counters[kind].inc(number)
+
+    def _define_evidence(self) -> None:
+        self.evidence = self._counter(
+            "asd_evidence_total", "Attempts to keep the evidence of an event, by result.", "result"
+        )
+        self.evidence_bytes = self._gauge(
+            "asd_evidence_bytes", "Size of the evidence of all events on the disk."
+        )
+        self.evidence_events = self._gauge(
+            "asd_evidence_events", "Events that have evidence on the disk."
+        )
+        self.evidence_duration = Histogram(
+            "asd_evidence_duration_seconds",
+            "Time to make a part of an event's evidence, in a thread of its own.",
+            buckets=EVIDENCE_BUCKETS_S,
+            registry=self.registry,
+        )
+        for result in EVIDENCE_RESULTS:
+            self.evidence.labels(result)
 
     def add_machines(self, machines: Iterable[str]) -> None:
         """Create all series of these machines, so that they exist from the start."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from asd_monitor.records import (
+    EvidenceReady,
     LearningProgress,
     Record,
     ScoredWindow,
@@ -34,6 +35,8 @@ class MachineStatus:
     health: SourceHealth | None = None
     learning: LearningProgress | None = None
     """Progress of commissioning; None once windows are scored."""
+    evidence: EvidenceReady | None = None
+    """What changed in the sound of the newest event that has evidence."""
     windows: int = 0
     scored: int = 0
     highest_score: float | None = None
@@ -124,6 +127,8 @@ class StatusTracker:
                 status = replace(status, learning=record)
                 if status.state is State.LEARNING:
                     status = replace(status, reason=record.reason)
+            case EvidenceReady():
+                status = replace(status, evidence=record)
         self._machines[record.machine] = status
 
     def close(self) -> None:

@@ -48,6 +48,7 @@ def _machine_summary(status: MachineStatus, started_at: float) -> dict[str, Any]
     def seconds(at: float | None) -> float | None:
         return None if at is None else round(at - started_at, 3)
 
+    evidence = status.evidence
     model = status.window.score.model if status.window is not None else None
     return {
         "final_state": str(status.final_state),
@@ -61,6 +62,9 @@ def _machine_summary(status: MachineStatus, started_at: float) -> dict[str, Any]
         "warnings": status.warnings,
         "warning_s": round(status.warning_s, 3),
         "warning_reason": status.warning_reason,
+        "event_id": evidence.event_id if evidence is not None else None,
+        "headline": evidence.headline if evidence is not None else None,
+        "clip": evidence.clip or None if evidence is not None else None,
         "highest_score": status.highest_score,
         "model_sha256": model.sha256 if model is not None else None,
     }

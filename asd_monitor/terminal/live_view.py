@@ -14,6 +14,7 @@ from rich.text import Text
 from asd_monitor.calibration.calibration import PROVISIONAL_BELOW
 from asd_monitor.calibration.score_text import describe_p_value, format_score
 from asd_monitor.records import (
+    EvidenceReady,
     LearningProgress,
     ModelInfo,
     Quality,
@@ -101,6 +102,9 @@ class LiveView:
             case Transition():
                 name = self._status().machines[record.machine].name or record.machine
                 self._messages.append(_format_transition(record, name))
+            case EvidenceReady():
+                name = self._status().machines[record.machine].name or record.machine
+                self._messages.append(_format_evidence(record, name))
 
     def show_message(self, text: str) -> None:
         """Add a line to the messages; may be called from any thread."""
@@ -248,6 +252,15 @@ def _format_transition(transition: Transition, name: str) -> Text:
         _make_badge(transition.state),
         f"  {transition.reason}",
     )
+
+
+def _format_evidence(evidence: EvidenceReady, name: str) -> Text:
+    text = Text.assemble(
+        (_format_time(evidence.at), "dim"), f"  {name}: sound: {evidence.headline}"
+    )
+    if evidence.clip:
+        text.append(f"  {evidence.clip}", style="dim")
+    return text
 
 
 def _format_time(at: float) -> str:

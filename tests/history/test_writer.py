@@ -8,9 +8,9 @@ import pytest
 
 from asd_monitor.history.cases import CaseTracker
 from asd_monitor.history.reader import HistoryReader
-from asd_monitor.history.records import Band, Event, EventNote, NoteKind, Shelf
+from asd_monitor.history.records import Event, EventNote, NoteKind, Shelf
 from asd_monitor.history.writer import HistoryWriter
-from asd_monitor.records import Decision, Limit, Quality, State, Transition
+from asd_monitor.records import Band, Decision, Limit, Quality, State, Transition
 from tests.rig.records import MODEL, event, scored_window
 
 AT_S = 1_800_000_000.0

@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.errors import ConfigError
-from asd_monitor.records import LearningProgress, Quality, Rejection, SourceState, State
+from asd_monitor.records import (
+    Band,
+    EvidenceReady,
+    LearningProgress,
+    Quality,
+    Rejection,
+    SourceState,
+    State,
+)
 from asd_monitor.sinks.mqtt.outbox import to_message
 from asd_monitor.sinks.mqtt.settings import MqttSettings, MqttTls
 from asd_monitor.sinks.mqtt.sink import MqttSink
@@ -24,6 +32,7 @@ from asd_monitor.sinks.payloads import (
     MachineState,
     encode,
     event_payload,
+    evidence_payload,
     health_payload,
     rfc3339,
     score_payload,
@@ -124,6 +133,15 @@ def test_an_event_meets_its_schema(state: State) -> None:
     check("event", event_payload(replace(event("e", state), score=None), "plant"))
 
 
+def test_evidence_meets_its_schema() -> None:
+    band = Band(230.0, 260.0, 6.1, 30.2, 45.0)
+    ready = EvidenceReady("pump", "e1", 5.0, "louder at 250 Hz, by 6 dB", (band,))
+    assert check("evidence", evidence_payload(ready, "plant"))["clip_s"] is None
+    kept = replace(ready, clip="c", clip_s=47.25, url="https://x.example/events/e1", is_final=True)
+    read = check("evidence", evidence_payload(kept, "plant"))
+    assert (read["clip_s"], read["url"], read["final"]) == (47.25, kept.url, True)
+
+
 def test_a_state_meets_its_schema() -> None:
     known = MachineState("pump", State.ALARM, State.NORMAL, 5.0, "loud", True, "e1")
     learning = replace(known, previous=None, event_id=None)
@@ -187,8 +205,9 @@ def documented() -> set[str]:
 
 def test_the_documentation_lists_all_topics_and_schemas() -> None:
     topics = Topics("<base>", "<node>")
-    of_machine = (topics.score, topics.state, topics.event, topics.health, topics.availability)
-    expected = {topics.status, *(topic("<machine>") for topic in of_machine)}
+    of_machine = (topics.score, topics.state, topics.event, topics.evidence)
+    of_source = (topics.health, topics.availability)
+    expected = {topics.status, *(topic("<machine>") for topic in (*of_machine, *of_source))}
     assert {entry for entry in documented() if entry.startswith("<base>")} == expected
     for kind in SCHEMAS:
         assert f"schemas/{kind}.schema.json" in MQTT_DOC.read_text()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from asd_monitor.records import (
+    EvidenceReady,
     LearningProgress,
     Record,
     ScoredWindow,
@@ -20,6 +21,7 @@ from asd_monitor.sinks.payloads import (
     MachineState,
     encode,
     event_payload,
+    evidence_payload,
     health_payload,
     score_payload,
     state_payload,
@@ -50,7 +52,9 @@ class Availability:
     online: bool
 
 
-Item = Message | ScoredWindow | Transition | MachineState | SourceHealth | Availability
+Item = (
+    Message | ScoredWindow | Transition | EvidenceReady | MachineState | SourceHealth | Availability
+)
 
 
 class Outbox:
@@ -64,7 +68,7 @@ class Outbox:
     def __init__(self, score_limit: int, event_limit: int, health_interval_s: float) -> None:
         self.connected = False
         self.scores: deque[ScoredWindow] = deque()
-        self.events: deque[Transition] = deque()
+        self.events: deque[Transition | EvidenceReady] = deque()
         self.unacknowledged: deque[Message] = deque()
         self._score_limit = score_limit
         self._event_limit = event_limit
@@ -82,6 +86,8 @@ class Outbox:
                 return self._enqueue_score(record, now), 0
             case Transition():
                 return 0, self._enqueue_event(record, now)
+            case EvidenceReady():
+                return 0, self._append_event(record)
             case SourceHealth():
                 self._update_health(record, now)
             case LearningProgress():
@@ -103,7 +109,10 @@ class Outbox:
                 self._due[machine, "health"] = None
         self._health_queued_at.clear()
         for index, event in enumerate(self.events):
-            self.events[index] = replace(event, captured_at=event.captured_at + step_s)
+            if isinstance(event, Transition):
+                self.events[index] = replace(event, captured_at=event.captured_at + step_s)
+            else:
+                self.events[index] = replace(event, at=event.at + step_s)
         for index, window in enumerate(self.scores):
             score = replace(window.score, captured_at=window.score.captured_at + step_s)
             self.scores[index] = replace(window, score=score)
@@ -152,6 +161,9 @@ class Outbox:
         )
         if event.state is event.previous:  # the initial state is not a change
             return 0
+        return self._append_event(event)
+
+    def _append_event(self, event: Transition | EvidenceReady) -> int:
         self.events.append(event)
         if len(self.events) > self._event_limit:
             self.events.popleft()
@@ -202,7 +214,7 @@ class Outbox:
         """Return how many scores and events are lost if this item is dropped."""
         kind = item.kind if isinstance(item, Message) else None
         score = isinstance(item, ScoredWindow) or kind == "score"
-        event = isinstance(item, Transition) or kind == "event"
+        event = isinstance(item, Transition | EvidenceReady) or kind == "event"
         return int(score), int(event)
 
     def clear(self) -> tuple[int, int]:
@@ -255,6 +267,9 @@ def to_message(item: Item, topics: Topics, qos_score: int, now: float) -> Messag
         case Transition(machine=machine):
             payload = encode(event_payload(item, node, names))
             return Message("event", topics.event(machine), payload, 1, retain=False)
+        case EvidenceReady(machine=machine):
+            payload = encode(evidence_payload(item, node, names))
+            return Message("event", topics.evidence(machine), payload, 1, retain=False)
         case MachineState(machine=machine):
             payload = encode(state_payload(item, node, now, names))
             return Message("retained", topics.state(machine), payload, 1, retain=True)

@@ -72,6 +72,10 @@ class Topics:
         """Each change of state."""
         return f"{self.base}/{self.node}/{machine}/event"
 
+    def evidence(self, machine: str) -> str:
+        """What changed in the sound of an event."""
+        return f"{self.base}/{self.node}/{machine}/evidence"
+
     def health(self, machine: str) -> str:
         """The health of the source, retained."""
         return f"{self.base}/{self.node}/{machine}/health"
