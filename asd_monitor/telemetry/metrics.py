@@ -35,7 +35,11 @@ QUEUES = ("mqtt_scores", "mqtt_events", "score_file", "history", "evidence")
 HistoryCount = Literal["written", "dropped", "set_aside"]
 EVIDENCE_RESULTS = ("kept", "failed")
 MQTT_RESULTS = ("published", "dropped")
-MQTT_FAILURES = ("settings", "dns", "unreachable", "tls", "login", "lost", "timeout")
+MQTT_FAILURES = (
+    "settings", "dns", "unreachable", "tls", "login", "lost", "timeout", "taken_over",
+)  # fmt: skip
+
+MQTT_REFUSALS = ("size", "topic", "other")
 
 INFERENCE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 EVIDENCE_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -224,6 +228,12 @@ class Metrics:
         self.mqtt_messages = self._counter(
             "asd_mqtt_messages_total", "MQTT messages by result.", "result"
         )
+        self.mqtt_refused = self._counter(
+            "asd_mqtt_refused_total",
+            "MQTT messages that the broker refuses, by cause; scores and events among them are "
+            "also dropped.",
+            "reason",
+        )
         self.mqtt_reconnects = self._counter(
             "asd_mqtt_reconnects_total", "Reconnections to the MQTT broker."
         )
@@ -232,12 +242,19 @@ class Metrics:
             "Failed or lost connections to the MQTT broker, by reason.",
             "reason",
         )
+        self.mqtt_node_conflict = self._gauge(
+            "asd_mqtt_node_conflict",
+            "1 while another monitor has the same node name, 0 while not, NaN without MQTT.",
+        )
         self.sink_errors = self._counter(
             "asd_sink_errors_total", "Unexpected errors inside a sink.", "sink"
         )
         self.mqtt_connected.set(nan)
+        self.mqtt_node_conflict.set(nan)
         for result in MQTT_RESULTS:
             self.mqtt_messages.labels(result)
+        for cause in MQTT_REFUSALS:
+            self.mqtt_refused.labels(cause)
         for reason in MQTT_FAILURES:
             self.mqtt_failures.labels(reason)
         for queue in QUEUES:

@@ -46,7 +46,7 @@ def test_events_wait_for_the_broker_and_arrive_in_order(broker: Mosquitto, rig: 
     with TcpProxy(broker.port) as proxy, Collector(broker.port) as subscriber:
         sink = rig.sink(proxy.port)
         sink.emit(event("before"))
-        subscriber.wait_for("/event")
+        wait_until(lambda: sink.counts().events_published == 1, "the acknowledgement")
         proxy.interrupt()
         wait_until(lambda: not sink.connected, "the loss")
         for number in range(300):

@@ -220,7 +220,7 @@ def test_keepalive_detects_a_dead_connection_while_there_is_nothing_to_send(
     broker: Mosquitto, rig: Rig
 ) -> None:
     sink = rig.sink(broker.port, keepalive_s=5, ack_timeout_s=300.0)
-    wait_until(lambda: sink.counts().published == 1, "the status")
+    wait_until(lambda: sink.counts().published == 2, "status and info")
     broker.freeze()
     wait_until(lambda: not sink.connected, "the loss", 60)
     assert "eep alive" in sink.failure

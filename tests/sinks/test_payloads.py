@@ -24,6 +24,7 @@ from asd_monitor.records import (
     SourceState,
     State,
 )
+from asd_monitor.sinks.mqtt.node_info import NodeInfo
 from asd_monitor.sinks.mqtt.outbox import to_message
 from asd_monitor.sinks.mqtt.settings import MqttSettings, MqttTls
 from asd_monitor.sinks.mqtt.sink import MqttSink
@@ -159,6 +160,12 @@ def test_a_state_meets_its_schema() -> None:
     }
 
 
+def test_the_info_of_a_node_meets_its_schema() -> None:
+    info = NodeInfo("plant", "8f3a", "press-7", "feed", "asd-monitor-1", 5.0, ("pump", "fan"), 6.0)
+    read = check("info", json.loads(info.encode()))
+    assert (read["machines"], read["started"]) == (["pump", "fan"], "1970-01-01T00:00:05.000Z")
+
+
 @pytest.mark.parametrize("state", SourceState)
 def test_health_meets_its_schema(state: SourceState) -> None:
     check("health", health_payload(replace(health(state), measured_rate_hz=47999.2), "p", 1.0))
@@ -207,7 +214,11 @@ def test_the_documentation_lists_all_topics_and_schemas() -> None:
     topics = Topics("<base>", "<node>")
     of_machine = (topics.score, topics.state, topics.event, topics.evidence)
     of_source = (topics.health, topics.availability)
-    expected = {topics.status, *(topic("<machine>") for topic in (*of_machine, *of_source))}
+    expected = {
+        topics.status,
+        topics.info,
+        *(topic("<machine>") for topic in (*of_machine, *of_source)),
+    }
     assert {entry for entry in documented() if entry.startswith("<base>")} == expected
     for kind in SCHEMAS:
         assert f"schemas/{kind}.schema.json" in MQTT_DOC.read_text()

@@ -12,13 +12,14 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from asd_monitor.errors import SinkError
 from asd_monitor.sinks.mqtt.failures import (
@@ -27,6 +28,7 @@ from asd_monitor.sinks.mqtt.failures import (
     FailureKind,
     connect_failure,
 )
+from asd_monitor.sinks.mqtt.node_watch import Incoming
 from asd_monitor.sinks.mqtt.outbox import OFFLINE, ONLINE, Message
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.tls import make_tls_context
@@ -36,6 +38,14 @@ logger = logging.getLogger(__name__)
 LOGIN_TIMEOUT_S = 10.0
 DISCONNECT_TIMEOUT_S = 1.0
 MAX_IN_FLIGHT = 200
+MAX_INCOMING = 1000
+
+_LOGIN_CAUSES = {
+    "QoS not supported": "; the monitor needs a broker with QoS 1",
+    "Retain not supported": "; the monitor needs a broker that retains messages",
+    "Packet too large": "; raise the broker's limit of the packet size",
+}
+"""What a refusal means, by the name of its reason in MQTT 5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +74,16 @@ class Connection:
 
     def __init__(self, settings: MqttSettings, client_id: str, status_topic: str | None) -> None:
         self.acks: deque[Ack] = deque()
+        self.incoming: deque[Incoming] = deque(maxlen=MAX_INCOMING)
+        self.subscription: bool | None = None
+        """Whether the broker has accepted the subscriptions; None before it has answered."""
+        self.has_subscribed = False
+        self.max_packet_bytes: int | None = None
+        """The largest packet that the broker accepts, if it says so."""
+        self.max_qos = 1
         self.failure: Failure | None = None
         self.max_in_flight = MAX_IN_FLIGHT
+        self.client_id = client_id
         self._settings = settings
         self._status_topic = status_topic
         self._logged_in = self._disconnected = self._aborted = False
@@ -88,6 +106,8 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
         if status_topic is not None:
             client.will_set(status_topic, OFFLINE, qos=1, retain=True)
 
@@ -118,7 +138,21 @@ class Connection:
 
     def publish(self, message: Message) -> int:
         """Send a message, or buffer it until the socket accepts it; return its id."""
-        return self._client.publish(message.topic, message.payload, message.qos, message.retain).mid
+        qos = min(message.qos, self.max_qos)
+        return self._client.publish(message.topic, message.payload, qos, message.retain).mid
+
+    def subscribe(self, filters: Sequence[str]) -> None:
+        """Receive messages of these topics in ``incoming``, with QoS 0 and without one's own."""
+        self.has_subscribed = True
+        if self._settings.protocol == "5":
+            options = SubscribeOptions(qos=0, noLocal=True)
+            self._client.subscribe([(topic, options) for topic in filters])
+        else:
+            self._client.subscribe([(topic, 0) for topic in filters])
+
+    def unsubscribe(self, filters: Sequence[str]) -> None:
+        """Receive messages of these topics no longer."""
+        self._client.unsubscribe(list(filters))
 
     def loop_once(self, timeout_s: float | None = None, *, coalesce: bool = False) -> None:
         """Wait for the broker or :meth:`wake`, and process what arrived.
@@ -220,11 +254,14 @@ class Connection:
         properties: Properties | None,
     ) -> None:
         if reason.is_failure:
-            self._fail("login", f"the broker refused the login: {reason}")
+            cause = _LOGIN_CAUSES.get(reason.getName(), "")
+            self._fail("login", f"the broker refused the login: {reason}{cause}")
             return
         limit = getattr(properties, "ReceiveMaximum", None)
         if limit is not None:
             self.max_in_flight = min(self.max_in_flight, limit)
+        self.max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
+        self.max_qos = min(getattr(properties, "MaximumQoS", 1), 1)
         if self._status_topic is not None:
             client.publish(self._status_topic, ONLINE, qos=1, retain=True)
         self._logged_in = True
@@ -239,6 +276,23 @@ class Connection:
     ) -> None:
         self.acks.append(Ack(mid, str(reason) if reason.is_failure else ""))
 
+    def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return
+        self.incoming.append(Incoming(topic, bytes(message.payload), bool(message.retain)))
+
+    def _on_subscribe(
+        self,
+        _client: paho.Client,
+        _data: object,
+        _mid: int,
+        reasons: list[ReasonCode],
+        _properties: object,
+    ) -> None:
+        self.subscription = not any(reason.is_failure for reason in reasons)
+
     def _on_disconnect(
         self,
         _client: paho.Client,
@@ -248,6 +302,9 @@ class Connection:
         _properties: object,
     ) -> None:
         self._disconnected = True
+        if reason.getName() == "Session taken over":
+            taken = f"another client logged in with the same client_id, {self.client_id}"
+            self._fail("taken_over", f"{taken}, which ends this connection; leave client_id out")
         unknown = reason.getName() == "Unspecified error"
         cause = "closed by the broker or the network" if unknown else str(reason)
         when = "" if self._logged_in else " before the login was answered"

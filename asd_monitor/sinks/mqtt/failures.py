@@ -7,7 +7,9 @@ from typing import Literal
 
 CONNECT_TIMEOUT_S = 5.0
 
-FailureKind = Literal["settings", "dns", "unreachable", "tls", "login", "lost", "timeout"]
+FailureKind = Literal[
+    "settings", "dns", "unreachable", "tls", "login", "lost", "timeout", "taken_over"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,19 @@ class Outbox:
         self._due |= dict.fromkeys((machine, "availability") for machine in self._health)
         self._due |= dict.fromkeys((machine, "health") for machine in self._health)
 
+    @property
+    def machines(self) -> set[str]:
+        """The machines of which there is a retained message."""
+        return self._states.keys() | self._health.keys()
+
+    def republish(self, machine: str) -> None:
+        """Make the retained messages of a machine due again."""
+        if machine in self._states:
+            self._due[machine, "state"] = None
+        if machine in self._health:
+            self._due[machine, "availability"] = None
+            self._due[machine, "health"] = None
+
     def disconnect(self, unacknowledged: Iterable[Message]) -> int:
         """Keep unacknowledged messages for the next connection; return dropped scores."""
         self.connected = False

@@ -4,12 +4,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asd_monitor.records import Record
 from asd_monitor.sinks.mqtt.counters import DeliveryCounter
 from asd_monitor.sinks.mqtt.failures import Failure
+from asd_monitor.sinks.mqtt.node_watch import NodeWatch
 from asd_monitor.sinks.mqtt.outbox import Item, Message, Outbox, to_message
+from asd_monitor.sinks.mqtt.refusals import (
+    SETTLE_S,
+    Cause,
+    Refusals,
+    Sent,
+    count_packet_bytes,
+    make_probe,
+)
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.topics import Topics
 from asd_monitor.telemetry.clock_steps import ClockSteps
@@ -27,6 +37,10 @@ ACK_DELAY_S = 1.5
 """Acknowledgements of a few messages may stay unread for this long, or for half of
 ``ack_timeout_s``: the next score wakes the thread anyway, and waking it for every acknowledgement
 as well would take three times the CPU time."""
+CAUSES: dict[str, Cause] = {"Packet too large": "size", "Not authorized": "topic"}
+"""Causes of refusals, by the name of their reason in MQTT 5."""
+MAX_UNANSWERED_SUBSCRIPTIONS = 2
+"""A broker that ends this many connections without answering the subscription refuses it so."""
 
 
 class Publisher:
@@ -75,6 +89,12 @@ class Publisher:
         self._in_flight: dict[int, tuple[Message, float]] = {}  # by id, with the time of sending
         self._refused_topics: set[str] = set()
         self._flush_until_s: float | None = None
+        self._unanswered_subscriptions = 0
+        self._refusals = Refusals(topics.check)
+        self._refused = metrics.mqtt_refused
+        self._version5 = settings.protocol == "5"
+        self._unsettled: Message | None = None
+        self._last_acked: Sent | None = None
         metrics.queue_depth.labels("mqtt_scores").set_function(lambda: len(outbox.scores))
         metrics.queue_depth.labels("mqtt_events").set_function(lambda: len(outbox.events))
 
@@ -82,6 +102,17 @@ class Publisher:
     def connected(self) -> bool:
         """Whether there is a connection to publish over."""
         return self._outbox.connected
+
+    @property
+    def machines(self) -> set[str]:
+        """The machines of which there is a retained message."""
+        with self._lock:
+            return self._outbox.machines
+
+    def republish(self, machine: str) -> None:
+        """Publish the retained messages of a machine again."""
+        with self._lock:
+            self._outbox.republish(machine)
 
     def enqueue(self, record: Record) -> None:
         """Queue a record, or count it as dropped; returns at once."""
@@ -126,41 +157,99 @@ class Publisher:
 
     def disconnect(self, connection: "Connection") -> None:
         """Keep the messages that the connection left unacknowledged for the next one."""
+        self._check_subscription(connection)
         self._process_acks(connection)
+        refused = False
+        if connection.failure is not None and connection.failure.kind == "lost":
+            refused = self._refusals.lost(time.monotonic())
+        elif connection.failure is not None:
+            self._refusals.reset()
+        if self._unsettled is not None and refused:
+            self._count_refused(self._unsettled, "other")
+        elif self._unsettled is not None:
+            self._counter.count_published(self._unsettled.kind)
+        self._unsettled = self._last_acked = None
         with self._lock:
             dropped = self._outbox.disconnect(message for message, _ in self._in_flight.values())
         self._in_flight.clear()
         self._counter.count_dropped(dropped, 0)
 
-    def run(self, connection: "Connection") -> None:
+    def _check_subscription(self, connection: "Connection") -> None:
+        """Report a refused subscription, and note one that was answered by disconnecting."""
+        if not connection.has_subscribed:
+            return
+        if connection.subscription is False and self._unanswered_subscriptions == 0:
+            logger.info("MQTT: the broker does not let this monitor read below its own node, so "
+                        "retained messages of removed machines are not cleared")  # fmt: skip
+        if connection.subscription is not None:
+            self._unanswered_subscriptions = 0
+        elif self._unanswered_subscriptions < MAX_UNANSWERED_SUBSCRIPTIONS:
+            self._unanswered_subscriptions += 1
+            if self._unanswered_subscriptions == MAX_UNANSWERED_SUBSCRIPTIONS:
+                logger.warning("MQTT: the broker ends the connection when the monitor subscribes "
+                               "to the topics of its own node; it no longer does")  # fmt: skip
+
+    def run(self, connection: "Connection", watch: NodeWatch) -> None:
         """Publish until the connection fails, or until everything is flushed after close."""
+        watch.login(time.monotonic())
+        if self._unanswered_subscriptions < MAX_UNANSWERED_SUBSCRIPTIONS:
+            connection.subscribe([*watch.filters, *watch.login_filters])
+        self._refusals.begin(connection.max_packet_bytes, time.monotonic())
         while connection.failure is None:
             self._process_acks(connection)
+            if self._unsettled is not None:
+                self._settle(connection)
+                continue
+            while connection.incoming:
+                watch.receive(connection.incoming.popleft(), time.monotonic())
+            if watch.is_settled(time.monotonic()):
+                connection.unsubscribe(watch.login_filters)
             age_s = self._oldest_age_s()
             if age_s > self._settings.ack_timeout_s:
                 reason = f"the broker has not acknowledged a message for {age_s:.0f} s"
                 connection.failure = Failure("timeout", reason)
                 return
-            has_room = len(self._in_flight) < connection.max_in_flight and age_s < ACK_STALL_S
-            with self._lock:
-                item = self._outbox.next() if has_room else None
-                flushed = item is None and self._is_flushed(age_s)
-            if flushed:
+            careful = self._refusals.is_careful(time.monotonic())
+            max_in_flight = 1 if careful else connection.max_in_flight
+            has_room = len(self._in_flight) < max_in_flight and age_s < ACK_STALL_S
+            item = self._next_item(watch) if has_room else None
+            if item is None and self._is_flushed(age_s):
                 connection.disconnect_gracefully(responsive=age_s < ACK_STALL_S)
                 return
             if item is not None:
-                self._publish(connection, item)
+                self._publish(connection, item, careful=careful)
             elif not connection.acks:
-                self._wait(connection, age_s)
+                self._wait(connection, age_s, watch.due_in_s(time.monotonic()), max_in_flight)
 
-    def _wait(self, connection: "Connection", age_s: float) -> None:
+    def _next_item(self, watch: NodeWatch) -> Item | None:
+        """Return what is to be published next; None if nothing waits."""
+        probe_bytes = self._refusals.next_probe_bytes()
+        if probe_bytes is not None:
+            return make_probe(self._topics.check, probe_bytes, version5=self._version5)
+        message = watch.next(time.monotonic())
+        if message is not None:
+            return message
+        with self._lock:
+            return self._outbox.next()
+
+    def _settle(self, connection: "Connection") -> None:
+        """Count a message that was sent alone, unless the broker ends the connection now."""
+        connection.loop_once(SETTLE_S)
+        if connection.failure is None and self._unsettled is not None:
+            self._counter.count_published(self._unsettled.kind)
+            self._refusals.accepted(time.monotonic())
+            self._unsettled = None
+
+    def _wait(
+        self, connection: "Connection", age_s: float, timeout_s: float, max_in_flight: int
+    ) -> None:
         """Wait for a record or the broker, at most until a message has been in flight too long."""
         delay_s = min(ACK_DELAY_S, self._settings.ack_timeout_s / 2) - age_s
-        few = 0 < len(self._in_flight) <= connection.max_in_flight // 8
+        few = 0 < len(self._in_flight) <= max_in_flight // 8
         if delay_s > 0 and few and self._flush_until_s is None:
-            connection.loop_once(delay_s, coalesce=True)
+            connection.loop_once(min(delay_s, timeout_s), coalesce=True)
         else:
-            connection.loop_once(self._timeout_s())
+            connection.loop_once(min(self._timeout_s(), timeout_s))
 
     def _oldest_age_s(self) -> float:
         """Return how long the oldest message has been in flight; 0 without any."""
@@ -172,11 +261,12 @@ class Publisher:
         """Return whether nothing waits any more, or waiting has become pointless."""
         if self._flush_until_s is None:
             return False
-        waiting = bool(self._outbox) or bool(self._in_flight)
+        with self._lock:
+            waiting = bool(self._outbox) or bool(self._in_flight)
         return not waiting or age_s >= ACK_STALL_S or time.monotonic() >= self._flush_until_s
 
-    def _timeout_s(self) -> float | None:
-        """Return the time until something must be done even if nothing arrives; None: never."""
+    def _timeout_s(self) -> float:
+        """Return the time until something must be done even if nothing arrives."""
         limits_s = []
         closing = self._flush_until_s is not None
         if self._in_flight:
@@ -184,11 +274,18 @@ class Publisher:
             limits_s.append(max_age_s - self._oldest_age_s())
         if self._flush_until_s is not None:
             limits_s.append(self._flush_until_s - time.monotonic())
-        return max(min(limits_s), 0.0) + 0.01 if limits_s else None
+        return max(min(limits_s), 0.0) + 0.01 if limits_s else float("inf")
 
-    def _publish(self, connection: "Connection", item: Item) -> None:
+    def _publish(self, connection: "Connection", item: Item, *, careful: bool) -> None:
         try:
             message = to_message(item, self._topics, self._settings.qos_score, self._clock())
+            if careful:
+                message = replace(message, qos=1)
+            sent = self._describe(message)
+            cause = self._refusals.find_cause(sent.topic, sent.packet_bytes, time.monotonic())
+            if cause is not None and message.topic != self._topics.check:
+                self._count_refused(message, cause)
+                return
             mid = connection.publish(message)
         except (TypeError, ValueError):
             logger.exception("MQTT: a record cannot be published: %r", item)
@@ -197,18 +294,42 @@ class Publisher:
             return
         self._in_flight[mid] = message, time.monotonic()
         self.last_topic = message.topic
+        if careful:
+            self._refusals.sent(sent)
+
+    def _describe(self, message: Message) -> Sent:
+        length = len(message.payload)
+        size = count_packet_bytes(message.topic, length, qos=message.qos, version5=self._version5)
+        return Sent(message.topic, size)
+
+    def _count_refused(self, message: Message, cause: Cause) -> None:
+        """Count a message that the broker refuses."""
+        self._refused.labels(cause).inc()
+        self._counter.count_dropped(*Outbox.count_dropped(message))
 
     def _process_acks(self, connection: "Connection") -> None:
         """Count the messages that the broker has accepted or refused."""
+        careful = self._refusals.is_careful(time.monotonic())
         while connection.acks:
             ack = connection.acks.popleft()
             message, _ = self._in_flight.pop(ack.mid, (None, 0.0))  # None: the status
-            if not ack.refused:
-                self._counter.count_published("retained" if message is None else message.kind)
-                continue
-            topic = self._topics.status if message is None else message.topic
-            if topic not in self._refused_topics:
-                self._refused_topics.add(topic)
-                logger.warning("MQTT: the broker refuses messages to %s: %s", topic, ack.refused)
-            if message is not None:
-                self._counter.count_dropped(*Outbox.count_dropped(message))
+            if ack.refused:
+                self._process_refusal(message, ack.refused)
+            elif message is None:
+                self._counter.count_published("retained")
+            elif careful:
+                self._unsettled = message
+            else:
+                self._counter.count_published(message.kind)
+                if self._last_acked is not None:
+                    self._refusals.prove(self._last_acked)
+                self._last_acked = self._describe(message)
+
+    def _process_refusal(self, message: Message | None, reason: str) -> None:
+        """Count and report a message that the broker has refused by name."""
+        topic = self._topics.status if message is None else message.topic
+        if topic not in self._refused_topics:
+            self._refused_topics.add(topic)
+            logger.warning("MQTT: the broker refuses messages to %s: %s", topic, reason)
+        if message is not None:
+            self._count_refused(message, CAUSES.get(reason, "other"))

@@ -12,11 +12,14 @@ from asd_monitor.records import Record
 from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sinks.mqtt.counters import DeliveryCounter, DeliveryCounts
 from asd_monitor.sinks.mqtt.failures import Failure
+from asd_monitor.sinks.mqtt.node_info import NodeInfo, host_name, make_host_id
+from asd_monitor.sinks.mqtt.node_watch import NodeWatch
 from asd_monitor.sinks.mqtt.publisher import Publisher
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.tls import make_tls_context
 from asd_monitor.sinks.mqtt.topics import Topics, check_name
 from asd_monitor.sinks.payloads import NO_NAMES, Names
+from asd_monitor.telemetry.clock_steps import boot_time_s
 from asd_monitor.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -77,12 +80,24 @@ class MqttSink:
         self._client_id = settings.client_id or f"asd-monitor-{uuid.uuid4().hex[:12]}"
         self._counter = DeliveryCounter(metrics)
         self._publisher = Publisher(settings, self._topics, metrics, self._counter, clock)
+        self._clock = clock
+        self._machines = tuple(machines)
+        self._instance, self._host_id = uuid.uuid4().hex, make_host_id()
+        self._started_s = boot_time_s()
+        self._watch = NodeWatch(
+            self._topics,
+            self._make_info,
+            self._known_machines,
+            self._publisher.republish,
+            metrics.mqtt_node_conflict.set,
+        )
         self._lock = threading.Lock()  # guards the next two
         self._closing = threading.Event()
         self._connection: Connection | None = None
         self._connected_s = 0.0
         self._connections = 0
         self._failure: Failure | None = None
+        self._logged_failure: Failure | None = None
         self._thread: threading.Thread | None = None
 
     @classmethod
@@ -108,6 +123,7 @@ class MqttSink:
         if self._settings.tls is not None:
             make_tls_context(self._settings.tls)
         self._metrics.mqtt_connected.set(0)
+        self._metrics.mqtt_node_conflict.set(0)
         self._thread = threading.Thread(target=self._run, name="mqtt-sink", daemon=True)
         self._thread.start()
 
@@ -183,10 +199,26 @@ class MqttSink:
             connected = connection.start()
             if connected:
                 self._on_connected()
-                self._publisher.run(connection)
+                self._publisher.run(connection, self._watch)
         finally:
             self._on_disconnected(connection)
         return connected
+
+    def _known_machines(self) -> set[str]:
+        return self._publisher.machines.union(self._machines)
+
+    def _make_info(self) -> NodeInfo:
+        now = self._clock()
+        return NodeInfo(
+            node=self._topics.node,
+            instance=self._instance,
+            host=host_name(),
+            host_id=self._host_id,
+            client_id=self._client_id,
+            started_at=now - (boot_time_s() - self._started_s),  # right even if the clock was set
+            machines=tuple(sorted(self._known_machines())),
+            published_at=now,
+        )
 
     def _on_connected(self) -> None:
         self._connected_s = time.monotonic()
@@ -210,16 +242,25 @@ class MqttSink:
             self._report_failure(connection.failure)
 
     def _report_failure(self, failure: Failure) -> None:
-        """Count a failure, and log it if it differs from the previous one."""
-        self._metrics.mqtt_failures.labels(failure.kind).inc()
-        last_topic = self._publisher.last_topic
+        """Count a failure, and log it unless the same one repeats."""
         brief = time.monotonic() - self._connected_s < STABLE_AFTER_S
-        if failure.kind == "lost" and brief and last_topic:
-            # Disconnecting is the only way to refuse a message in MQTT 3.1.1.
-            hint = f"if this repeats, check whether the broker allows {last_topic}"
-            if self._settings.client_id is not None:
-                hint += f", and whether another client has the client_id {self._settings.client_id}"
-            failure = replace(failure, reason=f"{failure.reason}; {hint}")
-        if failure != self._failure:
+        if failure.kind == "lost" and brief:
+            failure = self._explain_brief_connection(failure)
+        self._metrics.mqtt_failures.labels(failure.kind).inc()
+        if failure != self._logged_failure:
             logger.warning("MQTT: not connected: %s; retrying", failure.reason)
-        self._failure = failure
+        self._failure = self._logged_failure = failure
+
+    def _explain_brief_connection(self, failure: Failure) -> Failure:
+        """Add why the broker may have ended a connection soon after the login."""
+        client_id, other = self._settings.client_id, self._watch.conflict
+        if other is not None and other.client_id == self._client_id:
+            reason = f"another monitor logs in with the same client_id, {self._client_id}"
+            return Failure("taken_over", f"{reason}, which ends this connection")
+        # Disconnecting is the only way to refuse a message in MQTT 3.1.1.
+        last_topic = self._publisher.last_topic
+        hint = f"the last message was to {last_topic}; if this repeats, the monitor sends one "
+        hint += "message at a time to find the one that the broker refuses"
+        if client_id is not None:
+            hint += f". Check also whether another client has the client_id {client_id}"
+        return replace(failure, reason=f"{failure.reason}; {hint}") if last_topic else failure

@@ -7,6 +7,9 @@ from asd_monitor.sinks.payloads import Names
 
 MAX_NAME_CHARACTERS = 200
 
+RETAINED_KINDS = ("availability", "state", "health")
+"""The last level of each retained topic of a machine."""
+
 
 def check_name(key: str, name: str, *, levels: bool = False) -> str:
     """Return a name that can be one level of an MQTT topic, or several if ``levels`` is true.
@@ -56,9 +59,25 @@ class Topics:
         return f"{self.base}/{self.node}/status"
 
     @property
+    def info(self) -> str:
+        """The monitor behind the node and its machines, retained."""
+        return f"{self.base}/{self.node}/info"
+
+    @property
     def check(self) -> str:
         """A message that tests whether the node may publish."""
         return f"{self.base}/{self.node}/check"
+
+    def of_machine(self, machine: str, kind: str) -> str:
+        """A topic of a machine; ``kind`` is its last level."""
+        return f"{self.base}/{self.node}/{machine}/{kind}"
+
+    def machine_of(self, topic: str) -> str | None:
+        """Return the machine of one of its retained topics; None for any other topic."""
+        prefix = f"{self.base}/{self.node}/"
+        machine, _, kind = topic.removeprefix(prefix).rpartition("/")
+        is_retained = topic.startswith(prefix) and kind in RETAINED_KINDS
+        return machine if is_retained and machine and "/" not in machine else None
 
     def score(self, machine: str) -> str:
         """The result of each window."""
