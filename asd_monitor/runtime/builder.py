@@ -142,7 +142,7 @@ def build_monitor(
         )
         sinks = [tracker, *_build_sinks(config, context)]
         if config.web is not None:
-            sinks.append(_build_web(config, config.web, state, tracker.snapshot))
+            sinks.append(_build_web(config.web, context, state, rings))
         for sink in [*sinks, *extra_sinks]:
             monitor.add_sink(sink)
         for pipeline in _build_pipelines(
@@ -212,17 +212,22 @@ def _describe_sounds(
 
 
 def _build_web(
-    config: Config, settings: WebSettings, state: StateFolder, status: Callable[[], MonitorStatus]
+    settings: WebSettings,
+    context: SinkContext,
+    state: StateFolder,
+    rings: Mapping[str, SoundRing],
 ) -> Sink:
     """Build the web page; its libraries are imported only here."""
     from asd_monitor.web.service import WebService
 
     return WebService(
         settings,
-        node=config.node,
-        machines=config.display_names,
-        status=status,
+        node=context.node,
+        machines=context.names,
+        status=context.status,
         state_root=state.root,
+        metrics=context.metrics,
+        rings=rings,
     )
 
 

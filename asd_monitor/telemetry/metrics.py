@@ -31,7 +31,7 @@ WINDOW_RESULTS = (
     "late",
     *(str(quality) for quality in Quality if quality is not Quality.OK),
 )
-QUEUES = ("mqtt_scores", "mqtt_events", "score_file", "history", "evidence")
+QUEUES = ("mqtt_scores", "mqtt_events", "score_file", "history", "evidence", "web")
 HistoryCount = Literal["written", "dropped", "set_aside"]
 EVIDENCE_RESULTS = ("kept", "failed")
 MQTT_RESULTS = ("published", "dropped")

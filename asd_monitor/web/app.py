@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from asd_monitor.errors import StateError
 from asd_monitor.web.authentication import API_PREFIX, refuse
 from asd_monitor.web.context import WebContext, context_of
 from asd_monitor.web.endpoint import Endpoint
@@ -23,7 +24,11 @@ def create_app(context: WebContext) -> ASGIApp:
     """Return the application that answers all requests, guarded."""
     app = Starlette(
         routes=[_make_route(endpoint) for endpoint in ENDPOINTS],
-        exception_handlers={HTTPException: _answer_error, Exception: _answer_internal_error},
+        exception_handlers={
+            HTTPException: _answer_error,
+            StateError: _answer_state_error,
+            Exception: _answer_internal_error,
+        },
     )
     app.router.redirect_slashes = False
     app.state.context = context
@@ -52,6 +57,10 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     phrase = HTTPStatus(error.status_code).phrase
     reason = error.detail if error.detail != phrase else phrase.capitalize()
     return _render_error(request, error.status_code, reason)
+
+
+async def _answer_state_error(request: Request, error: Exception) -> Response:
+    return _render_error(request, 503, str(error))
 
 
 async def _answer_internal_error(request: Request, error: Exception) -> Response:

@@ -4,14 +4,20 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from asd_monitor.telemetry.status import MonitorStatus
 from asd_monitor.web.access_store import AccessStore, Identity, Role
+from asd_monitor.web.archive import Archive
+from asd_monitor.web.guard import allowed_hosts
+from asd_monitor.web.live import LiveHub
 from asd_monitor.web.login_limit import LoginLimit
 from asd_monitor.web.pages import PageRenderer
-from asd_monitor.web.settings import WebSettings
+from asd_monitor.web.settings import LOOPBACK_NAMES, WebSettings
 from asd_monitor.web.setup_link import SetupLink
+from asd_monitor.web.spectrum import Rings
+from asd_monitor.web.state_times import StateTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,12 @@ class WebContext:
     """Return a snapshot of the monitor; may be called from any thread."""
     access: AccessStore
     pages: PageRenderer
+    times: StateTimes
+    hub: LiveHub
+    archive: Archive
+    rings: Rings
+    started_s: float
+    """When the page was started, in seconds since the epoch."""
     login_limit: LoginLimit = field(default_factory=LoginLimit)
     setup_link: SetupLink = field(default_factory=SetupLink)
     clock: Callable[[], float] = time.time
@@ -44,9 +56,6 @@ class WebContext:
 
 def needs_password(settings: WebSettings) -> bool:
     """Return whether other computers can reach the page, directly or through a proxy."""
-    from asd_monitor.web.guard import allowed_hosts
-    from asd_monitor.web.settings import LOOPBACK_NAMES
-
     return not settings.is_loopback or bool(
         allowed_hosts(settings) - {*LOOPBACK_NAMES, settings.address}
     )
@@ -60,6 +69,14 @@ def context_of(request: Request) -> WebContext:
     """Return the context of a request."""
     context: WebContext = request.app.state.context
     return context
+
+
+def machine_of(request: Request) -> str:
+    """Return the machine that a path names; raise HTTPException if there is none."""
+    machine: str = request.path_params["machine"]
+    if machine not in context_of(request).machines:
+        raise HTTPException(404)
+    return machine
 
 
 def identity_of(request: Request) -> Identity:

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from asd_monitor.records import State
+from asd_monitor.records import Quality, ScoredWindow, State
 
 STATE_WORDS = {
     State.ALARM: "Alarm",
@@ -35,9 +35,21 @@ def format_number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
-def format_level(level_dbfs: float | None) -> str:
-    """Return a level in dB below full scale."""
-    return "no sound" if level_dbfs is None else f"{level_dbfs:.0f} dB"
+QUIET_DBFS, LOUD_DBFS = -70.0, -3.0
+"""Levels at which a microphone is too quiet or too loud to be trusted."""
+
+
+def format_loudness(window: ScoredWindow | None) -> str:
+    """Return the level of a window with an assessment."""
+    level_dbfs = None if window is None else window.score.level_dbfs
+    if window is None or level_dbfs is None:
+        return "no sound"
+    word = "good"
+    if window.score.quality is Quality.CLIPPED or level_dbfs > LOUD_DBFS:
+        word = "too loud"
+    elif level_dbfs < QUIET_DBFS:
+        word = "very quiet"
+    return f"{level_dbfs:.0f} dB, {word}"
 
 
 def format_duration(seconds: float | None) -> str:
@@ -74,11 +86,61 @@ def format_offset(offset_s: int) -> str:
     return f"UTC{sign}{minutes // 60:02}:{minutes % 60:02}"
 
 
+def format_sentence(text: str) -> str:
+    """Return a text that begins with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
+def format_frequency(hz: float) -> str:
+    """Return a frequency in Hz or kHz."""
+    return f"{hz / 1000:.2g} kHz" if hz >= 1000 else f"{hz:.0f} Hz"
+
+
+def format_change(change_db: float) -> str:
+    """Return a difference of levels in words."""
+    return f"{abs(change_db):.0f} dB {'louder' if change_db >= 0 else 'quieter'}"
+
+
+def format_bytes(count: float) -> str:
+    """Return a size in decimal units."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+VERDICT_WORDS = {"normal": "it was normal", "fault": "it was a fault", "unsure": "not sure"}
+NOTE_WORDS = VERDICT_WORDS | {
+    "ack": "acknowledged",
+    "comment": "comment",
+    "shelve": "shelved",
+    "unshelve": "no longer shelved",
+    "maintenance": "in maintenance",
+}
+
+
+def format_verdict(verdict: str) -> str:
+    """Return what a person found, in words."""
+    return VERDICT_WORDS.get(verdict, verdict)
+
+
+def format_note(kind: str) -> str:
+    """Return the kind of a note in words."""
+    return NOTE_WORDS.get(kind, kind)
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "state_word": format_state,
     "number": format_number,
-    "level": format_level,
+    "loudness": format_loudness,
     "duration": format_duration,
     "time": format_time,
+    "sentence": format_sentence,
+    "frequency": format_frequency,
+    "change": format_change,
+    "bytes": format_bytes,
+    "verdict_word": format_verdict,
+    "note_word": format_note,
 }
 """Filters of the templates."""

@@ -1,21 +1,30 @@
 """The web page of a running monitor, as the runtime starts and stops it."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from asd_monitor.errors import ConfigError
 from asd_monitor.records import Record
+from asd_monitor.telemetry.metrics import Metrics
 from asd_monitor.telemetry.status import MonitorStatus
 from asd_monitor.web.access_store import FILE_NAME, AccessStore
 from asd_monitor.web.app import create_app
+from asd_monitor.web.archive import Archive
 from asd_monitor.web.context import WebContext
+from asd_monitor.web.live import LiveHub
 from asd_monitor.web.pages import PageRenderer
 from asd_monitor.web.server import WebServer
 from asd_monitor.web.settings import WebSettings
+from asd_monitor.web.spectrum import Rings
+from asd_monitor.web.state_times import StateTimes
 from asd_monitor.web.static_files import StaticFiles
 
 logger = logging.getLogger(__name__)
+
+QUEUE = "web"
+"""Label of the messages that are dropped for slow pages."""
 
 
 class WebService:
@@ -33,6 +42,10 @@ class WebService:
         Returns a snapshot of the monitor.
     state_root
         The state folder.
+    metrics
+        The monitor's series; messages that slow pages lose are counted there.
+    rings
+        The newest sound of each machine, for the live spectrogram.
     """
 
     def __init__(
@@ -43,6 +56,8 @@ class WebService:
         machines: Mapping[str, str],
         status: Callable[[], MonitorStatus],
         state_root: Path,
+        metrics: Metrics,
+        rings: Rings | None = None,
     ) -> None:
         static = StaticFiles()
         if missing := static.missing_libraries():
@@ -52,6 +67,10 @@ class WebService:
                 " and ".join(missing),
             )
         self._settings = settings
+        self._times = StateTimes()
+        self._hub = LiveHub(
+            self._call, rings or {}, count_dropped=metrics.dropped.labels(QUEUE).inc
+        )
         self._access = AccessStore(state_root / FILE_NAME)
         self._context = WebContext(
             settings=settings,
@@ -60,6 +79,11 @@ class WebService:
             status=status,
             access=self._access,
             pages=PageRenderer(node, static),
+            times=self._times,
+            hub=self._hub,
+            archive=Archive(state_root),
+            rings=rings or {},
+            started_s=time.time(),
         )
         self._server = WebServer(settings, create_app(self._context))
 
@@ -98,7 +122,12 @@ class WebService:
             )
 
     def emit(self, record: Record) -> None:
-        """Accept a record; never blocks."""
+        """Send a record to the open pages; never blocks."""
+        self._times.emit(record)
+        self._hub.emit(record)
+
+    def _call(self, callback: Callable[..., None], *arguments: object) -> None:
+        self._server.call(callback, *arguments)
 
     def close(self) -> None:
         """Stop serving; may be called twice."""

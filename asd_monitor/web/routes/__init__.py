@@ -5,12 +5,29 @@ an entry in ``docs/schemas/openapi.yaml``.
 """
 
 from asd_monitor.web.endpoint import Endpoint
-from asd_monitor.web.routes import access, health, overview, static
+from asd_monitor.web.routes import (
+    access,
+    events,
+    events_api,
+    health,
+    live,
+    machine,
+    machines_api,
+    overview,
+    static,
+    system,
+)
 
 ENDPOINTS: list[Endpoint] = [
     *overview.ENDPOINTS,
+    *machine.ENDPOINTS,
+    *events.ENDPOINTS,
+    *system.ENDPOINTS,
     *access.ENDPOINTS,
     *health.ENDPOINTS,
+    *machines_api.ENDPOINTS,
+    *events_api.ENDPOINTS,
+    *live.ENDPOINTS,
     *static.ENDPOINTS,
 ]
 """Every route."""

@@ -1,21 +1,55 @@
 "use strict";
-// Times are shown in the viewer's zone, with its offset.
+// Shows times in the viewer's zone, with its offset, also in parts of the page that are replaced.
 const pad = (number) => String(number).padStart(2, "0");
+
 function formatOffset(date) {
   const minutes = -date.getTimezoneOffset();
   if (minutes === 0) return "UTC";
   const size = Math.abs(minutes);
   return `UTC${minutes < 0 ? "-" : "+"}${pad(Math.floor(size / 60))}:${pad(size % 60)}`;
 }
+
 function formatTime(date) {
   const day = `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
   const time = `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
   return `${day} ${time} ${formatOffset(date)}`;
 }
-function showTimes(root) {
-  for (const element of root.querySelectorAll("time[datetime]")) {
+
+function showTimes() {
+  for (const element of document.querySelectorAll("time[datetime]:not([data-shown])")) {
     const date = new Date(element.dateTime);
     if (!Number.isNaN(date.getTime())) element.textContent = formatTime(date);
+    element.dataset.shown = "";
   }
 }
-showTimes(document);
+
+// One stream for each page, closed while the page is hidden: browsers allow few connections.
+function openStream(query, handlers, onConnection) {
+  let source = null;
+  const close = () => { if (source) source.close(); source = null; };
+  const open = () => {
+    close();
+    source = new EventSource(`/api/v1/live${query}`);
+    source.onopen = () => onConnection(true);
+    source.onerror = () => {
+      onConnection(false);
+      if (source && source.readyState === EventSource.CLOSED) setTimeout(update, 5000);
+    };
+    for (const [name, handle] of Object.entries(handlers)) {
+      source.addEventListener(name, (message) => handle(JSON.parse(message.data)));
+    }
+  };
+  const update = () => (document.hidden ? close() : open());
+  document.addEventListener("visibilitychange", update);
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", (event) => { if (event.persisted) update(); });
+  update();
+}
+
+function showConnection(isConnected) {
+  const banner = document.getElementById("connection");
+  if (banner) banner.hidden = isConnected;
+}
+
+showTimes();
+new MutationObserver(showTimes).observe(document.body, { childList: true, subtree: true });

@@ -1,0 +1,218 @@
+"""Live data for open pages: records become messages in a bounded queue for each page."""
+
+import asyncio
+import base64
+import json
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from asd_monitor.records import (
+    EvidenceReady,
+    LearningProgress,
+    Record,
+    ScoredWindow,
+    SourceHealth,
+    Transition,
+)
+from asd_monitor.web import machine_state
+from asd_monitor.web.spectrum import COLUMNS_PER_S, ColumnReader, Columns, Rings, band_edges_hz
+
+MAX_STREAMS = 32
+QUEUE_MESSAGES = 64
+SCORE_INTERVAL_S = 0.9
+"""Scores of a machine are sent at most this often."""
+COLUMN_INTERVAL_S = 0.25
+PAST_COLUMNS = 60 * COLUMNS_PER_S
+"""Columns of the time before a page was opened that it receives at first."""
+KEEP_ALIVE_S = 15.0
+
+
+class Stream:
+    """The queue of one open page.
+
+    Parameters
+    ----------
+    machine
+        Only this machine; None: all.
+    with_spectrogram
+        Whether the page shows the machine's spectrogram.
+    """
+
+    def __init__(self, machine: str | None, with_spectrogram: bool) -> None:
+        self.machine = machine
+        self.with_spectrogram = with_spectrogram
+        self.dropped = 0
+        self._messages: deque[bytes] = deque()
+        self._has_messages = asyncio.Event()
+
+    def put(self, message: bytes) -> bool:
+        """Append a message; if the queue is full, drop the oldest and return False."""
+        is_full = len(self._messages) >= QUEUE_MESSAGES
+        if is_full:
+            self._messages.popleft()
+            self.dropped += 1
+        self._messages.append(message)
+        self._has_messages.set()
+        return not is_full
+
+    async def get(self) -> bytes:
+        """Return all messages that wait, or a comment if there is none for 15 s."""
+        try:
+            await asyncio.wait_for(self._has_messages.wait(), KEEP_ALIVE_S)
+        except TimeoutError:
+            return b": keep-alive\n\n"
+        messages = b"".join(self._messages)
+        self._messages.clear()
+        self._has_messages.clear()
+        return messages
+
+
+class LiveHub:
+    """Turn records into messages for the pages that are open.
+
+    All methods but :meth:`emit` are called in the event loop of the server.
+
+    Parameters
+    ----------
+    call
+        Calls a function in that event loop, from any thread.
+    rings
+        The newest sound of each machine.
+    count_dropped
+        Called for each message that a slow page has lost.
+    monotonic
+        Clock that never jumps, in seconds.
+    """
+
+    def __init__(
+        self,
+        call: Callable[..., None],
+        rings: Rings,
+        *,
+        count_dropped: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._call = call
+        self._rings = rings
+        self._count_dropped = count_dropped
+        self.dropped = 0
+        """Messages that slow pages have lost."""
+        self._monotonic = monotonic
+        self._streams: set[Stream] = set()
+        self._scored_at: dict[str, float] = {}
+        self._columns: dict[str, asyncio.Task[None]] = {}
+
+    def emit(self, record: Record) -> None:
+        """Send a record to the open pages; from any thread, returns at once."""
+        if self._streams:
+            self._call(self._publish, record)
+
+    def open(self, machine: str | None, with_spectrogram: bool) -> Stream | None:
+        """Return a new stream, which the caller must close; None if there are too many."""
+        if len(self._streams) >= MAX_STREAMS:
+            return None
+        stream = Stream(machine, with_spectrogram)
+        self._streams.add(stream)
+        if machine is not None and with_spectrogram:
+            self._start_columns(machine)
+        return stream
+
+    def close(self, stream: Stream) -> None:
+        """Forget a stream."""
+        self._streams.discard(stream)
+
+    async def messages(
+        self, stream: Stream, hello: dict[str, Any], may_continue: Callable[[], bool]
+    ) -> AsyncIterator[bytes]:
+        """Yield the messages of a stream until the viewer may not see them any more.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        hello
+            The full state, with which it begins.
+        may_continue
+            Returns whether the viewer is still signed in; asked every 15 s.
+        """
+        yield b"retry: 3000\n" + encode("hello", hello)
+        ring = self._rings.get(stream.machine or "")
+        if ring is not None and stream.with_spectrogram:
+            past = await asyncio.to_thread(ColumnReader(ring, PAST_COLUMNS).read)
+            if past is not None:
+                yield encode("columns", self._describe_columns(stream.machine, past, is_past=True))
+        checked_at = self._monotonic()
+        while True:
+            yield await stream.get()
+            if self._monotonic() - checked_at >= KEEP_ALIVE_S:
+                checked_at = self._monotonic()
+                if not may_continue():
+                    return
+
+    def _publish(self, record: Record) -> None:
+        name, data = self._describe(record)
+        if data is not None:
+            self._send(record.machine, encode(name, data))
+
+    def _describe(self, record: Record) -> tuple[str, dict[str, Any] | None]:
+        match record:
+            case ScoredWindow():
+                now = self._monotonic()
+                if now - self._scored_at.get(record.machine, float("-inf")) < SCORE_INTERVAL_S:
+                    return "score", None
+                self._scored_at[record.machine] = now
+                return "score", machine_state.describe_score(record)
+            case Transition():
+                return "state", machine_state.describe_transition(record)
+            case SourceHealth():
+                return "health", machine_state.describe_sound(record)
+            case LearningProgress():
+                return "learning", machine_state.describe_learning(record)
+            case EvidenceReady():
+                return "event", machine_state.describe_evidence(record)
+
+    def _send(self, machine: str, message: bytes, *, is_spectrogram: bool = False) -> None:
+        for stream in self._streams:
+            if stream.machine not in (None, machine) or is_spectrogram > stream.with_spectrogram:
+                continue
+            if not stream.put(message):
+                self.dropped += 1
+                self._count_dropped()
+
+    def _start_columns(self, machine: str) -> None:
+        if machine in self._rings and machine not in self._columns:
+            task = asyncio.get_running_loop().create_task(self._send_columns(machine))
+            self._columns[machine] = task
+            task.add_done_callback(lambda _: self._columns.pop(machine, None))
+
+    async def _send_columns(self, machine: str) -> None:
+        """Send the columns of a machine's spectrogram while a page shows it."""
+        reader = ColumnReader(self._rings[machine])
+        while any(
+            stream.machine == machine and stream.with_spectrogram for stream in self._streams
+        ):
+            columns = reader.read()
+            if columns is not None:
+                data = self._describe_columns(machine, columns)
+                self._send(machine, encode("columns", data), is_spectrogram=True)
+            await asyncio.sleep(COLUMN_INTERVAL_S)
+
+    @staticmethod
+    def _describe_columns(
+        machine: str | None, columns: Columns, *, is_past: bool = False
+    ) -> dict[str, Any]:
+        return {
+            "machine": machine,
+            "is_past": is_past,
+            "columns_per_s": COLUMNS_PER_S,
+            "edges_hz": [round(edge) for edge in band_edges_hz(columns.sample_rate_hz)],
+            "data": base64.b64encode(columns.values.tobytes()).decode(),
+        }
+
+
+def encode(name: str, data: dict[str, Any]) -> bytes:
+    """Return a message of an event stream."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return f"event: {name}\ndata: {text}\n\n".encode()

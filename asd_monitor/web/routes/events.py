@@ -1,0 +1,65 @@
+"""The pages of events."""
+
+from dataclasses import asdict
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from asd_monitor.history.records import Event
+from asd_monitor.records import State
+from asd_monitor.web import parameters
+from asd_monitor.web.context import context_of
+from asd_monitor.web.endpoint import Endpoint
+from asd_monitor.web.routes.events_api import describe_event, event_of, find_events
+
+LIMIT = 200
+AROUND_S = 120.0
+"""Time shown before and after an event."""
+STATES = ("", str(State.ALARM), str(State.WARNING))
+
+
+def events(request: Request) -> Response:
+    """Return the list of events, newest first."""
+    context = context_of(request)
+    state = parameters.choice(request, "state", STATES, "")
+    found = [event for event in find_events(request, LIMIT) if state in ("", event.peak_state)]
+    values = {
+        "title": "Events",
+        "events": found,
+        "machines": context.machines,
+        "chosen": {
+            "machine": request.query_params.get("machine", ""),
+            "state": state,
+            "open": request.query_params.get("open", ""),
+        },
+        "limit": LIMIT,
+        "now": context.clock(),
+    }
+    return context.pages.render(request, "events.html", values)
+
+
+def event(request: Request) -> Response:
+    """Return the page of an event."""
+    context, found = context_of(request), event_of(request)
+    values = {
+        "title": f"{context.machines.get(found.machine, found.machine)}: "
+        f"{found.headline or found.reason}",
+        "event": found,
+        "name": context.machines.get(found.machine, found.machine),
+        "is_known": found.machine in context.machines,
+        "files": describe_event(context, found)["files"],
+        "evidence": context.archive.evidence(found),
+        "notes": context.archive.notes(found.id),
+        "bands": [asdict(band) for band in found.bands],
+        "from_s": found.opened_s - AROUND_S,
+        "to_s": min(_end_of(found, context.clock()) + AROUND_S, context.clock()),
+        "now": context.clock(),
+    }
+    return context.pages.render(request, "event.html", values)
+
+
+def _end_of(event: Event, now: float) -> float:
+    return now if event.closed_s is None else event.closed_s
+
+
+ENDPOINTS = [Endpoint("/events", events), Endpoint("/events/{event}", event)]

@@ -1,0 +1,100 @@
+"""Columns of the live spectrogram, computed from the newest sound of a machine."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from asd_monitor.evidence.ring import SoundRing
+from asd_monitor.normal_sound.band_levels import MIN_FREQUENCY_HZ
+
+BANDS = 64
+COLUMNS_PER_S = 10
+RANGE_DB = 90.0
+"""A column's values 0 to 255 stand for this many dB below full scale to full scale."""
+MAX_COLUMNS = 50
+"""Columns computed at once; older sound is left out."""
+
+ByteColumns = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Consecutive columns of a spectrogram."""
+
+    values: ByteColumns
+    """``(n, 64)``: level of each band, the lowest frequency first."""
+    end: int
+    """Index after the last sample that they describe."""
+    sample_rate_hz: int
+
+
+class ColumnReader:
+    """Compute the columns of one machine's sound since the last call.
+
+    Parameters
+    ----------
+    ring
+        The machine's newest sound.
+    past_columns
+        Begin this many columns before the newest sound.
+    """
+
+    def __init__(self, ring: SoundRing, past_columns: int = 0) -> None:
+        self._ring = ring
+        self._rate_hz = ring.sample_rate_hz
+        self._hop = self._rate_hz // COLUMNS_PER_S
+        self._frame = 2 ** math.ceil(math.log2(self._rate_hz / 10))
+        self._window = np.hanning(self._frame).astype(np.float32)
+        self._weights = _band_weights(self._frame, self._rate_hz)
+        self._max_columns = max(MAX_COLUMNS, past_columns)
+        self._next_end = max(0, ring.end - max(self._frame, past_columns * self._hop))
+
+    def read(self) -> Columns | None:
+        """Return the new columns, or None if there is not enough new sound for one."""
+        newest = self._ring.end
+        if newest < self._next_end - self._hop:  # the source has started again
+            self._next_end = newest
+        count = (newest - self._next_end) // self._hop
+        if count <= 0:
+            return None
+        self._next_end += count * self._hop
+        count = min(count, self._max_columns)
+        first_end = self._next_end - (count - 1) * self._hop
+        cut = self._ring.cut(first_end - self._frame, self._next_end)
+        samples = np.zeros(self._frame + (count - 1) * self._hop, np.float32)
+        if len(cut.samples):
+            samples[-len(cut.samples) :] = cut.to_float()
+        return Columns(self._transform(samples, count), self._next_end, self._rate_hz)
+
+    def _transform(self, samples: npt.NDArray[np.float32], count: int) -> ByteColumns:
+        frames = np.lib.stride_tricks.sliding_window_view(samples, self._frame)[:: self._hop]
+        spectrum = np.fft.rfft(frames[:count] * self._window, axis=1)
+        power = np.square(np.abs(spectrum)) * (2 / self._window.sum()) ** 2
+        level_db = 10 * np.log10(power @ self._weights + 1e-12)
+        scaled = 255 * (level_db + RANGE_DB) / RANGE_DB
+        rounded: ByteColumns = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+        return rounded
+
+
+def band_edges_hz(sample_rate_hz: int) -> npt.NDArray[np.float64]:
+    """Return the 65 edges of the bands, on a logarithmic axis as in the pictures of events."""
+    return np.geomspace(MIN_FREQUENCY_HZ, sample_rate_hz / 2, BANDS + 1)
+
+
+def _band_weights(frame: int, sample_rate_hz: int) -> npt.NDArray[np.float32]:
+    """Return ``(bins, 64)``: the share of each bin in the mean of each band."""
+    bin_hz = sample_rate_hz / frame
+    bin_edges = (np.arange(frame // 2 + 2) - 0.5) * bin_hz
+    edges = band_edges_hz(sample_rate_hz)
+    upper = np.minimum(bin_edges[1:, None], edges[None, 1:])
+    lower = np.maximum(bin_edges[:-1, None], edges[None, :-1])
+    overlap = np.maximum(upper - lower, 0)
+    weights: npt.NDArray[np.float32] = (overlap / overlap.sum(axis=0)).astype(np.float32)
+    return weights
+
+
+Rings = Mapping[str, SoundRing]
+"""The newest sound of each machine whose sound is kept in memory."""

@@ -1,0 +1,165 @@
+"""Every page answers, with the data of its machine or event."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.rig.web_site import EVENT, HEADLINE, MACHINES, Site, web_site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with web_site(tmp_path_factory.mktemp("state")) as running:
+        yield running
+
+
+def get(site: Site, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    request = Request(site.url + path, headers=headers)  # noqa: S310 - of the test's own server
+    try:
+        with urlopen(request, timeout=20) as response:  # noqa: S310
+            return response.status, dict(response.headers), response.read()
+    except HTTPError as error:
+        with error:
+            return error.code, dict(error.headers), error.read()
+
+
+def get_json(site: Site, path: str) -> dict[str, object]:
+    status, _, body = get(site, path)
+    assert status == 200, body
+    value: dict[str, object] = json.loads(body)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/", "Mixer in hall B"),
+        ("/fragments/machines", "1 in alarm"),
+        ("/m/pump", "above threshold"),
+        ("/m/compressor-2", "3 min 10 s of 5 min"),
+        ("/m/mixer", "no microphone with the name"),
+        ("/m/pump/trend", "Day by day"),
+        ("/m/fan/trend?range=1y", "warning 4 min"),
+        ("/events", HEADLINE[1:]),
+        ("/events?machine=fan&state=WARNING&open=no", "it was normal"),
+        (f"/events/{EVENT}", "9 dB louder"),
+        ("/system", "Apache License"),
+    ],
+)
+def test_a_page_shows_its_data(site: Site, path: str, text: str) -> None:
+    status, headers, body = get(site, path)
+    assert status == 200
+    assert headers["content-type"] == "text/html; charset=utf-8"
+    assert text in body.decode()
+
+
+def test_the_overview_lists_the_most_urgent_machine_first(site: Site) -> None:
+    page = get(site, "/")[2].decode()
+    order = ["Feed pump 1", "Mixer in hall B", "Compressor 2", "Exhaust fan"]
+    assert sorted(order, key=page.index) == order
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/m/other", "/events/other", "/m/pump/", "/static/x/none.js", "//"]
+)
+def test_what_does_not_exist_is_not_found(site: Site, path: str) -> None:
+    status, _, body = get(site, path)
+    assert (status, b"Not found" in body) == (404, True)
+
+
+def test_the_api_describes_every_machine(site: Site) -> None:
+    machines = get_json(site, "/api/v1/machines")["machines"]
+    assert isinstance(machines, list)
+    assert [machine["id"] for machine in machines] == list(MACHINES)
+    pump = get_json(site, "/api/v1/machines/pump")
+    assert (pump["state"], pump["event_id"], pump["name"]) == ("ALARM", EVENT, "Feed pump 1")
+    assert isinstance(pump["score"], dict)
+    assert pump["score"]["verdict"]["word"] == "above threshold"
+
+
+def test_the_api_returns_the_history_of_a_machine(site: Site) -> None:
+    day = get_json(site, "/api/v1/machines/pump/history?points=100")
+    assert isinstance(day["scores"], list)
+    assert 50 < len(day["scores"]) <= 101
+    assert isinstance(day["time_in_state_s"], dict)
+    assert day["time_in_state_s"]["NORMAL"] > 80_000
+    begin = float(str(day["to"])) - 600
+    minutes = get_json(site, f"/api/v1/machines/pump/history?from={begin}&points=1000")["scores"]
+    assert isinstance(minutes, list)
+    assert max(row["highest"] for row in minutes) > 9
+
+
+@pytest.mark.parametrize("query", ["points=x", "points=0", "points=nan", "from=yesterday", "to=-1"])
+def test_a_wrong_parameter_is_refused_with_its_name(site: Site, query: str) -> None:
+    status, _, body = get(site, f"/api/v1/machines/pump/history?{query}")
+    assert status == 400
+    assert json.loads(body)["error"].startswith(query.split("=")[0])
+
+
+def test_the_trend_can_be_downloaded_as_csv(site: Site) -> None:
+    status, headers, body = get(site, "/m/pump/trend.csv?range=24h")
+    lines = body.decode().splitlines()
+    assert (status, headers["content-type"]) == (200, "text/csv; charset=utf-8")
+    assert lines[0].startswith("time_utc,lowest,median,highest")
+    assert len(lines) > 100
+
+
+def test_an_event_names_its_files(site: Site) -> None:
+    event = get_json(site, f"/api/v1/events/{EVENT}")
+    assert (event["headline"], event["peak_state"]) == (HEADLINE, "ALARM")
+    assert isinstance(event["files"], dict)
+    assert set(event["files"]) == {"clip", "picture", "nearest_clip", "nearest_picture"}
+    for url in event["files"].values():
+        assert get(site, url)[0] == 200
+
+
+def test_a_player_can_seek_in_a_clip(site: Site, tmp_path: Path) -> None:
+    url = f"/api/v1/events/{EVENT}/clip.flac"
+    _, headers, whole = get(site, url)
+    assert (headers["content-type"], whole[:4]) == ("audio/flac", b"fLaC")
+    status, headers, part = get(site, url, Range="bytes=100-199")
+    assert (status, part) == (206, whole[100:200])
+    assert headers["content-range"] == f"bytes 100-199/{len(whole)}"
+    assert get(site, url, Range=f"bytes={len(whole)}-")[0] == 416
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/api/v1/events/{EVENT}/evidence.json",
+        f"/api/v1/events/{EVENT}/..%2F..%2Fhistory.db",
+        f"/api/v1/events/{EVENT}/%2e%2e",
+        "/api/v1/events/../history.db",
+        "/api/v1/events/%2e%2e/clip.flac",
+        "/static/x/../../settings.py",
+        "/static/x/..%2f..%2fsettings.py",
+        "/static/x/%2fetc%2fpasswd",
+    ],
+)
+def test_only_files_of_the_list_are_served(site: Site, path: str) -> None:
+    assert get(site, path)[0] == 404
+
+
+def test_the_folder_of_an_event_that_the_database_does_not_know_is_not_served(site: Site) -> None:
+    folder = site.folder / "events" / "other"
+    folder.mkdir(exist_ok=True)
+    (folder / "clip.flac").write_bytes(b"fLaC")
+    assert get(site, "/api/v1/events/other/clip.flac")[0] == 404
+
+
+def test_health_and_readiness_say_what_is_wrong(site: Site) -> None:
+    assert get(site, "/api/v1/healthz")[::2] == (200, b"ok\n")
+    assert get(site, "/api/v1/readyz")[::2] == (503, b"no audio: mixer\n")
+
+
+def test_browsers_may_keep_static_files_for_ever(site: Site) -> None:
+    page = get(site, "/")[2].decode()
+    url = page.split('rel="stylesheet" href="')[1].split('"')[0]
+    status, headers, _ = get(site, url)
+    assert (status, headers["content-type"]) == (200, "text/css; charset=utf-8")
+    assert "immutable" in headers["cache-control"]
+    assert get(site, "/")[1]["cache-control"] == "no-store"
