@@ -243,6 +243,11 @@ class Transition:
     follows it, and its end; empty if there is none."""
 
     @property
+    def is_continued(self) -> bool:
+        """Whether it reports, after the start, a warning or an alarm from before a restart."""
+        return self.previous is self.state and self.state in (State.WARNING, State.ALARM)
+
+    @property
     def closes_event(self) -> bool:
         """Whether its event ends with this transition."""
         return self.event_id != "" and self.state in (State.NORMAL, State.LEARNING)

@@ -7,7 +7,9 @@ windows share their sound, so one chance event would count several times.
 from collections.abc import Sequence
 
 from asd_monitor.audio.quality import DESCRIPTIONS
+from asd_monitor.detection.alarm_memory import AlarmMemory
 from asd_monitor.detection.alarm_settings import AlarmSettings
+from asd_monitor.detection.continuation import Continuation
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.exceedances import WindowExceedances
 from asd_monitor.detection.machine_off import MachineOff, Phase
@@ -51,8 +53,7 @@ class Alarm:
         self._events = 0
         self._clear_below = float("inf")
         self._provisional = False
-        self._window_samples = 1
-        self._sample_rate_hz = 1
+        self._window_samples = self._sample_rate_hz = 1
         self._windows = WindowExceedances(settings)
         self._last_end: int | None = None
         self._quiet_since: int | None = None
@@ -61,13 +62,50 @@ class Alarm:
         self._shift = SustainedShift(settings.sustained_s)
         self._off = MachineOff(settings.off_margin_db)
         self._reason = self._rule = ""
+        self._continuation = Continuation()
 
     def initial_transition(self, at: float) -> Transition:
-        """Return the transition to the initial state, which replaces any retained by consumers."""
-        return self._make_transition(self.state, "the monitor has started", at, None)
+        """Return the transition to the initial state, which replaces any retained by consumers.
+
+        An alarm or a warning from before a restart keeps its time and its id.
+        """
+        self._reason = self._continuation.first_reason(self.state)
+        return self._continuation.as_begun(
+            self._make_transition(self.state, self._reason, at, None)
+        )
+
+    @property
+    def memory(self) -> AlarmMemory:
+        """What :meth:`resume` needs after a restart."""
+        quiet_s = self._continuation.quiet_s
+        if self._quiet_since is not None and self._last_end is not None:
+            quiet_s = (self._last_end - self._quiet_since) / self._sample_rate_hz
+        return AlarmMemory(
+            state=self.state,
+            standing=self._continuation.standing,
+            quiet_s=max(0.0, quiet_s),
+            shift_reported=self._shift_reported,
+            evidence={rule.name: rule.evidence for rule in (self._windows, self._shift)},
+        )
+
+    def resume(self, memory: AlarmMemory, *, is_recent: bool) -> None:
+        """Continue from before a restart; to be called before :meth:`configure`.
+
+        Parameters
+        ----------
+        memory
+            Of the same machine and model.
+        is_recent
+            Whether the sound before the restart still says something about the sound after it: if
+            not, only an alarm is continued, which must then be quiet for the whole hold time.
+        """
+        self.state = self._continuation.resume(memory, is_recent=is_recent)
+        if self._continuation.standing is not None:
+            self._rule = self._continuation.standing.rule
 
     def enter_learning(self, at: float) -> Transition | None:
         """Enter LEARNING: without a model there is nothing to decide."""
+        self._continuation.forget()
         self._reset()
         return self._enter(State.LEARNING, "collecting normal sound to learn from", at, None)
 
@@ -81,9 +119,21 @@ class Alarm:
         self._window_samples = rule.window_samples
         self._sample_rate_hz = rule.sample_rate_hz
         self._provisional = rule.provisional
+        self._restore_evidence()
         if self.state is State.LEARNING:
             return self._enter(State.UNKNOWN, "the model is ready; no window scored yet", at, None)
         return None
+
+    def _restore_evidence(self) -> None:
+        """Restore the evidence from before a restart, once."""
+        memory, standing = self._continuation.take_memory(), self._continuation.standing
+        if memory is None:
+            return
+        for rule in (self._windows, self._shift):
+            rule.restore(memory.evidence.get(rule.name, {}))
+        self._shift_reported = memory.shift_reported
+        if standing is not None and self.state is State.UNKNOWN:
+            self._rule_before_gap = standing.rule
 
     def mark_unknown(self, reason: str, at: float) -> Transition | None:
         """Enter UNKNOWN because audio was lost or cannot be trusted; LEARNING continues."""
@@ -104,6 +154,7 @@ class Alarm:
         self._windows.reset()
         self._shift.reset()
         self._quiet_since = None
+        self._continuation.quiet_s = 0.0
 
     def update(self, score: WindowScore) -> tuple[Decision, Transition | None]:
         """Take a window into account; return the decision, and the change of state if any."""
@@ -177,11 +228,12 @@ class Alarm:
         within its normal range.
         """
         shifted = self._shift_reported and self._shift.duration_s > 0
+        earlier_s = self._continuation.take_quiet_s()
         if value > self._clear_below or shifted:
             self._quiet_since = None
             return 0.0
         if self._quiet_since is None:
-            self._quiet_since = window_start
+            self._quiet_since = window_start - round(earlier_s * self._sample_rate_hz)
         quiet_samples = window_start + self._window_samples - self._quiet_since
         return quiet_samples / self._sample_rate_hz
 
@@ -190,15 +242,18 @@ class Alarm:
         windows, shift, hold_s = self._windows, self._shift, self._settings.hold_s
         rule_before_gap, self._rule_before_gap = self._rule_before_gap, ""
         holding = quiet_s == 0 or quiet_s < hold_s
+        if windows.alarms or shift.alarms:
+            self._continuation.is_resumed = False
         if windows.alarms:
             return State.ALARM, windows.description, windows.name
         if shift.alarms:
             return State.ALARM, shift.description, shift.name
         if rule_before_gap and holding:
-            reason = "the alarm from before the audio was lost is still active"
+            cause = "restart" if self._continuation.is_resumed else "audio was lost"
+            reason = f"the alarm from before the {cause} is still active"
             return State.ALARM, reason, rule_before_gap
         if self.state is State.ALARM and holding:
-            return State.ALARM, f"quiet for {quiet_s:.0f} s of {hold_s:.0f} s", self._rule
+            return State.ALARM, self._describe_hold(quiet_s), self._rule
         if rule_before_gap or self.state is State.ALARM:
             return State.NORMAL, f"quiet for {quiet_s:.0f} s", ""
         if shift.warns:
@@ -206,10 +261,15 @@ class Alarm:
         if windows.warns:
             return State.WARNING, windows.description, windows.name
         if self.state is State.WARNING and self._shift_reported and holding:
-            return State.WARNING, f"quiet for {quiet_s:.0f} s of {hold_s:.0f} s", self._rule
+            return State.WARNING, self._describe_hold(quiet_s), self._rule
         if self.state in (State.UNKNOWN, State.OFF) and windows.latest:
             return State.UNKNOWN, "one window is above the threshold; waiting for more", ""
         return State.NORMAL, self._describe_normal(), ""
+
+    def _describe_hold(self, quiet_s: float) -> str:
+        """Return how much of the hold time has passed."""
+        text = f"quiet for {quiet_s:.0f} s of {self._settings.hold_s:.0f} s"
+        return self._continuation.describe(text)
 
     def _describe_normal(self) -> str:
         """Return how close the score is to a warning."""
@@ -248,7 +308,7 @@ class Alarm:
         previous, self.state = self.state, state
         self._events += 1
         limits = (limit for limit in self._limits() if limit is not None)
-        return Transition(
+        transition = Transition(
             machine=self._machine,
             transition_id=f"{self._run_id}-{self._machine}-{self._events}",
             state=state,
@@ -260,3 +320,5 @@ class Alarm:
             rule=self._rule,
             limit=next((limit.value for limit in limits if limit.rule == self._rule), None),
         )
+        self._continuation.update(transition)
+        return transition

@@ -2,8 +2,10 @@
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from asd_monitor.calibration.score_text import format_score
+from asd_monitor.detection.alarm_memory import Evidence
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.rule_reading import RuleReading
 from asd_monitor.records import Limit
@@ -42,6 +44,17 @@ class WindowExceedances:
     def update(self, exceeds: bool) -> None:
         """Take a window into account that overlaps none before it."""
         self._exceedances.append(exceeds)
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """The exceedances, for :meth:`restore` after a restart; oldest first."""
+        return {"exceedances": list(self._exceedances)}
+
+    def restore(self, evidence: Evidence) -> None:
+        """Continue with the exceedances from before a restart."""
+        exceedances = evidence.get("exceedances")
+        if isinstance(exceedances, list):
+            self._exceedances.extend(bool(exceeds) for exceeds in exceedances)
 
     @property
     def count(self) -> int:

@@ -4,9 +4,11 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from asd_monitor.calibration.normal_range import NormalRange, count_segment_windows
 from asd_monitor.calibration.score_text import format_score
+from asd_monitor.detection.alarm_memory import Evidence
 from asd_monitor.detection.rule_reading import RuleReading
 from asd_monitor.records import Limit
 
@@ -67,18 +69,29 @@ class SustainedShift:
         """Discard all windows; those before lost audio say nothing about those after it."""
         self._windows.clear()
         self._since: int | None = None
-        self.duration_s = 0.0
+        self.duration_s = self._earlier_s = 0.0
 
     def update(self, value: float, window_start: int) -> None:
         """Take the score of a window into account that overlaps none before it."""
         self._windows.append((window_start, value))
         if statistics.median(score for _, score in self._windows) <= self._level:
-            self._since, self.duration_s = None, 0.0
+            self._since, self.duration_s, self._earlier_s = None, 0.0, 0.0
             return
         if self._since is None:
             self._since = self._windows[0][0]
         end = window_start + self._window_samples
-        self.duration_s = (end - self._since) / self._sample_rate_hz
+        self.duration_s = self._earlier_s + (end - self._since) / self._sample_rate_hz
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """The duration so far, for :meth:`restore` after a restart."""
+        return {"duration_s": self.duration_s}
+
+    def restore(self, evidence: Evidence) -> None:
+        """Continue a shift from before a restart if the first window is still above the range."""
+        duration_s = evidence.get("duration_s")
+        if isinstance(duration_s, int | float) and math.isfinite(duration_s):
+            self._earlier_s = max(0.0, float(duration_s))
 
     @property
     def warns(self) -> bool:

@@ -2,19 +2,14 @@
 
 import logging
 import os
-import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.config import Config
-from asd_monitor.detection.alarm import Alarm
 from asd_monitor.evidence.ring import SoundRing
 from asd_monitor.evidence.settings import EvidenceSettings, Keep
 from asd_monitor.evidence.worker import MachineSound
@@ -22,13 +17,10 @@ from asd_monitor.history.cases import CaseTracker
 from asd_monitor.history.database import FILE_NAME
 from asd_monitor.history.settings import HistorySettings
 from asd_monitor.history.writer import HistoryWriter
-from asd_monitor.progress import Progress
-from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult
-from asd_monitor.runtime.detectors import load_detectors, make_detector
+from asd_monitor.runtime.alarm_store import AlarmStore, resume_alarms
+from asd_monitor.runtime.detectors import load_detectors
 from asd_monitor.runtime.learned_microphones import (
-    RecordedWith,
     learned_microphones,
-    training_entry,
 )
 from asd_monitor.runtime.microphones import (
     Choice,
@@ -38,29 +30,16 @@ from asd_monitor.runtime.microphones import (
     replace_microphones,
 )
 from asd_monitor.runtime.monitor import Monitor
-from asd_monitor.runtime.pipeline import Pipeline
-from asd_monitor.runtime.recording_store import RecordingStore
+from asd_monitor.runtime.pipeline_builder import PipelineBuilder, sample_rates_hz
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sinks import SINKS, Sink
 from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sources import AudioSource
-from asd_monitor.sources.context import SourceContext
-from asd_monitor.sources.microphone.device_capture import DeviceCaptures
-from asd_monitor.sources.microphone.source import MicrophoneSource
-from asd_monitor.sources.pacing import PacedWakeups
-from asd_monitor.sources.registry import SOURCES
 from asd_monitor.telemetry.metrics import Metrics
 from asd_monitor.telemetry.status import MonitorStatus, StatusTracker
 from asd_monitor.web.settings import WebSettings
 
-if TYPE_CHECKING:
-    from asd_monitor.detection.detector import Detector
-    from asd_monitor.quickstart import Recording
-
 logger = logging.getLogger(__name__)
-
-LEARNING_RATE_HZ = 16_000
-"""Sample rate at which machines are learned, as in the DCASE datasets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +103,10 @@ def build_monitor(
         config = replace_microphones(config, choices)
         detectors = {} if relearn else load_detectors(config, state)
         history = _build_history(config, state, metrics)
-        monitor = Monitor(metrics, cases=CaseTracker(history.open_events if history else dict))
+        store = resume_alarms(config, state, detectors, metrics)
+        monitor = Monitor(metrics, cases=_track_cases(store, history))
         tracker = StatusTracker(config.display_names, monitor.is_alive)
-        rings = {} if relearn else _make_rings(config, _sample_rates_hz(config, detectors))
+        rings = {} if relearn else _make_rings(config, sample_rates_hz(config, detectors))
         context = SinkContext(
             node=config.node,
             machines=tuple(config.machines),
@@ -140,21 +120,14 @@ def build_monitor(
             external_url=(config.web.external_url if config.web is not None else None) or "",
             post=monitor.post,
         )
-        sinks = [tracker, *_build_sinks(config, context)]
+        sinks: list[Sink] = [tracker, store, *_build_sinks(config, context)]
         if config.web is not None:
             sinks.append(_build_web(config.web, context, state, rings))
         for sink in [*sinks, *extra_sinks]:
             monitor.add_sink(sink)
-        for pipeline in _build_pipelines(
-            config, metrics, monitor, detectors, sources or {}, choices, rings
-        ):
-            monitor.add_pipeline(pipeline)
-            detector = detectors.get(pipeline.machine)
-            if detector is not None:
-                monitor.install(pipeline.machine, detector)
-            else:
-                commissioning = _build_commissioning(config, state, monitor, pipeline)
-                monitor.learn(pipeline.machine, commissioning)
+        builder = PipelineBuilder(config, state, metrics, monitor, choices, sources or {}, rings)
+        for name, alarm in store.alarms.items():
+            builder.add(name, alarm, detectors.get(name))
         status = tracker.snapshot
         return MonitorHandle(config, state, metrics, monitor, status, locks.pop_all(), history)
 
@@ -177,6 +150,11 @@ def _choose_microphones(config: Config, state: StateFolder, *, relearn: bool) ->
     for machine, choice in choices.items():
         log_choice(machine, settings[machine], choice)
     return choices
+
+
+def _track_cases(store: AlarmStore, history: HistoryWriter | None) -> CaseTracker:
+    """Continue the open events of the history, or without one those of the continued alarms."""
+    return CaseTracker(lambda: store.open_events | dict(history.open_events() if history else {}))
 
 
 def _build_sinks(config: Config, context: SinkContext) -> list[Sink]:
@@ -229,118 +207,3 @@ def _build_web(
         metrics=context.metrics,
         rings=rings,
     )
-
-
-def _build_pipelines(
-    config: Config,
-    metrics: Metrics,
-    monitor: Monitor,
-    detectors: Mapping[str, "Detector"],
-    sources: Mapping[str, AudioSource],
-    choices: Mapping[str, Choice],
-    rings: Mapping[str, SoundRing],
-) -> list[Pipeline]:
-    rates_hz = _sample_rates_hz(config, detectors)
-    run_id, wakeups, captures = uuid.uuid4().hex[:12], PacedWakeups(), DeviceCaptures()
-    pipelines = []
-    for name, machine in config.machines.items():
-        _, build_source = SOURCES[machine.source_key]
-        choice = choices.get(name)
-        context = SourceContext(
-            name,
-            rates_hz[name],
-            wakeups,
-            captures,
-            note=choice.note if choice else "",
-            missing_hint=choice.missing_hint if choice else "",
-        )
-        pipeline = Pipeline(
-            name,
-            sources.get(name) or build_source(machine.source, context),
-            Alarm(name, config.alarm_of(name), run_id),
-            emit=monitor.emit,
-            metrics=metrics,
-            drop_late=machine.source.is_live,
-            ring=rings.get(name),
-        )
-        pipelines.append(pipeline)
-    return pipelines
-
-
-def _sample_rates_hz(config: Config, detectors: Mapping[str, "Detector"]) -> dict[str, int]:
-    """Return the sample rate of each machine's sound."""
-    return {
-        name: detectors[name].manifest.sample_rate_hz if name in detectors else LEARNING_RATE_HZ
-        for name in config.machines
-    }
-
-
-def _build_commissioning(
-    config: Config, state: StateFolder, monitor: Monitor, pipeline: Pipeline
-) -> Commissioning:
-    machine = pipeline.machine
-    folder = state.make(state.recordings_path(machine))
-    recorded_with, source = RecordedWith(folder.parent), pipeline.source
-
-    def note_microphone() -> None:
-        if isinstance(source, MicrophoneSource):
-            recorded_with.add(source.identity)
-
-    session = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return Commissioning(
-        machine,
-        RecordingStore(machine, folder, LEARNING_RATE_HZ, session, note_microphone),
-        60 * config.learn_of(machine).minutes,
-        fit=partial(_fit, config, state, machine, recorded_with),
-        on_result=partial(_finish_commissioning, config, monitor, pipeline),
-        extend_existing=state.model_path(machine).exists(),
-    )
-
-
-def _fit(
-    config: Config,
-    state: StateFolder,
-    machine: str,
-    recorded_with: RecordedWith,
-    recordings: Sequence["Recording"],
-    progress: Progress,
-) -> Path:
-    """Fit a quick-start model to recordings and save it; return its path."""
-    import torch
-
-    from asd_monitor import model_file, quickstart
-
-    # Alongside scoring, two OpenMP threads spin at each other's barriers: one is faster.
-    torch.set_num_threads(1)
-    settings = config.learn_of(machine)
-    fitted = quickstart.fit(
-        recordings,
-        target=machine,
-        sample_rate_hz=LEARNING_RATE_HZ,
-        window_s=settings.window_s,
-        hop_s=settings.hop_s,
-        progress=progress,
-    )
-    progress.update("save", 0.0, 1.0)
-    path = state.model_path(machine)
-    state.make(path.parent)
-    manifest = replace(
-        fitted.manifest,
-        training={**fitted.manifest.training, **training_entry(recorded_with.microphones)},
-    )
-    sha256 = model_file.save(path, fitted.module, manifest, normal_sound=fitted.normal_sound)
-    logger.info("%s: model %s written to %s", machine, sha256[:12], path)
-    return path
-
-
-def _finish_commissioning(
-    config: Config, monitor: Monitor, pipeline: Pipeline, result: CommissioningResult
-) -> None:
-    """Install the new model, or end the run where none can come; in commissioning's thread."""
-    from asd_monitor import model_file
-
-    if result.model_path is not None:
-        model = model_file.load(result.model_path, config.device)
-        monitor.install(result.machine, make_detector(config, model, [result.machine]))
-    elif result.error is not None and (result.is_fatal or pipeline.has_ended()):
-        monitor.fail(result.error)

@@ -103,6 +103,7 @@ class Pipeline:
         self._drop_late = drop_late
         self._clock = clock
         self._monotonic = monotonic
+        self._has_audio = False
         self._feed: WindowFeed | None = None
         self._health: SourceHealth | None = None
         self._health_at = float("-inf")
@@ -137,6 +138,7 @@ class Pipeline:
             return []
         windows: list[Window] = []
         for chunk in self.source.read():
+            self._has_audio = True
             if self.ring is not None:
                 self.ring.push(chunk)
             if self.commissioning is not None:
@@ -187,6 +189,8 @@ class Pipeline:
             self.commissioning.finish()
         if health.state is SourceState.CLOSED:
             self._mark_unknown("the monitor has stopped")
+        elif health.state is SourceState.OPENING and not self._has_audio:
+            pass  # opened for the first time: the state may be an alarm from before a restart
         elif health.state not in _ACTIVE_STATES:
             self._mark_unknown(health.reason or str(health.state))
         return health

@@ -174,8 +174,10 @@ def archive_recordings(state: StateFolder, machine: str) -> None:
     logger.info("%s: existing recordings were moved to %s", machine, archive)
 
 
-def count_published_messages(handle: MonitorHandle) -> int:
-    """Return the number of MQTT messages that the broker has received."""
+def count_published_messages(handle: MonitorHandle) -> int | None:
+    """Return the number of MQTT messages that the broker has received; None if MQTT is off."""
+    if handle.config.sink_settings(MqttSettings) is None:
+        return None
     return int(_read_value(handle, "asd_mqtt_messages_total", {"result": "published"}))
 
 
@@ -192,7 +194,8 @@ def format_summary(result: dict[str, Any]) -> list[str]:
             f"{machine['lost_samples']} lost samples"
         )
         lines += [f"  {text}" for text in _format_reports(machine)]
-    lines.append(f"{result['mqtt_messages']} MQTT messages published")
+    if result["mqtt_messages"] is not None:
+        lines.append(f"{result['mqtt_messages']} MQTT messages published")
     return lines
 
 
@@ -205,10 +208,10 @@ def _format_reports(machine: dict[str, Any]) -> list[str]:
     if machine["raised_at_s"] is None:
         lines.append("no alarm")
     else:
-        cleared = machine["cleared_at_s"]
+        cleared, raised_at_s = machine["cleared_at_s"], machine["raised_at_s"]
         end = f"cleared at {cleared:.1f} s" if cleared is not None else "not cleared"
-        raised = f"alarm raised at {machine['raised_at_s']:.1f} s, {end}"
-        lines.append(f"{raised}: {machine['alarm_reason']}")
+        start = "before the start" if raised_at_s < 0 else f"at {raised_at_s:.1f} s"
+        lines.append(f"alarm raised {start}, {end}: {machine['alarm_reason']}")
     if machine["headline"] is not None:
         lines.append(f"sound: {machine['headline']}")
     if machine["clip"] is not None:

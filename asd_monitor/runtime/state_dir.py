@@ -19,7 +19,7 @@ class StateFolder:
 
     ``models/<machine>.asd`` is the learned model of a machine; ``recordings/<machine>/train/``
     holds its normal recordings, in the layout of DCASE 2020 Task 2; ``events/<event id>/`` is
-    the evidence of an event.
+    the evidence of an event; ``alarms/<machine>.json`` is its alarm, which a restart continues.
     """
 
     root: Path
@@ -47,6 +47,10 @@ class StateFolder:
         """The folder of the events' evidence."""
         return self.root / "events"
 
+    def alarm_path(self, machine: str) -> Path:
+        """Return the path of the file with a machine's standing alarm."""
+        return self.root / "alarms" / f"{check_machine_name(machine)}.json"
+
     def make(self, path: Path) -> Path:
         """Create a folder below the root and return it; raise StateError on failure."""
         try:
@@ -72,6 +76,7 @@ class StateFolder:
         )
         with file_lock(path, StateError, taken, hint="use --state-dir"):
             remove_unfinished(self.model_path(machine))
+            remove_unfinished(self.alarm_path(machine))
             yield
 
     def lock_holder(self, machine: str) -> str:

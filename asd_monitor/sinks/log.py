@@ -158,7 +158,8 @@ def _log_evidence(evidence: EvidenceReady) -> None:
 def _log_transition(event: Transition, stopped: bool) -> None:
     """Log a change of state, as a warning unless it is expected."""
     if event.previous is event.state:  # the first state after the start
-        logger.info("%s: %s: %s", event.machine, event.state, event.reason)
+        level = logging.WARNING if event.is_continued else logging.INFO
+        logger.log(level, "%s: %s: %s", event.machine, event.state, event.reason)
         return
     expected = stopped or event.state in _INFO_STATES or event.previous is State.LEARNING
     note = " (provisional threshold)" if event.provisional else ""

@@ -23,6 +23,10 @@ class SourceSettings(Protocol):
         """Whether audio arrives at the pace of real time."""
 
     @property
+    def is_endless(self) -> bool:
+        """Whether its sound continues after a restart, unlike that of recordings."""
+
+    @property
     def description(self) -> str:
         """What the source is, for users: ``microphone USB Audio``."""
 

@@ -47,6 +47,11 @@ class WavSettings(BaseModel):
         return self.paced
 
     @property
+    def is_endless(self) -> bool:
+        """Whether the recordings are repeated at the pace of real time, as in a trial."""
+        return self.paced and self.loop
+
+    @property
     def description(self) -> str:
         """The files and folders."""
         return f"recordings {', '.join(map(str, self.paths))}"

@@ -34,6 +34,7 @@ WINDOW_RESULTS = (
 QUEUES = ("mqtt_scores", "mqtt_events", "score_file", "history", "evidence", "web")
 HistoryCount = Literal["written", "dropped", "set_aside"]
 EVIDENCE_RESULTS = ("kept", "failed")
+ALARM_FILE_OPERATIONS = ("read", "write")
 MQTT_RESULTS = ("published", "dropped")
 MQTT_FAILURES = (
     "settings", "dns", "unreachable", "tls", "login", "lost", "timeout", "taken_over",
@@ -249,6 +250,13 @@ class Metrics:
         self.sink_errors = self._counter(
             "asd_sink_errors_total", "Unexpected errors inside a sink.", "sink"
         )
+        self.alarm_file_errors = self._counter(
+            "asd_alarm_file_errors_total",
+            "Failures to read or write the file that carries an alarm over a restart.",
+            "operation",
+        )
+        for operation in ALARM_FILE_OPERATIONS:
+            self.alarm_file_errors.labels(operation)
         self.mqtt_connected.set(nan)
         self.mqtt_node_conflict.set(nan)
         for result in MQTT_RESULTS:

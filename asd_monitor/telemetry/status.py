@@ -178,10 +178,12 @@ def _after_transition(status: MachineStatus, transition: Transition) -> MachineS
         return status  # the monitor stops: that there is no audio any more is not a result
     status = replace(status, final_state=transition.state)
     if transition.state is State.WARNING:
-        warnings = status.warnings + (transition.previous is not State.ALARM)
+        begins = transition.previous not in (State.WARNING, State.ALARM)
+        warnings = status.warnings + begins
         return replace(status, warnings=warnings, warning_reason=transition.reason)
     if transition.state is State.ALARM:
-        resumed = transition.previous is State.UNKNOWN  # an alarm from before audio was lost
+        # An alarm from before audio was lost, or from before a restart.
+        resumed = transition.previous in (State.UNKNOWN, State.ALARM)
         raised_at = transition.captured_at if status.raised_at is None else status.raised_at
         alarms = status.alarms + (not resumed)
         return replace(

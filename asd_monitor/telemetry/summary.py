@@ -15,7 +15,9 @@ _BY_SEVERITY = [
 ]
 
 
-def summarise(status: MonitorStatus, started_at: float, mqtt_messages: int) -> dict[str, Any]:
+def summarise(
+    status: MonitorStatus, started_at: float, mqtt_messages: int | None
+) -> dict[str, Any]:
     """Return the result of a run: over all machines, and of each machine.
 
     Parameters
@@ -23,9 +25,10 @@ def summarise(status: MonitorStatus, started_at: float, mqtt_messages: int) -> d
     status
         The monitor's status at the end.
     started_at
-        When monitoring began, in seconds since the epoch; the times of alarms are relative to it.
+        When monitoring began, in seconds since the epoch; the times of alarms are relative to it,
+        and negative for an alarm from before a restart.
     mqtt_messages
-        Messages published.
+        Messages published; None if MQTT is off.
     """
     machines = {
         name: _machine_summary(machine, started_at) for name, machine in status.machines.items()

@@ -134,3 +134,11 @@ def test_the_end_of_the_monitor_is_not_a_warning(caplog: pytest.LogCaptureFixtur
     sink.emit(health(SourceState.CLOSED))
     sink.emit(event("e", State.UNKNOWN))
     assert [record.levelno for record in caplog.records] == [logging.INFO, logging.INFO]
+
+
+def test_an_alarm_from_before_a_restart_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    sink, _ = log_sink()
+    sink.emit(replace(event("e"), previous=State.ALARM))
+    sink.emit(replace(event("e", State.UNKNOWN), previous=State.UNKNOWN))
+    assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.INFO]

@@ -137,3 +137,13 @@ def test_times_recorded_before_the_clock_was_set_are_corrected(outbox: Outbox) -
     assert last_health.last_audio_at == 50_101.0
     assert late_event.captured_at == 50_102.0
     assert window.score.captured_at == 50_103.0
+
+
+def test_an_alarm_from_before_a_restart_keeps_its_time_when_the_clock_is_set(
+    outbox: Outbox,
+) -> None:
+    continued = replace(WARNING, previous=State.WARNING, captured_at=90_000.0)
+    outbox.enqueue(continued, 100.0)  # by a clock that started in 1970
+    outbox.shift_times(100_000.0)
+    assert [state.since for state in next_states(outbox)] == [90_000.0]
+    assert not outbox.events

@@ -65,6 +65,22 @@ def test_an_alarm_that_continues_after_lost_audio_is_counted_once(tracker: Statu
     assert summary(tracker)["machines"]["pump"]["alarms"] == 1
 
 
+def test_an_alarm_from_before_a_restart_is_no_new_one(tracker: StatusTracker) -> None:
+    tracker.emit(transition(100.0, State.ALARM, State.ALARM))
+    tracker.emit(transition(1010.0, State.ALARM, State.NORMAL))
+    result = summary(tracker, started_at=1000.0)
+    assert result["machines"]["pump"]["alarms"] == 0
+    assert "alarm raised before the start, cleared at 10.0 s" in "\n".join(format_summary(result))
+    tracker = StatusTracker(["pump"])
+    tracker.emit(transition(100.0, State.WARNING, State.WARNING))
+    assert summary(tracker)["machines"]["pump"]["warnings"] == 0
+
+
+def test_a_run_without_mqtt_does_not_mention_messages(tracker: StatusTracker) -> None:
+    result = summarise(tracker.snapshot(), 0.0, mqtt_messages=None)
+    assert "MQTT" not in "\n".join(format_summary(result))
+
+
 def test_a_warning_without_an_alarm_is_reported_with_its_duration(tracker: StatusTracker) -> None:
     reason = "score above its normal range (1.37) for 64 s"
     tracker.emit(scored_window(0, captured_at=100.0))

@@ -100,7 +100,11 @@ class Outbox:
         Messages that were already sent keep their time, so that duplicates can be recognised.
         """
         for machine, state in list(self._states.items()):
-            self._set_state(replace(state, since=state.since + step_s))
+            # The time of a state from before a restart is not by the clock that was wrong.
+            raised = state.state in (State.WARNING, State.ALARM)
+            continued = raised and state.previous is state.state
+            since = state.since if continued else state.since + step_s
+            self._set_state(replace(state, since=since))
             self._reason_updated_at.pop(machine, None)
         for machine, health in self._health.items():
             if health.last_audio_at is not None:
@@ -152,7 +156,7 @@ class Outbox:
                 event.machine,
                 event.state,
                 event.previous,
-                min(event.captured_at, now),  # recordings may be read faster than real time
+                _since(event, now),
                 event.reason,
                 event.provisional,
                 None if event.closes_event else event.event_id or None,
@@ -262,6 +266,11 @@ class Outbox:
 
     def __bool__(self) -> bool:
         return bool(self._due or self.unacknowledged or self.events or self.scores)
+
+
+def _since(event: Transition, now: float) -> float:
+    """Return when a state began; recordings may be read faster than real time."""
+    return event.captured_at if event.is_continued else min(event.captured_at, now)
 
 
 def _without_counts(health: SourceHealth) -> tuple[object, ...]:

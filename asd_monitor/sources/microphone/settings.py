@@ -46,6 +46,11 @@ class MicrophoneSettings(BaseModel):
         return True
 
     @property
+    def is_endless(self) -> bool:
+        """Always true: after a restart a microphone records the same machine."""
+        return True
+
+    @property
     def description(self) -> str:
         """The device as the settings name it."""
         return f"microphone {self.device}"

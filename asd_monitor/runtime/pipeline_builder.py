@@ -1,0 +1,167 @@
+"""Build the pipeline of each machine, and what learns a machine that has no model."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asd_monitor.config import Config
+from asd_monitor.detection.alarm import Alarm
+from asd_monitor.evidence.ring import SoundRing
+from asd_monitor.progress import Progress
+from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult
+from asd_monitor.runtime.detectors import make_detector
+from asd_monitor.runtime.learned_microphones import RecordedWith, training_entry
+from asd_monitor.runtime.microphones import Choice
+from asd_monitor.runtime.monitor import Monitor
+from asd_monitor.runtime.pipeline import Pipeline
+from asd_monitor.runtime.recording_store import RecordingStore
+from asd_monitor.runtime.state_dir import StateFolder
+from asd_monitor.sources import AudioSource
+from asd_monitor.sources.context import SourceContext
+from asd_monitor.sources.microphone.device_capture import DeviceCaptures
+from asd_monitor.sources.microphone.source import MicrophoneSource
+from asd_monitor.sources.pacing import PacedWakeups
+from asd_monitor.sources.registry import SOURCES
+from asd_monitor.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from asd_monitor.detection.detector import Detector
+    from asd_monitor.quickstart import Recording
+
+logger = logging.getLogger(__name__)
+
+LEARNING_RATE_HZ = 16_000
+"""Sample rate at which machines are learned, as in the DCASE datasets."""
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineBuilder:
+    """Add pipelines to a monitor."""
+
+    config: Config
+    state: StateFolder
+    metrics: Metrics
+    monitor: Monitor
+    choices: Mapping[str, Choice]
+    """The microphone of each machine that has one."""
+    sources: Mapping[str, AudioSource]
+    """Sources made by the caller, by machine, instead of those of the settings."""
+    rings: Mapping[str, SoundRing]
+    """Where the newest sound of each machine is kept as evidence."""
+    captures: DeviceCaptures = field(default_factory=DeviceCaptures)
+    wakeups: PacedWakeups = field(default_factory=PacedWakeups)
+
+    def add(self, machine: str, alarm: Alarm, detector: "Detector | None") -> None:
+        """Add the pipeline of a machine, which is learned first if it has no detector."""
+        rate_hz = LEARNING_RATE_HZ if detector is None else detector.manifest.sample_rate_hz
+        pipeline = Pipeline(
+            machine,
+            self.sources.get(machine) or self._build_source(machine, rate_hz),
+            alarm,
+            emit=self.monitor.emit,
+            metrics=self.metrics,
+            drop_late=self.config.machines[machine].source.is_live,
+            ring=self.rings.get(machine),
+        )
+        self.monitor.add_pipeline(pipeline)
+        if detector is not None:
+            self.monitor.install(machine, detector)
+        else:
+            commissioning = _build_commissioning(self.config, self.state, self.monitor, pipeline)
+            self.monitor.learn(machine, commissioning)
+
+    def _build_source(self, machine: str, rate_hz: int) -> AudioSource:
+        settings, choice = self.config.machines[machine], self.choices.get(machine)
+        _, build_source = SOURCES[settings.source_key]
+        context = SourceContext(
+            machine,
+            rate_hz,
+            self.wakeups,
+            self.captures,
+            note=choice.note if choice else "",
+            missing_hint=choice.missing_hint if choice else "",
+        )
+        return build_source(settings.source, context)
+
+
+def sample_rates_hz(config: Config, detectors: Mapping[str, "Detector"]) -> dict[str, int]:
+    """Return the sample rate of each machine's sound."""
+    return {
+        name: detectors[name].manifest.sample_rate_hz if name in detectors else LEARNING_RATE_HZ
+        for name in config.machines
+    }
+
+
+def _build_commissioning(
+    config: Config, state: StateFolder, monitor: Monitor, pipeline: Pipeline
+) -> Commissioning:
+    machine = pipeline.machine
+    folder = state.make(state.recordings_path(machine))
+    recorded_with, source = RecordedWith(folder.parent), pipeline.source
+
+    def note_microphone() -> None:
+        if isinstance(source, MicrophoneSource):
+            recorded_with.add(source.identity)
+
+    session = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return Commissioning(
+        machine,
+        RecordingStore(machine, folder, LEARNING_RATE_HZ, session, note_microphone),
+        60 * config.learn_of(machine).minutes,
+        fit=partial(_fit, config, state, machine, recorded_with),
+        on_result=partial(_finish_commissioning, config, monitor, pipeline),
+        extend_existing=state.model_path(machine).exists(),
+    )
+
+
+def _fit(
+    config: Config,
+    state: StateFolder,
+    machine: str,
+    recorded_with: RecordedWith,
+    recordings: Sequence["Recording"],
+    progress: Progress,
+) -> Path:
+    """Fit a quick-start model to recordings and save it; return its path."""
+    import torch
+
+    from asd_monitor import model_file, quickstart
+
+    # Alongside scoring, two OpenMP threads spin at each other's barriers: one is faster.
+    torch.set_num_threads(1)
+    settings = config.learn_of(machine)
+    fitted = quickstart.fit(
+        recordings,
+        target=machine,
+        sample_rate_hz=LEARNING_RATE_HZ,
+        window_s=settings.window_s,
+        hop_s=settings.hop_s,
+        progress=progress,
+    )
+    progress.update("save", 0.0, 1.0)
+    path = state.model_path(machine)
+    state.make(path.parent)
+    manifest = replace(
+        fitted.manifest,
+        training={**fitted.manifest.training, **training_entry(recorded_with.microphones)},
+    )
+    sha256 = model_file.save(path, fitted.module, manifest, normal_sound=fitted.normal_sound)
+    logger.info("%s: model %s written to %s", machine, sha256[:12], path)
+    return path
+
+
+def _finish_commissioning(
+    config: Config, monitor: Monitor, pipeline: Pipeline, result: CommissioningResult
+) -> None:
+    """Install the new model, or end the run where none can come; in commissioning's thread."""
+    from asd_monitor import model_file
+
+    if result.model_path is not None:
+        model = model_file.load(result.model_path, config.device)
+        monitor.install(result.machine, make_detector(config, model, [result.machine]))
+    elif result.error is not None and (result.is_fatal or pipeline.has_ended()):
+        monitor.fail(result.error)
