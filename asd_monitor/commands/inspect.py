@@ -72,6 +72,7 @@ def _time_window_ms(loaded: "LoadedModel") -> float:
 
 
 def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
+    from asd_monitor.runtime.learned_microphones import TRAINING_KEY, learned_with
     from asd_monitor.terminal.tables import stdout_console
 
     rate_hz = manifest.sample_rate_hz
@@ -91,6 +92,9 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
     training = dict(manifest.training)
     if "seconds" in training:
         training["duration"] = f"{training.pop('seconds'):g} s"
+    if microphones := learned_with(training):
+        del training[TRAINING_KEY]
+        training["microphone"] = ", ".join(microphone.label for microphone in microphones)
     _print_rows("", rows)
     _print_rows("Training data", training.items())
     _print_rows("Model description", manifest.description.items())

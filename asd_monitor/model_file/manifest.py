@@ -58,7 +58,7 @@ class Manifest:
         Levels of the learned sound, by target; a target may lack them.
     training
         Origin of the model: ``fingerprint`` (SHA-256 of the training data), ``recordings``,
-        ``seconds``, ``versions``, ...
+        ``seconds``, ``versions``, ``microphones`` (id, name and USB port of each), ...
     description
         Any further facts, such as the settings of the front end.
     created_at

@@ -40,7 +40,7 @@ class RecordedWith:
 
         A failure to write is logged: the recordings themselves are of more value.
         """
-        if microphone is None or self._has(microphone):
+        if microphone is None or self._microphones[-1:] == [microphone]:
             return
         others = [known for known in self._microphones if known.stable_id != microphone.stable_id]
         self._microphones = [*others, microphone]
@@ -51,12 +51,6 @@ class RecordedWith:
             unfinished.replace(self._path)
         except OSError as error:
             logger.warning("%s: cannot be written: %s", self._path, error.strerror)
-
-    def _has(self, microphone: MicrophoneIdentity) -> bool:
-        """Return whether a microphone is the last one; its port is unknown while it is missing."""
-        last = self._microphones[-1] if self._microphones else None
-        is_last = last is not None and last.stable_id == microphone.stable_id
-        return is_last and (not microphone.port or microphone == last)
 
 
 def _read(path: Path) -> list[MicrophoneIdentity]:

@@ -1,13 +1,16 @@
 """A machine is monitored with the microphone that it was learned with, or with an accepted one."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from asd_monitor.cli import create_app
 from asd_monitor.config import Config, from_options
 from asd_monitor.errors import ConfigError, SourceError
 from asd_monitor.records import SourceHealth, SourceState
@@ -206,6 +209,12 @@ def test_check_says_which_microphone_an_index_is_and_advises_its_id(
     assert f"microphone {index} is 'right' (id alsa:right), channel 0; write `alsa:right`" in text
     refused = make_config(learned_with_left(tmp_path), index)
     assert "learned with microphone 'left'" in describe_uses(refused, state, present)["pump"]
+
+
+def test_inspect_names_the_microphone_of_a_model(tmp_path: Path) -> None:
+    path = learned_with_left(tmp_path) / "models" / "pump.asd"
+    printed = CliRunner().invoke(create_app(), ["inspect", str(path)]).output
+    assert re.search(r"microphone +'left' \(id alsa:left\)", printed)
 
 
 def usb(index: int, serial: str, port: str) -> Microphone:

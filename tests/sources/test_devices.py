@@ -14,6 +14,7 @@ from asd_monitor.sources.microphone.devices import (
     list_microphones,
     with_unique_ids,
 )
+from asd_monitor.sources.microphone.identity import MicrophoneIdentity
 from asd_monitor.sources.microphone.selection import (
     AmbiguousDeviceError,
     UnknownDeviceError,
@@ -56,7 +57,7 @@ def test_a_device_is_found_by_index_full_or_partial_name_or_id(
 
 def test_a_pinned_device_is_found_after_its_index_has_changed() -> None:
     moved = [microphone(0, "pump"), microphone(1, "fan")]
-    assert resolve_device(0, moved, pinned_id="alsa:fan").name == "fan"
+    assert resolve_device(0, moved, pinned=MicrophoneIdentity("alsa:fan", "fan")).name == "fan"
 
 
 def test_a_part_of_a_name_that_matches_several_is_refused_and_all_are_listed() -> None:
@@ -89,18 +90,25 @@ def test_microphones_with_the_same_serial_number_are_distinguished_by_port() -> 
 
 
 def test_microphones_with_the_same_serial_number_are_never_confused() -> None:
-    second = "usb:0d8c:0014:0000@1-4.1"
-    assert resolve_device(1, same_serial("1-4.1"), pinned_id=second).port == "1-4.1"
+    second = MicrophoneIdentity("usb:0d8c:0014:0000@1-4.1", "USB", "1-4.1")
+    assert resolve_device(1, same_serial("1-4.1"), pinned=second).port == "1-4.1"
     for present in (same_serial("1-2"), same_serial("1-2", "1-3")):
         with pytest.raises(UnknownDeviceError):
-            resolve_device(1, present, pinned_id=second)
+            resolve_device(1, present, pinned=second)
 
 
-@pytest.mark.parametrize("by_id", [False, True])
-def test_an_id_that_a_second_microphone_has_come_to_share_is_ambiguous(by_id: bool) -> None:
+def test_an_id_that_a_second_microphone_has_come_to_share_is_ambiguous() -> None:
     alone = same_serial("1-2")[0].stable_id
     with pytest.raises(AmbiguousDeviceError, match=r"@1-2.*@1-3"):
-        resolve_device(alone if by_id else 0, same_serial("1-2", "1-3"), None if by_id else alone)
+        resolve_device(alone, same_serial("1-2", "1-3"))
+
+
+@pytest.mark.parametrize("port", ["1-2", "1-3"])
+def test_a_pinned_microphone_is_found_by_its_port_when_a_second_one_shares_its_id(
+    port: str,
+) -> None:
+    pinned = MicrophoneIdentity.of(same_serial(port)[0])
+    assert resolve_device(0, same_serial("1-2", "1-3"), pinned).port == port
 
 
 def test_without_any_microphone_the_error_says_what_to_check() -> None:

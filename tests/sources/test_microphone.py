@@ -173,7 +173,7 @@ def test_a_pinned_index_never_selects_another_microphone(
         mics["pump"].unplug()  # the fan's microphone now has its index
         health = listener.until_state(SourceState.MISSING)
     assert health.device == "pump"
-    assert "'alsa:pump' was not found" in health.reason
+    assert "'pump' (id alsa:pump) was not found" in health.reason
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from types import ModuleType
 from asd_monitor.errors import SourceError
 from asd_monitor.records import SourceState
 from asd_monitor.sources.microphone.devices import query_microphones
+from asd_monitor.sources.microphone.identity import MicrophoneIdentity
 from asd_monitor.sources.microphone.messages import (
     HANG_TIMEOUT_S,
     CapturedAudio,
@@ -67,9 +68,7 @@ class Capture:
         self._pipe = pipe
         self._notify_fd = notify_fd
         self._tracks = [Track(track) for track in options.tracks]
-        self._device = str(options.device)
-        self._pinned_id = options.pinned_id
-        self._port = ""
+        self._pinned = options.pinned
         self._opens = 0
         self._overflows = 0
         self._reopened_s = 0.0
@@ -101,6 +100,11 @@ class Capture:
             if failed:
                 self._back_off()
 
+    @property
+    def _device(self) -> str:
+        """Name of the device, as it was found or as the settings name it."""
+        return self._pinned.name if self._pinned else str(self._options.device)
+
     def _back_off(self) -> None:
         """Wait before the next attempt, and send heartbeats meanwhile."""
         until_s = time.monotonic() + RETRY_INTERVAL_S
@@ -112,7 +116,7 @@ class Capture:
         """Open the device for all tracks whose channel it has, and start these."""
         options = self._options
         microphones = query_microphones(self._portaudio, probe_rates=False)
-        microphone = resolve_device(options.device, microphones, self._pinned_id)
+        microphone = resolve_device(options.device, microphones, self._pinned)
         channels = {track: track.channels_to_open(microphone) for track in self._tracks}
         if not any(channels.values()):
             raise SourceError(self._tracks[0].reason)
@@ -127,8 +131,7 @@ class Capture:
         for track in self._tracks:
             if channels[track]:
                 track.start(stream, options.latency_s)
-        self._pinned_id, self._device = microphone.stable_id, microphone.name
-        self._port = microphone.port
+        self._pinned = MicrophoneIdentity.of(microphone)
         self._opens += 1
         return stream
 
@@ -213,8 +216,8 @@ class Capture:
             track.state,
             track.reason,
             self._device,
-            self._pinned_id,
-            self._port,
+            self._pinned.stable_id if self._pinned else None,
+            self._pinned.port if self._pinned else "",
             self._opens,
             overflows,
             round(rate_hz, 1) if rate_hz else None,

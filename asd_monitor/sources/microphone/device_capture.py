@@ -14,6 +14,7 @@ from asd_monitor.sources.microphone.child_process import (
     CaptureProcess,
     start_capture,
 )
+from asd_monitor.sources.microphone.identity import MicrophoneIdentity
 from asd_monitor.sources.microphone.messages import (
     HANG_TIMEOUT_S,
     CaptureOptions,
@@ -44,7 +45,7 @@ class DeviceCapture:
     def __init__(self, settings: MicrophoneSettings) -> None:
         self._settings = settings
         self._receivers: list[TrackReceiver] = []
-        self._pinned_id: str | None = None
+        self._pinned: MicrophoneIdentity | None = None
         self._lock = threading.Lock()  # guards the next three
         self._process: CaptureProcess | None = None
         self._open_count = 0
@@ -131,7 +132,7 @@ class DeviceCapture:
         tracks = tuple(receiver.options() for receiver in self._receivers)
         options = CaptureOptions(
             device=self._settings.device,
-            pinned_id=self._pinned_id,
+            pinned=self._pinned,
             rate_hz=self._settings.rate_hz,
             latency_s=self._settings.latency_s,
             tracks=tracks,
@@ -168,7 +169,7 @@ class DeviceCapture:
                     receiver.receive(message)
                     if isinstance(message, CaptureStatus):
                         hang_timeout_s = message.timeout_s
-                        self._pinned_id = message.stable_id or self._pinned_id
+                        self._pinned = message.identity or self._pinned
                 for receiver in receivers.values():
                     receiver.wake()
             elif silence_s > hang_timeout_s:

@@ -50,6 +50,11 @@ class Microphone:
     """Why it cannot be opened now, such as ``in use by arecord (process 4711)``; else empty."""
 
     @property
+    def is_in_use(self) -> bool:
+        """Whether it cannot be opened because another program uses it."""
+        return self.unavailable.startswith("in use")
+
+    @property
     def label(self) -> str:
         """Name and id, for messages."""
         return f"{self.name!r} (id {self.stable_id})"

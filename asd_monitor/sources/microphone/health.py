@@ -62,10 +62,7 @@ class HealthTracker:
     @property
     def identity(self) -> MicrophoneIdentity | None:
         """The device that delivers the sound; None until it was found."""
-        status = self._status
-        if status.stable_id is None:
-            return None
-        return MicrophoneIdentity(status.stable_id, status.device, status.port)
+        return self._status.identity
 
     def update(self, status: CaptureStatus) -> None:
         """Process a status of the capture process."""

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from asd_monitor.records import FloatArray, SourceState
+from asd_monitor.sources.microphone.identity import MicrophoneIdentity
 
 HEADER = struct.Struct("<cBIqqddd")
 AUDIO, STATUS = b"A", b"S"
@@ -73,7 +74,8 @@ class CaptureOptions:
     """What to capture: one device, and a track for each machine."""
 
     device: int | str
-    pinned_id: str | None
+    pinned: MicrophoneIdentity | None
+    """The device that was found before, which alone is looked for; None the first time."""
     rate_hz: int | None
     latency_s: float
     tracks: tuple[TrackOptions, ...]
@@ -86,7 +88,14 @@ class CaptureOptions:
     def from_json(cls, text: str) -> "CaptureOptions":
         """Read what :meth:`to_json` wrote."""
         fields = json.loads(text)
-        return cls(**{**fields, "tracks": tuple(map(_read_track, fields["tracks"]))})
+        pinned = fields["pinned"]
+        return cls(
+            **{
+                **fields,
+                "pinned": None if pinned is None else MicrophoneIdentity(**pinned),
+                "tracks": tuple(map(_read_track, fields["tracks"])),
+            }
+        )
 
 
 def _read_track(fields: dict[str, Any]) -> TrackOptions:
@@ -137,6 +146,13 @@ class CaptureStatus:
     measured_rate_hz: float | None = None
     timeout_s: float = HANG_TIMEOUT_S
     """The process hangs if it sends nothing for longer than this."""
+
+    @property
+    def identity(self) -> MicrophoneIdentity | None:
+        """The device; None until it was found."""
+        if self.stable_id is None:
+            return None
+        return MicrophoneIdentity(self.stable_id, self.device, self.port)
 
 
 def encode_audio(track: int, audio: CapturedAudio) -> tuple[bytes, memoryview]:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from asd_monitor.errors import SourceError
+from asd_monitor.sources.microphone.device_ids import is_stable_id
 from asd_monitor.sources.microphone.devices import NO_MICROPHONE, Microphone
+from asd_monitor.sources.microphone.identity import MicrophoneIdentity
 from asd_monitor.unicode_names import to_nfc
 
 
@@ -20,7 +22,7 @@ class UnavailableDeviceError(SourceError):
 
 
 def resolve_device(
-    device: int | str, microphones: Sequence[Microphone], pinned_id: str | None = None
+    device: int | str, microphones: Sequence[Microphone], pinned: MicrophoneIdentity | None = None
 ) -> Microphone:
     """Find the microphone that the settings name, and that can be opened.
 
@@ -31,7 +33,7 @@ def resolve_device(
     UnavailableDeviceError
         If the microphone cannot be opened now; the message says who uses it.
     """
-    microphone = find_device(device, microphones, pinned_id)
+    microphone = find_device(device, microphones, pinned)
     if microphone.unavailable:
         msg = f"microphone {microphone.label} cannot be used: {microphone.unavailable}"
         raise UnavailableDeviceError(msg)
@@ -39,7 +41,7 @@ def resolve_device(
 
 
 def find_device(
-    device: int | str, microphones: Sequence[Microphone], pinned_id: str | None = None
+    device: int | str, microphones: Sequence[Microphone], pinned: MicrophoneIdentity | None = None
 ) -> Microphone:
     """Find the microphone that the settings name, whether or not it can be opened.
 
@@ -51,8 +53,8 @@ def find_device(
         PortAudio's index, a name, a unique part of a name, or a stable id.
     microphones
         The microphones that exist now.
-    pinned_id
-        Stable id of the device that was found the first time. Only this device is looked for
+    pinned
+        The device that was found the first time. Only this device is looked for
         then, whichever devices now have the index or match the name.
 
     Raises
@@ -60,26 +62,28 @@ def find_device(
     UnknownDeviceError, AmbiguousDeviceError
         If no or several microphones match; the message lists the available ones.
     """
-    for candidates in _candidates(device, microphones, pinned_id):
+    for candidates in _candidates(device, microphones, pinned):
         if len(candidates) == 1:
             return candidates[0]
         if candidates:
             listed = list_names(candidates)
             msg = f"microphone {device!r} matches several: {listed}; use its full name or id"
             raise AmbiguousDeviceError(msg)
-    requested = pinned_id if isinstance(device, int) and pinned_id else device
+    requested = repr(device)
+    if pinned is not None and (isinstance(device, int) or is_stable_id(device)):
+        requested = pinned.label
     if not microphones:
-        raise UnknownDeviceError(f"microphone {requested!r} was not found: {NO_MICROPHONE}")
-    msg = f"microphone {requested!r} was not found; available: {list_names(microphones)}"
+        raise UnknownDeviceError(f"microphone {requested} was not found: {NO_MICROPHONE}")
+    msg = f"microphone {requested} was not found; available: {list_names(microphones)}"
     raise UnknownDeviceError(msg)
 
 
 def _candidates(
-    device: int | str, microphones: Sequence[Microphone], pinned_id: str | None
+    device: int | str, microphones: Sequence[Microphone], pinned: MicrophoneIdentity | None
 ) -> list[list[Microphone]]:
     """Return sets of candidates, in order of precedence."""
-    if pinned_id:
-        return _with_id(pinned_id, microphones)
+    if pinned is not None:
+        return [[mic for mic in microphones if pinned.is_same(mic)]]
     if isinstance(device, int):
         return [_with_index(device, microphones)]
     wanted_name = to_nfc(device)
@@ -93,16 +97,16 @@ def _candidates(
 
 
 def _with_index(index: int, microphones: Sequence[Microphone]) -> list[Microphone]:
-    """Return the device with an index, unless devices that cannot be opened may have shifted it."""
+    """Return the device with an index, unless devices in use may have shifted it."""
     found = [mic for mic in microphones if mic.index == index]
     before = microphones[: microphones.index(found[0])] if found else microphones
-    left_out = [mic for mic in before if mic.index is None]
+    left_out = [mic for mic in before if mic.index is None and mic.is_in_use]
     if not left_out:
         return found
     present = f"it is {list_names(found)} now" if found else "no microphone has this index now"
     msg = (
-        f"microphone {index}: {present}, but indices are shifted while a microphone cannot be "
-        f"opened: {list_names(left_out)}; name the microphone by its id instead"
+        f"microphone {index}: {present}, but indices are shifted while a microphone is in "
+        f"use: {list_names(left_out)}; name the microphone by its id instead"
     )
     raise AmbiguousDeviceError(msg)
 
