@@ -273,6 +273,8 @@ class SourceHealth:
     """When the last audio was captured, in seconds since the epoch; None before the first."""
     measured_rate_hz: float | None = None
     """Device rate measured against the clock; None before it is known."""
+    rate_hz: int | None = None
+    """Rate at which the sound is recorded, before it is converted; None before it is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,11 +101,20 @@ def iter_recording(
                 yield resampler.resample_chunk(samples, last=remaining == 0)
 
 
-def recording_s(path: Path, channel: int = 0) -> float:
-    """Return a recording's length in seconds by its header; raise as :func:`read_recording`."""
+@dataclass(frozen=True, slots=True)
+class RecordingHeader:
+    """What the header of a recording says."""
+
+    rate_hz: int
+    duration_s: float
+
+
+def read_header(path: Path, channel: int = 0) -> RecordingHeader:
+    """Read the header of a recording; raise as :func:`read_recording`."""
     with _open(path) as sound_file:
         _check_header(sound_file, path, channel)
-        return float(sound_file.frames / sound_file.samplerate)
+        rate_hz = int(sound_file.samplerate)
+        return RecordingHeader(rate_hz, sound_file.frames / rate_hz)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -51,7 +51,8 @@ def score(
     """
     import json
 
-    from asd_monitor.audio.files import read_recording
+    from asd_monitor.audio import sample_rates
+    from asd_monitor.audio.files import read_header, read_recording
     from asd_monitor.detection.alarm_settings import AlarmSettings
     from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import Detector
@@ -70,6 +71,7 @@ def score(
     detector = Detector(loaded, {target: rule})
     clips: list[ClipScore] = []
     unreadable: dict[str, str] = {}
+    rates_hz: list[int] = []
     if not as_json:
         typer.echo(_format_heading(loaded, rule))
     for path in paths:
@@ -81,14 +83,22 @@ def score(
             unreadable[str(path)] = str(error)
             typer.echo(on_one_line(str(error)), err=True)
             continue
+        rates_hz.append(read_header(path, channel).rate_hz)
         clips.append(detector.score_recording(samples, str(path), target))
         if not as_json:
             typer.echo(_format_clip(clips[-1]))
+    learned_hz = sample_rates.learned_rates_hz(manifest.training)
+    notes = sample_rates.describe_differences(
+        rates_hz, learned_hz, manifest.sample_rate_hz, "recordings"
+    )
     if not as_json:
-        summary = _format_summary(clips, explain_rules(rule, AlarmSettings()))
+        summary = _format_summary(clips, explain_rules(rule, AlarmSettings()), notes)
         typer.echo(summary, nl=bool(summary))
     else:
-        typer.echo(json.dumps(_to_dict(loaded, target, clips, unreadable), allow_nan=False))
+        document = _to_dict(loaded, target, clips, unreadable)
+        for recording, rate_hz in zip(document["recordings"], rates_hz, strict=True):
+            recording["sample_rate_hz"] = rate_hz
+        typer.echo(json.dumps({**document, "notes": notes}, allow_nan=False))
     if unreadable:
         raise SourceError(f"{len(unreadable)} of {len(paths)} recordings could not be read")
 
@@ -134,11 +144,16 @@ def _format_clip(clip: "ClipScore") -> str:
     )
 
 
-def _format_summary(clips: "Sequence[ClipScore]", rules: "Mapping[str, str]") -> str:
+def _format_summary(
+    clips: "Sequence[ClipScore]", rules: "Mapping[str, str]", notes: "Sequence[str]"
+) -> str:
     """Return how many recordings have each verdict, and when the monitor reports them."""
+    if not clips:
+        return ""
     counts = Counter(clip.verdict.word for clip in clips)
     lines = ["", ", ".join(f"{count} {word}" for word, count in counts.most_common())]
-    return "\n".join([*lines, *(f"  {text}" for text in rules.values())] if clips else [])
+    lines += [f"  {text}" for text in rules.values()]
+    return "\n".join([*lines, *(f"Note: {note}" for note in notes)])
 
 
 def _format_quality(clip: "ClipScore") -> str:
@@ -153,7 +168,7 @@ def _to_dict(
     target: str,
     clips: "Sequence[ClipScore]",
     unreadable: "Mapping[str, str]",
-) -> dict[str, object]:
+) -> dict[str, Any]:
     manifest = loaded.manifest
     return {
         "model": {"name": manifest.name, "revision": manifest.revision, "sha256": loaded.sha256},

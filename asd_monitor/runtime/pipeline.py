@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from asd_monitor.audio import sample_rates
 from asd_monitor.detection.alarm import Alarm
 from asd_monitor.evidence.ring import SoundRing
 from asd_monitor.records import (
@@ -107,7 +108,7 @@ class Pipeline:
         self._feed: WindowFeed | None = None
         self._health: SourceHealth | None = None
         self._health_at = float("-inf")
-        self._learning_problem = self._reported = ""
+        self._problem = self._reported_problem = ""
         self._progress_at = float("-inf")
         self._consumed_at = monotonic()
 
@@ -174,13 +175,13 @@ class Pipeline:
 
     def check_source(self) -> SourceHealth:
         """Emit health and learning progress; the machine is UNKNOWN while no audio arrives."""
-        health, now = self._explain_learning(self.source.health()), self._monotonic()
+        health, now = self._add_problem(self.source.health()), self._monotonic()
         changed = self._health is None or (
-            health.state is not self._health.state or self._learning_problem != self._reported
+            health.state is not self._health.state or self._problem != self._reported_problem
         )
         if changed or now - self._health_at >= HEALTH_INTERVAL_S:
             self._health, self._health_at = health, now
-            self._reported = self._learning_problem
+            self._reported_problem = self._problem
             self._emit(health)
         if self.commissioning is not None and now - self._progress_at >= PROGRESS_INTERVAL_S:
             self._progress_at = now
@@ -195,14 +196,19 @@ class Pipeline:
             self._mark_unknown(health.reason or str(health.state))
         return health
 
-    def _explain_learning(self, health: SourceHealth) -> SourceHealth:
-        """Add to the health of a running source why its sound is not learned from."""
-        commissioning = self.commissioning
-        problem = "" if commissioning is None else commissioning.progress().problem
-        self._learning_problem = problem
-        if problem and health.state is SourceState.RUNNING and not health.reason:
-            return replace(health, reason=problem)
-        return health
+    def _add_problem(self, health: SourceHealth) -> SourceHealth:
+        """Add to the health of a running source why its sound is not learned from or doubtful."""
+        commissioning, detector, problem = self.commissioning, self.detector, ""
+        if commissioning is not None:
+            problem = commissioning.progress().problem
+        elif detector is not None:
+            training, rate_hz = detector.manifest.training, detector.manifest.sample_rate_hz
+            learned_hz = sample_rates.learned_rates_hz(training)
+            problem = sample_rates.describe_difference(health.rate_hz, learned_hz, rate_hz)
+        self._problem = problem
+        if not problem or health.state not in _ACTIVE_STATES:
+            return health
+        return replace(health, reason="; ".join(filter(None, (health.reason, problem))))
 
     @property
     def state(self) -> State:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asd_monitor.audio import sample_rates
 from asd_monitor.config import Config
 from asd_monitor.detection.alarm import Alarm
 from asd_monitor.evidence.ring import SoundRing
@@ -18,6 +19,7 @@ from asd_monitor.runtime.learned_microphones import RecordedWith, training_entry
 from asd_monitor.runtime.microphones import Choice
 from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.pipeline import Pipeline
+from asd_monitor.runtime.recorded_rates import RecordedRates
 from asd_monitor.runtime.recording_store import RecordingStore
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sources import AudioSource
@@ -26,6 +28,7 @@ from asd_monitor.sources.microphone.device_capture import DeviceCaptures
 from asd_monitor.sources.microphone.source import MicrophoneSource
 from asd_monitor.sources.pacing import PacedWakeups
 from asd_monitor.sources.registry import SOURCES
+from asd_monitor.sources.wav import WavSource
 from asd_monitor.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -101,18 +104,21 @@ def _build_commissioning(
 ) -> Commissioning:
     machine = pipeline.machine
     folder = state.make(state.recordings_path(machine))
-    recorded_with, source = RecordedWith(folder.parent), pipeline.source
+    recorded_with, rates = RecordedWith(folder.parent), RecordedRates(folder.parent)
+    source = pipeline.source
 
-    def note_microphone() -> None:
+    def note_origin() -> None:
         if isinstance(source, MicrophoneSource):
             recorded_with.add(source.identity)
+        known_hz = source.rates_hz() if isinstance(source, WavSource) else []
+        rates.add(known_hz or [source.health().rate_hz])
 
     session = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return Commissioning(
         machine,
-        RecordingStore(machine, folder, LEARNING_RATE_HZ, session, note_microphone),
+        RecordingStore(machine, folder, LEARNING_RATE_HZ, session, note_origin),
         60 * config.learn_of(machine).minutes,
-        fit=partial(_fit, config, state, machine, recorded_with),
+        fit=partial(_fit, config, state, machine, recorded_with, rates),
         on_result=partial(_finish_commissioning, config, monitor, pipeline),
         extend_existing=state.model_path(machine).exists(),
     )
@@ -123,6 +129,7 @@ def _fit(
     state: StateFolder,
     machine: str,
     recorded_with: RecordedWith,
+    rates: RecordedRates,
     recordings: Sequence["Recording"],
     progress: Progress,
 ) -> Path:
@@ -147,8 +154,15 @@ def _fit(
     state.make(path.parent)
     manifest = replace(
         fitted.manifest,
-        training={**fitted.manifest.training, **training_entry(recorded_with.microphones)},
+        training={
+            **fitted.manifest.training,
+            **training_entry(recorded_with.microphones),
+            **sample_rates.training_entry(rates.rates_hz),
+        },
     )
+    mixture = sample_rates.describe_mixture(rates.rates_hz, LEARNING_RATE_HZ)
+    if mixture:
+        logger.warning("%s: %s", machine, mixture)
     sha256 = model_file.save(path, fitted.module, manifest, normal_sound=fitted.normal_sound)
     logger.info("%s: model %s written to %s", machine, sha256[:12], path)
     return path

@@ -40,17 +40,13 @@ class RejectedSound:
         assessment = assess(samples)
         level_dbfs = assessment.level_dbfs
         if assessment.quality is not Quality.OK:
-            description = DESCRIPTIONS[assessment.quality]
-            if assessment.quality is Quality.DC:
-                share = 100 * abs(assessment.offset)
-                description += f" (offset of {share:.0f} % of full scale)"
-            self.add(Rejection(str(assessment.quality)), description, duration_s)
+            reason = Rejection(str(assessment.quality))
+            self.add(reason, DESCRIPTIONS[assessment.quality], duration_s)
             return False
         if level_dbfs is None or level_dbfs < MIN_LEVEL_DBFS:
-            level = "" if level_dbfs is None else f" ({level_dbfs:.0f} dBFS)"
             description = (
-                f"almost no sound{level}: check that the microphone is connected, and increase "
-                "its gain"
+                f"almost no sound (below {MIN_LEVEL_DBFS:.0f} dBFS): check that the microphone is "
+                "connected, and increase its gain"
             )
             self.add(Rejection.QUIET, description, duration_s)
             return False
@@ -72,12 +68,13 @@ class RejectedSound:
         self.latest_description = description
         self._count += 1
         total_s = sum(self.seconds.values())
-        self.problem = f"not learned from ({total_s:.0f} s so far): {description}"
+        self.problem = f"nothing is learned: {description}"
         # After the first of a kind, at powers of two: a problem may last for days.
         if reason is not self._latest or not self._count & (self._count - 1):
             expected = reason is Rejection.DUPLICATE
             level = logging.INFO if expected else logging.WARNING
-            logger.log(level, "%s: %s", self._machine, self.problem)
+            text = "%s: sound is not learned from (%.0f s so far): %s"
+            logger.log(level, text, self._machine, total_s, description)
         self._latest = reason
 
     def accept(self) -> None:

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 _INFO_SOURCE_STATES = frozenset(
     {SourceState.RUNNING, SourceState.OPENING, SourceState.ENDED, SourceState.CLOSED}
 )
+_DELIVERING_STATES = frozenset({SourceState.RUNNING, SourceState.ENDED})
 _INFO_STATES = frozenset({State.NORMAL, State.OFF, State.LEARNING})
 DAY_S = 86_400.0
 PROGRESS_STEP = 0.1
@@ -128,7 +129,9 @@ class LogSink:
         self._health[health.machine] = health
         if last is not None and (last.state, last.reason) == (health.state, health.reason):
             return
-        level = logging.INFO if health.state in _INFO_SOURCE_STATES else logging.WARNING
+        has_problem = health.reason != "" and health.state in _DELIVERING_STATES
+        is_expected = health.state in _INFO_SOURCE_STATES and not has_problem
+        level = logging.INFO if is_expected else logging.WARNING
         reason = f": {health.reason}" if health.reason else ""
         lost = f"; {health.lost_samples} samples lost so far" if health.lost_samples else ""
         device = f" ({health.device})" if health.device else ""

@@ -189,6 +189,7 @@ def health_payload(
         "reopens": health.reopens,
         "last_audio": rfc3339(last_audio_at) if last_audio_at is not None else None,
         "measured_rate_hz": _finite(health.measured_rate_hz),
+        "rate_hz": health.rate_hz,
     }
 
 

@@ -1,13 +1,13 @@
 """Recordings in files, read one after the other."""
 
 import logging
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.audio.files import AUDIO_SUFFIXES, iter_recording, recording_s
+from asd_monitor.audio.files import AUDIO_SUFFIXES, RecordingHeader, iter_recording, read_header
 from asd_monitor.audio.natural_order import natural_key
 from asd_monitor.errors import SourceError
 from asd_monitor.records import FloatArray
@@ -61,6 +61,8 @@ class Playlist:
     recording
         Name of the recording that the last samples came from. Repetitions have names of their
         own (``pump.wav#2``), as windows must not span two of them.
+    rate_hz
+        Its sample rate, before it is converted; None before the first recording.
     has_ended
         True after the last recording.
 
@@ -85,6 +87,7 @@ class Playlist:
         self._channel = channel
         self._loop = loop
         self.recording = self._recordings[0][0]
+        self.rate_hz: int | None = None
         self.has_ended = False
         self._blocks = self._read_blocks()
         self._pending: FloatArray = np.zeros(0, np.float32)
@@ -94,7 +97,7 @@ class Playlist:
         """Return up to ``max_samples`` of one recording; none after the last recording."""
         while not len(self._pending):
             try:
-                self.recording, self._pending = next(self._blocks)
+                self.recording, self.rate_hz, self._pending = next(self._blocks)
             except StopIteration:
                 self.has_ended = True
                 break
@@ -112,18 +115,23 @@ class Playlist:
 
     def duration_s(self) -> float:
         """Return the length of all readable recordings in seconds, by their headers."""
-        total_s = 0.0
+        return sum(header.duration_s for header in self._headers())
+
+    def rates_hz(self) -> list[int]:
+        """Return the sample rates of all readable recordings, in ascending order."""
+        return sorted({header.rate_hz for header in self._headers()})
+
+    def _headers(self) -> Iterator[RecordingHeader]:
         for _, path in self._recordings:
             with suppress(SourceError):
-                total_s += recording_s(path, self._channel)
-        return total_s
+                yield read_header(path, self._channel)
 
     def close(self) -> None:
         """Close the file that is being read."""
         self._blocks.close()
 
-    def _read_blocks(self) -> Generator[tuple[str, FloatArray], None, None]:
-        """Yield the recording's name and its samples, block by block."""
+    def _read_blocks(self) -> Generator[tuple[str, int, FloatArray], None, None]:
+        """Yield the recording's name, its sample rate and its samples, block by block."""
         repetition = 0
         while True:
             repetition += 1
@@ -131,9 +139,10 @@ class Playlist:
             for name, path in self._recordings:
                 label = name if repetition == 1 else f"{name}#{repetition}"
                 try:
+                    rate_hz = read_header(path, self._channel).rate_hz
                     for samples in iter_recording(path, self._sample_rate_hz, self._channel):
                         any_readable = any_readable or len(samples) > 0
-                        yield label, samples
+                        yield label, rate_hz, samples
                 except SourceError as error:
                     if path not in self._errors:
                         logger.warning("%s: skipped: %s", self._machine, error)

@@ -193,7 +193,12 @@ class WavSource:
                 overflows=0,
                 reopens=0,
                 last_audio_at=self._last_audio_at,
+                rate_hz=self._playlist.rate_hz,
             )
+
+    def rates_hz(self) -> list[int]:
+        """Return the sample rates of all readable recordings, by their headers."""
+        return self._playlist.rates_hz()
 
     def remaining_s(self, sample: int) -> float:
         """Return how much sound follows a sample, in seconds, by the recordings' headers."""

@@ -18,15 +18,14 @@ from asd_monitor.runtime.builder import build_monitor
 from asd_monitor.runtime.runs import add_live_view, learn_only, run_monitor
 
 RATE_HZ = 16_000
-CLIP = 10 * RATE_HZ
 
 
-def recordings(folder: Path, first: int, count: int = 3) -> Path:
+def recordings(folder: Path, first: int, count: int = 3, rate_hz: int = RATE_HZ) -> Path:
     """Write ten-second recordings of a pump, numbered from ``first``."""
     folder.mkdir()
     for index in range(first, first + count):
-        sound = PumpSound(3, RATE_HZ).block(index * CLIP, CLIP, 0.0)
-        soundfile.write(folder / f"{index:04d}.wav", sound, RATE_HZ)
+        sound = PumpSound(3, rate_hz).block(index * 10 * rate_hz, 10 * rate_hz, 0.0)
+        soundfile.write(folder / f"{index:04d}.wav", sound, rate_hz)
     return folder
 
 
@@ -56,6 +55,20 @@ def test_learning_again_adds_new_sound_and_ignores_duplicates(tmp_path: Path) ->
     assert learn(state, first, 30) == 30
     assert learn(state, first, 30) == 30
     assert learn(state, recordings(tmp_path / "second", 3), 30) == 60
+
+
+def test_sound_at_another_rate_than_the_learned_sound_is_noted_in_the_health(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "state"
+    learn(state, recordings(tmp_path / "learned", 0), 30)
+    training = model_file.read_manifest(state / "models" / "pump.asd")[0].training
+    assert training["recorded_at_hz"] == [RATE_HZ]
+    folder = recordings(tmp_path / "live", 3, rate_hz=48_000)
+    config = settings(state, folder, 30)
+    run_monitor(config, threading.Event(), duration_s=None, live_view=False, as_json=True)
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "learned at" in line)
+    assert "WARNING pump: source ended (0005.wav): recorded at 48000 Hz, learned at 16000" in line
 
 
 def test_sound_that_learning_does_not_use_is_reported(

@@ -98,6 +98,22 @@ def test_windows_without_usable_sound_are_reported_after_the_verdict(folder: Pat
     assert re.search(r"half\.wav  \(\d+ silent\)$", result.stdout.splitlines()[2])
 
 
+def test_recordings_at_another_rate_than_the_learned_ones_are_noted(
+    folder: Path, tmp_path: Path
+) -> None:
+    training = {"fingerprint": "0" * 64, "recorded_at_hz": [RATE_HZ]}
+    save_toy(tmp_path / "toy.asd", {"training": training})
+    base = ("--model", tmp_path / "toy.asd", "--target", "pump", "--channel", "0")
+    files = (folder / "normal.wav", folder / "stereo_44k.wav")
+    lines = run("score", *files, *base).stdout.splitlines()
+    assert lines[-1].startswith("Note: 1 of 2 recordings were recorded at 44100 Hz, the learned")
+    document = json.loads(run("score", *files, *base, "--json").stdout)
+    assert [part["sample_rate_hz"] for part in document["recordings"]] == [RATE_HZ, 44_100]
+    assert document["notes"] == [lines[-1].removeprefix("Note: ")]
+    assert "Note:" not in run("score", files[0], *base).stdout
+    assert f"[{RATE_HZ}]" in run("inspect", tmp_path / "toy.asd").stdout
+
+
 def test_json_is_one_document_with_every_window(folder: Path) -> None:
     loud = folder / "loud.flac"
     result = run("score", loud, "--model", folder / "toy.asd", "--target", "pump", "--json")

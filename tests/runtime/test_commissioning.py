@@ -180,7 +180,7 @@ def clipped(seed: int) -> FloatArray:
 
 REJECTED = {
     Rejection.CLIPPED: (clipped, "reduce the gain"),
-    Rejection.DC: (lambda seed: noise(10, seed) + np.float32(0.2), "offset of 20 % of full scale"),
+    Rejection.DC: (lambda seed: noise(10, seed) + np.float32(0.2), "a constant offset"),
     Rejection.QUIET: (lambda seed: 1e-4 * noise(10, seed), "increase its gain"),
     Rejection.SILENT: (lambda _: np.zeros(CLIP, np.float32), "muted or not connected"),
     Rejection.STUCK: (lambda _: np.full(CLIP, 0.5, np.float32), "stuck at one value"),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from asd_monitor.audio.files import read_recording
 from asd_monitor.audio.quality import usable_levels_dbfs
+from asd_monitor.audio.sample_rates import training_entry
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.calibration import Calibration
 from asd_monitor.calibration.learned_levels import LearnedLevels
@@ -20,6 +21,7 @@ from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.model_file import save
 from asd_monitor.model_file.manifest import Json, Manifest, Threshold
 from asd_monitor.progress import Progress
+from asd_offline.datasets.audio_files import read_length
 from asd_offline.datasets.targets import Target
 from asd_offline.evaluation.clip_scoring import score_windows
 from asd_offline.export.normal_sound import fit_normal_sound
@@ -160,6 +162,8 @@ def _write(
         _make_manifest(run, targets, recipe, calibrations, description),
         levels=_measure_levels(targets, recipe),
     )
+    rates_hz = [read_length(clip.path).rate_hz for target in targets for clip in target.held_out]
+    manifest = replace(manifest, training={**manifest.training, **training_entry(rates_hz)})
     normal_sound = {target.name: fit_normal_sound(target, recipe) for target in targets}
     sha256 = save(out, module, manifest, normal_sound=normal_sound)
     parity = max_difference(detector, module, windows, indices)

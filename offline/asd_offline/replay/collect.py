@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from asd_monitor.audio.sample_rates import describe_differences, learned_rates_hz
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.verdict import explain_rules, judge_clip
 from asd_monitor.model_file import read_manifest
@@ -64,11 +65,30 @@ def collect_results(
         year=dataset.year,
         challenge=_without_incomplete_score(challenge, sections, dataset.year),
         sections=tuple(sections),
-        notes=(*dataset.notes, *describe_unused_channels(channels, plan.channel, "test clips")),
+        notes=(
+            *dataset.notes,
+            *describe_unused_channels(channels, plan.channel, "test clips"),
+            *_describe_rates(sections),
+        ),
         model=_describe_model(plan, sections),
         alarm=settings,
         command=command,
     )
+
+
+def _describe_rates(sections: Sequence[SectionReplay]) -> list[str]:
+    """Return notes on test clips whose sample rates differ from those of the learned clips."""
+    rates_of: dict[tuple[tuple[int, ...], int], list[int]] = {}
+    for section in sections:
+        if section.manifest is not None:
+            learned_hz = tuple(learned_rates_hz(section.manifest.training))
+            rates_hz = rates_of.setdefault((learned_hz, section.manifest.sample_rate_hz), [])
+            rates_hz += [clip.rate_hz for clip in section.clips]
+    return [
+        note
+        for (learned_hz, model_rate_hz), rates_hz in rates_of.items()
+        for note in describe_differences(rates_hz, learned_hz, model_rate_hz, "test clips")
+    ]
 
 
 def _by_name(

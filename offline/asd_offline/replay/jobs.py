@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from asd_monitor.audio.sample_rates import training_entry
 from asd_monitor.errors import ConfigError, SourceError
 from asd_monitor.progress import NoProgress
 from asd_offline.datasets import Clip
@@ -60,6 +61,11 @@ class FitJob:
             result = FitResult(None, reason, rejected)
         write_result(self.result, result.to_json())
 
+    def _rates_hz(self, recordings: "list[Recording]") -> list[int]:
+        """Return the sample rates of the clips that are learned from, before conversion."""
+        used = {recording.name for recording in recordings}
+        return [read_length(path).rate_hz for path in self.clips if path.name in used]
+
     def _fit(self, recordings: "list[Recording]", tick: Tick) -> str:
         """Return the SHA-256 of the model file."""
         from asd_monitor.model_file import save
@@ -71,7 +77,11 @@ class FitJob:
         )
         lengths = [len(recording.samples) for recording in recordings]
         hop = covering_hop(round(float(np.median(lengths))), fitted.manifest.window_samples)
-        manifest = replace(fitted.manifest, hop_samples=hop)
+        manifest = replace(
+            fitted.manifest,
+            hop_samples=hop,
+            training={**fitted.manifest.training, **training_entry(self._rates_hz(recordings))},
+        )
         return save(self.model, fitted.module, manifest, normal_sound=fitted.normal_sound)
 
 
@@ -143,8 +153,8 @@ class ScoreJob:
         except SourceError as error:
             return ClipResult(clip, reason=str(error))
         score = detector.score_recording(samples, str(clip.path), self.target)
-        channels = read_length(clip.path).channels
-        return ClipResult.from_score(clip, score, len(samples), channels)
+        length = read_length(clip.path)
+        return ClipResult.from_score(clip, score, len(samples), length.channels, length.rate_hz)
 
 
 def load_cached(path: Path, device: str) -> "LoadedModel":

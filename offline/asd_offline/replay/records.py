@@ -25,19 +25,32 @@ class ClipResult:
     sample_count: int = 0
     channels: int = 0
     """Number of channels of the file, of which one is scored."""
+    rate_hz: int = 0
+    """Sample rate of the file, before it is converted; 0 if it cannot be read."""
     reason: str | None = None
     """Why the clip has no score; None if it has one."""
     verdict: Verdict = NOT_SCORED
     """How it compares with normal sound; given when its windows are evaluated."""
 
     @classmethod
-    def from_score(cls, clip: Clip, score: ClipScore, sample_count: int, channels: int) -> Self:
+    def from_score(
+        cls, clip: Clip, score: ClipScore, sample_count: int, channels: int, rate_hz: int
+    ) -> Self:
         """Combine a clip with what the detector returned for it."""
         reason = None
         if score.value is None:
             qualities = ", ".join(sorted({str(window.quality) for window in score.windows}))
             reason = f"{clip.path}: no window of it could be scored: {qualities}"
-        return cls(clip, score.windows, score.value, score.p_value, sample_count, channels, reason)
+        return cls(
+            clip,
+            score.windows,
+            score.value,
+            score.p_value,
+            sample_count,
+            channels,
+            rate_hz,
+            reason,
+        )
 
     def to_json(self) -> str:
         """Return everything but the clip as one line."""
@@ -47,6 +60,7 @@ class ClipResult:
                 "p_value": self.p_value,
                 "sample_count": self.sample_count,
                 "channels": self.channels,
+                "rate_hz": self.rate_hz,
                 "reason": self.reason,
                 "windows": {
                     "start": [window.window_start for window in self.windows],

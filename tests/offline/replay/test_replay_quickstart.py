@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 from asd_monitor import model_file
 from asd_monitor.audio.files import read_recording
@@ -103,6 +104,22 @@ def test_lazy_clips_fit_the_same_detector(dataset: Path) -> None:
     assert first.manifest.calibrations == second.manifest.calibrations
     for name, tensor in first.module.state_dict().items():
         assert tensor.equal(second.module.state_dict()[name]), name
+
+
+def test_test_clips_at_another_rate_than_the_training_clips_are_noted(
+    dataset: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(dataset, copy)
+    for path in (copy / "fan" / "test").glob("*_id_00_*.wav"):
+        samples, _ = soundfile.read(path)
+        soundfile.write(path, soxr.resample(samples, RATE_HZ, 48_000), 48_000)
+    out = tmp_path / "out"
+    result = replay(ReplaySettings(copy, out=out, jobs=1), write_report=write_report)
+    note = "4 of 4 test clips were recorded at 48000 Hz, the learned ones at 16000 Hz"
+    assert any(note in line for line in result.notes)
+    assert note in (out / "report.html").read_text()
+    assert note in (out / "result.json").read_text()
 
 
 def test_the_report_explains_the_evidence(out: Path) -> None:
