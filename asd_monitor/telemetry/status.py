@@ -23,8 +23,6 @@ _CURRENT = frozenset({SourceState.RUNNING, SourceState.SILENT, SourceState.ENDED
 class MachineStatus:
     """The newest records of one machine, and what they add up to since the start."""
 
-    name: str = ""
-    """Name of the machine for people; empty: its id."""
     state: State = State.UNKNOWN
     reason: str = ""
     """Why the machine is in ``state``, in one sentence for the user."""
@@ -55,6 +53,8 @@ class MachineStatus:
     """Total time in state WARNING, up to the newest window."""
     warning_reason: str = ""
     """Why the last warning was given, or continues, in one sentence for the user."""
+    name: str = ""
+    """Name of the machine for people; empty: its id."""
 
     @property
     def lost_samples(self) -> int:
