@@ -219,7 +219,11 @@ def _assess_sound(name: str, captured: Capture) -> Finding:
         "quality": str(quality),
     }
     if quality is Quality.SILENT or captured.health.state is SourceState.SILENT:
-        message, hint = f"{name} delivers digital silence", "unmute it: `alsamixer`, `pavucontrol`"
+        reason, has_cause, hint = captured.health.reason.partition("; ")
+        message = f"{captured.source.machine}: {reason}"
+        if not has_cause:
+            message = f"{name} delivers digital silence"
+            hint = "unmute it: `alsamixer`, `pavucontrol`"
         return failed("sound", message, hint, SourceError, **facts)
     if quality in (Quality.STUCK, Quality.NON_FINITE):
         message = f"{name} delivers no sound ({quality}): its samples are constant or invalid"

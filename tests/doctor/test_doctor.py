@@ -134,6 +134,18 @@ def test_a_problem_with_the_sound_is_reported(virtual_microphones: MakeMicrophon
     assert findings["muted"].exit_code == SourceError.exit_code
 
 
+def test_sound_on_the_other_channel_is_not_called_muted(
+    virtual_microphones: MakeMicrophones,
+) -> None:
+    stereo = np.stack([pcm(-300.0), pcm(-30.0)], axis=1)
+    virtual_microphones(pump=VirtualSound(stereo))
+    finding = only(sound.check_capture(make_context()), "sound")
+    assert finding.status is Status.FAILED
+    assert "channel 1 has sound" in finding.message
+    assert "`channel: 1`" in finding.hint
+    assert "unmute" not in finding.hint
+
+
 def test_a_microphone_that_delivers_nothing_fails(
     virtual_microphones: MakeMicrophones,
 ) -> None:

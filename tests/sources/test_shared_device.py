@@ -138,8 +138,10 @@ def test_a_silent_channel_concerns_only_its_machine(
     sound[:, 0] = 0
     card(virtual_microphones, sound)
     with sharing((0, RATE_HZ), (1, RATE_HZ)) as (silent, loud):
-        silent.until_state(SourceState.SILENT)
+        reason = silent.until_state(SourceState.SILENT).reason
         assert loud.until_state(SourceState.RUNNING).reason == ""
+    assert "digital silence on channel 0 (every sample is 0), but channel 1 has sound" in reason
+    assert "set `channel: 1`" in reason
 
 
 def test_the_device_is_open_until_its_last_machine_is_closed(

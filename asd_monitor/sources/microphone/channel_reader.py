@@ -11,6 +11,7 @@ from asd_monitor.sources.microphone.stream import CaptureStream
 
 MAX_MEAN_CHANNELS = 8
 """Sound servers offer 32 or 64 channels, of which only the first two are real."""
+RECENT_S = 0.5
 
 
 def channels_to_open(microphone: Microphone, channel: int | Literal["mean"]) -> int:
@@ -74,6 +75,16 @@ class ChannelReader:
             samples = np.concatenate([samples, self._select(ring[: end - size])])
         self.read_frames = frame
         return np.ascontiguousarray(samples), skipped
+
+    def other_channels_with_sound(self) -> list[int]:
+        """Return the other open channels whose newest samples are not all equal."""
+        ring, received = self.stream.ring, self.stream.received_frames
+        count = min(received, len(ring), round(RECENT_S * self.stream.rate_hz))
+        recent = ring[np.arange(received - count, received) % len(ring)]
+        if not count or self._channel == "mean":
+            return []
+        varies = np.flatnonzero(np.ptp(recent, axis=0) > 0)
+        return [int(channel) for channel in varies if channel != self._channel]
 
     def _select(self, frames: FloatArray) -> FloatArray:
         if self._channel == "mean":

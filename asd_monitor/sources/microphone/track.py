@@ -40,6 +40,7 @@ class Track:
         self.silent_since_s: float | None = None
         self._options = options
         self._audio_end = options.audio_end
+        self._reader: ChannelReader | None = None
         self._resampler: StreamResampler | None = None
         self._clock: SampleClock | None = None
         self._stream: CaptureStream | None = None
@@ -57,16 +58,16 @@ class Track:
         resumed = self._audio_end.captured_s is not None
         self._stream = stream
         self._clock = SampleClock(stream.rate_hz, stream.started_s, latency_s, resumed=resumed)
-        reader = ChannelReader(stream, self._options.channel)
+        self._reader = ChannelReader(stream, self._options.channel)
         self._resampler = StreamResampler(
-            reader, self._clock, self._options.model_rate_hz, self._audio_end
+            self._reader, self._clock, self._options.model_rate_hz, self._audio_end
         )
 
     def stop(self) -> list[CapturedAudio]:
         """Detach from the stream, and return the audio that is left."""
         audio = self._resampler.flush() if self._resampler else []
         self._keep_end()
-        self._resampler = self._clock = self._stream = None
+        self._reader = self._resampler = self._clock = self._stream = None
         return audio
 
     def fail(self, reason: str) -> None:
@@ -125,15 +126,32 @@ class Track:
         elif not resampler.has_read:
             pass  # the last state remains until there is audio
         elif constant.length >= SILENT_S * stream.rate_hz:
+            others = self._other_channels_with_sound()
+            if others or self.state is not SourceState.SILENT:
+                self.reason = self._describe_silence(name, constant.value, others)
             self.state = SourceState.SILENT
-            self.reason = (
-                f"{name} delivers digital silence (every sample is {constant.value:g}): "
-                "is it muted, or did the sound server take another source?"
-            )
             self.silent_since_s = self.silent_since_s or time.monotonic()
         elif self.state is not SourceState.SILENT or not constant.length:
             self.state, self.reason = SourceState.RUNNING, self._describe_rate(name, stream.rate_hz)
             self.silent_since_s = None
+
+    def _other_channels_with_sound(self) -> list[int]:
+        return self._reader.other_channels_with_sound() if self._reader else []
+
+    def _describe_silence(self, name: str, value: float, others: Sequence[int]) -> str:
+        """Return that a channel is silent, and what is the likely cause."""
+        if others:
+            listed = " and ".join(map(str, others))
+            verb, example = "has" if len(others) == 1 else "have", others[0]
+            return (
+                f"{name} delivers digital silence on channel {self._options.channel} (every "
+                f"sample is {value:g}), but channel {listed} {verb} sound; set `channel: "
+                f"{example}`, or connect the sensor to the other input"
+            )
+        return (
+            f"{name} delivers digital silence (every sample is {value:g}): "
+            "is it muted, or did the sound server take another source?"
+        )
 
     def _describe_rate(self, name: str, rate_hz: int) -> str:
         """Return what is wrong with the device's clock; empty if nothing is known to be."""
