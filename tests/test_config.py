@@ -49,6 +49,7 @@ def refused(tmp_path: Path, text: str | bytes) -> str:
         (MINIMAL + "mqtt:\n  prot: 1883\n", "plant.yaml:5: mqtt.prot: there is no such key; did you mean 'port'?"),
         (MINIMAL + "mqtt:\n  port: 70000\n", "plant.yaml:5: mqtt.port: expected less than or equal to 65535, got 70000"),
         (MINIMAL + "mqtt:\n  port: broker\n", "plant.yaml:5: mqtt.port: expected a whole number, got 'broker'"),
+        (MINIMAL + "mqtt: on\n", "plant.yaml:4: mqtt.host: this key is required"),
         (MINIMAL + "mqtt: 1883\n", "plant.yaml:4: mqtt: expected keys with values below it, got 1883"),
         (MINIMAL + "mqtt:\n  base_topic: a/#\n", "plant.yaml:5: mqtt.base_topic: base_topic: 'a/#' contains '#'"),
         (MINIMAL + "state_dir: 3\n", "plant.yaml:4: state_dir: expected a path, got 3"),
@@ -105,7 +106,7 @@ def test_a_mistake_is_reported_with_its_location(
 
 
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
-    error = refused(tmp_path, MINIMAL + "devise: cpu\nmqtt:\n  port: 0\n")
+    error = refused(tmp_path, MINIMAL + "devise: cpu\nmqtt:\n  host: broker\n  port: 0\n")
     assert len(error.splitlines()) == 2
 
 
@@ -186,7 +187,8 @@ def test_sinks_can_be_turned_off() -> None:
 def test_a_sink_is_turned_off_by_the_words_of_the_command_line_and_of_yaml(
     key: str, word: str
 ) -> None:
-    settings = from_document(parse(f"{MINIMAL}{key}: {word}\n", "plant.yaml"))
+    broker = "" if key == "mqtt" else "mqtt: {host: broker}\n"
+    settings = from_document(parse(f"{MINIMAL}{broker}{key}: {word}\n", "plant.yaml"))
     assert set(settings.sinks) == set(SINKS) - {key}
 
 
@@ -201,7 +203,7 @@ def test_an_option_is_turned_off_by_the_words_of_the_configuration(option: str, 
 
 @pytest.mark.parametrize("word", ["on", "yes", "'ON'", "{}"])
 def test_a_section_that_is_turned_on_has_its_defaults(word: str) -> None:
-    text = f"{MINIMAL}prometheus: {word}\nmqtt: {{tls: {word}}}\n"
+    text = f"{MINIMAL}prometheus: {word}\nmqtt: {{host: broker, tls: {word}}}\n"
     settings = from_document(parse(text, "plant.yaml"))
     assert settings.sinks["prometheus"] == PrometheusSettings()
     mqtt = settings.sink_settings(MqttSettings)
@@ -267,14 +269,15 @@ def test_the_example_documents_every_key_and_no_other() -> None:
 
 def test_the_defaults_in_the_example_are_the_real_ones() -> None:
     values = yaml.safe_load(EXAMPLE.read_text())
-    required = {"machines": {"a": {"mic": 0}}, "node": "plant-1"}
+    broker = {"host": values["mqtt"]["host"]}
+    required = {"machines": {"a": {"mic": 0}}, "node": "plant-1", "mqtt": broker}
     documented = {key: values[key] for key in ("device", "alarm", "learn", *SINKS)}
     assert from_options(required | documented) == from_options(required)
 
 
 def test_the_protocol_may_be_written_as_a_number(tmp_path: Path) -> None:
     path = tmp_path / "plant.yaml"
-    path.write_text(MINIMAL + "mqtt:\n  protocol: 5\n")
+    path.write_text(MINIMAL + "mqtt:\n  host: broker\n  protocol: 5\n")
     settings = load(path).sink_settings(MqttSettings)
     assert settings is not None
     assert settings.protocol == "5"

@@ -58,7 +58,9 @@ def test_recordings_are_found_in_any_form(tmp_path: Path, on_disk: str, typed: s
 def test_names_in_options_and_settings_are_stored_in_nfc(form: str) -> None:
     assert split_names([f"{form},fan"]) == (NFC, "fan")
     machine = {"mic": 0, "target": f"{form}/id_00"}
-    config = from_options({"machines": {"pump": machine}, "mqtt": {"base_topic": form}})
+    config = from_options(
+        {"machines": {"pump": machine}, "mqtt": {"host": "broker", "base_topic": form}}
+    )
     assert config.machines["pump"].target == f"{NFC}/id_00"
     mqtt = config.sink_settings(MqttSettings)
     assert mqtt is not None

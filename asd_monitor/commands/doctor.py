@@ -45,8 +45,8 @@ def doctor(
         typer.Option(
             "--mqtt",
             metavar="BROKER",
-            help="MQTT broker to check, as HOST or HOST:PORT, or `off`. By default localhost; its "
-            "absence is then only a warning.",
+            help="MQTT broker to check, as HOST or HOST:PORT, or `off`. By default the "
+            "configuration's.",
         ),
     ] = None,
     metrics: Annotated[
@@ -88,7 +88,6 @@ def _make_context(config: Path | None, mic: str | None, options: dict[str, Any])
     return Context(
         load_settings(config, {MACHINE: machine}, options),
         uses_default_microphone=config is None and mic is None,
-        is_broker_configured=config is not None or options["mqtt"] is not None,
     )
 
 

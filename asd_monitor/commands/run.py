@@ -94,8 +94,8 @@ def run(
         typer.Option(
             "--mqtt",
             metavar="BROKER",
-            help="MQTT broker as HOST or HOST:PORT, or `off`. By default the configuration's, or "
-            "localhost.",
+            help="MQTT broker as HOST or HOST:PORT, or `off`. By default the configuration's; "
+            "without one nothing is published over MQTT.",
         ),
     ] = None,
     metrics: Annotated[

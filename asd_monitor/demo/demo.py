@@ -88,7 +88,7 @@ def _make_config(folder: Path, mqtt_port: int, metrics_port: int, web_port: int)
             "machines": {MACHINE: {"mic": "demo sound"}},
             "learn": {"minutes": LEARN_S / 60},
             "alarm": {"hold_s": HOLD_S},
-            "mqtt": {"port": mqtt_port},
+            "mqtt": {"host": "127.0.0.1", "port": mqtt_port},
             "prometheus": {"port": metrics_port},
             "web": {"port": web_port},
         }

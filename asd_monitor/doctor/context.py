@@ -14,8 +14,6 @@ class Context:
     config: Config
     uses_default_microphone: bool = False
     """No microphone is named, so the system's default one is checked."""
-    is_broker_configured: bool = True
-    """False: no broker is named, so the absence of one is not a failure."""
 
     @property
     def microphones(self) -> dict[str, MicrophoneSettings]:

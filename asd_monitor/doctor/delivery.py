@@ -23,23 +23,23 @@ _HINTS = {
 
 
 def check_mqtt(context: Context) -> list[Finding]:
-    """Resolve the broker's name, connect, log in, and publish a message."""
+    """Resolve the broker's name, connect, log in, publish, and check the node name."""
     from asd_monitor.sinks.mqtt.check import check_broker
     from asd_monitor.sinks.mqtt.settings import MqttSettings
 
     settings = context.config.sink_settings(MqttSettings)
     if settings is None:
-        return [ok("mqtt", "off: nothing is published over MQTT")]
+        return [ok("mqtt", "off: no broker is named (--mqtt, or mqtt: in the configuration)")]
     findings = []
     for step in check_broker(settings, context.config.node):
         name = f"mqtt {step.name}"
-        if step.ok:
-            findings.append(ok(name, step.detail))
-        elif context.is_broker_configured:
-            findings.append(failed(name, step.detail, _HINTS[step.name], SinkError))
-        else:
-            hint = f"{_HINTS[step.name]}; or ignore this: a broker is optional (--mqtt)"
+        hint = step.hint or _HINTS.get(step.name, "")
+        if step.is_warning:
             findings.append(warning(name, step.detail, hint))
+        elif step.ok:
+            findings.append(ok(name, step.detail))
+        else:
+            findings.append(failed(name, step.detail, hint, SinkError))
     return findings
 
 

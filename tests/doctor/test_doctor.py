@@ -11,6 +11,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+from paho.mqtt import publish
 
 from asd_monitor import __version__
 from asd_monitor.config import from_options
@@ -20,11 +21,12 @@ from asd_monitor.doctor.finding import Finding, Status, failed, ok, warning
 from asd_monitor.doctor.runner import Check, exit_code, run_checks
 from asd_monitor.errors import ConfigError, SinkError, SourceError, StateError
 from asd_monitor.runtime.state_dir import StateFolder
+from asd_monitor.sinks.mqtt.node_info import NodeInfo, make_host_id
 from asd_monitor.sinks.prometheus.settings import PrometheusSettings
 from asd_monitor.sinks.prometheus.sink import PrometheusSink
 from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.microphone_process import listening
-from tests.rig.mosquitto import Mosquitto, free_port
+from tests.rig.mosquitto import Collector, Mosquitto, free_port
 from tests.rig.toy_model import save_toy
 from tests.rig.virtual_microphone import (
     MakeMicrophones,
@@ -38,7 +40,6 @@ RATE_HZ = 16000
 def make_context(
     *,
     uses_default_microphone: bool = False,
-    is_broker_configured: bool = True,
     **options: object,
 ) -> Context:
     machine = {"mic": "pump"} | cast("dict[str, object]", options.pop("machine", {}))
@@ -46,7 +47,6 @@ def make_context(
     return Context(
         settings,
         uses_default_microphone=uses_default_microphone,
-        is_broker_configured=is_broker_configured,
     )
 
 
@@ -261,20 +261,66 @@ def test_a_broker_that_accepts_messages_is_ok(tmp_path: Path) -> None:
         "mqtt tcp",
         "mqtt login",
         "mqtt publish",
+        "mqtt node",
     ]
     assert {finding.status for finding in findings} == {Status.OK}
 
 
-@pytest.mark.parametrize(
-    ("configured", "status", "code"), [(True, Status.FAILED, 6), (False, Status.WARNING, 0)]
-)
-def test_an_absent_broker_fails_only_if_it_is_configured(
-    configured: bool, status: Status, code: int
-) -> None:
+def test_an_absent_broker_fails() -> None:
     options = {"host": "127.0.0.1", "port": free_port()}
-    finding = delivery.check_mqtt(make_context(mqtt=options, is_broker_configured=configured))[-1]
-    assert (finding.check, finding.status, finding.exit_code) == ("mqtt tcp", status, code)
+    finding = delivery.check_mqtt(make_context(mqtt=options))[-1]
+    assert (finding.check, finding.status, finding.exit_code) == ("mqtt tcp", Status.FAILED, 6)
     assert finding.hint
+
+
+def test_a_broker_that_is_not_named_is_not_looked_for() -> None:
+    (finding,) = delivery.check_mqtt(make_context())
+    assert finding.status is Status.OK
+    assert "no broker is named" in finding.message
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+@pytest.mark.parametrize("option", ["max_packet_size", "message_size_limit"])
+def test_a_broker_that_refuses_messages_of_full_size_fails(
+    tmp_path: Path, option: str, protocol: str
+) -> None:
+    with Mosquitto(tmp_path, f"{option} 500") as broker:
+        options = {"host": "127.0.0.1", "port": broker.port, "protocol": protocol}
+        finding = delivery.check_mqtt(make_context(mqtt=options))[-1]
+    assert (finding.check, finding.status) == ("mqtt publish", Status.FAILED)
+    assert option in finding.hint
+
+
+def test_a_user_who_may_not_read_is_warned_about(tmp_path: Path) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic write #\n")
+    with Mosquitto(tmp_path, f"acl_file {acl}") as broker:
+        findings = delivery.check_mqtt(
+            make_context(mqtt={"host": "127.0.0.1", "port": broker.port})
+        )
+    publishing = next(finding for finding in findings if finding.check == "mqtt publish")
+    assert publishing.status is Status.WARNING
+    assert "read" in publishing.hint
+
+
+@pytest.mark.parametrize(
+    ("host_id", "status"), [("feed", Status.WARNING), (make_host_id(), Status.OK)]
+)
+def test_another_computer_with_the_same_node_name_is_warned_about(
+    tmp_path: Path, host_id: str, status: Status
+) -> None:
+    info = NodeInfo("plant", "other", "press-7", host_id, "asd-1", 0.0, ("fan",))
+    with Mosquitto(tmp_path) as broker:
+        retained = [("asd/plant/status", b"online"), ("asd/plant/info", info.encode())]
+        publish.multiple(
+            [(topic, payload, 1, True) for topic, payload in retained], "127.0.0.1", broker.port
+        )
+        options = {"host": "127.0.0.1", "port": broker.port}
+        finding = delivery.check_mqtt(make_context(node="plant", mqtt=options))[-1]
+        with Collector(broker.port) as late:
+            late.wait_for("plant/info")
+            assert {message.topic for message in late.messages} == dict(retained).keys()
+    assert (finding.check, finding.status) == ("mqtt node", status)
 
 
 def test_a_wrong_password_fails_at_the_login(

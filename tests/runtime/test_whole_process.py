@@ -140,7 +140,12 @@ def start(
                 "machines": {name: {"mic": name, "model": str(model)} for name in sounds},
                 "alarm": {"hold_s": 4},
                 # The subscriber reconnects after 1 s, before the monitor: it misses nothing.
-                "mqtt": {"port": broker.port, "reconnect_min_s": 4, "reconnect_max_s": 4},
+                "mqtt": {
+                    "host": "127.0.0.1",
+                    "port": broker.port,
+                    "reconnect_min_s": 4,
+                    "reconnect_max_s": 4,
+                },
                 "prometheus": {"port": metrics_port},
                 "web": None,
             }

@@ -214,7 +214,7 @@ def test_the_check_goes_through_all_stages(tmp_path: Path, pki: Path) -> None:
         settings = MqttSettings.model_validate(
             {"host": "localhost", "port": broker.port, "tls": tls, "protocol": "5"}
         )
-        names = ("dns", "tcp", "tls", "login", "publish")
+        names = ("dns", "tcp", "tls", "login", "publish", "node")
         assert steps(settings) == [(name, True) for name in names]
         with Collector(plain.port) as subscriber:
             settings = MqttSettings(host="127.0.0.1", port=plain.port)

@@ -197,7 +197,7 @@ def test_invalid_base_topics_are_refused(base: str) -> None:
 def test_the_sink_refuses_bad_machine_names_on_construction() -> None:
     metrics = Metrics(CollectorRegistry())
     with pytest.raises(ConfigError, match="fan/id_00"):
-        MqttSink(MqttSettings(), metrics, node="plant", machines=["fan/id_00"])
+        MqttSink(MqttSettings(host="broker"), metrics, node="plant", machines=["fan/id_00"])
 
 
 def test_names_may_use_any_script_and_the_base_topic_several_levels() -> None:
@@ -244,4 +244,4 @@ def test_the_documentation_lists_all_settings() -> None:
 )
 def test_inconsistent_settings_are_refused(wrong: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        MqttSettings(**wrong)
+        MqttSettings(**{"host": "broker"} | wrong)

@@ -1,36 +1,23 @@
 """Check an MQTT broker stage by stage: DNS, TCP, TLS, login, publishing."""
 
-import contextlib
 import socket
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from asd_monitor.errors import AsdMonitorError
+from asd_monitor.sinks.mqtt.check_publishing import TIMEOUT_S, PublishingCheck, Step
 from asd_monitor.sinks.mqtt.failures import connect_failure
 from asd_monitor.sinks.mqtt.settings import MqttSettings, MqttTls
 from asd_monitor.sinks.mqtt.tls import make_tls_context
 from asd_monitor.sinks.mqtt.topics import Topics
 
-TIMEOUT_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The result of one stage."""
-
-    name: str
-    ok: bool
-    detail: str
-    """One line for the user: what was found, or what is wrong."""
-
 
 def check_broker(settings: MqttSettings, node: str = "check") -> list[Step]:
     """Try DNS, TCP, TLS (if set), login and publishing in turn; stop at the first failure.
 
-    The last stage publishes one message, QoS 1 and not retained, to ``<base>/<node>/check``
-    and waits for the broker's acknowledgement. The check takes at most about 25 seconds.
+    Publishing uses two messages, QoS 1 and not retained, to ``<base>/<node>/check``: a short one
+    and one of full size. Then the node name is checked. It takes at most about 30 seconds.
     """
     stages: list[tuple[str, Callable[[], str]]] = [
         ("dns", lambda: _resolve(settings)),
@@ -80,7 +67,6 @@ def _handshake(settings: MqttSettings, tls: MqttTls) -> str:
 
 def _login_and_publish(settings: MqttSettings, node: str) -> list[Step]:
     from asd_monitor.sinks.mqtt.connection import Connection
-    from asd_monitor.sinks.mqtt.outbox import Message
 
     connection = Connection(settings, f"asd-check-{uuid.uuid4().hex[:12]}", None)
     try:
@@ -88,27 +74,9 @@ def _login_and_publish(settings: MqttSettings, node: str) -> list[Step]:
             reason = connection.failure.reason if connection.failure else "no answer"
             return [Step("login", False, reason)]
         user = f"as {settings.username}" if settings.username else "without a user name"
-        steps = [Step("login", True, f"accepted {user}, MQTT {settings.protocol}")]
-        topic = Topics(settings.base_topic, node).check
-        connection.publish(Message("event", topic, b'{"schema":1,"check":true}', 1, False))
-        deadline_s = time.monotonic() + TIMEOUT_S
-        while not connection.acks and connection.failure is None and time.monotonic() < deadline_s:
-            connection.loop_once(max(deadline_s - time.monotonic(), 0.0))
-        steps.append(
-            _make_publish_step(connection.acks[0].refused if connection.acks else None, topic)
-        )
-        with contextlib.suppress(ValueError):
-            connection.disconnect_gracefully()
-        return steps
+        login = Step("login", True, f"accepted {user}, MQTT {settings.protocol}")
+        topics = Topics(settings.base_topic, node)
+        check = PublishingCheck(connection, topics, version5=settings.protocol == "5")
+        return [login, *check.run()]
     finally:
         connection.stop()
-
-
-def _make_publish_step(refused: str | None, topic: str) -> Step:
-    """Return the result of publishing; ``refused`` is None if there was no answer."""
-    if refused is None:
-        detail = f"{topic}: no acknowledgement within {TIMEOUT_S:g} s"
-        return Step("publish", False, detail)
-    if refused:
-        return Step("publish", False, f"{topic}: the broker refuses it: {refused}")
-    return Step("publish", True, f"{topic}: acknowledged")

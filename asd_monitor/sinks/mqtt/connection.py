@@ -141,11 +141,14 @@ class Connection:
         qos = min(message.qos, self.max_qos)
         return self._client.publish(message.topic, message.payload, qos, message.retain).mid
 
-    def subscribe(self, filters: Sequence[str]) -> None:
-        """Receive messages of these topics in ``incoming``, with QoS 0 and without one's own."""
+    def subscribe(self, filters: Sequence[str], *, own: bool = False) -> None:
+        """Receive messages of these topics in ``incoming``, with QoS 0.
+
+        With MQTT 5 and unless ``own``, those of this connection are left out.
+        """
         self.has_subscribed = True
         if self._settings.protocol == "5":
-            options = SubscribeOptions(qos=0, noLocal=True)
+            options = SubscribeOptions(qos=0, noLocal=not own)
             self._client.subscribe([(topic, options) for topic in filters])
         else:
             self._client.subscribe([(topic, 0) for topic in filters])

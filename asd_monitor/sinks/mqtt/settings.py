@@ -39,8 +39,8 @@ class MqttSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    host: str = Field(default="localhost", min_length=1)
-    """Name or address of the broker."""
+    host: str = Field(min_length=1)
+    """Name or address of the broker; nothing is published over MQTT until it is given."""
     port: int = Field(default=1883, ge=1, le=65535)
     """By convention 1883, and 8883 with TLS."""
     base_topic: Name = "asd"
