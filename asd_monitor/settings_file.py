@@ -308,9 +308,14 @@ def _find_document_path(values: object, loc: Iterable[str | int]) -> KeyPath:
         if is_key or is_index:
             values = values[part]  # type: ignore[index]
             path.append(part)
-        elif index == len(parts) - 1 and isinstance(values, dict) and "[" not in str(part):
+        elif index == len(parts) - 1 and _may_have_keys(values) and "[" not in str(part):
             path.append(part)  # a missing key
     return tuple(path)
+
+
+def _may_have_keys(value: object) -> bool:
+    """Return whether a value is a section, or a word for an empty one."""
+    return isinstance(value, dict) or (value is not None and _expand_switch(value) == {})
 
 
 def _list_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
