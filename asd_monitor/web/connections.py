@@ -158,19 +158,26 @@ class Acceptor:
                 logger.debug("a connection cannot be accepted: %s", error)
                 await asyncio.sleep(ACCEPT_PAUSE_S)
                 continue
-            if len(self._handshakes) >= MAX_CONNECTIONS:
-                next(iter(self._handshakes)).cancel()
-            task = loop.create_task(self._connect(client))
-            self._handshakes[task] = None
-            task.add_done_callback(lambda done: self._handshakes.pop(done, None))
+            if self._tls is None:
+                await loop.connect_accepted_socket(self._factory, client)
+            else:
+                self._start_handshake(client, self._tls)
 
-    async def _connect(self, client: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        timeout_s = None if self._tls is None else HANDSHAKE_TIMEOUT_S
-        try:
-            await loop.connect_accepted_socket(
-                self._factory, client, ssl=self._tls, ssl_handshake_timeout=timeout_s
-            )
-        except (OSError, asyncio.CancelledError) as error:  # not TLS, timed out, evicted
-            logger.debug("a client has not connected: %s", error)
-            client.close()
+    def _start_handshake(self, client: socket.socket, tls: ssl.SSLContext) -> None:
+        """Begin a TLS handshake; if there are too many, the oldest ends."""
+        if len(self._handshakes) >= MAX_CONNECTIONS:
+            next(iter(self._handshakes)).cancel()
+
+        def finish(task: asyncio.Task[None]) -> None:
+            self._handshakes.pop(task, None)
+            if task.cancelled() or task.exception() is not None:  # not TLS, timed out, evicted
+                client.close()
+
+        task = asyncio.get_running_loop().create_task(self._shake_hands(client, tls))
+        self._handshakes[task] = None
+        task.add_done_callback(finish)
+
+    async def _shake_hands(self, client: socket.socket, tls: ssl.SSLContext) -> None:
+        await asyncio.get_running_loop().connect_accepted_socket(
+            self._factory, client, ssl=tls, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S
+        )

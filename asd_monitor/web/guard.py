@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from asd_monitor.web.connections import MAX_HEADER_BYTES
 from asd_monitor.web.settings import LOOPBACK_NAMES, WebSettings
 
 MAX_BODY_BYTES = 64 * 1024
@@ -55,6 +56,10 @@ class Guard:
         headers = Headers(scope=scope)
         if not scope["path"].startswith("/"):
             return 400, "expected a path that begins with /"
+        # The server limits only headers that arrive in several parts.
+        size = sum(len(name) + len(value) for name, value in scope["headers"])
+        if size + len(scope["raw_path"]) + len(scope["query_string"]) > MAX_HEADER_BYTES:
+            return 431, f"expected headers of at most {MAX_HEADER_BYTES} bytes"
         if scope["method"] not in METHODS:
             return 405, f"expected one of the methods {', '.join(sorted(METHODS))}"
         if not self._is_known_host(headers.getlist("host"), scope):

@@ -92,6 +92,11 @@ class WebService:
         """URL of the page."""
         return self._settings.external_url or self._server.url
 
+    @property
+    def local_url(self) -> str:
+        """URL of the page on this computer, or at its address."""
+        return self._server.url
+
     def open(self) -> None:
         """Start serving.
 

@@ -80,7 +80,7 @@ class Site:
     @property
     def url(self) -> str:
         """URL of the page, without a slash at its end."""
-        return self.service.url.rstrip("/")
+        return self.service.local_url.rstrip("/")
 
     @property
     def port(self) -> int:
