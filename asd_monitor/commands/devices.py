@@ -17,13 +17,15 @@ def devices(as_json: AsJson = False) -> None:
 
     `--mic` accepts the id, a part of the name, or the index. Only the id stays the same when
     microphones are connected in a different order or used by other programs. A microphone that
-    another program uses is listed without an index, channels and rates.
+    another program uses is listed without an index, channels and rates. The exit code is 4 if
+    there is none.
 
     Example: `asd-monitor devices --json`
     """
     import json
     from dataclasses import asdict
 
+    from asd_monitor.errors import SourceError
     from asd_monitor.sources.microphone.devices import NO_MICROPHONE, list_microphones
     from asd_monitor.terminal.tables import stdout_console
 
@@ -33,7 +35,7 @@ def devices(as_json: AsJson = False) -> None:
     elif microphones:
         stdout_console().print(_make_table(microphones))
     if not microphones:
-        typer.echo(NO_MICROPHONE, err=True)
+        raise SourceError(NO_MICROPHONE)
 
 
 def _make_table(microphones: "list[Microphone]") -> "Table":

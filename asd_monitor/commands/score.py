@@ -41,8 +41,8 @@ def score(
     """Score recordings; a higher score is more anomalous.
 
     WAV, FLAC, Ogg, MP3, AIFF, W64 and AU of any sampling rate and sample width are read; of a
-    folder, all such files below it. A file that cannot be read is reported on stderr; the others
-    are still scored, and the exit code is 4.
+    folder, all such files below it. A file that cannot be read, or a folder without recordings, is
+    reported on stderr; the others are still scored, and the exit code is 4.
 
     The verdict compares the recording with normal sound: "above threshold", "above normal range"
     (its median score is; the monitor reports it if it lasts) or "within normal range".
@@ -59,18 +59,14 @@ def score(
     from asd_monitor.detection.verdict import explain_rules
     from asd_monitor.errors import SourceError
     from asd_monitor.model_file import load
-    from asd_monitor.sources.playlist import find_recordings
 
-    paths: list[Path] = []
-    for path in files:
-        paths += [file for _, file in find_recordings([path])] if path.is_dir() else [path]
     loaded = load(model, device)
     manifest = loaded.manifest
     target = target or get_only_target(manifest.targets, model)
     rule = DecisionRule.from_manifest(manifest, target)
     detector = Detector(loaded, {target: rule})
     clips: list[ClipScore] = []
-    unreadable: dict[str, str] = {}
+    paths, unreadable = _find_files(files)
     rates_hz: list[int] = []
     if not as_json:
         typer.echo(_format_heading(loaded, rule))
@@ -100,7 +96,27 @@ def score(
             recording["sample_rate_hz"] = rate_hz
         typer.echo(json.dumps({**document, "notes": notes}, allow_nan=False))
     if unreadable:
-        raise SourceError(f"{len(unreadable)} of {len(paths)} recordings could not be read")
+        total = len(clips) + len(unreadable)
+        raise SourceError(f"{len(unreadable)} of {total} recordings could not be read")
+
+
+def _find_files(given: "Sequence[Path]") -> tuple[list[Path], dict[str, str]]:
+    """Return the files to score, and why each folder without recordings has none."""
+    from asd_monitor.errors import SourceError
+    from asd_monitor.sources.playlist import find_recordings
+
+    paths: list[Path] = []
+    unreadable: dict[str, str] = {}
+    for path in given:
+        try:
+            paths += [file for _, file in find_recordings([path])] if path.is_dir() else [path]
+        except SourceError as error:
+            unreadable[str(path)] = str(error)
+    if not paths:
+        raise SourceError("; ".join(unreadable.values()))
+    for message in unreadable.values():
+        typer.echo(on_one_line(message), err=True)
+    return paths, unreadable
 
 
 def get_only_target(targets: "Sequence[str]", model: Path) -> str:

@@ -12,6 +12,8 @@ Fact = str | int | float | bool | None
 class Status(StrEnum):
     """Severity of a finding, in increasing order."""
 
+    SKIPPED = "skipped"
+    """The settings give nothing to check."""
     OK = "ok"
     WARNING = "warning"
     """The monitor runs, but something is missing or degraded."""
@@ -39,6 +41,11 @@ class Finding:
 def ok(check: str, message: str, **facts: Fact) -> Finding:
     """Return a finding that needs no action."""
     return Finding(check, Status.OK, message, facts=facts)
+
+
+def skipped(check: str, message: str) -> Finding:
+    """Return a finding that says why nothing was checked."""
+    return Finding(check, Status.SKIPPED, message)
 
 
 def warning(check: str, message: str, hint: str, **facts: Fact) -> Finding:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asd_monitor.doctor.context import Context
-from asd_monitor.doctor.finding import Finding, failed, ok, warning
+from asd_monitor.doctor.finding import Finding, failed, ok, skipped, warning
 from asd_monitor.errors import AsdMonitorError, ConfigError, ModelFileError
 from asd_monitor.runtime.state_dir import StateFolder
 
@@ -35,7 +35,7 @@ def check_models(context: Context) -> list[Finding]:
         elif not context.uses_default_microphone:
             findings.append(_check_without_model(context, machine, path))
     if not machines_of and not findings:
-        findings.append(ok("model", "skipped (no --model)"))
+        findings.append(skipped("model", "no model to check: give one with --model"))
     for path, machines in machines_of.items():
         findings += _check_file(context, path, machines)
     return findings

@@ -9,7 +9,12 @@ from asd_monitor.doctor.runner import exit_code
 if TYPE_CHECKING:
     from rich.table import Table
 
-_STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red"}
+_STYLES = {
+    Status.SKIPPED: "dim",
+    Status.OK: "green",
+    Status.WARNING: "yellow",
+    Status.FAILED: "bold red",
+}
 
 
 def format_table(findings: list[Finding]) -> "Table":

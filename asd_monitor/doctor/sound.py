@@ -95,7 +95,7 @@ def check_capture(
         try:
             choice = _choose_microphone(context, state, machine, settings, present)
         except SourceError as error:
-            if not context.uses_default_microphone:
+            if present and not context.uses_default_microphone:  # else check_devices reports it
                 hint = "see `asd-monitor devices`; plug it in, or name another one"
                 findings.append(failed("capture", f"{machine}: {error}", hint, SourceError))
             continue

@@ -21,6 +21,7 @@ from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.runtime.recorded_rates import RecordedRates
 from asd_monitor.runtime.recording_store import RecordingStore
+from asd_monitor.runtime.recordings_to_learn import check_recordings_to_learn
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sources import AudioSource
 from asd_monitor.sources.context import SourceContext
@@ -28,7 +29,7 @@ from asd_monitor.sources.microphone.device_capture import DeviceCaptures
 from asd_monitor.sources.microphone.source import MicrophoneSource
 from asd_monitor.sources.pacing import PacedWakeups
 from asd_monitor.sources.registry import SOURCES
-from asd_monitor.sources.wav import WavSource
+from asd_monitor.sources.wav import WavSettings, WavSource
 from asd_monitor.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -102,7 +103,10 @@ def sample_rates_hz(config: Config, detectors: Mapping[str, "Detector"]) -> dict
 def _build_commissioning(
     config: Config, state: StateFolder, monitor: Monitor, pipeline: Pipeline
 ) -> Commissioning:
-    machine = pipeline.machine
+    machine, required_s = pipeline.machine, 60 * config.learn_of(pipeline.machine).minutes
+    settings = config.machines[machine].source
+    if isinstance(settings, WavSettings):
+        check_recordings_to_learn(machine, settings.paths, required_s)
     folder = state.make(state.recordings_path(machine))
     recorded_with, rates = RecordedWith(folder.parent), RecordedRates(folder.parent)
     source = pipeline.source
@@ -117,7 +121,7 @@ def _build_commissioning(
     return Commissioning(
         machine,
         RecordingStore(machine, folder, LEARNING_RATE_HZ, session, note_origin),
-        60 * config.learn_of(machine).minutes,
+        required_s,
         fit=partial(_fit, config, state, machine, recorded_with, rates),
         on_result=partial(_finish_commissioning, config, monitor, pipeline),
         extend_existing=state.model_path(machine).exists(),

@@ -67,6 +67,8 @@ def run_monitor(
     else:
         sys.stderr.write("\n".join(format_summary(result)) + "\n")
     raise_if_no_audio(handle)
+    if duration_s and not stop.is_set():
+        _raise_if_never_audio(handle, duration_s)
 
 
 def find_read_files(config: Config) -> list[Path]:
@@ -151,6 +153,18 @@ def raise_if_no_audio(handle: MonitorHandle) -> None:
         health = pipeline.source.health()
         if isinstance(pipeline.source, WavSource) and not health.samples and health.reason:
             raise SourceError(f"{pipeline.machine}: no audio was received: {health.reason}")
+
+
+def _raise_if_never_audio(handle: MonitorHandle, duration_s: float) -> None:
+    """Raise SourceError for machines that had no sound during the whole run."""
+    pipelines = handle.monitor.pipelines
+    silent = [each.machine for each in pipelines if not each.source.health().samples]
+    if silent:
+        msg = (
+            f"{', '.join(silent)}: no audio was received in {duration_s:g} s; "
+            "`asd-monitor doctor` examines the microphones"
+        )
+        raise SourceError(msg)
 
 
 def archive_recordings(state: StateFolder, machine: str) -> None:

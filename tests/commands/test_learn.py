@@ -13,7 +13,7 @@ from asd_monitor import model_file
 from asd_monitor.cli import create_app
 from asd_monitor.config import Config, from_options
 from asd_monitor.demo.pump_sound import PumpSound
-from asd_monitor.errors import SourceError
+from asd_monitor.errors import ConfigError, SourceError
 from asd_monitor.runtime.builder import build_monitor
 from asd_monitor.runtime.runs import add_live_view, learn_only, run_monitor
 
@@ -135,3 +135,38 @@ def test_the_command_reports_a_stop_by_its_exit_code(
     monkeypatch.setattr("asd_monitor.runtime.runs.learn_only", lambda *_, **__: False)
     arguments = ["learn", "--wav", str(tmp_path), "--machine", "pump"]
     assert CliRunner().invoke(create_app(), arguments).exit_code == 130
+
+
+def labelled(folder: Path, names: list[str]) -> Path:
+    """Write recordings of ten seconds with these names, which may contain folders."""
+    for index, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sound = PumpSound(3, RATE_HZ).block(index * 10 * RATE_HZ, 10 * RATE_HZ, 0.0)
+        soundfile.write(path, sound, RATE_HZ)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["normal_1.wav", "anomaly_1.wav"], "anomaly_1.wav"),
+        (["1.wav", "broken bearing.wav"], "broken bearing.wav"),
+        (["OK/1.wav", "NG/2.wav"], "NG/2.wav"),
+    ],
+)
+def test_recordings_of_faults_are_not_learned_as_normal_sound(
+    tmp_path: Path, names: list[str], found: str
+) -> None:
+    config = settings(tmp_path / "state", labelled(tmp_path / "pump", names), 60)
+    with pytest.raises(ConfigError, match=f"pump: expected recordings of normal .*: {found};"):
+        learn_only(config, threading.Event(), fresh=False, live_view=False, as_json=False)
+    config = settings(tmp_path / "state", labelled(tmp_path / "faulty", ["1.wav"]), 60)
+    with pytest.raises(ConfigError, match=r"1\.wav"):
+        run_monitor(config, threading.Event(), duration_s=None, live_view=False, as_json=True)
+
+
+def test_recordings_of_faults_that_are_played_after_learning_are_allowed(tmp_path: Path) -> None:
+    folder = labelled(tmp_path / "sound", ["1.wav", "2.wav", "3.wav", "9 anomaly.wav"])
+    config = settings(tmp_path / "state", folder, 30)
+    assert learn_only(config, threading.Event(), fresh=False, live_view=False, as_json=False)

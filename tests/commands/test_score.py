@@ -236,3 +236,17 @@ def test_an_unknown_format_is_reported_with_those_that_are_read(
     (tmp_path / "4.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
     result = run("score", tmp_path / "4.m4a", "--model", folder / "toy.asd", "--target", "pump")
     assert "formats read: WAV, FLAC, Ogg, MP3" in result.stderr
+
+
+def test_a_folder_without_recordings_is_reported_and_the_others_are_scored(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    recording, model = folder / "normal.wav", folder / "toy.asd"
+    paths = [tmp_path / "empty", recording]
+    done = run("score", *paths, "--model", model, "--target", "pump", "--json")
+    assert isinstance(done.exception, SourceError)
+    assert "1 of 2 recordings could not be read" in str(done.exception)
+    document = json.loads(done.stdout)
+    assert [clip["file"] for clip in document["recordings"]] == [str(recording)]
+    assert "expected recordings, found none" in document["unreadable"][str(tmp_path / "empty")]

@@ -1,19 +1,22 @@
 """Signals, the end of a run, and the watchdog."""
 
+import json
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
 from asd_monitor.config import from_options
-from asd_monitor.errors import AsdMonitorError, ConfigError
+from asd_monitor.errors import AsdMonitorError, ConfigError, SourceError
 from asd_monitor.runtime.builder import build_monitor
+from asd_monitor.runtime.runs import run_monitor
 from asd_monitor.runtime.serve import serve
 from tests.rig.played_source import PlayedSource
 
@@ -165,3 +168,17 @@ def test_a_stalled_monitor_is_logged_once_and_the_watchdog_is_not_notified(
             messages.append(manager.recv(4096))
     assert sum("no longer consumed" in record.message for record in caplog.records) == 1
     assert not any(b"WATCHDOG=1" in message for message in messages)
+
+
+def test_a_run_that_never_had_sound_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options: dict[str, Any] = {
+        "machines": {"pump": {"mic": "absent"}},
+        "state_dir": str(tmp_path / "state"),
+    }
+    options |= dict.fromkeys(("mqtt", "prometheus", "web", "history"))
+    settings = from_options(options)
+    with pytest.raises(SourceError, match=r"pump: no audio was received in 0\.5 s"):
+        run_monitor(settings, threading.Event(), duration_s=0.5, live_view=False, as_json=True)
+    assert json.loads(capsys.readouterr().out)["mqtt_messages"] is None

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from asd_monitor.audio.label_words import ANOMALY as ANOMALY
+from asd_monitor.audio.label_words import NORMAL as NORMAL
 from asd_monitor.audio.natural_order import natural_key
 from asd_monitor.unicode_names import to_nfc
 
@@ -12,8 +14,6 @@ Split = Literal["train", "test"]
 Domain = Literal["", "source", "target"]
 Subset = Literal["", "dev", "eval"]
 
-NORMAL = 0
-ANOMALY = 1
 UNDIVIDED = "all"
 """Section of clips whose machine is not divided into sections."""
 

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from asd_monitor.audio.label_words import parse_folder
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.challenge import Challenge
 from asd_offline.datasets.clip import Domain, Rejected
-from asd_offline.datasets.label_words import parse_folder
 from asd_offline.datasets.layouts import CHALLENGES
 from asd_offline.datasets.layouts.id_names import parse_id_name
 from asd_offline.datasets.layouts.later_challenges import (

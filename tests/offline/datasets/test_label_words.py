@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from asd_monitor.audio.label_words import find_labels, parse_folder
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets import ANOMALY, NORMAL, open_dataset
-from asd_offline.datasets.label_words import find_labels, parse_folder
 from asd_offline.synth.real_recordings import find_recordings
 from tests.offline.dataset_layouts import touch
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from asd_monitor.audio.files import AUDIO_SUFFIXES
+from asd_monitor.audio.label_words import label_of
 from asd_monitor.errors import DatasetError
 from asd_monitor.unicode_names import find_path
 from asd_offline.datasets.clip import (
@@ -24,7 +25,6 @@ from asd_offline.datasets.clip import (
     sort_clips,
 )
 from asd_offline.datasets.csv_rows import numbered_rows
-from asd_offline.datasets.label_words import label_of
 from asd_offline.datasets.train_split import assign_train_split
 
 COLUMNS = ("path", "label", "split", "machine", "section", "domain")

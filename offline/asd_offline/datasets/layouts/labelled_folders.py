@@ -1,7 +1,7 @@
 """Recordings in folders called ``normal`` and ``anomaly``, perhaps within ``train`` and ``test``.
 
 Folders of labels (``normal``, ``anomaly`` and the synonyms in
-`asd_offline.datasets.label_words`), ``train/`` and ``test/`` may be nested in any order and depth.
+`asd_monitor.audio.label_words`), ``train/`` and ``test/`` may be nested in any order and depth.
 Sounds in ``train/`` are normal; the label of those in ``test/`` without a folder of a label is that
 of their file name, or unknown. Folders of any other name are a machine, and below it a section:
 ``pump/id_00/normal/a.wav``. Names that could mean either are refused.
@@ -12,6 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from asd_monitor.audio.label_words import (
+    FolderName,
+    FolderSplit,
+    as_split,
+    find_labels,
+    parse_folder,
+)
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.clip import (
     ANOMALY,
@@ -22,13 +29,6 @@ from asd_offline.datasets.clip import (
     Rejected,
     Split,
     sort_clips,
-)
-from asd_offline.datasets.label_words import (
-    FolderName,
-    FolderSplit,
-    as_split,
-    find_labels,
-    parse_folder,
 )
 from asd_offline.datasets.scan import Folder, Tree
 from asd_offline.datasets.train_split import assign_train_split

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from asd_monitor.audio.label_words import find_labels, parse_folder
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.clip import (
     ANOMALY,
@@ -15,7 +16,6 @@ from asd_offline.datasets.clip import (
     Rejected,
     sort_clips,
 )
-from asd_offline.datasets.label_words import find_labels, parse_folder
 from asd_offline.datasets.layouts.labelled_folders import LIST_HINT, NOISE_REASON
 from asd_offline.datasets.scan import Folder, Tree
 

@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from asd_offline.datasets.clip import ANOMALY, NORMAL, Split
+NORMAL = 0
+ANOMALY = 1
 
 FolderSplit = Literal["train", "test", "validation"]
 
@@ -96,7 +97,7 @@ def label_of(word: str) -> int | None:
     return next(iter(folder.labels)) if len(folder.labels) == 1 and not folder.is_name else None
 
 
-def as_split(split: FolderSplit | None) -> Split | None:
+def as_split(split: FolderSplit | None) -> Literal["train", "test"] | None:
     """Return the split of recordings in such a folder; None for none and for validation."""
     return None if split == "validation" else split
 
