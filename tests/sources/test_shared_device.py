@@ -1,5 +1,6 @@
 """Several machines on one device that can be opened only once, with the real PortAudio."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -173,6 +174,9 @@ def test_audio_is_sent_when_it_completes_a_window_of_any_machine(
         second.source.expect_windows(RATE_HZ, RATE_HZ)
         first.until_more(RATE_HZ)
         before = len(first.chunks)
-        first.until_more(3 * RATE_HZ)
-        # Twice a second, for a window of one of the two; every callback would be 13 times.
-        assert len(first.chunks) - before < 4 * 3
+        first.until_more(4 * RATE_HZ)
+    # Every callback would be 13 times a second; half of the windows are those of the other machine.
+    ends = [chunk.start + len(chunk.samples) for chunk in first.chunks[before:]]
+    half_s = RATE_HZ // 2
+    completing = [b // half_s > a // half_s for a, b in itertools.pairwise(ends)]
+    assert sum(completing) > len(completing) / 2

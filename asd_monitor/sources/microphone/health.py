@@ -80,7 +80,7 @@ class HealthTracker:
             self._on_change()
 
     def _explained(self, status: CaptureStatus) -> CaptureStatus:
-        """Return the status with what the user must know besides."""
+        """Return the status with the note or the hint in its reason."""
         reason, hint = status.reason, self._missing_hint
         if status.state is SourceState.RUNNING:
             return replace(status, reason=reason or self._note)
