@@ -25,6 +25,7 @@ COMMANDS = {
     "check": MONITORING,
     "doctor": MONITORING,
     "access": MONITORING,
+    "mqtt": MONITORING,
     "bench": MONITORING,
     "score": MODELS,
     "inspect": MODELS,

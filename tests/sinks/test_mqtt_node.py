@@ -14,8 +14,9 @@ from paho.mqtt import publish
 
 from asd_monitor.records import State
 from asd_monitor.sinks.mqtt.connection import Connection
+from asd_monitor.sinks.mqtt.incoming import Incoming
 from asd_monitor.sinks.mqtt.node_info import NodeInfo, make_host_id, parse_info
-from asd_monitor.sinks.mqtt.node_watch import FORGET_S, GRACE_S, Incoming, NodeWatch
+from asd_monitor.sinks.mqtt.node_watch import FORGET_S, GRACE_S, NodeWatch
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.topics import Topics
 from tests.rig.mosquitto import Collector, Mosquitto, wait_until

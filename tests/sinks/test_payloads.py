@@ -26,7 +26,7 @@ from asd_monitor.records import (
 )
 from asd_monitor.sinks.mqtt.node_info import NodeInfo
 from asd_monitor.sinks.mqtt.outbox import to_message
-from asd_monitor.sinks.mqtt.settings import MqttSettings, MqttTls
+from asd_monitor.sinks.mqtt.settings import HomeAssistantSettings, MqttSettings, MqttTls
 from asd_monitor.sinks.mqtt.sink import MqttSink
 from asd_monitor.sinks.mqtt.topics import Topics, check_name
 from asd_monitor.sinks.payloads import (
@@ -227,7 +227,8 @@ def test_the_documentation_lists_all_topics_and_schemas() -> None:
 def test_the_documentation_lists_all_settings() -> None:
     keys = {entry for entry in documented() if not entry.startswith("<base>")}
     tls = {f"tls.{name}" for name in MqttTls.model_fields}
-    assert keys == set(MqttSettings.model_fields) - {"tls"} | tls
+    home_assistant = {f"home_assistant.{name}" for name in HomeAssistantSettings.model_fields}
+    assert keys == set(MqttSettings.model_fields) - {"tls", "home_assistant"} | tls | home_assistant
 
 
 @pytest.mark.parametrize(

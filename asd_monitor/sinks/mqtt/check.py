@@ -6,7 +6,13 @@ import uuid
 from collections.abc import Callable
 
 from asd_monitor.errors import AsdMonitorError
-from asd_monitor.sinks.mqtt.check_publishing import TIMEOUT_S, PublishingCheck, Step
+from asd_monitor.sinks.mqtt.check_publishing import (
+    DISCOVERY_BYTES,
+    FULL_BYTES,
+    TIMEOUT_S,
+    PublishingCheck,
+    Step,
+)
 from asd_monitor.sinks.mqtt.failures import connect_failure
 from asd_monitor.sinks.mqtt.settings import MqttSettings, MqttTls
 from asd_monitor.sinks.mqtt.tls import make_tls_context
@@ -76,7 +82,12 @@ def _login_and_publish(settings: MqttSettings, node: str) -> list[Step]:
         user = f"as {settings.username}" if settings.username else "without a user name"
         login = Step("login", True, f"accepted {user}, MQTT {settings.protocol}")
         topics = Topics(settings.base_topic, node)
-        check = PublishingCheck(connection, topics, version5=settings.protocol == "5")
+        check = PublishingCheck(
+            connection,
+            topics,
+            version5=settings.protocol == "5",
+            full_bytes=FULL_BYTES if settings.home_assistant is None else DISCOVERY_BYTES,
+        )
         return [login, *check.run()]
     finally:
         connection.stop()

@@ -17,8 +17,8 @@ from asd_monitor.sinks.mqtt.topics import Topics
 if TYPE_CHECKING:
     from asd_monitor.sinks.mqtt.connection import Connection
 
-FULL_BYTES = 2000
-"""Size of the largest messages, with some reserve."""
+FULL_BYTES, DISCOVERY_BYTES = 2000, 6000
+"""Size of the largest messages, without and with descriptions for Home Assistant; with reserve."""
 TIMEOUT_S = 5.0
 
 Value = TypeVar("Value")
@@ -56,11 +56,14 @@ class PublishingCheck:
         The topics of the node that is checked.
     version5
         Whether the connection uses MQTT 5.
+    full_bytes
+        Size of the largest messages.
     """
 
     connection: "Connection"
     topics: Topics
     version5: bool
+    full_bytes: int = FULL_BYTES
 
     def run(self) -> list[Step]:
         """Check publishing, reading, and the use of the node name."""
@@ -76,19 +79,23 @@ class PublishingCheck:
 
     def _publish(self) -> Step:
         topic, limit = self.topics.check, self.connection.max_packet_bytes
-        if limit is not None and limit < FULL_BYTES:
-            detail = f"the broker accepts packets of at most {limit} bytes; {FULL_BYTES} are needed"
+        if limit is not None and limit < self.full_bytes:
+            detail = (
+                f"the broker accepts packets of at most {limit} bytes; {self.full_bytes} are needed"
+            )
             return Step("publish", False, detail, _SIZE_HINT)
         small, full = (
             make_probe(topic, size, version5=self.version5)
-            for size in (SMALL_PROBE_BYTES, FULL_BYTES)
+            for size in (SMALL_PROBE_BYTES, self.full_bytes)
         )
         refusal = self._send(small)
         if refusal:
             return Step("publish", False, f"{topic}: {refusal}")
         refusal = self._send(full)
         if refusal:
-            detail = f"{topic}: a message of {FULL_BYTES} bytes: {refusal}; a short one is accepted"
+            detail = (
+                f"{topic}: a message of {self.full_bytes} bytes: {refusal}; a short one is accepted"
+            )
             return Step("publish", False, detail, _SIZE_HINT)
         return self._check_echo(small, full)
 
@@ -113,7 +120,9 @@ class PublishingCheck:
         self._wait(lambda: expected <= self._payloads_of(topic) or None, ECHO_S)
         arrived = expected & self._payloads_of(topic)
         if arrived == {small.payload}:
-            detail = f"{topic}: the broker acknowledges messages of {FULL_BYTES} bytes, but does "
+            detail = (
+                f"{topic}: the broker acknowledges messages of {self.full_bytes} bytes, but does "
+            )
             return Step("publish", False, f"{detail}not deliver them", _SIZE_HINT)
         if not arrived:
             detail = f"{topic}: acknowledged, but this user may not read it"
@@ -122,7 +131,7 @@ class PublishingCheck:
                 "removed machines are cleared and a second monitor of this name is noticed"
             )
             return Step("publish", True, detail, hint, is_warning=True)
-        return Step("publish", True, f"{topic}: {FULL_BYTES} bytes acknowledged and delivered")
+        return Step("publish", True, f"{topic}: {self.full_bytes} bytes acknowledged and delivered")
 
     def _check_node(self) -> Step:
         """Check that no other computer publishes as this node."""

@@ -28,7 +28,7 @@ from asd_monitor.sinks.mqtt.failures import (
     FailureKind,
     connect_failure,
 )
-from asd_monitor.sinks.mqtt.node_watch import Incoming
+from asd_monitor.sinks.mqtt.incoming import Incoming
 from asd_monitor.sinks.mqtt.outbox import OFFLINE, ONLINE, Message
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.tls import make_tls_context

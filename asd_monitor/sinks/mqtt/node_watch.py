@@ -9,9 +9,10 @@ instance under ``info`` and answers that of the other, so both notice.
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from asd_monitor.errors import ConfigError
+from asd_monitor.sinks.mqtt.home_assistant import Discovery
+from asd_monitor.sinks.mqtt.incoming import Incoming
 from asd_monitor.sinks.mqtt.node_info import NodeInfo, parse_info
 from asd_monitor.sinks.mqtt.outbox import OFFLINE, ONLINE, Message
 from asd_monitor.sinks.mqtt.topics import RETAINED_KINDS, Topics, check_name
@@ -26,16 +27,6 @@ REPEAT_S = 60.0
 FORGET_S = 200.0
 """Another monitor that has not answered for this long is considered ended."""
 MIN_REASSERT_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A message that the broker has delivered."""
-
-    topic: str
-    payload: bytes
-    retained: bool
-    """It was published before the subscription."""
 
 
 class NodeWatch:
@@ -55,6 +46,8 @@ class NodeWatch:
         Publishes the retained messages of a machine again.
     set_conflict
         Receives whether another monitor uses the node name.
+    discovery
+        Describes the machines to Home Assistant; None: they are not.
     """
 
     def __init__(
@@ -64,12 +57,14 @@ class NodeWatch:
         known_machines: Callable[[], Iterable[str]],
         republish: Callable[[str], None],
         set_conflict: Callable[[bool], None],
+        discovery: Discovery | None = None,
     ) -> None:
         self._topics = topics
         self._info = info
         self._known_machines = known_machines
         self._republish = republish
         self._set_conflict = set_conflict
+        self._discovery = discovery
         self._pending: deque[Message] = deque()
         self._unknown_machines: dict[str, None] = {}
         self._clear_at_s = float("inf")
@@ -90,7 +85,8 @@ class NodeWatch:
     def filters(self) -> list[str]:
         """Topics to receive while connected."""
         topics = self._topics
-        return [topics.status, topics.info, topics.of_machine("+", "availability")]
+        own = [topics.status, topics.info, topics.of_machine("+", "availability")]
+        return own + (self._discovery.filters if self._discovery is not None else [])
 
     @property
     def login_filters(self) -> list[str]:
@@ -110,6 +106,8 @@ class NodeWatch:
         due_s = [] if self._settled and not self._unknown_machines else [self._clear_at_s]
         if self._other is not None:
             due_s.append(min(self._info_sent_s + REPEAT_S, self._other_seen_s + FORGET_S))
+        if self._discovery is not None:
+            due_s.append(now_s + self._discovery.due_in_s(now_s))
         return max(min(due_s, default=float("inf")) - now_s, 0.0)
 
     def login(self, now_s: float) -> None:
@@ -120,9 +118,13 @@ class NodeWatch:
         self._settled = self._is_read = False
         self._logins += 1
         self._announce(now_s)
+        if self._discovery is not None:
+            self._discovery.login(now_s)
 
     def receive(self, message: Incoming, now_s: float) -> None:
-        """Process a message below the own node; anything unexpected is ignored."""
+        """Process a message; anything unexpected is ignored."""
+        if self._discovery is not None:
+            self._discovery.receive(message, now_s)
         if message.topic == self._topics.info:
             self._receive_info(message, now_s)
         elif message.topic == self._topics.status:
@@ -139,6 +141,8 @@ class NodeWatch:
                 self._forget_other(now_s)
             elif now_s - self._info_sent_s >= REPEAT_S:
                 self._announce(now_s)
+        if self._discovery is not None:
+            self._pending.extend(self._discovery.take(now_s))
         return self._pending.popleft() if self._pending else None
 
     def _announce(self, now_s: float) -> None:
@@ -212,6 +216,8 @@ class NodeWatch:
             for kind in RETAINED_KINDS:
                 topic = self._topics.of_machine(machine, kind)
                 self._pending.append(Message("retained", topic, b"", 1, True))
+            if self._discovery is not None:
+                self._pending.append(self._discovery.remove(machine))
         if unknown:
             logger.info(
                 "MQTT: cleared the retained messages of machines that %s no longer has: %s",

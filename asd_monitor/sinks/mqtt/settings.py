@@ -6,7 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from asd_monitor.errors import ConfigError, SinkError
 from asd_monitor.settings_file import Name, OnOff, SettingsPath
@@ -32,6 +39,25 @@ class MqttTls(BaseModel):
         if self.key_file is not None and self.cert_file is None:
             raise ValueError("key_file is given without cert_file; give both")
         return self
+
+
+class HomeAssistantSettings(BaseModel):
+    """Discovery of the machines by Home Assistant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    prefix: Name = "homeassistant"
+    """First level of the topics in which Home Assistant looks for devices."""
+    status_topic: Name = "homeassistant/status"
+    """Topic in which Home Assistant announces that it has started."""
+
+    @field_validator("prefix", "status_topic")
+    @classmethod
+    def _check_topic(cls, topic: str, info: ValidationInfo) -> str:
+        try:
+            return check_name(info.field_name or "topic", topic, levels=True)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
 
 
 class MqttSettings(BaseModel):
@@ -60,6 +86,8 @@ class MqttSettings(BaseModel):
     """Name of the environment variable with the password, instead of ``password_file``."""
     tls: Annotated[MqttTls | None, OnOff] = None
     """None: no encryption."""
+    home_assistant: Annotated[HomeAssistantSettings | None, OnOff] = None
+    """Describes the machines to Home Assistant; None: it is not used."""
     keepalive_s: int = Field(default=15, ge=5, le=3600)
     """Keep-alive interval of MQTT: a silent connection is checked this often."""
     ack_timeout_s: float = Field(default=15.0, ge=1.0, le=300.0)

@@ -12,6 +12,7 @@ from asd_monitor.records import Record
 from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sinks.mqtt.counters import DeliveryCounter, DeliveryCounts
 from asd_monitor.sinks.mqtt.failures import Failure
+from asd_monitor.sinks.mqtt.home_assistant import Discovery
 from asd_monitor.sinks.mqtt.node_info import NodeInfo, host_name, make_host_id
 from asd_monitor.sinks.mqtt.node_watch import NodeWatch
 from asd_monitor.sinks.mqtt.publisher import Publisher
@@ -70,6 +71,7 @@ class MqttSink:
         node: str,
         machines: Sequence[str] = (),
         names: Names = NO_NAMES,
+        external_url: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         for machine in machines:
@@ -84,12 +86,18 @@ class MqttSink:
         self._machines = tuple(machines)
         self._instance, self._host_id = uuid.uuid4().hex, make_host_id()
         self._started_s = boot_time_s()
+        discovery = None
+        if settings.home_assistant is not None:
+            discovery = Discovery(
+                settings.home_assistant, self._topics, self._known_machines, external_url
+            )
         self._watch = NodeWatch(
             self._topics,
             self._make_info,
             self._known_machines,
             self._publisher.republish,
             metrics.mqtt_node_conflict.set,
+            discovery,
         )
         self._lock = threading.Lock()  # guards the next two
         self._closing = threading.Event()
@@ -109,6 +117,7 @@ class MqttSink:
             node=context.node,
             machines=context.machines,
             names=context.names,
+            external_url=context.external_url,
         )
 
     def open(self) -> None:
