@@ -112,13 +112,16 @@ def test_a_problem_with_the_sound_is_reported(virtual_microphones: MakeMicrophon
         "loud": (Status.WARNING, "clips"),
         "offset": (Status.WARNING, "constant offset"),
         "quiet": (Status.WARNING, "very quiet"),
+        "other": (Status.FAILED, "but channel 1 has sound"),
     }
+    right_only = np.stack([np.zeros_like(pcm(-30.0)), pcm(-30.0)], axis=1)
     mics = virtual_microphones(
         silent=VirtualSound(pcm(-300.0)),
         muted=VirtualSound(pcm(-30.0)),
         loud=VirtualSound(pcm(6.0)),
         offset=VirtualSound(pcm(-30.0, offset=0.3)),
         quiet=VirtualSound(pcm(-80.0)),
+        other=VirtualSound(right_only),
     )
     mics["muted"].mute()
     settings = from_options({"machines": {name: {"mic": name} for name in expected}})

@@ -144,6 +144,25 @@ def test_digital_silence_is_reported_without_a_loss(
     assert listener.gaps == []
 
 
+def test_a_silent_channel_is_reported_with_the_one_of_many_that_has_sound(
+    virtual_microphones: MakeMicrophones,
+) -> None:
+    sound = noise(10, RATE_HZ, channels=4)
+    sound[:, :2] = 0
+    sound[:, 3] %= 2  # the noise of an input without a microphone
+    virtual_microphones(pump=VirtualSound(sound, RATE_HZ))
+    with listening("pump") as listener:
+        health = listener.until_state(SourceState.SILENT)
+    assert "but channel 2 has sound" in health.reason
+
+
+def test_the_rate_of_the_device_is_reported(virtual_microphones: MakeMicrophones) -> None:
+    virtual_microphones(pump=VirtualSound(noise(10, 48_000), 48_000))
+    with listening("pump") as listener:
+        health = listener.until_more(RATE_HZ)
+    assert health.rate_hz == 48_000
+
+
 def test_a_stuck_value_is_reported_as_silence(virtual_microphones: MakeMicrophones) -> None:
     virtual_microphones(pump=VirtualSound(np.full(RATE_HZ, 77, np.int16), RATE_HZ))
     with listening("pump") as listener:

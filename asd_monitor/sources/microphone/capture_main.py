@@ -222,6 +222,7 @@ class Capture:
             overflows,
             round(rate_hz, 1) if rate_hz else None,
             timeout_s,
+            track.rate_hz,
         )
 
 

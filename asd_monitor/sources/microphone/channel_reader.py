@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 
+from asd_monitor.audio.quality import MIN_LEVEL_DBFS
 from asd_monitor.errors import SourceError
 from asd_monitor.records import FloatArray
 from asd_monitor.sources.microphone.devices import Microphone
@@ -29,7 +30,8 @@ def channels_to_open(microphone: Microphone, channel: int | Literal["mean"]) -> 
         name = microphone.name
         msg = f"microphone {name!r} has no channel {channel} (from 0): it has {available}"
         raise SourceError(msg)
-    return min(available, max(2, channel + 1))
+    # All, so that those with sound can be named when this one is silent.
+    return available if available <= MAX_MEAN_CHANNELS else max(2, channel + 1)
 
 
 class ChannelReader:
@@ -77,14 +79,14 @@ class ChannelReader:
         return np.ascontiguousarray(samples), skipped
 
     def other_channels_with_sound(self) -> list[int]:
-        """Return the other open channels whose newest samples are not all equal."""
+        """Return the other open channels whose newest samples exceed the noise of an input."""
         ring, received = self.stream.ring, self.stream.received_frames
         count = min(received, len(ring), round(RECENT_S * self.stream.rate_hz))
         recent = ring[np.arange(received - count, received) % len(ring)]
         if not count or self._channel == "mean":
             return []
-        varies = np.flatnonzero(np.ptp(recent, axis=0) > 0)
-        return [int(channel) for channel in varies if channel != self._channel]
+        loud = np.flatnonzero(recent.std(axis=0) > 10 ** (MIN_LEVEL_DBFS / 20))
+        return [int(channel) for channel in loud if channel != self._channel]
 
     def _select(self, frames: FloatArray) -> FloatArray:
         if self._channel == "mean":

@@ -138,4 +138,5 @@ class HealthTracker:
                 reopens=max(0, self._past_opens + status.opens - 1),
                 last_audio_at=counts.last_audio_at,
                 measured_rate_hz=status.measured_rate_hz,
+                rate_hz=status.rate_hz,
             )

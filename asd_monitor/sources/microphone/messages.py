@@ -146,6 +146,8 @@ class CaptureStatus:
     measured_rate_hz: float | None = None
     timeout_s: float = HANG_TIMEOUT_S
     """The process hangs if it sends nothing for longer than this."""
+    rate_hz: int | None = None
+    """Rate at which the device is open; None while it is not."""
 
     @property
     def identity(self) -> MicrophoneIdentity | None:

@@ -89,6 +89,11 @@ class Track:
         """Rate of the device against the clock; None before it is known."""
         return self._clock.measured_rate_hz if self._clock else None
 
+    @property
+    def rate_hz(self) -> int | None:
+        """Rate at which the device is open; None while it is not."""
+        return self._stream.rate_hz if self._stream else None
+
     def read(self, callbacks: Sequence[CallbackTime]) -> list[CapturedAudio]:
         """Return the audio that the stream's new callbacks have brought."""
         if self._resampler is None:
