@@ -1,5 +1,6 @@
 """``asd-monitor demo``: run the whole monitor on a simulated machine."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,15 @@ def demo(
         int,
         typer.Option("--web-port", metavar="PORT", help="Port of the web page; 0 uses a free one."),
     ] = 0,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep",
+            metavar="FOLDER",
+            help="Keep the model, the history and the sound of the event in a new folder below "
+            "this one. By default they are deleted at the end.",
+        ),
+    ] = None,
     plain: Plain = False,
     as_json: AsJson = False,
 ) -> None:
@@ -49,6 +59,7 @@ def demo(
             stop,
             metrics_port=metrics_port,
             web_port=web_port,
+            keep=keep,
             live_view=not plain,
             as_json=as_json,
         )

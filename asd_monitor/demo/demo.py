@@ -9,11 +9,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asd_monitor.demo.scenario import Scenario
 from asd_monitor.demo.source import DemoSource
+from asd_monitor.errors import StateError
 
 if TYPE_CHECKING:
     from asd_monitor.config import Config
@@ -29,6 +32,7 @@ def run_demo(
     *,
     metrics_port: int,
     web_port: int = 0,
+    keep: Path | None = None,
     live_view: bool,
     as_json: bool,
 ) -> None:
@@ -44,6 +48,8 @@ def run_demo(
         Port of the Prometheus endpoint on loopback; 0 uses a free one.
     web_port
         Port of the web page on loopback; 0 uses a free one.
+    keep
+        Folder below which the state folder is kept; None: it is deleted at the end.
     live_view
         Display a live view if stderr is a terminal; print log lines otherwise.
     as_json
@@ -58,10 +64,10 @@ def run_demo(
 
     source = DemoSource(MACHINE, Scenario.of_duration(duration_s), LEARN_S)
     with (
-        tempfile.TemporaryDirectory(prefix="asd-monitor-demo-") as folder,
+        _state_folder(keep) as folder,
         EmbeddedBroker() as broker,
     ):
-        config = _make_config(Path(folder), broker.port, metrics_port, web_port)
+        config = _make_config(folder, broker.port, metrics_port, web_port)
         logging_setup.set_up()
         handle = build_monitor(config, extra_sinks=[source], sources={MACHINE: source})
         title = "asd-monitor demo: a pump and its bearing"
@@ -75,7 +81,23 @@ def run_demo(
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
     else:
-        sys.stderr.write("\n".join(_format_summary(result)) + "\n")
+        sys.stderr.write("\n".join(_format_summary(result, kept=keep is not None)) + "\n")
+
+
+@contextmanager
+def _state_folder(keep: Path | None) -> Iterator[Path]:
+    """Return an empty state folder, deleted at the end unless it is to be kept."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="asd-monitor-demo-") as folder:
+            yield Path(folder)
+        return
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+        stamp = time.strftime("%Y%m%dT%H%M%S-", time.localtime())
+        folder = tempfile.mkdtemp(prefix=f"demo-{stamp}", dir=keep.absolute())
+    except OSError as error:
+        raise StateError(f"--keep {keep}: cannot be created: {error.strerror}") from error
+    yield Path(folder)
 
 
 def _make_config(folder: Path, mqtt_port: int, metrics_port: int, web_port: int) -> "Config":
@@ -99,9 +121,10 @@ def _print_line(text: str) -> None:
     sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} DEMO {text}\n")
 
 
-def _format_summary(result: dict[str, Any]) -> list[str]:
+def _format_summary(result: dict[str, Any], *, kept: bool) -> list[str]:
     raised, cleared = result["raised_at_s"], result["cleared_at_s"]
-    return [
+    pump = result["machines"][MACHINE]
+    lines = [
         "",
         "summary of the demo (times in seconds since monitoring began):",
         f"  alarm raised   {'never' if raised is None else f'{raised:.1f} s'}",
@@ -110,4 +133,8 @@ def _format_summary(result: dict[str, Any]) -> list[str]:
         f"  windows        {result['windows']}",
         f"  lost samples   {result['lost_samples']}",
         f"  MQTT messages  {result['mqtt_messages']}",
+        f"  sound          {pump['headline'] or 'no event'}",
     ]
+    if kept and pump["clip"] is not None:
+        lines.append(f"  clip           {pump['clip']}")
+    return lines

@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.normal_sound.band_levels import BandFrames, DoubleArray, to_db
+from asd_monitor.normal_sound.band_levels import PEAK_QUANTILE, BandFrames, DoubleArray, to_db
 from asd_monitor.normal_sound.statistics import LevelRange, NormalSound
 
 MIN_DEVIATION_DB = 3.0
@@ -87,19 +87,19 @@ def compare(
     """
     mean_db = np.median([part.mean_db() for part in frames], axis=0)
     peak_db = np.median([part.peak_db() for part in frames], axis=0)
-    spectrum = np.median([part.spectrum.mean(0) for part in frames], axis=0)
+    spectrum = np.mean([part.spectrum.mean(0) for part in frames], axis=0)
+    edges_hz, short_edges_hz = frames[0].edges_hz, frames[0].short_edges_hz
     for limit_db, outside_db in (
         (MIN_DEVIATION_DB, MIN_OUTSIDE_DB),
         (SLIGHT_DEVIATION_DB, 0.0),
     ):
         difference = _clear_difference(mean_db, normal.mean, limit_db, outside_db)
-        groups = _groups(difference, mean_db, spectrum, frames[0], Kind.LOUDER, Kind.QUIETER)
+        groups = _groups(difference, mean_db, edges_hz, spectrum)
         if not groups:
             difference = _clear_difference(peak_db, normal.peak, limit_db, outside_db)
-            difference = np.maximum(difference, 0)
-            groups = _groups(difference, peak_db, spectrum, frames[0], Kind.PEAKS, Kind.PEAKS)
+            groups = _groups(np.maximum(difference, 0), peak_db, short_edges_hz, None)
         if groups:
-            ranked = _rank(groups, frames[0].edges_hz, importance)
+            ranked = _rank(groups, edges_hz, importance)
             is_slight = limit_db < MIN_DEVIATION_DB
             return Comparison(tuple(ranked[:MAX_DEVIATIONS]), is_slight, mean_db)
     return Comparison((), False, mean_db)
@@ -114,13 +114,15 @@ def deviating_times(
     normal sound to the level of the deviation.
     """
     blocks = max(1, round(len(frames) * frames.hop_s / MARK_BLOCK_S))
-    bands = _bands_inside(frames.edges_hz, deviation)
-    powers = np.array_split(frames.power[:, bands].sum(1), blocks)
     if deviation.kind is Kind.PEAKS:
-        level = to_db(np.array([np.quantile(part, 0.9) for part in powers]))
+        bands = _bands_inside(frames.short_edges_hz, deviation)
+        parts = np.array_split(frames.short_power[:, bands].sum(1), blocks)
+        level = to_db(np.array([np.quantile(part, PEAK_QUANTILE) for part in parts]))
         usual = _sum_db(normal.peak.median_db[bands])
     else:
-        level = to_db(np.array([part.mean() for part in powers]))
+        bands = _bands_inside(frames.edges_hz, deviation)
+        parts = np.array_split(frames.power[:, bands].sum(1), blocks)
+        level = to_db(np.array([part.mean() for part in parts]))
         usual = _sum_db(normal.mean.median_db[bands])
     level = _median_of_three(level)
     if deviation.kind is Kind.QUIETER:
@@ -157,44 +159,46 @@ def _clear_difference(
 def _groups(
     difference_db: DoubleArray,
     level_db: DoubleArray,
-    spectrum: DoubleArray,
-    frames: BandFrames,
-    louder: Kind,
-    quieter: Kind,
+    edges_hz: DoubleArray,
+    spectrum: DoubleArray | None,
 ) -> list[Deviation]:
-    """Return runs of neighbouring bands that differ in the same direction."""
+    """Return runs of neighbouring bands that differ in the same direction.
+
+    Without a spectrum to look for tones in, they are differences of peaks.
+    """
     sign = np.sign(difference_db).astype(np.int64)
-    starts = np.flatnonzero(np.diff(sign, prepend=0)).tolist()
     groups = []
-    for first in starts:
+    for first in np.flatnonzero(np.diff(sign, prepend=0)).tolist():
         if sign[first] == 0:
             continue
         last = first
         while last + 1 < len(sign) and sign[last + 1] == sign[first]:
             last += 1
-        kind = louder if sign[first] > 0 else quieter
-        groups.append(_make_group(first, last, kind, difference_db, level_db, spectrum, frames))
+        groups.append(_make_group(first, last, difference_db, level_db, edges_hz, spectrum))
     return groups
 
 
 def _make_group(
     first: int,
     last: int,
-    kind: Kind,
     difference_db: DoubleArray,
     level_db: DoubleArray,
-    spectrum: DoubleArray,
-    frames: BandFrames,
+    edges_hz: DoubleArray,
+    spectrum: DoubleArray | None,
 ) -> Deviation:
-    edges_hz = frames.edges_hz
     amount = np.abs(difference_db[first : last + 1])
     loudest = np.maximum(level_db, level_db - difference_db)[first : last + 1]
     near_strongest = amount >= amount.max() - STRONGEST_WITHIN_DB
     strongest = first + int(np.argmax(np.where(near_strongest, loudest, -np.inf)))
     low_hz, high_hz = float(edges_hz[strongest]), float(edges_hz[strongest + 1])
     frequency_hz = float(np.sqrt(low_hz * high_hz))
-    if kind is not Kind.QUIETER:
-        frequency_hz = _peak_hz(spectrum, low_hz, high_hz, frames.sample_rate_hz)
+    if difference_db[first] < 0:
+        kind = Kind.QUIETER
+    elif spectrum is None:
+        kind = Kind.PEAKS
+    else:
+        kind = Kind.LOUDER
+        frequency_hz = _peak_hz(spectrum, low_hz, high_hz, 2 * float(edges_hz[-1]))
     return Deviation(
         kind,
         float(edges_hz[first]),
@@ -205,7 +209,7 @@ def _make_group(
     )
 
 
-def _peak_hz(spectrum: DoubleArray, low_hz: float, high_hz: float, sample_rate_hz: int) -> float:
+def _peak_hz(spectrum: DoubleArray, low_hz: float, high_hz: float, sample_rate_hz: float) -> float:
     """Return the frequency of the strongest bin of a band."""
     bin_hz = sample_rate_hz / 2 / (len(spectrum) - 1)
     first, last = int(np.ceil(low_hz / bin_hz)), int(np.ceil(high_hz / bin_hz))

@@ -63,16 +63,21 @@ def _describe_kind(kind: Kind, group: Sequence[Deviation]) -> str:
         )
     places = _join([_format_place(deviation) for deviation in group])
     verb = "" if group[0].is_wide else "at "
-    differences = [f"{abs(deviation.difference_db):.0f}" for deviation in group]
+    differences = [_format_difference(deviation) for deviation in group]
     if len(set(differences)) == 1:
         differences = differences[:1]
-    most = "up to " if any(deviation.is_wide for deviation in group) else ""
-    return f"{kind} {verb}{places}, by {most}{_join(differences)} dB"
+    return f"{kind} {verb}{places}, by {_join(differences)} dB"
+
+
+def _format_difference(deviation: Deviation) -> str:
+    most = "up to " if deviation.is_wide else ""
+    return f"{most}{abs(deviation.difference_db):.0f}"
 
 
 def _format_place(deviation: Deviation) -> str:
     if deviation.is_wide:
-        return f"from {_format_range(deviation.low_hz, deviation.high_hz)}"
+        bands = _format_range(deviation.low_hz, deviation.high_hz)
+        return f"from {bands} (most at {format_hz(deviation.frequency_hz)})"
     return format_hz(deviation.frequency_hz)
 
 

@@ -117,12 +117,12 @@ def draw_picture(
     indices = np.clip(levels * (COLOURS - 1), 0, COLOURS - 1).round().astype(np.uint8)
     columns = np.linspace(0, indices.shape[1], WIDTH, endpoint=False).astype(np.int64)
     pixels = np.ascontiguousarray(np.repeat(indices[::-1][:, columns], ROW_PX, axis=0))
+    for mark in marks:
+        _draw_frame(pixels, mark, duration_s, frames.sample_rate_hz)
     for from_s, to_s in counted_s:
         first, last = _x(from_s, duration_s), max(_x(to_s, duration_s), _x(from_s, duration_s) + 2)
         pixels[:6, first:last] = BLACK
         pixels[:4, first:last] = ORANGE
-    for mark in marks:
-        _draw_frame(pixels, mark, duration_s, frames.sample_rate_hz)
     _draw_ticks(pixels, duration_s, frames.sample_rate_hz)
     return encode_png(pixels, _palette(), {"Title": title} if title else None)
 
@@ -131,8 +131,9 @@ def _draw_frame(pixels: Pixels, mark: Mark, duration_s: float, sample_rate_hz: i
     left, right = _x(mark.from_s, duration_s), _x(mark.to_s, duration_s)
     bottom = HEIGHT - round(y_fraction(mark.low_hz, sample_rate_hz) * HEIGHT)
     top = HEIGHT - round(y_fraction(mark.high_hz, sample_rate_hz) * HEIGHT)
-    left, right = max(0, left - 2), min(WIDTH, max(right, left + 6) + 2)
-    top, bottom = max(0, top - 2), min(HEIGHT, max(bottom, top + 6) + 2)
+    # Around the part, so that it remains visible.
+    left, right = max(0, left - FRAME_PX - 2), min(WIDTH, max(right, left + 4) + FRAME_PX + 2)
+    top, bottom = max(0, top - FRAME_PX - 2), min(HEIGHT, max(bottom, top + 4) + FRAME_PX + 2)
     _draw_rectangle(pixels, left, top, right, bottom, BLACK, FRAME_PX + 2)
     _draw_rectangle(pixels, left + 1, top + 1, right - 1, bottom - 1, WHITE, FRAME_PX)
 

@@ -201,7 +201,7 @@ def _read_json(members: Mapping[str, bytes], name: str, path: Path) -> dict[str,
 def _read_normal_sound(
     manifest: Manifest, members: Mapping[str, bytes], path: Path
 ) -> dict[str, NormalSound]:
-    """Return the statistics of normal sound by target; files of earlier versions have none."""
+    """Return the statistics of normal sound by target, if this version can use them."""
     if _NORMAL_SOUND not in members:
         return {}
     read = {}
@@ -209,9 +209,11 @@ def _read_normal_sound(
         try:
             if target not in manifest.targets:
                 raise ValueError(f"expected a target from {manifest.targets}")
-            read[target] = NormalSound.from_dict(cast("dict[str, object]", values))
+            normal_sound = NormalSound.from_dict(cast("dict[str, object]", values))
         except (AttributeError, ValueError) as error:
             raise ModelFileError(f"{path}: {_NORMAL_SOUND}: {target}: {error}") from error
+        if normal_sound is not None:
+            read[target] = normal_sound
     return read
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_monitor.normal_sound.band_levels import (
+    SHORT_FRAME_S,
     BandFrames,
     DoubleArray,
     band_edges_hz,
@@ -21,6 +22,8 @@ from asd_monitor.normal_sound.band_levels import (
 
 RANGE = (0.01, 0.99)
 """Quantiles of the levels of normal windows that bound their range."""
+VERSION = 1
+"""Version of the bands and levels; statistics of another version cannot be compared with."""
 DECIMALS = 2
 MIN_WINDOW_S = 1.0
 
@@ -87,7 +90,7 @@ class NormalSound:
     mean
         Range of the windows' mean level.
     peak
-        Range of the windows' peak level.
+        Range of the windows' peak level, in the bands of short frames.
     """
 
     sample_rate_hz: int
@@ -124,13 +127,15 @@ class NormalSound:
         A quiet microphone may deliver less than that at high frequencies.
         """
         noise_db = rounding_noise_db(self.sample_rate_hz)
+        short_noise_db = rounding_noise_db(self.sample_rate_hz, SHORT_FRAME_S)
         return replace(
-            self, mean=self.mean.plus_noise(noise_db), peak=self.peak.plus_noise(noise_db)
+            self, mean=self.mean.plus_noise(noise_db), peak=self.peak.plus_noise(short_noise_db)
         )
 
     def to_dict(self) -> dict[str, object]:
         """Return JSON-ready values that :meth:`from_dict` restores."""
         return {
+            "version": VERSION,
             "sample_rate_hz": self.sample_rate_hz,
             "window_s": self.window_s,
             "windows": self.windows,
@@ -140,14 +145,16 @@ class NormalSound:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> Self:
-        """Restore what :meth:`to_dict` returned.
+    def from_dict(cls, values: Mapping[str, object]) -> Self | None:
+        """Restore what :meth:`to_dict` returned; None if another version wrote it.
 
         Raises
         ------
         ValueError
-            If a value is missing or invalid, or the bands are not those of this version.
+            If a value is missing or invalid.
         """
+        if values.get("version") != VERSION:
+            return None
         rate_hz, window_s, windows = (
             values.get(name) for name in ("sample_rate_hz", "window_s", "windows")
         )
@@ -160,14 +167,14 @@ class NormalSound:
         expected = np.array(band_edges_hz(rate_hz))
         edges_hz = _read_numbers(values, "edges_hz", len(expected))
         if not np.allclose(edges_hz, expected, rtol=1e-3):
-            raise ValueError("edges_hz: expected the bands of this version")
-        bands = len(expected) - 1
+            raise ValueError("edges_hz: expected those of the sample rate")
+        short_bands = len(band_edges_hz(rate_hz, SHORT_FRAME_S)) - 1
         return cls(
             rate_hz,
             float(window_s),
             windows,
-            LevelRange.from_dict(values.get("mean"), bands),
-            LevelRange.from_dict(values.get("peak"), bands),
+            LevelRange.from_dict(values.get("mean"), len(expected) - 1),
+            LevelRange.from_dict(values.get("peak"), short_bands),
         )
 
 

@@ -86,7 +86,8 @@ def test_a_gain_change_is_called_overall() -> None:
 
 def test_knocks_that_leave_the_mean_are_named_as_peaks() -> None:
     normal = make_normal({})
-    envelope = np.where(np.arange(round(WINDOW_S * RATE_HZ)) % RATE_HZ < 0.22 * RATE_HZ, 1.3, 0.9)
+    in_knock = np.arange(round(WINDOW_S * RATE_HZ)) % (RATE_HZ // 4) < 0.01 * RATE_HZ
+    envelope = np.where(in_knock, 3.0, 1.0)
     shaped = [noise(80 + i) * envelope / np.sqrt((envelope**2).mean()) for i in range(3)]
     result = compare_with(normal, shaped)
     assert result.deviations

@@ -119,7 +119,7 @@ def test_statistics_of_normal_sound_are_optional_and_restored(saved: Path, tmp_p
     assert load(saved, "cpu").normal_sound == {}
 
 
-@pytest.mark.parametrize("content", [{"nowhere": {}}, {"pump": 3}, {"pump": {"windows": 0}}])
+@pytest.mark.parametrize("content", [{"nowhere": {}}, {"pump": 3}, {"pump": {"version": 1}}])
 def test_damaged_statistics_of_normal_sound_are_refused(
     tmp_path: Path, content: dict[str, object]
 ) -> None:

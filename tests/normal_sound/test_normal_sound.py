@@ -38,9 +38,14 @@ def make_normal() -> NormalSound:
 def test_statistics_survive_json() -> None:
     normal = make_normal()
     restored = NormalSound.from_dict(json.loads(json.dumps(normal.to_dict())))
+    assert restored is not None
     np.testing.assert_allclose(restored.mean.median_db, normal.mean.median_db, atol=0.01)
     np.testing.assert_allclose(restored.peak.high_db, normal.peak.high_db, atol=0.01)
     assert (restored.windows, restored.window_s) == (10, 1.0)
+
+
+def test_statistics_of_another_version_are_not_used() -> None:
+    assert NormalSound.from_dict({**make_normal().to_dict(), "version": 2}) is None
 
 
 @pytest.mark.parametrize(
