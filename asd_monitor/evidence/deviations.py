@@ -21,7 +21,10 @@ LEAKAGE_BANDS = 4
 STRONGEST_WITHIN_DB = 1.5
 """Of bands whose differences are this close, the one with the most power is the strongest."""
 MAX_DEVIATIONS = 3
-MARK_BLOCK_S = 1.0
+MARK_BLOCK_S, MARK_BLOCKS = 0.25, 7
+PEAK_BLOCK_S, PEAK_BLOCKS = 1.0, 3
+"""A deviation is followed in blocks of this length, with a median over this many of them. Knocks
+may come once a second."""
 WIDE_OCTAVES = 0.75
 """A wider group of bands is described by its edges, a narrower one by its strongest frequency."""
 OVERALL_FRACTION = 0.6
@@ -110,11 +113,13 @@ def deviating_times(
 ) -> list[tuple[float, float]]:
     """Return when a deviation is present, as spans in seconds from the start of the frames.
 
-    A second counts if the level of the bands is at least half-way, in dB, from the median of
+    It is present where the level of the bands is at least half-way, in dB, from the median of
     normal sound to the level of the deviation.
     """
-    blocks = max(1, round(len(frames) * frames.hop_s / MARK_BLOCK_S))
-    if deviation.kind is Kind.PEAKS:
+    is_peaks = deviation.kind is Kind.PEAKS
+    block_s = PEAK_BLOCK_S if is_peaks else MARK_BLOCK_S
+    blocks = max(1, round(len(frames) * frames.hop_s / block_s))
+    if is_peaks:
         bands = _bands_inside(frames.short_edges_hz, deviation)
         parts = np.array_split(frames.short_power[:, bands].sum(1), blocks)
         level = to_db(np.array([np.quantile(part, PEAK_QUANTILE) for part in parts]))
@@ -124,15 +129,18 @@ def deviating_times(
         parts = np.array_split(frames.power[:, bands].sum(1), blocks)
         level = to_db(np.array([part.mean() for part in parts]))
         usual = _sum_db(normal.mean.median_db[bands])
-    level = _median_of_three(level)
+    level = _running_median(level, PEAK_BLOCKS if is_peaks else MARK_BLOCKS)
     if deviation.kind is Kind.QUIETER:
         present = level <= usual + min(deviation.difference_db / 2, -1.0)
     else:
         present = level >= usual + max(_group_difference(deviation, level, usual) / 2, 1.0)
-    block_s = len(frames) * frames.hop_s / blocks
+    total_s = len(frames) * frames.hop_s
+    sizes = np.array([len(part) for part in parts])
+    # A frame is centred half its length, one hop, after its start.
+    edges_s = np.concatenate([[0.0], np.cumsum(sizes) / sizes.sum() * total_s + frames.hop_s / 2])
     edges = np.flatnonzero(np.diff(np.concatenate([[0], present.astype(np.int8), [0]])))
     return [
-        (float(first * block_s), float(last * block_s))
+        (float(edges_s[first]), float(edges_s[last]))
         for first, last in zip(edges[::2], edges[1::2], strict=True)
     ]
 
@@ -243,6 +251,6 @@ def _sum_db(levels_db: DoubleArray) -> float:
     return float(10 * np.log10((10 ** (levels_db / 10)).sum()))
 
 
-def _median_of_three(values: DoubleArray) -> DoubleArray:
-    padded = np.pad(values, 1, mode="edge")
-    return np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0)
+def _running_median(values: DoubleArray, count: int) -> DoubleArray:
+    padded = np.pad(values, count // 2, mode="edge")
+    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, count), axis=1))

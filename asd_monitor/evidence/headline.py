@@ -1,5 +1,6 @@
 """Describe in one sentence how the sound of an event differs from normal sound."""
 
+import re
 from collections.abc import Sequence
 
 from asd_monitor.evidence.deviations import Deviation, Kind
@@ -50,6 +51,11 @@ def describe_localisation(bands_hz: tuple[float, float] | None) -> str:
         return NO_COMPARISON
     low, high = bands_hz
     return f"the score comes mostly from {_format_range(low, high)}; {NO_COMPARISON}"
+
+
+def without_duration(headline: str) -> str:
+    """Return a headline of an event that lasts without the duration so far."""
+    return re.sub(r", for [^,]* so far$", "", headline)
 
 
 def _describe_kind(kind: Kind, group: Sequence[Deviation]) -> str:

@@ -166,16 +166,16 @@ class EvidenceStore:
             self._delete_oldest(event_id, f"{settings.max_clips} events of {machine}", machine)
         while sum(s.size_bytes for s in self._others(event_id)) + size > settings.max_gb * GB:
             self._delete_oldest(event_id, f"{settings.max_gb:g} GB of evidence")
-        self._free_disk(event_id)
+        self._free_disk(event_id, size)
 
-    def _free_disk(self, event_id: str) -> None:
+    def _free_disk(self, event_id: str, size: int) -> None:
         """Delete evidence until enough of the disk is free, if that can be reached at all.
 
         Where other programs fill the disk, deleting everything would not help.
         """
         limit = f"a disk of which at least {self._settings.min_free_percent:g} % must stay free"
         free, total = self._disk(self.root)
-        required = self._settings.min_free_percent / 100 * total
+        required = self._settings.min_free_percent / 100 * total + size
         deletable = sum(
             stored.size_bytes
             for stored in self._others(event_id)

@@ -117,8 +117,9 @@ class Watch:
                 counts,
             )
         )
-        value = score.value
-        if counts and value is not None and any(value > limit.value for limit in decision.limits):
+        limits = [limit.value for limit in decision.limits]
+        # A shift is known by a median, which lags behind: this window may be normal again.
+        if counts and not (limits and score.value is not None and score.value <= min(limits)):
             self._last_counted_end = max(self._last_counted_end, end)
         if decision.shift_s > 0:
             self._mark_shift(end - round(decision.shift_s * self._rate_hz))

@@ -17,10 +17,18 @@ from asd_monitor.errors import AsdMonitorError
 from asd_monitor.evidence.build import Evidence, Reference, build, encode_description
 from asd_monitor.evidence.clip import encode_flac, read_flac
 from asd_monitor.evidence.event_history import EventHistory, NoHistory
+from asd_monitor.evidence.headline import without_duration
 from asd_monitor.evidence.nearest import NormalRecordings
 from asd_monitor.evidence.ring import Cut, SoundRing
 from asd_monitor.evidence.settings import EvidenceSettings, Keep
-from asd_monitor.evidence.store import CLIP, DESCRIPTION, PICTURE, EvidenceStore, NoRoomError
+from asd_monitor.evidence.store import (
+    CLIP,
+    DESCRIPTION,
+    PICTURE,
+    EvidenceStore,
+    NoRoomError,
+    read_description,
+)
 from asd_monitor.evidence.watch import Part, Request, Watch
 from asd_monitor.normal_sound.statistics import comparison_window_s
 from asd_monitor.records import (
@@ -149,7 +157,7 @@ class EvidenceWorker:
     def emit(self, record: Record) -> None:
         """Follow a machine; returns at once."""
         watch = self._watches.get(record.machine)
-        if watch is None:
+        if watch is None or self._settings.keep is Keep.NONE:
             return
         ring = self._machines[record.machine].ring
         requests: list[Request] = []
@@ -167,7 +175,8 @@ class EvidenceWorker:
 
     def close(self) -> None:
         """Make what has been requested, within a few seconds; may be called twice."""
-        for name, watch in self._watches.items():
+        watches = {} if self._settings.keep is Keep.NONE else self._watches
+        for name, watch in watches.items():
             for request in watch.flush(self._machines[name].ring.end):
                 self._put(request)
         with self._condition:
@@ -203,7 +212,7 @@ class EvidenceWorker:
                     self._make(job)
             except Exception:  # the thread's top: evidence must never stop the monitor
                 logger.exception("%s: the evidence failed", job.request.event_id)
-                self._metrics.evidence.labels("failed").inc()
+                self._report_failure(job.request, "an internal error, see the log")
 
     def _make(self, job: _Job) -> None:
         request = job.request
@@ -277,11 +286,27 @@ class EvidenceWorker:
         self._publish(request, case, ongoing=True)
 
     def _finish(self, request: Request, case: _Case | None) -> None:
-        if case is not None:
-            case.evidence.description["closed_s"] = request.closed_s
-            self._publish(request, case, ongoing=False)
-            self._add(request, case, {})
-            del self._cases[request.event_id]
+        if case is None:
+            self._finish_earlier(request)
+            return
+        case.evidence.description["closed_s"] = request.closed_s
+        self._publish(request, case, ongoing=False)
+        self._add(request, case, {})
+        del self._cases[request.event_id]
+
+    def _finish_earlier(self, request: Request) -> None:
+        """Complete the description of an event whose evidence an earlier run has made."""
+        description = read_description(self._store.folder(request.event_id))
+        if description is None:
+            return
+        # For how long the sound differed is not known any more.
+        headline = without_duration(str(description["headline"]))
+        description |= {"headline": headline, "closed_s": request.closed_s}
+        self._events.update(request.event_id, headline=headline)
+        try:
+            self._store.add(request.event_id, {DESCRIPTION: encode_description(description)})
+        except OSError as error:
+            logger.warning("%s: its evidence is not completed: %s", request.event_id, error)
 
     def _add(self, request: Request, case: _Case, files: dict[str, bytes]) -> None:
         if not case.has_files:

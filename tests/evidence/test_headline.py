@@ -94,15 +94,15 @@ def test_knocks_that_leave_the_mean_are_named_as_peaks() -> None:
     assert all(deviation.kind is Kind.PEAKS for deviation in result.deviations)
 
 
-def test_the_time_of_a_tone_is_found_to_a_second() -> None:
+def test_the_time_of_a_tone_is_found() -> None:
     normal = make_normal({})
     sound = noise(3, seconds=30)
     sound[12 * RATE_HZ : 21 * RATE_HZ] += tone(1000, 0.01, seconds=9)
     frames = BandFrames.of(sound.astype(np.float32), RATE_HZ)
     result = compare([frames.part(13, 15), frames.part(15, 17)], normal)
     ((from_s, to_s),) = deviating_times(frames, normal, result.deviations[0])
-    assert from_s == pytest.approx(12, abs=1.1)
-    assert to_s == pytest.approx(21, abs=1.1)
+    assert from_s == pytest.approx(12, abs=0.3)
+    assert to_s == pytest.approx(21, abs=0.3)
 
 
 def test_a_sound_without_deviation_says_so() -> None:
