@@ -99,29 +99,46 @@ class LimitedConnection(H11Protocol):
             self._deadline = None
 
 
-def make_protocol_factory(application: Any) -> Callable[[], LimitedConnection]:  # noqa: ANN401
-    """Return a function that makes the protocol of each new connection.
+class ConnectionFactory:
+    """Make the protocol of each new connection, and know the connections that are open.
 
     Parameters
     ----------
     application
         The ASGI application that answers requests.
     """
-    config = Config(
-        application,
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-    )
-    config.load()
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # not a line for each bad request
-    state = ServerState()
-    return lambda: LimitedConnection(config, state, {})
+
+    def __init__(self, application: Any) -> None:  # noqa: ANN401
+        self._config = Config(
+            application,
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        )
+        self._config.load()
+        # Not a line in the log for each bad request.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        self._state = ServerState()
+
+    def __call__(self) -> LimitedConnection:
+        """Return the protocol of a new connection."""
+        return LimitedConnection(self._config, self._state, {})
+
+    async def close(self) -> None:
+        """End all responses and connections."""
+        tasks = list(self._state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for connection in list(self._state.connections):
+            if isinstance(connection, LimitedConnection):
+                connection.abort()
+        await asyncio.sleep(0)  # the transports close their sockets in the next pass
 
 
 class Acceptor:

@@ -13,7 +13,7 @@ from typing import Any
 import anyio.to_thread
 
 from asd_monitor.errors import SinkError
-from asd_monitor.web.connections import Acceptor, make_protocol_factory
+from asd_monitor.web.connections import Acceptor, ConnectionFactory
 from asd_monitor.web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
@@ -101,12 +101,12 @@ class WebServer:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         anyio.to_thread.current_default_thread_limiter().total_tokens = WORKER_THREADS
         listener.setblocking(False)
-        acceptor = Acceptor(listener, make_protocol_factory(self._application), tls)
-        accepting = self._loop.create_task(acceptor.run())
+        factory = ConnectionFactory(self._application)
+        accepting = self._loop.create_task(Acceptor(listener, factory, tls).run())
         started.set_result(None)
         await self._stop.wait()
         accepting.cancel()
-        # asyncio.run then cancels the tasks of responses that have not ended, such as streams.
+        await factory.close()
 
 
 def _listen(settings: WebSettings) -> socket.socket:

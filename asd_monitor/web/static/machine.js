@@ -4,6 +4,7 @@ const live = document.getElementById("live");
 const machine = live.dataset.machine;
 const SPAN_S = 900;
 const COLUMNS = 600;
+const HISTORY_DELAY_MS = 2500; // the history is written once a second
 const byId = (id) => document.getElementById(id);
 const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1) : "");
 
@@ -24,6 +25,13 @@ async function replaceParts(ids) {
   if (!response.ok) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const id of ids) byId(id).replaceWith(document.adoptNode(page.getElementById(id)));
+}
+
+function showEvidence({ headline, url }) {
+  const link = byId("event").firstElementChild;
+  link.textContent = sentence(headline) || link.textContent;
+  link.href = url;
+  setTimeout(() => replaceParts(["latest"]), HISTORY_DELAY_MS);
 }
 
 function loudness({ level_dbfs: level, quality }) {
@@ -172,7 +180,7 @@ openStream(`?machine=${encodeURIComponent(machine)}${live.dataset.sound ? "&spec
   score: mine(showScore),
   health: mine(showSound),
   learning: mine(showLearning),
-  event: mine(() => replaceParts(["latest", "event"])),
+  event: mine(showEvidence),
   columns: mine(showColumns),
 }, showConnection);
 loadRecent().catch(() => {});

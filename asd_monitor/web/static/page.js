@@ -16,10 +16,10 @@ function formatTime(date) {
 }
 
 function showTimes() {
-  for (const element of document.querySelectorAll("time[datetime]:not([data-shown])")) {
+  for (const element of document.querySelectorAll("time[datetime]")) {
     const date = new Date(element.dateTime);
-    if (!Number.isNaN(date.getTime())) element.textContent = formatTime(date);
-    element.dataset.shown = "";
+    const text = Number.isNaN(date.getTime()) ? element.textContent : formatTime(date);
+    if (element.textContent !== text) element.textContent = text;
   }
 }
 
@@ -52,4 +52,4 @@ function showConnection(isConnected) {
 }
 
 showTimes();
-new MutationObserver(showTimes).observe(document.body, { childList: true, subtree: true });
+new MutationObserver(showTimes).observe(document.body, { childList: true, characterData: true, subtree: true });
