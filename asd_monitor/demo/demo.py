@@ -78,10 +78,14 @@ def run_demo(
         serve(handle, stop, is_done=source.finished)
         started_at = source.scenario_started_at or time.time()
         result = summarise(handle.status(), started_at, runs.count_published_messages(handle))
+    _print_summary(result, as_json=as_json, kept=keep is not None)
+
+
+def _print_summary(result: dict[str, Any], *, as_json: bool, kept: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
     else:
-        sys.stderr.write("\n".join(_format_summary(result, kept=keep is not None)) + "\n")
+        sys.stderr.write("\n".join(_format_summary(result, kept=kept)) + "\n")
 
 
 @contextmanager

@@ -208,7 +208,7 @@ class EvidenceWorker:
                 job = self._queue.jobs.popleft()
                 self._queue.cuts -= job.cut is not None
             try:
-                with self._metrics.evidence_duration.time():
+                with self._metrics.evidence.duration.time():
                     self._make(job)
             except Exception:  # the thread's top: evidence must never stop the monitor
                 logger.exception("%s: the evidence failed", job.request.event_id)
@@ -393,6 +393,6 @@ class EvidenceWorker:
 
     def _count_files(self, result: str | None) -> None:
         if result is not None:
-            self._metrics.evidence.labels(result).inc()
-        self._metrics.evidence_bytes.set(self._store.size_bytes)
-        self._metrics.evidence_events.set(len(self._store.event_ids))
+            self._metrics.evidence.results.labels(result).inc()
+        self._metrics.evidence.bytes.set(self._store.size_bytes)
+        self._metrics.evidence.events.set(len(self._store.event_ids))

@@ -107,23 +107,10 @@ def build_monitor(
         monitor = Monitor(metrics, cases=_track_cases(store, history))
         tracker = StatusTracker(config.display_names, monitor.is_alive)
         rings = {} if relearn else _make_rings(config, sample_rates_hz(config, detectors))
-        context = SinkContext(
-            node=config.node,
-            machines=tuple(config.machines),
-            metrics=metrics,
-            status=tracker.snapshot,
-            offline_machines=frozenset(_offline_machines(config)),
-            history=history,
-            names=config.display_names,
-            sounds=_describe_sounds(config, state, monitor, rings),
-            events_folder=state.events_path,
-            external_url=(config.web.external_url if config.web is not None else None) or "",
-            post=monitor.post,
-        )
-        sinks: list[Sink] = [tracker, store, *_build_sinks(config, context)]
-        if config.web is not None:
-            sinks.append(_build_web(config.web, context, state, rings))
-        for sink in [*sinks, *extra_sinks]:
+        context = _make_context(config, state, monitor, tracker, metrics, history, rings)
+        for sink in _build_sinks(config, context, state, rings, first=[tracker, store]):
+            monitor.add_sink(sink)
+        for sink in extra_sinks:
             monitor.add_sink(sink)
         builder = PipelineBuilder(config, state, metrics, monitor, choices, sources or {}, rings)
         for name, alarm in store.alarms.items():
@@ -136,7 +123,7 @@ def _build_history(config: Config, state: StateFolder, metrics: Metrics) -> Hist
     settings = config.sink_settings(HistorySettings)
     if settings is None:
         return None
-    return HistoryWriter(state.root / FILE_NAME, settings, count=metrics.count_history)
+    return HistoryWriter(state.root / FILE_NAME, settings, count=metrics.history.count)
 
 
 def _choose_microphones(config: Config, state: StateFolder, *, relearn: bool) -> dict[str, Choice]:
@@ -157,10 +144,43 @@ def _track_cases(store: AlarmStore, history: HistoryWriter | None) -> CaseTracke
     return CaseTracker(lambda: store.open_events | dict(history.open_events() if history else {}))
 
 
-def _build_sinks(config: Config, context: SinkContext) -> list[Sink]:
-    """Build the sinks that are on, in the order of SINKS, which is the order of emission."""
+def _make_context(
+    config: Config,
+    state: StateFolder,
+    monitor: Monitor,
+    tracker: StatusTracker,
+    metrics: Metrics,
+    history: HistoryWriter | None,
+    rings: Mapping[str, SoundRing],
+) -> SinkContext:
+    return SinkContext(
+        node=config.node,
+        machines=tuple(config.machines),
+        metrics=metrics,
+        status=tracker.snapshot,
+        offline_machines=frozenset(_offline_machines(config)),
+        history=history,
+        names=config.display_names,
+        sounds=_describe_sounds(config, state, monitor, rings),
+        events_folder=state.events_path,
+        external_url=(config.web.external_url if config.web is not None else None) or "",
+        post=monitor.post,
+    )
+
+
+def _build_sinks(
+    config: Config,
+    context: SinkContext,
+    state: StateFolder,
+    rings: Mapping[str, SoundRing],
+    first: Sequence[Sink],
+) -> list[Sink]:
+    """Build the sinks that are on, in the order of SINKS; the web page is the last one."""
     sections = config.sinks
-    return [build(sections[key], context) for key, (_, build) in SINKS.items() if key in sections]
+    sinks = [build(sections[key], context) for key, (_, build) in SINKS.items() if key in sections]
+    if config.web is not None:
+        sinks.append(_build_web(config.web, context, state, rings))
+    return [*first, *sinks]
 
 
 def _offline_machines(config: Config) -> list[str]:

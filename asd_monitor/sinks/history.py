@@ -31,8 +31,8 @@ class HistorySink:
         writer, metrics = context.history, context.metrics
         assert writer is not None  # noqa: S101 - made wherever the section is on
         metrics.queue_depth.labels(QUEUE).set_function(writer.queue_depth)
-        metrics.history_writing.set_function(lambda: float(writer.is_writing))
-        metrics.history_size.set_function(writer.size_bytes)
+        metrics.history.writing.set_function(lambda: float(writer.is_writing))
+        metrics.history.size.set_function(writer.size_bytes)
         return cls(writer)
 
     def open(self) -> None:

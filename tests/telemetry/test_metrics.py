@@ -146,7 +146,7 @@ def test_an_alarm_is_counted_once_when_it_is_raised(metrics: Metrics) -> None:
 
 def test_running_totals_of_the_health_become_counters(metrics: Metrics) -> None:
     for samples, lost in ((16000, 0), (32000, 480), (32000, 480), (48000, 500)):
-        metrics.observe_health(replace(health(samples=samples), lost_samples=lost, reopens=2))
+        metrics.source.observe(replace(health(samples=samples), lost_samples=lost, reopens=2))
     assert value(metrics, "asd_audio_samples_total", machine="pump") == 48000
     assert value(metrics, "asd_audio_lost_samples_total", machine="pump") == 500
     assert value(metrics, "asd_source_restarts_total", machine="pump") == 2
@@ -154,7 +154,7 @@ def test_running_totals_of_the_health_become_counters(metrics: Metrics) -> None:
 
 @pytest.mark.parametrize("state", list(SourceState))
 def test_a_source_is_up_only_while_it_runs(metrics: Metrics, state: SourceState) -> None:
-    metrics.observe_health(health(state))
+    metrics.source.observe(health(state))
     running = float(state is SourceState.RUNNING)
     assert value(metrics, "asd_source_up", machine="pump") == running
     assert value(metrics, "asd_source_state", machine="pump", state=str(state)) == 1

@@ -25,8 +25,8 @@ class DeliveryCounter:
     def __init__(self, metrics: Metrics) -> None:
         self._lock = threading.Lock()
         self._counts = DeliveryCounts()
-        self._published = metrics.mqtt_messages.labels("published")
-        self._dropped = metrics.mqtt_messages.labels("dropped")
+        self._published = metrics.mqtt.messages.labels("published")
+        self._dropped = metrics.mqtt.messages.labels("dropped")
         self._dropped_scores = metrics.dropped.labels("mqtt_scores")
         self._dropped_events = metrics.dropped.labels("mqtt_events")
 

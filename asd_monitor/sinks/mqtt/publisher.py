@@ -91,7 +91,7 @@ class Publisher:
         self._flush_until_s: float | None = None
         self._unanswered_subscriptions = 0
         self._refusals = Refusals(topics.check)
-        self._refused = metrics.mqtt_refused
+        self._refused = metrics.mqtt.refused
         self._version5 = settings.protocol == "5"
         self._unsettled: Message | None = None
         self._last_acked: Sent | None = None

@@ -96,7 +96,7 @@ class MqttSink:
             self._make_info,
             self._known_machines,
             self._publisher.republish,
-            metrics.mqtt_node_conflict.set,
+            metrics.mqtt.node_conflict.set,
             discovery,
         )
         self._lock = threading.Lock()  # guards the next two
@@ -131,8 +131,8 @@ class MqttSink:
         self._settings.read_password()
         if self._settings.tls is not None:
             make_tls_context(self._settings.tls)
-        self._metrics.mqtt_connected.set(0)
-        self._metrics.mqtt_node_conflict.set(0)
+        self._metrics.mqtt.connected.set(0)
+        self._metrics.mqtt.node_conflict.set(0)
         self._thread = threading.Thread(target=self._run, name="mqtt-sink", daemon=True)
         self._thread.start()
 
@@ -232,17 +232,17 @@ class MqttSink:
     def _on_connected(self) -> None:
         self._connected_s = time.monotonic()
         self._publisher.connect()
-        self._metrics.mqtt_connected.set(1)
+        self._metrics.mqtt.connected.set(1)
         self._connections += 1
         if self._connections > 1:
-            self._metrics.mqtt_reconnects.inc()
+            self._metrics.mqtt.reconnects.inc()
         self._failure = None
         address = f"{self._settings.host}:{self._settings.port}"
         dropped = self._counter.counts().scores_dropped
         logger.info("MQTT: connected to %s; %d scores dropped since the start", address, dropped)
 
     def _on_disconnected(self, connection: "Connection") -> None:
-        self._metrics.mqtt_connected.set(0)
+        self._metrics.mqtt.connected.set(0)
         self._publisher.disconnect(connection)
         with self._lock:
             self._connection = None
@@ -255,7 +255,7 @@ class MqttSink:
         brief = time.monotonic() - self._connected_s < STABLE_AFTER_S
         if failure.kind == "lost" and brief:
             failure = self._explain_brief_connection(failure)
-        self._metrics.mqtt_failures.labels(failure.kind).inc()
+        self._metrics.mqtt.failures.labels(failure.kind).inc()
         if failure != self._logged_failure:
             logger.warning("MQTT: not connected: %s; retrying", failure.reason)
         self._failure = self._logged_failure = failure

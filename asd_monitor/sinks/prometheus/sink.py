@@ -120,7 +120,7 @@ class PrometheusSink:
             case Transition():
                 self._metrics.observe_transition(record)
             case SourceHealth():
-                self._metrics.observe_health(record)
+                self._metrics.source.observe(record)
             case LearningProgress():
                 self._metrics.observe_learning(record)
 

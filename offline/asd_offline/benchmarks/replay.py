@@ -25,6 +25,7 @@ import soundfile
 from asd_monitor.audio.files import read_recording
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.model_file import load, save
+from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.quickstart import Recording, fit
 from asd_monitor.records import FloatArray
 from asd_offline.jobs.pool import available_cores, one_torch_thread
@@ -148,26 +149,14 @@ def measure_speed(
     file = folder / "model.asd"
     fit_quickstart(clips, window_s, hop_s, file)
     model = load(file, "cpu")
-    window_samples, hop_samples = model.manifest.window_samples, model.manifest.hop_samples
-    samples: list[FloatArray] = [read_recording(clip, RATE_HZ) for clip in clips]
-    batches = [
-        np.ascontiguousarray(clip_windows(clip, window_samples, hop_samples)) for clip in samples
-    ]
-    targets = np.zeros(len(batches[0]), np.int64)
     paths = sorted((dataset / "fan" / "test").iterdir())
     timed = paths[:MAX_TIMED_CLIPS]
     settings = ReplaySettings(dataset, model=str(file), device="cpu", jobs=1)
     one_process = replace(settings, out=folder / "one")
     all_cores = replace(settings, out=folder / "all", jobs=jobs)
     with one_torch_thread():
-        model.score(batches[0], targets)
         decode_s = measure_cpu_s(lambda: [read_recording(path, RATE_HZ) for path in timed])
-        forward_s = measure_cpu_s(
-            lambda: [
-                model.score(batches[number % DISTINCT_CLIPS], targets)
-                for number in range(len(timed))
-            ]
-        )
+        forward_s = _measure_forward_s(model, clips, len(timed))
         replay_s = measure_cpu_s(lambda: replay(one_process, write_report=write_report))
     started_s = time.perf_counter()
     replay(all_cores, write_report=write_report)
@@ -179,6 +168,20 @@ def measure_speed(
         forward_ms=1000 * forward_s / len(timed),
         replay_ms=1000 * replay_s / len(paths),
         times_real_time=len(paths) * CLIP_S / wall_s,
+    )
+
+
+def _measure_forward_s(model: LoadedModel, clips: Sequence[Path], count: int) -> float:
+    """Return the CPU time to score all windows of ``count`` clips, without decoding them."""
+    window_samples, hop_samples = model.manifest.window_samples, model.manifest.hop_samples
+    samples: list[FloatArray] = [read_recording(clip, RATE_HZ) for clip in clips]
+    batches = [
+        np.ascontiguousarray(clip_windows(clip, window_samples, hop_samples)) for clip in samples
+    ]
+    targets = np.zeros(len(batches[0]), np.int64)
+    model.score(batches[0], targets)
+    return measure_cpu_s(
+        lambda: [model.score(batches[i % len(batches)], targets) for i in range(count)]
     )
 
 
