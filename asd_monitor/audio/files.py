@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from asd_monitor.audio.quality import MIN_LEVEL_DBFS
 from asd_monitor.errors import SourceError
 from asd_monitor.records import FloatArray
 
@@ -115,6 +116,34 @@ def read_header(path: Path, channel: int = 0) -> RecordingHeader:
         _check_header(sound_file, path, channel)
         rate_hz = int(sound_file.samplerate)
         return RecordingHeader(rate_hz, sound_file.frames / rate_hz)
+
+
+def find_channels_with_sound(path: Path) -> list[int]:
+    """Return the channels of a recording that exceed the noise of an input; raise as its header.
+
+    A recording is usually asked for them when the channel that was read is silent.
+    """
+    with _open(path) as sound_file:
+        channels = sound_file.channels
+        total, squares, count = np.zeros(channels), np.zeros(channels), 0
+        while len(block := sound_file.read(_BLOCK_FRAMES, dtype="float64", always_2d=True)):
+            total += block.sum(axis=0)
+            squares += np.square(block).sum(axis=0)
+            count += len(block)
+    variance = squares / max(count, 1) - np.square(total / max(count, 1))
+    return [int(channel) for channel in np.flatnonzero(variance > 10 ** (MIN_LEVEL_DBFS / 10))]
+
+
+def describe_silent_channel(path: Path, channel: int) -> str:
+    """Return which other channels of a recording have sound, for the user; empty if none has."""
+    others = [other for other in find_channels_with_sound(path) if other != channel]
+    if not others:
+        return ""
+    listed, verb = " and ".join(map(str, others)), "has" if len(others) == 1 else "have"
+    return (
+        f"{path}: channel {channel} is silent, but channel {listed} {verb} sound: "
+        f"use `--channel {others[0]}`"
+    )
 
 
 @contextmanager

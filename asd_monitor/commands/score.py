@@ -52,7 +52,7 @@ def score(
     import json
 
     from asd_monitor.audio import sample_rates
-    from asd_monitor.audio.files import read_header, read_recording
+    from asd_monitor.audio.files import describe_silent_channel, read_header, read_recording
     from asd_monitor.detection.alarm_settings import AlarmSettings
     from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import Detector
@@ -83,10 +83,12 @@ def score(
         clips.append(detector.score_recording(samples, str(path), target))
         if not as_json:
             typer.echo(_format_clip(clips[-1]))
+    silent = [clip for clip in clips if {window.quality for window in clip.windows} == {"silent"}]
     learned_hz = sample_rates.learned_rates_hz(manifest.training)
     notes = sample_rates.describe_differences(
         rates_hz, learned_hz, manifest.sample_rate_hz, "recordings"
     )
+    notes += filter(None, (describe_silent_channel(Path(clip.name), channel) for clip in silent))
     if not as_json:
         summary = _format_summary(clips, explain_rules(rule, AlarmSettings()), notes)
         typer.echo(summary, nl=bool(summary))

@@ -167,7 +167,7 @@ def _log_transition(event: Transition, stopped: bool) -> None:
     expected = stopped or event.state in _INFO_STATES or event.previous is State.LEARNING
     note = " (provisional threshold)" if event.provisional else ""
     score, numbers = event.score, ""
-    if score is not None and score.value is not None:
+    if score is not None and score.value is not None and event.state is not State.OFF:
         numbers = f" [score {format_score(score.value)}"
         numbers += f", {describe_p_value(score.p_value, score.extrapolated)}]"
     logger.log(

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.audio.files import AUDIO_SUFFIXES, RecordingHeader, iter_recording, read_header
+from asd_monitor.audio.files import (
+    AUDIO_SUFFIXES,
+    RecordingHeader,
+    describe_silent_channel,
+    iter_recording,
+    read_header,
+)
 from asd_monitor.audio.natural_order import natural_key
 from asd_monitor.errors import SourceError
 from asd_monitor.records import FloatArray
@@ -113,6 +119,12 @@ class Playlist:
         total = len(self._recordings)
         return f"skipped {len(self._errors)} of {total} recordings; first: {first}"
 
+    def _report(self, path: Path, reason: str) -> None:
+        """Report, once, that a recording cannot be used."""
+        if reason and path not in self._errors:
+            logger.warning("%s: skipped: %s", self._machine, reason)
+            self._errors[path] = reason
+
     def duration_s(self) -> float:
         """Return the length of all readable recordings in seconds, by their headers."""
         return sum(header.duration_s for header in self._headers())
@@ -140,12 +152,14 @@ class Playlist:
                 label = name if repetition == 1 else f"{name}#{repetition}"
                 try:
                     rate_hz = read_header(path, self._channel).rate_hz
+                    silent = True
                     for samples in iter_recording(path, self._sample_rate_hz, self._channel):
+                        silent = silent and not samples.any()
                         any_readable = any_readable or len(samples) > 0
                         yield label, rate_hz, samples
+                    if silent:
+                        self._report(path, describe_silent_channel(path, self._channel))
                 except SourceError as error:
-                    if path not in self._errors:
-                        logger.warning("%s: skipped: %s", self._machine, error)
-                    self._errors[path] = str(error)
+                    self._report(path, str(error))
             if not self._loop or not any_readable:
                 return

@@ -106,12 +106,19 @@ def test_recordings_at_another_rate_than_the_learned_ones_are_noted(
     base = ("--model", tmp_path / "toy.asd", "--target", "pump", "--channel", "0")
     files = (folder / "normal.wav", folder / "stereo_44k.wav")
     lines = run("score", *files, *base).stdout.splitlines()
-    assert lines[-1].startswith("Note: 1 of 2 recordings were recorded at 44100 Hz, the learned")
+    assert lines[-2].startswith("Note: 1 of 2 recordings were recorded at 44100 Hz, the learned")
     document = json.loads(run("score", *files, *base, "--json").stdout)
     assert [part["sample_rate_hz"] for part in document["recordings"]] == [RATE_HZ, 44_100]
-    assert document["notes"] == [lines[-1].removeprefix("Note: ")]
+    assert document["notes"] == [line.removeprefix("Note: ") for line in lines[-2:]]
     assert "Note:" not in run("score", files[0], *base).stdout
     assert f"[{RATE_HZ}]" in run("inspect", tmp_path / "toy.asd").stdout
+
+
+def test_a_silent_channel_is_noted_with_the_one_that_has_sound(folder: Path) -> None:
+    path = folder / "stereo_44k.wav"
+    result = run("score", path, "--model", folder / "toy.asd", "--target", "pump")
+    note = f"Note: {path}: channel 0 is silent, but channel 1 has sound: use `--channel 1`"
+    assert result.stdout.splitlines()[-1] == note
 
 
 def test_json_is_one_document_with_every_window(folder: Path) -> None:

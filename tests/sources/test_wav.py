@@ -200,3 +200,17 @@ def test_paced_sources_share_one_thread_that_ends_with_the_last(tmp_path: Path) 
 def test_settings_need_a_path() -> None:
     with pytest.raises(ValidationError):
         WavSettings(paths=())
+
+
+def test_a_recording_whose_channel_is_silent_is_reported_with_the_one_that_has_sound(
+    tmp_path: Path,
+) -> None:
+    sound = noise(3, RATE_HZ, channels=3)
+    sound[:, 0] = 0
+    sound[:, 1] %= 2  # the noise of an input without a microphone
+    soundfile.write(tmp_path / "a.wav", sound, RATE_HZ, subtype="PCM_16")
+    source = unpaced(tmp_path / "a.wav")
+    read_all(source)
+    assert "channel 0 is silent, but channel 2 has sound: use `--channel 2`" in (
+        source.health().reason
+    )
