@@ -335,4 +335,47 @@ class EvidenceReady:
     """Whether the event has ended, so that the evidence changes no more."""
 
 
-Record = ScoredWindow | Transition | SourceHealth | LearningProgress | EvidenceReady
+class AlarmStatus(StrEnum):
+    """What people did about the events of a machine, as distinct from its measured state."""
+
+    NONE = "none"
+    """There is nothing to acknowledge."""
+    UNACKNOWLEDGED = "unacknowledged"
+    """An event is open, and no one has acknowledged or judged it."""
+    ACKNOWLEDGED = "acknowledged"
+    """An event is open, and someone has acknowledged or judged it."""
+    RETURNED = "returned-unacknowledged"
+    """The machine is normal again, and no one has acknowledged or judged its last events."""
+    SHELVED = "shelved"
+    """No notifications are sent until a given time."""
+    MAINTENANCE = "in-maintenance"
+    """As shelved, because people work at the machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineAlarm:
+    """What people did about the events of a machine, whenever that changes."""
+
+    machine: str
+    status: AlarmStatus
+    at: float
+    """When it became so, or when it was found at the start; in seconds since the epoch."""
+    event_id: str = ""
+    """The open event, or else the newest that is unacknowledged; empty if there is none."""
+    unacknowledged: int = 0
+    """Events that no one has acknowledged or judged, the open one included."""
+    verdict: str = ""
+    """What a person found of ``event_id``: ``normal``, ``fault``, ``unsure``; empty if nothing."""
+    until_s: float | None = None
+    """End of the shelf or of the maintenance, in seconds since the epoch."""
+    who: str = ""
+    """Who acknowledged, judged or shelved."""
+    comment: str = ""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether notifications about the machine are suspended."""
+        return self.status in (AlarmStatus.SHELVED, AlarmStatus.MAINTENANCE)
+
+
+Record = ScoredWindow | Transition | SourceHealth | LearningProgress | EvidenceReady | MachineAlarm

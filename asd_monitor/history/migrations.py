@@ -7,11 +7,26 @@ compares both ways.
 import sqlite3
 from importlib.resources import files
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x41534448
 """Marks the file as a history of asd-monitor (``ASDH``)."""
 
-MIGRATIONS: dict[int, str] = {}
+MIGRATIONS = {
+    # What people did, and commands that were refused.
+    2: """
+        CREATE TABLE audit (
+            id INTEGER PRIMARY KEY,
+            at_ms INTEGER NOT NULL,
+            who TEXT NOT NULL,
+            via TEXT NOT NULL,
+            action TEXT NOT NULL,
+            machine TEXT NOT NULL,
+            event_id TEXT NOT NULL,
+            accepted INTEGER NOT NULL,
+            text TEXT NOT NULL
+        ) STRICT;
+    """,
+}
 """SQL that leads to each version from the one before."""
 
 

@@ -11,6 +11,7 @@ from asd_monitor.errors import StateError
 from asd_monitor.history.codes import to_ms, to_s
 from asd_monitor.history.database import open_to_read
 from asd_monitor.history.records import (
+    AuditEntry,
     Event,
     EventNote,
     MachineOverview,
@@ -232,6 +233,30 @@ class HistoryReader:
             )
             for row in self._rows(f"{sql} ORDER BY id DESC", values)
         ]
+
+    def audit(self, limit: int = MAX_EVENTS) -> list[AuditEntry]:
+        """Return what people did or asked for, newest first."""
+        rows = self._rows("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (limit,))
+        return [
+            AuditEntry(
+                to_s(row["at_ms"]),
+                row["who"],
+                row["via"],
+                row["action"],
+                row["machine"],
+                row["event_id"],
+                bool(row["accepted"]),
+                row["text"],
+            )
+            for row in rows
+        ]
+
+    def judging_version(self) -> tuple[int, ...]:
+        """Return numbers that change whenever a person did something; fast enough to poll."""
+        tables = ("event_note", "shelf", "audit")
+        sql = "SELECT coalesce(max(id), 0) AS id FROM {}"
+        rows = self._rows(" UNION ALL ".join(map(sql.format, tables)))
+        return tuple(row["id"] for row in rows)
 
     def models(self, machine: str) -> list[ModelRow]:
         """Return the models that have scored a machine, oldest first."""

@@ -151,6 +151,23 @@ class Shelf:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Something that a person did or asked for. Entries are only ever added."""
+
+    at_s: float
+    who: str
+    via: str
+    """Where it came from: ``page``, ``command line`` or ``mqtt``."""
+    action: str
+    """What was asked for, such as ``ack``."""
+    machine: str = ""
+    event_id: str = ""
+    accepted: bool = True
+    """False: it was refused, for the reason in ``text``."""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRow:
     """A model that scored a machine."""
 

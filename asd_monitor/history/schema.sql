@@ -1,4 +1,4 @@
--- Schema of the history, version 1. Times in *_ms are milliseconds since the epoch, UTC.
+-- Schema of the history, version 2. Times in *_ms are milliseconds since the epoch, UTC.
 -- A change of this file needs a migration in migrations.py.
 
 CREATE TABLE machine (
@@ -139,6 +139,20 @@ CREATE TABLE shelf (
     kind TEXT NOT NULL CHECK (kind IN ('shelve', 'maintenance'))
 ) STRICT;
 CREATE INDEX shelf_of_machine ON shelf (machine_id, until_ms);
+
+-- What people did, and commands that were refused. Rows are only ever added. Machine and event are
+-- names, because a refused command may name one that does not exist.
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    who TEXT NOT NULL,
+    via TEXT NOT NULL,
+    action TEXT NOT NULL,
+    machine TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    accepted INTEGER NOT NULL,
+    text TEXT NOT NULL
+) STRICT;
 
 -- Of the web page. Passwords, session ids and tokens are stored as hashes only.
 CREATE TABLE user (

@@ -8,6 +8,7 @@ from typing import Any
 from asd_monitor.records import (
     EvidenceReady,
     LearningProgress,
+    MachineAlarm,
     Record,
     ScoredWindow,
     SourceHealth,
@@ -35,6 +36,8 @@ class MachineStatus:
     """Progress of commissioning; None once windows are scored."""
     evidence: EvidenceReady | None = None
     """What changed in the sound of the newest event that has evidence."""
+    alarm: MachineAlarm | None = None
+    """What people did about its events; None before that is known."""
     windows: int = 0
     scored: int = 0
     highest_score: float | None = None
@@ -129,6 +132,8 @@ class StatusTracker:
                     status = replace(status, reason=record.reason)
             case EvidenceReady():
                 status = replace(status, evidence=record)
+            case MachineAlarm():
+                status = replace(status, alarm=record)
         self._machines[record.machine] = status
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from asd_monitor.records import (
     EvidenceReady,
     LearningProgress,
+    MachineAlarm,
     Record,
     ScoredWindow,
     SourceHealth,
@@ -172,6 +173,8 @@ class LiveHub:
                 return "learning", machine_state.describe_learning(record)
             case EvidenceReady():
                 return "event", machine_state.describe_evidence(record)
+            case MachineAlarm():
+                return "alarm", machine_state.describe_alarm(record)
 
     def _send(self, machine: str, message: bytes, *, is_spectrogram: bool = False) -> None:
         for stream in self._streams:

@@ -7,6 +7,7 @@ from asd_monitor.history.names import find_normal_range
 from asd_monitor.records import (
     EvidenceReady,
     LearningProgress,
+    MachineAlarm,
     ModelInfo,
     ScoredWindow,
     SourceHealth,
@@ -45,6 +46,7 @@ def describe_machine(
         "sound": None if machine.health is None else describe_sound(machine.health),
         "learning": None if machine.learning is None else describe_learning(machine.learning),
         "model": model,
+        "alarm": None if machine.alarm is None else describe_alarm(machine.alarm),
     }
 
 
@@ -124,4 +126,19 @@ def describe_evidence(evidence: EvidenceReady) -> dict[str, Any]:
         "at": evidence.at,
         "headline": evidence.headline,
         "url": f"/events/{evidence.event_id}",
+    }
+
+
+def describe_alarm(alarm: MachineAlarm) -> dict[str, Any]:
+    """Return what people did about the events of a machine."""
+    return {
+        "machine": alarm.machine,
+        "status": str(alarm.status),
+        "at": alarm.at,
+        "event_id": alarm.event_id,
+        "unacknowledged": alarm.unacknowledged,
+        "verdict": alarm.verdict,
+        "until": alarm.until_s,
+        "who": alarm.who,
+        "comment": alarm.comment,
     }

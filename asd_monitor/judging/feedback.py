@@ -1,0 +1,107 @@
+"""The recordings of events that people judged to be normal sound.
+
+They are copies of the clips, in ``recordings/<machine>/feedback/``. Nothing is learned from them
+until a person asks for it.
+"""
+
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from asd_monitor.errors import StateError
+from asd_monitor.history.records import Event, NoteKind
+from asd_monitor.judging.store import JudgingStore
+
+logger = logging.getLogger(__name__)
+
+ENOUGH_RECORDINGS = 3
+"""Confirmed recordings from which it is offered to learn."""
+CLIP = "clip.flac"
+SUFFIX = ".flac"
+MAX_EVENTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """Recordings of a machine that people have confirmed to be normal."""
+
+    machine: str
+    recordings: tuple[str, ...] = ()
+    """Ids of their events."""
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether it is worth learning the machine again."""
+        return len(self.recordings) >= ENOUGH_RECORDINGS
+
+    @property
+    def next_step(self) -> str:
+        """What can be done with them, in one sentence for the user."""
+        count, missing = len(self.recordings), ENOUGH_RECORDINGS - len(self.recordings)
+        if self.is_enough:
+            return (
+                f"{count} recordings are confirmed as normal: the monitor can learn from them "
+                f"(`asd-monitor refit {self.machine}`), and changes nothing before you agree."
+            )
+        more = "1 more" if missing == 1 else f"{missing} more"
+        return (
+            f"The monitor does not change by itself: with {more} confirmed as normal, it offers "
+            "to learn from them."
+        )
+
+
+def feedback_folder(root: Path, machine: str) -> Path:
+    """Return the folder of a machine's confirmed recordings."""
+    return root / "recordings" / machine / "feedback"
+
+
+def find_feedback(store: JudgingStore, machine: str) -> Feedback:
+    """Return the confirmed recordings of a machine."""
+    folder = feedback_folder(store.root, machine)
+    names = sorted(path.stem for path in folder.glob(f"*{SUFFIX}"))
+    return Feedback(machine, tuple(names))
+
+
+def update_recordings(store: JudgingStore, machine: str) -> None:
+    """Make the copies agree with the verdicts: add missing ones, remove those judged otherwise.
+
+    Raises
+    ------
+    StateError
+        If a recording cannot be copied.
+    """
+    folder = feedback_folder(store.root, machine)
+    events = store.reader.events(machine, limit=MAX_EVENTS)
+    try:
+        for event in events:
+            copy = folder / f"{event.id}{SUFFIX}"
+            if event.verdict == NoteKind.NORMAL:
+                _copy(store.root, event, copy)
+            else:
+                copy.unlink(missing_ok=True)
+    except OSError as error:
+        msg = (
+            f"{folder}: the recording cannot be copied: {error.strerror}; the verdict is recorded, "
+            "give it again when there is room"
+        )
+        raise StateError(msg) from error
+
+
+def _copy(root: Path, event: Event, copy: Path) -> None:
+    """Copy the clip of an event, unless it has none or the copy is up to date."""
+    clip = root / "events" / event.id / CLIP
+    if not clip.is_file() or (copy.exists() and copy.stat().st_size == clip.stat().st_size):
+        return
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = copy.with_suffix(".part")
+    try:
+        with clip.open("rb") as source, unfinished.open("wb") as target:
+            shutil.copyfileobj(source, target)
+            target.flush()
+            os.fsync(target.fileno())
+        unfinished.replace(copy)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
