@@ -1,6 +1,6 @@
 """Compare the sound of an event with normal sound: bands, times, headline."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,6 +78,21 @@ class Analysis:
             duration_s=max(0, end - self.onset) / rate_hz,
             ongoing=ongoing and not ended,
         )
+
+    def observe_end(self, cut: Cut, normal: NormalSound) -> "Analysis":
+        """Return the analysis with the end of the deviations by the newest sound of the event."""
+        if self.comparison is None or not len(cut.samples):
+            return self
+        frames = BandFrames.of(cut.to_float(), cut.sample_rate_hz)
+        ends_s = [
+            to_s
+            for deviation in self.comparison.deviations
+            for _, to_s in deviating_times(frames, normal.as_16_bits(), deviation)
+        ]
+        if not ends_s:
+            return self
+        end = cut.start + round(max(ends_s) * cut.sample_rate_hz)
+        return replace(self, offset=max(end, self.offset or 0))
 
     def bands(self) -> tuple[Band, ...]:
         """Return the deviating bands with the time of each."""

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from asd_monitor.evidence.deviations import Deviation, Kind
 
 NO_COMPARISON = (
-    "no comparison with normal sound is possible: the model file stores no statistics of it, and "
-    "there are no recordings of it"
+    "there is no normal sound to compare with: no levels of it in the model file, and no recordings"
 )
 NO_BAND = "no frequency band is louder or quieter than in normal sound by 3 dB or more"
 

@@ -28,7 +28,7 @@ class Part(StrEnum):
     REPEAT = "repeat"
     """A further clip of an event that lasts."""
     END = "end"
-    """No sound; the event has ended."""
+    """The event has ended; its newest sound shows when the sound became normal again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,8 @@ class Watch:
         if transition.closes_event:
             self._closed_s = transition.captured_at
             requests += self.flush(newest)
-            requests.append(self._request(Part.END, newest, newest))
+            start = max(self._clip_start, newest - round(MAX_CLIP_S * self._rate_hz))
+            requests.append(self._request(Part.END, start, newest))
             self._event_id = ""
         return requests
 

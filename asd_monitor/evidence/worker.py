@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,7 +192,7 @@ class EvidenceWorker:
             if self._closing or full:
                 self._metrics.dropped.labels("evidence").inc()
                 return
-            if not machine.is_live and request.part is not Part.END:
+            if not machine.is_live:
                 cut = machine.ring.cut(request.start, request.end)
                 self._queue.cuts += 1
             self._queue.jobs.append(_Job(request, cut))
@@ -218,7 +218,7 @@ class EvidenceWorker:
         request = job.request
         case = self._cases.get(request.event_id)
         if request.part is Part.END:
-            self._finish(request, case)
+            self._finish(request, self._cut(job), case)
         elif request.part is Part.REPEAT:
             self._repeat(request, self._cut(job), case)
         elif request.part is Part.OPENING and self._store.has(request.event_id):
@@ -285,10 +285,14 @@ class EvidenceWorker:
             self._add(request, case, {name: encode_flac(cut.samples, cut.sample_rate_hz)})
         self._publish(request, case, ongoing=True)
 
-    def _finish(self, request: Request, case: _Case | None) -> None:
+    def _finish(self, request: Request, cut: Cut, case: _Case | None) -> None:
         if case is None:
             self._finish_earlier(request)
             return
+        normal = self._reference(request.machine).normal
+        if normal is not None:
+            analysis = case.evidence.analysis.observe_end(cut, normal)
+            case.evidence = replace(case.evidence, analysis=analysis)
         case.evidence.description["closed_s"] = request.closed_s
         self._publish(request, case, ongoing=False)
         self._add(request, case, {})

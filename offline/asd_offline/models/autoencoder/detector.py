@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from asd_monitor.backends.per_target import PerTarget
 from asd_offline.datasets.targets import Target
+from asd_offline.features.mel import band_centres_hz
 from asd_offline.models.autoencoder.network import ReconstructionLoss
 from asd_offline.models.autoencoder.recipe import AutoencoderRecipe
 from asd_offline.models.protocol import DetectorModule
@@ -129,5 +130,6 @@ class AutoencoderDetector(DetectorModule):
         return {
             "evidence": "squared reconstruction error in dB^2",
             "evidence_bands": f"{log_mel.dims} mel bands",
+            "evidence_bands_hz": band_centres_hz(log_mel.settings),
             "evidence_hop_s": log_mel.settings.hop_length / log_mel.sample_rate_hz,
         }
