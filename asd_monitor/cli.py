@@ -14,6 +14,7 @@ from asd_monitor.terminal.logging_setup import print_error
 from asd_monitor.terminal.streams import set_up_streams
 
 MONITORING = "Monitoring"
+HISTORY = "History"
 MODELS = "Recordings and model files"
 DATASETS = "Datasets and training"
 
@@ -26,6 +27,10 @@ COMMANDS = {
     "doctor": MONITORING,
     "access": MONITORING,
     "mqtt": MONITORING,
+    "history": HISTORY,
+    "events": HISTORY,
+    "backup": HISTORY,
+    "support": MONITORING,
     "bench": MONITORING,
     "score": MODELS,
     "inspect": MODELS,

@@ -76,11 +76,12 @@ def doctor(
     if config is not None and (mic is not None or model is not None):
         raise ConfigError("--config names microphones and models; leave out --mic and --model, "
                           "or leave out --config")  # fmt: skip
-    findings = _run_checks(_make_context(config, mic, options), as_json)
+    findings = _run_checks(make_context(config, mic, options), as_json)
     _print_and_exit(findings, as_json)
 
 
-def _make_context(config: Path | None, mic: str | None, options: dict[str, Any]) -> "Context":
+def make_context(config: Path | None, mic: str | None, options: dict[str, Any]) -> "Context":
+    """Return the settings to check: those of a configuration file, or of the options."""
     from asd_monitor.commands.run import load_settings
     from asd_monitor.doctor.context import Context
 

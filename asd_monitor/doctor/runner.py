@@ -6,7 +6,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from asd_monitor.doctor import clock, delivery, model, runtime, sound, state_folder, systemd
+from asd_monitor.doctor import (
+    clock,
+    delivery,
+    history,
+    model,
+    runtime,
+    sound,
+    state_folder,
+    systemd,
+)
 from asd_monitor.doctor.context import Context
 from asd_monitor.doctor.finding import Finding, Status, failed
 from asd_monitor.errors import AsdMonitorError
@@ -38,6 +47,7 @@ def list_checks(context: Context, environ: Mapping[str, str] = os.environ) -> li
         Check("mqtt", lambda: delivery.check_mqtt(context), 40.0),
         Check("metrics", lambda: delivery.check_metrics_port(context), 10.0),
         Check("state folder", lambda: state_folder.check_state(context), 20.0),
+        Check("history", lambda: history.check_history(context), 60.0),
         Check("clock", clock.check_clock),
         Check("systemd", lambda: systemd.check_systemd(environ)),
     ]

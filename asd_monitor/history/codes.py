@@ -5,10 +5,11 @@ import math
 from asd_monitor.records import Quality, State
 
 STATE_CODES = {
-    State.NORMAL: 0, State.OFF: 1, State.LEARNING: 2, State.UNKNOWN: 3, State.WARNING: 4,
-    State.ALARM: 5,
+    State.NORMAL: 0, State.OFF: 10, State.LEARNING: 20, State.UNKNOWN: 30, State.WARNING: 40,
+    State.ALARM: 50,
 }  # fmt: skip
-"""By severity: the most severe state of several has the highest code."""
+"""By severity: the most severe state of several has the highest code. Stored codes never change;
+the steps leave room for further states."""
 QUALITY_CODES = {
     Quality.OK: 0, Quality.CLIPPED: 1, Quality.DC: 2, Quality.SILENT: 3, Quality.STUCK: 4,
     Quality.NON_FINITE: 5, Quality.ERROR: 6,

@@ -69,8 +69,15 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_to_read(path: Path) -> sqlite3.Connection:
+def open_to_read(path: Path, *, upgrade_later: bool = False) -> sqlite3.Connection:
     """Open the database read-only; it may be written by another process meanwhile.
+
+    Parameters
+    ----------
+    path
+        The database.
+    upgrade_later
+        Accept a database of an older version, whose tables may differ.
 
     Raises
     ------
@@ -93,8 +100,10 @@ def open_to_read(path: Path) -> sqlite3.Connection:
             connection.close()
         if isinstance(error, StateError):
             raise
+        if is_damage(error):
+            raise DamagedHistoryError(f"{path}: the history is damaged: {error}") from error
         raise StateError(f"{path}: the history cannot be read: {error}") from error
-    if version < VERSION:
+    if version < VERSION and not upgrade_later:
         connection.close()
         msg = (
             f"{path}: the history has version {version}, and this program reads version "

@@ -7,7 +7,7 @@ compares both ways.
 import sqlite3
 from importlib.resources import files
 
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 0x41534448
 """Marks the file as a history of asd-monitor (``ASDH``)."""
 
@@ -26,6 +26,17 @@ MIGRATIONS = {
             text TEXT NOT NULL
         ) STRICT;
     """,
+    # Accounts, sessions and tokens have a file of their own, which is not handed to others; codes
+    # of states got room between them.
+    3: """
+        DROP TABLE user;
+        DROP TABLE session;
+        DROP TABLE token;
+        DROP TABLE setting;
+        UPDATE score SET state = 10 * state;
+        UPDATE score_minute SET worst_state = 10 * worst_state;
+        UPDATE score_hour SET worst_state = 10 * worst_state;
+    """,
 }
 """SQL that leads to each version from the one before."""
 
@@ -41,7 +52,7 @@ def read_version(connection: sqlite3.Connection) -> int:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Create or upgrade the tables, each step in one transaction.
+    """Create or upgrade the tables in one transaction: all of it, or nothing.
 
     Parameters
     ----------
@@ -49,18 +60,16 @@ def migrate(connection: sqlite3.Connection) -> None:
         In autocommit mode; no other process may be migrating the same file.
     """
     version = read_version(connection)
-    if version == 0:
-        _run(connection, schema(), VERSION)
+    if version == VERSION:
         return
-    for step in range(version + 1, VERSION + 1):
-        _run(connection, MIGRATIONS[step], step)
-
-
-def _run(connection: sqlite3.Connection, sql: str, version: int) -> None:
+    steps = (
+        [MIGRATIONS[step] for step in range(version + 1, VERSION + 1)] if version else [schema()]
+    )
+    sql = "\n".join(steps)
     try:
         connection.executescript(
             f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA application_id = {APPLICATION_ID};\n"
-            f"PRAGMA user_version = {version};\nCOMMIT;"
+            f"PRAGMA user_version = {VERSION};\nCOMMIT;"
         )
     except sqlite3.Error:
         if connection.in_transaction:

@@ -106,6 +106,20 @@ class HistoryReader:
             length_ms = max(MINUTE_MS, -(-int(needed_ms) // MINUTE_MS) * MINUTE_MS)
         return self._summaries(machine, from_s, to_s, length_ms)
 
+    def trend(self, machine: str, from_s: float, to_s: float, length_s: float) -> list[MinuteRow]:
+        """Return the scores of spans of equal length, the first beginning at ``from_s``.
+
+        Parameters
+        ----------
+        machine
+            Name of the machine.
+        from_s, to_s
+            Seconds since the epoch.
+        length_s
+            Length of a span; a whole number of minutes, and beyond an hour of hours.
+        """
+        return self._summaries(machine, from_s, to_s, to_ms(length_s))
+
     def hours(self, machine: str, from_s: float, to_s: float) -> list[MinuteRow]:
         """Return the scores of each hour, oldest first."""
         return self._summaries(machine, from_s, to_s, HOUR_MS)

@@ -38,7 +38,8 @@ class Retention:
         removed += self._remove_spans(minutes_before)
         if self.size_bytes() > self._settings.max_mb * 1e6:
             removed += self._remove_oldest()
-        self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+        # execute() would free one page only: it ends at the first row, and these have no columns
+        self._connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
         return removed
 
     def size_bytes(self) -> int:

@@ -1,4 +1,4 @@
--- Schema of the history, version 2. Times in *_ms are milliseconds since the epoch, UTC.
+-- Newest schema of the history; its version is in migrations.py. Times in *_ms are milliseconds since the epoch, UTC.
 -- A change of this file needs a migration in migrations.py.
 
 CREATE TABLE machine (
@@ -33,7 +33,7 @@ CREATE TABLE limits (
     normal_range REAL
 ) STRICT;
 
--- state and quality are positions in the enumerations State and Quality, see codes.py
+-- state and quality are codes of the enumerations State and Quality, see codes.py
 CREATE TABLE score (
     machine_id INTEGER NOT NULL,
     at_ms INTEGER NOT NULL,
@@ -153,32 +153,3 @@ CREATE TABLE audit (
     accepted INTEGER NOT NULL,
     text TEXT NOT NULL
 ) STRICT;
-
--- Of the web page. Passwords, session ids and tokens are stored as hashes only.
-CREATE TABLE user (
-    name TEXT PRIMARY KEY,
-    password_hash TEXT NOT NULL,
-    role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'admin')),
-    created_ms INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE session (
-    token_hash TEXT PRIMARY KEY,
-    user TEXT NOT NULL,
-    created_ms INTEGER NOT NULL,
-    last_seen_ms INTEGER NOT NULL,
-    role TEXT NOT NULL,
-    address TEXT NOT NULL DEFAULT ''
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE token (
-    name TEXT PRIMARY KEY,
-    token_hash TEXT NOT NULL UNIQUE,
-    role TEXT NOT NULL,
-    created_ms INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE setting (
-    key TEXT PRIMARY KEY,
-    value TEXT NOT NULL
-) STRICT, WITHOUT ROWID;

@@ -1,6 +1,7 @@
 """Write batches of records to the database; used by the writer's thread only."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -12,6 +13,8 @@ from asd_monitor.history.summaries import Summaries
 from asd_monitor.history.write_queue import EventChange, Item, ShelfEnd
 from asd_monitor.records import ScoredWindow, Transition
 
+DURABLE_INTERVAL_S = 5.0
+"""Scores are safe from a power cut after this time at most."""
 _INSERT_SCORE = "INSERT INTO score VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 ScoreValues = tuple[
     int, int, float | None, float | None, int, int, int, int, int | None
@@ -30,6 +33,8 @@ class Store:
         is not in it is new to the run: what an earlier run left open is closed.
     clock
         Seconds since the epoch.
+    monotonic
+        Clock that never jumps, in seconds.
     """
 
     def __init__(
@@ -37,10 +42,13 @@ class Store:
         connection: sqlite3.Connection,
         current: dict[str, Transition],
         clock: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.connection = connection
         self._current = current
         self._clock = clock
+        self._monotonic = monotonic
+        self._durable_at_s = -DURABLE_INTERVAL_S
         self._names = NameTables(connection)
         self._events = EventTable(connection, self._names)
         self._summaries = Summaries(connection)
@@ -55,8 +63,10 @@ class Store:
         sqlite3.Error
             If nothing could be written.
         """
-        durable = any(not isinstance(item, ScoredWindow) for item in items)
-        # A transaction with events is on the disk when it ends, whatever happens to the power.
+        # What is written with FULL, and before it, survives a power cut: events, and often scores.
+        now_s = self._monotonic()
+        durable = now_s - self._durable_at_s >= DURABLE_INTERVAL_S
+        durable = durable or any(not isinstance(item, ScoredWindow) for item in items)
         self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         self.connection.execute("BEGIN IMMEDIATE")
         try:
@@ -71,6 +81,8 @@ class Store:
             with suppress(sqlite3.Error):
                 self.connection.execute("ROLLBACK")
             raise
+        if durable:
+            self._durable_at_s = now_s
         for item in items:
             if isinstance(item, Transition):
                 self._current[item.machine] = item

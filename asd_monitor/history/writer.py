@@ -74,7 +74,7 @@ class HistoryWriter:
         self._settings = settings or HistorySettings()
         self._count = count
         self._clock = clock
-        self._queue = queue or WriteQueue()
+        self._queue = WriteQueue() if queue is None else queue  # an empty queue is false
         self._current: dict[str, Transition] = {}
         self._store: Store | None = None
         self._open_events: dict[str, str] = {}

@@ -60,6 +60,10 @@ WORKING = {
     "access": "access --state-dir state",
     "score": "score clip.wav --model toy.asd --target pump",
     "inspect": "inspect toy.asd",
+    "history": "history --state-dir state",
+    "events": "events --state-dir state",
+    "backup": "backup backup.tar --state-dir state",
+    "support": "support support.tar.gz --log clip.wav --state-dir state",
     "evaluate": "evaluate teams_2020 --year 2020 --ground-truth evaluator_2020",
     "download": "download dcase2020 --year 2020 --machines pump --server SERVER",
     "synth": "synth synthetic --machines fan --clips 4 --test-clips 1 --clip-s 2",
@@ -67,6 +71,7 @@ WORKING = {
 REFUSED = {
     "replay": "replay missing",
     "replay of a training run": "replay missing --model run",
+    "history --plot": "history --plot pump.png --state-dir state",
     "picture": "picture missing.wav --model missing.asd --out missing.png",
     "train": "train autoencoder missing",
     "export": "export missing --out missing.asd",

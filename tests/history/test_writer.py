@@ -1,7 +1,6 @@
 """What is recorded is read again: scores, minutes, states, events and notes."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,9 @@ from asd_monitor.history.cases import CaseTracker
 from asd_monitor.history.reader import HistoryReader
 from asd_monitor.history.records import Event, EventNote, NoteKind, Shelf
 from asd_monitor.history.writer import HistoryWriter
-from asd_monitor.records import Band, Decision, Limit, Quality, State, Transition
-from tests.rig.records import MODEL, event, scored_window
-
-AT_S = 1_800_000_000.0
-"""Start of an hour."""
+from asd_monitor.records import Band, Decision, Limit, Quality, State
+from tests.rig.history import AT_S, change
+from tests.rig.records import MODEL, scored_window
 
 
 @pytest.fixture
@@ -33,14 +30,6 @@ def writer(path: Path) -> Iterator[HistoryWriter]:
 @pytest.fixture
 def reader(path: Path) -> HistoryReader:
     return HistoryReader(path)
-
-
-def change(
-    state: State, at_s: float, event_id: str = "", reason: str = "", machine: str = "pump"
-) -> Transition:
-    """Return a change to a state."""
-    transition = event("t", state, machine)
-    return replace(transition, captured_at=at_s, event_id=event_id, reason=reason, score=None)
 
 
 def test_a_score_is_read_with_everything_that_was_recorded(

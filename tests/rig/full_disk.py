@@ -1,8 +1,12 @@
-"""A disk that is almost full, simulated by a limit on the size of files."""
+"""Disks that are full: a limit on the size of files, and a really small file system."""
 
 import resource
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
 
 
 @contextmanager
@@ -14,3 +18,16 @@ def max_file_size(size_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@contextmanager
+def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
+    """Mount a really small file system; skip the test where that is not permitted."""
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs"]
+    if subprocess.run(["mount", *options, folder], capture_output=True).returncode:
+        pytest.skip("mounting a file system needs root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)

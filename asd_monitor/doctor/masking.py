@@ -1,0 +1,109 @@
+"""Remove secrets from settings and text before others read them."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+MASK = "(removed)"
+_SECRET_KEY = re.compile(
+    r"pass(word|wd|phrase|code)?|secret|token|credential|api_?key|auth(orization)?|private|pin",
+    re.IGNORECASE,
+)
+_NAME_OF_SECRET = re.compile(r"_(file|env|path)$", re.IGNORECASE)
+"""Keys that say where a secret is, which is no secret itself."""
+_ADDRESSES = frozenset({"notify"})
+"""Sections whose addresses contain their secrets, as those of notification services do."""
+_URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*)://([^\s'\"<>]+)")
+_PAIR = re.compile(
+    r"(?i)\b((?:[\w-]*(?:password|passwd|passphrase|secret|token|api[_-]?key))"
+    r"|authorization:\s*\w+)(\s*[=:]\s*|\s+)([^\s'\",;]+)"
+)
+MIN_SECRET_LENGTH = 4
+
+
+def mask_settings(values: Any) -> Any:  # noqa: ANN401 - a YAML document
+    """Return settings without passwords, tokens, and addresses that contain them."""
+    return _mask(values, is_secret=False, is_address=False)
+
+
+def mask_text(text: str, secrets: frozenset[str] = frozenset()) -> str:
+    """Return text without passwords in addresses, and without known secrets.
+
+    Parameters
+    ----------
+    text
+        Such as lines of a log.
+    secrets
+        Values that are removed wherever they are.
+    """
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    text = _URL.sub(lambda match: _mask_url(match[1], match[2]), text)
+    return _PAIR.sub(lambda match: f"{match[1]}{match[2]}{MASK}", text)
+
+
+def find_secrets(values: Any) -> frozenset[str]:  # noqa: ANN401 - a YAML document
+    """Return the secret values of settings, so that they can be removed from other text."""
+    return frozenset(_secrets(values, is_secret=False))
+
+
+def _mask(value: Any, *, is_secret: bool, is_address: bool) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {
+            key: _mask(
+                inner,
+                is_secret=is_secret or _is_secret(str(key)),
+                is_address=is_address or str(key) in _ADDRESSES,
+            )
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_mask(inner, is_secret=is_secret, is_address=is_address) for inner in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if is_secret:
+        return MASK
+    if isinstance(value, str):
+        if is_address and "://" in value:
+            return f"{value.partition('://')[0]}://{MASK}"
+        return mask_text(value)
+    return value
+
+
+def _secrets(value: Any, *, is_secret: bool) -> Iterator[str]:  # noqa: ANN401
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            below = is_secret or _is_secret(str(key)) or str(key) in _ADDRESSES
+            yield from _secrets(inner, is_secret=below)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _secrets(inner, is_secret=is_secret)
+    elif isinstance(value, str | int | float) and not isinstance(value, bool):
+        text = str(value)
+        if is_secret and len(text) >= MIN_SECRET_LENGTH:
+            yield text
+        for match in _URL.finditer(text):
+            user, at, _ = match[2].rpartition("@")
+            password = user.partition(":")[2]
+            if at and len(password) >= MIN_SECRET_LENGTH:
+                yield password
+
+
+def _is_secret(key: str) -> bool:
+    return bool(_SECRET_KEY.fullmatch(key.split("_")[-1]) or _SECRET_KEY.fullmatch(key)) or (
+        bool(re.search(r"password|secret|token|api_?key", key, re.IGNORECASE))
+        and not _NAME_OF_SECRET.search(key)
+    )
+
+
+def _mask_url(scheme: str, rest: str) -> str:
+    """Remove user, password, query and fragment of a URL."""
+    authority, slash, path = rest.partition("/")
+    if "@" in authority:
+        authority = f"{MASK}@{authority.rpartition('@')[2]}"
+    for mark in "?#":
+        before, found, _ = path.partition(mark) if slash else authority.partition(mark)
+        if found:
+            changed = f"{before}{mark}{MASK}"
+            path, authority = (changed, authority) if slash else (path, changed)
+    return f"{scheme}://{authority}{slash}{path}"
