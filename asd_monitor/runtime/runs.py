@@ -23,6 +23,7 @@ from asd_monitor.terminal import logging_setup
 
 if TYPE_CHECKING:
     from asd_monitor.terminal.live_view import LiveView
+    from asd_monitor.web.service import WebService
 
 logger = logging.getLogger(__name__)
 
@@ -234,8 +235,11 @@ def _format_reports(machine: dict[str, Any]) -> list[str]:
 
 
 def describe_destinations(handle: MonitorHandle) -> str:
-    """Return where results are published, and whether the broker is connected, in one line."""
+    """Return where results are shown and published, in one line."""
     parts = []
+    page = find_page(handle)
+    if page is not None and page.is_open:
+        parts.append(f"page {page.url}")
     mqtt = handle.config.sink_settings(MqttSettings)
     if mqtt is not None:
         connected = _read_value(handle, "asd_mqtt_connected") == 1
@@ -245,6 +249,15 @@ def describe_destinations(handle: MonitorHandle) -> str:
     servers = [sink for sink in handle.monitor.sinks if isinstance(sink, PrometheusSink)]
     parts += [server.url for server in servers if server.port]  # 0: a free one, not open any more
     return "  |  ".join(parts)
+
+
+def find_page(handle: MonitorHandle) -> "WebService | None":
+    """Return the web page of a monitor; None if it is off."""
+    if handle.config.web is None:
+        return None
+    from asd_monitor.web.service import WebService
+
+    return next((sink for sink in handle.monitor.sinks if isinstance(sink, WebService)), None)
 
 
 def add_live_view(handle: MonitorHandle, title: str = "asd-monitor") -> "LiveView | None":

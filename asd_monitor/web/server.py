@@ -52,6 +52,11 @@ class WebServer:
         host = f"[{host}]" if ":" in host else host
         return f"{self._settings.scheme}://{host}:{self.port}/"
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the server has started and not been closed."""
+        return self._thread is not None
+
     def start(self) -> None:
         """Listen and start the thread.
 

@@ -93,6 +93,11 @@ class WebService:
         return self._settings.external_url or self._server.url
 
     @property
+    def is_open(self) -> bool:
+        """Whether the page is being served."""
+        return self._server.is_running
+
+    @property
     def local_url(self) -> str:
         """URL of the page on this computer, or at its address."""
         return self._server.url
