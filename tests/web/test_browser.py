@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
-from asd_monitor.records import State
+from asd_monitor.records import EvidenceReady, State
 from asd_monitor.web.live import MAX_STREAMS
 from tests.rig.paths import ROOT
 from tests.rig.raw_http import connect
-from tests.rig.web_site import ADMIN, EVENT, NORMAL, Site, transition, web_site, window
+from tests.rig.web_site import ADMIN, EVENT, HEADLINE, NORMAL, Site, transition, web_site, window
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = {
@@ -207,6 +207,19 @@ def test_a_player_moves_the_cursor_and_a_click_seeks(watch: Callable[..., Watche
     page.locator(".picture").first.click(position={"x": 250, "y": 60})
     page.wait_for_function("() => document.querySelector('audio').currentTime > 3")
     page.wait_for_function("() => !document.querySelector('.cursor').hidden")
+    assert watched.complaints == []
+
+
+def test_the_page_of_an_open_event_says_when_there_is_more(
+    watch: Callable[..., Watched], site: Site
+) -> None:
+    watched = watch()
+    watched.page.goto(f"/events/{EVENT}")
+    watched.page.wait_for_selector("#news", state="attached")
+    while watched.page.is_hidden("#news"):  # until the stream is open
+        site.service.emit(EvidenceReady("pump", EVENT, time.time(), HEADLINE))
+        watched.page.wait_for_timeout(100)
+    assert violations(watched.page) == []
     assert watched.complaints == []
 
 

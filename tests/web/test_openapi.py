@@ -9,8 +9,9 @@ import jsonschema
 import pytest
 import yaml
 
-from asd_monitor.records import SourceState, State
+from asd_monitor.records import AlarmStatus, MachineAlarm, SourceState, State
 from asd_monitor.web.archive import FILES
+from asd_monitor.web.machine_state import describe_alarm
 from asd_monitor.web.routes import ENDPOINTS
 from tests.rig.paths import DOCS
 from tests.rig.raw_http import connect, request
@@ -71,11 +72,19 @@ def test_parameters_in_paths_are_described() -> None:
         assert named == set(re.findall(r"{(\w+)}", path))
 
 
+def test_an_acknowledgement_is_as_described() -> None:
+    alarm = MachineAlarm("pump", AlarmStatus.ACKNOWLEDGED, 1.8e9, EVENT, 1, "fault", None, "anna")
+    check(describe_alarm(alarm), DOCUMENT["components"]["schemas"]["Alarm"])
+
+
 def test_enumerations_are_those_of_the_program() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     assert set(schemas["State"]["enum"]) == {str(state) for state in State}
     assert set(schemas["Sound"]["properties"]["state"]["enum"]) == {
         str(state) for state in SourceState
+    }
+    assert set(schemas["Alarm"]["properties"]["status"]["enum"]) == {
+        str(status) for status in AlarmStatus
     }
     (_, file, _) = DOCUMENT["paths"]["/api/v1/events/{event}/{file}"]["parameters"]
     assert set(file["schema"]["enum"]) == FILES

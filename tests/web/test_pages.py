@@ -1,6 +1,7 @@
 """Every page answers, with the data of its machine or event."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
@@ -8,7 +9,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.rig.web_site import EVENT, HEADLINE, MACHINES, Site, web_site
+from tests.rig.web_site import EVENT, HEADLINE, MACHINES, Site, web_site, window
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,17 @@ def test_the_api_returns_the_history_of_a_machine(site: Site) -> None:
     minutes = get_json(site, f"/api/v1/machines/pump/history?from={begin}&points=1000")["scores"]
     assert isinstance(minutes, list)
     assert max(row["highest"] for row in minutes) > 9
+
+
+def test_a_machine_that_was_added_minutes_ago_has_a_trend_already(site: Site) -> None:
+    now = time.time()
+    for n in range(100):
+        site.emit(window("compressor-2", now - 100 + n, 1.0 + n / 100))
+    site.history.flush()
+    year = get_json(site, f"/api/v1/machines/compressor-2/history?from={now - 365 * 86_400}")
+    assert isinstance(year["scores"], list)
+    assert len(year["scores"]) > 5
+    assert max(row["highest"] for row in year["scores"]) == 1.99
 
 
 @pytest.mark.parametrize("query", ["points=x", "points=0", "points=nan", "from=yesterday", "to=-1"])

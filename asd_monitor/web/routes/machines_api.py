@@ -6,7 +6,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from asd_monitor.history.records import ScoreRow
+from asd_monitor.history.records import MinuteRow, ScoreRow
 from asd_monitor.telemetry.status import MachineStatus
 from asd_monitor.web import parameters
 from asd_monitor.web.context import WebContext, context_of, machine_of
@@ -17,6 +17,8 @@ DAY_S = 86_400.0
 MAX_POINTS = 2000
 MAX_WINDOWS_S = 6 * 3600.0
 """Up to this time single windows are returned, beyond it minutes or longer spans."""
+MIN_SUMMARIES = 5
+"""If there are fewer minutes, as in the first minutes of a machine, single windows are returned."""
 
 
 def machines(request: Request) -> Response:
@@ -72,40 +74,49 @@ def is_over(row: ScoreRow) -> bool:
 def list_scores(
     context: WebContext, machine: str, from_s: float, to_s: float, points: int
 ) -> list[dict[str, Any]]:
-    """Return scores as rows of one shape: of single windows in short times, else of minutes."""
+    """Return scores as rows of one shape.
+
+    They are of single windows in short times and where little has been recorded yet, otherwise of
+    minutes or longer spans.
+    """
     if to_s - from_s > MAX_WINDOWS_S:
-        return [
-            {
-                "at": row.start_s + row.length_s / 2,
-                "lowest": row.lowest,
-                "median": row.median,
-                "highest": row.highest,
-                "windows": row.windows,
-                "over": row.over,
-                "level_dbfs": row.level_dbfs,
-                "threshold": row.threshold,
-                "normal_range": row.normal_range,
-                "state": str(row.worst_state),
-                "lost_samples": row.lost_samples,
-            }
-            for row in context.archive.minutes(machine, from_s, to_s, points)
-        ]
-    return [
-        {
-            "at": row.at_s,
-            "lowest": row.value,
-            "median": row.value,
-            "highest": row.value,
-            "windows": 1,
-            "over": int(is_over(row)),
-            "level_dbfs": row.level_dbfs,
-            "threshold": row.threshold,
-            "normal_range": row.normal_range,
-            "state": str(row.state),
-            "lost_samples": row.lost_samples,
-        }
-        for row in context.archive.scores(machine, from_s, to_s, points)
-    ]
+        summaries = context.archive.minutes(machine, from_s, to_s, points)
+        if len(summaries) >= MIN_SUMMARIES:
+            return [_describe_summary(row) for row in summaries]
+    windows = context.archive.scores(machine, from_s, to_s, points)
+    return [_describe_window(row) for row in windows]
+
+
+def _describe_summary(row: MinuteRow) -> dict[str, Any]:
+    return {
+        "at": row.start_s + row.length_s / 2,
+        "lowest": row.lowest,
+        "median": row.median,
+        "highest": row.highest,
+        "windows": row.windows,
+        "over": row.over,
+        "level_dbfs": row.level_dbfs,
+        "threshold": row.threshold,
+        "normal_range": row.normal_range,
+        "state": str(row.worst_state),
+        "lost_samples": row.lost_samples,
+    }
+
+
+def _describe_window(row: ScoreRow) -> dict[str, Any]:
+    return {
+        "at": row.at_s,
+        "lowest": row.value,
+        "median": row.value,
+        "highest": row.value,
+        "windows": 1,
+        "over": int(is_over(row)),
+        "level_dbfs": row.level_dbfs,
+        "threshold": row.threshold,
+        "normal_range": row.normal_range,
+        "state": str(row.state),
+        "lost_samples": row.lost_samples,
+    }
 
 
 ENDPOINTS = [

@@ -72,6 +72,7 @@ function levelRange(plot, low, high) {
 
 function drawChart(element, rows, options) {
   element.replaceChildren();
+  element.classList.toggle("is-empty", rows.length < 2);
   if (rows.length < 2) {
     const text = document.createElement("p");
     text.className = "empty";

@@ -22,3 +22,13 @@ for (const recording of document.querySelectorAll(".recording")) {
     cursor.hidden = false;
   });
 }
+
+// While the event lasts, what is shown becomes old; the page is not replaced under a listener.
+const news = document.getElementById("news");
+if (news) {
+  const { event: id, machine } = news.dataset;
+  openStream(`?machine=${encodeURIComponent(machine)}`, {
+    event: (data) => { if (data.event_id === id) news.hidden = false; },
+    state: (data) => { if (data.closed_event_id === id) news.hidden = false; },
+  }, () => {});
+}
