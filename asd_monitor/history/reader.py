@@ -35,6 +35,10 @@ SELECT event.*, machine.name AS machine,
     EXISTS (SELECT 1 FROM event_note WHERE event_id = event.id AND kind = 'ack') AS acknowledged
 FROM event JOIN machine ON machine.id = event.machine_id
 """
+_UNACKNOWLEDGED = """
+NOT EXISTS (SELECT 1 FROM event_note WHERE event_id = event.id
+    AND kind IN ('ack', 'normal', 'fault', 'unsure'))
+"""
 
 
 class HistoryReader:
@@ -182,6 +186,7 @@ class HistoryReader:
         machine: str | None = None,
         *,
         open: bool | None = None,
+        unacknowledged: bool = False,
         from_s: float | None = None,
         to_s: float | None = None,
         limit: int = MAX_EVENTS,
@@ -194,6 +199,8 @@ class HistoryReader:
             Only of this machine.
         open
             True: only those that have not ended; False: only those that have.
+        unacknowledged
+            Only those that no one has acknowledged or judged.
         from_s, to_s
             Only those that lasted into this time, or began in it; seconds since the epoch.
         limit
@@ -205,6 +212,8 @@ class HistoryReader:
             values.append(machine)
         if open is not None:
             conditions.append(f"closed_ms IS {'' if open else 'NOT '}NULL")
+        if unacknowledged:
+            conditions.append(_UNACKNOWLEDGED)
         if from_s is not None:
             conditions.append("(closed_ms IS NULL OR closed_ms >= ?)")
             values.append(to_ms(from_s))

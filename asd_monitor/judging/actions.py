@@ -46,24 +46,13 @@ def acknowledge_machine(
 ) -> Outcome:
     """Acknowledge all events of a machine that no one has acknowledged or judged."""
     store.check_machine(machine)
-    events = list_unacknowledged(store, machine)
+    events = store.reader.events(machine, unacknowledged=True, limit=MAX_LISTED)
     for event in events:
         store.add_note(event, author, NoteKind.ACK, comment)
     if not events:
         return Outcome(f"{machine} has no event that is not acknowledged.")
     count = "1 event" if len(events) == 1 else f"{len(events)} events"
     return Outcome(f"{count} of {machine} acknowledged.", tuple(event.id for event in events))
-
-
-def list_unacknowledged(store: JudgingStore, machine: str) -> list[Event]:
-    """Return the events of a machine that no one has acknowledged or judged, newest first."""
-    events = store.reader.events(machine, limit=MAX_LISTED)
-    return [event for event in events if is_unacknowledged(event)]
-
-
-def is_unacknowledged(event: Event) -> bool:
-    """Return whether no one has acknowledged or judged an event."""
-    return not (event.acknowledged or event.verdict)
 
 
 def judge(

@@ -1,10 +1,11 @@
 """Find what people did about the events of a machine."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from asd_monitor.history.reader import HistoryReader
-from asd_monitor.history.records import Event, EventNote, NoteKind, Shelf
-from asd_monitor.judging.actions import MAX_LISTED, is_unacknowledged
+from asd_monitor.history.records import EventNote, NoteKind, Shelf
+from asd_monitor.judging.actions import MAX_LISTED
 from asd_monitor.records import AlarmStatus, MachineAlarm
 
 _ANSWERS = frozenset({NoteKind.ACK, NoteKind.NORMAL, NoteKind.FAULT, NoteKind.UNSURE})
@@ -27,44 +28,32 @@ def read_alarm(
         Its open event, empty if there is none; None: as the history has it. The history is
         written some moments after an event opens or ends.
     """
-    events = reader.events(machine, limit=MAX_LISTED)
     if open_event is None:
-        open_event = next((event.id for event in events if event.closed_s is None), "")
-    waiting = [event for event in events if is_unacknowledged(event)]
-    is_new = bool(open_event) and all(event.id != open_event for event in events)
-    alarm = _describe_events(reader, machine, at_s, open_event, events, waiting, is_new)
+        open_event = next((event.id for event in reader.events(machine, open=True, limit=1)), "")
+    waiting = [event.id for event in reader.events(machine, unacknowledged=True, limit=MAX_LISTED)]
+    alarm = MachineAlarm(machine, AlarmStatus.NONE, at_s, unacknowledged=len(waiting))
+    if open_event:
+        alarm = _describe_open(reader, alarm, open_event, waiting)
+    elif waiting:
+        alarm = replace(alarm, status=AlarmStatus.RETURNED, event_id=waiting[0])
     shelves = reader.shelves(machine, at_s)
     return _add_shelf(alarm, shelves[0]) if shelves else alarm
 
 
-def _describe_events(
-    reader: HistoryReader,
-    machine: str,
-    at_s: float,
-    open_event: str,
-    events: Sequence[Event],
-    waiting: Sequence[Event],
-    is_new: bool,
+def _describe_open(
+    reader: HistoryReader, alarm: MachineAlarm, open_event: str, waiting: Sequence[str]
 ) -> MachineAlarm:
-    count = len(waiting) + is_new
-    if not open_event:
-        if not waiting:
-            return MachineAlarm(machine, AlarmStatus.NONE, at_s)
-        return MachineAlarm(machine, AlarmStatus.RETURNED, at_s, waiting[0].id, count)
-    if is_new or any(event.id == open_event for event in waiting):
-        return MachineAlarm(machine, AlarmStatus.UNACKNOWLEDGED, at_s, open_event, count)
-    answer = _newest_answer(reader.notes(open_event))
-    verdict = next(event.verdict for event in events if event.id == open_event)
-    return MachineAlarm(
-        machine,
-        AlarmStatus.ACKNOWLEDGED,
-        at_s,
-        open_event,
-        count,
-        verdict,
-        who="" if answer is None else answer.who,
-        comment="" if answer is None else answer.text,
-    )
+    event = None if open_event in waiting else reader.event(open_event)
+    if event is None:
+        is_new = open_event not in waiting  # not yet in the history
+        count = alarm.unacknowledged + is_new
+        status = AlarmStatus.UNACKNOWLEDGED
+        return replace(alarm, status=status, event_id=open_event, unacknowledged=count)
+    alarm = replace(alarm, status=AlarmStatus.ACKNOWLEDGED, event_id=event.id)
+    answer = _newest_answer(reader.notes(event.id))
+    if answer is None:
+        return alarm
+    return replace(alarm, verdict=event.verdict, who=answer.who, comment=answer.text)
 
 
 def _newest_answer(notes: Sequence[EventNote]) -> EventNote | None:
@@ -73,14 +62,5 @@ def _newest_answer(notes: Sequence[EventNote]) -> EventNote | None:
 
 def _add_shelf(alarm: MachineAlarm, shelf: Shelf) -> MachineAlarm:
     is_maintenance = shelf.kind is NoteKind.MAINTENANCE
-    return MachineAlarm(
-        alarm.machine,
-        AlarmStatus.MAINTENANCE if is_maintenance else AlarmStatus.SHELVED,
-        alarm.at,
-        alarm.event_id,
-        alarm.unacknowledged,
-        alarm.verdict,
-        shelf.until_s,
-        shelf.who,
-        shelf.why,
-    )
+    status = AlarmStatus.MAINTENANCE if is_maintenance else AlarmStatus.SHELVED
+    return replace(alarm, status=status, until_s=shelf.until_s, who=shelf.who, comment=shelf.why)

@@ -10,6 +10,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.config import Config
+from asd_monitor.errors import AsdMonitorError
 from asd_monitor.evidence.ring import SoundRing
 from asd_monitor.evidence.settings import EvidenceSettings, Keep
 from asd_monitor.evidence.worker import MachineSound
@@ -17,8 +18,10 @@ from asd_monitor.history.cases import CaseTracker
 from asd_monitor.history.database import FILE_NAME
 from asd_monitor.history.settings import HistorySettings
 from asd_monitor.history.writer import HistoryWriter
+from asd_monitor.judging.store import JudgingStore
+from asd_monitor.judging.watch import AlarmWatch
 from asd_monitor.runtime.alarm_store import AlarmStore, resume_alarms
-from asd_monitor.runtime.detectors import load_detectors
+from asd_monitor.runtime.detectors import load_detectors, reload_detector
 from asd_monitor.runtime.learned_microphones import (
     learned_microphones,
 )
@@ -107,8 +110,11 @@ def build_monitor(
         monitor = Monitor(metrics, cases=_track_cases(store, history))
         tracker = StatusTracker(config.display_names, monitor.is_alive)
         rings = {} if relearn else _make_rings(config, sample_rates_hz(config, detectors))
-        context = _make_context(config, state, monitor, tracker, metrics, history, rings)
-        for sink in _build_sinks(config, context, state, rings, first=[tracker, store]):
+        watch = None
+        if history is not None and not relearn:
+            watch = _build_watch(config, state, monitor, metrics)
+        context = _make_context(config, state, monitor, tracker, metrics, history, rings, watch)
+        for sink in _build_sinks(config, context, state, rings, [tracker, store], watch):
             monitor.add_sink(sink)
         for sink in extra_sinks:
             monitor.add_sink(sink)
@@ -152,6 +158,7 @@ def _make_context(
     metrics: Metrics,
     history: HistoryWriter | None,
     rings: Mapping[str, SoundRing],
+    watch: AlarmWatch | None,
 ) -> SinkContext:
     return SinkContext(
         node=config.node,
@@ -165,7 +172,24 @@ def _make_context(
         events_folder=state.events_path,
         external_url=(config.web.external_url if config.web is not None else None) or "",
         post=monitor.post,
+        submit=None if watch is None else watch.submit,
     )
+
+
+def _build_watch(
+    config: Config, state: StateFolder, monitor: Monitor, metrics: Metrics
+) -> AlarmWatch:
+    """Build what follows the acknowledgements and verdicts of people."""
+
+    def install(machine: str) -> None:
+        try:
+            monitor.install(machine, reload_detector(config, state, machine))
+            logger.info("%s: its new model is in use", machine)
+        except AsdMonitorError as error:
+            logger.warning("%s: its new model cannot be used: %s", machine, error)
+
+    store = JudgingStore(state.root)
+    return AlarmWatch(store, tuple(config.machines), monitor.post, metrics.judging, install)
 
 
 def _build_sinks(
@@ -174,10 +198,13 @@ def _build_sinks(
     state: StateFolder,
     rings: Mapping[str, SoundRing],
     first: Sequence[Sink],
+    watch: AlarmWatch | None,
 ) -> list[Sink]:
     """Build the sinks that are on, in the order of SINKS; the web page is the last one."""
     sections = config.sinks
     sinks = [build(sections[key], context) for key, (_, build) in SINKS.items() if key in sections]
+    if watch is not None:  # after the history, which it reads
+        sinks.append(watch)
     if config.web is not None:
         sinks.append(_build_web(config.web, context, state, rings))
     return [*first, *sinks]

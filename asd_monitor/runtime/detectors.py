@@ -41,6 +41,20 @@ def load_detectors(config: Config, state: StateFolder) -> dict[str, "Detector"]:
     return detectors
 
 
+def reload_detector(config: Config, state: StateFolder, machine: str) -> "Detector":
+    """Return a detector of the model that was written for a machine meanwhile.
+
+    Raises
+    ------
+    AsdMonitorError
+        If the model file cannot be used.
+    """
+    from asd_monitor import model_file
+
+    model = model_file.load(state.model_path(machine), config.device)
+    return make_detector(config, model, [machine])
+
+
 def _model_path(config: Config, state: StateFolder, machine: str) -> Path | None:
     """Return where a machine's model is; None where it is to be learned."""
     settings = config.machines[machine]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from asd_monitor.evidence.worker import MachineSound
 from asd_monitor.history.writer import HistoryWriter
+from asd_monitor.judging.commands import Command, Refusal
 from asd_monitor.records import Record
 from asd_monitor.telemetry.metrics import Metrics
 from asd_monitor.telemetry.status import MonitorStatus
@@ -37,3 +38,5 @@ class SinkContext:
     """URL under which users reach the web page; empty if it is not known."""
     post: Callable[[Record], None] = lambda _record: None
     """Hand a record to all sinks; may be called from any thread."""
+    submit: Callable[[Command | Refusal], bool] | None = None
+    """Do, or record, a command of a person soon; None: there is no history to record it in."""

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from asd_monitor.records import (
     EvidenceReady,
     LearningProgress,
+    MachineAlarm,
     ModelInfo,
     ScoredWindow,
     SourceHealth,
@@ -190,6 +191,23 @@ def health_payload(
         "last_audio": rfc3339(last_audio_at) if last_audio_at is not None else None,
         "measured_rate_hz": _finite(health.measured_rate_hz),
         "rate_hz": health.rate_hz,
+    }
+
+
+def alarm_payload(
+    alarm: MachineAlarm, node: str, now: float, names: Names = NO_NAMES
+) -> dict[str, Json]:
+    """Return what people did about the events of a machine."""
+    return {
+        **_head(alarm.machine, node, now, names),
+        "status": str(alarm.status),
+        "since": rfc3339(min(alarm.at, now)),
+        "event_id": alarm.event_id or None,
+        "unacknowledged": alarm.unacknowledged,
+        "verdict": alarm.verdict or None,
+        "until": None if alarm.until_s is None else rfc3339(alarm.until_s),
+        "who": alarm.who,
+        "comment": alarm.comment,
     }
 
 

@@ -24,6 +24,7 @@ from asd_monitor.records import (
 )
 from asd_monitor.telemetry.evidence_series import EvidenceSeries
 from asd_monitor.telemetry.history_series import HistorySeries
+from asd_monitor.telemetry.judging_series import JudgingSeries
 from asd_monitor.telemetry.mqtt_series import MqttSeries
 from asd_monitor.telemetry.series_factory import SeriesFactory
 from asd_monitor.telemetry.source_series import SourceSeries
@@ -74,6 +75,7 @@ class Metrics:
         self.mqtt = MqttSeries(self._factory)
         self.history = HistorySeries(self._factory, self.dropped.labels("history"))
         self.evidence = EvidenceSeries(self._factory)
+        self.judging = JudgingSeries(self._factory)
         self._last_rejected_s: dict[str, Mapping[Rejection, float]] = {}
         self._models: dict[str, ModelInfo] = {}
         self._window_series: dict[str, _WindowSeries] = {}
@@ -212,6 +214,7 @@ class Metrics:
             for reason in Rejection:
                 self.learning_rejected.labels(machine, str(reason))
             self.source.add_machine(machine)
+            self.judging.add_machine(machine)
             self.observe_state(machine, State.UNKNOWN)
 
     def observe_window(self, window: ScoredWindow, latency_s: float | None = None) -> None:

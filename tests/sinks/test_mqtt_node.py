@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt import publish
 
-from asd_monitor.records import State
+from asd_monitor.records import AlarmStatus, MachineAlarm, State
 from asd_monitor.sinks.mqtt.connection import Connection
 from asd_monitor.sinks.mqtt.incoming import Incoming
 from asd_monitor.sinks.mqtt.node_info import NodeInfo, make_host_id, parse_info
@@ -26,7 +26,7 @@ from tests.rig.tcp_proxy import TcpProxy
 
 __all__ = ["broker", "rig"]
 
-KINDS = ("availability", "state", "health")
+KINDS = ("availability", "state", "health", "alarm")
 OTHER = NodeInfo("plant", "other", "press-7", "feed", "asd-other", 0.0, ("fan",))
 
 
@@ -55,6 +55,7 @@ def test_retained_messages_of_machines_that_the_node_no_longer_has_are_cleared(
         sink = rig.sink(broker.port, protocol=protocol)
         sink.emit(event("e", State.NORMAL))
         sink.emit(health())
+        sink.emit(MachineAlarm("pump", AlarmStatus.NONE, 0.0))
         wait_until(
             lambda: {m.topic for m in subscriber.messages if not m.payload} == set(removed),
             "the cleared topics",

@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.errors import ConfigError
+from asd_monitor.judging.commands import MAX_MINUTES, CommandMessage
 from asd_monitor.records import (
+    AlarmStatus,
     Band,
     EvidenceReady,
     LearningProgress,
+    MachineAlarm,
     Quality,
     Rejection,
     SourceState,
@@ -31,6 +34,7 @@ from asd_monitor.sinks.mqtt.sink import MqttSink
 from asd_monitor.sinks.mqtt.topics import Topics, check_name
 from asd_monitor.sinks.payloads import (
     MachineState,
+    alarm_payload,
     encode,
     event_payload,
     evidence_payload,
@@ -210,10 +214,31 @@ def documented() -> set[str]:
     return set(re.findall(r"^\| `([^`]+)` \|", MQTT_DOC.read_text(), flags=re.MULTILINE))
 
 
+@pytest.mark.parametrize("status", AlarmStatus)
+def test_what_people_did_meets_the_schema(status: AlarmStatus) -> None:
+    alarm = MachineAlarm("pump", status, 5.0, "e1", 2, "fault", 99.0, "anna", "on my way")
+    read = check("alarm", alarm_payload(alarm, "plant", 9.0))
+    assert (read["since"], read["until"]) == (
+        "1970-01-01T00:00:05.000Z",
+        "1970-01-01T00:01:39.000Z",
+    )
+    empty = check("alarm", alarm_payload(MachineAlarm("pump", status, 5.0), "plant", 9.0))
+    assert (empty["event_id"], empty["verdict"], empty["until"]) == (None, None, None)
+
+
+def test_the_schema_of_commands_has_the_members_that_are_accepted() -> None:
+    schema = SCHEMAS["command"]
+    accepted = CommandMessage.model_json_schema()
+    assert schema["properties"].keys() == accepted["properties"].keys()
+    assert schema["properties"]["do"]["enum"] == accepted["properties"]["do"]["enum"]
+    assert schema["properties"]["minutes"]["maximum"] == MAX_MINUTES
+    assert schema["required"] == accepted["required"]
+
+
 def test_the_documentation_lists_all_topics_and_schemas() -> None:
     topics = Topics("<base>", "<node>")
     of_machine = (topics.score, topics.state, topics.event, topics.evidence)
-    of_source = (topics.health, topics.availability)
+    of_source = (topics.health, topics.availability, topics.alarm, topics.command)
     expected = {
         topics.status,
         topics.info,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from asd_monitor import __version__
-from asd_monitor.records import State
+from asd_monitor.records import AlarmStatus, State
 from asd_monitor.sinks.mqtt.incoming import Incoming
 from asd_monitor.sinks.mqtt.outbox import ONLINE, Message
 from asd_monitor.sinks.mqtt.settings import HomeAssistantSettings
@@ -58,11 +58,15 @@ def discovery_topic(settings: HomeAssistantSettings, object_id: str) -> str:
     return f"{settings.prefix}/device/{object_id}/config"
 
 
-def describe_machine(topics: Topics, machine: str, external_url: str) -> dict[str, Json]:
+def describe_machine(
+    topics: Topics, machine: str, external_url: str, *, with_buttons: bool = False
+) -> dict[str, Json]:
     """Return the description of a machine's device."""
     device_id = make_object_id(topics, machine)
     node = {"topic": topics.status}
     components = _machine_components(topics, machine)
+    if with_buttons:
+        components |= _buttons(topics, machine)
     for key, component in components.items():
         component["unique_id"] = f"{device_id}_{key}"
     device: dict[str, Json] = {
@@ -181,6 +185,15 @@ def _machine_components(topics: Topics, machine: str) -> dict[str, dict[str, Jso
             "state_topic": topics.event(machine),
             "value_template": _EVENT,
         },
+        "alarm": {
+            "platform": "sensor",
+            "name": "Acknowledgement",
+            "device_class": "enum",
+            "options": [str(status) for status in AlarmStatus],
+            "state_topic": topics.alarm(machine),
+            "value_template": "{{ value_json.status }}",
+            "json_attributes_topic": topics.alarm(machine),
+        },
         "evidence": {
             "platform": "sensor",
             "name": "What changed in the sound",
@@ -210,6 +223,21 @@ def _machine_components(topics: Topics, machine: str) -> dict[str, dict[str, Jso
     }
 
 
+def _buttons(topics: Topics, machine: str) -> dict[str, dict[str, Json]]:
+    """Return the buttons with which people act on events."""
+    names = {"ack": "Acknowledge", "normal": "This was normal"}
+    return {
+        action: {
+            "platform": "button",
+            "name": name,
+            "command_topic": topics.command(machine),
+            "payload_press": encode({"do": action, "who": "Home Assistant"}).decode(),
+            "retain": False,
+        }
+        for action, name in names.items()
+    }
+
+
 class Discovery:
     """Decide when the descriptions are published.
 
@@ -223,6 +251,8 @@ class Discovery:
         Returns the machines of this monitor.
     external_url
         Address of the monitor's page; empty if it is not known.
+    with_buttons
+        Whether the monitor receives commands.
     """
 
     def __init__(
@@ -231,11 +261,14 @@ class Discovery:
         topics: Topics,
         machines: Callable[[], Iterable[str]],
         external_url: str = "",
+        *,
+        with_buttons: bool = False,
     ) -> None:
         self._settings = settings
         self._topics = topics
         self._machines = machines
         self._external_url = external_url
+        self._with_buttons = with_buttons
         self._due_s = float("inf")
 
     @property
@@ -266,7 +299,10 @@ class Discovery:
         machines = sorted(self._machines())
         described = [(make_object_id(topics), describe_monitor(topics, url))]
         described += [
-            (make_object_id(topics, machine), describe_machine(topics, machine, url))
+            (
+                make_object_id(topics, machine),
+                describe_machine(topics, machine, url, with_buttons=self._with_buttons),
+            )
             for machine in machines
         ]
         return [self._message(object_id, encode(payload)) for object_id, payload in described]

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from asd_monitor.errors import ConfigError
+from asd_monitor.sinks.mqtt.commands import CommandReceiver
 from asd_monitor.sinks.mqtt.home_assistant import Discovery
 from asd_monitor.sinks.mqtt.incoming import Incoming
 from asd_monitor.sinks.mqtt.node_info import NodeInfo, parse_info
@@ -48,6 +49,8 @@ class NodeWatch:
         Receives whether another monitor uses the node name.
     discovery
         Describes the machines to Home Assistant; None: they are not.
+    commands
+        Receives the commands of people; None: there are none.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class NodeWatch:
         republish: Callable[[str], None],
         set_conflict: Callable[[bool], None],
         discovery: Discovery | None = None,
+        commands: CommandReceiver | None = None,
     ) -> None:
         self._topics = topics
         self._info = info
@@ -65,6 +69,7 @@ class NodeWatch:
         self._republish = republish
         self._set_conflict = set_conflict
         self._discovery = discovery
+        self._commands = commands
         self._pending: deque[Message] = deque()
         self._unknown_machines: dict[str, None] = {}
         self._clear_at_s = float("inf")
@@ -86,6 +91,7 @@ class NodeWatch:
         """Topics to receive while connected."""
         topics = self._topics
         own = [topics.status, topics.info, topics.of_machine("+", "availability")]
+        own += self._commands.filters if self._commands is not None else []
         return own + (self._discovery.filters if self._discovery is not None else [])
 
     @property
@@ -125,6 +131,8 @@ class NodeWatch:
         """Process a message; anything unexpected is ignored."""
         if self._discovery is not None:
             self._discovery.receive(message, now_s)
+        if self._commands is not None and self._commands.receive(message, now_s):
+            return
         if message.topic == self._topics.info:
             self._receive_info(message, now_s)
         elif message.topic == self._topics.status:

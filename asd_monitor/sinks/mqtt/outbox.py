@@ -9,6 +9,7 @@ from typing import Literal
 from asd_monitor.records import (
     EvidenceReady,
     LearningProgress,
+    MachineAlarm,
     Record,
     ScoredWindow,
     SourceHealth,
@@ -19,6 +20,7 @@ from asd_monitor.records import (
 from asd_monitor.sinks.mqtt.topics import Topics
 from asd_monitor.sinks.payloads import (
     MachineState,
+    alarm_payload,
     encode,
     event_payload,
     evidence_payload,
@@ -30,7 +32,7 @@ from asd_monitor.sinks.payloads import (
 ONLINE, OFFLINE = b"online", b"offline"
 
 Kind = Literal["score", "event", "retained"]
-RetainedTopic = Literal["state", "health", "availability"]
+RetainedTopic = Literal["state", "health", "availability", "alarm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,14 @@ class Availability:
 
 
 Item = (
-    Message | ScoredWindow | Transition | EvidenceReady | MachineState | SourceHealth | Availability
+    Message
+    | ScoredWindow
+    | Transition
+    | EvidenceReady
+    | MachineState
+    | SourceHealth
+    | Availability
+    | MachineAlarm
 )
 
 
@@ -76,6 +85,7 @@ class Outbox:
         self._states: dict[str, MachineState] = {}
         self._reason_updated_at: dict[str, float] = {}
         self._health: dict[str, SourceHealth] = {}
+        self._alarms: dict[str, MachineAlarm] = {}
         self._health_queued_at: dict[str, float] = {}
         self._due: dict[tuple[str, RetainedTopic], None] = {}  # in the order of becoming due
 
@@ -92,6 +102,9 @@ class Outbox:
                 self._update_health(record, now)
             case LearningProgress():
                 self._update_progress(record, now)
+            case MachineAlarm():
+                self._alarms[record.machine] = record
+                self._due[record.machine, "alarm"] = None
         return 0, 0
 
     def shift_times(self, step_s: float) -> None:
@@ -111,6 +124,9 @@ class Outbox:
                 last_audio_at = health.last_audio_at + step_s
                 self._health[machine] = replace(health, last_audio_at=last_audio_at)
                 self._due[machine, "health"] = None
+        for machine, alarm in self._alarms.items():
+            self._alarms[machine] = replace(alarm, at=alarm.at + step_s)
+            self._due[machine, "alarm"] = None
         self._health_queued_at.clear()
         for index, event in enumerate(self.events):
             if isinstance(event, Transition):
@@ -203,11 +219,12 @@ class Outbox:
         self._due |= dict.fromkeys((machine, "state") for machine in self._states)
         self._due |= dict.fromkeys((machine, "availability") for machine in self._health)
         self._due |= dict.fromkeys((machine, "health") for machine in self._health)
+        self._due |= dict.fromkeys((machine, "alarm") for machine in self._alarms)
 
     @property
     def machines(self) -> set[str]:
         """The machines of which there is a retained message."""
-        return self._states.keys() | self._health.keys()
+        return self._states.keys() | self._health.keys() | self._alarms.keys()
 
     def republish(self, machine: str) -> None:
         """Make the retained messages of a machine due again."""
@@ -216,6 +233,8 @@ class Outbox:
         if machine in self._health:
             self._due[machine, "availability"] = None
             self._due[machine, "health"] = None
+        if machine in self._alarms:
+            self._due[machine, "alarm"] = None
 
     def disconnect(self, unacknowledged: Iterable[Message]) -> int:
         """Keep unacknowledged messages for the next connection; return dropped scores."""
@@ -259,6 +278,8 @@ class Outbox:
     def _retained_item(self, machine: str, topic: RetainedTopic) -> Item:
         if topic == "state":
             return self._states[machine]
+        if topic == "alarm":
+            return self._alarms[machine]
         health = self._health[machine]
         if topic == "health":
             return health
@@ -298,6 +319,9 @@ def to_message(item: Item, topics: Topics, qos_score: int, now: float) -> Messag
         case SourceHealth(machine=machine):
             payload = encode(health_payload(item, node, now, names))
             return Message("retained", topics.health(machine), payload, 1, retain=True)
+        case MachineAlarm(machine=machine):
+            payload = encode(alarm_payload(item, node, now, names))
+            return Message("retained", topics.alarm(machine), payload, 1, retain=True)
         case Availability(machine=machine, online=online):
             payload = ONLINE if online else OFFLINE
             return Message("retained", topics.availability(machine), payload, 1, retain=True)

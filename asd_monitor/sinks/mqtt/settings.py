@@ -88,6 +88,8 @@ class MqttSettings(BaseModel):
     """None: no encryption."""
     home_assistant: Annotated[HomeAssistantSettings | None, OnOff] = None
     """Describes the machines to Home Assistant; None: it is not used."""
+    commands: bool = False
+    """True: people may acknowledge, judge and shelve by messages to the topics `command`."""
     keepalive_s: int = Field(default=15, ge=5, le=3600)
     """Keep-alive interval of MQTT: a silent connection is checked this often."""
     ack_timeout_s: float = Field(default=15.0, ge=1.0, le=300.0)

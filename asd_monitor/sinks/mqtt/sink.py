@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from asd_monitor.records import Record
 from asd_monitor.sinks.context import SinkContext
+from asd_monitor.sinks.mqtt.commands import CommandReceiver, Submit
 from asd_monitor.sinks.mqtt.counters import DeliveryCounter, DeliveryCounts
 from asd_monitor.sinks.mqtt.failures import Failure
 from asd_monitor.sinks.mqtt.home_assistant import Discovery
@@ -72,6 +73,7 @@ class MqttSink:
         machines: Sequence[str] = (),
         names: Names = NO_NAMES,
         external_url: str = "",
+        submit: Submit | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         for machine in machines:
@@ -86,10 +88,16 @@ class MqttSink:
         self._machines = tuple(machines)
         self._instance, self._host_id = uuid.uuid4().hex, make_host_id()
         self._started_s = boot_time_s()
-        discovery = None
+        discovery, commands = None, None
+        if settings.commands and submit is not None:
+            commands = CommandReceiver(self._topics, machines, submit)
         if settings.home_assistant is not None:
             discovery = Discovery(
-                settings.home_assistant, self._topics, self._known_machines, external_url
+                settings.home_assistant,
+                self._topics,
+                self._known_machines,
+                external_url,
+                with_buttons=commands is not None,
             )
         self._watch = NodeWatch(
             self._topics,
@@ -98,6 +106,7 @@ class MqttSink:
             self._publisher.republish,
             metrics.mqtt.node_conflict.set,
             discovery,
+            commands,
         )
         self._lock = threading.Lock()  # guards the next two
         self._closing = threading.Event()
@@ -118,6 +127,7 @@ class MqttSink:
             machines=context.machines,
             names=context.names,
             external_url=context.external_url,
+            submit=context.submit,
         )
 
     def open(self) -> None:

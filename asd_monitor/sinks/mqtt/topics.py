@@ -7,7 +7,7 @@ from asd_monitor.sinks.payloads import Names
 
 MAX_NAME_CHARACTERS = 200
 
-RETAINED_KINDS = ("availability", "state", "health")
+RETAINED_KINDS = ("availability", "state", "health", "alarm")
 """The last level of each retained topic of a machine."""
 
 
@@ -98,6 +98,21 @@ class Topics:
     def health(self, machine: str) -> str:
         """The health of the source, retained."""
         return f"{self.base}/{self.node}/{machine}/health"
+
+    def alarm(self, machine: str) -> str:
+        """What people did about the events, retained."""
+        return f"{self.base}/{self.node}/{machine}/alarm"
+
+    def command(self, machine: str) -> str:
+        """Commands of people; received, if they are allowed."""
+        return f"{self.base}/{self.node}/{machine}/command"
+
+    def commanded_machine(self, topic: str) -> str | None:
+        """Return the machine of a topic of commands; None for any other topic."""
+        prefix = f"{self.base}/{self.node}/"
+        machine, _, kind = topic.removeprefix(prefix).rpartition("/")
+        is_command = topic.startswith(prefix) and kind == "command"
+        return machine if is_command and machine and "/" not in machine else None
 
     def availability(self, machine: str) -> str:
         """``online`` while audio arrives, else ``offline``; retained."""

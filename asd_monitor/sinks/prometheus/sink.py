@@ -13,6 +13,7 @@ from typing import Self
 from asd_monitor.errors import SinkError
 from asd_monitor.records import (
     LearningProgress,
+    MachineAlarm,
     Record,
     ScoredWindow,
     SourceHealth,
@@ -123,6 +124,8 @@ class PrometheusSink:
                 self._metrics.source.observe(record)
             case LearningProgress():
                 self._metrics.observe_learning(record)
+            case MachineAlarm():
+                self._metrics.judging.observe(record)
 
     def _latency_s(self, score: WindowScore) -> float | None:
         if score.machine in self._offline_machines:
