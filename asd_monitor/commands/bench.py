@@ -16,7 +16,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="AREA",
-            help="What to measure: latency, cpu, capacity, memory, startup. By default all.",
+            help="What to measure: latency, cpu, capacity, memory, startup, history. By default "
+            "all.",
         ),
     ] = None,
     quick: Annotated[

@@ -22,7 +22,7 @@ from asd_monitor.history.records import (
     Shelf,
     StateSpan,
 )
-from asd_monitor.history.rows import combine, to_event, to_minute, to_score, to_span
+from asd_monitor.history.rows import to_event, to_minute, to_score, to_span
 from asd_monitor.history.summaries import HOUR_MS, MINUTE_MS
 from asd_monitor.records import State
 
@@ -38,6 +38,26 @@ FROM event JOIN machine ON machine.id = event.machine_id
 _UNACKNOWLEDGED = """
 NOT EXISTS (SELECT 1 FROM event_note WHERE event_id = event.id
     AND kind IN ('ack', 'normal', 'fault', 'unsure'))
+"""
+
+_SUMMARIES = """
+WITH bucket AS (
+    SELECT :from + (start_ms - :from) / :length * :length AS start_ms, max(start_ms) AS newest_ms,
+        sum(windows) AS windows, sum(scored) AS scored, min(lowest) AS lowest,
+        avg(median) AS median, max(highest) AS highest, sum(over) AS over,
+        avg(level_dbfs) AS level_dbfs, max(worst_state) AS worst_state,
+        sum(lost_samples) AS lost_samples, machine_id
+    FROM {table}
+    WHERE machine_id = (SELECT id FROM machine WHERE name = :machine)
+        AND start_ms >= :from AND start_ms < :to
+    GROUP BY 1
+)
+SELECT bucket.*, threshold, normal_range
+FROM bucket
+JOIN {table} AS newest
+    ON newest.machine_id = bucket.machine_id AND newest.start_ms = bucket.newest_ms
+LEFT JOIN limits ON limits.id = newest.limits_id
+ORDER BY bucket.start_ms
 """
 
 
@@ -141,20 +161,8 @@ class HistoryReader:
             "to": to_ms(to_s),
             "length": length_ms,
         }
-        where = (
-            f"FROM {table} AS part LEFT JOIN limits ON limits.id = limits_id "  # noqa: S608
-            "WHERE part.machine_id = (SELECT id FROM machine WHERE name = :machine) "
-            "AND start_ms >= :from AND start_ms < :to"
-        )
-        if length_ms == unit_ms:
-            sql = f"SELECT part.*, threshold, normal_range {where} ORDER BY start_ms"
-            return [to_minute(row, length_ms) for row in self._rows(sql, values)]
-        sql = (
-            "SELECT :from + (start_ms - :from) / :length * :length AS bucket_ms, windows, scored, "
-            f"lowest, median, highest, over, level_dbfs, worst_state, lost_samples, threshold, "
-            f"normal_range {where} ORDER BY start_ms"
-        )
-        return list(combine(self._rows(sql, values), length_ms))
+        rows = self._rows(_SUMMARIES.format(table=table), values)
+        return [to_minute(row, length_ms) for row in rows]
 
     def spans(
         self, machine: str, from_s: float, to_s: float, limit: int = 10_000

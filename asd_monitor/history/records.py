@@ -112,7 +112,7 @@ class MinuteRow:
     scored: int
     lowest: float | None
     median: float | None
-    """Median score; of a span longer than a minute, the median of the medians of its minutes."""
+    """Median score; of a span longer than a minute, the mean of the medians of its minutes."""
     highest: float | None
     over: int
     """Number of windows above the threshold."""

@@ -1,9 +1,6 @@
 """Convert rows of the database to records."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
-from itertools import groupby
-from statistics import fmean, median
 
 from asd_monitor.history.codes import QUALITIES, STATES, to_s
 from asd_monitor.history.events import parse_bands
@@ -75,32 +72,4 @@ def to_event(row: sqlite3.Row) -> Event:
         protected=bool(row["protected"]),
         verdict=row["verdict"] or "",
         acknowledged=bool(row["acknowledged"]),
-    )
-
-
-def combine(rows: Iterable[sqlite3.Row], length_ms: int) -> Iterator[MinuteRow]:
-    """Combine the rows of each bucket; they are in order of time."""
-    for bucket_ms, group in groupby(rows, key=lambda row: row["bucket_ms"]):
-        yield _combine_bucket(bucket_ms, length_ms, list(group))
-
-
-def _combine_bucket(start_ms: int, length_ms: int, rows: list[sqlite3.Row]) -> MinuteRow:
-    def known(name: str) -> list[float]:
-        return [row[name] for row in rows if row[name] is not None]
-
-    medians, levels = known("median"), known("level_dbfs")
-    return MinuteRow(
-        start_s=to_s(start_ms),
-        length_s=to_s(length_ms),
-        windows=sum(row["windows"] for row in rows),
-        scored=sum(row["scored"] for row in rows),
-        lowest=min(known("lowest"), default=None),
-        median=median(medians) if medians else None,
-        highest=max(known("highest"), default=None),
-        over=sum(row["over"] for row in rows),
-        level_dbfs=fmean(levels) if levels else None,
-        worst_state=STATES[max(row["worst_state"] for row in rows)],
-        lost_samples=sum(row["lost_samples"] for row in rows),
-        threshold=next(reversed(known("threshold")), None),
-        normal_range=next(reversed(known("normal_range")), None),
     )

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from asd_monitor.history.codes import QUALITY_CODES, STATE_CODES, finite, to_ms
+from asd_monitor.history.codes import MAX_MS, QUALITY_CODES, STATE_CODES, finite, to_ms
 from asd_monitor.history.events import EventTable
 from asd_monitor.history.names import NameTables
 from asd_monitor.history.records import Event, EventNote, Shelf
@@ -54,6 +54,7 @@ class Store:
         self._summaries = Summaries(connection)
         self._adopted = set[str]()
         self._scores: list[ScoreValues] = []
+        self._last_score_ms: dict[int, int] = {}
 
     def write(self, items: Sequence[Item]) -> int:
         """Write items in one transaction; return the number of rows of scores.
@@ -122,7 +123,7 @@ class Store:
     def _add_score(self, window: ScoredWindow) -> None:
         score, decision = window.score, window.decision
         machine_id = self._adopt(window.machine)
-        at_ms = to_ms(score.captured_at)
+        at_ms = self._last_score_ms[machine_id] = to_ms(score.captured_at)
         self._scores.append(
             (
                 machine_id,
@@ -169,7 +170,8 @@ class Store:
         self._events.apply(machine_id, transition)
 
     def _open_span(self, machine_id: int, transition: Transition) -> None:
-        at_ms = to_ms(transition.captured_at)
+        # Recordings that are read faster than real time are ahead of the clock.
+        at_ms = max(to_ms(transition.captured_at), self._last_score_ms.get(machine_id, -MAX_MS))
         self._close_span(machine_id, at_ms)
         self.connection.execute(
             "INSERT INTO state_span (machine_id, from_ms, state, reason) VALUES (?, ?, ?, ?)",

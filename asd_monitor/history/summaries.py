@@ -115,7 +115,7 @@ class Summaries:
             sum(row[2] for row in rows),
             sum(row[3] for row in rows),
             min((row[4] for row in rows if row[4] is not None), default=None),
-            median(medians) if medians else None,
+            fmean(medians) if medians else None,
             max((row[6] for row in rows if row[6] is not None), default=None),
             sum(row[7] for row in rows),
             _mean(row[8] for row in rows),

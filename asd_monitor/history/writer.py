@@ -292,6 +292,7 @@ class HistoryWriter:
             return
         try:
             store.finish(stopping=True)
+            store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error as error:
             logger.warning("history: the end could not be written: %s", error)
         self._abandon_store()

@@ -51,6 +51,15 @@ MEASUREMENTS = {
     },
     "memory": {"rss_mb", "windows", "growth_mb", "more_files", "more_threads"},
     "startup": {"python_s", "import_s", "help_s", "ready_s"},
+    "history": {
+        "cpu_percent",
+        "write_empty_ms",
+        "write_long_ms",
+        "read_day_ms",
+        "read_month_ms",
+        "read_year_ms",
+        "read_overview_ms",
+    },
 }
 BURN = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
 

@@ -21,11 +21,11 @@ def path(tmp_path: Path) -> Path:
     """A history of five days with a score every ten minutes, an old event and a note."""
     path = tmp_path / "history.db"
     with writing(path, HistorySettings(scores_days=1000, minutes_days=1000)) as writer:
+        writer.record(change(State.ALARM, AT_S - 5 * DAY_S, "e1"))
+        writer.record(change(State.NORMAL, AT_S - 4.5 * DAY_S, "e1"))
         for number in range(5 * 144):
             for machine in ("pump", "fan"):
                 writer.record(score_at(AT_S - 5 * DAY_S + 600 * number, machine=machine))
-        writer.record(change(State.ALARM, AT_S - 5 * DAY_S, "e1"))
-        writer.record(change(State.NORMAL, AT_S - 4.5 * DAY_S, "e1"))
         writer.add_note(EventNote("e1", AT_S - 4 * DAY_S, "Kim", NoteKind.ACK))
         assert writer.flush()
     return path

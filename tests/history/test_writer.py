@@ -78,12 +78,12 @@ def test_a_warning_and_its_alarm_are_one_event_with_its_peak(
     tracker = CaseTracker(writer.open_events)
     states = [(State.NORMAL, 0), (State.WARNING, 10), (State.ALARM, 20), (State.NORMAL, 40)]
     for state, at_s in states:
+        writer.record(tracker.assign(change(state, AT_S + at_s, reason=f"in {state}")))
         for second in range(10):
             decision = Decision(state, shift_s=float(at_s + second))
             value = 9.0 if (at_s, second) == (20, 5) else 1.0
-            moment = AT_S + at_s + 1 + second
+            moment = AT_S + at_s + second
             writer.record(scored_window(decision=decision, captured_at=moment, value=value))
-        writer.record(tracker.assign(change(state, AT_S + at_s, reason=f"in {state}")))
     assert writer.flush()
     (found,) = reader.events()
     assert (found.opened_s, found.closed_s) == (AT_S + 10, AT_S + 40)
@@ -161,3 +161,14 @@ def test_nothing_is_recorded_after_the_end(writer: HistoryWriter, reader: Histor
     writer.close()
     assert writer.dropped == 1
     assert len(reader.scores("pump", AT_S, AT_S + 10)) == 1
+
+
+def test_the_end_of_recordings_that_are_ahead_of_the_clock_shortens_no_state(
+    writer: HistoryWriter, reader: HistoryReader
+) -> None:
+    writer.record(change(State.NORMAL, AT_S))
+    for second in range(100):
+        writer.record(scored_window(captured_at=AT_S + second))
+    writer.record(change(State.UNKNOWN, AT_S + 2, reason="the monitor has stopped"))
+    writer.close()
+    assert reader.time_in_state("pump", AT_S, AT_S + 100) == {State.NORMAL: 99.0}
