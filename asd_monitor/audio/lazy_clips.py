@@ -50,27 +50,46 @@ class ClipCache:
 class LazyClip:
     """Samples of a clip on disk: the part of numpy's interface that fitting needs.
 
+    Parameters
+    ----------
+    path
+        The recording.
+    cache
+        Reads it.
+    first, last
+        Part of the recording in samples; ``last`` None: up to its end.
+
     Raises
     ------
     SourceError
         If the clip cannot be read, now or on a later access.
     """
 
-    def __init__(self, path: Path, cache: ClipCache) -> None:
+    def __init__(
+        self, path: Path, cache: ClipCache, first: int = 0, last: int | None = None
+    ) -> None:
         self._path = path
         self._cache = cache
-        self._length = len(cache.read(path))
+        self._first = first
+        self._last = len(cache.read(path)) if last is None else last
+
+    def part(self, first: int, last: int) -> "LazyClip":
+        """Return samples ``first`` up to but not including ``last`` as a clip of its own."""
+        return LazyClip(self._path, self._cache, self._first + first, self._first + last)
 
     def __len__(self) -> int:
         """Return the number of samples."""
-        return self._length
+        return self._last - self._first
 
     def __getitem__(self, part: slice) -> FloatArray:
         """Return some of the samples."""
-        return self._cache.read(self._path)[part]
+        return self._read()[part]
 
     def __array__(
         self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
     ) -> npt.NDArray[np.generic]:
         """Return all samples."""
-        return np.asarray(self._cache.read(self._path), dtype=dtype)
+        return np.asarray(self._read(), dtype=dtype)
+
+    def _read(self) -> FloatArray:
+        return self._cache.read(self._path)[self._first : self._last]

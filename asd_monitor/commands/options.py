@@ -248,3 +248,24 @@ def _make_source_section(kind: str, source: str, channel: int, fast: bool) -> di
         return {"paths": [source], "channel": channel, "paced": not fast}
     device: int | str = int(source) if source.isdecimal() else source
     return {"device": device, "channel": channel}
+
+
+def refuse_given(context: typer.Context, names: Sequence[str], reason: str) -> None:
+    """Raise ConfigError for the first of some parameters that was given on the command line.
+
+    Parameters
+    ----------
+    context
+        Of the command.
+    names
+        Parameters, as the function of the command names them.
+    reason
+        Why they must not be given, such as ``has no effect with --inject``.
+    """
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        options = [parameter.opts for parameter in context.command.params if parameter.name == name]
+        option = options[0][0] if options else name
+        raise ConfigError(f"{option}: {reason}; see asd-monitor {context.info_name} --help")

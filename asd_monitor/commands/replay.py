@@ -16,6 +16,7 @@ from asd_monitor.commands.options import (
     OnlyMachines,
     Year,
     default_cache,
+    refuse_given,
     split_names,
 )
 from asd_monitor.errors import ConfigError
@@ -36,13 +37,19 @@ class DecisionThreshold(StrEnum):
     GAMMA = "gamma"
 
 
+LABELLED_ONLY = ("year", "set_", "ground_truth", "decide", "strict")
+"""Parameters that have no effect with --timeline."""
+
+
 def replay(
+    context: typer.Context,
     dataset: Annotated[
         Path,
         typer.Argument(
             metavar="DATASET",
             help="Folder of a DCASE Task 2 dataset, a folder with normal/ and anomaly/, the "
-            "recordings of `learn`, or a CSV file with the columns path and label.",
+            "recordings of `learn`, or a CSV file with the columns path and label. With "
+            "`--timeline`: a folder with train/ and streams/.",
         ),
     ],
     year: Year = None,
@@ -95,13 +102,22 @@ def replay(
         bool,
         typer.Option("--strict", help="End with an error (exit code 5) if a file cannot be used."),
     ] = False,
+    timeline: Annotated[
+        bool,
+        typer.Option(
+            "--timeline",
+            help="Learn train/*.wav, play each streams/NAME.wav as one stream, and compare its "
+            "alarms with NAME.csv (start_s,end_s,label): false alarms, detections and delays.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Score a dataset exactly as the live monitor would; print AUC and pAUC.
 
     Run the same command again to resume a stopped replay.
 
-    Example: `asd-monitor replay data/dcase2020 --machine fan --out results`
+    Example: `asd-monitor replay data/dcase2020 --machine fan --out results`, or
+    `asd-monitor replay data/pump --timeline --out results`
     """
     import json
     import shlex
@@ -110,12 +126,26 @@ def replay(
 
     from asd_monitor.commands.offline_extra import require_offline
 
-    is_run = (Path(model) / "run.json").is_file()
-    if is_run:
+    if (Path(model) / "run.json").is_file():
         require_offline("replay of a training run")
     else:
         # scipy: gamma thresholds and confidence limits; the others: pictures of the report
-        require_offline("replay", ["PIL", "matplotlib", "scipy"])
+        require_offline("replay", ["scipy"] if timeline else ["PIL", "matplotlib", "scipy"])
+    if timeline:
+        refuse_given(context, LABELLED_ONLY, "has no effect with --timeline")
+        from asd_monitor.commands.replay_timeline import replay_timeline
+
+        replay_timeline(
+            dataset,
+            machines=split_names(machine),
+            model=_resolve_model(model),
+            out=out,
+            channel=channel,
+            device=device,
+            jobs=jobs,
+            as_json=as_json,
+        )
+        return
     from asd_offline.replay import ReplaySettings
     from asd_offline.replay import replay as replay_dataset
     from asd_offline.report import write_report
@@ -125,7 +155,7 @@ def replay(
         year=year,
         machines=split_names(machine),
         subset=_parse_subset(set_),
-        model=_export(Path(model)) if is_run else model,
+        model=_resolve_model(model),
         ground_truth=ground_truth,
         out=out,
         channel=channel,
@@ -142,6 +172,11 @@ def replay(
         typer.echo(json.dumps(result.to_dict(), allow_nan=False))
     else:
         _print(result, out)
+
+
+def _resolve_model(model: str) -> str:
+    """Return the model file of a training run, or else the option's value."""
+    return _export(Path(model)) if (Path(model) / "run.json").is_file() else model
 
 
 def _export(run: Path) -> str:

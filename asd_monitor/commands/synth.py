@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_monitor.commands.options import AsJson, Sets, split_names
+from asd_monitor.commands.options import AsJson, Sets, refuse_given, split_names
 from asd_monitor.errors import ConfigError
 from asd_monitor.terminal.progress import console_progress
 
@@ -125,7 +125,10 @@ def synth(
     `asd-monitor synth data/mine --inject recordings/pump`, then `asd-monitor replay data/mine`
     """
     is_injection = inject is not None
-    _refuse_misplaced(context, YEAR_ONLY if is_injection else INJECT_ONLY, injecting=is_injection)
+    if is_injection:
+        refuse_given(context, YEAR_ONLY, "has no effect with --inject")
+    else:
+        refuse_given(context, INJECT_ONLY, "needs --inject")
     with console_progress() as progress:
         if inject is None:
             from asd_offline.synth.challenge_set import ChallengeSetSettings
@@ -150,17 +153,6 @@ def synth(
             )
             result = _make_injected_set(out, injection, progress, force=force)
     typer.echo(json.dumps(result) if as_json else _format(result))
-
-
-def _refuse_misplaced(context: typer.Context, names: tuple[str, ...], *, injecting: bool) -> None:
-    """Raise ConfigError for an option that would have no effect."""
-    for name in names:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            option = "--set" if name == "sets" else f"--{name.replace('_', '-')}"
-            reason = "has no effect with --inject" if injecting else "needs --inject"
-            msg = f"{option}: {reason}; see asd-monitor synth --help"
-            raise ConfigError(msg)
 
 
 def _parse_single_name(text: str) -> str:

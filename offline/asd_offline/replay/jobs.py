@@ -71,7 +71,7 @@ class FitJob:
         from asd_monitor.model_file import save
         from asd_monitor.quickstart import fit
 
-        progress = _TickProgress(tick, (1 - READ_SHARE) * self.work)
+        progress = TickProgress(tick, (1 - READ_SHARE) * self.work)
         fitted = fit(
             recordings, target=self.target, sample_rate_hz=SAMPLE_RATE_HZ, progress=progress
         )
@@ -97,7 +97,7 @@ def covering_hop(clip_samples: int, window_samples: int) -> int:
     return (clip_samples - window_samples) // (count - 1)
 
 
-class _TickProgress(NoProgress):
+class TickProgress(NoProgress):
     """Passes the progress of one stage on, as increments that add up to ``work``."""
 
     def __init__(self, tick: Tick, work: float) -> None:

@@ -13,6 +13,7 @@ from asd_monitor.model_file import read_manifest
 from asd_monitor.model_file.manifest import Manifest
 from asd_offline.datasets import Clip, Dataset, Subset
 from asd_offline.replay.jobs import FitJob, ScoreJob
+from asd_offline.replay.work_folder import create_work_folder
 
 QUICKSTART = "quickstart"
 RESULT_FORMAT = 3
@@ -140,11 +141,7 @@ def make_plan(
         for number, name in enumerate(names)
     )
     folder = work / _digest(dataset.clips, model, channel, device)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"{folder}: cannot be created: {error.strerror or error}; choose --out"
-        raise DatasetError(msg) from error
+    create_work_folder(folder)
     return Plan(dataset, sections, model, channel, device, folder)
 
 

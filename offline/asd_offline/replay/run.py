@@ -1,7 +1,5 @@
 """Replay a dataset through the windows, detector and alarm of the live monitor."""
 
-import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -21,8 +19,8 @@ from asd_offline.replay.plan import (
 )
 from asd_offline.replay.results import ReplayResult
 from asd_offline.replay.window_csv import WindowFile
+from asd_offline.replay.work_folder import choose_work_folder, clean_up
 
-WORK = "work"
 REPORT = "report.html"
 PRELOADED_MODULES = ("torch", "asd_offline.replay.jobs")
 """What every job imports."""
@@ -102,7 +100,7 @@ def replay(
     dataset = _open(settings)
     if settings.strict:
         _raise_if_rejected(dataset.rejected)
-    work = settings.out / WORK if settings.out else settings.work or _cache_folder()
+    work = settings.work if settings.work and not settings.out else choose_work_folder(settings.out)
     plan = make_plan(dataset, model, channel=settings.channel, device=settings.device, work=work)
     with sigterm_as_interrupt(), JobPool(settings.jobs, PRELOADED_MODULES) as pool:
         _run_jobs(plan, pool, progress)
@@ -114,7 +112,7 @@ def replay(
             if write_report is not None:
                 write_report(settings.out / REPORT, plan, result, pool, progress)
             write_outputs(settings.out, plan, result)
-    _clean_up(plan, keep=settings.out is not None)
+    clean_up(plan.work, keep=settings.out is not None)
     return result
 
 
@@ -157,18 +155,3 @@ def _raise_if_rejected(rejected: tuple[Rejected, ...]) -> None:
         more = len(rejected) - MAX_LISTED
         rest = f"\n  and {more} more" if more > 0 else ""
         raise DatasetError(f"--strict: {len(rejected)} files cannot be used:\n{listed}{rest}")
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "asd-monitor" / "replay"
-
-
-def _clean_up(plan: Plan, *, keep: bool) -> None:
-    """Remove the work of this replay, or if it is kept that of replays with other data."""
-    if not keep:
-        shutil.rmtree(plan.work, ignore_errors=True)
-        return
-    for folder in plan.work.parent.iterdir():
-        if folder != plan.work and folder.is_dir():
-            shutil.rmtree(folder, ignore_errors=True)
