@@ -26,6 +26,8 @@ KEEP_ALIVE_S = 5
 WRITE_TIMEOUT_S = 30.0
 """A connection whose client reads nothing for this time is closed."""
 HANDSHAKE_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 1.0
+"""Longest time that responses have to end when the server stops."""
 MAX_HEADER_BYTES = 16 * 1024
 ACCEPT_PAUSE_S = 0.5
 """Time to the next attempt if no connection can be accepted."""
@@ -131,14 +133,12 @@ class ConnectionFactory:
 
     async def close(self) -> None:
         """End all responses and connections."""
-        tasks = list(self._state.tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         for connection in list(self._state.connections):
             if isinstance(connection, LimitedConnection):
                 connection.abort()
         await asyncio.sleep(0)  # the transports close their sockets in the next pass
+        if tasks := list(self._state.tasks):  # responses end when their connection is lost
+            await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT_S)
 
 
 class Acceptor:

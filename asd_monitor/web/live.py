@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import anyio.to_thread
+
 from asd_monitor.records import (
     EvidenceReady,
     LearningProgress,
@@ -24,7 +26,6 @@ MAX_STREAMS = 32
 QUEUE_MESSAGES = 64
 SCORE_INTERVAL_S = 0.9
 """Scores of a machine are sent at most this often."""
-COLUMN_INTERVAL_S = 0.25
 PAST_COLUMNS = 60 * COLUMNS_PER_S
 """Columns of the time before a page was opened that it receives at first."""
 KEEP_ALIVE_S = 15.0
@@ -103,7 +104,8 @@ class LiveHub:
         self._monotonic = monotonic
         self._streams: set[Stream] = set()
         self._scored_at: dict[str, float] = {}
-        self._columns: dict[str, asyncio.Task[None]] = {}
+        self._readers: dict[str, ColumnReader] = {}
+        """Of the machines whose spectrogram is shown."""
 
     def emit(self, record: Record) -> None:
         """Send a record to the open pages; from any thread, returns at once."""
@@ -116,8 +118,8 @@ class LiveHub:
             return None
         stream = Stream(machine, with_spectrogram)
         self._streams.add(stream)
-        if machine is not None and with_spectrogram:
-            self._start_columns(machine)
+        if machine is not None and with_spectrogram and machine in self._rings:
+            self._readers.setdefault(machine, ColumnReader(self._rings[machine]))
         return stream
 
     def close(self, stream: Stream) -> None:
@@ -141,7 +143,7 @@ class LiveHub:
         yield b"retry: 3000\n" + encode("hello", hello)
         ring = self._rings.get(stream.machine or "")
         if ring is not None and stream.with_spectrogram:
-            past = await asyncio.to_thread(ColumnReader(ring, PAST_COLUMNS).read)
+            past = await anyio.to_thread.run_sync(ColumnReader(ring, PAST_COLUMNS).read)
             if past is not None:
                 yield encode("columns", self._describe_columns(stream.machine, past, is_past=True))
         checked_at = self._monotonic()
@@ -156,6 +158,7 @@ class LiveHub:
         name, data = self._describe(record)
         if data is not None:
             self._send(record.machine, encode(name, data))
+        self._send_columns(record.machine)
 
     def _describe(self, record: Record) -> tuple[str, dict[str, Any] | None]:
         match record:
@@ -184,23 +187,21 @@ class LiveHub:
                 self.dropped += 1
                 self._count_dropped()
 
-    def _start_columns(self, machine: str) -> None:
-        if machine in self._rings and machine not in self._columns:
-            task = asyncio.get_running_loop().create_task(self._send_columns(machine))
-            self._columns[machine] = task
-            task.add_done_callback(lambda _: self._columns.pop(machine, None))
+    def _send_columns(self, machine: str) -> None:
+        """Send the new columns of a machine's spectrogram, while a page shows it.
 
-    async def _send_columns(self, machine: str) -> None:
-        """Send the columns of a machine's spectrogram while a page shows it."""
-        reader = ColumnReader(self._rings[machine])
-        while any(
-            stream.machine == machine and stream.with_spectrogram for stream in self._streams
-        ):
-            columns = reader.read()
-            if columns is not None:
-                data = self._describe_columns(machine, columns)
-                self._send(machine, encode("columns", data), is_spectrogram=True)
-            await asyncio.sleep(COLUMN_INTERVAL_S)
+        Called with its records: its sound arrives when a window is complete.
+        """
+        reader = self._readers.get(machine)
+        if reader is None:
+            return
+        if not any(one.machine == machine and one.with_spectrogram for one in self._streams):
+            del self._readers[machine]
+            return
+        columns = reader.read()
+        if columns is not None:
+            message = encode("columns", self._describe_columns(machine, columns))
+            self._send(machine, message, is_spectrogram=True)
 
     @staticmethod
     def _describe_columns(

@@ -14,6 +14,7 @@ BANDS = 64
 COLUMNS_PER_S = 10
 RANGE_DB = 90.0
 """A column's values 0 to 255 stand for this many dB below full scale to full scale."""
+PART_COLUMNS = 20
 MAX_COLUMNS = 50
 """Columns computed at once; older sound is left out."""
 
@@ -48,7 +49,11 @@ class ColumnReader:
         self._hop = self._rate_hz // COLUMNS_PER_S
         self._frame = 2 ** math.ceil(math.log2(self._rate_hz / 10))
         self._window = np.hanning(self._frame).astype(np.float32)
-        self._weights = _band_weights(self._frame, self._rate_hz)
+        # A bin covers half a bin to either side of its centre.
+        positions = band_edges_hz(self._rate_hz) * self._frame / self._rate_hz + 0.5
+        self._below = np.minimum(positions.astype(np.int64), self._frame // 2)
+        self._part = (positions - self._below).astype(np.float32)
+        self._widths = np.diff(positions).astype(np.float32)
         self._max_columns = max(MAX_COLUMNS, past_columns)
         self._next_end = max(0, ring.end - max(self._frame, past_columns * self._hop))
 
@@ -70,30 +75,34 @@ class ColumnReader:
         return Columns(self._transform(samples, count), self._next_end, self._rate_hz)
 
     def _transform(self, samples: npt.NDArray[np.float32], count: int) -> ByteColumns:
-        frames = np.lib.stride_tricks.sliding_window_view(samples, self._frame)[:: self._hop]
-        spectrum = np.fft.rfft(frames[:count] * self._window, axis=1)
-        power = np.square(np.abs(spectrum)) * (2 / self._window.sum()) ** 2
-        level_db = 10 * np.log10(power @ self._weights + 1e-12)
-        scaled = 255 * (level_db + RANGE_DB) / RANGE_DB
-        rounded: ByteColumns = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-        return rounded
+        """Return the columns of consecutive sound, some at a time to bound the memory."""
+        views = np.lib.stride_tricks.sliding_window_view(samples, self._frame)[:: self._hop]
+        columns = np.empty((count, BANDS), np.uint8)
+        for first in range(0, count, PART_COLUMNS):
+            frames = views[first : min(first + PART_COLUMNS, count)]
+            spectrum = np.fft.rfft(frames * self._window, axis=1)
+            power = np.square(np.abs(spectrum)) * (2 / self._window.sum()) ** 2
+            level_db = 10 * np.log10(self._mean_of_bands(power) + 1e-12)
+            scaled = 255 * (level_db + RANGE_DB) / RANGE_DB
+            columns[first : first + len(frames)] = np.clip(np.rint(scaled), 0, 255)
+        return columns
+
+    def _mean_of_bands(self, power: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return the mean power of each band, from ``(n, bins)``.
+
+        By differences of a running sum: a matrix product would wake the threads of the linear
+        algebra library, which then wait busily for more.
+        """
+        total = np.cumsum(power, axis=1, dtype=np.float64)
+        before = np.concatenate([np.zeros((len(power), 1)), total[:, :-1]], axis=1)
+        integral = before[:, self._below] + self._part * power[:, self._below]
+        mean: npt.NDArray[np.float64] = np.diff(integral, axis=1) / self._widths
+        return np.maximum(mean, 0)
 
 
 def band_edges_hz(sample_rate_hz: int) -> npt.NDArray[np.float64]:
     """Return the 65 edges of the bands, on a logarithmic axis as in the pictures of events."""
     return np.geomspace(MIN_FREQUENCY_HZ, sample_rate_hz / 2, BANDS + 1)
-
-
-def _band_weights(frame: int, sample_rate_hz: int) -> npt.NDArray[np.float32]:
-    """Return ``(bins, 64)``: the share of each bin in the mean of each band."""
-    bin_hz = sample_rate_hz / frame
-    bin_edges = (np.arange(frame // 2 + 2) - 0.5) * bin_hz
-    edges = band_edges_hz(sample_rate_hz)
-    upper = np.minimum(bin_edges[1:, None], edges[None, 1:])
-    lower = np.maximum(bin_edges[:-1, None], edges[None, :-1])
-    overlap = np.maximum(upper - lower, 0)
-    weights: npt.NDArray[np.float32] = (overlap / overlap.sum(axis=0)).astype(np.float32)
-    return weights
 
 
 Rings = Mapping[str, SoundRing]

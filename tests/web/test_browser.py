@@ -194,6 +194,7 @@ def test_the_spectrogram_shows_the_last_minute_and_goes_on(
     assert all(20 <= row <= 50 for row in page.evaluate(bright))
     before = page.evaluate("document.getElementById('waterfall').toDataURL()")
     site.play(2.0)
+    site.emit(window("pump", time.time(), 9.2))
     page.wait_for_function(
         "(before) => document.getElementById('waterfall').toDataURL() !== before", arg=before
     )

@@ -80,6 +80,18 @@ def test_a_client_that_reads_nothing_is_disconnected(
         clip.write_bytes(content)
 
 
+def test_a_stop_ends_open_streams_without_errors(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with web_site(tmp_path) as site:
+        stream = connect(site.port)
+        stream.sendall(b"GET /api/v1/live?machine=pump HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert stream.recv(4000)
+    read_all(stream)
+    stream.close()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def open_connections(site: Site) -> int:
     """Return the number of established connections of the server, from the kernel."""
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
