@@ -40,9 +40,11 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             for second in range(3600):
                 bad = machine == "pump" and 1800 <= second < 1860
                 at_s, state = AT_S + second, State.ALARM if bad else State.NORMAL
+                if machine == "pump" and second == 1800:
+                    writer.record(change(State.ALARM, at_s, "e1", "louder"))
+                if machine == "pump" and second == 1860:
+                    writer.record(change(State.NORMAL, at_s, "e1", "quiet"))
                 writer.record(score_at(at_s, 9.0 if bad else 1.0, machine, state))
-        writer.record(change(State.ALARM, AT_S + 1800, "e1", "louder"))
-        writer.record(change(State.NORMAL, AT_S + 1860, "e1", "quiet"))
         writer.add_note(EventNote("e1", AT_S + 1900, "Kim", NoteKind.FAULT, "bearing"))
         assert writer.flush(30)
     for name in ("events/e1/clip.flac", "models/pump.asd", "recordings/pump/train/a.wav"):
