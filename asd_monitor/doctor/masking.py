@@ -44,7 +44,7 @@ def mask_text(text: str, secrets: frozenset[str] = frozenset()) -> str:
 
 def find_secrets(values: Any) -> frozenset[str]:  # noqa: ANN401 - a YAML document
     """Return the secret values of settings, so that they can be removed from other text."""
-    return frozenset(_secrets(values, is_secret=False))
+    return frozenset(_secrets(values, is_secret=False, is_address=False))
 
 
 def _mask(value: Any, *, is_secret: bool, is_address: bool) -> Any:  # noqa: ANN401
@@ -70,16 +70,20 @@ def _mask(value: Any, *, is_secret: bool, is_address: bool) -> Any:  # noqa: ANN
     return value
 
 
-def _secrets(value: Any, *, is_secret: bool) -> Iterator[str]:  # noqa: ANN401
+def _secrets(value: Any, *, is_secret: bool, is_address: bool) -> Iterator[str]:  # noqa: ANN401
     if isinstance(value, dict):
         for key, inner in value.items():
-            below = is_secret or _is_secret(str(key)) or str(key) in _ADDRESSES
-            yield from _secrets(inner, is_secret=below)
+            yield from _secrets(
+                inner,
+                is_secret=is_secret or _is_secret(str(key)),
+                is_address=is_address or str(key) in _ADDRESSES,
+            )
     elif isinstance(value, list):
         for inner in value:
-            yield from _secrets(inner, is_secret=is_secret)
+            yield from _secrets(inner, is_secret=is_secret, is_address=is_address)
     elif isinstance(value, str | int | float) and not isinstance(value, bool):
         text = str(value)
+        is_secret = is_secret or (is_address and "://" in text)
         if is_secret and len(text) >= MIN_SECRET_LENGTH:
             yield text
         for match in _URL.finditer(text):

@@ -20,6 +20,8 @@ from asd_monitor.sinks.history import HistorySink
 from asd_monitor.sinks.log import LogSettings, LogSink
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.sink import MqttSink
+from asd_monitor.sinks.notify.settings import NotifySettings
+from asd_monitor.sinks.notify.sink import NotifySink
 from asd_monitor.sinks.prometheus.settings import PrometheusSettings
 from asd_monitor.sinks.prometheus.sink import PrometheusSink
 
@@ -46,6 +48,7 @@ SINKS: dict[str, tuple[type[BaseModel], Callable[[Any, SinkContext], Sink]]] = {
     "prometheus": (PrometheusSettings, PrometheusSink.build),
     "history": (HistorySettings, HistorySink.build),
     "evidence": (EvidenceSettings, build_evidence),
+    "notify": (NotifySettings, NotifySink.build),
     "mqtt": (MqttSettings, MqttSink.build),
 }
 """Settings and builder of each sink. Records are emitted in this order. MQTT is last: a score wakes

@@ -26,6 +26,7 @@ from asd_monitor.telemetry.evidence_series import EvidenceSeries
 from asd_monitor.telemetry.history_series import HistorySeries
 from asd_monitor.telemetry.judging_series import JudgingSeries
 from asd_monitor.telemetry.mqtt_series import MqttSeries
+from asd_monitor.telemetry.notify_series import NotifySeries
 from asd_monitor.telemetry.series_factory import SeriesFactory
 from asd_monitor.telemetry.source_series import SourceSeries
 
@@ -34,7 +35,7 @@ WINDOW_RESULTS = (
     "late",
     *(str(quality) for quality in Quality if quality is not Quality.OK),
 )
-QUEUES = ("mqtt_scores", "mqtt_events", "score_file", "history", "evidence", "web")
+QUEUES = ("mqtt_scores", "mqtt_events", "score_file", "history", "evidence", "web", "notify")
 ALARM_FILE_OPERATIONS = ("read", "write")
 
 INFERENCE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -76,6 +77,7 @@ class Metrics:
         self.history = HistorySeries(self._factory, self.dropped.labels("history"))
         self.evidence = EvidenceSeries(self._factory)
         self.judging = JudgingSeries(self._factory)
+        self.notify = NotifySeries(self._factory)
         self._last_rejected_s: dict[str, Mapping[Rejection, float]] = {}
         self._models: dict[str, ModelInfo] = {}
         self._window_series: dict[str, _WindowSeries] = {}

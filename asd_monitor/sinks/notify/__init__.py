@@ -1,0 +1,1 @@
+"""Notify people of alarms by e-mail, messengers and webhooks, through Apprise."""
