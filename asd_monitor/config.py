@@ -82,6 +82,10 @@ class MachineSettings(_SourceKeys):
 
     name: DisplayName | None = None
     """Name for people, any text of up to 80 characters; None: the machine's id, its key here."""
+    kind: DisplayName | None = None
+    """What sort of machine it is, such as `centrifugal pump`, for people."""
+    place: DisplayName | None = None
+    """Where it is, for people."""
     model: SettingsPath | None = None
     """Model file; None: the one written by commissioning."""
     target: Name | None = None
@@ -140,8 +144,9 @@ class Config(_SinkSections):
     """Folder of models and recordings; docs/operations.md describes the default."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run; auto: on the GPU if there is one."""
-    machines: dict[str, MachineSettings] = Field(min_length=1)
-    """The machines by id, which is a folder, a level of MQTT topics and a label."""
+    machines: dict[str, MachineSettings] = Field(default_factory=dict)
+    """The machines by id, which is a folder, a level of MQTT topics and a label; without any, the
+    web page offers to set one up."""
     alarm: AlarmSettings = AlarmSettings()
     """When alarms are raised and cleared."""
     learn: LearnSettings = LearnSettings()
@@ -210,5 +215,17 @@ def from_options(options: dict[str, Any]) -> Config:
 
 
 def from_document(document: settings_file.Document) -> Config:
-    """Validate a document; raise ConfigError with the location of every error."""
+    """Validate a document; raise ConfigError with the location of every error.
+
+    Without a machine there must be a web page, on which one can be set up.
+    """
+    config = from_part(document)
+    if not config.machines and config.web is None:
+        place = document.location(("machines",))
+        raise ConfigError(f"{place}: expected at least one machine, or a web page to add one on")
+    return config
+
+
+def from_part(document: settings_file.Document) -> Config:
+    """Validate a document as :func:`from_document`, where another one may have the machines."""
     return settings_file.validate(Config, document)

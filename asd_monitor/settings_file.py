@@ -1,8 +1,8 @@
 """Read and validate YAML settings; errors name the file, the line and the key."""
 
 import difflib
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -87,9 +87,19 @@ class Document:
     name: str
     values: dict[str, Any]
     lines: Mapping[KeyPath, int]
+    parts: "Mapping[KeyPath, Document]" = field(default_factory=dict)
+    """Other documents, from which everything below these paths was taken."""
+
+    def origin(self, path: KeyPath) -> "Document":
+        """Return the document from which a value was taken."""
+        starts = (path[:length] for length in range(len(path), 0, -1))
+        return next((self.parts[start] for start in starts if start in self.parts), self)
 
     def location(self, path: KeyPath) -> str:
         """Return ``file:line: key.path``, with the line of the deepest existing part."""
+        origin = self.origin(path)
+        if origin is not self:
+            return origin.location(path)
         if not self.lines:
             return f"{self.name}: {format_key_path(path)}" if path else self.name
         existing = path
@@ -190,6 +200,29 @@ def _collect_lines(node: yaml.Node | None, path: KeyPath, lines: dict[KeyPath, i
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             _collect_lines(value, (*path, index), lines)
+
+
+def merge(document: Document, defaults: Document, by_entry: Collection[str] = ()) -> Document:
+    """Return a document in which the sections that are missing are those of another one.
+
+    Parameters
+    ----------
+    document
+        The document that wins.
+    defaults
+        The other one.
+    by_entry
+        Sections of which single entries are taken from ``defaults``, if both have the section.
+    """
+    values, parts = dict(document.values), dict[KeyPath, Document]()
+    for key, section in defaults.values.items():
+        if key not in values:
+            values[key], parts[key,] = section, defaults
+        elif key in by_entry and isinstance(values[key], dict) and isinstance(section, dict):
+            added = {name: entry for name, entry in section.items() if name not in values[key]}
+            values[key] = values[key] | added
+            parts |= {(key, name): defaults for name in added}
+    return replace(document, values=values, parts=parts)
 
 
 def format_key_path(path: KeyPath) -> str:

@@ -56,7 +56,7 @@ def test_the_version_is_shown() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["run"], 2, "nothing to monitor: give --mic and --machine"),
+        (["run", "--web", "off"], 2, "nothing to monitor: give --mic and --machine"),
         (["run", "--mic", "0"], 2, "expected one --machine for each --mic"),
         (["run", "--mic", "0", "--wav", "a", "--machine", "p"], 2, "--mic and --wav are both"),
         (

@@ -161,6 +161,12 @@ Cache = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
+NOTHING_TO_MONITOR = (
+    "nothing to monitor: give --mic and --machine, --wav and --machine, or --config; "
+    "`asd-monitor devices` lists the microphones"
+)
+
+
 def split_names(values: Sequence[str] | None) -> tuple[str, ...]:
     """Return the names of an option that is repeated, contains commas, or both."""
     names = (name.strip() for value in values or () for name in to_nfc(value).split(","))
@@ -215,10 +221,7 @@ def make_machine_sections(
     sources = mics or wavs or []
     names = machines or []
     if not sources:
-        raise ConfigError(
-            "nothing to monitor: give --mic and --machine, --wav and --machine, or --config; "
-            "`asd-monitor devices` lists the microphones"
-        )
+        raise ConfigError(NOTHING_TO_MONITOR)
     kind = "mic" if mics else "wav"
     if len(sources) != len(names):
         msg = (

@@ -8,6 +8,7 @@ import typer
 
 from asd_monitor.commands.options import (
     MQTT_PORT,
+    NOTHING_TO_MONITOR,
     AcceptMicrophone,
     AsJson,
     Channel,
@@ -29,6 +30,7 @@ from asd_monitor.settings_file import is_off
 
 if TYPE_CHECKING:
     from asd_monitor.config import Config
+    from asd_monitor.settings_file import Document
 
 
 def run(
@@ -134,6 +136,8 @@ def run(
     A machine without a model is learned first (commissioning): its normal sound is recorded, a
     model is fitted and stored, and monitoring begins. The next start finds the model.
 
+    Without a machine and a configuration, a machine is set up on the web page.
+
     Example: `asd-monitor run --mic 0 --machine pump`
     """
     options = {
@@ -145,7 +149,9 @@ def run(
         if mic or wav or machine or model or target:
             raise ConfigError("--config names the machines; leave out --mic, --wav, --machine, "
                               "--model and --target, or leave out --config")  # fmt: skip
-        sections = {}
+        sections: dict[str, dict[str, Any]] = {}
+    elif not (mic or wav or machine or model or target):
+        sections = {}  # those of the web page, or none yet
     else:
         # `--target fan/id_00` also says that the machine is a fan.
         names = machine or ([target.partition("/")[0]] if target else None)
@@ -154,16 +160,32 @@ def run(
         raise ModelFileError(f"{model}: there is no such model file")
     backoff = StartBackoff.from_environment(os.environ)
     with stop_signals() as stop, backoff.around_start(stop):
+        from asd_monitor import config as monitor_config
         from asd_monitor.runtime.microphones import accept_microphones
+        from asd_monitor.runtime.page_settings import PageSettings
         from asd_monitor.runtime.runs import find_read_files, run_monitor
+        from asd_monitor.runtime.state_dir import StateFolder
 
         if stop.is_set():  # during the wait before another start
             return
         backoff.watch([config] if config is not None else [])
-        settings = load_settings(config, sections, options)
+        document = load_document(config, sections, options)
+        state = StateFolder.locate(monitor_config.from_part(document).state_dir, os.environ)
+        pages = PageSettings(document, state, with_machines=not sections)
+        backoff.watch([pages.path])
+        settings = pages.load()
+        if not settings.machines and settings.web is None:
+            raise ConfigError(NOTHING_TO_MONITOR)
         settings = accept_microphones(settings, accept_microphone or ())
         backoff.watch(find_read_files(settings))
-        run_monitor(settings, stop, duration_s=duration, live_view=not plain, as_json=as_json)
+        run_monitor(
+            settings,
+            stop,
+            page_settings=pages,
+            duration_s=duration,
+            live_view=not plain,
+            as_json=as_json,
+        )
 
 
 def load_settings(
@@ -185,20 +207,29 @@ def load_settings(
     ConfigError
         If they are not valid; the message reports all errors.
     """
+    from asd_monitor.config import from_document
+
+    return from_document(load_document(config, sections, options))
+
+
+def load_document(
+    config: Path | None, sections: dict[str, dict[str, Any]], options: dict[str, Any]
+) -> "Document":
+    """Return what :func:`load_settings` validates."""
     from dataclasses import replace
 
     from asd_monitor import settings_file
-    from asd_monitor.config import from_document, from_options
 
     if config is not None:
         document = settings_file.read(config)
         values = document.values | _override(options, document.values)
-        return from_document(replace(document, values=values))
+        return replace(document, values=values)
     machine_options = {
         key: options[key] for key in ("model", "target") if options.get(key) is not None
     }
     machines = {name: section | machine_options for name, section in sections.items()}
-    return from_options({"machines": machines} | _override(options, {}))
+    values = {"machines": machines} if machines else {}
+    return settings_file.Document("command line", values | _override(options, {}), {})
 
 
 def _override(options: dict[str, Any], configured: dict[str, Any]) -> dict[str, Any]:

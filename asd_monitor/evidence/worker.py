@@ -136,10 +136,7 @@ class EvidenceWorker:
         self._post = post
         self._external_url = external_url.rstrip("/")
         self._clock = clock
-        self._watches = {
-            name: Watch(name, settings, machine.ring.sample_rate_hz)
-            for name, machine in machines.items()
-        }
+        self._watches: dict[str, Watch] = {}
         self._queue = _Queue()
         self._condition = threading.Condition()  # guards the queue and _closing
         self._closing = False
@@ -156,7 +153,7 @@ class EvidenceWorker:
 
     def emit(self, record: Record) -> None:
         """Follow a machine; returns at once."""
-        watch = self._watches.get(record.machine)
+        watch = self._watch(record.machine)
         if watch is None or self._settings.keep is Keep.NONE:
             return
         ring = self._machines[record.machine].ring
@@ -172,6 +169,14 @@ class EvidenceWorker:
                 requests = watch.flush(ring.end)
         for request in requests:
             self._put(request)
+
+    def _watch(self, machine: str) -> Watch | None:
+        """Return what follows a machine; None if its sound is not kept."""
+        watch = self._watches.get(machine)
+        if watch is None and machine in self._machines:
+            rate_hz = self._machines[machine].ring.sample_rate_hz
+            watch = self._watches[machine] = Watch(machine, self._settings, rate_hz)
+        return watch
 
     def close(self) -> None:
         """Make what has been requested, within a few seconds; may be called twice."""

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from asd_monitor.errors import AsdMonitorError
@@ -35,7 +35,7 @@ class AlarmWatch:
     store
         The history.
     machines
-        Ids of the machines.
+        Ids of the machines; it may grow.
     post
         Hands a :class:`MachineAlarm` to all sinks.
     series
@@ -47,13 +47,13 @@ class AlarmWatch:
     def __init__(
         self,
         store: JudgingStore,
-        machines: Sequence[str],
+        machines: Collection[str],
         post: Callable[[Record], None],
         series: JudgingSeries,
         install: Callable[[str], None] = lambda _machine: None,
     ) -> None:
         self._store = store
-        self._machines = tuple(machines)
+        self._machines = machines
         self._post = post
         self._series = series
         self._install = install

@@ -167,7 +167,7 @@ class AlarmStore:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._paths = dict(paths)
-        self.alarms = alarms
+        self.alarms = dict(alarms)
         self.open_events: dict[str, str] = {}
         self._models = dict(models)
         self._metrics = metrics
@@ -182,6 +182,26 @@ class AlarmStore:
         self._closing = False
         self._failing = False
         self._thread: threading.Thread | None = None
+
+    def add(self, machine: str, alarm: Alarm, path: Path, model: ModelIdentity | None) -> None:
+        """Add a machine to a running monitor, before its first record, and continue its alarm.
+
+        Parameters
+        ----------
+        machine
+            Name of the machine.
+        alarm
+            Its alarm.
+        path
+            Its file.
+        model
+            The model that it starts with; None while it is learned.
+        """
+        self.alarms[machine] = alarm
+        if model is not None:
+            self._models[machine] = model
+        self._paths[machine] = path
+        self.resume(machine)
 
     def resume(self, machine: str) -> None:
         """Continue the alarm of a machine from its file, if it still applies.

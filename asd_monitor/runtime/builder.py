@@ -22,17 +22,12 @@ from asd_monitor.judging.store import JudgingStore
 from asd_monitor.judging.watch import AlarmWatch
 from asd_monitor.runtime.alarm_store import AlarmStore, resume_alarms
 from asd_monitor.runtime.detectors import load_detectors, reload_detector
-from asd_monitor.runtime.learned_microphones import (
-    learned_microphones,
-)
-from asd_monitor.runtime.microphones import (
-    Choice,
-    choose_microphones,
-    log_choice,
-    microphone_settings,
-    replace_microphones,
-)
+from asd_monitor.runtime.growing_mapping import GrowingMapping
+from asd_monitor.runtime.machine_addition import RunningMachines
+from asd_monitor.runtime.microphones import find_choices, replace_microphones
 from asd_monitor.runtime.monitor import Monitor
+from asd_monitor.runtime.page_settings import PageSettings
+from asd_monitor.runtime.page_setup import PageSetup
 from asd_monitor.runtime.pipeline_builder import PipelineBuilder, sample_rates_hz
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sinks import SINKS, Sink
@@ -55,8 +50,8 @@ class MonitorHandle:
     monitor: Monitor
     status: Callable[[], MonitorStatus]
     """Return a snapshot of the monitor; may be called from any thread."""
-    locks: ExitStack
-    """Locks of the machines in the state folder."""
+    machines: RunningMachines
+    """The machines, to which others can be added while the monitor runs."""
     history: HistoryWriter | None = None
     """The history; None if it is off."""
 
@@ -65,7 +60,7 @@ class MonitorHandle:
         self.monitor.stop()
         if self.history is not None:
             self.history.close()
-        self.locks.close()
+        self.machines.locks.close()
 
 
 def build_monitor(
@@ -74,6 +69,7 @@ def build_monitor(
     extra_sinks: Sequence[Sink] = (),
     sources: Mapping[str, AudioSource] | None = None,
     relearn: bool = False,
+    page_settings: PageSettings | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> MonitorHandle:
     """Build a monitor; nothing listens or runs before ``handle.monitor.start()``.
@@ -88,6 +84,8 @@ def build_monitor(
         Sources made by the caller, by machine, instead of those of the settings.
     relearn
         Learn every machine, whether or not it has a model.
+    page_settings
+        The settings made on the web page, which may then change them; None: it may not.
     environ
         Environment variables that locate the state folder.
 
@@ -102,27 +100,48 @@ def build_monitor(
     with ExitStack() as locks:
         for machine in config.machines:
             locks.enter_context(state.lock(machine))
-        choices = {} if sources else _choose_microphones(config, state, relearn=relearn)
+        choices = {} if sources else find_choices(config, state, relearn=relearn)
         config = replace_microphones(config, choices)
         detectors = {} if relearn else load_detectors(config, state)
         history = _build_history(config, state, metrics)
         store = resume_alarms(config, state, detectors, metrics)
         monitor = Monitor(metrics, cases=_track_cases(store, history))
-        tracker = StatusTracker(config.display_names, monitor.is_alive)
-        rings = {} if relearn else _make_rings(config, sample_rates_hz(config, detectors))
+        rings = GrowingMapping(
+            {} if relearn else _make_rings(config, sample_rates_hz(config, detectors))
+        )
+        builder = PipelineBuilder(config, state, metrics, monitor, choices, sources or {}, rings)
+        machines = _share_machines(builder, rings, store, locks)
         watch = None
         if history is not None and not relearn:
-            watch = _build_watch(config, state, monitor, metrics)
-        context = _make_context(config, state, monitor, tracker, metrics, history, rings, watch)
-        for sink in _build_sinks(config, context, state, rings, [tracker, store], watch):
+            watch = _build_watch(machines)
+        context = _make_context(machines, history, watch)
+        for sink in [*_build_sinks(machines, context, watch, page_settings), *extra_sinks]:
             monitor.add_sink(sink)
-        for sink in extra_sinks:
-            monitor.add_sink(sink)
-        builder = PipelineBuilder(config, state, metrics, monitor, choices, sources or {}, rings)
         for name, alarm in store.alarms.items():
             builder.add(name, alarm, detectors.get(name))
-        status = tracker.snapshot
-        return MonitorHandle(config, state, metrics, monitor, status, locks.pop_all(), history)
+        machines.locks = locks.pop_all()
+        return MonitorHandle(
+            config, state, metrics, monitor, machines.tracker.snapshot, machines, history
+        )
+
+
+def _share_machines(
+    builder: PipelineBuilder,
+    rings: GrowingMapping[str, SoundRing],
+    store: AlarmStore,
+    locks: ExitStack,
+) -> RunningMachines:
+    config = builder.config
+    return RunningMachines(
+        builder=builder,
+        tracker=StatusTracker(config.display_names, builder.monitor.is_alive),
+        store=store,
+        names=GrowingMapping(config.display_names),
+        rings=rings,
+        sounds=GrowingMapping(_describe_sounds(config, builder.state, builder.monitor, rings)),
+        locks=locks,
+        config=config,
+    )
 
 
 def _build_history(config: Config, state: StateFolder, metrics: Metrics) -> HistoryWriter | None:
@@ -132,82 +151,61 @@ def _build_history(config: Config, state: StateFolder, metrics: Metrics) -> Hist
     return HistoryWriter(state.root / FILE_NAME, settings, count=metrics.history.count)
 
 
-def _choose_microphones(config: Config, state: StateFolder, *, relearn: bool) -> dict[str, Choice]:
-    """Find each machine's microphone now, before a change of the devices renumbers them."""
-    settings = microphone_settings(config)
-    learned = {
-        machine: learned_microphones(config, state, machine, relearn=relearn)
-        for machine in settings
-    }
-    choices = choose_microphones(config, learned)
-    for machine, choice in choices.items():
-        log_choice(machine, settings[machine], choice)
-    return choices
-
-
 def _track_cases(store: AlarmStore, history: HistoryWriter | None) -> CaseTracker:
     """Continue the open events of the history, or without one those of the continued alarms."""
     return CaseTracker(lambda: store.open_events | dict(history.open_events() if history else {}))
 
 
 def _make_context(
-    config: Config,
-    state: StateFolder,
-    monitor: Monitor,
-    tracker: StatusTracker,
-    metrics: Metrics,
-    history: HistoryWriter | None,
-    rings: Mapping[str, SoundRing],
-    watch: AlarmWatch | None,
+    machines: RunningMachines, history: HistoryWriter | None, watch: AlarmWatch | None
 ) -> SinkContext:
+    config, builder = machines.config, machines.builder
     return SinkContext(
         node=config.node,
         machines=tuple(config.machines),
-        metrics=metrics,
-        status=tracker.snapshot,
+        metrics=builder.metrics,
+        status=machines.tracker.snapshot,
         offline_machines=frozenset(_offline_machines(config)),
         history=history,
-        names=config.display_names,
-        sounds=_describe_sounds(config, state, monitor, rings),
-        events_folder=state.events_path,
+        names=machines.names,
+        sounds=machines.sounds,
+        events_folder=builder.state.events_path,
         external_url=(config.web.external_url if config.web is not None else None) or "",
-        post=monitor.post,
+        post=builder.monitor.post,
         submit=None if watch is None else watch.submit,
     )
 
 
-def _build_watch(
-    config: Config, state: StateFolder, monitor: Monitor, metrics: Metrics
-) -> AlarmWatch:
+def _build_watch(machines: RunningMachines) -> AlarmWatch:
     """Build what follows the acknowledgements and verdicts of people."""
+    state, monitor = machines.builder.state, machines.builder.monitor
 
     def install(machine: str) -> None:
         try:
-            monitor.install(machine, reload_detector(config, state, machine))
+            monitor.install(machine, reload_detector(machines.config, state, machine))
             logger.info("%s: its new model is in use", machine)
         except AsdMonitorError as error:
             logger.warning("%s: its new model cannot be used: %s", machine, error)
 
     store = JudgingStore(state.root)
-    return AlarmWatch(store, tuple(config.machines), monitor.post, metrics.judging, install)
+    judging = machines.builder.metrics.judging
+    return AlarmWatch(store, machines.names, monitor.post, judging, install)
 
 
 def _build_sinks(
-    config: Config,
+    machines: RunningMachines,
     context: SinkContext,
-    state: StateFolder,
-    rings: Mapping[str, SoundRing],
-    first: Sequence[Sink],
     watch: AlarmWatch | None,
+    page_settings: PageSettings | None,
 ) -> list[Sink]:
     """Build the sinks that are on, in the order of SINKS; the web page is the last one."""
-    sections = config.sinks
+    sections = machines.config.sinks
     sinks = [build(sections[key], context) for key, (_, build) in SINKS.items() if key in sections]
     if watch is not None:  # after the history, which it reads
         sinks.append(watch)
-    if config.web is not None:
-        sinks.append(_build_web(config.web, context, state, rings))
-    return [*first, *sinks]
+    if machines.config.web is not None:
+        sinks.append(_build_web(machines.config.web, machines, context, page_settings))
+    return [machines.tracker, machines.store, *sinks]
 
 
 def _offline_machines(config: Config) -> list[str]:
@@ -238,9 +236,9 @@ def _describe_sounds(
 
 def _build_web(
     settings: WebSettings,
+    machines: RunningMachines,
     context: SinkContext,
-    state: StateFolder,
-    rings: Mapping[str, SoundRing],
+    page_settings: PageSettings | None,
 ) -> Sink:
     """Build the web page; its libraries are imported only here."""
     from asd_monitor.web.service import WebService
@@ -250,7 +248,8 @@ def _build_web(
         node=context.node,
         machines=context.names,
         status=context.status,
-        state_root=state.root,
+        state_root=machines.builder.state.root,
         metrics=context.metrics,
-        rings=rings,
+        rings=machines.rings,
+        setup=None if page_settings is None else PageSetup(page_settings, machines),
     )

@@ -30,6 +30,8 @@ MAX_EXTRA_S = 600.0
 """At most this much more sound than requested is kept, however often the fit fails (on a full
 disk, for example), so that memory is left for the other machines."""
 
+PAUSED = "learning is paused: nothing is collected until it is continued on the web page"
+
 Fit = Callable[[Sequence["Recording"], Progress], Path]
 """Fit a model to recordings and return where it was saved; raises AsdMonitorError. Progress must
 be reported regularly: the call raises to abort the fit."""
@@ -107,6 +109,7 @@ class Commissioning:
         self._fitting = False
         self._finishing = False
         self._closing = False
+        self._paused = False
         self._clips: queue.SimpleQueue[Window | None] = queue.SimpleQueue()
         self._queued_s = self._processed_s = 0.0
         self._thread = threading.Thread(target=self._work, name=f"learn-{machine}", daemon=True)
@@ -122,6 +125,10 @@ class Commissioning:
 
     def push(self, chunk: AudioChunk) -> None:
         """Queue audio; return at once."""
+        if self._paused:
+            for clip in self._segmenter.finish():
+                self._queue(clip)
+            return
         cut_short = self._segmenter.pending_samples if chunk.lost_samples else 0
         if cut_short:
             description = (
@@ -130,8 +137,24 @@ class Commissioning:
             )
             self._rejected.add(Rejection.LOST, description, cut_short / self._rate_hz)
         for clip in self._segmenter.push(chunk):
-            self._queued_s += self._length_s(clip)
-            self._clips.put(clip)
+            self._queue(clip)
+
+    def _queue(self, clip: Window) -> None:
+        self._queued_s += self._length_s(clip)
+        self._clips.put(clip)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether sound is not collected at present."""
+        return self._paused
+
+    def pause(self) -> None:
+        """Collect no sound until :meth:`resume`; what was collected is kept. From any thread."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Collect sound again; from any thread."""
+        self._paused = False
 
     def needs_more(self) -> bool:
         """Return whether more sound is needed than is stored and queued."""
@@ -153,7 +176,7 @@ class Commissioning:
             learned_s=min(self._store.duration_s + partial_s, self._required_s),
             required_s=self._required_s,
             fitting=self._fitting,
-            problem=self._rejected.problem or self._fit_problem,
+            problem=PAUSED if self._paused else self._rejected.problem or self._fit_problem,
             rejected_s=dict(self._rejected.seconds),
         )
 

@@ -66,6 +66,34 @@ def choose_microphones(
     )
 
 
+def find_choices(config: Config, state: StateFolder, *, relearn: bool = False) -> dict[str, Choice]:
+    """Find each machine's microphone now, before a change of the devices renumbers them.
+
+    Parameters
+    ----------
+    config
+        The settings.
+    state
+        The state folder, which has the models and recordings.
+    relearn
+        Whether models that exist are replaced.
+
+    Raises
+    ------
+    SourceError, ConfigError
+        As :func:`choose_microphones`.
+    """
+    settings = microphone_settings(config)
+    learned = {
+        machine: learned_microphones(config, state, machine, relearn=relearn)
+        for machine in settings
+    }
+    choices = choose_microphones(config, learned)
+    for machine, choice in choices.items():
+        log_choice(machine, settings[machine], choice)
+    return choices
+
+
 def share_devices(choices: Mapping[str, Choice]) -> dict[str, Choice]:
     """Return the choices with common settings for machines on one device, which is opened once.
 

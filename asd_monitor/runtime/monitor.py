@@ -44,7 +44,7 @@ ABORT_TIMEOUT_S = 10.0
 class Monitor:
     """Run pipelines and sinks until stopped.
 
-    Sinks and pipelines are added before :meth:`start`.
+    Sinks are added before :meth:`start`; pipelines also later, by :meth:`join`.
 
     Parameters
     ----------
@@ -69,9 +69,10 @@ class Monitor:
         self._sinks: list[Sink] = []
         self._pipelines: dict[str, Pipeline] = {}
         self._posted: deque[Record] = deque()
-        self._condition = threading.Condition()  # guards the next two
+        self._condition = threading.Condition()  # guards the next three
         self._ready_machines: dict[str, None] = {}
         self._new_detectors: list[tuple[str, Detector]] = []
+        self._new_pipelines: list[tuple[Pipeline, Commissioning | None]] = []
         self._commissionings: dict[str, Commissioning] = {}
         self._stopping = threading.Event()
         self._ended = threading.Event()
@@ -92,7 +93,13 @@ class Monitor:
 
     def detector(self, machine: str) -> "Detector | None":
         """Return the detector that a machine is scored with; None while it is learned."""
-        return self._pipelines[machine].detector
+        pipeline = self._pipelines.get(machine)
+        return None if pipeline is None else pipeline.detector
+
+    def commissioning(self, machine: str) -> Commissioning | None:
+        """Return the commissioning of a machine; None while it is not being learned."""
+        pipeline = self._pipelines.get(machine)
+        return None if pipeline is None else pipeline.commissioning
 
     def add_sink(self, sink: Sink) -> None:
         """Add a sink, which receives each record after the sinks added before it."""
@@ -139,6 +146,15 @@ class Monitor:
         """Score a machine with this detector from now on; may be called from any thread."""
         with self._condition:
             self._new_detectors.append((machine, detector))
+            self._condition.notify()
+
+    def join(self, pipeline: Pipeline, commissioning: Commissioning | None) -> None:
+        """Add a machine to the running monitor; may be called from any thread.
+
+        Without a commissioning it needs :meth:`install` afterwards.
+        """
+        with self._condition:
+            self._new_pipelines.append((pipeline, commissioning))
             self._condition.notify()
 
     def learn(self, machine: str, commissioning: Commissioning) -> None:
@@ -195,6 +211,8 @@ class Monitor:
             self._thread.join(STOP_TIMEOUT_S)
             if self._thread.is_alive():
                 logger.warning("the inference thread did not stop within %.0f s", STOP_TIMEOUT_S)
+        for pipeline in self._pipelines.values():  # again, for one that has joined meanwhile
+            pipeline.source.close()
         # Read once: another thread may end a commissioning meanwhile.
         candidates = [pipeline.commissioning for pipeline in self._pipelines.values()]
         commissionings = [candidate for candidate in candidates if candidate is not None]
@@ -239,16 +257,31 @@ class Monitor:
             self.emit(self._posted.popleft())
 
     def _wait_for_audio(self, timeout_s: float) -> list[str]:
-        """Return the machines whose source has audio or a new state; install new detectors."""
+        """Return the machines whose source has audio or a new state.
+
+        Machines and detectors that were added are started first.
+        """
         with self._condition:
-            waiting = self._ready_machines or self._new_detectors or self._posted
-            if not (waiting or self._stopping.is_set()):
+            changes = self._new_detectors or self._new_pipelines
+            if not (self._ready_machines or changes or self._posted or self._stopping.is_set()):
                 self._condition.wait(timeout_s)
             machines, detectors = list(self._ready_machines), self._new_detectors
+            pipelines, self._new_pipelines = self._new_pipelines, []
             self._ready_machines, self._new_detectors = {}, []
+        for pipeline, commissioning in pipelines:
+            self._begin(pipeline, commissioning)
         for machine, detector in detectors:
             self._pipelines[machine].set_detector(detector)
         return machines
+
+    def _begin(self, pipeline: Pipeline, commissioning: Commissioning | None) -> None:
+        """Start a machine that has joined the running monitor."""
+        # Other threads iterate over the pipelines, so the dict is replaced, not changed.
+        self._pipelines = {**self._pipelines, pipeline.machine: pipeline}
+        pipeline.announce()
+        if commissioning is not None:
+            pipeline.learn(commissioning)
+        pipeline.source.open(self._make_notifier(pipeline.machine))
 
     def _score_ready(self, machines: Sequence[str]) -> None:
         """Score the new windows of these machines; those of one model share batches."""
@@ -265,9 +298,12 @@ class Monitor:
                     self._pipelines[score.machine].accept(score)
 
     def _check_sources(self) -> None:
-        """Check all sources, and end the run when no more audio will come."""
+        """Check all sources, and end the run when no more audio will come.
+
+        A monitor without machines waits for the first one.
+        """
         finished = [self._check_source(pipeline) for pipeline in self._pipelines.values()]
-        if all(finished):
+        if finished and all(finished):
             self._end()
         paused = [name for name, pipeline in self._pipelines.items() if pipeline.is_paused]
         with self._condition:  # their sources were not read, so they do not notify again

@@ -61,6 +61,23 @@ class PipelineBuilder:
 
     def add(self, machine: str, alarm: Alarm, detector: "Detector | None") -> None:
         """Add the pipeline of a machine, which is learned first if it has no detector."""
+        pipeline, commissioning = self._build(machine, alarm, detector)
+        self.monitor.add_pipeline(pipeline)
+        if commissioning is not None:
+            self.monitor.learn(machine, commissioning)
+        elif detector is not None:
+            self.monitor.install(machine, detector)
+
+    def join(self, machine: str, alarm: Alarm, detector: "Detector | None") -> None:
+        """Add a machine to the running monitor, as :meth:`add` does to one that is not started."""
+        pipeline, commissioning = self._build(machine, alarm, detector)
+        self.monitor.join(pipeline, commissioning)
+        if detector is not None:
+            self.monitor.install(machine, detector)
+
+    def _build(
+        self, machine: str, alarm: Alarm, detector: "Detector | None"
+    ) -> tuple[Pipeline, Commissioning | None]:
         rate_hz = LEARNING_RATE_HZ if detector is None else detector.manifest.sample_rate_hz
         pipeline = Pipeline(
             machine,
@@ -71,12 +88,9 @@ class PipelineBuilder:
             drop_late=self.config.machines[machine].source.is_live,
             ring=self.rings.get(machine),
         )
-        self.monitor.add_pipeline(pipeline)
         if detector is not None:
-            self.monitor.install(machine, detector)
-        else:
-            commissioning = _build_commissioning(self.config, self.state, self.monitor, pipeline)
-            self.monitor.learn(machine, commissioning)
+            return pipeline, None
+        return pipeline, _build_commissioning(self.config, self.state, self.monitor, pipeline)
 
     def _build_source(self, machine: str, rate_hz: int) -> AudioSource:
         settings, choice = self.config.machines[machine], self.choices.get(machine)

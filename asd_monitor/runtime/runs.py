@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from asd_monitor.config import Config
 from asd_monitor.errors import SourceError, StateError
 from asd_monitor.runtime.builder import MonitorHandle, build_monitor
+from asd_monitor.runtime.page_settings import PageSettings
 from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.runtime.serve import serve
 from asd_monitor.runtime.state_dir import StateFolder
@@ -39,6 +40,7 @@ def run_monitor(
     duration_s: float | None,
     live_view: bool,
     as_json: bool,
+    page_settings: PageSettings | None = None,
 ) -> None:
     """Monitor until stopped, until all recordings have been played, or for ``duration_s``.
 
@@ -54,11 +56,13 @@ def run_monitor(
         Display a live view if stderr is a terminal; otherwise log lines.
     as_json
         Print the summary as one JSON document on stdout when done.
+    page_settings
+        The settings made on the web page, which may then change them.
     """
     sys.setswitchinterval(THREAD_SWITCH_INTERVAL_S)
     logging_setup.set_up()
-    handle = build_monitor(config)
-    if live_view:
+    handle = build_monitor(config, page_settings=page_settings)
+    if live_view and config.machines:
         add_live_view(handle)
     started_at = time.time()
     serve(handle, stop, duration_s=duration_s)

@@ -1,5 +1,6 @@
 """A read-only snapshot of the monitor, for everything that displays or summarises its state."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -110,15 +111,25 @@ class StatusTracker:
     ) -> None:
         names = machines if isinstance(machines, Mapping) else {id_: id_ for id_ in machines}
         self._machines = {id_: MachineStatus(name=name) for id_, name in names.items()}
+        self._lock = threading.Lock()  # for changes; copies of the dict need none
         self._is_alive = is_alive
         self._clock = clock
+
+    def add(self, machine: str, name: str) -> None:
+        """Add a machine, before its first record, or rename it; from any thread."""
+        with self._lock:
+            status = self._machines.get(machine, MachineStatus())
+            self._machines[machine] = replace(status, name=name)
 
     def open(self) -> None:
         """Do nothing."""
 
     def emit(self, record: Record) -> None:
         """Update the status of a machine."""
-        status = self._machines[record.machine]
+        with self._lock:
+            self._machines[record.machine] = self._update(self._machines[record.machine], record)
+
+    def _update(self, status: MachineStatus, record: Record) -> MachineStatus:
         match record:
             case ScoredWindow():
                 status = _after_window(status, record, self._clock())
@@ -134,7 +145,7 @@ class StatusTracker:
                 status = replace(status, evidence=record)
             case MachineAlarm():
                 status = replace(status, alarm=record)
-        self._machines[record.machine] = status
+        return status
 
     def close(self) -> None:
         """Do nothing."""

@@ -13,8 +13,10 @@ from asd_monitor.web.archive import Archive
 from asd_monitor.web.guard import allowed_hosts
 from asd_monitor.web.live import LiveHub
 from asd_monitor.web.login_limit import LoginLimit
+from asd_monitor.web.meters import Meters
 from asd_monitor.web.pages import PageRenderer
 from asd_monitor.web.settings import LOOPBACK_NAMES, WebSettings
+from asd_monitor.web.setup import Setup
 from asd_monitor.web.setup_link import SetupLink
 from asd_monitor.web.spectrum import Rings
 from asd_monitor.web.state_times import StateTimes
@@ -37,6 +39,10 @@ class WebContext:
     hub: LiveHub
     archive: Archive
     rings: Rings
+    setup: Setup | None
+    """Changes the monitor and its settings; None: pages cannot."""
+    meters: Meters | None
+    """Levels of the microphones, for the set-up page; None: pages cannot add machines."""
     started_s: float
     """When the page was started, in seconds since the epoch."""
     login_limit: LoginLimit = field(default_factory=LoginLimit)

@@ -14,9 +14,11 @@ from asd_monitor.web.app import create_app
 from asd_monitor.web.archive import Archive
 from asd_monitor.web.context import WebContext
 from asd_monitor.web.live import LiveHub
+from asd_monitor.web.meters import Meters
 from asd_monitor.web.pages import PageRenderer
 from asd_monitor.web.server import WebServer
 from asd_monitor.web.settings import WebSettings
+from asd_monitor.web.setup import Setup
 from asd_monitor.web.spectrum import Rings
 from asd_monitor.web.state_times import StateTimes
 from asd_monitor.web.static_files import StaticFiles
@@ -46,6 +48,8 @@ class WebService:
         The monitor's series; messages that slow pages lose are counted there.
     rings
         The newest sound of each machine, for the live spectrogram.
+    setup
+        Changes the monitor and its settings; None: pages cannot.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class WebService:
         state_root: Path,
         metrics: Metrics,
         rings: Rings | None = None,
+        setup: Setup | None = None,
     ) -> None:
         static = StaticFiles()
         if missing := static.missing_libraries():
@@ -66,11 +71,10 @@ class WebService:
                 "installed; install it again",
                 " and ".join(missing),
             )
+        rings = {} if rings is None else rings
         self._settings = settings
         self._times = StateTimes()
-        self._hub = LiveHub(
-            self._call, rings or {}, count_dropped=metrics.dropped.labels(QUEUE).inc
-        )
+        self._hub = LiveHub(self._call, rings, count_dropped=metrics.dropped.labels(QUEUE).inc)
         self._access = AccessStore(state_root / FILE_NAME)
         self._context = WebContext(
             settings=settings,
@@ -82,7 +86,9 @@ class WebService:
             times=self._times,
             hub=self._hub,
             archive=Archive(state_root),
-            rings=rings or {},
+            rings=rings,
+            setup=setup,
+            meters=None if setup is None else Meters(setup.devices_in_use, machines, rings),
             started_s=time.time(),
         )
         self._server = WebServer(settings, create_app(self._context))
@@ -113,7 +119,8 @@ class WebService:
             If the address cannot be listened on or the certificate cannot be used.
         """
         has_password = self._access.has_accounts()
-        if self._context.needs_password and not has_password:
+        is_first_start = self._context.setup is not None and not self._context.machines
+        if self._context.needs_password and not has_password and not is_first_start:
             msg = (
                 f"web: the page on {self._settings.address} can be reached from other computers, "
                 "and has no password: set one with `asd-monitor access admin`, or use "
@@ -122,13 +129,16 @@ class WebService:
             raise ConfigError(msg)
         self._server.start()
         logger.info("web page at %s", self.url)
-        if not has_password:
-            key = self._context.setup_link.key
+        link = f"{self.url.rstrip('/')}/password?key={self._context.setup_link.key}"
+        if not has_password and self._context.needs_password:
+            logger.info("no machine yet: to set one up, open %s within 15 minutes", link)
+        elif is_first_start:
+            logger.info("no machine yet: to set one up, open %s/setup", self.url.rstrip("/"))
+        elif not has_password:
             logger.info(
                 "web page: no password is needed on this computer; to set one, open "
-                "%spassword?key=%s within 15 minutes",
-                self._server.url,
-                key,
+                "%s within 15 minutes",
+                link,
             )
 
     def emit(self, record: Record) -> None:

@@ -14,6 +14,8 @@ from asd_monitor.web.routes import (
     machine,
     machines_api,
     overview,
+    setup,
+    setup_notify,
     static,
     system,
 )
@@ -23,6 +25,8 @@ ENDPOINTS: list[Endpoint] = [
     *machine.ENDPOINTS,
     *events.ENDPOINTS,
     *system.ENDPOINTS,
+    *setup.ENDPOINTS,
+    *setup_notify.ENDPOINTS,
     *access.ENDPOINTS,
     *health.ENDPOINTS,
     *machines_api.ENDPOINTS,

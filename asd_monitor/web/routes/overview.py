@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from asd_monitor.records import State
 from asd_monitor.web.context import WebContext, context_of
@@ -24,6 +24,8 @@ COUNT_WORDS = {
 def overview(request: Request) -> Response:
     """Return the page with one card per machine, the most urgent first."""
     context = context_of(request)
+    if not context.machines and context.setup is not None:
+        return RedirectResponse("/setup", 303)
     return context.pages.render(request, "overview.html", _describe(context))
 
 

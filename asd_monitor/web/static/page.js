@@ -25,11 +25,15 @@ function showTimes() {
 
 // One stream for each page, closed while the page is hidden: browsers allow few connections.
 function openStream(query, handlers, onConnection) {
+  openStreamAt(`/api/v1/live${query}`, handlers, onConnection);
+}
+
+function openStreamAt(path, handlers, onConnection) {
   let source = null;
   const close = () => { if (source) source.close(); source = null; };
   const open = () => {
     close();
-    source = new EventSource(`/api/v1/live${query}`);
+    source = new EventSource(path);
     source.onopen = () => onConnection(true);
     source.onerror = () => {
       onConnection(false);

@@ -1,0 +1,119 @@
+"""Add machines to a running monitor."""
+
+import threading
+import uuid
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from asd_monitor.config import Config
+from asd_monitor.detection.alarm import Alarm
+from asd_monitor.errors import StateError
+from asd_monitor.evidence.ring import SoundRing
+from asd_monitor.evidence.settings import EvidenceSettings, Keep
+from asd_monitor.evidence.worker import MachineSound
+from asd_monitor.runtime.alarm_store import AlarmStore, ModelIdentity
+from asd_monitor.runtime.detectors import load_detectors
+from asd_monitor.runtime.growing_mapping import GrowingMapping
+from asd_monitor.runtime.microphones import find_choices, microphone_settings, replace_microphones
+from asd_monitor.runtime.pipeline_builder import PipelineBuilder, sample_rates_hz
+from asd_monitor.telemetry.status import StatusTracker
+
+if TYPE_CHECKING:
+    from asd_monitor.detection.detector import Detector
+
+
+@dataclass(slots=True)
+class RunningMachines:
+    """The machines of a monitor, as its sinks and pages share them."""
+
+    builder: PipelineBuilder
+    """Builds pipelines; its configuration is that of the machines that were added last."""
+    tracker: StatusTracker
+    store: AlarmStore
+    names: GrowingMapping[str, str]
+    """Names for people, by id."""
+    rings: GrowingMapping[str, SoundRing]
+    sounds: GrowingMapping[str, MachineSound]
+    locks: ExitStack
+    """Locks of the machines in the state folder."""
+    config: Config
+    """The settings of all machines that are monitored."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, config: Config, machine: str) -> None:
+        """Add a machine; it is learned first if it has no model.
+
+        Parameters
+        ----------
+        config
+            Settings that include the machine.
+        machine
+            Its id.
+
+        Raises
+        ------
+        AsdMonitorError
+            If its microphone or its model cannot be used, or another process monitors it. Nothing
+            has changed then.
+        """
+        with self._lock, ExitStack() as taken:
+            if machine in self.config.machines:
+                raise StateError(f"{machine} is monitored already")
+            taken.enter_context(self.builder.state.lock(machine))
+            alone = config.model_copy(update={"machines": {machine: config.machines[machine]}})
+            choices = find_choices(alone, self.builder.state)
+            alone = replace_microphones(alone, choices)
+            self._check_card_is_free(alone, machine)
+            detectors = load_detectors(alone, self.builder.state)
+            self._announce(alone, machine, detectors.get(machine))
+            builder = replace(self.builder, config=alone, choices=choices, sources={})
+            builder.join(machine, self.store.alarms[machine], detectors.get(machine))
+            self.config = config.model_copy(
+                update={"machines": self.config.machines | alone.machines}
+            )
+            self.locks.push(taken.pop_all())
+
+    def rename(self, machine: str, name: str) -> None:
+        """Change the name that people see; topics and folders keep the id."""
+        self.names.add(machine, name)
+        self.tracker.add(machine, name)
+
+    def _check_card_is_free(self, alone: Config, machine: str) -> None:
+        """Raise StateError if a machine that runs already captures the same card."""
+        used = {source.device: name for name, source in microphone_settings(self.config).items()}
+        for source in microphone_settings(alone).values():
+            if source.device in used:
+                msg = (
+                    f"{machine}: its microphone is used by {used[source.device]}; another channel "
+                    "of the same card can be added only while the monitor is stopped, in the "
+                    "configuration file"
+                )
+                raise StateError(msg)
+
+    def _announce(self, alone: Config, machine: str, detector: "Detector | None") -> None:
+        """Make the machine known to everything that receives its records."""
+        builder, state = self.builder, self.builder.state
+        builder.metrics.add_machines([machine])
+        self.rename(machine, alone.display_names[machine])
+        evidence = alone.sink_settings(EvidenceSettings)
+        if evidence is not None and evidence.keep is not Keep.NONE:
+            detectors = {} if detector is None else {machine: detector}
+            ring = SoundRing(sample_rates_hz(alone, detectors)[machine])
+            self.rings.add(machine, ring)
+            self.sounds.add(
+                machine,
+                MachineSound(
+                    ring,
+                    partial(builder.monitor.detector, machine),
+                    state.recordings_path(machine),
+                    is_live=alone.machines[machine].source.is_live,
+                ),
+            )
+        model = None
+        if detector is not None:
+            target = detector.rule(machine).target
+            model = ModelIdentity(sha256=detector.model.sha256, target=target)
+        alarm = Alarm(machine, alone.alarm_of(machine), uuid.uuid4().hex[:12])
+        self.store.add(machine, alarm, state.alarm_path(machine), model)

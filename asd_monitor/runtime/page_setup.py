@@ -1,0 +1,277 @@
+"""What the set-up and settings pages do in a running monitor."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from pydantic import BaseModel
+
+from asd_monitor.config import Config, from_part
+from asd_monitor.errors import AsdMonitorError, ConfigError, StateError
+from asd_monitor.runtime.machine_addition import RunningMachines
+from asd_monitor.runtime.microphones import microphone_settings
+from asd_monitor.runtime.page_settings import PageSettings
+from asd_monitor.settings_file import Document, KeyPath, format_key_path
+from asd_monitor.sinks.mqtt.settings import MqttSettings
+from asd_monitor.unicode_names import derive_id, to_nfc
+from asd_monitor.web.setup import CheckStep, MachineDetails, MachineDraft, SettingValue
+
+PASSWORD_FILE = "mqtt_password"  # noqa: S105 - the name of a file
+NAMED_ON_COMMAND_LINE = (
+    "This run monitors only the machines that its command line names. Start `asd-monitor run` "
+    "without --mic, --wav and --machine to add machines here."
+)
+
+
+class PageSetup:
+    """Implements :class:`asd_monitor.web.setup.Setup`.
+
+    Parameters
+    ----------
+    settings
+        The settings of the configuration and of the page.
+    machines
+        The machines of the running monitor.
+    """
+
+    def __init__(self, settings: PageSettings, machines: RunningMachines) -> None:
+        self._settings = settings
+        self._machines = machines
+        self._needs_restart = False
+
+    @property
+    def refusal(self) -> str:
+        """Why no machine can be added on pages; empty if they can."""
+        return "" if self._settings.with_machines else NAMED_ON_COMMAND_LINE
+
+    @property
+    def needs_restart(self) -> bool:
+        """Whether settings were saved that the running monitor does not use yet."""
+        return self._needs_restart
+
+    def devices_in_use(self) -> dict[str, str]:
+        """Return which machine uses each microphone, by stable id."""
+        settings = microphone_settings(self._machines.config)
+        return {str(source.device): machine for machine, source in settings.items()}
+
+    def find_id(self, name: str) -> str:
+        """Return the id of a machine to be added."""
+        name = to_nfc(name).strip()
+        if not name:
+            raise ConfigError("Give the machine a name.")
+        id_ = derive_id(name)
+        if id_ in self._machines.config.machines or id_ in self._settings.load().machines:
+            raise ConfigError(f"There is a machine with the id {id_} already: use another name.")
+        return id_
+
+    def check(self, draft: MachineDraft) -> None:
+        """Raise AsdMonitorError if the machine could not be added."""
+        if self.refusal:
+            raise ConfigError(self.refusal)
+        values = {"machines": {self.find_id(draft.name): _make_section(draft)}}
+        from_part(Document("this page", values, {}))
+        if machine := self.devices_in_use().get(draft.device):
+            raise ConfigError(f"This microphone is used by {machine}: choose another one.")
+
+    def add_machine(self, draft: MachineDraft) -> str:
+        """Save a machine, add it to the running monitor, and return its id."""
+        self.check(draft)
+        id_ = self.find_id(draft.name)
+
+        def insert(values: dict[str, Any]) -> None:
+            values.setdefault("machines", {})[id_] = _make_section(draft)
+
+        config = self._settings.change(insert)
+        try:
+            self._machines.add(config, id_)
+        except AsdMonitorError:
+            with suppress(AsdMonitorError):  # the first error is the one to report
+                self._settings.change(lambda values: values["machines"].pop(id_))
+            raise
+        return id_
+
+    def pause_learning(self, machine: str, *, pause: bool) -> None:
+        """Pause or continue learning a machine."""
+        commissioning = self._machines.builder.monitor.commissioning(machine)
+        if commissioning is not None:
+            commissioning.pause() if pause else commissioning.resume()
+
+    def is_learning(self, machine: str) -> bool:
+        """Return whether a machine is being learned."""
+        return self._machines.builder.monitor.commissioning(machine) is not None
+
+    def is_paused(self, machine: str) -> bool:
+        """Return whether learning a machine is paused."""
+        commissioning = self._machines.builder.monitor.commissioning(machine)
+        return commissioning is not None and commissioning.is_paused
+
+    def machines(self) -> dict[str, MachineDetails]:
+        """Return the machines of the settings, by id."""
+        return {
+            id_: MachineDetails(
+                name=machine.name or id_,
+                kind=machine.kind or "",
+                place=machine.place or "",
+                source=machine.source.description,
+                is_fixed=self._settings.is_fixed(("machines", id_)),
+            )
+            for id_, machine in self._settings.load().machines.items()
+        }
+
+    def change_machine(self, machine: str, *, name: str, kind: str, place: str) -> None:
+        """Save what people see of a machine; the running monitor uses it at once."""
+
+        def change(values: dict[str, Any]) -> None:
+            section = values["machines"][machine]
+            for key, value in {"name": name, "kind": kind, "place": place}.items():
+                section.pop(key, None)
+                if value.strip():
+                    section[key] = to_nfc(value).strip()
+
+        self._check_owned(machine)
+        config = self._settings.change(change)
+        if machine in self._machines.names:
+            self._machines.rename(machine, config.display_names[machine])
+
+    def remove_machine(self, machine: str) -> None:
+        """Remove a machine from the settings; it is monitored until the next start."""
+        self._check_owned(machine)
+        self._settings.change(lambda values: values["machines"].pop(machine))
+        self._needs_restart = True
+
+    def _check_owned(self, machine: str) -> None:
+        if machine not in self._settings.load().machines or self._settings.is_fixed(
+            ("machines", machine)
+        ):
+            raise ConfigError(f"{machine}: the configuration has this machine: change it there.")
+
+    def fixed_sections(self) -> list[str]:
+        """Return the sections that the configuration sets, so that pages cannot."""
+        return [key for key in type(self._machines.config).model_fields
+                if self._settings.is_fixed((key,))]  # fmt: skip
+
+    def section(self, name: str) -> dict[str, Any]:
+        """Return the values of a section in effect from the next start; empty if it is off."""
+        section = getattr(self._settings.load(), name)
+        return section.model_dump(mode="json") if isinstance(section, BaseModel) else {}
+
+    def save_section(self, name: str, values: Mapping[str, Any] | None) -> None:
+        """Save values of a section for the next start; None turns it off."""
+        if self._settings.is_fixed((name,)):
+            raise ConfigError(f"{name}: the configuration has this section: change it there.")
+
+        def change(content: dict[str, Any]) -> None:
+            content[name] = None if values is None else dict(values)
+
+        self._settings.change(change)
+        self._needs_restart = True
+
+    def check_mqtt(self, values: Mapping[str, Any], password: str | None) -> list[CheckStep]:
+        """Try a broker; None: with the saved password."""
+        from asd_monitor.sinks.mqtt.check import check_broker
+
+        variable = "ASD_MONITOR_MQTT_PASSWORD_ON_TRIAL"
+        trial = dict(values)
+        if password and "username" in trial:
+            os.environ[variable] = password
+            trial["password_env"] = variable
+        elif "username" in trial and self._password_path.exists():
+            trial["password_file"] = str(self._password_path)
+        try:
+            settings = _validate_mqtt(trial)
+            steps = check_broker(settings, self._machines.config.node)
+        finally:
+            os.environ.pop(variable, None)
+        return [CheckStep(step.name, step.ok, step.detail) for step in steps]
+
+    def save_mqtt(self, values: Mapping[str, Any] | None, password: str | None) -> None:
+        """Save the broker for the next start; None for ``values``: publish nothing."""
+        if values is None:
+            self.save_section("mqtt", None)
+            return
+        section = dict(values)
+        if "username" in section:
+            if password:
+                self._write_password(password)
+            if self._password_path.exists():
+                section["password_file"] = str(self._password_path)
+        _validate_mqtt(section)
+        self.save_section("mqtt", section)
+
+    @property
+    def _password_path(self) -> Any:  # noqa: ANN401
+        return self._machines.builder.state.root / PASSWORD_FILE
+
+    def _write_password(self, password: str) -> None:
+        path = self._password_path
+        unfinished = path.with_suffix(".part")
+        try:
+            unfinished.unlink(missing_ok=True)
+            handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(password + "\n")
+            unfinished.replace(path)
+        except OSError as error:
+            raise StateError(f"{path}: the password cannot be saved: {error.strerror}") from error
+
+    def describe(self) -> list[SettingValue]:
+        """Return all settings with their origins."""
+        config = self._settings.load()
+        rows = []
+        for path, value in _flatten(config):
+            origin = self._settings.origin(path)
+            rows.append(SettingValue(format_key_path(path), value, origin.kind, origin.place))
+        return rows
+
+
+def _make_section(draft: MachineDraft) -> dict[str, Any]:
+    """Return the section of a machine, as in the configuration file."""
+    name = to_nfc(draft.name).strip()
+    section: dict[str, Any] = {} if derive_id(name) == name else {"name": name}
+    for key, value in (("kind", draft.kind), ("place", draft.place)):
+        if value.strip():
+            section[key] = to_nfc(value).strip()
+    return section | {
+        "mic": {"device": draft.device, "channel": draft.channel},
+        "learn": {"minutes": draft.minutes},
+    }
+
+
+def _validate_mqtt(values: Mapping[str, Any]) -> MqttSettings:
+    config = from_part(Document("this page", {"mqtt": dict(values)}, {}))
+    settings = config.sink_settings(MqttSettings)
+    if settings is None:
+        raise ConfigError("mqtt: expected the name or address of a broker")
+    return settings
+
+
+def _flatten(config: Config) -> list[tuple[KeyPath, str]]:
+    """Return the path and the text of every setting."""
+    found: list[tuple[KeyPath, str]] = []
+
+    def visit(path: KeyPath, value: object) -> None:
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                visit((*path, key), inner)
+        elif value is not None or len(path) == 1:
+            found.append((path, _format(value)))
+
+    for key, value in config.model_dump(mode="json").items():
+        visit((key,), value)
+    return found
+
+
+def _format(value: object) -> str:
+    match value:
+        case None:
+            return "off"
+        case True:
+            return "yes"
+        case False:
+            return "no"
+        case list():
+            return ", ".join(map(str, value)) or "none"
+        case {}:
+            return "none"
+    return str(value)

@@ -1,0 +1,44 @@
+"use strict";
+// The progress of learning, and when it has ended.
+const part = (id) => document.getElementById(id);
+const machine = part("learning").dataset.machine;
+
+function formatDuration(seconds) {
+  const total = Math.round(Math.max(0, seconds));
+  const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+  for (let n = 0; n < units.length; n += 1) {
+    const [unit, length] = units[n];
+    if (total < length && unit !== "s") continue;
+    const rest = n < 3 ? Math.floor((total % length) / units[n + 1][1]) : 0;
+    return `${Math.floor(total / length)} ${unit}${rest ? ` ${rest} ${units[n + 1][0]}` : ""}`;
+  }
+  return "";
+}
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+function showLearning(learning) {
+  part("bar").max = learning.required_s;
+  part("bar").value = learning.learned_s;
+  part("learned").textContent = formatDuration(learning.learned_s);
+  part("required").textContent = formatDuration(learning.required_s);
+  const doing = capital(learning.fitting ? "fitting the model: this takes some seconds" : learning.reason);
+  if (part("doing").textContent !== doing) part("doing").textContent = doing;
+}
+
+function showEnd(isLearning) {
+  for (const id of ["progress", "states", "control"]) part(id).hidden = !isLearning;
+  part("finished").hidden = isLearning;
+}
+
+openStream(`?machine=${encodeURIComponent(machine)}`, {
+  hello: (data) => {
+    const found = data.machines.find((one) => one.id === machine);
+    if (!found) return;
+    if (found.state === "LEARNING") showEnd(true);
+    else if (found.score || found.model) showEnd(false);
+    if (found.learning && found.state === "LEARNING") showLearning(found.learning);
+  },
+  learning: showLearning,
+  state: (change) => { if (change.previous === "LEARNING" && change.state !== "LEARNING") showEnd(false); },
+}, showConnection);
