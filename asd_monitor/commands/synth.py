@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from asd_offline.synth.challenge_set import ChallengeSetSettings
     from asd_offline.synth.fault_injection import InjectionSettings
 
-YEAR_ONLY = ("year", "sets", "clips", "test_clips", "clip_s", "snr_db")
-"""Parameters that have no effect with --inject."""
-INJECT_ONLY = ("kinds", "levels", "train_clips", "shaft_hz")
+CLIPS_ONLY = ("year", "sets", "clips", "test_clips", "clip_s")
+"""Parameters of simulated clips."""
+INJECT_ONLY = ("train_clips", "shaft_hz")
 """Parameters that have no effect without --inject."""
+TIMELINE_ONLY = ("hours", "train_minutes", "fault_s", "onsets", "splits")
+"""Parameters that have no effect without --timeline."""
 
 
 def synth(
@@ -36,8 +38,8 @@ def synth(
         typer.Option(
             "--machines",
             metavar="NAMES",
-            help="Official machine types, separated by commas. By default all. With `--inject`: "
-            "the machine's name.",
+            help="Official machine types, separated by commas. By default all, with `--timeline` "
+            "pump. With `--inject`: the machine's name.",
             show_default=False,
         ),
     ] = "",
@@ -79,7 +81,8 @@ def synth(
         typer.Option(
             "--kinds",
             metavar="NAMES",
-            help="With `--inject`: kinds of faults, separated by commas. By default all.",
+            help="With `--inject` or `--timeline`: kinds of faults, separated by commas. By "
+            "default all.",
             show_default=False,
         ),
     ] = "",
@@ -88,8 +91,8 @@ def synth(
         typer.Option(
             "--levels",
             metavar="DB",
-            help="With `--inject`: levels of the fault relative to the machine, in dB, separated "
-            "by commas.",
+            help="With `--inject` or `--timeline`: levels of the fault relative to the machine, "
+            "in dB, separated by commas.",
         ),
     ] = "0,-6,-12,-18",
     train_clips: Annotated[
@@ -108,6 +111,52 @@ def synth(
             help="With `--inject`: revolutions or strokes per second, if known.",
         ),
     ] = None,
+    timeline: Annotated[
+        bool,
+        typer.Option(
+            "--timeline",
+            help="Make hours of sound with labelled faults, for `replay --timeline`: of simulated "
+            "machines, or with `--inject` of recordings in random order.",
+        ),
+    ] = False,
+    hours: Annotated[
+        float,
+        typer.Option(
+            "--hours", metavar="H", help="With `--timeline`: hours of normal sound per machine."
+        ),
+    ] = 2.0,
+    train_minutes: Annotated[
+        float,
+        typer.Option(
+            "--train-minutes",
+            metavar="MINUTES",
+            help="With `--timeline`: minutes of normal sound of a simulated machine to learn from.",
+        ),
+    ] = 20.0,
+    fault_s: Annotated[
+        float,
+        typer.Option(
+            "--fault-s", metavar="SECONDS", help="With `--timeline`: duration of a fault."
+        ),
+    ] = 300.0,
+    onsets: Annotated[
+        str,
+        typer.Option(
+            "--onsets",
+            metavar="NAMES",
+            help="With `--timeline`: how faults begin, of sudden, growing and intermittent, "
+            "separated by commas.",
+        ),
+    ] = "sudden,growing,intermittent",
+    splits: Annotated[
+        int,
+        typer.Option(
+            "--splits",
+            metavar="N",
+            help="With `--timeline --inject`: random divisions into training and test "
+            "recordings, with the seeds from `--seed` on.",
+        ),
+    ] = 1,
     seed: Annotated[
         int,
         typer.Option(
@@ -122,13 +171,40 @@ def synth(
     """Generate a small labelled dataset: simulated machines, or faults in real recordings.
 
     Example: `asd-monitor synth data/synth --year 2023 --machines fan,ToyCar --clips 60`, or
-    `asd-monitor synth data/mine --inject recordings/pump`, then `asd-monitor replay data/mine`
+    `asd-monitor synth data/mine --inject recordings/pump`, then `asd-monitor replay data/mine`;
+    `asd-monitor synth --timeline data/day`, then `asd-monitor replay data/day --timeline`
     """
     is_injection = inject is not None
+    if timeline:
+        unused = (*CLIPS_ONLY, *(("snr_db", "train_minutes") if is_injection else ()))
+        refuse_given(context, unused, "has no effect with these options")
+        refuse_given(context, () if is_injection else (*INJECT_ONLY, "splits"), "needs --inject")
+        from asd_monitor.commands.synth_timeline import synth_timeline
+
+        synth_timeline(
+            out,
+            inject=inject,
+            machines=(_parse_single_name(machines),) if is_injection else split_names([machines]),
+            kinds=kinds,
+            levels_db=_parse_levels(levels),
+            onsets=onsets,
+            hours=hours,
+            fault_s=fault_s,
+            train_minutes=train_minutes,
+            snr_db=snr_db,
+            train_clips=train_clips,
+            splits=splits,
+            shaft_hz=shaft_hz,
+            seed=seed,
+            force=force,
+            as_json=as_json,
+        )
+        return
+    refuse_given(context, TIMELINE_ONLY, "needs --timeline")
     if is_injection:
-        refuse_given(context, YEAR_ONLY, "has no effect with --inject")
+        refuse_given(context, (*CLIPS_ONLY, "snr_db"), "has no effect with --inject")
     else:
-        refuse_given(context, INJECT_ONLY, "needs --inject")
+        refuse_given(context, (*INJECT_ONLY, "kinds", "levels"), "needs --inject")
     with console_progress() as progress:
         if inject is None:
             from asd_offline.synth.challenge_set import ChallengeSetSettings

@@ -178,22 +178,36 @@ def _check(settings: InjectionSettings) -> None:
         raise ConfigError(msg)
 
 
-def _train_clips(settings: InjectionSettings, recordings: int) -> int:
-    """Return the number of training recordings; raise if too few are left for either part."""
-    requested = settings.train_clips
+def count_train_clips(normals: Path, requested: int | None, recordings: int) -> int:
+    """Return the number of training recordings; raise if too few are left for either part.
+
+    Parameters
+    ----------
+    normals
+        Folder of the recordings, for messages.
+    requested
+        By the user; None: two thirds.
+    recordings
+        Number of usable recordings.
+
+    Raises
+    ------
+    ConfigError
+        If fewer than two are requested.
+    DatasetError
+        If there are too few recordings.
+    """
     count = recordings * 2 // 3 if requested is None else requested
     if count < MIN_TRAIN_CLIPS:
         if requested is not None:
             msg = f"--train-clips: expected at least {MIN_TRAIN_CLIPS}, got {requested}"
             raise ConfigError(msg)
         needed = MIN_TRAIN_CLIPS + MIN_TEST_CLIPS
-        msg = (
-            f"{settings.normals}: expected at least {needed} usable recordings, found {recordings}"
-        )
+        msg = f"{normals}: expected at least {needed} usable recordings, found {recordings}"
         raise DatasetError(msg)
     if recordings - count < MIN_TEST_CLIPS:
         msg = (
-            f"--inject {settings.normals}: {recordings} usable recordings, {count} of them for "
+            f"--inject {normals}: {recordings} usable recordings, {count} of them for "
             "training: none is left for testing; lower --train-clips"
         )
         raise DatasetError(msg)
@@ -203,9 +217,9 @@ def _train_clips(settings: InjectionSettings, recordings: int) -> int:
 def _plan_jobs(settings: InjectionSettings, recordings: Sequence[Recording]) -> list[_Job]:
     rng = np.random.default_rng((settings.seed, derive_seed("division")))
     order = [int(index) for index in rng.permutation(len(recordings))]
-    train = _train_clips(settings, len(recordings))
+    train = count_train_clips(settings.normals, settings.train_clips, len(recordings))
     shaft_hz = settings.shaft_hz or float(rng.uniform(12.0, 30.0))
-    machine = _machine_name(settings)
+    machine = derive_machine_name(settings.normals, settings.machine)
     jobs: list[_Job] = []
 
     def add(origin: int, folder: str, index: int, kind: str, level_db: float) -> None:
@@ -226,13 +240,12 @@ def _plan_jobs(settings: InjectionSettings, recordings: Sequence[Recording]) -> 
     return jobs
 
 
-def _machine_name(settings: InjectionSettings) -> str:
+def derive_machine_name(normals: Path, name: str) -> str:
     """Return the given name, or that of the first folder upwards that is not merely ``train``."""
-    folder = settings.normals.resolve()
+    folder = normals.resolve()
     while folder.name.lower() in NAMELESS:
         folder = folder.parent
-    name = settings.machine or folder.name
-    return re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-") or "machine"
+    return re.sub(r"[^A-Za-z0-9-]+", "-", name or folder.name).strip("-") or "machine"
 
 
 def _write(out: Path, job: _Job) -> _ClipResult:
