@@ -74,8 +74,9 @@ class EmbeddedBroker:
             self._started.set()
 
     async def _serve(self) -> None:
-        from amqtt.broker import Broker
         from amqtt.contexts import BrokerConfig, ListenerConfig
+
+        from asd_monitor.demo.closing_broker import ClosingBroker
 
         for name in ("amqtt", "transitions"):  # they log every connection at INFO
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -88,7 +89,7 @@ class EmbeddedBroker:
         )
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        broker = Broker(config)
+        broker = ClosingBroker(config)
         await broker.start()
         self._started.set()
         await self._stop.wait()
