@@ -33,6 +33,7 @@ COMMANDS = {
     "feedback": HISTORY,
     "shelve": HISTORY,
     "unshelve": HISTORY,
+    "refit": HISTORY,
     "notify": MONITORING,
     "backup": HISTORY,
     "support": MONITORING,

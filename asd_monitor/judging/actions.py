@@ -81,7 +81,7 @@ def judge(
     if verdict is NoteKind.NORMAL:
         similar = find_similar_fault(event, store.reader.events(event.machine, limit=MAX_LISTED))
         warning = "" if similar is None else _describe_similar(similar)
-        return Outcome(_describe_normal(store, event, feedback), (event.id,), warning, feedback)
+        return Outcome(_describe_normal(event, feedback), (event.id,), warning, feedback)
     if verdict is NoteKind.FAULT:
         message = (
             "Recorded as a fault. Its clip is kept, it is never learned as normal sound, and a "
@@ -166,14 +166,16 @@ def _describe_end(event: Event) -> str:
     return "The event is still open: it ends when the machine sounds normal again."
 
 
-def _describe_normal(store: JudgingStore, event: Event, feedback: Feedback) -> str:
+def _describe_normal(event: Event, feedback: Feedback) -> str:
     sentences = ["Counted as a false alarm."]
     if event.closed_s is None:
         sentences.append("The alarm ends when the machine sounds as it was learned again.")
-    if event.clip:
+    if event.id in feedback.recordings:
         sentences.append("Its clip is kept as a recording of normal sound.")
+    elif event.closed_s is None:
+        sentences.append("Its clip will be kept as a recording of normal sound when it is written.")
     else:
-        sentences.append("It has no clip (yet), so there is nothing to learn from.")
+        sentences.append("It has no clip, so there is nothing to learn from it.")
     return " ".join([*sentences, feedback.next_step])
 
 

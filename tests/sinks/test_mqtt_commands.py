@@ -33,7 +33,7 @@ def append_to(submitted: Submitted) -> Callable[[Command | Refusal], bool]:
 
 
 def receiver(submitted: Submitted) -> CommandReceiver:
-    return CommandReceiver(TOPICS, ["pump"], append_to(submitted))
+    return CommandReceiver(TOPICS, lambda: ["pump"], append_to(submitted))
 
 
 def send(payload: bytes, *, retained: bool = False, topic: str = "pump/command") -> Incoming:

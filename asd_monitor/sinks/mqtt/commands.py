@@ -28,12 +28,14 @@ class CommandReceiver:
     topics
         The node's topics.
     machines
-        Ids of the machines.
+        Returns the ids of the machines.
     submit
         Does what a command asks for, or records why it was refused, in another thread.
     """
 
-    def __init__(self, topics: Topics, machines: Collection[str], submit: Submit) -> None:
+    def __init__(
+        self, topics: Topics, machines: Callable[[], Collection[str]], submit: Submit
+    ) -> None:
         self._topics = topics
         self._machines = machines
         self._submit = submit
@@ -75,7 +77,7 @@ class CommandReceiver:
             return None if was_refused else f"more than {RATE_PER_S:g} command a second"
         self._allowance -= 1
         self._refused_rate = False
-        if machine not in self._machines:
+        if machine not in self._machines():
             return "the monitor has no such machine"
         if len(message.payload) > MAX_BYTES:
             return f"expected at most {MAX_BYTES} bytes, found {len(message.payload)}"

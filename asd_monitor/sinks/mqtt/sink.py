@@ -90,7 +90,7 @@ class MqttSink:
         self._started_s = boot_time_s()
         discovery, commands = None, None
         if settings.commands and submit is not None:
-            commands = CommandReceiver(self._topics, machines, submit)
+            commands = CommandReceiver(self._topics, self._known_machines, submit)
         if settings.home_assistant is not None:
             discovery = Discovery(
                 settings.home_assistant,

@@ -46,7 +46,9 @@ def compose(notice: Notice, now: float, names: Names = NO_NAMES, external_url: s
     title = f"{_TITLES[notice.kind]}: {name}"
     if notice.repeats:
         title = f"Still not acknowledged, {_TITLES[notice.kind].lower()}: {name}"
-    lines = [_sentence(notice.headline), _sentence(notice.reason), _describe_time(notice, now)]
+    is_end = notice.kind in (Kind.CLEARED, Kind.RECOVERED)
+    headline = "" if is_end else notice.headline  # it describes the trouble while it lasted
+    lines = [_sentence(headline), _sentence(notice.reason), _describe_time(notice, now)]
     if notice.others:
         count = "1 more event" if notice.others == 1 else f"{notice.others} more events"
         lines.append(f"{count} since the last notification.")
