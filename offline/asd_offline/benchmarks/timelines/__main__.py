@@ -1,0 +1,121 @@
+"""Command line of the benchmark; prints tables in Markdown."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from asd_offline.benchmarks.timelines import pump, recordings
+from asd_offline.benchmarks.timelines.tables import (
+    FAULT_COLUMNS,
+    NORMAL_COLUMNS,
+    fault_cells,
+    grouped_rows,
+    heading,
+    normal_cells,
+    row,
+)
+from asd_offline.synth.faults import FAULTS
+from asd_offline.timeline.outcome import FaultOutcome, StreamOutcome
+
+FAULTS_AND_DELAY = (*FAULT_COLUMNS, "median delay")
+DEFAULT_SEED = 100
+"""Seeds below 100 were used for development."""
+
+
+def main() -> None:
+    """Measure and print."""
+    options = _parse_arguments()
+    torch.set_num_threads(1)
+    if options.kind == "recordings":
+        _measure_recordings(options)
+    else:
+        _measure_pump(options)
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure the live alarm on timelines.")
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    real = kinds.add_parser("recordings", help="real recordings of one machine")
+    real.add_argument("folder", type=Path)
+    real.add_argument("--pattern", default="*", help="names of the recordings, without suffix")
+    real.add_argument("--learn-clips", type=int, default=30)
+    real.add_argument("--splits", type=int, default=10)
+    real.add_argument("--normal-h", type=float, default=4.0, help="over all splits")
+    real.add_argument("--no-injection", action="store_true", help="recorded faults only")
+    simulated = kinds.add_parser("pump", help="the demo's simulated pump")
+    simulated.add_argument("--learn-s", type=int, default=300)
+    simulated.add_argument("--hours", type=float, default=1.0, help="of normal sound, per pump")
+    simulated.add_argument("--pumps", type=int, default=5)
+    simulated.add_argument("--drift", action="store_true", help="slow drift instead of faults")
+    for kind in (real, simulated):
+        kind.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of the first split")
+    return parser.parse_args()
+
+
+def _measure_recordings(options: argparse.Namespace) -> None:
+    settings = recordings.RecordingsSettings(
+        options.folder,
+        options.pattern,
+        options.learn_clips,
+        options.splits,
+        options.seed,
+        options.normal_h,
+        kinds=() if options.no_injection else tuple(FAULTS),
+    )
+    clips = recordings.read_clips(settings.folder, settings.pattern)
+    splits: list[recordings.SplitOutcome] = []
+    print(heading("seed", *NORMAL_COLUMNS, "injected faults", *FAULTS_AND_DELAY[1:]), flush=True)
+    for seed in range(settings.seed, settings.seed + settings.splits):
+        split = recordings.measure_split(clips, settings, seed)
+        splits.append(split)
+        print(row(seed, *normal_cells(split.normal), *fault_cells(_faults(split.injected))))
+    normal = [stream for split in splits for stream in split.normal]
+    injected = _faults([stream for split in splits for stream in split.injected])
+    print(row("all", *normal_cells(normal), *fault_cells(injected)), flush=True)
+    recorded = _faults([stream for split in splits for stream in split.recorded])
+    print(f"\n{heading('faults', *FAULTS_AND_DELAY)}")
+    for line in _fault_rows(injected, recorded):
+        print(line)
+
+
+def _fault_rows(injected: list[FaultOutcome], recorded: list[FaultOutcome]) -> Iterator[str]:
+    if recorded:
+        yield row("recorded", *fault_cells(recorded))
+    if injected:
+        yield row("injected", *fault_cells(injected))
+        yield from grouped_rows(injected, lambda fault: fault.span.label.split()[0])
+        yield from grouped_rows(injected, lambda fault: f"{fault.span.label.split()[1]} dB")
+
+
+def _faults(streams: "list[StreamOutcome] | tuple[StreamOutcome, ...]") -> list[FaultOutcome]:
+    return [fault for stream in streams for fault in stream.faults]
+
+
+def _measure_pump(options: argparse.Namespace) -> None:
+    seeds = range(options.seed, options.seed + options.pumps)
+    if options.drift:
+        print(heading("drift", *(f"pump {seed}: alarm at" for seed in seeds)))
+        machines = [pump.PumpMachine(seed, options.learn_s) for seed in seeds]
+        for drift in pump.DRIFTS:
+            sizes = [machine.find_drift(drift) for machine in machines]
+            cells = ("none" if size is None else f"{size:.3g} {drift.unit}" for size in sizes)
+            name = f"{drift.name}, up to {drift.step * drift.steps:g} {drift.unit}"
+            print(row(name, *cells), flush=True)
+        return
+    streams = [
+        stream
+        for seed in seeds
+        for stream in pump.measure_pump(seed, options.learn_s, options.hours)
+    ]
+    print(heading("learned", *NORMAL_COLUMNS))
+    normal = [stream for stream in streams if not stream.faults]
+    print(row(f"{options.learn_s} s", *normal_cells(normal)))
+    print(f"\n{heading('level of the fault', *FAULTS_AND_DELAY)}")
+    for line in grouped_rows(_faults(streams), lambda fault: fault.span.label):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()
