@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -95,13 +95,24 @@ class PageSettings:
             self._write(values)
         return config
 
+    def page_values(self) -> dict[str, Any]:
+        """Return what the page has set."""
+        return self._read().values
+
     def origin(self, path: KeyPath) -> Origin:
         """Return where the value of a setting comes from."""
+        return self.origins([path])[path]
+
+    def origins(self, paths: Iterable[KeyPath]) -> dict[KeyPath, Origin]:
+        """Return where the value of each setting comes from."""
         merged = self._merge(self._read())
+        return {path: self._find_origin(merged, path) for path in paths}
+
+    def _find_origin(self, merged: Document, path: KeyPath) -> Origin:
         if not _contains(merged.values, path):
             return Origin("default")
         document = merged.origin(path)
-        if document is not self._base:
+        if document is not merged:
             return Origin("page", document.location(path).partition(": ")[0])
         if not document.lines:
             return Origin("options")

@@ -1,22 +1,36 @@
 """What the set-up and settings pages do in a running monitor."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from enum import StrEnum
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
 from asd_monitor.config import Config, from_part
 from asd_monitor.errors import AsdMonitorError, ConfigError, StateError
+from asd_monitor.runtime import sensitivity
 from asd_monitor.runtime.machine_addition import RunningMachines
 from asd_monitor.runtime.microphones import microphone_settings
 from asd_monitor.runtime.page_settings import PageSettings
 from asd_monitor.settings_file import Document, KeyPath, format_key_path
+from asd_monitor.sinks import SINKS
 from asd_monitor.sinks.mqtt.settings import MqttSettings
+from asd_monitor.sinks.notify.settings import NotifySettings
 from asd_monitor.unicode_names import derive_id, to_nfc
-from asd_monitor.web.setup import CheckStep, MachineDetails, MachineDraft, SettingValue
+from asd_monitor.web.setup import (
+    CheckStep,
+    MachineDetails,
+    MachineDraft,
+    SettingField,
+    SettingValue,
+)
 
+SECRETS = frozenset({("notify", "to")})
+"""Settings whose values are not shown: addresses may contain passwords."""
+SECTIONS = frozenset({*SINKS, "web"})
+"""Sections that can be off."""
 PASSWORD_FILE = "mqtt_password"  # noqa: S105 - the name of a file
 NAMED_ON_COMMAND_LINE = (
     "This run monitors only the machines that its command line names. Start `asd-monitor run` "
@@ -61,7 +75,8 @@ class PageSetup:
         if not name:
             raise ConfigError("Give the machine a name.")
         id_ = derive_id(name)
-        if id_ in self._machines.config.machines or id_ in self._settings.load().machines:
+        known = [*self._machines.config.machines, *self._settings.load().machines]
+        if id_.casefold() in {other.casefold() for other in known}:
             raise ConfigError(f"There is a machine with the id {id_} already: use another name.")
         return id_
 
@@ -156,6 +171,93 @@ class PageSetup:
         section = getattr(self._settings.load(), name)
         return section.model_dump(mode="json") if isinstance(section, BaseModel) else {}
 
+    def fields(self, name: str, keys: Sequence[str] = ()) -> list[SettingField]:
+        """Return the numbers and choices of a section, or those of them that are named."""
+        section = getattr(self._settings.load(), name)
+        if not isinstance(section, BaseModel):
+            return []
+        found = []
+        for key, field in type(section).model_fields.items():
+            value = getattr(section, key)
+            choices = _list_choices(field.annotation)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if (choices or is_number) and (not keys or key in keys):
+                text = f"{value:g}" if isinstance(value, float) else str(value)
+                found.append(SettingField(key, text, field.description or "", choices))
+        return found
+
+    def save_fields(self, name: str, values: Mapping[str, str]) -> None:
+        """Save numbers and choices of a section for the next start."""
+        known = {field.key: field for field in self.fields(name)}
+        converted = {
+            key: text if known[key].choices else _to_number(key, text)
+            for key, text in values.items()
+            if key in known and text.strip() != known[key].value
+        }
+        if converted:
+            self.save_section(name, self._page_section(name) | converted)
+
+    def sensitivity(self) -> str:
+        """Return the sensitivity of the alarm in a word."""
+        return sensitivity.find_word(self._settings.load().alarm)
+
+    def save_sensitivity(self, word: str) -> None:
+        """Save the sensitivity of the alarm for the next start."""
+        if word != self.sensitivity():
+            others = self._page_section("alarm")
+            self.save_section("alarm", sensitivity.apply_word(word, others))
+
+    def _page_section(self, name: str) -> dict[str, Any]:
+        """Return what the page has set of a section."""
+        section = self._settings.page_values().get(name)
+        return dict(section) if isinstance(section, dict) else {}
+
+    def recipients(self) -> list[str]:
+        """Return who is notified, without what is secret in the addresses."""
+        settings = self._settings.load().sink_settings(NotifySettings)
+        if settings is None:
+            return []
+        from asd_monitor.sinks.notify.sink import make_targets
+
+        try:
+            return [target.name for target in make_targets(settings)]
+        except AsdMonitorError:
+            return [each.url_env or str(each.url_file or "an address") for each in settings.to]
+
+    def check_recipient(self, address: str) -> list[CheckStep]:
+        """Send a test message to an address."""
+        from asd_monitor.sinks.notify.message import Message
+        from asd_monitor.sinks.notify.settings import Kind
+        from asd_monitor.sinks.notify.sink import make_targets
+
+        node = self._machines.config.node
+        body = f"This is a test of the monitor {node}."
+        message = Message(Kind.RECOVERED, "Test of asd-monitor", body)
+        steps = []
+        for target in make_targets(_make_notify([address])):
+            is_ok = target.send(message)
+            text = "accepted the message" if is_ok else "did not accept the message: check host, "
+            text += "" if is_ok else "user and password, and whether this computer reaches it"
+            steps.append(CheckStep(target.name, is_ok, text))
+        return steps
+
+    def add_recipient(self, address: str) -> None:
+        """Save an address that is notified from the next start."""
+        from asd_monitor.sinks.notify.sink import make_targets
+
+        make_targets(_make_notify([address]))  # raises for one that cannot be used
+        section = self._page_section("notify")
+        self.save_section("notify", section | {"to": [*section.get("to", []), address]})
+
+    def remove_recipient(self, number: int) -> None:
+        """Remove an address, counted from 0."""
+        section = self._page_section("notify")
+        addresses = list(section.get("to", []))
+        if not 0 <= number < len(addresses):
+            raise ConfigError("There is no such address any more.")
+        del addresses[number]
+        self.save_section("notify", section | {"to": addresses} if addresses else None)
+
     def save_section(self, name: str, values: Mapping[str, Any] | None) -> None:
         """Save values of a section for the next start; None turns it off."""
         if self._settings.is_fixed((name,)):
@@ -219,10 +321,37 @@ class PageSetup:
         """Return all settings with their origins."""
         config = self._settings.load()
         rows = []
+        origins = self._settings.origins([path for path, _ in _flatten(config)])
         for path, value in _flatten(config):
-            origin = self._settings.origin(path)
-            rows.append(SettingValue(format_key_path(path), value, origin.kind, origin.place))
+            text = "(hidden)" if path[:2] in SECRETS else value
+            origin = origins[path]
+            rows.append(SettingValue(format_key_path(path), text, origin.kind, origin.place))
         return rows
+
+
+def _make_notify(addresses: list[str]) -> NotifySettings:
+    config = from_part(Document("this page", {"notify": {"to": addresses}}, {}))
+    settings = config.sink_settings(NotifySettings)
+    if settings is None:
+        raise ConfigError("notify.to: expected an address")
+    return settings
+
+
+def _list_choices(annotation: object) -> tuple[str, ...]:
+    """Return the values of a Literal of words or of a StrEnum; empty for another type."""
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return tuple(str(member) for member in annotation)
+    if get_origin(annotation) is Literal:
+        return tuple(value for value in get_args(annotation) if isinstance(value, str))
+    return ()
+
+
+def _to_number(key: str, text: str) -> float:
+    try:
+        value = float(text.strip().replace(",", "."))
+    except ValueError as error:
+        raise ConfigError(f"{key}: expected a number, found {text[:20]!r}") from error
+    return int(value) if value.is_integer() else value
 
 
 def _make_section(draft: MachineDraft) -> dict[str, Any]:
@@ -254,7 +383,7 @@ def _flatten(config: Config) -> list[tuple[KeyPath, str]]:
         if isinstance(value, dict) and value:
             for key, inner in value.items():
                 visit((*path, key), inner)
-        elif value is not None or len(path) == 1:
+        elif value is not None or path in [(section,) for section in SECTIONS]:
             found.append((path, _format(value)))
 
     for key, value in config.model_dump(mode="json").items():

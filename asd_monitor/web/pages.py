@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse
 
 from asd_monitor import __version__
 from asd_monitor.web import formats
+from asd_monitor.web.access_store import Role
 from asd_monitor.web.static_files import StaticFiles
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -62,6 +63,12 @@ class PageRenderer:
             HTTP status.
         """
         identity = getattr(request.state, "identity", None)
-        common = {"identity": identity, "path": request.url.path}
+        common = {
+            "identity": identity,
+            "path": request.url.path,
+            "has_settings": identity is not None
+            and identity.role >= Role.ADMIN
+            and request.app.state.context.setup is not None,
+        }
         text = self._environment.get_template(template).render(common | dict(values))
         return HTMLResponse(text, status)

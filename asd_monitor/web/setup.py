@@ -47,6 +47,18 @@ class SettingValue:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingField:
+    """A setting that a page may change."""
+
+    key: str
+    value: str
+    help: str
+    """What it means, from the settings' own documentation."""
+    choices: tuple[str, ...] = ()
+    """Values that are allowed; empty for a number."""
+
+
+@dataclass(frozen=True, slots=True)
 class MachineDetails:
     """What is known of a machine besides its sound."""
 
@@ -102,8 +114,29 @@ class Setup(Protocol):
     def section(self, name: str) -> Mapping[str, Any]:
         """Return the values of a section in effect from the next start; empty if it is off."""
 
-    def save_section(self, name: str, values: Mapping[str, Any] | None) -> None:
-        """Save values of a section for the next start; None turns it off."""
+    def fields(self, name: str, keys: Sequence[str] = ()) -> Sequence[SettingField]:
+        """Return the numbers and choices of a section, or those of them that are named."""
+
+    def save_fields(self, name: str, values: Mapping[str, str]) -> None:
+        """Save numbers and choices of a section for the next start."""
+
+    def sensitivity(self) -> str:
+        """Return the sensitivity of the alarm: ``low``, ``medium``, ``high`` or ``custom``."""
+
+    def save_sensitivity(self, word: str) -> None:
+        """Save the sensitivity of the alarm for the next start."""
+
+    def recipients(self) -> Sequence[str]:
+        """Return who is notified, without what is secret in the addresses."""
+
+    def check_recipient(self, address: str) -> Sequence[CheckStep]:
+        """Send a test message to an address."""
+
+    def add_recipient(self, address: str) -> None:
+        """Save an address that is notified from the next start."""
+
+    def remove_recipient(self, number: int) -> None:
+        """Remove an address, counted from 0."""
 
     def check_mqtt(self, values: Mapping[str, Any], password: str | None) -> Sequence[CheckStep]:
         """Try a broker; None: with the saved password."""

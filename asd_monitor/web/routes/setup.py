@@ -304,14 +304,19 @@ def _make_qr_code(text: str) -> Any:  # noqa: ANN401 - markupsafe's Markup
 
 
 def render_step(
-    request: Request, page: str, values: Mapping[str, Any], *, status: int = 200, step: str = ""
+    request: Request,
+    page: str,
+    values: Mapping[str, Any],
+    *,
+    status: int = 200,
+    step: str | None = None,
 ) -> Response:
     """Return the page of a step; ``step`` is the current one if it is not that of the page."""
     context = context_of(request)
     common = {
         "title": "Set up a machine",
         "steps": STEPS,
-        "step": step or page,
+        "step": page if step is None else step,
         "has_machines": bool(context.machines),
         "has_password_step": context.needs_password,
     }

@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from asd_monitor.errors import AsdMonitorError
+from asd_monitor.errors import AsdMonitorError, ConfigError
 from asd_monitor.web.access_store import Role
 from asd_monitor.web.context import context_of
 from asd_monitor.web.endpoint import Endpoint
 from asd_monitor.web.form import read_form
 from asd_monitor.web.routes.setup import render_step, setup_of, without_place
-from asd_monitor.web.setup import CheckStep
+from asd_monitor.web.setup import CheckStep, Setup
 
 DEFAULT_PORT, TLS_PORT = 1883, 8883
 STEP_WORDS = {
@@ -26,36 +27,57 @@ STEP_WORDS = {
 
 
 def notify_page(request: Request) -> Response:
-    """Return the form with the broker that is saved."""
-    setup = setup_of(context_of(request))
-    mqtt = setup.section("mqtt")
-    fields = {
-        "host": str(mqtt.get("host", "")),
-        "port": str(mqtt.get("port", DEFAULT_PORT)),
-        "username": str(mqtt.get("username") or ""),
-        "tls": "on" if mqtt.get("tls") is not None else "",
-        "home_assistant": "on" if mqtt.get("home_assistant") is not None else "",
-    }
-    return _render(request, fields)
+    """Return who is notified, and the form with the broker that is saved."""
+    return _render(request)
 
 
-async def change(request: Request) -> Response:
-    """Try the broker, save it, or go on without one."""
-    form = await read_form(request)
-    return await run_in_threadpool(_change, request, form)
+async def change_people(request: Request) -> Response:
+    """Try an address, save it, or remove one."""
+    return await run_in_threadpool(_change_people, request, await read_form(request))
 
 
-def _change(request: Request, form: Mapping[str, str]) -> Response:
+def _change_people(request: Request, form: Mapping[str, str]) -> Response:
+    setup, address = setup_of(context_of(request)), form.get("address", "").strip()
+    action = form.get("action", "")
+    try:
+        if action.startswith("remove-") and action[7:].isdecimal():
+            setup.remove_recipient(int(action[7:]))
+        elif not address:
+            raise ConfigError("Give an address.")
+        elif action == "test":
+            steps = setup.check_recipient(address)
+            return _render(request, address=address, people_checks=steps)
+        else:
+            setup.add_recipient(address)
+    except AsdMonitorError as error:
+        return _render(request, address=address, people_error=without_place(error))
+    return _go_back(request)
+
+
+async def change_broker(request: Request) -> Response:
+    """Try the broker, or save it."""
+    return await run_in_threadpool(_change_broker, request, await read_form(request))
+
+
+def _change_broker(request: Request, form: Mapping[str, str]) -> Response:
     setup, password = setup_of(context_of(request)), form.get("password") or None
     try:
+        if form.get("action") == "remove":
+            setup.save_mqtt(None, None)
+            return _go_back(request)
         values = make_mqtt_values(form)
         if form.get("action") == "test":
-            return _render(request, form, steps=setup.check_mqtt(values, password))
+            return _render(request, broker=form, broker_checks=setup.check_mqtt(values, password))
         setup.save_mqtt(values, password)
     except AsdMonitorError as error:
-        return _render(request, form, error=without_place(error))
+        return _render(request, broker=form, broker_error=without_place(error))
+    return _go_back(request)
+
+
+def _go_back(request: Request) -> Response:
     machine = request.query_params.get("machine", "")
-    return RedirectResponse(f"/setup/done?machine={machine}" if machine else "/settings", 303)
+    query = {"saved": "1"} | ({"machine": machine} if machine else {})
+    return RedirectResponse(f"/setup/notify?{urlencode(query)}", 303)
 
 
 def make_mqtt_values(form: Mapping[str, str]) -> dict[str, Any]:
@@ -73,28 +95,57 @@ def make_mqtt_values(form: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
+def _saved_broker(setup: Setup) -> dict[str, str]:
+    mqtt = setup.section("mqtt")
+    return {
+        "host": str(mqtt.get("host", "")),
+        "port": str(mqtt.get("port", DEFAULT_PORT)),
+        "username": str(mqtt.get("username") or ""),
+        "tls": "on" if mqtt.get("tls") is not None else "",
+        "home_assistant": "on" if mqtt.get("home_assistant") is not None else "",
+    }
+
+
 def _render(
     request: Request,
-    fields: Mapping[str, str],
     *,
-    steps: Sequence[CheckStep] = (),
-    error: str = "",
+    address: str = "",
+    people_checks: Sequence[CheckStep] = (),
+    people_error: str = "",
+    broker: Mapping[str, str] | None = None,
+    broker_checks: Sequence[CheckStep] = (),
+    broker_error: str = "",
 ) -> Response:
     context = context_of(request)
-    machine = request.query_params.get("machine", "")
-    keys = ("host", "port", "username", "tls", "home_assistant")
+    setup, machine = setup_of(context), request.query_params.get("machine", "")
+    saved = _saved_broker(setup)
+    fixed = setup.fixed_sections()
+    error = people_error or broker_error
+    if machine not in context.machines:
+        machine = ""
     values = {
-        "machine": machine if machine in context.machines else "",
-        "fields": {key: fields.get(key, "") for key in keys},
-        "checks": steps,
-        "is_fixed": "mqtt" in setup_of(context).fixed_sections(),
+        "title": "Set up a machine" if machine else "Notifications",
+        "machine": machine,
+        "recipients": setup.recipients(),
+        "address": address,
+        "people_checks": people_checks,
+        "people_error": people_error,
+        "broker": saved if broker is None else {key: broker.get(key, "") for key in saved},
+        "has_broker": bool(saved["host"]),
+        "broker_checks": broker_checks,
+        "broker_error": broker_error,
+        "people_fixed": "notify" in fixed,
+        "broker_fixed": "mqtt" in fixed,
         "step_words": STEP_WORDS,
-        "error": error,
+        "was_saved": "saved" in request.query_params and not error,
+        "needs_restart": setup.needs_restart,
     }
-    return render_step(request, "notify", values, status=400 if error else 200)
+    status, step = 400 if error else 200, "notify" if machine else ""
+    return render_step(request, "notify", values, status=status, step=step)
 
 
 ENDPOINTS = [
     Endpoint("/setup/notify", notify_page, role=Role.ADMIN),
-    Endpoint("/setup/notify", change, role=Role.ADMIN, methods=("POST",)),
+    Endpoint("/setup/notify/people", change_people, role=Role.ADMIN, methods=("POST",)),
+    Endpoint("/setup/notify/broker", change_broker, role=Role.ADMIN, methods=("POST",)),
 ]

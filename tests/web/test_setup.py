@@ -1,0 +1,209 @@
+"""From nothing to a monitored pump, on the page alone."""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.rig.mosquitto import Mosquitto
+from tests.rig.raw_http import Answer, connect, request
+from tests.rig.setup_process import (
+    SetupProcess,
+    monitor_without_machines,
+    pump_sound,
+    tapped_sound,
+)
+from tests.rig.virtual_microphone import MakeMicrophones, VirtualSound
+from tests.web.test_browser import violations
+
+LEARN_MINUTES = "0.35"
+"""No model can be fitted to less than 20 s."""
+LEARN_TIMEOUT_MS = 180_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
+        )
+        yield chromium
+        chromium.close()
+
+
+class Visitor:
+    """A page whose steps are checked: accessible, no complaints, no sideways scrolling."""
+
+    def __init__(self, browser: Browser, url: str, **context: object) -> None:
+        self._context = browser.new_context(
+            base_url=url,
+            viewport={"width": 320, "height": 700},
+            **context,  # type: ignore[arg-type]
+        )
+        self.complaints: list[str] = []
+        self._context.add_init_script(
+            "document.addEventListener('securitypolicyviolation', (event) => "
+            "console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`))"
+        )
+        self.page: Page = self._context.new_page()
+        self.page.on("console", lambda message: self._note(message.type, message.text))
+        self.page.on("pageerror", lambda error: self._note("error", str(error)))
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning") and "status of 400" not in text:
+            self.complaints.append(text)
+
+    def check(self) -> None:
+        """Check the page that is shown."""
+        assert violations(self.page) == [], self.page.url
+        width = self.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 320, self.page.url
+        assert self.complaints == []
+
+    def close(self) -> None:
+        self._context.close()
+
+
+def press_continue(page: Page) -> None:
+    page.locator("main .primary").last.click()
+
+
+def learn_a_pump(visitor: Visitor, url: str) -> None:
+    page = visitor.page
+    page.goto(url)
+    page.wait_for_selector("#reacts:has-text('tapped reacts')")
+    page.wait_for_selector(".input:has-text('pumpmic') meter")
+    visitor.check()
+    page.check("text=pumpmic")
+    press_continue(page)
+    page.fill("#name", "Feed pump 1/2")
+    page.fill("#place", "Hall B")
+    visitor.check()
+    page.keyboard.press("Enter")
+    page.fill("#minutes", LEARN_MINUTES)
+    visitor.check()
+    press_continue(page)
+    page.wait_for_selector("#doing:has-text('Collecting normal sound')")
+    visitor.check()
+    page.click("text=Pause learning")
+    page.wait_for_selector("#doing:has-text('Learning is paused')")
+    page.click("text=Continue learning")
+    page.wait_for_selector("#finished:visible", timeout=LEARN_TIMEOUT_MS)
+    press_continue(page)
+
+
+def test_from_nothing_to_a_monitored_pump(
+    browser: Browser, tmp_path: Path, virtual_microphones: MakeMicrophones
+) -> None:
+    virtual_microphones(
+        pumpmic=VirtualSound(pump_sound(120)), tapped=VirtualSound(tapped_sound(10))
+    )
+    with monitor_without_machines(tmp_path) as process:
+        visitor = Visitor(browser, process.url)
+        page = visitor.page
+        learn_a_pump(visitor, "/")
+        visitor.check()
+        press_continue(page)
+        page.wait_for_selector("h2:has-text('Feed pump 1/2 is monitored')")
+        visitor.check()
+        press_continue(page)
+        page.wait_for_selector("#state:has-text('Normal')", timeout=60_000)
+        assert page.inner_text("h1") == "Feed pump 1/2"
+        for path in ("/settings", "/setup/notify", "/setup/microphone"):
+            page.goto(path)
+            visitor.check()
+        visitor.close()
+        assert process.stop() == 0
+    assert stat.S_IMODE((tmp_path / "settings.yaml").stat().st_mode) == 0o600
+    with monitor_without_machines(tmp_path) as process:
+        assert b"Feed pump 1/2" in get(process, "/m/feed-pump-1-2").body
+
+
+def port_of(process: SetupProcess) -> int:
+    return int(process.url.rsplit(":", 1)[1])
+
+
+def get(process: SetupProcess, path: str, **headers: str) -> Answer:
+    return request(port_of(process), "GET", path, headers)
+
+
+def add_pump(process: SetupProcess, name: str = "Pump", microphone: str = "alsa:pumpmic#0") -> str:
+    fields = {"microphone": microphone, "name": name, "minutes": "5"}
+    headers = {"Origin": process.url, "Content-Type": "application/x-www-form-urlencoded"}
+    answer = request(port_of(process), "POST", "/setup/learn", headers, urlencode(fields).encode())
+    return answer.headers.get("location", "") + answer.body.decode()
+
+
+def test_machines_are_added_and_changed_without_scripts(
+    browser: Browser, tmp_path: Path, virtual_microphones: MakeMicrophones
+) -> None:
+    virtual_microphones(
+        pumpmic=VirtualSound(pump_sound(60)), other=VirtualSound(pump_sound(60, seed=3))
+    )
+    with monitor_without_machines(tmp_path) as process, Mosquitto(tmp_path) as broker:
+        assert add_pump(process).startswith("/setup/learning/Pump")
+        assert "This microphone is not there any more, or is in use" in add_pump(process, "Fan")
+        assert "There is a machine with the id pump already" in add_pump(
+            process, "pump", "alsa:other#0"
+        )
+        visitor = Visitor(browser, process.url, java_script_enabled=False)
+        page = visitor.page
+        page.goto("/setup")
+        assert "Used by Pump" in page.inner_text(".input:has-text('pumpmic')")
+        page.goto("/settings")
+        page.click("summary:has-text('All settings in effect')")
+        assert "this page" in page.inner_text("tr:has-text('machines.Pump.mic.device')")
+        page.fill("#name-1", "Pump in hall B")
+        page.locator("form[action='/settings/machine'] .primary").first.click()
+        assert "Saved." in page.inner_text("main")
+        page.goto("/")
+        assert "Pump in hall B" in page.inner_text(".cards")
+        page.goto("/setup/notify")
+        page.fill("#host", "localhost")
+        page.fill("#port", str(broker.port))
+        page.locator("form[action^='/setup/notify/broker'] button:has-text('Test')").click()
+        assert "The broker works." in page.inner_text("main")
+        page.locator("form[action^='/setup/notify/broker'] .primary").click()
+        page.goto("/settings")
+        assert f"localhost, port {broker.port}" in page.inner_text("main")
+        page.click("label[for='sensitivity-low']")
+        page.locator("form[action='/settings/sensitivity'] .primary").click()
+        assert page.is_checked("#sensitivity-low")
+        page.fill("[id='history.scores_days']", "0")
+        page.locator("form[action='/settings/kept'] .primary").click()
+        assert "History.scores_days: " in page.inner_text("[role='alert']")
+        page.fill("[id='history.scores_days']", "30")
+        page.locator("form[action='/settings/kept'] .primary").click()
+        assert "Restart the monitor" in page.inner_text("main")
+        assert page.input_value("[id='history.scores_days']") == "30"
+        visitor.close()
+
+
+def test_levels_are_read_by_the_own_page_only(
+    tmp_path: Path, virtual_microphones: MakeMicrophones
+) -> None:
+    virtual_microphones(pumpmic=VirtualSound(pump_sound(10)))
+    with monitor_without_machines(tmp_path) as process:
+        path = "/setup/meters"
+        assert get(process, path, Origin="https://evil.example.com").status == 403
+        assert get(process, path, **{"Sec-Fetch-Site": "cross-site"}).status == 403
+        with connect(port_of(process)) as stream:
+            stream.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            received = b""
+            while b"alsa:pumpmic#0" not in received:
+                received += stream.recv(4000)
+
+
+def test_a_first_start_that_others_can_reach_needs_the_link_that_it_prints(tmp_path: Path) -> None:
+    config = tmp_path / "monitor.yaml"
+    config.write_text("web: {address: 0.0.0.0, port: 0, plain_http: true}\n")
+    with monitor_without_machines(tmp_path / "state", "--config", str(config)) as process:
+        answer = get(process, "/setup/microphone")
+        assert answer.headers["location"].startswith("/login")
+        (link,) = [line for line in process.lines if "to set one up, open" in line]
+        path = link.split("open ")[1].split(" ")[0]
+        assert "/password?key=" in path
+        assert b"Set a password" in get(process, path.removeprefix(process.url)).body
