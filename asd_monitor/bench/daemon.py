@@ -40,11 +40,15 @@ class Daemon:
         Content of the configuration, without the state folder and the port of the metrics.
     folder
         Folder for its files.
+    web
+        Serve the web page.
 
     Attributes
     ----------
     ready_s
         From the start of the process to READY, in seconds.
+    web_port
+        Port of the web page on loopback, if it is served.
 
     Raises
     ------
@@ -52,15 +56,16 @@ class Daemon:
         With the last lines of its log, if it ends before it is stopped.
     """
 
-    def __init__(self, settings: Mapping[str, Any], folder: Path) -> None:
+    def __init__(self, settings: Mapping[str, Any], folder: Path, *, web: bool = False) -> None:
         self.ready_s = 0.0
+        self.web_port = find_free_port()
         self._port = find_free_port()
         self._folder = folder
         self._settings = {
             **settings,
             "state_dir": str(folder / "state"),
             "prometheus": {"port": self._port},
-            "web": None,
+            "web": {"port": self.web_port} if web else None,
         }
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -175,6 +175,8 @@ class Acceptor:
                 logger.debug("a connection cannot be accepted: %s", error)
                 await asyncio.sleep(ACCEPT_PAUSE_S)
                 continue
+            # Otherwise a body waits 40 ms until the client has acknowledged its headers.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is None:
                 await loop.connect_accepted_socket(self._factory, client)
             else:

@@ -14,6 +14,9 @@ BANDS = 64
 COLUMNS_PER_S = 10
 RANGE_DB = 90.0
 """A column's values 0 to 255 stand for this many dB below full scale to full scale."""
+SCALE = 255 / RANGE_DB * 10
+"""Factor of a column's values to the logarithm of a power."""
+SILENCE = 1e-12
 PART_COLUMNS = 20
 MAX_COLUMNS = 50
 """Columns computed at once; older sound is left out."""
@@ -51,9 +54,10 @@ class ColumnReader:
         self._window = np.hanning(self._frame).astype(np.float32)
         # A bin covers half a bin to either side of its centre.
         positions = band_edges_hz(self._rate_hz) * self._frame / self._rate_hz + 0.5
-        self._below = np.minimum(positions.astype(np.int64), self._frame // 2)
-        self._part = (positions - self._below).astype(np.float32)
-        self._widths = np.diff(positions).astype(np.float32)
+        self._bins = np.minimum(positions.astype(np.int64), self._frame // 2)
+        self._above = (1 - (positions - self._bins)).astype(np.float32)
+        # The window's factor, so that a sine at full scale has the level 0 dB.
+        self._factors = (2 / self._window.sum()) ** 2 / np.diff(positions)
         self._max_columns = max(MAX_COLUMNS, past_columns)
         self._next_end = max(0, ring.end - max(self._frame, past_columns * self._hop))
 
@@ -79,12 +83,11 @@ class ColumnReader:
         views = np.lib.stride_tricks.sliding_window_view(samples, self._frame)[:: self._hop]
         columns = np.empty((count, BANDS), np.uint8)
         for first in range(0, count, PART_COLUMNS):
-            frames = views[first : min(first + PART_COLUMNS, count)]
-            spectrum = np.fft.rfft(frames * self._window, axis=1)
-            power = np.square(np.abs(spectrum)) * (2 / self._window.sum()) ** 2
-            level_db = 10 * np.log10(self._mean_of_bands(power) + 1e-12)
-            scaled = 255 * (level_db + RANGE_DB) / RANGE_DB
-            columns[first : first + len(frames)] = np.clip(np.rint(scaled), 0, 255)
+            spectrum = np.fft.rfft(views[first : first + PART_COLUMNS] * self._window, axis=1)
+            power = self._mean_of_bands(spectrum.real**2 + spectrum.imag**2) + SILENCE
+            scaled = SCALE * np.log10(power) + 255
+            np.rint(np.clip(scaled, 0, 255, out=scaled), out=scaled)
+            columns[first : first + PART_COLUMNS] = scaled
         return columns
 
     def _mean_of_bands(self, power: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -94,10 +97,10 @@ class ColumnReader:
         algebra library, which then wait busily for more.
         """
         total = np.cumsum(power, axis=1, dtype=np.float64)
-        before = np.concatenate([np.zeros((len(power), 1)), total[:, :-1]], axis=1)
-        integral = before[:, self._below] + self._part * power[:, self._below]
-        mean: npt.NDArray[np.float64] = np.diff(integral, axis=1) / self._widths
-        return np.maximum(mean, 0)
+        # Up to an edge: all bins up to the one that contains it, less the part above the edge.
+        integral = total[:, self._bins] - self._above * power[:, self._bins]
+        mean: npt.NDArray[np.float64] = np.diff(integral, axis=1) * self._factors
+        return np.maximum(mean, 0, out=mean)
 
 
 def band_edges_hz(sample_rate_hz: int) -> npt.NDArray[np.float64]:

@@ -60,6 +60,18 @@ MEASUREMENTS = {
         "read_year_ms",
         "read_overview_ms",
     },
+    "web": {
+        "no_page_ms_per_s",
+        *(
+            f"{situation}_{figure}"
+            for situation in ("no_viewer", "viewers", "spectrograms")
+            for figure in ("more_ms_per_s", "cpu_ratio", "more_mb", "p99_ms", "p99_ratio")
+        ),
+        "overview_ms",
+        "overview_most_ms",
+        "trend_ms",
+        "trend_most_ms",
+    },
 }
 BURN = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
 

@@ -1,5 +1,7 @@
 """Many and slow clients do not keep others from the page."""
 
+import asyncio
+import socket
 import ssl
 import subprocess
 import time
@@ -50,6 +52,21 @@ def request_stream(site: Site) -> int:
     with connect(site.port) as connection:
         connection.sendall(b"GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         return int(connection.recv(4000).split(b" ")[1])
+
+
+def test_responses_do_not_wait_for_the_acknowledgement_of_their_headers(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delays, connection_made = [], connections.LimitedConnection.connection_made
+
+    def record_delay(self: connections.LimitedConnection, transport: asyncio.Transport) -> None:
+        client = transport.get_extra_info("socket")
+        delays.append(client.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        connection_made(self, transport)
+
+    monkeypatch.setattr(connections.LimitedConnection, "connection_made", record_delay)
+    assert request(site.port).status == 200
+    assert delays == [1]
 
 
 def test_a_request_must_be_complete_in_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
