@@ -84,7 +84,9 @@ class ColumnReader:
         columns = np.empty((count, BANDS), np.uint8)
         for first in range(0, count, PART_COLUMNS):
             spectrum = np.fft.rfft(views[first : first + PART_COLUMNS] * self._window, axis=1)
-            power = self._mean_of_bands(spectrum.real**2 + spectrum.imag**2) + SILENCE
+            power = (
+                self._mean_of_bands(np.square(spectrum.real) + np.square(spectrum.imag)) + SILENCE
+            )
             scaled = SCALE * np.log10(power) + 255
             np.rint(np.clip(scaled, 0, 255, out=scaled), out=scaled)
             columns[first : first + PART_COLUMNS] = scaled

@@ -155,15 +155,15 @@ def write_evidence(folder: Path, event_id: str) -> None:
 
 def write_history(history: HistoryWriter, now: float) -> None:
     """Write a day of scores, and two events."""
-    begin = now - 24 * 3600
+    begin, warned = now - 24 * 3600, now - 9 * 3600
     for machine in ("pump", "fan"):
         history.record(transition(machine, State.NORMAL, begin, "a model was installed"))
-        for n, at_s in enumerate(np.arange(begin, now - 1200, 60.0)):
-            value = 0.8 + 0.3 * math.sin(n / 60) + 0.2 * ((n * 7919) % 13) / 13
-            history.record(window(machine, float(at_s), value))
+    # In order of time: a state that began before a stored score begins with that score.
+    _write_scores(history, begin, warned)
+    history.record(transition("fan", State.WARNING, warned, "its level rose", OLD_EVENT))
     history.flush()
-    history.record(transition("fan", State.WARNING, now - 9 * 3600, "its level rose", OLD_EVENT))
-    history.record(transition("fan", State.NORMAL, now - 9 * 3600 + 240, "cleared", OLD_EVENT))
+    history.record(transition("fan", State.NORMAL, warned + 240, "cleared", OLD_EVENT))
+    _write_scores(history, warned + 240, now - 1200)
     for n in range(1100):
         value = 0.9 + 0.1 * math.sin(n / 9) + (8.0 + math.sin(n / 5) if n > 1000 else 0.0)
         history.record(window("pump", now - 1100 + n, value))
@@ -174,6 +174,15 @@ def write_history(history: HistoryWriter, now: float) -> None:
         bands=(Band(220, 280, 6.0, 4.0, 9.0), Band(600, 800, 9.0, 2.0, 11.0)), shift_s=92.0,
     )  # fmt: skip
     history.add_note(EventNote(OLD_EVENT, now - 8 * 3600, "anna", NoteKind.NORMAL, "filter change"))
+    history.flush()
+
+
+def _write_scores(history: HistoryWriter, from_s: float, to_s: float) -> None:
+    """Write a score of the pump and of the fan per minute."""
+    for n, at_s in enumerate(np.arange(from_s, to_s, 60.0)):
+        value = 0.8 + 0.3 * math.sin(n / 60) + 0.2 * ((n * 7919) % 13) / 13
+        for machine in ("pump", "fan"):
+            history.record(window(machine, float(at_s), value))
     history.flush()
 
 
