@@ -126,6 +126,8 @@ def _open(settings: ReplaySettings) -> Dataset:
             "ones, all for training; put test recordings into test/normal/ and test/anomaly/ and "
             "those for training into train/, or score single files with `asd-monitor score`"
         )
+        if any(dataset.root.glob("streams/*.csv")) or any(dataset.root.glob("*/streams/*.csv")):
+            msg += "; to play the streams in it, add --timeline"
         raise DatasetError(msg)
     return restrict_to_subset(dataset, settings.subset) if settings.subset else dataset
 

@@ -175,3 +175,10 @@ def test_the_score_of_a_long_stream_is_kept_in_few_bins_that_cover_all_windows(t
     assert MAX_BINS / 2 <= len(trace.bins) <= MAX_BINS
     assert min(entry.low for entry in trace.bins) == -7
     assert trace.bins[-1].end_s == pytest.approx(trace.duration_s)
+
+
+def test_a_folder_of_streams_without_the_option_is_answered_with_the_option(fan: Path) -> None:
+    write_levels(fan / "train" / "a.wav", [(20, -20)])
+    error = call(fan).exception
+    assert isinstance(error, DatasetError)
+    assert "to play the streams in it, add --timeline" in str(error)
