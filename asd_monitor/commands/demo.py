@@ -1,5 +1,6 @@
 """``asd-monitor demo``: run the whole monitor on a simulated machine."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +48,8 @@ def demo(
 
     The sound of the pump is learned in seconds and then monitored in real time: a bearing fails,
     the alarm is raised, the bearing is replaced, and the alarm clears. An MQTT broker, the
-    Prometheus endpoint and the web page run inside the program.
+    Prometheus endpoint and the web page run inside the program. In a terminal, the page stays open
+    at the end until Ctrl-C.
 
     Example: `asd-monitor demo --duration 120`
     """
@@ -60,6 +62,7 @@ def demo(
             metrics_port=metrics_port,
             web_port=web_port,
             keep=keep,
+            stays_open=sys.stdin.isatty() and sys.stderr.isatty() and not as_json,
             live_view=not plain,
             as_json=as_json,
         )

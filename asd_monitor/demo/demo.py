@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asd_monitor.demo.guide import Guide
 from asd_monitor.demo.scenario import Scenario
 from asd_monitor.demo.source import DemoSource
 from asd_monitor.errors import StateError
@@ -33,6 +34,7 @@ def run_demo(
     metrics_port: int,
     web_port: int = 0,
     keep: Path | None = None,
+    stays_open: bool = False,
     live_view: bool,
     as_json: bool,
 ) -> None:
@@ -50,6 +52,8 @@ def run_demo(
         Port of the web page on loopback; 0 uses a free one.
     keep
         Folder below which the state folder is kept; None: it is deleted at the end.
+    stays_open
+        Continue to monitor, with the page open, after the scenario has ended, until ``stop``.
     live_view
         Display a live view if stderr is a terminal; print log lines otherwise.
     as_json
@@ -72,10 +76,13 @@ def run_demo(
         handle = build_monitor(config, extra_sinks=[source], sources={MACHINE: source})
         title = "asd-monitor demo: a pump and its bearing"
         view = runs.add_live_view(handle, title) if live_view else None
-        source.on_phase_change(view.show_message if view else _print_line)
+        show = view.show_message if view else _print_line
+        source.on_phase_change(show)
         if view is None:
             _print_line(f"an MQTT broker listens at {broker.host}:{broker.port}")
-        serve(handle, stop, is_done=source.finished)
+        page = runs.find_page(handle)
+        guide = Guide(source, lambda: page.url if page else "", show, stays_open=stays_open)
+        serve(handle, stop, is_done=guide.is_done)
         started_at = source.scenario_started_at or time.time()
         result = summarise(handle.status(), started_at, runs.count_published_messages(handle))
     _print_summary(result, as_json=as_json, kept=keep is not None)

@@ -39,6 +39,8 @@ class DemoSource:
         self.machine = machine
         self.scenario_started_at: float | None = None
         """Seconds since the epoch."""
+        self.event_id = ""
+        """The newest event of the machine; empty before the first."""
         self._scenario_started_s: float | None = None
         self._scenario, self._learn_s = scenario, learn_s
         self._on_phase_change: Callable[[str], None] = lambda _: None
@@ -71,9 +73,11 @@ class DemoSource:
         """Do nothing: chunks are short enough anyway."""
 
     def emit(self, record: Record) -> None:
-        """Start the scenario when the model is ready."""
-        if isinstance(record, Transition) and record.previous is State.LEARNING:
-            self._learned.set()
+        """Start the scenario when the model is ready, and keep the id of the event."""
+        if isinstance(record, Transition):
+            self.event_id = record.event_id or self.event_id
+            if record.previous is State.LEARNING:
+                self._learned.set()
 
     def read(self) -> list[AudioChunk]:
         """Return the audio since the last call."""

@@ -104,7 +104,9 @@ class LiveView:
                 self._messages.append(_format_transition(record, name))
             case EvidenceReady():
                 name = self._status().machines[record.machine].name or record.machine
-                self._messages.append(_format_evidence(record, name))
+                evidence = _format_evidence(record, name)
+                if evidence not in self._messages:  # a further clip does not change the headline
+                    self._messages.append(evidence)
 
     def show_message(self, text: str) -> None:
         """Add a line to the messages; may be called from any thread."""
