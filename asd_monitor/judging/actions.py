@@ -77,12 +77,17 @@ def judge(
     event = store.event(event_id)
     store.add_note(event, author, verdict, comment, protect=verdict in PROTECTED_KINDS)
     update_recordings(store, event.machine)
+    return describe_verdict(store, event, verdict)
+
+
+def describe_verdict(store: JudgingStore, event: Event, verdict: str) -> Outcome:
+    """Return what a verdict about an event means, and what happens next."""
     feedback = find_feedback(store, event.machine)
-    if verdict is NoteKind.NORMAL:
+    if verdict == NoteKind.NORMAL:
         similar = find_similar_fault(event, store.reader.events(event.machine, limit=MAX_LISTED))
         warning = "" if similar is None else _describe_similar(similar)
         return Outcome(_describe_normal(event, feedback), (event.id,), warning, feedback)
-    if verdict is NoteKind.FAULT:
+    if verdict == NoteKind.FAULT:
         message = (
             "Recorded as a fault. Its clip is kept, it is never learned as normal sound, and a "
             "new model is tested with it before it is used."

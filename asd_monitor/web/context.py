@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from asd_monitor.judging.refit_job import RefitJobs
+from asd_monitor.judging.store import JudgingStore
 from asd_monitor.telemetry.status import MonitorStatus
 from asd_monitor.web.access_store import AccessStore, Identity, Role
 from asd_monitor.web.archive import Archive
@@ -39,6 +41,8 @@ class WebContext:
     hub: LiveHub
     archive: Archive
     rings: Rings
+    judging: JudgingStore
+    refits: RefitJobs
     setup: Setup | None
     """Changes the monitor and its settings; None: pages cannot."""
     meters: Meters | None

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from asd_monitor.errors import ConfigError
+from asd_monitor.judging.refit_job import RefitJobs
+from asd_monitor.judging.store import JudgingStore
 from asd_monitor.records import Record
 from asd_monitor.telemetry.metrics import Metrics
 from asd_monitor.telemetry.status import MonitorStatus
@@ -76,6 +78,7 @@ class WebService:
         self._times = StateTimes()
         self._hub = LiveHub(self._call, rings, count_dropped=metrics.dropped.labels(QUEUE).inc)
         self._access = AccessStore(state_root / FILE_NAME)
+        self._refits = RefitJobs(state_root)
         self._context = WebContext(
             settings=settings,
             node=node,
@@ -87,6 +90,8 @@ class WebService:
             hub=self._hub,
             archive=Archive(state_root),
             rings=rings,
+            judging=JudgingStore(state_root),
+            refits=self._refits,
             setup=setup,
             meters=None if setup is None else Meters(setup.devices_in_use, machines, rings),
             started_s=time.time(),
@@ -152,4 +157,5 @@ class WebService:
     def close(self) -> None:
         """Stop serving; may be called twice."""
         self._server.close()
+        self._refits.close()
         self._access.close()

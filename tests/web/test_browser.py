@@ -22,6 +22,7 @@ PAGES = {
     "trend": "/m/pump/trend",
     "events": "/events",
     "event": f"/events/{EVENT}",
+    "learning again": "/m/pump/refit",
     "system": "/system",
     "not found": "/nothing",
 }

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from asd_monitor.history.records import Event
+from asd_monitor.judging.actions import describe_verdict
 from asd_monitor.records import State
 from asd_monitor.web import parameters
 from asd_monitor.web.context import context_of
@@ -54,6 +55,10 @@ def event(request: Request) -> Response:
         "from_s": found.opened_s - AROUND_S,
         "to_s": min(_end_of(found, context.clock()) + AROUND_S, context.clock()),
         "now": context.clock(),
+        "judged": describe_verdict(context.judging, found, found.verdict)
+        if found.verdict
+        else None,
+        "asks_name": context.is_open,
     }
     return context.pages.render(request, "event.html", values)
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from asd_monitor.calibration.calibration import PROVISIONAL_BELOW
+from asd_monitor.judging.feedback import find_feedback
 from asd_monitor.records import State
 from asd_monitor.telemetry.status import MachineStatus
 from asd_monitor.web import parameters
@@ -40,6 +41,9 @@ def machine(request: Request) -> Response:
         "has_sound": id_ in context.rings,
         "provisional_below": PROVISIONAL_BELOW,
         "events": context.archive.events(id_, limit=RECENT_EVENTS),
+        "alarm": status.alarm,
+        "feedback": find_feedback(context.judging, id_),
+        "asks_name": context.is_open,
     }
     return context.pages.render(request, "machine.html", values)
 

@@ -1,0 +1,90 @@
+"""Learn machines again in processes of their own, for the web page."""
+
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+MAX_PROBLEM = 500
+STOP_TIMEOUT_S = 3.0
+
+JobState = Literal["none", "running", "failed", "done"]
+
+
+@dataclass(slots=True)
+class _Job:
+    process: subprocess.Popen[bytes]
+    errors: IO[bytes]
+
+
+class RefitJobs:
+    """The processes that learn machines again; one for each machine, of low priority.
+
+    Each writes a proposal (:mod:`asd_monitor.judging.proposal`), and changes nothing else.
+
+    Parameters
+    ----------
+    root
+        The state folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()  # guards the next one
+        self._jobs: dict[str, _Job] = {}
+
+    def start(self, machine: str) -> bool:
+        """Start to learn a machine again; return False if it is being learned already."""
+        command = [
+            sys.executable, "-m", "asd_monitor.cli", "refit", machine, "--propose", "--json",
+            "--state-dir", str(self._root),
+        ]  # fmt: skip
+        with self._lock:
+            job = self._jobs.get(machine)
+            if job is not None and job.process.poll() is None:
+                return False
+            errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the job
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
+            if job is not None:
+                job.errors.close()
+            self._jobs[machine] = _Job(process, errors)
+        return True
+
+    def status(self, machine: str) -> tuple[JobState, str]:
+        """Return how far a machine is, and why it failed, for the user."""
+        with self._lock:
+            job = self._jobs.get(machine)
+            if job is None:
+                return "none", ""
+            code = job.process.poll()
+            if code is None:
+                return "running", ""
+            if code == 0:
+                return "done", ""
+            job.errors.seek(0)
+            lines = job.errors.read().decode(errors="replace").strip().splitlines()
+        problem = lines[-1].removeprefix("asd-monitor: ") if lines else f"exit code {code}"
+        return "failed", problem[:MAX_PROBLEM]
+
+    def close(self) -> None:
+        """End the processes; may be called twice."""
+        with self._lock:
+            for job in self._jobs.values():
+                if job.process.poll() is None:
+                    job.process.terminate()
+            for job in self._jobs.values():
+                try:
+                    job.process.wait(STOP_TIMEOUT_S)
+                except subprocess.TimeoutExpired:
+                    job.process.kill()
+                    job.process.wait()
+                job.errors.close()
+            self._jobs.clear()
