@@ -200,7 +200,11 @@ def _build_sinks(
 ) -> list[Sink]:
     """Build the sinks that are on, in the order of SINKS; the web page is the last one."""
     sections = machines.config.sinks
-    sinks = [build(sections[key], context) for key, (_, build) in SINKS.items() if key in sections]
+    machines.context = context
+    machines.sinks = {
+        key: build(sections[key], context) for key, (_, build) in SINKS.items() if key in sections
+    }
+    sinks = list(machines.sinks.values())
     if watch is not None:  # after the history, which it reads
         sinks.append(watch)
     if machines.config.web is not None:

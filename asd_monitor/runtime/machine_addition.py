@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+
 from asd_monitor.config import Config
 from asd_monitor.detection.alarm import Alarm
 from asd_monitor.errors import StateError
@@ -18,6 +20,8 @@ from asd_monitor.runtime.detectors import load_detectors
 from asd_monitor.runtime.growing_mapping import GrowingMapping
 from asd_monitor.runtime.microphones import find_choices, microphone_settings, replace_microphones
 from asd_monitor.runtime.pipeline_builder import PipelineBuilder, sample_rates_hz
+from asd_monitor.sinks import SINKS, Sink
+from asd_monitor.sinks.context import SinkContext
 from asd_monitor.telemetry.status import StatusTracker
 
 if TYPE_CHECKING:
@@ -40,6 +44,10 @@ class RunningMachines:
     """Locks of the machines in the state folder."""
     config: Config
     """The settings of all machines that are monitored."""
+    context: SinkContext | None = None
+    """What sinks are built in."""
+    sinks: dict[str, Sink] = field(default_factory=dict)
+    """The sinks that are on, by their keys in SINKS."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, config: Config, machine: str) -> None:
@@ -74,6 +82,26 @@ class RunningMachines:
                 update={"machines": self.config.machines | alone.machines}
             )
             self.locks.push(taken.pop_all())
+
+    def exchange_sink(self, key: str, settings: BaseModel | None) -> None:
+        """Replace a sink of the running monitor by one with these settings; None: by none.
+
+        Raises
+        ------
+        AsdMonitorError
+            If the settings cannot be used.
+        """
+        with self._lock:
+            assert self.context is not None  # noqa: S101 - set when the monitor is built
+            context = replace(self.context, machines=tuple(self.names))
+            _, build = SINKS[key]
+            sink = None if settings is None else build(settings, context)
+            old = self.sinks.pop(key, None)
+            if old is not None:  # first, because its end would otherwise undo the other's begin
+                self.builder.monitor.remove_sink(old)
+            if sink is not None:
+                self.builder.monitor.insert_sink(sink)
+                self.sinks[key] = sink
 
     def rename(self, machine: str, name: str) -> None:
         """Change the name that people see; topics and folders keep the id."""

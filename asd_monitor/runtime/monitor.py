@@ -44,7 +44,8 @@ ABORT_TIMEOUT_S = 10.0
 class Monitor:
     """Run pipelines and sinks until stopped.
 
-    Sinks are added before :meth:`start`; pipelines also later, by :meth:`join`.
+    Sinks and pipelines are added before :meth:`start`, or later by :meth:`insert_sink` and
+    :meth:`join`.
 
     Parameters
     ----------
@@ -67,12 +68,14 @@ class Monitor:
         self._cases = cases or CaseTracker()
         self._monotonic = monotonic
         self._sinks: list[Sink] = []
+        self._latest: dict[str, Transition] = {}
         self._pipelines: dict[str, Pipeline] = {}
         self._posted: deque[Record] = deque()
-        self._condition = threading.Condition()  # guards the next three
+        self._condition = threading.Condition()  # guards the next four
         self._ready_machines: dict[str, None] = {}
         self._new_detectors: list[tuple[str, Detector]] = []
         self._new_pipelines: list[tuple[Pipeline, Commissioning | None]] = []
+        self._exchanges: list[tuple[Sink | None, Sink | None, threading.Event]] = []
         self._commissionings: dict[str, Commissioning] = {}
         self._stopping = threading.Event()
         self._ended = threading.Event()
@@ -116,13 +119,17 @@ class Monitor:
         """
         if isinstance(record, Transition):
             record = self._cases.assign(record)
+            self._latest[record.machine] = record
         for sink in self._sinks:
-            try:
-                sink.emit(record)
-            except Exception:  # a boundary: whatever a sink does wrong must not stop scoring
-                name = type(sink).__name__
-                self._metrics.sink_errors.labels(name).inc()
-                logger.exception("%s failed to take a record", name)
+            self._emit_to(sink, record)
+
+    def _emit_to(self, sink: Sink, record: Record) -> None:
+        try:
+            sink.emit(record)
+        except Exception:  # a boundary: whatever a sink does wrong must not stop scoring
+            name = type(sink).__name__
+            self._metrics.sink_errors.labels(name).inc()
+            logger.exception("%s failed to take a record", name)
 
     def post(self, record: Record) -> None:
         """Emit a record soon, in the inference thread; may be called from any thread."""
@@ -156,6 +163,32 @@ class Monitor:
         with self._condition:
             self._new_pipelines.append((pipeline, commissioning))
             self._condition.notify()
+
+    def insert_sink(self, sink: Sink) -> None:
+        """Add a sink to the running monitor; may be called from any thread.
+
+        It first receives the present state of every machine.
+
+        Raises
+        ------
+        SinkError
+            If it cannot be opened.
+        """
+        sink.open()
+        self._exchange_sinks(None, sink)
+
+    def remove_sink(self, sink: Sink) -> None:
+        """Remove a sink from the running monitor and close it; may be called from any thread."""
+        self._exchange_sinks(sink, None)
+        sink.close()
+
+    def _exchange_sinks(self, old: Sink | None, new: Sink | None) -> None:
+        """Let the inference thread exchange sinks, and wait until it has."""
+        done = threading.Event()
+        with self._condition:
+            self._exchanges.append((old, new, done))
+            self._condition.notify()
+        done.wait(STOP_TIMEOUT_S)
 
     def learn(self, machine: str, commissioning: Commissioning) -> None:
         """Learn a machine before it is scored; to be called before :meth:`start`."""
@@ -213,6 +246,11 @@ class Monitor:
                 logger.warning("the inference thread did not stop within %.0f s", STOP_TIMEOUT_S)
         for pipeline in self._pipelines.values():  # again, for one that has joined meanwhile
             pipeline.source.close()
+        with self._condition:
+            exchanges, self._exchanges = self._exchanges, []
+        for _, new, _ in exchanges:  # too late
+            if new is not None:
+                new.close()
         # Read once: another thread may end a commissioning meanwhile.
         candidates = [pipeline.commissioning for pipeline in self._pipelines.values()]
         commissionings = [candidate for candidate in candidates if candidate is not None]
@@ -262,17 +300,29 @@ class Monitor:
         Machines and detectors that were added are started first.
         """
         with self._condition:
-            changes = self._new_detectors or self._new_pipelines
+            changes = self._new_detectors or self._new_pipelines or self._exchanges
             if not (self._ready_machines or changes or self._posted or self._stopping.is_set()):
                 self._condition.wait(timeout_s)
             machines, detectors = list(self._ready_machines), self._new_detectors
             pipelines, self._new_pipelines = self._new_pipelines, []
+            exchanges, self._exchanges = self._exchanges, []
             self._ready_machines, self._new_detectors = {}, []
+        for old, new, done in exchanges:
+            self._exchange(old, new)
+            done.set()
         for pipeline, commissioning in pipelines:
             self._begin(pipeline, commissioning)
         for machine, detector in detectors:
             self._pipelines[machine].set_detector(detector)
         return machines
+
+    def _exchange(self, old: Sink | None, new: Sink | None) -> None:
+        sinks = [sink for sink in self._sinks if sink is not old]
+        if new is not None:
+            for record in self._latest.values():
+                self._emit_to(new, record)
+            sinks.append(new)
+        self._sinks = sinks  # a new list, because the old one may be being iterated over
 
     def _begin(self, pipeline: Pipeline, commissioning: Commissioning | None) -> None:
         """Start a machine that has joined the running monitor."""

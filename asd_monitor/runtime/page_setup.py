@@ -29,6 +29,8 @@ from asd_monitor.web.setup import (
 
 SECRETS = frozenset({("notify", "to")})
 """Settings whose values are not shown: addresses may contain passwords."""
+EXCHANGEABLE = frozenset({"mqtt", "notify"})
+"""Sinks that are exchanged while the monitor runs."""
 SECTIONS = frozenset({*SINKS, "web"})
 """Sections that can be off."""
 PASSWORD_FILE = "mqtt_password"  # noqa: S105 - the name of a file
@@ -242,7 +244,7 @@ class PageSetup:
         return steps
 
     def add_recipient(self, address: str) -> None:
-        """Save an address that is notified from the next start."""
+        """Save an address that is notified from now on."""
         from asd_monitor.sinks.notify.sink import make_targets
 
         make_targets(_make_notify([address]))  # raises for one that cannot be used
@@ -259,15 +261,27 @@ class PageSetup:
         self.save_section("notify", section | {"to": addresses} if addresses else None)
 
     def save_section(self, name: str, values: Mapping[str, Any] | None) -> None:
-        """Save values of a section for the next start; None turns it off."""
+        """Save values of a section; None turns it off. Only some are used before the next start."""
         if self._settings.is_fixed((name,)):
             raise ConfigError(f"{name}: the configuration has this section: change it there.")
 
-        def change(content: dict[str, Any]) -> None:
-            content[name] = None if values is None else dict(values)
+        before = self._settings.page_values()
+        config = self._settings.change(
+            lambda content: content.update({name: None if values is None else dict(values)})
+        )
+        if name not in EXCHANGEABLE:
+            self._needs_restart = True
+            return
+        try:
+            self._machines.exchange_sink(name, config.sinks.get(name))
+        except AsdMonitorError:
 
-        self._settings.change(change)
-        self._needs_restart = True
+            def restore(content: dict[str, Any]) -> None:
+                content.pop(name)
+                content.update({name: before[name]} if name in before else {})
+
+            self._settings.change(restore)
+            raise
 
     def check_mqtt(self, values: Mapping[str, Any], password: str | None) -> list[CheckStep]:
         """Try a broker; None: with the saved password."""
@@ -288,7 +302,7 @@ class PageSetup:
         return [CheckStep(step.name, step.ok, step.detail) for step in steps]
 
     def save_mqtt(self, values: Mapping[str, Any] | None, password: str | None) -> None:
-        """Save the broker for the next start; None for ``values``: publish nothing."""
+        """Save the broker and use it; None for ``values``: publish nothing."""
         if values is None:
             self.save_section("mqtt", None)
             return

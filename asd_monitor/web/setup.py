@@ -133,7 +133,7 @@ class Setup(Protocol):
         """Send a test message to an address."""
 
     def add_recipient(self, address: str) -> None:
-        """Save an address that is notified from the next start."""
+        """Save an address that is notified from now on."""
 
     def remove_recipient(self, number: int) -> None:
         """Remove an address, counted from 0."""
@@ -142,7 +142,7 @@ class Setup(Protocol):
         """Try a broker; None: with the saved password."""
 
     def save_mqtt(self, values: Mapping[str, Any] | None, password: str | None) -> None:
-        """Save the broker for the next start; None for ``values``: publish nothing."""
+        """Save the broker and use it; None for ``values``: publish nothing."""
 
     def describe(self) -> Sequence[SettingValue]:
         """Return all settings with their origins."""

@@ -94,8 +94,13 @@ def test_a_machine_is_added_without_losing_a_window_of_the_others(
         handle.machines.add(make_config(tmp_path, "pump", "fan"), "fan")
         wait_until(lambda: len(collected.windows("fan")) > 3)
         assert handle.status().machines["fan"].name == "Fan"
+        late = Collected()
+        handle.monitor.insert_sink(late)
+        assert late.states("pump")[0] is collected.states("pump")[-1]
         before = len(collected.windows("pump"))
         wait_until(lambda: len(collected.windows("pump")) > before)
+        handle.monitor.remove_sink(late)
+        assert late not in handle.monitor.sinks
     starts = np.array([one.score.window_start for one in collected.windows("pump")])
     assert len(set(np.diff(starts))) == 1
     assert handle.status().machines["pump"].lost_samples == 0

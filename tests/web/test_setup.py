@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.rig.mosquitto import Mosquitto
+from tests.rig.mosquitto import Collector, Mosquitto, wait_until
 from tests.rig.raw_http import Answer, connect, request
 from tests.rig.setup_process import (
     SetupProcess,
@@ -167,6 +167,18 @@ def test_machines_are_added_and_changed_without_scripts(
         page.locator("form[action^='/setup/notify/broker'] button:has-text('Test')").click()
         assert "The broker works." in page.inner_text("main")
         page.locator("form[action^='/setup/notify/broker'] .primary").click()
+        with Collector(broker.port) as collector:
+            assert b"LEARNING" in collector.wait_for("/Pump/state")[-1].payload
+            assert add_pump(process, "Fan", "alsa:other#0").startswith("/setup/learning/Fan")
+            collector.wait_for("/Fan/state")
+            wait_until(
+                lambda: any(b'"Fan"' in each.payload for each in collector.of("/info")),
+                "the description with the machine that was added",
+            )
+        page.goto("/setup/notify")
+        page.fill("#address", "json://127.0.0.1:1/pumps")
+        page.locator("form[action^='/setup/notify/people'] .primary").click()
+        assert "JSON (address 1)" in page.inner_text(".recipients")
         page.goto("/settings")
         assert f"localhost, port {broker.port}" in page.inner_text("main")
         page.click("label[for='sensitivity-low']")

@@ -80,6 +80,11 @@ class NodeWatch:
         self._reported: set[str] = set()
         self._logins = 0
         self._settled = self._is_read = False
+        self._is_outdated = False
+
+    def announce_again(self) -> None:
+        """Describe the monitor again soon, with a machine that was added; from any thread."""
+        self._is_outdated = True
 
     @property
     def conflict(self) -> NodeInfo | None:
@@ -109,6 +114,8 @@ class NodeWatch:
 
     def due_in_s(self, now_s: float) -> float:
         """Return the time until :meth:`next` may return something without a new message."""
+        if self._is_outdated:
+            return 0.0
         due_s = [] if self._settled and not self._unknown_machines else [self._clear_at_s]
         if self._other is not None:
             due_s.append(min(self._info_sent_s + REPEAT_S, self._other_seen_s + FORGET_S))
@@ -142,6 +149,11 @@ class NodeWatch:
 
     def next(self, now_s: float) -> Message | None:
         """Remove and return what is to be published next; None if nothing is due."""
+        if self._is_outdated:
+            self._is_outdated = False
+            self._announce(now_s)
+            if self._discovery is not None:
+                self._discovery.login(now_s)
         if self._unknown_machines and now_s >= self._clear_at_s:
             self._clear_unknown_machines()
         if self._other is not None:

@@ -86,6 +86,7 @@ class MqttSink:
         self._publisher = Publisher(settings, self._topics, metrics, self._counter, clock)
         self._clock = clock
         self._machines = tuple(machines)
+        self._announced = set(machines)
         self._instance, self._host_id = uuid.uuid4().hex, make_host_id()
         self._started_s = boot_time_s()
         discovery, commands = None, None
@@ -149,6 +150,9 @@ class MqttSink:
     def emit(self, record: Record) -> None:
         """Queue a record; returns at once."""
         self._publisher.enqueue(record)
+        if record.machine not in self._announced:  # it was added to the running monitor
+            self._announced.add(record.machine)
+            self._watch.announce_again()
         connection = self._connection
         if connection is not None:
             connection.wake()
