@@ -23,7 +23,7 @@ from asd_monitor.judging.watch import AlarmWatch
 from asd_monitor.runtime.alarm_store import AlarmStore, resume_alarms
 from asd_monitor.runtime.detectors import load_detectors, reload_detector
 from asd_monitor.runtime.growing_mapping import GrowingMapping
-from asd_monitor.runtime.machine_addition import RunningMachines
+from asd_monitor.runtime.machine_addition import RunningMachines, describe_machine
 from asd_monitor.runtime.microphones import find_choices, replace_microphones
 from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.page_settings import PageSettings
@@ -137,6 +137,7 @@ def _share_machines(
         tracker=StatusTracker(config.display_names, builder.monitor.is_alive),
         store=store,
         names=GrowingMapping(config.display_names),
+        about=GrowingMapping({each: describe_machine(config, each) for each in config.machines}),
         rings=rings,
         sounds=GrowingMapping(_describe_sounds(config, builder.state, builder.monitor, rings)),
         locks=locks,

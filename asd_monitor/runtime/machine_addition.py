@@ -38,6 +38,8 @@ class RunningMachines:
     store: AlarmStore
     names: GrowingMapping[str, str]
     """Names for people, by id."""
+    about: GrowingMapping[str, str]
+    """Kind and place, by id."""
     rings: GrowingMapping[str, SoundRing]
     sounds: GrowingMapping[str, MachineSound]
     locks: ExitStack
@@ -103,10 +105,12 @@ class RunningMachines:
                 self.builder.monitor.insert_sink(sink)
                 self.sinks[key] = sink
 
-    def rename(self, machine: str, name: str) -> None:
-        """Change the name that people see; topics and folders keep the id."""
+    def describe(self, config: Config, machine: str) -> None:
+        """Take name, kind and place of a machine from settings; topics and folders keep the id."""
+        name = config.display_names[machine]
         self.names.add(machine, name)
         self.tracker.add(machine, name)
+        self.about.add(machine, describe_machine(config, machine))
 
     def _check_card_is_free(self, alone: Config, machine: str) -> None:
         """Raise StateError if a machine that runs already captures the same card."""
@@ -124,7 +128,7 @@ class RunningMachines:
         """Make the machine known to everything that receives its records."""
         builder, state = self.builder, self.builder.state
         builder.metrics.add_machines([machine])
-        self.rename(machine, alone.display_names[machine])
+        self.describe(alone, machine)
         evidence = alone.sink_settings(EvidenceSettings)
         if evidence is not None and evidence.keep is not Keep.NONE:
             detectors = {} if detector is None else {machine: detector}
@@ -145,3 +149,9 @@ class RunningMachines:
             model = ModelIdentity(sha256=detector.model.sha256, target=target)
         alarm = Alarm(machine, alone.alarm_of(machine), uuid.uuid4().hex[:12])
         self.store.add(machine, alarm, state.alarm_path(machine), model)
+
+
+def describe_machine(config: Config, machine: str) -> str:
+    """Return kind and place of a machine; empty if neither is known."""
+    settings = config.machines[machine]
+    return ", ".join(text for text in (settings.kind, settings.place) if text)

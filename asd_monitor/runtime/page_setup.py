@@ -136,6 +136,10 @@ class PageSetup:
             for id_, machine in self._settings.load().machines.items()
         }
 
+    def about(self, machine: str) -> str:
+        """Return kind and place of a machine; empty if neither is known."""
+        return self._machines.about.get(machine, "")
+
     def change_machine(self, machine: str, *, name: str, kind: str, place: str) -> None:
         """Save what people see of a machine; the running monitor uses it at once."""
 
@@ -149,7 +153,7 @@ class PageSetup:
         self._check_owned(machine)
         config = self._settings.change(change)
         if machine in self._machines.names:
-            self._machines.rename(machine, config.display_names[machine])
+            self._machines.describe(config, machine)
 
     def remove_machine(self, machine: str) -> None:
         """Remove a machine from the settings; it is monitored until the next start."""

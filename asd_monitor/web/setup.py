@@ -102,6 +102,9 @@ class Setup(Protocol):
     def machines(self) -> Mapping[str, MachineDetails]:
         """Return the machines of the settings, by id."""
 
+    def about(self, machine: str) -> str:
+        """Return kind and place of a machine; empty if neither is known."""
+
     def change_machine(self, machine: str, *, name: str, kind: str, place: str) -> None:
         """Save what people see of a machine; the running monitor uses it at once."""
 

@@ -112,6 +112,7 @@ def test_from_nothing_to_a_monitored_pump(
         press_continue(page)
         page.wait_for_selector("#state:has-text('Normal')", timeout=60_000)
         assert page.inner_text("h1") == "Feed pump 1/2"
+        assert "Hall B" in page.inner_text("main")
         for path in ("/settings", "/setup/notify", "/setup/microphone"):
             page.goto(path)
             visitor.check()

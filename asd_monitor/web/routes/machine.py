@@ -37,6 +37,7 @@ def machine(request: Request) -> Response:
         "title": context.machines[id_],
         "card": replace(card, event_headline=open_event.headline if open_event else ""),
         "status": status,
+        "about": "" if context.setup is None else context.setup.about(id_),
         "now": context.clock(),
         "has_sound": id_ in context.rings,
         "provisional_below": PROVISIONAL_BELOW,
