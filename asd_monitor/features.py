@@ -11,6 +11,9 @@ FAST_HOP_S = 1.0 / 320.0  # envelopes are resolved up to 160 Hz
 MEL_BANDS = 128
 ENVELOPE_BANDS = 40
 MODULATION_EDGES_HZ = (0.7, 1.4, 2.8, 5.7, 11.3, 22.6, 45.3, 90.5, 160.0)
+TOP_FRACTION = 0.45
+"""Features end at this fraction of the sample rate. Above it, sound that was resampled is
+attenuated, so the same machine would differ between a 16 kHz recording and a 48 kHz microphone."""
 MIN_POWER = 1e-12  # in each bin: 120 dB below a full-scale sine, about the noise of 16 bits
 
 FEATURE_GROUP_NAMES = (
@@ -25,12 +28,23 @@ FEATURE_GROUP_NAMES = (
 )
 
 
-def mel_filters(bands: int, bins: int, sample_rate_hz: int) -> Tensor:
+def mel_filters(bands: int, bins: int, bin_hz: float, top_hz: float) -> Tensor:
     """Return triangular filters ``(bins, bands)``, evenly spaced in mel, each summing to one.
 
     A band narrower than a bin takes the bin nearest to its centre.
+
+    Parameters
+    ----------
+    bands
+        Number of bands.
+    bins
+        Number of bins, from 0 Hz on.
+    bin_hz
+        Width of a bin.
+    top_hz
+        Upper end of the highest band.
     """
-    edges = mel_edges_hz(bands, sample_rate_hz) / (sample_rate_hz / 2) * (bins - 1)  # in bins
+    edges = mel_edges_hz(bands, top_hz) / bin_hz  # in bins
     bin_index = torch.arange(bins).double()[:, None]
     rising = (bin_index - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bin_index) / (edges[2:] - edges[1:-1])
@@ -40,15 +54,28 @@ def mel_filters(bands: int, bins: int, sample_rate_hz: int) -> Tensor:
     return (filters / filters.sum(0)).float()
 
 
-def mel_edges_hz(bands: int, sample_rate_hz: int) -> Tensor:
+def mel_edges_hz(bands: int, top_hz: float) -> Tensor:
     """Return ``(bands + 2,)`` float64: band ``i`` extends from edge ``i`` to ``i + 2``, in Hz."""
-    top_mel = 2595.0 * math.log10(1.0 + sample_rate_hz / 2 / 700.0)
+    top_mel = 2595.0 * math.log10(1.0 + top_hz / 700.0)
     mels = torch.linspace(0.0, top_mel, bands + 2).double()
     return 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
 
 
 class Spectrogram(nn.Module):
-    """Power spectrogram with a Hann window; a full-scale sine has power 1 in its bin."""
+    """Power spectrogram with a Hann window; a full-scale sine has power 1 in its bin.
+
+    Parameters
+    ----------
+    n_fft
+        Length of a frame.
+    hop_samples
+        Distance between the starts of frames.
+
+    Attributes
+    ----------
+    bins
+        Number of bins that are kept, those up to ``TOP_FRACTION`` of the sample rate.
+    """
 
     taper: Tensor
 
@@ -56,13 +83,14 @@ class Spectrogram(nn.Module):
         super().__init__()
         self.n_fft = n_fft
         self.hop_samples = hop_samples
+        self.bins = math.floor(TOP_FRACTION * n_fft + 1e-9) + 1
         taper = torch.hann_window(n_fft)
         self.register_buffer("taper", taper * (2.0 / taper.sum()))
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Return ``(batch, frames, bins)`` of ``(batch, samples)``; frames are not padded."""
         frames = waveform.unfold(1, self.n_fft, self.hop_samples) * self.taper
-        return squared_magnitude(torch.fft.rfft(frames))
+        return squared_magnitude(torch.fft.rfft(frames)[..., : self.bins])
 
 
 def squared_magnitude(spectrum: Tensor) -> Tensor:
@@ -136,12 +164,15 @@ class FeatureGroups(nn.Module):
     def __init__(self, sample_rate_hz: int, window_samples: int) -> None:
         super().__init__()
         self.min_power = MIN_POWER
+        top_hz = TOP_FRACTION * sample_rate_hz
         n_fft = _even(FINE_S * sample_rate_hz)
         self.fine = Spectrogram(n_fft, n_fft // 2)
-        self.register_buffer("mel", mel_filters(MEL_BANDS, n_fft // 2 + 1, sample_rate_hz))
+        filters = mel_filters(MEL_BANDS, self.fine.bins, sample_rate_hz / n_fft, top_hz)
+        self.register_buffer("mel", filters)
         n_fast, fast_hop = _even(FAST_S * sample_rate_hz), round(FAST_HOP_S * sample_rate_hz)
         self.fast = Spectrogram(n_fast, fast_hop)
-        filters = mel_filters(ENVELOPE_BANDS, n_fast // 2 + 1, sample_rate_hz)
+        bin_hz = sample_rate_hz / n_fast
+        filters = mel_filters(ENVELOPE_BANDS, self.fast.bins, bin_hz, top_hz)
         self.register_buffer("envelope", filters)
         self.fast_frames = (window_samples - n_fast) // fast_hop + 1
         self.fast_rate_hz = sample_rate_hz / fast_hop

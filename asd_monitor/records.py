@@ -151,6 +151,8 @@ class WindowScore:
     """Model time spent on this window: the batch's time divided by its size."""
     model: ModelInfo | None = None
     recording: str = ""
+    voices: tuple[float, ...] = ()
+    """Log scores that the score is fused from; empty where the model file has only a score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,9 @@ class Decision:
     reason: str = ""
     """Why the machine is in ``state``, in one sentence for the user."""
     shift_s: float = 0.0
-    """Seconds for which the score has continuously exceeded its normal range."""
+    """Seconds for which there has been evidence that the sound is above its normal range."""
+    evidence: float = 0.0
+    """This evidence, as a fraction of that which raises the alarm."""
     rule: str = ""
     """Name of the rule that holds the state; empty if none does."""
     verdict: Verdict = NOT_SCORED

@@ -58,6 +58,9 @@ class Calibration:
         Shape of the tail; 0 = exponential, larger = heavier.
     normal_range
         Normal range of the score; None where the times of the scores are unknown.
+    effective_count
+        Number of independent windows that the scores are worth, at most ``count``: windows of
+        the same ten seconds resemble each other.
     """
 
     scores: npt.NDArray[np.float64]
@@ -66,9 +69,19 @@ class Calibration:
     tail_scale: float
     tail_shape: float
     normal_range: NormalRange | None = None
+    effective_count: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.effective_count:
+            object.__setattr__(self, "effective_count", float(self.count))
 
     @classmethod
-    def fit(cls, scores: npt.ArrayLike, normal_range: NormalRange | None = None) -> Self:
+    def fit(
+        cls,
+        scores: npt.ArrayLike,
+        normal_range: NormalRange | None = None,
+        effective_count: float = 0.0,
+    ) -> Self:
         """Calibrate with held-out scores of normal sound.
 
         Parameters
@@ -78,6 +91,8 @@ class Calibration:
             because scores of memorised recordings are too low.
         normal_range
             The normal range of the same scores.
+        effective_count
+            Number of independent windows that they are worth; 0: all are independent.
 
         Raises
         ------
@@ -94,12 +109,15 @@ class Calibration:
         scale, shape = _fit_tail(ordered)
         ranks = _select_stored_ranks(len(ordered))
         stored = _make_read_only(ordered[ranks])
-        return cls(stored, _make_read_only(ranks), len(ordered), scale, shape, normal_range)
+        effective = min(effective_count or float(len(ordered)), float(len(ordered)))
+        return cls(
+            stored, _make_read_only(ranks), len(ordered), scale, shape, normal_range, effective
+        )
 
     @property
     def provisional(self) -> bool:
         """True while too few windows support a threshold."""
-        return self.count < PROVISIONAL_BELOW
+        return self.effective_count < PROVISIONAL_BELOW
 
     @property
     def margin(self) -> float:
@@ -107,7 +125,8 @@ class Calibration:
 
         0.5 with 30 windows, falling linearly to 0 with 180, where it is no longer provisional.
         """
-        return _MARGIN_AT_30 * max(0, PROVISIONAL_BELOW - self.count) / (PROVISIONAL_BELOW - 30)
+        missing = max(0.0, PROVISIONAL_BELOW - self.effective_count)
+        return _MARGIN_AT_30 * missing / (PROVISIONAL_BELOW - 30)
 
     @property
     def rule(self) -> str:
@@ -146,9 +165,10 @@ class Calibration:
     def threshold(self, p: float) -> float:
         """Return the score above which normal sound lies with probability ``p`` at most.
 
-        The inverse of :meth:`p_value`. While provisional, and where ``p`` is below
-        ``1 / (count + 1)``, the distance from the largest score into the tail is extended by
-        ``margin`` (in log p), because a tail fitted to few scores is uncertain.
+        The inverse of :meth:`p_value` where all windows are independent. Where ``p`` is below
+        ``1 / (effective_count + 1)``, it lies beyond the largest score; while provisional, its
+        distance into the tail is extended by ``margin`` (in log p), because a tail fitted to few
+        scores is uncertain.
 
         Raises
         ------
@@ -160,13 +180,18 @@ class Calibration:
             raise ValueError(msg)
         # 1e-9: 0.001 * 1000 must count as 1 although floating point may put it just below.
         allowed = math.floor(p * (self.count + 1) + 1e-9)
-        if allowed >= 1:
+        if allowed >= 1 and p * (self.effective_count + 1) + 1e-9 >= 1:
             index = int(np.searchsorted(self.ranks, self.count - allowed, side="left"))
             return float(self.scores[index])
-        depth = -math.log(p * (self.count + 1)) * (1 + self.margin)
+        depth = -math.log(p * (self.effective_count + 1)) * (1 + self.margin)
         shape = self.tail_shape
         excess = math.expm1(shape * depth) / shape if shape > 0 else depth
         return float(self.scores[-1]) + self.tail_scale * excess
+
+    def spaced_scores(self, count: int) -> npt.NDArray[np.float64]:
+        """Return at most ``count`` scores, evenly spaced in rank, ascending."""
+        ranks = np.linspace(0, self.count - 1, min(max(count, 1), self.count))
+        return np.interp(ranks, self.ranks, self.scores)
 
     def _compute_tail_survival(self, excess: float) -> float:
         """Return the probability of exceeding the largest score by ``excess`` scales, given it."""
@@ -191,6 +216,7 @@ class Calibration:
             "scores": self.scores.tolist(),
             "ranks": self.ranks.tolist() if len(self.scores) < self.count else None,
             "usual": None if self.normal_range is None else self.normal_range.to_dict(),
+            "effective": self.effective_count,
         }
 
     @classmethod
@@ -219,6 +245,7 @@ class Calibration:
         shape = _read_number(values.get("tail_shape"), "tail_shape", 0, _MAX_SHAPE)
         if scale == 0:
             raise ValueError("tail_scale: expected more than 0")
+        effective = _read_number(values.get("effective", count), "effective", 0, count)
         return cls(
             _make_read_only(scores),
             _make_read_only(ranks),
@@ -226,6 +253,7 @@ class Calibration:
             scale,
             shape,
             None if normal_range is None else NormalRange.from_dict(normal_range),
+            effective,
         )
 
 

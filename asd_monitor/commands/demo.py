@@ -19,7 +19,7 @@ def demo(
             min=30,
             help="Seconds of monitoring, after the learning.",
         ),
-    ] = 90.0,
+    ] = 100.0,
     metrics_port: Annotated[
         int,
         typer.Option(

@@ -140,8 +140,9 @@ def _describe_rules(manifest: "Manifest", target: str) -> "Iterator[str]":
     from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.verdict import explain_rules
 
-    rule = DecisionRule.from_manifest(manifest, target)
-    yield from explain_rules(rule, AlarmSettings()).values()
+    rule, settings = DecisionRule.from_manifest(manifest, target), AlarmSettings()
+    yield from explain_rules(rule, settings).values()
+    yield rule.describe_support(settings.false_alarms_per_month)
     if rule.normal_range is not None:
         yield (
             f"the normal range was learned from {rule.normal_range.segments} ten-second segments "

@@ -1,1 +1,1 @@
-"""From windows to decisions: scores, the alarm's states and sustained shifts of level."""
+"""From windows to decisions: scores, the alarm's states and verdicts."""

@@ -4,22 +4,17 @@ Decisions use only windows that do not overlap, however often scores are publish
 windows share their sound, so one chance event would count several times.
 """
 
-from collections.abc import Sequence
-
 from asd_monitor.audio.quality import DESCRIPTIONS
 from asd_monitor.detection.alarm_memory import AlarmMemory
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.continuation import Continuation
 from asd_monitor.detection.decision_rule import DecisionRule
-from asd_monitor.detection.exceedances import WindowExceedances
 from asd_monitor.detection.machine_off import MachineOff, Phase
-from asd_monitor.detection.rule_reading import RuleReading
-from asd_monitor.detection.sustained_shift import SustainedShift
+from asd_monitor.detection.rules import Rules
 from asd_monitor.detection.verdict import judge_window
 from asd_monitor.records import (
     SCORED_QUALITIES,
     Decision,
-    Limit,
     Quality,
     State,
     Transition,
@@ -51,15 +46,13 @@ class Alarm:
         self._settings = settings
         self._run_id = run_id
         self._events = 0
-        self._clear_below = float("inf")
         self._provisional = False
         self._window_samples = self._sample_rate_hz = 1
-        self._windows = WindowExceedances(settings)
+        self._rules = Rules(settings)
         self._last_end: int | None = None
         self._quiet_since: int | None = None
         self._rule_before_gap = ""
-        self._shift_reported = False
-        self._shift = SustainedShift(settings.sustained_s)
+        self._is_reported = False
         self._off = MachineOff(settings.off_margin_db)
         self._reason = self._rule = ""
         self._continuation = Continuation()
@@ -84,8 +77,8 @@ class Alarm:
             state=self.state,
             standing=self._continuation.standing,
             quiet_s=max(0.0, quiet_s),
-            shift_reported=self._shift_reported,
-            evidence={rule.name: rule.evidence for rule in (self._windows, self._shift)},
+            is_reported=self._is_reported,
+            evidence={rule.name: rule.evidence for rule in self._rules.all},
         )
 
     def resume(self, memory: AlarmMemory, *, is_recent: bool) -> None:
@@ -112,10 +105,8 @@ class Alarm:
     def configure(self, rule: DecisionRule, at: float) -> Transition | None:
         """Prepare for the scores of a model that are judged by ``rule``."""
         self._reset()
-        self._windows.configure(rule.threshold)
-        self._shift.configure(rule.normal_range, rule.window_samples, rule.sample_rate_hz)
+        self._rules.configure(rule)
         self._off.configure(rule)
-        self._clear_below = rule.clear_below
         self._window_samples = rule.window_samples
         self._sample_rate_hz = rule.sample_rate_hz
         self._provisional = rule.provisional
@@ -129,9 +120,9 @@ class Alarm:
         memory, standing = self._continuation.take_memory(), self._continuation.standing
         if memory is None:
             return
-        for rule in (self._windows, self._shift):
+        for rule in self._rules.all:
             rule.restore(memory.evidence.get(rule.name, {}))
-        self._shift_reported = memory.shift_reported
+        self._is_reported = memory.is_reported
         if standing is not None and self.state is State.UNKNOWN:
             self._rule_before_gap = standing.rule
 
@@ -145,38 +136,34 @@ class Alarm:
     def _enter_unknown(self, reason: str, at: float) -> Transition | None:
         if self.state is State.ALARM:
             self._rule_before_gap = self._rule
-        self._discard_windows()
-        self._shift_reported = self._shift_reported and bool(self._rule_before_gap)
+        self._skip_gap()
         return self._enter(State.UNKNOWN, reason, at, None)
 
-    def _discard_windows(self) -> None:
-        """Discard the windows of all rules; those before a gap say nothing about those after."""
-        self._windows.reset()
-        self._shift.reset()
+    def _skip_gap(self) -> None:
+        """Continue after sound that is missing or not judged."""
+        self._rules.skip_gap()
         self._quiet_since = None
         self._continuation.quiet_s = 0.0
 
     def update(self, score: WindowScore) -> tuple[Decision, Transition | None]:
         """Take a window into account; return the decision, and the change of state if any."""
         transition = self._evaluate(score)
-        readings = [] if score.value is None else [self._windows.read(score.value)]
+        sequential = self._rules.sequential
         decision = Decision(
             state=self.state,
             reason=self._reason,
-            shift_s=self._shift.duration_s,
+            shift_s=sequential.duration_s if sequential.is_notable else 0.0,
+            evidence=sequential.fraction,
             rule=self._rule,
-            verdict=self._judge(score, [*readings, self._shift.read()]),
-            limits=tuple(limit for limit in self._limits() if limit is not None),
+            verdict=self._judge(score),
+            limits=self._rules.limits,
         )
         return decision, transition
 
-    def _judge(self, score: WindowScore, readings: Sequence[RuleReading]) -> Verdict:
+    def _judge(self, score: WindowScore) -> Verdict:
         if self._off.phase.is_judged:
-            return judge_window(score.quality, readings)
+            return judge_window(score.quality, self._rules.read(score))
         return self._off.verdict
-
-    def _limits(self) -> tuple[Limit | None, ...]:
-        return self._windows.limit, self._shift.limit
 
     def _evaluate(self, score: WindowScore) -> Transition | None:
         if score.quality not in SCORED_QUALITIES or score.value is None:
@@ -191,10 +178,9 @@ class Alarm:
         phase = self._off.update(score.level_dbfs, exceeds=exceeds)
         if not phase.is_judged:
             return self._enter_phase(phase, score)
-        self._windows.update(exceeds)
-        self._shift.update(score.value, score.window_start)
-        self._shift_reported = self._shift_reported or self._shift.warns
-        state, reason, rule = self._next_state(self._quiet_s(score.value, score.window_start))
+        self._rules.update(score)
+        self._is_reported = self._is_reported or self._rules.warning is not None
+        state, reason, rule = self._next_state(self._quiet_s(score.window_start))
         return self._enter(state, reason, score.captured_at, score, rule)
 
     def _enter_phase(self, phase: Phase, score: WindowScore) -> Transition | None:
@@ -209,7 +195,7 @@ class Alarm:
         if phase is not Phase.OFF:
             self._quiet_since = None
             return self._enter(self.state, reason, at, score, self._rule)
-        self._discard_windows()
+        self._skip_gap()
         rule_before_gap, self._rule_before_gap = self._rule_before_gap, ""
         if self.state is State.ALARM:
             rule_before_gap = self._rule
@@ -218,18 +204,13 @@ class Alarm:
         if rule_before_gap:
             reason = f"{reason}; the alarm from before is still active"
             return self._enter(State.ALARM, reason, at, score, rule_before_gap)
-        self._shift_reported = False
+        self._is_reported = False
         return self._enter(State.OFF, reason, at, score, self._off.name)
 
-    def _quiet_s(self, value: float, window_start: int) -> float:
-        """Return for how long every window has stayed at or below the clearing level.
-
-        A sustained shift may lie below that level. Once one was reported, sound is quiet only
-        within its normal range.
-        """
-        shifted = self._shift_reported and self._shift.duration_s > 0
+    def _quiet_s(self, window_start: int) -> float:
+        """Return for how long every window has been quiet by every rule."""
         earlier_s = self._continuation.take_quiet_s()
-        if value > self._clear_below or shifted:
+        if not self._rules.quiet:
             self._quiet_since = None
             return 0.0
         if self._quiet_since is None:
@@ -239,15 +220,12 @@ class Alarm:
 
     def _next_state(self, quiet_s: float) -> tuple[State, str, str]:
         """Return the state, its reason and the rule behind it; the first that applies wins."""
-        windows, shift, hold_s = self._windows, self._shift, self._settings.hold_s
+        alarming, warning, hold_s = self._rules.alarming, self._rules.warning, self._settings.hold_s
         rule_before_gap, self._rule_before_gap = self._rule_before_gap, ""
         holding = quiet_s == 0 or quiet_s < hold_s
-        if windows.alarms or shift.alarms:
+        if alarming is not None:
             self._continuation.is_resumed = False
-        if windows.alarms:
-            return State.ALARM, windows.description, windows.name
-        if shift.alarms:
-            return State.ALARM, shift.description, shift.name
+            return State.ALARM, alarming.description, alarming.name
         if rule_before_gap and holding:
             cause = "restart" if self._continuation.is_resumed else "audio was lost"
             reason = f"the alarm from before the {cause} is still active"
@@ -256,50 +234,37 @@ class Alarm:
             return State.ALARM, self._describe_hold(quiet_s), self._rule
         if rule_before_gap or self.state is State.ALARM:
             return State.NORMAL, f"quiet for {quiet_s:.0f} s", ""
-        if shift.warns:
-            return State.WARNING, shift.description, shift.name
-        if windows.warns:
-            return State.WARNING, windows.description, windows.name
-        if self.state is State.WARNING and self._shift_reported and holding:
+        if warning is not None:
+            return State.WARNING, warning.description, warning.name
+        if self.state is State.WARNING and self._is_reported and holding:
             return State.WARNING, self._describe_hold(quiet_s), self._rule
-        if self.state in (State.UNKNOWN, State.OFF) and windows.latest:
+        if self.state in (State.UNKNOWN, State.OFF) and self._rules.exceedances.latest:
             return State.UNKNOWN, "one window is above the threshold; waiting for more", ""
-        return State.NORMAL, self._describe_normal(), ""
+        return State.NORMAL, self._rules.describe_normal(), ""
 
     def _describe_hold(self, quiet_s: float) -> str:
         """Return how much of the hold time has passed."""
         text = f"quiet for {quiet_s:.0f} s of {self._settings.hold_s:.0f} s"
         return self._continuation.describe(text)
 
-    def _describe_normal(self) -> str:
-        """Return how close the score is to a warning."""
-        if self._shift.duration_s > 0:
-            return self._shift.description
-        if self._windows.count:
-            needed = self._settings.warning_exceedances
-            return f"{self._windows.description}; a warning needs {needed}"
-        if self._shift.limit is not None:
-            return self._shift.read().sentence
-        return self._windows.description
-
     def _reset(self) -> None:
-        self._windows.reset()
+        self._rules.reset()
         self._off.reset()
         self._last_end = None
         self._quiet_since = None
         self._rule_before_gap = ""
-        self._shift_reported = False
+        self._is_reported = False
 
     def _enter(
         self, state: State, reason: str, at: float, score: WindowScore | None, rule: str = ""
     ) -> Transition | None:
         self._reason, self._rule = reason, rule
         if state is State.NORMAL:
-            self._shift_reported = False
+            self._is_reported = False
         if state is self.state:
             return None
         if self.state is State.ALARM and state is State.NORMAL:
-            self._windows.reset()  # those that raised this alarm must not raise the next one
+            self._rules.reset()  # the evidence of this alarm must not raise the next one
         return self._make_transition(state, reason, at, score)
 
     def _make_transition(
@@ -307,7 +272,6 @@ class Alarm:
     ) -> Transition:
         previous, self.state = self.state, state
         self._events += 1
-        limits = (limit for limit in self._limits() if limit is not None)
         transition = Transition(
             machine=self._machine,
             transition_id=f"{self._run_id}-{self._machine}-{self._events}",
@@ -318,7 +282,7 @@ class Alarm:
             provisional=self._provisional,
             score=score,
             rule=self._rule,
-            limit=next((limit.value for limit in limits if limit.rule == self._rule), None),
+            limit=self._rules.limit_of(self._rule),
         )
         self._continuation.update(transition)
         return transition

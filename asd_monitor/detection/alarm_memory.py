@@ -47,6 +47,7 @@ class AlarmMemory(BaseModel):
     """The alarm or warning; also where the state is UNKNOWN because sound was lost afterwards."""
     quiet_s: float = Field(0.0, ge=0, allow_inf_nan=False)
     """For how long the sound has been quiet, towards the hold time."""
-    shift_reported: bool = False
+    is_reported: bool = False
+    """Whether a rule has given a warning since the sound was last normal."""
     evidence: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """The evidence of each rule, by its name."""

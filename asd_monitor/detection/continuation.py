@@ -30,7 +30,7 @@ class Continuation:
         standing = memory.standing
         self._memory = memory
         if not is_recent:
-            self._memory = AlarmMemory(state=State.UNKNOWN, shift_reported=memory.shift_reported)
+            self._memory = AlarmMemory(state=State.UNKNOWN, is_reported=memory.is_reported)
         if standing is None or not (is_recent or standing.state is State.ALARM):
             return State.UNKNOWN
         self.standing, self.is_resumed = standing, True

@@ -5,12 +5,22 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from asd_monitor.calibration import Calibration
+from asd_monitor.calibration.alarm_rate import (
+    BOUTS_FOR_ALARM,
+    FALSE_ALARMS_PER_MONTH,
+    PATHS,
+    blocks_between_alarms,
+    exceedance_probability,
+)
+from asd_monitor.calibration.blocks import block_windows, blocks_per_month
 from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.calibration.normal_range import NormalRange
+from asd_monitor.calibration.voices import VoiceStatistics
 from asd_monitor.model_file.manifest import Manifest
 
-P_RAISE = 0.001
 P_CLEAR = 0.01
+"""A window of normal sound scores above the level at which an alarm clears this often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +33,62 @@ class DecisionRule:
     clear_below: float
     """Scores up to this let an alarm clear; infinite where nothing is known of normal sound."""
     normal_range: NormalRange | None
-    """None where the model file has none: no sustained shift is detected."""
+    """Normal range of the score, for display; None where the model file has none."""
     provisional: bool
     """True while too few calibration windows support the threshold."""
     window_samples: int
     sample_rate_hz: int
     levels: LearnedLevels | None = None
     """Range of the learned levels; None where the model file has none: it is never off."""
+    voices: VoiceStatistics | None = None
+    """None where too little normal sound was learned for a sequential test."""
+    blocks_between_alarms: float = math.inf
+    """Blocks of normal sound between two false alarms of one rule, as asked for or supported."""
+
+    @property
+    def window_s(self) -> float:
+        """Length of a window in s."""
+        return self.window_samples / self.sample_rate_hz
+
+    @property
+    def supported_false_alarms_per_month(self) -> float | None:
+        """Fewest false alarms a month that the learned sound supports; None where unknown."""
+        if self.voices is None:
+            return None
+        return PATHS * blocks_per_month(self.window_s) / self.voices.supported_blocks
+
+    def describe_support(self, false_alarms_per_month: float) -> str:
+        """Return how few false alarms the learned sound supports, in one sentence for the user.
+
+        Parameters
+        ----------
+        false_alarms_per_month
+            False alarms that are asked for.
+        """
+        supported, voices = self.supported_false_alarms_per_month, self.voices
+        if supported is None or voices is None:
+            return "too little normal sound was learned for an estimate of false alarms"
+        block_s = block_windows(self.window_s) * self.window_s
+        learned_min = voices.blocks * block_s / 60
+        if supported <= false_alarms_per_month:
+            return (
+                f"{learned_min:.0f} min of normal sound support {false_alarms_per_month:g} false "
+                "alarms a month"
+            )
+        asked = blocks_between_alarms(false_alarms_per_month, self.window_s)
+        needed = (asked ** (1 / BOUTS_FOR_ALARM) - 1) * voices.blocks / voices.effective_blocks
+        return (
+            f"{learned_min:.0f} min of normal sound support at best {_describe_rate(supported)}; "
+            f"learn for {needed * block_s / 60:.0f} min in all for {false_alarms_per_month:g} a "
+            "month"
+        )
 
     @classmethod
     def from_manifest(
         cls,
         manifest: Manifest,
         target: str,
-        p_raise: float | None = None,
-        p_clear: float = P_CLEAR,
+        false_alarms_per_month: float = FALSE_ALARMS_PER_MONTH,
     ) -> Self:
         """Derive the rule of a target from its calibration, or from its stored threshold.
 
@@ -47,22 +98,26 @@ class DecisionRule:
             Of the model file.
         target
             One of the manifest's targets.
-        p_raise
-            Probability that a window of normal sound scores above the threshold. None takes the
-            threshold of the model file, and if it has none, 0.001.
-        p_clear
-            The same for ``clear_below``, which is never above the threshold.
+        false_alarms_per_month
+            False alarms that are asked for. The learned sound may support only more of them.
         """
         calibration = manifest.calibrations.get(target)
         stored = manifest.thresholds.get(target)
-        threshold: float | None = None
-        if stored is not None and (p_raise is None or calibration is None):
-            threshold = stored.value
-        elif calibration is not None:
-            threshold = calibration.threshold(p_raise or P_RAISE)
+        window_s = manifest.window_samples / manifest.sample_rate_hz
+        blocks = blocks_between_alarms(false_alarms_per_month, window_s)
+        voices = manifest.voices.get(target)
+        if voices is None and calibration is not None:
+            voices = _single_voice(calibration, window_s)
+        threshold = None if stored is None else stored.value
+        if calibration is not None:
+            p = exceedance_probability(false_alarms_per_month, window_s)
+            threshold = calibration.threshold(p)
         clear_below = math.inf if threshold is None else threshold
         if calibration is not None:
-            clear_below = min(calibration.threshold(p_clear), clear_below)
+            highest_normal = float(calibration.scores[-1])
+            clear_below = min(calibration.threshold(P_CLEAR), highest_normal, clear_below)
+        if voices is not None:
+            blocks = min(blocks, voices.supported_blocks)
         return cls(
             target=target,
             threshold=threshold,
@@ -72,24 +127,56 @@ class DecisionRule:
             window_samples=manifest.window_samples,
             sample_rate_hz=manifest.sample_rate_hz,
             levels=manifest.levels.get(target),
+            voices=voices,
+            blocks_between_alarms=blocks,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values that :meth:`from_dict` restores exactly."""
         values = asdict(self)
-        values["clear_below"] = self.clear_below if math.isfinite(self.clear_below) else None
+        for name in ("clear_below", "blocks_between_alarms"):
+            values[name] = values[name] if math.isfinite(values[name]) else None
         if self.normal_range is not None:
             values["normal_range"] = self.normal_range.to_dict()
+        if self.voices is not None:
+            values["voices"] = self.voices.to_dict()
         return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Restore a rule from :meth:`to_dict`."""
         restored = dict(values)
-        if restored["clear_below"] is None:
-            restored["clear_below"] = math.inf
+        for name in ("clear_below", "blocks_between_alarms"):
+            restored[name] = math.inf if restored[name] is None else restored[name]
         if restored["normal_range"] is not None:
             restored["normal_range"] = NormalRange.from_dict(restored["normal_range"])
         if restored.get("levels") is not None:
             restored["levels"] = LearnedLevels.from_dict(restored["levels"])
+        if restored.get("voices") is not None:
+            restored["voices"] = VoiceStatistics.from_dict(restored["voices"])
         return cls(**restored)
+
+
+UNITS_PER_MONTH = {"hour": 720.0, "day": 30.0, "week": 30 / 7, "month": 1.0}
+
+
+def _describe_rate(per_month: float) -> str:
+    """Return a rate of false alarms in the shortest unit in which it is about one or more."""
+    counts = {unit: per_month / per for unit, per in UNITS_PER_MONTH.items()}
+    unit = next((unit for unit, count in counts.items() if count >= 0.8), "month")
+    count = max(1, round(counts[unit]))
+    return f"{count} false alarm{'s' if count > 1 else ''} {'an' if unit == 'hour' else 'a'} {unit}"
+
+
+def _single_voice(calibration: Calibration, window_s: float) -> VoiceStatistics | None:
+    """Return statistics of the score itself, for a model file without voices.
+
+    Only the scores of windows are known, not their times: windows are taken as blocks, as if all
+    windows of a block were equal.
+    """
+    count = calibration.count // block_windows(window_s)
+    scores = calibration.spaced_scores(count)
+    number = range(len(scores))
+    return VoiceStatistics.fit(
+        ["score"], scores[:, None], scores, [*number], [0.0] * len(scores), window_s
+    )

@@ -126,15 +126,18 @@ class Detector:
         scorable = [
             i for i, assessment in enumerate(assessments) if assessment.quality in SCORED_QUALITIES
         ]
-        results: dict[int, tuple[float, float]] = {}
+        results: dict[int, tuple[float, tuple[float, ...], float]] = {}
         for first in range(0, len(scorable), self.max_batch):
             batch = scorable[first : first + self.max_batch]
             started_s = self._clock()
-            values = self._run([windows[i] for i in batch], [assessments[i].offset for i in batch])
+            values, voices = self._run(
+                [windows[i] for i in batch], [assessments[i].offset for i in batch]
+            )
             window_s = (self._clock() - started_s) / len(batch)
-            results |= {i: (float(value), window_s) for i, value in zip(batch, values, strict=True)}
+            for i, value, row in zip(batch, values, voices, strict=True):
+                results[i] = float(value), tuple(row.tolist()), window_s
         return [
-            self._make_score(window, assessment, *results.get(i, (None, 0.0)))
+            self._make_score(window, assessment, *results.get(i, (None, (), 0.0)))
             for i, (window, assessment) in enumerate(zip(windows, assessments, strict=True))
         ]
 
@@ -180,24 +183,27 @@ class Detector:
         verdict = judge_clip(value, scores, rule, settings)
         return ClipScore(name, value, p_value, extrapolated, rule.threshold, tuple(scores), verdict)
 
-    def _run(self, windows: Sequence[Window], offsets: Sequence[float]) -> npt.NDArray[np.float64]:
-        """Return the model's scores ``(len(windows),)``; NaN for all where the model fails."""
+    def _run(
+        self, windows: Sequence[Window], offsets: Sequence[float]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return scores ``(n,)`` and voices ``(n, voices)``; NaN for all if the model fails."""
         batch = np.empty((len(windows), self.manifest.window_samples), np.float32)
         for row, window, offset in zip(batch, windows, offsets, strict=True):
             np.subtract(window.samples, np.float32(offset), out=row)
         targets = np.array([self._target_index[window.machine] for window in windows], np.int64)
         try:
-            return self._model.score(batch, targets)
+            return self._model.score_voices(batch, targets)
         except ModelFileError as error:
             self._failures += 1
             logger.warning("%s (failure %d)", error, self._failures)
-            return np.full(len(windows), math.nan)
+            return np.full(len(windows), math.nan), np.empty((len(windows), 0))
 
     def _make_score(
         self,
         window: Window,
         assessment: Assessment,
         value: float | None,
+        voices: tuple[float, ...],
         inference_s: float,
     ) -> WindowScore:
         quality = assessment.quality
@@ -222,6 +228,7 @@ class Detector:
             inference_s=inference_s,
             model=self._infos[machine],
             recording=window.recording,
+            voices=voices,
         )
 
     def _compute_p_value(self, target: str, value: float | None) -> tuple[float | None, bool]:

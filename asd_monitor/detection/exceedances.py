@@ -1,134 +1,178 @@
-"""The rule ``window``: count the latest windows whose score is above the threshold."""
+"""The rule ``window``: the score exceeds the threshold again and again.
 
+Exceedances within ten seconds are one bout: a passing vehicle affects several windows, and counts
+once.
+"""
+
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from asd_monitor.calibration.alarm_rate import BOUTS_FOR_ALARM
+from asd_monitor.calibration.normal_range import is_number
 from asd_monitor.calibration.score_text import format_score
 from asd_monitor.detection.alarm_memory import Evidence
-from asd_monitor.detection.alarm_settings import AlarmSettings
+from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.rule_reading import RuleReading
-from asd_monitor.records import Limit
+from asd_monitor.records import Limit, WindowScore
+
+BOUTS_FOR_WARNING = 2
+LOOK_BACK = 3.0
+"""Bouts count for this multiple of the shortest duration of an alarm."""
 
 
-class WindowExceedances:
-    """Count exceedances of the threshold among the last windows that do not overlap.
+class ExceedanceBouts:
+    """Count bouts of exceedances of the threshold during the last minute.
 
     Parameters
     ----------
-    settings
-        How many exceedances of how many windows give a warning and raise an alarm.
+    min_duration_s
+        Shortest time from the first exceedance to the third bout.
 
     Attributes
     ----------
     limit
         The threshold; None before there is one.
+    count
+        Number of bouts.
+    latest
+        Whether the latest window exceeds the threshold.
     """
 
     name = "window"
 
-    def __init__(self, settings: AlarmSettings) -> None:
-        self._settings = settings
-        self._exceedances: deque[bool] = deque(maxlen=settings.window_count)
+    def __init__(self, min_duration_s: float) -> None:
+        self._bout_s = min_duration_s / (BOUTS_FOR_ALARM - 1)
+        self._look_back_s = LOOK_BACK * min_duration_s
+        self._bouts: deque[int] = deque()
+        self._threshold: float | None = None
+        self._clear_below = float("inf")
+        self._rate_hz = self._window_samples = 1
         self.limit: Limit | None = None
+        self.reset()
 
-    def configure(self, threshold: float | None) -> None:
+    def configure(self, rule: DecisionRule) -> None:
         """Prepare for the scores of a model."""
-        self.limit = None if threshold is None else Limit(self.name, "threshold", threshold)
+        self._threshold, self._clear_below = rule.threshold, rule.clear_below
+        self._rate_hz, self._window_samples = rule.sample_rate_hz, rule.window_samples
+        if rule.threshold is not None:
+            self.limit = Limit(self.name, "threshold", rule.threshold)
         self.reset()
 
     def reset(self) -> None:
         """Discard all windows."""
-        self._exceedances.clear()
+        self._bouts.clear()
+        self.latest, self._value, self._end = False, 0.0, 0
 
-    def update(self, exceeds: bool) -> None:
+    def skip_gap(self) -> None:
+        """Discard all windows: those before lost audio are no evidence together with later ones."""
+        self.reset()
+
+    def update(self, score: WindowScore) -> None:
         """Take a window into account that overlaps none before it."""
-        self._exceedances.append(exceeds)
-
-    @property
-    def evidence(self) -> dict[str, Any]:
-        """The exceedances, for :meth:`restore` after a restart; oldest first."""
-        return {"exceedances": list(self._exceedances)}
-
-    def restore(self, evidence: Evidence) -> None:
-        """Continue with the exceedances from before a restart."""
-        exceedances = evidence.get("exceedances")
-        if isinstance(exceedances, list):
-            self._exceedances.extend(bool(exceeds) for exceeds in exceedances)
+        if score.value is None:
+            return
+        self._value, self._end = score.value, score.window_start + self._window_samples
+        self.latest = self._threshold is not None and score.value > self._threshold
+        oldest = score.window_start - self._look_back_s * self._rate_hz
+        while self._bouts and self._bouts[0] < oldest:
+            self._bouts.popleft()
+        next_bout = score.window_start - self._bout_s * self._rate_hz
+        is_new = not self._bouts or self._bouts[-1] <= next_bout
+        if self.latest and is_new:
+            self._bouts.append(score.window_start)
 
     @property
     def count(self) -> int:
-        """Number of exceedances among the last windows."""
-        return sum(self._exceedances)
-
-    @property
-    def latest(self) -> bool:
-        """Whether the latest window exceeds the threshold."""
-        return bool(self._exceedances) and self._exceedances[-1]
+        """Number of bouts during the last minute."""
+        return len(self._bouts)
 
     @property
     def warns(self) -> bool:
-        """Whether there are enough exceedances for a warning."""
-        return self.count >= self._settings.warning_exceedances
+        """Whether the latest window is one of enough bouts for a warning."""
+        return self.latest and self.count >= BOUTS_FOR_WARNING
 
     @property
     def alarms(self) -> bool:
-        """Whether there are enough exceedances for an alarm."""
-        return self.count >= self._settings.min_exceedances
+        """Whether the latest window is one of enough bouts for an alarm."""
+        return self.latest and self.count >= BOUTS_FOR_ALARM
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the latest window is low enough for an alarm to clear."""
+        return self._value <= self._clear_below
 
     @property
     def description(self) -> str:
         """Description of the exceedances for the user, with the limit."""
-        count, windows = self.count, len(self._exceedances)
         threshold = f"the threshold{self._limit_text}"
-        if windows == 1:
-            return f"the latest window is {'above' if count else 'below'} {threshold}"
-        verb = "is" if count == 1 else "are"
-        return f"{count} of the last {windows} windows {verb} above {threshold}"
+        if not self.count:
+            return f"the latest window is below {threshold}"
+        times = f"{self.count} times" if self.count > 1 else "once"
+        return (
+            f"the score was above {threshold} {times} in the last {self._look_back_s:.0f} s, "
+            f"counted every {self._bout_s:.0f} s"
+        )
 
     @property
     def explanation(self) -> str:
         """What gives a warning and what raises an alarm, for the user."""
-        settings = self._settings
         return (
-            f"{settings.warning_exceedances} of {settings.window_count} consecutive windows above "
-            f"the threshold{self._limit_text} give a warning, {settings.min_exceedances} an alarm"
+            f"a score above the threshold{self._limit_text} {BOUTS_FOR_WARNING} times in "
+            f"{self._look_back_s:.0f} s, at least {self._bout_s:.0f} s apart, gives a warning, "
+            f"{BOUTS_FOR_ALARM} times an alarm"
         )
 
-    def read(self, value: float) -> RuleReading:
-        """Return how the score of the newest window compares with the threshold."""
-        exceeded = self.limit is not None and value > self.limit.value
-        side = "above" if exceeded else "below"
-        return RuleReading(
-            limit=self.limit,
-            exceeded=exceeded,
-            word=f"{side} threshold",
-            sentence=f"score {side} the threshold{self._limit_text}",
-        )
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """How long ago each bout began, for :meth:`restore` after a restart; oldest first."""
+        return {"bouts_s": [(self._end - bout) / self._rate_hz for bout in self._bouts]}
 
-    def read_clip(self, value: float, scores: Sequence[tuple[int, float]]) -> RuleReading:
+    def restore(self, evidence: Evidence) -> None:
+        """Continue with the bouts from before a restart."""
+        bouts_s = evidence.get("bouts_s")
+        if isinstance(bouts_s, list) and all(map(is_number, bouts_s)):
+            known = sorted(age_s for age_s in bouts_s if 0 <= age_s <= self._look_back_s)[::-1]
+            self._bouts.extend(-round(age_s * self._rate_hz) for age_s in known)
+
+    def read(self, score: WindowScore) -> RuleReading:
+        """Return how the score of a window compares with the threshold."""
+        return self._read(-math.inf if score.value is None else score.value)
+
+    def read_clip(self, value: float, windows: Sequence[WindowScore]) -> RuleReading:
         """Return how a recording compares with the threshold: its own score, and its windows.
 
         Parameters
         ----------
         value
             Score of the recording.
-        scores
-            Start and score of its windows that do not overlap.
+        windows
+            Scored windows that do not overlap.
         """
-        reading = self.read(value)
-        if reading.exceeded or self.limit is None:
+        reading = self._read(value)
+        if reading.exceeded or self._threshold is None:
             return reading
         self.reset()
-        highest = (0, 0)
-        for _, score in scores:
-            self.update(score > self.limit.value)
-            highest = max(highest, (self.count, len(self._exceedances)))
-        count, windows = highest
-        if count < self._settings.warning_exceedances:
+        highest, description = 0, ""
+        for window in windows:
+            self.update(window)
+            if self.count > highest:
+                highest, description = self.count, self.description
+        if highest < BOUTS_FOR_WARNING:
             return reading
-        sentence = f"{count} of {windows} consecutive windows are above the threshold"
-        return RuleReading(self.limit, True, "above threshold", f"{sentence}{self._limit_text}")
+        return RuleReading(self.name, self.limit, True, "above threshold", description)
+
+    def _read(self, value: float) -> RuleReading:
+        exceeded = self._threshold is not None and value > self._threshold
+        side = "above" if exceeded else "below"
+        return RuleReading(
+            rule=self.name,
+            limit=self.limit,
+            exceeded=exceeded,
+            word=f"{side} threshold",
+            sentence=f"score {side} the threshold{self._limit_text}",
+        )
 
     @property
     def _limit_text(self) -> str:

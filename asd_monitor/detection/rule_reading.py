@@ -9,6 +9,8 @@ from asd_monitor.records import Limit
 class RuleReading:
     """How the newest window, and those before it, compare with the limit of one rule."""
 
+    rule: str
+    """Name of the rule."""
     limit: Limit | None
     """None where the model file does not have it, or the rule is off."""
     exceeded: bool

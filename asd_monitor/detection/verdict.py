@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from asd_monitor.audio.quality import DESCRIPTIONS
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
-from asd_monitor.detection.exceedances import WindowExceedances
 from asd_monitor.detection.machine_off import MachineOff
 from asd_monitor.detection.rule_reading import RuleReading
-from asd_monitor.detection.sustained_shift import SustainedShift
+from asd_monitor.detection.rules import Rules
 from asd_monitor.records import NOT_SCORED, SCORED_QUALITIES, Quality, Verdict, WindowScore
 
 _DOUBTFUL = SCORED_QUALITIES - {Quality.OK}
@@ -69,18 +68,16 @@ def judge_clip(
     verdict = off.read_clip([level for level in levels if level is not None])
     if verdict is not None:
         return verdict
-    scores = list(_scores_without_overlap(windows, rule.window_samples))
-    exceedances, shift = _make_rules(rule, settings)
-    return _judge([exceedances.read_clip(value, scores), shift.read_clip(scores)])
+    used = list(_windows_without_overlap(windows, rule.window_samples))
+    rules = _make_rules(rule, settings)
+    return _judge([rules.exceedances.read_clip(value, used), rules.sequential.read_clip(used)])
 
 
 def explain_rules(rule: DecisionRule, settings: AlarmSettings) -> dict[str, str]:
     """Return for each rule that applies, by name, what gives a warning and what an alarm."""
-    explained = {
-        made.name: made.explanation
-        for made in _make_rules(rule, settings)
-        if made.limit is not None
-    }
+    rules = _make_rules(rule, settings)
+    without_voices = () if rule.voices is not None else (rules.sequential, rules.intermittent)
+    explained = {made.name: made.explanation for made in rules.all if made not in without_voices}
     off = _make_off_rule(rule, settings)
     return {**explained, off.name: off.explanation} if off.explanation else explained
 
@@ -91,35 +88,29 @@ def _make_off_rule(rule: DecisionRule, settings: AlarmSettings) -> MachineOff:
     return off
 
 
-def _make_rules(
-    rule: DecisionRule, settings: AlarmSettings
-) -> tuple[WindowExceedances, SustainedShift]:
-    exceedances, shift = WindowExceedances(settings), SustainedShift(settings.sustained_s)
-    exceedances.configure(rule.threshold)
-    shift.configure(rule.normal_range, rule.window_samples, rule.sample_rate_hz)
-    return exceedances, shift
+def _make_rules(rule: DecisionRule, settings: AlarmSettings) -> Rules:
+    rules = Rules(settings)
+    rules.configure(rule)
+    return rules
 
 
 def _judge(readings: Sequence[RuleReading]) -> Verdict:
+    exceeded = [reading for reading in readings if reading.exceeded]
     known = [reading for reading in readings if reading.limit is not None]
-    exceeded = [reading for reading in known if reading.exceeded]
-    if exceeded:
-        first, sentence = exceeded[0], "; ".join(reading.sentence for reading in exceeded)
-    elif known:
-        first, sentence = known[-1], known[-1].sentence
-    else:
+    if not exceeded and not known:
         return NO_LIMIT
-    limit = first.limit
-    assert limit is not None  # noqa: S101 - it is known
-    return Verdict(first.word, limit.rule if exceeded else "", limit.value, sentence)
+    first = exceeded[0] if exceeded else known[-1]
+    sentence = "; ".join(reading.sentence for reading in exceeded or [first])
+    limit = None if first.limit is None else first.limit.value
+    return Verdict(first.word, first.rule if exceeded else "", limit, sentence)
 
 
-def _scores_without_overlap(
+def _windows_without_overlap(
     windows: Sequence[WindowScore], window_samples: int
-) -> Iterator[tuple[int, float]]:
-    """Yield start and score of the windows that the alarm would use."""
+) -> Iterator[WindowScore]:
+    """Yield the windows that the alarm would use."""
     end = None
     for window in windows:
         if window.value is not None and (end is None or window.window_start >= end):
             end = window.window_start + window_samples
-            yield window.window_start, window.value
+            yield window

@@ -222,7 +222,7 @@ class Watch:
         return first
 
     def _mark_shift(self, since: int) -> None:
-        """Let all windows of a sustained shift count, since it is known only afterwards."""
+        """Let all windows of a lasting rise count, since it is known only afterwards."""
         for index in range(len(self._points) - 1, -1, -1):
             point = self._points[index]
             if point.start < since:

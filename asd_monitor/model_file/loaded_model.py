@@ -83,6 +83,23 @@ class LoadedModel:
             raise ModelFileError(msg)
         return scores.astype(np.float64)
 
+    def score_voices(
+        self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Score windows, and return the voices too: scores ``(batch,)``, ``(batch, voices)``.
+
+        A model without voices gives none: ``(batch, 0)``. Arguments and errors are those of
+        :meth:`score`.
+        """
+        if not hasattr(self._module, "voices"):
+            return self.score(windows, targets), np.empty((len(windows), 0))
+        values = self._call("voices", windows, targets)
+        if values.ndim != 2 or len(values) != len(windows) or values.shape[1] < 2:
+            msg = f"the model gave voices of shape {values.shape} for {len(windows)} windows"
+            raise ModelFileError(msg)
+        columns = values.astype(np.float64)
+        return columns[:, 0], columns[:, 1:]
+
     @property
     def has_evidence(self) -> bool:
         """Whether the model can attribute its scores to bands and frames."""

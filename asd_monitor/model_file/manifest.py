@@ -10,6 +10,7 @@ from typing import Literal, Self, TypeVar, cast, get_args
 from asd_monitor.calibration import Calibration
 from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.calibration.normal_range import is_number
+from asd_monitor.calibration.voices import VoiceStatistics
 
 FORMAT_VERSION = 1
 MAX_NAME_LENGTH = 200
@@ -56,6 +57,8 @@ class Manifest:
         By target; a target may lack either.
     levels
         Levels of the learned sound, by target; a target may lack them.
+    voices
+        Statistics of the voices of normal sound by target; none in files of earlier versions.
     training
         Origin of the model: ``fingerprint`` (SHA-256 of the training data), ``recordings``,
         ``seconds``, ``versions``, ``microphones`` (id, name and USB port of each), ...
@@ -84,6 +87,7 @@ class Manifest:
     description: Mapping[str, Json] = field(default_factory=dict)
     created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     format_version: int = FORMAT_VERSION
+    voices: Mapping[str, VoiceStatistics] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("name", "revision", "created_at"):
@@ -107,6 +111,7 @@ class Manifest:
             ("calibrations", Calibration),
             ("thresholds", Threshold),
             ("levels", LearnedLevels),
+            ("voices", VoiceStatistics),
         ):
             for target, value in getattr(self, name).items():
                 _check(target in self.targets, name, f"targets from {self.targets}", target)
@@ -121,6 +126,7 @@ class Manifest:
         }
         thresholds = {target: asdict(threshold) for target, threshold in self.thresholds.items()}
         levels = {target: levels.to_dict() for target, levels in self.levels.items()}
+        voices = {target: statistics.to_dict() for target, statistics in self.voices.items()}
         return {
             "format_version": self.format_version,
             "name": self.name,
@@ -134,6 +140,7 @@ class Manifest:
             "calibrations": cast("Json", calibrations),
             "thresholds": cast("Json", thresholds),
             "levels": cast("Json", levels),
+            "voices": cast("Json", voices),
             "training": self.training,
             "description": self.description,
         }
@@ -149,7 +156,7 @@ class Manifest:
         """
         _check_version(values.get("format_version"))
         expected = set(cls.__dataclass_fields__)
-        restored = {"levels": {}, **values}  # files of earlier versions have none
+        restored = {"levels": {}, "voices": {}, **values}  # files of earlier versions have none
         _check(set(restored) == expected, "entries", f"{sorted(expected)}", sorted(values))
         targets = restored["targets"]
         _check(isinstance(targets, list), "targets", "a list", targets)
@@ -158,6 +165,7 @@ class Manifest:
             ("calibrations", Calibration.from_dict),
             ("thresholds", _read_threshold),
             ("levels", LearnedLevels.from_dict),
+            ("voices", VoiceStatistics.from_dict),
         ):
             restored[name] = _read_by_target(restored[name], name, read)
         for name in ("training", "description"):

@@ -8,11 +8,13 @@ from itertools import chain
 import numpy as np
 import torch
 
+from asd_monitor.calibration.alarm_rate import FALSE_ALARMS_PER_MONTH, exceedance_probability
 from asd_monitor.errors import ConfigError
 from asd_monitor.features import (
     ENVELOPE_BANDS,
     FEATURE_GROUP_NAMES,
     MEL_BANDS,
+    TOP_FRACTION,
     FeatureGroups,
     mel_edges_hz,
 )
@@ -39,7 +41,6 @@ from asd_monitor.quickstart.window_length import (
 MIN_SOUND_S = 20.0
 MAX_CALIBRATION_WINDOWS = 4000
 HOP_S = 1.0
-THRESHOLD_P = 1e-3
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ def fit_many(
         [target.evidence for target in fitted.values()],
     )
     calibrations = {name: target.calibration for name, target in fitted.items()}
+    p = exceedance_probability(FALSE_ALARMS_PER_MONTH, choice.window_s)
     manifest = Manifest(
         name="quickstart",
         revision="1",
@@ -141,8 +143,11 @@ def fit_many(
         hop_samples=min(round((hop_s or HOP_S) * sample_rate_hz), window_samples),
         aggregation="mean",
         calibrations=calibrations,
+        voices={
+            name: target.voices for name, target in fitted.items() if target.voices is not None
+        },
         thresholds={
-            name: Threshold(calibration.threshold(THRESHOLD_P), THRESHOLD_P, calibration.rule)
+            name: Threshold(calibration.threshold(p), p, calibration.rule)
             for name, calibration in calibrations.items()
         },
         levels={
@@ -219,7 +224,7 @@ def _describe_training(
 
 
 def _describe(choice: WindowChoice, sample_rate_hz: int) -> dict[str, Json]:
-    edges_hz = mel_edges_hz(MEL_BANDS, sample_rate_hz)
+    edges_hz = mel_edges_hz(MEL_BANDS, TOP_FRACTION * sample_rate_hz)
     return {
         "window": choice.reason,
         "cycle_s": choice.cycle_s,

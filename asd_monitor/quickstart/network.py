@@ -26,6 +26,8 @@ MIN_STD = 0.05  # of a logarithm of power: about 0.2 dB
 LEVEL_UNIT = 0.35  # 1.5 dB: smaller changes of level come from mounting and the room
 MIN_RADIUS = 0.1  # in standard deviations of normal sound: closer windows count as equal
 MIN_SCALE = 0.025
+MIN_VOICE_SCALE = 0.01  # of the mean over a block, which varies less than single windows
+VOICE_NAMES = tuple(name for group in FEATURE_GROUP_NAMES for name in (group, f"{group} in detail"))
 MIN_LEVEL_SCALE = 0.3  # so that a step of 3 dB is a clear change, and one of 1.5 dB is not
 
 
@@ -131,7 +133,7 @@ def fit_fusion(held_out: Tensor) -> Fusion:
 
 
 class FusedScores(nn.Module):
-    """Fused score of every window, by the scorer and the fusion of its target.
+    """Fused score and voices of every window, by the scorer and the fusion of its target.
 
     Parameters
     ----------
@@ -148,17 +150,31 @@ class FusedScores(nn.Module):
         self.fusions = nn.ModuleList(fusions)
 
     def forward(self, features: list[Tensor], target: Tensor) -> Tensor:
-        """Return scores ``(batch,)`` of feature groups, ``(batch, dims)`` each."""
+        """Return ``(batch, 1 + voices)`` of feature groups, ``(batch, dims)`` each.
+
+        The first column is the fused score, the others are the log scores that it is fused from.
+        """
         if self.count == 1:  # without selecting rows it takes a tenth of the time
             for scorer, fusion in zip(self.scorers, self.fusions):  # noqa: B905 - TorchScript knows no strict
-                score: Tensor = fusion(scorer(features))
-                return score
-        scores = torch.zeros_like(features[0][:, 0])
+                voices: Tensor = scorer(features)
+                return torch.cat([fusion(voices).unsqueeze(1), voices], dim=1)
+        parts: list[Tensor] = []
+        order: list[Tensor] = []
         for index, (scorer, fusion) in enumerate(zip(self.scorers, self.fusions)):  # noqa: B905 - TorchScript knows no strict
             rows = torch.nonzero(target == index).flatten()
             if rows.numel() > 0:
-                scores[rows] = fusion(scorer([group[rows] for group in features]))
-        return scores
+                voices = scorer([group[rows] for group in features])
+                parts.append(torch.cat([fusion(voices).unsqueeze(1), voices], dim=1))
+                order.append(rows)
+        if len(parts) == 0:
+            return features[0].new_zeros(0, 1)
+        return torch.cat(parts)[torch.cat(order).argsort()]
+
+
+def min_voice_scales() -> list[float]:
+    """Return the smallest scale of each voice of a target, as :func:`fit_fusion` uses it."""
+    others = (len(FEATURE_GROUP_NAMES) - 1) * BACKENDS_PER_GROUP
+    return [MIN_LEVEL_SCALE] * BACKENDS_PER_GROUP + [MIN_VOICE_SCALE] * others
 
 
 class Evidence(nn.Module):
@@ -211,6 +227,11 @@ class QuickstartDetector(nn.Module):
         target
             ``(batch,)`` int64, indexes the manifest's targets.
         """
+        return self.voices(waveform, target)[:, 0]
+
+    @torch.jit.export
+    def voices(self, waveform: Tensor, target: Tensor) -> Tensor:
+        """Return ``(batch, 1 + voices)``: the score and the log scores that it is fused from."""
         if waveform.is_cuda:
             scores: Tensor = self.scores(self.groups(waveform), target)
             return scores
@@ -218,7 +239,7 @@ class QuickstartDetector(nn.Module):
         for start in range(0, waveform.shape[0], self.batch):
             features = self.groups(waveform[start : start + self.batch])
             batches.append(self.scores(features, target[start : start + self.batch]))
-        return torch.cat(batches) if len(batches) > 0 else waveform.new_zeros(0)
+        return torch.cat(batches) if len(batches) > 0 else waveform.new_zeros(0, 1)
 
     @torch.jit.export
     def evidence(self, waveform: Tensor, target: Tensor) -> Tensor:

@@ -9,18 +9,22 @@ from torch import Tensor
 
 from asd_monitor.audio.quality import usable_levels_dbfs
 from asd_monitor.calibration import Calibration
+from asd_monitor.calibration.blocks import count_effective_windows
 from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.calibration.normal_range import NormalRange
+from asd_monitor.calibration.voices import VoiceStatistics
 from asd_monitor.features import FEATURE_GROUP_NAMES, FeatureGroups
 from asd_monitor.normal_sound.statistics import NormalSound
 from asd_monitor.progress import Progress
 from asd_monitor.quickstart.network import (
     BATCH,
+    VOICE_NAMES,
     Evidence,
     Fusion,
     TargetScorer,
     fit_fusion,
     fit_target_scorer,
+    min_voice_scales,
 )
 from asd_monitor.quickstart.training_windows import TrainingWindows, evenly_spaced_indices
 
@@ -57,6 +61,7 @@ class FittedTarget:
     fusion: Fusion
     evidence: Evidence
     calibration: Calibration
+    voices: VoiceStatistics | None
     normal_sound: NormalSound
     levels: LearnedLevels | None
     """None where no window has a level."""
@@ -80,12 +85,12 @@ def fit_target(
         disjoint = torch.from_numpy(windows.disjoint)
         fusion = fit_fusion(held_out[disjoint])
         scorer = fit_target_scorer([group[bank] for group in features], excluded[bank][:, bank])
-        calibration = _calibrate(fusion(held_out[disjoint]), windows)
+        calibration, voices = _calibrate(held_out[disjoint], fusion, windows)
         evidence = _fit_evidence(groups, windows)
     normal_sound = _fit_normal_sound(windows)
     levels = LearnedLevels.fit(usable_levels_dbfs(windows.waveforms))
     progress.update(1.0)
-    return FittedTarget(scorer, fusion, evidence, calibration, normal_sound, levels)
+    return FittedTarget(scorer, fusion, evidence, calibration, voices, normal_sound, levels)
 
 
 def _compute_features(
@@ -129,10 +134,22 @@ def _cross_validated_scores(
     return torch.stack([score for score in scores if score is not None])
 
 
-def _calibrate(scores: Tensor, windows: TrainingWindows) -> Calibration:
-    values, disjoint = scores.double().numpy(), windows.disjoint
-    session, start_s = windows.session[disjoint], windows.start_s[disjoint]
-    return Calibration.fit(values, NormalRange.fit(values, session, start_s, windows.window_s))
+def _calibrate(
+    held_out: Tensor, fusion: Fusion, windows: TrainingWindows
+) -> tuple[Calibration, VoiceStatistics | None]:
+    """Calibrate the fused score and the voices ``(n, voices)`` of held-out windows."""
+    voices, scores = held_out.double().numpy(), fusion(held_out).double().numpy()
+    session = windows.session[windows.disjoint]
+    start_s, window_s = windows.start_s[windows.disjoint], windows.window_s
+    calibration = Calibration.fit(
+        scores,
+        NormalRange.fit(scores, session, start_s, window_s),
+        count_effective_windows(scores, session, start_s, window_s),
+    )
+    statistics = VoiceStatistics.fit(
+        VOICE_NAMES, voices, scores, session, start_s, window_s, min_voice_scales()
+    )
+    return calibration, statistics
 
 
 def _fit_evidence(groups: FeatureGroups, windows: TrainingWindows) -> Evidence:

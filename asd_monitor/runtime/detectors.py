@@ -1,5 +1,6 @@
 """Find and load the model of each machine, and make detectors that share model files."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import Detector
     from asd_monitor.model_file.loaded_model import LoadedModel
+
+logger = logging.getLogger(__name__)
 
 
 def load_detectors(config: Config, state: StateFolder) -> dict[str, "Detector"]:
@@ -101,13 +104,14 @@ def _decision_rule(config: Config, model: "LoadedModel", machine: str) -> "Decis
     from asd_monitor.detection.decision_rule import DecisionRule
 
     target, alarm = _target(config, model, machine), config.alarm_of(machine)
-    rule = DecisionRule.from_manifest(model.manifest, target, alarm.p_raise, alarm.p_clear)
+    rule = DecisionRule.from_manifest(model.manifest, target, alarm.false_alarms_per_month)
     if rule.threshold is None:
         msg = (
             f"model {model.manifest.name}: has neither calibration nor threshold for target "
             f"{target!r}; export it again with held-out normal sound"
         )
         raise ModelFileError(msg)
+    logger.info("%s: %s", machine, rule.describe_support(alarm.false_alarms_per_month))
     return rule
 
 

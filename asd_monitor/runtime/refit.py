@@ -178,7 +178,8 @@ def _make_detector(path: Path, machine: str, alarm: AlarmSettings | None) -> "De
     settings = alarm or AlarmSettings()
     model = model_file.load(path, "cpu")
     target = model.manifest.targets[0]
-    rule = DecisionRule.from_manifest(model.manifest, target, settings.p_raise, settings.p_clear)
+    rate = settings.false_alarms_per_month
+    rule = DecisionRule.from_manifest(model.manifest, target, rate)
     return Detector(model, {machine: rule})
 
 

@@ -7,9 +7,9 @@ from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.errors import ConfigError
 
 WORDS: dict[str, dict[str, float]] = {
-    "low": {"p_raise": 0.0002},
+    "low": {"false_alarms_per_month": 0.1},
     "medium": {},
-    "high": {"p_raise": 0.005},
+    "high": {"false_alarms_per_month": 10.0},
 }
 """Settings of each word; those of ``medium`` are the defaults."""
 CUSTOM = "custom"

@@ -42,8 +42,6 @@ class Recipe(BaseModel):
     """How a clip's score follows from the scores of its windows."""
     held_out_fraction: float = Field(0.1, gt=0, lt=0.5)
     """Fraction of the training clips that is used for the calibration only."""
-    threshold_p: float = Field(0.001, gt=0, lt=1)
-    """Probability that a normal window exceeds the threshold."""
 
     epochs: int = Field(100, ge=0, le=100_000)
     batch_size: int = Field(512, ge=2)

@@ -7,6 +7,7 @@ from asd_monitor.detection.alarm_memory import AlarmMemory
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.records import State
 from tests.detection.test_alarm import (
+    BLOCK,
     RULE,
     RULE_WITH_RANGE,
     SETTINGS,
@@ -76,16 +77,16 @@ def test_exceedances_before_a_short_restart_count() -> None:
     assert states(restarted(alarm, is_recent=False), [3]) == [State.UNKNOWN]
 
 
-def test_a_sustained_shift_continues_over_a_short_restart_if_it_is_still_there() -> None:
+def test_the_evidence_of_a_rise_continues_over_a_short_restart() -> None:
     alarm = configured(RULE_WITH_RANGE)
-    states(alarm, [SHIFTED] * 50)
+    states(alarm, [SHIFTED] * 2 * BLOCK)
     assert alarm.state is State.WARNING
     lasting = restarted(alarm, RULE_WITH_RANGE)
     assert lasting.state is State.WARNING
-    assert states(lasting, [SHIFTED] * 10)[-1] is State.ALARM
+    assert states(lasting, [SHIFTED] * BLOCK)[-1] is State.ALARM
     ended = restarted(alarm, RULE_WITH_RANGE)
-    assert states(ended, [0.0] + [SHIFTED] * 20)[-1] is not State.ALARM
-    assert ended.memory.evidence["sustained_shift"]["duration_s"] < 50
+    assert states(ended, [0.0] * 4 * BLOCK)[-1] is State.NORMAL
+    assert ended.memory.evidence["sequential"]["values"] == [0.0]
 
 
 def test_a_warning_is_not_continued_after_a_long_interruption() -> None:
@@ -122,7 +123,12 @@ def test_evidence_of_unknown_or_changed_rules_is_ignored(values: list[float]) ->
     states(alarm, values)
     memory = alarm.memory.model_copy(
         update={
-            "evidence": {"window": {"exceedances": 3}, "later": {"x": 1}, "sustained_shift": {}}
+            "evidence": {
+                "window": {"bouts_s": 3},
+                "sequential": {"values": [float("inf")], "blocks": [0]},
+                "later": {"x": 1},
+                "intermittent": {},
+            }
         }
     )
     resumed = Alarm("pump", SETTINGS, "second-run")

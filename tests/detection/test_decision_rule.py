@@ -6,51 +6,70 @@ from dataclasses import replace
 
 import pytest
 
+from asd_monitor.calibration.alarm_rate import exceedance_probability
+from asd_monitor.calibration.blocks import block_windows
 from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.model_file.manifest import Threshold
+from tests.detection.test_alarm import VOICES
 from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, calibration, manifest
 
 STORED = {"pump": Threshold(1e6, 0.001, "by hand")}
 CALIBRATION = calibration(0)
+LONG = calibration(0, windows=3000)
+"""Five minutes of windows."""
+WINDOW_S = WINDOW_SAMPLES / RATE_HZ
 
 
-def test_the_threshold_of_the_settings_comes_before_the_stored_one() -> None:
-    rule = DecisionRule.from_manifest(manifest(thresholds=STORED), "pump", p_raise=0.05)
-    assert rule.threshold == CALIBRATION.threshold(0.05)
+def test_the_threshold_follows_from_the_false_alarms_that_are_asked_for() -> None:
+    rules = [DecisionRule.from_manifest(manifest(), "pump", rate) for rate in (0.1, 1.0, 100.0)]
+    thresholds = [rule.threshold or 0.0 for rule in rules]
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert len(set(thresholds)) == 3
+    assert rules[1].threshold == CALIBRATION.threshold(exceedance_probability(1.0, WINDOW_S))
 
 
-def test_the_stored_threshold_comes_before_the_default() -> None:
-    assert DecisionRule.from_manifest(manifest(thresholds=STORED), "pump").threshold == 1e6
+def test_one_false_alarm_a_month_is_one_exceedance_in_about_a_thousand_windows() -> None:
+    assert exceedance_probability(1.0, 2.0) == pytest.approx(0.001, rel=0.3)
+    assert exceedance_probability(1.0, 10.0) == pytest.approx(0.005, rel=0.3)
 
 
-def test_the_stored_threshold_is_used_where_there_is_no_calibration() -> None:
+def test_a_stored_threshold_is_used_only_where_there_is_no_calibration() -> None:
+    assert DecisionRule.from_manifest(manifest(thresholds=STORED), "pump").threshold != 1e6
     bare = manifest(thresholds=STORED, calibrations={})
-    assert DecisionRule.from_manifest(bare, "pump", p_raise=0.05).threshold == 1e6
-
-
-def test_the_default_threshold_is_one_in_a_thousand() -> None:
-    rule = DecisionRule.from_manifest(manifest(thresholds={}), "pump")
-    assert rule.threshold == CALIBRATION.threshold(0.001)
-
-
-def test_the_default_clearing_level_is_one_in_a_hundred() -> None:
-    rule = DecisionRule.from_manifest(manifest(), "pump")
-    assert rule.clear_below == CALIBRATION.threshold(0.01)
+    assert DecisionRule.from_manifest(bare, "pump").threshold == 1e6
 
 
 def test_an_alarm_clears_at_a_lower_score_than_it_is_raised_at() -> None:
-    rule = DecisionRule.from_manifest(manifest(), "pump", p_raise=0.005, p_clear=0.05)
-    assert rule.clear_below == CALIBRATION.threshold(0.05)
+    rule = DecisionRule.from_manifest(manifest(), "pump")
+    assert rule.clear_below == CALIBRATION.threshold(0.01)
     assert rule.threshold is not None
     assert rule.clear_below < rule.threshold
 
 
-def test_an_alarm_never_clears_above_the_threshold() -> None:
-    low = CALIBRATION.threshold(0.5)
-    stored = manifest(thresholds={"pump": Threshold(low, 0.5, "by hand")})
-    assert low < CALIBRATION.threshold(0.01)
-    assert DecisionRule.from_manifest(stored, "pump").clear_below == low
+def test_an_alarm_clears_within_the_scores_that_were_learned() -> None:
+    few = calibration(0, windows=20)
+    rule = DecisionRule.from_manifest(manifest(calibrations={"pump": few}), "pump")
+    assert rule.clear_below == few.scores[-1]
+
+
+def test_a_model_file_without_voices_is_tested_by_its_score() -> None:
+    rule = DecisionRule.from_manifest(manifest(calibrations={"pump": LONG}), "pump")
+    assert rule.voices is not None
+    assert rule.voices.names == ("score",)
+    assert rule.voices.blocks == LONG.count // block_windows(WINDOW_S)
+
+
+def test_no_fewer_false_alarms_are_promised_than_the_sound_supports() -> None:
+    learned = manifest(calibrations={"pump": LONG})
+    rule = DecisionRule.from_manifest(learned, "pump", 0.001)
+    assert rule.voices is not None
+    assert rule.blocks_between_alarms == rule.voices.supported_blocks
+    supported = rule.supported_false_alarms_per_month
+    assert supported is not None
+    assert supported > 0.001
+    generous = DecisionRule.from_manifest(learned, "pump", 1000.0)
+    assert generous.blocks_between_alarms < rule.blocks_between_alarms
 
 
 def test_without_a_calibration_an_alarm_clears_at_the_threshold() -> None:
@@ -75,6 +94,9 @@ def test_the_rest_comes_from_the_manifest() -> None:
 @pytest.mark.parametrize("clear_below", [1.5, math.inf])
 @pytest.mark.parametrize("normal_range", [None, NormalRange(1.0, 1, 30, 12.5)])
 def test_a_rule_survives_json_exactly(clear_below: float, normal_range: NormalRange | None) -> None:
-    rule = DecisionRule("pump", 2.0, clear_below, normal_range, False, 32_000, 16_000)
+    voices = None if normal_range is None else VOICES
+    rule = DecisionRule(
+        "pump", 2.0, clear_below, normal_range, False, 32_000, 16_000, voices=voices
+    )
     text = json.dumps(rule.to_dict(), allow_nan=False)
     assert DecisionRule.from_dict(json.loads(text)) == rule

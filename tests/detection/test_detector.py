@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_monitor.audio.windowing import SlidingWindow
+from asd_monitor.calibration.alarm_rate import exceedance_probability
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.detector import MAX_BATCH, ClipScore, Detector, aggregate
 from asd_monitor.errors import ModelFileError
@@ -100,14 +101,16 @@ def test_each_machine_is_scored_against_its_own_target(model: LoadedModel) -> No
 
 def test_p_value_and_threshold_come_from_the_calibration(model: LoadedModel) -> None:
     rules = {
-        name: DecisionRule.from_manifest(model.manifest, target, p_raise=0.02)
+        name: DecisionRule.from_manifest(model.manifest, target, 100.0)
         for name, target in MACHINES.items()
     }
     score = Detector(model, rules).score(windows_of(noise(1)))[0]
     expected = calibration(0)
     assert score.value is not None
     assert (score.p_value, score.extrapolated) == expected.p_value(score.value)
-    assert score.threshold == expected.threshold(0.02)
+    window_s = WINDOW_SAMPLES / RATE_HZ
+    p = exceedance_probability(100.0, window_s)
+    assert score.threshold == expected.threshold(p)
     assert score.model is not None
     assert score.model.calibration_windows == 200
     assert score.model.sha256 == model.sha256

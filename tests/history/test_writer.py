@@ -35,7 +35,7 @@ def reader(path: Path) -> HistoryReader:
 def test_a_score_is_read_with_everything_that_was_recorded(
     writer: HistoryWriter, reader: HistoryReader
 ) -> None:
-    limits = (Limit("sustained_shift", "normal range", 1.5),)
+    limits = (Limit("sequential", "normal range", 1.5),)
     decision = Decision(State.WARNING, "loud", 12.5, limits=limits)
     writer.record(scored_window(decision=decision, captured_at=AT_S + 0.25, lost_samples=7))
     assert writer.flush()

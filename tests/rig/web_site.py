@@ -55,7 +55,7 @@ HEADLINE = "louder at 250 Hz and 700 Hz, by 6 and 9 dB, for 92 s"
 THRESHOLD, NORMAL_RANGE = 7.88, 1.37
 LIMITS = (
     Limit("window", "threshold", THRESHOLD),
-    Limit("sustained_shift", "normal range", NORMAL_RANGE),
+    Limit("sequential", "normal range", NORMAL_RANGE),
 )
 NORMAL = Verdict(
     "within its normal range", limit=NORMAL_RANGE, sentence="score 0.82, normal up to 1.37"

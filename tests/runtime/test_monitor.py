@@ -36,7 +36,7 @@ from asd_monitor.telemetry.status import StatusTracker
 from tests.rig.played_source import PlayedSource
 from tests.rig.toy_model import RATE_HZ, WINDOW_SAMPLES, noise, rules_of, save_toy
 
-SETTINGS = AlarmSettings(min_exceedances=2, window_count=3, warning_exceedances=2, hold_s=0.0)
+SETTINGS = AlarmSettings(min_duration_s=0.1, hold_s=0.0)
 LOUD_DBFS = -6.0
 
 
@@ -144,11 +144,13 @@ def test_audio_becomes_scores_in_order(rig: Rig) -> None:
 
 
 def test_an_alarm_is_raised_and_cleared(rig: Rig) -> None:
-    for count, level_dbfs in enumerate((-26.0, LOUD_DBFS, LOUD_DBFS, -26.0, -26.0), start=1):
+    for count, level_dbfs in enumerate((-26.0, *[LOUD_DBFS] * 3, -26.0, -26.0), start=1):
         rig.sources["pump"].play(sound(1, level_dbfs))
         wait_for_scores(rig, count)
-    wait_for(lambda: len(rig.sink.states()) == 4, "four states")
-    assert rig.sink.states() == [State.UNKNOWN, State.NORMAL, State.ALARM, State.NORMAL]
+    wait_for(lambda: len(rig.sink.states()) == 5, "five states")
+    assert rig.sink.states() == [
+        State.UNKNOWN, State.NORMAL, State.WARNING, State.ALARM, State.NORMAL,
+    ]  # fmt: skip
 
 
 def test_the_initial_state_is_the_first_record_of_a_machine(rig: Rig) -> None:
@@ -221,7 +223,7 @@ def test_windows_of_one_model_are_scored_together_for_their_machines(
 ) -> None:
     machines = ("pump", "pump-2", "pump-3")
     rig = Rig(model, machines)
-    rig.sources["pump-2"].play(sound(2, LOUD_DBFS))
+    rig.sources["pump-2"].play(sound(3, LOUD_DBFS))
     rig.sources["pump"].play(sound(2))
     rig.sources["pump-3"].play(sound(1))
     rig.monitor.start()

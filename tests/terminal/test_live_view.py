@@ -83,7 +83,7 @@ def test_learning_shows_its_progress(screen: Screen) -> None:
     assert "fitting the model" not in screen.text()
 
 
-LIMITS = (Limit("window", "threshold", 2.5), Limit("sustained_shift", "normal range", 1.25))
+LIMITS = (Limit("window", "threshold", 2.5), Limit("sequential", "normal range", 1.25))
 
 
 def decision(rule: str = "", state: State = State.NORMAL) -> Decision:
@@ -164,7 +164,7 @@ def test_a_terminal_too_narrow_for_the_labels_still_shows_the_newest_scores(
 
 
 def test_the_colour_of_a_bar_follows_the_limit_that_is_exceeded() -> None:
-    rules = ["", "sustained_shift", "window"]
+    rules = ["", "sequential", "window"]
     windows = [scored_window(value=2.0, decision=decision(rule)) for rule in rules]
     file = io.StringIO()
     console = Console(file=file, width=60, force_terminal=True, color_system="standard")
@@ -180,7 +180,7 @@ def test_windows_without_a_score_are_gaps_in_the_trend(screen: Screen) -> None:
 
 def test_normal_shows_a_running_shift(screen: Screen) -> None:
     reason = "score above its normal range (1.37) for 41 of 62 s"
-    screen.emit(scored_window(decision=replace(decision("sustained_shift"), reason=reason)))
+    screen.emit(scored_window(decision=replace(decision("sequential"), reason=reason)))
     assert reason in screen.text()
     assert "above normal range" in screen.text()
 

@@ -2,13 +2,12 @@
 
 Run ``python -m asd_offline.benchmarks.alarms pump`` on the demo's simulated pump, or
 ``... clips FOLDER`` on clips named as in DCASE 2020. A quick-start detector is fitted to normal
-sound, and the windows of other sound, joined end to end, pass through the alarm of the daemon:
-first with the threshold rule alone, then also with the rule of a sustained shift.
+sound, and the windows of other sound, joined end to end, pass through the alarm of the daemon.
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -28,8 +27,6 @@ SAMPLE_RATE_HZ = 16_000
 TARGET = "machine"
 FAULT_LEVELS = (0.02, 0.05, 0.1, 0.2)
 PUMP_BLOCK_S = 120
-RULES = {"threshold": 0.0, "threshold and sustained shift": 60.0}
-"""``sustained_s`` of the alarm, by the rules that it leaves in force."""
 
 
 class StreamDetector:
@@ -51,29 +48,28 @@ class StreamDetector:
         """Length of a window in s."""
         return self._rule.window_samples / self._rule.sample_rate_hz
 
-    def scores(self, samples: FloatArray) -> list[float]:
+    def scores(self, samples: FloatArray) -> list[WindowScore]:
         """Return the scores of the adjacent windows of ``(n_samples,)``."""
         size = self._rule.window_samples
         windows = torch.from_numpy(clip_windows(samples, size, size).copy())
         with torch.inference_mode():
-            values: list[float] = self._module(
-                windows, torch.zeros(len(windows), dtype=torch.int64)
-            ).tolist()
-        return values
+            columns = self._module.voices(windows, torch.zeros(len(windows), dtype=torch.int64))
+        return [self._window_score(*row) for row in columns.tolist()]
 
-    def states(self, scores: Sequence[float], sustained_s: float) -> Iterator[State]:
+    def states(self, scores: Sequence[WindowScore]) -> Iterator[State]:
         """Yield the alarm's state after each of a stream's windows."""
-        alarm = Alarm(TARGET, AlarmSettings(sustained_s=sustained_s), "benchmark")
+        alarm = Alarm(TARGET, AlarmSettings(), "benchmark")
         alarm.configure(self._rule, at=0.0)
-        for index, value in enumerate(scores):
-            alarm.update(self._window_score(index, value))
+        for index, score in enumerate(scores):
+            start = index * self._rule.window_samples
+            alarm.update(replace(score, seq=index, window_start=start))
             yield alarm.state
 
-    def _window_score(self, index: int, value: float) -> WindowScore:
+    def _window_score(self, value: float, *voices: float) -> WindowScore:
         return WindowScore(
             machine=TARGET,
-            seq=index,
-            window_start=index * self._rule.window_samples,
+            seq=0,
+            window_start=0,
             captured_at=0.0,
             quality=Quality.OK,
             value=value,
@@ -83,6 +79,7 @@ class StreamDetector:
             level_dbfs=None,
             lost_samples=0,
             inference_s=0.0,
+            voices=voices,
         )
 
 
@@ -102,13 +99,10 @@ class StreamResult:
 
 
 def judge_stream(
-    detector: StreamDetector,
-    normal: Sequence[float],
-    faulty: Sequence[float],
-    sustained_s: float,
+    detector: StreamDetector, normal: Sequence[WindowScore], faulty: Sequence[WindowScore]
 ) -> StreamResult:
     """Pass the scores of a stream through the alarm and return its errors and delays."""
-    states = list(detector.states([*normal, *faulty], sustained_s))
+    states = list(detector.states([*normal, *faulty]))
     before, after = states[: len(normal)], states[len(normal) :]
     raised = {State.WARNING, State.ALARM}
     alarms = [state is State.ALARM for state in after]
@@ -130,19 +124,21 @@ def _delay_s(active: Sequence[bool], window_s: float) -> float | None:
 
 
 def print_stream(
-    name: str, detector: StreamDetector, normal: Sequence[float], faulty: Sequence[float]
+    name: str,
+    detector: StreamDetector,
+    normal: Sequence[WindowScore],
+    faulty: Sequence[WindowScore],
 ) -> None:
-    """Print a table row for each rule."""
-    for rules, sustained_s in RULES.items():
-        result = judge_stream(detector, normal, faulty, sustained_s)
-        cells = (
-            result.false_warnings,
-            result.false_alarms,
-            _in_seconds(result.warning_delay_s),
-            _in_seconds(result.alarm_delay_s),
-            "" if result.alarm_fraction is None else f"{result.alarm_fraction:.0%}",
-        )
-        print(f"| {name} | {rules} | {' | '.join(map(str, cells))} |", flush=True)
+    """Print a row of the table."""
+    result = judge_stream(detector, normal, faulty)
+    cells = (
+        result.false_warnings,
+        result.false_alarms,
+        _in_seconds(result.warning_delay_s),
+        _in_seconds(result.alarm_delay_s),
+        "" if result.alarm_fraction is None else f"{result.alarm_fraction:.0%}",
+    )
+    print(f"| {name} | {' | '.join(map(str, cells))} |", flush=True)
 
 
 def _in_seconds(delay_s: float | None) -> str:
@@ -183,7 +179,7 @@ def measure_clips(folder: Path, pattern: str, learn_clips: int, seed: int, strea
         [Recording(path.name, read_recording(path, SAMPLE_RATE_HZ)) for path in learned]
     )
 
-    def clip_scores(clips: Sequence[Path]) -> list[list[float]]:
+    def clip_scores(clips: Sequence[Path]) -> list[list[WindowScore]]:
         return [detector.scores(read_recording(path, SAMPLE_RATE_HZ)) for path in clips]
 
     normal = clip_scores([normal_paths[index] for index in order[learn_clips:]])
@@ -210,8 +206,8 @@ def main() -> None:
         kind.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print("| stream | rules | false warnings | false alarms | to warning | to alarm | in alarm |")
-    print("|---|---|---|---|---|---|---|")
+    print("| stream | false warnings | false alarms | to warning | to alarm | in alarm |")
+    print("|---|---|---|---|---|---|")
     if options.kind == "pump":
         measure_pump(options.seed, options.learn_s, options.hours)
     else:

@@ -15,8 +15,11 @@ from asd_monitor.audio.quality import usable_levels_dbfs
 from asd_monitor.audio.sample_rates import training_entry
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.calibration import Calibration
+from asd_monitor.calibration.alarm_rate import FALSE_ALARMS_PER_MONTH, exceedance_probability
+from asd_monitor.calibration.blocks import count_effective_windows
 from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.calibration.normal_range import NormalRange
+from asd_monitor.calibration.voices import VoiceStatistics
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.model_file import save
 from asd_monitor.model_file.manifest import Json, Manifest, Threshold
@@ -200,10 +203,12 @@ def _make_manifest(
     run: Run,
     targets: Sequence[Target],
     recipe: Recipe,
-    calibrations: Mapping[str, Calibration],
+    calibrations: Mapping[str, tuple[Calibration, VoiceStatistics | None]],
     description: Mapping[str, object],
 ) -> Manifest:
-    metadata, p = run.metadata, recipe.threshold_p
+    metadata = run.metadata
+    window_s = recipe.window_samples / recipe.sample_rate_hz
+    p = exceedance_probability(FALSE_ALARMS_PER_MONTH, window_s)
     initial = {"initial_weights": metadata.initial["files"]} if metadata.initial else {}
     return Manifest(
         name=metadata.model,
@@ -213,10 +218,11 @@ def _make_manifest(
         window_samples=recipe.window_samples,
         hop_samples=recipe.hop_samples,
         aggregation=recipe.aggregation,
-        calibrations=calibrations,
+        calibrations={name: calibration for name, (calibration, _) in calibrations.items()},
+        voices={name: voices for name, (_, voices) in calibrations.items() if voices is not None},
         thresholds={
             name: Threshold(calibration.threshold(p), p, calibration.rule)
-            for name, calibration in calibrations.items()
+            for name, (calibration, _) in calibrations.items()
         },
         training={
             "fingerprint": metadata.fingerprint,
@@ -246,7 +252,7 @@ def _held_out_windows(targets: Sequence[Target], recipe: Recipe) -> tuple[Tensor
 
 def _calibrate(
     module: nn.Module, targets: Sequence[Target], recipe: Recipe
-) -> dict[str, Calibration]:
+) -> dict[str, tuple[Calibration, VoiceStatistics | None]]:
     calibrations = {}
     for index, target in enumerate(targets):
         scores = [score_windows(module, clip.path, index, recipe, CPU) for clip in target.held_out]
@@ -272,12 +278,20 @@ def _measure_levels(targets: Sequence[Target], recipe: Recipe) -> dict[str, Lear
     return measured
 
 
-def _fit_calibration(scores: Sequence[npt.NDArray[np.float64]], recipe: Recipe) -> Calibration:
-    """Fit a calibration to the window scores of clips, one array each."""
+def _fit_calibration(
+    scores: Sequence[npt.NDArray[np.float64]], recipe: Recipe
+) -> tuple[Calibration, VoiceStatistics | None]:
+    """Fit a calibration, and statistics of the score, to window scores of clips, one array each."""
     all_scores = np.concatenate(scores)
     if not len(all_scores):
-        return Calibration.fit(all_scores)
+        return Calibration.fit(all_scores), None
     window_s = recipe.window_samples / recipe.sample_rate_hz
     clip = np.repeat(np.arange(len(scores)), [len(clip_scores) for clip_scores in scores])
     start_s = window_s * np.concatenate([np.arange(len(clip_scores)) for clip_scores in scores])
-    return Calibration.fit(all_scores, NormalRange.fit(all_scores, clip, start_s, window_s))
+    times = clip, start_s, window_s
+    calibration = Calibration.fit(
+        all_scores,
+        NormalRange.fit(all_scores, *times),
+        count_effective_windows(all_scores, *times),
+    )
+    return calibration, VoiceStatistics.fit(["score"], all_scores[:, None], all_scores, *times)

@@ -21,7 +21,7 @@ MAX_DIFFERENCE = 1e-5
 WARM_UP_ROUNDS = 3
 """The first calls of a variant compile it."""
 TIMED_ROUNDS = 15
-OTHER_METHODS = ("evidence", "scores", "localise")
+OTHER_METHODS = ("evidence", "voices", "scores", "localise")
 """Preserved in addition to ``forward`` if a detector has them."""
 MAX_EVIDENCE_WINDOWS = 2
 """Evidence can need many passes through a network."""

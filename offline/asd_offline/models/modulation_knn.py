@@ -19,6 +19,7 @@ from asd_monitor.features import (
     FAST_S,
     MIN_POWER,
     MODULATION_EDGES_HZ,
+    TOP_FRACTION,
     Modulation,
     Spectrogram,
     mel_filters,
@@ -78,7 +79,10 @@ class ModulationSpectra(nn.Module):
         n_fft = 2 * round(FAST_S * sample_rate_hz / 2)
         fast_hop = round(FAST_HOP_S * sample_rate_hz)
         self.spectrogram = Spectrogram(n_fft, fast_hop)
-        self.register_buffer("filters", mel_filters(bands, n_fft // 2 + 1, sample_rate_hz))
+        filters = mel_filters(
+            bands, self.spectrogram.bins, sample_rate_hz / n_fft, TOP_FRACTION * sample_rate_hz
+        )
+        self.register_buffer("filters", filters)
         frames = (window_samples - n_fft) // fast_hop + 1
         self.modulation = Modulation(frames, sample_rate_hz / fast_hop)
 

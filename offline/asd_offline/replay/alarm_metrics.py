@@ -6,9 +6,8 @@ False alarms: all normal test clips of a section are played one after the other,
 name, as the monitor plays a folder of recordings.
 
 Delay: each anomalous clip is played alone to a new alarm. A clip is often shorter than an alarm
-takes (three windows of five, or a minute of a sustained shift), so it is repeated until the alarm
-is raised or five minutes have passed. The delay is that for a fault which continues to sound as it
-does in the clip.
+takes, so it is repeated until the alarm is raised or five minutes have passed. The delay is that
+for a fault which continues to sound as it does in the clip.
 """
 
 import statistics

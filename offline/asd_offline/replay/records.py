@@ -10,6 +10,9 @@ from asd_monitor.detection.detector import ClipScore
 from asd_monitor.records import NOT_SCORED, Quality, Verdict, WindowScore
 from asd_offline.datasets import Clip, Rejected
 
+VOICE_DIGITS = 5
+"""Decimals of the voices in result files; only evidence is computed from them."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClipResult:
@@ -69,6 +72,10 @@ class ClipResult:
                     "extrapolated": [window.extrapolated for window in self.windows],
                     "quality": [str(window.quality) for window in self.windows],
                     "level_dbfs": [window.level_dbfs for window in self.windows],
+                    "voices": [
+                        [round(voice, VOICE_DIGITS) for voice in window.voices]
+                        for window in self.windows
+                    ],
                 },
             },
             allow_nan=False,
@@ -104,10 +111,17 @@ class ClipResult:
                 lost_samples=0,
                 inference_s=0.0,
                 recording=clip.name,
+                voices=tuple(voices),
             )
-            for index, (start, value, p_value, extrapolated, quality, level_dbfs) in enumerate(
-                zip(*columns, strict=True)
-            )
+            for index, (
+                start,
+                value,
+                p_value,
+                extrapolated,
+                quality,
+                level_dbfs,
+                voices,
+            ) in enumerate(zip(*columns, strict=True))
         )
         return cls(clip=clip, windows=windows, **values)
 

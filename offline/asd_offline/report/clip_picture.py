@@ -133,7 +133,9 @@ def mel_spectrogram(samples: npt.NDArray[np.float32], sample_rate_hz: int) -> Ma
     taper = np.hanning(n_fft + 1)[:-1]
     frames = np.lib.stride_tricks.sliding_window_view(samples, n_fft)[:: max(n_fft // 2, 1)]
     power = np.abs(np.fft.rfft(frames * (2 / max(taper.sum(), 1e-9) * taper))) ** 2
-    filters = mel_filters(MAX_BANDS, power.shape[1], sample_rate_hz).numpy()
+    filters = mel_filters(
+        MAX_BANDS, power.shape[1], sample_rate_hz / n_fft, sample_rate_hz / 2
+    ).numpy()
     mel = _average_rows(power @ filters, MAX_COLUMNS).T  # (bands, columns)
     return np.asarray(10 * np.log10(mel + 10 ** (FLOOR_DBFS / 10)), np.float32)
 

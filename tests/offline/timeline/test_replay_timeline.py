@@ -49,10 +49,10 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fan(tmp_path: Path) -> Path:
-    """A fan with a stream that is louder from 20 to 30 s, and one that is always normal."""
+    """A fan with a stream that is louder from 20 to 50 s, and one that is always normal."""
     folder = tmp_path / "fan"
-    write_levels(folder / "streams" / "a.wav", [(20, -20), (10, -8), (50, -20)])
-    (folder / "streams" / "a.csv").write_text(HEADER + "20,30,loud\n")
+    write_levels(folder / "streams" / "a.wav", [(20, -20), (30, -8), (50, -20)])
+    (folder / "streams" / "a.csv").write_text(HEADER + "20,50,loud\n")
     write_levels(folder / "streams" / "b.wav", [(30, -20)], seed=1)
     (folder / "streams" / "b.csv").write_text(HEADER)
     return folder
@@ -81,7 +81,7 @@ def test_states_are_those_of_the_live_path_and_do_not_depend_on_the_pieces(
     expected = [alarm.update(window)[0].state for window in windows]
     monkeypatch.setattr("asd_monitor.audio.files._BLOCK_FRAMES", 777)
     played = list(score_stream(fan / "streams" / "a.wav", Detector(model, {MACHINE: rule})))
-    trace = trace_scores(played, rule, AlarmSettings(), 80)
+    trace = trace_scores(played, rule, AlarmSettings(), 100)
     found = [
         next(p.state for p in trace.periods if p.start_s <= score.captured_at < p.end_s)
         for score in played[:-1]
@@ -93,13 +93,13 @@ def test_states_are_those_of_the_live_path_and_do_not_depend_on_the_pieces(
 
 def test_training_recordings_are_learned_and_the_model_is_kept(tmp_path: Path) -> None:
     pump, rate_hz = PumpSound(3), 16_000
-    for name, start_s, length_s, level in (("train/a", 0, 60, 0.0), ("streams/day", 100, 40, 0.6)):
+    for name, start_s, length_s, level in (("train/a", 0, 60, 0.0), ("streams/day", 100, 80, 0.6)):
         path = tmp_path / "pump" / f"{name}.wav"
         path.parent.mkdir(parents=True)
         normal = pump.block(start_s * rate_hz, length_s * rate_hz // 2)
         rest = pump.block((start_s + length_s // 2) * rate_hz, length_s * rate_hz // 2, level)
         soundfile.write(path, np.concatenate([normal, rest]), rate_hz)
-    (tmp_path / "pump" / "streams" / "day.csv").write_text(HEADER + "20,40,bearing\n")
+    (tmp_path / "pump" / "streams" / "day.csv").write_text(HEADER + "40,80,bearing\n")
     out = tmp_path / "out"
     timeline = report(tmp_path / "pump", "--out", out)
     assert (timeline["detected"], timeline["false_alarms"]) == (1, 0)
@@ -130,8 +130,8 @@ def test_machines_in_folders_are_scored_by_their_targets(
 def test_the_table_and_the_false_alarms_are_printed(fan: Path, toy: Path) -> None:
     (fan / "streams" / "a.csv").write_text(HEADER)
     result = call(fan, "--timeline", "--model", toy, "--jobs", 1)
-    assert "1 false alarm in 1.83 min of normal sound" in result.stdout
-    assert "false alarm: a at 0:00:20" in result.stdout
+    assert "1 false alarm in 2.16 min of normal sound" in result.stdout
+    assert "false alarm: a at 0:00:4" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,11 @@ class FusedDetector(DetectorModule):
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Return scores ``(batch,)`` of ``(batch, window_samples)``; higher = more anomalous."""
+        return self.voices(waveform, target)[:, 0]
+
+    @torch.jit.export
+    def voices(self, waveform: Tensor, target: Tensor) -> Tensor:
+        """Return ``(batch, 1 + voices)``: the score and the log scores that it is fused from."""
         scores: Tensor = self.fused_scores(self.front(waveform), target)
         return scores
 

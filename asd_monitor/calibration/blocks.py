@@ -1,0 +1,138 @@
+"""Blocks of ten seconds: the unit of evidence of the sequential test.
+
+Windows within ten seconds resemble each other, and a passing sound affects several of them. The
+mean log score of the windows of a block therefore counts as one piece of evidence.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from asd_monitor.calibration.normal_range import SEGMENT_S, count_segment_windows
+
+BLOCK_S = SEGMENT_S
+
+Matrix = npt.NDArray[np.float64]
+
+_MAX_CORRELATION = 0.95
+# The correlation of a few blocks is mostly noise: it is shrunk as if this many more pairs of
+# neighbours, uncorrelated, had been observed.
+_UNCORRELATED_PRIOR_PAIRS = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blocks:
+    """Held-out normal sound, cut into blocks.
+
+    Attributes
+    ----------
+    means
+        ``(n, voices)``: mean log score of the windows of each block.
+    follows
+        ``(n,)``: True where a block directly follows the one before it.
+    """
+
+    means: Matrix
+    follows: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Return the number of blocks."""
+        return len(self.means)
+
+    def count_effective(self) -> float:
+        """Return the number of independent blocks that these are worth.
+
+        ``n (1 - r) / (1 + r)`` with ``r`` the lag-1 autocorrelation, as in an AR(1) process,
+        averaged over voices.
+        """
+        correlation = float(self.correlation().mean())
+        return len(self) * (1 - correlation) / (1 + correlation)
+
+    def long_run_variance(self) -> npt.NDArray[np.float64]:
+        """Return ``(voices,)``: variance of sums of blocks per block, as in an AR(1) process."""
+        correlation = self.correlation()
+        return np.asarray(self.means.var(0) * (1 + correlation) / (1 - correlation))
+
+    def correlation(self) -> npt.NDArray[np.float64]:
+        """Return ``(voices,)``: lag-1 autocorrelation, in [0, 0.95]; shrunk for few blocks."""
+        neighbours = np.flatnonzero(self.follows)
+        centred = self.means - self.means.mean(0)
+        variance = np.maximum((centred * centred).mean(0), 1e-30)
+        product = (centred[neighbours] * centred[neighbours - 1]).sum(0)
+        correlation = product / variance / (len(neighbours) + _UNCORRELATED_PRIOR_PAIRS)
+        return np.asarray(np.clip(correlation, 0.0, _MAX_CORRELATION))
+
+
+def cut_blocks(
+    values: npt.ArrayLike, sessions: npt.ArrayLike, start_s: npt.ArrayLike, window_s: float
+) -> Blocks:
+    """Average the values of windows over blocks of their session.
+
+    Parameters
+    ----------
+    values
+        ``(n, voices)``, of windows that do not overlap.
+    sessions
+        ``(n,)`` integers; windows of different sessions are independent.
+    start_s
+        ``(n,)`` start of each window in seconds, from any origin within its session.
+    window_s
+        Length of a window.
+    """
+    matrix = np.asarray(values, dtype=np.float64)
+    session, begin_s = np.asarray(sessions), np.asarray(start_s, dtype=np.float64)
+    block_s = block_windows(window_s) * window_s
+    means: list[npt.NDArray[np.float64]] = []
+    follows: list[bool] = []
+    for name in np.unique(session):
+        inside = session == name
+        since_s = begin_s[inside] - begin_s[inside].min()
+        # Starts are rounded to samples; 1e-6 keeps one at a border in its own block.
+        index = np.floor(since_s / block_s + 1e-6).astype(np.int64)
+        present = np.unique(index)
+        means += [matrix[inside][index == number].mean(0) for number in present]
+        follows += [False, *(np.diff(present) == 1).tolist()]
+    return Blocks(np.array(means), np.array(follows))
+
+
+def count_effective_windows(
+    scores: npt.ArrayLike, sessions: npt.ArrayLike, start_s: npt.ArrayLike, window_s: float
+) -> float:
+    """Return the number of independent windows that the scores of normal sound are worth.
+
+    ``n / (1 + (m - 1) r)`` with ``m`` windows in a block and ``r`` the correlation of windows of
+    one block (the design effect of Kish 1965), times the part of the blocks that is independent.
+
+    Parameters
+    ----------
+    scores, sessions, start_s, window_s
+        As for :func:`cut_blocks`; ``(n,)`` scores.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    blocks = cut_blocks(values[:, None], sessions, start_s, window_s)
+    count, size = len(values), len(values) / len(blocks)
+    variance = float(values.var())
+    if size <= 1.0 or variance <= 0.0:
+        return float(count)
+    between = float(blocks.means.var()) / variance
+    correlation = min(max((between * size - 1.0) / (size - 1.0), 0.0), 1.0)
+    independent = blocks.count_effective() / len(blocks)
+    return max(count * independent / (1.0 + (size - 1.0) * correlation), 1.0)
+
+
+def block_windows(window_s: float) -> int:
+    """Return the number of windows in a block, at least one."""
+    return count_segment_windows(window_s)
+
+
+def blocks_per_month(window_s: float) -> float:
+    """Return how many blocks of sound a month of 30 days has."""
+    return 30 * 86_400 / (block_windows(window_s) * window_s)
+
+
+def log_mean_exp(values: Matrix) -> Matrix:
+    """Return the log-mean-exp over the last axis."""
+    highest = values.max(-1, keepdims=True)
+    mean = np.exp(values - highest).mean(-1)
+    return np.asarray(highest[..., 0] + np.log(mean))
