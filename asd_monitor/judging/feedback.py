@@ -67,6 +67,9 @@ def find_feedback(store: JudgingStore, machine: str) -> Feedback:
 def update_recordings(store: JudgingStore, machine: str) -> None:
     """Make the copies agree with the verdicts: add missing ones, remove those judged otherwise.
 
+    Events from before the machine was learned afresh, as after an overhaul, are left out: its
+    sound was another one then.
+
     Raises
     ------
     StateError
@@ -75,9 +78,10 @@ def update_recordings(store: JudgingStore, machine: str) -> None:
     folder = feedback_folder(store.root, machine)
     events = store.reader.events(machine, limit=MAX_EVENTS)
     try:
+        learned_s = _learning_began_s(store.root, machine)
         for event in events:
             copy = folder / f"{event.id}{SUFFIX}"
-            if event.verdict == NoteKind.NORMAL:
+            if event.verdict == NoteKind.NORMAL and event.opened_s >= learned_s:
                 _copy(store.root, event, copy)
             else:
                 copy.unlink(missing_ok=True)
@@ -87,6 +91,12 @@ def update_recordings(store: JudgingStore, machine: str) -> None:
             "give it again when there is room"
         )
         raise StateError(msg) from error
+
+
+def _learning_began_s(root: Path, machine: str) -> float:
+    """Return when the oldest recording that the machine is learned from was written."""
+    recordings = (root / "recordings" / machine / "train").glob("*.wav")
+    return min((path.stat().st_mtime for path in recordings), default=float("-inf"))
 
 
 def _copy(root: Path, event: Event, copy: Path) -> None:

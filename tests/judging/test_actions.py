@@ -1,5 +1,6 @@
 """What people do about events is recorded, kept, and answered with what happens next."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -91,6 +92,19 @@ def test_normal_sound_is_copied_until_there_is_enough_to_learn_from(tmp_path: Pa
     copies = sorted((tmp_path / "recordings/pump/feedback").iterdir())
     assert [copy.name for copy in copies] == ["a.flac", "b.flac", "c.flac"]
     assert copies[0].read_bytes() == b"clip of a"
+
+
+def test_events_from_before_a_machine_was_learned_afresh_are_left_out(tmp_path: Path) -> None:
+    events = [make_event("old", opened_s=NOW_S - 9000, **CLIP), make_event("new", **CLIP)]
+    store = make_store(tmp_path, *events)
+    recording = tmp_path / "recordings/pump/train/normal_id_00_00000000.wav"
+    recording.parent.mkdir(parents=True)
+    recording.write_bytes(b"")
+    os.utime(recording, (NOW_S - 5000, NOW_S - 5000))
+    for event in events:
+        actions.judge(store, ANNA, event.id, NoteKind.NORMAL)
+    copies = [copy.name for copy in (tmp_path / "recordings/pump/feedback").iterdir()]
+    assert copies == ["new.flac"]
 
 
 def test_another_verdict_takes_the_copy_back(tmp_path: Path) -> None:

@@ -121,6 +121,8 @@ class MqttSink:
     @classmethod
     def build(cls, settings: MqttSettings, context: SinkContext) -> Self:
         """Build the sink of a monitor."""
+        if settings.commands and context.submit is None:
+            logger.warning("mqtt.commands: no commands are received, because the history is off")
         return cls(
             settings,
             context.metrics,
