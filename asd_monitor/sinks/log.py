@@ -9,6 +9,7 @@ from asd_monitor.calibration.score_text import describe_p_value, format_score
 from asd_monitor.records import (
     EvidenceReady,
     LearningProgress,
+    MachineAlarm,
     Record,
     ScoredWindow,
     SourceHealth,
@@ -104,6 +105,8 @@ class LogSink:
                 self._log_learning(record)
             case EvidenceReady():
                 _log_evidence(record)
+            case MachineAlarm():
+                _log_alarm(record)
 
     def close(self) -> None:
         """Close the score file; may be called twice."""
@@ -156,6 +159,13 @@ def _make_score_file(
 def _log_evidence(evidence: EvidenceReady) -> None:
     clip = f" ({evidence.clip})" if evidence.clip else ""
     logger.info("%s: sound: %s%s", evidence.machine, evidence.headline, clip)
+
+
+def _log_alarm(alarm: MachineAlarm) -> None:
+    """Log what a person did."""
+    if alarm.who:
+        comment = f": {alarm.comment}" if alarm.comment else ""
+        logger.info("%s: %s by %s%s", alarm.machine, alarm.status, alarm.who, comment)
 
 
 def _log_transition(event: Transition, stopped: bool) -> None:

@@ -16,6 +16,7 @@ from asd_monitor.config import from_options
 from asd_monitor.errors import ConfigError, ModelFileError
 from asd_monitor.history.records import NoteKind
 from asd_monitor.judging import actions, proposal
+from asd_monitor.judging.refit_job import RefitJobs
 from asd_monitor.judging.store import JudgingStore
 from asd_monitor.records import FloatArray, MachineAlarm, Record, ScoredWindow
 from asd_monitor.runtime.builder import build_monitor
@@ -230,3 +231,15 @@ def models_of(records: list[Record]) -> list[str]:
 
 def alarms_of(records: list[Record]) -> list[str]:
     return [str(record.status) for record in records if isinstance(record, MachineAlarm)]
+
+
+def test_the_page_learns_in_a_process_of_its_own(learned: Path) -> None:
+    first, jobs = sha_of(learned), RefitJobs(learned)
+    try:
+        assert jobs.start("pump")
+        wait_until(lambda: jobs.status("pump")[0] != "running", "the end")
+        assert jobs.status("pump") == ("done", "")
+    finally:
+        jobs.close()
+    assert proposal.read_proposal(learned, "pump") is not None
+    assert sha_of(learned) == first

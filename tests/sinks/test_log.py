@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.errors import SinkError
-from asd_monitor.records import LearningProgress, SourceState, State
+from asd_monitor.records import AlarmStatus, LearningProgress, MachineAlarm, SourceState, State
 from asd_monitor.sinks.log import LogSettings, LogSink
 from asd_monitor.sinks.payloads import encode, score_payload
 from asd_monitor.telemetry.metrics import Metrics
@@ -142,3 +142,16 @@ def test_an_alarm_from_before_a_restart_is_a_warning(caplog: pytest.LogCaptureFi
     sink.emit(replace(event("e"), previous=State.ALARM))
     sink.emit(replace(event("e", State.UNKNOWN), previous=State.UNKNOWN))
     assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.INFO]
+
+
+def test_what_people_did_is_logged_and_their_absence_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sink, _ = log_sink()
+    alarm = MachineAlarm("pump", AlarmStatus.ACKNOWLEDGED, 5.0, who="anna", comment="on my way")
+    with caplog.at_level(logging.INFO):
+        sink.emit(replace(alarm, status=AlarmStatus.UNACKNOWLEDGED, who="", comment=""))
+        sink.emit(alarm)
+    assert [record.message for record in caplog.records] == [
+        "pump: acknowledged by anna: on my way"
+    ]
