@@ -113,7 +113,7 @@ def test_a_server_receives_the_alarm_with_its_picture(
     assert received["type"] == "failure"
     (attachment,) = received["attachments"]
     assert base64.b64decode(attachment["base64"]) == PNG
-    assert rig.results("sent") == 1
+    wait_until(lambda: rig.results("sent") == 1, "the count")
 
 
 def test_a_refused_message_is_sent_again_and_no_log_line_has_a_secret(
