@@ -161,6 +161,7 @@ def run(
     backoff = StartBackoff.from_environment(os.environ)
     with stop_signals() as stop, backoff.around_start(stop):
         from asd_monitor import config as monitor_config
+        from asd_monitor.doctor.while_running import RunningDiagnosis
         from asd_monitor.runtime.microphones import accept_microphones
         from asd_monitor.runtime.page_settings import PageSettings
         from asd_monitor.runtime.runs import find_read_files, run_monitor
@@ -182,6 +183,7 @@ def run(
             settings,
             stop,
             page_settings=pages,
+            diagnosis=RunningDiagnosis(settings, state.root, config),
             duration_s=duration,
             live_view=not plain,
             as_json=as_json,

@@ -49,7 +49,7 @@ def _try_to_write(folder: Path) -> str:
 
 def _check_room(folder: Path, machines: int) -> Finding:
     free = shutil.disk_usage(folder).free
-    hours = free / BYTES_PER_HOUR / machines
+    hours = free / BYTES_PER_HOUR / max(machines, 1)
     message = f"{free / 1e9:.1f} GB free: {hours:.0f} hours of recordings of each machine"
     facts = {"free_bytes": free, "hours": round(hours, 1)}
     hint = "free some space, or use another disk"

@@ -35,6 +35,7 @@ from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sources import AudioSource
 from asd_monitor.telemetry.metrics import Metrics
 from asd_monitor.telemetry.status import MonitorStatus, StatusTracker
+from asd_monitor.web.diagnosis import Diagnosis
 from asd_monitor.web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ def build_monitor(
     sources: Mapping[str, AudioSource] | None = None,
     relearn: bool = False,
     page_settings: PageSettings | None = None,
+    diagnosis: Diagnosis | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> MonitorHandle:
     """Build a monitor; nothing listens or runs before ``handle.monitor.start()``.
@@ -86,6 +88,8 @@ def build_monitor(
         Learn every machine, whether or not it has a model.
     page_settings
         The settings made on the web page, which may then change them; None: it may not.
+    diagnosis
+        Checks the installation for the web page; None: the page cannot.
     environ
         Environment variables that locate the state folder.
 
@@ -115,7 +119,10 @@ def build_monitor(
         if history is not None and not relearn:
             watch = _build_watch(machines)
         context = _make_context(machines, history, watch)
-        for sink in [*_build_sinks(machines, context, watch, page_settings), *extra_sinks]:
+        sinks = _build_sinks(machines, context, watch)
+        if config.web is not None:
+            sinks.append(_build_web(config.web, machines, context, page_settings, diagnosis))
+        for sink in [*sinks, *extra_sinks]:
             monitor.add_sink(sink)
         for name, alarm in store.alarms.items():
             builder.add(name, alarm, detectors.get(name))
@@ -194,12 +201,9 @@ def _build_watch(machines: RunningMachines) -> AlarmWatch:
 
 
 def _build_sinks(
-    machines: RunningMachines,
-    context: SinkContext,
-    watch: AlarmWatch | None,
-    page_settings: PageSettings | None,
+    machines: RunningMachines, context: SinkContext, watch: AlarmWatch | None
 ) -> list[Sink]:
-    """Build the sinks that are on, in the order of SINKS; the web page is the last one."""
+    """Build the sinks that are on, in the order of SINKS."""
     sections = machines.config.sinks
     machines.context = context
     machines.sinks = {
@@ -208,8 +212,6 @@ def _build_sinks(
     sinks = list(machines.sinks.values())
     if watch is not None:  # after the history, which it reads
         sinks.append(watch)
-    if machines.config.web is not None:
-        sinks.append(_build_web(machines.config.web, machines, context, page_settings))
     return [machines.tracker, machines.store, *sinks]
 
 
@@ -244,6 +246,7 @@ def _build_web(
     machines: RunningMachines,
     context: SinkContext,
     page_settings: PageSettings | None,
+    diagnosis: Diagnosis | None,
 ) -> Sink:
     """Build the web page; its libraries are imported only here."""
     from asd_monitor.web.service import WebService
@@ -257,4 +260,5 @@ def _build_web(
         metrics=context.metrics,
         rings=machines.rings,
         setup=None if page_settings is None else PageSetup(page_settings, machines),
+        diagnosis=diagnosis,
     )

@@ -21,6 +21,7 @@ from asd_monitor.sinks.prometheus.sink import PrometheusSink
 from asd_monitor.sources.wav import WavSource
 from asd_monitor.telemetry.summary import summarise
 from asd_monitor.terminal import logging_setup
+from asd_monitor.web.diagnosis import Diagnosis
 
 if TYPE_CHECKING:
     from asd_monitor.terminal.live_view import LiveView
@@ -41,6 +42,7 @@ def run_monitor(
     live_view: bool,
     as_json: bool,
     page_settings: PageSettings | None = None,
+    diagnosis: Diagnosis | None = None,
 ) -> None:
     """Monitor until stopped, until all recordings have been played, or for ``duration_s``.
 
@@ -58,10 +60,12 @@ def run_monitor(
         Print the summary as one JSON document on stdout when done.
     page_settings
         The settings made on the web page, which may then change them.
+    diagnosis
+        Checks the installation for the web page.
     """
     sys.setswitchinterval(THREAD_SWITCH_INTERVAL_S)
     logging_setup.set_up()
-    handle = build_monitor(config, page_settings=page_settings)
+    handle = build_monitor(config, page_settings=page_settings, diagnosis=diagnosis)
     if live_view and config.machines:
         add_live_view(handle)
     started_at = time.time()

@@ -1,5 +1,6 @@
 """What the routes of the web page work with."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,11 +10,14 @@ from starlette.requests import Request
 
 from asd_monitor.judging.refit_job import RefitJobs
 from asd_monitor.judging.store import JudgingStore
+from asd_monitor.telemetry.metrics import Metrics
 from asd_monitor.telemetry.status import MonitorStatus
 from asd_monitor.web.access_store import AccessStore, Identity, Role
 from asd_monitor.web.archive import Archive
+from asd_monitor.web.diagnosis import Diagnosis
 from asd_monitor.web.guard import allowed_hosts
 from asd_monitor.web.live import LiveHub
+from asd_monitor.web.log_tail import LogTail
 from asd_monitor.web.login_limit import LoginLimit
 from asd_monitor.web.meters import Meters
 from asd_monitor.web.pages import PageRenderer
@@ -47,10 +51,18 @@ class WebContext:
     """Changes the monitor and its settings; None: pages cannot."""
     meters: Meters | None
     """Levels of the microphones, for the set-up page; None: pages cannot add machines."""
+    metrics: Metrics
+    """The monitor's series."""
+    log: LogTail
+    """The newest lines of the log."""
+    diagnosis: Diagnosis | None
+    """Checks the installation; None: pages cannot."""
     started_s: float
     """When the page was started, in seconds since the epoch."""
     login_limit: LoginLimit = field(default_factory=LoginLimit)
     setup_link: SetupLink = field(default_factory=SetupLink)
+    long_work: threading.Lock = field(default_factory=threading.Lock)
+    """Held by the only request that checks the installation or makes a download."""
     clock: Callable[[], float] = time.time
 
     @property

@@ -15,7 +15,9 @@ from asd_monitor.web.access_store import FILE_NAME, AccessStore
 from asd_monitor.web.app import create_app
 from asd_monitor.web.archive import Archive
 from asd_monitor.web.context import WebContext
+from asd_monitor.web.diagnosis import Diagnosis
 from asd_monitor.web.live import LiveHub
+from asd_monitor.web.log_tail import LogTail
 from asd_monitor.web.meters import Meters
 from asd_monitor.web.pages import PageRenderer
 from asd_monitor.web.server import WebServer
@@ -52,6 +54,8 @@ class WebService:
         The newest sound of each machine, for the live spectrogram.
     setup
         Changes the monitor and its settings; None: pages cannot.
+    diagnosis
+        Checks the installation; None: pages cannot.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class WebService:
         metrics: Metrics,
         rings: Rings | None = None,
         setup: Setup | None = None,
+        diagnosis: Diagnosis | None = None,
     ) -> None:
         static = StaticFiles()
         if missing := static.missing_libraries():
@@ -77,6 +82,7 @@ class WebService:
         self._settings = settings
         self._times = StateTimes()
         self._hub = LiveHub(self._call, rings, count_dropped=metrics.dropped.labels(QUEUE).inc)
+        self._log = LogTail()
         self._access = AccessStore(state_root / FILE_NAME)
         self._refits = RefitJobs(state_root)
         self._context = WebContext(
@@ -94,6 +100,9 @@ class WebService:
             refits=self._refits,
             setup=setup,
             meters=None if setup is None else Meters(setup.devices_in_use, machines, rings),
+            metrics=metrics,
+            log=self._log,
+            diagnosis=diagnosis,
             started_s=time.time(),
         )
         self._server = WebServer(settings, create_app(self._context))
@@ -132,6 +141,7 @@ class WebService:
                 "address: 127.0.0.1 without web.hosts and web.external_url"
             )
             raise ConfigError(msg)
+        logging.getLogger().addHandler(self._log)
         self._server.start()
         logger.info("web page at %s", self.url)
         link = f"{self.url.rstrip('/')}/password?key={self._context.setup_link.key}"
@@ -157,5 +167,6 @@ class WebService:
     def close(self) -> None:
         """Stop serving; may be called twice."""
         self._server.close()
+        logging.getLogger().removeHandler(self._log)
         self._refits.close()
         self._access.close()

@@ -38,6 +38,7 @@ from asd_monitor.telemetry.metrics import Metrics
 from asd_monitor.telemetry.status import StatusTracker
 from asd_monitor.web.access_store import FILE_NAME as ACCESS_FILE
 from asd_monitor.web.access_store import AccessStore, Role
+from asd_monitor.web.diagnosis import Diagnosis
 from asd_monitor.web.service import WebService
 from asd_monitor.web.settings import WebSettings
 from tests.rig.records import MODEL, SCORE
@@ -212,7 +213,13 @@ def announce(site: Site, now: float) -> None:
 
 
 @contextmanager
-def web_site(folder: Path, *, password: bool = False, **settings: Any) -> Iterator[Site]:  # noqa: ANN401
+def web_site(
+    folder: Path,
+    *,
+    password: bool = False,
+    diagnosis: Diagnosis | None = None,
+    **settings: Any,  # noqa: ANN401
+) -> Iterator[Site]:
     """Serve the page on a free port until the block ends.
 
     Parameters
@@ -221,6 +228,8 @@ def web_site(folder: Path, *, password: bool = False, **settings: Any) -> Iterat
         State folder.
     password
         Whether there is an account, that of ADMIN.
+    diagnosis
+        Checks the installation.
     settings
         Settings of the page.
     """
@@ -238,6 +247,7 @@ def web_site(folder: Path, *, password: bool = False, **settings: Any) -> Iterat
     service = WebService(
         WebSettings(**({"port": 0} | settings)), node="plant-1", machines=MACHINES,
         status=tracker.snapshot, state_root=folder, metrics=metrics, rings={"pump": ring},
+        diagnosis=diagnosis,
     )  # fmt: skip
     site = Site(service, folder, tracker, history, ring, metrics)
     try:
