@@ -12,13 +12,22 @@ MIN_WIDTH = {State.ALARM: 6.0, State.WARNING: 6.0}
 """Least width of states that must not be overlooked."""
 
 
+MAX_GAP = 0.5
+"""Times in the same state with less than this between them are drawn as one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A time in one state: position and width, of 1000 in all."""
+    """All times in one state."""
 
-    x: float
-    width: float
     state: State
+    intervals: tuple[tuple[float, float], ...]
+    """Begin and end of each, of 1000 in all."""
+
+    @property
+    def path(self) -> str:
+        """The intervals as rectangles of height 10, as an SVG path."""
+        return "".join(f"M{begin:.6g} 0H{end:.6g}V10H{begin:.6g}z" for begin, end in self.intervals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +35,30 @@ class Strip:
     """The states of a time."""
 
     parts: tuple[Part, ...]
+    """Urgent states are drawn last, over the others."""
     summary: str
     """The same in words."""
 
 
 def make_strip(spans: Iterable[StateSpan], from_s: float, to_s: float) -> Strip:
-    """Return the states of a time; urgent ones are drawn last, over the others."""
-    length_s, seconds = to_s - from_s, dict[State, float]()
-    parts = []
+    """Return the states of a time, from spans in order of time."""
+    scale, seconds = WIDTH / (to_s - from_s), dict[State, float]()
+    intervals: dict[State, list[tuple[float, float]]] = {}
     for span in spans:
         begin_s = max(span.from_s, from_s)
-        end_s = min(to_s if span.to_s is None else span.to_s, to_s)
+        end_s = to_s if span.to_s is None or span.to_s > to_s else span.to_s
         if end_s < begin_s:
             continue
         seconds[span.state] = seconds.get(span.state, 0.0) + end_s - begin_s
-        width = max(WIDTH * (end_s - begin_s) / length_s, MIN_WIDTH.get(span.state, 0.0))
-        x = min(WIDTH * (begin_s - from_s) / length_s, WIDTH - width)
-        parts.append(Part(round(x, 2), round(width, 2), span.state))
-    order = list(reversed(STATE_WORDS))
-    parts.sort(key=lambda part: order.index(part.state))
-    return Strip(tuple(parts), summarise(seconds))
+        width = max(scale * (end_s - begin_s), MIN_WIDTH.get(span.state, 0.0))
+        begin = min(scale * (begin_s - from_s), WIDTH - width)
+        drawn = intervals.setdefault(span.state, [])
+        if drawn and drawn[-1][0] <= begin <= drawn[-1][1] + MAX_GAP:
+            drawn[-1] = (drawn[-1][0], max(drawn[-1][1], begin + width))
+        else:
+            drawn.append((begin, begin + width))
+    parts = [Part(state, tuple(intervals[state])) for state in STATE_WORDS if state in intervals]
+    return Strip(tuple(reversed(parts)), summarise(seconds))
 
 
 def summarise(seconds: Mapping[State, float]) -> str:

@@ -133,8 +133,8 @@ def test_with_tls_the_cookie_is_for_this_host_over_tls_only(
     tmp_path: Path, certificate: tuple[Path, Path]
 ) -> None:
     client = ssl.create_default_context(cafile=str(certificate[0]))
-    settings = {"certificate_file": certificate[0], "key_file": certificate[1]}
-    with web_site(tmp_path, password=True, **settings) as site:
+    file, key = certificate
+    with web_site(tmp_path, password=True, certificate_file=file, key_file=key) as site:
         unfinished = [connect(site.port) for _ in range(connections.MAX_CONNECTIONS + 10)]
         body = f"name={ADMIN[0]}&password={ADMIN[1].replace(' ', '+')}".encode()
         head = (

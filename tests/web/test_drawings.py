@@ -23,7 +23,8 @@ spans = st.lists(
 @given(spans)
 def test_a_strip_stays_within_its_frame(found: list[StateSpan]) -> None:
     strip = make_strip(found, 0.0, 1000.0)
-    assert all(part.x >= 0 and part.x + part.width <= WIDTH + 0.02 for part in strip.parts)
+    intervals = [interval for part in strip.parts for interval in part.intervals]
+    assert all(0 <= begin <= end <= WIDTH + 0.02 for begin, end in intervals)
 
 
 def test_a_short_alarm_is_visible_and_over_the_normal_state() -> None:
@@ -34,7 +35,8 @@ def test_a_short_alarm_is_visible_and_over_the_normal_state() -> None:
     ]
     strip = make_strip(day, 0, 86_400)
     assert strip.parts[-1].state is State.ALARM
-    assert strip.parts[-1].width >= 6
+    ((begin, end),) = strip.parts[-1].intervals
+    assert end - begin >= 6
     assert strip.summary == "alarm 1 s, normal 23 h 59 min"
 
 
