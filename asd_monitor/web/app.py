@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from asd_monitor.errors import StateError
+from asd_monitor.errors import AsdMonitorError
 from asd_monitor.web.authentication import API_PREFIX, refuse
 from asd_monitor.web.context import WebContext, context_of
 from asd_monitor.web.endpoint import Endpoint
@@ -26,7 +26,7 @@ def create_app(context: WebContext) -> ASGIApp:
         routes=[_make_route(endpoint) for endpoint in ENDPOINTS],
         exception_handlers={
             HTTPException: _answer_error,
-            StateError: _answer_state_error,
+            AsdMonitorError: _answer_known_error,
             Exception: _answer_internal_error,
         },
     )
@@ -59,7 +59,7 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     return _render_error(request, error.status_code, reason)
 
 
-async def _answer_state_error(request: Request, error: Exception) -> Response:
+async def _answer_known_error(request: Request, error: Exception) -> Response:
     return _render_error(request, 503, str(error))
 
 

@@ -2,9 +2,11 @@
 
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -99,7 +101,8 @@ def test_from_nothing_to_a_monitored_pump(
     browser: Browser, tmp_path: Path, virtual_microphones: MakeMicrophones
 ) -> None:
     virtual_microphones(
-        pumpmic=VirtualSound(pump_sound(120)), tapped=VirtualSound(tapped_sound(10))
+        pumpmic=VirtualSound(pump_sound(120), exclusive=True),
+        tapped=VirtualSound(tapped_sound(10)),
     )
     with monitor_without_machines(tmp_path) as process:
         visitor = Visitor(browser, process.url)
@@ -131,10 +134,25 @@ def get(process: SetupProcess, path: str, **headers: str) -> Answer:
     return request(port_of(process), "GET", path, headers)
 
 
+def post(process: SetupProcess, path: str, fields: dict[str, str]) -> Answer:
+    headers = {"Origin": process.url, "Content-Type": "application/x-www-form-urlencoded"}
+    return request(port_of(process), "POST", path, headers, urlencode(fields).encode())
+
+
+def captures(process: SetupProcess) -> list[psutil.Process]:
+    """Return the capture processes of a monitor."""
+    children = psutil.Process(process.process.pid).children(recursive=True)
+    found = []
+    for child in children:
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):  # it is ending
+            if any("capture_main" in word for word in child.cmdline()):
+                found.append(child)
+    return found
+
+
 def add_pump(process: SetupProcess, name: str = "Pump", microphone: str = "alsa:pumpmic#0") -> str:
     fields = {"microphone": microphone, "name": name, "minutes": "5"}
-    headers = {"Origin": process.url, "Content-Type": "application/x-www-form-urlencoded"}
-    answer = request(port_of(process), "POST", "/setup/learn", headers, urlencode(fields).encode())
+    answer = post(process, "/setup/learn", fields)
     return answer.headers.get("location", "") + answer.body.decode()
 
 
@@ -206,8 +224,10 @@ def test_levels_are_read_by_the_own_page_only(
         with connect(port_of(process)) as stream:
             stream.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             received = b""
-            while b"alsa:pumpmic#0" not in received:
+            while b'"alsa:pumpmic#0": {"level_dbfs": -' not in received:
                 received += stream.recv(4000)
+            assert captures(process)
+        wait_until(lambda: not captures(process), "the end of the capture")
 
 
 def test_a_first_start_that_others_can_reach_needs_the_link_that_it_prints(tmp_path: Path) -> None:
@@ -219,4 +239,11 @@ def test_a_first_start_that_others_can_reach_needs_the_link_that_it_prints(tmp_p
         (link,) = [line for line in process.lines if "to set one up, open" in line]
         path = link.split("open ")[1].split(" ")[0]
         assert "/password?key=" in path
-        assert b"Set a password" in get(process, path.removeprefix(process.url)).body
+        path = path.removeprefix(process.url)
+        assert b"Set a password" in get(process, path).body
+        form = {"key": path.partition("key=")[2], "password": "correct horse", "name": "anna",
+                "repeated": "correct horse"}  # fmt: skip
+        answer = post(process, "/password", form)
+        cookie = answer.headers["set-cookie"].split(";")[0]
+        assert b"<svg xmlns" in get(process, "/setup/done", Cookie=cookie).body
+        assert b"No microphone" in get(process, "/setup/microphone", Cookie=cookie).body

@@ -197,6 +197,7 @@ def _add_machine(request: Request, form: Mapping[str, str]) -> Response:
         draft = _make_draft(chosen, form)
         meters_of(context).release()  # a card can be opened once
         id_ = setup.add_machine(draft)
+        meters_of(context).release()  # if another page has opened it meanwhile
     except AsdMonitorError as error:
         name_is_wrong = isinstance(error, ConfigError) and "minutes" not in str(error)
         text = without_place(error)
