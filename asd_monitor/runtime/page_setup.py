@@ -203,6 +203,10 @@ class PageSetup:
         if converted:
             self.save_section(name, self._page_section(name) | converted)
 
+    def sensitivities(self) -> dict[str, str]:
+        """Return the words for the sensitivity of the alarm, and what they mean."""
+        return sensitivity.MEANINGS
+
     def sensitivity(self) -> str:
         """Return the sensitivity of the alarm in a word."""
         return sensitivity.find_word(self._settings.load().alarm)

@@ -12,6 +12,12 @@ WORDS: dict[str, dict[str, float]] = {
     "high": {"false_alarms_per_month": 10.0},
 }
 """Settings of each word; those of ``medium`` are the defaults."""
+MEANINGS = {
+    "low": "About one false alarm in ten months of each machine. Small faults are found later.",
+    "medium": "About one false alarm a month of each machine.",
+    "high": "About ten false alarms a month of each machine. Small faults are found earlier.",
+}
+"""What each word means, for people."""
 CUSTOM = "custom"
 _KEYS = frozenset().union(*WORDS.values())
 

@@ -123,6 +123,9 @@ class Setup(Protocol):
     def save_fields(self, name: str, values: Mapping[str, str]) -> None:
         """Save numbers and choices of a section for the next start."""
 
+    def sensitivities(self) -> Mapping[str, str]:
+        """Return the words for the sensitivity of the alarm, and what they mean."""
+
     def sensitivity(self) -> str:
         """Return the sensitivity of the alarm: ``low``, ``medium``, ``high`` or ``custom``."""
 

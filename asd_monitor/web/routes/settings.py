@@ -16,12 +16,6 @@ from asd_monitor.web.form import read_form
 from asd_monitor.web.routes.setup import setup_of, without_place
 from asd_monitor.web.setup import Setup
 
-SENSITIVITY = {
-    "low": "Few false alarms: only clear changes are reported, and later",
-    "medium": "Balanced",
-    "high": "Small changes: they are reported earlier, with more false alarms",
-}
-"""Words for the sensitivity of the alarm, and what they mean."""
 KEPT = {
     "evidence": ("keep", "max_clips", "max_gb"),
     "history": ("scores_days", "minutes_days"),
@@ -119,7 +113,7 @@ def _render(request: Request, *, error: str = "", part: str = "") -> Response:
         "recipients": setup.recipients(),
         "mqtt": setup.section("mqtt"),
         "sensitivity": setup.sensitivity(),
-        "words": SENSITIVITY,
+        "words": setup.sensitivities(),
         "advanced": setup.fields("alarm"),
         "kept": {section: setup.fields(section, keys) for section, keys in KEPT.items()},
         "labels": LABELS,
