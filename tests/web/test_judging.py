@@ -161,3 +161,40 @@ def test_a_refit_that_runs_ends_with_the_page(tmp_path: Path) -> None:
     assert not jobs.start("pump")  # one at a time
     jobs.close()
     assert jobs.status("pump") == ("none", "")
+
+
+def acknowledged(site: Site) -> dict[str, bool]:
+    events = json.loads(request(site.port, path="/api/v1/events").body)["events"]
+    return {event["id"]: event["acknowledged"] for event in events}
+
+
+def test_all_events_of_the_list_are_acknowledged_at_once(site: Site) -> None:
+    events = json.loads(request(site.port, path="/api/v1/events").body)["events"]
+    before_s = min(event["opened_s"] for event in events) - 1
+    for seen_s in (before_s, 1e11):
+        form = urlencode({"which": "all", "seen_s": seen_s})
+        answer = post(site, "/events/acknowledge?machine=pump&state=&open=", form)
+        assert answer.status == 303
+        assert answer.headers["location"] == "/events?machine=pump&state=&open="
+        assert acknowledged(site)[EVENT] is (seen_s > before_s)
+
+
+def test_the_keys_of_the_list_move_acknowledge_and_mark_as_normal(
+    site: Site, browser: Browser
+) -> None:
+    page = browser.new_page(base_url=site.url)
+    page.goto("/events")
+    assert "acknowledge" in page.inner_text(".keys")
+    page.keyboard.press("a")  # without a row, nothing happens
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    assert page.evaluate("document.activeElement.pathname") == f"/events/{EVENT}"
+    page.keyboard.press("a")
+    page.wait_for_selector(f"[data-event='{EVENT}'] >> text=acknowledged")
+    page.keyboard.press("n")
+    page.wait_for_selector(f"[data-event='{EVENT}'] >> text=it was normal")
+    assert page.evaluate("document.activeElement.pathname") == f"/events/{EVENT}"
+    assert [entry.action for entry in audit(site)] == ["normal", "ack"]
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/events/{EVENT}")
+    page.close()

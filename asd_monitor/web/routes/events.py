@@ -9,7 +9,8 @@ from asd_monitor.history.records import Event
 from asd_monitor.judging.actions import describe_verdict
 from asd_monitor.records import State
 from asd_monitor.web import parameters
-from asd_monitor.web.context import context_of
+from asd_monitor.web.access_store import Role
+from asd_monitor.web.context import context_of, identity_of
 from asd_monitor.web.endpoint import Endpoint
 from asd_monitor.web.routes.events_api import describe_event, event_of, find_events
 
@@ -21,22 +22,29 @@ STATES = ("", str(State.ALARM), str(State.WARNING))
 
 def events(request: Request) -> Response:
     """Return the list of events, newest first."""
-    context = context_of(request)
-    state = parameters.choice(request, "state", STATES, "")
-    found = [event for event in find_events(request, LIMIT) if state in ("", event.peak_state)]
+    context, found = context_of(request), list_events(request)
+    can_judge = identity_of(request).role >= Role.OPERATOR
     values = {
         "title": "Events",
         "events": found,
         "machines": context.machines,
         "chosen": {
             "machine": request.query_params.get("machine", ""),
-            "state": state,
+            "state": request.query_params.get("state", ""),
             "open": request.query_params.get("open", ""),
         },
         "limit": LIMIT,
+        "can_judge": can_judge,
+        "waiting": sum(not (event.acknowledged or event.verdict) for event in found),
         "now": context.clock(),
     }
     return context.pages.render(request, "events.html", values)
+
+
+def list_events(request: Request) -> list[Event]:
+    """Return the events of the list with the parameters of a request, newest first."""
+    state = parameters.choice(request, "state", STATES, "")
+    return [event for event in find_events(request, LIMIT) if state in ("", event.peak_state)]
 
 
 def event(request: Request) -> Response:

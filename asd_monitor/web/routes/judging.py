@@ -1,5 +1,6 @@
 """The forms with which people acknowledge, judge and shelve, without JavaScript."""
 
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
@@ -7,11 +8,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from asd_monitor.history.records import NoteKind
 from asd_monitor.judging import actions, proposal
 from asd_monitor.web.access_store import Role
 from asd_monitor.web.context import context_of, machine_of
 from asd_monitor.web.endpoint import Endpoint
 from asd_monitor.web.form import read_form
+from asd_monitor.web.routes.events import list_events
 from asd_monitor.web.routes.judging_api import (
     MAX_MINUTES,
     add_event_note,
@@ -29,6 +32,27 @@ async def add_note(request: Request) -> Response:
     kind, text = form.get("kind", ""), form.get("text", "")
     await run_in_threadpool(add_event_note, context, author, event_id, kind, text)
     return RedirectResponse(f"/events/{quote(event_id)}#judging", 303)
+
+
+async def acknowledge(request: Request) -> Response:
+    """Acknowledge the chosen events of the list, or all that it shows, and return to it."""
+    form = await read_form(request)
+    await run_in_threadpool(_acknowledge, request, form)
+    query = request.url.query
+    return RedirectResponse(f"/events?{query}" if query else "/events", 303)
+
+
+def _acknowledge(request: Request, form: Mapping[str, str]) -> None:
+    context, author = context_of(request), author_of(request)
+    try:
+        seen_s = float(form.get("seen_s", ""))
+    except ValueError as error:
+        raise HTTPException(400, "seen_s: expected seconds since 1970") from error
+    for event in list_events(request):
+        is_chosen = form.get("which") == "all" or f"event-{event.id}" in form
+        # An event that began after the list was loaded has not been seen.
+        if is_chosen and event.opened_s <= seen_s and not (event.acknowledged or event.verdict):
+            add_event_note(context, author, event.id, NoteKind.ACK, "")
 
 
 async def shelve(request: Request) -> Response:
@@ -88,6 +112,7 @@ def _minutes(text: str) -> float:
 
 
 ENDPOINTS = [
+    Endpoint("/events/acknowledge", acknowledge, Role.OPERATOR, ("POST",)),
     Endpoint("/events/{event}/notes", add_note, Role.OPERATOR, ("POST",)),
     Endpoint("/m/{machine}/shelf", shelve, Role.OPERATOR, ("POST",)),
     Endpoint("/m/{machine}/refit", refit_page),
