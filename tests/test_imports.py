@@ -25,6 +25,7 @@ SHARED_WITH_OFFLINE = {
         "quickstart",
         "detection",
         "terminal",
+        "storage",
     ),
 }
 """Packages of the live half that the offline half may import."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asd_monitor.commands.options import AsJson
+from asd_monitor.errors import ModelFileError
 
 if TYPE_CHECKING:
     from asd_monitor.config import Config
@@ -23,7 +24,8 @@ def check(
     """Check a configuration file without starting anything.
 
     Reports every error with file, line and key, and then ends with exit code 2. Of each
-    microphone it shows which device it is on this computer now.
+    microphone it shows which device it is on this computer now. Model files are verified without
+    running them; one that cannot be used ends with exit code 3.
 
     Example: `asd-monitor check configs/monitor.yaml`
     """
@@ -32,13 +34,43 @@ def check(
     from asd_monitor.config import load
 
     settings = load(config)
+    problems = _check_models(settings)
     if as_json:
         typer.echo(json.dumps(settings.model_dump(mode="json")))
-        return
-    typer.echo(f"{config}: no errors; {len(settings.machines)} machine(s)")
+    else:
+        _print(config, settings, problems)
+    if problems:
+        raise ModelFileError("\n".join(f"{name}: {text}" for name, text in problems.items()))
+
+
+def _print(path: Path, settings: "Config", problems: dict[str, str]) -> None:
+    found = "no errors" if not problems else "no errors in the settings, but in model files"
+    typer.echo(f"{path}: {found}; {len(settings.machines)} machine(s)")
     microphones = _describe_microphones(settings)
     for name, machine in settings.machines.items():
         typer.echo(f"  {name}: {microphones.get(name, machine.source.description)}")
+
+
+def _check_models(config: "Config") -> dict[str, str]:
+    """Return what is wrong with the model file of each machine; nothing in them is run."""
+    import os
+
+    from asd_monitor.model_file import read_manifest
+    from asd_monitor.runtime.state_dir import StateFolder
+
+    state, problems = StateFolder.locate(config.state_dir, os.environ), dict[str, str]()
+    for machine, settings in config.machines.items():
+        path = settings.model or state.model_path(machine)
+        if settings.model is None and not path.exists():
+            continue  # learned first
+        try:
+            manifest, _ = read_manifest(path)
+            if settings.target is not None and settings.target not in manifest.targets:
+                msg = f"{path}: has no target {settings.target!r}; `asd-monitor inspect` lists them"
+                raise ModelFileError(msg)
+        except ModelFileError as error:
+            problems[machine] = str(error)
+    return problems
 
 
 def _describe_microphones(config: "Config") -> dict[str, str]:

@@ -5,14 +5,13 @@ until a person asks for it.
 """
 
 import logging
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from asd_monitor.errors import StateError
 from asd_monitor.history.records import Event, NoteKind
 from asd_monitor.judging.store import JudgingStore
+from asd_monitor.storage.durable import make_folder_durably, write_durably
 
 logger = logging.getLogger(__name__)
 
@@ -104,14 +103,5 @@ def _copy(root: Path, event: Event, copy: Path) -> None:
     clip = root / "events" / event.id / CLIP
     if not clip.is_file() or (copy.exists() and copy.stat().st_size == clip.stat().st_size):
         return
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = copy.with_suffix(".part")
-    try:
-        with clip.open("rb") as source, unfinished.open("wb") as target:
-            shutil.copyfileobj(source, target)
-            target.flush()
-            os.fsync(target.fileno())
-        unfinished.replace(copy)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
+    make_folder_durably(copy.parent)
+    write_durably(copy, clip.read_bytes(), unfinished=copy.with_suffix(".part"))

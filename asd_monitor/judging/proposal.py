@@ -5,7 +5,6 @@ the one that was replaced last in ``models/previous/``.
 """
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from asd_monitor.file_lock import file_lock
 from asd_monitor.history.records import AuditEntry, NoteKind
 from asd_monitor.judging.actions import Outcome
 from asd_monitor.judging.store import Author, JudgingStore
+from asd_monitor.storage.durable import make_folder_durably, move_durably, write_durably
 
 REFIT, UNDO = "refit", "undo-refit"
 FINDINGS = ("nothing", "above its limits", "warning", "alarm")
@@ -116,9 +116,7 @@ def present_model(root: Path, machine: str) -> Path:
 def write_proposal(root: Path, proposal: Proposal) -> None:
     """Write the comparison beside the proposed model."""
     path = proposed_model(root, proposal.machine).with_suffix(".json")
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(json.dumps(asdict(proposal), indent=1), encoding="utf-8")
-    unfinished.replace(path)
+    write_durably(path, json.dumps(asdict(proposal), indent=1).encode())
 
 
 def read_proposal(root: Path, machine: str) -> Proposal | None:
@@ -182,7 +180,7 @@ def undo(store: JudgingStore, author: Author, machine: str) -> Outcome:
         if not previous.is_file():
             raise ConfigError(f"{machine}: there is no earlier model to take back")
         taken = previous.with_suffix(".taken")
-        previous.replace(taken)
+        move_durably(previous, taken)
         _replace(store.root, machine, taken)
         _record(store, author, machine, UNDO, "")
     return Outcome(
@@ -215,11 +213,9 @@ def _replace(root: Path, machine: str, new: Path) -> None:
     """Replace the model in use atomically, after copying it to the previous one."""
     present, previous = present_model(root, machine), previous_model(root, machine)
     try:
-        previous.parent.mkdir(parents=True, exist_ok=True)
-        copy = previous.with_suffix(".part")
-        shutil.copyfile(present, copy)
-        copy.replace(previous)
-        new.replace(present)
+        make_folder_durably(previous.parent)
+        write_durably(previous, present.read_bytes())
+        move_durably(new, present)
     except OSError as error:
         msg = f"{present}: the model cannot be replaced: {error.strerror}; nothing was changed"
         raise StateError(msg) from error

@@ -7,7 +7,6 @@ file, ``integrity.json``, lists size and SHA-256 of all others.
 import hashlib
 import io
 import json
-import os
 import stat
 import zipfile
 import zlib
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from asd_monitor.errors import ModelFileError
+from asd_monitor.storage.durable import write_durably
 
 INTEGRITY_MEMBER = "integrity.json"
 MAX_MODEL_BYTES = 2**30
@@ -132,21 +132,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     ModelFileError
         If the folder is missing, full, or not writable.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_durably(path, content)
     except OSError as error:
-        with suppress(OSError):  # a read-only file system refuses even that
-            unfinished.unlink(missing_ok=True)
         raise ModelFileError(f"{path}: cannot be written: {error.strerror}") from error
 
 

@@ -63,7 +63,25 @@ def save(
     reference_windows: npt.NDArray[np.float32] | None = None,
     normal_sound: Mapping[str, NormalSound] | None = None,
 ) -> str:
-    """Write a model file atomically, and return its SHA-256.
+    """Write a model file atomically, and return its SHA-256; parameters as of :func:`pack`.
+
+    Raises
+    ------
+    ModelFileError
+        If a score of the reference windows is not finite, or the file cannot be written.
+    """
+    content = pack(module, manifest, reference_windows, normal_sound)
+    write_atomically(Path(path), content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def pack(
+    module: "torch.jit.ScriptModule",
+    manifest: Manifest,
+    reference_windows: npt.NDArray[np.float32] | None = None,
+    normal_sound: Mapping[str, NormalSound] | None = None,
+) -> bytes:
+    """Return the content of a model file.
 
     Parameters
     ----------
@@ -80,7 +98,7 @@ def save(
     Raises
     ------
     ModelFileError
-        If a score of the reference windows is not finite, or the file cannot be written.
+        If a score of the reference windows is not finite.
     """
     windows = _make_default_windows(manifest) if reference_windows is None else reference_windows
     windows = np.ascontiguousarray(windows, dtype="<f4")
@@ -98,9 +116,7 @@ def save(
     if normal_sound:
         values = {target: sound.to_dict() for target, sound in normal_sound.items()}
         extra[_NORMAL_SOUND] = json.dumps(values, allow_nan=False).encode()
-    content = seal(_serialise(module, extra))
-    write_atomically(Path(path), content)
-    return hashlib.sha256(content).hexdigest()
+    return seal(_serialise(module, extra))
 
 
 def read_manifest(path: Path | str) -> tuple[Manifest, str]:
@@ -133,10 +149,14 @@ def load(path: Path | str, device: str = "auto", threads: int = 1) -> LoadedMode
         If the file is missing, damaged, of an unsupported version, or does not reproduce its
         reference scores; or if CUDA is requested and not available.
     """
+    path = Path(path)
+    return load_content(read_bytes(path), path, device, threads)
+
+
+def load_content(content: bytes, path: Path, device: str, threads: int = 1) -> LoadedModel:
+    """Load a model as :func:`load`, from the content of its file; errors name ``path``."""
     import torch
 
-    path = Path(path)
-    content = read_bytes(path)
     manifest, members = _open(content, path)
     torch.set_num_threads(threads)
     device = _resolve_device(device, path)

@@ -21,7 +21,7 @@ from asd_monitor.history.writer import HistoryWriter
 from asd_monitor.judging.store import JudgingStore
 from asd_monitor.judging.watch import AlarmWatch
 from asd_monitor.runtime.alarm_store import AlarmStore, resume_alarms
-from asd_monitor.runtime.detectors import load_detectors, reload_detector
+from asd_monitor.runtime.detectors import LoadedModels, load_detectors, reload_detector
 from asd_monitor.runtime.growing_mapping import GrowingMapping
 from asd_monitor.runtime.machine_addition import RunningMachines, describe_machine
 from asd_monitor.runtime.microphones import find_choices, replace_microphones
@@ -106,14 +106,17 @@ def build_monitor(
             locks.enter_context(state.lock(machine))
         choices = {} if sources else find_choices(config, state, relearn=relearn)
         config = replace_microphones(config, choices)
-        detectors = {} if relearn else load_detectors(config, state)
+        models = LoadedModels() if relearn else load_detectors(config, state)
+        detectors = models.detectors
         history = _build_history(config, state, metrics)
         store = resume_alarms(config, state, detectors, metrics)
         monitor = Monitor(metrics, cases=_track_cases(store, history))
         rings = GrowingMapping(
             {} if relearn else _make_rings(config, sample_rates_hz(config, detectors))
         )
-        builder = PipelineBuilder(config, state, metrics, monitor, choices, sources or {}, rings)
+        builder = PipelineBuilder(
+            config, state, metrics, monitor, choices, sources or {}, rings, models
+        )
         machines = _share_machines(builder, rings, store, locks)
         watch = None
         if history is not None and not relearn:
@@ -191,6 +194,9 @@ def _build_watch(machines: RunningMachines) -> AlarmWatch:
     def install(machine: str) -> None:
         try:
             monitor.install(machine, reload_detector(machines.config, state, machine))
+            for pipeline in monitor.pipelines:
+                if pipeline.machine == machine:
+                    pipeline.model_problem = ""
             logger.info("%s: its new model is in use", machine)
         except AsdMonitorError as error:
             logger.warning("%s: its new model cannot be used: %s", machine, error)

@@ -32,9 +32,21 @@ disk, for example), so that memory is left for the other machines."""
 
 PAUSED = "learning is paused: nothing is collected until it is continued on the web page"
 
-Fit = Callable[[Sequence["Recording"], Progress], Path]
-"""Fit a model to recordings and return where it was saved; raises AsdMonitorError. Progress must
-be reported regularly: the call raises to abort the fit."""
+
+@dataclass(frozen=True, slots=True)
+class FittedModel:
+    """A model that was fitted, and its file."""
+
+    path: Path
+    content: bytes | None = None
+    """Content of a file that could not be written yet; None if it was."""
+    problem: str = ""
+    """Why it could not be written."""
+
+
+Fit = Callable[[Sequence["Recording"], Progress], FittedModel]
+"""Fit a model to recordings and save it; raises AsdMonitorError. Progress must be reported
+regularly: the call raises to abort the fit."""
 
 
 class _AbortedError(Exception):
@@ -55,10 +67,10 @@ class _AbortIf(NoProgress):
 
 @dataclass(frozen=True, slots=True)
 class CommissioningResult:
-    """Result of a fit: a model file, or why there is none yet."""
+    """Result of a fit: a model, or why there is none yet."""
 
     machine: str
-    model_path: Path | None
+    model: FittedModel | None
     error: AsdMonitorError | None = None
     is_fatal: bool = False
     """True where no further attempt follows, because of an internal error."""
@@ -230,7 +242,7 @@ class Commissioning:
         self._fitting = True
         self._skipped_s = 0.0
         try:
-            path = self._fit(self._store.recordings, _AbortIf(lambda: self._closing))
+            model = self._fit(self._store.recordings, _AbortIf(lambda: self._closing))
         except AsdMonitorError as failure:
             error = self._explain(failure)
             self._fit_problem = f"no model yet: {error}"
@@ -239,7 +251,7 @@ class Commissioning:
             self._on_result(CommissioningResult(self._machine, None, error))
             return False
         else:
-            self._on_result(CommissioningResult(self._machine, path))
+            self._on_result(CommissioningResult(self._machine, model))
             return True
         finally:
             self._fitting = False

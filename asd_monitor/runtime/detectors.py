@@ -3,11 +3,14 @@
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asd_monitor.config import Config
 from asd_monitor.errors import ConfigError, ModelFileError
+from asd_monitor.judging.proposal import previous_model
+from asd_monitor.runtime.model_store import MIN_REFIT_S, estimate_recorded_s, set_aside
 from asd_monitor.runtime.state_dir import StateFolder
 
 if TYPE_CHECKING:
@@ -18,30 +21,107 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def load_detectors(config: Config, state: StateFolder) -> dict[str, "Detector"]:
-    """Return the detector of each machine that has a model; the others are to be learned.
+@dataclass(frozen=True, slots=True)
+class LoadedModels:
+    """The models of a monitor's machines, and what is wrong with them."""
 
-    Machines with the same model file share a detector, so that their windows share batches.
+    detectors: dict[str, "Detector"] = field(default_factory=dict)
+    """Of each machine that can be scored."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """Why a machine has no model, or is not scored with its newest one."""
+    refits: set[str] = field(default_factory=set)
+    """Machines without a usable model that are learned again from their recordings."""
+
+
+def load_detectors(config: Config, state: StateFolder) -> LoadedModels:
+    """Load the model of each machine that has one; the others are to be learned.
+
+    Machines with the same model file share a detector, so that their windows share batches. A
+    model that cannot be used is the trouble of its machines only: they are scored with the
+    previous model, or learned again from their recordings, or stay without a model.
 
     Raises
     ------
-    AsdMonitorError
-        If a model file cannot be used, or a machine has none and may not be learned.
+    ConfigError
+        If a target is ambiguous, or that of a model to be learned is wrong.
+    ModelFileError
+        If no machine can be scored or learned.
     """
     machines_of: defaultdict[Path, list[str]] = defaultdict(list)
+    failures: dict[str, ModelFileError] = {}
     for machine in config.machines:
-        path = _model_path(config, state, machine)
+        try:
+            path = _model_path(config, state, machine)
+        except ModelFileError as error:
+            failures[machine] = error
+            continue
         if path is not None:
             machines_of[path].append(machine)
-    if not machines_of:
-        return {}
-    from asd_monitor import model_file
-
-    detectors: dict[str, Detector] = {}
+    models = LoadedModels()
     for path, machines in machines_of.items():
+        failures |= _load_shared(config, path, machines, models)
+    for machine, failure in failures.items():
+        _recover(config, state, machine, failure, models)
+    unusable = set(failures) - set(models.detectors) - models.refits
+    if unusable and unusable == set(config.machines):
+        raise next(iter(failures.values()))
+    for machine, problem in models.problems.items():
+        logger.error("%s: %s", machine, problem)
+    return models
+
+
+def _load_shared(
+    config: Config, path: Path, machines: Sequence[str], models: LoadedModels
+) -> dict[str, ModelFileError]:
+    """Add the detector of the machines that share a model file; return the failures of others."""
+    from asd_monitor import model_file
+    from asd_monitor.detection.detector import Detector
+
+    try:
         model = model_file.load(path, config.device)
-        detectors |= dict.fromkeys(machines, make_detector(config, model, machines))
-    return detectors
+    except ModelFileError as error:
+        return dict.fromkeys(machines, error)
+    rules: dict[str, DecisionRule] = {}
+    failures: dict[str, ModelFileError] = {}
+    for machine in machines:
+        try:
+            rules[machine] = _decision_rule(config, model, machine)
+        except ModelFileError as error:
+            failures[machine] = error
+    if rules:
+        models.detectors.update(dict.fromkeys(rules, Detector(model, rules)))
+    return failures
+
+
+def _recover(
+    config: Config,
+    state: StateFolder,
+    machine: str,
+    failure: ModelFileError,
+    models: LoadedModels,
+) -> None:
+    """Take the previous model of a machine, or have it learned again from its recordings."""
+    settings, problem = config.machines[machine], f"its model cannot be used: {failure}"
+    models.problems[machine] = problem
+    if settings.model is not None or not state.model_path(machine).exists():
+        return
+    previous = previous_model(state.root, machine)
+    if previous.exists() and not _load_shared(config, previous, [machine], models):
+        models.problems[machine] = f"{problem}; the previous one is used: {previous}"
+        return
+    recorded_s = estimate_recorded_s(state.recordings_path(machine))
+    if not config.learn_of(machine).enabled or recorded_s < MIN_REFIT_S:
+        return
+    try:
+        damaged = set_aside(state.model_path(machine))
+    except ModelFileError as error:
+        models.problems[machine] = f"{problem}; {error}"
+        return
+    models.problems[machine] = (
+        f"{problem}; it was renamed to {damaged.name}, and the machine is learned again from "
+        f"{recorded_s:.0f} s of recordings"
+    )
+    models.refits.add(machine)
 
 
 def reload_detector(config: Config, state: StateFolder, machine: str) -> "Detector":

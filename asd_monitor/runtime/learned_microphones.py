@@ -9,6 +9,7 @@ from asd_monitor.config import Config
 from asd_monitor.errors import ModelFileError
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sources.microphone.identity import MicrophoneIdentity
+from asd_monitor.storage.durable import write_durably
 
 FILE_NAME = "microphones.json"
 TRAINING_KEY = "microphones"
@@ -45,10 +46,8 @@ class RecordedWith:
         others = [known for known in self._microphones if known.stable_id != microphone.stable_id]
         self._microphones = [*others, microphone]
         content = json.dumps([known.to_dict() for known in self._microphones], indent=1)
-        unfinished = self._path.with_suffix(".part")
         try:
-            unfinished.write_text(content + "\n", encoding="utf-8")
-            unfinished.replace(self._path)
+            write_durably(self._path, f"{content}\n".encode())
         except OSError as error:
             logger.warning("%s: cannot be written: %s", self._path, error.strerror)
 

@@ -76,9 +76,12 @@ class RunningMachines:
             choices = find_choices(alone, self.builder.state)
             alone = replace_microphones(alone, choices)
             self._check_card_is_free(alone, machine)
-            detectors = load_detectors(alone, self.builder.state)
+            models = load_detectors(alone, self.builder.state)
+            detectors = models.detectors
             self._announce(alone, machine, detectors.get(machine))
-            builder = replace(self.builder, config=alone, choices=choices, sources={})
+            builder = replace(
+                self.builder, config=alone, choices=choices, sources={}, models=models
+            )
             builder.join(machine, self.store.alarms[machine], detectors.get(machine))
             self.config = config.model_copy(
                 update={"machines": self.config.machines | alone.machines}

@@ -1,9 +1,7 @@
 """The settings made on the web page: a file in the state folder, below the configuration file."""
 
-import os
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +13,7 @@ from asd_monitor.errors import ConfigError, StateError
 from asd_monitor.file_lock import file_lock
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.settings_file import Document, KeyPath
+from asd_monitor.storage.durable import write_durably
 
 FILE_NAME = "settings.yaml"
 HEADER = (
@@ -140,16 +139,8 @@ class PageSettings:
 
     def _write(self, values: dict[str, Any]) -> None:
         text = HEADER + yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
-        unfinished = self.path.with_suffix(".part")
         try:
-            with suppress(FileNotFoundError):
-                unfinished.unlink()
-            handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(self.path)
+            write_durably(self.path, text.encode(), mode=0o600)
         except OSError as error:
             msg = f"{self.path}: the settings cannot be saved: {error.strerror}"
             raise StateError(msg) from error

@@ -18,6 +18,7 @@ from asd_monitor.settings_file import Document, KeyPath, format_key_path
 from asd_monitor.sinks import SINKS
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.notify.settings import NotifySettings
+from asd_monitor.storage.durable import write_durably
 from asd_monitor.unicode_names import derive_id, to_nfc
 from asd_monitor.web.setup import (
     CheckStep,
@@ -329,13 +330,8 @@ class PageSetup:
 
     def _write_password(self, password: str) -> None:
         path = self._password_path
-        unfinished = path.with_suffix(".part")
         try:
-            unfinished.unlink(missing_ok=True)
-            handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(password + "\n")
-            unfinished.replace(path)
+            write_durably(path, f"{password}\n".encode(), mode=0o600)
         except OSError as error:
             raise StateError(f"{path}: the password cannot be saved: {error.strerror}") from error
 

@@ -74,6 +74,9 @@ class Pipeline:
         The commissioning in progress; None otherwise.
     is_paused
         Whether the source was not read last time, because its sound is to be scored later.
+    model_problem
+        Why the machine has no model, or not its newest one, or one that is not saved; empty if
+        there is no problem.
     learned_until
         Learning has taken the source's audio up to this sample.
     """
@@ -97,6 +100,7 @@ class Pipeline:
         self.detector: Detector | None = None
         self.commissioning: Commissioning | None = None
         self.is_paused = False
+        self.model_problem = ""
         self.learned_until = 0
         self._alarm = alarm
         self._emit = emit
@@ -114,7 +118,10 @@ class Pipeline:
 
     def announce(self) -> None:
         """Emit the machine's initial state."""
-        self._emit(self._alarm.initial_transition(self._clock()))
+        transition = self._alarm.initial_transition(self._clock())
+        if self.detector is None and self.model_problem:
+            transition = replace(transition, reason=self.model_problem)
+        self._emit(transition)
 
     def learn(self, commissioning: Commissioning) -> None:
         """Collect normal sound before the machine is scored."""
@@ -150,7 +157,8 @@ class Pipeline:
                 windows += self._feed.push(chunk)
                 if chunk.lost_samples:
                     self._mark_unknown(f"audio was lost: {chunk.lost_samples} samples")
-        if self._feed is None:
+        if self._feed is None:  # being learned, or without a model
+            self._consumed_at = self._monotonic()
             return windows
         self._feed.announce_window_ends()
         late = self._feed.count_late(windows) if self._drop_late else 0
@@ -198,13 +206,14 @@ class Pipeline:
 
     def _add_problem(self, health: SourceHealth) -> SourceHealth:
         """Add to the health of a running source why its sound is not learned from or doubtful."""
-        commissioning, detector, problem = self.commissioning, self.detector, ""
+        commissioning, detector, problem = self.commissioning, self.detector, self.model_problem
         if commissioning is not None:
-            problem = commissioning.progress().problem
+            problem = commissioning.progress().problem or problem
         elif detector is not None:
             training, rate_hz = detector.manifest.training, detector.manifest.sample_rate_hz
             learned_hz = sample_rates.learned_rates_hz(training)
-            problem = sample_rates.describe_difference(health.rate_hz, learned_hz, rate_hz)
+            difference = sample_rates.describe_difference(health.rate_hz, learned_hz, rate_hz)
+            problem = "; ".join(filter(None, (problem, difference)))
         self._problem = problem
         if not problem or health.state not in _ACTIVE_STATES:
             return health

@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asd_monitor.audio import sample_rates
@@ -13,10 +12,11 @@ from asd_monitor.config import Config
 from asd_monitor.detection.alarm import Alarm
 from asd_monitor.evidence.ring import SoundRing
 from asd_monitor.progress import Progress
-from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult
-from asd_monitor.runtime.detectors import make_detector
+from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult, FittedModel
+from asd_monitor.runtime.detectors import LoadedModels, make_detector
 from asd_monitor.runtime.learned_microphones import RecordedWith, training_entry
 from asd_monitor.runtime.microphones import Choice
+from asd_monitor.runtime.model_store import SaveLater, save_model
 from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.runtime.recorded_rates import RecordedRates
@@ -56,6 +56,8 @@ class PipelineBuilder:
     """Sources made by the caller, by machine, instead of those of the settings."""
     rings: Mapping[str, SoundRing]
     """Where the newest sound of each machine is kept as evidence."""
+    models: LoadedModels = field(default_factory=LoadedModels)
+    """The models, and why machines have none, or not their newest one."""
     captures: DeviceCaptures = field(default_factory=DeviceCaptures)
     wakeups: PacedWakeups = field(default_factory=PacedWakeups)
 
@@ -88,9 +90,13 @@ class PipelineBuilder:
             drop_late=self.config.machines[machine].source.is_live,
             ring=self.rings.get(machine),
         )
-        if detector is not None:
+        pipeline.model_problem = self.models.problems.get(machine, "")
+        if detector is not None or (pipeline.model_problem and machine not in self.models.refits):
             return pipeline, None
-        return pipeline, _build_commissioning(self.config, self.state, self.monitor, pipeline)
+        is_refit = machine in self.models.refits
+        return pipeline, _build_commissioning(
+            self.config, self.state, self.monitor, pipeline, is_refit=is_refit
+        )
 
     def _build_source(self, machine: str, rate_hz: int) -> AudioSource:
         settings, choice = self.config.machines[machine], self.choices.get(machine)
@@ -115,11 +121,11 @@ def sample_rates_hz(config: Config, detectors: Mapping[str, "Detector"]) -> dict
 
 
 def _build_commissioning(
-    config: Config, state: StateFolder, monitor: Monitor, pipeline: Pipeline
+    config: Config, state: StateFolder, monitor: Monitor, pipeline: Pipeline, *, is_refit: bool
 ) -> Commissioning:
     machine, required_s = pipeline.machine, 60 * config.learn_of(pipeline.machine).minutes
     settings = config.machines[machine].source
-    if isinstance(settings, WavSettings):
+    if isinstance(settings, WavSettings) and not is_refit:
         check_recordings_to_learn(machine, settings.paths, required_s)
     folder = state.make(state.recordings_path(machine))
     recorded_with, rates = RecordedWith(folder.parent), RecordedRates(folder.parent)
@@ -132,12 +138,15 @@ def _build_commissioning(
         rates.add(known_hz or [source.health().rate_hz])
 
     session = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    store = RecordingStore(machine, folder, LEARNING_RATE_HZ, session, note_origin)
+    if is_refit:  # sound of now is not known to be normal, so none is added
+        required_s = min(required_s, store.duration_s)
     return Commissioning(
         machine,
-        RecordingStore(machine, folder, LEARNING_RATE_HZ, session, note_origin),
+        store,
         required_s,
         fit=partial(_fit, config, state, machine, recorded_with, rates),
-        on_result=partial(_finish_commissioning, config, monitor, pipeline),
+        on_result=partial(_finish_commissioning, config, state, monitor, pipeline),
         extend_existing=state.model_path(machine).exists(),
     )
 
@@ -150,8 +159,8 @@ def _fit(
     rates: RecordedRates,
     recordings: Sequence["Recording"],
     progress: Progress,
-) -> Path:
-    """Fit a quick-start model to recordings and save it; return its path."""
+) -> FittedModel:
+    """Fit a quick-start model to recordings and save it, unless the disk is full."""
     import torch
 
     from asd_monitor import model_file, quickstart
@@ -168,8 +177,6 @@ def _fit(
         progress=progress,
     )
     progress.update("save", 0.0, 1.0)
-    path = state.model_path(machine)
-    state.make(path.parent)
     manifest = replace(
         fitted.manifest,
         training={
@@ -181,19 +188,28 @@ def _fit(
     mixture = sample_rates.describe_mixture(rates.rates_hz, LEARNING_RATE_HZ)
     if mixture:
         logger.warning("%s: %s", machine, mixture)
-    sha256 = model_file.save(path, fitted.module, manifest, normal_sound=fitted.normal_sound)
-    logger.info("%s: model %s written to %s", machine, sha256[:12], path)
-    return path
+    content = model_file.pack(fitted.module, manifest, normal_sound=fitted.normal_sound)
+    return save_model(state, machine, content)
 
 
 def _finish_commissioning(
-    config: Config, monitor: Monitor, pipeline: Pipeline, result: CommissioningResult
+    config: Config,
+    state: StateFolder,
+    monitor: Monitor,
+    pipeline: Pipeline,
+    result: CommissioningResult,
 ) -> None:
     """Install the new model, or end the run where none can come; in commissioning's thread."""
     from asd_monitor import model_file
 
-    if result.model_path is not None:
-        model = model_file.load(result.model_path, config.device)
+    fitted = result.model
+    if fitted is not None:
+        pipeline.model_problem = fitted.problem
+        if fitted.content is None:
+            model = model_file.load(fitted.path, config.device)
+        else:
+            model = model_file.load_content(fitted.content, fitted.path, config.device)
+            SaveLater(state, pipeline, fitted.content).start()
         monitor.install(result.machine, make_detector(config, model, [result.machine]))
     elif result.error is not None and (result.is_fatal or pipeline.has_ended()):
         monitor.fail(result.error)

@@ -8,6 +8,8 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from asd_monitor.storage.durable import write_durably
+
 FILE_NAME = "sample_rates.json"
 
 logger = logging.getLogger(__name__)
@@ -37,10 +39,8 @@ class RecordedRates:
         if not new:
             return
         self._rates_hz |= new
-        unfinished = self._path.with_suffix(".part")
         try:
-            unfinished.write_text(json.dumps(self.rates_hz) + "\n", encoding="utf-8")
-            unfinished.replace(self._path)
+            write_durably(self._path, f"{json.dumps(self.rates_hz)}\n".encode())
         except OSError as error:
             logger.warning("%s: cannot be written: %s", self._path, error.strerror)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from asd_monitor.audio.lazy_clips import ClipCache, LazyClip
 from asd_monitor.errors import SourceError
 from asd_monitor.records import FloatArray, Window
+from asd_monitor.storage.durable import make_folder_durably, write_durably
 
 if TYPE_CHECKING:
     from asd_monitor.quickstart import Recording
@@ -121,7 +122,8 @@ class RecordingStore:
         """Write a recording; return its samples, or where they can be read again."""
         path = self._folder / name
         try:
-            _write_atomically(path, content)
+            make_folder_durably(path.parent)
+            write_durably(path, content, unfinished=path.with_suffix(".part"))
             if self.duration_s >= MAX_IN_MEMORY_S:
                 return LazyClip(path, self._cache)
         except (OSError, SourceError) as error:
@@ -150,14 +152,3 @@ def _encode(samples: FloatArray, sample_rate_hz: int) -> bytes:
 
 def _digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    try:
-        unfinished.write_bytes(content)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
-    unfinished.replace(path)

@@ -132,6 +132,9 @@ def learn_only(
                 f"{pipeline.machine}: {format_learning_result(pipeline, handle.state)}\n"
             )
     raise_if_no_audio(handle)
+    for machine, pipeline in learned.items():
+        if pipeline.model_problem:  # it was fitted, and the disk is full
+            raise StateError(f"{machine}: {pipeline.model_problem}")
     return len(learned) == len(pipelines)
 
 
@@ -140,6 +143,8 @@ def format_learning_result(pipeline: Pipeline, state: StateFolder) -> str:
     machine = pipeline.machine
     if pipeline.detector is None:
         return "stopped before a model could be fitted"
+    if pipeline.model_problem:
+        return "the model could not be saved"
     seconds = pipeline.detector.manifest.training["seconds"]
     text = f"model of {seconds:.0f} s of sound written to {state.model_path(machine)}"
     if unused_min := round(unused_recording_s(pipeline) / 60, 1):

@@ -9,6 +9,7 @@ from asd_monitor.config import check_machine_name
 from asd_monitor.errors import StateError
 from asd_monitor.file_lock import file_lock, lock_holder
 from asd_monitor.model_file.archive import remove_unfinished
+from asd_monitor.storage.durable import make_folder_durably
 
 MODEL_SUFFIX = ".asd"
 
@@ -56,7 +57,7 @@ class StateFolder:
     def make(self, path: Path) -> Path:
         """Create a folder below the root and return it; raise StateError on failure."""
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            make_folder_durably(path)
         except OSError as error:
             msg = f"{path}: the state folder cannot be created: {error.strerror}; use --state-dir"
             raise StateError(msg) from error

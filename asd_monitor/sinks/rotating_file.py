@@ -6,10 +6,12 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from asd_monitor.errors import SinkError
+from asd_monitor.storage.durable import sync_folder
 
 logger = logging.getLogger(__name__)
 
@@ -109,21 +111,29 @@ class RotatingFile:
             raise OSError(f"only {written} of {len(line)} bytes could be written")
         self._written_at = self._clock()
 
-    def close(self) -> None:
-        """Close the file; may be called twice."""
+    def sync(self) -> None:
+        """Put what was appended on the disk; raise OSError if that fails."""
         if self._handle is not None:
+            os.fdatasync(self._handle)
+
+    def close(self) -> None:
+        """Put what was appended on the disk, and close the file; may be called twice."""
+        if self._handle is not None:
+            with suppress(OSError):  # the lines were counted when they were appended
+                self.sync()
             os.close(self._handle)
             self._handle = None
 
     def _open(self) -> int:
         handle = os.open(
-            self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666
+            self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600
         )
         try:
             _lock(handle)
             status = os.fstat(handle)
             if status.st_size and os.pread(handle, 1, status.st_size - 1) != b"\n":
                 os.write(handle, b"\n")  # a power failure has cut the last line
+            sync_folder(self.path.parent)
         except OSError:
             os.close(handle)
             raise

@@ -15,12 +15,14 @@ logger = logging.getLogger(__name__)
 
 MAX_QUEUED = 1000
 CLOSE_TIMEOUT_S = 3.0
+SYNC_INTERVAL_S = 5.0
 
 
 class ScoreFile:
     """A file of scores, written by a separate thread.
 
-    Each line is passed to the operating system at once. If the disk is full or fails, scores are
+    Each line is passed to the operating system at once, and is on the disk SYNC_INTERVAL_S later:
+    a power failure loses no more than that. If the disk is full or fails, scores are
     dropped and counted, incomplete lines are removed, and writing resumes when it succeeds.
 
     Parameters
@@ -35,6 +37,8 @@ class ScoreFile:
         Seconds since the epoch.
     names
         Names of the machines for people, by id.
+    monotonic
+        Clock that never jumps, in seconds.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class ScoreFile:
         metrics: Metrics,
         clock: Callable[[], float] = time.time,
         names: Names = NO_NAMES,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._file = file
         self._node = node
@@ -54,6 +59,8 @@ class ScoreFile:
         self._condition = threading.Condition()  # guards the queue and _closing
         self._closing = False
         self._failing = False
+        self._monotonic = monotonic
+        self._unsynced_since: float | None = None
         self._thread: threading.Thread | None = None
         metrics.queue_depth.labels("score_file").set_function(lambda: len(queue))
 
@@ -93,19 +100,39 @@ class ScoreFile:
         try:
             while True:
                 with self._condition:
-                    self._condition.wait_for(lambda: bool(self._queue) or self._closing)
-                    if not self._queue:
+                    self._condition.wait_for(self._has_work, self._until_sync_s())
+                    if not self._queue and self._closing:
                         return
-                    window = self._queue.popleft()
-                self._write(
-                    encode(score_payload(window, self._node, self._clock(), self._names)) + b"\n"
-                )
+                    window = self._queue.popleft() if self._queue else None
+                if window is not None:
+                    payload = score_payload(window, self._node, self._clock(), self._names)
+                    self._write(encode(payload) + b"\n")
+                if self._until_sync_s() == 0:
+                    self._sync()
         finally:
             self._file.close()
+
+    def _has_work(self) -> bool:
+        return bool(self._queue) or self._closing
+
+    def _until_sync_s(self) -> float | None:
+        """Return in how many seconds the file is to be synchronised; None if it is."""
+        if self._unsynced_since is None:
+            return None
+        return max(0.0, self._unsynced_since + SYNC_INTERVAL_S - self._monotonic())
+
+    def _sync(self) -> None:
+        try:
+            self._file.sync()
+        except OSError as error:
+            logger.warning("%s cannot be synchronised with the disk: %s", self._file.path, error)
+        self._unsynced_since = None
 
     def _write(self, line: bytes) -> None:
         try:
             self._file.append(line)
+            if self._unsynced_since is None:
+                self._unsynced_since = self._monotonic()
         except OSError as error:
             self._dropped.inc()
             if not self._failing:

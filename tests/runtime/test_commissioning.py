@@ -14,7 +14,7 @@ from asd_monitor.errors import ConfigError
 from asd_monitor.progress import Progress
 from asd_monitor.quickstart import Recording
 from asd_monitor.records import AudioChunk, FloatArray, LearningProgress, Rejection, Window
-from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult
+from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult, FittedModel
 from asd_monitor.runtime.recording_store import RecordingStore, next_name
 from tests.rig.full_disk import max_file_size
 
@@ -52,7 +52,7 @@ class Rig:
         )
         self.commissioning.start()
 
-    def _fit(self, recordings: Sequence[Recording], progress: Progress) -> Path:
+    def _fit(self, recordings: Sequence[Recording], progress: Progress) -> FittedModel:
         if self.slow:
             self.fitting.set()
             while True:
@@ -60,7 +60,7 @@ class Rig:
         self.fits.append(list(recordings))
         if len(self.fits) <= self._fail:
             raise ConfigError("too little sound")
-        return Path("model.asd")
+        return FittedModel(Path("model.asd"))
 
     def push(self, samples: FloatArray, *, lost: int = 0, recording: str = "") -> None:
         self._start += lost
@@ -88,7 +88,7 @@ def file_names(folder: Path) -> list[str]:
 def test_enough_sound_becomes_recordings_and_a_model(tmp_path: Path) -> None:
     rig, sound = Rig(tmp_path, 20.0), noise(25)
     rig.push(sound)
-    assert rig.result() == CommissioningResult("pump", Path("model.asd"))
+    assert rig.result() == CommissioningResult("pump", FittedModel(Path("model.asd")))
     assert file_names(tmp_path) == ["normal_id_00_00000000.wav", "normal_id_00_00000001.wav"]
     read, rate_hz = soundfile.read(tmp_path / "normal_id_00_00000001.wav", dtype="float32")
     assert rate_hz == RATE_HZ
@@ -113,7 +113,7 @@ def test_existing_recordings_count_as_collected(tmp_path: Path) -> None:
     second = Rig(tmp_path, 20.0)
     assert second.commissioning.progress().learned_s == 10.0
     second.push(noise(10, seed=1))
-    assert second.result().model_path
+    assert second.result().model
     assert len(second.fits[0]) == 2
     assert file_names(tmp_path) == ["normal_id_00_00000000.wav", "normal_id_00_00000001.wav"]
 
@@ -123,7 +123,7 @@ def test_enough_existing_recordings_are_fitted_at_once(tmp_path: Path) -> None:
     first.push(noise(10))
     first.result()
     again = Rig(tmp_path, 10.0)
-    assert again.result().model_path
+    assert again.result().model
 
 
 def test_relearning_collects_as_much_sound_again(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_loop_is_learned_from_once(tmp_path: Path) -> None:
     rig, sound = Rig(tmp_path, 3600.0), noise(30)
     for _ in range(3):
         rig.push(sound)
-    assert rig.result().model_path
+    assert rig.result().model
     assert len(rig.fits[0]) == 3
 
 
@@ -252,7 +252,7 @@ def test_the_end_of_the_recordings_starts_the_fit(tmp_path: Path) -> None:
     rig = Rig(tmp_path, 3600.0)
     rig.push(noise(20))
     rig.commissioning.finish()
-    assert rig.result().model_path
+    assert rig.result().model
     assert len(rig.fits[0]) == 2
 
 
@@ -260,10 +260,10 @@ def test_a_failed_fit_is_reported_and_repeated_with_more_sound(tmp_path: Path) -
     rig = Rig(tmp_path, 10.0, fail=1)
     rig.push(noise(10))
     failure = rig.result()
-    assert failure.model_path is None
+    assert failure.model is None
     assert str(failure.error) == "too little sound"
     rig.push(noise(60, seed=1))
-    assert rig.result().model_path
+    assert rig.result().model
     assert len(rig.fits[1]) == 7
 
 
@@ -274,7 +274,7 @@ def test_repeated_failures_of_the_fit_do_not_fill_the_memory(tmp_path: Path) -> 
     for _ in range(14):
         assert rig.result().error
     rig.push(noise(61, seed=99))
-    assert rig.result().model_path
+    assert rig.result().model
     assert len(rig.fits[-1]) == 61
 
 
@@ -283,7 +283,7 @@ def test_a_full_disk_does_not_stop_learning(tmp_path: Path) -> None:
     missing.write_text("not a folder")
     rig = Rig(missing / "train", 10.0)
     rig.push(noise(10))
-    assert rig.result().model_path
+    assert rig.result().model
     assert len(rig.fits[0]) == 1
 
 
@@ -315,12 +315,12 @@ def test_a_recording_that_cannot_be_read_again_is_learned_from_memory(
 ) -> None:
     monkeypatch.setattr("asd_monitor.runtime.recording_store.MAX_IN_MEMORY_S", 0.0)
     monkeypatch.setattr(
-        "asd_monitor.runtime.recording_store._write_atomically",
-        lambda path, _content: path.write_bytes(b"damaged"),
+        "asd_monitor.runtime.recording_store.write_durably",
+        lambda path, _content, **_: path.write_bytes(b"damaged"),
     )
     rig = Rig(tmp_path, 10.0)
     rig.push(noise(10))
-    assert rig.result() == CommissioningResult("pump", Path("model.asd"))
+    assert rig.result() == CommissioningResult("pump", FittedModel(Path("model.asd")))
 
 
 def test_file_numbers_continue_after_the_highest(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from asd_monitor.records import (
     Transition,
     WindowScore,
 )
-from asd_monitor.runtime.commissioning import Commissioning
+from asd_monitor.runtime.commissioning import Commissioning, FittedModel
 from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.runtime.recording_store import RecordingStore
@@ -385,7 +385,7 @@ def test_is_alive_can_be_called_while_commissioning_ends(tmp_path: Path) -> None
     monitor.stop()
 
 
-def _never(*_: object) -> Path:
+def _never(*_: object) -> FittedModel:
     raise AssertionError("there is too little sound for a fit")
 
 
