@@ -14,7 +14,7 @@ from asd_monitor.errors import AsdMonitorError
 
 VIEWER_COUNT = 5
 MACHINE = "pump"
-SETTLE_S, QUICK_SETTLE_S = 8.0, 4.0
+SETTLE_S, QUICK_SETTLE_S = 8.0, 2.0
 MEASURED_S, QUICK_MEASURED_S = 20.0, 3.0
 
 
