@@ -124,7 +124,7 @@ def synth(
         typer.Option(
             "--hours", metavar="H", help="With `--timeline`: hours of normal sound per machine."
         ),
-    ] = 2.0,
+    ] = 4.0,
     train_minutes: Annotated[
         float,
         typer.Option(

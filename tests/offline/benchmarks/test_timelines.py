@@ -46,17 +46,17 @@ def test_adjacent_parts_of_one_label_are_one_fault_and_its_delay_counts_from_the
     )
 
     def part(value: float, label: str = "") -> Part:
-        scores = tuple(make_score(index, value, rule) for index in range(50))
-        return Part(scores, 50 * rule.window_samples, label)
+        scores = tuple(make_score(index, value, rule) for index in range(300))
+        return Part(scores, 300 * rule.window_samples, label)
 
     normal, loud = part(0.0), part(1000.0, "loud")
-    outcome = play_parts("x", [normal, loud, loud, *[normal] * 8], rule, AlarmSettings())
+    outcome = play_parts("x", [normal, loud, loud, *[normal] * 3], rule, AlarmSettings())
     (fault,) = outcome.faults
-    part_s = 50 * rule.window_samples / rule.sample_rate_hz
+    part_s = 300 * rule.window_samples / rule.sample_rate_hz
     assert (fault.span.start_s, fault.span.end_s) == (part_s, 3 * part_s)
     assert fault.delay_s is not None
     assert 0 < fault.delay_s <= 2 * part_s
-    assert outcome.duration_s == 11 * part_s
+    assert outcome.duration_s == 6 * part_s
     assert not outcome.false_alarms
 
 

@@ -57,7 +57,7 @@ def test_replay_finds_the_streams_the_labels_and_the_training_recordings(simulat
     (stream,) = machine.streams
     assert stream.duration_s == 200
     (span,) = stream.spans
-    assert (span.start_s, span.end_s, span.label) == (60, 80, "hiss")
+    assert (span.start_s, span.end_s, span.label) == (30, 50, "hiss")
     assert span.details == {"level_db": "0", "onset": "sudden"}
     assert sum(soundfile.info(path).duration for path in machine.train) == 60
 
@@ -66,20 +66,18 @@ def test_the_fault_sounds_where_its_label_says_and_nowhere_else(simulated: Path)
     sound, rate_hz = soundfile.read(simulated / "pump" / "streams" / "stream_00.wav")
     spectrum = np.abs(np.fft.rfft(sound.reshape(-1, rate_hz // 2))) ** 2
     high = spectrum[:, 1000:3000].sum(axis=1)  # 2 to 6 kHz, by half seconds
-    inside, outside = high[120:160], np.delete(high, slice(119, 161))
+    inside, outside = high[60:100], np.delete(high, slice(59, 101))
     assert inside.min() > 3 * np.median(outside)
     assert np.quantile(outside, 0.9) < inside.min()
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(
-    simulated: Path, tmp_path: Path
-) -> None:
-    kinds = ("--kinds", "hiss", "--levels", "0", "--onsets", "sudden", "--train-minutes", 1)
-    report(tmp_path / "same", *SHORT, *kinds)
-    report(tmp_path / "other", *SHORT, *kinds, "--seed", 2)
-    name = "pump/train/normal_00.wav"
-    assert (tmp_path / "same" / name).read_bytes() == (simulated / name).read_bytes()
-    assert (tmp_path / "other" / name).read_bytes() != (simulated / name).read_bytes()
+def test_sound_depends_on_the_seed_alone() -> None:
+    first, same, other = (
+        SimulatedMachine("pump", 6.0, unit, StreamPlan("a", 60, (), (unit,))).block(0, 0.0, ())
+        for unit in (1, 1, 2)
+    )
+    assert np.array_equal(first, same)
+    assert not np.allclose(first, other)
 
 
 def test_recordings_are_divided_and_strung_together_in_every_split(
@@ -95,10 +93,10 @@ def test_recordings_are_divided_and_strung_together_in_every_split(
         assert [len(sound) for sound in train] == [20_000] * 3
         levels = {round(float(np.std(sound)) / 0.02) for sound in train}
         (stream,) = machine.streams
-        normal, _ = soundfile.read(stream.path, frames=60 * 8000)
+        normal, _ = soundfile.read(stream.path, frames=30 * 8000)
         found = {
             round(float(np.std(normal[start : start + 2000])) / 0.02)
-            for start in range(5000, 400_000, 19_840)
+            for start in range(5000, 230_000, 19_840)
         }
         assert levels | found == {1, 2, 3, 4, 5, 6}
         assert not levels & found
@@ -119,14 +117,14 @@ def test_a_recording_is_learned_unchanged(normals: Path, tmp_path: Path) -> None
 
 def test_every_combination_is_used_once_if_there_is_room() -> None:
     cases = [(kind, level, onset) for kind in "ab" for level in (0.0, -6.0) for onset in ONSETS]
-    plans = plan_streams(2 * 3600, 300, cases, (1,))
+    plans = plan_streams(4 * 3600, 300, cases, (1,))
     faults = [fault for plan in plans for fault in plan.faults]
     assert sorted((f.kind, f.level_db, f.onset) for f in faults) == sorted(cases)
-    assert sum(plan.duration_s for plan in plans) == pytest.approx(2 * 3600 + 300 * len(cases))
+    assert sum(plan.duration_s for plan in plans) == pytest.approx(4 * 3600 + 300 * len(cases))
     for plan in plans:
         ends = [fault.end_s for fault in plan.faults]
         starts = [*(fault.start_s for fault in plan.faults[1:]), plan.duration_s]
-        assert all(start - end >= 179 for start, end in zip(starts, ends, strict=True))
+        assert all(start - end >= 599 for start, end in zip(starts, ends, strict=True))
 
 
 @pytest.mark.parametrize("onset", ONSETS)

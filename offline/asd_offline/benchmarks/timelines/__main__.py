@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from asd_offline.benchmarks.timelines import pump, recordings
+from asd_offline.benchmarks.timelines import pump, recordings, weeks
 from asd_offline.benchmarks.timelines.tables import (
     FAULT_COLUMNS,
     NORMAL_COLUMNS,
@@ -30,8 +30,10 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.kind == "recordings":
         _measure_recordings(options)
-    else:
+    elif options.kind == "pump":
         _measure_pump(options)
+    else:
+        _measure_weeks(options)
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -49,6 +51,7 @@ def _parse_arguments() -> argparse.Namespace:
     simulated.add_argument("--hours", type=float, default=1.0, help="of normal sound, per pump")
     simulated.add_argument("--pumps", type=int, default=5)
     simulated.add_argument("--drift", action="store_true", help="slow drift instead of faults")
+    weeks.add_arguments(kinds)
     for kind in (real, simulated):
         kind.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of the first split")
     return parser.parse_args()
@@ -115,6 +118,12 @@ def _measure_pump(options: argparse.Namespace) -> None:
     print(f"\n{heading('level of the fault', *FAULTS_AND_DELAY)}")
     for line in grouped_rows(_faults(streams), lambda fault: fault.span.label):
         print(line)
+
+
+def _measure_weeks(options: argparse.Namespace) -> None:
+    print(heading("voices", "learned", "asked per month", *weeks.COLUMNS))
+    for cells in weeks.measure(options):
+        print(row(*cells), flush=True)
 
 
 if __name__ == "__main__":

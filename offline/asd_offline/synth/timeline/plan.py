@@ -12,10 +12,11 @@ from asd_offline.synth.timeline.onset import ONSETS
 
 STREAM_NORMAL_S = 3600.0
 """Streams have up to about an hour of normal sound each."""
-QUIET_FRACTION = 1 / 3
+QUIET_FRACTION = 1 / 6
 """The first part of the normal sound of a stream has no fault in between."""
-MIN_GAP_S = 180.0
-"""Normal sound after every fault, so that an alarm clears before the next one."""
+MIN_GAP_S = 600.0
+"""Normal sound after every fault, so that an alarm clears before the next one: some rules look
+back on ten minutes."""
 HEADER = "start_s,end_s,label,level_db,onset\n"
 
 

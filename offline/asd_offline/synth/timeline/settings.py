@@ -16,7 +16,7 @@ LEVELS_DB = (0.0, -6.0, -12.0, -18.0)
 class TimelineSettings:
     """Lengths of the streams and the faults in them."""
 
-    hours: float = 2.0
+    hours: float = 4.0
     """Normal sound of the streams of a machine, in hours."""
     fault_s: float = 300.0
     kinds: tuple[str, ...] = ()

@@ -1,0 +1,234 @@
+"""Synthetic weeks: scores of normal sound without sound, so that a week takes seconds.
+
+The realised rate of false alarms is compared with the one that is asked for. A model is learned
+from the same process: 16 voices, as log scores of windows, that are Gaussian with a common part.
+
+- ``white``: windows are independent.
+- ``correlated``: half of the variance has a time constant of one minute (AR(1)).
+- ``modes``: the same, with three modes of operation that last ten minutes on average, and shift
+  each voice by one standard deviation or so.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from asd_monitor.calibration import Calibration
+from asd_monitor.calibration.blocks import count_effective_windows, log_mean_exp
+from asd_monitor.calibration.normal_range import NormalRange
+from asd_monitor.calibration.voices import VoiceStatistics
+from asd_monitor.detection.alarm_settings import AlarmSettings
+from asd_monitor.detection.decision_rule import DecisionRule
+from asd_monitor.model_file.manifest import Manifest
+from asd_monitor.records import Quality, WindowScore
+from asd_offline.timeline.metrics import Rate
+from asd_offline.timeline.outcome import evaluate_stream
+from asd_offline.timeline.trace import trace_scores
+
+Matrix = npt.NDArray[np.float64]
+
+PROCESSES = ("white", "correlated", "modes")
+VOICES = 16
+WINDOW_S = 2.0
+RATE_HZ = 16_000
+WINDOW_SAMPLES = round(WINDOW_S * RATE_HZ)
+WEEK_S = 7 * 86_400
+MONTH_S = 30 * 86_400
+COMMON = 0.6
+"""Correlation of two voices."""
+SLOW = 0.5
+"""Part of the variance that is correlated in time."""
+TIME_CONSTANT_S = 60.0
+SPREAD = 0.3
+"""Standard deviation of a log score in one mode."""
+MODES, MODE_S = 3, 600.0
+TARGET = "machine"
+COLUMNS = (
+    "supported per month",
+    "weeks",
+    "false alarms",
+    "realised per month, 95 % interval",
+    "by rule",
+)
+
+
+@dataclass(frozen=True)
+class VoiceProcess:
+    """Log scores of a machine's normal sound.
+
+    Parameters
+    ----------
+    kind
+        One of :data:`PROCESSES`.
+    seed
+        Of the machine, which determines its modes.
+    """
+
+    kind: str
+    seed: int
+
+    def draw(self, windows: int, rng: np.random.Generator) -> Matrix:
+        """Return log scores ``(windows, voices)`` of consecutive windows."""
+        share = 0.0 if self.kind == "white" else SLOW
+        values = np.sqrt(1 - share) * self._correlated_voices(windows, rng, 0.0)
+        if share:
+            keep = float(np.exp(-WINDOW_S / TIME_CONSTANT_S))
+            values += np.sqrt(share) * self._correlated_voices(windows, rng, keep)
+        if self.kind == "modes":
+            shifts = np.random.default_rng([self.seed, 1]).standard_normal((MODES, VOICES))
+            changes = rng.random(windows) < WINDOW_S / MODE_S
+            modes = rng.integers(MODES, size=windows)
+            last_change = np.maximum.accumulate(np.where(changes, np.arange(windows), 0))
+            values += shifts[modes[last_change]]
+        return np.asarray(SPREAD * values)
+
+    def _correlated_voices(self, windows: int, rng: np.random.Generator, keep: float) -> Matrix:
+        """Return Gaussian voices of variance 1 that correlate with each other."""
+        noise = rng.standard_normal((windows, VOICES + 1))
+        if keep:
+            from scipy.signal import lfilter
+
+            start = rng.standard_normal((1, VOICES + 1))
+            gain = np.sqrt(1 - keep**2)
+            noise, _ = lfilter([gain], [1.0, -keep], noise, axis=0, zi=keep * start)
+        own, common = noise[:, :VOICES], noise[:, VOICES:]
+        return np.asarray(np.sqrt(1 - COMMON) * own + np.sqrt(COMMON) * common)
+
+
+class Fusion:
+    """Score of a window from its voices: the log-mean-exp of their deviations."""
+
+    def __init__(self, held_out: Matrix) -> None:
+        self._centre = np.median(held_out, axis=0)
+        self._scale = held_out.std(axis=0)
+
+    def fuse(self, voices: Matrix) -> Matrix:
+        """Return ``(windows,)`` scores."""
+        return log_mean_exp((voices - self._centre) / self._scale)
+
+
+def learn(held_out: Matrix, scores: Matrix, asked: float) -> DecisionRule:
+    """Return the rule of a model that learned these log scores and fused scores."""
+    start_s = WINDOW_S * np.arange(len(scores))
+    session = np.zeros(len(scores), np.int64)
+    calibration = Calibration.fit(
+        scores,
+        NormalRange.fit(scores, session, start_s, WINDOW_S),
+        count_effective_windows(scores, session, start_s, WINDOW_S),
+    )
+    names = [f"voice {number}" for number in range(VOICES)]
+    voices = VoiceStatistics.fit(names, held_out, scores, session, start_s, WINDOW_S)
+    manifest = Manifest(
+        name="synthetic",
+        revision="1",
+        targets=(TARGET,),
+        sample_rate_hz=RATE_HZ,
+        window_samples=WINDOW_SAMPLES,
+        hop_samples=WINDOW_SAMPLES,
+        calibrations={TARGET: calibration},
+        voices={} if voices is None else {TARGET: voices},
+    )
+    return DecisionRule.from_manifest(manifest, TARGET, asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Weeks:
+    """Result of one process, amount of learned sound and rate that is asked for."""
+
+    supported: float | None
+    """Fewest false alarms per month that the learned sound supports, mean over machines."""
+    weeks: float
+    false_alarms: int
+    by_rule: dict[str, int]
+
+    def cells(self) -> list[str]:
+        """Return the cells under :data:`COLUMNS`."""
+        rate = Rate.from_count(self.false_alarms, self.weeks * WEEK_S / MONTH_S)
+        rules = ", ".join(f"{count} {rule}" for rule, count in sorted(self.by_rule.items()))
+        return [
+            "-" if self.supported is None else f"{self.supported:.2g}",
+            f"{self.weeks:g}",
+            str(self.false_alarms),
+            f"{rate.value:.2g} ({rate.low:.2g} to {rate.high:.2g})",
+            rules or "-",
+        ]
+
+
+def measure_weeks(
+    kind: str, learn_s: float, asked: float, seeds: Sequence[int], weeks: int
+) -> Weeks:
+    """Learn a machine for each seed, and count the false alarms of its weeks."""
+    false: dict[str, int] = {}
+    supported: list[float] = []
+    for seed in seeds:
+        process = VoiceProcess(kind, seed)
+        rng = np.random.default_rng([seed, PROCESSES.index(kind), round(learn_s)])
+        held_out = process.draw(round(learn_s / WINDOW_S), rng)
+        fusion = Fusion(held_out)
+        rule = learn(held_out, fusion.fuse(held_out), asked)
+        if rule.supported_false_alarms_per_month is not None:
+            supported.append(rule.supported_false_alarms_per_month)
+        settings = AlarmSettings(false_alarms_per_month=asked)
+        trace = trace_scores(
+            _scores(process, fusion, rule, rng, weeks), rule, settings, weeks * WEEK_S
+        )
+        for alarm in evaluate_stream(TARGET, kind, trace, ()).false_alarms:
+            false[alarm.rule] = false.get(alarm.rule, 0) + 1
+    mean = float(np.mean(supported)) if supported else None
+    return Weeks(mean, weeks * len(seeds), sum(false.values()), false)
+
+
+def _scores(
+    process: VoiceProcess,
+    fusion: Fusion,
+    rule: DecisionRule,
+    rng: np.random.Generator,
+    weeks: int,
+) -> Iterator[WindowScore]:
+    """Yield the scores of some weeks, which are drawn at once for each week."""
+    for week in range(weeks):
+        count = round(WEEK_S / WINDOW_S)
+        voices = process.draw(count, rng)
+        values = fusion.fuse(voices).tolist()
+        for index, (value, row) in enumerate(
+            zip(values, voices.tolist(), strict=True), start=week * count
+        ):
+            yield WindowScore(
+                machine=TARGET,
+                seq=index,
+                window_start=index * WINDOW_SAMPLES,
+                captured_at=(index + 1) * WINDOW_S,
+                quality=Quality.OK,
+                value=value,
+                p_value=None,
+                extrapolated=False,
+                threshold=rule.threshold,
+                level_dbfs=None,
+                lost_samples=0,
+                inference_s=0.0,
+                voices=tuple(row),
+            )
+
+
+def add_arguments(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command ``weeks``."""
+    parser = kinds.add_parser("weeks", help="synthetic weeks of scores")
+    parser.add_argument("--process", choices=PROCESSES, action="append")
+    parser.add_argument("--learn-s", type=float, action="append")
+    parser.add_argument("--asked", type=float, action="append", help="false alarms per month")
+    parser.add_argument("--machines", type=int, default=4, help="models that are learned")
+    parser.add_argument("--weeks", type=int, default=1, help="of each machine")
+    parser.add_argument("--seed", type=int, default=100, help="of the first machine")
+
+
+def measure(options: argparse.Namespace) -> Iterator[list[str]]:
+    """Yield the rows of the table."""
+    seeds = range(options.seed, options.seed + options.machines)
+    for kind in options.process or PROCESSES:
+        for learn_s in options.learn_s or (600.0, 7200.0):
+            for asked in options.asked or (1.0, 30.0):
+                result = measure_weeks(kind, learn_s, asked, seeds, options.weeks)
+                yield [kind, f"{learn_s / 60:g} min", f"{asked:g}", *result.cells()]
