@@ -2,11 +2,12 @@
 
 import socket
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     create_model,
@@ -27,6 +28,7 @@ from asd_monitor.web.settings import WebSettings
 Section = TypeVar("Section", bound=BaseModel)
 
 MAX_DISPLAY_NAME = 80
+MIN_LEARNING_RATE_HZ, MAX_LEARNING_RATE_HZ = 8000, 192_000
 _NAME_RULE = (
     "expected 1 to 64 letters from a to z, digits, '_', '-' or '.', beginning with a letter or "
     "digit (it becomes a folder, an MQTT topic level and a label)"
@@ -53,6 +55,19 @@ DisplayName = Annotated[str, AfterValidator(_check_display_name)]
 """A name for people: any text on one line."""
 
 
+def _check_learning_rate(value: object) -> int | str:
+    rate_hz = int(value) if isinstance(value, str) and value.isdecimal() else value
+    is_rate = type(rate_hz) is int and MIN_LEARNING_RATE_HZ <= rate_hz <= MAX_LEARNING_RATE_HZ
+    if not is_rate and value != "auto":
+        limits = f"from {MIN_LEARNING_RATE_HZ} to {MAX_LEARNING_RATE_HZ}"
+        raise ValueError(f"expected a number of Hz {limits}, or auto")
+    return cast("int | str", rate_hz)
+
+
+LearningRate = Annotated[int | Literal["auto"], BeforeValidator(_check_learning_rate)]
+"""A sample rate to learn at."""
+
+
 class LearnSettings(BaseModel):
     """How a machine without a model is learned."""
 
@@ -67,6 +82,9 @@ class LearnSettings(BaseModel):
     """Length of a window; None: chosen from the machine's cycle."""
     hop_s: float | None = Field(default=None, ge=0.05, le=60)
     """Distance between the starts of windows; None: 1 s."""
+    sample_rate_hz: LearningRate = 16_000
+    """Sample rate to learn at, in Hz, and so to monitor at later; faults above half of it are not
+    found. auto: the highest of 16, 48 and 96 kHz that the microphone offers."""
 
 
 _SOURCE_FIELDS: dict[str, Any] = {

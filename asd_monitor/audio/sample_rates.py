@@ -11,6 +11,9 @@ TRAINING_KEY = "recorded_at_hz"
 """Entry of a model's manifest, in ``training``: the rates of the learned recordings, as recorded.
 Absent where they are not known."""
 
+LOWEST_FULL_RATE_HZ = 16_000
+"""Learning at a rate up to this is the default, and needs no note where the source's is lower."""
+
 ADVICE = (
     "the conversion changes the highest frequencies, so scores may be too high; learn from sound "
     "of the same rate"
@@ -72,6 +75,17 @@ def describe_mixture(learned_hz: Sequence[int], model_rate_hz: int) -> str:
     return (
         f"learned from recordings at {format_rates(learned_hz)}: the conversion changes the "
         "highest frequencies, so faults there may be missed; learn from one rate"
+    )
+
+
+def describe_missing_band(learned_hz: Sequence[int], model_rate_hz: int) -> str:
+    """Return a note for the user where learned sound ends below the model's band; else nothing."""
+    lowest_hz = min(learned_hz, default=model_rate_hz)
+    if lowest_hz >= model_rate_hz or model_rate_hz <= LOWEST_FULL_RATE_HZ:
+        return ""
+    return (
+        f"learned at {model_rate_hz} Hz from sound at {lowest_hz} Hz, which has nothing above "
+        f"{lowest_hz / 2000:g} kHz: learn at {lowest_hz} Hz, or use a microphone of a higher rate"
     )
 
 

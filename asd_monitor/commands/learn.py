@@ -11,6 +11,7 @@ from asd_monitor.commands.options import (
     Channel,
     Machines,
     Mics,
+    SampleRate,
     StateDir,
     Wavs,
     make_machine_sections,
@@ -53,6 +54,7 @@ def learn(
             help="Learn from new recordings only; earlier ones are moved to `archived-recordings`.",
         ),
     ] = False,
+    sample_rate_hz: SampleRate = None,
     channel: Channel = 0,
     accept_microphone: AcceptMicrophone = None,
     state_dir: StateDir = None,
@@ -70,7 +72,9 @@ def learn(
     Example: `asd-monitor learn --mic 0 --machine pump --minutes 5`
     """
     sections = make_machine_sections(mic, wav, machine, channel=channel, fast=True)
-    rules = {"minutes": minutes, "window_s": window_s, "hop_s": hop_s}
+    rules: dict[str, object] = {"minutes": minutes, "window_s": window_s, "hop_s": hop_s}
+    if sample_rate_hz is not None:
+        rules["sample_rate_hz"] = sample_rate_hz
     options = {"machines": sections, "learn": rules, "mqtt": None, "prometheus": None, "web": None}
     if state_dir is not None:
         options["state_dir"] = str(state_dir)

@@ -92,6 +92,17 @@ Channel = Annotated[
         "--channel", metavar="N", min=0, help="Channel of the audio to use; the first is 0."
     ),
 ]
+
+
+SampleRate = Annotated[
+    str | None,
+    typer.Option(
+        "--sample-rate-hz",
+        metavar="HZ",
+        help="Sample rate to learn at, such as 48000, or `auto`: the highest of 16, 48 and "
+        "96 kHz that the microphone offers. By default 16000. A model keeps its rate.",
+    ),
+]
 StateDir = Annotated[
     Path | None,
     typer.Option(

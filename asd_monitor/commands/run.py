@@ -18,6 +18,7 @@ from asd_monitor.commands.options import (
     Machines,
     Mics,
     Plain,
+    SampleRate,
     StateDir,
     Wavs,
     make_machine_sections,
@@ -88,6 +89,7 @@ def run(
             help="Minutes of normal sound to learn from. By default 5.",
         ),
     ] = None,
+    sample_rate_hz: SampleRate = None,
     fast: Fast = False,
     channel: Channel = 0,
     accept_microphone: AcceptMicrophone = None,
@@ -143,7 +145,7 @@ def run(
     options = {
         "model": model, "target": target, "mqtt": mqtt, "metrics": metrics, "web": web,
         "node": node, "state_dir": state_dir, "device": device, "learn": learn,
-        "learn_minutes": learn_minutes,
+        "learn_minutes": learn_minutes, "sample_rate_hz": sample_rate_hz,
     }  # fmt: skip
     if config is not None:
         if mic or wav or machine or model or target:
@@ -242,11 +244,12 @@ def _override(options: dict[str, Any], configured: dict[str, Any]) -> dict[str, 
     for key in ("node", "state_dir"):
         if options.get(key) is not None:
             values[key] = str(options[key])
-    learn = {}
+    learn: dict[str, Any] = {}
     if not options.get("learn", True):
         learn["enabled"] = False
-    if options.get("learn_minutes") is not None:
-        learn["minutes"] = options["learn_minutes"]
+    for option, key in (("learn_minutes", "minutes"), ("sample_rate_hz", "sample_rate_hz")):
+        if options.get(option) is not None:
+            learn[key] = options[option]
     if learn:
         values["learn"] = _section(configured, "learn") | learn
     if options["mqtt"] is not None:

@@ -111,11 +111,10 @@ def build_monitor(
         history = _build_history(config, state, metrics)
         store = resume_alarms(config, state, detectors, metrics)
         monitor = Monitor(metrics, cases=_track_cases(store, history))
-        rings = GrowingMapping(
-            {} if relearn else _make_rings(config, sample_rates_hz(config, detectors))
-        )
+        rates_hz = sample_rates_hz(config, state, choices, models)
+        rings = GrowingMapping({} if relearn else _make_rings(config, rates_hz))
         builder = PipelineBuilder(
-            config, state, metrics, monitor, choices, sources or {}, rings, models
+            config, state, metrics, monitor, choices, sources or {}, rings, rates_hz, models
         )
         machines = _share_machines(builder, rings, store, locks)
         watch = None

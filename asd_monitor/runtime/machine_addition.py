@@ -78,9 +78,15 @@ class RunningMachines:
             self._check_card_is_free(alone, machine)
             models = load_detectors(alone, self.builder.state)
             detectors = models.detectors
-            self._announce(alone, machine, detectors.get(machine))
+            rates_hz = sample_rates_hz(alone, self.builder.state, choices, models)
+            self._announce(alone, machine, detectors.get(machine), rates_hz[machine])
             builder = replace(
-                self.builder, config=alone, choices=choices, sources={}, models=models
+                self.builder,
+                config=alone,
+                choices=choices,
+                sources={},
+                rates_hz=rates_hz,
+                models=models,
             )
             builder.join(machine, self.store.alarms[machine], detectors.get(machine))
             self.config = config.model_copy(
@@ -127,15 +133,16 @@ class RunningMachines:
                 )
                 raise StateError(msg)
 
-    def _announce(self, alone: Config, machine: str, detector: "Detector | None") -> None:
+    def _announce(
+        self, alone: Config, machine: str, detector: "Detector | None", rate_hz: int
+    ) -> None:
         """Make the machine known to everything that receives its records."""
         builder, state = self.builder, self.builder.state
         builder.metrics.add_machines([machine])
         self.describe(alone, machine)
         evidence = alone.sink_settings(EvidenceSettings)
         if evidence is not None and evidence.keep is not Keep.NONE:
-            detectors = {} if detector is None else {machine: detector}
-            ring = SoundRing(sample_rates_hz(alone, detectors)[machine])
+            ring = SoundRing(rate_hz)
             self.rings.add(machine, ring)
             self.sounds.add(
                 machine,

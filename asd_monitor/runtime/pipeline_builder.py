@@ -15,6 +15,11 @@ from asd_monitor.progress import Progress
 from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult, FittedModel
 from asd_monitor.runtime.detectors import LoadedModels, make_detector
 from asd_monitor.runtime.learned_microphones import RecordedWith, training_entry
+from asd_monitor.runtime.learning_rate import (
+    check_earlier_recordings,
+    learning_rate_hz,
+    recorded_rate_hz,
+)
 from asd_monitor.runtime.microphones import Choice
 from asd_monitor.runtime.model_store import SaveLater, save_model
 from asd_monitor.runtime.monitor import Monitor
@@ -38,9 +43,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LEARNING_RATE_HZ = 16_000
-"""Sample rate at which machines are learned, as in the DCASE datasets."""
-
 
 @dataclass(frozen=True, slots=True)
 class PipelineBuilder:
@@ -56,6 +58,8 @@ class PipelineBuilder:
     """Sources made by the caller, by machine, instead of those of the settings."""
     rings: Mapping[str, SoundRing]
     """Where the newest sound of each machine is kept as evidence."""
+    rates_hz: Mapping[str, int]
+    """Sample rate of each machine's sound."""
     models: LoadedModels = field(default_factory=LoadedModels)
     """The models, and why machines have none, or not their newest one."""
     captures: DeviceCaptures = field(default_factory=DeviceCaptures)
@@ -80,7 +84,7 @@ class PipelineBuilder:
     def _build(
         self, machine: str, alarm: Alarm, detector: "Detector | None"
     ) -> tuple[Pipeline, Commissioning | None]:
-        rate_hz = LEARNING_RATE_HZ if detector is None else detector.manifest.sample_rate_hz
+        rate_hz = self.rates_hz[machine]
         pipeline = Pipeline(
             machine,
             self.sources.get(machine) or self._build_source(machine, rate_hz),
@@ -95,7 +99,7 @@ class PipelineBuilder:
             return pipeline, None
         is_refit = machine in self.models.refits
         return pipeline, _build_commissioning(
-            self.config, self.state, self.monitor, pipeline, is_refit=is_refit
+            self.config, self.state, self.monitor, pipeline, rate_hz, is_refit=is_refit
         )
 
     def _build_source(self, machine: str, rate_hz: int) -> AudioSource:
@@ -112,21 +116,36 @@ class PipelineBuilder:
         return build_source(settings.source, context)
 
 
-def sample_rates_hz(config: Config, detectors: Mapping[str, "Detector"]) -> dict[str, int]:
-    """Return the sample rate of each machine's sound."""
-    return {
-        name: detectors[name].manifest.sample_rate_hz if name in detectors else LEARNING_RATE_HZ
-        for name in config.machines
-    }
+def sample_rates_hz(
+    config: Config, state: StateFolder, choices: Mapping[str, Choice], models: LoadedModels
+) -> dict[str, int]:
+    """Return the sample rate of each machine's sound: its model's, or that of learning."""
+
+    def rate_hz(machine: str) -> int:
+        if machine in models.detectors:
+            return models.detectors[machine].manifest.sample_rate_hz
+        if machine in models.refits:
+            return recorded_rate_hz(state, machine)
+        choice = choices.get(machine)
+        return learning_rate_hz(config, state, machine, choice.microphone if choice else None)
+
+    return {machine: rate_hz(machine) for machine in config.machines}
 
 
 def _build_commissioning(
-    config: Config, state: StateFolder, monitor: Monitor, pipeline: Pipeline, *, is_refit: bool
+    config: Config,
+    state: StateFolder,
+    monitor: Monitor,
+    pipeline: Pipeline,
+    rate_hz: int,
+    *,
+    is_refit: bool,
 ) -> Commissioning:
     machine, required_s = pipeline.machine, 60 * config.learn_of(pipeline.machine).minutes
     settings = config.machines[machine].source
     if isinstance(settings, WavSettings) and not is_refit:
         check_recordings_to_learn(machine, settings.paths, required_s)
+    check_earlier_recordings(state, machine, rate_hz)
     folder = state.make(state.recordings_path(machine))
     recorded_with, rates = RecordedWith(folder.parent), RecordedRates(folder.parent)
     source = pipeline.source
@@ -138,14 +157,14 @@ def _build_commissioning(
         rates.add(known_hz or [source.health().rate_hz])
 
     session = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    store = RecordingStore(machine, folder, LEARNING_RATE_HZ, session, note_origin)
+    store = RecordingStore(machine, folder, rate_hz, session, note_origin)
     if is_refit:  # sound of now is not known to be normal, so none is added
         required_s = min(required_s, store.duration_s)
     return Commissioning(
         machine,
         store,
         required_s,
-        fit=partial(_fit, config, state, machine, recorded_with, rates),
+        fit=partial(_fit, config, state, store, recorded_with, rates),
         on_result=partial(_finish_commissioning, config, state, monitor, pipeline),
         extend_existing=state.model_path(machine).exists(),
     )
@@ -154,7 +173,7 @@ def _build_commissioning(
 def _fit(
     config: Config,
     state: StateFolder,
-    machine: str,
+    store: RecordingStore,
     recorded_with: RecordedWith,
     rates: RecordedRates,
     recordings: Sequence["Recording"],
@@ -167,11 +186,12 @@ def _fit(
 
     # Alongside scoring, two OpenMP threads spin at each other's barriers: one is faster.
     torch.set_num_threads(1)
+    machine, rate_hz = store.machine, store.sample_rate_hz
     settings = config.learn_of(machine)
     fitted = quickstart.fit(
         recordings,
         target=machine,
-        sample_rate_hz=LEARNING_RATE_HZ,
+        sample_rate_hz=rate_hz,
         window_s=settings.window_s,
         hop_s=settings.hop_s,
         progress=progress,
@@ -185,9 +205,9 @@ def _fit(
             **sample_rates.training_entry(rates.rates_hz),
         },
     )
-    mixture = sample_rates.describe_mixture(rates.rates_hz, LEARNING_RATE_HZ)
-    if mixture:
-        logger.warning("%s: %s", machine, mixture)
+    for describe in (sample_rates.describe_mixture, sample_rates.describe_missing_band):
+        if text := describe(rates.rates_hz, rate_hz):
+            logger.warning("%s: %s", machine, text)
     content = model_file.pack(fitted.module, manifest, normal_sound=fitted.normal_sound)
     return save_model(state, machine, content)
 

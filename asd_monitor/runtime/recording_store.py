@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 CLIP_S = 10.0
 """Length of the recordings, as in the DCASE datasets."""
-MAX_IN_MEMORY_S = 1800.0
-"""This much sound stays in memory until it is fitted (115 MB); the rest, perhaps a day of it, is
-read from disk on access."""
+MAX_IN_MEMORY_SAMPLES = 28_800_000
+"""This much sound stays in memory until it is fitted: 115 MB, 30 min at 16 kHz. The rest, perhaps
+a day of it, is read from disk on access."""
 FINGERPRINT_BYTES = 65_536
 """Recordings that are equal in this many bytes from the middle of the file are the same. A whole
 day of them is compared quickly."""
@@ -50,6 +50,10 @@ class RecordingStore:
 
     Attributes
     ----------
+    machine
+        Name of the machine.
+    sample_rate_hz
+        Sample rate of the recordings.
     recordings
         All recordings, oldest first.
     duration_s
@@ -67,7 +71,7 @@ class RecordingStore:
         self.sample_rate_hz = sample_rate_hz
         self.recordings: list[Recording] = []
         self.duration_s = 0.0
-        self._machine = machine
+        self.machine = machine
         self._folder = folder
         self._session = session
         self._before_write = before_write
@@ -80,8 +84,8 @@ class RecordingStore:
 
         for path in sorted(self._folder.glob(FILE_PATTERN)):
             try:
-                in_memory = self.duration_s < MAX_IN_MEMORY_S
-                samples = self._cache.read(path) if in_memory else LazyClip(path, self._cache)
+                cache = self._cache
+                samples = cache.read(path) if self._fits_in_memory() else LazyClip(path, cache)
             except SourceError as error:
                 logger.warning("not learned from: %s", error)
                 continue
@@ -118,19 +122,22 @@ class RecordingStore:
         self.duration_s += len(clip.samples) / self.sample_rate_hz
         return True
 
+    def _fits_in_memory(self) -> bool:
+        return self.duration_s * self.sample_rate_hz < MAX_IN_MEMORY_SAMPLES
+
     def _write(self, name: str, samples: FloatArray, content: bytes) -> FloatArray | LazyClip:
         """Write a recording; return its samples, or where they can be read again."""
         path = self._folder / name
         try:
             make_folder_durably(path.parent)
             write_durably(path, content, unfinished=path.with_suffix(".part"))
-            if self.duration_s >= MAX_IN_MEMORY_S:
+            if not self._fits_in_memory():
                 return LazyClip(path, self._cache)
         except (OSError, SourceError) as error:
             reason = error.strerror if isinstance(error, OSError) else None
             logger.warning(
                 "%s: recording %s could not be written (%s); it is learned from memory",
-                self._machine, name, reason or error,
+                self.machine, name, reason or error,
             )  # fmt: skip
         return samples
 

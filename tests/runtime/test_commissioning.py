@@ -296,7 +296,7 @@ def test_a_recording_that_cannot_be_written_leaves_no_partial_file(tmp_path: Pat
 
 
 def test_hours_of_sound_stay_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asd_monitor.runtime.recording_store.MAX_IN_MEMORY_S", 10.0)
+    monkeypatch.setattr("asd_monitor.runtime.recording_store.MAX_IN_MEMORY_SAMPLES", 10 * RATE_HZ)
     sound = noise(30)
     rig = Rig(tmp_path, 30.0)
     rig.push(sound)
@@ -313,7 +313,7 @@ def test_hours_of_sound_stay_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_recording_that_cannot_be_read_again_is_learned_from_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asd_monitor.runtime.recording_store.MAX_IN_MEMORY_S", 0.0)
+    monkeypatch.setattr("asd_monitor.runtime.recording_store.MAX_IN_MEMORY_SAMPLES", 0)
     monkeypatch.setattr(
         "asd_monitor.runtime.recording_store.write_durably",
         lambda path, _content, **_: path.write_bytes(b"damaged"),

@@ -125,6 +125,7 @@ class Capture:
             microphone,
             max(channels.values()),
             options.rate_hz,
+            max(track.model_rate_hz for track in options.tracks),
             options.latency_s,
             self._notify_fd,
         )

@@ -15,7 +15,8 @@ class MicrophoneSettings(BaseModel):
     channel: Annotated[int, Field(ge=0)] | Literal["mean"] = 0
     """Counted from 0, or "mean" of all channels."""
     rate_hz: int | None = Field(default=None, ge=4000, le=768000)
-    """Rate to open the device at; by default the device's own."""
+    """Rate to open the device at; by default the device's own, or a higher one where the model
+    needs it."""
     latency_s: float = Field(default=2.0, ge=0.05, le=2.0)
     """Length of the device's buffer: shorter stalls of the computer lose no audio. Audio arrives
     about four times per buffer, so a long buffer costs less CPU and a short one less delay."""

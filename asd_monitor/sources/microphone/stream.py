@@ -4,6 +4,7 @@ import contextlib
 import os
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 RING_S = 10.0
 MAX_PENDING_CALLBACKS = 4096
-OTHER_RATES_HZ = (48000, 44100, 16000, 32000, 96000, 8000)
+OTHER_RATES_HZ = (48000, 44100, 16000, 32000, 96000, 192_000, 8000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,9 @@ class CaptureStream:
     channels
         Number of channels to open it with.
     rate_hz
-        Sample rate; None for the device's own.
+        Sample rate; None for the device's own, or a higher one where that is below the next.
+    needed_hz
+        Highest sample rate of the models that receive the sound.
     latency_s
         Length of the device's buffer: the longest stall that loses nothing.
     notify_fd
@@ -73,6 +76,7 @@ class CaptureStream:
         microphone: Microphone,
         channels: int,
         rate_hz: int | None,
+        needed_hz: int,
         latency_s: float,
         notify_fd: int,
     ) -> None:
@@ -85,7 +89,8 @@ class CaptureStream:
         self.last_callback_s: float | None = None
         self._notify_fd = notify_fd
         self._callbacks: deque[tuple[int, float, bool]] = deque(maxlen=MAX_PENDING_CALLBACKS)
-        self._stream = self._open(portaudio, channels, rate_hz, latency_s)
+        rates_hz = [rate_hz] if rate_hz else rates_to_try_hz(microphone.default_rate_hz, needed_hz)
+        self._stream = self._open(portaudio, channels, rates_hz, latency_s)
         self.rate_hz: int = round(self._stream.samplerate)
         self.ring: FloatArray = np.zeros((round(RING_S * self.rate_hz), channels), np.float32)
         self._ring_bytes = self.ring.data.cast("B")
@@ -98,10 +103,8 @@ class CaptureStream:
             raise SourceError(explain(error, microphone)) from error
 
     def _open(
-        self, portaudio: ModuleType, channels: int, rate_hz: int | None, latency_s: float
+        self, portaudio: ModuleType, channels: int, rates_hz: Sequence[int], latency_s: float
     ) -> "sounddevice.InputStream":
-        default_hz = self.microphone.default_rate_hz
-        rates_hz = [rate_hz] if rate_hz else list(dict.fromkeys((default_hz, *OTHER_RATES_HZ)))
         for candidate_hz in rates_hz:
             try:
                 return portaudio.RawInputStream(
@@ -117,7 +120,8 @@ class CaptureStream:
             except portaudio.PortAudioError as error:
                 if _code(error) == INVALID_RATE and candidate_hz != rates_hz[-1]:
                     continue
-                raise SourceError(explain(error, self.microphone, rate_hz)) from error
+                only_hz = rates_hz[0] if len(rates_hz) == 1 else None
+                raise SourceError(explain(error, self.microphone, only_hz)) from error
         raise AssertionError("unreachable: the last rate returns or raises")
 
     def _callback(
@@ -159,6 +163,17 @@ class CaptureStream:
         with contextlib.suppress(Exception):  # the stream is abandoned whatever happens
             self._stream.abort(ignore_errors=True)
             self._stream.close(ignore_errors=True)
+
+
+def rates_to_try_hz(default_hz: int, needed_hz: int) -> list[int]:
+    """Return the sample rates at which a device is opened, the preferred one first.
+
+    That is the device's own rate. PortAudio gives 44.1 kHz as the own rate of most sound cards, so
+    higher ones come first where a model needs them.
+    """
+    higher_hz = sorted(rate for rate in (needed_hz, *OTHER_RATES_HZ) if rate >= needed_hz)
+    preferred_hz = higher_hz if default_hz < needed_hz else []
+    return list(dict.fromkeys((*preferred_hz, default_hz, *OTHER_RATES_HZ)))
 
 
 INVALID_RATE = -9997
