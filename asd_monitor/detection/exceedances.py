@@ -109,19 +109,19 @@ class ExceedanceBouts:
         threshold = f"the threshold{self._limit_text}"
         if not self.count:
             return f"the latest window is below {threshold}"
-        times = f"{self.count} times" if self.count > 1 else "once"
+        periods = "periods" if self.count > 1 else "period"
         return (
-            f"the score was above {threshold} {times} in the last {self._look_back_s:.0f} s, "
-            f"counted every {self._bout_s:.0f} s"
+            f"the score was above {threshold} in {self.count} {periods} of {self._bout_s:.0f} s "
+            f"in the last {self._look_back_s:.0f} s"
         )
 
     @property
     def explanation(self) -> str:
         """What gives a warning and what raises an alarm, for the user."""
         return (
-            f"a score above the threshold{self._limit_text} {BOUTS_FOR_WARNING} times in "
-            f"{self._look_back_s:.0f} s, at least {self._bout_s:.0f} s apart, gives a warning, "
-            f"{BOUTS_FOR_ALARM} times an alarm"
+            f"a score above the threshold{self._limit_text} in {BOUTS_FOR_WARNING} periods of "
+            f"{self._bout_s:.0f} s within {self._look_back_s:.0f} s gives a warning, in "
+            f"{BOUTS_FOR_ALARM} an alarm"
         )
 
     @property

@@ -7,6 +7,7 @@ a voice in every block adds up; odd blocks, of which there are always some, do n
 
 import math
 import statistics
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,9 +85,12 @@ class SequentialTest:
     def skip_gap(self) -> None:
         """Discard the block that has begun; audio is missing after it."""
         self._block: list[Sequence[float]] = []
+        self._latest: deque[float] = deque(maxlen=self._block_windows)
 
     def update(self, score: WindowScore) -> None:
         """Take a window into account that follows the one before it."""
+        if score.value is not None:
+            self._latest.append(score.value)
         if self._statistics is None or score.value is None:
             return
         count = len(self._statistics.names)
@@ -96,7 +100,7 @@ class SequentialTest:
         self._block.append(values)
         if len(self._block) == self._block_windows:
             self._advance(np.mean(self._block, axis=0))
-            self.skip_gap()
+            self._block.clear()
 
     def _advance(self, means: npt.NDArray[np.float64]) -> None:
         assert self._statistics is not None  # noqa: S101 - checked by the caller
@@ -156,7 +160,7 @@ class SequentialTest:
             return "no sequential test: too little normal sound was learned"
         what = "the score"
         if len(voices.names) > 1:
-            what = f"the sound ({voices.tested_names[self._leading]})"
+            what = f"the sound ({voices.tested_names[self._leading].removesuffix(' in detail')})"
         share = "" if self.alarms else f", {self.fraction:.0%} of the evidence for an alarm"
         return f"{what} has been above its normal range for {self.duration_s:.0f} s{share}"
 
@@ -176,12 +180,36 @@ class SequentialTest:
         """Return how the sound of the last minutes compares with normal sound."""
         if self.is_notable:
             return self._exceeded(self.description)
-        return RuleReading(self.name, self.limit, False, WITHIN, self.describe_range())
+        if self._is_typically_above:
+            return self._exceeded(self.describe_range())
+        return RuleReading(self.name, self.limit, False, WITHIN, self.describe_range(score.value))
 
-    def describe_range(self) -> str:
-        """Return that the score is normal, with the end of its range."""
-        end = "" if self.limit is None else f" (up to {format_score(self.limit.value)})"
-        return f"score within its normal range{end}"
+    @property
+    def _is_typically_above(self) -> bool:
+        """Whether the median score of the last block's length is above the normal range."""
+        if self.limit is None or len(self._latest) < self._block_windows:
+            return False
+        return statistics.median(self._latest) > self.limit.value
+
+    def describe_range(self, value: float | None = None) -> str:
+        """Return how a score, by default the latest, compares with the normal range."""
+        if self.limit is None:
+            return "score within its normal range"
+        end = format_score(self.limit.value)
+        if self._is_typically_above:
+            typical = format_score(statistics.median(self._latest))
+            return (
+                f"median score of the last {self._block_s:.0f} s {typical}, above its normal "
+                f"range (up to {end}); an alarm if it lasts"
+            )
+        if value is None and self._latest:
+            value = self._latest[-1]
+        if value is not None and value > self.limit.value:
+            return (
+                f"this score is above the normal range ({end}), which the median of "
+                f"{self._block_s:.0f} s is compared with"
+            )
+        return f"score within its normal range (up to {end})"
 
     def _exceeded(self, sentence: str) -> RuleReading:
         return RuleReading(self.name, self.limit, True, "above normal range", sentence)

@@ -59,7 +59,7 @@ class Event:
     clip_s: float = 0.0
     """Length of the clip."""
     shift_s: float = 0.0
-    """Longest time for which the score continuously exceeded its normal range."""
+    """Longest time for which the sound was above its normal range."""
     model_sha256: str = ""
     provisional: bool = False
     """True if few calibration windows supported the threshold."""

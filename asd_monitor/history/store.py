@@ -172,6 +172,8 @@ class Store:
     def _open_span(self, machine_id: int, transition: Transition) -> None:
         # Recordings that are read faster than real time are ahead of the clock.
         at_ms = max(to_ms(transition.captured_at), self._last_score_ms.get(machine_id, -MAX_MS))
+        if transition.is_continued:  # its time is from before the restart: nothing was monitored
+            at_ms = max(at_ms, to_ms(self._clock()))
         self._close_span(machine_id, at_ms)
         self.connection.execute(
             "INSERT INTO state_span (machine_id, from_ms, state, reason) VALUES (?, ?, ?, ?)",

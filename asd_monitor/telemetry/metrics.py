@@ -100,7 +100,7 @@ class Metrics:
         )
         self.shift = self._factory.gauge(
             "asd_shift_seconds",
-            "Seconds the score has continuously exceeded its normal range.",
+            "Seconds for which there has been evidence that the sound is above its normal range.",
             "machine",
         )
         self.alarm_state = self._factory.gauge(

@@ -192,7 +192,7 @@ def test_inspect_shows_what_raises_the_alarm_and_how_rarely_without_a_fault(
     calibrations = {"pump": calibration(0, windows=3000)}
     save_toy(tmp_path / "toy.asd", {"calibrations": calibrations})
     output = run("inspect", tmp_path / "toy.asd").stdout
-    assert "3 times an alarm" in output
+    assert "in 3 an alarm" in output
     assert "evidence of a lasting change, summed over blocks of 10 s" in output
     assert "pump: 5 min of normal sound support" in output
 

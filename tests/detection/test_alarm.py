@@ -183,8 +183,8 @@ def test_the_duration_and_the_evidence_of_a_rise_are_reported() -> None:
     ("values", "reason"),
     [
         ([0.0], "the latest window is below the threshold (2.00)"),
-        ([0.0, 3.0], "above the threshold (2.00) once in the last 6 s, counted every 1 s"),
-        ([3.0, 0.0, 3.0], "above the threshold (2.00) 2 times in the last 6 s, counted every 1 s"),
+        ([0.0, 3.0], "above the threshold (2.00) in 1 period of 1 s in the last 6 s"),
+        ([3.0, 0.0, 3.0], "above the threshold (2.00) in 2 periods of 1 s in the last 6 s"),
     ],
 )
 def test_the_reason_counts_the_bouts_above_the_threshold(values: list[float], reason: str) -> None:

@@ -117,6 +117,29 @@ def test_a_window_is_judged_with_the_same_words_as_a_recording() -> None:
     assert live([9.0] * 12).word == clip([9.0] * 12).word
 
 
+def test_no_sentence_calls_a_score_within_a_range_that_it_exceeds() -> None:
+    first = live([0.2] * 20 + [3.0])
+    assert first.word == "within normal range"
+    assert first.sentence == (
+        "this score is above the normal range (1.37), which the median of 10 s is compared with"
+    )
+    lasting = live([0.2] * 15 + [1.5] * 9)
+    assert lasting.word == "above normal range"
+    assert lasting.sentence == (
+        "median score of the last 10 s 1.50, above its normal range (up to 1.37); "
+        "an alarm if it lasts"
+    )
+
+
+def test_the_reason_of_a_state_calls_no_score_within_a_range_that_it_exceeds() -> None:
+    alarm = Alarm("fan", SETTINGS, "run")
+    alarm.configure(RULE, at=0.0)
+    decision, transition = alarm.update(windows([3.0])[0])
+    assert transition is not None
+    assert transition.reason == decision.reason == decision.verdict.sentence
+    assert "within" not in transition.reason
+
+
 def test_a_window_above_both_limits_names_both() -> None:
     verdict = live([9.0] * 12)
     assert verdict.rule == "window"
@@ -136,8 +159,8 @@ def test_each_rule_explains_when_it_reports() -> None:
     explained = explain_rules(RULE, SETTINGS)
     assert [*explained] == ["window", "sequential", "intermittent"]
     assert explained["window"] == (
-        "a score above the threshold (7.88) 2 times in 60 s, at least 10 s apart, gives a "
-        "warning, 3 times an alarm"
+        "a score above the threshold (7.88) in 2 periods of 10 s within 60 s gives a warning, "
+        "in 3 an alarm"
     )
     assert "4.2 gives a warning, 6.0 an alarm" in explained["sequential"]
     assert [*explain_rules(replace(RULE, voices=None), SETTINGS)] == ["window"]

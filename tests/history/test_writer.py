@@ -1,6 +1,7 @@
 """What is recorded is read again: scores, minutes, states, events and notes."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,18 @@ def test_the_end_of_recordings_that_are_ahead_of_the_clock_shortens_no_state(
     writer.record(change(State.UNKNOWN, AT_S + 2, reason="the monitor has stopped"))
     writer.close()
     assert reader.time_in_state("pump", AT_S, AT_S + 100) == {State.NORMAL: 99.0}
+
+
+def test_an_alarm_that_a_restart_interrupts_is_counted_once(
+    path: Path, writer: HistoryWriter, reader: HistoryReader
+) -> None:
+    alarm = change(State.ALARM, AT_S)
+    writer.record(alarm)
+    writer.record(scored_window(captured_at=AT_S + 60))
+    writer.close()
+    restarted = HistoryWriter(path, clock=lambda: AT_S + 200)
+    restarted.open()
+    restarted.record(replace(alarm, previous=State.ALARM, reason="continued"))
+    restarted.record(scored_window(captured_at=AT_S + 230))
+    restarted.close()
+    assert reader.time_in_state("pump", AT_S, AT_S + 300) == {State.ALARM: 60.0 + 30.0}

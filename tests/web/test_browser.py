@@ -11,7 +11,17 @@ from asd_monitor.records import EvidenceReady, State
 from asd_monitor.web.live import MAX_STREAMS
 from tests.rig.paths import ROOT
 from tests.rig.raw_http import connect
-from tests.rig.web_site import ADMIN, EVENT, HEADLINE, NORMAL, Site, transition, web_site, window
+from tests.rig.web_site import (
+    ABOVE,
+    ADMIN,
+    EVENT,
+    HEADLINE,
+    NORMAL,
+    Site,
+    transition,
+    web_site,
+    window,
+)
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = {
@@ -285,6 +295,34 @@ def test_a_viewer_that_reads_nothing_loses_the_oldest_messages_and_delays_nobody
         emit_until_shown(site, page, 1.11)
     dropped = site.metrics.registry.get_sample_value("asd_dropped_total", {"queue": "web"})
     assert dropped == hub.dropped
+
+
+def test_the_newest_state_is_shown_although_an_older_one_is_still_being_fetched(
+    watch: Callable[..., Watched], site: Site
+) -> None:
+    page = watch().page
+    page.goto("/m/fan")
+    page.wait_for_selector("#state:has-text('Normal')")
+    page.wait_for_timeout(500)
+    # The page as it is rendered for the first change arrives after the second change.
+    page.evaluate("""() => {
+        const real = window.fetch;
+        let first = true;
+        window.fetch = async (...request) => {
+            const response = await real(...request);
+            const text = await response.clone().text();
+            if (String(request[0]).endsWith("/m/fan") && first) {
+                first = false;
+                await new Promise((resolve) => { setTimeout(resolve, 800); });
+            }
+            return new Response(text, { status: response.status });
+        };
+    }""")
+    now = time.time()
+    site.emit(transition("fan", State.UNKNOWN, now, "no sound"))
+    page.wait_for_timeout(300)
+    site.emit(transition("fan", State.ALARM, now + 1, ABOVE.sentence, "20261130T000000-fan-0000"))
+    page.wait_for_selector("#state:has-text('Alarm')", timeout=10_000)
 
 
 def test_a_page_reconnects_to_a_monitor_that_was_killed(browser: Browser, tmp_path: Path) -> None:

@@ -13,10 +13,29 @@ function formatNumber(value) {
   return Math.abs(value) >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
 }
 
-function showState(state, reason, since, eventId) {
-  const chip = byId("state").querySelector(".state");
-  if (!chip.classList.contains(state.toLowerCase())) replaceParts(["state", "since", "gauge", "learned", "latest", "event"]);
+let latestState = null;
+let isRefreshing = false;
+
+function showState(state, reason) {
   byId("reason").textContent = sentence(reason);
+  refreshState(state);
+}
+
+const isStateShown = () => byId("state").querySelector(".state").classList.contains(latestState);
+
+// The state may change again while the page is fetched: repeat until the newest one is shown.
+async function refreshState(state) {
+  latestState = state.toLowerCase();
+  if (isRefreshing) return;
+  isRefreshing = true;
+  try {
+    while (!isStateShown()) {
+      await replaceParts(["state", "since", "gauge", "learned", "latest", "event"]);
+      if (!isStateShown()) await new Promise((resolve) => { setTimeout(resolve, 500); });
+    }
+  } finally {
+    isRefreshing = false;
+  }
 }
 
 // Parts that change with the state are taken from the page as the server renders it now.
@@ -77,7 +96,7 @@ function showScore(data) {
 }
 
 function showMachine(data) {
-  showState(data.state, data.reason, data.since, data.event_id);
+  showState(data.state, data.reason);
   if (data.score) showScore(data.score);
   if (data.sound) showSound(data.sound);
 }
@@ -176,8 +195,8 @@ if (canvas) {
 const mine = (handle) => (data) => { if (data.machine === machine) handle(data); };
 openStream(`?machine=${encodeURIComponent(machine)}${live.dataset.sound ? "&spectrogram=1" : ""}`, {
   hello: (data) => data.machines.filter(({ id }) => id === machine).forEach(showMachine),
-  state: mine((data) => showState(data.state, data.reason, data.since, data.event_id)),
-  score: mine(showScore),
+  state: mine((data) => showState(data.state, data.reason)),
+  score: mine((data) => { showScore(data); refreshState(data.state); }),
   health: mine(showSound),
   learning: mine(showLearning),
   event: mine(showEvidence),
