@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from asd_monitor.evidence.deviations import Deviation, Kind
+from asd_monitor.terminal.durations import format_rough_duration
 
 NO_COMPARISON = (
     "there is no normal sound to compare with: no levels of it in the model file, and no recordings"
@@ -38,7 +39,7 @@ def describe(
     if is_slight:
         text = f"slightly {text}"
     if duration_s is not None and round(duration_s) > 0:
-        text += f", for {format_duration(duration_s)}"
+        text += f", for {format_rough_duration(duration_s)}"
         if ongoing:
             text += " so far"
     return text
@@ -97,15 +98,6 @@ def format_hz(frequency_hz: float) -> str:
     if frequency_hz < 995:
         return f"{10 * round(frequency_hz / 10)} Hz"
     return f"{round(frequency_hz / 1000, 1):g} kHz"
-
-
-def format_duration(duration_s: float) -> str:
-    """Return a duration: ``92 s``, ``14 min``, ``3.5 h``."""
-    if duration_s < 180:
-        return f"{duration_s:.0f} s"
-    if duration_s < 7200:
-        return f"{duration_s / 60:.0f} min"
-    return f"{duration_s / 3600:.1f} h"
 
 
 def _join(parts: Sequence[str]) -> str:

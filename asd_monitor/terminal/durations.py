@@ -73,6 +73,13 @@ def format_duration(seconds: float) -> str:
     return text
 
 
+def format_rough_duration(seconds: float) -> str:
+    """Return a duration in one unit: ``92 s``, ``14 min``, ``3.5 h``."""
+    if seconds < 180:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def format_local_time(at_s: float, *, seconds: bool = False) -> str:
     """Return a time in the zone of this computer, such as ``2026-11-30 14:05``."""
     pattern = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from asd_monitor.progress import NoProgress, Progress
+from asd_monitor.terminal.durations import format_rough_duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -50,7 +51,7 @@ class PlainProgress:
         advanced = done - self._started_at
         if not finished and advanced > 0.05 * total:
             left_s = (now_s - self._started_s) * (total - done) / advanced
-            parts.append(f"about {format_duration(left_s)} left")
+            parts.append(f"about {format_rough_duration(left_s)} left")
         self.message(", ".join(filter(None, parts)))
 
     def message(self, text: str) -> None:
@@ -121,10 +122,3 @@ def console_progress(*, quiet: bool = False, in_bytes: bool = False) -> Iterator
     )
     with Bars(*columns, console=console, transient=not in_bytes) as bars:
         yield RichProgress(bars)
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration in the largest unit that suits it, such as ``12 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

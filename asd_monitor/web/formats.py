@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from asd_monitor.records import Quality, ScoredWindow, State
+from asd_monitor.terminal.durations import format_duration
 
 STATE_WORDS = {
     State.ALARM: "Alarm",
@@ -52,20 +53,9 @@ def format_loudness(window: ScoredWindow | None) -> str:
     return f"{level_dbfs:.0f} dB, {word}"
 
 
-def format_duration(seconds: float | None) -> str:
-    """Return a duration in at most two units, such as ``2 min 5 s``."""
-    if seconds is None:
-        return "–"  # noqa: RUF001
-    total = round(max(0.0, seconds))
-    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    for n, (unit, length) in enumerate(units):
-        if total >= length or unit == "s":
-            text = f"{total // length} {unit}"
-            rest = total % length
-            if n < 3 and rest // units[n + 1][1]:
-                text += f" {rest // units[n + 1][1]} {units[n + 1][0]}"
-            return text
-    raise AssertionError(total)
+def format_duration_or_dash(seconds: float | None) -> str:
+    """Return a duration in at most two units, or a dash."""
+    return "–" if seconds is None else format_duration(seconds)  # noqa: RUF001
 
 
 def format_time(at_s: float | None) -> Markup | str:
@@ -89,6 +79,13 @@ def format_offset(offset_s: int) -> str:
 def format_sentence(text: str) -> str:
     """Return a text that begins with a capital letter."""
     return text[:1].upper() + text[1:]
+
+
+def format_code(text: str) -> Markup:
+    """Return a text whose parts in backticks are marked as code."""
+    parts = [escape(part) for part in text.split("`")]
+    marked = (f"<code>{part}</code>" if n % 2 else part for n, part in enumerate(parts))
+    return Markup("").join(Markup(part) for part in marked)  # noqa: S704 - escaped above
 
 
 def format_frequency(hz: float) -> str:
@@ -134,9 +131,10 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "state_word": format_state,
     "number": format_number,
     "loudness": format_loudness,
-    "duration": format_duration,
+    "duration": format_duration_or_dash,
     "time": format_time,
     "sentence": format_sentence,
+    "code": format_code,
     "frequency": format_frequency,
     "change": format_change,
     "bytes": format_bytes,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from asd_monitor.history.records import StateSpan
 from asd_monitor.records import State
-from asd_monitor.web.formats import STATE_WORDS, format_duration
+from asd_monitor.terminal.durations import format_duration
+from asd_monitor.web.formats import STATE_WORDS
 
 WIDTH = 1000.0
 MIN_WIDTH = {State.ALARM: 6.0, State.WARNING: 6.0}

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from asd_monitor.history.records import StateSpan
 from asd_monitor.records import State
+from asd_monitor.terminal.durations import format_duration
 from asd_monitor.web import formats
 from asd_monitor.web.gauge import make_gauge
 from asd_monitor.web.strip import WIDTH, make_strip
@@ -65,7 +66,7 @@ def test_a_gauge_needs_a_limit() -> None:
 
 
 def test_durations_have_at_most_two_units() -> None:
-    texts = [formats.format_duration(seconds) for seconds in (0, 59.6, 92, 3600, 90_061, 864_000)]
+    texts = [format_duration(seconds) for seconds in (0, 59.6, 92, 3600, 90_061, 864_000)]
     assert texts == ["0 s", "1 min", "1 min 32 s", "1 h", "1 d 1 h", "10 d"]
 
 
@@ -77,3 +78,8 @@ def test_numbers_are_short(value: float) -> None:
 def test_every_state_has_a_word_and_a_place_in_the_order() -> None:
     assert set(formats.STATE_WORDS) == set(State)
     assert next(iter(formats.STATE_WORDS)) is State.ALARM
+
+
+def test_parts_in_backticks_are_code_and_everything_is_escaped() -> None:
+    text = formats.format_code("see `top <x>` & others")
+    assert text == "see <code>top &lt;x&gt;</code> &amp; others"

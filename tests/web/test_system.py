@@ -48,7 +48,7 @@ def test_checks_report_what_is_wrong_and_what_to_do(site: Site) -> None:
     page = body.decode()
     assert status == 200
     assert "History: ok" in page
-    assert "Mqtt tcp: failed" in page
+    assert "MQTT tcp: failed" in page
     assert "the check itself failed" not in page.lower()
     assert SECRET not in page
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -89,14 +88,14 @@ def _render(request: Request, findings: Sequence[CheckResult] | None = None) -> 
 def _describe_broker(context: WebContext) -> str:
     """Return the state of the MQTT broker in words; empty if that is not known."""
     value = context.metrics.registry.get_sample_value
-    settings: dict[str, Any] = {} if context.setup is None else {**context.setup.section("mqtt")}
-    address = f"{settings['host']}:{settings['port']}, " if "host" in settings else ""
-    if value("asd_mqtt_connected"):
-        published = value(RESULT, {"result": "published"}) or 0
-        return f"{address}connected, {published:.0f} messages published"
-    if address:
-        return f"{address}not connected"
-    return "" if context.setup is None else "none"
+    published = value(RESULT, {"result": "published"}) or 0
+    if context.setup is None:
+        return f"{published:.0f} messages published" if published else ""
+    settings = context.setup.section("mqtt")
+    if not settings.get("host"):
+        return "none"
+    state = "connected" if value("asd_mqtt_connected") else "not connected"
+    return f"{settings['host']}:{settings['port']}, {state}, {published:.0f} messages published"
 
 
 def _count_dropped(context: WebContext) -> dict[str, int]:

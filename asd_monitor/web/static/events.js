@@ -1,5 +1,5 @@
 "use strict";
-// Keys of the list of events: j and k move, a acknowledges, n marks as normal; Enter is the link's own.
+// The list of events follows the machines, and has keys: j and k move, a acknowledges, n marks as normal; Enter is the link's own.
 const KINDS = { a: "ack", n: "normal" };
 
 function rows() {
@@ -30,10 +30,28 @@ async function judge(kind) {
     location.href = `/events/${encodeURIComponent(id)}#judging`; // the form there says what is wrong
     return;
   }
+  await loadAgain();
+}
+
+// The list is loaded again when something has changed, unless events are being chosen in it.
+const WRITTEN_MS = 1500; // until a change is in the history
+let timer = null;
+
+async function loadAgain() {
+  const row = chosenRow();
   await htmx.ajax("GET", location.href, { target: "#found", select: "#found", swap: "outerHTML" });
-  const same = rows().find((other) => other.dataset.event === id);
+  const same = row && rows().find((other) => other.dataset.event === row.dataset.event);
   if (same) same.querySelector("a").focus();
 }
+
+function onChange() {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    if (!document.querySelector("#found input:checked")) loadAgain();
+  }, WRITTEN_MS);
+}
+
+openStream("", { hello: onChange, state: onChange, event: onChange, alarm: onChange }, () => {});
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), select, textarea")) return;

@@ -12,7 +12,7 @@ from asd_monitor import __version__
 from asd_monitor.errors import DatasetError, RunError
 from asd_monitor.file_lock import file_lock
 from asd_monitor.progress import Progress
-from asd_monitor.terminal.progress import format_duration
+from asd_monitor.terminal.durations import format_rough_duration
 from asd_offline.comparison.candidates import Candidate, choose_candidates
 from asd_offline.comparison.job import CompareJob, JobSettings
 from asd_offline.comparison.run_result import FORMAT, OVERALL, RunResult, read_run_result
@@ -227,7 +227,9 @@ def _describe(result: RunResult) -> str:
         return run + result.failure
     auc = result.metrics.get(OVERALL, {}).get("auc")
     run += "no AUC" if auc is None else f"AUC {auc:.3f}"
-    return run + (f", trained in {format_duration(result.training_s)}" if result.training_s else "")
+    return run + (
+        f", trained in {format_rough_duration(result.training_s)}" if result.training_s else ""
+    )
 
 
 def _summarize(
