@@ -84,7 +84,8 @@ class LearnSettings(BaseModel):
     """Distance between the starts of windows; None: 1 s."""
     sample_rate_hz: LearningRate = 16_000
     """Sample rate to learn at, in Hz, and so to monitor at later; faults above half of it are not
-    found. auto: the highest of 16, 48 and 96 kHz that the microphone offers."""
+    found. auto: 48 or 96 kHz if the microphone offers that and the first minute of sound has more
+    above 8 kHz than the microphone's noise, else 16 kHz."""
 
 
 _SOURCE_FIELDS: dict[str, Any] = {

@@ -99,8 +99,8 @@ SampleRate = Annotated[
     typer.Option(
         "--sample-rate-hz",
         metavar="HZ",
-        help="Sample rate to learn at, such as 48000, or `auto`: the highest of 16, 48 and "
-        "96 kHz that the microphone offers. By default 16000. A model keeps its rate.",
+        help="Sample rate to learn at, such as 48000, or `auto`: 48 or 96 kHz if the machine "
+        "has sound above 8 kHz. By default 16000. A model keeps its rate.",
     ),
 ]
 StateDir = Annotated[

@@ -58,10 +58,17 @@ class SoundRing:
 
     def __init__(self, sample_rate_hz: int, length_s: float = RING_S) -> None:
         self.sample_rate_hz = sample_rate_hz
+        self._length_s = length_s
         self._samples: Int16Array = np.zeros(round(length_s * sample_rate_hz), np.int16)
         self._start = 0  # of the sound since the ring was last empty
         self._end = 0
         self._writing_end = 0  # index up to which samples may be being overwritten
+
+    def restart(self, sample_rate_hz: int) -> None:
+        """Discard the sound and continue at a lower sample rate; to be called by the writer."""
+        self._start = self._end = self._writing_end = 0
+        self._samples = np.zeros(round(self._length_s * sample_rate_hz), np.int16)
+        self.sample_rate_hz = sample_rate_hz
 
     @property
     def end(self) -> int:
@@ -85,10 +92,11 @@ class SoundRing:
 
     def cut(self, start: int, end: int) -> Cut:
         """Copy the samples from ``start`` to ``end``, or those of them that are still there."""
+        samples = self._samples  # once, because a restart replaces it
         newest = self._end
         end = min(end, newest)
         start = max(start, self._oldest(), self._start)
-        copy = self._copy(start, end) if start < end else np.zeros(0, np.int16)
+        copy = _copy(samples, start, end) if start < end else np.zeros(0, np.int16)
         lost = min(max(0, self._oldest() - start), len(copy))  # overwritten meanwhile
         return Cut(copy[lost:], start + lost, self.sample_rate_hz)
 
@@ -120,10 +128,12 @@ class SoundRing:
         self._samples[first : first + until_wrap] = values[:until_wrap]
         self._samples[: len(values) - until_wrap] = values[until_wrap:]
 
-    def _copy(self, start: int, end: int) -> Int16Array:
-        first = start % len(self._samples)
-        until_wrap = min(end - start, len(self._samples) - first)
-        copy = np.empty(end - start, np.int16)
-        copy[:until_wrap] = self._samples[first : first + until_wrap]
-        copy[until_wrap:] = self._samples[: len(copy) - until_wrap]
-        return copy
+
+def _copy(samples: Int16Array, start: int, end: int) -> Int16Array:
+    """Return the samples of a ring from one index to another."""
+    first = start % len(samples)
+    until_wrap = min(end - start, len(samples) - first)
+    copy = np.empty(end - start, np.int16)
+    copy[:until_wrap] = samples[first : first + until_wrap]
+    copy[until_wrap:] = samples[: len(copy) - until_wrap]
+    return copy

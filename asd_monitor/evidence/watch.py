@@ -80,12 +80,17 @@ class Watch:
         Lengths of clips.
     sample_rate_hz
         Sample rate of the sound.
+
+    Attributes
+    ----------
+    sample_rate_hz
+        The same.
     """
 
     def __init__(self, machine: str, settings: EvidenceSettings, sample_rate_hz: int) -> None:
         self._machine = machine
         self._settings = settings
-        self._rate_hz = sample_rate_hz
+        self.sample_rate_hz = sample_rate_hz
         self._points: deque[ScorePoint] = deque()
         self._event_id = ""
         self._state = State.UNKNOWN
@@ -122,8 +127,8 @@ class Watch:
         if counts and not (limits and score.value is not None and score.value <= min(limits)):
             self._last_counted_end = max(self._last_counted_end, end)
         if decision.shift_s > 0:
-            self._mark_shift(end - round(decision.shift_s * self._rate_hz))
-        while self._points and self._points[0].end < end - MEMORY_S * self._rate_hz:
+            self._mark_shift(end - round(decision.shift_s * self.sample_rate_hz))
+        while self._points and self._points[0].end < end - MEMORY_S * self.sample_rate_hz:
             self._points.popleft()
 
     def change(self, transition: Transition, newest: int) -> list[Request]:
@@ -140,7 +145,7 @@ class Watch:
         if transition.closes_event:
             self._closed_s = transition.captured_at
             requests += self.flush(newest)
-            start = max(self._clip_start, newest - round(MAX_CLIP_S * self._rate_hz))
+            start = max(self._clip_start, newest - round(MAX_CLIP_S * self.sample_rate_hz))
             requests.append(self._request(Part.END, start, newest))
             self._event_id = ""
         return requests
@@ -150,15 +155,15 @@ class Watch:
         if not self._event_id:
             return []
         if self._pending_end is not None:
-            too_long = newest - self._clip_start >= MAX_CLIP_S * self._rate_hz
+            too_long = newest - self._clip_start >= MAX_CLIP_S * self.sample_rate_hz
             if newest < self._pending_end and not (too_long and not self._has_opening):
                 return []
             return self.flush(newest)
-        interval = round(60 * self._settings.repeat_minutes * self._rate_hz)
+        interval = round(60 * self._settings.repeat_minutes * self.sample_rate_hz)
         if self._repeats < self._settings.max_repeats and newest - self._cut_end >= interval:
             self._repeats += 1
             self._cut_end = newest
-            start = newest - round(self._settings.after_s * self._rate_hz)
+            start = newest - round(self._settings.after_s * self.sample_rate_hz)
             return [self._request(Part.REPEAT, start, newest)]
         return []
 
@@ -176,7 +181,7 @@ class Watch:
         self._event_id = transition.event_id
         self._state = State.WARNING
         self._opened_s, self._closed_s = transition.captured_at, None
-        self._clip_start = max(0, first - round(self._settings.before_s * self._rate_hz))
+        self._clip_start = max(0, first - round(self._settings.before_s * self.sample_rate_hz))
         self._has_opening = False
         self._repeats = 0
         self._last_counted_end = max(self._last_counted_end, first)
@@ -185,7 +190,7 @@ class Watch:
     def _extend(self, newest: int) -> list[Request]:
         """Keep the sound of a more severe state too, if it follows that of the clip."""
         end = self._end_of_window(newest) + self._after_samples()
-        if self._pending_end is not None or end - self._cut_end <= MAX_CLIP_S * self._rate_hz:
+        if self._pending_end is not None or end - self._cut_end <= MAX_CLIP_S * self.sample_rate_hz:
             self._pending_end = end
         else:
             self._repeats += 1
@@ -234,4 +239,4 @@ class Watch:
         return self._points[-1].end if self._points else newest
 
     def _after_samples(self) -> int:
-        return round(self._settings.after_s * self._rate_hz)
+        return round(self._settings.after_s * self.sample_rate_hz)

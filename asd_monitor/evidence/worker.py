@@ -173,8 +173,9 @@ class EvidenceWorker:
     def _watch(self, machine: str) -> Watch | None:
         """Return what follows a machine; None if its sound is not kept."""
         watch = self._watches.get(machine)
-        if watch is None and machine in self._machines:
-            rate_hz = self._machines[machine].ring.sample_rate_hz
+        known = self._machines.get(machine)
+        rate_hz = known.ring.sample_rate_hz if known is not None else 0
+        if known is not None and (watch is None or watch.sample_rate_hz != rate_hz):
             watch = self._watches[machine] = Watch(machine, self._settings, rate_hz)
         return watch
 

@@ -242,6 +242,7 @@ class Commissioning:
         self._fitting = True
         self._skipped_s = 0.0
         try:
+            self._store.settle_rate()
             model = self._fit(self._store.recordings, _AbortIf(lambda: self._closing))
         except AsdMonitorError as failure:
             error = self._explain(failure)

@@ -4,9 +4,11 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from asd_monitor.audio import bandwidth
 from asd_monitor.audio.files import read_header
 from asd_monitor.config import Config
 from asd_monitor.errors import ConfigError, SourceError
+from asd_monitor.records import FloatArray
 from asd_monitor.runtime.recording_store import FILE_PATTERN
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sources.microphone.devices import Microphone
@@ -25,7 +27,7 @@ def learning_rate_hz(
     """Return the rate at which a machine's sound is captured in order to learn it.
 
     With `auto` this is the rate of its earlier recordings, or else the highest of
-    :data:`AUTO_RATES_HZ` that its source offers.
+    :data:`AUTO_RATES_HZ` that its source offers, from which :func:`choose_rate_hz` may go down.
 
     Parameters
     ----------
@@ -53,6 +55,25 @@ def learning_rate_hz(
     else:
         offered_hz = max((microphone.default_rate_hz, *microphone.rates_hz))
     return max((rate for rate in AUTO_RATES_HZ if rate <= offered_hz), default=AUTO_RATES_HZ[0])
+
+
+def is_rate_chosen(config: Config, machine: str, rate_hz: int) -> bool:
+    """Return whether the rate to learn at is chosen from the first minute of sound at this one."""
+    is_auto = config.learn_of(machine).sample_rate_hz == "auto"
+    return is_auto and rate_hz in AUTO_RATES_HZ[1:]
+
+
+def choose_rate_hz(machine: str, rate_hz: int, recordings: Sequence[FloatArray]) -> int:
+    """Return the rate to learn a machine at, given its first recordings, and log it."""
+    lower_hz = [rate for rate in AUTO_RATES_HZ if rate < rate_hz and not rate_hz % rate]
+    chosen_hz = bandwidth.choose_rate_hz(recordings, rate_hz, lower_hz)
+    if chosen_hz == AUTO_RATES_HZ[0]:
+        found = f"no sound above {chosen_hz / 2000:g} kHz exceeds the noise of the microphone"
+    else:
+        below_hz = max(rate for rate in lower_hz if rate < chosen_hz)
+        found = f"it has sound above {below_hz / 2000:g} kHz"
+    logger.info("%s: learned at %d Hz: %s", machine, chosen_hz, found)
+    return chosen_hz
 
 
 def recorded_rate_hz(state: StateFolder, machine: str) -> int:

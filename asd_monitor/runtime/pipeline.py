@@ -26,6 +26,7 @@ from asd_monitor.records import (
 from asd_monitor.runtime.commissioning import Commissioning
 from asd_monitor.runtime.window_feed import WindowFeed
 from asd_monitor.sources import AudioSource
+from asd_monitor.sources.rate_conversion import ConvertedSource
 from asd_monitor.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -134,9 +135,17 @@ class Pipeline:
         if self.commissioning is not None:
             self._emit(self.commissioning.progress())
         self.detector, self.commissioning = detector, None
+        self._lower_rate(detector.manifest.sample_rate_hz)
         self._feed = WindowFeed(self.machine, self.source, detector.manifest)
         self._consumed_at = self._monotonic()
         self._emit_transition(self._alarm.configure(detector.rule(self.machine), self._clock()))
+
+    def _lower_rate(self, rate_hz: int) -> None:
+        """Convert the sound to the model's rate, where that is below the one of capturing."""
+        if isinstance(self.source, ConvertedSource) and self.source.rate_hz != rate_hz:
+            self.source.set_rate_hz(rate_hz)
+            if self.ring is not None:
+                self.ring.restart(rate_hz)
 
     def collect(self) -> list[Window]:
         """Read the source; return the windows that are complete."""

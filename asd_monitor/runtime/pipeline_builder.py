@@ -17,6 +17,8 @@ from asd_monitor.runtime.detectors import LoadedModels, make_detector
 from asd_monitor.runtime.learned_microphones import RecordedWith, training_entry
 from asd_monitor.runtime.learning_rate import (
     check_earlier_recordings,
+    choose_rate_hz,
+    is_rate_chosen,
     learning_rate_hz,
     recorded_rate_hz,
 )
@@ -33,6 +35,7 @@ from asd_monitor.sources.context import SourceContext
 from asd_monitor.sources.microphone.device_capture import DeviceCaptures
 from asd_monitor.sources.microphone.source import MicrophoneSource
 from asd_monitor.sources.pacing import PacedWakeups
+from asd_monitor.sources.rate_conversion import ConvertedSource, original
 from asd_monitor.sources.registry import SOURCES
 from asd_monitor.sources.wav import WavSettings, WavSource
 from asd_monitor.telemetry.metrics import Metrics
@@ -85,9 +88,12 @@ class PipelineBuilder:
         self, machine: str, alarm: Alarm, detector: "Detector | None"
     ) -> tuple[Pipeline, Commissioning | None]:
         rate_hz = self.rates_hz[machine]
+        source = self.sources.get(machine) or self._build_source(machine, rate_hz)
+        if detector is None and is_rate_chosen(self.config, machine, rate_hz):
+            source = ConvertedSource(source, rate_hz)
         pipeline = Pipeline(
             machine,
-            self.sources.get(machine) or self._build_source(machine, rate_hz),
+            source,
             alarm,
             emit=self.monitor.emit,
             metrics=self.metrics,
@@ -148,7 +154,7 @@ def _build_commissioning(
     check_earlier_recordings(state, machine, rate_hz)
     folder = state.make(state.recordings_path(machine))
     recorded_with, rates = RecordedWith(folder.parent), RecordedRates(folder.parent)
-    source = pipeline.source
+    source = original(pipeline.source)
 
     def note_origin() -> None:
         if isinstance(source, MicrophoneSource):
@@ -157,7 +163,10 @@ def _build_commissioning(
         rates.add(known_hz or [source.health().rate_hz])
 
     session = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    store = RecordingStore(machine, folder, rate_hz, session, note_origin)
+    choose = None
+    if is_rate_chosen(config, machine, rate_hz) and not is_refit:
+        choose = partial(choose_rate_hz, machine, rate_hz)
+    store = RecordingStore(machine, folder, rate_hz, session, note_origin, choose)
     if is_refit:  # sound of now is not known to be normal, so none is added
         required_s = min(required_s, store.duration_s)
     return Commissioning(

@@ -3,10 +3,14 @@
 import hashlib
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from asd_monitor.audio.files import RESAMPLE_QUALITY
 from asd_monitor.audio.lazy_clips import ClipCache, LazyClip
 from asd_monitor.errors import SourceError
 from asd_monitor.records import FloatArray, Window
@@ -22,6 +26,8 @@ CLIP_S = 10.0
 MAX_IN_MEMORY_SAMPLES = 28_800_000
 """This much sound stays in memory until it is fitted: 115 MB, 30 min at 16 kHz. The rest, perhaps
 a day of it, is read from disk on access."""
+CHOICE_S = 60.0
+"""The sample rate is chosen from this much sound."""
 FINGERPRINT_BYTES = 65_536
 """Recordings that are equal in this many bytes from the middle of the file are the same. A whole
 day of them is compared quickly."""
@@ -47,6 +53,9 @@ class RecordingStore:
         Name of this run: recordings of the same session are related in time.
     before_write
         Called before each new recording is written.
+    choose_rate
+        Returns the sample rate to keep recordings at, given the first minute of them; None: that
+        of the clips.
 
     Attributes
     ----------
@@ -67,6 +76,7 @@ class RecordingStore:
         sample_rate_hz: int,
         session: str,
         before_write: Callable[[], None] = lambda: None,
+        choose_rate: Callable[[Sequence[FloatArray]], int] | None = None,
     ) -> None:
         self.sample_rate_hz = sample_rate_hz
         self.recordings: list[Recording] = []
@@ -75,6 +85,8 @@ class RecordingStore:
         self._folder = folder
         self._session = session
         self._before_write = before_write
+        self._choose_rate = choose_rate
+        self._clip_rate_hz = sample_rate_hz
         self._cache = ClipCache(sample_rate_hz, channel=0)
         self._seen_digests: set[bytes] = set()
         self._read_existing()
@@ -105,7 +117,8 @@ class RecordingStore:
         """
         from asd_monitor.quickstart import Recording
 
-        content = _encode(clip.samples, self.sample_rate_hz)
+        samples = self._convert(clip.samples)
+        content = _encode(samples, self.sample_rate_hz)
         digest = _digest(content[len(content) // 2 :][:FINGERPRINT_BYTES])
         if digest in self._seen_digests:
             return False
@@ -114,13 +127,43 @@ class RecordingStore:
         self._before_write()
         recording = Recording(
             name=name,
-            samples=self._write(name, clip.samples, content),
+            samples=self._write(name, samples, content),
             session=clip.recording or self._session,
-            start_s=clip.start / self.sample_rate_hz,
+            start_s=clip.start / self._clip_rate_hz,
         )
         self.recordings.append(recording)
-        self.duration_s += len(clip.samples) / self.sample_rate_hz
+        self.duration_s += len(samples) / self.sample_rate_hz
+        if self.duration_s >= CHOICE_S:
+            self.settle_rate()
         return True
+
+    def settle_rate(self) -> None:
+        """Choose the sample rate to keep recordings at, once, and convert those there are."""
+        choose_rate, self._choose_rate = self._choose_rate, None
+        if choose_rate is None or not self.recordings:
+            return
+        first = self.recordings[: max(1, round(CHOICE_S / CLIP_S))]
+        rate_hz = choose_rate([np.asarray(each.samples, np.float32) for each in first])
+        if rate_hz == self.sample_rate_hz:
+            return
+        self.sample_rate_hz, recordings = rate_hz, self.recordings
+        self._cache, self.recordings, self.duration_s = ClipCache(rate_hz, channel=0), [], 0.0
+        for recording in recordings:
+            samples = self._convert(np.asarray(recording.samples, np.float32))
+            content = _encode(samples, rate_hz)
+            self._seen_digests.add(_digest(content[len(content) // 2 :][:FINGERPRINT_BYTES]))
+            kept = self._write(recording.name, samples, content)
+            self.recordings.append(replace(recording, samples=kept))
+            self.duration_s += len(samples) / rate_hz
+
+    def _convert(self, samples: FloatArray) -> FloatArray:
+        """Return samples of the clips' rate at that of the recordings."""
+        if self._clip_rate_hz == self.sample_rate_hz:
+            return samples
+        import soxr
+
+        rates_hz = (self._clip_rate_hz, self.sample_rate_hz)
+        return np.asarray(soxr.resample(samples, *rates_hz, quality=RESAMPLE_QUALITY), np.float32)
 
     def _fits_in_memory(self) -> bool:
         return self.duration_s * self.sample_rate_hz < MAX_IN_MEMORY_SAMPLES

@@ -18,6 +18,7 @@ from asd_monitor.runtime.serve import serve
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.prometheus.sink import PrometheusSink
+from asd_monitor.sources.rate_conversion import original
 from asd_monitor.sources.wav import WavSource
 from asd_monitor.telemetry.summary import summarise
 from asd_monitor.terminal import logging_setup
@@ -157,7 +158,7 @@ def format_learning_result(pipeline: Pipeline, state: StateFolder) -> str:
 
 def unused_recording_s(pipeline: Pipeline) -> float:
     """Return the length of a machine's recordings that were not learned from, in seconds."""
-    source = pipeline.source
+    source = original(pipeline.source)
     return source.remaining_s(pipeline.learned_until) if isinstance(source, WavSource) else 0.0
 
 
@@ -165,7 +166,11 @@ def raise_if_no_audio(handle: MonitorHandle) -> None:
     """Raise SourceError for a machine none of whose recordings could be read."""
     for pipeline in handle.monitor.pipelines:
         health = pipeline.source.health()
-        if isinstance(pipeline.source, WavSource) and not health.samples and health.reason:
+        if (
+            isinstance(original(pipeline.source), WavSource)
+            and not health.samples
+            and health.reason
+        ):
             raise SourceError(f"{pipeline.machine}: no audio was received: {health.reason}")
 
 

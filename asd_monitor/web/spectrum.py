@@ -48,6 +48,11 @@ class ColumnReader:
 
     def __init__(self, ring: SoundRing, past_columns: int = 0) -> None:
         self._ring = ring
+        self._past_columns = past_columns
+        self._begin()
+
+    def _begin(self) -> None:
+        ring, past_columns = self._ring, self._past_columns
         self._rate_hz = ring.sample_rate_hz
         self._hop = self._rate_hz // COLUMNS_PER_S
         self._frame = 2 ** math.ceil(math.log2(self._rate_hz / 10))
@@ -63,6 +68,8 @@ class ColumnReader:
 
     def read(self) -> Columns | None:
         """Return the new columns, or None if there is not enough new sound for one."""
+        if self._ring.sample_rate_hz != self._rate_hz:
+            self._begin()
         newest = self._ring.end
         if newest < self._next_end - self._hop:  # the source has started again
             self._next_end = newest

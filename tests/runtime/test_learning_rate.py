@@ -139,3 +139,35 @@ def test_earlier_recordings_without_the_high_frequencies_are_refused(tmp_path: P
     check_earlier_recordings(state, "pump", 16_000)
     with pytest.raises(ConfigError, match=r"1 earlier ones at 16000 Hz .* nothing above 8 kHz"):
         check_earlier_recordings(state, "pump", 48_000)
+
+
+@pytest.mark.parametrize(("has_leak", "chosen_hz"), [(False, 16_000), (True, 48_000)])
+def test_auto_learns_and_monitors_at_the_rate_that_the_first_minute_needs(
+    has_leak: bool, chosen_hz: int, tmp_path: Path
+) -> None:
+    pump = soxr.resample(PumpSound(3, 16_000).block(0, 45 * 16_000, 0.0), 16_000, RATE_HZ)
+    sound = pump + 1e-4 * np.random.default_rng(2).normal(size=len(pump))
+    if has_leak:
+        sound = add_leak(sound)
+    soundfile.write(tmp_path / "pump.wav", sound, RATE_HZ, subtype="PCM_24")
+    config = from_options(
+        {
+            "machines": {"pump": {"wav": {"paths": [str(tmp_path / "pump.wav")], "paced": False}}},
+            "learn": {"minutes": 0.5, "sample_rate_hz": "auto", "window_s": 2},
+            "state_dir": str(tmp_path / "state"),
+            "mqtt": None, "prometheus": None, "web": None,
+        }
+    )  # fmt: skip
+    with running(config) as (handle, collected):
+        wait_until(lambda: len(collected.windows("pump")) >= 13)
+        detector = handle.monitor.detector("pump")
+        assert detector is not None
+        assert detector.manifest.sample_rate_hz == chosen_hz
+        cut = handle.machines.rings["pump"].snapshot()
+        assert cut.sample_rate_hz == chosen_hz
+        assert cut.end == pytest.approx(45 * chosen_hz, abs=1)
+    kept = sorted((tmp_path / "state/recordings/pump/train").iterdir())
+    assert {soundfile.info(path).samplerate for path in kept} == {chosen_hz}
+    starts = np.array([one.score.window_start for one in collected.windows("pump")])
+    assert 30 <= starts[0] / chosen_hz < 31.5
+    assert set(np.diff(starts)) == {chosen_hz}
