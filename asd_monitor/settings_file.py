@@ -1,6 +1,7 @@
 """Read and validate YAML settings; errors name the file, the line and the key."""
 
 import difflib
+import re
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from asd_monitor.unicode_names import to_nfc
 MAX_BYTES = 1_000_000
 MAX_ALIASES = 50
 MAX_DEPTH = 20
+MAX_NODES = 10_000
+"""Values of a file in which every alias is replaced by what it names."""
 
 KeyPath = tuple[str | int, ...]
 """Keys and list indices from the top of a document to a value."""
@@ -61,6 +64,8 @@ OnOff = BeforeValidator(_expand_switch)
 """Accepts ``off``, ``no`` or ``none`` for a section that may be null, ``on`` for an empty one."""
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_CREDENTIALS = re.compile(r"\S*[^\s'\"]@")
 
 _EXPECTED = {
     "dict_type": "keys with values below it",
@@ -170,6 +175,9 @@ def parse(text: str, name: str, first_key: str = "machines") -> Document:
             msg = f"{name}: expected at most {MAX_ALIASES} aliases (*name), found {aliases}"
             raise ConfigError(msg)
         node = yaml.compose(text, _StrictLoader)
+        if node is not None and _count_nodes(node, {}) > MAX_NODES:
+            msg = f"{name}: expected at most {MAX_NODES} values, with aliases (*name) written out"
+            raise ConfigError(msg)
         values = yaml.load(text, _StrictLoader)  # noqa: S506 - derives from SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -185,6 +193,23 @@ def parse(text: str, name: str, first_key: str = "machines") -> Document:
     lines: dict[KeyPath, int] = {}
     _collect_lines(node, (), lines)
     return Document(name, values, lines)
+
+
+def _count_nodes(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return the number of values below a node, each alias counted as what it names.
+
+    ``known`` has the counts of the nodes that were visited; each is visited once.
+    """
+    if id(node) not in known:
+        known[id(node)] = MAX_NODES  # found again below itself: a list that contains itself
+        children: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            keys = (key for key, _ in node.value if not isinstance(key, yaml.ScalarNode))
+            children = [*keys, *(value for _, value in node.value)]
+        elif isinstance(node, yaml.SequenceNode):
+            children = node.value
+        known[id(node)] = 1 + sum(_count_nodes(child, known) for child in children)
+    return known[id(node)]
 
 
 def _collect_lines(node: yaml.Node | None, path: KeyPath, lines: dict[KeyPath, int]) -> None:
@@ -314,10 +339,18 @@ def _format_error(
     if details["type"] == "missing":
         return f"{location}: this key is required"
     value = details["input"]
+    if isinstance(value, str):
+        value = mask_credentials(value)
     found = "" if isinstance(value, dict) or len(repr(value)) > 60 else f", got {value!r}"
     if details["type"] == "string_type" and isinstance(value, int | float):
         found += "; put it in quotes"
-    return f"{location}: {_format_message(details['type'], details['msg'])}{found}"
+    message = mask_credentials(_format_message(details["type"], details["msg"]))
+    return f"{location}: {message}{found}"
+
+
+def mask_credentials(text: str) -> str:
+    """Replace what is before an ``@``, as in ``user:password@host``, which may be a password."""
+    return _CREDENTIALS.sub("***@", text)
 
 
 def _format_message(kind: str, message: str) -> str:

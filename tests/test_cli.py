@@ -76,7 +76,11 @@ def test_the_version_is_shown() -> None:
         (["run", "--wav", ".", "--model", "no.asd", "--target", "fan/a"], 3, "no such model file"),
         (["run", "--wav", ".", "--machine", "p", "--target", "q"], 2, "leave the target out"),
         (["run", "--wav", ".", "--machine", "p", "--no-learn"], 3, "there is no model at"),
-        (["run", "--mic", "0", "--machine", "p", "--mqtt", "h:x"], 2, "--mqtt: expected a port"),
+        (
+            ["run", "--mic", "0", "--machine", "p", "--mqtt", "h:x"],
+            2,
+            "--mqtt: expected HOST or",
+        ),
         (["run", "--config", "no.yaml"], 2, "no.yaml: cannot be read"),
         (["run", "--config", "no.yaml", "--mic", "0"], 2, "--config names the machines"),
         (["learn", "--wav", "no", "--machine", "p"], 4, "no: expected a recording"),

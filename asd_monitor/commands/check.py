@@ -7,6 +7,7 @@ import typer
 
 from asd_monitor.commands.options import AsJson
 from asd_monitor.errors import ModelFileError
+from asd_monitor.terminal.escape import on_one_line
 
 if TYPE_CHECKING:
     from asd_monitor.config import Config
@@ -32,6 +33,7 @@ def check(
     import json
 
     from asd_monitor.config import load
+    from asd_monitor.sinks.mqtt.settings import MqttSettings
 
     settings = load(config)
     problems = _check_models(settings)
@@ -39,6 +41,9 @@ def check(
         typer.echo(json.dumps(settings.model_dump(mode="json")))
     else:
         _print(config, settings, problems)
+    mqtt = settings.sink_settings(MqttSettings)
+    if mqtt is not None and (risk := mqtt.describe_risk()):
+        typer.echo(f"warning: {on_one_line(risk)}", err=True)
     if problems:
         raise ModelFileError("\n".join(f"{name}: {text}" for name, text in problems.items()))
 
@@ -48,7 +53,7 @@ def _print(path: Path, settings: "Config", problems: dict[str, str]) -> None:
     typer.echo(f"{path}: {found}; {len(settings.machines)} machine(s)")
     microphones = _describe_microphones(settings)
     for name, machine in settings.machines.items():
-        typer.echo(f"  {name}: {microphones.get(name, machine.source.description)}")
+        typer.echo(on_one_line(f"  {name}: {microphones.get(name, machine.source.description)}"))
 
 
 def _check_models(config: "Config") -> dict[str, str]:

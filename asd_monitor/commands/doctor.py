@@ -95,12 +95,11 @@ def make_context(config: Path | None, mic: str | None, options: dict[str, Any]) 
 def _run_checks(context: "Context", as_json: bool) -> "list[Finding]":
     import logging
 
-    from rich.console import Console
-
     from asd_monitor.doctor.runner import list_checks, run_checks
+    from asd_monitor.terminal.safe_console import SafeConsole
 
     checks = list_checks(context)
-    console = Console()
+    console = SafeConsole()
     logging.disable(logging.CRITICAL)  # the findings report everything of interest
     try:
         if as_json:

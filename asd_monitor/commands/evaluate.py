@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asd_monitor.commands.options import AsJson
+from asd_monitor.terminal.escape import on_one_line
 
 if TYPE_CHECKING:
     from asd_offline.evaluation.results import ChallengeResult
@@ -77,7 +78,7 @@ def evaluate(
         if out is not None:
             _write_csv(out, name, result)
         for rejected in result.rejected:
-            typer.echo(f"not read: {rejected.path}: {rejected.reason}", err=True)
+            typer.echo(on_one_line(f"not read: {rejected.path}: {rejected.reason}"), err=True)
         if not as_json:
             _print(name, result)
     if as_json and len(errors) < len(systems):

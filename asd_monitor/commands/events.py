@@ -7,6 +7,7 @@ import typer
 
 from asd_monitor.commands.options import AsJson, StateDir
 from asd_monitor.commands.state_options import ConfigFile, Until, choose_machine, open_history
+from asd_monitor.terminal.escape import in_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -141,7 +142,7 @@ def _show_event(reader: "HistoryReader", event_id: str, as_json: bool) -> None:
         typer.echo(json.dumps(document, allow_nan=False))
         return
     for name, text in _describe(event, reader.path.parent / "events" / event.id):
-        typer.echo(f"{name:15} {text}")
+        typer.echo(in_lines(f"{name:15} {text}"))
     for note in notes:
         from asd_monitor.terminal.durations import format_local_time
 

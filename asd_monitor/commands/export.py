@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asd_monitor.commands.options import AsJson, Cache, MovedDataset, default_cache
+from asd_monitor.terminal.escape import in_lines
 from asd_monitor.terminal.progress import console_progress
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def export(
             score=score,
             progress=progress,
         )
-    typer.echo(json.dumps(_to_dict(exported)) if as_json else _format(exported))
+    typer.echo(json.dumps(_to_dict(exported)) if as_json else in_lines(_format(exported)))
 
 
 def _check_output_path(out: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asd_monitor.commands.options import AsJson
+from asd_monitor.terminal.escape import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -21,34 +22,45 @@ MAX_VALUE_LENGTH = 160
 
 def inspect(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model file.")],
+    run: Annotated[
+        bool,
+        typer.Option(
+            "--run",
+            help="Also load and run the model: score its reference windows and measure its speed. "
+            "Only for files whose maker you trust.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Verify a model file, and show its targets, thresholds, origin and speed.
+    """Verify a model file, and show its targets, thresholds and origin.
 
-    Its checksums are verified, and its reference windows are scored again on the CPU. A file
-    that fails one of these checks is refused with exit code 3.
+    A model file is a program of its maker. Nothing in it is run unless `--run` is given: its
+    checksums are verified and its description is read. With `--run`, its reference windows are
+    scored again on the CPU. A file that fails a check is refused with exit code 3.
 
     Example: `asd-monitor inspect pump.asd`
     """
     import json
 
-    from asd_monitor.model_file import load
+    from asd_monitor.model_file import load, read_manifest
 
-    loaded = load(model, "cpu")
-    facts = _collect_facts(loaded, model)
-    if as_json:
-        document = {**facts, "manifest": loaded.manifest.to_dict()}
-        typer.echo(json.dumps(document, allow_nan=False))
-    else:
-        _print(facts, loaded.manifest)
-
-
-def _collect_facts(loaded: "LoadedModel", model: Path) -> dict[str, object]:
-    return {
+    manifest, sha256 = read_manifest(model)
+    facts: dict[str, object] = {
         "file": str(model),
-        "sha256": loaded.sha256,
+        "sha256": sha256,
         "size_bytes": model.stat().st_size,
         "checksums": "ok",
+    }
+    if run:
+        facts |= _run(load(model, "cpu"))
+    if as_json:
+        typer.echo(json.dumps({**facts, "manifest": manifest.to_dict()}, allow_nan=False))
+    else:
+        _print(facts, manifest)
+
+
+def _run(loaded: "LoadedModel") -> dict[str, object]:
+    return {
         "reference_scores": "ok",
         "evidence": loaded.has_evidence,
         "ms_per_window": _time_window_ms(loaded),
@@ -81,14 +93,18 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
         ("file", f"{facts['file']} ({facts['size_bytes']} bytes)"),
         ("sha256", facts["sha256"]),
         ("created", manifest.created_at),
-        ("checks", f"checksums {facts['checksums']}, reference scores {facts['reference_scores']}"),
+        ("checks", _describe_checks(facts)),
+        ("origin", "not signed: it is a program, and running it runs code of its maker"),
         ("sample rate", f"{rate_hz} Hz, mono"),
         ("window", f"{manifest.window_samples} samples ({manifest.window_samples / rate_hz:g} s)"),
         ("hop", f"{manifest.hop_samples} samples ({manifest.hop_samples / rate_hz:g} s)"),
         ("clip score", f"{manifest.aggregation} of windows; higher = more anomalous"),
-        ("evidence", "yes, see `asd-monitor picture`" if facts["evidence"] else "no"),
-        ("speed", f"{facts['ms_per_window']:.3g} ms per window (one CPU thread, median)"),
     ]
+    if "ms_per_window" in facts:
+        rows += [
+            ("evidence", "yes, see `asd-monitor picture`" if facts["evidence"] else "no"),
+            ("speed", f"{facts['ms_per_window']:.3g} ms per window (one CPU thread, median)"),
+        ]
     training = dict(manifest.training)
     if "seconds" in training:
         training["duration"] = f"{training.pop('seconds'):g} s"
@@ -102,7 +118,13 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
     stdout_console().print(_make_targets_table(manifest))
     for target in manifest.targets:
         for text in _describe_rules(manifest, target):
-            typer.echo(f"{target}: {text}")
+            typer.echo(on_one_line(f"{target}: {text}"))
+
+
+def _describe_checks(facts: "Mapping[str, object]") -> str:
+    if "reference_scores" in facts:
+        return f"checksums {facts['checksums']}, reference scores {facts['reference_scores']}"
+    return f"checksums {facts['checksums']}; it was not run (`--run` does, and checks its scores)"
 
 
 def _print_rows(title: str, rows: "Iterable[tuple[str, object]]") -> None:
@@ -112,7 +134,8 @@ def _print_rows(title: str, rows: "Iterable[tuple[str, object]]") -> None:
     rows = list(rows)
     width = max([18, *(len(name) for name, _ in rows)])
     for name, value in rows:
-        typer.echo(f"{'  ' if title else ''}{name:<{width}} {_shorten(value)}")
+        line = on_one_line(f"{name:<{width}} {_shorten(value)}")
+        typer.echo(f"{'  ' if title else ''}{line}")
 
 
 def _make_targets_table(manifest: "Manifest") -> "Table":

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asd_monitor.errors import ConfigError
-from asd_monitor.terminal.logging_setup import on_one_line
+from asd_monitor.settings_file import mask_credentials
+from asd_monitor.terminal.escape import on_one_line
 from asd_monitor.unicode_names import derive_id, to_nfc
 
 if TYPE_CHECKING:
@@ -202,7 +203,8 @@ def parse_host_and_port(value: str, default_port: int = MQTT_PORT) -> tuple[str,
         return value, default_port
     host, _, port = value.partition("]:" if value.startswith("[") else ":")
     if port and not port.isdecimal():
-        raise ConfigError(f"--mqtt: expected a port number, found {value!r}")
+        found = mask_credentials(value)
+        raise ConfigError(f"--mqtt: expected HOST or HOST:PORT with a port number, found {found!r}")
     return host.strip("[]"), int(port or default_port)
 
 

@@ -20,6 +20,7 @@ from asd_monitor.commands.options import (
     split_names,
 )
 from asd_monitor.errors import ConfigError
+from asd_monitor.terminal.escape import on_one_line
 from asd_monitor.terminal.progress import console_progress
 
 if TYPE_CHECKING:
@@ -185,7 +186,8 @@ def _export(run: Path) -> str:
 
     with exit_on_interrupt(RESUME_HINT), console_progress() as progress:
         path, now = ensure_exported(run, default_cache(), progress)
-    typer.echo(f"{run}: {'exported to' if now else 'already exported to'} {path}", err=True)
+    text = f"{run}: {'exported to' if now else 'already exported to'} {path}"
+    typer.echo(on_one_line(text), err=True)
     return str(path)
 
 

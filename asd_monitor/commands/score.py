@@ -15,7 +15,7 @@ from asd_monitor.commands.options import (
     ModelFile,
     Target,
 )
-from asd_monitor.terminal.logging_setup import on_one_line
+from asd_monitor.terminal.escape import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

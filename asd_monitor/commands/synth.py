@@ -8,6 +8,7 @@ import typer
 
 from asd_monitor.commands.options import AsJson, Sets, refuse_given, split_names
 from asd_monitor.errors import ConfigError
+from asd_monitor.terminal.escape import on_one_line
 from asd_monitor.terminal.progress import console_progress
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ def _make_injected_set(
 
     made = make_injected_set(out, settings, progress, force=force)
     for path, reason in made.rejected:
-        typer.echo(f"not used: {path}: {reason}", err=True)
+        typer.echo(on_one_line(f"not used: {path}: {reason}"), err=True)
     return {
         "out": str(out),
         "train_clips": made.train_clips,

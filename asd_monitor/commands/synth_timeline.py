@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from asd_monitor.commands.options import split_names
+from asd_monitor.terminal.escape import on_one_line
 from asd_monitor.terminal.progress import console_progress
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def synth_timeline(
     with console_progress() as progress:
         made = make_timelines(out, settings, origin, progress, force=force)
     for path, reason in made.rejected:
-        typer.echo(f"not used: {path}: {reason}", err=True)
+        typer.echo(on_one_line(f"not used: {path}: {reason}"), err=True)
     typer.echo(json.dumps({"out": str(out)} | asdict(made)) if as_json else _format(out, made))
 
 

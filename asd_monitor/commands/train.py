@@ -14,6 +14,7 @@ from asd_monitor.commands.options import (
     Year,
     default_cache,
 )
+from asd_monitor.terminal.escape import in_lines
 from asd_monitor.terminal.progress import console_progress
 from asd_monitor.unicode_names import to_nfc
 
@@ -127,7 +128,8 @@ def train(
         document = {"run": str(run.folder), "model": model, "networks": list(last.values())}
         typer.echo(json.dumps(document))
     else:
-        typer.echo(f"{run.folder}: done; next: asd-monitor export {run.folder} --out {model}.asd")
+        text = f"{run.folder}: done; next: asd-monitor export {run.folder} --out {model}.asd"
+        typer.echo(in_lines(text))
 
 
 def _default_folder(model: str, dataset: Path, machines: tuple[str, ...], seed: int) -> Path:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from asd_monitor.history.records import Event, EventNote, MinuteRow, ScoreRow, StateSpan
+from asd_monitor.storage.csv_cells import plain_cell
 
 SCORE_COLUMNS = (
     "at", "score", "threshold", "normal_range", "level_dbfs", "shift_s", "state", "quality",
@@ -95,4 +96,4 @@ def write_csv(rows: Iterable[Mapping[str, Any]], columns: Iterable[str], file: T
     """Write rows as CSV with a header; a missing value is an empty cell."""
     writer = csv.DictWriter(file, list(columns), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: plain_cell(value) for name, value in row.items()} for row in rows)

@@ -10,6 +10,7 @@ import json
 import stat
 import zipfile
 import zlib
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -19,6 +20,14 @@ from asd_monitor.storage.durable import write_durably
 
 INTEGRITY_MEMBER = "integrity.json"
 MAX_MODEL_BYTES = 2**30
+MAX_RATIO = 10
+"""Model files are stored, not compressed: none unpacks to more than its size."""
+
+_PIECE_BYTES = 1 << 20
+_NOT_SEALED = (
+    "{where}: has no integrity.json: perhaps a TorchScript file, but not a model file of "
+    "asd-monitor"
+)
 
 _DAMAGED = "it is damaged or was changed; copy it or export it again"
 
@@ -62,23 +71,34 @@ def read_bytes(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
         raise ModelFileError(f"{str(path)!r}: not a path: {error}") from error
 
 
-def unseal(content: bytes, where: Path, max_bytes: int = MAX_MODEL_BYTES) -> dict[str, bytes]:
-    """Return the archive's members after checking each against ``integrity.json``.
+def unseal(
+    content: bytes,
+    where: Path,
+    max_bytes: int = MAX_MODEL_BYTES,
+    is_wanted: Callable[[str], bool] = lambda _: True,
+) -> dict[str, bytes]:
+    """Check the archive's members against ``integrity.json``, and return those that are wanted.
+
+    The others are hashed piece by piece, so that they take no memory.
 
     Raises
     ------
     ModelFileError
-        If it is not a zip archive, has no ``integrity.json``, or has a member that is missing,
-        unlisted, duplicated or changed.
+        If it is not a zip archive, unpacks to more than ``max_bytes`` bytes or to much more than
+        its size, has no ``integrity.json``, or has a member that is missing, unlisted, duplicated
+        or changed.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
             names = file.namelist()
-            if sum(info.file_size for info in file.infolist()) > max_bytes:
-                raise ModelFileError(f"{where}: unpacks to more than {max_bytes} bytes")
+            _check_sizes(file.infolist(), len(content), where, max_bytes)
             if len(set(names)) != len(names):
                 raise ModelFileError(f"{where}: has a duplicate member; {_DAMAGED}")
-            members = {name: file.read(name) for name in names}
+            if INTEGRITY_MEMBER not in names:
+                raise ModelFileError(_NOT_SEALED.format(where=where))
+            listed = _read_integrity(file.read(INTEGRITY_MEMBER), where)
+            found = {name: _hash(file, name) for name in names if name != INTEGRITY_MEMBER}
+            members = {name: file.read(name) for name in found if is_wanted(name)}
     except zipfile.BadZipFile as error:
         start = "cut short or damaged" if content[:2] == b"PK" else "not a model file"
         raise ModelFileError(f"{where}: {start}: {error}") from error
@@ -92,26 +112,40 @@ def unseal(content: bytes, where: Path, max_bytes: int = MAX_MODEL_BYTES) -> dic
         zlib.error,
     ) as error:
         raise ModelFileError(f"{where}: {error}; {_DAMAGED}") from error
-    return _check_members(members, where)
-
-
-def _check_members(members: dict[str, bytes], where: Path) -> dict[str, bytes]:
-    content = members.pop(INTEGRITY_MEMBER, None)
-    if content is None:
-        msg = (
-            f"{where}: has no {INTEGRITY_MEMBER}: perhaps a TorchScript file, but not a model file "
-            "of asd-monitor"
-        )
-        raise ModelFileError(msg)
-    listed = _read_integrity(content, where)
-    if set(listed) != set(members):
-        differing = sorted(set(listed) ^ set(members))
-        raise ModelFileError(f"{where}: members missing or added: {differing[:3]}; {_DAMAGED}")
-    for name, data in members.items():
-        found = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        if listed[name] != found:
-            raise ModelFileError(f"{where}: {name} has changed; {_DAMAGED}")
+    _check_members(listed, found, where)
     return members
+
+
+def _check_sizes(
+    infos: Iterable[zipfile.ZipInfo], archive_bytes: int, where: Path, max_bytes: int
+) -> None:
+    """Refuse an archive that would unpack to too much; model files are stored uncompressed."""
+    unpacked_bytes = sum(info.file_size for info in infos)
+    if unpacked_bytes > max_bytes:
+        raise ModelFileError(f"{where}: unpacks to more than {max_bytes} bytes")
+    if unpacked_bytes > MAX_RATIO * archive_bytes:
+        msg = f"{where}: unpacks to {unpacked_bytes // archive_bytes} times its size: no model does"
+        raise ModelFileError(msg)
+
+
+def _hash(file: zipfile.ZipFile, name: str) -> dict[str, object]:
+    digest, size = hashlib.sha256(), 0
+    with file.open(name) as member:
+        while piece := member.read(_PIECE_BYTES):
+            digest.update(piece)
+            size += len(piece)
+    return {"size": size, "sha256": digest.hexdigest()}
+
+
+def _check_members(
+    listed: Mapping[str, object], found: Mapping[str, dict[str, object]], where: Path
+) -> None:
+    if set(listed) != set(found):
+        differing = sorted(set(listed) ^ set(found))
+        raise ModelFileError(f"{where}: members missing or added: {differing[:3]}; {_DAMAGED}")
+    for name, values in found.items():
+        if listed[name] != values:
+            raise ModelFileError(f"{where}: {name} has changed; {_DAMAGED}")
 
 
 def _read_integrity(content: bytes, where: Path) -> dict[str, object]:

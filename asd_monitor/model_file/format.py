@@ -195,7 +195,7 @@ def _read_module(content: bytes, device: str) -> "torch.jit.ScriptModule":
 def _open(content: bytes, path: Path) -> tuple[Manifest, dict[str, bytes]]:
     """Return the manifest and all extra files of a model file, by name."""
     members = {}
-    for name, data in unseal(content, path).items():
+    for name, data in unseal(content, path, is_wanted=lambda name: "/extra/" in name).items():
         folder, _, last = name.rpartition("/")
         if folder.endswith("/extra"):
             members[last] = data

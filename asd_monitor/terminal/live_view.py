@@ -25,6 +25,7 @@ from asd_monitor.records import (
     Transition,
 )
 from asd_monitor.telemetry.status import MachineStatus, MonitorStatus
+from asd_monitor.terminal.safe_console import SafeConsole
 from asd_monitor.terminal.trend_chart import SEVERITY_STYLES, TrendChart, severity
 
 REFRESHES_PER_S = 4
@@ -76,7 +77,7 @@ class LiveView:
         self._status = status
         self._title = title
         self._footer = footer
-        self._console = console or Console(stderr=True)
+        self._console = console or SafeConsole(stderr=True)
         self._clock = clock
         self._trends: dict[str, deque[ScoredWindow]] = {}
         self._messages: deque[Text] = deque(maxlen=MAX_MESSAGES)

@@ -2,11 +2,12 @@
 
 import logging
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TextIO
+
+from asd_monitor.terminal.escape import in_lines, on_one_line
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 JOURNAL_FORMAT = "%(levelname)s %(message)s"
@@ -20,12 +21,6 @@ JOURNAL_PRIORITY = {
 """The journal's priority of each level, as in ``sd-daemon(3)``."""
 SUPPRESSED_IN_LIVE_VIEW = "asd_monitor.sinks.log"
 """The live view displays what this logger reports by itself."""
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-def on_one_line(text: str) -> str:
-    """Escape line breaks and other control characters, which file names may contain."""
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 class _LiveViewHandler(logging.Handler):
@@ -81,10 +76,11 @@ def print_error(text: str, *, environ: Mapping[str, str] = os.environ) -> None:
     Parameters
     ----------
     text
-        One or more lines.
+        One or more lines; control characters in them are escaped.
     environ
         Where the journal is looked up.
     """
+    text = in_lines(text)
     if _is_journal(sys.stderr, environ):
         text = _with_priority(text, logging.ERROR)
     sys.stderr.write(f"{text}\n")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
+
 LINE_INTERVAL_S = 10.0
 """Without a terminal, a stage prints at most one line in this time, and one when it is done."""
 
@@ -94,7 +95,6 @@ def console_progress(*, quiet: bool = False, in_bytes: bool = False) -> Iterator
     if quiet:
         yield NoProgress()
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -104,7 +104,9 @@ def console_progress(*, quiet: bool = False, in_bytes: bool = False) -> Iterator
     )
     from rich.progress import Progress as Bars
 
-    console = Console(stderr=True, highlight=False)
+    from asd_monitor.terminal.safe_console import SafeConsole
+
+    console = SafeConsole(stderr=True, highlight=False)
     if not console.is_terminal:
         yield PlainProgress(sys.stderr)
         return

@@ -3,6 +3,8 @@
 from rich.console import Console
 from rich.table import Table
 
+from asd_monitor.terminal.safe_console import SafeConsole
+
 PIPE_WIDTH = 10_000
 """Characters of a line that is not printed on a terminal; tables use no more than they need."""
 
@@ -15,7 +17,7 @@ def stdout_console(*, markup: bool = False) -> Console:
     markup
         Interpret ``[bold]`` in text; false for names, which may contain brackets.
     """
-    console = Console(highlight=False, markup=markup)
+    console = SafeConsole(highlight=False, markup=markup)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console

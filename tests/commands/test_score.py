@@ -176,7 +176,7 @@ def test_a_model_without_calibration_still_scores(folder: Path, tmp_path: Path) 
 
 
 def test_inspect_shows_what_a_user_needs_to_trust_a_model(folder: Path) -> None:
-    result = run("inspect", folder / "toy.asd")
+    result = run("inspect", folder / "toy.asd", "--run")
     assert result.exit_code == 0
     manifest, sha256 = read_manifest(folder / "toy.asd")
     for text in (
@@ -198,7 +198,7 @@ def test_inspect_shows_what_raises_the_alarm_and_how_rarely_without_a_fault(
 
 
 def test_inspect_json_contains_the_manifest(folder: Path) -> None:
-    document = json.loads(run("inspect", folder / "toy.asd", "--json").stdout)
+    document = json.loads(run("inspect", folder / "toy.asd", "--run", "--json").stdout)
     assert document["manifest"] == json.loads(
         json.dumps(read_manifest(folder / "toy.asd")[0].to_dict())
     )

@@ -23,6 +23,8 @@ from pydantic import ValidationError
 from asd_monitor.errors import SinkError
 from asd_monitor.records import LearningProgress, State
 from asd_monitor.sinks.prometheus import http_server
+from asd_monitor.sinks.prometheus.guard import BURST, RateLimit, is_own_host
+from asd_monitor.sinks.prometheus.http_server import Response
 from asd_monitor.sinks.prometheus.pages import ROUTES
 from asd_monitor.sinks.prometheus.settings import PrometheusSettings
 from asd_monitor.sinks.prometheus.sink import PrometheusSink
@@ -100,6 +102,48 @@ def test_a_scrape_returns_what_was_emitted(sink: PrometheusSink) -> None:
     assert samples["asd_audio_samples_total", "pump"] == 16000
     assert samples["asd_learning_target_seconds", "pump"] == 300
     assert samples["process_resident_memory_bytes", ""] > 1e6
+
+
+@pytest.mark.parametrize("host", ["plant.example", "plant.example:9109", "localhost.plant.example"])
+def test_a_foreign_name_that_resolves_to_this_computer_is_refused(
+    sink: PrometheusSink, host: str
+) -> None:
+    status, _, body = get(sink.url, headers={"Host": host})
+    assert status == 421
+    assert b"asd_" not in body
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.1:9109", "[::1]:9109", socket.gethostname()]
+)
+def test_names_of_this_computer_are_served(sink: PrometheusSink, host: str) -> None:
+    assert get(sink.url, headers={"Host": host})[0] == 200
+
+
+def test_an_endpoint_for_other_computers_may_have_any_name() -> None:
+    assert is_own_host("plant.example:9109", "0.0.0.0")
+    assert is_own_host("plant.example:9109", "fe80::1%eth0")
+    assert not is_own_host("plant.example:9109", "::1")
+
+
+def test_clients_that_ask_too_often_receive_the_latest_page_again() -> None:
+    now, made = 0.0, 0
+    limit, headers = RateLimit(lambda: now), Message()
+
+    def make() -> Response:
+        nonlocal made
+        made += 1
+        return Response(str(made).encode())
+
+    for _ in range(500):
+        limit.respond("/metrics", headers, make)
+    assert made == BURST
+    assert limit.respond("/metrics", headers, make).body == str(BURST).encode()
+    other = Message()
+    other["Accept"] = "text/html"
+    assert limit.respond("/metrics", other, make).status == 429
+    now += 0.1
+    assert limit.respond("/metrics", headers, make).body == str(BURST + 1).encode()
 
 
 def test_creation_times_are_left_out(sink: PrometheusSink) -> None:

@@ -142,6 +142,22 @@ class MqttSettings(BaseModel):
             raise ValueError("reconnect_max_s must not be less than reconnect_min_s")
         return self
 
+    def describe_risk(self) -> str:
+        """Return what is insecure about the password, with advice; empty if nothing is."""
+        risks = []
+        if self.username is not None and self.tls is None and not _is_this_host(self.host):
+            risks.append(
+                f"mqtt: the password can be read by everyone in the network on the way to "
+                f"{self.host}: set `tls: on` and the broker's port for TLS (8883)"
+            )
+        with suppress(OSError):
+            path = None if self.password_file is None else _find_credential(self.password_file)
+            if path is not None and path.stat().st_mode & 0o077:
+                risks.append(
+                    f"mqtt.password_file: {path} can be read by other users: `chmod 600 {path}`"
+                )
+        return "; ".join(risks)
+
     def read_password(self) -> str | None:
         """Read the password now; None if none is set.
 
@@ -166,6 +182,12 @@ class MqttSettings(BaseModel):
         if not lines or not lines[0]:
             raise SinkError(f"mqtt.password_file: {path}: expected the password, found nothing")
         return lines[0]
+
+
+def _is_this_host(host: str) -> bool:
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host.lower().rstrip(".") == "localhost"
 
 
 def _describe_read_error(path: Path, error: OSError | UnicodeDecodeError) -> str:

@@ -142,6 +142,8 @@ class MqttSink:
             If a password or certificate named in the settings cannot be read.
         """
         self._settings.read_password()
+        if risk := self._settings.describe_risk():
+            logger.warning("%s", risk)
         if self._settings.tls is not None:
             make_tls_context(self._settings.tls)
         self._metrics.mqtt.connected.set(0)

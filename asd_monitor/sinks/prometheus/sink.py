@@ -22,6 +22,7 @@ from asd_monitor.records import (
 )
 from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sinks.prometheus import pages
+from asd_monitor.sinks.prometheus.guard import RateLimit, is_own_host
 from asd_monitor.sinks.prometheus.http_server import Response, StatusServer
 from asd_monitor.sinks.prometheus.settings import PrometheusSettings
 from asd_monitor.telemetry.metrics import Metrics
@@ -62,6 +63,8 @@ class PrometheusSink:
         self._offline_machines = frozenset(offline_machines)
         self._clock = clock
         self._server: StatusServer | None = None
+        self._bound_to = "127.0.0.1"
+        self._limit = RateLimit()
 
     @classmethod
     def build(cls, settings: PrometheusSettings, context: SinkContext) -> Self:
@@ -104,6 +107,7 @@ class PrometheusSink:
                 "prometheus.certificate_file and prometheus.key_file, or address: 127.0.0.1",
                 self._settings.address,
             )
+        self._bound_to = address[0]
         try:
             self._server = StatusServer(family, address, self._respond, tls)
         except OSError as error:
@@ -111,7 +115,15 @@ class PrometheusSink:
         logger.info("metrics at %s", self.url)
 
     def _respond(self, path: str, headers: Message) -> Response:
-        return pages.respond(path, pages.Request(headers, self._status(), self._metrics.registry))
+        if not is_own_host(headers.get("Host"), self._bound_to):
+            return Response(b"this host name is not served\n", status=421)
+
+        def make() -> Response:
+            request = pages.Request(headers, self._status(), self._metrics.registry)
+            return pages.respond(path, request)
+
+        is_costly = path == "/metrics"
+        return self._limit.respond(path, headers, make) if is_costly else make()
 
     def emit(self, record: Record) -> None:
         """Update the series; takes a few microseconds and never blocks."""

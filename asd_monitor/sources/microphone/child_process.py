@@ -4,8 +4,10 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
 
 from asd_monitor.sources.microphone.messages import (
     CapturedAudio,
@@ -86,6 +88,19 @@ class CaptureProcess:
                 logger.warning("capture process %d cannot be killed: its driver hangs", pid)
 
 
+_PASSED_ON = re.compile(
+    "PATH|HOME|USER|LOGNAME|TMPDIR|TZ|LANG|LC_.*|XDG_.*|DBUS_.*|PYTHON.*|LD_.*|VIRTUAL_ENV|"
+    "ALSA_.*|PULSE_.*|PIPEWIRE_.*|JACK_.*|SDL_.*|PA_.*|COV.*"
+)
+"""Environment variables that Python and the sound system read."""
+
+
+def capture_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a capture process, which needs no passwords and tokens."""
+    passed_on = {name: value for name, value in environ.items() if _PASSED_ON.fullmatch(name)}
+    return passed_on | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
 def start_capture(options: CaptureOptions) -> CaptureProcess:
     """Start a capture process; the system kills it when the calling thread ends.
 
@@ -100,7 +115,7 @@ def start_capture(options: CaptureOptions) -> CaptureProcess:
         bufsize=0,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        env=capture_environment(os.environ),
         start_new_session=True,  # Ctrl-C is meant for the monitor, which then ends this process
     )
     capture = CaptureProcess(process)

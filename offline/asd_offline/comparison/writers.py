@@ -7,6 +7,7 @@ from pathlib import Path
 
 from asd_monitor.errors import ModelFileError, RunError
 from asd_monitor.model_file.archive import write_atomically
+from asd_monitor.storage.csv_cells import plain_cell
 from asd_offline.comparison.page import render_page
 from asd_offline.comparison.summary import Comparison
 from asd_offline.comparison.table import (
@@ -57,7 +58,7 @@ def csv_text(comparison: Comparison) -> str:
             for machine, metrics in result.metrics.items():
                 values = (metrics.get(name) for name in names)
                 cells = ("" if value is None else repr(value) for value in values)
-                writer.writerow((result.model, result.seed, machine, *cells))
+                writer.writerow((*map(plain_cell, (result.model, result.seed, machine)), *cells))
     return text.getvalue()
 
 

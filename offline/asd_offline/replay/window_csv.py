@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from asd_monitor.errors import DatasetError
+from asd_monitor.storage.csv_cells import plain_cell
 from asd_offline.replay.records import ClipResult
 
 WINDOWS = "window_scores.csv"
@@ -74,11 +75,11 @@ class WindowFile:
         for window in result.windows:
             self._writer.writerow(
                 (
-                    clip.machine,
-                    clip.section,
-                    clip.name,
+                    plain_cell(clip.machine),
+                    plain_cell(clip.section),
+                    plain_cell(clip.name),
                     label,
-                    clip.domain,
+                    plain_cell(clip.domain),
                     repr(window.window_start / sample_rate_hz),
                     _cell(window.value),
                     _cell(window.p_value),

@@ -39,6 +39,7 @@ WEIGHTS_KEYS = (
 NAME_PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 """Prefixes that DataParallel, torch.compile and Lightning add to every name."""
 _REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+_MAX_DEPTH = 20
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -100,11 +101,37 @@ def parse_weights(path: Path, content: bytes) -> object:
     Raises
     ------
     ConfigError
-        If it is of another format, damaged, or contains code, which is not run.
+        If it is of another format, damaged, contains code, which is not run, or has a tensor that
+        is larger than the file.
     """
     if content.startswith(_HDF5_SIGNATURE):
         msg = f"{path}: expected a torch or safetensors file, found HDF5 (Keras)"
         raise ConfigError(f"{msg}: its weights must be written as a torch state dict first")
+    values = _parse(path, content)
+    for name, tensor in _all_tensors(values):
+        size_bytes = tensor.numel() * tensor.element_size()
+        if size_bytes > len(content):
+            msg = f"{path}: {name} would take {size_bytes} bytes, more than the file: refused"
+            raise ConfigError(msg)
+    return values
+
+
+def _all_tensors(
+    values: object, name: str = "a tensor", depth: int = 0
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield all dense tensors in nested mappings and sequences, with the name of each."""
+    if isinstance(values, Tensor):
+        if not values.is_sparse:
+            yield name, values
+    elif depth < _MAX_DEPTH and isinstance(values, Mapping):
+        for key, value in values.items():
+            yield from _all_tensors(value, str(key), depth + 1)
+    elif depth < _MAX_DEPTH and isinstance(values, list | tuple):
+        for value in values:
+            yield from _all_tensors(value, name, depth + 1)
+
+
+def _parse(path: Path, content: bytes) -> object:
     # A safetensors file is the length of its header in eight bytes, the header (JSON), the rest.
     if path.suffix.lower() == ".safetensors" or content[8:9] == b"{":
         return _load_safetensors(path, content)

@@ -3,6 +3,7 @@
 import os
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from asd_monitor.errors import ConfigError
 from asd_monitor.model_file import script
-from asd_offline.weights.reader import read_weights
+from asd_offline.weights.reader import parse_weights, read_weights
 
 ONE = {"layer.weight": torch.arange(6.0).reshape(2, 3), "layer.bias": torch.ones(2)}
 OTHER = {"head.weight": torch.zeros(2, 2)}
@@ -95,6 +96,19 @@ def test_a_file_with_code_is_refused_and_nothing_is_executed(tmp_path: Path, for
     assert not proof.exists()
     pickle.loads(pickle.dumps(value))  # noqa: S301 - shows that the code would run
     assert proof.exists()
+
+
+@pytest.mark.parametrize(
+    "read", [read_weights, lambda path: parse_weights(path, path.read_bytes())]
+)
+def test_a_tensor_that_is_larger_than_the_file_is_refused(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "weights.pth"
+    huge = torch.zeros(1).expand(30_000_000_000)
+    torch.save({"state_dict": ONE | {"huge": huge}}, path)
+    with pytest.raises(ConfigError, match="huge would take 120000000000 bytes"):
+        read(path)
 
 
 def test_a_pickled_module_is_refused_with_a_hint(tmp_path: Path) -> None:
