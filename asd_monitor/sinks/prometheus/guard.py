@@ -4,20 +4,28 @@ import ipaddress
 import socket
 import threading
 import time
-from collections.abc import Callable
-from email.message import Message
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 
 from asd_monitor.sinks.prometheus.http_server import Response
 
 BURST = 20
 RATE_PER_S = 10.0
-"""Pages are made at most this often; further requests receive the latest one again."""
-MAX_KEPT = 16
-"""Forms of pages that are kept; a client may ask for any."""
+"""A page is made at most this often; further requests receive the latest one again."""
+
+MAX_FORMS = 16
+"""Forms of a page that are kept; a client can invent more."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    tokens: float
+    counted_at: float
+    latest: Response | None = None
 
 
 class RateLimit:
-    """Answer with the latest response while pages are requested too often.
+    """Answer with the latest response while a page is requested too often.
 
     Parameters
     ----------
@@ -27,27 +35,24 @@ class RateLimit:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._lock = threading.Lock()  # guards the next three
-        self._tokens = float(BURST)
-        self._counted_at = monotonic()
-        self._latest: dict[tuple[str, ...], Response] = {}
+        self._lock = threading.Lock()  # guards the next one and what it holds
+        self._kept: dict[Hashable, _Kept] = {}
 
-    def respond(self, path: str, headers: Message, make: Callable[[], Response]) -> Response:
-        """Return a new response, or the latest one for this path and these headers."""
-        key = (path, headers.get("Accept", ""), headers.get("Accept-Encoding", ""))
+    def respond(self, form: Hashable, make: Callable[[], Response]) -> Response:
+        """Return a new response, or the latest one of this form."""
         with self._lock:
             now = self._monotonic()
-            self._tokens += RATE_PER_S * (now - self._counted_at)
-            self._tokens, self._counted_at = min(self._tokens, BURST), now
-            if self._tokens < 1:
-                latest = self._latest.get(key)
-                return latest or Response(b"too many requests\n", status=429)
-            self._tokens -= 1
+            if len(self._kept) >= MAX_FORMS and form not in self._kept:
+                self._kept.clear()
+            kept = self._kept.setdefault(form, _Kept(BURST, now))
+            kept.tokens = min(kept.tokens + RATE_PER_S * (now - kept.counted_at), BURST)
+            kept.counted_at = now
+            if kept.tokens < 1 and kept.latest is not None:
+                return kept.latest
+            kept.tokens -= 1
         response = make()
         with self._lock:
-            if len(self._latest) >= MAX_KEPT and key not in self._latest:
-                self._latest.clear()
-            self._latest[key] = response
+            kept.latest = response
         return response
 
 

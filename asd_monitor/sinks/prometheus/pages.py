@@ -32,10 +32,19 @@ def metrics(request: Request) -> Response:
     """Return all series in the format that the client asks for."""
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     body = encode(_Exposition(request.registry))
-    if "gzip" in request.headers.get("Accept-Encoding", ""):
+    if _accepts_gzip(request.headers):
         body, headers = gzip.compress(body, compresslevel=1), {"Content-Encoding": "gzip"}
         return Response(body, content_type, headers=headers)
     return Response(body, content_type)
+
+
+def metrics_form(headers: Message) -> tuple[str, bool]:
+    """Return the form of the metrics that a client asks for: content type, and whether gzipped."""
+    return choose_encoder(headers.get("Accept", ""))[1], _accepts_gzip(headers)
+
+
+def _accepts_gzip(headers: Message) -> bool:
+    return "gzip" in headers.get("Accept-Encoding", "")
 
 
 class _Exposition:

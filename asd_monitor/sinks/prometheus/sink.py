@@ -122,8 +122,9 @@ class PrometheusSink:
             request = pages.Request(headers, self._status(), self._metrics.registry)
             return pages.respond(path, request)
 
-        is_costly = path == "/metrics"
-        return self._limit.respond(path, headers, make) if is_costly else make()
+        if path != "/metrics":
+            return make()
+        return self._limit.respond(pages.metrics_form(headers), make)
 
     def emit(self, record: Record) -> None:
         """Update the series; takes a few microseconds and never blocks."""
