@@ -167,6 +167,10 @@ class Limit:
     """In units of the score; a score above it exceeds the limit."""
 
 
+OFF_WORD = "machine off"
+NOT_JUDGED_WORD = "not judged"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """How a window or a recording compares with normal sound, in words for the user."""
@@ -184,6 +188,11 @@ class Verdict:
     def exceeds(self) -> bool:
         """Whether a limit is exceeded."""
         return self.rule != ""
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the score says something about the machine: not while it is off or stops."""
+        return self.word not in (OFF_WORD, NOT_JUDGED_WORD)
 
 
 NOT_SCORED = Verdict("not scored")

@@ -5,9 +5,7 @@ from enum import Enum
 
 from asd_monitor.audio.quality import MIN_LEVEL_DBFS
 from asd_monitor.detection.decision_rule import DecisionRule
-from asd_monitor.records import Verdict
-
-OFF_WORD = "machine off"
+from asd_monitor.records import NOT_JUDGED_WORD, OFF_WORD, Verdict
 
 MIN_LOW_WINDOWS = 2
 """Windows below the limit that make a machine off; a single one may be a pause."""
@@ -128,7 +126,7 @@ class MachineOff:
     @property
     def verdict(self) -> Verdict:
         """Verdict of a window that is not judged."""
-        word = OFF_WORD if self.phase is Phase.OFF else "not judged"
+        word = OFF_WORD if self.phase is Phase.OFF else NOT_JUDGED_WORD
         return Verdict(word, sentence=self.description)
 
     def read_clip(self, levels_dbfs: Sequence[float]) -> Verdict | None:

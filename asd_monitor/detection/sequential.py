@@ -24,6 +24,7 @@ from asd_monitor.detection.rule_reading import RuleReading
 from asd_monitor.records import Limit, WindowScore
 
 WITHIN = "within normal range"
+ABOVE = "above normal range"
 REPORTED_FRACTION = 0.25
 """Evidence below this fraction of the limit is not mentioned."""
 CLEAR_FRACTION = 0.7
@@ -182,7 +183,11 @@ class SequentialTest:
             return self._exceeded(self.description)
         if self._is_typically_above:
             return self._exceeded(self.describe_range())
-        return RuleReading(self.name, self.limit, False, WITHIN, self.describe_range(score.value))
+        sentence = self.describe_range(score.value)
+        is_above = (
+            self.limit is not None and score.value is not None and score.value > self.limit.value
+        )
+        return RuleReading(self.name, self.limit, False, ABOVE if is_above else WITHIN, sentence)
 
     @property
     def _is_typically_above(self) -> bool:
@@ -205,14 +210,11 @@ class SequentialTest:
         if value is None and self._latest:
             value = self._latest[-1]
         if value is not None and value > self.limit.value:
-            return (
-                f"this score is above the normal range ({end}), which the median of "
-                f"{self._block_s:.0f} s is compared with"
-            )
+            return f"score above its normal range ({end}), but not yet for {self._block_s:.0f} s"
         return f"score within its normal range (up to {end})"
 
     def _exceeded(self, sentence: str) -> RuleReading:
-        return RuleReading(self.name, self.limit, True, "above normal range", sentence)
+        return RuleReading(self.name, self.limit, True, ABOVE, sentence)
 
     def read_clip(self, windows: Sequence[WindowScore]) -> RuleReading:
         """Return how a recording compares with normal sound.

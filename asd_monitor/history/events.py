@@ -104,7 +104,9 @@ class EventTable:
         current, value = self._open.get(machine_id), finite(window.score.value)
         if current is None:
             return
-        if value is not None and (current.peak_score is None or value > current.peak_score):
+        is_judged = window.decision.verdict.is_judged
+        peak = current.peak_score
+        if is_judged and value is not None and (peak is None or value > peak):
             current.peak_score, current.changed = value, True
         if shift_s > current.shift_s:
             current.shift_s, current.changed = shift_s, True

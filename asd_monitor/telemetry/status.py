@@ -157,7 +157,7 @@ class StatusTracker:
 
 def _after_window(status: MachineStatus, window: ScoredWindow, now: float) -> MachineStatus:
     value, highest = window.score.value, status.highest_score
-    if value is not None:
+    if value is not None and window.decision.verdict.is_judged:
         highest = value if highest is None else max(highest, value)
     return replace(
         status,

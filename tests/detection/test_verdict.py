@@ -119,10 +119,8 @@ def test_a_window_is_judged_with_the_same_words_as_a_recording() -> None:
 
 def test_no_sentence_calls_a_score_within_a_range_that_it_exceeds() -> None:
     first = live([0.2] * 20 + [3.0])
-    assert first.word == "within normal range"
-    assert first.sentence == (
-        "this score is above the normal range (1.37), which the median of 10 s is compared with"
-    )
+    assert (first.word, first.exceeds) == ("above normal range", False)
+    assert first.sentence == "score above its normal range (1.37), but not yet for 10 s"
     lasting = live([0.2] * 15 + [1.5] * 9)
     assert lasting.word == "above normal range"
     assert lasting.sentence == (

@@ -10,7 +10,7 @@ from asd_monitor.history.cases import CaseTracker
 from asd_monitor.history.reader import HistoryReader
 from asd_monitor.history.records import Event, EventNote, NoteKind, Shelf
 from asd_monitor.history.writer import HistoryWriter
-from asd_monitor.records import Band, Decision, Limit, Quality, State
+from asd_monitor.records import Band, Decision, Limit, Quality, State, Verdict
 from tests.rig.history import AT_S, change
 from tests.rig.records import MODEL, scored_window
 
@@ -92,6 +92,20 @@ def test_a_warning_and_its_alarm_are_one_event_with_its_peak(
     assert reader.events(open=True) == []
     seconds = reader.time_in_state("pump", AT_S, AT_S + 50)
     assert seconds == {State.NORMAL: 20.0, State.WARNING: 10.0, State.ALARM: 20.0}
+
+
+def test_the_peak_of_an_event_is_no_score_of_a_machine_that_is_off(
+    writer: HistoryWriter, reader: HistoryReader
+) -> None:
+    tracker = CaseTracker(writer.open_events)
+    writer.record(tracker.assign(change(State.ALARM, AT_S)))
+    judged = Decision(State.ALARM)
+    off = replace(judged, verdict=Verdict("machine off"))
+    writer.record(scored_window(decision=judged, captured_at=AT_S + 1, value=3.0))
+    writer.record(scored_window(decision=off, captured_at=AT_S + 2, value=9.0))
+    assert writer.flush()
+    (found,) = reader.events()
+    assert found.peak_score == 3.0
 
 
 def test_evidence_and_notes_are_added_to_an_event(
