@@ -178,7 +178,7 @@ def _describe_normal(event: Event, feedback: Feedback) -> str:
     if event.id in feedback.recordings:
         sentences.append("Its clip is kept as a recording of normal sound.")
     elif event.closed_s is None:
-        sentences.append("Its clip will be kept as a recording of normal sound when it is written.")
+        sentences.append("If a clip of it is written, that is kept as a recording of normal sound.")
     else:
         sentences.append("It has no clip, so there is nothing to learn from it.")
     return " ".join([*sentences, feedback.next_step])

@@ -9,7 +9,16 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.rig.web_site import EVENT, HEADLINE, MACHINES, Site, web_site, window
+from asd_monitor.records import State
+from tests.rig.web_site import (
+    EVENT,
+    HEADLINE,
+    MACHINES,
+    Site,
+    transition,
+    web_site,
+    window,
+)
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +136,16 @@ def test_an_event_names_its_files(site: Site) -> None:
     assert set(event["files"]) == {"clip", "picture", "nearest_clip", "nearest_picture"}
     for url in event["files"].values():
         assert get(site, url)[0] == 200
+
+
+def test_no_recording_is_promised_of_a_machine_whose_sound_is_not_kept(tmp_path: Path) -> None:
+    with web_site(tmp_path) as site:
+        opened = transition("fan", State.ALARM, time.time(), "loud", "20261130T000000-fan-0000")
+        site.emit(opened)
+        assert site.history.flush()
+        page = get(site, f"/events/{opened.event_id}")[2].decode()
+    assert "No sound is kept of the events of this machine" in page
+    assert "recording follows" not in page
 
 
 def test_a_player_can_seek_in_a_clip(site: Site, tmp_path: Path) -> None:

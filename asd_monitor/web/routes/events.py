@@ -58,6 +58,7 @@ def event(request: Request) -> Response:
         "is_known": found.machine in context.machines,
         "files": describe_event(context, found)["files"],
         "evidence": context.archive.evidence(found),
+        "keeps_sound": found.machine in context.rings,
         "notes": context.archive.notes(found.id),
         "bands": [asdict(band) for band in found.bands],
         "from_s": found.opened_s - AROUND_S,
