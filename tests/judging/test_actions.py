@@ -118,7 +118,7 @@ def test_another_verdict_takes_the_copy_back(tmp_path: Path) -> None:
 def test_an_event_without_a_clip_says_that_there_is_nothing_to_learn(tmp_path: Path) -> None:
     store = make_store(tmp_path, make_event("a", closed_s=None), make_event("b"))
     still_open = actions.judge(store, ANNA, "a", NoteKind.NORMAL).message
-    assert "will be kept" in still_open
+    assert "is kept as a recording of normal sound" in still_open
     assert "alarm ends when" in still_open
     assert "has no clip" in actions.judge(store, ANNA, "b", NoteKind.NORMAL).message
 
