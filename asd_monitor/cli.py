@@ -36,6 +36,7 @@ COMMANDS = {
     "refit": HISTORY,
     "notify": MONITORING,
     "backup": HISTORY,
+    "forget": HISTORY,
     "support": MONITORING,
     "bench": MONITORING,
     "score": MODELS,

@@ -17,6 +17,7 @@ from asd_monitor.commands.options import (
     make_machine_sections,
 )
 from asd_monitor.runtime.signals import stop_signals
+from asd_monitor.storage.private import keep_private
 
 
 def learn(
@@ -78,6 +79,7 @@ def learn(
     options = {"machines": sections, "learn": rules, "mqtt": None, "prometheus": None, "web": None}
     if state_dir is not None:
         options["state_dir"] = str(state_dir)
+    keep_private()
     with stop_signals() as stop:
         from asd_monitor.config import from_options
         from asd_monitor.runtime.microphones import accept_microphones

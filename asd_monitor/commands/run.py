@@ -28,6 +28,7 @@ from asd_monitor.errors import ConfigError, ModelFileError
 from asd_monitor.runtime.signals import stop_signals
 from asd_monitor.runtime.start_backoff import StartBackoff
 from asd_monitor.settings_file import is_off
+from asd_monitor.storage.private import keep_private
 
 if TYPE_CHECKING:
     from asd_monitor.config import Config
@@ -161,6 +162,7 @@ def run(
     if model is not None and not model.exists():
         raise ModelFileError(f"{model}: there is no such model file")
     backoff = StartBackoff.from_environment(os.environ)
+    keep_private()
     with stop_signals() as stop, backoff.around_start(stop):
         from asd_monitor import config as monitor_config
         from asd_monitor.doctor.while_running import RunningDiagnosis

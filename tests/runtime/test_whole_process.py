@@ -5,6 +5,7 @@ The tests act only through signals, faults of the microphones and faults of the 
 
 import json
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -57,6 +58,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeout=170,
     )
     return Path(json.loads(done.stdout)["models"]["pump"])
+
+
+def test_only_the_owner_can_read_what_is_recorded_whatever_the_umask(model: Path) -> None:
+    state = model.parent.parent
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (state, *state.rglob("*"))}
+    assert [path for path, mode in modes.items() if mode & 0o077] == []
+    assert list(state.glob("recordings/pump/train/*.wav"))
 
 
 @dataclass
