@@ -152,7 +152,7 @@ class WindowScore:
     model: ModelInfo | None = None
     recording: str = ""
     voices: tuple[float, ...] = ()
-    """Log scores that the score is fused from; empty where the model file has only a score."""
+    """Log scores of parts of the sound; empty where the model file has only a score."""
 
 
 @dataclass(frozen=True, slots=True)

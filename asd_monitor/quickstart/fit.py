@@ -23,7 +23,12 @@ from asd_monitor.model_file.manifest import Json, Manifest, Threshold
 from asd_monitor.normal_sound.statistics import NormalSound
 from asd_monitor.progress import NoProgress, Progress
 from asd_monitor.quickstart.network import QuickstartDetector
-from asd_monitor.quickstart.target_fit import MAX_BANK_WINDOWS, SubProgress, fit_target
+from asd_monitor.quickstart.target_fit import (
+    MAX_BANK_WINDOWS,
+    SubProgress,
+    fit_target,
+    supports_filters,
+)
 from asd_monitor.quickstart.training_windows import (
     Recording,
     TrainingWindows,
@@ -117,14 +122,21 @@ def fit_many(
     window_samples = round(choice.window_s * sample_rate_hz)
     groups = FeatureGroups(sample_rate_hz, window_samples).eval()
     overall = SubProgress(progress or NoProgress())
-    count = len(recordings_by_target)
+    windows_by_target = {
+        target: _training_windows(target, recordings, window_samples, sample_rate_hz)
+        for target, recordings in recordings_by_target.items()
+    }
+    # All targets have the same voices, so that windows of several machines can share a batch.
+    with_filters = all(supports_filters(windows) for windows in windows_by_target.values())
+    count = len(windows_by_target)
     fitted = {
         target: fit_target(
             groups,
-            _training_windows(target, recordings, window_samples, sample_rate_hz),
+            windows,
             overall.part(index / count, (index + 1) / count),
+            with_filters=with_filters,
         )
-        for index, (target, recordings) in enumerate(recordings_by_target.items())
+        for index, (target, windows) in enumerate(windows_by_target.items())
     }
     module = QuickstartDetector(
         groups,

@@ -5,6 +5,9 @@ depends on the group and the machine, so each is standardised by its scores of h
 windows. A fault usually changes only some groups, and which ones is not known beforehand. The
 fused score is therefore the log-mean-exp of the standardised scores: close to their mean while
 they agree, and close to the largest once one exceeds the others by several standard deviations.
+
+Matched filters search each group, except the level, for small changes of a few neighbouring bands.
+They are further voices for the alarm and not part of the fused score.
 """
 
 import math
@@ -16,8 +19,9 @@ from torch import Tensor, nn
 from asd_monitor.backends.density_neighbours import fit_density_neighbours
 from asd_monitor.backends.lof import fit_lof
 from asd_monitor.backends.mahalanobis import fit_whitening
+from asd_monitor.backends.matched_filters import MatchedFilters, fit_matched_filters
 from asd_monitor.backends.per_target import PerTarget
-from asd_monitor.features import FEATURE_GROUP_NAMES, FeatureGroups
+from asd_monitor.features import FEATURE_GROUP_NAMES, MODULATION_EDGES_HZ, FeatureGroups
 
 BACKENDS_PER_GROUP = 2
 BATCH = 4
@@ -27,7 +31,12 @@ LEVEL_UNIT = 0.35  # 1.5 dB: smaller changes of level come from mounting and the
 MIN_RADIUS = 0.1  # in standard deviations of normal sound: closer windows count as equal
 MIN_SCALE = 0.025
 MIN_VOICE_SCALE = 0.01  # of the mean over a block, which varies less than single windows
-VOICE_NAMES = tuple(name for group in FEATURE_GROUP_NAMES for name in (group, f"{group} in detail"))
+FILTERED_GROUP_NAMES = FEATURE_GROUP_NAMES[1:]
+"""Groups that have bands: all but the level, which is the first."""
+VOICE_NAMES = (
+    *(name for group in FEATURE_GROUP_NAMES for name in (group, f"{group} in detail")),
+    *(f"{group} by bands" for group in FILTERED_GROUP_NAMES),
+)
 MIN_LEVEL_SCALE = 0.3  # so that a step of 3 dB is a clear change, and one of 1.5 dB is not
 
 
@@ -86,42 +95,92 @@ def fit_group(name: str, features: Tensor, excluded: Tensor) -> GroupScorer:
 
 
 class TargetScorer(nn.Module):
-    """The scorers of all feature groups of one target."""
+    """The scorers of all feature groups of one target.
 
-    def __init__(self, scorers: Sequence[GroupScorer]) -> None:
+    Parameters
+    ----------
+    scorers
+        One per feature group.
+    filters
+        Matched filters of all groups but the first; or none.
+    """
+
+    def __init__(
+        self, scorers: Sequence[nn.Module], filters: Sequence[MatchedFilters] = ()
+    ) -> None:
         super().__init__()
         self.scorers = nn.ModuleList(scorers)
+        self.filters = nn.ModuleList(filters)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Return ``(batch, groups * 2)`` log scores of the groups, ``(batch, dims)`` each."""
+        """Return log scores ``(batch, groups * 2 + filters)`` of groups ``(batch, dims)`` each."""
         scores: list[Tensor] = []
         for index, scorer in enumerate(self.scorers):
             scores.append(scorer(features[index]))
         # Scores below 0.5 only differ in how normal a window is; the offset compresses them.
-        return (torch.cat(scores) + 0.5).log().t()
+        columns = [(torch.cat(scores) + 0.5).log().t()]
+        for index, filters in enumerate(self.filters):
+            columns.append(filters(features[index + 1])[:, None])
+        return torch.cat(columns, dim=1)
 
 
-def fit_target_scorer(features: Sequence[Tensor], excluded: Tensor) -> TargetScorer:
+def fit_target_scorer(
+    features: Sequence[Tensor], excluded: Tensor, filters: Sequence[MatchedFilters] = ()
+) -> TargetScorer:
     """Fit the scorers of one target; arguments as for :func:`fit_group`, one tensor per group."""
     pairs = zip(FEATURE_GROUP_NAMES, features, strict=True)
-    return TargetScorer([fit_group(name, group, excluded) for name, group in pairs])
+    scorers = [fit_group(name, group, excluded) for name, group in pairs]
+    for scorer, group_filters in zip(scorers[1:], filters, strict=False):
+        # The same windows, standardised equally: they are stored once in the model file.
+        group_filters.share_bank(scorer.lof.get_buffer("bank"))
+    return TargetScorer(scorers, filters)
+
+
+def fit_group_filters(
+    features: Sequence[Tensor], bank: Tensor, excluded: Tensor, folds: Tensor
+) -> tuple[list[MatchedFilters], Tensor]:
+    """Fit the matched filters of one target.
+
+    Parameters
+    ----------
+    features
+        Of all groups, ``(items, dims)`` each.
+    bank, excluded, folds
+        As for :func:`~asd_monitor.backends.matched_filters.fit_matched_filters`.
+
+    Returns
+    -------
+    list of MatchedFilters
+        One for each of ``FILTERED_GROUP_NAMES``.
+    torch.Tensor
+        ``(items, filters)`` held-out log scores.
+    """
+    fitted = []
+    for name, group in zip(FILTERED_GROUP_NAMES, features[1:], strict=True):
+        rows = len(MODULATION_EDGES_HZ) - 1 if name == "modulation" else 1
+        fitted.append(fit_matched_filters(group, bank, excluded, folds, rows))
+    return [filters for filters, _ in fitted], torch.stack([held for _, held in fitted], dim=1)
 
 
 class Fusion(nn.Module):
-    """Log-mean-exp of scores, each standardised by its scores of held-out normal sound."""
+    """Log-mean-exp of scores, each standardised by its scores of held-out normal sound.
+
+    Only the first scores are fused, as many as there are scales; matched filters follow them.
+    """
 
     centre: Tensor
     inverse_scale: Tensor
 
     def __init__(self, centre: Tensor, scale: Tensor) -> None:
         super().__init__()
+        self.count = len(centre)
         self.register_buffer("centre", centre)
         self.register_buffer("inverse_scale", scale.reciprocal())
 
     def forward(self, scores: Tensor) -> Tensor:
         """Return ``(batch,)`` of log scores ``(batch, count)``."""
-        scaled = (scores - self.centre) * self.inverse_scale
-        return torch.logsumexp(scaled, dim=1) - math.log(scores.shape[1])
+        scaled = (scores[:, : self.count] - self.centre) * self.inverse_scale
+        return torch.logsumexp(scaled, dim=1) - math.log(self.count)
 
 
 def fit_fusion(held_out: Tensor) -> Fusion:
@@ -152,7 +211,7 @@ class FusedScores(nn.Module):
     def forward(self, features: list[Tensor], target: Tensor) -> Tensor:
         """Return ``(batch, 1 + voices)`` of feature groups, ``(batch, dims)`` each.
 
-        The first column is the fused score, the others are the log scores that it is fused from.
+        The first column is the fused score, the others are the log scores of all voices.
         """
         if self.count == 1:  # without selecting rows it takes a tenth of the time
             for scorer, fusion in zip(self.scorers, self.fusions):  # noqa: B905 - TorchScript knows no strict
@@ -172,8 +231,8 @@ class FusedScores(nn.Module):
 
 
 def min_voice_scales() -> list[float]:
-    """Return the smallest scale of each voice of a target, as :func:`fit_fusion` uses it."""
-    others = (len(FEATURE_GROUP_NAMES) - 1) * BACKENDS_PER_GROUP
+    """Return the smallest scale of each voice of a target, in the order of ``VOICE_NAMES``."""
+    others = len(VOICE_NAMES) - BACKENDS_PER_GROUP
     return [MIN_LEVEL_SCALE] * BACKENDS_PER_GROUP + [MIN_VOICE_SCALE] * others
 
 
@@ -231,7 +290,7 @@ class QuickstartDetector(nn.Module):
 
     @torch.jit.export
     def voices(self, waveform: Tensor, target: Tensor) -> Tensor:
-        """Return ``(batch, 1 + voices)``: the score and the log scores that it is fused from."""
+        """Return ``(batch, 1 + voices)``: the score, and the log scores of all voices."""
         if waveform.is_cuda:
             scores: Tensor = self.scores(self.groups(waveform), target)
             return scores

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from asd_monitor.audio.quality import usable_levels_dbfs
+from asd_monitor.backends.matched_filters import MatchedFilters
 from asd_monitor.calibration import Calibration
 from asd_monitor.calibration.blocks import count_effective_windows
 from asd_monitor.calibration.learned_levels import LearnedLevels
@@ -23,6 +24,7 @@ from asd_monitor.quickstart.network import (
     Fusion,
     TargetScorer,
     fit_fusion,
+    fit_group_filters,
     fit_target_scorer,
     min_voice_scales,
 )
@@ -32,6 +34,8 @@ MAX_BANK_WINDOWS = 1200
 EVIDENCE_WINDOWS = 100
 NORMAL_SOUND_WINDOWS = 300
 MIN_EVIDENCE_STD = 0.23  # 1 dB
+MIN_FILTERS_S = 250.0
+"""Matched filters are fitted to at least this much sound: with 100 s they raise false alarms."""
 STAGE = "fit"
 
 
@@ -67,13 +71,33 @@ class FittedTarget:
     """None where no window has a level."""
 
 
+def supports_filters(windows: TrainingWindows) -> bool:
+    """Return whether there is enough sound for matched filters."""
+    return float(windows.disjoint.sum()) * windows.window_s >= MIN_FILTERS_S
+
+
 def fit_target(
-    groups: FeatureGroups, windows: TrainingWindows, progress: SubProgress
+    groups: FeatureGroups,
+    windows: TrainingWindows,
+    progress: SubProgress,
+    *,
+    with_filters: bool = True,
 ) -> FittedTarget:
     """Fit the parts of one target on its normal windows.
 
     The scorer compares with a bank of up to ``MAX_BANK_WINDOWS`` windows. Scales and calibration
     need scores of windows that are not in the bank; cross-validation provides them.
+
+    Parameters
+    ----------
+    groups
+        The features.
+    windows
+        Of the target.
+    progress
+        Of this target.
+    with_filters
+        Whether matched filters are fitted as further voices.
     """
     with torch.no_grad():
         features = _compute_features(groups, windows, progress.part(0.0, 0.5))
@@ -84,7 +108,14 @@ def fit_target(
         )
         disjoint = torch.from_numpy(windows.disjoint)
         fusion = fit_fusion(held_out[disjoint])
-        scorer = fit_target_scorer([group[bank] for group in features], excluded[bank][:, bank])
+        filters: list[MatchedFilters] = []
+        if with_filters:
+            folds = torch.from_numpy(windows.folds())
+            filters, filtered = fit_group_filters(features, bank, excluded, folds)
+            held_out = torch.cat([held_out, filtered], dim=1)
+        scorer = fit_target_scorer(
+            [group[bank] for group in features], excluded[bank][:, bank], filters
+        )
         calibration, voices = _calibrate(held_out[disjoint], fusion, windows)
         evidence = _fit_evidence(groups, windows)
     normal_sound = _fit_normal_sound(windows)
@@ -147,7 +178,13 @@ def _calibrate(
         count_effective_windows(scores, session, start_s, window_s),
     )
     statistics = VoiceStatistics.fit(
-        VOICE_NAMES, voices, scores, session, start_s, window_s, min_voice_scales()
+        VOICE_NAMES[: voices.shape[1]],
+        voices,
+        scores,
+        session,
+        start_s,
+        window_s,
+        min_voice_scales()[: voices.shape[1]],
     )
     return calibration, statistics
 

@@ -88,6 +88,58 @@ def test_clear_faults_score_above_normal_sound(
     assert np.mean(faulty[:, None] > normal) > 0.99
 
 
+def voices(fitted: Fitted, clips: Sequence[FloatArray], target: int = 0) -> torch.Tensor:
+    length = fitted.manifest.window_samples
+    windows = np.concatenate([clip_windows(clip, length, length) for clip in clips])
+    targets = torch.full((len(windows),), target, dtype=torch.int64)
+    with torch.no_grad():
+        found = fitted.module.voices(torch.from_numpy(windows), targets)
+    assert isinstance(found, torch.Tensor)
+    return found
+
+
+@pytest.fixture(scope="module")
+def fitted_to_five_minutes() -> Fitted:
+    return fit(normal_recordings(27), target="pump", window_s=2.0)
+
+
+def test_matched_filters_are_voices_with_five_minutes_of_sound_and_not_with_less(
+    fitted: Fitted, fitted_to_five_minutes: Fitted, new_clips: list[FloatArray]
+) -> None:
+    for one, count in ((fitted, 16), (fitted_to_five_minutes, 23)):
+        assert len(one.manifest.voices["pump"].names) == count
+        assert voices(one, new_clips[:1]).shape[1] == 1 + count
+    assert "spectrum by bands" in fitted_to_five_minutes.manifest.voices["pump"].names
+
+
+def test_a_matched_filter_rises_more_for_a_faint_tone_than_the_distance_of_spectra(
+    fitted_to_five_minutes: Fitted, new_clips: list[FloatArray]
+) -> None:
+    statistics = fitted_to_five_minutes.manifest.voices["pump"]
+    faulty = voices(fitted_to_five_minutes, [with_tone(clip, share=0.06) for clip in new_clips])
+    normal = voices(fitted_to_five_minutes, new_clips)
+    rise = (faulty - normal)[:, 1:].double().mean(0).numpy() / statistics.scale
+    rises = dict(zip(statistics.names, rise, strict=True))
+    assert rises["spectrum by bands"] > 1.5 * rises["spectrum"] > 0.0
+
+
+def test_matched_filters_are_not_part_of_the_score(
+    fitted_to_five_minutes: Fitted, new_clips: list[FloatArray]
+) -> None:
+    fused = fitted_to_five_minutes.module.scores.fusions
+    assert [len(fusion.centre) for fusion in fused] == [16]
+
+
+def test_machines_share_their_voices_where_one_has_little_sound(
+    new_clips: list[FloatArray],
+) -> None:
+    both = fit_many(
+        {"pump": normal_recordings(27), "fan": normal_recordings(5, 500.0)}, window_s=2.0
+    )
+    assert {len(one.names) for one in both.manifest.voices.values()} == {16}
+    assert voices(both, new_clips[:1], 1).shape[1] == 17
+
+
 @pytest.mark.parametrize("fault", [with_tone, with_knocks, with_flutter, muffled])
 def test_clear_faults_exceed_the_threshold_in_the_file(
     fitted: Fitted, new_clips: list[FloatArray], fault: object
