@@ -22,6 +22,8 @@ less than 0.006 and stay exactly as they are; a smaller offset changes the lowes
 0.3 dB."""
 MIN_OFFSET_DEVIATIONS = 4.0
 """The same in standard deviations of the mean of white noise, which matters for short windows."""
+QUIET_DBFS = -70.0
+"""Below this, sound is so quiet that the noise of the input may be much of it."""
 MIN_LEVEL_DBFS = -85.0
 """Below this, about two steps of 16 bits, an input delivers its own noise and no sound."""
 

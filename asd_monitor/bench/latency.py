@@ -12,7 +12,6 @@ import numpy as np
 from asd_monitor.bench import microphone_latency
 from asd_monitor.bench.context import BenchContext
 from asd_monitor.bench.daemon import Daemon
-from asd_monitor.bench.fixtures import fit, make_sound
 from asd_monitor.bench.measurement import Measurement
 from asd_monitor.bench.subscriber import Arrival, Subscriber
 from asd_monitor.errors import AsdMonitorError
@@ -28,7 +27,7 @@ def measure(context: BenchContext) -> Iterator[Measurement]:
     """Run one machine, and time every score at a real subscriber."""
     model = context.fixtures.folder / "hop-0.25s.asd"
     if not model.exists():
-        fit(model, make_sound(30.0 if context.quick else 60.0), HOP_S)
+        context.fixtures.fit(model.name, 30.0 if context.quick else 60.0, HOP_S)
     arrivals = _collect_arrivals(context, context.one_machine(model))
     if not arrivals:
         raise AsdMonitorError("no score arrived at the subscriber; see the broker's log")

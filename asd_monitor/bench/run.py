@@ -14,7 +14,7 @@ from typing import Any
 from asd_monitor import __version__
 from asd_monitor.bench import capacity, cpu, history, host, latency, memory, start, web
 from asd_monitor.bench.context import BenchContext, Broker
-from asd_monitor.bench.fixtures import prepare
+from asd_monitor.bench.fixtures import SAMPLE_RATE_HZ, prepare
 from asd_monitor.bench.measurement import Measurement
 from asd_monitor.errors import ConfigError
 
@@ -40,6 +40,8 @@ class BenchOptions:
     model: Path | None = None
     broker: Broker | None = None
     """None: a broker inside this process."""
+    sample_rate_hz: int = SAMPLE_RATE_HZ
+    """Of the sound and of the model that is fitted to it."""
 
 
 def run_bench(options: BenchOptions, report: Callable[[str], None]) -> dict[str, Any]:
@@ -70,7 +72,12 @@ def run_bench(options: BenchOptions, report: Callable[[str], None]) -> dict[str,
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="asd-monitor-bench-"))
         broker = options.broker or _start_embedded_broker(stack)
         report("generating a sound, and fitting the quick-start model to it")
-        fixtures = prepare(Path(folder), options.model, quick=options.quick)
+        fixtures = prepare(
+            Path(folder),
+            options.model,
+            quick=options.quick,
+            sample_rate_hz=options.sample_rate_hz,
+        )
         context = BenchContext(fixtures, broker, options.quick, options.microphone, report)
         for area in options.areas or AREAS:
             measurements += AREAS[area](context)
@@ -108,6 +115,7 @@ def _to_dict(
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": " ".join(["asd-monitor", *sys.argv[1:]]),
         "quick": options.quick,
+        "sample_rate_hz": options.sample_rate_hz,
         "computer": host.describe(),
         "load": loads,
         "measurements": [

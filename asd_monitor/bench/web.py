@@ -6,7 +6,6 @@ from statistics import median
 import numpy as np
 
 from asd_monitor.bench.context import BenchContext
-from asd_monitor.bench.fixtures import fit, make_sound
 from asd_monitor.bench.measurement import Measurement
 from asd_monitor.bench.web_pages import measure_pages
 from asd_monitor.bench.web_pair import Comparison, Reading, Situation, compare
@@ -28,7 +27,7 @@ def measure(context: BenchContext) -> Iterator[Measurement]:
     yield from _measure_memory(comparisons)
     model = context.fixtures.folder / "hop-0.25s.asd"
     if not model.exists():
-        fit(model, make_sound(30.0 if context.quick else 60.0), HOP_S)
+        context.fixtures.fit(model.name, 30.0 if context.quick else 60.0, HOP_S)
     rounds = 1 if context.quick else LATENCY_ROUNDS
     yield from _measure_latency(compare(context, model, rounds))
     yield from measure_pages(context, AREA)

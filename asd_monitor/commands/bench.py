@@ -46,6 +46,16 @@ def bench(
             help="MQTT broker as HOST or HOST:PORT. By default an embedded one.",
         ),
     ] = None,
+    sample_rate_hz: Annotated[
+        int,
+        typer.Option(
+            "--sample-rate-hz",
+            metavar="HZ",
+            min=8000,
+            max=192_000,
+            help="Sample rate of the sound and of the new model, for example 48000.",
+        ),
+    ] = 16_000,
     as_json: AsJson = False,
 ) -> None:
     """Measure latency, processor time, capacity, memory and start-up time of the monitor.
@@ -62,7 +72,7 @@ def bench(
     from asd_monitor.bench.run import BenchOptions, run_bench
 
     broker = None if mqtt is None else Broker(*parse_host_and_port(mqtt))
-    options = BenchOptions(area or (), quick, mic, model, broker)
+    options = BenchOptions(area or (), quick, mic, model, broker, sample_rate_hz)
     result = run_bench(options, lambda text: typer.echo(f"bench: {text}", err=True))
     if as_json:
         typer.echo(json.dumps(result, allow_nan=False))

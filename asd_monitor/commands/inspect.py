@@ -84,6 +84,8 @@ def _time_window_ms(loaded: "LoadedModel") -> float:
 
 
 def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
+    from asd_monitor.quickstart.recording_check import TRAINING_KEY as FINDINGS_KEY
+    from asd_monitor.quickstart.recording_check import findings_of
     from asd_monitor.runtime.learned_microphones import TRAINING_KEY, learned_with
     from asd_monitor.terminal.tables import stdout_console
 
@@ -106,6 +108,8 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
             ("speed", f"{facts['ms_per_window']:.3g} ms per window (one CPU thread, median)"),
         ]
     training = dict(manifest.training)
+    findings = findings_of(manifest)
+    training.pop(FINDINGS_KEY, None)
     if "seconds" in training:
         training["duration"] = f"{training.pop('seconds'):g} s"
     if microphones := learned_with(training):
@@ -113,6 +117,8 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
         training["microphone"] = ", ".join(microphone.label for microphone in microphones)
     _print_rows("", rows)
     _print_rows("Training data", training.items())
+    for finding in findings:
+        typer.echo(f"  - {finding}")
     _print_rows("Model description", manifest.description.items())
     typer.echo("")
     stdout_console().print(_make_targets_table(manifest))

@@ -23,6 +23,7 @@ from asd_monitor.model_file.manifest import Json, Manifest, Threshold
 from asd_monitor.normal_sound.statistics import NormalSound
 from asd_monitor.progress import NoProgress, Progress
 from asd_monitor.quickstart.network import QuickstartDetector
+from asd_monitor.quickstart.recording_check import TRAINING_KEY, check_recordings
 from asd_monitor.quickstart.target_fit import (
     MAX_BANK_WINDOWS,
     SubProgress,
@@ -217,11 +218,14 @@ def _training_windows(
 
 def _describe_training(
     recordings_by_target: Mapping[str, Sequence[Recording]], sample_rate_hz: int
-) -> dict[str, str | int | float]:
+) -> dict[str, Json]:
     digest = hashlib.sha256()
     count, seconds = 0, 0.0
+    findings: list[str] = []
     for target, recordings in recordings_by_target.items():
         digest.update(target.encode())
+        prefix = f"{target}: " if len(recordings_by_target) > 1 else ""
+        findings += [prefix + text for text in check_recordings(recordings, sample_rate_hz)]
         for recording in recordings:
             digest.update(recording.name.encode())
             digest.update(np.ascontiguousarray(recording.samples, dtype="<f4").tobytes())
@@ -232,6 +236,7 @@ def _describe_training(
         "recordings": count,
         "seconds": round(seconds, 3),
         "torch": str(torch.__version__),
+        TRAINING_KEY: findings,
     }
 
 

@@ -192,6 +192,7 @@ def _fit(
     import torch
 
     from asd_monitor import model_file, quickstart
+    from asd_monitor.quickstart.recording_check import findings_of
 
     # Alongside scoring, two OpenMP threads spin at each other's barriers: one is faster.
     torch.set_num_threads(1)
@@ -217,6 +218,8 @@ def _fit(
     for describe in (sample_rates.describe_mixture, sample_rates.describe_missing_band):
         if text := describe(rates.rates_hz, rate_hz):
             logger.warning("%s: %s", machine, text)
+    for finding in findings_of(manifest):
+        logger.warning("%s: the learned sound: %s", machine, finding)
     content = model_file.pack(fitted.module, manifest, normal_sound=fitted.normal_sound)
     return save_model(state, machine, content)
 

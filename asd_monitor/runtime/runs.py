@@ -126,11 +126,13 @@ def learn_only(
     paths = {machine: str(handle.state.model_path(machine)) for machine in learned}
     unused_s = {machine: unused_recording_s(pipeline) for machine, pipeline in learned.items()}
     if as_json:
-        sys.stdout.write(json.dumps({"models": paths, "unused_s": unused_s}) + "\n")
+        findings = {machine: find_findings(pipeline) for machine, pipeline in learned.items()}
+        document = {"models": paths, "unused_s": unused_s, "findings": findings}
+        sys.stdout.write(json.dumps(document) + "\n")
     else:
         for pipeline in pipelines:
             sys.stderr.write(
-                f"{pipeline.machine}: {format_learning_result(pipeline, handle.state)}\n"
+                f"{pipeline.machine}: {format_learning_result(pipeline, handle.state, config)}\n"
             )
     raise_if_no_audio(handle)
     for machine, pipeline in learned.items():
@@ -139,7 +141,7 @@ def learn_only(
     return len(learned) == len(pipelines)
 
 
-def format_learning_result(pipeline: Pipeline, state: StateFolder) -> str:
+def format_learning_result(pipeline: Pipeline, state: StateFolder, config: Config) -> str:
     """Return what was learned of a machine, for the user."""
     machine = pipeline.machine
     if pipeline.detector is None:
@@ -153,7 +155,17 @@ def format_learning_result(pipeline: Pipeline, state: StateFolder) -> str:
             f"\n{machine}: {unused_min:g} min of the recordings were not used; "
             "use more of them with --minutes"
         )
-    return text
+    acceptable = config.alarm_of(machine).false_alarms_per_month
+    support = pipeline.detector.rule(machine).describe_support(acceptable)
+    findings = [support, *find_findings(pipeline)]
+    return "\n".join((text, *(f"  {finding}" for finding in findings)))
+
+
+def find_findings(pipeline: Pipeline) -> list[str]:
+    """Return what limits the model of a machine, as found in the sound that it was learned from."""
+    from asd_monitor.quickstart.recording_check import findings_of
+
+    return [] if pipeline.detector is None else findings_of(pipeline.detector.manifest)
 
 
 def unused_recording_s(pipeline: Pipeline) -> float:

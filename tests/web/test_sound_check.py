@@ -5,8 +5,9 @@ import re
 import numpy as np
 import pytest
 
+from asd_monitor.audio.hum import find_hum
 from asd_monitor.records import FloatArray
-from asd_monitor.web.sound_check import find_hum, find_warnings, suspects_gain_control
+from asd_monitor.web.sound_check import find_warnings, suspects_gain_control
 
 RATE_HZ = 16_000
 AT = np.arange(3 * RATE_HZ) / RATE_HZ
