@@ -61,7 +61,7 @@ def test_a_voice_that_stays_up_is_named_with_its_duration() -> None:
         if test.alarms:
             break
     assert test.alarms
-    assert "spectrum" in test.description
+    assert "the sound (tones)" in test.description
     assert f"for {test.duration_s:.0f} s" in test.description
     assert test.duration_s <= 60.0
 
