@@ -26,7 +26,9 @@ Comment = Annotated[
 def open_store(state_dir: Path | None, config: Path | None) -> "JudgingStore":
     """Return the history of the state folder, to add to it."""
     from asd_monitor.judging.store import JudgingStore
+    from asd_monitor.storage.private import keep_private
 
+    keep_private()
     return JudgingStore(find_state(state_dir, config).root)
 
 

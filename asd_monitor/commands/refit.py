@@ -12,6 +12,7 @@ from asd_monitor.commands.judging_options import (
 )
 from asd_monitor.commands.options import AsJson, StateDir
 from asd_monitor.commands.state_options import ConfigFile, find_state, load_config
+from asd_monitor.storage.private import keep_private
 
 if TYPE_CHECKING:
     from asd_monitor.judging.proposal import Proposal
@@ -43,6 +44,7 @@ def refit(
     from asd_monitor.judging import proposal
     from asd_monitor.judging.store import JudgingStore
 
+    keep_private()
     state = find_state(state_dir, config)
     store, author = JudgingStore(state.root), make_author(who)
     if undo:
