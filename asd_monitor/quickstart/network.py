@@ -35,7 +35,7 @@ FILTERED_GROUP_NAMES = FEATURE_GROUP_NAMES[1:]
 """Groups that have bands: all but the level, which is the first."""
 VOICE_NAMES = (
     *(name for group in FEATURE_GROUP_NAMES for name in (group, f"{group} in detail")),
-    *(f"{group} by bands" for group in FILTERED_GROUP_NAMES),
+    *(f"{group} in bands" for group in FILTERED_GROUP_NAMES),
 )
 MIN_LEVEL_SCALE = 0.3  # so that a step of 3 dB is a clear change, and one of 1.5 dB is not
 

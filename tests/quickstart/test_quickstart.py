@@ -10,6 +10,7 @@ import torch
 
 from asd_monitor import model_file
 from asd_monitor.audio.windowing import clip_windows
+from asd_monitor.detection.voice_words import WORDS, describe_voice
 from asd_monitor.errors import ConfigError
 from asd_monitor.progress import NoProgress
 from asd_monitor.quickstart import Fitted, Recording, fit, fit_many
@@ -109,7 +110,7 @@ def test_matched_filters_are_voices_with_five_minutes_of_sound_and_not_with_less
     for one, count in ((fitted, 16), (fitted_to_five_minutes, 23)):
         assert len(one.manifest.voices["pump"].names) == count
         assert voices(one, new_clips[:1]).shape[1] == 1 + count
-    assert "spectrum by bands" in fitted_to_five_minutes.manifest.voices["pump"].names
+    assert "spectrum in bands" in fitted_to_five_minutes.manifest.voices["pump"].names
 
 
 def test_a_matched_filter_rises_more_for_a_faint_tone_than_the_distance_of_spectra(
@@ -120,7 +121,12 @@ def test_a_matched_filter_rises_more_for_a_faint_tone_than_the_distance_of_spect
     normal = voices(fitted_to_five_minutes, new_clips)
     rise = (faulty - normal)[:, 1:].double().mean(0).numpy() / statistics.scale
     rises = dict(zip(statistics.names, rise, strict=True))
-    assert rises["spectrum by bands"] > 1.5 * rises["spectrum"] > 0.0
+    assert rises["spectrum in bands"] > 1.5 * rises["spectrum"] > 0.0
+
+
+def test_every_voice_has_words_for_the_reason(fitted_to_five_minutes: Fitted) -> None:
+    for name in fitted_to_five_minutes.manifest.voices["pump"].tested_names:
+        assert describe_voice(name) in WORDS.values(), name
 
 
 def test_matched_filters_are_not_part_of_the_score(
