@@ -27,6 +27,8 @@ from tests.rig.mosquitto import wait_until
 
 RATE_HZ = 16_000
 NORMAL = ("n1", "n2", "n3")
+CLIP_S = 30.0
+"""Longer than the shortest duration of an alarm."""
 
 
 def sound(seed: int, seconds: float = 10.0, tone_hz: float = 0.0, tone: float = 0.0) -> FloatArray:
@@ -58,8 +60,8 @@ def write_state(root: Path) -> StateFolder:
     ]
     make_store(root, *events)
     for index, name in enumerate(NORMAL):
-        write_clip(root, name, sound(100 + index, 20.0, 2000.0, 0.02))
-    write_clip(root, "fault", sound(200, 20.0, 5000.0, 0.08))
+        write_clip(root, name, sound(100 + index, CLIP_S, 2000.0, 0.02))
+    write_clip(root, "fault", sound(200, CLIP_S, 5000.0, 0.08))
     return state
 
 
@@ -90,7 +92,7 @@ def test_the_proposal_compares_the_models_and_what_they_find(learned: Path) -> N
     assert found is not None
     assert found.recordings == NORMAL
     assert found.before.sha256 == sha_of(learned) != found.after.sha256
-    assert found.after.seconds == pytest.approx(found.before.seconds + 60)
+    assert found.after.seconds == pytest.approx(found.before.seconds + len(NORMAL) * CLIP_S)
     findings = {event.event_id: (event.before, event.after) for event in found.events}
     assert findings["fault"] == ("alarm", "alarm")
     assert found.missed_faults == ()
