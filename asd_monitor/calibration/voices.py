@@ -139,7 +139,7 @@ class VoiceStatistics:
         chains = draw_chains(blocks.follows)
         deviations = _leave_one_out(blocks, smallest, effective)
         notable_score = float(np.quantile(fused, 1 - NOTABLE_P))
-        notable = cut_blocks((fused > notable_score)[:, None], sessions, start_s, window_s)
+        shares = cut_blocks((fused > notable_score)[:, None], sessions, start_s, window_s)
         return cls(
             names=tuple(names),
             centre=centre,
@@ -148,7 +148,7 @@ class VoiceStatistics:
             effective_blocks=effective,
             evidence_limit=_fit_evidence_limit(deviations, blocks.follows, chains),
             notable_score=notable_score,
-            notable_limit=_fit_notable_limit(notable.means[:, 0] > 0.0, effective),
+            notable_limit=_fit_notable_limit(shares.means[:, 0] > 0.0, chains),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -269,18 +269,30 @@ def _fit_evidence_limit(
     return fit_limit(largest_in_chains(chains, advance), MIN_LIMIT, min_slope)
 
 
-def _fit_notable_limit(notable: npt.NDArray[np.bool_], effective: float) -> FalseAlarmLimit:
+def _fit_notable_limit(
+    notable: npt.NDArray[np.bool_], chains: npt.NDArray[np.int64]
+) -> FalseAlarmLimit:
     """Fit the limit of the count of notable blocks.
 
     The share of notable blocks is known from few of them, so the count follows a beta-binomial
-    distribution (a uniform prior, and as many blocks as are independent).
+    distribution (a uniform prior). Notable blocks come in clusters: of the blocks that are known,
+    and of those that are counted, only as many count as are independent, by the variance of the
+    count along chains of known blocks.
     """
-    weight = effective / len(notable)
-    often, seldom = 1 + weight * notable.sum(), 1 + weight * (~notable).sum()
-    upper = upper_tail(COUNTED_BLOCKS, float(often), float(seldom))
-    counts = [float(np.argmax(upper <= INDEPENDENT_COUNTS / blocks)) + 0.5 for blocks in _RARITIES]
-    slope = (counts[1] - counts[0]) / np.log(_RARITIES[1] / _RARITIES[0])
-    base = counts[0] - slope * np.log(_RARITIES[0])
+    share = float(notable.mean())
+    counts = notable[chains[:COUNTED_BLOCKS]].sum(0)
+    binomial = COUNTED_BLOCKS * share * (1 - share)
+    clustering = max(float(counts.var()) / binomial, 1.0) if binomial > 0 else 1.0
+    often = 1 + float(notable.sum()) / clustering
+    seldom = 1 + float((~notable).sum()) / clustering
+    trials = max(round(COUNTED_BLOCKS / clustering), 1)
+    upper = upper_tail(trials, often, seldom)
+    limits = [
+        (float(np.argmax(upper <= INDEPENDENT_COUNTS / blocks)) + 0.5) * COUNTED_BLOCKS / trials
+        for blocks in _RARITIES
+    ]
+    slope = (limits[1] - limits[0]) / np.log(_RARITIES[1] / _RARITIES[0])
+    base = limits[0] - slope * np.log(_RARITIES[0])
     return FalseAlarmLimit(float(base), float(slope), MIN_NOTABLE_BLOCKS - 0.5)
 
 
