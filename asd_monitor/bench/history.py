@@ -145,7 +145,7 @@ def fill(path: Path, scores: int, year_s: int) -> None:
     Parameters
     ----------
     path
-        A history in which all machines have scores.
+        A history that knows all machines.
     scores
         Number of scores, of all machines together.
     year_s
@@ -153,6 +153,8 @@ def fill(path: Path, scores: int, year_s: int) -> None:
     """
     connection = open_to_write(path)
     first_ms = connection.execute("SELECT min(at_ms) FROM score").fetchone()[0]
+    if first_ms is None:  # a busy computer has not scored a window yet
+        first_ms = round(time.time() * 1000)
     ids = [row[0] for row in connection.execute("SELECT id FROM machine ORDER BY name")]
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA cache_size = -200000")

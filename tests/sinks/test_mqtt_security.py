@@ -121,6 +121,7 @@ def test_a_wrong_password_is_reported_once_and_a_corrected_one_works(
     caplog.set_level(logging.DEBUG)
     path = tmp_path / "password"
     path.write_text("wrong-one")
+    path.chmod(0o600)
     settings: dict[str, Any] = {"username": "press", "password_file": path, "protocol": protocol}
     registry = CollectorRegistry()
     sink = MqttSink(

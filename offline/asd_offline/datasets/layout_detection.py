@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asd_monitor.audio.label_words import parse_folder
+from asd_monitor.audio.label_words import find_labels, parse_folder
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.challenge import Challenge
 from asd_offline.datasets.clip import Domain, Rejected
@@ -288,10 +288,18 @@ def _contradicted(root: Path, given: int, possible: frozenset[int]) -> DatasetEr
 def unrecognised_files(tree: Tree, found: Sequence[SplitFolder]) -> list[Rejected]:
     """Return the sound files outside the folders that hold clips."""
     inside = {folder.folder.path for folder in found}
-    reason = "not in train/, test/, source_test/ or target_test/ of a machine"
     return [
-        Rejected(folder.path / name, reason)
+        Rejected(folder.path / name, _why_unrecognised(folder.path))
         for folder in tree.folders
         if folder.path not in inside
         for name in folder.names
     ]
+
+
+def _why_unrecognised(folder: Path) -> str:
+    if folder.parent.name == "train" and 1 in find_labels(folder.name):
+        return (
+            f"train/{folder.name}/ is a folder of faults by its name, and train/ holds normal "
+            "sound only; move it to test/"
+        )
+    return "not in train/, test/, source_test/ or target_test/ of a machine"

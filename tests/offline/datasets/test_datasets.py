@@ -124,6 +124,15 @@ def test_files_that_are_not_clips_are_rejected_with_a_reason(tmp_path: Path, yea
     assert all(reasons.values())
 
 
+def test_a_folder_of_faults_in_the_training_folder_is_rejected_by_its_name(
+    tmp_path: Path, year: int
+) -> None:
+    train = DEV[year](tmp_path, "fan") / "fan" / "train"
+    touch(train / "anomalous", ["0001.wav"])
+    [file] = open_dataset(tmp_path).rejected
+    assert file.reason.startswith("train/anomalous/ is a folder of faults by its name")
+
+
 def test_a_linked_dataset_is_read_and_a_loop_of_links_ends(tmp_path: Path, year: int) -> None:
     DEV[year](tmp_path / "disk", "fan")
     (tmp_path / "here").mkdir()

@@ -142,7 +142,7 @@ def test_the_report_has_no_external_resources(fans: Path, toy: Path, tmp_path: P
         "ROC",
         "Decisions at the threshold",
         "data:image/png",
-        "3 times an alarm",
+        "periods of 10 s within 60 s",
         "Key clips",
         "data:audio/flac" if RATE_HZ not in OPUS_RATES_HZ else "data:audio/ogg",
         'href="window_scores.csv"',
