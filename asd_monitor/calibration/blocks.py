@@ -4,14 +4,14 @@ Windows within ten seconds resemble each other, and a passing sound affects seve
 mean log score of the windows of a block therefore counts as one piece of evidence.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.calibration.normal_range import SEGMENT_S, count_segment_windows
-
-BLOCK_S = SEGMENT_S
+BLOCK_S = 10.0
+"""Length of a block. Shorter ones resemble their neighbours too much to count as independent."""
 
 Matrix = npt.NDArray[np.float64]
 
@@ -65,7 +65,11 @@ class Blocks:
 
 
 def cut_blocks(
-    values: npt.ArrayLike, sessions: npt.ArrayLike, start_s: npt.ArrayLike, window_s: float
+    values: npt.ArrayLike,
+    sessions: npt.ArrayLike,
+    start_s: npt.ArrayLike,
+    window_s: float,
+    average: Callable[..., Matrix] = np.mean,
 ) -> Blocks:
     """Average the values of windows over blocks of their session.
 
@@ -79,6 +83,8 @@ def cut_blocks(
         ``(n,)`` start of each window in seconds, from any origin within its session.
     window_s
         Length of a window.
+    average
+        ``numpy.mean`` or ``numpy.median``.
     """
     matrix = np.asarray(values, dtype=np.float64)
     session, begin_s = np.asarray(sessions), np.asarray(start_s, dtype=np.float64)
@@ -91,7 +97,7 @@ def cut_blocks(
         # Starts are rounded to samples; 1e-6 keeps one at a border in its own block.
         index = np.floor(since_s / block_s + 1e-6).astype(np.int64)
         present = np.unique(index)
-        means += [matrix[inside][index == number].mean(0) for number in present]
+        means += [average(matrix[inside][index == number], axis=0) for number in present]
         follows += [False, *(np.diff(present) == 1).tolist()]
     return Blocks(np.array(means), np.array(follows))
 
@@ -123,7 +129,7 @@ def count_effective_windows(
 
 def block_windows(window_s: float) -> int:
     """Return the number of windows in a block, at least one."""
-    return count_segment_windows(window_s)
+    return max(1, round(BLOCK_S / window_s))
 
 
 def blocks_per_month(window_s: float) -> float:

@@ -328,13 +328,12 @@ class HistoryReader:
         return None if newest is None else to_s(newest)
 
     def overview(self, from_s: float, to_s: float) -> list[MachineOverview]:
-        """Return the states, hourly scores and open events of all machines in a time."""
+        """Return the states and open events of all machines in a time."""
         open_events = {event.machine: event for event in self.events(open=True)}
         return [
             MachineOverview(
                 machine,
                 tuple(self.spans(machine, from_s, to_s, limit=500)),
-                tuple(self.hours(machine, from_s, to_s)),
                 open_events.get(machine),
                 self.last_score_s(machine),
             )

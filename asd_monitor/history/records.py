@@ -187,8 +187,6 @@ class MachineOverview:
     machine: str
     spans: tuple[StateSpan, ...]
     """The states of the requested time."""
-    trend: tuple[MinuteRow, ...]
-    """The scores of each hour of the requested time."""
     open_event: Event | None
     last_score_s: float | None
     """When the newest stored window was captured."""

@@ -114,7 +114,7 @@ def present_model(root: Path, machine: str) -> Path:
 
 
 def write_proposal(root: Path, proposal: Proposal) -> None:
-    """Write the comparison beside the proposed model."""
+    """Write the comparison next to the proposed model."""
     path = proposed_model(root, proposal.machine).with_suffix(".json")
     write_durably(path, json.dumps(asdict(proposal), indent=1).encode())
 
