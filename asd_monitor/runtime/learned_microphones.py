@@ -1,21 +1,17 @@
 """Which microphones a machine was learned with: noted with its recordings and in its model."""
 
-import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from asd_monitor.config import Config
 from asd_monitor.errors import ModelFileError
+from asd_monitor.runtime.recording_notes import read_notes, write_notes
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sources.microphone.identity import MicrophoneIdentity
-from asd_monitor.storage.durable import write_durably
 
 FILE_NAME = "microphones.json"
 TRAINING_KEY = "microphones"
 """Entry of a model's manifest, in ``training``; absent if the model was learned from files."""
-
-logger = logging.getLogger(__name__)
 
 
 class RecordedWith:
@@ -37,31 +33,17 @@ class RecordedWith:
         return list(self._microphones)
 
     def add(self, microphone: MicrophoneIdentity | None) -> None:
-        """Note a microphone before its first recording is written; None for recordings of files.
-
-        A failure to write is logged: the recordings themselves are of more value.
-        """
+        """Note a microphone before its first recording is written; None for recordings of files."""
         if microphone is None or self._microphones[-1:] == [microphone]:
             return
         others = [known for known in self._microphones if known.stable_id != microphone.stable_id]
         self._microphones = [*others, microphone]
-        content = json.dumps([known.to_dict() for known in self._microphones], indent=1)
-        try:
-            write_durably(self._path, f"{content}\n".encode())
-        except OSError as error:
-            logger.warning("%s: cannot be written: %s", self._path, error.strerror)
+        write_notes(self._path, [known.to_dict() for known in self._microphones], indent=1)
 
 
 def _read(path: Path) -> list[MicrophoneIdentity]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        logger.warning("%s: cannot be read, so it is not known which microphone made the "
-                       "recordings: %s", path, error)  # fmt: skip
-        return []
-    found = map(MicrophoneIdentity.from_json, values if isinstance(values, list) else [])
+    consequence = ", so it is not known which microphone made the recordings"
+    found = map(MicrophoneIdentity.from_json, read_notes(path, consequence))
     return [microphone for microphone in found if microphone is not None]
 
 

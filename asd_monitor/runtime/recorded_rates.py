@@ -3,16 +3,12 @@
 The recordings themselves are kept at the rate at which machines are learned.
 """
 
-import json
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from asd_monitor.storage.durable import write_durably
+from asd_monitor.runtime.recording_notes import read_notes, write_notes
 
 FILE_NAME = "sample_rates.json"
-
-logger = logging.getLogger(__name__)
 
 
 class RecordedRates:
@@ -34,23 +30,13 @@ class RecordedRates:
         return sorted(self._rates_hz)
 
     def add(self, rates_hz: Iterable[int | None]) -> None:
-        """Note rates; None, for one that is not known, is ignored. A failure to write is logged."""
+        """Note rates; None, for one that is not known, is ignored."""
         new = {rate_hz for rate_hz in rates_hz if rate_hz} - self._rates_hz
         if not new:
             return
         self._rates_hz |= new
-        try:
-            write_durably(self._path, f"{json.dumps(self.rates_hz)}\n".encode())
-        except OSError as error:
-            logger.warning("%s: cannot be written: %s", self._path, error.strerror)
+        write_notes(self._path, self.rates_hz)
 
 
 def _read(path: Path) -> set[int]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return set()
-    except (OSError, ValueError) as error:
-        logger.warning("%s: cannot be read: %s", path, error)
-        return set()
-    return {value for value in values if type(value) is int} if isinstance(values, list) else set()
+    return {value for value in read_notes(path) if type(value) is int}
