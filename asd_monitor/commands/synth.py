@@ -216,8 +216,8 @@ def synth(
             )
             result = _make_challenge_set(out, settings, progress, force=force)
         else:
+            from asd_monitor.synthesis.faults import FAULTS
             from asd_offline.synth.fault_injection import InjectionSettings
-            from asd_offline.synth.faults import FAULTS
 
             injection = InjectionSettings(
                 inject,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.demo.synthesis import DoubleArray, random_unit, ringing, shaped_noise
+from asd_monitor.synthesis.signals import DoubleArray, random_unit, ringing, shaped_noise
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asd_monitor.demo.pump_sound import FRAME_SAMPLES, PumpSound
-from asd_monitor.demo.synthesis import shaped_noise
+from asd_monitor.synthesis.signals import shaped_noise
 
 PUMP = PumpSound(3)
 N_SAMPLES = 3 * FRAME_SAMPLES

@@ -17,11 +17,10 @@ from asd_monitor import quickstart
 from asd_monitor.audio.files import read_recording
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.errors import ConfigError
+from asd_monitor.synthesis.faults import FAULTS, FaultContext, add_fault
 from asd_offline.datasets.targets import Target
 from asd_offline.evaluation.metrics import auc
 from asd_offline.recipes import Recipe
-from asd_offline.synth.fault_injection import add_fault
-from asd_offline.synth.faults import FAULTS, FaultContext
 from asd_offline.synth.seeds import derive_seed
 
 LEVELS_DB = (-6.0, -12.0)

@@ -17,10 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.demo.synthesis import DoubleArray
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.progress import Progress
-from asd_offline.synth.faults import FAULTS, FaultContext, fault_component, rms
+from asd_monitor.synthesis.faults import FAULTS, FaultContext, add_fault
 from asd_offline.synth.real_recordings import Recording, find_recordings, read_recording
 from asd_offline.synth.seeds import derive_seed
 from asd_offline.synth.writer import (
@@ -67,17 +66,6 @@ class InjectionResult:
 
 
 @dataclass(frozen=True, slots=True)
-class FaultyClip:
-    """A recording with an added fault."""
-
-    sound: DoubleArray
-    level_db: float
-    """RMS of the fault's component relative to the RMS of the recording."""
-    gain_db: float
-    """Gain that gives the sum the RMS of the recording."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Job:
     origin: Path
     path: str
@@ -93,19 +81,6 @@ class _ClipResult:
     level_db: float
     gain_db: float
     peak: float
-
-
-def add_fault(kind: str, context: FaultContext) -> FaultyClip:
-    """Add a fault to a recording at the requested level and restore the recording's RMS.
-
-    The level is the RMS of the component relative to that of the recording, both about their
-    means and over the whole clip. The sum is then scaled about its mean to the recording's RMS.
-    """
-    component, level_db = fault_component(kind, context)
-    faulty = context.sound + component
-    mean = faulty.mean()
-    gain = rms(context.sound) / rms(faulty)
-    return FaultyClip(mean + gain * (faulty - mean), level_db, float(20 * np.log10(gain)))
 
 
 def make_injected_set(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.demo.synthesis import DoubleArray, shaped_noise
+from asd_monitor.synthesis.signals import DoubleArray, shaped_noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +87,6 @@ def harmonic_levels(count: int, power: float, unit: np.random.Generator) -> Doub
     """Return levels of ``count`` harmonics that decay with their order, with random deviations."""
     order = np.arange(1, count + 1)
     return np.asarray(order**-power * 10.0 ** (unit.normal(0.0, 3.0, count) / 20.0))
-
-
-def superpose_events(
-    n_samples: int,
-    starts: npt.NDArray[np.int64],
-    gains: DoubleArray,
-    template: DoubleArray,
-) -> DoubleArray:
-    """Return ``(n_samples,)`` with ``template`` added at each sample index in ``starts``."""
-    out = np.zeros(n_samples + template.size)
-    for start, gain in zip(starts, gains, strict=True):
-        if 0 <= start < n_samples:
-            out[start : start + template.size] += gain * template
-    return out[:n_samples]
 
 
 def regular_events(

@@ -10,8 +10,8 @@ import numpy as np
 from asd_monitor.audio.files import AUDIO_SUFFIXES
 from asd_monitor.audio.label_words import find_labels, parse_folder
 from asd_monitor.audio.natural_order import natural_key
-from asd_monitor.demo.synthesis import DoubleArray
 from asd_monitor.errors import ConfigError, DatasetError
+from asd_monitor.synthesis.signals import DoubleArray
 from asd_offline.datasets.clip import ANOMALY
 
 MIN_DURATION_S = 1.0

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from asd_monitor.synthesis.faults import FaultContext, fault_component, rms
 from asd_offline.synth.conditions import Conditions
-from asd_offline.synth.faults import FaultContext, fault_component, rms
 from asd_offline.synth.machine_run import MachineRun
 from asd_offline.synth.machines import MACHINES
 from asd_offline.synth.room import apply_room, factory_noise

@@ -5,8 +5,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.demo.synthesis import DoubleArray, ringing, shaped_noise
-from asd_offline.synth.machine_run import superpose_events
+from asd_monitor.synthesis.signals import DoubleArray, ringing, shaped_noise, superpose_events
 
 
 @lru_cache(maxsize=16)

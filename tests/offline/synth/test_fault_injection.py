@@ -10,9 +10,9 @@ import soundfile
 
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.progress import NoProgress
+from asd_monitor.synthesis.faults import FAULTS
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.synth.fault_injection import InjectionResult, InjectionSettings, make_injected_set
-from asd_offline.synth.faults import FAULTS
 
 ORIGINS = 9
 LEVELS_DB = (-6.0, -12.0)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from asd_monitor.synthesis.faults import FAULTS
 from asd_offline.benchmarks.timelines import pump, recordings, weeks
 from asd_offline.benchmarks.timelines.tables import (
     FAULT_COLUMNS,
@@ -16,7 +17,6 @@ from asd_offline.benchmarks.timelines.tables import (
     normal_cells,
     row,
 )
-from asd_offline.synth.faults import FAULTS
 from asd_offline.timeline.outcome import FaultOutcome, StreamOutcome
 
 FAULTS_AND_DELAY = (*FAULT_COLUMNS, "median delay")

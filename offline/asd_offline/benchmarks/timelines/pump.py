@@ -7,9 +7,9 @@ import numpy as np
 import soxr
 
 from asd_monitor.demo.pump_sound import PumpSound
-from asd_monitor.demo.synthesis import shaped_noise
 from asd_monitor.quickstart import Recording
 from asd_monitor.records import FloatArray
+from asd_monitor.synthesis.signals import shaped_noise
 from asd_offline.benchmarks.timelines.fitted import SAMPLE_RATE_HZ, FittedMachine, Part
 from asd_offline.timeline.outcome import StreamOutcome
 

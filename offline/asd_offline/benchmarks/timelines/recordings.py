@@ -12,10 +12,10 @@ from asd_monitor.audio.label_words import find_labels
 from asd_monitor.audio.natural_order import natural_key
 from asd_monitor.quickstart import Recording
 from asd_monitor.records import FloatArray
+from asd_monitor.synthesis.faults import FAULTS, FaultContext, add_fault
 from asd_offline.benchmarks.timelines.fitted import SAMPLE_RATE_HZ, FittedMachine, Part
 from asd_offline.datasets.clip import ANOMALY
-from asd_offline.synth.fault_injection import LEVELS_DB, add_fault
-from asd_offline.synth.faults import FAULTS, FaultContext
+from asd_offline.synth.fault_injection import LEVELS_DB
 from asd_offline.synth.seeds import derive_seed
 from asd_offline.timeline.outcome import StreamOutcome
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from asd_monitor.demo.synthesis import DoubleArray
+from asd_monitor.synthesis.signals import DoubleArray
 from asd_offline.synth.machine_run import MachineRun, MachineSound, harmonic_levels, harmonics
 
 

@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from asd_monitor.demo.synthesis import ringing
+from asd_monitor.synthesis.signals import ringing, superpose_events
 from asd_offline.synth.machine_run import (
     MachineRun,
     MachineSound,
     harmonic_levels,
     harmonics,
-    superpose_events,
 )
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from asd_monitor.demo.synthesis import DoubleArray, ringing
-from asd_offline.synth.machine_run import MachineRun, MachineSound, superpose_events
+from asd_monitor.synthesis.signals import DoubleArray, ringing, superpose_events
+from asd_offline.synth.machine_run import MachineRun, MachineSound
 
 
 def _pattern(run: MachineRun) -> tuple[DoubleArray, float]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asd_monitor.demo.synthesis import DoubleArray, ringing, shaped_noise
+from asd_monitor.synthesis.signals import DoubleArray, ringing, shaped_noise
 
 FORMANTS_HZ = ((730.0, 1090.0), (270.0, 2290.0), (300.0, 870.0), (530.0, 1840.0), (570.0, 840.0))
 """First two formants of five vowels (Peterson and Barney, 1952)."""

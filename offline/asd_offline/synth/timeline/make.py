@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.progress import Progress
+from asd_monitor.synthesis.faults import FAULTS
 from asd_offline.jobs.pool import JobPool, available_cores, sigterm_as_interrupt
 from asd_offline.synth.fault_injection import (
     count_train_clips,
     derive_machine_name,
 )
-from asd_offline.synth.faults import FAULTS
 from asd_offline.synth.machines import MACHINE_FAULTS
 from asd_offline.synth.real_recordings import Found, Recording, find_recordings, read_recording
 from asd_offline.synth.seeds import derive_seed

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from asd_monitor.demo.synthesis import DoubleArray
+from asd_monitor.synthesis.signals import DoubleArray
 
 EDGE_S = 0.02
 GROWTH_DB = 30.0

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asd_monitor.demo.synthesis import DoubleArray
-from asd_offline.synth.faults import FaultContext, fault_component
+from asd_monitor.synthesis.faults import FaultContext, fault_component
+from asd_monitor.synthesis.signals import DoubleArray
 from asd_offline.synth.timeline.onset import ONSETS
 
 STREAM_NORMAL_S = 3600.0

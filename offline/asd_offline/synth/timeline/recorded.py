@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.demo.synthesis import DoubleArray
-from asd_offline.synth.faults import rms
+from asd_monitor.synthesis.faults import rms
+from asd_monitor.synthesis.signals import DoubleArray
 from asd_offline.synth.real_recordings import read_recording
 from asd_offline.synth.timeline.plan import FaultEvent, StreamPlan
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asd_monitor.errors import ConfigError
-from asd_offline.synth.faults import FAULTS
+from asd_monitor.synthesis.faults import FAULTS
 from asd_offline.synth.machines import MACHINE_FAULTS
 from asd_offline.synth.timeline.onset import ONSETS
 

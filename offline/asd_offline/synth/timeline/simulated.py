@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from asd_monitor.demo.synthesis import DoubleArray
-from asd_offline.synth.faults import rms
+from asd_monitor.synthesis.faults import rms
+from asd_monitor.synthesis.signals import DoubleArray
 from asd_offline.synth.machine_run import MachineRun, MachineSound
 from asd_offline.synth.machines import MACHINES
 from asd_offline.synth.render import CLIP_RMS, SAMPLE_RATE_HZ

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from asd_monitor.demo.synthesis import DoubleArray
 from asd_monitor.errors import DatasetError
+from asd_monitor.synthesis.signals import DoubleArray
 from asd_offline.jobs.pool import Tick
 from asd_offline.synth.timeline.plan import FaultEvent, StreamPlan
 

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from asd_monitor.demo.synthesis import shaped_noise
-from asd_offline.synth.fault_injection import add_fault
-from asd_offline.synth.faults import FAULTS, MAX_LEVEL_DB, FaultContext, fault_component, rms
+from asd_monitor.synthesis.faults import (
+    FAULTS,
+    MAX_LEVEL_DB,
+    FaultContext,
+    add_fault,
+    fault_component,
+    rms,
+)
+from asd_monitor.synthesis.signals import shaped_noise
 from asd_offline.synth.machines import MACHINE_FAULTS, MACHINES
 
 MACHINE = 0.03 * shaped_noise(np.random.default_rng(5), 64000, 16000, {100.0: 0.0, 4000.0: -20.0})

@@ -64,6 +64,20 @@ def ringing(
     return np.asarray(sound * fade / (np.max(np.abs(sound)) + 1e-12))
 
 
+def superpose_events(
+    n_samples: int,
+    starts: npt.NDArray[np.int64],
+    gains: DoubleArray,
+    template: DoubleArray,
+) -> DoubleArray:
+    """Return ``(n_samples,)`` with ``template`` added at each sample index in ``starts``."""
+    out = np.zeros(n_samples + template.size)
+    for start, gain in zip(starts, gains, strict=True):
+        if 0 <= start < n_samples:
+            out[start : start + template.size] += gain * template
+    return out[:n_samples]
+
+
 def random_unit(seed: int, stream: int, index: npt.NDArray[np.int64]) -> DoubleArray:
     """Return uniform numbers in [0, 1) that are a pure function of ``(seed, stream, index)``.
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asd_monitor.demo.synthesis import DoubleArray, ringing, shaped_noise
-from asd_offline.synth.machine_run import superpose_events
+from asd_monitor.synthesis.signals import DoubleArray, ringing, shaped_noise, superpose_events
 
 REMOVED_FRACTION = 0.9
 """Fraction of the amplitude removed from a missing band, which leaves it 20 dB lower."""
@@ -47,6 +46,17 @@ class FaultContext:
         """Return ``(n,)`` with the template added at each time."""
         starts = (times_s * self.sample_rate_hz).astype(np.int64)
         return superpose_events(self.sound.size, starts, gains, template)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultyClip:
+    """A recording with an added fault."""
+
+    sound: DoubleArray
+    level_db: float
+    """RMS of the fault's component relative to the RMS of the recording."""
+    gain_db: float
+    """Gain that gives the sum the RMS of the recording."""
 
 
 def impacts(context: FaultContext) -> DoubleArray:
@@ -207,3 +217,16 @@ def fault_component(kind: str, context: FaultContext) -> tuple[DoubleArray, floa
     component = component - component.mean()
     gain = 10.0 ** (level_db / 20.0) * rms(context.sound) / max(rms(component), 1e-30)
     return component * gain, level_db
+
+
+def add_fault(kind: str, context: FaultContext) -> FaultyClip:
+    """Add a fault to a recording at the requested level and restore the recording's RMS.
+
+    The level is the RMS of the component relative to that of the recording, both about their
+    means and over the whole clip. The sum is then scaled about its mean to the recording's RMS.
+    """
+    component, level_db = fault_component(kind, context)
+    faulty = context.sound + component
+    mean = faulty.mean()
+    gain = rms(context.sound) / rms(faulty)
+    return FaultyClip(mean + gain * (faulty - mean), level_db, float(20 * np.log10(gain)))

@@ -1,0 +1,1 @@
+"""Synthetic sound: signals, and models of machine faults. Depends on numpy only."""
