@@ -3,6 +3,7 @@
 import hashlib
 import re
 import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 
 MAX_ID_LENGTH = 64
@@ -32,6 +33,33 @@ def derive_id(name: str) -> str:
     if derived:
         return derived
     return f"machine-{hashlib.sha256(to_nfc(name).encode('utf-8', 'replace')).hexdigest()[:8]}"
+
+
+def find_id(name: str, displayed: Mapping[str, str]) -> str | None:
+    """Return the id of the machine that a user named; None if there is none or several.
+
+    Parameters
+    ----------
+    name
+        An id, a display name in either Unicode form, or a name from which the id was derived.
+    displayed
+        The display name of each machine by its id; the id itself where it has no other name.
+    """
+    name = to_nfc(name).strip()
+    if name in displayed:
+        return name
+    named = [id_ for id_, text in displayed.items() if to_nfc(text) == name]
+    if named:
+        return named[0] if len(named) == 1 else None
+    return derived if (derived := derive_id(name)) in displayed else None
+
+
+def list_names(displayed: Mapping[str, str]) -> str:
+    """Return the ids of machines for a message, each with its display name if that differs."""
+    names = [
+        id_ if text in ("", id_) else f"{id_} ({text})" for id_, text in sorted(displayed.items())
+    ]
+    return ", ".join(names) or "none yet"
 
 
 def find_path(path: Path) -> Path:

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
+from asd_monitor.commands.judging_options import MachineArgument
 from asd_monitor.commands.options import StateDir
-from asd_monitor.commands.state_options import ConfigFile, find_state
+from asd_monitor.commands.state_options import ConfigFile, find_state, find_stored_machine
 
 
 def forget(
-    machine: Annotated[str, typer.Argument(metavar="MACHINE", help="Id of the machine.")],
+    machine: MachineArgument,
     before: Annotated[
         datetime | None,
         typer.Option(
@@ -37,6 +38,7 @@ def forget(
     from asd_monitor.runtime.forget import forget as delete
 
     state = find_state(state_dir, config)
+    machine = find_stored_machine(state, config, machine)
     before_s = float("inf") if before is None else before.timestamp()
     with state.lock(machine):
         found = find_remembered(state, machine, before_s, models=models)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from asd_monitor.judging.store import Author, JudgingStore
 
 VIA = "command line"
-MachineArgument = Annotated[str, typer.Argument(metavar="MACHINE", help="Id of the machine.")]
+MachineArgument = Annotated[
+    str, typer.Argument(metavar="MACHINE", help="Id or display name of the machine.")
+]
 Who = Annotated[
     str | None,
     typer.Option("--who", metavar="NAME", help="Your name. By default that of your login."),

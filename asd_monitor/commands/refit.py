@@ -11,10 +11,17 @@ from asd_monitor.commands.judging_options import (
     print_outcome,
 )
 from asd_monitor.commands.options import AsJson, StateDir
-from asd_monitor.commands.state_options import ConfigFile, find_state, load_config
+from asd_monitor.commands.state_options import (
+    ConfigFile,
+    find_state,
+    find_stored_machine,
+    load_config,
+)
 from asd_monitor.storage.private import keep_private
 
 if TYPE_CHECKING:
+    from asd_monitor.config import Config
+    from asd_monitor.detection.alarm_settings import AlarmSettings
     from asd_monitor.judging.proposal import Proposal
 
 
@@ -46,6 +53,7 @@ def refit(
 
     keep_private()
     state = find_state(state_dir, config)
+    machine = find_stored_machine(state, config, machine)
     store, author = JudgingStore(state.root), make_author(who)
     if undo:
         if yes or propose:
@@ -56,7 +64,7 @@ def refit(
     from asd_monitor.terminal.progress import console_progress
 
     lower_priority()
-    alarm = None if config is None else load_config(config).alarm_of(machine)
+    alarm = None if config is None else find_alarm_settings(load_config(config), machine)
     with console_progress(quiet=as_json) as progress:
         found = propose_refit(state, machine, alarm=alarm, progress=progress)
     print_proposal(found, as_json=as_json)
@@ -67,6 +75,11 @@ def refit(
         return
     outcome = proposal.accept(store, author, machine)
     typer.echo(outcome.message, err=as_json)
+
+
+def find_alarm_settings(config: "Config", machine: str) -> "AlarmSettings":
+    """Return when the configuration raises alarms of a machine, whether or not it names it."""
+    return config.alarm_of(machine) if machine in config.machines else config.alarm
 
 
 def lower_priority() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asd_monitor.errors import ConfigError
+from asd_monitor.unicode_names import find_id, list_names
 
 if TYPE_CHECKING:
     from asd_monitor.config import Config
@@ -70,22 +71,53 @@ def open_history(state_dir: Path | None, config: Path | None) -> "HistoryReader"
 
 
 def choose_machine(reader: "HistoryReader", machine: str | None) -> str:
-    """Return the machine of the option, or the only one that has a history.
+    """Return the id of the machine of the option, or of the only one that has a history.
 
     Raises
     ------
     ConfigError
         If it has no history, or none is named and there are several.
     """
-    known = reader.machines()
+    known = reader.display_names()
     if machine is None and len(known) == 1:
-        return known[0]
-    if machine in known:
-        assert machine is not None  # noqa: S101 - known has names only
-        return machine
-    names = ", ".join(known) or "none"
+        return next(iter(known))
     if machine is None:
-        msg = f"--machine is missing; machines with a history: {names}"
-    else:
-        msg = f"--machine {machine}: it has no history in {reader.path}; machines that do: {names}"
-    raise ConfigError(msg)
+        raise ConfigError(f"--machine is missing; machines with a history: {list_names(known)}")
+    if (found := find_id(machine, known)) is not None:
+        return found
+    msg = f"--machine {machine}: it has no history in {reader.path}; machines that do: "
+    raise ConfigError(msg + list_names(known))
+
+
+def find_stored_machine(state: "StateFolder", config: Path | None, machine: str) -> str:
+    """Return the id of a machine of which anything is stored, given its id or its display name.
+
+    Parameters
+    ----------
+    state
+        The state folder.
+    config
+        Configuration file, whose machines are known too; None if there is none.
+    machine
+        An id or a display name.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such machine.
+    """
+    from asd_monitor.history.database import FILE_NAME
+    from asd_monitor.history.reader import HistoryReader
+    from asd_monitor.runtime.forget import find_machines
+
+    known = {name: name for name in find_machines(state)}
+    path = state.root / FILE_NAME
+    if path.exists():
+        known |= HistoryReader(path).display_names()
+    if config is not None:
+        known |= load_config(config).display_names
+    found = find_id(machine, known)
+    if found is None:
+        msg = f"machine {machine!r}: nothing is stored of it in {state.root}; known machines: "
+        raise ConfigError(msg + list_names(known))
+    return found

@@ -176,6 +176,7 @@ def _describe(
         "state": str(request.state),
         "opened_s": round(request.opened_s, 3),
         "closed_s": None,
+        "differs_from_s": _onset_s(request, cut, analysis),
         "headline": analysis.headline(request.last_counted_end, ongoing=True),
         "problem": "",
         "model": None
@@ -257,6 +258,14 @@ def _describe_scores(request: Request, cut: Cut) -> dict[str, Any]:
             for point in request.points
         ],
     }
+
+
+def _onset_s(request: Request, cut: Cut, analysis: Analysis) -> float | None:
+    """Return when the sound began to differ, in seconds since the epoch."""
+    clip_from_s = _wall_time_s(request, cut)
+    if clip_from_s is None:
+        return None
+    return round(clip_from_s + (analysis.onset - cut.start) / cut.sample_rate_hz, 3)
 
 
 def _wall_time_s(request: Request, cut: Cut) -> float | None:

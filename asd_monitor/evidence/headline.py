@@ -53,9 +53,23 @@ def describe_localisation(bands_hz: tuple[float, float] | None) -> str:
     return f"the score comes mostly from {_format_range(low, high)}; {NO_COMPARISON}"
 
 
-def without_duration(headline: str) -> str:
-    """Return a headline of an event that lasts without the duration so far."""
-    return re.sub(r", for [^,]* so far$", "", headline)
+def complete_duration(headline: str, duration_s: float | None) -> str:
+    """Return the headline of an event that a restart of the monitor interrupted, at its end.
+
+    Parameters
+    ----------
+    headline
+        That of the earlier run, which ends with the duration so far.
+    duration_s
+        From the beginning of the difference to its end; None if no window after the restart
+        differed, so that only the duration so far is known.
+    """
+    if duration_s is None:
+        return re.sub(
+            r", for ([^,]*) so far$", r", for at least \1 (until the monitor was stopped)", headline
+        )
+    length = f", for {format_rough_duration(duration_s)} (the monitor was stopped in between)"
+    return re.sub(r", for [^,]* so far$", length, headline)
 
 
 def _describe_kind(kind: Kind, group: Sequence[Deviation]) -> str:

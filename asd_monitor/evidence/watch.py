@@ -65,6 +65,8 @@ class Request:
     """When the event began, in seconds since the epoch."""
     closed_s: float | None = None
     """When it ended; None while it lasts."""
+    last_counted_s: float | None = None
+    """When the last window that counted in this run was captured, in seconds since the epoch."""
     repeat: int = 0
     """Number of the repeat, from 1."""
 
@@ -102,6 +104,7 @@ class Watch:
         self._has_opening = False
         self._repeats = 0
         self._last_counted_end = 0
+        self._last_counted_s: float | None = None
 
     def add(self, window: ScoredWindow, window_samples: int) -> None:
         """Take the score of a window into account."""
@@ -126,6 +129,7 @@ class Watch:
         # A shift is known by a median, which lags behind: this window may be normal again.
         if counts and not (limits and score.value is not None and score.value <= min(limits)):
             self._last_counted_end = max(self._last_counted_end, end)
+            self._last_counted_s = score.captured_at
         if decision.shift_s > 0:
             self._mark_shift(end - round(decision.shift_s * self.sample_rate_hz))
         while self._points and self._points[0].end < end - MEMORY_S * self.sample_rate_hz:
@@ -211,6 +215,7 @@ class Watch:
             self._state,
             self._opened_s,
             self._closed_s,
+            self._last_counted_s,
             self._repeats,
         )
 

@@ -17,7 +17,7 @@ from asd_monitor.errors import AsdMonitorError
 from asd_monitor.evidence.build import Evidence, Reference, build, encode_description
 from asd_monitor.evidence.clip import encode_flac, read_flac
 from asd_monitor.evidence.event_history import EventHistory, NoHistory
-from asd_monitor.evidence.headline import without_duration
+from asd_monitor.evidence.headline import complete_duration
 from asd_monitor.evidence.nearest import NormalRecordings
 from asd_monitor.evidence.ring import Cut, SoundRing
 from asd_monitor.evidence.settings import EvidenceSettings, Keep
@@ -309,8 +309,11 @@ class EvidenceWorker:
         description = read_description(self._store.folder(request.event_id))
         if description is None:
             return
-        # For how long the sound differed is not known any more.
-        headline = without_duration(str(description["headline"]))
+        began_s, ended_s = description.get("differs_from_s"), request.last_counted_s
+        duration_s = None
+        if isinstance(began_s, float) and ended_s is not None and ended_s > began_s:
+            duration_s = ended_s - began_s
+        headline = complete_duration(str(description["headline"]), duration_s)
         description |= {"headline": headline, "closed_s": request.closed_s}
         self._events.update(request.event_id, headline=headline)
         try:

@@ -1,6 +1,7 @@
 """Tables that rows refer to: machines, models, and the limits of scores."""
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from asd_monitor.history.codes import finite, to_ms
@@ -31,10 +32,15 @@ class NameTables:
     ----------
     connection
         The database.
+    displayed
+        Display names of machines by their id, which are stored with them.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, displayed: Mapping[str, str] | None = None
+    ) -> None:
         self._connection = connection
+        self._displayed = displayed or {}
         self._machines: dict[str, int] = {}
         self._models: dict[_ModelKey, int] = {}
         self._limits: dict[LimitsKey, int] = {}
@@ -49,7 +55,15 @@ class NameTables:
                 "INSERT INTO machine (name, created_ms) VALUES (?, unixepoch() * 1000)",
                 (name,),
             )
+            self._store_display_name(name)
         return known
+
+    def _store_display_name(self, name: str) -> None:
+        if name in self._displayed:
+            self._connection.execute(
+                "UPDATE machine SET display = ?1 WHERE name = ?2 AND display != ?1",
+                (self._displayed[name], name),
+            )
 
     def limits_id(self, machine_id: int, window: ScoredWindow) -> int | None:
         """Return the id of what a window's score was compared with; None if with nothing."""

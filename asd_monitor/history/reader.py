@@ -78,6 +78,11 @@ class HistoryReader:
         """Return the names of the machines that have a history."""
         return [row["name"] for row in self._rows("SELECT name FROM machine ORDER BY name")]
 
+    def display_names(self) -> dict[str, str]:
+        """Return the display name of each machine that has a history, by its id."""
+        rows = self._rows("SELECT name, display FROM machine ORDER BY name")
+        return {row["name"]: row["display"] or row["name"] for row in rows}
+
     def scores(
         self, machine: str, from_s: float, to_s: float, max_points: int | None = None
     ) -> list[ScoreRow]:

@@ -100,6 +100,13 @@ class ScoreRow:
     shift_s: float = 0.0
     lost_samples: int = 0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the score is above its threshold, while the machine is not switched off."""
+        if self.value is None or self.threshold is None or self.state is State.OFF:
+            return False
+        return self.value > self.threshold
+
 
 @dataclass(frozen=True, slots=True)
 class MinuteRow:
@@ -115,7 +122,7 @@ class MinuteRow:
     """Median score; of a span longer than a minute, the mean of the medians of its minutes."""
     highest: float | None
     over: int
-    """Number of windows above the threshold."""
+    """Number of windows above the threshold, without those in which the machine is off."""
     level_dbfs: float | None
     """Mean level; None for digital silence."""
     worst_state: State

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from asd_monitor.history.codes import MAX_MS, QUALITY_CODES, STATE_CODES, finite, to_ms
@@ -35,6 +35,8 @@ class Store:
         Seconds since the epoch.
     monotonic
         Clock that never jumps, in seconds.
+    displayed
+        Display names of the machines by their id.
     """
 
     def __init__(
@@ -43,13 +45,15 @@ class Store:
         current: dict[str, Transition],
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        displayed: Mapping[str, str] | None = None,
     ) -> None:
         self.connection = connection
         self._current = current
         self._clock = clock
         self._monotonic = monotonic
         self._durable_at_s = -DURABLE_INTERVAL_S
-        self._names = NameTables(connection)
+        self._names = NameTables(connection, displayed)
         self._events = EventTable(connection, self._names)
         self._summaries = Summaries(connection)
         self._adopted = set[str]()

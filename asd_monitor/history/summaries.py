@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from statistics import fmean, median
 from typing import Any
 
-from asd_monitor.history.codes import QUALITY_CODES
-from asd_monitor.records import SCORED_QUALITIES
+from asd_monitor.history.codes import QUALITY_CODES, STATE_CODES
+from asd_monitor.records import SCORED_QUALITIES, State
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
@@ -18,6 +18,7 @@ COLUMNS = (
     "worst_state, lost_samples, limits_id"
 )
 _INSERT = "INSERT OR REPLACE INTO {} ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_OFF = STATE_CODES[State.OFF]
 _SCORED = tuple(QUALITY_CODES[quality] for quality in SCORED_QUALITIES)
 
 
@@ -87,7 +88,10 @@ class Summaries:
         if not rows:
             return
         values = [row[0] for row in rows if row[0] is not None and row[5] in _SCORED]
-        over = sum(row[0] is not None and row[6] is not None and row[0] > row[6] for row in rows)
+        over = sum(
+            row[0] is not None and row[6] is not None and row[0] > row[6] and row[2] != _OFF
+            for row in rows
+        )
         summary = (
             len(rows),
             len(values),

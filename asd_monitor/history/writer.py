@@ -55,6 +55,8 @@ class HistoryWriter:
         Seconds since the epoch.
     queue
         What waits to be written; with other limits in tests.
+    displayed
+        Display names of the machines by their id, which are stored for commands that are given one.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class HistoryWriter:
         count: Callable[[Count, int], None] = lambda _kind, _number: None,
         clock: Callable[[], float] = time.time,
         queue: WriteQueue | None = None,
+        displayed: Mapping[str, str] | None = None,
     ) -> None:
         self.path = path
         self.dropped = 0
@@ -75,6 +78,7 @@ class HistoryWriter:
         self._count = count
         self._clock = clock
         self._queue = WriteQueue() if queue is None else queue  # an empty queue is false
+        self._displayed = {} if displayed is None else displayed
         self._current: dict[str, Transition] = {}
         self._store: Store | None = None
         self._open_events: dict[str, str] = {}
@@ -242,7 +246,9 @@ class HistoryWriter:
             self._fail(error)
 
     def _open_store(self) -> None:
-        self._store = Store(open_to_write(self.path), self._current, self._clock)
+        self._store = Store(
+            open_to_write(self.path), self._current, self._clock, displayed=self._displayed
+        )
 
     def _read_open_events(self) -> dict[str, str]:
         assert self._store is not None  # noqa: S101 - opened by the caller

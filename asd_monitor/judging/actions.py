@@ -45,7 +45,7 @@ def acknowledge_machine(
     store: JudgingStore, author: Author, machine: str, comment: str = ""
 ) -> Outcome:
     """Acknowledge all events of a machine that no one has acknowledged or judged."""
-    store.check_machine(machine)
+    machine = store.find_machine(machine)
     events = store.reader.events(machine, unacknowledged=True, limit=MAX_LISTED)
     for event in events:
         store.add_note(event, author, NoteKind.ACK, comment)
@@ -121,7 +121,7 @@ def shelve(
     store, author
         Where it is recorded, and who does it.
     machine
-        Name of the machine.
+        Id or display name of the machine.
     until_s
         When notifications begin again, in seconds since the epoch.
     why
@@ -129,7 +129,7 @@ def shelve(
     kind
         ``shelve``, or ``maintenance`` while people work at the machine.
     """
-    store.check_machine(machine)
+    machine = store.find_machine(machine)
     now = store.clock()
     if kind not in SHELF_KINDS:
         raise ConfigError(f"expected shelve or maintenance, found {kind!r}")
@@ -146,7 +146,7 @@ def shelve(
 
 def unshelve(store: JudgingStore, author: Author, machine: str) -> Outcome:
     """End the shelf or the maintenance of a machine: notifications are sent again."""
-    store.check_machine(machine)
+    machine = store.find_machine(machine)
     if not store.reader.shelves(machine, store.clock()):
         return Outcome(f"{machine} is neither shelved nor in maintenance.")
     store.end_shelves(machine, author, _open_event(store, machine))

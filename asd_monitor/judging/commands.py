@@ -89,7 +89,7 @@ def execute(store: JudgingStore, command: Command, via: str) -> Outcome:
 
 
 def _find_event(store: JudgingStore, machine: str, event_id: str) -> str:
-    store.check_machine(machine)
+    machine = store.find_machine(machine)
     if not event_id:
         newest = store.reader.events(machine, limit=1)
         if not newest:

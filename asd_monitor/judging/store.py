@@ -14,6 +14,7 @@ from asd_monitor.history.events import EventTable
 from asd_monitor.history.names import NameTables
 from asd_monitor.history.reader import HistoryReader
 from asd_monitor.history.records import AuditEntry, Event, EventNote, NoteKind, Shelf
+from asd_monitor.unicode_names import find_id, list_names
 
 MAX_WHO = 80
 MAX_TEXT = 2000
@@ -64,16 +65,23 @@ class JudgingStore:
             raise UnknownEventError(msg)
         return event
 
-    def check_machine(self, machine: str) -> str:
-        """Return the name of a machine; raise UnknownMachineError if the history has none such."""
-        known = self.reader.machines()
-        if machine not in known:
+    def find_machine(self, machine: str) -> str:
+        """Return the id of a machine, given its id or its display name.
+
+        Raises
+        ------
+        UnknownMachineError
+            If the history has no such machine.
+        """
+        known = self.reader.display_names()
+        found = find_id(machine, known)
+        if found is None:
             msg = (
                 f"there is no machine {machine!r} in the history {self.path}; expected one of: "
-                f"{', '.join(known) or 'none yet'}"
+                f"{list_names(known)}"
             )
             raise UnknownMachineError(msg)
-        return machine
+        return found
 
     def add_note(
         self, event: Event, author: Author, kind: NoteKind, text: str, *, protect: bool = False

@@ -108,7 +108,8 @@ def build_monitor(
         config = replace_microphones(config, choices)
         models = LoadedModels() if relearn else load_detectors(config, state)
         detectors = models.detectors
-        history = _build_history(config, state, metrics)
+        names = GrowingMapping(config.display_names)
+        history = _build_history(config, state, metrics, names)
         store = resume_alarms(config, state, detectors, metrics)
         monitor = Monitor(metrics, cases=_track_cases(store, history))
         rates_hz = sample_rates_hz(config, state, choices, models)
@@ -116,7 +117,7 @@ def build_monitor(
         builder = PipelineBuilder(
             config, state, metrics, monitor, choices, sources or {}, rings, rates_hz, models
         )
-        machines = _share_machines(builder, rings, store, locks)
+        machines = _share_machines(builder, names, rings, store, locks)
         watch = None
         if history is not None and not relearn:
             watch = _build_watch(machines)
@@ -136,6 +137,7 @@ def build_monitor(
 
 def _share_machines(
     builder: PipelineBuilder,
+    names: GrowingMapping[str, str],
     rings: GrowingMapping[str, SoundRing],
     store: AlarmStore,
     locks: ExitStack,
@@ -145,7 +147,7 @@ def _share_machines(
         builder=builder,
         tracker=StatusTracker(config.display_names, builder.monitor.is_alive),
         store=store,
-        names=GrowingMapping(config.display_names),
+        names=names,
         about=GrowingMapping({each: describe_machine(config, each) for each in config.machines}),
         rings=rings,
         sounds=GrowingMapping(_describe_sounds(config, builder.state, builder.monitor, rings)),
@@ -154,11 +156,15 @@ def _share_machines(
     )
 
 
-def _build_history(config: Config, state: StateFolder, metrics: Metrics) -> HistoryWriter | None:
+def _build_history(
+    config: Config, state: StateFolder, metrics: Metrics, names: Mapping[str, str]
+) -> HistoryWriter | None:
     settings = config.sink_settings(HistorySettings)
     if settings is None:
         return None
-    return HistoryWriter(state.root / FILE_NAME, settings, count=metrics.history.count)
+    return HistoryWriter(
+        state.root / FILE_NAME, settings, count=metrics.history.count, displayed=names
+    )
 
 
 def _track_cases(store: AlarmStore, history: HistoryWriter | None) -> CaseTracker:

@@ -11,9 +11,11 @@ from pathlib import Path
 from asd_monitor.errors import StateError
 from asd_monitor.history.database import FILE_NAME, open_to_write
 from asd_monitor.judging.proposal import previous_model, proposed_model
-from asd_monitor.runtime.state_dir import StateFolder
+from asd_monitor.runtime.state_dir import MODEL_SUFFIX, StateFolder
+from asd_monitor.unicode_names import is_id
 
 _EVENT_ID = re.compile(r"(\d{8}T\d{6})-(.+)-[^-]+")
+_ARCHIVE = re.compile(r"(.+)-(\d{8}T\d{6})Z")
 _ROWS = {
     "event_note": "event_id IN (SELECT id FROM event WHERE machine_id = ? AND opened_ms < ?)",
     "event": "machine_id = ? AND opened_ms < ?",
@@ -42,6 +44,19 @@ class Remembered:
         """Size of the files."""
         files = (file for path in self.paths for file in (path, *path.rglob("*")))
         return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def find_machines(state: StateFolder) -> set[str]:
+    """Return the ids of the machines of which the state folder has files."""
+    root = state.root
+    names = {path.name.removesuffix(MODEL_SUFFIX) for path in root.glob(f"models/*{MODEL_SUFFIX}")}
+    names |= {path.stem for path in root.glob("alarms/*.json")}
+    names |= {path.name for path in root.glob("recordings/*") if path.is_dir()}
+    archives = (_ARCHIVE.fullmatch(path.name) for path in root.glob("archived-recordings/*"))
+    names |= {matched[1] for matched in archives if matched}
+    events = (_EVENT_ID.fullmatch(path.name) for path in state.events_path.glob("*"))
+    names |= {matched[2] for matched in events if matched}
+    return {name for name in names if is_id(name)}
 
 
 def find_remembered(
@@ -100,9 +115,9 @@ def _find_recordings(state: StateFolder, machine: str, before_s: float) -> Itera
         for path in sorted(folder.glob("*/*")):
             if path.is_file() and path.stat().st_mtime < before_s:
                 yield path
-    for path in sorted((state.root / "archived-recordings").glob(f"{machine}-*")):
-        stamp = path.name.removeprefix(f"{machine}-")
-        if re.fullmatch(r"\d{8}T\d{6}Z", stamp) and _parse(stamp[:-1]) < before_s:
+    for path in sorted((state.root / "archived-recordings").glob("*")):
+        matched = _ARCHIVE.fullmatch(path.name)
+        if matched and matched[1] == machine and _parse(matched[2]) < before_s:
             yield path
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,52 @@ def test_every_state_has_a_colour() -> None:
 )
 def test_a_mistake_is_explained(state: Path, arguments: list[str], error: str) -> None:
     assert error in refused(ConfigError, "history", *arguments, "--state-dir", state)
+
+
+@pytest.fixture
+def displayed(tmp_path: Path) -> Path:
+    """A state folder with an event of a machine that has a display name, and another machine."""
+    root = tmp_path / "displayed"
+    with writing(
+        root / "history.db", displayed={"cellar": "Kühlwasser 1/2", "fan": "fan"}
+    ) as writer:
+        for machine in ("cellar", "fan"):
+            writer.record(change(State.ALARM, AT_S, f"e-{machine}", machine=machine))
+            writer.record(score_at(AT_S, 9.0, machine, State.ALARM))
+        assert writer.flush(30)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["history", "--since", "10y", "--json", "--machine"], '"machine": "cellar"'),
+        (["events", "--json", "--machine"], '"id": "e-cellar"'),
+        (["ack", "--machine"], "1 event of cellar acknowledged"),
+        (["shelve"], "cellar is shelved for 8 h"),
+        (["unshelve"], "cellar is neither shelved"),
+        (["forget", "--yes"], "rows of the history"),
+    ],
+)
+def test_a_command_takes_the_display_name_of_a_machine(
+    displayed: Path, arguments: list[str], expected: str
+) -> None:
+    decomposed = unicodedata.normalize("NFD", "Kühlwasser 1/2")
+    result = run(*arguments, decomposed, "--state-dir", displayed)
+    assert result.exception is None, result.exception
+    assert expected in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["history", "--machine"], ["events", "--machine"], ["ack", "--machine"], ["shelve"],
+        ["unshelve"], ["refit"], ["refit", "--undo"], ["forget", "--yes"],
+    ],
+)  # fmt: skip
+def test_a_command_lists_the_machines_that_it_knows(displayed: Path, arguments: list[str]) -> None:
+    message = refused(ConfigError, *arguments, "Cellar 3", "--state-dir", displayed)
+    assert "cellar (Kühlwasser 1/2), fan" in message
 
 
 def test_without_a_history_the_commands_say_when_it_begins(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Evidence is made for every kind of model file, and its failures never reach the monitor."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -96,6 +97,7 @@ class Rig:
     """A worker with a machine, a real history and a list of what it hands to the sinks."""
 
     def __init__(self, folder: Path, settings: EvidenceSettings, detector: Detector | None) -> None:
+        self.began_s = 1e9
         self.ring = SoundRing(RATE_HZ)
         self.writer = HistoryWriter(folder / "history.db")
         self.writer.open()
@@ -118,16 +120,17 @@ class Rig:
     def play(self, sound: np.ndarray, *, counts: bool = False) -> None:
         for first in range(0, len(sound), RATE_HZ):
             start = self.ring.end
+            at_s = self.began_s + start / RATE_HZ
             self.ring.push(AudioChunk(sound[first : first + RATE_HZ], start, 1e9))
             score = WindowScore(
-                "pump", 0, start, 1e9 + start / RATE_HZ, Quality.OK, 5.0 if counts else 0.5,
+                "pump", 0, start, at_s, Quality.OK, 5.0 if counts else 0.5,
                 None, False, 2.0, -40.0, 0, 0.0, replace(MODEL, window_samples=WINDOW),
             )  # fmt: skip
             verdict = EXCEEDS if counts else Verdict("normal")
             self.emit(ScoredWindow(score, Decision(State.NORMAL, verdict=verdict)))
 
     def change(self, state: State, previous: State) -> None:
-        at_s = 1e9 + self.ring.end / RATE_HZ
+        at_s = self.began_s + self.ring.end / RATE_HZ
         self.emit(Transition("pump", "t", state, previous, "", at_s, False, event_id=EVENT))
 
     def emit(self, record: Record) -> None:
@@ -340,7 +343,38 @@ def test_a_restart_keeps_the_evidence_of_an_open_event(make_rig: Callable[..., R
     rig.close()
     assert (rig.root / EVENT / "clip.flac").read_bytes() == clip
     assert rig.event().headline.startswith("louder at 1.5 kHz, by ")
-    assert "so far" not in rig.event().headline
+
+
+@pytest.mark.parametrize(
+    ("differs_after", "duration"),
+    [(True, ", for {} s (the monitor was stopped in between)"),
+     (False, ", for at least {} s (until the monitor was stopped)")],
+)  # fmt: skip
+def test_a_restart_keeps_the_duration_in_the_headline(
+    make_rig: Callable[..., Rig], differs_after: bool, duration: str
+) -> None:
+    rig = make_rig(Level())
+    rig.play(noise(40, 1))
+    rig.play(noise(4, 2) + tone(4), counts=True)
+    rig.change(State.ALARM, State.NORMAL)
+    rig.play(noise(15, 3) + tone(15), counts=True)
+    rig.close()
+    description = json.loads((rig.root / EVENT / "evidence.json").read_bytes())
+    before = re.search(r"for (\d+) s so far$", rig.event().headline)
+    assert before is not None
+    rig = make_rig(Level())
+    rig.began_s += 200
+    if differs_after:
+        rig.play(noise(5, 4) + tone(5), counts=True)
+    last_counted_s = rig.began_s + 4
+    rig.change(State.ALARM, State.ALARM)
+    rig.play(noise(40, 4))
+    rig.change(State.NORMAL, State.ALARM)
+    rig.close()
+    length_s = (
+        f"{last_counted_s - description['differs_from_s']:.0f}" if differs_after else before[1]
+    )
+    assert rig.event().headline.endswith(duration.format(length_s))
 
 
 def test_a_history_that_was_lost_is_completed_from_the_folders(

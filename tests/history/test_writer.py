@@ -11,7 +11,7 @@ from asd_monitor.history.reader import HistoryReader
 from asd_monitor.history.records import Event, EventNote, NoteKind, Shelf
 from asd_monitor.history.writer import HistoryWriter
 from asd_monitor.records import Band, Decision, Limit, Quality, State, Verdict
-from tests.rig.history import AT_S, change
+from tests.rig.history import AT_S, change, score_at
 from tests.rig.records import MODEL, scored_window
 
 
@@ -157,6 +157,19 @@ def test_minutes_and_hours_summarise_the_scores(
     assert (first_hour.windows, first_hour.median, second_hour.over) == (3600, 29.5, 57 * 60)
     halves = reader.minutes("pump", AT_S, AT_S + 7200, max_points=8)
     assert [half.windows for half in halves] == [900] * 8
+
+
+def test_windows_of_a_machine_that_is_off_do_not_count_as_over(
+    writer: HistoryWriter, reader: HistoryReader
+) -> None:
+    for second in range(60):
+        state = State.OFF if second < 40 else State.NORMAL
+        writer.record(score_at(AT_S + second, 9.0, state=state))
+    assert writer.flush()
+    writer.close()
+    (minute,) = reader.minutes("pump", AT_S, AT_S + 60)
+    assert (minute.windows, minute.over) == (60, 20)
+    assert sum(row.is_over for row in reader.scores("pump", AT_S, AT_S + 60)) == 20
 
 
 def test_few_points_keep_the_highest_scores(writer: HistoryWriter, reader: HistoryReader) -> None:

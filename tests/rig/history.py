@@ -1,6 +1,6 @@
 """Histories with known content."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +16,14 @@ AT_S = 1_800_000_000.0
 
 
 @contextmanager
-def writing(path: Path, settings: HistorySettings | None = None) -> Iterator[HistoryWriter]:
+def writing(
+    path: Path,
+    settings: HistorySettings | None = None,
+    displayed: Mapping[str, str] | None = None,
+) -> Iterator[HistoryWriter]:
     """Open a history for writing; its clock stands at :data:`AT_S`, and its queue is long."""
     queue = WriteQueue(1_000_000, 1_000_000)
-    writer = HistoryWriter(path, settings, clock=lambda: AT_S, queue=queue)
+    writer = HistoryWriter(path, settings, clock=lambda: AT_S, queue=queue, displayed=displayed)
     writer.open()
     try:
         yield writer

@@ -66,11 +66,6 @@ def history(request: Request) -> Response:
     )
 
 
-def is_over(row: ScoreRow) -> bool:
-    """Return whether a window's score is above its threshold."""
-    return row.value is not None and row.threshold is not None and row.value > row.threshold
-
-
 def list_scores(
     context: WebContext, machine: str, from_s: float, to_s: float, points: int
 ) -> list[dict[str, Any]]:
@@ -110,7 +105,7 @@ def _describe_window(row: ScoreRow) -> dict[str, Any]:
         "median": row.value,
         "highest": row.value,
         "windows": 1,
-        "over": int(is_over(row)),
+        "over": int(row.is_over),
         "level_dbfs": row.level_dbfs,
         "threshold": row.threshold,
         "normal_range": row.normal_range,
