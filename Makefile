@@ -16,7 +16,8 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(MAKE) --no-print-directory lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not soak" -n 3 --dist loadfile --durations=15 \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not soak" -n 4 --dist loadgroup \
+		--no-loadscope-reorder --durations=15 \
 		$(PYTEST_FLAGS)
 
 lint: $(VENV)/.test

@@ -2,9 +2,14 @@
 
 import signal
 
+from tests.rig.scheduling import pytest_collection_modifyitems
 from tests.rig.virtual_microphone import virtual_microphone_plugin, virtual_microphones
 
-__all__ = ["virtual_microphone_plugin", "virtual_microphones"]
+__all__ = [
+    "pytest_collection_modifyitems",
+    "virtual_microphone_plugin",
+    "virtual_microphones",
+]
 
 # A shell's background jobs ignore Ctrl-C and hand that on to the programs that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -250,6 +250,7 @@ def test_nothing_grows_over_a_hundred_thousand_windows(
     assert values["growth_mb"] < 5
 
 
+@pytest.mark.real_time
 @pytest.mark.timeout(600)
 def test_the_quick_benchmark_yields_every_measurement_without_the_offline_extra(
     tmp_path: Path,

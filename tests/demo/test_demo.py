@@ -50,6 +50,7 @@ def test_setting_the_clock_does_not_end_the_scenario(monkeypatch: pytest.MonkeyP
     source.close()
 
 
+@pytest.mark.real_time
 def test_the_alarm_rises_and_clears_by_itself_without_the_offline_extra(tmp_path: Path) -> None:
     done = subprocess.run(
         [*COMMAND, "--duration", "90", "--json"],

@@ -107,6 +107,7 @@ def follow(page: Page, url: str) -> str:
     return page.url.partition("#")[0].rpartition("/")[2]
 
 
+@pytest.mark.real_time
 @pytest.mark.timeout(300)
 def test_the_event_of_the_demo_is_played_judged_and_there_after_a_restart(tmp_path: Path) -> None:
     demo = Terminal("demo", "--duration", "30", "--plain", "--keep", str(tmp_path / "kept"))

@@ -183,6 +183,7 @@ class Collector:
     def close(self) -> None: ...
 
 
+@pytest.mark.real_time
 def test_an_alarm_is_continued_after_sigkill(tmp_path: Path) -> None:
     """A real process is killed during an alarm; the next one plays normal sound."""
     sound, state = tmp_path / "sound.wav", tmp_path / "state"

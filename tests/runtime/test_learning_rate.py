@@ -62,6 +62,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.real_time
 @pytest.mark.parametrize("add_fault", [add_leak, add_ringing])
 def test_a_fault_above_8_khz_raises_the_alarm_at_48_khz_and_not_at_16_khz(
     add_fault: object, tmp_path: Path, models: Path, virtual_microphones: MakeMicrophones

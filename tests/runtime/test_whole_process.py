@@ -178,6 +178,7 @@ def start(
             daemon.process.communicate()
 
 
+@pytest.mark.real_time
 def test_a_fault_raises_the_alarm_and_its_end_clears_the_alarm(start: Start) -> None:
     daemon = start(pump=VirtualSound(pump(60)))
     daemon.wait_for_state("NORMAL")
@@ -194,6 +195,7 @@ def test_a_fault_raises_the_alarm_and_its_end_clears_the_alarm(start: Start) -> 
     assert (status[0], status[-1]) == (b"online", b"offline")
 
 
+@pytest.mark.real_time
 @pytest.mark.parametrize(
     ("fault", "source_state"), [("unplug", "missing"), ("freeze", "frozen"), ("mute", "silent")]
 )
@@ -222,6 +224,7 @@ def test_a_microphone_that_fails_is_unknown_until_it_returns(
     daemon.stop()
 
 
+@pytest.mark.real_time
 def test_a_stall_shorter_than_the_buffer_loses_nothing(start: Start) -> None:
     daemon = start(pump=VirtualSound(pump(40)))
     daemon.wait_for_state("NORMAL")
@@ -244,6 +247,7 @@ def test_a_microphone_absent_at_the_start_is_waited_for(start: Start) -> None:
     daemon.stop()
 
 
+@pytest.mark.real_time
 def test_every_window_arrives_once_or_is_counted_as_dropped(start: Start, tmp_path: Path) -> None:
     daemon = start(pump=VirtualSound(pump(40)))
     with running_prometheus(tmp_path, f"127.0.0.1:{daemon.metrics_port}") as prometheus:
@@ -283,6 +287,7 @@ def test_a_killed_monitor_is_reported_offline_by_the_broker(start: Start) -> Non
     wait_until(reported, "the last will", TIMEOUT_S)
 
 
+@pytest.mark.real_time
 def test_the_command_learns_a_machine_and_then_uses_the_model(
     virtual_microphones: MakeMicrophones, tmp_path: Path
 ) -> None:

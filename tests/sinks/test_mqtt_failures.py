@@ -216,6 +216,7 @@ def test_hostile_traffic_does_not_end_the_sink(rig: Rig, attack: bytes, tmp_path
         wait_until(lambda: sink.counts().events_published == 1, "the event", 60)
 
 
+@pytest.mark.real_time
 def test_keepalive_detects_a_dead_connection_while_there_is_nothing_to_send(
     broker: Mosquitto, rig: Rig
 ) -> None:

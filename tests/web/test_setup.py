@@ -97,6 +97,7 @@ def learn_a_pump(visitor: Visitor, url: str) -> None:
     press_continue(page)
 
 
+@pytest.mark.real_time
 def test_from_nothing_to_a_monitored_pump(
     browser: Browser, tmp_path: Path, virtual_microphones: MakeMicrophones
 ) -> None:
