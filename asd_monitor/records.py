@@ -155,6 +155,10 @@ class WindowScore:
     """Log scores of parts of the sound; empty where the model file has only a score."""
 
 
+NORMAL_RANGE = "normal range"
+"""Name of the limit that is the upper end of the normal range."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """A limit of the score, with which a rule of the alarm compares."""
@@ -208,14 +212,17 @@ class Decision:
     """Why the machine is in ``state``, in one sentence for the user."""
     shift_s: float = 0.0
     """Seconds for which there has been evidence that the sound is above its normal range."""
-    evidence: float = 0.0
-    """This evidence, as a fraction of that which raises the alarm."""
     rule: str = ""
     """Name of the rule that holds the state; empty if none does."""
     verdict: Verdict = NOT_SCORED
     """How this window compares with normal sound."""
     limits: tuple[Limit, ...] = ()
     """Limits of the score, of all rules that have one."""
+
+    @property
+    def normal_range(self) -> float | None:
+        """Upper end of the normal range of the score; None where the model has none."""
+        return next((limit.value for limit in self.limits if limit.name == NORMAL_RANGE), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,6 @@ class Alarm:
             state=self.state,
             reason=self._reason,
             shift_s=sequential.duration_s if sequential.is_notable else 0.0,
-            evidence=sequential.fraction,
             rule=self._rule,
             verdict=self._judge(score),
             limits=self._rules.limits,

@@ -22,7 +22,7 @@ from asd_monitor.detection.alarm_memory import Evidence
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.rule_reading import RuleReading
 from asd_monitor.detection.voice_words import describe_voice
-from asd_monitor.records import Limit, WindowScore
+from asd_monitor.records import NORMAL_RANGE, Limit, WindowScore
 
 WITHIN = "within normal range"
 ABOVE = "above normal range"
@@ -73,7 +73,7 @@ class SequentialTest:
             warning_at = limit.at(rule.blocks_between_alarms / WARNINGS_PER_ALARM)
             self._warning_at = min(warning_at, MAX_WARNING_FRACTION * self._alarm_at)
         if rule.normal_range is not None:
-            self.limit = Limit(self.name, "normal range", rule.normal_range.level)
+            self.limit = Limit(self.name, NORMAL_RANGE, rule.normal_range.level)
         self.reset()
 
     def reset(self) -> None:

@@ -111,9 +111,6 @@ class Watch:
         score, decision = window.score, window.decision
         end = score.window_start + window_samples
         counts = decision.verdict.exceeds or decision.shift_s > 0
-        normal_range = next(
-            (limit.value for limit in decision.limits if limit.name != "threshold"), None
-        )
         self._points.append(
             ScorePoint(
                 score.window_start,
@@ -121,7 +118,7 @@ class Watch:
                 score.captured_at,
                 score.value,
                 score.threshold,
-                normal_range,
+                decision.normal_range,
                 counts,
             )
         )

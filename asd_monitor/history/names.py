@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from asd_monitor.history.codes import finite, to_ms
 from asd_monitor.records import ModelInfo, ScoredWindow
 
-NORMAL_RANGE = "normal range"
-"""Name of the limit that is stored with the threshold."""
 LimitsKey = tuple[int, int | None, float | None, float | None]
 
 
@@ -17,12 +15,6 @@ class _ModelKey:
     machine_id: int
     sha256: str
     calibration_windows: int
-
-
-def find_normal_range(window: ScoredWindow) -> float | None:
-    """Return the upper end of the normal range that a score was compared with."""
-    limits = window.decision.limits
-    return next((finite(limit.value) for limit in limits if limit.name == NORMAL_RANGE), None)
 
 
 class NameTables:
@@ -67,7 +59,7 @@ class NameTables:
 
     def limits_id(self, machine_id: int, window: ScoredWindow) -> int | None:
         """Return the id of what a window's score was compared with; None if with nothing."""
-        score, normal_range = window.score, find_normal_range(window)
+        score, normal_range = window.score, finite(window.decision.normal_range)
         if score.model is None and score.threshold is None and normal_range is None:
             return None
         model_id = None

@@ -22,6 +22,7 @@ from asd_monitor.records import (
     State,
     Transition,
 )
+from asd_monitor.telemetry.event_series import EventSeries
 from asd_monitor.telemetry.evidence_series import EvidenceSeries
 from asd_monitor.telemetry.history_series import HistorySeries
 from asd_monitor.telemetry.judging_series import JudgingSeries
@@ -48,6 +49,7 @@ class _WindowSeries:
     def __init__(self, metrics: "Metrics", machine: str) -> None:
         self.score = metrics.score.labels(machine)
         self.threshold = metrics.threshold.labels(machine)
+        self.normal_range = metrics.normal_range.labels(machine)
         self.p_value = metrics.p_value.labels(machine)
         self.shift = metrics.shift.labels(machine)
         self.level = metrics.level.labels(machine)
@@ -77,6 +79,7 @@ class Metrics:
         self.history = HistorySeries(self._factory, self.dropped.labels("history"))
         self.evidence = EvidenceSeries(self._factory)
         self.judging = JudgingSeries(self._factory)
+        self.event = EventSeries(self._factory)
         self.notify = NotifySeries(self._factory)
         self._last_rejected_s: dict[str, Mapping[Rejection, float]] = {}
         self._models: dict[str, ModelInfo] = {}
@@ -91,6 +94,11 @@ class Metrics:
         )
         self.threshold = self._factory.gauge(
             "asd_score_threshold", "A score above this counts towards an alarm.", "machine"
+        )
+        self.normal_range = self._factory.gauge(
+            "asd_score_normal_range",
+            "Upper end of the normal range of the score; NaN where the model has none.",
+            "machine",
         )
         self.p_value = self._factory.gauge(
             "asd_p_value",
@@ -204,7 +212,8 @@ class Metrics:
             self.provisional, self.calibration_windows, self.learned, self.learning_target,
         )  # fmt: skip
         nan_at_first = (
-            self.score, self.threshold, self.p_value, self.level, self.last_window,
+            self.score, self.threshold, self.normal_range, self.p_value, self.level,
+            self.last_window,
         )  # fmt: skip
         for machine in machines:
             for series in zero_at_first:
@@ -247,6 +256,8 @@ class Metrics:
             series.latency.observe(latency_s)
         if score.threshold is not None:
             series.threshold.set(score.threshold)
+        if (normal_range := window.decision.normal_range) is not None:
+            series.normal_range.set(normal_range)
         if score.model is not None and score.model != self._models.get(machine):
             self._observe_model(machine, score.model)
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-from asd_monitor.history.names import find_normal_range
 from asd_monitor.records import ScoredWindow, State
 from asd_monitor.telemetry.status import MachineStatus
 from asd_monitor.web.context import WebContext
@@ -57,7 +56,7 @@ def make_cards(context: WebContext) -> list[MachineCard]:
 def make_card(context: WebContext, id_: str, status: MachineStatus) -> MachineCard:
     """Return the card of a machine without its history."""
     window = status.window if status.is_current else None
-    normal_range = None if window is None else find_normal_range(window)
+    normal_range = None if window is None else window.decision.normal_range
     gauge = None
     if window is not None:
         gauge = make_gauge(window.score.value, normal_range, window.score.threshold)

@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from typing import Any
 
-from asd_monitor.history.names import find_normal_range
 from asd_monitor.records import (
     EvidenceReady,
     LearningProgress,
@@ -59,7 +58,7 @@ def describe_score(window: ScoredWindow) -> dict[str, Any]:
         "score": score.value,
         "p_value": score.p_value,
         "threshold": score.threshold,
-        "normal_range": find_normal_range(window),
+        "normal_range": window.decision.normal_range,
         "shift_s": decision.shift_s,
         "level_dbfs": score.level_dbfs,
         "quality": str(score.quality),

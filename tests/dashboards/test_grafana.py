@@ -140,6 +140,23 @@ def test_the_provider_reads_the_folder_of_the_dashboard() -> None:
     assert Path(provider["options"]["path"]) == installed
 
 
+def test_the_dashboard_opens_on_a_day_and_shows_the_present_too() -> None:
+    assert dashboard()["time"] == {"from": "now-24h", "to": "now"}
+    (live,) = (panel for panel in panels() if panel["title"] == "Score now")
+    assert seconds(live["timeFrom"]) <= 3600
+
+
+def test_a_week_and_a_month_are_one_click_away_and_have_panels() -> None:
+    ranges = {
+        link["title"]: re.search("from=now-([^&]+)", link["url"]) for link in dashboard()["links"]
+    }
+    spans = {title: seconds(found[1]) for title, found in ranges.items() if found is not None}
+    assert spans == {"Hour": 3600, "Day": 86_400, "Week": 604_800, "Month": 2_592_000}
+    assert all(link["url"].startswith("/d/asd-monitor?") for link in dashboard()["links"])
+    month = [panel for panel in panels() if panel.get("timeFrom") == "30d"]
+    assert len(month) == 3
+
+
 def test_the_panels_do_not_overlap() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in dashboard()["panels"]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from tests.rig.monitoring_files import (
     substituted,
 )
 from tests.rig.prometheus import Prometheus, running_prometheus
+from tests.rig.records import event
 
 
 def make_metrics() -> Metrics:
@@ -57,9 +59,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         yield server
 
 
-def test_the_score_panel_shows_score_and_threshold_of_each_machine(server: Prometheus) -> None:
+def test_the_score_panel_shows_the_score_and_its_limits_of_each_machine(
+    server: Prometheus,
+) -> None:
     (panel,) = (panel for panel in panels() if panel.get("repeat") == "machine")
-    assert len(panel["targets"]) == 2
+    names = [target["legendFormat"].removesuffix(" {{instance}}") for target in panel["targets"]]
+    assert names == ["score", "threshold", "normal range"]
     for target in panel["targets"]:
         samples = evaluate(server, target["expr"], MACHINES)
         assert {sample["metric"]["machine"] for sample in samples} == set(MACHINES)
@@ -83,6 +88,24 @@ def test_the_machines_of_an_unreachable_monitor_are_shown_as_unknown(tmp_path: P
                 server.wait_for("up == 0")
             samples = evaluate(server, target["expr"], MACHINES)
             assert [text_of[sample["value"][1]] for sample in samples] == [state] * len(MACHINES)
+
+
+def test_an_alarm_is_linked_to_the_page_of_its_event(tmp_path: Path) -> None:
+    annotation = dashboard()["annotations"]["list"][1]
+    (panel,) = (panel for panel in panels() if panel["title"] == "Events")
+    metrics = make_metrics()
+    url = "https://monitor.example.com/"
+    sink = PrometheusSink(PrometheusSettings(port=0), metrics, external_url=url)
+    for state, event_id in ((State.WARNING, "e1"), (State.ALARM, "e2")):
+        machine = MACHINES[state is State.ALARM]
+        sink.emit(replace(event("t", state, machine), event_id=event_id))
+    with scraping(sink, tmp_path) as server:
+        server.wait_for("asd_alarm_state == 1")
+        (sample,) = evaluate(server, annotation["expr"], MACHINES)
+        assert sample["metric"]["url"] == "https://monitor.example.com/events/e2"
+        assert '<a href="{{url}}"' in annotation["textFormat"]
+        rows = evaluate(server, panel["targets"][0]["expr"], MACHINES)
+        assert {row["metric"]["event_id"] for row in rows} == {"e1", "e2"}
 
 
 def test_the_variables_offer_what_was_scraped(server: Prometheus) -> None:

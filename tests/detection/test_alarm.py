@@ -173,7 +173,6 @@ def test_the_duration_and_the_evidence_of_a_rise_are_reported() -> None:
     assert raised.reason == "the score has been above its normal range for 30 s"
     decisions = [decision for decision, _ in results]
     assert [decision.shift_s for decision in decisions[BLOCK - 1 :: BLOCK]] == [10.0, 20.0, 30.0]
-    assert decisions[BLOCK].evidence == pytest.approx(2.5 / 6)
     assert decisions[BLOCK].reason == (
         "the score has been above its normal range for 10 s, 42% of the evidence for an alarm"
     )

@@ -3,11 +3,20 @@
 import time
 from dataclasses import replace
 
-from asd_monitor.records import Decision, LearningProgress, Quality, SourceState, State
+from asd_monitor.records import (
+    NORMAL_RANGE,
+    Decision,
+    LearningProgress,
+    Limit,
+    Quality,
+    SourceState,
+    State,
+)
 from asd_monitor.sinks import Sink
 from tests.rig.records import event, health, scored_window
 
 MACHINES = ("pump", "fan/id_00")
+LIMITS = (Limit("sequential", NORMAL_RANGE, 0.8),)
 
 
 def emit_round(sink: Sink, round_number: int = 0) -> None:
@@ -28,7 +37,9 @@ def emit_round(sink: Sink, round_number: int = 0) -> None:
         )
         for seq in range(6):
             captured_at = time.time() - 0.03
-            sink.emit(scored_window(seq, machine, value=1.0 + 0.5 * seq, captured_at=captured_at))
+            decision = Decision(State.NORMAL, limits=LIMITS)
+            value = 1.0 + 0.5 * seq
+            sink.emit(scored_window(seq, machine, decision, value=value, captured_at=captured_at))
         for quality in (Quality.SILENT, Quality.STUCK, Quality.CLIPPED):
             unscored = quality is not Quality.CLIPPED
             sink.emit(

@@ -194,3 +194,19 @@ def documented() -> set[tuple[str, frozenset[str], str, str]]:
         (name, frozenset(filter(None, labels.split(","))), kind, meaning)
         for name, labels, kind, meaning in re.findall(entry, METRICS_DOC.read_text(), re.M)
     }
+
+
+def test_an_open_event_has_a_series_with_its_url_until_it_ends(metrics: Metrics) -> None:
+    sink = PrometheusSink(PrometheusSettings(), metrics, external_url="https://monitor.example/")
+
+    def change(state: State, event_id: str) -> list[str]:
+        sink.emit(replace(event("t", state), event_id=event_id))
+        (family,) = (one for one in metrics.registry.collect() if one.name == "asd_event_info")
+        return [sample.labels["url"] for sample in family.samples]
+
+    assert change(State.WARNING, "e1") == ["https://monitor.example/events/e1"]
+    assert change(State.ALARM, "e1") == ["https://monitor.example/events/e1"]
+    assert change(State.UNKNOWN, "e1") == ["https://monitor.example/events/e1"]
+    assert change(State.NORMAL, "e1") == []
+    assert change(State.ALARM, "e2") == ["https://monitor.example/events/e2"]
+    assert change(State.LEARNING, "e2") == []

@@ -44,6 +44,8 @@ class PrometheusSink:
         Returns a snapshot of the monitor for the pages.
     offline_machines
         Machines whose recordings are not played in real time: no latency is recorded for them.
+    external_url
+        URL under which users reach the web page; empty if it is not known.
     clock
         Seconds since the epoch.
     """
@@ -55,12 +57,14 @@ class PrometheusSink:
         *,
         status: Callable[[], MonitorStatus] = MonitorStatus,
         offline_machines: Collection[str] = (),
+        external_url: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._status = status
         self._offline_machines = frozenset(offline_machines)
+        self._external_url = external_url
         self._clock = clock
         self._server: StatusServer | None = None
         self._bound_to = "127.0.0.1"
@@ -74,6 +78,7 @@ class PrometheusSink:
             context.metrics,
             status=context.status,
             offline_machines=context.offline_machines,
+            external_url=context.external_url,
         )
 
     @property
@@ -133,6 +138,7 @@ class PrometheusSink:
                 self._metrics.observe_window(record, self._latency_s(record.score))
             case Transition():
                 self._metrics.observe_transition(record)
+                self._metrics.event.observe(record, self._external_url)
             case SourceHealth():
                 self._metrics.source.observe(record)
             case LearningProgress():
