@@ -12,9 +12,13 @@ from asd_monitor.records import SourceState
 from asd_monitor.sources.microphone.messages import (
     CapturedAudio,
     CaptureStatus,
+    Command,
     MessageReader,
+    TrackOptions,
     WindowEnds,
+    decode_commands,
     encode_audio,
+    encode_command,
     encode_status,
 )
 from asd_monitor.sources.microphone.resampler import MIN_RESAMPLER_DELAY_SAMPLES
@@ -50,9 +54,16 @@ def test_the_next_window_end_is_the_first_beyond_the_index(end: int, hop: int, i
     after = WindowEnds(end, hop).after(index)
     assert index < after <= index + hop
     assert (after - end) % hop == 0
-    data = WindowEnds(1, 2).to_bytes(0) + WindowEnds(3, 4).to_bytes(1)
-    data += WindowEnds(end, hop).to_bytes(0)
-    assert WindowEnds.from_bytes(data) == {0: WindowEnds(end, hop), 1: WindowEnds(3, 4)}
+
+
+def test_commands_are_read_as_they_were_written() -> None:
+    commands: list[tuple[int, Command]] = [
+        (0, WindowEnds(10**12, 3)),
+        (1, TrackOptions("mean", 96_000)),
+        (2, TrackOptions(7, 8000)),
+        (1, None),
+    ]
+    assert decode_commands(b"".join(encode_command(*each) for each in commands)) == commands
 
 
 def test_messages_do_not_depend_on_how_the_bytes_are_split() -> None:

@@ -145,6 +145,55 @@ def test_a_silent_channel_concerns_only_its_machine(
     assert "set `channel: 1`" in reason
 
 
+def test_a_machine_joins_and_leaves_a_device_without_a_loss_for_the_others(
+    virtual_microphones: MakeMicrophones,
+) -> None:
+    sound = noise(60, RATE_HZ, channels=2)
+    microphone = card(virtual_microphones, sound)
+    captures = DeviceCaptures()
+
+    def listen(channel: object, rate_hz: int) -> Listener:
+        options = {"device": "card", "latency_s": 0.3, "channel": channel}
+        settings = MicrophoneSettings.model_validate(options)
+        capture = captures.of(settings)
+        return Listener(MicrophoneSource(f"m{channel}", settings, rate_hz, capture=capture))
+
+    first = listen(0, RATE_HZ)
+    first.source.expect_windows(RATE_HZ, RATE_HZ)
+    first.until_more(3 * RATE_HZ)
+    process = capture_process()
+    second, mean = listen(1, RATE_HZ), listen("mean", RATE_HZ // 2)
+    second.until_more(RATE_HZ)
+    mean.until_more(RATE_HZ // 2)
+    second.source.close()
+    first.until_more(2 * RATE_HZ)
+    third = listen(1, RATE_HZ)
+    third.until_more(RATE_HZ)
+    first.until_more(RATE_HZ)
+    assert capture_process().pid == process.pid
+    floats = as_floats(sound)
+    np.testing.assert_array_equal(first.samples, floats[: first.count, 0])
+    for joined in (second, third):
+        start = SoundIndex(sound[:, 1]).position(joined.samples)
+        assert start > 2 * RATE_HZ
+        np.testing.assert_array_equal(joined.samples, floats[start : start + joined.count, 1])
+    for listener in (first, second, mean, third):
+        assert listener.gaps == []
+        assert listener.source.health().lost_samples == 0
+    microphone.unplug()  # a new stream has the tracks of the machines that are open
+    third.until_state(SourceState.MISSING)
+    microphone.restore()
+    third.until_state(SourceState.RUNNING)
+    third.until(lambda: bool(third.gaps), "the loss")
+    third.until_more(RATE_HZ // 4)
+    for listener in (first, mean, third):
+        listener.source.close()
+    assert not process.is_running()
+    again = listen(1, RATE_HZ)  # the device is opened again after its last machine has left
+    again.until_more(RATE_HZ // 2)
+    again.source.close()
+
+
 def test_the_device_is_open_until_its_last_machine_is_closed(
     virtual_microphones: MakeMicrophones,
 ) -> None:

@@ -20,13 +20,14 @@ from types import ModuleType
 
 from asd_monitor.errors import SourceError
 from asd_monitor.records import SourceState
-from asd_monitor.sources.microphone.devices import query_microphones
+from asd_monitor.sources.microphone.devices import Microphone, query_microphones
 from asd_monitor.sources.microphone.identity import MicrophoneIdentity
 from asd_monitor.sources.microphone.messages import (
     HANG_TIMEOUT_S,
     CapturedAudio,
     CaptureOptions,
     CaptureStatus,
+    TrackOptions,
 )
 from asd_monitor.sources.microphone.pipe import HEARTBEAT_INTERVAL_S, ParentExitedError, Pipe
 from asd_monitor.sources.microphone.selection import resolve_device
@@ -68,6 +69,7 @@ class Capture:
         self._pipe = pipe
         self._notify_fd = notify_fd
         self._tracks = [Track(track) for track in options.tracks]
+        self._microphone: Microphone | None = None
         self._pinned = options.pinned
         self._opens = 0
         self._overflows = 0
@@ -111,12 +113,14 @@ class Capture:
         while time.monotonic() < until_s:
             self._send_statuses()
             self._pipe.wait(HEARTBEAT_INTERVAL_S)
+            self._change_tracks()
 
     def _open(self) -> CaptureStream:
         """Open the device for all tracks whose channel it has, and start these."""
         options = self._options
         microphones = query_microphones(self._portaudio, probe_rates=False)
         microphone = resolve_device(options.device, microphones, self._pinned)
+        self._microphone = microphone
         channels = {track: track.channels_to_open(microphone) for track in self._tracks}
         if not any(channels.values()):
             raise SourceError(self._tracks[0].reason)
@@ -125,7 +129,7 @@ class Capture:
             microphone,
             max(channels.values()),
             options.rate_hz,
-            max(track.model_rate_hz for track in options.tracks),
+            max(track.model_rate_hz for track in self._tracks),
             options.latency_s,
             self._notify_fd,
         )
@@ -146,6 +150,7 @@ class Capture:
             now_s = time.monotonic()
             if now_s - before_s > max(HEARTBEAT_INTERVAL_S, timeout_s + 0.05):
                 resumed_at_s = now_s  # the process was suspended: callbacks get time to catch up
+            self._change_tracks(stream)
             callbacks = stream.pop_callbacks()
             for number, track in enumerate(self._tracks):
                 self._queue_audio(number, track.read(callbacks))
@@ -162,6 +167,19 @@ class Capture:
             stream.notify_at_frame = self._next_needed_frame() if notified else 0
             timeout_s = IDLE_TIMEOUT_S if stream.notify_at_frame else POLL_INTERVAL_S
 
+    def _change_tracks(self, stream: CaptureStream | None = None) -> None:
+        """Begin the tracks that were added, on an open stream too, and end those that ended."""
+        changes, self._pipe.track_changes = self._pipe.track_changes, []
+        for number, options in changes:
+            if isinstance(options, TrackOptions):
+                track = Track(options)
+                reading = next((other for other in self._tracks if other.is_active), None)
+                if stream is not None and reading is not None and self._microphone is not None:
+                    track.join(reading, self._microphone, stream.ring.shape[1])
+                self._tracks.append(track)
+            else:
+                self._tracks[number].end()
+
     def _queue_audio(self, number: int, parts: list[CapturedAudio]) -> None:
         for audio in parts:
             self._pipe.queue_audio(number, audio)
@@ -169,11 +187,12 @@ class Capture:
     def _next_needed_frame(self) -> int:
         """Return the first frame that a track waits for; 0 if every callback is needed."""
         ends = self._pipe.window_ends
-        return min(
+        needed = [
             track.next_needed_frame(ends.get(number))
             for number, track in enumerate(self._tracks)
             if track.is_active
-        )
+        ]
+        return min(needed, default=0)
 
     def _has_failed(self, stream: CaptureStream) -> bool:
         if stream.finished:
@@ -193,7 +212,7 @@ class Capture:
         """Return whether every channel has been silent for so long that it may be moved back."""
         since_s = [track.silent_since_s for track in self._tracks if track.is_active]
         silent_s = [moment for moment in since_s if moment is not None]
-        if len(silent_s) < len(since_s):
+        if not since_s or len(silent_s) < len(since_s):
             self._silent_reopens = 0
             return False
         wait_s = REOPEN_SILENT_S[min(self._silent_reopens, 1)]
@@ -224,6 +243,7 @@ class Capture:
             round(rate_hz, 1) if rate_hz else None,
             timeout_s,
             track.rate_hz,
+            self._microphone.channels if self._microphone else None,
         )
 
 

@@ -13,8 +13,9 @@ from asd_monitor.sources.microphone.messages import (
     CapturedAudio,
     CaptureOptions,
     CaptureStatus,
+    Command,
     MessageReader,
-    WindowEnds,
+    encode_command,
 )
 
 PIPE_BYTES = 1 << 20
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class CaptureProcess:
-    """A capture process: its stdout carries messages, its stdin window ends.
+    """A capture process: its stdout carries messages, its stdin commands.
 
     Parameters
     ----------
@@ -58,10 +59,10 @@ class CaptureProcess:
         size = os.readv(self._stdout.fileno(), [self._buffer])
         return self._messages.feed(self._buffer[:size]) if size else None
 
-    def send_window_ends(self, track: int, ends: WindowEnds) -> None:
-        """Send where a track's windows end, unless the process has ended or does not read."""
+    def send(self, track: int, command: Command) -> None:
+        """Send a command for a track, unless the process has ended or does not read."""
         with contextlib.suppress(OSError):
-            self._stdin.write(ends.to_bytes(track))
+            self._stdin.write(encode_command(track, command))
 
     def describe_exit(self) -> str:
         """Return how the process ended after it closed the pipe; a driver may hang its exit."""

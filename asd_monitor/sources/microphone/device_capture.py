@@ -33,8 +33,9 @@ logger = logging.getLogger(__name__)
 class DeviceCapture:
     """Capture of one device, for one or more machines.
 
-    The process starts when the first machine opens its source, and ends when all machines that
-    opened theirs have closed it. Machines are added before that.
+    The process starts when the first machine opens its source, and ends when all machines have
+    closed theirs. A machine that is added later joins the process, and one that is closed leaves
+    it, without an effect on the sound of the others.
 
     Parameters
     ----------
@@ -44,11 +45,12 @@ class DeviceCapture:
 
     def __init__(self, settings: MicrophoneSettings) -> None:
         self._settings = settings
-        self._receivers: list[TrackReceiver] = []
         self._pinned: MicrophoneIdentity | None = None
-        self._lock = threading.Lock()  # guards the next three
+        self._lock = threading.Lock()  # guards the next four
+        self._receivers: list[TrackReceiver] = []
+        self._tracks: list[TrackReceiver] = []
+        """The receivers of the present process, by the numbers of their tracks."""
         self._process: CaptureProcess | None = None
-        self._open_count = 0
         self._stop_fd = -1
         self._last_message_s = 0.0
         self._closing = False
@@ -56,19 +58,35 @@ class DeviceCapture:
 
     @property
     def _machines(self) -> str:
-        return ", ".join(receiver.machine for receiver in self._receivers)
+        return ", ".join(each.machine for each in self._receivers if not each.is_closed)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all its machines are closed, so that it captures nothing more."""
+        return bool(self._receivers) and all(each.is_closed for each in self._receivers)
 
     def add(self, receiver: TrackReceiver) -> None:
-        """Add a machine; to be called before the first :meth:`open`."""
-        if self._thread is not None:
-            raise ValueError("a machine was added to a device that is already captured")
-        self._receivers.append(receiver)
+        """Add a machine, whether or not the device is already captured."""
+        with self._lock:
+            if self._closing:
+                raise ValueError("a machine was added to a device that is no longer captured")
+            self._receivers.append(receiver)
+            if self._process is not None:
+                self._add_to_process(receiver)
+
+    def _add_to_process(self, receiver: TrackReceiver) -> None:
+        """Let the present process capture for a machine; the caller holds the lock."""
+        assert self._process is not None  # noqa: S101 - as the callers have checked
+        number = len(self._tracks)
+        self._tracks.append(receiver)
+        self._process.send(number, receiver.options())
+        if receiver.window_ends is not None:
+            self._process.send(number, receiver.window_ends)
 
     def open(self) -> None:
-        """Start capturing, for a machine; the others of the device open it too."""
+        """Start capturing, unless another machine has done so."""
         with self._lock:
-            self._open_count += 1
-            if self._thread is not None:
+            if self._thread is not None or self._closing:
                 return
             self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             self._thread = threading.Thread(
@@ -76,13 +94,16 @@ class DeviceCapture:
             )
         self._thread.start()
 
-    def close(self) -> None:
-        """Stop capturing once all machines that opened the device have closed it."""
+    def close(self, receiver: TrackReceiver) -> None:
+        """Stop capturing for a machine, and close the device after the last one."""
         with self._lock:
-            self._open_count -= 1
-            if self._open_count or self._thread is None:
+            if not self.has_ended:
+                if self._process is not None and receiver in self._tracks:
+                    self._process.send(self._tracks.index(receiver), None)
                 return
             self._closing = True
+            if self._thread is None:
+                return
             if self._stop_fd >= 0:
                 os.eventfd_write(self._stop_fd, 1)
         self._thread.join(timeout=5 * EXIT_TIMEOUT_S)
@@ -91,8 +112,8 @@ class DeviceCapture:
         """Let the process send a machine's audio when it completes a window."""
         with self._lock:
             receiver.window_ends = ends
-            if self._process is not None:
-                self._process.send_window_ends(self._receivers.index(receiver), ends)
+            if self._process is not None and receiver in self._tracks:
+                self._process.send(self._tracks.index(receiver), ends)
 
     def _run(self) -> None:
         while not self._closing:
@@ -129,7 +150,9 @@ class DeviceCapture:
             process.close()
 
     def _start(self) -> CaptureProcess:
-        tracks = tuple(receiver.options() for receiver in self._receivers)
+        with self._lock:
+            receivers = [receiver for receiver in self._receivers if not receiver.is_closed]
+        tracks = tuple(receiver.options() for receiver in receivers)
         options = CaptureOptions(
             device=self._settings.device,
             pinned=self._pinned,
@@ -139,11 +162,14 @@ class DeviceCapture:
         )
         process = start_capture(options)
         with self._lock:
-            self._process = process
-            for number, receiver in enumerate(self._receivers):
+            self._process, self._tracks = process, receivers
+            for number, receiver in enumerate(receivers):
                 ends = receiver.window_ends
                 if ends is not None and ends is not tracks[number].window_ends:
-                    process.send_window_ends(number, ends)
+                    process.send(number, ends)
+            for receiver in self._receivers:
+                if receiver not in self._tracks and not receiver.is_closed:  # added meanwhile
+                    self._add_to_process(receiver)
         return process
 
     def _receive(self, process: CaptureProcess) -> str:
@@ -165,7 +191,7 @@ class DeviceCapture:
                 self._last_message_s = time.monotonic()
                 receivers = {}
                 for number, message in messages:
-                    receivers[number] = receiver = self._receivers[number]
+                    receivers[number] = receiver = self._tracks[number]
                     receiver.receive(message)
                     if isinstance(message, CaptureStatus):
                         hang_timeout_s = message.timeout_s
@@ -196,4 +222,7 @@ class DeviceCaptures:
 
     def of(self, settings: MicrophoneSettings) -> DeviceCapture:
         """Return the capture of the device that the settings name."""
-        return self._captures.setdefault(settings.device, DeviceCapture(settings))
+        capture = self._captures.get(settings.device)
+        if capture is None or capture.has_ended:
+            capture = self._captures[settings.device] = DeviceCapture(settings)
+        return capture

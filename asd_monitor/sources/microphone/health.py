@@ -64,6 +64,11 @@ class HealthTracker:
         """The device that delivers the sound; None until it was found."""
         return self._status.identity
 
+    @property
+    def channels(self) -> int | None:
+        """Number of channels of the device; None until it was found."""
+        return self._status.channels
+
     def update(self, status: CaptureStatus) -> None:
         """Process a status of the capture process."""
         with self._lock:

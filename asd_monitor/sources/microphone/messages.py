@@ -2,8 +2,9 @@
 
 The monitor passes :class:`CaptureOptions` as JSON on the command line. The capture process
 writes messages to a pipe, each a fixed header and a payload: audio (raw float32) or a status
-(JSON). In the other direction a second pipe carries only :class:`WindowEnds`; its end of file
-means that the monitor has exited.
+(JSON). In the other direction a second pipe carries commands of a fixed size: where windows end,
+and tracks that begin or end while the device is captured. Its end of file means that the monitor
+has exited.
 
 A process captures one device for one or more machines. Each has a *track*: a channel at the rate
 of its model. Messages carry the number of the track.
@@ -22,7 +23,10 @@ from asd_monitor.sources.microphone.identity import MicrophoneIdentity
 HEADER = struct.Struct("<cBIqqddd")
 AUDIO, STATUS = b"A", b"S"
 MAX_PAYLOAD_BYTES = 1 << 26
-WINDOW_ENDS = struct.Struct("<Bqq")
+COMMAND = struct.Struct("<cBqq")
+WINDOW_ENDS, ADD_TRACK, END_TRACK = b"W", b"T", b"E"
+MEAN = -1
+"""The channel of a command that means the mean of all."""
 MAX_TRACKS = 256
 HANG_TIMEOUT_S = 3.0
 
@@ -44,15 +48,6 @@ class WindowEnds:
     end: int
     hop_samples: int
 
-    def to_bytes(self, track: int) -> bytes:
-        """Return the message for the pipe."""
-        return WINDOW_ENDS.pack(track, self.end, self.hop_samples)
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "dict[int, WindowEnds]":
-        """Read one or more messages; return the last of each track."""
-        return {track: cls(*ends) for track, *ends in WINDOW_ENDS.iter_unpack(data)}
-
     def after(self, index: int) -> int:
         """Return the first window end beyond ``index``."""
         return index + self.hop_samples - (index - self.end) % self.hop_samples
@@ -67,6 +62,35 @@ class TrackOptions:
     audio_end: AudioEnd = AudioEnd()
     window_ends: WindowEnds | None = None
     """None while they are not known."""
+
+
+Command = WindowEnds | TrackOptions | None
+"""Where the windows of a track end, a track to be added, or None: the end of a track."""
+
+
+def encode_command(track: int, command: Command) -> bytes:
+    """Return a command for the pipe; a track that is added has no earlier audio."""
+    match command:
+        case WindowEnds():
+            return COMMAND.pack(WINDOW_ENDS, track, command.end, command.hop_samples)
+        case TrackOptions():
+            channel = MEAN if command.channel == "mean" else command.channel
+            return COMMAND.pack(ADD_TRACK, track, channel, command.model_rate_hz)
+        case None:
+            return COMMAND.pack(END_TRACK, track, 0, 0)
+
+
+def decode_commands(data: bytes) -> list[tuple[int, Command]]:
+    """Return whole commands, each with its track."""
+    commands: list[tuple[int, Command]] = []
+    for kind, track, first, second in COMMAND.iter_unpack(data):
+        if kind == WINDOW_ENDS:
+            commands.append((track, WindowEnds(first, second)))
+        elif kind == ADD_TRACK:
+            commands.append((track, TrackOptions("mean" if first == MEAN else first, second)))
+        else:
+            commands.append((track, None))
+    return commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +172,8 @@ class CaptureStatus:
     """The process hangs if it sends nothing for longer than this."""
     rate_hz: int | None = None
     """Rate at which the device is open; None while it is not."""
+    channels: int | None = None
+    """Channels of the device; None until it was found."""
 
     @property
     def identity(self) -> MicrophoneIdentity | None:

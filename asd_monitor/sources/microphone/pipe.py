@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from asd_monitor.records import SourceState
 from asd_monitor.sources.microphone.messages import (
-    WINDOW_ENDS,
+    COMMAND,
     CapturedAudio,
     CaptureStatus,
+    Command,
     WindowEnds,
+    decode_commands,
     encode_audio,
     encode_status,
 )
@@ -23,14 +25,14 @@ class ParentExitedError(Exception):
 
 
 class Pipe:
-    """The pipe for audio and status to the monitor, and the wait for window ends and new audio.
+    """The pipe for audio and status to the monitor, and the wait for commands and new audio.
 
     Parameters
     ----------
     output_fd
         Pipe to the monitor.
     parent_fd
-        Pipe from the monitor: window ends, and end of file when it exits.
+        Pipe from the monitor: commands, and end of file when it exits.
     notify_fd
         Eventfd that the audio callback writes to.
     tracks
@@ -40,6 +42,8 @@ class Pipe:
     ----------
     window_ends
         Where the windows of each track end, as far as that is known.
+    track_changes
+        Tracks that were added and that have ended since they were last taken from here.
     """
 
     def __init__(self, output_fd: int, parent_fd: int, notify_fd: int, tracks: int) -> None:
@@ -51,6 +55,7 @@ class Pipe:
         self._poll.register(notify_fd, select.POLLIN)
         self._statuses = [CaptureStatus(SourceState.OPENING)] * tracks
         self.window_ends: dict[int, WindowEnds] = {}
+        self.track_changes: list[tuple[int, Command]] = []
         self._pending: list[bytes | memoryview] = []
         self._sent_s = 0.0
 
@@ -66,11 +71,18 @@ class Pipe:
         for fd, _ in ready:
             if fd == self._notify_fd:
                 os.eventfd_read(self._notify_fd)
-            elif data := os.read(self._parent_fd, 1024 * WINDOW_ENDS.size):
-                self.window_ends |= WindowEnds.from_bytes(data)
+            elif data := os.read(self._parent_fd, 1024 * COMMAND.size):
+                self._receive(data)
             else:
                 raise ParentExitedError
         return bool(ready)
+
+    def _receive(self, data: bytes) -> None:
+        for track, command in decode_commands(data):
+            if isinstance(command, WindowEnds):
+                self.window_ends[track] = command
+            else:
+                self.track_changes.append((track, command))
 
     def queue_audio(self, track: int, audio: CapturedAudio) -> None:
         """Send audio with the next :meth:`send_statuses`."""
@@ -83,8 +95,9 @@ class Pipe:
         """
         now_s = time.monotonic()
         heartbeat_due = not self._pending and now_s - self._sent_s >= HEARTBEAT_INTERVAL_S
+        known = len(self._statuses)
         for track, status in enumerate(statuses):
-            if status != self._statuses[track] or heartbeat_due:
+            if track >= known or status != self._statuses[track] or heartbeat_due:
                 self._pending += encode_status(track, status)
         self._statuses = list(statuses)
         if self._pending:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import soxr
@@ -60,6 +61,7 @@ class StreamResampler:
         self._model_rate_hz = model_rate_hz
         self._ratio = model_rate_hz / stream.rate_hz
         self._first_index: int | None = None
+        self._joined_frame = 0
         self._lost_frames = 0
         self._resampler: soxr.ResampleStream | None = None
         self._section_start = 0
@@ -84,10 +86,33 @@ class StreamResampler:
         audio += self._resample_until(self._clock.placed_frames)
         return audio
 
+    def join(
+        self, channel: int | Literal["mean"], clock: SampleClock, model_rate_hz: int
+    ) -> tuple[ChannelReader, "StreamResampler"]:
+        """Return a reader of another channel whose audio begins where this one has read to.
+
+        Parameters
+        ----------
+        channel
+            Its channel.
+        clock
+            A copy of this one's clock.
+        model_rate_hz
+            Its sample rate.
+        """
+        reader = ChannelReader(self._stream, channel)
+        reader.read_frames = self._reader.read_frames
+        joined = StreamResampler(reader, clock, model_rate_hz, AudioEnd())
+        joined._lost_frames = self._lost_frames
+        position = reader.read_frames + self._lost_frames
+        joined._first_index = -round(position * joined._ratio)
+        joined._joined_frame = reader.read_frames
+        return reader, joined
+
     @property
     def has_read(self) -> bool:
         """Whether any audio has been read."""
-        return self._reader.read_frames > 0
+        return self._reader.read_frames > self._joined_frame
 
     @property
     def needs_every_callback(self) -> bool:

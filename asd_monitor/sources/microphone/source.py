@@ -62,7 +62,7 @@ class MicrophoneSource:
         self._receiver = TrackReceiver(machine, settings.channel, sample_rate_hz, health, on_audio)
         self._capture = capture or DeviceCapture(settings)
         self._capture.add(self._receiver)
-        self._is_open = False
+        self.channel = settings.channel
 
     @classmethod
     def build(cls, settings: MicrophoneSettings, context: SourceContext) -> Self:
@@ -81,10 +81,14 @@ class MicrophoneSource:
         """The device that delivers the sound; None until it was found."""
         return self._receiver.health_tracker.identity
 
+    @property
+    def device_channels(self) -> int | None:
+        """Number of channels of the device; None until it was found."""
+        return self._receiver.health_tracker.channels
+
     def open(self, wake: Callable[[], None]) -> None:
         """Start capturing; ``wake`` is called from the device's thread."""
         self._receiver.wake = wake
-        self._is_open = True
         self._capture.open()
 
     def expect_windows(self, end: int, hop_samples: int) -> None:
@@ -101,7 +105,6 @@ class MicrophoneSource:
 
     def close(self) -> None:
         """Stop capturing; audio that arrived before can still be read."""
-        was_open, self._is_open = self._is_open, False
-        self._receiver.close()
-        if was_open:
-            self._capture.close()
+        if not self._receiver.is_closed:
+            self._receiver.close()
+            self._capture.close(self._receiver)

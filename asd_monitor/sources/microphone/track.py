@@ -1,5 +1,6 @@
 """One machine's part of a capture: its channel of the stream, resampled, and its state."""
 
+import copy
 import time
 from collections.abc import Sequence
 
@@ -44,9 +45,17 @@ class Track:
         self._resampler: StreamResampler | None = None
         self._clock: SampleClock | None = None
         self._stream: CaptureStream | None = None
+        self._has_ended = False
+
+    @property
+    def model_rate_hz(self) -> int:
+        """Sample rate of the model that receives the sound."""
+        return self._options.model_rate_hz
 
     def channels_to_open(self, microphone: Microphone) -> int:
         """Return how many channels it needs; 0, with the reason as its state, if it has none."""
+        if self._has_ended:
+            return 0
         try:
             return channels_to_open(microphone, self._options.channel)
         except SourceError as error:
@@ -62,6 +71,37 @@ class Track:
         self._resampler = StreamResampler(
             self._reader, self._clock, self._options.model_rate_hz, self._audio_end
         )
+
+    def join(self, other: "Track", microphone: Microphone, open_channels: int) -> None:
+        """Read the stream of another track, from the frame that it reads next.
+
+        Parameters
+        ----------
+        other
+            A track that reads from a stream.
+        microphone
+            The device of the stream.
+        open_channels
+            Channels with which it was opened.
+        """
+        needed = self.channels_to_open(microphone)
+        if other._resampler is None or other._clock is None or not needed:
+            return
+        if needed > open_channels:
+            self.fail(
+                f"channel {self._options.channel} of microphone {microphone.name!r} is read when "
+                "the device is opened the next time"
+            )
+            return
+        self._stream, self._clock = other._stream, copy.deepcopy(other._clock)
+        self._reader, self._resampler = other._resampler.join(
+            self._options.channel, self._clock, self.model_rate_hz
+        )
+
+    def end(self) -> None:
+        """Read nothing more, from this stream or a later one."""
+        self.stop()
+        self._has_ended = True
 
     def stop(self) -> list[CapturedAudio]:
         """Detach from the stream, and return the audio that is left."""
