@@ -238,6 +238,10 @@ class ScoredWindow:
         return self.score.machine
 
 
+REMOVED = "removed"
+"""In the place of a rule: the machine is no longer monitored."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """A change of a machine's state."""
@@ -270,7 +274,8 @@ class Transition:
     @property
     def closes_event(self) -> bool:
         """Whether its event ends with this transition."""
-        return self.event_id != "" and self.state in (State.NORMAL, State.LEARNING)
+        is_over = self.state in (State.NORMAL, State.LEARNING) or self.rule == REMOVED
+        return self.event_id != "" and is_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,4 +403,19 @@ class MachineAlarm:
         return self.status in (AlarmStatus.SHELVED, AlarmStatus.MAINTENANCE)
 
 
-Record = ScoredWindow | Transition | SourceHealth | LearningProgress | EvidenceReady | MachineAlarm
+@dataclass(frozen=True, slots=True)
+class MachineRemoved:
+    """The last record of a machine that was removed from the running monitor."""
+
+    machine: str
+
+
+Record = (
+    ScoredWindow
+    | Transition
+    | SourceHealth
+    | LearningProgress
+    | EvidenceReady
+    | MachineAlarm
+    | MachineRemoved
+)

@@ -12,7 +12,13 @@ from asd_monitor.judging.alarm_status import read_alarm
 from asd_monitor.judging.commands import Command, Refusal, execute
 from asd_monitor.judging.feedback import update_recordings
 from asd_monitor.judging.store import JudgingStore
-from asd_monitor.records import EvidenceReady, MachineAlarm, Record, Transition
+from asd_monitor.records import (
+    EvidenceReady,
+    MachineAlarm,
+    MachineRemoved,
+    Record,
+    Transition,
+)
 from asd_monitor.telemetry.judging_series import JudgingSeries
 
 logger = logging.getLogger(__name__)
@@ -57,9 +63,10 @@ class AlarmWatch:
         self._post = post
         self._series = series
         self._install = install
-        self._condition = threading.Condition()  # guards the next four
+        self._condition = threading.Condition()  # guards the next five
         self._open_events: dict[str, str] = {}
         self._changed: set[str] = set()
+        self._removed: set[str] = set()
         self._commands = deque[Command | Refusal]()
         self._closing = False
         self._alarms: dict[str, MachineAlarm] = {}
@@ -81,6 +88,10 @@ class AlarmWatch:
                     self._open_events[record.machine] = event_id
                     self._changed.add(record.machine)
                     self._condition.notify()
+        elif isinstance(record, MachineRemoved):
+            with self._condition:
+                self._open_events.pop(record.machine, None)
+                self._removed.add(record.machine)
         elif isinstance(record, EvidenceReady) and record.clip:
             with self._condition:
                 self._changed.add(record.machine)
@@ -109,7 +120,10 @@ class AlarmWatch:
                 self._condition.wait_for(self._has_work, POLL_INTERVAL_S)
                 commands, self._commands = self._commands, deque()
                 changed, self._changed = self._changed, set()
+                removed, self._removed = self._removed, set()
                 closing = self._closing
+            for machine in removed:
+                self._alarms.pop(machine, None)
             for command in commands:
                 self._execute(command)
             try:

@@ -16,7 +16,15 @@ from asd_monitor.detection.alarm import Alarm
 from asd_monitor.detection.alarm_memory import AlarmMemory
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file.archive import write_atomically
-from asd_monitor.records import Record, ScoredWindow, SourceHealth, SourceState, State, Transition
+from asd_monitor.records import (
+    MachineRemoved,
+    Record,
+    ScoredWindow,
+    SourceHealth,
+    SourceState,
+    State,
+    Transition,
+)
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.telemetry.metrics import Metrics
 
@@ -178,7 +186,7 @@ class AlarmStore:
         self._event_ids: dict[str, str] = {}
         self._queued: dict[str, tuple[tuple[AlarmMemory, str], float]] = {}  # newest, when
         self._condition = threading.Condition()  # guards the next two
-        self._waiting: dict[str, StoredAlarm] = {}
+        self._waiting: dict[str, tuple[Path, StoredAlarm | None]] = {}
         self._closing = False
         self._failing = False
         self._thread: threading.Thread | None = None
@@ -242,7 +250,8 @@ class AlarmStore:
     def emit(self, record: Record) -> None:
         """Queue the machine's alarm if it is to be written; returns at once."""
         machine = record.machine
-        if machine not in self._paths or machine in self._ended:
+        is_last = isinstance(record, MachineRemoved)
+        if machine not in self._paths or (machine in self._ended and not is_last):
             return
         match record:
             case SourceHealth(state=SourceState.CLOSED):
@@ -257,6 +266,19 @@ class AlarmStore:
                 self._states[machine] = record.state  # follows the window that caused it
                 self._event_ids[machine] = "" if record.closes_event else record.event_id
                 self._queue_if_due(machine, 0.0)
+            case MachineRemoved():
+                self._forget(machine)
+
+    def _forget(self, machine: str) -> None:
+        """Delete the file of a machine that was removed: its alarm is not continued."""
+        for kept in (self._states, self._event_ids, self._queued, self._models):
+            kept.pop(machine, None)
+        self._ended.discard(machine)
+        self.alarms.pop(machine, None)
+        self.open_events.pop(machine, None)
+        with self._condition:
+            self._waiting[machine] = self._paths.pop(machine), None
+            self._condition.notify()
 
     def _queue_if_due(self, machine: str, interval_s: float) -> None:
         queued, queued_at = self._queued.get(machine, (None, float("-inf")))
@@ -276,7 +298,7 @@ class AlarmStore:
             event_id=event_id,
         )
         with self._condition:
-            self._waiting[machine] = stored
+            self._waiting[machine] = self._paths[machine], stored
             self._condition.notify()
 
     def close(self) -> None:
@@ -294,12 +316,16 @@ class AlarmStore:
                 if not self._waiting:
                     return
                 waiting, self._waiting = self._waiting, {}
-            for machine, stored in waiting.items():
-                self._write(machine, stored)
+            for machine, (path, stored) in waiting.items():
+                self._write(machine, path, stored)
 
-    def _write(self, machine: str, stored: StoredAlarm) -> None:
+    def _write(self, machine: str, path: Path, stored: StoredAlarm | None) -> None:
+        """Write an alarm, or delete its file if there is none any more."""
         try:
-            stored.write(self._paths[machine])
+            if stored is None:
+                path.unlink(missing_ok=True)
+            else:
+                stored.write(path)
         except (OSError, ModelFileError) as error:
             self._metrics.alarm_file_errors.labels("write").inc()
             if not self._failing:

@@ -23,7 +23,11 @@ from asd_monitor.judging.watch import AlarmWatch
 from asd_monitor.runtime.alarm_store import AlarmStore, resume_alarms
 from asd_monitor.runtime.detectors import LoadedModels, load_detectors, reload_detector
 from asd_monitor.runtime.growing_mapping import GrowingMapping
-from asd_monitor.runtime.machine_addition import RunningMachines, describe_machine
+from asd_monitor.runtime.machine_addition import (
+    MachineLocks,
+    RunningMachines,
+    describe_machine,
+)
 from asd_monitor.runtime.microphones import find_choices, replace_microphones
 from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.page_settings import PageSettings
@@ -101,9 +105,13 @@ def build_monitor(
     metrics = Metrics(CollectorRegistry())
     metrics.add_machines(config.machines)
     state = StateFolder.locate(config.state_dir, environ)
-    with ExitStack() as locks:
+    with ExitStack() as undo:
+        locks = MachineLocks()
+        undo.callback(locks.close)
         for machine in config.machines:
-            locks.enter_context(state.lock(machine))
+            with ExitStack() as taken:
+                taken.enter_context(state.lock(machine))
+                locks.keep(machine, taken.pop_all())
         choices = {} if sources else find_choices(config, state, relearn=relearn)
         config = replace_microphones(config, choices)
         models = LoadedModels() if relearn else load_detectors(config, state)
@@ -129,7 +137,7 @@ def build_monitor(
             monitor.add_sink(sink)
         for name, alarm in store.alarms.items():
             builder.add(name, alarm, detectors.get(name))
-        machines.locks = locks.pop_all()
+        undo.pop_all()
         return MonitorHandle(
             config, state, metrics, monitor, machines.tracker.snapshot, machines, history
         )
@@ -140,7 +148,7 @@ def _share_machines(
     names: GrowingMapping[str, str],
     rings: GrowingMapping[str, SoundRing],
     store: AlarmStore,
-    locks: ExitStack,
+    locks: MachineLocks,
 ) -> RunningMachines:
     config = builder.config
     return RunningMachines(

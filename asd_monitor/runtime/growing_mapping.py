@@ -1,4 +1,4 @@
-"""A mapping that one part of the monitor extends while others read it."""
+"""A mapping that one part of the monitor changes while others read it."""
 
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
@@ -8,7 +8,7 @@ Value = TypeVar("Value")
 
 
 class GrowingMapping(Mapping[Key, Value]):
-    """A mapping to which any thread may add while others iterate over it.
+    """A mapping that any thread may change while others iterate over it.
 
     Parameters
     ----------
@@ -23,6 +23,10 @@ class GrowingMapping(Mapping[Key, Value]):
         """Add an item, or replace its value."""
         # A new dict, because the old one may be being iterated over.
         self._items = {**self._items, key: value}
+
+    def remove(self, key: Key) -> None:
+        """Remove an item, if there is one with this key."""
+        self._items = {other: value for other, value in self._items.items() if other != key}
 
     def __getitem__(self, key: Key) -> Value:
         """Return the value of a key; raise KeyError if there is none."""

@@ -39,6 +39,7 @@ def learning_rate_hz(
         Name of the machine.
     microphone
         Its microphone; None if it has none, or if it is not connected.
+        The rates of one that is in use are not known.
     """
     wanted_hz = config.learn_of(machine).sample_rate_hz
     if wanted_hz != "auto":
@@ -50,7 +51,7 @@ def learning_rate_hz(
     if isinstance(settings, WavSettings):
         paths = [path for _, path in find_recordings(settings.paths)]
         offered_hz = min(_rates_hz(paths), default=AUTO_RATES_HZ[0])
-    elif microphone is None:
+    elif microphone is None or not microphone.default_rate_hz:
         offered_hz = 48_000  # what nearly all sound cards offer
     else:
         offered_hz = max((microphone.default_rate_hz, *microphone.rates_hz))

@@ -1,7 +1,8 @@
-"""Add machines to a running monitor."""
+"""Add machines to a running monitor, and remove them from it."""
 
 import threading
 import uuid
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +19,13 @@ from asd_monitor.evidence.worker import MachineSound
 from asd_monitor.runtime.alarm_store import AlarmStore, ModelIdentity
 from asd_monitor.runtime.detectors import load_detectors
 from asd_monitor.runtime.growing_mapping import GrowingMapping
-from asd_monitor.runtime.microphones import find_choices, microphone_settings, replace_microphones
+from asd_monitor.runtime.microphones import (
+    Choice,
+    find_choices,
+    microphone_settings,
+    replace_microphones,
+    share_devices,
+)
 from asd_monitor.runtime.pipeline_builder import PipelineBuilder, sample_rates_hz
 from asd_monitor.sinks import SINKS, Sink
 from asd_monitor.sinks.context import SinkContext
@@ -26,6 +33,26 @@ from asd_monitor.telemetry.status import StatusTracker
 
 if TYPE_CHECKING:
     from asd_monitor.detection.detector import Detector
+
+
+class MachineLocks:
+    """The locks of the machines of a monitor in its state folder."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, ExitStack] = {}
+
+    def keep(self, machine: str, lock: ExitStack) -> None:
+        """Keep the lock of a machine."""
+        self._locks[machine] = lock
+
+    def release(self, machine: str) -> None:
+        """Release the lock of a machine."""
+        self._locks.pop(machine).close()
+
+    def close(self) -> None:
+        """Release all locks; may be called twice."""
+        for machine in list(self._locks):
+            self.release(machine)
 
 
 @dataclass(slots=True)
@@ -42,7 +69,7 @@ class RunningMachines:
     """Kind and place, by id."""
     rings: GrowingMapping[str, SoundRing]
     sounds: GrowingMapping[str, MachineSound]
-    locks: ExitStack
+    locks: MachineLocks
     """Locks of the machines in the state folder."""
     config: Config
     """The settings of all machines that are monitored."""
@@ -74,8 +101,7 @@ class RunningMachines:
             taken.enter_context(self.builder.state.lock(machine))
             alone = config.model_copy(update={"machines": {machine: config.machines[machine]}})
             choices = find_choices(alone, self.builder.state)
-            alone = replace_microphones(alone, choices)
-            self._check_card_is_free(alone, machine)
+            alone = replace_microphones(alone, self._share_devices(machine, choices))
             models = load_detectors(alone, self.builder.state)
             detectors = models.detectors
             rates_hz = sample_rates_hz(alone, self.builder.state, choices, models)
@@ -92,7 +118,30 @@ class RunningMachines:
             self.config = config.model_copy(
                 update={"machines": self.config.machines | alone.machines}
             )
-            self.locks.push(taken.pop_all())
+            self.locks.keep(machine, taken.pop_all())
+
+    def remove(self, machine: str) -> None:
+        """End monitoring a machine, between two windows of the others.
+
+        Its model, its recordings and its history remain in the state folder.
+
+        Raises
+        ------
+        StateError
+            If it is not monitored.
+        """
+        with self._lock:
+            if machine not in self.config.machines:
+                raise StateError(f"{machine} is not monitored")
+            self.builder.monitor.remove(machine)
+            # Its sound in `sounds` remains: evidence of its last event may still be made from it.
+            for mapping in (self.names, self.about, self.rings):
+                mapping.remove(machine)
+            others = {
+                name: settings for name, settings in self.config.machines.items() if name != machine
+            }
+            self.config = self.config.model_copy(update={"machines": others})
+            self.locks.release(machine)
 
     def exchange_sink(self, key: str, settings: BaseModel | None) -> None:
         """Replace a sink of the running monitor by one with these settings; None: by none.
@@ -121,17 +170,19 @@ class RunningMachines:
         self.tracker.add(machine, name)
         self.about.add(machine, describe_machine(config, machine))
 
-    def _check_card_is_free(self, alone: Config, machine: str) -> None:
-        """Raise StateError if a machine that runs already captures the same card."""
-        used = {source.device: name for name, source in microphone_settings(self.config).items()}
-        for source in microphone_settings(alone).values():
-            if source.device in used:
-                msg = (
-                    f"{machine}: its microphone is used by {used[source.device]}; another channel "
-                    "of the same card can be added only while the monitor is stopped, in the "
-                    "configuration file"
-                )
-                raise StateError(msg)
+    def _share_devices(self, machine: str, choices: Mapping[str, Choice]) -> dict[str, Choice]:
+        """Return the choice of a machine, with the settings of the device if others capture it.
+
+        Raises
+        ------
+        ConfigError
+            If it wants the device opened at another rate.
+        """
+        running = {
+            name: Choice(source) for name, source in microphone_settings(self.config).items()
+        }
+        shared = share_devices(running | dict(choices))
+        return {machine: shared[machine]} if machine in choices else {}
 
     def _announce(
         self, alone: Config, machine: str, detector: "Detector | None", rate_hz: int

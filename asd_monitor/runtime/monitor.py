@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.history.cases import CaseTracker
-from asd_monitor.records import Record, SourceState, Transition, Window
+from asd_monitor.records import MachineRemoved, Record, SourceState, Transition, Window
 from asd_monitor.runtime.commissioning import Commissioning
 from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.sinks import Sink
@@ -45,7 +45,8 @@ class Monitor:
     """Run pipelines and sinks until stopped.
 
     Sinks and pipelines are added before :meth:`start`, or later by :meth:`insert_sink` and
-    :meth:`join`.
+    :meth:`join`. Those that are not needed any more leave by :meth:`remove_sink` and
+    :meth:`remove`.
 
     Parameters
     ----------
@@ -71,10 +72,12 @@ class Monitor:
         self._latest: dict[str, Transition] = {}
         self._pipelines: dict[str, Pipeline] = {}
         self._posted: deque[Record] = deque()
-        self._condition = threading.Condition()  # guards the next four
+        self._removed: set[str] = set()
+        self._condition = threading.Condition()  # guards the next five
         self._ready_machines: dict[str, None] = {}
         self._new_detectors: list[tuple[str, Detector]] = []
         self._new_pipelines: list[tuple[Pipeline, Commissioning | None]] = []
+        self._departures: list[tuple[str, threading.Event]] = []
         self._exchanges: list[tuple[Sink | None, Sink | None, threading.Event]] = []
         self._commissionings: dict[str, Commissioning] = {}
         self._stopping = threading.Event()
@@ -163,6 +166,24 @@ class Monitor:
         with self._condition:
             self._new_pipelines.append((pipeline, commissioning))
             self._condition.notify()
+
+    def remove(self, machine: str) -> None:
+        """Remove a machine from the running monitor; may be called from any thread.
+
+        The sound that has arrived is still scored. Afterwards no record of the machine is emitted.
+        """
+        pipeline = self._pipelines[machine]
+        pipeline.is_leaving = True
+        pipeline.source.close()
+        done = threading.Event()
+        with self._condition:
+            self._departures.append((machine, done))
+            self._condition.notify()
+        done.wait(STOP_TIMEOUT_S)
+        commissioning = pipeline.commissioning
+        if commissioning is not None:
+            commissioning.close()
+            commissioning.join(FLUSH_TIMEOUT_S)
 
     def insert_sink(self, sink: Sink) -> None:
         """Add a sink to the running monitor; may be called from any thread.
@@ -292,7 +313,9 @@ class Monitor:
 
     def _emit_posted(self) -> None:
         while self._posted:
-            self.emit(self._posted.popleft())
+            record = self._posted.popleft()
+            if record.machine not in self._removed:
+                self.emit(record)
 
     def _wait_for_audio(self, timeout_s: float) -> list[str]:
         """Return the machines whose source has audio or a new state.
@@ -300,12 +323,14 @@ class Monitor:
         Machines and detectors that were added are started first.
         """
         with self._condition:
-            changes = self._new_detectors or self._new_pipelines or self._exchanges
-            if not (self._ready_machines or changes or self._posted or self._stopping.is_set()):
+            news = (self._ready_machines, self._new_detectors, self._new_pipelines,
+                    self._exchanges, self._departures, self._posted)  # fmt: skip
+            if not (any(news) or self._stopping.is_set()):
                 self._condition.wait(timeout_s)
             machines, detectors = list(self._ready_machines), self._new_detectors
             pipelines, self._new_pipelines = self._new_pipelines, []
             exchanges, self._exchanges = self._exchanges, []
+            departures, self._departures = self._departures, []
             self._ready_machines, self._new_detectors = {}, []
         for old, new, done in exchanges:
             self._exchange(old, new)
@@ -313,8 +338,12 @@ class Monitor:
         for pipeline, commissioning in pipelines:
             self._begin(pipeline, commissioning)
         for machine, detector in detectors:
-            self._pipelines[machine].set_detector(detector)
-        return machines
+            if machine in self._pipelines:  # else it was removed meanwhile
+                self._pipelines[machine].set_detector(detector)
+        for machine, done in departures:
+            self._end_machine(machine)
+            done.set()
+        return [machine for machine in machines if machine in self._pipelines]
 
     def _exchange(self, old: Sink | None, new: Sink | None) -> None:
         sinks = [sink for sink in self._sinks if sink is not old]
@@ -326,12 +355,27 @@ class Monitor:
 
     def _begin(self, pipeline: Pipeline, commissioning: Commissioning | None) -> None:
         """Start a machine that has joined the running monitor."""
+        self._removed.discard(pipeline.machine)
         # Other threads iterate over the pipelines, so the dict is replaced, not changed.
         self._pipelines = {**self._pipelines, pipeline.machine: pipeline}
         pipeline.announce()
         if commissioning is not None:
             pipeline.learn(commissioning)
         pipeline.source.open(self._make_notifier(pipeline.machine))
+
+    def _end_machine(self, machine: str) -> None:
+        """Score the last sound of a machine, and forget it."""
+        self._score_ready([machine])
+        pipeline = self._pipelines[machine]
+        self._pipelines = {
+            name: other for name, other in self._pipelines.items() if name != machine
+        }
+        pipeline.end()
+        self._removed.add(machine)
+        self._latest.pop(machine, None)
+        for sink in self._sinks:
+            self._emit_to(sink, MachineRemoved(machine))
+        self._metrics.remove_machine(machine)
 
     def _score_ready(self, machines: Sequence[str]) -> None:
         """Score the new windows of these machines; those of one model share batches."""

@@ -18,6 +18,9 @@ from asd_monitor.settings_file import Document, KeyPath, format_key_path
 from asd_monitor.sinks import SINKS
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.notify.settings import NotifySettings
+from asd_monitor.sources.microphone.device_capture import DeviceCapture
+from asd_monitor.sources.microphone.source import MicrophoneSource
+from asd_monitor.sources.rate_conversion import original
 from asd_monitor.storage.durable import write_durably
 from asd_monitor.unicode_names import derive_id, to_nfc
 from asd_monitor.web.setup import (
@@ -26,6 +29,7 @@ from asd_monitor.web.setup import (
     MachineDraft,
     SettingField,
     SettingValue,
+    UsedInput,
 )
 
 SECRETS = frozenset({("notify", "to")})
@@ -67,10 +71,24 @@ class PageSetup:
         """Whether settings were saved that the running monitor does not use yet."""
         return self._needs_restart
 
-    def devices_in_use(self) -> dict[str, str]:
-        """Return which machine uses each microphone, by stable id."""
+    def inputs_in_use(self) -> list[UsedInput]:
+        """Return the inputs that machines use."""
+        channels = {}
+        for pipeline in self._machines.builder.monitor.pipelines:
+            source = original(pipeline.source)
+            if isinstance(source, MicrophoneSource):
+                channels[pipeline.machine] = source.device_channels or 0
         settings = microphone_settings(self._machines.config)
-        return {str(source.device): machine for machine, source in settings.items()}
+        return [
+            UsedInput(str(each.device), each.channel, machine, channels.get(machine, 0))
+            for machine, each in settings.items()
+        ]
+
+    def capture_of(self, device: str) -> DeviceCapture | None:
+        """Return the capture of a device that a machine uses; None for one in no use."""
+        used = microphone_settings(self._machines.config).values()
+        settings = next((each for each in used if each.device == device), None)
+        return None if settings is None else self._machines.builder.captures.of(settings)
 
     def find_id(self, name: str) -> str:
         """Return the id of a machine to be added."""
@@ -89,8 +107,9 @@ class PageSetup:
             raise ConfigError(self.refusal)
         values = {"machines": {self.find_id(draft.name): _make_section(draft)}}
         from_part(Document("this page", values, {}))
-        if machine := self.devices_in_use().get(draft.device):
-            raise ConfigError(f"This microphone is used by {machine}: choose another one.")
+        for used in self.inputs_in_use():
+            if used.device == draft.device and used.covers(draft.channel):
+                raise ConfigError(f"This microphone is used by {used.machine}: choose another one.")
 
     def add_machine(self, draft: MachineDraft) -> str:
         """Save a machine, add it to the running monitor, and return its id."""
@@ -157,10 +176,11 @@ class PageSetup:
             self._machines.describe(config, machine)
 
     def remove_machine(self, machine: str) -> None:
-        """Remove a machine from the settings; it is monitored until the next start."""
+        """Remove a machine from the settings, and end monitoring it."""
         self._check_owned(machine)
         self._settings.change(lambda values: values["machines"].pop(machine))
-        self._needs_restart = True
+        if machine in self._machines.config.machines:
+            self._machines.remove(machine)
 
     def _check_owned(self, machine: str) -> None:
         if machine not in self._settings.load().machines or self._settings.is_fixed(

@@ -14,6 +14,7 @@ from asd_monitor.audio import sample_rates
 from asd_monitor.detection.alarm import Alarm
 from asd_monitor.evidence.ring import SoundRing
 from asd_monitor.records import (
+    REMOVED,
     Record,
     ScoredWindow,
     SourceHealth,
@@ -80,6 +81,8 @@ class Pipeline:
         there is no problem.
     learned_until
         Learning has taken the source's audio up to this sample.
+    is_leaving
+        Whether the machine is being removed, so that the end of its source is nothing to report.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class Pipeline:
         self.is_paused = False
         self.model_problem = ""
         self.learned_until = 0
+        self.is_leaving = False
         self._alarm = alarm
         self._emit = emit
         self._metrics = metrics
@@ -193,6 +197,8 @@ class Pipeline:
     def check_source(self) -> SourceHealth:
         """Emit health and learning progress; the machine is UNKNOWN while no audio arrives."""
         health, now = self._add_problem(self.source.health()), self._monotonic()
+        if self.is_leaving:
+            return health
         changed = self._health is None or (
             health.state is not self._health.state or self._problem != self._reported_problem
         )
@@ -212,6 +218,18 @@ class Pipeline:
         elif health.state not in _ACTIVE_STATES:
             self._mark_unknown(health.reason or str(health.state))
         return health
+
+    def end(self) -> None:
+        """Emit that the machine was removed, which ends its event."""
+        now, last = self._clock(), self._alarm.state
+        self._alarm.mark_unknown("the machine was removed", now)
+        transition = self._alarm.initial_transition(now)
+        self._emit(
+            replace(
+                transition, previous=last, reason="the machine was removed", rule=REMOVED,
+                captured_at=now,
+            )
+        )  # fmt: skip
 
     def _add_problem(self, health: SourceHealth) -> SourceHealth:
         """Add to the health of a running source why its sound is not learned from or doubtful."""

@@ -135,19 +135,23 @@ class Metrics:
         self.windows = self._factory.counter(
             "asd_windows_total", "Windows by result.", "machine", "result"
         )
-        self.inference = Histogram(
-            "asd_inference_duration_seconds",
-            "Model time per window: the time of its batch divided by the batch size.",
-            ("machine",),
-            buckets=INFERENCE_BUCKETS_S,
-            registry=self.registry,
+        self.inference = self._factory.keep(
+            Histogram(
+                "asd_inference_duration_seconds",
+                "Model time per window: the time of its batch divided by the batch size.",
+                ("machine",),
+                buckets=INFERENCE_BUCKETS_S,
+                registry=self.registry,
+            )
         )
-        self.latency = Histogram(
-            "asd_window_latency_seconds",
-            "Time from the capture of a window's last sample to the emission of its score.",
-            ("machine",),
-            buckets=LATENCY_BUCKETS_S,
-            registry=self.registry,
+        self.latency = self._factory.keep(
+            Histogram(
+                "asd_window_latency_seconds",
+                "Time from the capture of a window's last sample to the emission of its score.",
+                ("machine",),
+                buckets=LATENCY_BUCKETS_S,
+                registry=self.registry,
+            )
         )
         self.last_window = self._factory.gauge(
             "asd_last_window_timestamp_seconds",
@@ -227,6 +231,14 @@ class Metrics:
             self.source.add_machine(machine)
             self.judging.add_machine(machine)
             self.observe_state(machine, State.UNKNOWN)
+
+    def remove_machine(self, machine: str) -> None:
+        """Remove all series of a machine that is no longer monitored."""
+        self._factory.remove_machine(machine)
+        self.source.remove_machine(machine)
+        self._models.pop(machine, None)
+        self._window_series.pop(machine, None)
+        self._last_rejected_s.pop(machine, None)
 
     def observe_window(self, window: ScoredWindow, latency_s: float | None = None) -> None:
         """Record the result of a window.

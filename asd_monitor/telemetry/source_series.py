@@ -56,6 +56,10 @@ class SourceSeries:
         for state in SourceState:
             self.source_state.labels(machine, str(state))
 
+    def remove_machine(self, machine: str) -> None:
+        """Forget the totals of a machine, whose series were removed."""
+        self._last_health.pop(machine, None)
+
     def observe(self, health: SourceHealth) -> None:
         """Record a source's health; increases of its totals become counter increments."""
         machine, last = health.machine, self._last_health.get(health.machine)

@@ -10,6 +10,7 @@ from asd_monitor.records import (
     EvidenceReady,
     LearningProgress,
     MachineAlarm,
+    MachineRemoved,
     Record,
     ScoredWindow,
     SourceHealth,
@@ -127,7 +128,11 @@ class StatusTracker:
     def emit(self, record: Record) -> None:
         """Update the status of a machine."""
         with self._lock:
-            self._machines[record.machine] = self._update(self._machines[record.machine], record)
+            if isinstance(record, MachineRemoved):
+                self._machines.pop(record.machine, None)
+            else:
+                status = self._machines[record.machine]
+                self._machines[record.machine] = self._update(status, record)
 
     def _update(self, status: MachineStatus, record: Record) -> MachineStatus:
         match record:

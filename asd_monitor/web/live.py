@@ -15,6 +15,7 @@ from asd_monitor.records import (
     EvidenceReady,
     LearningProgress,
     MachineAlarm,
+    MachineRemoved,
     Record,
     ScoredWindow,
     SourceHealth,
@@ -179,6 +180,10 @@ class LiveHub:
                 return "event", machine_state.describe_evidence(record)
             case MachineAlarm():
                 return "alarm", machine_state.describe_alarm(record)
+            case MachineRemoved():
+                self._scored_at.pop(record.machine, None)
+                self._readers.pop(record.machine, None)
+                return "removed", {"machine": record.machine}
 
     def _send(self, machine: str, message: bytes, *, is_spectrogram: bool = False) -> None:
         for stream in self._streams:

@@ -13,11 +13,12 @@ import numpy as np
 
 from asd_monitor.errors import SourceError
 from asd_monitor.records import FloatArray, SourceState
-from asd_monitor.sources.microphone.device_capture import DeviceCaptures
+from asd_monitor.sources.microphone.device_capture import DeviceCapture, DeviceCaptures
 from asd_monitor.sources.microphone.devices import Microphone, list_microphones
 from asd_monitor.sources.microphone.settings import MicrophoneSettings
 from asd_monitor.sources.microphone.source import MicrophoneSource
 from asd_monitor.web.microphone_list import Input, list_inputs, metered
+from asd_monitor.web.setup import UsedInput
 from asd_monitor.web.sound_check import find_warnings, suspects_gain_control
 from asd_monitor.web.spectrum import Rings
 
@@ -81,11 +82,14 @@ class Meters:
     Parameters
     ----------
     in_use
-        Returns the machine that uses each device, by stable id.
+        Returns the inputs that machines use.
     names
         Names of the machines for people, by id.
     rings
         The newest sound of the machines, from which their levels are taken.
+    capture_of
+        Returns the capture of a device that a machine uses, which the levels of its other
+        channels join; None for one in no use.
     list_devices
         Lists the microphones of this computer.
     monotonic
@@ -94,16 +98,18 @@ class Meters:
 
     def __init__(
         self,
-        in_use: Callable[[], Mapping[str, str]],
+        in_use: Callable[[], Sequence[UsedInput]],
         names: Mapping[str, str],
         rings: Rings,
         *,
+        capture_of: Callable[[str], DeviceCapture | None] = lambda _device: None,
         list_devices: Callable[[], list[Microphone]] = list_microphones,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._in_use = in_use
         self._names = names
         self._rings = rings
+        self._capture_of = capture_of
         self._list_devices = list_devices
         self._monotonic = monotonic
         self._lock = threading.Lock()  # guards all below
@@ -180,7 +186,7 @@ class Meters:
             settings = MicrophoneSettings(
                 device=each.device, channel=each.channel, latency_s=LATENCY_S
             )
-            capture = captures.of(settings)
+            capture = self._capture_of(each.device) or captures.of(settings)
             source = MicrophoneSource(f"level of {each.name}", settings, RATE_HZ, capture=capture)
             self._meters.append(_Meter(each, source))
         for meter in self._meters:

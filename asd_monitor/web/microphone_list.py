@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from asd_monitor.sources.microphone.channel_reader import MAX_MEAN_CHANNELS
 from asd_monitor.sources.microphone.device_ids import SOUND_SERVER_IDS
 from asd_monitor.sources.microphone.devices import Microphone
+from asd_monitor.web.setup import UsedInput
 
 SEPARATOR = "#"
 
@@ -41,7 +42,7 @@ class Input:
 
 
 def list_inputs(
-    microphones: Sequence[Microphone], in_use: Mapping[str, str], names: Mapping[str, str]
+    microphones: Sequence[Microphone], in_use: Sequence[UsedInput], names: Mapping[str, str]
 ) -> list[Input]:
     """Return the inputs, those of cards first.
 
@@ -50,18 +51,22 @@ def list_inputs(
     microphones
         The devices that exist.
     in_use
-        The machine that uses each device, by stable id.
+        The inputs that machines use.
     names
         Names of the machines for people.
     """
     inputs = []
     for microphone in microphones:
-        machine = in_use.get(microphone.stable_id, "")
-        channels = microphone.channels if 1 < microphone.channels <= MAX_MEAN_CHANNELS else 1
-        if machine or microphone.unavailable:
+        used = [each for each in in_use if each.device == microphone.stable_id]
+        known = max([microphone.channels, *(each.channels for each in used)])
+        channels = known if 1 < known <= MAX_MEAN_CHANNELS else 1
+        if microphone.unavailable and not used:
             channels = 1
         for channel in range(channels):
-            unavailable = microphone.unavailable
+            machine = next((each.machine for each in used if each.covers(channel)), "")
+            if channels == 1 and used:
+                machine = used[0].machine
+            unavailable = "" if used else microphone.unavailable
             if machine:
                 unavailable = f"used by {names.get(machine, machine)}"
             inputs.append(

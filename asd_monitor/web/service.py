@@ -33,6 +33,10 @@ QUEUE = "web"
 """Label of the messages that are dropped for slow pages."""
 
 
+def _make_meters(setup: Setup, machines: Mapping[str, str], rings: Rings) -> Meters:
+    return Meters(setup.inputs_in_use, machines, rings, capture_of=setup.capture_of)
+
+
 class WebService:
     """Serve the page from :meth:`open` to :meth:`close`; receives records as a sink does.
 
@@ -99,7 +103,7 @@ class WebService:
             judging=JudgingStore(state_root),
             refits=self._refits,
             setup=setup,
-            meters=None if setup is None else Meters(setup.devices_in_use, machines, rings),
+            meters=None if setup is None else _make_meters(setup, machines, rings),
             metrics=metrics,
             log=self._log,
             diagnosis=diagnosis,

@@ -5,7 +5,9 @@ The runtime implements :class:`Setup`; the pages know nothing else of it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+from asd_monitor.sources.microphone.device_capture import DeviceCapture
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,22 @@ class MachineDetails:
     """Whether the configuration defines it, so that pages cannot change it."""
 
 
+@dataclass(frozen=True, slots=True)
+class UsedInput:
+    """A channel of a device that a machine uses."""
+
+    device: str
+    """Stable id."""
+    channel: int | Literal["mean"]
+    machine: str
+    channels: int
+    """Channels of the device; 0 while that is not known."""
+
+    def covers(self, channel: int) -> bool:
+        """Return whether it is a channel, or the mean of all."""
+        return self.channel in ("mean", channel)
+
+
 class Setup(Protocol):
     """Change the monitor and its settings; methods raise AsdMonitorError for the user."""
 
@@ -78,8 +96,11 @@ class Setup(Protocol):
     def refusal(self) -> str:
         """Why no machine can be added on pages; empty if they can."""
 
-    def devices_in_use(self) -> Mapping[str, str]:
-        """Return which machine uses each microphone, by stable id."""
+    def inputs_in_use(self) -> Sequence[UsedInput]:
+        """Return the inputs that machines use."""
+
+    def capture_of(self, device: str) -> DeviceCapture | None:
+        """Return the capture of a device that a machine uses; None for one in no use."""
 
     def find_id(self, name: str) -> str:
         """Return the id of a machine to be added; raise ConfigError if the name cannot be used."""
@@ -109,7 +130,7 @@ class Setup(Protocol):
         """Save what people see of a machine; the running monitor uses it at once."""
 
     def remove_machine(self, machine: str) -> None:
-        """Remove a machine from the settings; it is monitored until the next start."""
+        """Remove a machine from the settings, and end monitoring it."""
 
     def fixed_sections(self) -> Sequence[str]:
         """Return the sections that the configuration sets, so that pages cannot."""

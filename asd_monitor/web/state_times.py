@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from asd_monitor.records import Record, Transition
+from asd_monitor.records import MachineRemoved, Record, Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,12 @@ class StateTimes:
         self._times: dict[str, StateTime] = {}
 
     def emit(self, record: Record) -> None:
-        """Keep the time and the event of a transition."""
+        """Keep the time and the event of a transition, until the machine is removed."""
         if isinstance(record, Transition):
             event_id = "" if record.closes_event else record.event_id
             self._times[record.machine] = StateTime(record.captured_at, event_id)
+        elif isinstance(record, MachineRemoved):
+            self._times.pop(record.machine, None)
 
     def of(self, machine: str) -> StateTime:
         """Return the present state of a machine."""

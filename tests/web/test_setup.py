@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
+import numpy as np
 import psutil
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -160,8 +161,9 @@ def add_pump(process: SetupProcess, name: str = "Pump", microphone: str = "alsa:
 def test_machines_are_added_and_changed_without_scripts(
     browser: Browser, tmp_path: Path, virtual_microphones: MakeMicrophones
 ) -> None:
+    both = np.stack([pump_sound(60), pump_sound(60, seed=3)], axis=1)
     virtual_microphones(
-        pumpmic=VirtualSound(pump_sound(60)), other=VirtualSound(pump_sound(60, seed=3))
+        pumpmic=VirtualSound(both, exclusive=True), other=VirtualSound(pump_sound(60, seed=4))
     )
     with monitor_without_machines(tmp_path) as process, Mosquitto(tmp_path) as broker:
         assert add_pump(process).startswith("/setup/learning/Pump")
@@ -172,7 +174,13 @@ def test_machines_are_added_and_changed_without_scripts(
         visitor = Visitor(browser, process.url, java_script_enabled=False)
         page = visitor.page
         page.goto("/setup")
-        assert "Used by Pump" in page.inner_text(".input:has-text('pumpmic')")
+        wait_until(
+            lambda: get(process, "/setup/microphone?again=1").body.count(b"pumpmic, input") >= 2,
+            "the channels of the card that Pump uses",
+        )
+        page.goto("/setup")
+        assert "Used by Pump" in page.inner_text(".input:has-text('pumpmic, input 1')")
+        assert page.is_enabled(".input:has-text('pumpmic, input 2') input")
         page.goto("/settings")
         page.click("summary:has-text('All settings in effect')")
         assert "this page" in page.inner_text("tr:has-text('machines.Pump.mic.device')")
@@ -189,12 +197,29 @@ def test_machines_are_added_and_changed_without_scripts(
         page.locator("form[action^='/setup/notify/broker'] .primary").click()
         with Collector(broker.port) as collector:
             assert b"LEARNING" in collector.wait_for("/Pump/state")[-1].payload
-            assert add_pump(process, "Fan", "alsa:other#0").startswith("/setup/learning/Fan")
+            assert add_pump(process, "Fan", "alsa:pumpmic#1").startswith("/setup/learning/Fan")
             collector.wait_for("/Fan/state")
             wait_until(
                 lambda: any(b'"Fan"' in each.payload for each in collector.of("/info")),
                 "the description with the machine that was added",
             )
+            page.goto("/settings?machine=Fan")
+            page.click("#machine-Fan summary:has-text('Remove')")
+            assert (
+                b"Confirm that"
+                in post(process, "/settings/machine", {"machine": "Fan", "action": "remove"}).body
+            )
+            page.check("#machine-Fan [name='confirm']")
+            page.click("button:has-text('Remove Fan')")
+            assert "Saved." in page.inner_text("main")
+            wait_until(
+                lambda: collector.of("/Fan/state")[-1].payload == b"",
+                "the end of what was retained of the machine",
+            )
+            assert b"LEARNING" in collector.of("/Pump/state")[-1].payload
+            page.goto("/")
+            assert "Fan" not in page.inner_text(".cards")
+            assert get(process, "/m/Fan").status == 404
         page.goto("/setup/notify")
         page.fill("#address", "json://127.0.0.1:1/pumps")
         page.locator("form[action^='/setup/notify/people'] .primary").click()

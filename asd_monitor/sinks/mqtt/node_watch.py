@@ -81,9 +81,15 @@ class NodeWatch:
         self._logins = 0
         self._settled = self._is_read = False
         self._is_outdated = False
+        self._removed: deque[str] = deque()
 
     def announce_again(self) -> None:
         """Describe the monitor again soon, with a machine that was added; from any thread."""
+        self._is_outdated = True
+
+    def remove(self, machine: str) -> None:
+        """Clear the retained messages of a machine that was removed; from any thread."""
+        self._removed.append(machine)
         self._is_outdated = True
 
     @property
@@ -151,6 +157,9 @@ class NodeWatch:
         """Remove and return what is to be published next; None if nothing is due."""
         if self._is_outdated:
             self._is_outdated = False
+            self._clear_at_s = now_s if self._removed else self._clear_at_s
+            while self._removed:
+                self._suspect([self._removed.popleft()])
             self._announce(now_s)
             if self._discovery is not None:
                 self._discovery.login(now_s)

@@ -10,6 +10,7 @@ from asd_monitor.records import (
     EvidenceReady,
     LearningProgress,
     MachineAlarm,
+    MachineRemoved,
     Record,
     ScoredWindow,
     SourceHealth,
@@ -105,7 +106,17 @@ class Outbox:
             case MachineAlarm():
                 self._alarms[record.machine] = record
                 self._due[record.machine, "alarm"] = None
+            case MachineRemoved():
+                self._remove(record.machine)
         return 0, 0
+
+    def _remove(self, machine: str) -> None:
+        """Forget the retained messages of a machine; its events are still published."""
+        self._due = {key: None for key in self._due if key[0] != machine}
+        for kept in (self._states, self._health, self._alarms):
+            kept.pop(machine, None)
+        self._reason_updated_at.pop(machine, None)
+        self._health_queued_at.pop(machine, None)
 
     def shift_times(self, step_s: float) -> None:
         """Correct the times of everything kept, because the wall clock was set by ``step_s``.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from asd_monitor.records import Record
+from asd_monitor.records import MachineRemoved, Record
 from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sinks.mqtt.commands import CommandReceiver, Submit
 from asd_monitor.sinks.mqtt.counters import DeliveryCounter, DeliveryCounts
@@ -154,7 +154,11 @@ class MqttSink:
     def emit(self, record: Record) -> None:
         """Queue a record; returns at once."""
         self._publisher.enqueue(record)
-        if record.machine not in self._announced:  # it was added to the running monitor
+        if isinstance(record, MachineRemoved):
+            self._announced.discard(record.machine)
+            self._machines = tuple(name for name in self._machines if name != record.machine)
+            self._watch.remove(record.machine)
+        elif record.machine not in self._announced:  # it was added to the running monitor
             self._announced.add(record.machine)
             self._watch.announce_again()
         connection = self._connection

@@ -8,6 +8,7 @@ from asd_monitor.records import (
     AlarmStatus,
     EvidenceReady,
     MachineAlarm,
+    MachineRemoved,
     Record,
     SourceHealth,
     SourceState,
@@ -99,6 +100,8 @@ class Plan:
                 machine.is_answered = is_open and record.status is AlarmStatus.ACKNOWLEDGED
             case SourceHealth():
                 self._add_health(machine, record, now)
+            case MachineRemoved():
+                machine.lost = None
 
     def due(self, now: float) -> list[Notice]:
         """Return the notifications to be sent now."""

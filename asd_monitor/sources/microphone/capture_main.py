@@ -227,7 +227,10 @@ class Capture:
     ) -> None:
         overflows = self._overflows + (stream.overflows if stream else 0)
         self._pipe.send_statuses(
-            [self._status(track, overflows, timeout_s) for track in self._tracks]
+            [
+                None if track.has_ended else self._status(track, overflows, timeout_s)
+                for track in self._tracks
+            ]
         )
 
     def _status(self, track: Track, overflows: int, timeout_s: float) -> CaptureStatus:

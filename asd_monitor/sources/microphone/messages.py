@@ -20,14 +20,13 @@ import numpy as np
 from asd_monitor.records import FloatArray, SourceState
 from asd_monitor.sources.microphone.identity import MicrophoneIdentity
 
-HEADER = struct.Struct("<cBIqqddd")
+HEADER = struct.Struct("<cHIqqddd")
 AUDIO, STATUS = b"A", b"S"
 MAX_PAYLOAD_BYTES = 1 << 26
-COMMAND = struct.Struct("<cBqq")
+COMMAND = struct.Struct("<cHqq")
 WINDOW_ENDS, ADD_TRACK, END_TRACK = b"W", b"T", b"E"
 MEAN = -1
 """The channel of a command that means the mean of all."""
-MAX_TRACKS = 256
 HANG_TIMEOUT_S = 3.0
 
 

@@ -53,7 +53,7 @@ class Pipe:
         self._poll = select.poll()
         self._poll.register(parent_fd, select.POLLIN)
         self._poll.register(notify_fd, select.POLLIN)
-        self._statuses = [CaptureStatus(SourceState.OPENING)] * tracks
+        self._statuses: list[CaptureStatus | None] = [CaptureStatus(SourceState.OPENING)] * tracks
         self.window_ends: dict[int, WindowEnds] = {}
         self.track_changes: list[tuple[int, Command]] = []
         self._pending: list[bytes | memoryview] = []
@@ -88,7 +88,7 @@ class Pipe:
         """Send audio with the next :meth:`send_statuses`."""
         self._pending += encode_audio(track, audio)
 
-    def send_statuses(self, statuses: Sequence[CaptureStatus]) -> None:
+    def send_statuses(self, statuses: Sequence[CaptureStatus | None]) -> None:
         """Send the queued audio, and the statuses that are new, or all if a heartbeat is due.
 
         Blocks while the monitor does not read; the stream's ring keeps filling meanwhile.
@@ -97,6 +97,8 @@ class Pipe:
         heartbeat_due = not self._pending and now_s - self._sent_s >= HEARTBEAT_INTERVAL_S
         known = len(self._statuses)
         for track, status in enumerate(statuses):
+            if status is None:  # of a track that has ended
+                continue
             if track >= known or status != self._statuses[track] or heartbeat_due:
                 self._pending += encode_status(track, status)
         self._statuses = list(statuses)

@@ -33,6 +33,8 @@ class Track:
         As reported to the monitor.
     silent_since_s
         Monotonic time since which the channel is silent; None while it is not.
+    has_ended
+        Whether nothing is captured for it any more.
     """
 
     def __init__(self, options: TrackOptions) -> None:
@@ -45,7 +47,7 @@ class Track:
         self._resampler: StreamResampler | None = None
         self._clock: SampleClock | None = None
         self._stream: CaptureStream | None = None
-        self._has_ended = False
+        self.has_ended = False
 
     @property
     def model_rate_hz(self) -> int:
@@ -54,7 +56,7 @@ class Track:
 
     def channels_to_open(self, microphone: Microphone) -> int:
         """Return how many channels it needs; 0, with the reason as its state, if it has none."""
-        if self._has_ended:
+        if self.has_ended:
             return 0
         try:
             return channels_to_open(microphone, self._options.channel)
@@ -101,7 +103,7 @@ class Track:
     def end(self) -> None:
         """Read nothing more, from this stream or a later one."""
         self.stop()
-        self._has_ended = True
+        self.has_ended = True
 
     def stop(self) -> list[CapturedAudio]:
         """Detach from the stream, and return the audio that is left."""

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from asd_monitor.errors import AsdMonitorError
+from asd_monitor.errors import AsdMonitorError, ConfigError
 from asd_monitor.web.access_store import Role
 from asd_monitor.web.context import context_of
 from asd_monitor.web.endpoint import Endpoint
@@ -62,6 +62,8 @@ def _change(request: Request, form: Mapping[str, str]) -> Response:
 def _change_machine(setup: Setup, form: Mapping[str, str]) -> None:
     machine = form.get("machine", "")
     if form.get("action") == "remove":
+        if "confirm" not in form:
+            raise ConfigError("Confirm that the machine is to be removed.")
         setup.remove_machine(machine)
         return
     setup.change_machine(
@@ -108,6 +110,7 @@ def _render(request: Request, *, error: str = "", part: str = "") -> Response:
         "title": "Settings",
         "machines": setup.machines(),
         "running": context.machines,
+        "opened": request.query_params.get("machine", ""),
         "refusal": setup.refusal,
         "fixed": setup.fixed_sections(),
         "recipients": setup.recipients(),
