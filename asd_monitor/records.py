@@ -125,6 +125,28 @@ class ModelInfo:
     """True while too few calibration windows support the threshold."""
 
 
+OFF_MODE = "off"
+UNLEARNED_MODE = "not learned"
+"""What is displayed as the mode while a machine is in a state that was not learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModeReading:
+    """The mode in which a machine is, such as idle or one of its loads."""
+
+    name: str
+    """Name of the mode; the nearest one where none fits."""
+    is_learned: bool = True
+    """False while the sound is as steady as that of a mode, and differs from all of them."""
+    description: str = ""
+    """How the sound differs from the nearest mode, for the user; empty where it fits."""
+
+    @property
+    def label(self) -> str:
+        """What is displayed as the mode."""
+        return self.name if self.is_learned else UNLEARNED_MODE
+
+
 @dataclass(frozen=True, slots=True)
 class WindowScore:
     """The detector's result for one window. Higher ``value`` = more anomalous."""
@@ -153,6 +175,9 @@ class WindowScore:
     recording: str = ""
     voices: tuple[float, ...] = ()
     """Log scores of parts of the sound; empty where the model file has only a score."""
+    mode: ModeReading | None = None
+    """The machine's mode, to which ``value`` and ``voices`` are adjusted; None where the model
+    file has none."""
 
 
 NORMAL_RANGE = "normal range"
@@ -173,6 +198,7 @@ class Limit:
 
 OFF_WORD = "machine off"
 NOT_JUDGED_WORD = "not judged"
+UNLEARNED_WORD = "state not learned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +222,7 @@ class Verdict:
     @property
     def is_judged(self) -> bool:
         """Whether the score says something about the machine: not while it is off or stops."""
-        return self.word not in (OFF_WORD, NOT_JUDGED_WORD)
+        return self.word not in (OFF_WORD, NOT_JUDGED_WORD, UNLEARNED_WORD)
 
 
 NOT_SCORED = Verdict("not scored")
@@ -218,6 +244,8 @@ class Decision:
     """How this window compares with normal sound."""
     limits: tuple[Limit, ...] = ()
     """Limits of the score, of all rules that have one."""
+    mode: str = ""
+    """Mode of the machine for the user, such as ``idle`` or ``off``; empty where none is known."""
 
     @property
     def normal_range(self) -> float | None:

@@ -22,6 +22,7 @@ SHARED_WITH_OFFLINE = {
         "normal_sound",
         "audio",
         "model_file",
+        "modes",
         "quickstart",
         "detection",
         "terminal",

@@ -13,7 +13,9 @@ from asd_monitor.detection.machine_off import MachineOff, Phase
 from asd_monitor.detection.rules import Rules
 from asd_monitor.detection.verdict import judge_window
 from asd_monitor.records import (
+    OFF_MODE,
     SCORED_QUALITIES,
+    UNLEARNED_WORD,
     Decision,
     Quality,
     State,
@@ -54,6 +56,7 @@ class Alarm:
         self._rule_before_gap = ""
         self._is_reported = False
         self._off = MachineOff(settings.off_margin_db)
+        self._is_unlearned = False
         self._reason = self._rule = ""
         self._continuation = Continuation()
 
@@ -156,10 +159,19 @@ class Alarm:
             rule=self._rule,
             verdict=self._judge(score),
             limits=self._rules.limits,
+            mode=self._mode_of(score),
         )
         return decision, transition
 
+    def _mode_of(self, score: WindowScore) -> str:
+        """Return the mode of the machine for the user."""
+        if self._off.phase is Phase.OFF:
+            return OFF_MODE
+        return "" if score.mode is None else score.mode.label
+
     def _judge(self, score: WindowScore) -> Verdict:
+        if self._is_unlearned:
+            return Verdict(UNLEARNED_WORD, sentence=self._reason)
         if self._off.phase.is_judged:
             return judge_window(score.quality, self._rules.read(score))
         return self._off.verdict
@@ -177,7 +189,11 @@ class Alarm:
         phase = self._off.update(score.level_dbfs, exceeds=exceeds)
         if not phase.is_judged:
             return self._enter_phase(phase, score)
+        if self._continues_unlearned(score):
+            return self._enter_unlearned(score)
         self._rules.update(score)
+        if self._begins_unlearned(score):
+            return self._enter_unlearned(score)
         self._is_reported = self._is_reported or self._rules.warning is not None
         state, reason, rule = self._next_state(self._quiet_s(score.window_start))
         return self._enter(state, reason, score.captured_at, score, rule)
@@ -205,6 +221,32 @@ class Alarm:
             return self._enter(State.ALARM, reason, at, score, rule_before_gap)
         self._is_reported = False
         return self._enter(State.OFF, reason, at, score, self._off.name)
+
+    def _continues_unlearned(self, score: WindowScore) -> bool:
+        """Return whether a state that was not learned lasts."""
+        was_unlearned, self._is_unlearned = self._is_unlearned, False
+        return was_unlearned and score.mode is not None and not score.mode.is_learned
+
+    def _begins_unlearned(self, score: WindowScore) -> bool:
+        """Return whether unusual sound is that of a state that was not learned.
+
+        An alarm is not withdrawn: where the rules raise one before the sound is known to be as
+        steady as a mode, it remains.
+        """
+        if self._settings.when_unlearned == "alarm" or self.state is State.ALARM:
+            return False
+        is_unlearned = score.mode is not None and not score.mode.is_learned
+        is_unusual = self._rules.warning is not None or self.state is State.WARNING
+        may_alarm = self._rules.alarming is not None or self._rule_before_gap != ""
+        return is_unlearned and is_unusual and not may_alarm
+
+    def _enter_unlearned(self, score: WindowScore) -> Transition | None:
+        """Enter UNKNOWN: what the rules know about other modes says nothing about this one."""
+        assert score.mode is not None  # noqa: S101 - checked by the callers
+        self._is_unlearned = True
+        self._rules.reset()
+        self._skip_gap()
+        return self._enter(State.UNKNOWN, score.mode.description, score.captured_at, score)
 
     def _quiet_s(self, window_start: int) -> float:
         """Return for how long every window has been quiet by every rule."""
@@ -249,6 +291,7 @@ class Alarm:
     def _reset(self) -> None:
         self._rules.reset()
         self._off.reset()
+        self._is_unlearned = False
         self._last_end = None
         self._quiet_since = None
         self._rule_before_gap = ""

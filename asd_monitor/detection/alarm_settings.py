@@ -23,5 +23,9 @@ class AlarmSettings(BaseModel):
     """Clear an alarm after this many quiet seconds."""
     when_off: Literal["state", "alarm"] = "state"
     """When the machine is off: "state" enters OFF, which is no alarm; "alarm" raises the alarm."""
+    when_unlearned: Literal["unknown", "alarm"] = "unknown"
+    """When the machine is in a state that was not learned, which is steady sound that differs from
+    all learned modes by 7 dB and more in most octaves: "unknown" enters UNKNOWN, which a person can
+    confirm as normal; "alarm" judges it like any other sound, which raises the alarm."""
     off_margin_db: float = Field(10.0, ge=3, le=120)
     """The machine is off when its level is this far below the quietest window that was learned."""

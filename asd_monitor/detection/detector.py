@@ -18,10 +18,13 @@ from asd_monitor.detection.verdict import judge_clip
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.model_file.manifest import Aggregation, Manifest
+from asd_monitor.modes.profile import window_profile
+from asd_monitor.modes.tracker import ModeTracker
 from asd_monitor.records import (
     SCORED_QUALITIES,
     FloatArray,
     ModelInfo,
+    ModeReading,
     Quality,
     Verdict,
     Window,
@@ -96,6 +99,7 @@ class Detector:
         self.max_batch = max_batch
         self._clock = clock
         self._seq: defaultdict[str, int] = defaultdict(int)
+        self._trackers = {name: self._make_tracker(rule) for name, rule in rules.items()}
         self._failures = 0
 
     @property
@@ -166,6 +170,7 @@ class Detector:
         ClipScore
             The capture times of its windows are seconds since the start of the recording.
         """
+        self.forget_mode(machine)
         size, hop = self.manifest.window_samples, self.manifest.hop_samples
         rate_hz = self.manifest.sample_rate_hz
         rows = clip_windows(samples, size, hop)
@@ -211,6 +216,7 @@ class Detector:
             quality, value = Quality.ERROR, None
         machine = window.machine
         rule = self._rules[machine]
+        value, voices, mode = self._adjust_to_mode(window, value, voices)
         p_value, extrapolated = self._compute_p_value(rule.target, value)
         seq, self._seq[machine] = self._seq[machine], self._seq[machine] + 1
         return WindowScore(
@@ -229,7 +235,35 @@ class Detector:
             model=self._infos[machine],
             recording=window.recording,
             voices=voices,
+            mode=mode,
         )
+
+    def _adjust_to_mode(
+        self, window: Window, value: float | None, voices: tuple[float, ...]
+    ) -> tuple[float | None, tuple[float, ...], ModeReading | None]:
+        """Return the score and the voices of a window, adjusted to its mode, and the mode."""
+        tracker = self._trackers[window.machine]
+        if tracker is None:
+            return value, voices, None
+        if value is None:
+            return value, voices, tracker.reading
+        profile = window_profile(window.samples, self.manifest.sample_rate_hz)
+        adjusted, mode = tracker.follow(profile, window.start, np.array([value, *voices]))
+        first, *others = adjusted.tolist()
+        return first, tuple(others), mode
+
+    def forget_mode(self, machine: str) -> None:
+        """Find the mode of a machine again, because other sound follows."""
+        tracker = self._trackers[machine]
+        if tracker is not None:
+            tracker.reset()
+
+    def _make_tracker(self, rule: DecisionRule) -> ModeTracker | None:
+        manifest = self.manifest
+        modes = manifest.modes.get(rule.target)
+        if modes is None:
+            return None
+        return ModeTracker(modes, manifest.window_samples, manifest.sample_rate_hz)
 
     def _compute_p_value(self, target: str, value: float | None) -> tuple[float | None, bool]:
         calibration = self.manifest.calibrations.get(target)

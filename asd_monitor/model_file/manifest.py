@@ -11,6 +11,7 @@ from asd_monitor.calibration import Calibration
 from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.calibration.normal_range import is_number
 from asd_monitor.calibration.voices import VoiceStatistics
+from asd_monitor.modes.learned import LearnedModes
 
 FORMAT_VERSION = 1
 MAX_NAME_LENGTH = 200
@@ -59,6 +60,9 @@ class Manifest:
         Levels of the learned sound, by target; a target may lack them.
     voices
         Statistics of the voices of normal sound by target; none in files of earlier versions.
+    modes
+        Modes of operation by target; none in files of earlier versions. Calibrations and voices
+        are of scores that are adjusted to the mode.
     training
         Origin of the model: ``fingerprint`` (SHA-256 of the training data), ``recordings``,
         ``seconds``, ``versions``, ``microphones`` (id, name and USB port of each), ...
@@ -88,6 +92,7 @@ class Manifest:
     created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     format_version: int = FORMAT_VERSION
     voices: Mapping[str, VoiceStatistics] = field(default_factory=dict)
+    modes: Mapping[str, LearnedModes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("name", "revision", "created_at"):
@@ -112,6 +117,7 @@ class Manifest:
             ("thresholds", Threshold),
             ("levels", LearnedLevels),
             ("voices", VoiceStatistics),
+            ("modes", LearnedModes),
         ):
             for target, value in getattr(self, name).items():
                 _check(target in self.targets, name, f"targets from {self.targets}", target)
@@ -127,6 +133,7 @@ class Manifest:
         thresholds = {target: asdict(threshold) for target, threshold in self.thresholds.items()}
         levels = {target: levels.to_dict() for target, levels in self.levels.items()}
         voices = {target: statistics.to_dict() for target, statistics in self.voices.items()}
+        modes = {target: modes.to_dict() for target, modes in self.modes.items()}
         return {
             "format_version": self.format_version,
             "name": self.name,
@@ -141,6 +148,7 @@ class Manifest:
             "thresholds": cast("Json", thresholds),
             "levels": cast("Json", levels),
             "voices": cast("Json", voices),
+            "modes": cast("Json", modes),
             "training": self.training,
             "description": self.description,
         }
@@ -156,7 +164,12 @@ class Manifest:
         """
         _check_version(values.get("format_version"))
         expected = set(cls.__dataclass_fields__)
-        restored = {"levels": {}, "voices": {}, **values}  # files of earlier versions have none
+        restored = {
+            "levels": {},
+            "voices": {},
+            "modes": {},
+            **values,
+        }  # files of earlier versions have none
         _check(set(restored) == expected, "entries", f"{sorted(expected)}", sorted(values))
         targets = restored["targets"]
         _check(isinstance(targets, list), "targets", "a list", targets)
@@ -166,6 +179,7 @@ class Manifest:
             ("thresholds", _read_threshold),
             ("levels", LearnedLevels.from_dict),
             ("voices", VoiceStatistics.from_dict),
+            ("modes", LearnedModes.from_dict),
         ):
             restored[name] = _read_by_target(restored[name], name, read)
         for name in ("training", "description"):

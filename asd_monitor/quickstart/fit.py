@@ -166,6 +166,7 @@ def fit_many(
         levels={
             name: target.levels for name, target in fitted.items() if target.levels is not None
         },
+        modes={name: target.modes for name, target in fitted.items()},
         training=_describe_training(recordings_by_target, sample_rate_hz),
         description=_describe(choice, sample_rate_hz),
     )

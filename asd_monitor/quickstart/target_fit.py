@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asd_monitor.audio.quality import usable_levels_dbfs
+from asd_monitor.audio.quality import assess, usable_levels_dbfs
 from asd_monitor.backends.matched_filters import MatchedFilters
 from asd_monitor.calibration import Calibration
 from asd_monitor.calibration.blocks import count_effective_windows
@@ -15,6 +15,8 @@ from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.calibration.voices import VoiceStatistics
 from asd_monitor.features import FEATURE_GROUP_NAMES, FeatureGroups
+from asd_monitor.modes.fit import adjust_held_out, fit_modes, profiles_of
+from asd_monitor.modes.learned import LearnedModes
 from asd_monitor.normal_sound.statistics import NormalSound
 from asd_monitor.progress import Progress
 from asd_monitor.quickstart.network import (
@@ -37,6 +39,7 @@ MIN_EVIDENCE_STD = 0.23  # 1 dB
 MIN_FILTERS_S = 250.0
 """Matched filters are fitted to at least this much sound: with 100 s they raise false alarms."""
 STAGE = "fit"
+SILENCE_DBFS = -120.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class FittedTarget:
     normal_sound: NormalSound
     levels: LearnedLevels | None
     """None where no window has a level."""
+    modes: LearnedModes
 
 
 def supports_filters(windows: TrainingWindows) -> bool:
@@ -116,12 +120,12 @@ def fit_target(
         scorer = fit_target_scorer(
             [group[bank] for group in features], excluded[bank][:, bank], filters
         )
-        calibration, voices = _calibrate(held_out[disjoint], fusion, windows)
+        modes, calibration, voices = _calibrate(held_out[disjoint], fusion, windows)
         evidence = _fit_evidence(groups, windows)
     normal_sound = _fit_normal_sound(windows)
     levels = LearnedLevels.fit(usable_levels_dbfs(windows.waveforms))
     progress.update(1.0)
-    return FittedTarget(scorer, fusion, evidence, calibration, voices, normal_sound, levels)
+    return FittedTarget(scorer, fusion, evidence, calibration, voices, normal_sound, levels, modes)
 
 
 def _compute_features(
@@ -167,11 +171,13 @@ def _cross_validated_scores(
 
 def _calibrate(
     held_out: Tensor, fusion: Fusion, windows: TrainingWindows
-) -> tuple[Calibration, VoiceStatistics | None]:
-    """Calibrate the fused score and the voices ``(n, voices)`` of held-out windows."""
-    voices, scores = held_out.double().numpy(), fusion(held_out).double().numpy()
+) -> tuple[LearnedModes, Calibration, VoiceStatistics | None]:
+    """Find the modes; calibrate the fused score and the voices ``(n, voices)`` in all of them."""
     session = windows.session[windows.disjoint]
     start_s, window_s = windows.start_s[windows.disjoint], windows.window_s
+    raw = torch.cat([fusion(held_out)[:, None], held_out], dim=1).double().numpy()
+    modes, adjusted = _fit_modes(windows.take(np.flatnonzero(windows.disjoint)), raw)
+    scores, voices = adjusted[:, 0], adjusted[:, 1:]
     calibration = Calibration.fit(
         scores,
         NormalRange.fit(scores, session, start_s, window_s),
@@ -186,7 +192,17 @@ def _calibrate(
         window_s,
         min_voice_scales()[: voices.shape[1]],
     )
-    return calibration, statistics
+    return modes, calibration, statistics
+
+
+def _fit_modes(windows: TrainingWindows, scores: np.ndarray) -> tuple[LearnedModes, np.ndarray]:
+    """Return the modes of windows, and their held-out scores ``(n, 1 + voices)`` adjusted."""
+    profiles = profiles_of(windows.waveforms, windows.sample_rate_hz)
+    levels_dbfs = [assess(waveform).level_dbfs or SILENCE_DBFS for waveform in windows.waveforms]
+    modes = fit_modes(
+        profiles, levels_dbfs, windows.session, windows.start_s, windows.window_s, scores
+    )
+    return modes, adjust_held_out(modes, profiles, scores)
 
 
 def _fit_evidence(groups: FeatureGroups, windows: TrainingWindows) -> Evidence:
@@ -205,5 +221,4 @@ def _fit_normal_sound(windows: TrainingWindows) -> NormalSound:
     """Compute the statistics of windows that are spread over all sound."""
     disjoint = windows.take(np.flatnonzero(windows.disjoint))
     selected = disjoint.take(evenly_spaced_indices(len(disjoint), NORMAL_SOUND_WINDOWS))
-    sample_rate_hz = round(windows.waveforms.window_samples / windows.window_s)
-    return NormalSound.fit(selected.waveforms, sample_rate_hz, windows.window_s)
+    return NormalSound.fit(selected.waveforms, windows.sample_rate_hz, windows.window_s)

@@ -89,6 +89,11 @@ class TrainingWindows:
         """Return the number of windows."""
         return len(self.waveforms)
 
+    @property
+    def sample_rate_hz(self) -> int:
+        """Sample rate of the sound."""
+        return round(self.waveforms.window_samples / self.window_s)
+
     def take(self, indices: npt.NDArray[np.int64]) -> "TrainingWindows":
         """Return some of the windows."""
         return TrainingWindows(

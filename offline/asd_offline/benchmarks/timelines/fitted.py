@@ -5,11 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+import numpy.typing as npt
+
 from asd_monitor import model_file
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.detector import Detector
+from asd_monitor.modes.profile import window_profile
+from asd_monitor.modes.tracker import ModeTracker
 from asd_monitor.quickstart import Recording, fit
 from asd_monitor.records import FloatArray, Window, WindowScore
 from asd_offline.timeline.labels import Span
@@ -28,6 +33,8 @@ class Part:
     n_samples: int
     label: str = ""
     """Of a fault; empty: normal sound."""
+    profiles: tuple[npt.NDArray[np.float64], ...] = ()
+    """Of the windows; the mode depends on the parts before, so scores are not yet adjusted."""
 
 
 class FittedMachine:
@@ -48,6 +55,8 @@ class FittedMachine:
             model_file.save(path, fitted.module, fitted.manifest, normal_sound=fitted.normal_sound)
             model = model_file.load(path, "cpu")
         self.rule = DecisionRule.from_manifest(model.manifest, TARGET)
+        self.modes = model.manifest.modes[TARGET]
+        model.manifest = replace(model.manifest, modes={})
         self._detector = Detector(model, {TARGET: self.rule})
 
     def score(self, samples: FloatArray, label: str = "") -> Part:
@@ -57,15 +66,22 @@ class FittedMachine:
             Window(TARGET, row, index * size, (index + 1) * size / SAMPLE_RATE_HZ)
             for index, row in enumerate(clip_windows(samples, size, size))
         ]
-        return Part(tuple(self._detector.score(windows)), len(samples), label)
+        profiles = [window_profile(window.samples, SAMPLE_RATE_HZ) for window in windows]
+        scores = tuple(self._detector.score(windows))
+        return Part(scores, len(samples), label, tuple(profiles))
 
     def play(self, name: str, parts: Sequence[Part]) -> StreamOutcome:
         """Play parts one after the other; consecutive parts with the same label are one fault."""
-        return play_parts(name, parts, self.rule, AlarmSettings())
+        tracker = ModeTracker(self.modes, self.rule.window_samples, SAMPLE_RATE_HZ)
+        return play_parts(name, parts, self.rule, AlarmSettings(), tracker)
 
 
 def play_parts(
-    name: str, parts: Sequence[Part], rule: DecisionRule, settings: AlarmSettings
+    name: str,
+    parts: Sequence[Part],
+    rule: DecisionRule,
+    settings: AlarmSettings,
+    tracker: ModeTracker | None = None,
 ) -> StreamOutcome:
     """Pass the scores of parts through the alarm and compare its alarms with the labels."""
     rate_hz = rule.sample_rate_hz
@@ -73,10 +89,13 @@ def play_parts(
     spans: list[Span] = []
     start = 0
     for part in parts:
-        for score in part.scores:
+        for index, score in enumerate(part.scores):
             begin = start + score.window_start
             end_s = (begin + rule.window_samples) / rate_hz
-            scores.append(replace(score, window_start=begin, captured_at=end_s))
+            placed = replace(score, window_start=begin, captured_at=end_s)
+            if tracker is not None:
+                placed = _adjust(placed, tracker, part.profiles[index])
+            scores.append(placed)
         end = start + part.n_samples
         if part.label:
             begin_s, end_s = start / rate_hz, end / rate_hz
@@ -87,3 +106,14 @@ def play_parts(
         start = end
     trace = trace_scores(scores, rule, settings, start / rate_hz)
     return evaluate_stream(TARGET, name, trace, spans)
+
+
+def _adjust(
+    score: WindowScore, tracker: ModeTracker, profile: npt.NDArray[np.float64]
+) -> WindowScore:
+    """Return a score that is adjusted to the mode of the machine."""
+    if score.value is None:
+        return score
+    scores = np.array([score.value, *score.voices])
+    adjusted, mode = tracker.follow(profile, score.window_start, scores)
+    return replace(score, value=float(adjusted[0]), voices=tuple(adjusted[1:]), mode=mode)
