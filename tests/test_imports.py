@@ -25,6 +25,7 @@ SHARED_WITH_OFFLINE = {
         "modes",
         "quickstart",
         "detection",
+        "recalibration",
         "terminal",
         "storage",
         "synthesis",

@@ -68,13 +68,19 @@ class FalseAlarmLimit:
         return cls(*(float(values[name]) for name in names))
 
 
-def draw_chains(follows: npt.NDArray[np.bool_], seed: int = 0) -> Indices:
+def draw_chains(
+    follows: npt.NDArray[np.bool_], seed: int = 0, mean_stretch_blocks: float = MEAN_STRETCH_BLOCKS
+) -> Indices:
     """Draw chains of block indices, ``(CHAIN_BLOCKS, CHAINS)``.
 
     Parameters
     ----------
     follows
         ``(n,)``: True where a block directly follows the one before it.
+    seed
+        Of the random numbers.
+    mean_stretch_blocks
+        Mean length of the stretches of consecutive blocks; gaps make them shorter.
     """
     random = np.random.default_rng(seed)
     count = len(follows)
@@ -82,7 +88,7 @@ def draw_chains(follows: npt.NDArray[np.bool_], seed: int = 0) -> Indices:
     chains = np.empty((CHAIN_BLOCKS, CHAINS), np.int64)
     chains[0] = random.integers(0, count, CHAINS)
     for step in range(1, CHAIN_BLOCKS):
-        jumps = random.random(CHAINS) * MEAN_STRETCH_BLOCKS < 1.0
+        jumps = random.random(CHAINS) * mean_stretch_blocks < 1.0
         jumps |= ~continues[chains[step - 1]]
         chains[step] = np.where(jumps, random.integers(0, count, CHAINS), chains[step - 1] + 1)
     return chains

@@ -146,9 +146,9 @@ class VoiceStatistics:
             scale=scale,
             blocks=len(blocks),
             effective_blocks=effective,
-            evidence_limit=_fit_evidence_limit(deviations, blocks.follows, chains),
+            evidence_limit=fit_evidence_limit(deviations, blocks.follows, chains),
             notable_score=notable_score,
-            notable_limit=_fit_notable_limit(shares.means[:, 0] > 0.0, chains),
+            notable_limit=fit_notable_limit(shares.means[:, 0] > 0.0, chains),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -245,7 +245,7 @@ def _leave_one_out(blocks: Blocks, smallest: npt.NDArray[np.float64], effective:
     )
 
 
-def _fit_evidence_limit(
+def fit_evidence_limit(
     deviations: Matrix, follows: npt.NDArray[np.bool_], chains: npt.NDArray[np.int64]
 ) -> FalseAlarmLimit:
     """Fit the limit of the CUSUM.
@@ -269,7 +269,7 @@ def _fit_evidence_limit(
     return fit_limit(largest_in_chains(chains, advance), MIN_LIMIT, min_slope)
 
 
-def _fit_notable_limit(
+def fit_notable_limit(
     notable: npt.NDArray[np.bool_], chains: npt.NDArray[np.int64]
 ) -> FalseAlarmLimit:
     """Fit the limit of the count of notable blocks.

@@ -118,6 +118,14 @@ class Alarm:
             return self._enter(State.UNKNOWN, "the model is ready; no window scored yet", at, None)
         return None
 
+    def adjust(self, rule: DecisionRule) -> None:
+        """Judge the scores of the same model by other limits, and keep the evidence so far."""
+        evidence = {each.name: each.evidence for each in self._rules.all}
+        self._rules.configure(rule)
+        for each in self._rules.all:
+            each.restore(evidence[each.name])
+        self._provisional = rule.provisional
+
     def _restore_evidence(self) -> None:
         """Restore the evidence from before a restart, once."""
         memory, standing = self._continuation.take_memory(), self._continuation.standing

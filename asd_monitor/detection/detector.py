@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from asd_monitor.audio.quality import Assessment, assess
 from asd_monitor.audio.windowing import clip_windows
+from asd_monitor.calibration import Calibration
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.verdict import judge_clip
@@ -95,7 +96,10 @@ class Detector:
         self._model = model
         self._rules = dict(rules)
         self._target_index = {name: model.target_index(rule.target) for name, rule in rules.items()}
-        self._infos = {name: self._make_info(rule) for name, rule in rules.items()}
+        self._calibrations = {
+            name: model.manifest.calibrations.get(rule.target) for name, rule in rules.items()
+        }
+        self._infos = {name: self._make_info(name) for name in rules}
         self.max_batch = max_batch
         self._clock = clock
         self._seq: defaultdict[str, int] = defaultdict(int)
@@ -119,6 +123,12 @@ class Detector:
     def rule(self, machine: str) -> DecisionRule:
         """Return how the scores of a machine are judged."""
         return self._rules[machine]
+
+    def adjust(self, machine: str, rule: DecisionRule, calibration: Calibration) -> None:
+        """Judge the scores of a machine by another rule and calibration from the next one on."""
+        self._rules[machine] = rule
+        self._calibrations[machine] = calibration
+        self._infos[machine] = self._make_info(machine)
 
     def score(self, windows: Sequence[Window]) -> list[WindowScore]:
         """Score windows, in their order; windows of all machines share batches.
@@ -184,7 +194,7 @@ class Detector:
         values = [score.value for score in scores if score.value is not None]
         value = aggregate(values, self.manifest.aggregation) if values else None
         rule = self._rules[machine]
-        p_value, extrapolated = self._compute_p_value(rule.target, value)
+        p_value, extrapolated = self._compute_p_value(machine, value)
         verdict = judge_clip(value, scores, rule, settings)
         return ClipScore(name, value, p_value, extrapolated, rule.threshold, tuple(scores), verdict)
 
@@ -217,7 +227,7 @@ class Detector:
         machine = window.machine
         rule = self._rules[machine]
         value, voices, mode = self._adjust_to_mode(window, value, voices)
-        p_value, extrapolated = self._compute_p_value(rule.target, value)
+        p_value, extrapolated = self._compute_p_value(machine, value)
         seq, self._seq[machine] = self._seq[machine], self._seq[machine] + 1
         return WindowScore(
             machine=machine,
@@ -265,15 +275,15 @@ class Detector:
             return None
         return ModeTracker(modes, manifest.window_samples, manifest.sample_rate_hz)
 
-    def _compute_p_value(self, target: str, value: float | None) -> tuple[float | None, bool]:
-        calibration = self.manifest.calibrations.get(target)
+    def _compute_p_value(self, machine: str, value: float | None) -> tuple[float | None, bool]:
+        calibration = self._calibrations[machine]
         if calibration is None or value is None:
             return None, False
         return calibration.p_value(value)
 
-    def _make_info(self, rule: DecisionRule) -> ModelInfo:
-        manifest = self.manifest
-        calibration = manifest.calibrations.get(rule.target)
+    def _make_info(self, machine: str) -> ModelInfo:
+        manifest, rule = self.manifest, self._rules[machine]
+        calibration = self._calibrations[machine]
         return ModelInfo(
             name=manifest.name,
             revision=manifest.revision,

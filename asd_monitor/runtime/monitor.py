@@ -22,7 +22,7 @@ from asd_monitor.errors import AsdMonitorError
 from asd_monitor.history.cases import CaseTracker
 from asd_monitor.records import MachineRemoved, Record, SourceState, Transition, Window
 from asd_monitor.runtime.commissioning import Commissioning
-from asd_monitor.runtime.pipeline import Pipeline
+from asd_monitor.runtime.pipeline import Adjustment, Pipeline
 from asd_monitor.sinks import Sink
 from asd_monitor.telemetry.metrics import Metrics
 
@@ -73,8 +73,9 @@ class Monitor:
         self._pipelines: dict[str, Pipeline] = {}
         self._posted: deque[Record] = deque()
         self._removed: set[str] = set()
-        self._condition = threading.Condition()  # guards the next five
+        self._condition = threading.Condition()  # guards the next six
         self._ready_machines: dict[str, None] = {}
+        self._adjustments: list[tuple[str, Adjustment]] = []
         self._new_detectors: list[tuple[str, Detector]] = []
         self._new_pipelines: list[tuple[Pipeline, Commissioning | None]] = []
         self._departures: list[tuple[str, threading.Event]] = []
@@ -156,6 +157,12 @@ class Monitor:
         """Score a machine with this detector from now on; may be called from any thread."""
         with self._condition:
             self._new_detectors.append((machine, detector))
+            self._condition.notify()
+
+    def adjust(self, machine: str, adjustment: Adjustment) -> None:
+        """Judge a machine by other limits soon; may be called from any thread."""
+        with self._condition:
+            self._adjustments.append((machine, adjustment))
             self._condition.notify()
 
     def join(self, pipeline: Pipeline, commissioning: Commissioning | None) -> None:
@@ -328,6 +335,7 @@ class Monitor:
             if not (any(news) or self._stopping.is_set()):
                 self._condition.wait(timeout_s)
             machines, detectors = list(self._ready_machines), self._new_detectors
+            adjustments, self._adjustments = self._adjustments, []
             pipelines, self._new_pipelines = self._new_pipelines, []
             exchanges, self._exchanges = self._exchanges, []
             departures, self._departures = self._departures, []
@@ -340,6 +348,9 @@ class Monitor:
         for machine, detector in detectors:
             if machine in self._pipelines:  # else it was removed meanwhile
                 self._pipelines[machine].set_detector(detector)
+        for machine, adjustment in adjustments:
+            if machine in self._pipelines:
+                self._pipelines[machine].adjust(adjustment)
         for machine, done in departures:
             self._end_machine(machine)
             done.set()

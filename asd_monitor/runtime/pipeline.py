@@ -7,7 +7,7 @@ and ``state``, which any thread may call.
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from asd_monitor.audio import sample_rates
@@ -31,6 +31,8 @@ from asd_monitor.sources.rate_conversion import ConvertedSource
 from asd_monitor.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from asd_monitor.calibration import Calibration
+    from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import Detector
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,15 @@ STALL_GRACE_S = 10.0
 """A pipeline is stalled when no window is consumed for this long beyond the window's length."""
 
 _ACTIVE_STATES = frozenset({SourceState.RUNNING, SourceState.ENDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """Other limits for the scores of a model that is in use."""
+
+    model_sha256: str
+    rule: "DecisionRule"
+    calibration: "Calibration"
 
 
 class Pipeline:
@@ -115,6 +126,7 @@ class Pipeline:
         self._monotonic = monotonic
         self._has_audio = False
         self._feed: WindowFeed | None = None
+        self._adjustment: Adjustment | None = None
         self._health: SourceHealth | None = None
         self._health_at = float("-inf")
         self._problem = self._reported_problem = ""
@@ -142,7 +154,22 @@ class Pipeline:
         self._lower_rate(detector.manifest.sample_rate_hz)
         self._feed = WindowFeed(self.machine, self.source, detector.manifest)
         self._consumed_at = self._monotonic()
+        self._adjustment = None
         self._emit_transition(self._alarm.configure(detector.rule(self.machine), self._clock()))
+
+    def adjust(self, adjustment: Adjustment) -> None:
+        """Judge by other limits from the next window on after which the machine is NORMAL."""
+        self._adjustment = adjustment
+
+    def _adjust_if_due(self) -> None:
+        adjustment, detector = self._adjustment, self.detector
+        if adjustment is None or detector is None or self._alarm.state is not State.NORMAL:
+            return
+        self._adjustment = None
+        if detector.model.sha256 != adjustment.model_sha256:
+            return
+        detector.adjust(self.machine, adjustment.rule, adjustment.calibration)
+        self._alarm.adjust(adjustment.rule)
 
     def _lower_rate(self, rate_hz: int) -> None:
         """Convert the sound to the model's rate, where that is below the one of capturing."""
@@ -193,6 +220,7 @@ class Pipeline:
         decision, transition = self._alarm.update(score)
         self._emit(ScoredWindow(score, decision))
         self._emit_transition(transition)
+        self._adjust_if_due()
 
     def check_source(self) -> SourceHealth:
         """Emit health and learning progress; the machine is UNKNOWN while no audio arrives."""

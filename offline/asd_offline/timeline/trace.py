@@ -100,10 +100,19 @@ def trace_scores(
     """
     alarm = Alarm("timeline", settings, "timeline")
     alarm.configure(rule, at=0.0)
+    decided = ((score, alarm.update(score)[0]) for score in scores)
+    return trace_decisions(decided, duration_s, tick)
+
+
+def trace_decisions(
+    decided: Iterable[tuple[WindowScore, Decision]],
+    duration_s: float,
+    tick: Callable[[float], None] | None = None,
+) -> Trace:
+    """Return the trace of windows with their decisions; parameters as of :func:`trace_scores`."""
     recorder = _Recorder()
     done_s = 0.0
-    for score in scores:
-        decision, _ = alarm.update(score)
+    for score, decision in decided:
         recorder.add(score, decision)
         if tick is not None:
             tick(score.captured_at - done_s)

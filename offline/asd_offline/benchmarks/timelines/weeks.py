@@ -24,9 +24,10 @@ from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.model_file.manifest import Manifest
 from asd_monitor.records import Quality, WindowScore
+from asd_offline.benchmarks.timelines.continued import ContinuedCalibration, decide
 from asd_offline.timeline.metrics import Rate
 from asd_offline.timeline.outcome import evaluate_stream
-from asd_offline.timeline.trace import trace_scores
+from asd_offline.timeline.trace import trace_decisions, trace_scores
 
 Matrix = npt.NDArray[np.float64]
 
@@ -110,8 +111,8 @@ class Fusion:
         return log_mean_exp((voices - self._centre) / self._scale)
 
 
-def learn(held_out: Matrix, scores: Matrix, asked: float) -> DecisionRule:
-    """Return the rule of a model that learned these log scores and fused scores."""
+def learn(held_out: Matrix, scores: Matrix) -> Manifest:
+    """Return the manifest of a model that learned these log scores and fused scores."""
     start_s = WINDOW_S * np.arange(len(scores))
     session = np.zeros(len(scores), np.int64)
     calibration = Calibration.fit(
@@ -121,7 +122,7 @@ def learn(held_out: Matrix, scores: Matrix, asked: float) -> DecisionRule:
     )
     names = [f"voice {number}" for number in range(VOICES)]
     voices = VoiceStatistics.fit(names, held_out, scores, session, start_s, WINDOW_S)
-    manifest = Manifest(
+    return Manifest(
         name="synthetic",
         revision="1",
         targets=(TARGET,),
@@ -131,7 +132,6 @@ def learn(held_out: Matrix, scores: Matrix, asked: float) -> DecisionRule:
         calibrations={TARGET: calibration},
         voices={} if voices is None else {TARGET: voices},
     )
-    return DecisionRule.from_manifest(manifest, TARGET, asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +158,29 @@ class Weeks:
 
 
 def measure_weeks(
-    kind: str, learn_s: float, asked: float, seeds: Sequence[int], weeks: int
+    kind: str,
+    learn_s: float,
+    asked: float,
+    seeds: Sequence[int],
+    weeks: int,
+    *,
+    continued: bool = False,
 ) -> Weeks:
-    """Learn a machine for each seed, and count the false alarms of its weeks."""
+    """Learn a machine for each seed, and count the false alarms of its weeks.
+
+    Parameters
+    ----------
+    kind, learn_s
+        The process, and the amount of sound that is learned.
+    asked
+        False alarms per month.
+    seeds
+        One for each machine.
+    weeks
+        Of each machine.
+    continued
+        Whether the calibration is extended while monitoring.
+    """
     false: dict[str, int] = {}
     supported: list[float] = []
     for seed in seeds:
@@ -168,13 +188,17 @@ def measure_weeks(
         rng = np.random.default_rng([seed, PROCESSES.index(kind), round(learn_s)])
         held_out = process.draw(round(learn_s / WINDOW_S), rng)
         fusion = Fusion(held_out)
-        rule = learn(held_out, fusion.fuse(held_out), asked)
+        manifest = learn(held_out, fusion.fuse(held_out))
+        rule = DecisionRule.from_manifest(manifest, TARGET, asked)
         if rule.supported_false_alarms_per_month is not None:
             supported.append(rule.supported_false_alarms_per_month)
         settings = AlarmSettings(false_alarms_per_month=asked)
-        trace = trace_scores(
-            _scores(process, fusion, rule, rng, weeks), rule, settings, weeks * WEEK_S
-        )
+        scores = _scores(process, fusion, rule, rng, weeks)
+        if continued:
+            decided = decide(scores, ContinuedCalibration(manifest, settings))
+            trace = trace_decisions(decided, weeks * WEEK_S)
+        else:
+            trace = trace_scores(scores, rule, settings, weeks * WEEK_S)
         for alarm in evaluate_stream(TARGET, kind, trace, ()).false_alarms:
             false[alarm.rule] = false.get(alarm.rule, 0) + 1
     mean = float(np.mean(supported)) if supported else None
@@ -222,6 +246,9 @@ def add_arguments(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--machines", type=int, default=4, help="models that are learned")
     parser.add_argument("--weeks", type=int, default=1, help="of each machine")
     parser.add_argument("--seed", type=int, default=100, help="of the first machine")
+    parser.add_argument(
+        "--continued", action="store_true", help="extend the calibration while monitoring"
+    )
 
 
 def measure(options: argparse.Namespace) -> Iterator[list[str]]:
@@ -230,5 +257,7 @@ def measure(options: argparse.Namespace) -> Iterator[list[str]]:
     for kind in options.process or PROCESSES:
         for learn_s in options.learn_s or (600.0, 7200.0):
             for asked in options.asked or (1.0, 30.0):
-                result = measure_weeks(kind, learn_s, asked, seeds, options.weeks)
+                result = measure_weeks(
+                    kind, learn_s, asked, seeds, options.weeks, continued=options.continued
+                )
                 yield [kind, f"{learn_s / 60:g} min", f"{asked:g}", *result.cells()]

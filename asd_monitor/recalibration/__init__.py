@@ -1,0 +1,1 @@
+"""Normal sound of monitoring that extends the calibration, and its slow drift."""
