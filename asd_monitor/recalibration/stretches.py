@@ -157,6 +157,7 @@ class StretchCollector:
             return LeftOut.SHELVED
         score = window.score
         is_doubtful = score.quality is not Quality.OK or state is not State.NORMAL
+        is_doubtful |= score.mode is not None and not score.mode.is_learned
         return LeftOut.DOUBT if is_doubtful or score.value is None else None
 
     def _append(self, window: ScoredWindow) -> None:

@@ -331,7 +331,7 @@ class Monitor:
         """
         with self._condition:
             news = (self._ready_machines, self._new_detectors, self._new_pipelines,
-                    self._exchanges, self._departures, self._posted)  # fmt: skip
+                    self._exchanges, self._departures, self._adjustments, self._posted)  # fmt: skip
             if not (any(news) or self._stopping.is_set()):
                 self._condition.wait(timeout_s)
             machines, detectors = list(self._ready_machines), self._new_detectors
