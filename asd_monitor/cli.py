@@ -27,6 +27,7 @@ COMMANDS = {
     "doctor": MONITORING,
     "access": MONITORING,
     "mqtt": MONITORING,
+    "resend": MONITORING,
     "history": HISTORY,
     "events": HISTORY,
     "ack": HISTORY,

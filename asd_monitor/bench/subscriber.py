@@ -93,6 +93,6 @@ class Subscriber:
                 score = json.loads(payload)
                 latency_s = at - score["ts_ns"] / 1e9
                 inference_s = (score["inference_ms"] or 0.0) / 1e3
-                seq, machine = score["seq"], score["machine"]
+                seq, machine = score["window"], score["machine"]
                 arrivals.append(Arrival(machine, seq, at, latency_s, inference_s))
         return arrivals

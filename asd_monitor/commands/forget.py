@@ -27,7 +27,7 @@ def forget(
     config: ConfigFile = None,
     state_dir: StateDir = None,
 ) -> None:
-    """Delete what was recorded of a machine: recordings, clips, and its rows of the history.
+    """Delete what was recorded of a machine: recordings, clips, and its rows of the databases.
 
     What is deleted is listed first. The monitor of the machine must be stopped. The log of what
     people did is kept, and so are backups and files outside the state folder, such as a score file.
@@ -48,7 +48,9 @@ def forget(
             typer.echo(f"nothing is stored of {machine}", err=True)
             return
         size_mb = found.size_bytes / 1e6
-        text = f"{len(found.paths)} paths ({size_mb:.1f} MB), {found.rows} rows of the history"
+        text = (
+            f"{len(found.paths)} paths ({size_mb:.1f} MB), {found.rows} rows of history and outbox"
+        )
         if not yes and not typer.confirm(f"Delete {text}?", err=True):
             typer.echo("Nothing was deleted.", err=True)
             return

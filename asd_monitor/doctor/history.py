@@ -13,11 +13,11 @@ from asd_monitor.history.database import (
     FILE_NAME,
     NewerHistoryError,
     is_damage,
-    list_set_aside,
     open_to_read,
 )
 from asd_monitor.history.settings import HistorySettings
 from asd_monitor.runtime.state_dir import StateFolder
+from asd_monitor.storage.database_files import list_set_aside
 
 MAX_CHECKED_BYTES = 500_000_000
 """A larger database is read in part only, because checking all of it takes long."""

@@ -19,10 +19,11 @@ from asd_monitor.doctor.finding import Finding
 from asd_monitor.doctor.masking import find_secrets, mask_settings, mask_text
 from asd_monitor.doctor.report import format_lines, to_dict
 from asd_monitor.errors import AsdMonitorError, StateError
-from asd_monitor.history.database import FILE_NAME, list_set_aside
+from asd_monitor.history.database import FILE_NAME
 from asd_monitor.history.export import event_to_dict
 from asd_monitor.history.reader import HistoryReader
 from asd_monitor.settings_file import read
+from asd_monitor.storage.database_files import list_set_aside
 
 LOG_LINES = 2000
 JOURNAL_TIMEOUT_S = 20.0

@@ -2,20 +2,16 @@
 
 import os
 import sqlite3
-import time
 from pathlib import Path
 
 from asd_monitor.errors import StateError
 from asd_monitor.file_lock import file_lock
 from asd_monitor.history.migrations import APPLICATION_ID, VERSION, migrate, read_version
+from asd_monitor.storage import database_files
 
 FILE_NAME = "history.db"
 BUSY_TIMEOUT_S = 5.0
 WAL_LIMIT_BYTES = 16_000_000
-MAX_SET_ASIDE = 3
-"""Damaged files that are kept; of more, the oldest is removed."""
-
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 class DamagedHistoryError(StateError):
@@ -28,10 +24,7 @@ class NewerHistoryError(StateError):
 
 def is_damage(error: Exception) -> bool:
     """Return whether an error means that the file is damaged, not that the disk is full."""
-    if isinstance(error, DamagedHistoryError):
-        return True
-    code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(error, sqlite3.Error) and code is not None and code & 0xFF in _DAMAGED
+    return isinstance(error, DamagedHistoryError) or database_files.is_damage(error)
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:
@@ -111,31 +104,6 @@ def open_to_read(path: Path, *, upgrade_later: bool = False) -> sqlite3.Connecti
         )
         raise StateError(msg)
     return connection
-
-
-def set_aside(path: Path) -> Path:
-    """Rename a damaged database with its log files; return its new path."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    aside = path.with_name(f"{path.name}.damaged-{stamp}")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.name}.damaged-{stamp}-{number}")
-    path.replace(aside)
-    for suffix in ("-wal", "-shm"):
-        log = path.with_name(path.name + suffix)
-        if log.exists():
-            log.replace(aside.with_name(aside.name + suffix))
-    for old in list_set_aside(path)[:-MAX_SET_ASIDE]:
-        for suffix in ("", "-wal", "-shm"):
-            old.with_name(old.name + suffix).unlink(missing_ok=True)
-    return aside
-
-
-def list_set_aside(path: Path) -> list[Path]:
-    """Return the damaged databases that were set aside, oldest first."""
-    found = path.parent.glob(f"{path.name}.damaged-*")
-    return sorted(file for file in found if not file.name.endswith(("-wal", "-shm")))
 
 
 def _connect(database: str) -> sqlite3.Connection:

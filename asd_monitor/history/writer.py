@@ -14,7 +14,6 @@ from asd_monitor.history.database import (
     NewerHistoryError,
     is_damage,
     open_to_write,
-    set_aside,
 )
 from asd_monitor.history.events import CHANGEABLE
 from asd_monitor.history.records import Event, EventNote, Shelf
@@ -23,6 +22,7 @@ from asd_monitor.history.settings import HistorySettings
 from asd_monitor.history.store import Store
 from asd_monitor.history.write_queue import EventChange, Item, ShelfEnd, WriteQueue
 from asd_monitor.records import ScoredWindow, Transition
+from asd_monitor.storage.database_files import set_aside
 
 logger = logging.getLogger(__name__)
 

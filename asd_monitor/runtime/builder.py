@@ -20,6 +20,7 @@ from asd_monitor.history.settings import HistorySettings
 from asd_monitor.history.writer import HistoryWriter
 from asd_monitor.judging.store import JudgingStore
 from asd_monitor.judging.watch import AlarmWatch
+from asd_monitor.outbox.database import FILE_NAME as OUTBOX_FILE_NAME
 from asd_monitor.runtime.alarm_store import AlarmStore, resume_alarms
 from asd_monitor.runtime.detectors import LoadedModels, load_detectors, reload_detector
 from asd_monitor.runtime.growing_mapping import GrowingMapping
@@ -194,6 +195,7 @@ def _make_context(
         names=machines.names,
         sounds=machines.sounds,
         events_folder=builder.state.events_path,
+        outbox_path=builder.state.root / OUTBOX_FILE_NAME,
         external_url=(config.web.external_url if config.web is not None else None) or "",
         post=builder.monitor.post,
         submit=None if watch is None else watch.submit,

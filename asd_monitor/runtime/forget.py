@@ -11,6 +11,8 @@ from pathlib import Path
 from asd_monitor.errors import StateError
 from asd_monitor.history.database import FILE_NAME, open_to_write
 from asd_monitor.judging.proposal import previous_model, proposed_model
+from asd_monitor.outbox import stored
+from asd_monitor.outbox.database import FILE_NAME as OUTBOX_FILE_NAME
 from asd_monitor.runtime.state_dir import MODEL_SUFFIX, StateFolder
 from asd_monitor.unicode_names import is_id
 
@@ -37,7 +39,7 @@ class Remembered:
     paths: tuple[Path, ...]
     """Files and folders with sound and evidence, and models if they were asked for."""
     rows: int
-    """Rows of the history."""
+    """Rows of the history and of the outbox."""
 
     @property
     def size_bytes(self) -> int:
@@ -85,7 +87,9 @@ def find_remembered(
         paths += [present, damaged, previous_model(root, machine)]
         paths += [proposed, proposed.with_suffix(".json")]
     existing = tuple(path for path in paths if path.exists())
-    return Remembered(machine, before_s, existing, _history(state, machine, before_s, "count"))
+    rows = _history(state, machine, before_s, "count")
+    rows += stored.count_of(state.root / OUTBOX_FILE_NAME, machine, _to_ms(before_s))
+    return Remembered(machine, before_s, existing, rows)
 
 
 def forget(state: StateFolder, found: Remembered) -> None:
@@ -105,6 +109,7 @@ def forget(state: StateFolder, found: Remembered) -> None:
         except OSError as error:
             raise StateError(f"{path}: cannot be deleted: {error.strerror}") from error
     _history(state, found.machine, found.before_s, "delete")
+    stored.delete_of(state.root / OUTBOX_FILE_NAME, found.machine, _to_ms(found.before_s))
 
 
 def _find_recordings(state: StateFolder, machine: str, before_s: float) -> Iterator[Path]:
@@ -132,12 +137,16 @@ def _parse(stamp: str) -> float:
     return datetime.strptime(stamp, "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()
 
 
+def _to_ms(before_s: float) -> int:
+    return 2**62 if before_s == float("inf") else round(1000 * before_s)
+
+
 def _history(state: StateFolder, machine: str, before_s: float, action: str) -> int:
     """Count or delete the rows of a machine; return their number."""
     path = state.root / FILE_NAME
     if not path.exists():
         return 0
-    before_ms = 2**62 if before_s == float("inf") else round(1000 * before_s)
+    before_ms = _to_ms(before_s)
     verb = "SELECT count(*)" if action == "count" else "DELETE"
     total = 0
     with closing(open_to_write(path)) as connection:

@@ -34,6 +34,8 @@ class SinkContext:
     """The newest sound of the machines whose sound is kept in memory."""
     events_folder: Path = Path("events")
     """Folder of the events' evidence."""
+    outbox_path: Path | None = None
+    """Database of what waits for the broker; None: it waits in memory only."""
     external_url: str = ""
     """URL under which users reach the web page; empty if it is not known."""
     post: Callable[[Record], None] = lambda _record: None

@@ -1,6 +1,7 @@
 """Encode records as versioned JSON, for MQTT and for score files.
 
-Payloads have ``"schema": 1``; ``docs/schemas/`` describes them. Numbers are finite or null.
+Over MQTT scores, events and evidence also have a key, which the outbox adds.
+Payloads have ``"schema": 2``; ``docs/schemas/`` describes them. Numbers are finite or null.
 """
 
 import json
@@ -22,7 +23,7 @@ from asd_monitor.records import (
     Verdict,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -80,7 +81,7 @@ def score_payload(
         "ts_ns": round(score.captured_at * 1e9),
         "window_s": model.window_samples / rate_hz if model and rate_hz else None,
         "hop_s": model.hop_samples / rate_hz if model and rate_hz else None,
-        "seq": score.seq,
+        "window": score.seq,
         "score": _finite(score.value),
         "p_value": _finite(score.p_value),
         "extrapolated": score.extrapolated,
@@ -113,7 +114,7 @@ def event_payload(transition: Transition, node: str, names: Names = NO_NAMES) ->
         "rule": transition.rule,
         "limit": _finite(transition.limit),
         "provisional": transition.provisional,
-        "seq": score.seq if score is not None else None,
+        "window": score.seq if score is not None else None,
         "score": _finite(score.value) if score is not None else None,
         "p_value": _finite(score.p_value) if score is not None else None,
         "threshold": _finite(score.threshold) if score is not None else None,

@@ -10,6 +10,7 @@ MQTT_FAILURES = (
 )  # fmt: skip
 
 MQTT_REFUSALS = ("size", "topic", "other")
+OUTBOX_DROPS = ("full", "memory", "refused", "ended", "error")
 
 
 class MqttSeries:
@@ -41,6 +42,31 @@ class MqttSeries:
             "asd_mqtt_node_conflict",
             "1 while another monitor has the same node name, 0 while not, NaN without MQTT.",
         )
+        self.outbox_size = factory.gauge(
+            "asd_mqtt_outbox_size_bytes", "Size of the outbox's database; NaN if it is off."
+        )
+        self.outbox_oldest_age = factory.gauge(
+            "asd_mqtt_outbox_oldest_age_seconds",
+            "Time for which the oldest score or event has waited for the broker; 0 if none waits, "
+            "NaN without MQTT.",
+        )
+        self.outbox_degraded = factory.gauge(
+            "asd_mqtt_outbox_degraded",
+            "1 while scores and events are kept in memory only, because the outbox cannot be "
+            "written, 0 while it is, NaN if it is off.",
+        )
+        self.outbox_dropped = factory.counter(
+            "asd_mqtt_outbox_dropped_total", "Scores and events that were not sent, by reason.",
+            "reason",
+        )  # fmt: skip
+        self.outbox_set_aside = factory.counter(
+            "asd_mqtt_outbox_set_aside_total",
+            "Databases of the outbox that were set aside, damaged or of a newer program.",
+        )
+        for gauge in (self.outbox_size, self.outbox_oldest_age, self.outbox_degraded):
+            gauge.set(nan)
+        for reason in OUTBOX_DROPS:
+            self.outbox_dropped.labels(reason)
         self.connected.set(nan)
         self.node_conflict.set(nan)
         for result in MQTT_RESULTS:

@@ -65,6 +65,7 @@ WORKING = {
     "events": "events --state-dir state",
     "ack": "ack --machine pump --state-dir state",
     "feedback": "feedback EVENT normal --state-dir state",
+    "resend": "resend --since 2h --state-dir state",
     "shelve": "shelve pump --for 1h --state-dir state",
     "unshelve": "unshelve pump --state-dir state",
     "refit": "refit pump --yes --state-dir state",
@@ -76,7 +77,7 @@ WORKING = {
     "download": "download dcase2020 --year 2020 --machines pump --server SERVER",
     "synth": "synth synthetic --machines fan --clips 4 --test-clips 1 --clip-s 2",
 }
-CODES = {"doctor": (0, 4), "devices": (0, 4), "feedback": (2,), "refit": (2,)}
+CODES = {"doctor": (0, 4), "devices": (0, 4), "resend": (7,), "feedback": (2,), "refit": (2,)}
 """Exit codes other than 0: there may be no microphone, and there are no events and no recordings to
 learn from."""
 REFUSED = {

@@ -8,11 +8,12 @@ import pytest
 
 from asd_monitor.errors import StateError
 from asd_monitor.history.codes import QUALITY_CODES, STATE_CODES
-from asd_monitor.history.database import list_set_aside, open_to_read, open_to_write
+from asd_monitor.history.database import open_to_read, open_to_write
 from asd_monitor.history.migrations import APPLICATION_ID, MIGRATIONS, VERSION
 from asd_monitor.history.reader import HistoryReader
 from asd_monitor.history.writer import HistoryWriter
 from asd_monitor.records import Quality, State
+from asd_monitor.storage.database_files import list_set_aside
 from tests.rig.history import AT_S, change, score_at, writing
 
 FIRST_SCHEMA = Path(__file__).with_name("schema_1.sql")

@@ -85,7 +85,7 @@ def test_scores_are_appended_to_a_file_as_they_are_published(tmp_path: Path) -> 
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert lines[0] == {"from": "before"}
     assert len(lines) + (dropped(registry) or 0) == 501
-    assert lines[-1]["seq"] == 499
+    assert lines[-1]["window"] == 499
     over_mqtt = json.loads(encode(score_payload(windows[-1], "plant", 0.0)))
     assert lines[-1].keys() == over_mqtt.keys()
     sink.emit(scored_window(500))
@@ -108,7 +108,7 @@ def test_a_full_disk_drops_and_counts_scores_and_leaves_no_incomplete_lines(
         )
     sink.emit(scored_window(20))
     sink.close()
-    seqs = [json.loads(line)["seq"] for line in path.read_text().splitlines()]
+    seqs = [json.loads(line)["window"] for line in path.read_text().splitlines()]
     assert seqs == [*range(len(seqs) - 1), 20]
     assert len(seqs) + (dropped(registry) or 0) == 21
     assert sum("cannot be written" in record.message for record in caplog.records) == 1

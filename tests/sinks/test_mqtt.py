@@ -35,7 +35,8 @@ def test_every_score_while_connected_arrives_once_and_in_order(
         sink.close()
         subscriber.wait_for("/status", 2)
         scores = subscriber.of("/plant/pump/score")
-    assert members(scores, "seq") == list(range(500))
+    assert members(scores, "seq") == members(scores, "window") == list(range(500))
+    assert set(members(scores, "replayed")) == {False}
     assert {(message.qos, message.retain) for message in scores} == {(qos, False)}
     assert sink.counts().scores_published == 500
     assert sink.counts().scores_dropped == 0
@@ -51,7 +52,9 @@ def test_events_wait_for_the_broker_and_arrive_in_order(broker: Mosquitto, rig: 
         wait_until(lambda: not sink.connected, "the loss")
         for number in range(300):
             sink.emit(event(f"during-{number}"))
-        assert rig.value("asd_queue_depth", queue="mqtt_events") == 300
+        wait_until(
+            lambda: rig.value("asd_queue_depth", queue="mqtt_events") == 300, "waiting events"
+        )
         proxy.open()
         events = subscriber.wait_for("/event", 301)
         states = subscriber.of("/state")
@@ -67,7 +70,7 @@ def test_a_full_event_queue_drops_the_oldest_and_counts_them(tmp_path: Path, rig
     sink = rig.sink(broker.port, connect=False, event_queue=10)
     for number in range(25):
         sink.emit(event(str(number)))
-    assert sink.counts().events_dropped == 15
+    wait_until(lambda: sink.counts().events_dropped == 15, "the drops")
     with broker, TcpProxy(broker.port), Collector(broker.port) as subscriber:
         wait_until(lambda: sink.counts().events_published == 10, "the events")
         sink.emit(event("last"))

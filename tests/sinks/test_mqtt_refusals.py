@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.records import State
-from asd_monitor.sinks.mqtt.outbox import Message
+from asd_monitor.sinks.mqtt.messages import Message
 from asd_monitor.sinks.mqtt.refusals import (
     CAREFUL_AFTER_LOSSES,
     RETRY_TOPIC_S,

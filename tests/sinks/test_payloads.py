@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry
 
 from asd_monitor.errors import ConfigError
 from asd_monitor.judging.commands import MAX_MINUTES, CommandMessage
+from asd_monitor.outbox.rows import Lane, Row, first_id
+from asd_monitor.outbox.settings import OutboxSettings
 from asd_monitor.records import (
     AlarmStatus,
     Band,
@@ -27,8 +29,8 @@ from asd_monitor.records import (
     SourceState,
     State,
 )
+from asd_monitor.sinks.mqtt.messages import retained_message, to_draft
 from asd_monitor.sinks.mqtt.node_info import NodeInfo
-from asd_monitor.sinks.mqtt.outbox import to_message
 from asd_monitor.sinks.mqtt.settings import HomeAssistantSettings, MqttSettings, MqttTls
 from asd_monitor.sinks.mqtt.sink import MqttSink
 from asd_monitor.sinks.mqtt.topics import Topics, check_name
@@ -56,7 +58,11 @@ SCHEMAS = {
 
 def check(kind: str, payload: dict[str, Any]) -> dict[str, Any]:
     """Validate what a subscriber reads; every member must be described."""
-    read: dict[str, Any] = json.loads(encode(payload))
+    encoded = encode(payload)
+    if kind in ("score", "event", "evidence"):
+        row = Row(first_id(5) + 7, 5, "plant", Lane.EVENT, "event", "pump", encoded, 0)
+        encoded = row.encode(replayed=False, steps_ms=0)
+    read: dict[str, Any] = json.loads(encoded)
     jsonschema.Draft202012Validator.check_schema(SCHEMAS[kind])
     jsonschema.validate(read, SCHEMAS[kind], cls=jsonschema.Draft202012Validator)
     assert read.keys() == SCHEMAS[kind]["properties"].keys()
@@ -74,15 +80,15 @@ def test_a_recording_whose_name_is_not_utf_8_is_published() -> None:
 
 def test_payloads_carry_the_name_of_the_machine_for_people() -> None:
     topics = Topics("asd", "plant", {"pump": "Pump 1/2"})
-    items = (scored_window(), event("e"), health())
-    for item in items:
-        message = to_message(item, topics, 1, 0.0)
-        assert "/pump/" in message.topic
-        payload = json.loads(message.payload)
+    payloads = [
+        to_draft(scored_window(), topics, 0.0).payload,
+        to_draft(event("e"), topics, 0.0).payload,
+        retained_message(health(), topics, 0.0).payload,
+    ]
+    for payload in map(json.loads, payloads):
         assert (payload["machine"], payload["name"]) == ("pump", "Pump 1/2")
-    assert (
-        json.loads(to_message(items[0], Topics("asd", "plant"), 1, 0.0).payload)["name"] == "pump"
-    )
+    unnamed = to_draft(scored_window(), Topics("asd", "plant"), 0.0)
+    assert json.loads(unnamed.payload)["name"] == "pump"
 
 
 def test_a_recording_that_is_read_faster_than_real_time_has_no_latency() -> None:
@@ -134,7 +140,7 @@ def test_numpy_scalars_become_plain_numbers() -> None:
 
 @pytest.mark.parametrize("state", State)
 def test_an_event_meets_its_schema(state: State) -> None:
-    assert check("event", event_payload(event("e", state), "plant"))["seq"] == 7
+    assert check("event", event_payload(event("e", state), "plant"))["window"] == 7
     check("event", event_payload(replace(event("e", state), score=None), "plant"))
 
 
@@ -237,7 +243,7 @@ def test_the_schema_of_commands_has_the_members_that_are_accepted() -> None:
 
 def test_the_documentation_lists_all_topics_and_schemas() -> None:
     topics = Topics("<base>", "<node>")
-    of_machine = (topics.score, topics.state, topics.event, topics.evidence)
+    of_machine = (topics.score, topics.backlog, topics.state, topics.event, topics.evidence)
     of_source = (topics.health, topics.availability, topics.alarm, topics.command)
     expected = {
         topics.status,
@@ -253,7 +259,9 @@ def test_the_documentation_lists_all_settings() -> None:
     keys = {entry for entry in documented() if not entry.startswith("<base>")}
     tls = {f"tls.{name}" for name in MqttTls.model_fields}
     home_assistant = {f"home_assistant.{name}" for name in HomeAssistantSettings.model_fields}
-    assert keys == set(MqttSettings.model_fields) - {"tls", "home_assistant"} | tls | home_assistant
+    outbox = {f"outbox.{name}" for name in OutboxSettings.model_fields}
+    plain = set(MqttSettings.model_fields) - {"tls", "home_assistant", "outbox"}
+    assert keys == plain | tls | home_assistant | outbox
 
 
 @pytest.mark.parametrize(

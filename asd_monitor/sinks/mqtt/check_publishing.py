@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from asd_monitor.sinks.mqtt.messages import ONLINE, Message
 from asd_monitor.sinks.mqtt.node_info import NodeInfo, make_host_id, parse_info
-from asd_monitor.sinks.mqtt.outbox import ONLINE, Message
 from asd_monitor.sinks.mqtt.refusals import SMALL_PROBE_BYTES, make_probe
 from asd_monitor.sinks.mqtt.topics import Topics
 

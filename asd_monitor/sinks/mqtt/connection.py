@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -29,7 +30,7 @@ from asd_monitor.sinks.mqtt.failures import (
     connect_failure,
 )
 from asd_monitor.sinks.mqtt.incoming import Incoming
-from asd_monitor.sinks.mqtt.outbox import OFFLINE, ONLINE, Message
+from asd_monitor.sinks.mqtt.messages import OFFLINE, ONLINE, Message
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.tls import make_tls_context
 
@@ -139,7 +140,13 @@ class Connection:
     def publish(self, message: Message) -> int:
         """Send a message, or buffer it until the socket accepts it; return its id."""
         qos = min(message.qos, self.max_qos)
-        return self._client.publish(message.topic, message.payload, qos, message.retain).mid
+        properties = None
+        if message.expiry_s is not None and self._settings.protocol == "5":
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = message.expiry_s
+        return self._client.publish(
+            message.topic, message.payload, qos, message.retain, properties
+        ).mid
 
     def subscribe(self, filters: Sequence[str], *, own: bool = False) -> None:
         """Receive messages of these topics in ``incoming``, with QoS 0.

@@ -3,7 +3,8 @@
 import threading
 from dataclasses import dataclass, replace
 
-from asd_monitor.sinks.mqtt.outbox import Kind
+from asd_monitor.outbox.outbox import DropReason
+from asd_monitor.sinks.mqtt.messages import Kind
 from asd_monitor.telemetry.metrics import Metrics
 
 
@@ -29,6 +30,8 @@ class DeliveryCounter:
         self._dropped = metrics.mqtt.messages.labels("dropped")
         self._dropped_scores = metrics.dropped.labels("mqtt_scores")
         self._dropped_events = metrics.dropped.labels("mqtt_events")
+        self._dropped_by_reason = metrics.mqtt.outbox_dropped
+        self._set_aside = metrics.mqtt.outbox_set_aside
 
     def count_published(self, kind: Kind) -> None:
         """Count a message that the broker acknowledged."""
@@ -42,10 +45,11 @@ class DeliveryCounter:
                 events_published=counts.events_published + (kind == "event"),
             )
 
-    def count_dropped(self, scores: int, events: int) -> None:
-        """Count dropped scores and events."""
+    def dropped(self, reason: DropReason, scores: int, events: int) -> None:
+        """Count scores and events that will not be sent."""
         if not scores and not events:
             return
+        self._dropped_by_reason.labels(reason).inc(scores + events)
         self._dropped.inc(scores + events)
         self._dropped_scores.inc(scores)
         self._dropped_events.inc(events)
@@ -56,6 +60,10 @@ class DeliveryCounter:
                 scores_dropped=counts.scores_dropped + scores,
                 events_dropped=counts.events_dropped + events,
             )
+
+    def set_aside(self) -> None:
+        """Count a database of the outbox that was set aside."""
+        self._set_aside.inc()
 
     def counts(self) -> DeliveryCounts:
         """Return the present counts."""

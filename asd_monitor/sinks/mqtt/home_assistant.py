@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from asd_monitor import __version__
 from asd_monitor.records import AlarmStatus, State
 from asd_monitor.sinks.mqtt.incoming import Incoming
-from asd_monitor.sinks.mqtt.outbox import ONLINE, Message
+from asd_monitor.sinks.mqtt.messages import ONLINE, Message
 from asd_monitor.sinks.mqtt.settings import HomeAssistantSettings
 from asd_monitor.sinks.mqtt.topics import Topics
 from asd_monitor.sinks.payloads import Json, encode

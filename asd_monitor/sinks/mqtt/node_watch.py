@@ -14,8 +14,8 @@ from asd_monitor.errors import ConfigError
 from asd_monitor.sinks.mqtt.commands import CommandReceiver
 from asd_monitor.sinks.mqtt.home_assistant import Discovery
 from asd_monitor.sinks.mqtt.incoming import Incoming
+from asd_monitor.sinks.mqtt.messages import OFFLINE, ONLINE, Message
 from asd_monitor.sinks.mqtt.node_info import NodeInfo, parse_info
-from asd_monitor.sinks.mqtt.outbox import OFFLINE, ONLINE, Message
 from asd_monitor.sinks.mqtt.topics import RETAINED_KINDS, Topics, check_name
 
 logger = logging.getLogger(__name__)

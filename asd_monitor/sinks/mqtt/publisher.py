@@ -5,13 +5,24 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asd_monitor.outbox.outbox import MemoryLimits, Outbox
+from asd_monitor.outbox.settings import OutboxSettings
+from asd_monitor.outbox.worker import OutboxWorker
 from asd_monitor.records import Record
 from asd_monitor.sinks.mqtt.counters import DeliveryCounter
 from asd_monitor.sinks.mqtt.failures import Failure
+from asd_monitor.sinks.mqtt.messages import (
+    Message,
+    is_event,
+    is_kept,
+    outbox_message,
+    retained_message,
+    to_draft,
+)
 from asd_monitor.sinks.mqtt.node_watch import NodeWatch
-from asd_monitor.sinks.mqtt.outbox import Item, Message, Outbox, to_message
 from asd_monitor.sinks.mqtt.refusals import (
     SETTLE_S,
     Cause,
@@ -20,6 +31,7 @@ from asd_monitor.sinks.mqtt.refusals import (
     count_packet_bytes,
     make_probe,
 )
+from asd_monitor.sinks.mqtt.retained import RetainedMessages
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.topics import Topics
 from asd_monitor.telemetry.clock_steps import ClockSteps
@@ -44,15 +56,15 @@ MAX_UNANSWERED_SUBSCRIPTIONS = 2
 
 
 class Publisher:
-    """The queues of a sink, and the loop that publishes them.
+    """The outbox and the retained messages of a sink, and the loop that publishes them.
 
-    Records may be enqueued from any thread. All other methods but :meth:`close` and
-    :meth:`clear` are for the thread that owns the connections.
+    Records may be enqueued from any thread. All other methods but :meth:`open`, :meth:`close` and
+    :meth:`finish` are for the thread that owns the connections.
 
     Parameters
     ----------
     settings
-        Sizes of the queues, quality of service and timeouts.
+        Sizes of the outbox, quality of service and timeouts.
     topics
         Where to publish.
     metrics
@@ -61,6 +73,10 @@ class Publisher:
         Where published and dropped messages are counted.
     clock
         Seconds since the epoch.
+    wake
+        Lets the thread that owns the connections look for new messages.
+    outbox_path
+        Database of the outbox; None: it is in memory only.
     clock_steps
         Reports when ``clock`` was set; None: compare it with the time since the boot.
     """
@@ -72,6 +88,8 @@ class Publisher:
         metrics: Metrics,
         counter: DeliveryCounter,
         clock: Callable[[], float],
+        wake: Callable[[], None],
+        outbox_path: Path | None = None,
         clock_steps: ClockSteps | None = None,
     ) -> None:
         self.last_topic = ""
@@ -82,81 +100,115 @@ class Publisher:
         self._counter = counter
         self._clock = clock
         self._clock_steps = ClockSteps(clock) if clock_steps is None else clock_steps
-        self._lock = threading.Lock()  # guards the outbox
+        self._lock = threading.Lock()  # guards the next two
+        self._retained = RetainedMessages(settings.health_interval_s)
+        self._flush_until_s: float | None = None
+        self._connected = False
         outbox = self._outbox = Outbox(
-            settings.score_queue, settings.event_queue, settings.health_interval_s
+            None if settings.outbox is None else outbox_path,
+            settings.outbox or OutboxSettings(),
+            topics.node,
+            counter,
+            memory=MemoryLimits(settings.score_queue, settings.event_queue),
+            clock=clock,
+        )
+        self._worker = OutboxWorker(
+            outbox,
+            lambda record: to_draft(record, topics, clock()),
+            is_event,
+            wake,
+            lambda _record: self._errors.inc(),
+            lambda scores, events: counter.dropped("ended", scores, events),
         )
         self._in_flight: dict[int, tuple[Message, float]] = {}  # by id, with the time of sending
         self._refused_topics: set[str] = set()
-        self._flush_until_s: float | None = None
         self._unanswered_subscriptions = 0
         self._refusals = Refusals(topics.check)
         self._refused = metrics.mqtt.refused
         self._version5 = settings.protocol == "5"
         self._unsettled: Message | None = None
         self._last_acked: Sent | None = None
-        metrics.queue_depth.labels("mqtt_scores").set_function(lambda: len(outbox.scores))
-        metrics.queue_depth.labels("mqtt_events").set_function(lambda: len(outbox.events))
+        metrics.queue_depth.labels("mqtt_scores").set_function(lambda: outbox.waiting_scores)
+        metrics.queue_depth.labels("mqtt_events").set_function(lambda: outbox.waiting_events)
+        metrics.mqtt.outbox_oldest_age.set_function(outbox.oldest_age_s)
+        if outbox.path is not None:
+            metrics.mqtt.outbox_size.set_function(lambda: outbox.size_bytes)
+            metrics.mqtt.outbox_degraded.set_function(lambda: outbox.is_degraded)
 
     @property
     def connected(self) -> bool:
         """Whether there is a connection to publish over."""
-        return self._outbox.connected
+        return self._connected
 
     @property
     def machines(self) -> set[str]:
         """The machines of which there is a retained message."""
         with self._lock:
-            return self._outbox.machines
+            return self._retained.machines
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Numbers of scores and events that the broker has not acknowledged."""
+        return self._outbox.waiting_scores, self._outbox.waiting_events
 
     def republish(self, machine: str) -> None:
         """Publish the retained messages of a machine again."""
         with self._lock:
-            self._outbox.republish(machine)
+            self._retained.republish(machine)
 
-    def enqueue(self, record: Record) -> None:
-        """Queue a record, or count it as dropped; returns at once."""
+    def open(self) -> None:
+        """Start the thread of the outbox."""
+        self._worker.start()
+
+    def enqueue(self, record: Record) -> bool:
+        """Queue a record, or count it as dropped; return whether a retained message is due."""
         with self._lock:
             self._correct_times()
             if self._flush_until_s is None:
-                dropped = self._outbox.enqueue(record, self._clock())
-            else:
-                dropped = Outbox.count_dropped(record)
-        self._counter.count_dropped(*dropped)
+                self._retained.update(record, self._clock())
+            is_due = bool(self._retained)
+        if is_kept(record):
+            self._worker.put(record)
+        return is_due
 
     def close(self, flush_until_s: float) -> None:
-        """Accept no more records; :meth:`run` then ends when the queues are empty.
+        """Accept no more records; :meth:`run` then ends when nothing more must be sent.
 
         Parameters
         ----------
         flush_until_s
             When :meth:`run` ends in any case, on the monotonic clock.
         """
+        self._worker.stop_accepting()
         with self._lock:
             self._flush_until_s = flush_until_s
 
-    def clear(self) -> None:
-        """Drop and count everything that waits."""
+    def finish(self) -> None:
+        """Store what has not been sent, and close the outbox; count what is lost."""
         with self._lock:
-            dropped = self._outbox.clear()
-        self._counter.count_dropped(*dropped)
+            self._retained.clear()
+        self._worker.close()
 
     def connect(self) -> None:
-        """Accept scores, now that there is a connection to publish over."""
+        """Publish from now on, now that there is a connection."""
         self.last_topic = ""
         with self._lock:
             self._correct_times()
-            self._outbox.connect()
+            self._retained.republish_all()
+        self._connected = True
+        self._outbox.connect()
+        self._worker.wake()
 
     def _correct_times(self) -> None:
         """Correct the times of what is kept if the wall clock was set; holds the lock."""
         step_s = self._clock_steps.take_step_s()
         if step_s:
+            self._retained.shift_times(step_s)
             self._outbox.shift_times(step_s)
             logger.info("MQTT: the clock was set by %+.0f s; retained times are corrected", step_s)
 
     def disconnect(self, connection: "Connection") -> None:
-        """Keep the messages that the connection left unacknowledged for the next one."""
+        """End publishing; what is not acknowledged is sent again on the next connection."""
         self._check_subscription(connection)
         self._process_acks(connection)
         refused = False
@@ -167,12 +219,11 @@ class Publisher:
         if self._unsettled is not None and refused:
             self._count_refused(self._unsettled, "other")
         elif self._unsettled is not None:
-            self._counter.count_published(self._unsettled.kind)
+            self._count_published(self._unsettled)
         self._unsettled = self._last_acked = None
-        with self._lock:
-            dropped = self._outbox.disconnect(message for message, _ in self._in_flight.values())
         self._in_flight.clear()
-        self._counter.count_dropped(dropped, 0)
+        self._connected = False
+        self._outbox.disconnect()
 
     def _check_subscription(self, connection: "Connection") -> None:
         """Report a refused subscription, and note one that was answered by disconnecting."""
@@ -212,16 +263,20 @@ class Publisher:
             careful = self._refusals.is_careful(time.monotonic())
             max_in_flight = 1 if careful else connection.max_in_flight
             has_room = len(self._in_flight) < max_in_flight and age_s < ACK_STALL_S
-            item = self._next_item(watch) if has_room else None
-            if item is None and self._is_flushed(age_s):
+            max_replays = max(1, max_in_flight // 2)
+            message = self._next_message(watch, max_replays) if has_room else None
+            if message is None and self._is_flushed(age_s):
                 connection.disconnect_gracefully(responsive=age_s < ACK_STALL_S)
                 return
-            if item is not None:
-                self._publish(connection, item, careful=careful)
+            if message is not None:
+                self._publish(connection, message, careful=careful)
             elif not connection.acks:
-                self._wait(connection, age_s, watch.due_in_s(time.monotonic()), max_in_flight)
+                due_in_s = watch.due_in_s(time.monotonic())
+                if has_room:
+                    due_in_s = min(due_in_s, self._outbox.due_in_s(max_replays))
+                self._wait(connection, age_s, due_in_s, max_in_flight)
 
-    def _next_item(self, watch: NodeWatch) -> Item | None:
+    def _next_message(self, watch: NodeWatch, max_replays: int) -> Message | None:
         """Return what is to be published next; None if nothing waits."""
         probe_bytes = self._refusals.next_probe_bytes()
         if probe_bytes is not None:
@@ -230,13 +285,29 @@ class Publisher:
         if message is not None:
             return message
         with self._lock:
-            return self._outbox.next()
+            item = self._retained.next()
+        if item is not None:
+            return retained_message(item, self._topics, self._clock())
+        found = self._outbox.next(max_replays=max_replays, at_once=self._flush_until_s is not None)
+        if self._outbox.needs_work():
+            self._worker.wake()
+        if found is None:
+            return None
+        row, payload, replayed = found
+        return outbox_message(
+            row,
+            payload,
+            self._topics,
+            replayed=replayed,
+            qos_score=self._settings.qos_score,
+            expiry_s=self._settings.score_expiry_s,
+        )
 
     def _settle(self, connection: "Connection") -> None:
         """Count a message that was sent alone, unless the broker ends the connection now."""
         connection.loop_once(SETTLE_S)
         if connection.failure is None and self._unsettled is not None:
-            self._counter.count_published(self._unsettled.kind)
+            self._count_published(self._unsettled)
             self._refusals.accepted(time.monotonic())
             self._unsettled = None
 
@@ -262,7 +333,8 @@ class Publisher:
         if self._flush_until_s is None:
             return False
         with self._lock:
-            waiting = bool(self._outbox) or bool(self._in_flight)
+            waiting = bool(self._retained) or bool(self._in_flight)
+        waiting = waiting or self._worker.has_queued or not self._outbox.is_flushed()
         return not waiting or age_s >= ACK_STALL_S or time.monotonic() >= self._flush_until_s
 
     def _timeout_s(self) -> float:
@@ -276,26 +348,31 @@ class Publisher:
             limits_s.append(self._flush_until_s - time.monotonic())
         return max(min(limits_s), 0.0) + 0.01 if limits_s else float("inf")
 
-    def _publish(self, connection: "Connection", item: Item, *, careful: bool) -> None:
+    def _publish(self, connection: "Connection", message: Message, *, careful: bool) -> None:
+        if careful:
+            message = replace(message, qos=1)
+        sent = self._describe(message)
+        cause = self._refusals.find_cause(sent.topic, sent.packet_bytes, time.monotonic())
+        if cause is not None and message.topic != self._topics.check:
+            self._count_refused(message, cause)
+            return
         try:
-            message = to_message(item, self._topics, self._settings.qos_score, self._clock())
-            if careful:
-                message = replace(message, qos=1)
-            sent = self._describe(message)
-            cause = self._refusals.find_cause(sent.topic, sent.packet_bytes, time.monotonic())
-            if cause is not None and message.topic != self._topics.check:
-                self._count_refused(message, cause)
-                return
             mid = connection.publish(message)
         except (TypeError, ValueError):
-            logger.exception("MQTT: a record cannot be published: %r", item)
+            logger.exception("MQTT: a message to %s cannot be published", message.topic)
             self._errors.inc()
-            self._counter.count_dropped(*Outbox.count_dropped(item))
+            self._count_refused(message, "other")
             return
         self._in_flight[mid] = message, time.monotonic()
         self.last_topic = message.topic
         if careful:
             self._refusals.sent(sent)
+
+    def _count_published(self, message: Message) -> None:
+        """Count a message that the broker has accepted, and note it in the outbox."""
+        self._counter.count_published(message.kind)
+        if message.row is not None:
+            self._outbox.acknowledge(message.row.id)
 
     def _describe(self, message: Message) -> Sent:
         length = len(message.payload)
@@ -303,9 +380,10 @@ class Publisher:
         return Sent(message.topic, size)
 
     def _count_refused(self, message: Message, cause: Cause) -> None:
-        """Count a message that the broker refuses."""
+        """Count a message that the broker refuses, and do not send it again."""
         self._refused.labels(cause).inc()
-        self._counter.count_dropped(*Outbox.count_dropped(message))
+        if message.row is not None:
+            self._outbox.refuse(message.row)
 
     def _process_acks(self, connection: "Connection") -> None:
         """Count the messages that the broker has accepted or refused."""
@@ -320,7 +398,7 @@ class Publisher:
             elif careful:
                 self._unsettled = message
             else:
-                self._counter.count_published(message.kind)
+                self._count_published(message)
                 if self._last_acked is not None:
                     self._refusals.prove(self._last_acked)
                 self._last_acked = self._describe(message)

@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
-from asd_monitor.sinks.mqtt.outbox import Message
+from asd_monitor.sinks.mqtt.messages import Message
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def count_packet_bytes(topic: str, payload_bytes: int, *, qos: int, version5: bo
 
 def make_probe(topic: str, packet_bytes: int, *, version5: bool) -> Message:
     """Return a message without a meaning whose packet has this size, or slightly more."""
-    payload = b'{"schema":1,"check":true,"fill":""}'
+    payload = b'{"schema":2,"check":true,"fill":""}'
     size = count_packet_bytes(topic, len(payload), qos=1, version5=version5)
     fill = b"." * max(packet_bytes - size, 0)
     return Message("retained", topic, payload[:-2] + fill + payload[-2:], 1, False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from asd_monitor.errors import SinkError
 from asd_monitor.sinks.mqtt.home_assistant import ORIGIN, discovery_topic, make_object_id
 from asd_monitor.sinks.mqtt.incoming import Incoming
-from asd_monitor.sinks.mqtt.outbox import Message
+from asd_monitor.sinks.mqtt.messages import Message
 from asd_monitor.sinks.mqtt.settings import HomeAssistantSettings, MqttSettings
 from asd_monitor.sinks.mqtt.topics import Topics
 

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from asd_monitor.errors import ConfigError, SinkError
+from asd_monitor.outbox.settings import OutboxSettings
 from asd_monitor.settings_file import Name, OnOff, SettingsPath
 from asd_monitor.sinks.mqtt.topics import check_name
 
@@ -100,10 +101,14 @@ class MqttSettings(BaseModel):
     """Longest pause between attempts to reconnect."""
     health_interval_s: float = Field(default=30.0, ge=0.0)
     """Least time between a machine's health or state messages if only counts or reasons change."""
-    score_queue: int = Field(default=1000, ge=1, le=1_000_000)
-    """Scores kept while the broker is slow; the oldest are dropped first."""
+    score_expiry_s: int | None = Field(default=None, ge=1, le=2**32 - 1)
+    """The broker discards a score that it could not deliver for so long (MQTT 5); None: never."""
+    outbox: Annotated[OutboxSettings | None, OnOff] = OutboxSettings()
+    """Scores and events that wait for the broker; off: they are kept in memory only."""
+    score_queue: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Scores kept in memory while they cannot be stored; of more, the oldest are dropped."""
     event_queue: int = Field(default=1000, ge=1, le=1_000_000)
-    """Events kept while the broker is unavailable; the oldest are dropped first."""
+    """Events kept in memory while they cannot be stored; of more, the oldest are dropped."""
 
     @field_validator("host")
     @classmethod
@@ -138,6 +143,8 @@ class MqttSettings(BaseModel):
         has_password = self.password_file is not None or self.password_env is not None
         if has_password and self.username is None:
             raise ValueError("a password is given without username; MQTT needs both")
+        if self.score_expiry_s is not None and self.protocol != "5":
+            raise ValueError('score_expiry_s needs `protocol: "5"`')
         if self.reconnect_max_s < self.reconnect_min_s:
             raise ValueError("reconnect_max_s must not be less than reconnect_min_s")
         return self

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from asd_monitor.records import MachineRemoved, Record
@@ -37,11 +38,11 @@ STABLE_AFTER_S = 10.0
 class MqttSink:
     """A sink with one thread, which connects, publishes, and reconnects.
 
-    A score is *published* when the broker has acknowledged it (with ``qos_score: 0``, when the
-    system has accepted it). It is *dropped* if it is emitted without a connection, pushed out of a
-    full queue, refused, or still unacknowledged at the end. After ``close`` each score is one or
-    the other. Messages that a lost connection left unacknowledged are sent again on the next one,
-    so a subscriber may receive them twice, with the same ``seq`` or ``transition_id``.
+    Scores, events and evidence are committed to the outbox before they are sent, and wait there
+    until the broker has acknowledged them (with ``qos_score: 0``, until the system has accepted
+    them). Each is *published*, *waiting* or, if there is no room or the broker refuses it,
+    *dropped* and counted. Messages that a lost connection left unacknowledged are sent again on
+    the next one, so a subscriber may receive them twice, with the same ``epoch`` and ``seq``.
 
     Parameters
     ----------
@@ -55,6 +56,8 @@ class MqttSink:
         Ids to check in advance; each is a level of a topic.
     names
         Names of the machines for people, which the payloads carry.
+    outbox_path
+        Database of what waits for the broker; None: it waits in memory only.
     clock
         Seconds since the epoch.
 
@@ -74,6 +77,7 @@ class MqttSink:
         names: Names = NO_NAMES,
         external_url: str = "",
         submit: Submit | None = None,
+        outbox_path: Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         for machine in machines:
@@ -83,7 +87,9 @@ class MqttSink:
         self._topics = Topics(settings.base_topic, node, names)
         self._client_id = settings.client_id or f"asd-monitor-{uuid.uuid4().hex[:12]}"
         self._counter = DeliveryCounter(metrics)
-        self._publisher = Publisher(settings, self._topics, metrics, self._counter, clock)
+        self._publisher = Publisher(
+            settings, self._topics, metrics, self._counter, clock, self._wake, outbox_path
+        )
         self._clock = clock
         self._machines = tuple(machines)
         self._announced = set(machines)
@@ -131,6 +137,7 @@ class MqttSink:
             names=context.names,
             external_url=context.external_url,
             submit=context.submit,
+            outbox_path=context.outbox_path,
         )
 
     def open(self) -> None:
@@ -148,25 +155,35 @@ class MqttSink:
             make_tls_context(self._settings.tls)
         self._metrics.mqtt.connected.set(0)
         self._metrics.mqtt.node_conflict.set(0)
+        self._publisher.open()
         self._thread = threading.Thread(target=self._run, name="mqtt-sink", daemon=True)
         self._thread.start()
 
     def emit(self, record: Record) -> None:
         """Queue a record; returns at once."""
-        self._publisher.enqueue(record)
+        is_due = self._publisher.enqueue(record)
         if isinstance(record, MachineRemoved):
             self._announced.discard(record.machine)
             self._machines = tuple(name for name in self._machines if name != record.machine)
             self._watch.remove(record.machine)
+            is_due = True
         elif record.machine not in self._announced:  # it was added to the running monitor
             self._announced.add(record.machine)
             self._watch.announce_again()
+            is_due = True
+        if is_due:  # a score or an event wakes the connection when it has been committed
+            self._wake()
+
+    def _wake(self) -> None:
         connection = self._connection
         if connection is not None:
             connection.wake()
 
     def close(self) -> None:
-        """Publish what is queued, within three seconds, then ``offline``, then disconnect."""
+        """Publish what is new, within three seconds, then ``offline``, then disconnect.
+
+        What is in the outbox remains there for the next start.
+        """
         with self._lock:
             if not self._closing.is_set():
                 self._publisher.close(time.monotonic() + FLUSH_TIMEOUT_S)
@@ -179,7 +196,7 @@ class MqttSink:
         if self._thread is not None:
             # Not longer: the name resolution may hang, and the thread is a daemon.
             self._thread.join(FLUSH_TIMEOUT_S + 2.0)
-        self._publisher.clear()
+        self._publisher.finish()
 
     @property
     def connected(self) -> bool:
@@ -260,8 +277,8 @@ class MqttSink:
             self._metrics.mqtt.reconnects.inc()
         self._failure = None
         address = f"{self._settings.host}:{self._settings.port}"
-        dropped = self._counter.counts().scores_dropped
-        logger.info("MQTT: connected to %s; %d scores dropped since the start", address, dropped)
+        scores, events = self._publisher.waiting
+        logger.info("MQTT: connected to %s; %d scores and %d events wait", address, scores, events)
 
     def _on_disconnected(self, connection: "Connection") -> None:
         self._metrics.mqtt.connected.set(0)

@@ -68,9 +68,9 @@ class Topics:
         """A message that tests whether the node may publish."""
         return f"{self.base}/{self.node}/check"
 
-    def of_machine(self, machine: str, kind: str) -> str:
-        """A topic of a machine; ``kind`` is its last level."""
-        return f"{self.base}/{self.node}/{machine}/{kind}"
+    def of_machine(self, machine: str, kind: str, node: str = "") -> str:
+        """A topic of a machine, by default of this node; ``kind`` is its last level."""
+        return f"{self.base}/{node or self.node}/{machine}/{kind}"
 
     def machine_of(self, topic: str) -> str | None:
         """Return the machine of one of its retained topics; None for any other topic."""
@@ -82,6 +82,10 @@ class Topics:
     def score(self, machine: str) -> str:
         """The result of each window."""
         return f"{self.base}/{self.node}/{machine}/score"
+
+    def backlog(self, machine: str) -> str:
+        """The result of each window that could not be sent when it was made."""
+        return f"{self.base}/{self.node}/{machine}/backlog"
 
     def state(self, machine: str) -> str:
         """The current state, retained."""

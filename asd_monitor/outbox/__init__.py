@@ -1,0 +1,1 @@
+"""Messages that wait for a broker: committed before they are sent, kept until acknowledged."""
