@@ -42,6 +42,7 @@ COMMANDS = {
     "bench": MONITORING,
     "score": MODELS,
     "inspect": MODELS,
+    "sign": MODELS,
     "picture": MODELS,
     "replay": DATASETS,
     "evaluate": DATASETS,

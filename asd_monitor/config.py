@@ -18,6 +18,7 @@ from pydantic import (
 from asd_monitor import settings_file
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.errors import ConfigError
+from asd_monitor.model_file.settings import ModelSettings
 from asd_monitor.settings_file import Name, OnOff, SettingsPath
 from asd_monitor.sinks import SINKS
 from asd_monitor.sources import SourceSettings
@@ -170,6 +171,8 @@ class Config(_SinkSections):
     """When alarms are raised and cleared."""
     learn: LearnSettings = LearnSettings()
     """How machines without a model are learned."""
+    models: ModelSettings = ModelSettings()
+    """Whose model files may run."""
     web: Annotated[WebSettings | None, OnOff] = WebSettings()
     """The web page; null: none."""
 

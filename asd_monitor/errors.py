@@ -31,6 +31,10 @@ class ModelFileError(AsdMonitorError):
     exit_code = 3
 
 
+class UntrustedModelError(ModelFileError):
+    """A model file is whole, but may not run: it is not signed with a trusted key."""
+
+
 class SourceError(AsdMonitorError):
     """A microphone or a recording does not exist or cannot be read."""
 

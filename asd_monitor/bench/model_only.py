@@ -29,7 +29,7 @@ class ModelOnly:
         """Score all windows of the sound ``rounds`` times, then ``paced`` of them with pauses."""
         import torch
 
-        loaded = model_file.load(model, "cpu")
+        loaded = model_file.load(model, "cpu", policy=model_file.LoadPolicy.of_user())
         manifest = loaded.manifest
         samples = read_recording(sound, manifest.sample_rate_hz)
         views = clip_windows(samples, manifest.window_samples, manifest.hop_samples)

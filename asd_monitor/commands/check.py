@@ -36,11 +36,14 @@ def check(
     from asd_monitor.sinks.mqtt.settings import MqttSettings
 
     settings = load(config)
-    problems = _check_models(settings)
+    origins = dict[Path, str]()
+    problems = _check_models(settings, origins)
     if as_json:
         typer.echo(json.dumps(settings.model_dump(mode="json")))
     else:
         _print(config, settings, problems)
+        for path, origin in origins.items():
+            typer.echo(on_one_line(f"  {path}: {origin}"))
     mqtt = settings.sink_settings(MqttSettings)
     if mqtt is not None and (risk := mqtt.describe_risk()):
         typer.echo(f"warning: {on_one_line(risk)}", err=True)
@@ -56,21 +59,26 @@ def _print(path: Path, settings: "Config", problems: dict[str, str]) -> None:
         typer.echo(on_one_line(f"  {name}: {microphones.get(name, machine.source.description)}"))
 
 
-def _check_models(config: "Config") -> dict[str, str]:
-    """Return what is wrong with the model file of each machine; nothing in them is run."""
+def _check_models(config: "Config", origins: dict[Path, str]) -> dict[str, str]:
+    """Return what is wrong with the model file of each machine; nothing in them is run.
+
+    Who signed each file that is good is added to ``origins``.
+    """
     import os
 
-    from asd_monitor.model_file import read_manifest
+    from asd_monitor.model_file import LoadPolicy, verify
     from asd_monitor.runtime.state_dir import StateFolder
 
     state, problems = StateFolder.locate(config.state_dir, os.environ), dict[str, str]()
+    policy = LoadPolicy.of_state(state.root, config.models.trusted_keys)
     for machine, settings in config.machines.items():
         path = settings.model or state.model_path(machine)
         if settings.model is None and not path.exists():
             continue  # learned first
         try:
-            manifest, _ = read_manifest(path)
-            if settings.target is not None and settings.target not in manifest.targets:
+            verified = verify(path, policy)
+            origins[path] = verified.origin
+            if settings.target not in (None, *verified.manifest.targets):
                 msg = f"{path}: has no target {settings.target!r}; `asd-monitor inspect` lists them"
                 raise ModelFileError(msg)
         except ModelFileError as error:

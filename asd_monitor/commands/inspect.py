@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.commands.options import AsJson
+from asd_monitor.commands.options import AsJson, TrustedKeys
 from asd_monitor.terminal.escape import on_one_line
 
 if TYPE_CHECKING:
@@ -30,29 +30,35 @@ def inspect(
             "Only for files whose maker you trust.",
         ),
     ] = False,
+    trusted_key: TrustedKeys = None,
     as_json: AsJson = False,
 ) -> None:
     """Verify a model file, and show its targets, thresholds and origin.
 
     A model file is a program of its maker. Nothing in it is run unless `--run` is given: its
-    checksums are verified and its description is read. With `--run`, its reference windows are
+    checksums and its signature are verified, its code is scanned for operators that no model needs,
+    and its description is read. With `--run`, its reference windows are
     scored again on the CPU. A file that fails a check is refused with exit code 3.
 
     Example: `asd-monitor inspect pump.asd`
     """
     import json
 
-    from asd_monitor.model_file import load, read_manifest
+    from asd_monitor.model_file import LoadPolicy, load, verify
 
-    manifest, sha256 = read_manifest(model)
+    policy = LoadPolicy.of_user(trusted_key or ())
+    verified = verify(model, policy)
+    manifest = verified.manifest
     facts: dict[str, object] = {
         "file": str(model),
-        "sha256": sha256,
-        "size_bytes": model.stat().st_size,
+        "sha256": verified.sha256,
+        "size_bytes": verified.size_bytes,
         "checksums": "ok",
+        "code": "ok",
+        "origin": verified.origin,
     }
     if run:
-        facts |= _run(load(model, "cpu"))
+        facts |= _run(load(model, "cpu", policy=policy))
     if as_json:
         typer.echo(json.dumps({**facts, "manifest": manifest.to_dict()}, allow_nan=False))
     else:
@@ -96,7 +102,7 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
         ("sha256", facts["sha256"]),
         ("created", manifest.created_at),
         ("checks", _describe_checks(facts)),
-        ("origin", "not signed: it is a program, and running it runs code of its maker"),
+        ("origin", facts["origin"]),
         ("sample rate", f"{rate_hz} Hz, mono"),
         ("window", f"{manifest.window_samples} samples ({manifest.window_samples / rate_hz:g} s)"),
         ("hop", f"{manifest.hop_samples} samples ({manifest.hop_samples / rate_hz:g} s)"),
@@ -129,8 +135,8 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
 
 def _describe_checks(facts: "Mapping[str, object]") -> str:
     if "reference_scores" in facts:
-        return f"checksums {facts['checksums']}, reference scores {facts['reference_scores']}"
-    return f"checksums {facts['checksums']}; it was not run (`--run` does, and checks its scores)"
+        return f"checksums ok, code ok, reference scores {facts['reference_scores']}"
+    return "checksums ok, code ok; it was not run (`--run` does, and checks its scores)"
 
 
 def _print_rows(title: str, rows: "Iterable[tuple[str, object]]") -> None:

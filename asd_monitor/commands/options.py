@@ -24,6 +24,19 @@ def _in_nfc(value: str | None) -> str | None:
     return None if value is None else to_nfc(value)
 
 
+def _check_keys(values: list[str] | None) -> list[str] | None:
+    """Check public keys; only of a command that gets some, since that imports pydantic."""
+    if values:
+        from asd_monitor.model_file.keys import check_key
+
+        for value in values:
+            try:
+                check_key(value)
+            except ValueError as error:
+                raise ConfigError(f"--trusted-key {value}: {error}") from error
+    return values
+
+
 class Device(StrEnum):
     """Where a model runs."""
 
@@ -120,6 +133,16 @@ DeviceOption = Annotated[
     ),
 ]
 ModelFile = Annotated[Path, typer.Option("--model", metavar="FILE", help="The model file.")]
+TrustedKeys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trusted-key",
+        metavar="KEY",
+        callback=_check_keys,
+        help="Load the model file only if it is signed with this public key, or was learned here. "
+        "Repeat it for several keys. By default every file whose code passes the checks is loaded.",
+    ),
+]
 Target = Annotated[
     str | None,
     typer.Option(

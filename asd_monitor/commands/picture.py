@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.commands.options import Channel, Device, DeviceOption, ModelFile, Target
+from asd_monitor.commands.options import (
+    Channel,
+    Device,
+    DeviceOption,
+    ModelFile,
+    Target,
+    TrustedKeys,
+)
 
 if TYPE_CHECKING:
     from asd_monitor.model_file.loaded_model import LoadedModel
@@ -23,6 +30,7 @@ def picture(
     target: Target = None,
     channel: Channel = 0,
     device: DeviceOption = Device.AUTO,
+    trusted_key: TrustedKeys = None,
 ) -> None:
     """Draw the spectrograms of recordings, and below each the parts that make its score.
 
@@ -36,13 +44,13 @@ def picture(
     require_offline("picture", ["matplotlib", "torchaudio"])
     from asd_monitor.commands.score import get_only_target
     from asd_monitor.errors import ConfigError
-    from asd_monitor.model_file import load
+    from asd_monitor.model_file import LoadPolicy, load
     from asd_monitor.model_file.archive import write_atomically
     from asd_offline.report.clip_figure import draw_clips
 
     if len(files) > MAX_RECORDINGS:
         raise ConfigError(f"expected at most {MAX_RECORDINGS} recordings, got {len(files)}")
-    loaded = load(model, device)
+    loaded = load(model, device, policy=LoadPolicy.of_user(trusted_key or ()))
     target = target or get_only_target(loaded.manifest.targets, model)
     clips = [_score_and_draw(path, loaded, target, channel) for path in files]
     title = f"{loaded.manifest.name}, {target}"

@@ -64,9 +64,11 @@ def refit(
     from asd_monitor.terminal.progress import console_progress
 
     lower_priority()
-    alarm = None if config is None else find_alarm_settings(load_config(config), machine)
+    settings = None if config is None else load_config(config)
+    alarm = None if settings is None else find_alarm_settings(settings, machine)
+    keys = () if settings is None else settings.models.trusted_keys
     with console_progress(quiet=as_json) as progress:
-        found = propose_refit(state, machine, alarm=alarm, progress=progress)
+        found = propose_refit(state, machine, alarm=alarm, trusted_keys=keys, progress=progress)
     print_proposal(found, as_json=as_json)
     if propose:
         return

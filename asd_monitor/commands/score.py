@@ -14,6 +14,7 @@ from asd_monitor.commands.options import (
     DeviceOption,
     ModelFile,
     Target,
+    TrustedKeys,
 )
 from asd_monitor.terminal.escape import on_one_line
 
@@ -36,6 +37,7 @@ def score(
     target: Target = None,
     channel: Channel = 0,
     device: DeviceOption = Device.AUTO,
+    trusted_key: TrustedKeys = None,
     as_json: AsJson = False,
 ) -> None:
     """Score recordings; a higher score is more anomalous.
@@ -58,9 +60,9 @@ def score(
     from asd_monitor.detection.detector import Detector
     from asd_monitor.detection.verdict import explain_rules
     from asd_monitor.errors import SourceError
-    from asd_monitor.model_file import load
+    from asd_monitor.model_file import LoadPolicy, load
 
-    loaded = load(model, device)
+    loaded = load(model, device, policy=LoadPolicy.of_user(trusted_key or ()))
     manifest = loaded.manifest
     target = target or get_only_target(manifest.targets, model)
     rule = DecisionRule.from_manifest(manifest, target)

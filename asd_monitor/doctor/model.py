@@ -10,7 +10,7 @@ import numpy as np
 
 from asd_monitor.doctor.context import Context
 from asd_monitor.doctor.finding import Finding, failed, ok, skipped, warning
-from asd_monitor.errors import AsdMonitorError, ConfigError, ModelFileError
+from asd_monitor.errors import AsdMonitorError, ConfigError, ModelFileError, UntrustedModelError
 from asd_monitor.runtime.state_dir import StateFolder
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def check_models(context: Context) -> list[Finding]:
     if not machines_of and not findings:
         findings.append(skipped("model", "no model to check: give one with --model"))
     for path, machines in machines_of.items():
-        findings += _check_file(context, path, machines)
+        findings += _check_file(context, state, path, machines)
     return findings
 
 
@@ -56,12 +56,18 @@ def _check_without_model(context: Context, machine: str, path: Path) -> Finding:
     return failed("model", message, hint, ModelFileError)
 
 
-def _check_file(context: Context, path: Path, machines: list[str]) -> list[Finding]:
+def _check_file(
+    context: Context, state: StateFolder, path: Path, machines: list[str]
+) -> list[Finding]:
     from asd_monitor import model_file
     from asd_monitor.runtime import detectors
 
+    policy = detectors.load_policy(context.config, state)
     try:
-        loaded = model_file.load(path, context.config.device)
+        loaded = model_file.load(path, context.config.device, policy=policy)
+    except UntrustedModelError as error:
+        message, _, hint = str(error).partition("; ")
+        return [failed("model", message, hint, UntrustedModelError)]
     except ModelFileError as error:
         hint = "copy the file again, or relearn the machine: `asd-monitor learn`"
         return [failed("model", str(error), hint, ModelFileError)]

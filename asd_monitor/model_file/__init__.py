@@ -1,5 +1,25 @@
 """The model file: one archive with program, manifest, reference windows and checksums."""
 
-from asd_monitor.model_file.format import load, load_content, pack, read_manifest, save, script
+from asd_monitor.model_file.format import (
+    load,
+    load_content,
+    pack,
+    read_manifest,
+    save,
+    script,
+    try_new,
+    verify,
+)
+from asd_monitor.model_file.policy import LoadPolicy
 
-__all__ = ["load", "load_content", "pack", "read_manifest", "save", "script"]
+__all__ = [
+    "LoadPolicy",
+    "load",
+    "load_content",
+    "pack",
+    "read_manifest",
+    "save",
+    "script",
+    "try_new",
+    "verify",
+]

@@ -8,9 +8,12 @@ and reference windows as extra files and ``integrity.json`` as its last member. 
 import hashlib
 import io
 import json
+import logging
 import warnings
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,11 +23,19 @@ import numpy.typing as npt
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file.archive import read_bytes, seal, unseal, write_atomically
 from asd_monitor.model_file.loaded_model import LoadedModel
+from asd_monitor.model_file.made_here import is_made_here, note_made
 from asd_monitor.model_file.manifest import Manifest
+from asd_monitor.model_file.policy import LoadPolicy
+from asd_monitor.model_file.scan import is_scanned, scan
+from asd_monitor.model_file.signature import read_signature
+from asd_monitor.model_file.trial import Trial
+from asd_monitor.model_file.verdicts import has_passed, note_passed
 from asd_monitor.normal_sound.statistics import NormalSound
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger(__name__)
 
 DEPRECATION_TEXT = r"`torch\.jit\.\w+` is (deprecated|not supported in Python)"
 """Warning of torch on every use of TorchScript; no other warning is suppressed."""
@@ -39,6 +50,17 @@ _REFERENCE_SCORES = "golden.json"
 _NORMAL_SOUND = "normal_sound.json"
 """Optional: statistics of the normal sound of each target."""
 _MAX_REFERENCE_TARGETS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedFile:
+    """A model file that was checked, and not run."""
+
+    manifest: Manifest
+    sha256: str
+    size_bytes: int
+    origin: str
+    """Who signed it, for people."""
 
 
 @contextmanager
@@ -72,7 +94,7 @@ def save(
     """
     content = pack(module, manifest, reference_windows, normal_sound)
     write_atomically(Path(path), content)
-    return hashlib.sha256(content).hexdigest()
+    return note_made(content)
 
 
 def pack(
@@ -98,7 +120,8 @@ def pack(
     Raises
     ------
     ModelFileError
-        If a score of the reference windows is not finite.
+        If a score of the reference windows is not finite, or the module uses an operator that no
+        model file may use.
     """
     windows = _make_default_windows(manifest) if reference_windows is None else reference_windows
     windows = np.ascontiguousarray(windows, dtype="<f4")
@@ -116,7 +139,10 @@ def pack(
     if normal_sound:
         values = {target: sound.to_dict() for target, sound in normal_sound.items()}
         extra[_NORMAL_SOUND] = json.dumps(values, allow_nan=False).encode()
-    return seal(_serialise(module, extra))
+    content = seal(_serialise(module, extra))
+    scan_content(content, Path(manifest.name))
+    note_made(content)
+    return content
 
 
 def read_manifest(path: Path | str) -> tuple[Manifest, str]:
@@ -133,8 +159,36 @@ def read_manifest(path: Path | str) -> tuple[Manifest, str]:
     return manifest, hashlib.sha256(content).hexdigest()
 
 
-def load(path: Path | str, device: str = "auto", threads: int = 1) -> LoadedModel:
-    """Load a model file, after checking its integrity and its reference scores.
+def verify(path: Path | str, policy: LoadPolicy | None = None) -> VerifiedFile:
+    """Check integrity, signature and code of a model file without running anything in it.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing or damaged, has code that no model needs, or may not run by the
+        policy.
+    """
+    path = Path(path)
+    return verify_content(read_bytes(path), path, policy)
+
+
+def verify_content(content: bytes, path: Path, policy: LoadPolicy | None = None) -> VerifiedFile:
+    """Verify as :func:`verify`, given the content of the file; errors name ``path``."""
+    manifest, _ = _open(content, path)
+    sha256 = hashlib.sha256(content).hexdigest()
+    signature = read_signature(content)
+    origin = (policy or LoadPolicy()).check_signature(signature, sha256, path)
+    scan_content(content, path)
+    return VerifiedFile(manifest, sha256, len(content), origin)
+
+
+def load(
+    path: Path | str, device: str = "auto", threads: int = 1, policy: LoadPolicy | None = None
+) -> LoadedModel:
+    """Load a model file, after checking its origin, its code and its reference scores.
+
+    A file that this monitor has not made is tried in a process with limits first, unless it has
+    passed before.
 
     Parameters
     ----------
@@ -142,19 +196,74 @@ def load(path: Path | str, device: str = "auto", threads: int = 1) -> LoadedMode
         ``auto``, ``cpu`` or ``cuda``; ``auto`` is CUDA if available.
     threads
         CPU threads of the whole process; more than one makes latency vary when cores are shared.
+    policy
+        Which files may run; None: all whose code passes the checks.
 
     Raises
     ------
     ModelFileError
-        If the file is missing, damaged, of an unsupported version, or does not reproduce its
-        reference scores; or if CUDA is requested and not available.
+        If the file is missing, damaged, of an unsupported version, not trusted, has code that no
+        model needs, or does not reproduce its reference scores; or if CUDA is requested and not
+        available.
     """
     path = Path(path)
-    return load_content(read_bytes(path), path, device, threads)
+    return load_content(read_bytes(path), path, device, threads, policy)
 
 
-def load_content(content: bytes, path: Path, device: str, threads: int = 1) -> LoadedModel:
+def load_content(
+    content: bytes,
+    path: Path,
+    device: str,
+    threads: int = 1,
+    policy: LoadPolicy | None = None,
+) -> LoadedModel:
     """Load a model as :func:`load`, from the content of its file; errors name ``path``."""
+    with Trial() as trial:
+        _admit(content, path, policy or LoadPolicy(), trial)
+    return load_verified(content, path, device, threads)
+
+
+def try_new(paths: Iterable[Path], policy: LoadPolicy) -> dict[Path, ModelFileError]:
+    """Check files before they are loaded, and return what is wrong; new ones share a trial."""
+    problems: dict[Path, ModelFileError] = {}
+    with Trial() as trial:
+        for path in paths:
+            try:
+                _admit(read_bytes(path), path, policy, trial)
+            except ModelFileError as error:
+                problems[path] = error
+    return problems
+
+
+def _admit(content: bytes, path: Path, policy: LoadPolicy, trial: Trial) -> None:
+    """Check origin and code of a model file, and try it if it is new; raise ModelFileError."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    if is_made_here(sha256):
+        return
+    signature = read_signature(content)
+    if signature is None or not signature.is_valid:
+        _open(content, path)  # where the file is damaged, that is the reason
+    origin = policy.check_signature(signature, sha256, path)
+    if policy.is_own(signature):
+        return
+    logger.info("%s: %s", path, origin)
+    if has_passed(policy.verdicts, sha256):
+        return
+    _open(content, path)
+    scan_content(content, path)
+    trial.run(content, path)
+    note_passed(policy.verdicts, sha256)
+
+
+def scan_content(content: bytes, path: Path) -> None:
+    """Raise ModelFileError if a model file has code that no model needs."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = archive.namelist()
+        scan({name: archive.read(name) for name in names if is_scanned(name)}, names, path)
+
+
+def load_verified(content: bytes, path: Path, device: str, threads: int = 1) -> LoadedModel:
+    """Load a file that has been admitted, and compare its reference scores."""
     import torch
 
     manifest, members = _open(content, path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asd_monitor.config import Config
-from asd_monitor.errors import ConfigError, ModelFileError
+from asd_monitor.errors import ConfigError, ModelFileError, UntrustedModelError
 from asd_monitor.judging.proposal import previous_model
 from asd_monitor.runtime.model_store import MIN_REFIT_S, estimate_recorded_s, set_aside
 from asd_monitor.runtime.state_dir import StateFolder
@@ -16,6 +16,7 @@ from asd_monitor.runtime.state_dir import StateFolder
 if TYPE_CHECKING:
     from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import Detector
+    from asd_monitor.model_file import LoadPolicy
     from asd_monitor.model_file.loaded_model import LoadedModel
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ def load_detectors(config: Config, state: StateFolder) -> LoadedModels:
     ModelFileError
         If no machine can be scored or learned.
     """
+    from asd_monitor.model_file import try_new
+
     machines_of: defaultdict[Path, list[str]] = defaultdict(list)
     failures: dict[str, ModelFileError] = {}
     for machine in config.machines:
@@ -58,8 +61,12 @@ def load_detectors(config: Config, state: StateFolder) -> LoadedModels:
         if path is not None:
             machines_of[path].append(machine)
     models = LoadedModels()
+    problems = try_new(machines_of, load_policy(config, state))
     for path, machines in machines_of.items():
-        failures |= _load_shared(config, path, machines, models)
+        if path in problems:
+            failures |= dict.fromkeys(machines, problems[path])
+        else:
+            failures |= _load_shared(config, state, path, machines, models)
     for machine, failure in failures.items():
         _recover(config, state, machine, failure, models)
     unusable = set(failures) - set(models.detectors) - models.refits
@@ -70,15 +77,26 @@ def load_detectors(config: Config, state: StateFolder) -> LoadedModels:
     return models
 
 
+def load_policy(config: Config, state: StateFolder) -> "LoadPolicy":
+    """Return whose model files may run."""
+    from asd_monitor.model_file import LoadPolicy
+
+    return LoadPolicy.of_state(state.root, config.models.trusted_keys)
+
+
 def _load_shared(
-    config: Config, path: Path, machines: Sequence[str], models: LoadedModels
+    config: Config,
+    state: StateFolder,
+    path: Path,
+    machines: Sequence[str],
+    models: LoadedModels,
 ) -> dict[str, ModelFileError]:
     """Add the detector of the machines that share a model file; return the failures of others."""
     from asd_monitor import model_file
     from asd_monitor.detection.detector import Detector
 
     try:
-        model = model_file.load(path, config.device)
+        model = model_file.load(path, config.device, policy=load_policy(config, state))
     except ModelFileError as error:
         return dict.fromkeys(machines, error)
     rules: dict[str, DecisionRule] = {}
@@ -106,9 +124,11 @@ def _recover(
     if settings.model is not None or not state.model_path(machine).exists():
         return
     previous = previous_model(state.root, machine)
-    if previous.exists() and not _load_shared(config, previous, [machine], models):
+    if previous.exists() and not _load_shared(config, state, previous, [machine], models):
         models.problems[machine] = f"{problem}; the previous one is used: {previous}"
         return
+    if isinstance(failure, UntrustedModelError):
+        return  # whole, and perhaps wanted: people decide
     recorded_s = estimate_recorded_s(state.recordings_path(machine))
     if not config.learn_of(machine).enabled or recorded_s < MIN_REFIT_S:
         return
@@ -134,7 +154,8 @@ def reload_detector(config: Config, state: StateFolder, machine: str) -> "Detect
     """
     from asd_monitor import model_file
 
-    model = model_file.load(state.model_path(machine), config.device)
+    policy = load_policy(config, state)
+    model = model_file.load(state.model_path(machine), config.device, policy=policy)
     return make_detector(config, model, [machine])
 
 

@@ -10,6 +10,7 @@ from asd_monitor.errors import AsdMonitorError, ModelFileError, SourceError, Sta
 from asd_monitor.judging.proposal import previous_model
 from asd_monitor.model_file.archive import write_atomically
 from asd_monitor.runtime.commissioning import FittedModel
+from asd_monitor.runtime.own_signature import sign_own
 from asd_monitor.runtime.recording_store import FILE_PATTERN
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.storage.durable import make_folder_durably, move_durably, write_durably
@@ -29,9 +30,11 @@ DAMAGED_SUFFIX = ".damaged"
 def save_model(state: StateFolder, machine: str, content: bytes) -> FittedModel:
     """Write a learned model, and keep the one that it replaces as the previous one.
 
-    A model that cannot be written is returned with its content, so that it can be used.
+    It is signed. A model that cannot be written is returned with its content, so that it can be
+    used.
     """
     path = state.model_path(machine)
+    content = sign_own(state, content)
     try:
         state.make(path.parent)
         _keep_previous(state, machine)
@@ -118,7 +121,7 @@ class SaveLater:
             self._pause.wait(SAVE_INTERVAL_S)
             try:
                 self._state.make(path.parent)
-                write_atomically(path, self._content)
+                write_atomically(path, sign_own(self._state, self._content))
             except AsdMonitorError as error:
                 logger.debug("%s: %s", self._pipeline.machine, error)
                 continue

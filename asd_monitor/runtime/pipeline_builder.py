@@ -13,7 +13,7 @@ from asd_monitor.detection.alarm import Alarm
 from asd_monitor.evidence.ring import SoundRing
 from asd_monitor.progress import Progress
 from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult, FittedModel
-from asd_monitor.runtime.detectors import LoadedModels, make_detector
+from asd_monitor.runtime.detectors import LoadedModels, load_policy, make_detector
 from asd_monitor.runtime.learned_microphones import RecordedWith, training_entry
 from asd_monitor.runtime.learning_rate import (
     check_earlier_recordings,
@@ -238,7 +238,8 @@ def _finish_commissioning(
     if fitted is not None:
         pipeline.model_problem = fitted.problem
         if fitted.content is None:
-            model = model_file.load(fitted.path, config.device)
+            policy = load_policy(config, state)
+            model = model_file.load(fitted.path, config.device, policy=policy)
         else:
             model = model_file.load_content(fitted.content, fitted.path, config.device)
             SaveLater(state, pipeline, fitted.content).start()

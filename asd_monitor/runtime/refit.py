@@ -32,15 +32,18 @@ from asd_monitor.judging.proposal import (
     write_proposal,
 )
 from asd_monitor.judging.store import JudgingStore
+from asd_monitor.model_file.archive import write_atomically
 from asd_monitor.progress import NoProgress, Progress
 from asd_monitor.records import AudioChunk, FloatArray, State
 from asd_monitor.runtime.learned_microphones import RecordedWith, training_entry
+from asd_monitor.runtime.own_signature import sign_own
 from asd_monitor.runtime.recorded_rates import RecordedRates
 from asd_monitor.runtime.recording_store import CLIP_S, RecordingStore
 from asd_monitor.runtime.state_dir import StateFolder
 
 if TYPE_CHECKING:
     from asd_monitor.detection.detector import Detector
+    from asd_monitor.model_file.loaded_model import LoadedModel
     from asd_monitor.model_file.manifest import Manifest
     from asd_monitor.quickstart import Recording
 
@@ -55,6 +58,7 @@ def propose_refit(
     machine: str,
     *,
     alarm: AlarmSettings | None = None,
+    trusted_keys: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Proposal:
     """Fit a model to all normal recordings and the confirmed ones; write it as a proposal.
@@ -70,6 +74,8 @@ def propose_refit(
         Name of a machine that was learned here.
     alarm
         When alarms are raised, for the comparison; None: the defaults.
+    trusted_keys
+        Public keys of makers whose model files may run; none: all may.
     progress
         Receives the progress of the fit.
 
@@ -96,10 +102,12 @@ def propose_refit(
     if not feedback.is_enough:
         raise ConfigError(f"{machine}: {feedback.next_step}")
     with lock_models(state.root, machine):
-        present = model_file.load(path, "cpu")
+        policy = model_file.LoadPolicy.of_state(state.root, trusted_keys)
+        present = model_file.load(path, "cpu", policy=policy)
         proposed = proposed_model(state.root, machine)
         _fit(state, machine, feedback, present.manifest, proposed, progress or NoProgress())
-        detectors = [_make_detector(source, machine, alarm) for source in (path, proposed)]
+        models = [present, model_file.load(proposed, "cpu", policy=policy)]
+        detectors = [_make_detector(model, machine, alarm) for model in models]
         proposal = Proposal(
             machine,
             store.clock(),
@@ -148,7 +156,8 @@ def _fit(
             "confirmed_events": ", ".join(feedback.recordings),
         },
     )
-    model_file.save(out, fitted.module, manifest, normal_sound=fitted.normal_sound)
+    content = model_file.pack(fitted.module, manifest, normal_sound=fitted.normal_sound)
+    write_atomically(out, sign_own(state, content))
 
 
 def _read_confirmed(root: Path, feedback: Feedback, rate_hz: int) -> "Iterator[Recording]":
@@ -170,13 +179,11 @@ def _read_clip(path: Path) -> FloatArray:
     return (read_flac(path) / 32768).astype("float32")
 
 
-def _make_detector(path: Path, machine: str, alarm: AlarmSettings | None) -> "Detector":
-    from asd_monitor import model_file
+def _make_detector(model: "LoadedModel", machine: str, alarm: AlarmSettings | None) -> "Detector":
     from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import Detector
 
     settings = alarm or AlarmSettings()
-    model = model_file.load(path, "cpu")
     target = model.manifest.targets[0]
     rate = settings.false_alarms_per_month
     rule = DecisionRule.from_manifest(model.manifest, target, rate)

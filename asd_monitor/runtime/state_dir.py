@@ -10,6 +10,7 @@ from asd_monitor.errors import StateError
 from asd_monitor.file_lock import file_lock, lock_holder
 from asd_monitor.model_file.archive import remove_unfinished
 from asd_monitor.storage.durable import make_folder_durably
+from asd_monitor.storage.state_location import locate_state
 
 MODEL_SUFFIX = ".asd"
 
@@ -22,7 +23,8 @@ class StateFolder:
     holds its normal recordings, in the layout of DCASE 2020 Task 2, and ``feedback/`` next to it
     those that people confirmed; ``events/<event id>/`` is the evidence of an event;
     ``alarms/<machine>.json`` is its alarm, which a restart continues;
-    ``settings.yaml`` has the settings made on the web page.
+    ``settings.yaml`` has the settings made on the web page; ``signing-key.pem`` signs the models
+    that are learned here, and ``checked-models/`` remembers others that passed their trial.
     """
 
     root: Path
@@ -30,12 +32,7 @@ class StateFolder:
     @classmethod
     def locate(cls, path: Path | None, environ: Mapping[str, str]) -> "StateFolder":
         """Return the state folder: ``path`` if given, else systemd's, else the user's."""
-        if path is not None:
-            return cls(path.expanduser().absolute())
-        if systemd := environ.get("STATE_DIRECTORY"):
-            return cls(Path(systemd.split(":")[0]))
-        base = environ.get("XDG_STATE_HOME") or "~/.local/state"
-        return cls(Path(base).expanduser().absolute() / "asd-monitor")
+        return cls(locate_state(path, environ))
 
     def model_path(self, machine: str) -> Path:
         """Return the path of a machine's learned model."""

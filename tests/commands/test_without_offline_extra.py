@@ -61,6 +61,7 @@ WORKING = {
     "mqtt": "mqtt --help",
     "score": "score clip.wav --model toy.asd --target pump",
     "inspect": "inspect toy.asd",
+    "sign": "sign toy.asd --state-dir state",
     "history": "history --state-dir state",
     "events": "events --state-dir state",
     "ack": "ack --machine pump --state-dir state",

@@ -19,6 +19,7 @@ from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file import load, read_manifest, save, script
 from asd_monitor.model_file.archive import read_bytes, seal, unseal
 from asd_monitor.model_file.format import DEPRECATION_TEXT
+from asd_monitor.model_file.made_here import note_made
 from asd_monitor.model_file.manifest import Manifest
 from asd_monitor.normal_sound.statistics import NormalSound
 from tests.rig.toy_model import TARGETS, WINDOW_SAMPLES, LogBands, manifest, noise, save_toy
@@ -40,6 +41,7 @@ def rewritten(saved: Path, path: Path, change: Callable[[dict[str, bytes]], None
         for name, content in members.items():
             opened.writestr(name, content)
     path.write_bytes(seal(buffer.getvalue()))
+    note_made(path.read_bytes())  # without a trial: the checks after it are tested
     return path
 
 
@@ -173,6 +175,7 @@ def test_a_flipped_bit_anywhere_is_refused_or_changes_no_score(saved: Path, tmp_
         flipped[bit // 8] ^= 1 << (bit % 8)
         path = tmp_path / "flipped.asd"
         path.write_bytes(flipped)
+        note_made(bytes(flipped))
         try:
             assert load(path, "cpu").score(windows, targets).tolist() == expected
         except ModelFileError as error:

@@ -165,6 +165,6 @@ def load_cached(path: Path, device: str) -> "LoadedModel":
 
 @lru_cache(maxsize=2)
 def _load(path: Path, device: str, modified_ns: int) -> "LoadedModel":
-    from asd_monitor.model_file import load
+    from asd_monitor.model_file import LoadPolicy, load
 
-    return load(path, device)
+    return load(path, device, policy=LoadPolicy.of_user())
