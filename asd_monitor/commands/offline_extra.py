@@ -11,7 +11,6 @@ PACKAGES = {
     "safetensors": "safetensors",
     "scipy": "scipy",
     "sklearn": "scikit-learn",
-    "torchaudio": "torchaudio",
 }
 """Modules of the extra, and the package that each belongs to."""
 

@@ -41,7 +41,7 @@ def picture(
     """
     from asd_monitor.commands.offline_extra import require_offline
 
-    require_offline("picture", ["matplotlib", "torchaudio"])
+    require_offline("picture", ["matplotlib"])
     from asd_monitor.commands.score import get_only_target
     from asd_monitor.errors import ConfigError
     from asd_monitor.model_file import LoadPolicy, load

@@ -10,7 +10,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from socket import create_server
 
-PRELOADED_MODULES = ("torch", "torchaudio", "asd_offline.training.run")
+PRELOADED_MODULES = ("torch", "asd_offline.training.run")
 
 
 def start(function: Callable[..., object], *arguments: object) -> BaseProcess:

@@ -16,7 +16,6 @@ import soundfile
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from torchaudio import transforms
 
 from asd_offline.models.autoencoder.network import ReconstructionLoss
 from asd_offline.models.autoencoder.recipe import AutoencoderRecipe
@@ -56,7 +55,12 @@ class Stopwatch:
 def torchaudio_loop(
     paths: Sequence[Path], recipe: AutoencoderRecipe, device: torch.device
 ) -> list[EpochTime]:
-    """Train with torchaudio's transforms and shuffled tensors; return the time of each epoch."""
+    """Train with torchaudio's transforms and shuffled tensors; return the time of each epoch.
+
+    Needs torchaudio, which the ``test`` extra contains.
+    """
+    from torchaudio import transforms
+
     mel = transforms.MelSpectrogram(
         recipe.sample_rate_hz,
         recipe.n_fft,

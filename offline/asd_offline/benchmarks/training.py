@@ -3,7 +3,7 @@
     python -m asd_offline.benchmarks.training [--clips 40] [--epochs 4] [--rounds 4] [--librosa]
 
 The reference loop is the obvious one: in every epoch each clip is read, its log-mel spectrogram is
-computed with the same torchaudio transforms, and the vectors are shuffled and trained on with
+computed with torchaudio's transforms, and the vectors are shuffled and trained on with
 torch's Adam. ``--librosa`` (``pip install librosa``) adds a loop like that of the baseline of 2023.
 They are compared with ``Trainer`` as ``asd-monitor train`` uses it, with a filled feature cache, in
 float32 and, where the processor supports it, in bfloat16; the reference loops use float32. All have

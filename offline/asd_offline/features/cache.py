@@ -24,6 +24,7 @@ from asd_monitor.errors import RunError
 from asd_monitor.file_lock import file_lock
 from asd_monitor.progress import NoProgress, Progress
 from asd_offline.datasets.audio_files import read_training_clip
+from asd_offline.features import mel
 
 BLOCK_CLIPS = 64
 """Clips that are computed before their rows are written."""
@@ -188,14 +189,11 @@ class _Store:
 
 
 def _front_end_key(front_end: FrontEnd) -> str:
-    import torchaudio
-
-    code = Path(inspect.getfile(type(front_end)))
+    code = (Path(inspect.getfile(type(front_end))), Path(mel.__file__))
     facts = {
         **front_end.describe(),
         "torch": torch.__version__,
-        "torchaudio": torchaudio.__version__,
-        "code": hashlib.sha256(code.read_bytes()).hexdigest(),
+        "code": [hashlib.sha256(path.read_bytes()).hexdigest() for path in code],
     }
     text = json.dumps(facts, sort_keys=True)
     return f"{facts['front_end']}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"

@@ -1,7 +1,4 @@
-"""Front ends: torchaudio's transforms as modules that can be scripted into a model file.
-
-A scripted module contains its code, so the model file loads without torchaudio.
-"""
+"""Front ends: spectrograms and masks as modules that can be scripted into a model file."""
 
 import itertools
 import sys
@@ -10,9 +7,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torchaudio import transforms
 
 from asd_monitor.features import squared_magnitude
+from asd_offline.features.mel import MelScaleName, mel_filters
 
 BAND_GROUPS = 4
 EPSILON = sys.float_info.epsilon
@@ -32,11 +29,28 @@ class LogMelSettings:
     f_min_hz: float = 0.0
     f_max_hz: float | None = None
     """None: half the sample rate."""
-    mel_scale: Literal["htk", "slaney"] = "slaney"
+    mel_scale: MelScaleName = "slaney"
     norm: Literal["slaney"] | None = "slaney"
     """``slaney``: triangles of equal area, librosa's default; None: of equal height."""
     floor: float = EPSILON
     """Smallest value before the logarithm."""
+
+
+class Spectrum(nn.Module):
+    """Spectrum under a Hann window: ``(batch, samples)`` to complex ``(batch, bins, frames)``."""
+
+    window: Tensor
+
+    def __init__(self, n_fft: int, hop_length: int) -> None:
+        super().__init__()
+        self.n_fft, self.hop_length = n_fft, hop_length
+        self.register_buffer("window", torch.hann_window(n_fft))
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Return the spectrum of centred frames, the ends reflected."""
+        return torch.stft(
+            waveform, self.n_fft, self.hop_length, window=self.window, return_complex=True
+        )
 
 
 class LogMel(nn.Module):
@@ -46,40 +60,39 @@ class LogMel(nn.Module):
     samples give ``n // hop_length + 1`` frames.
     """
 
+    filters: Tensor
+
     def __init__(self, settings: LogMelSettings | None = None) -> None:
         super().__init__()
         self.settings = settings = settings or LogMelSettings()
         self.sample_rate_hz = settings.sample_rate_hz
         self.dims = settings.n_mels
         self.magnitude = settings.power == 1.0
-        self.spectrogram = transforms.Spectrogram(
-            settings.n_fft, hop_length=settings.hop_length, power=None
-        )
-        self.mel = transforms.MelScale(
+        self.spectrum = Spectrum(settings.n_fft, settings.hop_length)
+        filters = mel_filters(
+            settings.n_fft // 2 + 1,
             settings.n_mels,
             settings.sample_rate_hz,
-            settings.f_min_hz,
-            settings.f_max_hz,
-            settings.n_fft // 2 + 1,
+            f_min_hz=settings.f_min_hz,
+            f_max_hz=settings.f_max_hz,
+            scale=settings.mel_scale,
             norm=settings.norm,
-            mel_scale=settings.mel_scale,
         )
-        self.groups = band_groups(self.mel.fb)
-        stype = "power" if settings.power == 2.0 else "magnitude"
-        self.decibels = transforms.AmplitudeToDB(stype)
-        self.decibels.amin = settings.floor  # its default, 1e-10, is audible in quiet recordings
+        self.register_buffer("filters", filters)
+        self.groups = band_groups(filters)
+        self.factor = 20.0 / settings.power
+        self.floor = settings.floor
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Return decibels ``(batch, frames, n_mels)`` of ``(batch, samples)``."""
-        spectrogram = squared_magnitude(self.spectrogram(waveform)).transpose(1, 2)
+        spectrogram = squared_magnitude(self.spectrum(waveform)).transpose(1, 2)
         if self.magnitude:
             spectrogram = spectrogram.sqrt()
         bands: list[Tensor] = []
         for low, high, first, end in self.groups:
-            filters = self.mel.fb[low:high, first:end]
+            filters = self.filters[low:high, first:end]
             bands.append(torch.matmul(spectrogram[:, :, low:high], filters))
-        decibels: Tensor = self.decibels(torch.cat(bands, dim=2))
-        return decibels
+        return self.factor * torch.log10(torch.cat(bands, dim=2).clamp_min(self.floor))
 
     def describe(self) -> dict[str, object]:
         """Return all settings that affect the result, for caches and manifests."""
@@ -131,26 +144,21 @@ class Masking(nn.Module):
 
     def __init__(self, mel_bins: int, frames: int) -> None:
         super().__init__()
-        self.band = transforms.FrequencyMasking(mel_bins, iid_masks=True)
-        self.span = transforms.TimeMasking(frames, iid_masks=True)
+        self.mel_bins, self.frames = mel_bins, frames
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         """Return ``(batch, frames, bins)``."""
         if not self.training:
             return spectrogram
-        image = spectrogram.transpose(1, 2).unsqueeze(1)  # (batch, 1, bins, frames)
-        masked: Tensor = self.span(self.band(image))
-        return masked.squeeze(1).transpose(1, 2)
+        masked = spectrogram.masked_fill(random_span(spectrogram, 2, self.mel_bins)[:, None], 0.0)
+        return masked.masked_fill(random_span(spectrogram, 1, self.frames)[:, :, None], 0.0)
 
 
-class Resampling(nn.Module):
-    """Resample ``(batch, samples)`` from the model's rate to that of a pretrained network."""
-
-    def __init__(self, from_hz: int, to_hz: int) -> None:
-        super().__init__()
-        self.resample = transforms.Resample(from_hz, to_hz)
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        """Return ``(batch, ceil(samples * to_hz / from_hz))``."""
-        resampled: Tensor = self.resample(waveform)
-        return resampled
+def random_span(spectrogram: Tensor, axis: int, longest: int) -> Tensor:
+    """Return ``(batch, length of axis)``, true in one random span of up to ``longest`` each."""
+    batch, length = spectrogram.shape[0], spectrogram.shape[axis]
+    spans = torch.rand(batch, device=spectrogram.device) * longest
+    starts = torch.rand(batch, device=spectrogram.device) * (length - spans)
+    first = starts.long()[:, None]
+    position = torch.arange(length, device=spectrogram.device)
+    return (position >= first) & (position < first + spans.long()[:, None])

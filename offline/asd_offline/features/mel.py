@@ -1,39 +1,83 @@
-"""Mel band centre frequencies."""
+"""Mel scales and mel filters.
 
-import itertools
+Two scales are in use: that of HTK, ``2595 log10(1 + f / 700)``, and Slaney's (Auditory Toolbox,
+1998), linear to 1 kHz and logarithmic above.
+"""
 
-import numpy as np
+import math
+from typing import Literal
+
 import torch
-from torchaudio.functional import melscale_fbanks
+from torch import Tensor
 
-from asd_offline.features.frontends import LogMelSettings
+MelScaleName = Literal["htk", "slaney"]
+
+SLANEY_HZ_PER_MEL = 200.0 / 3.0
+SLANEY_BREAK_HZ = 1000.0
+SLANEY_BREAK_MEL = SLANEY_BREAK_HZ / SLANEY_HZ_PER_MEL
+SLANEY_LOG_STEP = math.log(6.4) / 27.0
+"""Above 1 kHz, 27 mel are a factor of 6.4."""
 
 
-def band_centres_hz(settings: LogMelSettings) -> list[float]:
-    """Return the centre of each mel band in Hz, rising, rounded to 0.1.
+def hz_to_mel(frequency_hz: float, scale: MelScaleName) -> float:
+    """Convert Hz to mel."""
+    if scale == "htk":
+        return 2595.0 * math.log10(1.0 + frequency_hz / 700.0)
+    if frequency_hz < SLANEY_BREAK_HZ:
+        return frequency_hz / SLANEY_HZ_PER_MEL
+    return SLANEY_BREAK_MEL + math.log(frequency_hz / SLANEY_BREAK_HZ) / SLANEY_LOG_STEP
 
-    torchaudio has no public conversion between Hz and mel, so the centres are read from its
-    triangular filters: the rising edge of each, a straight line, is continued to its peak at 1.
+
+def mel_to_hz(mel: Tensor, scale: MelScaleName) -> Tensor:
+    """Convert mel to Hz, elementwise."""
+    if scale == "htk":
+        return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    logarithmic = SLANEY_BREAK_HZ * torch.exp(SLANEY_LOG_STEP * (mel - SLANEY_BREAK_MEL))
+    return torch.where(mel < SLANEY_BREAK_MEL, SLANEY_HZ_PER_MEL * mel, logarithmic)
+
+
+def band_edges_hz(bands: int, f_min_hz: float, f_max_hz: float, scale: MelScaleName) -> Tensor:
+    """Return ``bands + 2`` frequencies in Hz, equidistant in mel: edges and centres of the bands.
+
+    Band ``b`` is a triangle from edge ``b`` over its centre ``b + 1`` to ``b + 2``.
     """
-    highest = round(settings.f_max_hz or settings.sample_rate_hz / 2)
-    filters = melscale_fbanks(
-        n_freqs=highest + 1,  # a grid of 1 Hz
-        f_min=settings.f_min_hz,
-        f_max=highest,
-        n_mels=settings.n_mels,
-        sample_rate=2 * highest,
-        norm=None,
-        mel_scale=settings.mel_scale,
-    )
-    first = (filters > 0).int().argmax(dim=0)  # (n_mels,)
-    band = torch.arange(settings.n_mels)
-    weight, following = filters[first, band], filters[first + 1, band]
-    centres = first + (1 - weight) / (following - weight)
-    return [round(centre, 1) for centre in centres.tolist()]
+    low, high = hz_to_mel(f_min_hz, scale), hz_to_mel(f_max_hz, scale)
+    return mel_to_hz(torch.linspace(low, high, bands + 2), scale)
 
 
-def group_centres_hz(settings: LogMelSettings, groups: int) -> list[float]:
-    """Return the mean centre of each of ``groups`` groups of neighbouring bands, in Hz."""
-    centres = band_centres_hz(settings)
-    edges = [group * settings.n_mels // groups for group in range(groups + 1)]
-    return [round(float(np.mean(centres[low:high])), 1) for low, high in itertools.pairwise(edges)]
+def mel_filters(
+    bins: int,
+    bands: int,
+    sample_rate_hz: int,
+    *,
+    f_min_hz: float = 0.0,
+    f_max_hz: float | None = None,
+    scale: MelScaleName = "htk",
+    norm: Literal["slaney"] | None = None,
+) -> Tensor:
+    """Return triangular filters ``(bins, bands)``, float32, for spectra of ``bins`` bins.
+
+    Parameters
+    ----------
+    bins
+        Bins of the spectrum, ``n_fft // 2 + 1``, from 0 Hz to half the sample rate.
+    bands
+        Mel bands.
+    sample_rate_hz
+        Sample rate of the sound.
+    f_min_hz, f_max_hz
+        Lowest and highest edge in Hz; by default 0 and half the sample rate.
+    scale
+        Mel scale.
+    norm
+        ``slaney``: triangles of equal area; None: of height 1.
+    """
+    nyquist_hz = sample_rate_hz // 2
+    top_hz = float(nyquist_hz) if f_max_hz is None else f_max_hz
+    edges = band_edges_hz(bands, f_min_hz, top_hz, scale)
+    widths = edges.diff()
+    offsets = edges - torch.linspace(0, nyquist_hz, bins)[:, None]  # (bins, bands + 2)
+    rising = -offsets[:, :-2] / widths[:-1]
+    falling = offsets[:, 2:] / widths[1:]
+    filters = torch.minimum(rising, falling).clamp_min(0.0)
+    return filters * (2.0 / (edges[2:] - edges[:-2])) if norm == "slaney" else filters

@@ -89,13 +89,11 @@ def library_versions() -> dict[str, str]:
     """Return the versions that results may depend on."""
     import numpy
     import torch
-    import torchaudio
 
     return {
         "asd-monitor": __version__,
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "torchaudio": str(torchaudio.__version__),
         "numpy": numpy.__version__,
         "machine": platform.machine(),
     }

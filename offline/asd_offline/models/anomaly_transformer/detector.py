@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from asd_offline.features.mel import band_centres_hz
+from asd_offline.features.band_centres import band_centres_hz
 from asd_offline.features.segments import clip_segments, overlap_mean
 from asd_offline.models.anomaly_transformer.attention import divergence
 from asd_offline.models.anomaly_transformer.network import MinimaxLoss

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from asd_monitor.backends.per_target import PerTarget
 from asd_offline.datasets.targets import Target
-from asd_offline.features.mel import band_centres_hz
+from asd_offline.features.band_centres import band_centres_hz
 from asd_offline.models.autoencoder.network import ReconstructionLoss
 from asd_offline.models.autoencoder.recipe import AutoencoderRecipe
 from asd_offline.models.protocol import DetectorModule

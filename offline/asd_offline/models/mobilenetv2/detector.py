@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from asd_offline.features.mel import group_centres_hz
+from asd_offline.features.band_centres import group_centres_hz
 from asd_offline.features.segments import clip_segments
 from asd_offline.models.mobilenetv2.network import SectionClassifier, to_images
 from asd_offline.models.mobilenetv2.recipe import MobileNetV2Recipe

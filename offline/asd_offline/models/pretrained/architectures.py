@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from asd_monitor.errors import ConfigError
-from asd_offline.features.frontends import Resampling
+from asd_offline.features.resampling import Resampling
 from asd_offline.models.pretrained.beats import BeatsSettings, BeatsTransformer
 from asd_offline.models.pretrained.ced import CedSettings, CedTransformer
 from asd_offline.models.pretrained.eat import EatSettings, EatTransformer

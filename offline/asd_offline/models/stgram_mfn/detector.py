@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asd_monitor.backends.per_target import PerTarget
-from asd_offline.features.mel import group_centres_hz
+from asd_offline.features.band_centres import group_centres_hz
 from asd_offline.models.protocol import DetectorModule
 from asd_offline.models.stgram_mfn.arcface import ArcFace
 from asd_offline.models.stgram_mfn.network import StgramMfn
