@@ -1,4 +1,5 @@
 # Set up, demonstrate, test. For Debian or Ubuntu; on others, install the system packages first.
+# TORCH=cpu or TORCH=cuda chooses the build of torch; by default cuda where an NVIDIA GPU is.
 
 PYTHON ?= python3
 VENV := .venv
@@ -53,12 +54,15 @@ endef
 $(VENV)/.demo: pyproject.toml constraints.txt package-lock.json hatch_build.py
 	$(call apt_install,$(RUN_PACKAGES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@sh systemd/install-torch.sh $(BIN)/python
 	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[demo]'
 	touch $@
 
+# torchaudio, which the tests compare with, runs with the default torch only.
 $(VENV)/.test: pyproject.toml constraints.txt package-lock.json hatch_build.py
 	$(call apt_install,$(TEST_PACKAGES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@TORCH=cuda sh systemd/install-torch.sh $(BIN)/python
 	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[demo,notify,offline,test]'
 	$(BIN)/npm ci --ignore-scripts --silent
 	touch $@ $(VENV)/.demo

@@ -41,6 +41,7 @@ TMPDIR=$(mktemp -d "$PREFIX/tmp.XXXXXX")
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 trap 'exit 1' HUP INT TERM
+sh systemd/install-torch.sh "$PREFIX/bin/python"
 "$PREFIX/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir \
     -c constraints.txt .
 install -D -m 644 docs/operations.md "$PREFIX/share/doc/operations.md"

@@ -78,9 +78,16 @@ WORKING = {
     "download": "download dcase2020 --year 2020 --machines pump --server SERVER",
     "synth": "synth synthetic --machines fan --clips 4 --test-clips 1 --clip-s 2",
 }
-CODES = {"doctor": (0, 4), "devices": (0, 4), "resend": (7,), "feedback": (2,), "refit": (2,)}
-"""Exit codes other than 0: there may be no microphone, and there are no events and no recordings to
-learn from."""
+CODES = {
+    "doctor": (0, 4),
+    "devices": (0, 4),
+    "feedback": (2,),
+    "forget": (2,),
+    "refit": (2,),
+    "resend": (7,),
+}
+"""Exit codes other than 0: there may be no microphone, and there are no events, no recordings to
+learn from and nothing to forget or to send."""
 REFUSED = {
     "replay": "replay missing",
     "replay of a training run": "replay missing --model run",
