@@ -44,6 +44,7 @@ COMMANDS = {
     "inspect": MODELS,
     "sign": MODELS,
     "picture": MODELS,
+    "detectability": MODELS,
     "replay": DATASETS,
     "evaluate": DATASETS,
     "download": DATASETS,

@@ -37,13 +37,18 @@ def inspect(
 
     A model file is a program of its maker. Nothing in it is run unless `--run` is given: its
     checksums and its signature are verified, its code is scanned for operators that no model needs,
-    and its description is read. With `--run`, its reference windows are
-    scored again on the CPU. A file that fails a check is refused with exit code 3.
+    and its description is read. With `--run`, its reference windows are scored again on the CPU. A
+    file that fails a check is refused with exit code 3. What it can and cannot detect is shown if
+    `asd-monitor detectability` has measured it.
 
     Example: `asd-monitor inspect pump.asd`
     """
     import json
 
+    from asd_monitor.commands.detectability import print_result
+    from asd_monitor.detectability.measure import MODEL_NAME
+    from asd_monitor.detectability.sentences import TITLE
+    from asd_monitor.detectability.store import read_result
     from asd_monitor.model_file import LoadPolicy, load, verify
 
     policy = LoadPolicy.of_user(trusted_key or ())
@@ -59,10 +64,19 @@ def inspect(
     }
     if run:
         facts |= _run(load(model, "cpu", policy=policy))
+    detectability = read_result(model)
+    if detectability is not None and detectability.model_sha256 != verified.sha256:
+        detectability = None
     if as_json:
-        typer.echo(json.dumps({**facts, "manifest": manifest.to_dict()}, allow_nan=False))
-    else:
-        _print(facts, manifest)
+        measured = None if detectability is None else detectability.to_dict()
+        document = {**facts, "detectability": measured, "manifest": manifest.to_dict()}
+        typer.echo(json.dumps(document, allow_nan=False))
+        return
+    _print(facts, manifest)
+    if detectability is not None:
+        print_result(detectability)
+    elif manifest.name == MODEL_NAME:
+        typer.echo(f"\n{TITLE}\n  Not measured yet: `asd-monitor detectability` does it.")
 
 
 def _run(loaded: "LoadedModel") -> dict[str, object]:

@@ -78,7 +78,7 @@ class DecisionRule:
         asked = blocks_between_alarms(false_alarms_per_month, self.window_s)
         needed = (asked ** (1 / BOUTS_FOR_ALARM) - 1) * voices.blocks / voices.effective_blocks
         return (
-            f"{learned_min:.0f} min of normal sound support at best {_describe_rate(supported)}; "
+            f"{learned_min:.0f} min of normal sound support at best {describe_rate(supported)}; "
             f"learn for {needed * block_s / 60:.0f} min in all for {false_alarms_per_month:g} a "
             "month"
         )
@@ -160,7 +160,7 @@ class DecisionRule:
 UNITS_PER_MONTH = {"hour": 720.0, "day": 30.0, "week": 30 / 7, "month": 1.0}
 
 
-def _describe_rate(per_month: float) -> str:
+def describe_rate(per_month: float) -> str:
     """Return a rate of false alarms in the shortest unit in which it is about one or more."""
     counts = {unit: per_month / per for unit, per in UNITS_PER_MONTH.items()}
     unit = next((unit for unit, count in counts.items() if count >= 0.8), "month")

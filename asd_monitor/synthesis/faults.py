@@ -59,11 +59,13 @@ class FaultyClip:
     """Gain that gives the sum the RMS of the recording."""
 
 
-def impacts(context: FaultContext) -> DoubleArray:
-    """Bearing spall: impacts at a multiple of the shaft rate that excite the housing."""
+def _impacts(
+    context: FaultContext, low_hz: tuple[float, float], high_hz: tuple[float, float]
+) -> DoubleArray:
+    """Return impacts that excite two modes, each drawn from a range of frequencies."""
     rng = context.rng
     rate_hz = np.clip(context.shaft_hz * rng.uniform(2.6, 6.4), 4.0, 160.0)
-    modes = [(rng.uniform(1500, 3000), 0.003, 0.6), (rng.uniform(3000, 6500), 0.0015, 1.0)]
+    modes = [(rng.uniform(*low_hz), 0.003, 0.6), (rng.uniform(*high_hz), 0.0015, 1.0)]
     template = ringing(context.sample_rate_hz, modes, 0.015)
     count = int(context.duration_s * rate_hz) + 2
     times_s = (np.arange(count) + rng.uniform() + rng.normal(0.0, 0.015, count)) / rate_hz
@@ -71,10 +73,20 @@ def impacts(context: FaultContext) -> DoubleArray:
     return context.impulse_train(times_s, load_zone * rng.uniform(0.6, 1.4, count), template)
 
 
-def whine(context: FaultContext) -> DoubleArray:
-    """Worn gear or resonance: a tone with overtones, fluctuating in pitch and level."""
+def impacts(context: FaultContext) -> DoubleArray:
+    """Bearing spall: impacts at a multiple of the shaft rate that excite the housing."""
+    return _impacts(context, (1500.0, 3000.0), (3000.0, 6500.0))
+
+
+def high_impacts(context: FaultContext) -> DoubleArray:
+    """Early bearing damage: impacts that excite modes above 8 kHz only."""
+    return _impacts(context, (8500.0, 12000.0), (12000.0, 18000.0))
+
+
+def _whine(context: FaultContext, low_hz: float, high_hz: float) -> DoubleArray:
+    """Return a tone between two frequencies, with its overtones."""
     rng = context.rng
-    tone_hz = np.exp(rng.uniform(np.log(500.0), np.log(4500.0)))
+    tone_hz = np.exp(rng.uniform(np.log(low_hz), np.log(high_hz)))
     knots = int(context.duration_s / 0.3) + 3
     position = np.linspace(0, knots - 1, context.sound.size)
     drift = np.interp(position, np.arange(knots), rng.normal(0.0, 0.003, knots))
@@ -87,14 +99,33 @@ def whine(context: FaultContext) -> DoubleArray:
     return np.asarray(tones * swell)
 
 
-def hiss(context: FaultContext) -> DoubleArray:
-    """Leak: broadband noise of gas or steam through a narrow gap, with slight flutter."""
+def whine(context: FaultContext) -> DoubleArray:
+    """Worn gear or resonance: a tone with overtones, fluctuating in pitch and level."""
+    return _whine(context, 500.0, 4500.0)
+
+
+def high_whine(context: FaultContext) -> DoubleArray:
+    """Electrical fault or dry contact: a tone above 8 kHz, fluctuating in pitch and level."""
+    return _whine(context, 8500.0, min(16000.0, 0.42 * context.sample_rate_hz))
+
+
+def _hiss(context: FaultContext, centre_hz: float) -> DoubleArray:
+    """Return fluttering noise around a frequency."""
     rng = context.rng
-    centre_hz = min(rng.uniform(2200.0, 5200.0), 0.3 * context.sample_rate_hz)
     knots = int(context.duration_s / 0.12) + 3
     position = np.linspace(0, knots - 1, context.sound.size)
     flutter = np.interp(position, np.arange(knots), rng.uniform(0.6, 1.4, knots))
     return context.band(centre_hz / 1.35, centre_hz * 1.35) * flutter
+
+
+def hiss(context: FaultContext) -> DoubleArray:
+    """Leak: broadband noise of gas or steam through a narrow gap, with slight flutter."""
+    return _hiss(context, min(context.rng.uniform(2200.0, 5200.0), 0.3 * context.sample_rate_hz))
+
+
+def high_hiss(context: FaultContext) -> DoubleArray:
+    """Small leak at high pressure: noise above 8 kHz, with slight flutter."""
+    return _hiss(context, context.rng.uniform(11500.0, min(0.3 * context.sample_rate_hz, 16000.0)))
 
 
 def imbalance(context: FaultContext) -> DoubleArray:
@@ -194,8 +225,22 @@ FAULTS: dict[str, Callable[[FaultContext], DoubleArray]] = {
 }
 """Every kind of fault; each returns its component ``(n,)`` at an arbitrary level."""
 
+HIGH_FREQUENCY_FAULTS: dict[str, Callable[[FaultContext], DoubleArray]] = {
+    "high_impacts": high_impacts,
+    "high_whine": high_whine,
+    "high_hiss": high_hiss,
+}
+"""Kinds of fault whose sound is above 8 kHz; they need ``MIN_HIGH_FREQUENCY_RATE_HZ``."""
+MIN_HIGH_FREQUENCY_RATE_HZ = 44_100
+
 MAX_LEVEL_DB = {"missing_band": -1.0, "imbalance": 0.0}
 """Highest level in dB of faults that remove or modulate the machine's own sound."""
+
+
+def kinds_at(sample_rate_hz: int) -> tuple[str, ...]:
+    """Return the kinds of fault that sound of a sample rate can contain."""
+    has_high = sample_rate_hz >= MIN_HIGH_FREQUENCY_RATE_HZ
+    return (*FAULTS, *(HIGH_FREQUENCY_FAULTS if has_high else ()))
 
 
 def rms(sound: DoubleArray) -> float:
@@ -213,7 +258,7 @@ def fault_component(kind: str, context: FaultContext) -> tuple[DoubleArray, floa
     at_level = FaultContext(
         context.sound, context.sample_rate_hz, context.shaft_hz, level_db, context.rng
     )
-    component = FAULTS[kind](at_level)
+    component = (FAULTS | HIGH_FREQUENCY_FAULTS)[kind](at_level)
     component = component - component.mean()
     gain = 10.0 ** (level_db / 20.0) * rms(context.sound) / max(rms(component), 1e-30)
     return component * gain, level_db

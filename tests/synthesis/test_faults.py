@@ -5,10 +5,12 @@ import pytest
 
 from asd_monitor.synthesis.faults import (
     FAULTS,
+    HIGH_FREQUENCY_FAULTS,
     MAX_LEVEL_DB,
     FaultContext,
     add_fault,
     fault_component,
+    kinds_at,
     rms,
 )
 from asd_monitor.synthesis.signals import shaped_noise
@@ -44,6 +46,15 @@ def test_faulty_clip_is_as_loud_as_its_origin(kind: str, sample_rate_hz: int) ->
 def test_fault_is_finite_for_every_seed(kind: str) -> None:
     for seed in range(20):
         assert np.all(np.isfinite(fault_component(kind, context(-6.0, seed))[0]))
+
+
+@pytest.mark.parametrize("kind", HIGH_FREQUENCY_FAULTS)
+def test_high_frequency_faults_are_above_8_khz_and_need_a_high_rate(kind: str) -> None:
+    power = spectrum(fault_component(kind, context(-6.0, sample_rate_hz=48000))[0])
+    frequency_hz = np.fft.rfftfreq(MACHINE.size, 1 / 48000)
+    assert power[frequency_hz > 8000].sum() > 0.98 * power.sum()
+    assert kind in kinds_at(48000)
+    assert kind not in kinds_at(16000)
 
 
 def spectrum(sound: np.ndarray) -> np.ndarray:
