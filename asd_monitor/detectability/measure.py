@@ -4,37 +4,30 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import cycle
 from zlib import crc32
 
 import numpy as np
 
-from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.detectability.held_out import MIN_SOUND_S, Trial, plan_trials
 from asd_monitor.detectability.result import LIMITS_S, MIN_TRIALS, Detectability, FaultLevels
-from asd_monitor.detection.alarm import Alarm
+from asd_monitor.detectability.stream import Stream
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.detector import Detector
 from asd_monitor.errors import AsdMonitorError, ConfigError
 from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.model_file.manifest import Manifest
+from asd_monitor.modes.learned import LearnedModes
 from asd_monitor.progress import NoProgress, Progress
 from asd_monitor.quickstart import Recording, fit
-from asd_monitor.records import FloatArray, State, Window, WindowScore
-from asd_monitor.synthesis.faults import MAX_LEVEL_DB, FaultContext, add_fault, kinds_at
+from asd_monitor.synthesis.faults import MAX_LEVEL_DB, kinds_at
 
 LEVELS_DB = tuple(float(level) for level in range(0, -37, -3))
-LEAD_S = 60.0
-"""Normal sound before a fault begins."""
 MAX_CPU_S = 300.0
 """The measurement ends after this processor time, with the trials that are complete by then."""
-SHAFT_HZ = (12.0, 30.0)
-"""Assumed revolutions per second; another one in each trial."""
 STAGE = "faults"
 MODEL_NAME = "quickstart"
 
-_Scores = Sequence[WindowScore]
 _Lowest = dict[str, dict[int, float | None]]
 """Lowest detected levels of one trial, by kind and time."""
 
@@ -128,7 +121,7 @@ class _Measurement:
         self._kinds = settings.kinds or kinds_at(self._rate_hz)
         asked = alarm.false_alarms_per_month
         self._rule = DecisionRule.from_manifest(manifest, target, asked)
-        self._detectors: dict[int, Detector] = {}
+        self._fitted: dict[int, tuple[Detector, LearnedModes | None]] = {}
         self._began_s = settings.cpu_clock()
 
     def run(self, recordings: Sequence[Recording], model_sha256: str) -> Detectability:
@@ -171,7 +164,7 @@ class _Measurement:
             except ValueError:  # parts that are left are too close to each other to be compared
                 problem = "no model can be fitted to what is left of the sound; learn for longer"
                 return trials, alarmed, problem
-            if stream.delay_s(stream.normal) is not None:
+            if stream.find_delay_s(stream.normal) is not None:
                 alarmed += 1
                 continue
             found = self._measure_trial(stream, number, len(plans))
@@ -198,16 +191,17 @@ class _Measurement:
             f"completed {trials}: this computer is too slow"
         )
 
-    def _make_stream(self, plan: Trial, number: int) -> "_Stream":
-        detector = self._detectors.get(id(plan.learned))
-        if detector is None:
-            detector = self._fit(plan.learned)
-            self._detectors = {id(plan.learned): detector}
+    def _make_stream(self, plan: Trial, number: int) -> Stream:
+        fitted = self._fitted.get(id(plan.learned))
+        if fitted is None:
+            fitted = self._fit(plan.learned)
+            self._fitted = {id(plan.learned): fitted}
+        detector, modes = fitted
         rng = np.random.default_rng([self._settings.seed, number])
-        return _Stream(detector, self._target, self._alarm, plan.held_out, rng)
+        return Stream(detector, self._target, modes, self._alarm, plan.held_out, rng)
 
-    def _fit(self, learned: Sequence[Recording]) -> Detector:
-        """Fit the model in use again, without the sound that is held out."""
+    def _fit(self, learned: Sequence[Recording]) -> tuple[Detector, LearnedModes | None]:
+        """Fit the model again, without the sound that is held out; return its modes too."""
         manifest = self._manifest
         fitted = fit(
             learned,
@@ -220,10 +214,11 @@ class _Measurement:
         rule = DecisionRule.from_manifest(fitted.manifest, self._target, asked)
         # Less sound supports more false alarms only; the rate is that of the model in use.
         rule = replace(rule, blocks_between_alarms=self._rule.blocks_between_alarms)
-        model = LoadedModel(fitted.module, fitted.manifest, "", "cpu")
-        return Detector(model, {self._target: rule})
+        model = LoadedModel(fitted.module, replace(fitted.manifest, modes={}), "", "cpu")
+        modes = fitted.manifest.modes.get(self._target)
+        return Detector(model, {self._target: rule}), modes
 
-    def _measure_trial(self, stream: "_Stream", number: int, count: int) -> _Lowest | None:
+    def _measure_trial(self, stream: Stream, number: int, count: int) -> _Lowest | None:
         """Return the lowest levels by kind; None if the time is over before all are measured."""
         found: _Lowest = {}
         for index, kind in enumerate(self._kinds):
@@ -236,14 +231,12 @@ class _Measurement:
         self._progress.update(STAGE, (number + 1) / count, 1.0)
         return found
 
-    def _descend(
-        self, stream: "_Stream", kind: str, seed: tuple[int, ...]
-    ) -> dict[int, float | None]:
+    def _descend(self, stream: Stream, kind: str, seed: tuple[int, ...]) -> dict[int, float | None]:
         """Lower the level until the fault is not detected; return the lowest ones by time."""
         lowest: dict[int, float | None] = dict.fromkeys(LIMITS_S)
         open_limits = set(LIMITS_S)
         for level_db in _levels_of(kind, self._settings.levels_db):
-            delay_s = stream.delay_s(stream.make_faulty(kind, level_db, seed))
+            delay_s = stream.find_delay_s(stream.make_faulty(kind, level_db, seed))
             open_limits = {s for s in open_limits if delay_s is not None and delay_s <= s}
             if not open_limits:
                 break
@@ -254,93 +247,6 @@ class _Measurement:
         for kind in self._kinds:
             by_limit = {s: tuple(found[kind][s] for found in trials) for s in LIMITS_S}
             yield FaultLevels(kind, _levels_of(kind, self._settings.levels_db), by_limit)
-
-
-class _Stream:
-    """A minute of held-out sound, then five minutes of it with a fault, in random order."""
-
-    def __init__(
-        self,
-        detector: Detector,
-        target: str,
-        alarm: AlarmSettings,
-        held_out: Sequence[Recording],
-        rng: np.random.Generator,
-    ) -> None:
-        self._detector, self._target, self._settings = detector, target, alarm
-        self._rule = detector.rule(target)
-        self._sounds = [np.asarray(each.samples, np.float32) for each in held_out]
-        self._shaft_hz = float(rng.uniform(*SHAFT_HZ))
-        self._order = [int(index) for _ in range(64) for index in rng.permutation(len(held_out))]
-        self._scores = {n: self._score(sound) for n, sound in enumerate(self._sounds)}
-
-    def normal(self, number: int) -> _Scores:
-        """Return the scores of a recording without a fault."""
-        return self._scores[number]
-
-    def make_faulty(
-        self, kind: str, level_db: float, seed: tuple[int, ...]
-    ) -> Callable[[int], _Scores]:
-        """Return a function that returns the scores of a recording with a fault.
-
-        The fault is computed when it is needed, and once for each recording. It has the same seed,
-        and so the same frequencies, in all of them and at every level.
-        """
-        known: dict[int, _Scores] = {}
-
-        def score(number: int) -> _Scores:
-            if number not in known:
-                sound = self._sounds[number].astype(np.float64)
-                rng = np.random.default_rng(seed)
-                rate_hz = self._rule.sample_rate_hz
-                context = FaultContext(sound, rate_hz, self._shaft_hz, level_db, rng)
-                faulty = np.clip(add_fault(kind, context).sound, -1.0, 1.0)
-                known[number] = self._score(faulty.astype(np.float32))
-            return known[number]
-
-        return score
-
-    def delay_s(self, scores_of: Callable[[int], _Scores]) -> float | None:
-        """Return how long after the begin of the fault the alarm is raised; None if it is not.
-
-        An alarm before that counts as a delay of 0.
-        """
-        alarm = Alarm(self._target, self._settings, "detectability")
-        alarm.configure(self._rule, 0.0)
-        position = 0
-        for begin, score in self._play(self.normal, LEAD_S):
-            position = begin + self._rule.window_samples
-            decision, _ = alarm.update(replace(score, window_start=begin))
-            if decision.state is State.ALARM:
-                return 0.0
-        for begin, score in self._play(scores_of, float(LIMITS_S[-1])):
-            start = position + begin
-            decision, _ = alarm.update(replace(score, window_start=start))
-            if decision.state is State.ALARM:
-                return (begin + self._rule.window_samples) / self._rule.sample_rate_hz
-        return None
-
-    def _play(
-        self, scores_of: Callable[[int], _Scores], duration_s: float
-    ) -> Iterator[tuple[int, WindowScore]]:
-        """Yield the scores of whole recordings in random order, with the start of each window."""
-        start, end = 0, duration_s * self._rule.sample_rate_hz
-        for number in cycle(self._order):
-            for score in scores_of(number):
-                begin = start + score.window_start
-                if begin + self._rule.window_samples > end:
-                    return
-                yield begin, score
-            start += len(self._sounds[number])
-
-    def _score(self, samples: FloatArray) -> _Scores:
-        """Score adjacent windows: the alarm uses no others."""
-        size, rate_hz = self._rule.window_samples, self._rule.sample_rate_hz
-        windows = [
-            Window(self._target, row, index * size, (index + 1) * size / rate_hz)
-            for index, row in enumerate(clip_windows(samples, size, size))
-        ]
-        return self._detector.score(windows)
 
 
 def _levels_of(kind: str, levels_db: Sequence[float]) -> tuple[float, ...]:

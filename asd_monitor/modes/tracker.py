@@ -1,14 +1,14 @@
 """Follow the mode of a machine from window to window."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from asd_monitor.calibration.blocks import BLOCK_S
 from asd_monitor.modes.learned import LearnedModes
-from asd_monitor.records import ModeReading
+from asd_monitor.records import ModeReading, WindowScore
 
 Vector = npt.NDArray[np.float64]
 
@@ -87,6 +87,14 @@ class ModeTracker:
             key=lambda values: float(values[0]),
         )
         return adjusted, self.reading
+
+    def adjust(self, score: WindowScore, profile: Vector) -> WindowScore:
+        """Take a scored window into account; return it with its scores adjusted to the mode."""
+        if score.value is None:
+            return score
+        scores = np.array([score.value, *score.voices])
+        adjusted, mode = self.follow(profile, score.window_start, scores)
+        return replace(score, value=float(adjusted[0]), voices=tuple(adjusted[1:]), mode=mode)
 
     @property
     def reading(self) -> ModeReading:

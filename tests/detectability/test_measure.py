@@ -33,7 +33,7 @@ def recordings() -> list[Recording]:
 
 @pytest.fixture(scope="module")
 def manifest(recordings: list[Recording]) -> Manifest:
-    return fit(recordings, target="pump", window_s=2.0).manifest
+    return fit(recordings, target="pump", sample_rate_hz=RATE_HZ, window_s=2.0).manifest
 
 
 @pytest.fixture(scope="module")

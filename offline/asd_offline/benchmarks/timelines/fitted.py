@@ -94,7 +94,7 @@ def play_parts(
             end_s = (begin + rule.window_samples) / rate_hz
             placed = replace(score, window_start=begin, captured_at=end_s)
             if tracker is not None:
-                placed = _adjust(placed, tracker, part.profiles[index])
+                placed = tracker.adjust(placed, part.profiles[index])
             scores.append(placed)
         end = start + part.n_samples
         if part.label:
@@ -106,14 +106,3 @@ def play_parts(
         start = end
     trace = trace_scores(scores, rule, settings, start / rate_hz)
     return evaluate_stream(TARGET, name, trace, spans)
-
-
-def _adjust(
-    score: WindowScore, tracker: ModeTracker, profile: npt.NDArray[np.float64]
-) -> WindowScore:
-    """Return a score that is adjusted to the mode of the machine."""
-    if score.value is None:
-        return score
-    scores = np.array([score.value, *score.voices])
-    adjusted, mode = tracker.follow(profile, score.window_start, scores)
-    return replace(score, value=float(adjusted[0]), voices=tuple(adjusted[1:]), mode=mode)
