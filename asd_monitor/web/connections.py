@@ -19,6 +19,8 @@ from uvicorn.server import ServerState
 logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 64
+CONNECTION = "connection"
+"""Name under which a request's state has its connection."""
 REQUEST_TIMEOUT_S = 10.0
 """Longest time from the opening of a connection to a complete request."""
 KEEP_ALIVE_S = 5
@@ -43,6 +45,7 @@ class LimitedConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Register the connection; if there are too many, close one that waits, or this one."""
         self._deadline: asyncio.TimerHandle | None = None
+        self.app_state = {CONNECTION: self}
         others = [other for other in self.connections if isinstance(other, LimitedConnection)]
         super().connection_made(transport)
         if len(others) >= MAX_CONNECTIONS:
@@ -56,6 +59,16 @@ class LimitedConnection(H11Protocol):
     def waits_for_request(self) -> bool:
         """Whether no complete request of this connection is being answered."""
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+
+    def write_chunk(self, chunk: bytes) -> bool:
+        """Write a chunk of the response in progress; return False if the client is slow.
+
+        A chunk that many clients receive is made once, and takes no way through the application.
+        """
+        if self.flow.write_paused or self.transport.is_closing():
+            return False
+        self.transport.write(chunk)
+        return True
 
     def abort(self) -> None:
         """Close the connection at once, unsent data included."""

@@ -14,6 +14,7 @@ from asd_monitor.telemetry.metrics import Metrics
 from asd_monitor.telemetry.status import MonitorStatus
 from asd_monitor.web.access_store import AccessStore, Identity, Role
 from asd_monitor.web.archive import Archive
+from asd_monitor.web.card_history import CardHistories
 from asd_monitor.web.diagnosis import Diagnosis
 from asd_monitor.web.guard import allowed_hosts
 from asd_monitor.web.live import LiveHub
@@ -44,6 +45,7 @@ class WebContext:
     times: StateTimes
     hub: LiveHub
     archive: Archive
+    card_histories: CardHistories
     rings: Rings
     judging: JudgingStore
     refits: RefitJobs

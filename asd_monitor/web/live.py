@@ -1,16 +1,15 @@
-"""Live data for open pages: records become messages in a bounded queue for each page."""
+"""Live data for open pages: a record becomes one frame for all pages that receive it."""
 
 import asyncio
 import base64
 import json
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable
-from functools import lru_cache
 from typing import Any
 
 import anyio.to_thread
 
+from asd_monitor.normal_sound.band_levels import MIN_FREQUENCY_HZ
 from asd_monitor.records import (
     EvidenceReady,
     LearningProgress,
@@ -22,55 +21,16 @@ from asd_monitor.records import (
     Transition,
 )
 from asd_monitor.web import machine_state
-from asd_monitor.web.spectrum import COLUMNS_PER_S, ColumnReader, Columns, Rings, band_edges_hz
+from asd_monitor.web.spectrum import COLUMNS_PER_S, ColumnReader, Columns, Rings
+from asd_monitor.web.stream import KEEP_ALIVE_S, Connection, Frame, Stream
 
 MAX_STREAMS = 32
-QUEUE_MESSAGES = 64
 SCORE_INTERVAL_S = 0.9
 """Scores of a machine are sent at most this often."""
+COLLECT_S = 1.0
+"""To a page of all machines, their scores of this time are sent together."""
 PAST_COLUMNS = 60 * COLUMNS_PER_S
 """Columns of the time before a page was opened that it receives at first."""
-KEEP_ALIVE_S = 15.0
-
-
-class Stream:
-    """The queue of one open page.
-
-    Parameters
-    ----------
-    machine
-        Only this machine; None: all.
-    with_spectrogram
-        Whether the page shows the machine's spectrogram.
-    """
-
-    def __init__(self, machine: str | None, with_spectrogram: bool) -> None:
-        self.machine = machine
-        self.with_spectrogram = with_spectrogram
-        self.dropped = 0
-        self._messages: deque[bytes] = deque()
-        self._has_messages = asyncio.Event()
-
-    def put(self, message: bytes) -> bool:
-        """Append a message; if the queue is full, drop the oldest and return False."""
-        is_full = len(self._messages) >= QUEUE_MESSAGES
-        if is_full:
-            self._messages.popleft()
-            self.dropped += 1
-        self._messages.append(message)
-        self._has_messages.set()
-        return not is_full
-
-    async def get(self) -> bytes:
-        """Return all messages that wait, or a comment if there is none for 15 s."""
-        # A timer costs less than wait_for, which starts a task.
-        timer = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._has_messages.set)
-        await self._has_messages.wait()
-        timer.cancel()
-        messages = b"".join(self._messages) or b": keep-alive\n\n"
-        self._messages.clear()
-        self._has_messages.clear()
-        return messages
 
 
 class LiveHub:
@@ -106,6 +66,8 @@ class LiveHub:
         self._monotonic = monotonic
         self._streams: set[Stream] = set()
         self._scored_at: dict[str, float] = {}
+        self._scores: dict[str, dict[str, Any]] = {}
+        """The newest scores, for pages of all machines."""
         self._readers: dict[str, ColumnReader] = {}
         """Of the machines whose spectrogram is shown."""
 
@@ -114,11 +76,13 @@ class LiveHub:
         if self._streams:
             self._call(self._publish, record)
 
-    def open(self, machine: str | None, with_spectrogram: bool) -> Stream | None:
+    def open(
+        self, machine: str | None, with_spectrogram: bool, connection: Connection | None = None
+    ) -> Stream | None:
         """Return a new stream, which the caller must close; None if there are too many."""
         if len(self._streams) >= MAX_STREAMS:
             return None
-        stream = Stream(machine, with_spectrogram)
+        stream = Stream(machine, with_spectrogram, connection)
         self._streams.add(stream)
         if machine is not None and with_spectrogram and machine in self._rings:
             self._readers.setdefault(machine, ColumnReader(self._rings[machine]))
@@ -157,10 +121,30 @@ class LiveHub:
                     return
 
     def _publish(self, record: Record) -> None:
+        machine = record.machine
         name, data = self._describe(record)
-        if data is not None:
-            self._send(record.machine, encode(name, data))
-        self._send_columns(record.machine)
+        message = b"" if data is None else encode(name, data)
+        columns = self._read_columns(machine)
+        if data is not None and name == "score":
+            self._collect_score(machine, data)
+        elif message:
+            self._send(None, Frame(message), with_spectrogram=False)
+        if message:
+            self._send(machine, Frame(message), with_spectrogram=False)
+        if message or columns:
+            self._send(machine, Frame(message + columns), with_spectrogram=True)
+
+    def _collect_score(self, machine: str, data: dict[str, Any]) -> None:
+        """Send a score to the pages of all machines, soon and together with others."""
+        if not any(stream.machine is None for stream in self._streams):
+            return
+        if not self._scores:
+            asyncio.get_running_loop().call_later(COLLECT_S, self._send_scores)
+        self._scores[machine] = data
+
+    def _send_scores(self) -> None:
+        scores, self._scores = self._scores, {}
+        self._send(None, Frame(encode("scores", {"scores": list(scores.values())})))
 
     def _describe(self, record: Record) -> tuple[str, dict[str, Any] | None]:
         match record:
@@ -185,29 +169,30 @@ class LiveHub:
                 self._readers.pop(record.machine, None)
                 return "removed", {"machine": record.machine}
 
-    def _send(self, machine: str, message: bytes, *, is_spectrogram: bool = False) -> None:
+    def _send(self, machine: str | None, frame: Frame, *, with_spectrogram: bool = False) -> None:
+        """Send a frame to the pages of a machine, or to those of all machines."""
         for stream in self._streams:
-            if stream.machine not in (None, machine) or is_spectrogram > stream.with_spectrogram:
+            if (stream.machine, stream.with_spectrogram) != (machine, with_spectrogram):
                 continue
-            if not stream.put(message):
+            if not stream.put(frame):
                 self.dropped += 1
                 self._count_dropped()
 
-    def _send_columns(self, machine: str) -> None:
-        """Send the new columns of a machine's spectrogram, while a page shows it.
+    def _read_columns(self, machine: str) -> bytes:
+        """Return the new columns of a machine's spectrogram, while a page shows it.
 
         Called with its records: its sound arrives when a window is complete.
         """
         reader = self._readers.get(machine)
         if reader is None:
-            return
+            return b""
         if not any(one.machine == machine and one.with_spectrogram for one in self._streams):
             del self._readers[machine]
-            return
+            return b""
         columns = reader.read()
-        if columns is not None:
-            message = encode("columns", self._describe_columns(machine, columns))
-            self._send(machine, message, is_spectrogram=True)
+        if columns is None:
+            return b""
+        return encode("columns", self._describe_columns(machine, columns))
 
     @staticmethod
     def _describe_columns(
@@ -217,14 +202,10 @@ class LiveHub:
             "machine": machine,
             "is_past": is_past,
             "columns_per_s": COLUMNS_PER_S,
-            "edges_hz": _list_edges_hz(columns.sample_rate_hz),
+            "low_hz": MIN_FREQUENCY_HZ,
+            "high_hz": columns.sample_rate_hz / 2,
             "data": base64.b64encode(columns.values.tobytes()).decode(),
         }
-
-
-@lru_cache(maxsize=8)
-def _list_edges_hz(sample_rate_hz: int) -> list[int]:
-    return [round(edge) for edge in band_edges_hz(sample_rate_hz)]
 
 
 def encode(name: str, data: dict[str, Any]) -> bytes:

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+from markupsafe import Markup
+
 from asd_monitor.records import ScoredWindow, State
 from asd_monitor.telemetry.status import MachineStatus
 from asd_monitor.web.context import WebContext
 from asd_monitor.web.formats import URGENCY
 from asd_monitor.web.gauge import Gauge, make_gauge
-from asd_monitor.web.strip import Strip, make_strip
-
-STRIP_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,8 @@ class MachineCard:
     """The newest window, if it describes the present sound."""
     normal_range: float | None
     gauge: Gauge | None
-    strip: Strip | None
+    strip: Markup
+    """Its states of the last 24 hours; empty if they are not shown."""
 
     @property
     def state(self) -> State:
@@ -37,23 +37,15 @@ class MachineCard:
 def make_cards(context: WebContext) -> list[MachineCard]:
     """Return the cards of all machines, the most urgent first, then in order of the settings."""
     status, now = context.status(), context.clock()
-    overview = context.archive.overview(now - STRIP_S, now)
     cards = []
-    for id_ in context.machines:
-        stored = overview.get(id_)
-        card = make_card(context, id_, status.machines.get(id_, MachineStatus()))
-        if stored is not None:
-            event = stored.open_event
-            card = _with_history(
-                card,
-                make_strip(stored.spans, now - STRIP_S, now),
-                event.headline if event is not None else "",
-            )
-        cards.append(card)
+    for id_, name in context.machines.items():
+        card = make_card(context, id_, name, status.machines.get(id_, MachineStatus()))
+        past = context.card_histories.of(id_, context.times.of(id_), now)
+        cards.append(replace(card, strip=past.strip, event_headline=past.event_headline))
     return sorted(cards, key=lambda card: URGENCY[card.state])
 
 
-def make_card(context: WebContext, id_: str, status: MachineStatus) -> MachineCard:
+def make_card(context: WebContext, id_: str, name: str, status: MachineStatus) -> MachineCard:
     """Return the card of a machine without its history."""
     window = status.window if status.is_current else None
     normal_range = None if window is None else window.decision.normal_range
@@ -63,7 +55,7 @@ def make_card(context: WebContext, id_: str, status: MachineStatus) -> MachineCa
     time = context.times.of(id_)
     return MachineCard(
         id=id_,
-        name=context.machines[id_],
+        name=name,
         status=status,
         since_s=time.since_s,
         event_id=time.event_id,
@@ -71,9 +63,5 @@ def make_card(context: WebContext, id_: str, status: MachineStatus) -> MachineCa
         window=window,
         normal_range=normal_range,
         gauge=gauge,
-        strip=None,
+        strip=Markup(),
     )
-
-
-def _with_history(card: MachineCard, strip: Strip, headline: str) -> MachineCard:
-    return replace(card, strip=strip, event_headline=headline)

@@ -1,6 +1,6 @@
 """The state of a machine as JSON, for the API and for live data."""
 
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from asd_monitor.records import (
@@ -11,8 +11,11 @@ from asd_monitor.records import (
     ScoredWindow,
     SourceHealth,
     Transition,
+    Verdict,
 )
 from asd_monitor.telemetry.status import MachineStatus
+
+VERDICT_FIELDS = tuple(field.name for field in fields(Verdict))
 
 
 def describe_machine(
@@ -62,10 +65,15 @@ def describe_score(window: ScoredWindow) -> dict[str, Any]:
         "shift_s": decision.shift_s,
         "level_dbfs": score.level_dbfs,
         "quality": str(score.quality),
-        "verdict": asdict(decision.verdict),
+        "verdict": describe_verdict(decision.verdict),
         "state": str(decision.state),
         "reason": decision.reason,
     }
+
+
+def describe_verdict(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict; not by ``asdict``, which takes as long as the rest of a score."""
+    return {name: getattr(verdict, name) for name in VERDICT_FIELDS}
 
 
 def describe_transition(transition: Transition) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -12,6 +13,7 @@ from asd_monitor import __version__
 from asd_monitor.web import formats
 from asd_monitor.web.access_store import Role
 from asd_monitor.web.static_files import StaticFiles
+from asd_monitor.web.strip import Strip
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -40,6 +42,12 @@ class PageRenderer:
         self._environment.globals.update(
             node=node, version=__version__, static=f"/static/{static.version}/"
         )
+
+    def render_strip(self, strip: Strip) -> Markup:
+        """Return the states of the last 24 hours as HTML."""
+        module = self._environment.get_template("_state.html").module
+        html: Markup = module.strip_bar(strip, "Last 24 hours")  # type: ignore[attr-defined]
+        return html
 
     def render(
         self,

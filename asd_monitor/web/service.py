@@ -14,6 +14,7 @@ from asd_monitor.telemetry.status import MonitorStatus
 from asd_monitor.web.access_store import FILE_NAME, AccessStore
 from asd_monitor.web.app import create_app
 from asd_monitor.web.archive import Archive
+from asd_monitor.web.card_history import CardHistories
 from asd_monitor.web.context import WebContext
 from asd_monitor.web.diagnosis import Diagnosis
 from asd_monitor.web.live import LiveHub
@@ -89,16 +90,18 @@ class WebService:
         self._log = LogTail()
         self._access = AccessStore(state_root / FILE_NAME)
         self._refits = RefitJobs(state_root)
+        pages, archive = PageRenderer(node, static), Archive(state_root)
         self._context = WebContext(
             settings=settings,
             node=node,
             machines=machines,
             status=status,
             access=self._access,
-            pages=PageRenderer(node, static),
+            pages=pages,
             times=self._times,
             hub=self._hub,
-            archive=Archive(state_root),
+            archive=archive,
+            card_histories=CardHistories(archive, pages.render_strip),
             rings=rings,
             judging=JudgingStore(state_root),
             refits=self._refits,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.evidence.ring import SoundRing
+from asd_monitor.evidence.ring import FULL_SCALE, SoundRing
 from asd_monitor.normal_sound.band_levels import MIN_FREQUENCY_HZ
 
 BANDS = 64
@@ -17,9 +17,12 @@ RANGE_DB = 90.0
 SCALE = 255 / RANGE_DB * 10
 """Factor of a column's values to the logarithm of a power."""
 SILENCE = 1e-12
-PART_COLUMNS = 20
+PART_COLUMNS = 10
 MAX_COLUMNS = 50
 """Columns computed at once; older sound is left out."""
+
+CAN_REUSE_SPECTRUM = int(np.__version__.partition(".")[0]) >= 2
+"""Earlier versions of numpy return a new array."""
 
 ByteColumns = npt.NDArray[np.uint8]
 
@@ -56,13 +59,20 @@ class ColumnReader:
         self._rate_hz = ring.sample_rate_hz
         self._hop = self._rate_hz // COLUMNS_PER_S
         self._frame = 2 ** math.ceil(math.log2(self._rate_hz / 10))
-        self._window = np.hanning(self._frame).astype(np.float32)
+        window = np.hanning(self._frame)
+        self._window = (window / FULL_SCALE).astype(np.float32)
         # A bin covers half a bin to either side of its centre.
         positions = band_edges_hz(self._rate_hz) * self._frame / self._rate_hz + 0.5
         self._bins = np.minimum(positions.astype(np.int64), self._frame // 2)
         self._above = (1 - (positions - self._bins)).astype(np.float32)
         # The window's factor, so that a sine at full scale has the level 0 dB.
-        self._factors = (2 / self._window.sum()) ** 2 / np.diff(positions)
+        self._factors = (2 / window.sum()) ** 2 / np.diff(positions)
+        # Kept, because memory that is taken anew for each call costs more than the transform.
+        bins = self._frame // 2 + 1
+        self._windowed = np.empty((PART_COLUMNS, self._frame), np.float32)
+        self._power, self._squares = np.empty((2, PART_COLUMNS, bins), np.float32)
+        self._spectrum = np.empty((PART_COLUMNS, bins), np.complex64)
+        self._total = np.empty((PART_COLUMNS, bins), np.float64)
         self._max_columns = max(MAX_COLUMNS, past_columns)
         self._next_end = max(0, ring.end - max(self._frame, past_columns * self._hop))
 
@@ -78,34 +88,43 @@ class ColumnReader:
             return None
         self._next_end += count * self._hop
         count = min(count, self._max_columns)
-        first_end = self._next_end - (count - 1) * self._hop
-        cut = self._ring.cut(first_end - self._frame, self._next_end)
-        samples = np.zeros(self._frame + (count - 1) * self._hop, np.float32)
-        if len(cut.samples):
-            samples[-len(cut.samples) :] = cut.to_float()
-        return Columns(self._transform(samples, count), self._next_end, self._rate_hz)
+        return Columns(self._transform(self._next_end, count), self._next_end, self._rate_hz)
 
-    def _transform(self, samples: npt.NDArray[np.float32], count: int) -> ByteColumns:
+    def _transform(self, end: int, count: int) -> ByteColumns:
         """Return the columns of consecutive sound, some at a time to bound the memory."""
-        views = np.lib.stride_tricks.sliding_window_view(samples, self._frame)[:: self._hop]
         columns = np.empty((count, BANDS), np.uint8)
         for first in range(0, count, PART_COLUMNS):
-            spectrum = np.fft.rfft(views[first : first + PART_COLUMNS] * self._window, axis=1)
-            power = (
-                self._mean_of_bands(np.square(spectrum.real) + np.square(spectrum.imag)) + SILENCE
-            )
+            size = min(PART_COLUMNS, count - first)
+            for row in range(size):
+                self._read_frame(self._windowed[row], end - (count - 1 - first - row) * self._hop)
+            power = self._mean_of_bands(self._windowed[:size]) + SILENCE
             scaled = SCALE * np.log10(power) + 255
             np.rint(np.clip(scaled, 0, 255, out=scaled), out=scaled)
-            columns[first : first + PART_COLUMNS] = scaled
+            columns[first : first + size] = scaled
         return columns
 
-    def _mean_of_bands(self, power: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Return the mean power of each band, from ``(n, bins)``.
+    def _read_frame(self, frame: npt.NDArray[np.float32], end: int) -> None:
+        """Write the windowed samples before an index to a frame; zero where there are none."""
+        samples = self._ring.cut(end - self._frame, end).samples
+        missing = self._frame - len(samples)
+        frame[:missing] = 0
+        np.multiply(samples, self._window[missing:], out=frame[missing:])
+
+    def _mean_of_bands(self, windowed: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return the mean power of each band, from windowed samples ``(n, samples)``.
 
         By differences of a running sum: a matrix product would wake the threads of the linear
         algebra library, which then wait busily for more.
         """
-        total = np.cumsum(power, axis=1, dtype=np.float64)
+        count = len(windowed)
+        if CAN_REUSE_SPECTRUM:
+            spectrum = np.fft.rfft(windowed, axis=1, out=self._spectrum[:count])
+        else:
+            spectrum = np.fft.rfft(windowed, axis=1)
+        power, squares = self._power[:count], self._squares[:count]
+        np.square(spectrum.real, out=power)
+        power += np.square(spectrum.imag, out=squares)
+        total = np.cumsum(power, axis=1, dtype=np.float64, out=self._total[:count])
         # Up to an edge: all bins up to the one that contains it, less the part above the edge.
         integral = total[:, self._bins] - self._above * power[:, self._bins]
         mean: npt.NDArray[np.float64] = np.diff(integral, axis=1) * self._factors

@@ -1,8 +1,9 @@
 """Since when each machine is in its state, and which event it has."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 
-from asd_monitor.records import MachineRemoved, Record, Transition
+from asd_monitor.records import EvidenceReady, MachineRemoved, Record, Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,8 @@ class StateTime:
     """When it began, in seconds since the epoch; None before the first transition."""
     event_id: str = ""
     """Its open event; empty if there is none."""
+    changed_at: float = 0.0
+    """When this or the evidence of the event changed last, on a clock that never jumps."""
 
 
 class StateTimes:
@@ -25,7 +28,11 @@ class StateTimes:
         """Keep the time and the event of a transition, until the machine is removed."""
         if isinstance(record, Transition):
             event_id = "" if record.closes_event else record.event_id
-            self._times[record.machine] = StateTime(record.captured_at, event_id)
+            changed_at = time.monotonic()
+            self._times[record.machine] = StateTime(record.captured_at, event_id, changed_at)
+        elif isinstance(record, EvidenceReady):
+            known = self.of(record.machine)
+            self._times[record.machine] = replace(known, changed_at=time.monotonic())
         elif isinstance(record, MachineRemoved):
             self._times.pop(record.machine, None)
 

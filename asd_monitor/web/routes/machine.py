@@ -31,7 +31,7 @@ def machine(request: Request) -> Response:
     """Return the page of a machine as it is now."""
     context, id_ = context_of(request), machine_of(request)
     status = context.status().machines.get(id_, MachineStatus())
-    card = make_card(context, id_, status)
+    card = make_card(context, id_, context.machines[id_], status)
     open_event = context.archive.event(card.event_id)
     values = {
         "title": context.machines[id_],

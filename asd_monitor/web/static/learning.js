@@ -3,26 +3,12 @@
 const part = (id) => document.getElementById(id);
 const machine = part("learning").dataset.machine;
 
-function formatDuration(seconds) {
-  const total = Math.round(Math.max(0, seconds));
-  const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
-  for (let n = 0; n < units.length; n += 1) {
-    const [unit, length] = units[n];
-    if (total < length && unit !== "s") continue;
-    const rest = n < 3 ? Math.floor((total % length) / units[n + 1][1]) : 0;
-    return `${Math.floor(total / length)} ${unit}${rest ? ` ${rest} ${units[n + 1][0]}` : ""}`;
-  }
-  return "";
-}
-
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-
 function showLearning(learning) {
   part("bar").max = learning.required_s;
   part("bar").value = learning.learned_s;
   part("learned").textContent = formatDuration(learning.learned_s);
   part("required").textContent = formatDuration(learning.required_s);
-  const doing = capital(learning.fitting ? "fitting the model: this takes some seconds" : learning.reason);
+  const doing = sentence(learning.fitting ? "fitting the model: this takes some seconds" : learning.reason);
   if (part("doing").textContent !== doing) part("doing").textContent = doing;
 }
 

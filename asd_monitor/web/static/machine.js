@@ -6,12 +6,6 @@ const SPAN_S = 900;
 const COLUMNS = 600;
 const HISTORY_DELAY_MS = 2500; // the history is written once a second
 const byId = (id) => document.getElementById(id);
-const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1) : "");
-
-function formatNumber(value) {
-  if (value === null || value === undefined) return "–";
-  return Math.abs(value) >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
-}
 
 let latestState = null;
 let isRefreshing = false;
@@ -59,29 +53,6 @@ function loudness({ level_dbfs: level, quality }) {
   return `${level.toFixed(0)} dB, ${word}`;
 }
 
-function gaugeParts({ score, normal_range: usual, threshold }) {
-  const limits = [usual, threshold].filter((value) => value !== null);
-  if (!limits.length) return null;
-  const low = Math.min(0, ...limits, score ?? 0);
-  const high = low + 1.3 * (Math.max(...limits) - low);
-  return (value) => (value === null ? null : 100 * Math.min(1, Math.max(0, (value - low) / (high - low))));
-}
-
-function showGauge(data) {
-  const svg = byId("gauge").querySelector("svg");
-  const position = gaugeParts(data);
-  if (!svg || !position) return;
-  const set = (selector, name, value) => {
-    const element = svg.querySelector(selector);
-    if (element && value !== null) element.setAttribute(name, value);
-  };
-  set(".usual", "width", position(data.normal_range));
-  set(".limit", "x", position(data.threshold));
-  const now = svg.querySelector(".now");
-  now.toggleAttribute("hidden", data.score === null);
-  set(".now", "x", data.score === null ? null : Math.max(0, position(data.score) - 0.6));
-}
-
 function showScore(data) {
   byId("score").textContent = formatNumber(data.score);
   byId("verdict").textContent = data.verdict.word;
@@ -91,7 +62,7 @@ function showScore(data) {
   byId("level").value = data.level_dbfs ?? -90;
   byId("level-text").textContent = loudness(data);
   if (data.state !== "UNKNOWN" && data.reason) byId("reason").textContent = sentence(data.reason);
-  showGauge(data);
+  showGauge(byId("gauge"), data);
   addScore(data);
 }
 
@@ -111,7 +82,7 @@ function showLearning(data) {
   bar.max = data.required_s;
   bar.value = data.learned_s;
   byId("learning-text").textContent =
-    `${Math.round(data.learned_s)} s of ${Math.round(data.required_s)} s: ${data.reason}`;
+    `${formatDuration(data.learned_s)} of ${formatDuration(data.required_s)}: ${data.reason}`;
 }
 
 // The chart of the last minutes.
@@ -154,13 +125,12 @@ function showColumns(data) {
   const bytes = Uint8Array.from(atob(data.data), (character) => character.charCodeAt(0));
   for (let first = 0; first < bytes.length; first += 64) waiting.push(bytes.subarray(first, first + 64));
   if (data.is_past) drawColumns(waiting.length);
-  showFrequencies(data.edges_hz);
+  showFrequencies(data.low_hz, data.high_hz);
 }
 
-function showFrequencies(edges) {
+function showFrequencies(low, high) {
   const axis = byId("frequencies");
   if (axis.childElementCount) return;
-  const [low, high] = [edges[0], edges[edges.length - 1]];
   for (const hz of [100, 500, 1000, 2000, 5000, 10000].filter((hz) => hz > low && hz < 0.9 * high)) {
     const label = document.createElement("span");
     label.textContent = hz >= 1000 ? `${hz / 1000} kHz` : `${hz} Hz`;
@@ -201,5 +171,6 @@ openStream(`?machine=${encodeURIComponent(machine)}${live.dataset.sound ? "&spec
   learning: mine(showLearning),
   event: mine(showEvidence),
   columns: mine(showColumns),
+  removed: mine(() => { location.href = "/"; }),
 }, showConnection);
 loadRecent().catch(() => {});
