@@ -259,6 +259,8 @@ class ScoredWindow:
 
     score: WindowScore
     decision: Decision
+    is_live: bool = True
+    """False for recordings that are read faster than real time: their time is not the present."""
 
     @property
     def machine(self) -> str:

@@ -7,11 +7,10 @@ import typer
 
 from asd_monitor.commands.options import AsJson, StateDir
 from asd_monitor.commands.state_options import ConfigFile, Until, choose_machine, open_history
-from asd_monitor.terminal.escape import in_lines
+from asd_monitor.terminal.escape import in_lines, on_one_line
+from asd_monitor.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from asd_monitor.history.reader import HistoryReader
     from asd_monitor.history.records import Event
 
@@ -61,7 +60,6 @@ def events(
 
     from asd_monitor.history.export import event_to_dict
     from asd_monitor.terminal.durations import parse_moment
-    from asd_monitor.terminal.tables import stdout_console
 
     reader = open_history(state_dir, config)
     if event is not None:
@@ -78,35 +76,37 @@ def events(
     if as_json:
         typer.echo(json.dumps([event_to_dict(item) for item in found], allow_nan=False))
     elif found:
-        stdout_console().print(_make_table(found, now_s))
+        _print_list(found, now_s)
     else:
         typer.echo("no events")
 
 
-def _make_table(found: "list[Event]", now_s: float) -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
+def _print_list(found: "list[Event]", now_s: float) -> None:
+    """Print two lines for each event, so that its id is never broken."""
     from asd_monitor.calibration.score_text import format_score
     from asd_monitor.commands.history_table import STYLES
     from asd_monitor.terminal.durations import format_local_time
-    from asd_monitor.terminal.tables import fold_columns
 
-    table = Table("began", "lasted", "machine", "state", "peak", "what", "judged", "event",
-                  box=None, pad_edge=False)  # fmt: skip
-    table.columns[4].justify = "right"
-    for event in found:
-        table.add_row(
+    rows = [("began", "lasted", "machine", "state", "peak", "judged")]
+    rows += [
+        (
             format_local_time(event.opened_s),
             _format_length(event, now_s),
             event.machine,
-            Text(str(event.peak_state), STYLES[event.peak_state]),
+            str(event.peak_state),
             format_score(event.peak_score),
-            event.headline or event.reason,
             _format_judgement(event),
-            event.id,
         )
-    return fold_columns(table)
+        for event in found
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    colours = {state: style.removeprefix("bold ") for state, style in STYLES.items()}
+    typer.echo(lines[0])
+    for event, line in zip(found, lines[1:], strict=True):
+        state = str(event.peak_state)
+        typer.echo(line.replace(state, typer.style(state, fg=colours[event.peak_state]), 1))
+        typer.echo(wrap(on_one_line(f"  {event.id}  {event.headline or event.reason}")))
 
 
 def _format_length(event: "Event", now_s: float) -> str:
@@ -142,12 +142,13 @@ def _show_event(reader: "HistoryReader", event_id: str, as_json: bool) -> None:
         typer.echo(json.dumps(document, allow_nan=False))
         return
     for name, text in _describe(event, reader.path.parent / "events" / event.id):
-        typer.echo(in_lines(f"{name:15} {text}"))
+        typer.echo(wrap(on_one_line(f"{name:15} {text}")))
     for note in notes:
         from asd_monitor.terminal.durations import format_local_time
 
         text = f": {note.text}" if note.text else ""
-        typer.echo(f"{'note':15} {format_local_time(note.at_s)} {note.who} {note.kind}{text}")
+        line = f"{'note':15} {format_local_time(note.at_s)} {note.who} {note.kind}{text}"
+        typer.echo(wrap(in_lines(line)))
 
 
 def _describe(event: "Event", folder: Path) -> "list[tuple[str, str]]":

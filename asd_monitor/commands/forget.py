@@ -45,7 +45,8 @@ def forget(
         for path in found.paths:
             typer.echo(path)
         if not found.paths and not found.rows:
-            typer.echo(f"nothing is stored of {machine}", err=True)
+            older = "" if before is None else f" from before {before:%Y-%m-%d %H:%M}"
+            typer.echo(f"nothing{older} is stored of {machine}", err=True)
             return
         size_mb = found.size_bytes / 1e6
         text = (

@@ -13,6 +13,7 @@ from asd_monitor.commands.state_options import (
     choose_machine,
     open_history,
 )
+from asd_monitor.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
     from asd_monitor.history.reader import HistoryReader
@@ -182,8 +183,10 @@ def _print_table(
     from asd_monitor.terminal.tables import stdout_console
 
     begin, end = format_local_time(from_s), format_local_time(to_s)
-    typer.echo(f"{machine}, {begin} to {end} ({format_duration(to_s - from_s)})")
-    typer.echo(describe_states(reader, machine, from_s, to_s))
+    name = reader.display_names()[machine]
+    title = machine if name == machine else f"{name} ({machine})"
+    typer.echo(wrap(f"{title}, {begin} to {end} ({format_duration(to_s - from_s)})"))
+    typer.echo(wrap(describe_states(reader, machine, from_s, to_s)))
     if rows:
         stdout_console().print(make_table(rows))
     else:

@@ -32,7 +32,7 @@ def make_table(rows: "list[MinuteRow]") -> "Table":
 
     columns = ("from", "worst state", "median", "highest", "over", "windows", "threshold")
     with_range = any(row.normal_range is not None for row in rows)
-    table = Table(*columns, box=None, pad_edge=False)
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, 1, 0, 0))
     if with_range:
         table.add_column("normal range")
     table.add_column("level")
@@ -46,7 +46,9 @@ def make_table(rows: "list[MinuteRow]") -> "Table":
         cells.append("" if row.level_dbfs is None else f"{row.level_dbfs:.0f} dB")
         state = Text(str(row.worst_state), STYLES[row.worst_state])
         table.add_row(_format_start(row), state, *cells)
-    return fold_columns(table)
+    fold_columns(table)
+    table.columns[0].no_wrap = True
+    return table
 
 
 def describe_states(reader: "HistoryReader", machine: str, from_s: float, to_s: float) -> str:

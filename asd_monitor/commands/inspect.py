@@ -7,6 +7,7 @@ import typer
 
 from asd_monitor.commands.options import AsJson, TrustedKeys
 from asd_monitor.terminal.escape import on_one_line
+from asd_monitor.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -138,13 +139,13 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
     _print_rows("", rows)
     _print_rows("Training data", training.items())
     for finding in findings:
-        typer.echo(f"  - {finding}")
+        typer.echo(wrap(f"  - {finding}"))
     _print_rows("Model description", manifest.description.items())
     typer.echo("")
     stdout_console().print(_make_targets_table(manifest))
     for target in manifest.targets:
         for text in _describe_rules(manifest, target):
-            typer.echo(on_one_line(f"{target}: {text}"))
+            typer.echo(wrap(on_one_line(f"{target}: {text}")))
 
 
 def _describe_checks(facts: "Mapping[str, object]") -> str:
@@ -167,6 +168,7 @@ def _print_rows(title: str, rows: "Iterable[tuple[str, object]]") -> None:
 def _make_targets_table(manifest: "Manifest") -> "Table":
     from rich.table import Table
 
+    from asd_monitor.calibration.score_text import format_score
     from asd_monitor.terminal.tables import fold_columns
 
     table = Table("target", "calibration", "threshold", "p", "rule")
@@ -176,8 +178,8 @@ def _make_targets_table(manifest: "Manifest") -> "Table":
         table.add_row(
             target,
             f"{calibration.count} windows" if calibration else "none",
-            f"{threshold.value:.6g}" if threshold else "-",
-            f"{threshold.p:g}" if threshold else "-",
+            format_score(threshold.value) if threshold else "-",
+            f"{threshold.p:.1g}" if threshold else "-",
             threshold.rule if threshold else (calibration.rule if calibration else "-"),
         )
     return fold_columns(table)
@@ -195,7 +197,7 @@ def _describe_rules(manifest: "Manifest", target: str) -> "Iterator[str]":
     if rule.normal_range is not None:
         yield (
             f"the normal range was learned from {rule.normal_range.segments} ten-second segments "
-            f"(effective sample size {rule.normal_range.effective_segments:.1f})"
+            f"(effective sample size {rule.normal_range.effective_segments:.0f})"
         )
 
 

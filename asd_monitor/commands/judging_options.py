@@ -1,12 +1,14 @@
 """Options and output that the commands about events share."""
 
 import getpass
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asd_monitor.commands.state_options import find_state
+from asd_monitor.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
     from asd_monitor.judging.actions import Outcome
@@ -46,6 +48,6 @@ def make_author(who: str | None) -> "Author":
 
 def print_outcome(outcome: "Outcome") -> None:
     """Print what was done and what happens next; a warning on stderr."""
-    typer.echo(outcome.message)
+    typer.echo(wrap(outcome.message))
     if outcome.warning:
-        typer.echo(f"warning: {outcome.warning}", err=True)
+        typer.echo(wrap(f"warning: {outcome.warning}", sys.stderr), err=True)

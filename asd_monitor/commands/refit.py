@@ -18,6 +18,7 @@ from asd_monitor.commands.state_options import (
     load_config,
 )
 from asd_monitor.storage.private import keep_private
+from asd_monitor.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
     from asd_monitor.config import Config
@@ -76,7 +77,7 @@ def refit(
         typer.echo("Nothing was changed.", err=True)
         return
     outcome = proposal.accept(store, author, machine)
-    typer.echo(outcome.message, err=as_json)
+    typer.echo(wrap(outcome.message), err=as_json)
 
 
 def find_alarm_settings(config: "Config", machine: str) -> "AlarmSettings":
@@ -104,7 +105,7 @@ def print_proposal(found: "Proposal", *, as_json: bool) -> None:
     from asd_monitor.terminal.tables import fold_columns, stdout_console
 
     for line in found.summary:
-        typer.echo(line)
+        typer.echo(wrap(line))
     if found.events:
         table = Table("event", "judged", "found now", "found then", box=None, pad_edge=False)
         for event in found.events:

@@ -1,5 +1,6 @@
 """``asd-monitor score``: compute the anomaly scores of recordings."""
 
+import os
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from asd_monitor.commands.options import (
     TrustedKeys,
 )
 from asd_monitor.terminal.escape import on_one_line
+from asd_monitor.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,8 +72,9 @@ def score(
     clips: list[ClipScore] = []
     paths, unreadable = _find_files(files)
     rates_hz: list[int] = []
+    folder = _common_folder(paths)
     if not as_json:
-        typer.echo(_format_heading(loaded, rule))
+        typer.echo(_format_heading(loaded, rule, folder))
     for path in paths:
         try:
             samples = read_recording(
@@ -84,7 +87,7 @@ def score(
         rates_hz.append(read_header(path, channel).rate_hz)
         clips.append(detector.score_recording(samples, str(path), target))
         if not as_json:
-            typer.echo(_format_clip(clips[-1]))
+            typer.echo(_format_clip(clips[-1], folder))
     silent = [clip for clip in clips if {window.quality for window in clip.windows} == {"silent"}]
     learned_hz = sample_rates.learned_rates_hz(manifest.training)
     notes = sample_rates.describe_differences(
@@ -93,7 +96,7 @@ def score(
     notes += filter(None, (describe_silent_channel(Path(clip.name), channel) for clip in silent))
     if not as_json:
         summary = _format_summary(clips, explain_rules(rule, AlarmSettings()), notes)
-        typer.echo(summary, nl=bool(summary))
+        typer.echo(wrap(summary), nl=bool(summary))
     else:
         document = _to_dict(loaded, target, clips, unreadable)
         for recording, rate_hz in zip(document["recordings"], rates_hz, strict=True):
@@ -123,6 +126,14 @@ def _find_files(given: "Sequence[Path]") -> tuple[list[Path], dict[str, str]]:
     return paths, unreadable
 
 
+def _common_folder(paths: "Sequence[Path]") -> Path | None:
+    """Return the folder below which all of several files are, to be named once."""
+    if len(paths) < 2 or len({path.is_absolute() for path in paths}) > 1:
+        return None
+    folder = Path(os.path.commonpath([path.parent for path in paths]))
+    return folder if folder.name else None
+
+
 def get_only_target(targets: "Sequence[str]", model: Path) -> str:
     """Return the model's target, or raise ConfigError with their names if there are several."""
     from asd_monitor.errors import ConfigError
@@ -134,7 +145,7 @@ def get_only_target(targets: "Sequence[str]", model: Path) -> str:
     raise ConfigError(msg)
 
 
-def _format_heading(loaded: "LoadedModel", rule: "DecisionRule") -> str:
+def _format_heading(loaded: "LoadedModel", rule: "DecisionRule", folder: Path | None) -> str:
     from asd_monitor.calibration.score_text import format_score
 
     manifest = loaded.manifest
@@ -147,20 +158,22 @@ def _format_heading(loaded: "LoadedModel", rule: "DecisionRule") -> str:
             limit += f" (provisional: {calibration.count} calibration windows)"
         if rule.normal_range is not None:
             limit += f", normal range up to {format_score(rule.normal_range.level)}"
-    return (
+    heading = wrap(
         f"{manifest.name} {manifest.revision}, target {rule.target}, {limit}; "
-        f"clip score = {manifest.aggregation} of windows\n"
-        f"{'score':>10} {'p':>6} {'windows':>7}  {'verdict':<18} file"
+        f"clip score = {manifest.aggregation} of windows"
     )
+    place = "" if folder is None else f" in {on_one_line(str(folder))}"
+    return f"{heading}\n{'score':>10} {'p':>6} {'windows':>7}  {'verdict':<18} file{place}"
 
 
-def _format_clip(clip: "ClipScore") -> str:
+def _format_clip(clip: "ClipScore", folder: Path | None) -> str:
     from asd_monitor.calibration.score_text import format_p_value, format_score
 
+    name = clip.name if folder is None else str(Path(clip.name).relative_to(folder))
     return (
         f"{format_score(clip.value):>10} {format_p_value(clip.p_value):>6} "
         f"{len(clip.windows):>7}  {clip.verdict.word:<18} "
-        f"{on_one_line(clip.name)}{_format_quality(clip)}"
+        f"{on_one_line(name)}{_format_quality(clip)}"
     )
 
 

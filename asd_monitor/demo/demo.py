@@ -18,6 +18,7 @@ from asd_monitor.demo.guide import Guide
 from asd_monitor.demo.scenario import Scenario
 from asd_monitor.demo.source import DemoSource
 from asd_monitor.errors import StateError
+from asd_monitor.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
     from asd_monitor.config import Config
@@ -92,7 +93,8 @@ def _print_summary(result: dict[str, Any], *, as_json: bool, kept: bool) -> None
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
     else:
-        sys.stderr.write("\n".join(_format_summary(result, kept=kept)) + "\n")
+        lines = "\n".join(_format_summary(result, kept=kept))
+        sys.stderr.write(wrap(lines, sys.stderr) + "\n")
 
 
 @contextmanager

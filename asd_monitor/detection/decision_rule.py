@@ -67,20 +67,17 @@ class DecisionRule:
         """
         supported, voices = self.supported_false_alarms_per_month, self.voices
         if supported is None or voices is None:
-            return "too little normal sound was learned for an estimate of false alarms"
+            return "too little sound was learned to say how many false alarms it supports"
         block_s = block_windows(self.window_s) * self.window_s
-        learned_min = voices.blocks * block_s / 60
+        learned = _describe_length(voices.blocks * block_s)
+        asked_rate = describe_rate(false_alarms_per_month)
         if supported <= false_alarms_per_month:
-            return (
-                f"{learned_min:.0f} min of normal sound support {false_alarms_per_month:g} false "
-                "alarms a month"
-            )
+            return f"{learned} of sound support {asked_rate}"
         asked = blocks_between_alarms(false_alarms_per_month, self.window_s)
         needed = (asked ** (1 / BOUTS_FOR_ALARM) - 1) * voices.blocks / voices.effective_blocks
         return (
-            f"{learned_min:.0f} min of normal sound support at best {describe_rate(supported)}; "
-            f"learn for {needed * block_s / 60:.0f} min in all for {false_alarms_per_month:g} a "
-            "month"
+            f"{learned} of sound support {describe_rate(supported)} at best; learn for "
+            f"{_describe_length(needed * block_s)} in all to support {asked_rate}"
         )
 
     @classmethod
@@ -157,15 +154,27 @@ class DecisionRule:
         return cls(**restored)
 
 
-UNITS_PER_MONTH = {"hour": 720.0, "day": 30.0, "week": 30 / 7, "month": 1.0}
+UNITS_PER_MONTH = {"hour": 720.0, "day": 30.0, "week": 30 / 7, "month": 1.0, "year": 1 / 12}
 
 
 def describe_rate(per_month: float) -> str:
-    """Return a rate of false alarms in the shortest unit in which it is about one or more."""
+    """Return a rate of false alarms in the shortest unit in which it is about one or more.
+
+    Rarer ones are given per year.
+    """
     counts = {unit: per_month / per for unit, per in UNITS_PER_MONTH.items()}
-    unit = next((unit for unit, count in counts.items() if count >= 0.8), "month")
+    unit = next((unit for unit, count in counts.items() if count >= 0.8), "year")
     count = max(1, round(counts[unit]))
     return f"{count} false alarm{'s' if count > 1 else ''} {'an' if unit == 'hour' else 'a'} {unit}"
+
+
+def _describe_length(seconds: float) -> str:
+    """Return a length of sound as a user plans it: ``100 s``, ``5 min`` or ``2 h``."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{math.ceil(seconds / 60 - 0.1)} min"
+    return f"{math.ceil(seconds / 3600 - 0.1)} h"
 
 
 def _single_voice(calibration: Calibration, window_s: float) -> VoiceStatistics | None:

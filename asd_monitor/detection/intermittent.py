@@ -99,8 +99,8 @@ class NotableBlocks:
     def explanation(self) -> str:
         """What gives a warning and what raises an alarm, for the user."""
         return (
-            f"unusual windows in more than {math.floor(self._warning_at)} of the "
-            f"{COUNTED_BLOCKS} blocks of ten minutes give a warning, in more than "
+            f"unusual sound in more than {math.floor(self._warning_at)} of the "
+            f"{COUNTED_BLOCKS} blocks of the last ten minutes gives a warning, in more than "
             f"{math.floor(self._alarm_at)} an alarm"
         )
 

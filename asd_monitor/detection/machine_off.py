@@ -143,8 +143,8 @@ class MachineOff:
         if self.limit_dbfs is None or self._quietest_dbfs is None:
             return ""
         return (
-            f"below {self.limit_dbfs:.1f} dBFS the machine is off: {self._margin_db:g} dB below "
-            f"the quietest window learned ({self._quietest_dbfs:.1f} dBFS)"
+            f"below {self.limit_dbfs:.0f} dBFS the machine is off: {self._margin_db:g} dB below "
+            f"the quietest window learned ({self._quietest_dbfs:.0f} dBFS)"
         )
 
     @property

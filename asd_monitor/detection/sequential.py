@@ -170,8 +170,9 @@ class SequentialTest:
     def explanation(self) -> str:
         """What gives a warning and what raises an alarm, for the user."""
         return (
-            f"evidence of a lasting change, summed over blocks of {self._block_s:.0f} s: "
-            f"{self._warning_at:.1f} gives a warning, {self._alarm_at:.1f} an alarm"
+            "sound that stays above its normal range gives a warning, at "
+            f"{self._warning_at / self._alarm_at:.0%} of the evidence for an alarm, and then an "
+            "alarm: the further above, the sooner"
         )
 
     @property

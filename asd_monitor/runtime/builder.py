@@ -190,7 +190,6 @@ def _make_context(
         machines=tuple(config.machines),
         metrics=builder.metrics,
         status=machines.tracker.snapshot,
-        offline_machines=frozenset(_offline_machines(config)),
         history=history,
         names=machines.names,
         sounds=machines.sounds,
@@ -234,10 +233,6 @@ def _build_sinks(
     if watch is not None:  # after the history, which it reads
         sinks.append(watch)
     return [machines.tracker, machines.store, *sinks]
-
-
-def _offline_machines(config: Config) -> list[str]:
-    return [name for name, machine in config.machines.items() if not machine.source.is_live]
 
 
 def _make_rings(config: Config, rates_hz: Mapping[str, int]) -> dict[str, SoundRing]:

@@ -218,7 +218,7 @@ class Pipeline:
         """Decide on a window's score and emit the result."""
         self._consumed_at = self._monotonic()
         decision, transition = self._alarm.update(score)
-        self._emit(ScoredWindow(score, decision))
+        self._emit(ScoredWindow(score, decision, is_live=self._drop_late))
         self._emit_transition(transition)
         self._adjust_if_due()
 

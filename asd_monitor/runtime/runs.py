@@ -22,6 +22,7 @@ from asd_monitor.sources.rate_conversion import original
 from asd_monitor.sources.wav import WavSource
 from asd_monitor.telemetry.summary import summarise
 from asd_monitor.terminal import logging_setup
+from asd_monitor.terminal.wrapping import wrap
 from asd_monitor.web.diagnosis import Diagnosis
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def run_monitor(
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
     else:
-        sys.stderr.write("\n".join(format_summary(result)) + "\n")
+        sys.stderr.write(wrap("\n".join(format_summary(result)), sys.stderr) + "\n")
     raise_if_no_audio(handle)
     if duration_s and not stop.is_set():
         _raise_if_never_audio(handle, duration_s)
@@ -131,9 +132,8 @@ def learn_only(
         sys.stdout.write(json.dumps(document) + "\n")
     else:
         for pipeline in pipelines:
-            sys.stderr.write(
-                f"{pipeline.machine}: {format_learning_result(pipeline, handle.state, config)}\n"
-            )
+            text = format_learning_result(pipeline, handle.state, config)
+            sys.stderr.write(wrap(f"{pipeline.machine}: {text}\n", sys.stderr))
     raise_if_no_audio(handle)
     for machine, pipeline in learned.items():
         if pipeline.model_problem:  # it was fitted, and the disk is full
@@ -254,8 +254,8 @@ def _format_reports(machine: dict[str, Any]) -> list[str]:
         lines.append("no alarm")
     else:
         cleared, raised_at_s = machine["cleared_at_s"], machine["raised_at_s"]
-        end = f"cleared at {cleared:.1f} s" if cleared is not None else "not cleared"
-        start = "before the start" if raised_at_s < 0 else f"at {raised_at_s:.1f} s"
+        end = f"cleared after {cleared:.0f} s" if cleared is not None else "not cleared"
+        start = "before the start" if raised_at_s < 0 else f"after {raised_at_s:.0f} s"
         lines.append(f"alarm raised {start}, {end}: {machine['alarm_reason']}")
     if machine["headline"] is not None:
         lines.append(f"sound: {machine['headline']}")
@@ -277,7 +277,9 @@ def describe_destinations(handle: MonitorHandle) -> str:
         messages = count_published_messages(handle)
         parts.append(f"MQTT {mqtt.host}:{mqtt.port} {state}, {messages} messages")
     servers = [sink for sink in handle.monitor.sinks if isinstance(sink, PrometheusSink)]
-    parts += [server.url for server in servers if server.port]  # 0: a free one, not open any more
+    parts += [
+        f"metrics {server.url}" for server in servers if server.port
+    ]  # 0: a free one, not open any more
     return "  |  ".join(parts)
 
 

@@ -24,8 +24,6 @@ class SinkContext:
     """The monitor's series; a sink counts its losses there."""
     status: Callable[[], MonitorStatus]
     """Return a snapshot of the monitor; may be called from any thread once it is started."""
-    offline_machines: frozenset[str] = frozenset()
-    """Machines whose recordings are not played in real time."""
     history: HistoryWriter | None = None
     """The history, to which a sink may add; None if it is off."""
     names: Mapping[str, str] = field(default_factory=dict)

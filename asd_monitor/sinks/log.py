@@ -72,6 +72,7 @@ class LogSink:
         self._file = _make_score_file(settings, node, metrics, names)
         self._health: dict[str, SourceHealth] = {}
         self._logged_progress: dict[str, float] = {}
+        self._described_events: dict[str, str] = {}
 
     @classmethod
     def build(cls, settings: LogSettings, context: SinkContext) -> Self:
@@ -104,7 +105,7 @@ class LogSink:
             case LearningProgress():
                 self._log_learning(record)
             case EvidenceReady():
-                _log_evidence(record)
+                self._log_evidence(record)
             case MachineAlarm():
                 _log_alarm(record)
 
@@ -140,6 +141,14 @@ class LogSink:
         device = f" ({health.device})" if health.device else ""
         logger.log(level, "%s: source %s%s%s%s", health.machine, health.state, device, reason, lost)
 
+    def _log_evidence(self, evidence: EvidenceReady) -> None:
+        """Log what differs in the sound of an event, once; the history has its newest form."""
+        if self._described_events.get(evidence.machine) == evidence.event_id:
+            return
+        self._described_events[evidence.machine] = evidence.event_id
+        clip = f" ({evidence.clip})" if evidence.clip else ""
+        logger.info("%s: sound: %s%s", evidence.machine, evidence.headline, clip)
+
 
 def _make_score_file(
     settings: LogSettings, node: str, metrics: Metrics, names: Names
@@ -154,11 +163,6 @@ def _make_score_file(
     return ScoreFile(
         RotatingFile(settings.scores, rotation, setting="log.scores"), node, metrics, names=names
     )
-
-
-def _log_evidence(evidence: EvidenceReady) -> None:
-    clip = f" ({evidence.clip})" if evidence.clip else ""
-    logger.info("%s: sound: %s%s", evidence.machine, evidence.headline, clip)
 
 
 def _log_alarm(alarm: MachineAlarm) -> None:

@@ -69,8 +69,7 @@ def score_payload(
 ) -> dict[str, Json]:
     """Return the result of a window; its latency is computed from ``now`` (s since the epoch).
 
-    Recordings that are read faster than real time are dated ahead of the clock: they have no
-    latency.
+    Recordings that are read faster than real time have no latency.
     """
     score, decision = window.score, window.decision
     model = score.model
@@ -96,7 +95,7 @@ def score_payload(
         "lost_samples": score.lost_samples,
         "recording": score.recording or None,
         "model": _model(model) if model is not None else None,
-        "latency_ms": _finite(latency_ms, digits=3) if latency_ms >= 0 else None,
+        "latency_ms": _finite(latency_ms, digits=3) if window.is_live and latency_ms >= 0 else None,
         "inference_ms": _finite(score.inference_s * 1e3, digits=3),
     }
 

@@ -81,7 +81,8 @@ class WavSource:
 
     Files are read when audio is requested, so a source needs no thread. A paced source behaves
     like a microphone: audio that is not read within ten seconds is lost, and counted. An unpaced
-    one waits for its reader and loses nothing. A recording that cannot be read is skipped, and
+    one waits for its reader and loses nothing; its last sample counts as captured when it is
+    opened, so that no event is in the future. A recording that cannot be read is skipped, and
     reported in the log and in the health's reason.
 
     Parameters
@@ -117,6 +118,7 @@ class WavSource:
             machine, settings.paths, sample_rate_hz, settings.channel, loop=settings.loop
         )
         self._paced = settings.paced
+        self._loops = settings.loop
         self._sample_rate_hz = sample_rate_hz
         self._grid = _ChunkGrid(0, round(CHUNK_S * sample_rate_hz), 1)
         self._wakeups = PacedWakeups() if wakeups is None else wakeups
@@ -139,11 +141,12 @@ class WavSource:
         return cls(context.machine, settings, context.sample_rate_hz, context.wakeups)
 
     def open(self, wake: Callable[[], None]) -> None:
-        """Start; the first sample of the first recording is captured now."""
+        """Start; played in real time, the first sample is captured now, else the last one."""
+        length_s = 0.0 if self._paced or self._loops else self._playlist.duration_s()
         with self._lock:
             self._wake = wake
             self._opened_s = self._clock()
-            self._opened_at = self._wall_clock()
+            self._opened_at = self._wall_clock() - length_s
             self._state = SourceState.RUNNING
         if self._paced:
             self._wakeups.add(self._wake_reader, self._grid.interval / self._sample_rate_hz)
@@ -243,7 +246,10 @@ class WavSource:
             self._unreported_loss += skipped
 
     def _next_chunk(self) -> list[AudioChunk]:
-        """Return the next block, dated as if it had been played at the pace of real time."""
+        """Return the next block, dated as if it had been recorded until the source was opened.
+
+        Of recordings without an end, the first block is dated as if recorded now.
+        """
         samples = self._playlist.take(None)
         if not len(samples):
             return []

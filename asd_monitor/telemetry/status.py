@@ -32,7 +32,8 @@ class MachineStatus:
     window: ScoredWindow | None = None
     """The newest window, scored or not."""
     latency_s: float | None = None
-    """Time from the capture of its last sample to its score."""
+    """Time from the capture of its last sample to its score; None for recordings that are read
+    faster than real time."""
     health: SourceHealth | None = None
     learning: LearningProgress | None = None
     """Progress of commissioning; None once windows are scored."""
@@ -40,6 +41,8 @@ class MachineStatus:
     """What changed in the sound of the newest event that has evidence."""
     alarm: MachineAlarm | None = None
     """What people did about its events; None before that is known."""
+    began_at: float | None = None
+    """When the first sample of the first window was captured, in seconds since the epoch."""
     windows: int = 0
     scored: int = 0
     highest_score: float | None = None
@@ -168,13 +171,20 @@ def _after_window(status: MachineStatus, window: ScoredWindow, now: float) -> Ma
         status,
         reason=window.decision.reason or status.reason,
         window=window,
-        latency_s=now - window.score.captured_at,
+        latency_s=now - window.score.captured_at if window.is_live else None,
         learning=None,
+        began_at=_begin_of(window) if status.began_at is None else status.began_at,
         windows=status.windows + 1,
         scored=status.scored + (value is not None),
         highest_score=highest,
         **_count_warning_time(status, window),
     )
+
+
+def _begin_of(window: ScoredWindow) -> float:
+    model = window.score.model
+    length_s = 0.0 if model is None else model.window_samples / model.sample_rate_hz
+    return window.score.captured_at - length_s
 
 
 def _count_warning_time(status: MachineStatus, window: ScoredWindow) -> dict[str, Any]:

@@ -25,8 +25,9 @@ def summarise(
     status
         The monitor's status at the end.
     started_at
-        When monitoring began, in seconds since the epoch; the times of alarms are relative to it,
-        and negative for an alarm from before a restart.
+        When monitoring began, in seconds since the epoch. The times of alarms are relative to it,
+        or to the beginning of recordings that are older; negative for an alarm from before a
+        restart.
     mqtt_messages
         Messages published; None if MQTT is off.
     """
@@ -48,8 +49,10 @@ def summarise(
 
 
 def _machine_summary(status: MachineStatus, started_at: float) -> dict[str, Any]:
+    began_at = started_at if status.began_at is None else min(started_at, status.began_at)
+
     def seconds(at: float | None) -> float | None:
-        return None if at is None else round(at - started_at, 3)
+        return None if at is None else round(at - began_at, 3)
 
     evidence = status.evidence
     model = status.window.score.model if status.window is not None else None

@@ -81,6 +81,7 @@ class LiveView:
         self._clock = clock
         self._trends: dict[str, deque[ScoredWindow]] = {}
         self._messages: deque[Text] = deque(maxlen=MAX_MESSAGES)
+        self._evidence: dict[str, Text] = {}
         self._live: Live | None = None
 
     def open(self) -> None:
@@ -105,9 +106,17 @@ class LiveView:
                 self._messages.append(_format_transition(record, name))
             case EvidenceReady():
                 name = self._status().machines[record.machine].name or record.machine
-                evidence = _format_evidence(record, name)
-                if evidence not in self._messages:  # a further clip does not change the headline
-                    self._messages.append(evidence)
+                self._show_evidence(record.event_id, _format_evidence(record, name))
+
+    def _show_evidence(self, event_id: str, text: Text) -> None:
+        """Add what differs in the sound of an event, or replace what was displayed of it."""
+        earlier = self._evidence.get(event_id)
+        self._evidence[event_id] = text
+        for index, message in enumerate(self._messages):
+            if message is earlier:
+                self._messages[index] = text
+                return
+        self._messages.append(text)
 
     def show_message(self, text: str) -> None:
         """Add a line to the messages; may be called from any thread."""

@@ -72,7 +72,7 @@ WORKING = {
     "refit": "refit pump --yes --state-dir state",
     "notify": "notify --help",
     "backup": "backup backup.tar --state-dir state",
-    "forget": "forget press --yes --state-dir state",
+    "forget": "forget pump --before 2020-01-01 --yes --state-dir state",
     "support": "support support.tar.gz --log clip.wav --state-dir state",
     "evaluate": "evaluate teams_2020 --year 2020 --ground-truth evaluator_2020",
     "download": "download dcase2020 --year 2020 --machines pump --server SERVER",

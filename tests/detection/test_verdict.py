@@ -160,5 +160,5 @@ def test_each_rule_explains_when_it_reports() -> None:
         "a score above the threshold (7.88) in 2 periods of 10 s within 60 s gives a warning, "
         "in 3 an alarm"
     )
-    assert "4.2 gives a warning, 6.0 an alarm" in explained["sequential"]
+    assert "at 70% of the evidence for an alarm" in explained["sequential"]
     assert [*explain_rules(replace(RULE, voices=None), SETTINGS)] == ["window"]

@@ -10,7 +10,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.errors import SinkError
-from asd_monitor.records import AlarmStatus, LearningProgress, MachineAlarm, SourceState, State
+from asd_monitor.records import (
+    AlarmStatus,
+    EvidenceReady,
+    LearningProgress,
+    MachineAlarm,
+    SourceState,
+    State,
+)
 from asd_monitor.sinks.log import LogSettings, LogSink
 from asd_monitor.sinks.payloads import encode, score_payload
 from asd_monitor.telemetry.metrics import Metrics
@@ -39,6 +46,18 @@ def test_an_alarm_is_a_warning_with_its_reason_and_score(
     assert (alarm.levelno, normal.levelno) == (logging.WARNING, logging.INFO)
     expected = "pump: NORMAL -> ALARM (provisional threshold): 4 of 5 windows above the threshold"
     assert alarm.getMessage() == f"{expected} [score 1.25, p = 0.5]"
+
+
+def test_the_sound_of_an_event_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    sink, _ = log_sink()
+    for headline in ("louder, for 32 s so far", "louder, for 52 s so far", "louder, for 3 min"):
+        sink.emit(EvidenceReady("pump", "e1", 0.0, headline))
+    sink.emit(EvidenceReady("pump", "e2", 0.0, "quieter"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "pump: sound: louder, for 32 s so far",
+        "pump: sound: quieter",
+    ]
 
 
 def test_health_is_logged_only_when_it_changes(caplog: pytest.LogCaptureFixture) -> None:

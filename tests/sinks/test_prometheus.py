@@ -11,6 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -223,12 +224,10 @@ def test_healthz_reports_why_a_machine_is_not_learned() -> None:
 def test_latency_is_from_capture_to_emission_of_live_sources_only() -> None:
     metrics = Metrics(CollectorRegistry())
     metrics.add_machines(("pump", "file"))
-    sink = PrometheusSink(
-        PrometheusSettings(), metrics, offline_machines=["file"], clock=lambda: 1000.0
-    )
+    sink = PrometheusSink(PrometheusSettings(), metrics, clock=lambda: 1000.0)
     sink.emit(scored_window(0, captured_at=999.8))
     sink.emit(scored_window(1, captured_at=1000.5))  # the clock was set back
-    sink.emit(scored_window(0, "file", captured_at=12.0))
+    sink.emit(replace(scored_window(0, "file", captured_at=12.0), is_live=False))
     value = metrics.registry.get_sample_value
     assert value("asd_window_latency_seconds_count", {"machine": "pump"}) == 1
     assert value("asd_window_latency_seconds_sum", {"machine": "pump"}) == pytest.approx(0.2)

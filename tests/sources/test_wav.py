@@ -90,6 +90,18 @@ def test_paths_without_recordings_are_refused_at_once(tmp_path: Path, name: str)
         unpaced(tmp_path / name)
 
 
+def test_an_unpaced_recording_ends_when_the_source_is_opened(tmp_path: Path) -> None:
+    paths = (write(tmp_path / "a.wav", 3), write(tmp_path / "b.wav", 2))
+    settings = WavSettings(paths=paths, paced=False)
+    source = WavSource("pump", settings, RATE_HZ, wall_clock=lambda: 5e8)
+    source.open(lambda: None)
+    chunks = [chunk for _ in range(10) for chunk in source.read()]
+    assert chunks[-1].captured_at == pytest.approx(5e8)
+    first = chunks[0]
+    assert first.captured_at - len(first.samples) / RATE_HZ == pytest.approx(5e8 - 5)
+    source.close()
+
+
 def test_a_paced_source_delivers_what_is_due_and_nothing_more(tmp_path: Path) -> None:
     clock = Clock()
     settings = WavSettings(paths=(write(tmp_path / "a.wav", 3),))

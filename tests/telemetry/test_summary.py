@@ -1,5 +1,6 @@
 """The summary of a run reports its results, not that it has ended."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -51,6 +52,13 @@ def test_times_are_relative_to_the_start(recovered: StatusTracker) -> None:
     assert result["mqtt_messages"] == 7
 
 
+def test_times_of_recordings_are_relative_to_their_beginning(tracker: StatusTracker) -> None:
+    tracker.emit(replace(scored_window(captured_at=402.0), is_live=False))
+    tracker.emit(transition(440.0, State.NORMAL, State.ALARM))
+    assert summary(tracker, started_at=900.0)["raised_at_s"] == 40.0
+    assert tracker.snapshot().machines["pump"].latency_s is None
+
+
 def test_an_active_alarm_is_not_cleared(recovered: StatusTracker) -> None:
     recovered.emit(transition(130.0, State.NORMAL, State.ALARM))
     result = summary(recovered, started_at=100.0)
@@ -70,7 +78,7 @@ def test_an_alarm_from_before_a_restart_is_no_new_one(tracker: StatusTracker) ->
     tracker.emit(transition(1010.0, State.ALARM, State.NORMAL))
     result = summary(tracker, started_at=1000.0)
     assert result["machines"]["pump"]["alarms"] == 0
-    assert "alarm raised before the start, cleared at 10.0 s" in "\n".join(format_summary(result))
+    assert "alarm raised before the start, cleared after 10 s" in "\n".join(format_summary(result))
     tracker = StatusTracker(["pump"])
     tracker.emit(transition(100.0, State.WARNING, State.WARNING))
     assert summary(tracker)["machines"]["pump"]["warnings"] == 0

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from asd_monitor.records import (
     Decision,
+    EvidenceReady,
     LearningProgress,
     Limit,
     Quality,
@@ -65,6 +66,14 @@ class Screen:
 @pytest.fixture
 def screen() -> Screen:
     return Screen()
+
+
+def test_the_newest_description_of_an_event_replaces_the_earlier_one(screen: Screen) -> None:
+    for headline in ("louder, for 32 s so far", "louder, for 3 min"):
+        screen.emit(EvidenceReady("pump", "e1", 0.0, headline))
+        screen.view.show_message("a message")
+    assert "so far" not in screen.text()
+    assert screen.text().count("louder, for 3 min") == 1
 
 
 def test_before_anything_arrives_there_is_a_picture(screen: Screen) -> None:

@@ -6,7 +6,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from email.message import Message
 from typing import Self
 
@@ -18,7 +18,6 @@ from asd_monitor.records import (
     ScoredWindow,
     SourceHealth,
     Transition,
-    WindowScore,
 )
 from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sinks.prometheus import pages
@@ -42,8 +41,6 @@ class PrometheusSink:
         The series; no other sink records into them.
     status
         Returns a snapshot of the monitor for the pages.
-    offline_machines
-        Machines whose recordings are not played in real time: no latency is recorded for them.
     external_url
         URL under which users reach the web page; empty if it is not known.
     clock
@@ -56,14 +53,12 @@ class PrometheusSink:
         metrics: Metrics,
         *,
         status: Callable[[], MonitorStatus] = MonitorStatus,
-        offline_machines: Collection[str] = (),
         external_url: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._status = status
-        self._offline_machines = frozenset(offline_machines)
         self._external_url = external_url
         self._clock = clock
         self._server: StatusServer | None = None
@@ -77,7 +72,6 @@ class PrometheusSink:
             settings,
             context.metrics,
             status=context.status,
-            offline_machines=context.offline_machines,
             external_url=context.external_url,
         )
 
@@ -135,7 +129,7 @@ class PrometheusSink:
         """Update the series; takes a few microseconds and never blocks."""
         match record:
             case ScoredWindow():
-                self._metrics.observe_window(record, self._latency_s(record.score))
+                self._metrics.observe_window(record, self._latency_s(record))
             case Transition():
                 self._metrics.observe_transition(record)
                 self._metrics.event.observe(record, self._external_url)
@@ -146,10 +140,10 @@ class PrometheusSink:
             case MachineAlarm():
                 self._metrics.judging.observe(record)
 
-    def _latency_s(self, score: WindowScore) -> float | None:
-        if score.machine in self._offline_machines:
+    def _latency_s(self, window: ScoredWindow) -> float | None:
+        if not window.is_live:
             return None
-        latency_s = self._clock() - score.captured_at
+        latency_s = self._clock() - window.score.captured_at
         # Negative if the wall clock was set back in the meantime.
         return latency_s if latency_s >= 0 else None
 
