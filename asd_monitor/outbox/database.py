@@ -98,7 +98,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     """Raise an error unless the file is empty or an outbox that this program understands."""
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = _read_version(connection)
+    version = read_version(connection)
     if (tables or version) and application != APPLICATION_ID:
         msg = f"{path}: expected an outbox of asd-monitor, found another database"
         raise DamagedOutboxError(msg)
@@ -114,13 +114,14 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             raise DamagedOutboxError(f"{path}: {problem}")
 
 
-def _read_version(connection: sqlite3.Connection) -> int:
+def read_version(connection: sqlite3.Connection) -> int:
+    """Return the version of a database's tables; 0 if it has none."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
     """Create or upgrade the tables in one transaction: all of it, or nothing."""
-    version = _read_version(connection)
+    version = read_version(connection)
     if version == VERSION:
         return
     schema = files("asd_monitor.outbox").joinpath("schema.sql").read_text(encoding="utf-8")

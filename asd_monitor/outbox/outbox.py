@@ -248,6 +248,8 @@ class Outbox:
                 try:
                     if not self.epoch:
                         self.epoch = store.choose_epoch(now_ms)
+                    epoch = (self.epoch, self._node, self._steps_ms)
+                    store.write((), (), (), epoch=epoch, now_ms=now_ms)
                     self.size_bytes = store.size_bytes()
                 except BaseException:
                     store.abandon()

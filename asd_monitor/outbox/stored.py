@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asd_monitor.errors import StateError
-from asd_monitor.outbox.database import BUSY_TIMEOUT_S, is_damage, open_outbox, open_to_read
+from asd_monitor.outbox.database import (
+    BUSY_TIMEOUT_S,
+    is_damage,
+    open_outbox,
+    open_to_read,
+    read_version,
+)
 from asd_monitor.outbox.rows import Lane
 
 _MADE_MS = (
@@ -112,15 +118,17 @@ def _select(connection: sqlite3.Connection, where: str, values: tuple[object, ..
 @contextmanager
 def _opened(path: Path, *, write: bool) -> Iterator[sqlite3.Connection]:
     """Open an outbox that exists, and explain errors."""
+    missing = (
+        f"{path}: there is no outbox yet; it begins when `asd-monitor run` starts with MQTT "
+        "(another folder: --state-dir)"
+    )
     if not path.exists():
-        msg = (
-            f"{path}: there is no outbox yet; it begins when `asd-monitor run` starts with MQTT "
-            "(another folder: --state-dir)"
-        )
-        raise StateError(msg)
+        raise StateError(missing)
     try:
         opened = open_outbox(path) if write else open_to_read(path)
         with closing(opened) as connection:
+            if not read_version(connection):  # a monitor is about to create the tables
+                raise StateError(missing)
             yield connection
     except sqlite3.Error as error:
         if is_damage(error):

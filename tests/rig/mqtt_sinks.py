@@ -28,9 +28,19 @@ class Rig:
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry)
 
-    def sink(self, port: int, *, connect: bool = True, **settings: Any) -> MqttSink:  # noqa: ANN401
+    def sink(
+        self,
+        port: int,
+        *,
+        connect: bool = True,
+        outbox_path: Path | None = None,
+        **settings: Any,  # noqa: ANN401
+    ) -> MqttSink:
         sink = MqttSink(
-            MqttSettings(port=port, **(FAST_RECONNECT | settings)), self.metrics, node="plant"
+            MqttSettings(port=port, **(FAST_RECONNECT | settings)),
+            self.metrics,
+            node="plant",
+            outbox_path=outbox_path,
         )
         self.sinks.append(sink)
         sink.open()

@@ -1,0 +1,210 @@
+"""Real processes and brokers that are killed: every committed message is received."""
+
+import json
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asd_monitor.errors import StateError
+from asd_monitor.outbox.stored import Selection, count_waiting, request_resend
+from tests.rig.mosquitto import Collector, Mosquitto, wait_until
+from tests.rig.mqtt_sinks import FAST_RECONNECT, Rig, rig
+from tests.rig.records import event, scored_window
+from tests.rig.sink_process import SinkProcess, is_intact, read_keys
+from tests.rig.tcp_proxy import TcpProxy
+
+__all__ = ["rig"]
+
+DURABLE = ("autosave_on_changes true", "autosave_interval 1", "max_inflight_messages 0")
+Key = tuple[int, int]
+
+
+def durable_broker(folder: Path) -> Mosquitto:
+    """Return a broker that stores every change, as in configs/mosquitto."""
+    (folder / "broker").mkdir()
+    lines = ["persistence true", f"persistence_location {folder / 'broker'}/", *DURABLE]
+    return Mosquitto(folder, "\n".join(lines))
+
+
+def keys(subscriber: Collector) -> list[Key]:
+    """Return epoch and seq of everything that was received."""
+    messages = [
+        message for kind in ("/score", "/backlog", "/event") for message in subscriber.of(kind)
+    ]
+    return [(each["epoch"], each["seq"]) for each in (json.loads(m.payload) for m in messages)]
+
+
+def waiting(outbox: Path) -> Selection:
+    """Return what waits in an outbox; nothing before it exists."""
+    try:
+        return count_waiting(outbox)
+    except StateError:
+        return Selection(0, 0, None)
+
+
+def kill_again_and_again(folder: Path, kills: int, broker_every: int) -> tuple[set[Key], list[Key]]:
+    """Kill the sink's process at random moments; return what was committed and received.
+
+    The broker keeps the session of the subscriber, so that what it has acknowledged is delivered
+    after its restart, too.
+    """
+    outbox, rng = folder / "outbox.db", random.Random(1)  # noqa: S311 - a reproducible test
+    broker = durable_broker(folder)
+    with broker, Collector(broker.port, topic="asd/#", configure=keep_session) as subscriber:
+        settings: dict[str, Any] = FAST_RECONNECT | {
+            "port": broker.port,
+            "outbox": {"replay_per_s": 10_000},
+        }
+        for number in range(kills):
+            process = SinkProcess(outbox, settings)
+            time.sleep(rng.uniform(0.05, 0.6))
+            if number % broker_every == broker_every - 1:
+                broker.stop()
+                time.sleep(rng.uniform(0.0, 0.3))
+                process.end(signal.SIGKILL)
+                broker.start()
+            else:
+                process.end(signal.SIGKILL)
+            assert is_intact(outbox)
+        process = SinkProcess(outbox, settings, rate_hz=1.0)
+        wait_until(lambda: waiting(outbox).scores <= 2, "the backlog")
+        assert process.end(signal.SIGINT) == 0
+        committed = read_keys(outbox)
+        wait_until(lambda: committed <= set(keys(subscriber)), "everything at the subscriber")
+        return committed, keys(subscriber)
+
+
+def keep_session(client: Any) -> None:  # noqa: ANN401 - paho's client
+    client._clean_session = False
+
+
+def check_keys(committed: set[Key], received: list[Key]) -> None:
+    """Every committed message was received; no gap in any epoch; few duplicates."""
+    assert committed <= set(received)
+    for epoch in {epoch for epoch, _ in committed}:
+        seqs = sorted(seq for each, seq in committed if each == epoch)
+        assert seqs == list(range(len(seqs)))
+
+
+def test_everything_committed_is_received_although_the_process_is_killed_at_random_moments(
+    tmp_path: Path,
+) -> None:
+    committed, received = kill_again_and_again(tmp_path, kills=5, broker_every=3)
+    check_keys(committed, received)
+    assert len({epoch for epoch, _ in committed}) >= 5
+
+
+@pytest.mark.soak
+def test_everything_committed_is_received_over_a_hundred_kills_and_ten_broker_restarts(
+    tmp_path: Path,
+) -> None:
+    committed, received = kill_again_and_again(tmp_path, kills=100, broker_every=10)
+    check_keys(committed, received)
+    duplicates = len(received) - len(set(received))
+    print(f"{len(committed)} committed, {len(received)} received, {duplicates} duplicates")
+    assert len(committed) > 1000
+
+
+def test_an_alarm_raised_without_the_broker_is_received_although_the_process_dies(
+    tmp_path: Path,
+) -> None:
+    outbox, broker = tmp_path / "outbox.db", Mosquitto(tmp_path)
+    settings = FAST_RECONNECT | {"port": broker.port}
+    process = SinkProcess(outbox, settings)
+    wait_until(lambda: waiting(outbox).events >= 1, "an alarm")
+    process.end(signal.SIGKILL)
+    committed = read_keys(outbox)
+    with broker, Collector(broker.port) as subscriber:
+        process = SinkProcess(outbox, settings, rate_hz=1.0)
+        subscriber.wait_for("/pump/event")
+        wait_until(lambda: committed <= set(keys(subscriber)), "everything")
+        assert process.end(signal.SIGINT) == 0
+        alarm = json.loads(subscriber.of("/pump/event")[0].payload)
+    assert (alarm["state"], alarm["replayed"]) == ("ALARM", True)
+
+
+def test_a_stop_with_a_backlog_is_quick_and_keeps_it(tmp_path: Path) -> None:
+    outbox = tmp_path / "outbox.db"
+    process = SinkProcess(outbox, FAST_RECONNECT | {"port": Mosquitto(tmp_path).port})
+    wait_until(lambda: waiting(outbox).scores >= 50, "a backlog")
+    assert process.end(signal.SIGINT) == 0
+    left = count_waiting(outbox)
+    assert len(read_keys(outbox, "acked_ms IS NULL")) == left.scores + left.events
+    seqs = sorted(seq for _, seq in read_keys(outbox))
+    assert seqs == list(range(len(seqs)))
+
+
+def test_what_a_broker_has_lost_after_acknowledging_it_is_sent_again_by_a_running_monitor(
+    tmp_path: Path, rig: Rig
+) -> None:
+    outbox = tmp_path / "outbox.db"
+    with Mosquitto(tmp_path) as broker:  # without persistence
+        sink = rig.sink(broker.port, outbox_path=outbox)
+        for number in range(300):
+            sink.emit(scored_window(number))
+        sink.emit(event("e"))
+        wait_until(lambda: sink.counts().scores_published == 300, "the acknowledgements")
+        broker.kill()
+        broker.start()
+        wait_until(lambda: sink.connected, "the connection")
+        with Collector(broker.port) as subscriber:
+            wait_until(lambda: request_resend(outbox, 0).scores == 300, "the commits")
+            subscriber.wait_for("/backlog", 300)
+            subscriber.wait_for("/event")
+            assert {seq for _, seq in keys(subscriber)} == set(range(301))
+
+
+def test_present_scores_arrive_while_a_long_backlog_is_sent(tmp_path: Path, rig: Rig) -> None:
+    broker = Mosquitto(tmp_path)
+    sink = rig.sink(broker.port, connect=False, outbox_path=tmp_path / "outbox.db")
+    for number in range(3000):
+        sink.emit(scored_window(number))
+    wait_until(lambda: rig.value("asd_queue_depth", queue="mqtt_scores") == 3000, "the commits")
+    with broker, Collector(broker.port) as subscriber:
+        wait_until(lambda: sink.connected, "the connection")
+        for number in range(3000, 3005):
+            sink.emit(scored_window(number))
+            subscriber.wait_for("/score", number - 2999)
+        present = [json.loads(message.payload)["window"] for message in subscriber.of("/score")]
+        assert present == list(range(3000, 3005))
+        assert len(subscriber.of("/backlog")) < 3000
+    assert sink.counts().scores_dropped == 0
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_a_broker_that_is_frozen_killed_and_cut_off_in_turn_gets_everything(
+    tmp_path: Path, rig: Rig, protocol: str
+) -> None:
+    with Mosquitto(tmp_path) as broker, TcpProxy(broker.port) as proxy:
+        sink = rig.sink(
+            proxy.port,
+            protocol=protocol,
+            ack_timeout_s=1.0,
+            outbox_path=tmp_path / "outbox.db",
+            outbox={"replay_per_s": 10_000},
+        )
+        with Collector(broker.port) as subscriber:
+            emitted = 0
+
+            def emit(count: int) -> None:
+                nonlocal emitted
+                for _ in range(count):
+                    sink.emit(scored_window(emitted))
+                    emitted += 1
+
+            emit(50)
+            broker.freeze()
+            emit(50)
+            wait_until(lambda: not sink.connected, "the loss")
+            broker.thaw()
+            wait_until(lambda: sink.connected, "the connection")
+            proxy.interrupt()
+            emit(50)
+            proxy.open()
+            wait_until(lambda: sink.counts().scores_published == emitted, "the backlog")
+            received = {seq for _, seq in keys(subscriber)}
+    assert received == set(range(emitted))
