@@ -10,7 +10,7 @@ RUN_PACKAGES := python3-venv libportaudio2
 TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev libasound2-dev libasound2-plugins pulseaudio \
 	pulseaudio-utils mosquitto mosquitto-clients prometheus systemd openssl chromium tmux
 
-.PHONY: demo test lint soak bench install-service clean
+.PHONY: demo test lint soak bench hashes install-service clean
 
 demo: $(VENV)/.demo
 	$(BIN)/asd-monitor demo
@@ -31,6 +31,19 @@ soak: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/asd-monitor bench
+
+# After a change of the dependencies or of constraints.txt; needs the network.
+UV_COMPILE := $(VENV)/uv/bin/uv pip compile -c constraints.txt --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --no-header --quiet
+hashes: $(VENV)/.test
+	$(BIN)/python -m venv $(VENV)/uv
+	$(VENV)/uv/bin/python -m pip install $(PIP_FLAGS) uv
+	$(UV_COMPILE) pyproject.toml --output-file systemd/requirements.txt
+	$(UV_COMPILE) pyproject.toml --output-file systemd/requirements-without-torch.txt \
+		$$(sed -nE 's/^((torch|triton|(cuda|nvidia)-[a-z0-9-]+)==).*/--no-emit-package \1/p' \
+		systemd/requirements.txt | tr -d '=')
+	printf 'hatchling\nnodejs-wheel>=24,<25\n' \
+		| $(UV_COMPILE) - --output-file systemd/build-requirements.txt
 
 install-service:
 	$(call apt_install,$(RUN_PACKAGES))

