@@ -14,7 +14,7 @@ OPERATORS = _split(
     "scatter_ scatter_add scatter_add_ select size slice split split_with_sizes squeeze stack",
     "swapaxes t take take_along_dim tensor tile to transpose tril triu unbind unflatten unfold",
     "unsqueeze view view_as view_as_complex view_as_real where zero_ zeros zeros_like type_as",
-    "device is_floating_point",
+    "device is_floating_point as_tensor",
     # Elementwise.
     "abs add add_ addcdiv addcmul asin acos atan atan2 bitwise_and bitwise_not bitwise_or",
     "bitwise_xor ceil clamp clamp_ clamp_max clamp_max_ clamp_min clamp_min_ complex cos cosh div",
