@@ -35,6 +35,8 @@ COMMANDS = {
     "shelve": HISTORY,
     "unshelve": HISTORY,
     "refit": HISTORY,
+    "calibrate": HISTORY,
+    "drift": HISTORY,
     "notify": MONITORING,
     "backup": HISTORY,
     "forget": HISTORY,

@@ -79,6 +79,9 @@ class LearnSettings(BaseModel):
     minutes: float = Field(default=5.0, ge=0.3, le=7 * 24 * 60)
     """Normal sound to collect before the model is fitted, in minutes; no model can be fitted to
     less than 20 s."""
+    while_monitoring: bool = True
+    """Extend the calibration with normal sound while a machine is monitored: alarm limits and
+    threshold become more exact, within bounds; docs/calibration.md has the reasons."""
     window_s: float | None = Field(default=None, ge=0.5, le=60)
     """Length of a window; None: chosen from the machine's cycle."""
     hop_s: float | None = Field(default=None, ge=0.05, le=60)

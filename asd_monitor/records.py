@@ -434,6 +434,22 @@ class MachineAlarm:
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationStatus:
+    """Progress of a calibration that continues while monitoring, and drift since commissioning."""
+
+    machine: str
+    sample_s: float
+    """Length of the normal sound in the sample."""
+    progress: str
+    """How much was collected and what it supports, in one sentence for the user."""
+    is_extended: bool
+    """Whether the limits in use were computed from the sample."""
+    drift: str = ""
+    """How the sound of the last week differs from that of commissioning; empty while it does not
+    differ by more than the limits."""
+
+
+@dataclass(frozen=True, slots=True)
 class MachineRemoved:
     """The last record of a machine that was removed from the running monitor."""
 
@@ -447,5 +463,6 @@ Record = (
     | LearningProgress
     | EvidenceReady
     | MachineAlarm
+    | CalibrationStatus
     | MachineRemoved
 )

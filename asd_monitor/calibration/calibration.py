@@ -8,6 +8,7 @@ from typing import Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from asd_monitor.calibration.false_alarm_limits import FalseAlarmLimit
 from asd_monitor.calibration.normal_range import NormalRange, is_number
 
 PROVISIONAL_BELOW = 180
@@ -61,6 +62,9 @@ class Calibration:
     effective_count
         Number of independent windows that the scores are worth, at most ``count``: windows of
         the same ten seconds resemble each other.
+    minute_limit
+        Threshold that three blocks of a minute exceed once in a number of blocks, as they follow
+        each other in the sound; None where that was not measured.
     """
 
     scores: npt.NDArray[np.float64]
@@ -70,6 +74,7 @@ class Calibration:
     tail_shape: float
     normal_range: NormalRange | None = None
     effective_count: float = 0.0
+    minute_limit: FalseAlarmLimit | None = None
 
     def __post_init__(self) -> None:
         if not self.effective_count:
@@ -217,7 +222,7 @@ class Calibration:
             "ranks": self.ranks.tolist() if len(self.scores) < self.count else None,
             "usual": None if self.normal_range is None else self.normal_range.to_dict(),
             "effective": self.effective_count,
-        }
+        } | ({} if self.minute_limit is None else {"minute_limit": self.minute_limit.to_dict()})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
@@ -246,6 +251,7 @@ class Calibration:
         if scale == 0:
             raise ValueError("tail_scale: expected more than 0")
         effective = _read_number(values.get("effective", count), "effective", 0, count)
+        minute_limit = values.get("minute_limit")
         return cls(
             _make_read_only(scores),
             _make_read_only(ranks),
@@ -254,6 +260,7 @@ class Calibration:
             shape,
             None if normal_range is None else NormalRange.from_dict(normal_range),
             effective,
+            None if minute_limit is None else FalseAlarmLimit.from_dict(minute_limit),
         )
 
 

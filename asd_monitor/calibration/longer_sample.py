@@ -125,7 +125,7 @@ def fit_voices(
     )
 
 
-def fit_threshold(blocks: Blocks, scores: Values, calibration: Calibration) -> FalseAlarmLimit:
+def _fit_minute_limit(blocks: Blocks, scores: Values, calibration: Calibration) -> FalseAlarmLimit:
     """Fit the threshold that three blocks of a minute exceed once in a given time.
 
     That they follow each other is taken from the sample: where sound wanders slowly, three of a
@@ -182,7 +182,8 @@ def fit_calibration(
         highest = normal_range.level
         fitted = replace(fitted, level=min(fitted.level, highest))
     effective = count_effective_windows(values, session, start_s, window_s)
-    return Calibration.fit(values, fitted, effective)
+    calibration = Calibration.fit(values, fitted, effective)
+    return replace(calibration, minute_limit=_fit_minute_limit(blocks, scores, calibration))
 
 
 def _fit_counted_limit(

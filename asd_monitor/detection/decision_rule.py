@@ -115,6 +115,8 @@ class DecisionRule:
             clear_below = min(calibration.threshold(P_CLEAR), highest_normal, clear_below)
         if voices is not None:
             blocks = min(blocks, voices.supported_blocks)
+        if calibration is not None and calibration.minute_limit is not None:
+            threshold = max(threshold or -math.inf, calibration.minute_limit.at(blocks))
         return cls(
             target=target,
             threshold=threshold,

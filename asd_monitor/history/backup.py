@@ -18,7 +18,7 @@ from asd_monitor.history.database import FILE_NAME, open_to_read
 from asd_monitor.history.migrations import VERSION
 
 MANIFEST = "backup.json"
-FOLDERS = ("events", "models")
+FOLDERS = ("events", "models", "calibration")
 """Folders of the state folder that are always part of a backup."""
 RECORDINGS = "recordings"
 FILES = ("settings.yaml",)

@@ -164,7 +164,7 @@ class AuditEntry:
     at_s: float
     who: str
     via: str
-    """Where it came from: ``page``, ``command line`` or ``mqtt``."""
+    """Where it came from: ``page``, ``command line``, ``mqtt``, or the ``monitor`` itself."""
     action: str
     """What was asked for, such as ``ack``."""
     machine: str = ""

@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 POLL_INTERVAL_S = 1.0
 MAX_COMMANDS = 100
 CLOSE_TIMEOUT_S = 3.0
-MODEL_ACTIONS = frozenset({"refit", "undo-refit"})
-"""Actions after which a machine has another model file."""
+MODEL_ACTIONS = frozenset({"refit", "undo-refit", "calibrate", "reset-calibration"})
+"""Actions after which a machine has another model file, or other limits."""
 
 
 class AlarmWatch:

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from asd_monitor.calibration import Calibration
-from asd_monitor.calibration.false_alarm_limits import FalseAlarmLimit
 from asd_monitor.calibration.longer_sample import (
     MIN_BLOCKS,
     UNATTENDED,
     Bounds,
     fit_calibration,
-    fit_threshold,
     fit_voices,
 )
 from asd_monitor.calibration.score_text import format_score
@@ -39,8 +37,6 @@ class Extension:
     """Length of the sample."""
     calibration: Calibration
     voices: VoiceStatistics
-    threshold: FalseAlarmLimit
-    """Threshold by the blocks between two false alarms; that of the calibration if higher."""
 
     def extend(self, manifest: Manifest) -> Manifest:
         """Return a manifest with the calibration and the voices of the longer sample."""
@@ -70,8 +66,6 @@ class Extension:
         )
         if before.threshold is None or after.threshold is None:
             return after
-        fitted = self.threshold.at(after.blocks_between_alarms)
-        after = replace(after, threshold=max(after.threshold, fitted))
         if math.isinf(bounds.widening):
             return after
         known = manifest.calibrations.get(self.target)
@@ -79,7 +73,7 @@ class Extension:
         highest = middle + bounds.widening * (before.threshold - middle)
         return replace(
             after,
-            threshold=min(after.threshold or highest, highest),
+            threshold=min(after.threshold, highest),
             clear_below=min(after.clear_below, highest),
         )
 
@@ -97,7 +91,6 @@ class Extension:
             "sound_s": self.sound_s,
             "calibration": self.calibration.to_dict(),
             "voices": self.voices.to_dict(),
-            "threshold": self.threshold.to_dict(),
         }
         return json.dumps(values, allow_nan=False).encode()
 
@@ -115,7 +108,6 @@ class Extension:
                 float(values["sound_s"]),
                 Calibration.from_dict(values["calibration"]),
                 VoiceStatistics.from_dict(values["voices"]),
-                FalseAlarmLimit.from_dict(values["threshold"]),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"missing or invalid: {error}") from error
@@ -176,10 +168,7 @@ def fit_extension(
     normal_range = known.normal_range if math.isfinite(bounds.widening) else None
     calibration = fit_calibration(blocks, scores, window_s, normal_range)
     voices = fit_voices(commissioned, blocks, scores, bounds)
-    threshold = fit_threshold(blocks, scores, calibration)
-    return Extension(
-        sample.model_sha256, target, at_s, sample.duration_s, calibration, voices, threshold
-    )
+    return Extension(sample.model_sha256, target, at_s, sample.duration_s, calibration, voices)
 
 
 @dataclass(frozen=True, slots=True)

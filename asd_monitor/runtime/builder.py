@@ -16,12 +16,15 @@ from asd_monitor.evidence.settings import EvidenceSettings, Keep
 from asd_monitor.evidence.worker import MachineSound
 from asd_monitor.history.cases import CaseTracker
 from asd_monitor.history.database import FILE_NAME
+from asd_monitor.history.records import AuditEntry
 from asd_monitor.history.settings import HistorySettings
 from asd_monitor.history.writer import HistoryWriter
 from asd_monitor.judging.store import JudgingStore
 from asd_monitor.judging.watch import AlarmWatch
 from asd_monitor.outbox.database import FILE_NAME as OUTBOX_FILE_NAME
+from asd_monitor.recalibration.files import CalibrationFiles
 from asd_monitor.runtime.alarm_store import AlarmStore, resume_alarms
+from asd_monitor.runtime.continued_calibration import ContinuedCalibration, Surroundings
 from asd_monitor.runtime.detectors import LoadedModels, load_detectors, reload_detector
 from asd_monitor.runtime.growing_mapping import GrowingMapping
 from asd_monitor.runtime.machine_addition import (
@@ -127,13 +130,17 @@ def build_monitor(
             config, state, metrics, monitor, choices, sources or {}, rings, rates_hz, models
         )
         machines = _share_machines(builder, names, rings, store, locks)
-        watch = None
-        if history is not None and not relearn:
-            watch = _build_watch(machines)
+        watch = continued = None
+        if not relearn:
+            continued = _build_continued_calibration(machines, has_history=history is not None)
+        if history is not None and continued is not None:
+            watch = _build_watch(machines, continued)
         context = _make_context(machines, history, watch)
         sinks = _build_sinks(machines, context, watch)
         if config.web is not None:
             sinks.append(_build_web(config.web, machines, context, page_settings, diagnosis))
+        if continued is not None:
+            sinks.append(continued)
         for sink in [*sinks, *extra_sinks]:
             monitor.add_sink(sink)
         for name, alarm in store.alarms.items():
@@ -201,7 +208,32 @@ def _make_context(
     )
 
 
-def _build_watch(machines: RunningMachines) -> AlarmWatch:
+def _build_continued_calibration(
+    machines: RunningMachines, *, has_history: bool
+) -> ContinuedCalibration:
+    """Build what extends the calibration of the machines while they are monitored."""
+    builder = machines.builder
+    monitor, store = builder.monitor, JudgingStore(builder.state.root)
+
+    def record(machine: str, text: str) -> None:
+        if has_history:
+            entry = AuditEntry(
+                store.clock(), "asd-monitor", "monitor", "extend-calibration", machine, text=text
+            )
+            store.add_audit(entry)
+
+    surroundings = Surroundings(
+        config=lambda: machines.config,
+        detector=monitor.detector,
+        rings=machines.rings,
+        adjust=monitor.adjust,
+        post=monitor.post,
+        record=record,
+    )
+    return ContinuedCalibration(builder.state, builder.metrics.calibration, surroundings)
+
+
+def _build_watch(machines: RunningMachines, continued: ContinuedCalibration) -> AlarmWatch:
     """Build what follows the acknowledgements and verdicts of people."""
     state, monitor = machines.builder.state, machines.builder.monitor
 
@@ -211,6 +243,8 @@ def _build_watch(machines: RunningMachines) -> AlarmWatch:
             for pipeline in monitor.pipelines:
                 if pipeline.machine == machine:
                     pipeline.model_problem = ""
+            if not CalibrationFiles(state.root, machine).extension.exists():
+                continued.forget(machine)
             logger.info("%s: its new model is in use", machine)
         except AsdMonitorError as error:
             logger.warning("%s: its new model cannot be used: %s", machine, error)

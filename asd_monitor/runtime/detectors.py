@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from asd_monitor.config import Config
 from asd_monitor.errors import ConfigError, ModelFileError, UntrustedModelError
 from asd_monitor.judging.proposal import previous_model
+from asd_monitor.recalibration.files import CalibrationFiles
 from asd_monitor.runtime.model_store import MIN_REFIT_S, estimate_recorded_s, set_aside
 from asd_monitor.runtime.state_dir import StateFolder
 
@@ -107,8 +108,25 @@ def _load_shared(
         except ModelFileError as error:
             failures[machine] = error
     if rules:
-        models.detectors.update(dict.fromkeys(rules, Detector(model, rules)))
+        detector = Detector(model, rules)
+        use_extensions(config, state, detector, list(rules))
+        models.detectors.update(dict.fromkeys(rules, detector))
     return failures
+
+
+def use_extensions(
+    config: Config, state: StateFolder, detector: "Detector", machines: Sequence[str]
+) -> None:
+    """Judge machines by the limits that were computed from earlier monitoring, if there are any."""
+    for machine in machines:
+        if not config.learn_of(machine).while_monitoring:
+            continue
+        extension = CalibrationFiles(state.root, machine).read_extension()
+        target, sha256 = detector.rule(machine).target, detector.model.sha256
+        if extension is not None and extension.applies_to(sha256, target):
+            asked = config.alarm_of(machine).false_alarms_per_month
+            rule = extension.make_rule(detector.manifest, asked)
+            detector.adjust(machine, rule, extension.calibration)
 
 
 def _recover(
@@ -156,7 +174,9 @@ def reload_detector(config: Config, state: StateFolder, machine: str) -> "Detect
 
     policy = load_policy(config, state)
     model = model_file.load(state.model_path(machine), config.device, policy=policy)
-    return make_detector(config, model, [machine])
+    detector = make_detector(config, model, [machine])
+    use_extensions(config, state, detector, [machine])
+    return detector
 
 
 def _model_path(config: Config, state: StateFolder, machine: str) -> Path | None:

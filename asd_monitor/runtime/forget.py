@@ -13,6 +13,7 @@ from asd_monitor.history.database import FILE_NAME, open_to_write
 from asd_monitor.judging.proposal import previous_model, proposed_model
 from asd_monitor.outbox import stored
 from asd_monitor.outbox.database import FILE_NAME as OUTBOX_FILE_NAME
+from asd_monitor.recalibration.files import CalibrationFiles
 from asd_monitor.runtime.state_dir import MODEL_SUFFIX, StateFolder
 from asd_monitor.unicode_names import is_id
 
@@ -79,7 +80,7 @@ def find_remembered(
     """
     paths = [*_find_recordings(state, machine, before_s), *_find_events(state, machine, before_s)]
     if before_s == float("inf"):
-        paths.append(state.alarm_path(machine))
+        paths += [state.alarm_path(machine), *CalibrationFiles(state.root, machine).all]
     if models:
         present = state.model_path(machine)
         root, damaged = state.root, present.with_name(f"{present.name}.damaged")

@@ -22,7 +22,8 @@ class StateFolder:
     ``models/<machine>.asd`` is the learned model of a machine; ``recordings/<machine>/train/``
     holds its normal recordings, in the layout of DCASE 2020 Task 2, and ``feedback/`` next to it
     those that people confirmed; ``events/<event id>/`` is the evidence of an event;
-    ``alarms/<machine>.json`` is its alarm, which a restart continues;
+    ``alarms/<machine>.json`` is its alarm, which a restart continues; ``calibration/`` has the
+    sample, the limits and the hours of a calibration that continues while monitoring;
     ``settings.yaml`` has the settings made on the web page; ``signing-key.pem`` signs the models
     that are learned here, and ``checked-models/`` remembers others that passed their trial.
     """

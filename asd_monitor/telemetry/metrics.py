@@ -22,6 +22,7 @@ from asd_monitor.records import (
     State,
     Transition,
 )
+from asd_monitor.telemetry.calibration_series import CalibrationSeries
 from asd_monitor.telemetry.event_series import EventSeries
 from asd_monitor.telemetry.evidence_series import EvidenceSeries
 from asd_monitor.telemetry.history_series import HistorySeries
@@ -79,6 +80,7 @@ class Metrics:
         self.history = HistorySeries(self._factory, self.dropped.labels("history"))
         self.evidence = EvidenceSeries(self._factory)
         self.judging = JudgingSeries(self._factory)
+        self.calibration = CalibrationSeries(self._factory)
         self.event = EventSeries(self._factory)
         self.notify = NotifySeries(self._factory)
         self._last_rejected_s: dict[str, Mapping[Rejection, float]] = {}
@@ -230,6 +232,7 @@ class Metrics:
                 self.learning_rejected.labels(machine, str(reason))
             self.source.add_machine(machine)
             self.judging.add_machine(machine)
+            self.calibration.add_machine(machine)
             self.observe_state(machine, State.UNKNOWN)
 
     def remove_machine(self, machine: str) -> None:

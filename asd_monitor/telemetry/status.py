@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from asd_monitor.records import (
+    CalibrationStatus,
     EvidenceReady,
     LearningProgress,
     MachineAlarm,
@@ -39,6 +40,8 @@ class MachineStatus:
     """Progress of commissioning; None once windows are scored."""
     evidence: EvidenceReady | None = None
     """What changed in the sound of the newest event that has evidence."""
+    calibration: CalibrationStatus | None = None
+    """Progress of the calibration; None where it does not continue while monitoring."""
     alarm: MachineAlarm | None = None
     """What people did about its events; None before that is known."""
     began_at: float | None = None
@@ -153,6 +156,8 @@ class StatusTracker:
                 status = replace(status, evidence=record)
             case MachineAlarm():
                 status = replace(status, alarm=record)
+            case CalibrationStatus():
+                status = replace(status, calibration=record)
         return status
 
     def close(self) -> None:

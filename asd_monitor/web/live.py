@@ -11,6 +11,7 @@ import anyio.to_thread
 
 from asd_monitor.normal_sound.band_levels import MIN_FREQUENCY_HZ
 from asd_monitor.records import (
+    CalibrationStatus,
     EvidenceReady,
     LearningProgress,
     MachineAlarm,
@@ -164,6 +165,8 @@ class LiveHub:
                 return "event", machine_state.describe_evidence(record)
             case MachineAlarm():
                 return "alarm", machine_state.describe_alarm(record)
+            case CalibrationStatus():
+                return "calibration", None  # changes slowly: a page shows it when it is loaded
             case MachineRemoved():
                 self._scored_at.pop(record.machine, None)
                 self._readers.pop(record.machine, None)

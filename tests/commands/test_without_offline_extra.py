@@ -70,6 +70,8 @@ WORKING = {
     "shelve": "shelve pump --for 1h --state-dir state",
     "unshelve": "unshelve pump --state-dir state",
     "refit": "refit pump --yes --state-dir state",
+    "calibrate": "calibrate clip.wav --model toy.asd",
+    "drift": "drift --state-dir state",
     "notify": "notify --help",
     "backup": "backup backup.tar --state-dir state",
     "forget": "forget pump --before 2020-01-01 --yes --state-dir state",
@@ -85,9 +87,11 @@ CODES = {
     "forget": (2,),
     "refit": (2,),
     "resend": (7,),
+    "calibrate": (2, 3),
+    "drift": (7,),
 }
 """Exit codes other than 0: there may be no microphone, and there are no events, no recordings to
-learn from and nothing to forget or to send."""
+learn from, no hours of monitoring, and nothing to forget or to send."""
 REFUSED = {
     "replay": "replay missing",
     "replay of a training run": "replay missing --model run",
