@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asd_monitor.commands.judging_options import VIA, Who, make_author
-from asd_monitor.commands.options import AsJson, StateDir, Target
+from asd_monitor.commands.options import AsJson, StateDir, Target, TrustedKeys
 from asd_monitor.commands.state_options import ConfigFile, find_state, load_config
 from asd_monitor.storage.private import keep_private
 
 if TYPE_CHECKING:
+    from asd_monitor.model_file import LoadPolicy
     from asd_monitor.runtime.calibrate import Recalibration
 
 
@@ -43,6 +44,7 @@ def calibrate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Compare only; write nothing.")
     ] = False,
+    trusted_key: TrustedKeys = None,
     who: Who = None,
     as_json: AsJson = False,
     config: ConfigFile = None,
@@ -52,7 +54,8 @@ def calibrate(
 
     More normal sound makes the limits more exact, and supports fewer false alarms. The model itself
     stays the same, and so does what it has learned. A new version of the model file is written, and
-    the previous one is kept. A running monitor changes to it within two seconds.
+    the previous one is kept. It is signed with the key of this state folder. A running monitor
+    changes to it within two seconds.
 
     The monitor does the same by itself with normal sound of monitoring, within bounds (setting
     `learn.while_monitoring`); `--reset` takes that back.
@@ -72,10 +75,13 @@ def calibrate(
     if not recordings:
         raise ConfigError("expected recordings of normal sound, or --reset")
     from asd_monitor.detection.support import describe_next_hour
+    from asd_monitor.model_file import LoadPolicy
 
     asked = _false_alarms_per_month(config, machine)
     path = model or find_state(state_dir, config).model_path(machine or "")
-    found = _recalibrate(path, target, recordings, asked)
+    keys = trusted_key or (load_config(config).models.trusted_keys if config else ())
+    policy = LoadPolicy.of_state(find_state(state_dir, config).root, keys)
+    found = _recalibrate(path, target, recordings, asked, policy)
     if not dry_run:
         _write(found, machine, who, config, state_dir)
     support = found.rule.describe_support(asked)
@@ -93,7 +99,7 @@ def _false_alarms_per_month(config: Path | None, machine: str | None) -> float:
 
 
 def _recalibrate(
-    path: Path, target: str | None, recordings: list[Path], asked: float
+    path: Path, target: str | None, recordings: list[Path], asked: float, policy: "LoadPolicy"
 ) -> "Recalibration":
     import time
 
@@ -109,7 +115,7 @@ def _recalibrate(
     def report(recording: Path, used_s: float) -> None:
         typer.echo(f"{recording}: {format_duration(used_s)} in all", err=True)
 
-    return recalibrate(path, target, paths, asked, time.time(), report)
+    return recalibrate(path, target, paths, asked, time.time(), policy, report)
 
 
 def _write(
@@ -125,12 +131,13 @@ def _write(
     from asd_monitor.recalibration.files import CalibrationFiles
     from asd_monitor.runtime.calibrate import previous_version, write_version
 
+    state = find_state(state_dir, config)
+    root = state.root
     if machine is None:
-        write_version(found, previous_version(found.path))
+        write_version(found, previous_version(found.path), state)
         return
-    root = find_state(state_dir, config).root
     with lock_models(root, machine):
-        write_version(found, previous_model(root, machine))
+        write_version(found, previous_model(root, machine), state)
         CalibrationFiles(root, machine).reset()
         _record(root, machine, who, "calibrate", describe_change(found.before, found.after))
 

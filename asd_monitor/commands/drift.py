@@ -80,7 +80,8 @@ def _measure(name: str, root: Path, config: Path | None, span: tuple[float, floa
     path, target = root / "models" / f"{name}.asd", None
     if config is not None and name in (machines := load_config(config).machines):
         path, target = machines[name].model or path, machines[name].target
-    model = model_file.load(path, "cpu")
+    keys = () if config is None else load_config(config).models.trusted_keys
+    model = model_file.load(path, "cpu", policy=model_file.LoadPolicy.of_state(root, keys))
     targets = model.manifest.targets
     target = target or (name if name in targets else targets[0])
     rule = DecisionRule.from_manifest(model.manifest, target)

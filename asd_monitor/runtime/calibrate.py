@@ -13,6 +13,8 @@ from asd_monitor.model_file.archive import write_atomically
 from asd_monitor.model_file.manifest import Manifest, Threshold
 from asd_monitor.recalibration.extension import Extension, RuleSummary, fit_extension
 from asd_monitor.recalibration.recordings import check_unseen, score_recordings
+from asd_monitor.runtime.own_signature import sign_own
+from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.terminal.durations import format_duration
 
 TRAINING_KEY = "calibrated_with"
@@ -37,6 +39,7 @@ def recalibrate(
     recordings: Sequence[Path],
     false_alarms_per_month: float,
     at_s: float,
+    policy: model_file.LoadPolicy,
     report: Callable[[Path, float], None] = lambda _path, _seconds: None,
 ) -> Recalibration:
     """Compute calibration, voices and limits of a model again from recordings.
@@ -55,6 +58,8 @@ def recalibrate(
         Asked for, for the comparison.
     at_s
         Present time, in seconds since the epoch.
+    policy
+        Which model files may be run.
     report
         Called with a recording, and the seconds of sound used so far.
 
@@ -68,7 +73,7 @@ def recalibrate(
     ModelFileError
         If the model file cannot be used.
     """
-    model = model_file.load(path, "cpu")
+    model = model_file.load(path, "cpu", policy=policy)
     manifest = model.manifest
     if target is None and len(manifest.targets) != 1:
         msg = f"{path} has several targets; choose one with --target: {', '.join(manifest.targets)}"
@@ -118,12 +123,18 @@ def previous_version(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
-def write_version(found: Recalibration, previous: Path) -> None:
-    """Keep the model file as ``previous``, and write the new version; raise ModelFileError."""
+def write_version(found: Recalibration, previous: Path, state: StateFolder) -> None:
+    """Keep the model file as ``previous``, and write the new version, signed with the own key.
+
+    Raises
+    ------
+    ModelFileError
+        If a file cannot be written.
+    """
     try:
         previous.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(previous, found.path.read_bytes())
     except OSError as error:
         msg = f"{previous}: cannot be written: {error.strerror}; nothing was changed"
         raise ModelFileError(msg) from error
-    write_atomically(found.path, found.content)
+    write_atomically(found.path, sign_own(state, found.content))
