@@ -1,5 +1,6 @@
 """``asd-monitor doctor``: diagnose why the monitor does not work on this computer."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,16 +58,25 @@ def doctor(
             help="Prometheus endpoint to check, as PORT or ADDRESS:PORT, or `off`.",
         ),
     ] = None,
+    connect_notify: Annotated[
+        bool,
+        typer.Option(
+            "--connect-notify",
+            help="Also connect to the HTTP servers among the addresses of notifications; nothing "
+            "is sent.",
+        ),
+    ] = False,
     state_dir: StateDir = None,
     device: DeviceOption = Device.AUTO,
     as_json: AsJson = False,
 ) -> None:
-    """Check everything that the monitor needs: sound, model, broker, port, disk, clock.
+    """Check everything that the monitor needs: sound, model, broker, addresses, port, disk, clock.
 
     Nothing is changed; the microphone is opened for two seconds, and one message is published.
+    The addresses of notifications are read and checked, and nothing is sent to them.
     The exit code is 0 if no check failed, and otherwise that of the first failure: 1 computer or
-    clock, 2 configuration, 3 model or GPU, 4 microphone or recordings, 6 broker or port,
-    7 state folder.
+    clock, 2 configuration, 3 model or GPU, 4 microphone or recordings, 6 broker, address or
+    port, 7 state folder.
 
     Example: `asd-monitor doctor --mic 0 --model pump.asd --mqtt broker.example:1883`
     """
@@ -76,7 +86,8 @@ def doctor(
     if config is not None and (mic is not None or model is not None):
         raise ConfigError("--config names microphones and models; leave out --mic and --model, "
                           "or leave out --config")  # fmt: skip
-    findings = _run_checks(make_context(config, mic, options), as_json)
+    context = replace(make_context(config, mic, options), connects_to_notify=connect_notify)
+    findings = _run_checks(context, as_json)
     _print_and_exit(findings, as_json)
 
 

@@ -14,6 +14,8 @@ class Context:
     config: Config
     uses_default_microphone: bool = False
     """No microphone is named, so the system's default one is checked."""
+    connects_to_notify: bool = False
+    """Connect to the HTTP servers among the addresses of notifications; nothing is sent."""
 
     @property
     def microphones(self) -> dict[str, MicrophoneSettings]:

@@ -44,10 +44,22 @@ class Feedback:
                 f"{count} recordings are confirmed as normal: the monitor can learn from them "
                 f"(`asd-monitor refit {self.machine}`), and changes nothing before you agree."
             )
-        more = "1 more" if missing == 1 else f"{missing} more"
+        more = "1 more event" if missing == 1 else f"{missing} more events"
         return (
-            f"The monitor does not change by itself: with {more} confirmed as normal, it offers "
-            "to learn from them."
+            f"The monitor does not change by itself: with the recordings of {more} confirmed as "
+            "normal, it offers to learn from them."
+        )
+
+    @property
+    def missing(self) -> str:
+        """What is needed before the machine can be learned again, in one sentence."""
+        count = len(self.recordings)
+        found = "none is" if not count else "1 is" if count == 1 else f"{count} are"
+        return (
+            f"{self.machine}: expected the recordings of at least {ENOUGH_RECORDINGS} events that "
+            f"were confirmed as normal sound, found that {found}; list the events with "
+            f"`asd-monitor events --machine {self.machine}`, and confirm those that were false "
+            "alarms with `asd-monitor feedback EVENT normal`"
         )
 
 

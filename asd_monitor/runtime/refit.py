@@ -100,7 +100,7 @@ def propose_refit(
     update_recordings(store, machine)
     feedback = find_feedback(store, machine)
     if not feedback.is_enough:
-        raise ConfigError(f"{machine}: {feedback.next_step}")
+        raise ConfigError(feedback.missing)
     with lock_models(state.root, machine):
         policy = model_file.LoadPolicy.of_state(state.root, trusted_keys)
         present = model_file.load(path, "cpu", policy=policy)

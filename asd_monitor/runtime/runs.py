@@ -6,11 +6,13 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asd_monitor.config import Config
-from asd_monitor.errors import SourceError, StateError
+from asd_monitor.errors import ConfigError, SourceError, StateError
 from asd_monitor.runtime.builder import MonitorHandle, build_monitor
 from asd_monitor.runtime.page_settings import PageSettings
 from asd_monitor.runtime.pipeline import Pipeline
@@ -71,7 +73,8 @@ def run_monitor(
     if live_view and config.machines:
         add_live_view(handle)
     started_at = time.time()
-    serve(handle, stop, duration_s=duration_s)
+    with explain_missing_audio(handle):
+        serve(handle, stop, duration_s=duration_s)
     result = summarise(handle.status(), started_at, count_published_messages(handle))
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
@@ -118,9 +121,8 @@ def learn_only(
     if live_view:
         add_live_view(handle)
     pipelines = handle.monitor.pipelines
-    serve(
-        handle, stop, is_done=lambda: all(pipeline.commissioning is None for pipeline in pipelines)
-    )
+    with explain_missing_audio(handle):
+        serve(handle, stop, is_done=lambda: all(each.commissioning is None for each in pipelines))
     learned = {
         pipeline.machine: pipeline for pipeline in pipelines if pipeline.detector is not None
     }
@@ -172,6 +174,16 @@ def unused_recording_s(pipeline: Pipeline) -> float:
     """Return the length of a machine's recordings that were not learned from, in seconds."""
     source = original(pipeline.source)
     return source.remaining_s(pipeline.learned_until) if isinstance(source, WavSource) else 0.0
+
+
+@contextmanager
+def explain_missing_audio(handle: MonitorHandle) -> Iterator[None]:
+    """Raise SourceError instead of "too little sound" where no recording could be read."""
+    try:
+        yield
+    except ConfigError:
+        raise_if_no_audio(handle)
+        raise
 
 
 def raise_if_no_audio(handle: MonitorHandle) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.calibration.score_text import format_score
+from asd_monitor.cli import create_app
 from asd_monitor.commands.inspect import inspect
 from asd_monitor.commands.score import score
 from asd_monitor.errors import ConfigError, ModelFileError, SourceError
@@ -259,3 +260,25 @@ def test_a_folder_without_recordings_is_reported_and_the_others_are_scored(
     document = json.loads(done.stdout)
     assert [clip["file"] for clip in document["recordings"]] == [str(recording)]
     assert "expected recordings, found none" in document["unreadable"][str(tmp_path / "empty")]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "score junk.wav --model {model} --target pump",
+        "picture junk.wav --model {model} --target pump --out picture.png",
+        "learn --wav junk.wav --machine x --plain",
+        "run --wav junk.wav --machine x --fast --plain --web off --metrics off",
+        "run --wav junk.wav --machine pump --model {model} --fast --plain --web off --metrics off",
+    ],
+)
+def test_an_unreadable_recording_has_the_same_exit_code_everywhere(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    Path("junk.wav").write_text("junk")
+    arguments = command.format(model=folder / "toy.asd").split()
+    error = CliRunner().invoke(create_app(), arguments).exception
+    assert isinstance(error, SourceError), error
+    assert "junk.wav" in str(error) or command.startswith("score")

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +16,16 @@ from paho.mqtt import publish
 
 from asd_monitor import __version__
 from asd_monitor.config import from_options
-from asd_monitor.doctor import clock, delivery, model, runtime, sound, state_folder, systemd
+from asd_monitor.doctor import (
+    clock,
+    delivery,
+    model,
+    notifications,
+    runtime,
+    sound,
+    state_folder,
+    systemd,
+)
 from asd_monitor.doctor.context import Context
 from asd_monitor.doctor.finding import Finding, Status, failed, ok, warning
 from asd_monitor.doctor.runner import Check, exit_code, run_checks
@@ -523,3 +533,44 @@ def test_a_wrong_configuration_is_one_line(tmp_path: Path) -> None:
     done = doctor("--config", tmp_path / "none.yaml")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("recipient", "status", "text"),
+    [
+        ("json://user:hunter2@127.0.0.1:1/x", Status.OK, "the address is valid"),
+        ("nosuch://hunter2", Status.FAILED, "expected an address that Apprise knows"),
+        ({"url_env": "NO_ADDRESS"}, Status.FAILED, "no variable NO_ADDRESS"),
+        ({"url_file": "/nonexistent/hunter2.txt"}, Status.FAILED, "cannot read /nonexistent"),
+    ],
+)
+def test_each_address_of_notifications_is_checked_without_sending(
+    recipient: object, status: Status, text: str
+) -> None:
+    (finding,) = notifications.check_notifications(make_context(notify={"to": [recipient]}))
+    assert (finding.check, finding.status) == ("notify", status)
+    assert text in finding.message
+    assert finding.exit_code == (SinkError.exit_code if status is Status.FAILED else 0)
+    if isinstance(recipient, str):
+        assert "hunter2" not in finding.message
+
+
+def test_an_http_server_of_notifications_is_connected_to_only_if_asked() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        server.settimeout(0)
+        context = make_context(notify={"to": [f"json://127.0.0.1:{port}/x", "ntfy://topic"]})
+        notifications.check_notifications(context)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+        reachable, other = notifications.check_notifications(
+            replace(context, connects_to_notify=True)
+        )
+        connection, _ = server.accept()
+        connection.settimeout(5)
+        assert connection.recv(1) == b""  # nothing was sent
+        connection.close()
+    assert "can be reached" in reachable.message
+    assert "the address is valid" in other.message
+    gone = notifications.check_notifications(replace(context, connects_to_notify=True))[0]
+    assert (gone.status, gone.exit_code) == (Status.WARNING, 0)

@@ -173,7 +173,10 @@ def test_too_few_recordings_are_refused_and_nothing_is_written(tmp_path: Path) -
     model = proposal.present_model(tmp_path, "pump")
     model.parent.mkdir()
     model.write_bytes(b"")
-    with pytest.raises(ConfigError, match="with 3 more"):
+    with pytest.raises(
+        ConfigError,
+        match=r"of at least 3 events that were confirmed .* found that none is; list the events",
+    ):
         propose_refit(StateFolder(tmp_path), "pump")
     with pytest.raises(ConfigError, match="no earlier model"):
         proposal.undo(JudgingStore(tmp_path), ANNA, "pump")

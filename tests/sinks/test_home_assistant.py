@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import jinja2
@@ -12,7 +13,8 @@ from typer.testing import CliRunner
 
 from asd_monitor.cli import create_app
 from asd_monitor.errors import ConfigError
-from asd_monitor.records import Band, EvidenceReady, State
+from asd_monitor.judging.commands import parse_command
+from asd_monitor.records import AlarmStatus, Band, EvidenceReady, MachineAlarm, State
 from asd_monitor.sinks.mqtt import home_assistant
 from asd_monitor.sinks.mqtt.check_publishing import DISCOVERY_BYTES
 from asd_monitor.sinks.mqtt.home_assistant import (
@@ -45,7 +47,14 @@ DEVICE_CLASSES = {
     "binary_sensor": ["problem", "connectivity"],
     "sensor": ["enum", "timestamp"],
     "event": [],
+    "button": [],
 }
+ENUM = {"properties": {"device_class": {"const": "enum"}}, "required": ["device_class"]}
+NO_MEASUREMENT = {
+    "required": ["options"],
+    "not": {"anyOf": [{"required": ["state_class"]}, {"required": ["unit_of_measurement"]}]},
+}
+"""A sensor of the class `enum` lists its options, and is no measurement."""
 
 
 def component_schema(platform: str, **options: object) -> dict[str, Any]:
@@ -63,11 +72,17 @@ def component_schema(platform: str, **options: object) -> dict[str, Any]:
         "availability": AVAILABILITY,
         "availability_mode": {"enum": ["all", "any", "latest"]},
     }
+    if platform == "button":
+        common.pop("state_topic")
+    topic = "command_topic" if platform == "button" else "state_topic"
+    needed = {"event": ["event_types"], "button": ["payload_press"]}.get(platform, [])
     return {
         "type": "object",
         "properties": common | options,
-        "required": ["platform", "unique_id", "name", "state_topic"],
+        "required": ["platform", "unique_id", "name", topic, *needed],
         "additionalProperties": False,
+        "if": ENUM,
+        "then": NO_MEASUREMENT,
     }
 
 
@@ -108,7 +123,21 @@ DESCRIPTION = {
                         unit_of_measurement=TEXT,
                         suggested_display_precision={"type": "integer", "minimum": 0},
                     ),
-                    component_schema("event", event_types={"type": "array", "items": TEXT}),
+                    component_schema(
+                        "event",
+                        event_types={
+                            "type": "array",
+                            "items": TEXT,
+                            "minItems": 1,
+                            "uniqueItems": True,
+                        },
+                    ),
+                    component_schema(
+                        "button",
+                        command_topic=TOPIC,
+                        payload_press=TEXT,
+                        retain={"const": False},
+                    ),
                 ]
             },
         },
@@ -137,7 +166,8 @@ def components() -> dict[str, Any]:
 
 @pytest.mark.parametrize("url", ["", "https://monitor.example/"])
 def test_descriptions_have_only_documented_options(url: str) -> None:
-    machine, monitor = describe_machine(TOPICS, "pump", url), describe_monitor(TOPICS, url)
+    machine = describe_machine(TOPICS, "pump", url, with_buttons=True)
+    monitor = describe_monitor(TOPICS, url)
     for description in (machine, monitor):
         read = json.loads(encode(description))
         jsonschema.validate(read, DESCRIPTION, cls=jsonschema.Draft202012Validator)
@@ -150,6 +180,49 @@ def test_descriptions_have_only_documented_options(url: str) -> None:
     ]
     assert len(set(ids)) == len(ids)
     assert json.loads(encode(machine))["device"]["name"] == "Feed pump 2"
+
+
+def test_a_press_of_a_button_is_a_command_that_the_monitor_accepts() -> None:
+    described: Any = describe_machine(TOPICS, "pump", "", with_buttons=True)["components"]
+    buttons = {key: one for key, one in described.items() if one["platform"] == "button"}
+    assert set(buttons) == {"ack", "normal"}
+    for key, button in buttons.items():
+        assert button["command_topic"] == TOPICS.command("pump")
+        assert parse_command("pump", button["payload_press"].encode()).message.do == key
+    assert not any(one["platform"] == "button" for one in components().values())
+
+
+def test_every_entity_reads_a_topic_that_the_monitor_publishes(broker: Mosquitto, rig: Rig) -> None:
+    with Collector(broker.port) as subscriber:
+        sink = rig.sink(broker.port, home_assistant={})
+        for record in (
+            health(),
+            scored_window(),
+            replace(event("e"), event_id="e1"),
+            EvidenceReady("pump", "e1", 1.0, "louder", (Band(200.0, 300.0, 6.0),)),
+            MachineAlarm("pump", AlarmStatus.UNACKNOWLEDGED, 5.0, "e1"),
+        ):
+            sink.emit(record)
+        shown = {}
+        for device in (make_object_id(TOPICS, "pump"), make_object_id(TOPICS)):
+            (config, *_) = subscriber.wait_for(f"homeassistant/device/{device}/config")
+            for key, entity in json.loads(config.payload)["components"].items():
+                payload = subscriber.wait_for(entity["state_topic"])[-1].payload.decode()
+                template = entity.get("value_template", "{{ value_json }}")
+                is_text = payload in ("online", "offline")
+                shown[key] = payload if is_text else render(template, json.loads(payload))
+                for topic in entity.get("availability", []):
+                    subscriber.wait_for(topic["topic"])
+                if entity.get("device_class") == "enum":
+                    assert shown[key] in entity["options"]
+    assert datetime.fromisoformat(shown.pop("started")).tzinfo is not None
+    assert json.loads(shown.pop("event"))["event_type"] == "alarm"
+    assert shown.pop("version")
+    assert shown == {
+        "problem": "ON", "warning": "ON", "state": "ALARM", "microphone": "online",
+        "alarm": "unacknowledged", "evidence": "louder", "score": "1.25", "p_value": "0.5",
+        "level": "-31.5", "connection": "online",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("state", State)

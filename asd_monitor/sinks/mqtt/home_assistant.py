@@ -11,7 +11,12 @@ import re
 from collections.abc import Callable, Iterable
 
 from asd_monitor import __version__
-from asd_monitor.records import AlarmStatus, State
+from asd_monitor.sinks.mqtt.home_assistant_entities import (
+    Entity,
+    buttons,
+    machine_components,
+    monitor_components,
+)
 from asd_monitor.sinks.mqtt.incoming import Incoming
 from asd_monitor.sinks.mqtt.messages import ONLINE, Message
 from asd_monitor.sinks.mqtt.settings import HomeAssistantSettings
@@ -21,25 +26,6 @@ from asd_monitor.sinks.payloads import Json, encode
 ORIGIN = "asd-monitor"
 BIRTH_DELAY_S = (1.0, 10.0)
 """Random delay after the start of Home Assistant, so that not all devices answer at once."""
-EXPIRE_S = 180
-"""A score is unavailable if it is older; the largest distance of windows is 60 s."""
-
-_STATES = [str(state) for state in State]
-_PROBLEM = (
-    "{{ 'ON' if value_json.state == 'ALARM' else 'OFF' "
-    "if value_json.state in ('NORMAL', 'WARNING', 'OFF') else 'None' }}"
-)
-_WARNING = (
-    "{{ 'ON' if value_json.state in ('ALARM', 'WARNING') else 'OFF' "
-    "if value_json.state in ('NORMAL', 'OFF') else 'None' }}"
-)
-_EVENT_TYPES = [*(state.lower() for state in _STATES), "cleared"]
-_EVENT = (
-    "{% set cleared = value_json.state == 'NORMAL' "
-    "and value_json.previous in ('ALARM', 'WARNING') %}"
-    "{{ dict(value_json, event_type='cleared' if cleared else value_json.state | lower) "
-    "| to_json }}"
-)
 
 
 def make_object_id(topics: Topics, machine: str = "") -> str:
@@ -64,9 +50,9 @@ def describe_machine(
     """Return the description of a machine's device."""
     device_id = make_object_id(topics, machine)
     node = {"topic": topics.status}
-    components = _machine_components(topics, machine)
+    components = machine_components(topics, machine)
     if with_buttons:
-        components |= _buttons(topics, machine)
+        components |= buttons(topics, machine)
     for key, component in components.items():
         component["unique_id"] = f"{device_id}_{key}"
     device: dict[str, Json] = {
@@ -85,25 +71,7 @@ def describe_machine(
 def describe_monitor(topics: Topics, external_url: str) -> dict[str, Json]:
     """Return the description of the monitor's own device."""
     device_id = make_object_id(topics)
-    info = {"platform": "sensor", "state_topic": topics.info, "entity_category": "diagnostic"}
-    components: dict[str, dict[str, Json]] = {
-        "connection": {
-            "platform": "binary_sensor",
-            "name": "Connection",
-            "device_class": "connectivity",
-            "state_topic": topics.status,
-            "payload_on": "online",
-            "payload_off": "offline",
-            "entity_category": "diagnostic",
-        },
-        "version": {**info, "name": "Version", "value_template": "{{ value_json.version }}"},
-        "started": {
-            **info,
-            "name": "Started",
-            "device_class": "timestamp",
-            "value_template": "{{ value_json.started }}",
-        },
-    }
+    components = monitor_components(topics)
     for key, component in components.items():
         component["unique_id"] = f"{device_id}_{key}"
     device: dict[str, Json] = {
@@ -120,7 +88,7 @@ def describe_monitor(topics: Topics, external_url: str) -> dict[str, Json]:
 
 def _describe(
     device: dict[str, Json],
-    components: dict[str, dict[str, Json]],
+    components: dict[str, Entity],
     availability: list[dict[str, str]],
 ) -> dict[str, Json]:
     description: dict[str, Json] = {
@@ -132,110 +100,6 @@ def _describe(
     if availability:
         description["availability"] = [dict(entry) for entry in availability]
     return description
-
-
-def _machine_components(topics: Topics, machine: str) -> dict[str, dict[str, Json]]:
-    state, score = topics.state(machine), topics.score(machine)
-    measured: dict[str, Json] = {
-        "platform": "sensor",
-        "state_topic": score,
-        "state_class": "measurement",
-        "expire_after": EXPIRE_S,
-        "entity_category": "diagnostic",
-        "availability": [{"topic": topics.status}, {"topic": topics.availability(machine)}],
-        "availability_mode": "all",
-    }
-    return {
-        "problem": {
-            "platform": "binary_sensor",
-            "name": "Problem",
-            "device_class": "problem",
-            "state_topic": state,
-            "value_template": _PROBLEM,
-        },
-        "warning": {
-            "platform": "binary_sensor",
-            "name": "Warning",
-            "device_class": "problem",
-            "state_topic": state,
-            "value_template": _WARNING,
-        },
-        "state": {
-            "platform": "sensor",
-            "name": "State",
-            "device_class": "enum",
-            "options": list(_STATES),
-            "state_topic": state,
-            "value_template": "{{ value_json.state }}",
-            "json_attributes_topic": state,
-        },
-        "microphone": {
-            "platform": "binary_sensor",
-            "name": "Microphone",
-            "device_class": "connectivity",
-            "state_topic": topics.availability(machine),
-            "payload_on": "online",
-            "payload_off": "offline",
-            "entity_category": "diagnostic",
-        },
-        "event": {
-            "platform": "event",
-            "name": "Change of state",
-            "event_types": list(_EVENT_TYPES),
-            "state_topic": topics.event(machine),
-            "value_template": _EVENT,
-        },
-        "alarm": {
-            "platform": "sensor",
-            "name": "Acknowledgement",
-            "device_class": "enum",
-            "options": [str(status) for status in AlarmStatus],
-            "state_topic": topics.alarm(machine),
-            "value_template": "{{ value_json.status }}",
-            "json_attributes_topic": topics.alarm(machine),
-        },
-        "evidence": {
-            "platform": "sensor",
-            "name": "What changed in the sound",
-            "state_topic": topics.evidence(machine),
-            "value_template": "{{ value_json.headline[:255] }}",
-            "json_attributes_topic": topics.evidence(machine),
-        },
-        "score": {
-            **measured,
-            "name": "Anomaly score",
-            "value_template": "{{ value_json.score }}",
-            "suggested_display_precision": 2,
-        },
-        "p_value": {
-            **measured,
-            "name": "p-value",
-            "value_template": "{{ value_json.p_value }}",
-            "enabled_by_default": False,
-        },
-        "level": {
-            **measured,
-            "name": "Level relative to full scale",
-            "unit_of_measurement": "dB",
-            "value_template": "{{ value_json.level_dbfs }}",
-            "enabled_by_default": False,
-        },
-    }
-
-
-def _buttons(topics: Topics, machine: str) -> dict[str, dict[str, Json]]:
-    """Return the buttons with which people act on events."""
-    names = {"ack": "Acknowledge", "normal": "This was normal"}
-    return {
-        action: {
-            "platform": "button",
-            "name": name,
-            "command_topic": topics.command(machine),
-            "payload_press": encode({"do": action, "who": "Home Assistant"}).decode(),
-            "retain": False,
-        }
-        for action, name in names.items()
-    }
 
 
 class Discovery:

@@ -25,6 +25,10 @@ MISSING = (
 )
 
 
+HTTP_SERVICES = frozenset({"json", "xml", "form", "gotify", "hassio"})
+"""Services at a host that the address names; that of others may be a topic or a secret token."""
+
+
 class Target(Protocol):
     """Something that messages are sent to."""
 
@@ -54,6 +58,14 @@ class AppriseTarget:
     def __init__(self, number: int, recipient: Recipient) -> None:
         self._service = _make_service(number, recipient.read())
         self.name = f"{self._service.service_name} (address {number})"
+
+    @property
+    def server(self) -> tuple[str, int] | None:
+        """Host and port of an HTTP server that the address names; None for other services."""
+        service = self._service
+        if service.protocol not in HTTP_SERVICES or not service.host:
+            return None
+        return str(service.host), int(service.port or (443 if service.secure else 80))
 
     def send(self, message: Message) -> bool:
         """Send a message with its picture; without it if that fails."""
