@@ -91,7 +91,7 @@ def test_frames_keep_their_order_while_a_client_becomes_slow_and_fast_again() ->
             connection.is_slow = 10 <= number < 20
             stream.put(Frame(b"%d," % number))
             if number % 3:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.002)
         await asyncio.sleep(0.05)
         task.cancel()
         return sent
