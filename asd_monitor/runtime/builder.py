@@ -27,6 +27,7 @@ from asd_monitor.runtime.alarm_store import AlarmStore, resume_alarms
 from asd_monitor.runtime.continued_calibration import ContinuedCalibration, Surroundings
 from asd_monitor.runtime.detectors import LoadedModels, load_detectors, reload_detector
 from asd_monitor.runtime.growing_mapping import GrowingMapping
+from asd_monitor.runtime.learned_sound import find_learned_sound
 from asd_monitor.runtime.machine_addition import (
     MachineLocks,
     RunningMachines,
@@ -310,5 +311,6 @@ def _build_web(
         metrics=context.metrics,
         rings=machines.rings,
         setup=None if page_settings is None else PageSetup(page_settings, machines),
+        find_learned=partial(find_learned_sound, machines),
         diagnosis=diagnosis,
     )

@@ -17,6 +17,7 @@ from asd_monitor.web.archive import Archive
 from asd_monitor.web.card_history import CardHistories
 from asd_monitor.web.diagnosis import Diagnosis
 from asd_monitor.web.guard import allowed_hosts
+from asd_monitor.web.learned_sound import FindLearnedSound
 from asd_monitor.web.live import LiveHub
 from asd_monitor.web.log_tail import LogTail
 from asd_monitor.web.login_limit import LoginLimit
@@ -57,6 +58,7 @@ class WebContext:
     """The monitor's series."""
     log: LogTail
     """The newest lines of the log."""
+    find_learned: FindLearnedSound
     diagnosis: Diagnosis | None
     """Checks the installation; None: pages cannot."""
     started_s: float

@@ -59,13 +59,25 @@ def format_duration_or_dash(seconds: float | None) -> str:
 
 
 def format_time(at_s: float | None) -> Markup | str:
-    """Return a ``<time>`` with date, time and offset; the page's script uses the viewer's zone."""
+    """Return a ``<time>`` with date, time and zone; the page's script uses the viewer's zone."""
     if at_s is None:
         return "–"  # noqa: RUF001
     local = time.localtime(at_s)
     iso = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
-    text = time.strftime("%Y-%m-%d %H:%M:%S ", local) + format_offset(local.tm_gmtoff)
+    text = time.strftime("%Y-%m-%d %H:%M:%S ", local) + name_zone(local)
     return Markup('<time datetime="{}">{}</time>').format(iso, escape(text))
+
+
+def name_zone(local: time.struct_time) -> str:
+    """Return the name of this computer's time zone, or its offset if it has no name."""
+    name = local.tm_zone
+    return name if name.isalpha() else format_offset(local.tm_gmtoff)
+
+
+def describe_zone(local: time.struct_time) -> str:
+    """Return the time zone of this computer with its offset: ``CET (UTC+01:00)``."""
+    name, offset = name_zone(local), format_offset(local.tm_gmtoff)
+    return name if name == offset else f"{name} ({offset})"
 
 
 def format_offset(offset_s: int) -> str:

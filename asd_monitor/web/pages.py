@@ -1,5 +1,6 @@
 """Render the HTML pages."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ class PageRenderer:
         common = {
             "identity": identity,
             "path": request.url.path,
+            "zone": formats.describe_zone(time.localtime()),
             "has_settings": identity is not None
             and identity.role >= Role.ADMIN
             and request.app.state.context.setup is not None,

@@ -17,6 +17,7 @@ from asd_monitor.web.archive import Archive
 from asd_monitor.web.card_history import CardHistories
 from asd_monitor.web.context import WebContext
 from asd_monitor.web.diagnosis import Diagnosis
+from asd_monitor.web.learned_sound import FindLearnedSound
 from asd_monitor.web.live import LiveHub
 from asd_monitor.web.log_tail import LogTail
 from asd_monitor.web.meters import Meters
@@ -59,6 +60,8 @@ class WebService:
         The newest sound of each machine, for the live spectrogram.
     setup
         Changes the monitor and its settings; None: pages cannot.
+    find_learned
+        Returns what is known of the sound that a machine's model was learned from.
     diagnosis
         Checks the installation; None: pages cannot.
     """
@@ -74,6 +77,7 @@ class WebService:
         metrics: Metrics,
         rings: Rings | None = None,
         setup: Setup | None = None,
+        find_learned: FindLearnedSound = lambda _machine: None,
         diagnosis: Diagnosis | None = None,
     ) -> None:
         static = StaticFiles()
@@ -109,6 +113,7 @@ class WebService:
             meters=None if setup is None else _make_meters(setup, machines, rings),
             metrics=metrics,
             log=self._log,
+            find_learned=find_learned,
             diagnosis=diagnosis,
             started_s=time.time(),
         )

@@ -144,6 +144,7 @@ def test_times_are_those_of_the_viewer(watch: Callable[..., Watched]) -> None:
     page = watch(timezone_id="Asia/Kolkata").page
     page.goto(f"/events/{EVENT}")
     assert "UTC+05:30" in page.inner_text("main time >> nth=0")
+    assert "Asia/Calcutta (UTC+05:30)" in page.inner_text("footer").replace("Kolkata", "Calcutta")
 
 
 def test_pages_are_useful_without_scripts(browser: Browser, site: Site) -> None:

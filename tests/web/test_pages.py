@@ -10,6 +10,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from asd_monitor.records import State
+from asd_monitor.web.formats import describe_zone, format_time
 from tests.rig.web_site import (
     EVENT,
     HEADLINE,
@@ -65,6 +66,24 @@ def test_a_page_shows_its_data(site: Site, path: str, text: str) -> None:
     assert status == 200
     assert headers["content-type"] == "text/html; charset=utf-8"
     assert text in body.decode()
+
+
+@pytest.mark.parametrize(
+    ("zone", "name"), [("CET-1", "CET (UTC+01:00)"), ("<+0545>-5:45", "UTC+05:45"), ("UTC", "UTC")]
+)
+def test_without_scripts_times_are_in_the_zone_of_the_monitor_which_is_named(
+    monkeypatch: pytest.MonkeyPatch, zone: str, name: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        text = format_time(1_796_000_000.0)
+        local = time.localtime(1_796_000_000.0)
+        assert time.strftime(">%Y-%m-%d %H:%M:%S ", local) + name.partition(" ")[0] in text
+        assert describe_zone(local) == name
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_the_overview_lists_the_most_urgent_machine_first(site: Site) -> None:

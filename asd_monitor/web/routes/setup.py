@@ -253,6 +253,7 @@ def learning_page(request: Request) -> Response:
         "status": status,
         "is_learning": setup.is_learning(machine),
         "is_paused": setup.is_paused(machine),
+        "learned": context.find_learned(machine),
     }
     return render_step(request, "learning", values, step="learn")
 
@@ -281,6 +282,7 @@ def done_page(request: Request) -> Response:
         "qr_code": _make_qr_code(link) if context.needs_password else None,
         "is_open": context.is_open,
         "needs_restart": setup_of(context).needs_restart,
+        "learned": context.find_learned(machine),
     }
     return render_step(request, "done", values)
 

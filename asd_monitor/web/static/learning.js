@@ -12,7 +12,16 @@ function showLearning(learning) {
   if (part("doing").textContent !== doing) part("doing").textContent = doing;
 }
 
+// What was found in the learned sound is on the page as the server renders it now.
+async function loadFindings() {
+  const response = await fetch(location.href);
+  if (!response.ok) return;
+  const found = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("findings");
+  part("findings").replaceWith(document.adoptNode(found));
+}
+
 function showEnd(isLearning) {
+  if (!isLearning && !part("findings").childElementCount) loadFindings().catch(() => {});
   for (const id of ["progress", "states", "control"]) part(id).hidden = !isLearning;
   part("finished").hidden = isLearning;
 }

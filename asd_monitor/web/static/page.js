@@ -23,6 +23,13 @@ function showTimes() {
   }
 }
 
+function showZone() {
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  const offset = formatOffset(new Date());
+  const name = !timeZone || timeZone === offset ? offset : `${timeZone.replaceAll("_", " ")} (${offset})`;
+  for (const element of document.querySelectorAll(".zone")) element.textContent = `Times are in your zone: ${name}`;
+}
+
 // One stream for each page, closed while the page is hidden: browsers allow few connections.
 function openStream(query, handlers, onConnection) {
   openStreamAt(`/api/v1/live${query}`, handlers, onConnection);
@@ -55,5 +62,6 @@ function showConnection(isConnected) {
   if (banner) banner.hidden = isConnected;
 }
 
+showZone();
 showTimes();
 new MutationObserver(showTimes).observe(document.body, { childList: true, characterData: true, subtree: true });
