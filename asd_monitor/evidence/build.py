@@ -97,15 +97,17 @@ def build(request: Request, cut: Cut, reference: Reference, keep: Keep) -> Evide
     """
     analysis = analyse(request, cut, reference.normal, reference.model, reference.target)
     nearest = _find_nearest(analysis, reference, cut.sample_rate_hz)
-    sounds = [analysis.frames] if nearest is None else [analysis.frames, nearest.frames]
-    scale_db = picture.level_scale(sounds)
+    if nearest is None:
+        scale = picture.level_scale([analysis.frames])
+    else:
+        scale = picture.difference_scale(analysis.frames, nearest.frames)
     headline = analysis.headline(request.last_counted_end, ongoing=True)
     min_column_s = COARSE_COLUMN_S if keep is Keep.PICTURE else 0.0
     files = {
         PICTURE: picture.draw_picture(
             analysis.frames,
             cut.duration_s,
-            scale_db,
+            scale,
             _marks(analysis),
             analysis.counted,
             f"{request.machine}: {headline}",
@@ -116,7 +118,7 @@ def build(request: Request, cut: Cut, reference: Reference, keep: Keep) -> Evide
         files[NEAREST_PICTURE] = picture.draw_picture(
             nearest.frames,
             nearest.duration_s,
-            scale_db,
+            scale,
             title=f"{request.machine}: normal recording {nearest.path.name}",
             min_column_s=min_column_s,
         )
@@ -125,7 +127,7 @@ def build(request: Request, cut: Cut, reference: Reference, keep: Keep) -> Evide
         if nearest is not None:
             samples = np.clip(np.rint(nearest.samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE)
             files[NEAREST_CLIP] = encode_flac(samples.astype(np.int16), cut.sample_rate_hz)
-    description = _describe(request, cut, analysis, reference, nearest, files, scale_db)
+    description = _describe(request, cut, analysis, reference, nearest, files, scale)
     return Evidence(analysis, files, description, "" if nearest is None else nearest.path.name)
 
 
@@ -166,7 +168,7 @@ def _describe(
     reference: Reference,
     nearest: _Nearest | None,
     files: dict[str, bytes],
-    scale_db: tuple[float, float],
+    scale: picture.Scale,
 ) -> dict[str, Any]:
     model = reference.model
     return {
@@ -198,7 +200,8 @@ def _describe(
             "min_hz": MIN_FREQUENCY_HZ,
             "max_hz": cut.sample_rate_hz / 2,
             "axis": "logarithmic",
-            "level_db": [round(level, 1) for level in scale_db],
+            "level_db": [round(scale.low_db, 1), round(scale.high_db, 1)],
+            "relative_to_normal": scale.usual_db is not None,
         },
         "nearest_normal": None
         if nearest is None

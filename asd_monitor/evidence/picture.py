@@ -20,6 +20,8 @@ COLUMN_PX, ROW_PX = 2, 4
 COLUMNS, ROWS = WIDTH // COLUMN_PX, HEIGHT // ROW_PX
 COLOURS = 64
 MAX_RANGE_DB = 70.0
+MIN_DIFFERENCE_DB, MAX_DIFFERENCE_DB = 12.0, 30.0
+"""Bounds of the difference from normal sound that has the last colour."""
 FREQUENCY_TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 40_000)
 TIME_STEPS_S = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300)
 MAX_TIME_TICKS = 8
@@ -43,12 +45,43 @@ class Mark:
     to_s: float
 
 
-def level_scale(spectrograms: Sequence[BandFrames]) -> tuple[float, float]:
-    """Return the levels in dB of the first and the last colour, common to several sounds."""
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What the colours stand for, common to several sounds."""
+
+    low_db: float
+    """Level of the first colour."""
+    high_db: float
+    """Level of the last colour."""
+    usual_db: npt.NDArray[np.float64] | None = None
+    """``(ROWS,)``: the level of normal sound, which is subtracted first; None: nothing is."""
+
+    def positions(self, levels_db: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return where levels ``(rows, columns)`` are between the first and the last colour."""
+        if self.usual_db is not None:
+            levels_db = levels_db - self.usual_db[:, None]
+        return (levels_db - self.low_db) / (self.high_db - self.low_db)
+
+
+def level_scale(spectrograms: Sequence[BandFrames]) -> Scale:
+    """Return a scale of levels."""
     levels = np.concatenate([row_levels_db(frames).ravel() for frames in spectrograms])
     highest = float(np.quantile(levels, 0.999))
     lowest = max(float(np.quantile(levels, 0.02)), highest - MAX_RANGE_DB)
-    return min(lowest, highest - 1.0), highest
+    return Scale(min(lowest, highest - 1.0), highest)
+
+
+def difference_scale(sound: BandFrames, normal: BandFrames) -> Scale:
+    """Return a scale of differences from normal sound, in each row from its median.
+
+    A change of some decibels in a quiet band is invisible on a scale of levels, which spans as much
+    as the loudest and the quietest band differ.
+    """
+    usual_db: npt.NDArray[np.float64] = np.median(row_levels_db(normal), axis=1)
+    differences_db = row_levels_db(sound) - usual_db[:, None]
+    highest = float(np.quantile(differences_db, 0.995))
+    high_db = min(max(highest, MIN_DIFFERENCE_DB), MAX_DIFFERENCE_DB)
+    return Scale(-high_db / 2, high_db, usual_db)
 
 
 def row_levels_db(frames: BandFrames, min_column_s: float = 0.0) -> npt.NDArray[np.float64]:
@@ -87,7 +120,7 @@ def y_fraction(frequency_hz: float, sample_rate_hz: int) -> float:
 def draw_picture(
     frames: BandFrames,
     duration_s: float,
-    scale_db: tuple[float, float],
+    scale: Scale,
     marks: Sequence[Mark] = (),
     counted_s: Sequence[tuple[float, float]] = (),
     title: str = "",
@@ -101,8 +134,8 @@ def draw_picture(
         The sound.
     duration_s
         Its length, which is the width of the picture.
-    scale_db
-        Levels of the first and the last colour.
+    scale
+        What the colours stand for.
     marks
         Parts to frame.
     counted_s
@@ -112,8 +145,7 @@ def draw_picture(
     min_column_s
         Shortest time that can be distinguished.
     """
-    low, high = scale_db
-    levels = (row_levels_db(frames, min_column_s) - low) / (high - low)
+    levels = scale.positions(row_levels_db(frames, min_column_s))
     indices = np.clip(levels * (COLOURS - 1), 0, COLOURS - 1).round().astype(np.uint8)
     columns = np.linspace(0, indices.shape[1], WIDTH, endpoint=False).astype(np.int64)
     pixels = np.ascontiguousarray(np.repeat(indices[::-1][:, columns], ROW_PX, axis=0))

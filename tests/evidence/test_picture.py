@@ -10,6 +10,7 @@ from asd_monitor.evidence.picture import (
     HEIGHT,
     WIDTH,
     Mark,
+    difference_scale,
     draw_picture,
     level_scale,
     row_levels_db,
@@ -67,6 +68,26 @@ def test_a_mark_frames_its_times_and_frequencies() -> None:
     assert right / WIDTH == pytest.approx(0.5, abs=0.01)
     assert 1 - top / HEIGHT == pytest.approx(y_fraction(1100, RATE_HZ), abs=0.025)
     assert 1 - bottom / HEIGHT == pytest.approx(y_fraction(900, RATE_HZ), abs=0.025)
+
+
+def test_a_faint_line_in_a_quiet_band_is_clearly_brighter_than_normal() -> None:
+    time_s = np.arange(20 * RATE_HZ) / RATE_HZ
+    spectra = np.fft.rfft(np.random.default_rng(0).standard_normal((2, len(time_s))))
+    slope = np.maximum(np.fft.rfftfreq(len(time_s), 1 / RATE_HZ), 30) ** -1.5
+    normal, sound = np.fft.irfft(15 * slope * spectra, len(time_s))  # low tones dominate
+    line = 0.0003 * np.sin(2 * np.pi * 900 * time_s) * (time_s > 10)
+    frames = [BandFrames.of(each.astype(np.float32), RATE_HZ) for each in (sound + line, normal)]
+    scale = difference_scale(*frames)
+    contrasts = []
+    for each in (level_scale(frames), scale):
+        positions = each.positions(row_levels_db(frames[0]))
+        row = int(y_fraction(900, RATE_HZ) * len(positions))
+        half = positions.shape[1] // 2
+        line_row = positions[row - 1 : row + 2].max(0)
+        contrasts.append(np.median(line_row[half + 5 :]) - np.median(line_row[: half - 5]))
+    assert contrasts[1] > max(0.5, 3 * contrasts[0])
+    usual = scale.positions(row_levels_db(frames[1]))
+    assert np.abs(np.median(usual, axis=1) - 1 / 3).max() < 1e-6  # one colour for all that is usual
 
 
 def test_silence_can_be_drawn() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.evidence.clip import encode_flac
-from asd_monitor.evidence.picture import Mark, draw_picture, level_scale
+from asd_monitor.evidence.picture import Mark, difference_scale, draw_picture
 from asd_monitor.evidence.ring import SoundRing
 from asd_monitor.history.database import FILE_NAME
 from asd_monitor.history.records import EventNote, NoteKind
@@ -144,14 +144,16 @@ def write_evidence(folder: Path, event_id: str) -> None:
     target.mkdir(parents=True)
     sounds = {"": hum(0, 12.0), "nearest": hum(0, 12.0, fault=0.0)}
     frames = {key: BandFrames.of(sound, RATE_HZ) for key, sound in sounds.items()}
-    scale = level_scale(list(frames.values()))
+    scale = difference_scale(frames[""], frames["nearest"])
     for key, sound in sounds.items():
         marks = [] if key else [Mark(600, 800, 2.0, 11.0), Mark(220, 280, 4.0, 9.0)]
         clip, picture = ("nearest.flac", "nearest.png") if key else ("clip.flac", "picture.png")
         samples = (sound * 32767).astype(np.int16)
         (target / clip).write_bytes(encode_flac(samples, RATE_HZ))
         (target / picture).write_bytes(draw_picture(frames[key], 12.0, scale, marks))
-    (target / "evidence.json").write_text(json.dumps({"schema": 1}))
+    (target / "evidence.json").write_text(
+        json.dumps({"schema": 1, "picture": {"relative_to_normal": True}})
+    )
 
 
 def write_history(history: HistoryWriter, now: float) -> None:

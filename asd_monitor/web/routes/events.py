@@ -1,6 +1,8 @@
 """The pages of events."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -57,7 +59,7 @@ def event(request: Request) -> Response:
         "name": context.machines.get(found.machine, found.machine),
         "is_known": found.machine in context.machines,
         "files": describe_event(context, found)["files"],
-        "evidence": context.archive.evidence(found),
+        "is_relative": _is_relative(context.archive.evidence(found)),
         "keeps_sound": found.machine in context.rings,
         "notes": context.archive.notes(found.id),
         "bands": [asdict(band) for band in found.bands],
@@ -74,6 +76,12 @@ def event(request: Request) -> Response:
 
 def _end_of(event: Event, now: float) -> float:
     return now if event.closed_s is None else event.closed_s
+
+
+def _is_relative(evidence: Mapping[str, Any]) -> bool:
+    """Return whether an event's picture has differences from normal sound, not levels."""
+    picture = evidence.get("picture")
+    return isinstance(picture, dict) and picture.get("relative_to_normal") is True
 
 
 ENDPOINTS = [Endpoint("/events", events), Endpoint("/events/{event}", event)]

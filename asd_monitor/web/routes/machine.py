@@ -25,6 +25,12 @@ RANGES_S = {"24h": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S, "1y": 365 * DAY_S}
 RANGE_WORDS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "1y": "1 year"}
 MAX_DAYS = 31
 RECENT_EVENTS = 5
+NO_SCORE_WORDS = {
+    State.OFF: "not scored while it is off",
+    State.LEARNING: "not scored while it is learned",
+    State.UNKNOWN: "not scored: there is no usable sound",
+}
+"""What is shown where a machine has no score."""
 SECTIONS = ("_learned.html", "_silence.html")
 """Templates of the sections below the live ones, in order; each is one card with an id."""
 
@@ -45,6 +51,7 @@ def machine(request: Request) -> Response:
         "provisional_below": PROVISIONAL_BELOW,
         "learned": context.find_learned(id_),
         "sections": SECTIONS,
+        "no_score_words": NO_SCORE_WORDS,
         "events": context.archive.events(id_, limit=RECENT_EVENTS),
         "alarm": status.alarm,
         "feedback": find_feedback(context.judging, id_),
