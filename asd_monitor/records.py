@@ -178,6 +178,8 @@ class WindowScore:
     mode: ModeReading | None = None
     """The machine's mode, to which ``value`` and ``voices`` are adjusted; None where the model
     file has none."""
+    level_change_db: float | None = None
+    """By how much all bands are louder than while learning; None where the model does not say."""
 
 
 NORMAL_RANGE = "normal range"

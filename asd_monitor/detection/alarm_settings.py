@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from asd_monitor.calibration.alarm_rate import FALSE_ALARMS_PER_MONTH
 
+LevelAction = Literal["warning", "alarm", "off"]
+
 
 class AlarmSettings(BaseModel):
     """When an alarm is raised and when it is cleared."""
@@ -29,3 +31,7 @@ class AlarmSettings(BaseModel):
     confirm as normal; "alarm" judges it like any other sound, which raises the alarm."""
     off_margin_db: float = Field(10.0, ge=3, le=120)
     """The machine is off when its level is this far below the quietest window that was learned."""
+    level: LevelAction = "warning"
+    """What a change of level does that all frequencies have in common, as after a change of gain
+    or when the microphone was moved: "warning" gives a warning with an event of its own, "alarm"
+    raises the alarm, "off" reports nothing. Whatever is set, other changes are still found."""

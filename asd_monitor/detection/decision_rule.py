@@ -44,6 +44,8 @@ class DecisionRule:
     """None where too little normal sound was learned for a sequential test."""
     blocks_between_alarms: float = math.inf
     """Blocks of normal sound between two false alarms of one rule, as asked for or supported."""
+    level_changes: VoiceStatistics | None = None
+    """Of the change that all bands have in common; None: changes of level are not judged."""
 
     @property
     def window_s(self) -> float:
@@ -128,6 +130,7 @@ class DecisionRule:
             levels=manifest.levels.get(target),
             voices=voices,
             blocks_between_alarms=blocks,
+            level_changes=manifest.level_changes.get(target),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,8 +140,8 @@ class DecisionRule:
             values[name] = values[name] if math.isfinite(values[name]) else None
         if self.normal_range is not None:
             values["normal_range"] = self.normal_range.to_dict()
-        if self.voices is not None:
-            values["voices"] = self.voices.to_dict()
+        for name, statistics in (("voices", self.voices), ("level_changes", self.level_changes)):
+            values[name] = None if statistics is None else statistics.to_dict()
         return values
 
     @classmethod
@@ -151,8 +154,9 @@ class DecisionRule:
             restored["normal_range"] = NormalRange.from_dict(restored["normal_range"])
         if restored.get("levels") is not None:
             restored["levels"] = LearnedLevels.from_dict(restored["levels"])
-        if restored.get("voices") is not None:
-            restored["voices"] = VoiceStatistics.from_dict(restored["voices"])
+        for name in ("voices", "level_changes"):
+            if restored.get(name) is not None:
+                restored[name] = VoiceStatistics.from_dict(restored[name])
         return cls(**restored)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from asd_monitor.audio.quality import Assessment, assess
 from asd_monitor.audio.windowing import clip_windows
@@ -17,7 +16,7 @@ from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.verdict import judge_clip
 from asd_monitor.errors import ModelFileError
-from asd_monitor.model_file.loaded_model import LoadedModel
+from asd_monitor.model_file.loaded_model import LoadedModel, Voices
 from asd_monitor.model_file.manifest import Aggregation, Manifest
 from asd_monitor.modes.profile import window_profile
 from asd_monitor.modes.tracker import ModeTracker
@@ -58,6 +57,16 @@ class ClipScore:
         if self.value is None or self.threshold is None:
             return None
         return self.value > self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What the model gave for one window; by default, nothing."""
+
+    value: float | None = None
+    voices: tuple[float, ...] = ()
+    level_change_db: float | None = None
+    inference_s: float = 0.0
 
 
 class Detector:
@@ -140,18 +149,19 @@ class Detector:
         scorable = [
             i for i, assessment in enumerate(assessments) if assessment.quality in SCORED_QUALITIES
         ]
-        results: dict[int, tuple[float, tuple[float, ...], float]] = {}
+        results: dict[int, _Measured] = {}
         for first in range(0, len(scorable), self.max_batch):
             batch = scorable[first : first + self.max_batch]
             started_s = self._clock()
-            values, voices = self._run(
+            measured = self._run(
                 [windows[i] for i in batch], [assessments[i].offset for i in batch]
             )
             window_s = (self._clock() - started_s) / len(batch)
-            for i, value, row in zip(batch, values, voices, strict=True):
-                results[i] = float(value), tuple(row.tolist()), window_s
+            for i, value, row, change_db in zip(batch, *measured, strict=True):
+                change = float(change_db) if math.isfinite(change_db) else None
+                results[i] = _Measured(float(value), tuple(row.tolist()), change, window_s)
         return [
-            self._make_score(window, assessment, *results.get(i, (None, (), 0.0)))
+            self._make_score(window, assessment, results.get(i, _Measured()))
             for i, (window, assessment) in enumerate(zip(windows, assessments, strict=True))
         ]
 
@@ -198,10 +208,8 @@ class Detector:
         verdict = judge_clip(value, scores, rule, settings)
         return ClipScore(name, value, p_value, extrapolated, rule.threshold, tuple(scores), verdict)
 
-    def _run(
-        self, windows: Sequence[Window], offsets: Sequence[float]
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Return scores ``(n,)`` and voices ``(n, voices)``; NaN for all if the model fails."""
+    def _run(self, windows: Sequence[Window], offsets: Sequence[float]) -> Voices:
+        """Run the model; NaN for all windows if it fails."""
         batch = np.empty((len(windows), self.manifest.window_samples), np.float32)
         for row, window, offset in zip(batch, windows, offsets, strict=True):
             np.subtract(window.samples, np.float32(offset), out=row)
@@ -211,22 +219,21 @@ class Detector:
         except ModelFileError as error:
             self._failures += 1
             logger.warning("%s (failure %d)", error, self._failures)
-            return np.full(len(windows), math.nan), np.empty((len(windows), 0))
+            unknown = np.full(len(windows), math.nan)
+            return Voices(unknown, np.empty((len(windows), 0)), unknown)
 
     def _make_score(
         self,
         window: Window,
         assessment: Assessment,
-        value: float | None,
-        voices: tuple[float, ...],
-        inference_s: float,
+        measured: _Measured,
     ) -> WindowScore:
-        quality = assessment.quality
+        quality, value = assessment.quality, measured.value
         if value is not None and not math.isfinite(value):
             quality, value = Quality.ERROR, None
         machine = window.machine
         rule = self._rules[machine]
-        value, voices, mode = self._adjust_to_mode(window, value, voices)
+        value, voices, mode = self._adjust_to_mode(window, value, measured.voices)
         p_value, extrapolated = self._compute_p_value(machine, value)
         seq, self._seq[machine] = self._seq[machine], self._seq[machine] + 1
         return WindowScore(
@@ -241,10 +248,11 @@ class Detector:
             threshold=rule.threshold,
             level_dbfs=assessment.level_dbfs,
             lost_samples=window.lost_samples,
-            inference_s=inference_s,
+            inference_s=measured.inference_s,
             model=self._infos[machine],
             recording=window.recording,
             voices=voices,
+            level_change_db=measured.level_change_db,
             mode=mode,
         )
 

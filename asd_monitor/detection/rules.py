@@ -8,6 +8,7 @@ from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.exceedances import ExceedanceBouts
 from asd_monitor.detection.intermittent import NotableBlocks
+from asd_monitor.detection.level import LevelChange
 from asd_monitor.detection.rule_reading import RuleReading
 from asd_monitor.detection.sequential import SequentialTest
 from asd_monitor.records import Limit, WindowScore
@@ -72,7 +73,7 @@ class Rules:
 
     Attributes
     ----------
-    exceedances, sequential, intermittent
+    exceedances, sequential, intermittent, level
         The rules.
     """
 
@@ -80,11 +81,12 @@ class Rules:
         self.exceedances = ExceedanceBouts(settings.min_duration_s)
         self.sequential = SequentialTest()
         self.intermittent = NotableBlocks()
+        self.level = LevelChange(settings.level)
 
     @property
     def all(self) -> Sequence[Rule]:
-        """All rules, the fastest first."""
-        return self.exceedances, self.sequential, self.intermittent
+        """All rules: those of the sound, the fastest first, and that of the level."""
+        return self.exceedances, self.sequential, self.intermittent, self.level
 
     def configure(self, decision: DecisionRule) -> None:
         """Prepare for the scores of a model."""

@@ -77,7 +77,11 @@ def explain_rules(rule: DecisionRule, settings: AlarmSettings) -> dict[str, str]
     """Return for each rule that applies, by name, what gives a warning and what an alarm."""
     rules = _make_rules(rule, settings)
     without_voices = () if rule.voices is not None else (rules.sequential, rules.intermittent)
-    explained = {made.name: made.explanation for made in rules.all if made not in without_voices}
+    explained = {
+        made.name: made.explanation
+        for made in rules.all
+        if made not in without_voices and made.explanation
+    }
     off = _make_off_rule(rule, settings)
     return {**explained, off.name: off.explanation} if off.explanation else explained
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,21 @@ if TYPE_CHECKING:
 
 
 MAX_LISTED_TARGETS = 20
+
+
+class Voices(NamedTuple):
+    """What a model measures of some windows."""
+
+    scores: npt.NDArray[np.float64]
+    """``(batch,)``, as of :meth:`LoadedModel.score`."""
+    voices: npt.NDArray[np.float64]
+    """``(batch, voices)`` log scores; ``(batch, 0)`` for a model without voices."""
+    level_change_db: npt.NDArray[np.float64]
+    """``(batch,)``: by how much all bands are louder than while learning; NaN if not measured."""
+
+
+def _unknown(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    return np.full(len(windows), np.nan)
 
 
 class LoadedModel:
@@ -85,20 +100,23 @@ class LoadedModel:
 
     def score_voices(
         self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Score windows, and return the voices too: scores ``(batch,)``, ``(batch, voices)``.
+    ) -> Voices:
+        """Score windows, and return what else the model measures.
 
-        A model without voices gives none: ``(batch, 0)``. Arguments and errors are those of
-        :meth:`score`.
+        Arguments and errors are those of :meth:`score`.
         """
-        if not hasattr(self._module, "voices"):
-            return self.score(windows, targets), np.empty((len(windows), 0))
-        values = self._call("voices", windows, targets)
+        has_change = hasattr(self._module, "measure")
+        if not has_change and not hasattr(self._module, "voices"):
+            empty = np.empty((len(windows), 0))
+            return Voices(self.score(windows, targets), empty, _unknown(windows))
+        values = self._call("measure" if has_change else "voices", windows, targets)
         if values.ndim != 2 or len(values) != len(windows) or values.shape[1] < 2:
             msg = f"the model gave voices of shape {values.shape} for {len(windows)} windows"
             raise ModelFileError(msg)
         columns = values.astype(np.float64)
-        return columns[:, 0], columns[:, 1:]
+        if has_change:
+            return Voices(columns[:, 0], columns[:, 1:-1], columns[:, -1])
+        return Voices(columns[:, 0], columns[:, 1:], _unknown(windows))
 
     @property
     def has_evidence(self) -> bool:

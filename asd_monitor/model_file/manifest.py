@@ -63,6 +63,9 @@ class Manifest:
     modes
         Modes of operation by target; none in files of earlier versions. Calibrations and voices
         are of scores that are adjusted to the mode.
+    level_changes
+        Statistics of the changes of level that all bands of normal sound have in common, in dB, by
+        target; none in files of earlier versions.
     training
         Origin of the model: ``fingerprint`` (SHA-256 of the training data), ``recordings``,
         ``seconds``, ``versions``, ``microphones`` (id, name and USB port of each), ...
@@ -93,6 +96,7 @@ class Manifest:
     format_version: int = FORMAT_VERSION
     voices: Mapping[str, VoiceStatistics] = field(default_factory=dict)
     modes: Mapping[str, LearnedModes] = field(default_factory=dict)
+    level_changes: Mapping[str, VoiceStatistics] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("name", "revision", "created_at"):
@@ -118,6 +122,7 @@ class Manifest:
             ("levels", LearnedLevels),
             ("voices", VoiceStatistics),
             ("modes", LearnedModes),
+            ("level_changes", VoiceStatistics),
         ):
             for target, value in getattr(self, name).items():
                 _check(target in self.targets, name, f"targets from {self.targets}", target)
@@ -134,6 +139,7 @@ class Manifest:
         levels = {target: levels.to_dict() for target, levels in self.levels.items()}
         voices = {target: statistics.to_dict() for target, statistics in self.voices.items()}
         modes = {target: modes.to_dict() for target, modes in self.modes.items()}
+        changes = {target: changes.to_dict() for target, changes in self.level_changes.items()}
         return {
             "format_version": self.format_version,
             "name": self.name,
@@ -149,6 +155,7 @@ class Manifest:
             "levels": cast("Json", levels),
             "voices": cast("Json", voices),
             "modes": cast("Json", modes),
+            "level_changes": cast("Json", changes),
             "training": self.training,
             "description": self.description,
         }
@@ -164,12 +171,8 @@ class Manifest:
         """
         _check_version(values.get("format_version"))
         expected = set(cls.__dataclass_fields__)
-        restored = {
-            "levels": {},
-            "voices": {},
-            "modes": {},
-            **values,
-        }  # files of earlier versions have none
+        # Files of earlier versions do not have these.
+        restored = {"levels": {}, "voices": {}, "modes": {}, "level_changes": {}, **values}
         _check(set(restored) == expected, "entries", f"{sorted(expected)}", sorted(values))
         targets = restored["targets"]
         _check(isinstance(targets, list), "targets", "a list", targets)
@@ -180,6 +183,7 @@ class Manifest:
             ("levels", LearnedLevels.from_dict),
             ("voices", VoiceStatistics.from_dict),
             ("modes", LearnedModes.from_dict),
+            ("level_changes", VoiceStatistics.from_dict),
         ):
             restored[name] = _read_by_target(restored[name], name, read)
         for name in ("training", "description"):

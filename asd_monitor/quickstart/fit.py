@@ -159,6 +159,11 @@ def fit_many(
         voices={
             name: target.voices for name, target in fitted.items() if target.voices is not None
         },
+        level_changes={
+            name: target.level_changes
+            for name, target in fitted.items()
+            if target.level_changes is not None
+        },
         thresholds={
             name: Threshold(calibration.threshold(p), p, calibration.rule)
             for name, calibration in calibrations.items()

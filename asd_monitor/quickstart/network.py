@@ -8,6 +8,10 @@ they agree, and close to the largest once one exceeds the others by several stan
 
 Matched filters search each group, except the level, for small changes of a few neighbouring bands.
 They are further voices for the alarm and not part of the fused score.
+
+No voice depends on the gain. A change of level counts only as far as it remains when the change
+that all bands have in common is subtracted from it; that change is measured separately, for the
+rule ``level`` of the alarm.
 """
 
 import math
@@ -38,6 +42,9 @@ VOICE_NAMES = (
     *(f"{group} in bands" for group in FILTERED_GROUP_NAMES),
 )
 MIN_LEVEL_SCALE = 0.3  # so that a step of 3 dB is a clear change, and one of 1.5 dB is not
+MIN_BAND_STD = 0.12  # 0.5 dB
+GATE_MARGIN = 1.0  # standard deviations by which the level may exceed the prominence
+DB_PER_NEPER = 10.0 / math.log(10.0)  # of the natural logarithm of power
 
 
 class GroupScorer(nn.Module):
@@ -94,6 +101,20 @@ def fit_group(name: str, features: Tensor, excluded: Tensor) -> GroupScorer:
     return GroupScorer(mean, std, lof, whitening, neighbours)
 
 
+def append_bands(features: list[Tensor], mel: Tensor) -> list[Tensor]:
+    """Return the features of all groups, followed by the log power in mel bands.
+
+    Parameters
+    ----------
+    features
+        Of all groups: the level, the spectrum relative to it, ...
+    mel
+        ``(bins, bands)``: filters of the bands.
+    """
+    bands = [features[0] + torch.matmul(features[1], mel)]
+    return features + bands
+
+
 class TargetScorer(nn.Module):
     """The scorers of all feature groups of one target.
 
@@ -117,23 +138,168 @@ class TargetScorer(nn.Module):
         scores: list[Tensor] = []
         for index, scorer in enumerate(self.scorers):
             scores.append(scorer(features[index]))
-        # Scores below 0.5 only differ in how normal a window is; the offset compresses them.
-        columns = [(torch.cat(scores) + 0.5).log().t()]
+        columns = [_log_scores(torch.cat(scores))]
         for index, filters in enumerate(self.filters):
             columns.append(filters(features[index + 1])[:, None])
         return torch.cat(columns, dim=1)
 
 
+def _log_scores(scores: Tensor) -> Tensor:
+    """Return log scores ``(batch, n)`` of scores ``(n, batch)``.
+
+    Scores below 0.5 only differ in how normal a window is; the offset compresses them.
+    """
+    return (scores + 0.5).log().t()
+
+
+class CommonChange(nn.Module):
+    """Change of level that all bands have in common: what a change of gain does.
+
+    It is the weighted median over bands of their change. The weight is the inverse square of the
+    band's variance: sounds of the surroundings change the bands that vary anyway. A fault changes
+    some bands, which does not move a median much.
+
+    Parameters
+    ----------
+    reference
+        ``(bands,)``: median log power in mel bands of normal sound.
+    weights
+        ``(bands,)``; their sum is 1.
+    """
+
+    reference: Tensor
+    weights: Tensor
+
+    def __init__(self, reference: Tensor, weights: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("reference", reference)
+        self.register_buffer("weights", weights)
+
+    def forward(self, bands: Tensor) -> Tensor:
+        """Return ``(batch, 1)``, a natural logarithm of power, of bands ``(batch, bands)``."""
+        change, order = (bands - self.reference).sort(dim=1)
+        below = (self.weights[order].cumsum(dim=1) < 0.5).sum(dim=1, keepdim=True)
+        return change.gather(1, below.clamp_max(change.shape[1] - 1))
+
+
+def fit_common_change(bands: Tensor) -> CommonChange:
+    """Fit the common change to log power in mel bands ``(items, bands)`` of normal windows."""
+    weights = (bands.var(0, correction=0) + MIN_BAND_STD**2).square().reciprocal()
+    return CommonChange(bands.median(0).values, weights / weights.sum())
+
+
+class LevelGate(nn.Module):
+    """Scores of the level that ignore a change of gain.
+
+    The score of the level counts only as far as the score of the prominence, which is the level
+    without the common change, confirms it. It is never higher than the score of the level itself,
+    so it raises no further false alarms, and the noise of the common change does not add to it.
+
+    Parameters
+    ----------
+    centre, scale
+        ``(4,)``: of held-out log scores of the level, and of the prominence.
+    """
+
+    centre: Tensor
+    inverse_scale: Tensor
+
+    def __init__(self, centre: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.margin = GATE_MARGIN
+        self.unit = MIN_LEVEL_SCALE
+        self.register_buffer("centre", centre)
+        self.register_buffer("inverse_scale", scale.reciprocal())
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Return ``(batch, 2)`` of log scores ``(batch, 4)``, in a unit near that of log scores."""
+        deviation = (scores - self.centre) * self.inverse_scale
+        return torch.minimum(deviation[:, :2], deviation[:, 2:] + self.margin) * self.unit
+
+
+def fit_level_gate(held_out: Tensor) -> LevelGate:
+    """Fit the scales to held-out log scores ``(items, 4)`` of level and prominence."""
+    scale = held_out.std(0, correction=0).clamp_min(MIN_LEVEL_SCALE)
+    return LevelGate(held_out.median(0).values, scale)
+
+
+class GainFreeScorer(nn.Module):
+    """The scores of one target, none of which depends on the gain; and the common change.
+
+    Parameters
+    ----------
+    scorer
+        Scores all feature groups; the level, which is the first, depends on the gain.
+    common_change
+        Measures the change of gain.
+    prominence
+        Scores the level without the common change.
+    gate
+        Combines the scores of level and prominence; an identity keeps both.
+    """
+
+    def __init__(
+        self,
+        scorer: TargetScorer,
+        common_change: CommonChange,
+        prominence: GroupScorer,
+        gate: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.scorer = scorer
+        self.common_change = common_change
+        self.prominence = prominence
+        self.gate = gate
+        self.backends = BACKENDS_PER_GROUP
+        self.db_per_neper = DB_PER_NEPER
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Return log scores and, in the last column, the common change in dB.
+
+        Parameters
+        ----------
+        features
+            Of :func:`append_bands`, ``(batch, dims)`` each.
+        """
+        scores = self.scorer(features)
+        change = self.common_change(features[-1])
+        prominence = _log_scores(self.prominence(features[0] - change))
+        level = self.gate(torch.cat([scores[:, : self.backends], prominence], dim=1))
+        return torch.cat([level, scores[:, self.backends :], change * self.db_per_neper], dim=1)
+
+
 def fit_target_scorer(
-    features: Sequence[Tensor], excluded: Tensor, filters: Sequence[MatchedFilters] = ()
-) -> TargetScorer:
-    """Fit the scorers of one target; arguments as for :func:`fit_group`, one tensor per group."""
-    pairs = zip(FEATURE_GROUP_NAMES, features, strict=True)
+    features: Sequence[Tensor],
+    excluded: Tensor,
+    filters: Sequence[MatchedFilters] = (),
+    gate: LevelGate | None = None,
+) -> GainFreeScorer:
+    """Fit the scorers of one target.
+
+    Parameters
+    ----------
+    features
+        Of :func:`append_bands`, ``(items, dims)`` each.
+    excluded
+        As for :func:`fit_group`.
+    filters
+        Matched filters of all groups but the first; or none.
+    gate
+        None: the scores of level and prominence are both returned, to fit a gate to them.
+    """
+    pairs = zip(FEATURE_GROUP_NAMES, features[:-1], strict=True)
     scorers = [fit_group(name, group, excluded) for name, group in pairs]
     for scorer, group_filters in zip(scorers[1:], filters, strict=False):
         # The same windows, standardised equally: they are stored once in the model file.
         group_filters.share_bank(scorer.lof.get_buffer("bank"))
-    return TargetScorer(scorers, filters)
+    common_change = fit_common_change(features[-1])
+    prominence = features[0] - common_change(features[-1])
+    return GainFreeScorer(
+        TargetScorer(scorers, filters),
+        common_change,
+        fit_group("level", prominence, excluded),
+        nn.Identity() if gate is None else gate,
+    )
 
 
 def fit_group_filters(
@@ -144,7 +310,7 @@ def fit_group_filters(
     Parameters
     ----------
     features
-        Of all groups, ``(items, dims)`` each.
+        Of :func:`append_bands`, ``(items, dims)`` each.
     bank, excluded, folds
         As for :func:`~asd_monitor.backends.matched_filters.fit_matched_filters`.
 
@@ -156,7 +322,7 @@ def fit_group_filters(
         ``(items, filters)`` held-out log scores.
     """
     fitted = []
-    for name, group in zip(FILTERED_GROUP_NAMES, features[1:], strict=True):
+    for name, group in zip(FILTERED_GROUP_NAMES, features[1:-1], strict=True):
         rows = len(MODULATION_EDGES_HZ) - 1 if name == "modulation" else 1
         fitted.append(fit_matched_filters(group, bank, excluded, folds, rows))
     return [filters for filters, _ in fitted], torch.stack([held for _, held in fitted], dim=1)
@@ -266,7 +432,7 @@ class QuickstartDetector(nn.Module):
     def __init__(
         self,
         groups: FeatureGroups,
-        scorers: Sequence[TargetScorer],
+        scorers: Sequence[GainFreeScorer],
         fusions: Sequence[Fusion],
         evidences: Sequence[Evidence],
     ) -> None:
@@ -286,19 +452,29 @@ class QuickstartDetector(nn.Module):
         target
             ``(batch,)`` int64, indexes the manifest's targets.
         """
-        return self.voices(waveform, target)[:, 0]
+        return self.measure(waveform, target)[:, 0]
 
     @torch.jit.export
     def voices(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Return ``(batch, 1 + voices)``: the score, and the log scores of all voices."""
+        return self.measure(waveform, target)[:, :-1]
+
+    @torch.jit.export
+    def measure(self, waveform: Tensor, target: Tensor) -> Tensor:
+        """Return ``(batch, 1 + voices + 1)``: score, voices, and the common change in dB."""
         if waveform.is_cuda:
-            scores: Tensor = self.scores(self.groups(waveform), target)
-            return scores
+            return self._measure(waveform, target)
         batches: list[Tensor] = []
         for start in range(0, waveform.shape[0], self.batch):
-            features = self.groups(waveform[start : start + self.batch])
-            batches.append(self.scores(features, target[start : start + self.batch]))
-        return torch.cat(batches) if len(batches) > 0 else waveform.new_zeros(0, 1)
+            stop = start + self.batch
+            batches.append(self._measure(waveform[start:stop], target[start:stop]))
+        return torch.cat(batches) if len(batches) > 0 else waveform.new_zeros(0, 2)
+
+    def _measure(self, waveform: Tensor, target: Tensor) -> Tensor:
+        groups: list[Tensor] = self.groups(waveform)
+        features = append_bands(groups, self.groups.mel)
+        scores: Tensor = self.scores(features, target)
+        return scores
 
     @torch.jit.export
     def evidence(self, waveform: Tensor, target: Tensor) -> Tensor:

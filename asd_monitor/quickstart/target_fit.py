@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -14,19 +15,22 @@ from asd_monitor.calibration.blocks import count_effective_windows
 from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.calibration.voices import VoiceStatistics
-from asd_monitor.features import FEATURE_GROUP_NAMES, FeatureGroups
+from asd_monitor.features import FeatureGroups
 from asd_monitor.modes.fit import adjust_held_out, fit_modes, profiles_of
 from asd_monitor.modes.learned import LearnedModes
 from asd_monitor.normal_sound.statistics import NormalSound
 from asd_monitor.progress import Progress
 from asd_monitor.quickstart.network import (
+    BACKENDS_PER_GROUP,
     BATCH,
     VOICE_NAMES,
     Evidence,
     Fusion,
-    TargetScorer,
+    GainFreeScorer,
+    append_bands,
     fit_fusion,
     fit_group_filters,
+    fit_level_gate,
     fit_target_scorer,
     min_voice_scales,
 )
@@ -38,6 +42,11 @@ NORMAL_SOUND_WINDOWS = 300
 MIN_EVIDENCE_STD = 0.23  # 1 dB
 MIN_FILTERS_S = 250.0
 """Matched filters are fitted to at least this much sound: with 100 s they raise false alarms."""
+LEVEL_DIRECTIONS = ("louder", "quieter")
+MIN_LEVEL_CHANGE_DB = 1.0
+"""Smallest scale of the mean change of a block: 3 dB are a clear change, and 1.5 dB are not."""
+GATED_SCORES = 2 * BACKENDS_PER_GROUP
+"""Scores of the level and of the prominence."""
 STAGE = "fit"
 SILENCE_DBFS = -120.0
 
@@ -64,7 +73,7 @@ class SubProgress:
 class FittedTarget:
     """The parts of one target."""
 
-    scorer: TargetScorer
+    scorer: GainFreeScorer
     fusion: Fusion
     evidence: Evidence
     calibration: Calibration
@@ -73,6 +82,8 @@ class FittedTarget:
     levels: LearnedLevels | None
     """None where no window has a level."""
     modes: LearnedModes
+    level_changes: VoiceStatistics | None
+    """Of the changes of level that all bands have in common."""
 
 
 def supports_filters(windows: TrainingWindows) -> bool:
@@ -111,6 +122,9 @@ def fit_target(
             features, excluded, bank, windows.folds(), progress.part(0.5, 0.9)
         )
         disjoint = torch.from_numpy(windows.disjoint)
+        gate = fit_level_gate(held_out[disjoint, :GATED_SCORES])
+        level, change_db = gate(held_out[:, :GATED_SCORES]), held_out[:, -1]
+        held_out = torch.cat([level, held_out[:, GATED_SCORES:-1]], dim=1)
         fusion = fit_fusion(held_out[disjoint])
         filters: list[MatchedFilters] = []
         if with_filters:
@@ -118,26 +132,37 @@ def fit_target(
             filters, filtered = fit_group_filters(features, bank, excluded, folds)
             held_out = torch.cat([held_out, filtered], dim=1)
         scorer = fit_target_scorer(
-            [group[bank] for group in features], excluded[bank][:, bank], filters
+            [group[bank] for group in features], excluded[bank][:, bank], filters, gate
         )
         modes, calibration, voices = _calibrate(held_out[disjoint], fusion, windows)
+        level_changes = _fit_level_changes(change_db[disjoint].double().numpy(), windows)
         evidence = _fit_evidence(groups, windows)
     normal_sound = _fit_normal_sound(windows)
     levels = LearnedLevels.fit(usable_levels_dbfs(windows.waveforms))
     progress.update(1.0)
-    return FittedTarget(scorer, fusion, evidence, calibration, voices, normal_sound, levels, modes)
+    return FittedTarget(
+        scorer,
+        fusion,
+        evidence,
+        calibration,
+        voices,
+        normal_sound,
+        levels,
+        modes,
+        level_changes,
+    )
 
 
 def _compute_features(
     groups: FeatureGroups, windows: TrainingWindows, progress: SubProgress
 ) -> list[Tensor]:
-    """Return the feature groups of all windows, ``(windows, dims)`` each."""
+    """Return the feature groups and bands of all windows, ``(windows, dims)`` each."""
     batches: list[list[Tensor]] = []
     for start in range(0, len(windows), BATCH):
         waveform = torch.from_numpy(np.stack(windows.waveforms[start : start + BATCH]))
-        batches.append(groups(waveform))
+        batches.append(append_bands(groups(waveform), groups.mel))
         progress.update(min(1.0, (start + BATCH) / len(windows)))
-    return [torch.cat([batch[i] for batch in batches]) for i in range(len(FEATURE_GROUP_NAMES))]
+    return [torch.cat(group) for group in zip(*batches, strict=True)]
 
 
 def _cross_validated_scores(
@@ -152,7 +177,8 @@ def _cross_validated_scores(
     Returns
     -------
     torch.Tensor
-        ``(windows, groups * 2)``.
+        Log scores of the level, of the prominence, and of all other groups, ``GATED_SCORES`` and
+        more; in the last column the common change of all bands in dB.
     """
     scores: list[Tensor | None] = [None] * len(folds)
     fold_count = int(folds.max()) + 1
@@ -203,6 +229,21 @@ def _fit_modes(windows: TrainingWindows, scores: np.ndarray) -> tuple[LearnedMod
         profiles, levels_dbfs, windows.session, windows.start_s, windows.window_s, scores
     )
     return modes, adjust_held_out(modes, profiles, scores)
+
+
+def _fit_level_changes(
+    change_db: npt.NDArray[np.float64], windows: TrainingWindows
+) -> VoiceStatistics | None:
+    """Fit the limits of the rule ``level`` to held-out changes of level ``(n,)``."""
+    return VoiceStatistics.fit(
+        LEVEL_DIRECTIONS,
+        np.stack([change_db, -change_db], axis=1),
+        np.abs(change_db),
+        windows.session[windows.disjoint],
+        windows.start_s[windows.disjoint],
+        windows.window_s,
+        MIN_LEVEL_CHANGE_DB,
+    )
 
 
 def _fit_evidence(groups: FeatureGroups, windows: TrainingWindows) -> Evidence:

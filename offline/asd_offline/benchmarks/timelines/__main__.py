@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from asd_monitor.synthesis.faults import FAULTS
-from asd_offline.benchmarks.timelines import pump, recordings, weeks
+from asd_offline.benchmarks.timelines import changes, pump, recordings, weeks
 from asd_offline.benchmarks.timelines.tables import (
     FAULT_COLUMNS,
     NORMAL_COLUMNS,
@@ -32,6 +32,8 @@ def main() -> None:
         _measure_recordings(options)
     elif options.kind == "pump":
         _measure_pump(options)
+    elif options.kind == "changes":
+        _measure_changes(options)
     else:
         _measure_weeks(options)
 
@@ -40,10 +42,6 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure the live alarm on timelines.")
     kinds = parser.add_subparsers(dest="kind", required=True)
     real = kinds.add_parser("recordings", help="real recordings of one machine")
-    real.add_argument("folder", type=Path)
-    real.add_argument("--pattern", default="*", help="names of the recordings, without suffix")
-    real.add_argument("--learn-clips", type=int, default=30)
-    real.add_argument("--splits", type=int, default=10)
     real.add_argument("--normal-h", type=float, default=4.0, help="over all splits")
     real.add_argument("--no-injection", action="store_true", help="recorded faults only")
     simulated = kinds.add_parser("pump", help="the demo's simulated pump")
@@ -51,8 +49,14 @@ def _parse_arguments() -> argparse.Namespace:
     simulated.add_argument("--hours", type=float, default=1.0, help="of normal sound, per pump")
     simulated.add_argument("--pumps", type=int, default=5)
     simulated.add_argument("--drift", action="store_true", help="slow drift instead of faults")
+    changed = kinds.add_parser("changes", help="changes of real recordings that are no faults")
+    for kind in (real, changed):
+        kind.add_argument("folder", type=Path)
+        kind.add_argument("--pattern", default="*", help="names of the recordings, without suffix")
+        kind.add_argument("--learn-clips", type=int, default=30)
+        kind.add_argument("--splits", type=int, default=10)
     weeks.add_arguments(kinds)
-    for kind in (real, simulated):
+    for kind in (real, simulated, changed):
         kind.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of the first split")
     return parser.parse_args()
 
@@ -118,6 +122,18 @@ def _measure_pump(options: argparse.Namespace) -> None:
     print(f"\n{heading('level of the fault', *FAULTS_AND_DELAY)}")
     for line in grouped_rows(_faults(streams), lambda fault: fault.span.label):
         print(line)
+
+
+def _measure_changes(options: argparse.Namespace) -> None:
+    clips = recordings.read_clips(options.folder, options.pattern)
+    outcomes = [
+        outcome
+        for seed in range(options.seed, options.seed + options.splits)
+        for outcome in changes.measure_changes(clips, options.learn_clips, seed)
+    ]
+    print(heading("change", *changes.COLUMNS))
+    for name in changes.CHANGES:
+        print(row(name, *changes.cells([o for o in outcomes if o.change == name])))
 
 
 def _measure_weeks(options: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ from asd_monitor.quickstart import Recording, fit
 from asd_monitor.records import FloatArray, Window, WindowScore
 from asd_offline.timeline.labels import Span
 from asd_offline.timeline.outcome import StreamOutcome, evaluate_stream
-from asd_offline.timeline.trace import trace_scores
+from asd_offline.timeline.trace import Trace, trace_scores
 
 SAMPLE_RATE_HZ = 16_000
 TARGET = "machine"
@@ -84,6 +84,14 @@ def play_parts(
     tracker: ModeTracker | None = None,
 ) -> StreamOutcome:
     """Pass the scores of parts through the alarm and compare its alarms with the labels."""
+    trace, spans = trace_parts(parts, rule, settings)
+    return evaluate_stream(TARGET, name, trace, spans)
+
+
+def trace_parts(
+    parts: Sequence[Part], rule: DecisionRule, settings: AlarmSettings
+) -> tuple[Trace, list[Span]]:
+    """Pass the scores of parts through the alarm; return what it does, and the faults."""
     rate_hz = rule.sample_rate_hz
     scores: list[WindowScore] = []
     spans: list[Span] = []
@@ -104,5 +112,4 @@ def play_parts(
             else:
                 spans.append(Span(begin_s, end_s, part.label))
         start = end
-    trace = trace_scores(scores, rule, settings, start / rate_hz)
-    return evaluate_stream(TARGET, name, trace, spans)
+    return trace_scores(scores, rule, settings, start / rate_hz), spans
