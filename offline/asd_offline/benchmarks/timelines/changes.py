@@ -13,10 +13,9 @@ import soxr
 from scipy.signal import firwin2, oaconvolve
 
 from asd_monitor.demo.pump_sound import PumpSound
-from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.quickstart import Recording
 from asd_monitor.records import FloatArray, State
-from asd_offline.benchmarks.timelines.fitted import SAMPLE_RATE_HZ, FittedMachine, trace_parts
+from asd_offline.benchmarks.timelines.fitted import SAMPLE_RATE_HZ, FittedMachine
 from asd_offline.benchmarks.timelines.recordings import Clips
 from asd_offline.synth.timeline.disturbances import DISTURBANCES
 from asd_offline.timeline.trace import Trace
@@ -139,13 +138,12 @@ def measure_changes(clips: Clips, learn_clips: int, seed: int) -> Iterator[Chang
     for number, (name, change) in enumerate(CHANGES.items()):
         noise = np.random.default_rng([seed, number])
         parts = [lead_scores, machine.score(change(normal, noise))]
-        trace, _ = trace_parts(parts, machine.rule, AlarmSettings())
+        trace = machine.trace(parts)
         fault_s, has_fault = None, bool(clips.faulty) and name in GAINS
         if has_fault:
             faulty = _join(clips.faulty, STREAM_S, np.random.default_rng([seed, 1]))
             parts = [machine.score(change(sound, noise)) for sound in (lead, faulty)]
-            fault_trace, _ = trace_parts(parts, machine.rule, AlarmSettings())
-            fault_s = _first(fault_trace, lambda rule, state: state is State.ALARM)
+            fault_s = _first(machine.trace(parts), lambda rule, state: state is State.ALARM)
         yield ChangeOutcome(
             name,
             _first(trace, lambda rule, state: rule != "level" and state is State.ALARM),

@@ -72,8 +72,14 @@ class FittedMachine:
 
     def play(self, name: str, parts: Sequence[Part]) -> StreamOutcome:
         """Play parts one after the other; consecutive parts with the same label are one fault."""
-        tracker = ModeTracker(self.modes, self.rule.window_samples, SAMPLE_RATE_HZ)
-        return play_parts(name, parts, self.rule, AlarmSettings(), tracker)
+        return play_parts(name, parts, self.rule, AlarmSettings(), self._make_tracker())
+
+    def trace(self, parts: Sequence[Part]) -> Trace:
+        """Play parts one after the other; return what the alarm does."""
+        return trace_parts(parts, self.rule, AlarmSettings(), self._make_tracker())[0]
+
+    def _make_tracker(self) -> ModeTracker:
+        return ModeTracker(self.modes, self.rule.window_samples, SAMPLE_RATE_HZ)
 
 
 def play_parts(
@@ -84,12 +90,15 @@ def play_parts(
     tracker: ModeTracker | None = None,
 ) -> StreamOutcome:
     """Pass the scores of parts through the alarm and compare its alarms with the labels."""
-    trace, spans = trace_parts(parts, rule, settings)
+    trace, spans = trace_parts(parts, rule, settings, tracker)
     return evaluate_stream(TARGET, name, trace, spans)
 
 
 def trace_parts(
-    parts: Sequence[Part], rule: DecisionRule, settings: AlarmSettings
+    parts: Sequence[Part],
+    rule: DecisionRule,
+    settings: AlarmSettings,
+    tracker: ModeTracker | None = None,
 ) -> tuple[Trace, list[Span]]:
     """Pass the scores of parts through the alarm; return what it does, and the faults."""
     rate_hz = rule.sample_rate_hz
