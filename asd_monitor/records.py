@@ -332,6 +332,8 @@ class SourceHealth:
     """Device rate measured against the clock; None before it is known."""
     rate_hz: int | None = None
     """Rate at which the sound is recorded, before it is converted; None before it is known."""
+    clock_unsynced: bool = False
+    """Whether times may be wrong, since the system clock is not synchronised or was set back."""
 
 
 @dataclass(frozen=True, slots=True)

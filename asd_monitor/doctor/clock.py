@@ -1,6 +1,5 @@
 """Check the computer's clock: alarms and scores carry its time."""
 
-import ctypes
 import shutil
 import subprocess
 import time
@@ -8,12 +7,9 @@ from collections.abc import Callable
 
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import AsdMonitorError
+from asd_monitor.telemetry.clock_watch import is_kernel_synchronised
 
 MIN_YEAR, MAX_YEAR = 2026, 2100
-TIMEX_BYTES = 256
-"""More than the size of the kernel's ``struct timex``; all zeros only reads the clock's state."""
-TIME_ERROR = 5
-"""Return value of ``adjtimex(2)`` for a clock that is not synchronised."""
 OBSERVED_S = 0.25
 MIN_STEP_S = 0.1
 TIMEDATECTL_TIMEOUT_S = 5.0
@@ -45,12 +41,9 @@ def check_clock(
 
 def is_synchronised() -> bool | None:
     """Ask the kernel, or else timedatectl; return None if neither answers."""
-    try:
-        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
-    except (OSError, AttributeError):
-        state = -1
-    if state >= 0:
-        return bool(state != TIME_ERROR)
+    known = is_kernel_synchronised()
+    if known is not None:
+        return known
     if shutil.which("timedatectl") is None:
         return None
     try:

@@ -225,10 +225,13 @@ class Pipeline:
     def check_source(self) -> SourceHealth:
         """Emit health and learning progress; the machine is UNKNOWN while no audio arrives."""
         health, now = self._add_problem(self.source.health()), self._monotonic()
+        health = replace(health, clock_unsynced=self._metrics.clock_watch.check())
         if self.is_leaving:
             return health
         changed = self._health is None or (
-            health.state is not self._health.state or self._problem != self._reported_problem
+            health.state is not self._health.state
+            or health.clock_unsynced is not self._health.clock_unsynced
+            or self._problem != self._reported_problem
         )
         if changed or now - self._health_at >= HEALTH_INTERVAL_S:
             self._health, self._health_at = health, now

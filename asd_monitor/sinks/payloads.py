@@ -191,6 +191,7 @@ def health_payload(
         "last_audio": rfc3339(last_audio_at) if last_audio_at is not None else None,
         "measured_rate_hz": _finite(health.measured_rate_hz),
         "rate_hz": health.rate_hz,
+        "clock_unsynced": health.clock_unsynced,
     }
 
 

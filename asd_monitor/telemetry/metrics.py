@@ -23,6 +23,7 @@ from asd_monitor.records import (
     Transition,
 )
 from asd_monitor.telemetry.calibration_series import CalibrationSeries
+from asd_monitor.telemetry.clock_watch import ClockWatch
 from asd_monitor.telemetry.event_series import EventSeries
 from asd_monitor.telemetry.evidence_series import EvidenceSeries
 from asd_monitor.telemetry.history_series import HistorySeries
@@ -187,6 +188,7 @@ class Metrics:
             "asd_build_info", "1, labelled with the program's version.", "version", "python"
         )
         self.build_info.labels(__version__, platform.python_version()).set(1)
+        self.clock_watch = ClockWatch(self._factory)
 
     def _define_delivery(self) -> None:
         self.queue_depth = self._factory.gauge(
