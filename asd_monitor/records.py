@@ -201,6 +201,8 @@ class Limit:
 OFF_WORD = "machine off"
 NOT_JUDGED_WORD = "not judged"
 UNLEARNED_WORD = "state not learned"
+UNLEARNED_RULE = "unlearned"
+"""Rule of a machine in a state that was not learned, and of its event."""
 
 
 @dataclass(frozen=True, slots=True)

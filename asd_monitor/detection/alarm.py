@@ -15,6 +15,7 @@ from asd_monitor.detection.verdict import judge_window
 from asd_monitor.records import (
     OFF_MODE,
     SCORED_QUALITIES,
+    UNLEARNED_RULE,
     UNLEARNED_WORD,
     Decision,
     Quality,
@@ -254,7 +255,8 @@ class Alarm:
         self._is_unlearned = True
         self._rules.reset()
         self._skip_gap()
-        return self._enter(State.UNKNOWN, score.mode.description, score.captured_at, score)
+        reason, at = score.mode.description, score.captured_at
+        return self._enter(State.UNKNOWN, reason, at, score, UNLEARNED_RULE)
 
     def _quiet_s(self, window_start: int) -> float:
         """Return for how long every window has been quiet by every rule."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from asd_monitor.evidence.settings import EvidenceSettings
-from asd_monitor.records import ScoredWindow, State, Transition
+from asd_monitor.records import UNLEARNED_RULE, ScoredWindow, State, Transition
 
 MEMORY_S = 150.0
 """Scores are remembered for this long: longer than any clip."""
@@ -141,6 +141,8 @@ class Watch:
             self._open(transition, newest)
         elif transition.state is State.ALARM and self._state is not State.ALARM:
             requests = self._extend(newest)
+        elif transition.rule == UNLEARNED_RULE and self._state is not State.ALARM:
+            self._prolong()
         if self._state is not State.ALARM:
             self._state = transition.state if transition.state is State.ALARM else State.WARNING
         if transition.closes_event:
@@ -187,6 +189,11 @@ class Watch:
         self._repeats = 0
         self._last_counted_end = max(self._last_counted_end, first)
         self._pending_end = self._end_of_window(newest) + self._after_samples()
+
+    def _prolong(self) -> None:
+        """Let the clip be as long as possible: a person may confirm it as a mode to be learned."""
+        if self._pending_end is not None:
+            self._pending_end = self._clip_start + round(MAX_CLIP_S * self.sample_rate_hz)
 
     def _extend(self, newest: int) -> list[Request]:
         """Keep the sound of a more severe state too, if it follows that of the clip."""

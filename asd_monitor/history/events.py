@@ -11,7 +11,7 @@ from asd_monitor.history.cases import TROUBLE
 from asd_monitor.history.codes import STATE_CODES, finite, to_ms, to_s
 from asd_monitor.history.names import NameTables
 from asd_monitor.history.records import Event, EventNote, NoteKind
-from asd_monitor.records import Band, ScoredWindow, State, Transition
+from asd_monitor.records import UNLEARNED_RULE, Band, ScoredWindow, State, Transition
 
 PROGRAM = "asd-monitor"
 """Author of the notes that the program writes itself."""
@@ -97,6 +97,8 @@ class EventTable:
             current.left_open_s = None
         elif transition.closes_event:
             self._close(machine_id, transition)
+        elif transition.rule == UNLEARNED_RULE and current is not None:
+            self._explain(current, transition)
 
     def observe(self, machine_id: int, window: ScoredWindow) -> None:
         """Follow the highest score and the longest shift of an open event."""
@@ -178,6 +180,11 @@ class EventTable:
             "reason": transition.reason,
         }
         self.change(current.id, values)
+
+    def _explain(self, current: _OpenEvent, transition: Transition) -> None:
+        """Note that a warning is explained by a state that was not learned."""
+        if current.peak_state is State.WARNING:
+            self.change(current.id, {"rule": transition.rule, "reason": transition.reason})
 
     def _close(self, machine_id: int, transition: Transition) -> None:
         self.write_peaks()

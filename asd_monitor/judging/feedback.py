@@ -11,6 +11,7 @@ from pathlib import Path
 from asd_monitor.errors import StateError
 from asd_monitor.history.records import Event, NoteKind
 from asd_monitor.judging.store import JudgingStore
+from asd_monitor.records import UNLEARNED_RULE
 from asd_monitor.storage.durable import make_folder_durably, write_durably
 
 logger = logging.getLogger(__name__)
@@ -29,19 +30,24 @@ class Feedback:
     machine: str
     recordings: tuple[str, ...] = ()
     """Ids of their events."""
+    has_new_mode: bool = False
+    """Whether one is of a state that was not learned, which is then learned as a mode."""
 
     @property
     def is_enough(self) -> bool:
         """Whether it is worth learning the machine again."""
-        return len(self.recordings) >= ENOUGH_RECORDINGS
+        return self.has_new_mode or len(self.recordings) >= ENOUGH_RECORDINGS
 
     @property
     def next_step(self) -> str:
         """What can be done with them, in one sentence for the user."""
         count, missing = len(self.recordings), ENOUGH_RECORDINGS - len(self.recordings)
         if self.is_enough:
+            noun, verb, them = "recordings", "are", "them"
+            if count == 1:
+                noun, verb, them = "recording", "is", "it"
             return (
-                f"{count} recordings are confirmed as normal: the monitor can learn from them "
+                f"{count} {noun} {verb} confirmed as normal: the monitor can learn from {them} "
                 f"(`asd-monitor refit {self.machine}`), and changes nothing before you agree."
             )
         more = "1 more event" if missing == 1 else f"{missing} more events"
@@ -72,7 +78,11 @@ def find_feedback(store: JudgingStore, machine: str) -> Feedback:
     """Return the confirmed recordings of a machine."""
     folder = feedback_folder(store.root, machine)
     names = sorted(path.stem for path in folder.glob(f"*{SUFFIX}"))
-    return Feedback(machine, tuple(names))
+    if not names:
+        return Feedback(machine)
+    events = store.reader.events(machine, limit=MAX_EVENTS)
+    new = any(event.id in names and event.rule == UNLEARNED_RULE for event in events)
+    return Feedback(machine, tuple(names), new)
 
 
 def update_recordings(store: JudgingStore, machine: str) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 MIN_DISTANCE_DB = 3.0
 """Smallest difference between two modes, as the root mean square over octaves."""
@@ -23,6 +24,8 @@ MIN_BLOCKS = 6
 """Fewest blocks of a mode: a minute of sound."""
 MIN_BOUTS, MIN_SINGLE_BOUT_BLOCKS = 2, 12
 """A mode has returned this often, or has lasted for this many blocks."""
+MIN_CONFIRMED_BLOCKS = 4
+"""Fewest blocks of a mode that a person confirmed as normal."""
 MAX_CLUSTERS = 8
 MAX_MERGED_BLOCKS = 300
 MIN_SPREAD_DB = 0.3
@@ -30,7 +33,9 @@ MIN_SPREAD_DB = 0.3
 _ROUNDS = 20
 
 
-def find_clusters(profiles: Matrix, follows: npt.NDArray[np.bool_]) -> Labels:
+def find_clusters(
+    profiles: Matrix, follows: BoolArray, confirmed: BoolArray | None = None
+) -> Labels:
     """Return the cluster ``(n,)`` of each block, numbered from 0; all 0 for a single mode.
 
     The result does not depend on the order of the bouts.
@@ -41,19 +46,22 @@ def find_clusters(profiles: Matrix, follows: npt.NDArray[np.bool_]) -> Labels:
         ``(n, octaves)`` in dB.
     follows
         ``(n,)``: True where a block directly follows the one before it.
+    confirmed
+        ``(n,)``: True for blocks that a person confirmed as normal.
     """
+    known = np.zeros(len(profiles), np.bool_) if confirmed is None else confirmed
     best = np.zeros(len(profiles), np.int64)
     for labels in _divide(profiles):
         kept = [
             label
             for label in range(int(labels.max()) + 1)
-            if _is_frequent(labels == label, follows)
+            if _is_frequent(labels == label, follows, known)
         ]
         centres = [profiles[labels == label].mean(0) for label in kept]
         if len(kept) < 2:
             continue
         labels, _ = _refine(profiles, np.array(centres))
-        frequent = all(_is_frequent(labels == label, follows) for label in range(len(kept)))
+        frequent = all(_is_frequent(labels == label, follows, known) for label in range(len(kept)))
         if frequent and len(kept) > best.max() + 1 and _are_apart(profiles, labels):
             best = labels
     return best
@@ -105,8 +113,10 @@ def _refine(profiles: Matrix, centres: Matrix) -> tuple[Labels, Matrix]:
     return labels, centres
 
 
-def _is_frequent(inside: npt.NDArray[np.bool_], follows: npt.NDArray[np.bool_]) -> bool:
+def _is_frequent(inside: BoolArray, follows: BoolArray, confirmed: BoolArray) -> bool:
     """Return whether a mode has enough blocks, in several bouts or in a long one."""
+    if (inside & confirmed).sum() >= MIN_CONFIRMED_BLOCKS:
+        return True
     count = int(inside.sum())
     continues = inside & follows & np.append(False, inside[:-1])
     bouts = count - int(continues.sum())

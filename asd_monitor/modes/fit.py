@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.calibration.blocks import block_windows
+from asd_monitor.calibration.blocks import Blocks, block_windows
 from asd_monitor.modes.clusters import find_clusters
 from asd_monitor.modes.learned import LearnedModes, Mode, Scale
 from asd_monitor.modes.naming import name_modes
@@ -35,6 +35,7 @@ def fit_modes(
     start_s: npt.ArrayLike,
     window_s: float,
     scores: Matrix,
+    confirmed: npt.NDArray[np.bool_] | None = None,
 ) -> LearnedModes:
     """Find the modes of normal sound and the scale of the scores in each.
 
@@ -48,10 +49,16 @@ def fit_modes(
         As for :func:`~asd_monitor.calibration.blocks.cut_blocks`.
     scores
         ``(n, 1 + voices)``: held-out score and voices of the windows.
+    confirmed
+        ``(n,)``: True for sound that a person confirmed as normal; a short bout of it is enough
+        for a mode.
     """
     block, follows = _number_blocks(np.asarray(sessions), np.asarray(start_s, float), window_s)
     medians = np.array([np.median(profiles[block == number], 0) for number in range(len(follows))])
-    labels = find_clusters(medians, follows)[block]
+    known = np.zeros(len(follows), np.bool_)
+    if confirmed is not None:
+        known[block[confirmed]] = True
+    labels = find_clusters(medians, follows, known)[block]
     levels = np.asarray(levels_dbfs, dtype=np.float64)
     modes: list[Mode] = []
     for label in range(int(labels.max()) + 1):
@@ -62,7 +69,7 @@ def fit_modes(
         modes.append(Mode(f"mode {label}", tuple(profile.tolist()), level, count))
     order = sorted(range(len(modes)), key=lambda label: modes[label].level_dbfs)
     if len(modes) > 1:
-        scales = _fit_scales(scores, labels, [mode.blocks for mode in modes])
+        scales = _fit_scales(scores, labels, block, follows)
         modes = [replace(mode, scale=scale) for mode, scale in zip(modes, scales, strict=True)]
     names = name_modes([modes[label].level_dbfs for label in order])
     ordered = [replace(modes[i], name=name) for i, name in zip(order, names, strict=True)]
@@ -72,8 +79,8 @@ def fit_modes(
 def adjust_held_out(modes: LearnedModes, profiles: Matrix, scores: Matrix) -> Matrix:
     """Return held-out scores ``(n, 1 + voices)`` as they would be in sound that was not learned.
 
-    A mode's centre is known from these scores themselves; their deviations are increased as if
-    each had been left out.
+    A mode's centre is known from these scores themselves: no error of it is allowed for, and
+    deviations are increased as if each block had been left out.
     """
     if len(modes) == 1:
         return scores
@@ -83,15 +90,19 @@ def adjust_held_out(modes: LearnedModes, profiles: Matrix, scores: Matrix) -> Ma
     adjusted = np.empty_like(scores)
     for index, mode in enumerate(modes.modes):
         inside = labels == index
-        deviation = modes.adjust(scores[inside], index) - common.centre
-        adjusted[inside] = common.centre + deviation * (1 + 1 / mode.blocks)
+        assert mode.scale is not None  # noqa: S101 - as above
+        factor = np.asarray(common.spread) / mode.scale.spread * (1 + 1 / mode.blocks)
+        adjusted[inside] = (scores[inside] - mode.scale.centre) * factor + common.centre
     return adjusted
 
 
-def _fit_scales(scores: Matrix, labels: Labels, blocks: list[int]) -> list[Scale]:
+def _fit_scales(
+    scores: Matrix, labels: Labels, block: Labels, follows: npt.NDArray[np.bool_]
+) -> list[Scale]:
     """Return the scale of each mode, shrunk towards that of all modes."""
-    parts = [scores[labels == label] for label in range(len(blocks))]
-    weights = np.array(blocks, np.float64)[:, None]
+    numbers = [np.unique(block[labels == label]) for label in range(int(labels.max()) + 1)]
+    parts = [scores[labels == label] for label in range(len(numbers))]
+    weights = np.array([[len(own)] for own in numbers], np.float64)
     centres = np.array([np.median(part, 0) for part in parts])
     variances = np.array([part.var(0) for part in parts])
     pooled_centre = (weights * centres).sum(0) / weights.sum()
@@ -102,10 +113,21 @@ def _fit_scales(scores: Matrix, labels: Labels, blocks: list[int]) -> list[Scale
     pooled = np.sqrt(pooled_variance)
     spreads = np.sqrt(own * variances + (1 - own) * pooled_variance)
     spreads = np.clip(spreads, pooled / MAX_FACTOR, pooled * MAX_FACTOR)
+    means = np.array([scores[block == number].mean(0) for number in range(len(follows))])
+    errors = [_standard_error(means, own, follows) for own in numbers]
     return [
-        Scale(tuple(centre.tolist()), tuple(spread.tolist()))
-        for centre, spread in zip(centres, spreads, strict=True)
+        Scale(tuple(centre.tolist()), tuple(spread.tolist()), tuple(error.tolist()))
+        for centre, spread, error in zip(centres, spreads, errors, strict=True)
     ]
+
+
+def _standard_error(
+    means: Matrix, own: Labels, follows: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """Return the standard error ``(1 + voices,)`` of the mean of a mode's blocks."""
+    continues = follows[own] & np.append(False, np.diff(own) == 1)
+    variance = Blocks(means[own], continues).long_run_variance()
+    return np.asarray(np.sqrt(variance / len(own)))
 
 
 def _number_blocks(

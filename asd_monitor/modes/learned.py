@@ -25,18 +25,22 @@ class Scale:
     ----------
     centre, spread
         ``(1 + voices,)``: of the score, then of every voice; spreads > 0.
+    error
+        Standard error of ``centre``, from the number of independent blocks.
     """
 
     centre: tuple[float, ...]
     spread: tuple[float, ...]
+    error: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if len(self.centre) != len(self.spread) or not self.centre:
-            raise ValueError("centre and spread: expected lists of one length, at least 1")
-        if not all(is_number(x) and math.isfinite(x) for x in (*self.centre, *self.spread)):
-            raise ValueError("centre and spread: expected finite numbers")
-        if min(self.spread) <= 0:
-            raise ValueError("spread: expected numbers above 0")
+        values = (self.centre, self.spread, self.error)
+        if len(set(map(len, values))) != 1 or not self.centre:
+            raise ValueError("centre, spread and error: expected lists of one length, at least 1")
+        if not all(is_number(x) and math.isfinite(x) for part in values for x in part):
+            raise ValueError("centre, spread and error: expected finite numbers")
+        if min(self.spread) <= 0 or min(self.error) < 0:
+            raise ValueError("spread and error: expected numbers above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class Mode:
             "blocks": self.blocks,
             "centre": None if scale is None else list(scale.centre),
             "spread": None if scale is None else list(scale.spread),
+            "error": None if scale is None else list(scale.error),
         }
 
     @classmethod
@@ -92,7 +97,7 @@ class Mode:
         profile, centre = _read_list(values, "profile_db"), values.get("centre")
         scale = None
         if centre is not None:
-            scale = Scale(_read_list(values, "centre"), _read_list(values, "spread"))
+            scale = Scale(*(_read_list(values, name) for name in ("centre", "spread", "error")))
         level, blocks = values.get("level_dbfs"), values.get("blocks")
         return cls(values.get("name"), profile, level, blocks, scale)  # type: ignore[arg-type]
 
@@ -152,7 +157,9 @@ class LearnedModes:
     def adjust(self, scores: Vector, mode: int) -> Vector:
         """Return scores of a mode on the scale of the mode that was learned longest.
 
-        The thresholds of the machine then hold in every mode.
+        The thresholds of the machine then hold in every mode. Where few blocks of a mode were
+        learned, its centre may be higher than it seems, and its spread larger: both are increased
+        by their standard errors.
 
         Parameters
         ----------
@@ -164,8 +171,9 @@ class LearnedModes:
         own, common = self.modes[mode].scale, self._reference.scale
         if own is None or common is None or len(own.centre) != scores.shape[-1]:
             return scores
-        factor = np.asarray(common.spread) / np.asarray(own.spread)
-        return np.asarray((scores - own.centre) * factor + common.centre)
+        spread, error = np.asarray(own.spread), np.asarray(own.error)
+        factor = np.asarray(common.spread) / (spread + error / math.sqrt(2))
+        return np.asarray((scores - own.centre - error) * factor + common.centre)
 
     @property
     def _reference(self) -> Mode:

@@ -44,8 +44,8 @@ def window_profile(samples: npt.NDArray[np.float32], sample_rate_hz: int) -> Pro
     if len(samples) < size:
         samples = np.pad(samples, (0, size - len(samples)))
     taper, first_bins = _prepare(sample_rate_hz, size)
-    frames = np.lib.stride_tricks.sliding_window_view(samples, size)[:: size // 2]
-    spectrum = np.fft.rfft((frames - frames.mean(1, keepdims=True)) * taper)
+    frames = samples[: len(samples) // size * size].reshape(-1, size)
+    spectrum = np.fft.rfft(frames * taper)
     power = (spectrum.real**2 + spectrum.imag**2).mean(0)
     octaves = np.add.reduceat(power[: first_bins[-1]], first_bins[:-1])
     return np.asarray(10 * np.log10(np.maximum(octaves, FLOOR_POWER)), np.float64)

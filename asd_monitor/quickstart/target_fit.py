@@ -226,7 +226,13 @@ def _fit_modes(windows: TrainingWindows, scores: np.ndarray) -> tuple[LearnedMod
     profiles = profiles_of(windows.waveforms, windows.sample_rate_hz)
     levels_dbfs = [assess(waveform).level_dbfs or SILENCE_DBFS for waveform in windows.waveforms]
     modes = fit_modes(
-        profiles, levels_dbfs, windows.session, windows.start_s, windows.window_s, scores
+        profiles,
+        levels_dbfs,
+        windows.session,
+        windows.start_s,
+        windows.window_s,
+        scores,
+        windows.confirmed,
     )
     return modes, adjust_held_out(modes, profiles, scores)
 

@@ -39,6 +39,8 @@ class Recording:
     Empty: the recording is a session of its own."""
     start_s: float = 0.0
     """Start, in seconds since an arbitrary time of its session."""
+    is_confirmed: bool = False
+    """Whether a person confirmed it as normal: even if short, it may be a mode of the machine."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,12 @@ class TrainingWindows:
     def __len__(self) -> int:
         """Return the number of windows."""
         return len(self.waveforms)
+
+    @property
+    def confirmed(self) -> BoolArray:
+        """``(n,)``: True for windows of recordings that a person confirmed as normal."""
+        recordings = self.waveforms.recordings
+        return np.array([recordings[i].is_confirmed for i, _ in self.waveforms.positions], np.bool_)
 
     @property
     def sample_rate_hz(self) -> int:

@@ -171,7 +171,7 @@ def _read_confirmed(root: Path, feedback: Feedback, rate_hz: int) -> "Iterator[R
             part = samples[start : start + part_samples]
             if len(part) >= MIN_PART_S * rate_hz:
                 name, start_s = f"{event_id}-{start // part_samples}", start / rate_hz
-                yield Recording(name, part, session=event_id, start_s=start_s)
+                yield Recording(name, part, event_id, start_s, is_confirmed=True)
 
 
 def _read_clip(path: Path) -> FloatArray:

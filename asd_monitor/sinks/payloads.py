@@ -87,6 +87,7 @@ def score_payload(
         "threshold": _finite(score.threshold),
         "shift_s": _finite(decision.shift_s, digits=3),
         "state": str(decision.state),
+        "mode": decision.mode or None,
         "rule": decision.rule,
         "verdict": _verdict(decision.verdict),
         "limits": [asdict(limit) for limit in decision.limits],

@@ -87,6 +87,7 @@ class Metrics:
         self._last_rejected_s: dict[str, Mapping[Rejection, float]] = {}
         self._models: dict[str, ModelInfo] = {}
         self._window_series: dict[str, _WindowSeries] = {}
+        self._modes: dict[str, str] = {}
 
     def _define_scores(self) -> None:
         self.score = self._factory.gauge(
@@ -119,6 +120,12 @@ class Metrics:
         )
         self.state = self._factory.gauge(
             "asd_state", "1 for the machine's current state, 0 for the others.", "machine", "state"
+        )
+        self.mode = self._factory.gauge(
+            "asd_mode_info",
+            "1 for the mode that the machine is in; absent where the model file has no modes.",
+            "machine",
+            "mode",
         )
         self.alarms = self._factory.counter("asd_alarms_total", "Alarms raised.", "machine")
         self.learned = self._factory.gauge(
@@ -277,6 +284,17 @@ class Metrics:
             series.normal_range.set(normal_range)
         if score.model is not None and score.model != self._models.get(machine):
             self._observe_model(machine, score.model)
+        self._observe_mode(machine, window.decision.mode)
+
+    def _observe_mode(self, machine: str, mode: str) -> None:
+        old = self._modes.get(machine, "")
+        if mode == old:
+            return
+        if old:
+            self.mode.remove(machine, old)
+        if mode:
+            self.mode.labels(machine, mode).set(1)
+        self._modes[machine] = mode
 
     def _observe_model(self, machine: str, model: ModelInfo) -> None:
         old = self._models.get(machine)

@@ -159,6 +159,8 @@ def _make_panel(name: str, machine: MachineStatus, trend: TrendChart) -> Panel:
             body.add_row("trend", trend)
             if score.model is not None and score.model.provisional:
                 body.add_row("learned", _format_provisional(score.model))
+            if machine.window.decision.mode:
+                body.add_row("mode", machine.window.decision.mode)
             body.add_row("level", _make_level_bar(score.level_dbfs))
         else:
             value, time_of_day = format_score(score.value), _format_time(score.captured_at)
@@ -170,7 +172,7 @@ def _make_panel(name: str, machine: MachineStatus, trend: TrendChart) -> Panel:
 def _make_overview(machines: Mapping[str, MachineStatus]) -> Table:
     """Return a table with one line per machine."""
     table = Table(expand=True, box=None)
-    for heading in ("machine", "state", "score", "verdict", "level", "lost", "source"):
+    for heading in ("machine", "state", "score", "verdict", "mode", "level", "lost", "source"):
         table.add_column(heading)
     for id_, machine in machines.items():
         health = machine.health
@@ -180,6 +182,7 @@ def _make_overview(machines: Mapping[str, MachineStatus]) -> Table:
             _make_badge(machine.state),
             format_score(score.value if score else None),
             _format_verdict(machine.window if score else None),
+            (machine.window.decision.mode if machine.window and score else "") or "-",
             f"{score.level_dbfs:.0f} dB" if score and score.level_dbfs is not None else "-",
             str(health.lost_samples) if health else "-",
             str(health.state) if health else "-",

@@ -66,6 +66,7 @@ def describe_score(window: ScoredWindow) -> dict[str, Any]:
         "level_dbfs": score.level_dbfs,
         "quality": str(score.quality),
         "verdict": describe_verdict(decision.verdict),
+        "mode": decision.mode,
         "state": str(decision.state),
         "reason": decision.reason,
     }

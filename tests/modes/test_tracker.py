@@ -15,7 +15,7 @@ SLOPE = np.linspace(-3, 3, OCTAVES)
 
 
 def _mode(name: str, level_db: float, centre: float = 0.0, spread: float = 1.0) -> Mode:
-    scale = Scale((centre, centre), (spread, spread))
+    scale = Scale((centre, centre), (spread, spread), (0.0, 0.0))
     return Mode(name, (level_db,) * OCTAVES, level_db, 20, scale)
 
 

@@ -24,7 +24,7 @@ async function refreshState(state) {
   isRefreshing = true;
   try {
     while (!isStateShown()) {
-      await replaceParts(["state", "since", "gauge", "learned", "latest", "event"]);
+      await replaceParts(["state", "since", "gauge", "learned", "latest", "event", "unlearned"]);
       if (!isStateShown()) await new Promise((resolve) => { setTimeout(resolve, 500); });
     }
   } finally {
@@ -59,6 +59,8 @@ function showScore(data) {
   byId("sentence").textContent = sentence(data.verdict.sentence);
   byId("normal-range").textContent = formatNumber(data.normal_range);
   byId("threshold").textContent = formatNumber(data.threshold);
+  byId("mode").textContent = data.mode;
+  byId("mode-row").hidden = !data.mode;
   byId("level").value = data.level_dbfs ?? -90;
   byId("level-text").textContent = loudness(data);
   if (data.state !== "UNKNOWN" && data.reason) byId("reason").textContent = sentence(data.reason);

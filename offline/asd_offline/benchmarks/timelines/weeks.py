@@ -6,7 +6,8 @@ from the same process: 16 voices, as log scores of windows, that are Gaussian wi
 - ``white``: windows are independent.
 - ``correlated``: half of the variance has a time constant of one minute (AR(1)).
 - ``modes``: the same, with three modes of operation that last ten minutes on average, and shift
-  each voice by one standard deviation or so.
+  each voice by one standard deviation or so. Modes differ in level by 10 dB or so, and in each
+  octave by another 3 dB.
 """
 
 import argparse
@@ -23,6 +24,9 @@ from asd_monitor.calibration.voices import VoiceStatistics
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.model_file.manifest import Manifest
+from asd_monitor.modes.fit import adjust_held_out, fit_modes
+from asd_monitor.modes.learned import LearnedModes
+from asd_monitor.modes.tracker import ModeTracker
 from asd_monitor.records import Quality, WindowScore
 from asd_offline.benchmarks.timelines.continued import ContinuedCalibration, decide
 from asd_offline.timeline.metrics import Rate
@@ -46,6 +50,11 @@ TIME_CONSTANT_S = 60.0
 SPREAD = 0.3
 """Standard deviation of a log score in one mode."""
 MODES, MODE_S = 3, 600.0
+OCTAVES = 8
+LEVEL_DB, OCTAVE_DB = 10.0, 3.0
+"""Standard deviations of the level of a mode, and of its octaves from that level."""
+NOISE_DB = 0.5
+"""Standard deviation of an octave from window to window."""
 TARGET = "machine"
 COLUMNS = (
     "supported per month",
@@ -71,20 +80,33 @@ class VoiceProcess:
     kind: str
     seed: int
 
-    def draw(self, windows: int, rng: np.random.Generator) -> Matrix:
-        """Return log scores ``(windows, voices)`` of consecutive windows."""
+    def draw(self, windows: int, rng: np.random.Generator) -> tuple[Matrix, Matrix]:
+        """Return log scores and levels of consecutive windows.
+
+        Returns
+        -------
+        Matrix
+            ``(windows, voices)``.
+        Matrix
+            Levels of octaves in dB, ``(windows, octaves)``.
+        """
         share = 0.0 if self.kind == "white" else SLOW
         values = np.sqrt(1 - share) * self._correlated_voices(windows, rng, 0.0)
         if share:
             keep = float(np.exp(-WINDOW_S / TIME_CONSTANT_S))
             values += np.sqrt(share) * self._correlated_voices(windows, rng, keep)
+        profiles = NOISE_DB * rng.standard_normal((windows, OCTAVES))
         if self.kind == "modes":
-            shifts = np.random.default_rng([self.seed, 1]).standard_normal((MODES, VOICES))
+            machine = np.random.default_rng([self.seed, 1])
+            shifts = machine.standard_normal((MODES, VOICES))
+            levels_db = LEVEL_DB * machine.standard_normal((MODES, 1))
+            levels_db = levels_db + OCTAVE_DB * machine.standard_normal((MODES, OCTAVES))
             changes = rng.random(windows) < WINDOW_S / MODE_S
             modes = rng.integers(MODES, size=windows)
             last_change = np.maximum.accumulate(np.where(changes, np.arange(windows), 0))
             values += shifts[modes[last_change]]
-        return np.asarray(SPREAD * values)
+            profiles += levels_db[modes[last_change]]
+        return np.asarray(SPREAD * values), profiles
 
     def _correlated_voices(self, windows: int, rng: np.random.Generator, keep: float) -> Matrix:
         """Return Gaussian voices of variance 1 that correlate with each other."""
@@ -111,10 +133,20 @@ class Fusion:
         return log_mean_exp((voices - self._centre) / self._scale)
 
 
-def learn(held_out: Matrix, scores: Matrix) -> Manifest:
-    """Return the manifest of a model that learned these log scores and fused scores."""
+def learn(held_out: Matrix, scores: Matrix, profiles: Matrix) -> Manifest:
+    """Return the manifest of a model that learned sound.
+
+    Parameters
+    ----------
+    held_out, scores, profiles
+        Log scores of the voices, fused scores and levels of normal sound.
+    """
     start_s = WINDOW_S * np.arange(len(scores))
     session = np.zeros(len(scores), np.int64)
+    raw = np.column_stack([scores, held_out])
+    modes = fit_modes(profiles, profiles.mean(1), session, start_s, WINDOW_S, raw)
+    adjusted = adjust_held_out(modes, profiles, raw)
+    scores, held_out = adjusted[:, 0], adjusted[:, 1:]
     calibration = Calibration.fit(
         scores,
         NormalRange.fit(scores, session, start_s, WINDOW_S),
@@ -131,6 +163,7 @@ def learn(held_out: Matrix, scores: Matrix) -> Manifest:
         hop_samples=WINDOW_SAMPLES,
         calibrations={TARGET: calibration},
         voices={} if voices is None else {TARGET: voices},
+        modes={TARGET: modes},
     )
 
 
@@ -186,14 +219,14 @@ def measure_weeks(
     for seed in seeds:
         process = VoiceProcess(kind, seed)
         rng = np.random.default_rng([seed, PROCESSES.index(kind), round(learn_s)])
-        held_out = process.draw(round(learn_s / WINDOW_S), rng)
+        held_out, profiles = process.draw(round(learn_s / WINDOW_S), rng)
         fusion = Fusion(held_out)
-        manifest = learn(held_out, fusion.fuse(held_out))
+        manifest = learn(held_out, fusion.fuse(held_out), profiles)
         rule = DecisionRule.from_manifest(manifest, TARGET, asked)
         if rule.supported_false_alarms_per_month is not None:
             supported.append(rule.supported_false_alarms_per_month)
         settings = AlarmSettings(false_alarms_per_month=asked)
-        scores = _scores(process, fusion, rule, rng, weeks)
+        scores = _scores(process, fusion, rule, manifest.modes[TARGET], rng, weeks)
         if continued:
             decided = decide(scores, ContinuedCalibration(manifest, settings))
             trace = trace_decisions(decided, weeks * WEEK_S)
@@ -209,17 +242,19 @@ def _scores(
     process: VoiceProcess,
     fusion: Fusion,
     rule: DecisionRule,
+    modes: LearnedModes,
     rng: np.random.Generator,
     weeks: int,
 ) -> Iterator[WindowScore]:
     """Yield the scores of some weeks, which are drawn at once for each week."""
+    tracker = ModeTracker(modes, WINDOW_SAMPLES, RATE_HZ)
     for week in range(weeks):
         count = round(WEEK_S / WINDOW_S)
-        voices = process.draw(count, rng)
-        values = fusion.fuse(voices).tolist()
-        for index, (value, row) in enumerate(
-            zip(values, voices.tolist(), strict=True), start=week * count
-        ):
+        voices, profiles = process.draw(count, rng)
+        raw = np.column_stack([fusion.fuse(voices), voices])
+        for index, (row, profile) in enumerate(zip(raw, profiles, strict=True), start=week * count):
+            adjusted, mode = tracker.follow(profile, index * WINDOW_SAMPLES, row)
+            value, *others = adjusted.tolist()
             yield WindowScore(
                 machine=TARGET,
                 seq=index,
@@ -233,7 +268,8 @@ def _scores(
                 level_dbfs=None,
                 lost_samples=0,
                 inference_s=0.0,
-                voices=tuple(row),
+                voices=tuple(others),
+                mode=mode,
             )
 
 
