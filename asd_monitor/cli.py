@@ -35,6 +35,7 @@ COMMANDS = {
     "shelve": HISTORY,
     "unshelve": HISTORY,
     "refit": HISTORY,
+    "modes": HISTORY,
     "calibrate": HISTORY,
     "drift": HISTORY,
     "notify": MONITORING,

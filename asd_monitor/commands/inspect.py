@@ -194,6 +194,8 @@ def _describe_rules(manifest: "Manifest", target: str) -> "Iterator[str]":
     rule, settings = DecisionRule.from_manifest(manifest, target), AlarmSettings()
     yield from explain_rules(rule, settings).values()
     yield rule.describe_support(settings.false_alarms_per_month)
+    if (modes := manifest.modes.get(target)) is not None:
+        yield f"modes: {modes.description}"
     if rule.normal_range is not None:
         yield (
             f"the normal range was learned from {rule.normal_range.segments} ten-second segments "

@@ -18,6 +18,7 @@ from asd_monitor.detection.verdict import judge_clip
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file.loaded_model import LoadedModel, Voices
 from asd_monitor.model_file.manifest import Aggregation, Manifest
+from asd_monitor.modes.learned import LearnedModes
 from asd_monitor.modes.profile import window_profile
 from asd_monitor.modes.tracker import ModeTracker
 from asd_monitor.records import (
@@ -269,6 +270,17 @@ class Detector:
         adjusted, mode = tracker.follow(profile, window.start, np.array([value, *voices]))
         first, *others = adjusted.tolist()
         return first, tuple(others), mode
+
+    def name_modes(self, machine: str, modes: LearnedModes) -> None:
+        """Use the names of these modes, which are otherwise those of the model file."""
+        tracker = self._trackers[machine]
+        if tracker is not None:
+            tracker.modes = modes
+
+    def modes(self, machine: str) -> LearnedModes | None:
+        """Return the modes of a machine; None where the model file has none."""
+        tracker = self._trackers[machine]
+        return None if tracker is None else tracker.modes
 
     def forget_mode(self, machine: str) -> None:
         """Find the mode of a machine again, because other sound follows."""

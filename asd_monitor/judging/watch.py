@@ -11,6 +11,7 @@ from asd_monitor.history.records import VERDICT_KINDS, AuditEntry
 from asd_monitor.judging.alarm_status import read_alarm
 from asd_monitor.judging.commands import Command, Refusal, execute
 from asd_monitor.judging.feedback import update_recordings
+from asd_monitor.judging.mode_names import NAME_MODE
 from asd_monitor.judging.store import JudgingStore
 from asd_monitor.records import (
     EvidenceReady,
@@ -48,6 +49,8 @@ class AlarmWatch:
         Where verdicts and commands are counted.
     install
         Called with a machine whose model file was replaced, from the thread.
+    name_modes
+        Called with a machine whose modes have other names, from the thread.
     """
 
     def __init__(
@@ -57,12 +60,14 @@ class AlarmWatch:
         post: Callable[[Record], None],
         series: JudgingSeries,
         install: Callable[[str], None] = lambda _machine: None,
+        name_modes: Callable[[str], None] = lambda _machine: None,
     ) -> None:
         self._store = store
         self._machines = machines
         self._post = post
         self._series = series
         self._install = install
+        self._name_modes = name_modes
         self._condition = threading.Condition()  # guards the next five
         self._open_events: dict[str, str] = {}
         self._changed: set[str] = set()
@@ -182,6 +187,8 @@ class AlarmWatch:
             self._series.verdicts.labels(entry.action).inc()
         if entry.action in MODEL_ACTIONS:
             self._install(entry.machine)
+        elif entry.action == NAME_MODE:
+            self._name_modes(entry.machine)
 
     def _execute(self, command: Command | Refusal) -> None:
         if isinstance(command, Refusal):

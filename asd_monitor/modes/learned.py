@@ -145,6 +145,14 @@ class LearnedModes:
         """Names of the modes."""
         return tuple(mode.name for mode in self.modes)
 
+    @property
+    def description(self) -> str:
+        """The modes with level and amount of sound, for the user."""
+        return "; ".join(
+            f"{mode.name} ({mode.level_dbfs:.0f} dBFS, {mode.blocks / 6:.1f} min learned)"
+            for mode in self.modes
+        )
+
     def nearest(self, profile: Vector) -> int:
         """Return the index of the mode whose profile is nearest to ``(octaves,)``."""
         return int(self.nearest_of(profile[None])[0])

@@ -48,10 +48,15 @@ class ModeTracker:
         Of the machine.
     window_samples, sample_rate_hz
         Length of a window, and the sample rate.
+
+    Attributes
+    ----------
+    modes
+        As given; only their names may be changed.
     """
 
     def __init__(self, modes: LearnedModes, window_samples: int, sample_rate_hz: int) -> None:
-        self._modes = modes
+        self.modes = modes
         self._window_samples = window_samples
         self._block_samples = max(round(BLOCK_S * sample_rate_hz), window_samples)
         self._switch_samples = round(SWITCH_S * sample_rate_hz)
@@ -81,9 +86,9 @@ class ModeTracker:
             ``(1 + voices,)``: its score, then its voices.
         """
         held = self._update(profile, start)
-        candidates = {held, self._modes.nearest(profile)}
+        candidates = {held, self.modes.nearest(profile)}
         adjusted = min(
-            (self._modes.adjust(scores, mode) for mode in sorted(candidates)),
+            (self.modes.adjust(scores, mode) for mode in sorted(candidates)),
             key=lambda values: float(values[0]),
         )
         return adjusted, self.reading
@@ -99,7 +104,7 @@ class ModeTracker:
     @property
     def reading(self) -> ModeReading:
         """The mode of the newest window; the first one before there is any."""
-        mode = self._modes.modes[self._held or 0]
+        mode = self.modes.modes[self._held or 0]
         if self._unlearned is None:
             return ModeReading(mode.name)
         difference = self._unlearned - self._known[self._held or 0]
@@ -116,7 +121,7 @@ class ModeTracker:
         while self._recent[0].start < oldest:
             self._recent.popleft()
         newest = self._newest_block()
-        self._hold(self._modes.nearest(newest), start)
+        self._hold(self.modes.nearest(newest), start)
         assert self._held is not None  # noqa: S101 - set by _hold
         self._unlearned = self._find_unlearned(newest)
         return self._held

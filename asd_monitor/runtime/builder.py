@@ -25,7 +25,12 @@ from asd_monitor.outbox.database import FILE_NAME as OUTBOX_FILE_NAME
 from asd_monitor.recalibration.files import CalibrationFiles
 from asd_monitor.runtime.alarm_store import AlarmStore, resume_alarms
 from asd_monitor.runtime.continued_calibration import ContinuedCalibration, Surroundings
-from asd_monitor.runtime.detectors import LoadedModels, load_detectors, reload_detector
+from asd_monitor.runtime.detectors import (
+    LoadedModels,
+    load_detectors,
+    name_modes,
+    reload_detector,
+)
 from asd_monitor.runtime.growing_mapping import GrowingMapping
 from asd_monitor.runtime.learned_sound import find_learned_sound
 from asd_monitor.runtime.machine_addition import (
@@ -250,9 +255,14 @@ def _build_watch(machines: RunningMachines, continued: ContinuedCalibration) -> 
         except AsdMonitorError as error:
             logger.warning("%s: its new model cannot be used: %s", machine, error)
 
+    def rename_modes(machine: str) -> None:
+        for pipeline in monitor.pipelines:
+            if pipeline.machine == machine and pipeline.detector is not None:
+                name_modes(pipeline.detector, state, machine)
+
     store = JudgingStore(state.root)
     judging = machines.builder.metrics.judging
-    return AlarmWatch(store, machines.names, monitor.post, judging, install)
+    return AlarmWatch(store, machines.names, monitor.post, judging, install, rename_modes)
 
 
 def _build_sinks(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from asd_monitor.config import Config
 from asd_monitor.errors import ConfigError, ModelFileError, UntrustedModelError
+from asd_monitor.judging.mode_names import named_modes
 from asd_monitor.judging.proposal import previous_model
 from asd_monitor.recalibration.files import CalibrationFiles
 from asd_monitor.runtime.model_store import MIN_REFIT_S, estimate_recorded_s, set_aside
@@ -110,6 +111,8 @@ def _load_shared(
     if rules:
         detector = Detector(model, rules)
         use_extensions(config, state, detector, list(rules))
+        for machine in rules:
+            name_modes(detector, state, machine)
         models.detectors.update(dict.fromkeys(rules, detector))
     return failures
 
@@ -176,7 +179,15 @@ def reload_detector(config: Config, state: StateFolder, machine: str) -> "Detect
     model = model_file.load(state.model_path(machine), config.device, policy=policy)
     detector = make_detector(config, model, [machine])
     use_extensions(config, state, detector, [machine])
+    name_modes(detector, state, machine)
     return detector
+
+
+def name_modes(detector: "Detector", state: StateFolder, machine: str) -> None:
+    """Use the names that people gave to the modes of a machine."""
+    modes = detector.manifest.modes.get(detector.rule(machine).target)
+    if modes is not None:
+        detector.name_modes(machine, named_modes(state.root, machine, modes))
 
 
 def _model_path(config: Config, state: StateFolder, machine: str) -> Path | None:

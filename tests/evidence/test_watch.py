@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from asd_monitor.evidence.settings import EvidenceSettings
-from asd_monitor.evidence.watch import Part, Request, Watch
+from asd_monitor.evidence.watch import MAX_CLIP_S, Part, Request, Watch
 from asd_monitor.records import Decision, State, Transition, Verdict
 from tests.rig.records import event, scored_window
 
@@ -37,8 +37,8 @@ class Machine:
             self.watch.add(replace(window, score=score, decision=decision), WINDOW)
             self.requests += self.watch.due(self.newest)
 
-    def change(self, state: State, event_id: str = "e1") -> None:
-        transition: Transition = replace(event("t", state), event_id=event_id)
+    def change(self, state: State, event_id: str = "e1", rule: str = "window") -> None:
+        transition: Transition = replace(event("t", state), event_id=event_id, rule=rule)
         self.requests += self.watch.change(transition, self.newest)
 
     def spans(self) -> list[tuple[Part, float, float]]:
@@ -134,3 +134,14 @@ def test_changes_without_an_event_request_nothing() -> None:
     machine.change(State.UNKNOWN, "")
     machine.score(100)
     assert not machine.requests
+
+
+def test_the_clip_of_a_state_that_was_not_learned_is_as_long_as_possible() -> None:
+    machine = Machine()
+    machine.score(100)
+    machine.score(12, counts=True)
+    machine.change(State.WARNING)
+    machine.score(8)
+    machine.change(State.UNKNOWN, rule="unlearned")
+    machine.score(60)
+    assert machine.spans() == [(Part.OPENING, 69, 69 + MAX_CLIP_S)]

@@ -61,6 +61,14 @@ def test_a_short_bout_is_not_a_mode() -> None:
     assert not find_clusters(profiles, _follows(40, MIN_BLOCKS - 1)).any()
 
 
+def test_a_short_bout_that_a_person_confirmed_is_a_mode() -> None:
+    rng = np.random.default_rng(3)
+    profiles = np.concatenate([_draw(rng, -50.0, 40), _draw(rng, -30.0, MIN_BLOCKS)])
+    follows, confirmed = _follows(40, MIN_BLOCKS), np.arange(40 + MIN_BLOCKS) >= 40
+    assert not find_clusters(profiles, follows).any()
+    assert np.array_equal(find_clusters(profiles, follows, confirmed) == 1, confirmed)
+
+
 def test_odd_blocks_do_not_hide_two_modes() -> None:
     rng = np.random.default_rng(4)
     parts = [_draw(rng, -50.0, 20), _draw(rng, -10.0, 1), _draw(rng, -40.0, 20)]

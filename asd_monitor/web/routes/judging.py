@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from asd_monitor.history.records import NoteKind
-from asd_monitor.judging import actions, proposal
+from asd_monitor.judging import actions, mode_names, proposal
 from asd_monitor.web.access_store import Role
 from asd_monitor.web.context import context_of, machine_of
 from asd_monitor.web.endpoint import Endpoint
@@ -101,6 +101,17 @@ async def refit(request: Request) -> Response:
     return RedirectResponse(f"/m/{quote(machine)}/refit", 303)
 
 
+async def name_mode(request: Request) -> Response:
+    """Give a mode of a machine another name, and return to its page."""
+    context, machine, form = context_of(request), machine_of(request), await read_form(request)
+    store, author = context.judging, author_of(request, form.get("who", ""))
+    old, new = form.get("old", ""), form.get("new", "")
+    await run_in_threadpool(
+        refuse_errors, lambda: mode_names.rename(store, author, machine, old, new)
+    )
+    return RedirectResponse(f"/m/{quote(machine)}", 303)
+
+
 def _minutes(text: str) -> float:
     try:
         minutes = float(text)
@@ -115,6 +126,7 @@ ENDPOINTS = [
     Endpoint("/events/acknowledge", acknowledge, Role.OPERATOR, ("POST",)),
     Endpoint("/events/{event}/notes", add_note, Role.OPERATOR, ("POST",)),
     Endpoint("/m/{machine}/shelf", shelve, Role.OPERATOR, ("POST",)),
+    Endpoint("/m/{machine}/mode", name_mode, Role.OPERATOR, ("POST",)),
     Endpoint("/m/{machine}/refit", refit_page),
     Endpoint("/m/{machine}/refit", refit, Role.ADMIN, ("POST",)),
 ]
