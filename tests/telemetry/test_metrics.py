@@ -180,6 +180,7 @@ def test_the_documentation_lists_every_series_with_its_help_text(
 ) -> None:
     emit_round(sink)
     metrics.sink_errors.labels("mqtt")
+    metrics.mode.labels("pump", "running")
     registered = set()
     for metric in metrics.registry.collect():
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name
@@ -189,9 +190,9 @@ def test_the_documentation_lists_every_series_with_its_help_text(
 
 
 def documented() -> set[tuple[str, frozenset[str], str, str]]:
-    entry = r"^- `(asd_\w+)(?:\{([\w,]+)\})?` \((\w+)\):\n  (.+)$"
+    entry = r"^- `(asd_\w+)(?:\{([\w,]+)\})?` \((\w+)\):\n  (.+(?:\n  .+)*)$"
     return {
-        (name, frozenset(filter(None, labels.split(","))), kind, meaning)
+        (name, frozenset(filter(None, labels.split(","))), kind, " ".join(meaning.split()))
         for name, labels, kind, meaning in re.findall(entry, METRICS_DOC.read_text(), re.M)
     }
 
@@ -210,3 +211,17 @@ def test_an_open_event_has_a_series_with_its_url_until_it_ends(metrics: Metrics)
     assert change(State.NORMAL, "e1") == []
     assert change(State.ALARM, "e2") == ["https://monitor.example/events/e2"]
     assert change(State.LEARNING, "e2") == []
+
+
+def test_only_the_present_mode_of_a_machine_has_a_series(metrics: Metrics) -> None:
+    sink = PrometheusSink(PrometheusSettings(), metrics)
+
+    def enter(mode: str) -> list[str]:
+        window = scored_window()
+        sink.emit(replace(window, decision=replace(window.decision, mode=mode)))
+        (family,) = (one for one in metrics.registry.collect() if one.name == "asd_mode_info")
+        return [sample.labels["mode"] for sample in family.samples]
+
+    assert enter("idle") == ["idle"]
+    assert enter("running") == ["running"]
+    assert enter("") == []
