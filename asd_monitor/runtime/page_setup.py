@@ -1,27 +1,31 @@
 """What the set-up and settings pages do in a running monitor."""
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from enum import StrEnum
-from typing import Any, Literal, get_args, get_origin
+from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
-from asd_monitor.config import Config, from_part
-from asd_monitor.errors import AsdMonitorError, ConfigError, StateError
+from asd_monitor.config import from_part
+from asd_monitor.errors import AsdMonitorError, ConfigError
 from asd_monitor.runtime import sensitivity
 from asd_monitor.runtime.machine_addition import RunningMachines
 from asd_monitor.runtime.microphones import microphone_settings
+from asd_monitor.runtime.page_broker import (
+    PASSWORD_FILE,
+    save_password,
+    try_broker,
+    validate_mqtt,
+)
+from asd_monitor.runtime.page_recipients import list_recipients, make_notify, try_recipient
 from asd_monitor.runtime.page_settings import PageSettings
-from asd_monitor.settings_file import Document, KeyPath, format_key_path
-from asd_monitor.sinks import SINKS
-from asd_monitor.sinks.mqtt.settings import MqttSettings
+from asd_monitor.runtime.settings_listing import flatten, list_fields, to_number
+from asd_monitor.settings_file import Document, format_key_path
 from asd_monitor.sinks.notify.settings import NotifySettings
 from asd_monitor.sources.microphone.device_capture import DeviceCapture
 from asd_monitor.sources.microphone.source import MicrophoneSource
 from asd_monitor.sources.rate_conversion import original
-from asd_monitor.storage.durable import write_durably
 from asd_monitor.unicode_names import derive_id, to_nfc
 from asd_monitor.web.setup import (
     CheckStep,
@@ -36,9 +40,6 @@ SECRETS = frozenset({("notify", "to")})
 """Settings whose values are not shown: addresses may contain passwords."""
 EXCHANGEABLE = frozenset({"mqtt", "notify"})
 """Sinks that are exchanged while the monitor runs."""
-SECTIONS = frozenset({*SINKS, "web"})
-"""Sections that can be off."""
-PASSWORD_FILE = "mqtt_password"  # noqa: S105 - the name of a file
 NAMED_ON_COMMAND_LINE = (
     "This run monitors only the machines that its command line names. Start `asd-monitor run` "
     "without --mic, --wav and --machine to add machines here."
@@ -203,21 +204,13 @@ class PageSetup:
         section = getattr(self._settings.load(), name)
         if not isinstance(section, BaseModel):
             return []
-        found = []
-        for key, field in type(section).model_fields.items():
-            value = getattr(section, key)
-            choices = _list_choices(field.annotation)
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if (choices or is_number) and (not keys or key in keys):
-                text = f"{value:g}" if isinstance(value, float) else str(value)
-                found.append(SettingField(key, text, field.description or "", choices))
-        return found
+        return list_fields(section, tuple(keys))
 
     def save_fields(self, name: str, values: Mapping[str, str]) -> None:
         """Save numbers and choices of a section for the next start."""
         known = {field.key: field for field in self.fields(name)}
         converted = {
-            key: text if known[key].choices else _to_number(key, text)
+            key: text if known[key].choices else to_number(key, text)
             for key, text in values.items()
             if key in known and text.strip() != known[key].value
         }
@@ -246,37 +239,17 @@ class PageSetup:
     def recipients(self) -> list[str]:
         """Return who is notified, without what is secret in the addresses."""
         settings = self._settings.load().sink_settings(NotifySettings)
-        if settings is None:
-            return []
-        from asd_monitor.sinks.notify.sink import make_targets
-
-        try:
-            return [target.name for target in make_targets(settings)]
-        except AsdMonitorError:
-            return [each.url_env or str(each.url_file or "an address") for each in settings.to]
+        return [] if settings is None else list_recipients(settings)
 
     def check_recipient(self, address: str) -> list[CheckStep]:
         """Send a test message to an address."""
-        from asd_monitor.sinks.notify.message import Message
-        from asd_monitor.sinks.notify.settings import Kind
-        from asd_monitor.sinks.notify.sink import make_targets
-
-        node = self._machines.config.node
-        body = f"This is a test of the monitor {node}."
-        message = Message(Kind.RECOVERED, "Test of asd-monitor", body)
-        steps = []
-        for target in make_targets(_make_notify([address])):
-            is_ok = target.send(message)
-            text = "accepted the message" if is_ok else "did not accept the message: check host, "
-            text += "" if is_ok else "user and password, and whether this computer reaches it"
-            steps.append(CheckStep(target.name, is_ok, text))
-        return steps
+        return try_recipient(address, self._machines.config.node)
 
     def add_recipient(self, address: str) -> None:
         """Save an address that is notified from now on."""
         from asd_monitor.sinks.notify.sink import make_targets
 
-        make_targets(_make_notify([address]))  # raises for one that cannot be used
+        make_targets(make_notify([address]))  # raises for one that cannot be used
         section = self._page_section("notify")
         self.save_section("notify", section | {"to": [*section.get("to", []), address]})
 
@@ -314,21 +287,7 @@ class PageSetup:
 
     def check_mqtt(self, values: Mapping[str, Any], password: str | None) -> list[CheckStep]:
         """Try a broker; None: with the saved password."""
-        from asd_monitor.sinks.mqtt.check import check_broker
-
-        variable = "ASD_MONITOR_MQTT_PASSWORD_ON_TRIAL"
-        trial = dict(values)
-        if password and "username" in trial:
-            os.environ[variable] = password
-            trial["password_env"] = variable
-        elif "username" in trial and self._password_path.exists():
-            trial["password_file"] = str(self._password_path)
-        try:
-            settings = _validate_mqtt(trial)
-            steps = check_broker(settings, self._machines.config.node)
-        finally:
-            os.environ.pop(variable, None)
-        return [CheckStep(step.name, step.ok, step.detail) for step in steps]
+        return try_broker(values, password, self._password_path, self._machines.config.node)
 
     def save_mqtt(self, values: Mapping[str, Any] | None, password: str | None) -> None:
         """Save the broker and use it; None for ``values``: publish nothing."""
@@ -338,58 +297,26 @@ class PageSetup:
         section = dict(values)
         if "username" in section:
             if password:
-                self._write_password(password)
+                save_password(self._password_path, password)
             if self._password_path.exists():
                 section["password_file"] = str(self._password_path)
-        _validate_mqtt(section)
+        validate_mqtt(section)
         self.save_section("mqtt", section)
 
     @property
-    def _password_path(self) -> Any:  # noqa: ANN401
+    def _password_path(self) -> Path:
         return self._machines.builder.state.root / PASSWORD_FILE
-
-    def _write_password(self, password: str) -> None:
-        path = self._password_path
-        try:
-            write_durably(path, f"{password}\n".encode(), mode=0o600)
-        except OSError as error:
-            raise StateError(f"{path}: the password cannot be saved: {error.strerror}") from error
 
     def describe(self) -> list[SettingValue]:
         """Return all settings with their origins."""
         config = self._settings.load()
         rows = []
-        origins = self._settings.origins([path for path, _ in _flatten(config)])
-        for path, value in _flatten(config):
+        origins = self._settings.origins([path for path, _ in flatten(config)])
+        for path, value in flatten(config):
             text = "(hidden)" if path[:2] in SECRETS else value
             origin = origins[path]
             rows.append(SettingValue(format_key_path(path), text, origin.kind, origin.place))
         return rows
-
-
-def _make_notify(addresses: list[str]) -> NotifySettings:
-    config = from_part(Document("this page", {"notify": {"to": addresses}}, {}))
-    settings = config.sink_settings(NotifySettings)
-    if settings is None:
-        raise ConfigError("notify.to: expected an address")
-    return settings
-
-
-def _list_choices(annotation: object) -> tuple[str, ...]:
-    """Return the values of a Literal of words or of a StrEnum; empty for another type."""
-    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
-        return tuple(str(member) for member in annotation)
-    if get_origin(annotation) is Literal:
-        return tuple(value for value in get_args(annotation) if isinstance(value, str))
-    return ()
-
-
-def _to_number(key: str, text: str) -> float:
-    try:
-        value = float(text.strip().replace(",", "."))
-    except ValueError as error:
-        raise ConfigError(f"{key}: expected a number, found {text[:20]!r}") from error
-    return int(value) if value.is_integer() else value
 
 
 def _make_section(draft: MachineDraft) -> dict[str, Any]:
@@ -403,42 +330,3 @@ def _make_section(draft: MachineDraft) -> dict[str, Any]:
         "mic": {"device": draft.device, "channel": draft.channel},
         "learn": {"minutes": draft.minutes},
     }
-
-
-def _validate_mqtt(values: Mapping[str, Any]) -> MqttSettings:
-    config = from_part(Document("this page", {"mqtt": dict(values)}, {}))
-    settings = config.sink_settings(MqttSettings)
-    if settings is None:
-        raise ConfigError("mqtt: expected the name or address of a broker")
-    return settings
-
-
-def _flatten(config: Config) -> list[tuple[KeyPath, str]]:
-    """Return the path and the text of every setting."""
-    found: list[tuple[KeyPath, str]] = []
-
-    def visit(path: KeyPath, value: object) -> None:
-        if isinstance(value, dict) and value:
-            for key, inner in value.items():
-                visit((*path, key), inner)
-        elif value is not None or path in [(section,) for section in SECTIONS]:
-            found.append((path, _format(value)))
-
-    for key, value in config.model_dump(mode="json").items():
-        visit((key,), value)
-    return found
-
-
-def _format(value: object) -> str:
-    match value:
-        case None:
-            return "off"
-        case True:
-            return "yes"
-        case False:
-            return "no"
-        case list():
-            return ", ".join(map(str, value)) or "none"
-        case {}:
-            return "none"
-    return str(value)

@@ -95,6 +95,7 @@ def learn_a_pump(visitor: Visitor, url: str) -> None:
     page.wait_for_selector("#doing:has-text('Learning is paused')")
     page.click("text=Continue learning")
     page.wait_for_selector("#finished:visible", timeout=LEARN_TIMEOUT_MS)
+    page.wait_for_selector("#findings li:has-text('All recordings are from within')")
     press_continue(page)
 
 
@@ -113,11 +114,13 @@ def test_from_nothing_to_a_monitored_pump(
         visitor.check()
         press_continue(page)
         page.wait_for_selector("h2:has-text('Feed pump 1/2 is monitored')")
+        assert "All recordings are from within" in page.inner_text("#findings")
         visitor.check()
         press_continue(page)
         page.wait_for_selector("#state:has-text('Normal')", timeout=60_000)
         assert page.inner_text("h1") == "Feed pump 1/2"
         assert "Hall B" in page.inner_text("main")
+        assert "All recordings are from within" in page.inner_text("#learned")
         for path in ("/settings", "/setup/notify", "/setup/microphone"):
             page.goto(path)
             visitor.check()
