@@ -46,3 +46,12 @@ def test_links_lead_to_files_and_headings(path: Path) -> None:
             if not page.exists() or (anchor and anchor not in anchors(page)):
                 broken.append(f"{path.name}:{number}: {target}")
     assert not broken
+
+
+def test_the_tests_named_in_the_table_of_faults_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (DOCS / "reliability.md").read_text())
+    assert len(named) > 20
+    missing = [
+        f"{path}::{name}" for path, name in named if f"def {name}(" not in (ROOT / path).read_text()
+    ]
+    assert missing == []

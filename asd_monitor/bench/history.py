@@ -51,14 +51,18 @@ def _machine(number: int) -> str:
     return f"pump-{number:02}"
 
 
+def example_window(machine: str, at_s: float) -> ScoredWindow:
+    """Return a normal window of a machine."""
+    decision = Decision(State.NORMAL, "0 of the last 5 windows are over the threshold")
+    return ScoredWindow(replace(_SCORE, machine=machine, captured_at=at_s), decision)
+
+
 def _windows(at_s: float) -> list[ScoredWindow]:
     """Return a score of each machine."""
-    decision = Decision(State.NORMAL, "0 of the last 5 windows are over the threshold")
+    windows = [example_window(_machine(n), at_s + n / 1000) for n in range(MACHINES)]
     return [
-        ScoredWindow(
-            replace(_SCORE, machine=_machine(n), captured_at=at_s + n / 1000, value=n / 7), decision
-        )
-        for n in range(MACHINES)
+        replace(window, score=replace(window.score, value=n / 7))
+        for n, window in enumerate(windows)
     ]
 
 

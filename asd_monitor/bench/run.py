@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from asd_monitor import __version__
-from asd_monitor.bench import capacity, cpu, history, host, latency, memory, start, web
+from asd_monitor.bench import capacity, cpu, history, host, latency, memory, outbox, start, web
 from asd_monitor.bench.context import BenchContext, Broker
 from asd_monitor.bench.fixtures import SAMPLE_RATE_HZ, prepare
 from asd_monitor.bench.measurement import Measurement
@@ -25,6 +25,7 @@ AREAS: dict[str, Callable[[BenchContext], Iterator[Measurement]]] = {
     memory.AREA: memory.measure,
     start.AREA: start.measure,
     history.AREA: history.measure,
+    outbox.AREA: outbox.measure,
     web.AREA: web.measure,
 }
 

@@ -16,8 +16,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="AREA",
-            help="What to measure: latency, cpu, capacity, memory, startup, history, web. By "
-            "default all.",
+            help="What to measure: latency, cpu, capacity, memory, startup, history, outbox, web. "
+            "By default all.",
         ),
     ] = None,
     quick: Annotated[

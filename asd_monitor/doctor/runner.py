@@ -12,6 +12,7 @@ from asd_monitor.doctor import (
     history,
     model,
     notifications,
+    outbox,
     runtime,
     sound,
     state_folder,
@@ -50,6 +51,7 @@ def list_checks(context: Context, environ: Mapping[str, str] = os.environ) -> li
         Check("metrics", lambda: delivery.check_metrics_port(context), 10.0),
         Check("state folder", lambda: state_folder.check_state(context), 20.0),
         Check("history", lambda: history.check_history(context), 60.0),
+        Check("outbox", lambda: outbox.check_outbox(context), 60.0),
         Check("clock", clock.check_clock),
         Check("systemd", lambda: systemd.check_systemd(environ)),
     ]

@@ -10,7 +10,7 @@ from asd_monitor.doctor.runner import list_checks, run_checks
 from asd_monitor.doctor.support import write_support_file
 from asd_monitor.web.diagnosis import CheckResult
 
-CHECKS = ("processors", "mqtt", "state folder", "history", "clock", "systemd")
+CHECKS = ("processors", "mqtt", "state folder", "history", "outbox", "clock", "systemd")
 """Checks that do not disturb the monitor; it reports microphones and models itself."""
 
 

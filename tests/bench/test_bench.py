@@ -60,6 +60,7 @@ MEASUREMENTS = {
         "read_year_ms",
         "read_overview_ms",
     },
+    "outbox": {"added_p50_ms", "added_p99_ms", "queue_p99_us", "cpu_percent", "score_bytes"},
     "web": {
         "no_page_ms_per_s",
         *(

@@ -176,7 +176,7 @@ def test_present_scores_arrive_while_a_long_backlog_is_sent(tmp_path: Path, rig:
 
 
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
-def test_a_broker_that_is_frozen_killed_and_cut_off_in_turn_gets_everything(
+def test_a_broker_that_is_frozen_and_then_cut_off_gets_everything(
     tmp_path: Path, rig: Rig, protocol: str
 ) -> None:
     with Mosquitto(tmp_path) as broker, TcpProxy(broker.port) as proxy:

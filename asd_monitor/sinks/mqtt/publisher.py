@@ -263,7 +263,7 @@ class Publisher:
             careful = self._refusals.is_careful(time.monotonic())
             max_in_flight = 1 if careful else connection.max_in_flight
             has_room = len(self._in_flight) < max_in_flight and age_s < ACK_STALL_S
-            max_replays = max(1, max_in_flight // 2)
+            max_replays = max(1, max_in_flight // 4)
             message = self._next_message(watch, max_replays) if has_room else None
             if message is None and self._is_flushed(age_s):
                 connection.disconnect_gracefully(responsive=age_s < ACK_STALL_S)
