@@ -37,4 +37,5 @@ def backup(
 
     manifest = write_backup(find_state(state_dir, config).root, file, recordings=recordings)
     size_mb = file.stat().st_size / 1e6
-    typer.echo(f"wrote {file}: {manifest['files']} file(s), {size_mb:.1f} MB", err=True)
+    count = "1 file" if manifest["files"] == 1 else f"{manifest['files']} files"
+    typer.echo(f"wrote {file}: {count}, {size_mb:.1f} MB", err=True)

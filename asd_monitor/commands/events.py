@@ -142,13 +142,13 @@ def _show_event(reader: "HistoryReader", event_id: str, as_json: bool) -> None:
         typer.echo(json.dumps(document, allow_nan=False))
         return
     for name, text in _describe(event, reader.path.parent / "events" / event.id):
-        typer.echo(wrap(on_one_line(f"{name:15} {text}")))
+        typer.echo(wrap(on_one_line(f"{name:15} {text}"), hanging=16))
     for note in notes:
         from asd_monitor.terminal.durations import format_local_time
 
         text = f": {note.text}" if note.text else ""
         line = f"{'note':15} {format_local_time(note.at_s)} {note.who} {note.kind}{text}"
-        typer.echo(wrap(in_lines(line)))
+        typer.echo(wrap(in_lines(line), hanging=16))
 
 
 def _describe(event: "Event", folder: Path) -> "list[tuple[str, str]]":

@@ -200,10 +200,14 @@ def _parse_subset(name: str) -> "Subset":
 
 def _print(result: "ReplayResult", out: Path | None) -> None:
     from asd_monitor.terminal.tables import stdout_console
+    from asd_monitor.terminal.wrapping import wrap
     from asd_offline.replay.console import summarize
 
     console = stdout_console()
     for part in summarize(result):
-        console.print(part, soft_wrap=isinstance(part, str))
+        if isinstance(part, str):
+            console.print(wrap(part), soft_wrap=True)
+        else:
+            console.print(part)
     if out is not None:
         console.print(f"wrote {out}: report.html, result.json and more", soft_wrap=True)

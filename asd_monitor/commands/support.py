@@ -1,5 +1,6 @@
 """``asd-monitor support``: what support needs to know, in one file."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from asd_monitor.commands.options import Device, StateDir
 from asd_monitor.commands.state_options import ConfigFile, find_state
+from asd_monitor.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
     from asd_monitor.doctor.finding import Finding
@@ -65,7 +67,7 @@ def support(
     if unit is None:
         unit = DEFAULT_UNIT if config is None else f"asd-monitor@{config.stem}"
     names = write_support_file(file, findings, root, config=config, log=log, unit=unit)
-    typer.echo(f"wrote {file}: {', '.join(names)}", err=True)
+    typer.echo(wrap(f"wrote {file}: {', '.join(names)}", sys.stderr), err=True)
 
 
 def _find_state(state_dir: Path | None, config: Path | None) -> Path:

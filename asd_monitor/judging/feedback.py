@@ -89,7 +89,8 @@ def update_recordings(store: JudgingStore, machine: str) -> None:
     """Make the copies agree with the verdicts: add missing ones, remove those judged otherwise.
 
     Events from before the machine was learned afresh, as after an overhaul, are left out: its
-    sound was another one then.
+    sound was another one then. A clip counts by the time it was written, because recordings that
+    are read fast have times before the present.
 
     Raises
     ------
@@ -102,7 +103,8 @@ def update_recordings(store: JudgingStore, machine: str) -> None:
         learned_s = _learning_began_s(store.root, machine)
         for event in events:
             copy = folder / f"{event.id}{SUFFIX}"
-            if event.verdict == NoteKind.NORMAL and event.opened_s >= learned_s:
+            is_newer = max(event.opened_s, _clip_written_s(store.root, event)) >= learned_s
+            if event.verdict == NoteKind.NORMAL and is_newer:
                 _copy(store.root, event, copy)
             else:
                 copy.unlink(missing_ok=True)
@@ -118,6 +120,11 @@ def _learning_began_s(root: Path, machine: str) -> float:
     """Return when the oldest recording that the machine is learned from was written."""
     recordings = (root / "recordings" / machine / "train").glob("*.wav")
     return min((path.stat().st_mtime for path in recordings), default=float("-inf"))
+
+
+def _clip_written_s(root: Path, event: Event) -> float:
+    clip = root / "events" / event.id / CLIP
+    return clip.stat().st_mtime if clip.is_file() else float("-inf")
 
 
 def _copy(root: Path, event: Event, copy: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from asd_monitor.terminal.escape import in_lines, on_one_line
+from asd_monitor.terminal.wrapping import wrap
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 JOURNAL_FORMAT = "%(levelname)s %(message)s"
@@ -42,7 +43,7 @@ class _LineFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Return the line of a record."""
         record.message = on_one_line(record.message)
-        return super().formatMessage(record)
+        return wrap(super().formatMessage(record), sys.stderr)
 
 
 class _JournalFormatter(_LineFormatter):
@@ -83,7 +84,7 @@ def print_error(text: str, *, environ: Mapping[str, str] = os.environ) -> None:
     text = in_lines(text)
     if _is_journal(sys.stderr, environ):
         text = _with_priority(text, logging.ERROR)
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{wrap(text, sys.stderr)}\n")
 
 
 def _stderr_handler(environ: Mapping[str, str]) -> logging.Handler:

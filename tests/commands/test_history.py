@@ -157,7 +157,7 @@ def displayed(tmp_path: Path) -> Path:
         (["ack", "--machine"], "1 event of cellar acknowledged"),
         (["shelve"], "cellar is shelved for 8 h"),
         (["unshelve"], "cellar is neither shelved"),
-        (["forget", "--yes"], "rows of the history"),
+        (["forget", "--yes"], "rows of history"),
     ],
 )
 def test_a_command_takes_the_display_name_of_a_machine(

@@ -82,7 +82,7 @@ def test_normal_sound_is_copied_until_there_is_enough_to_learn_from(tmp_path: Pa
     store = make_store(tmp_path, *(make_event(name, **CLIP) for name in "abc"))
     first = actions.judge(store, ANNA, "a", NoteKind.NORMAL)
     assert "false alarm" in first.message
-    assert "with 2 more" in first.message
+    assert "with the recordings of 2 more events" in first.message
     assert "does not change by itself" in first.message
     actions.judge(store, ANNA, "b", NoteKind.NORMAL)
     third = actions.judge(store, ANNA, "c", NoteKind.NORMAL)
@@ -105,6 +105,18 @@ def test_events_from_before_a_machine_was_learned_afresh_are_left_out(tmp_path: 
         actions.judge(store, ANNA, event.id, NoteKind.NORMAL)
     copies = [copy.name for copy in (tmp_path / "recordings/pump/feedback").iterdir()]
     assert copies == ["new.flac"]
+
+
+def test_a_clip_of_a_recording_that_was_read_fast_is_copied(tmp_path: Path) -> None:
+    event = make_event("a", opened_s=NOW_S - 9000, **CLIP)
+    store = make_store(tmp_path, event)
+    recording = tmp_path / "recordings/pump/train/normal_id_00_00000000.wav"
+    recording.parent.mkdir(parents=True)
+    recording.write_bytes(b"")
+    os.utime(recording, (NOW_S - 5000, NOW_S - 5000))
+    os.utime(tmp_path / "events/a/clip.flac", (NOW_S - 4000, NOW_S - 4000))
+    actions.judge(store, ANNA, "a", NoteKind.NORMAL)
+    assert (tmp_path / "recordings/pump/feedback/a.flac").exists()
 
 
 def test_another_verdict_takes_the_copy_back(tmp_path: Path) -> None:

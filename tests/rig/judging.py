@@ -1,5 +1,6 @@
 """A state folder with a history of events, for tests of what people do about them."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def make_store(root: Path, *events: Event, clock: SetClock | None = None) -> Jud
             folder = root / "events" / event.id
             folder.mkdir(parents=True)
             (folder / event.clip).write_bytes(b"clip of " + event.id.encode())
+            os.utime(folder / event.clip, (event.opened_s, event.opened_s))
     writer.flush()
     writer.close()
     return JudgingStore(root, clock or SetClock())

@@ -72,8 +72,10 @@ def _number(value: float | None) -> str:
 
 
 def _format_interval(result: ChallengeResult) -> str:
-    if result.ci95 is not None:
-        return f" ± {result.ci95:.4f} (95 % over test clips)"
+    if result.ci95 is not None and result.partial_score is not None:
+        low = max(0.0, result.partial_score - result.ci95)
+        high = min(1.0, result.partial_score + result.ci95)
+        return f" (95 % interval over test clips: {low:.3f} to {high:.3f})"
     if result.partial_score == 1.0:
         return " (no interval: every clip is ranked correctly, so these clips show no spread)"
     return " (no interval: too few clips)"

@@ -177,9 +177,9 @@ class AlarmReplay:
 
 
 def format_rules(counts: Mapping[str, int]) -> str:
-    """Return how often each rule raised the alarm: ``17 by sustained_shift, 3 by window``."""
+    """Return how often each rule raised the alarm: ``17 by the rule sequential, ...``."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{count} by {rule}" for rule, count in ordered if count)
+    return ", ".join(f"{count} by the rule {rule}" for rule, count in ordered if count)
 
 
 def format_hours(hours: float) -> str:

@@ -68,7 +68,7 @@ def test_each_alarm_is_counted_for_the_rule_that_raised_it() -> None:
     metrics = alarm_metrics(clip(1, 2.0), clip(1, 2.0), clip(1, 6.0), *[clip(0, 2.0)] * 9)
     assert metrics.detected_by == {"sequential": 2, "window": 1}
     assert metrics.false_alarms_by == {"sequential": 1}
-    assert format_rules(metrics.detected_by) == "2 by sequential, 1 by window"
+    assert format_rules(metrics.detected_by) == "2 by the rule sequential, 1 by the rule window"
     assert metrics.to_dict()["detected_by"] == {"sequential": 2, "window": 1}
 
 

@@ -90,7 +90,7 @@ def test_the_page_says_why_the_alarm_reports_what_the_decisions_miss(
     page = replayed[1].read_text()
     assert "use <code>--decide gamma</code>" in page
     assert "too little normal sound to tell how often" in page
-    assert re.search(r"\d+ of \d+ anomalies raise it \(\d+ by window", page)
+    assert re.search(r"\d+ of \d+ anomalies raise it \(\d+ by the rule window", page)
 
 
 def test_the_terminal_names_the_rules_and_the_verdicts(
@@ -98,7 +98,9 @@ def test_the_terminal_names_the_rules_and_the_verdicts(
 ) -> None:
     lines = [line for line in summarize(replayed[0]) if isinstance(line, str)]
     [raised] = [line for line in lines if line.startswith("  raised for ")]
-    assert re.search(r"anomalies \(clip repeated for up to 5 min\): \d+ by window$", raised)
+    assert re.search(
+        r"anomalies \(clip repeated for up to 5 min\): \d+ by the rule window$", raised
+    )
     assert any(re.match(r"  anomalous: \d+ above threshold", line) for line in lines)
     assert any(line.endswith("too little normal sound to tell how often") for line in lines)
 
