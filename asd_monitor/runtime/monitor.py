@@ -22,6 +22,7 @@ from asd_monitor.errors import AsdMonitorError
 from asd_monitor.history.cases import CaseTracker
 from asd_monitor.records import MachineRemoved, Record, SourceState, Transition, Window
 from asd_monitor.runtime.commissioning import Commissioning
+from asd_monitor.runtime.neighbours import Neighbours
 from asd_monitor.runtime.pipeline import Adjustment, Pipeline
 from asd_monitor.sinks import Sink
 from asd_monitor.telemetry.metrics import Metrics
@@ -67,6 +68,7 @@ class Monitor:
     ) -> None:
         self._metrics = metrics
         self._cases = cases or CaseTracker()
+        self._neighbours = Neighbours()
         self._monotonic = monotonic
         self._sinks: list[Sink] = []
         self._latest: dict[str, Transition] = {}
@@ -119,10 +121,11 @@ class Monitor:
     def emit(self, record: Record) -> None:
         """Hand a record to every sink; an error of a sink is counted and stops nothing.
 
-        Transitions get the id of their event first.
+        Transitions get the id of their event first, and the names of machines with a simultaneous
+        event.
         """
         if isinstance(record, Transition):
-            record = self._cases.assign(record)
+            record = self._neighbours.annotate(self._cases.assign(record))
             self._latest[record.machine] = record
         for sink in self._sinks:
             self._emit_to(sink, record)
