@@ -115,10 +115,7 @@ class LevelChange:
         if quieter > louder:
             causes = "gain turned down, microphone moved away or covered, or machine quieter"
         side = "louder" if louder >= quieter else "quieter"
-        return (
-            f"all frequencies are {side} by {abs(self._change_db):.0f} dB and otherwise unchanged: "
-            f"{causes}"
-        )
+        return f"all frequencies are {side} by {abs(self._change_db):.0f} dB: {causes}"
 
     @property
     def explanation(self) -> str:
