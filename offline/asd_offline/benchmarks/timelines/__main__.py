@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from asd_monitor.synthesis.faults import FAULTS
-from asd_offline.benchmarks.timelines import changes, pump, recordings, weeks
+from asd_offline.benchmarks.timelines import changes, pump, recordings, speeds, weeks
 from asd_offline.benchmarks.timelines.tables import (
     FAULT_COLUMNS,
     NORMAL_COLUMNS,
@@ -48,6 +48,12 @@ def _parse_arguments() -> argparse.Namespace:
     simulated.add_argument("--learn-s", type=int, default=300)
     simulated.add_argument("--hours", type=float, default=1.0, help="of normal sound, per pump")
     simulated.add_argument("--pumps", type=int, default=5)
+    simulated.add_argument(
+        "--speed",
+        type=float,
+        metavar="PERCENT",
+        help="changes of speed up to this, before and after",
+    )
     simulated.add_argument("--drift", action="store_true", help="slow drift instead of faults")
     changed = kinds.add_parser("changes", help="changes of real recordings that are no faults")
     for kind in (real, changed):
@@ -102,6 +108,9 @@ def _faults(streams: "list[StreamOutcome] | tuple[StreamOutcome, ...]") -> list[
 
 def _measure_pump(options: argparse.Namespace) -> None:
     seeds = range(options.seed, options.seed + options.pumps)
+    if options.speed is not None:
+        _measure_speeds(options, seeds)
+        return
     if options.drift:
         print(heading("drift", *(f"pump {seed}: alarm at" for seed in seeds)))
         machines = [pump.PumpMachine(seed, options.learn_s) for seed in seeds]
@@ -122,6 +131,17 @@ def _measure_pump(options: argparse.Namespace) -> None:
     print(f"\n{heading('level of the fault', *FAULTS_AND_DELAY)}")
     for line in grouped_rows(_faults(streams), lambda fault: fault.span.label):
         print(line)
+
+
+def _measure_speeds(options: argparse.Namespace, seeds: range) -> None:
+    print(heading("learned with changes of speed", *NORMAL_COLUMNS, *FAULTS_AND_DELAY))
+    for learned in (options.speed, 0.0):
+        pairs = [
+            speeds.measure_speeds(seed, options.learn_s, options.speed, learned) for seed in seeds
+        ]
+        normal, faulty = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        name = f"up to {learned:g} %" if learned else "none"
+        print(row(name, *normal_cells(normal), *fault_cells(_faults(faulty))), flush=True)
 
 
 def _measure_changes(options: argparse.Namespace) -> None:
