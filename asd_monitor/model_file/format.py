@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.errors import ModelFileError
+from asd_monitor.errors import ModelFileError, UntrustedModelError
 from asd_monitor.model_file.archive import read_bytes, seal, unseal, write_atomically
 from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.model_file.made_here import is_made_here, note_made
@@ -241,9 +241,11 @@ def _admit(content: bytes, path: Path, policy: LoadPolicy, trial: Trial) -> None
     if is_made_here(sha256):
         return
     signature = read_signature(content)
-    if signature is None or not signature.is_valid:
+    try:
+        origin = policy.check_signature(signature, sha256, path)
+    except UntrustedModelError:
         _open(content, path)  # where the file is damaged, that is the reason
-    origin = policy.check_signature(signature, sha256, path)
+        raise
     if policy.is_own(signature):
         return
     logger.info("%s: %s", path, origin)

@@ -16,6 +16,8 @@ from asd_monitor.demo.pump_sound import PumpSound
 from asd_monitor.errors import ModelFileError
 from asd_monitor.judging.proposal import previous_model
 from asd_monitor.model_file import read_manifest
+from asd_monitor.model_file.keys import own_key
+from asd_monitor.model_file.signature import sign
 from asd_monitor.records import Record, ScoredWindow, SourceHealth, State, Transition
 from asd_monitor.runtime import model_store
 from asd_monitor.runtime.builder import build_monitor
@@ -144,7 +146,8 @@ def test_the_previous_model_is_used_instead_of_a_damaged_one(tmp_path: Path) -> 
     contents = [save_toy(tmp_path / f"{n}.asd", {"revision": str(n)}).read_bytes() for n in (1, 2)]
     for content in contents:
         assert save_model(state, "pump", content).content is None
-    assert previous_model(tmp_path, "pump").read_bytes() == contents[0]
+    key = own_key(tmp_path)
+    assert previous_model(tmp_path, "pump").read_bytes() == sign(contents[0], key)
     damage(state.model_path("pump"))
     with running(make_config(tmp_path, pump={})) as (monitor, sources, collected):
         sources["pump"].play(noise(20).ravel())
