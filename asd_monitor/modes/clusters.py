@@ -20,8 +20,8 @@ MIN_SEPARATION = 5.0
 halves of a normal one 2.7."""
 FEW_BLOCKS = 3.0
 """The separation is larger by ``1 + FEW_BLOCKS / blocks``: few blocks seem apart by chance."""
-MIN_BLOCKS = 6
-"""Fewest blocks of a mode: a minute of sound."""
+MIN_BLOCKS = 8
+"""Fewest blocks of a mode: 80 s of sound. With fewer, its scale is too uncertain to find faults."""
 MIN_BOUTS, MIN_SINGLE_BOUT_BLOCKS = 2, 12
 """A mode has returned this often, or has lasted for this many blocks."""
 MIN_CONFIRMED_BLOCKS = 4
