@@ -55,4 +55,6 @@ def resend(
         typer.echo("nothing to send again: the broker has acknowledged nothing since then")
         return
     oldest = format_local_time(found.oldest_ms / 1000, seconds=True)
-    typer.echo(f"{found.scores} scores and {found.events} events since {oldest} are sent again")
+    scores = f"{found.scores} score{'' if found.scores == 1 else 's'}"
+    events = f"{found.events} event{'' if found.events == 1 else 's'}"
+    typer.echo(f"to be sent again, from {oldest} on: {scores} and {events}")

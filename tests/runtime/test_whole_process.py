@@ -141,7 +141,8 @@ def start(
 
         def start(**sounds: VirtualSound) -> Daemon:
             metrics_port = free_port()
-            mics = virtual_microphones(**sounds)
+            # A second start finds the microphones of the first.
+            mics = running[-1].mics if running else virtual_microphones(**sounds)
             config = {
                 "node": "test",
                 "state_dir": str(tmp_path / "state"),
@@ -274,6 +275,28 @@ def test_every_window_arrives_although_the_broker_is_killed(start: Start, tmp_pa
     assert len({(payload["epoch"], payload["seq"]) for payload in payloads}) == windows
     assert daemon.metric("asd_dropped_total", queue="mqtt_scores") == 0
     assert daemon.stop()["windows"] == windows
+
+
+@pytest.mark.real_time
+def test_an_alarm_raised_while_the_broker_is_away_is_received_after_the_monitor_was_killed(
+    start: Start,
+) -> None:
+    daemon = start(pump=VirtualSound(pump(60)))
+    daemon.wait_for_state("NORMAL")
+    daemon.broker.kill()
+    daemon.mics["pump"].replace_sound(pump(60, fault_level=1.0))
+    daemon.wait_for(lambda: daemon.metric("asd_alarm_state", machine="pump") == 1, "the alarm")
+    daemon.wait_for(
+        lambda: daemon.metric("asd_queue_depth", queue="mqtt_events") > 0, "the alarm's event"
+    )
+    daemon.process.kill()
+    daemon.process.wait()
+    daemon.broker.start()
+    again = start(pump=VirtualSound(pump(60)))
+    again.wait_for(lambda: "ALARM" in again.states(), "the alarm's event at the subscriber")
+    alarms = [event for event in again.payloads("event") if event["state"] == "ALARM"]
+    assert alarms[0]["replayed"]
+    again.stop()
 
 
 def test_a_killed_monitor_is_reported_offline_by_the_broker(start: Start) -> None:
