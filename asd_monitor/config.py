@@ -90,6 +90,8 @@ class LearnSettings(BaseModel):
     """Sample rate to learn at, in Hz, and so to monitor at later; faults above half of it are not
     found. auto: 48 or 96 kHz if the microphone offers that and the first minute of sound has more
     above 8 kHz than the microphone's noise, else 16 kHz."""
+    detectability: bool = True
+    """Measure after learning, at the lowest priority, which faults can and cannot be detected."""
 
 
 _SOURCE_FIELDS: dict[str, Any] = {

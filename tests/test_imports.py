@@ -29,6 +29,7 @@ SHARED_WITH_OFFLINE = {
         "terminal",
         "storage",
         "synthesis",
+        "detectability",
     ),
 }
 """Packages of the live half that the offline half may import."""

@@ -25,6 +25,7 @@ from asd_monitor.outbox.database import FILE_NAME as OUTBOX_FILE_NAME
 from asd_monitor.recalibration.files import CalibrationFiles
 from asd_monitor.runtime.alarm_store import AlarmStore, resume_alarms
 from asd_monitor.runtime.continued_calibration import ContinuedCalibration, Surroundings
+from asd_monitor.runtime.detectability import DetectabilityJobs
 from asd_monitor.runtime.detectors import (
     LoadedModels,
     load_detectors,
@@ -143,6 +144,8 @@ def build_monitor(
             watch = _build_watch(machines, continued)
         context = _make_context(machines, history, watch)
         sinks = _build_sinks(machines, context, watch)
+        if not relearn:
+            sinks.append(DetectabilityJobs(state, partial(_list_measured, machines)))
         if config.web is not None:
             sinks.append(_build_web(config.web, machines, context, page_settings, diagnosis))
         if continued is not None:
@@ -278,6 +281,16 @@ def _build_sinks(
     if watch is not None:  # after the history, which it reads
         sinks.append(watch)
     return [machines.tracker, machines.store, *sinks]
+
+
+def _list_measured(machines: RunningMachines) -> dict[str, float]:
+    """Return the machines whose models are measured, with the false alarms a month asked for."""
+    config = machines.config
+    return {
+        name: config.alarm_of(name).false_alarms_per_month
+        for name, settings in config.machines.items()
+        if settings.model is None and config.learn_of(name).detectability
+    }
 
 
 def _make_rings(config: Config, rates_hz: Mapping[str, int]) -> dict[str, SoundRing]:

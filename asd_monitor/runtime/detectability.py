@@ -7,19 +7,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from asd_monitor.detectability.measure import measure
+from asd_monitor.config import Config
 from asd_monitor.detectability.result import Detectability
 from asd_monitor.detectability.sentences import describe
 from asd_monitor.detectability.store import read_result, write_result
 from asd_monitor.detection.alarm_settings import AlarmSettings
-from asd_monitor.errors import ModelFileError
+from asd_monitor.errors import AsdMonitorError, ModelFileError
 from asd_monitor.progress import Progress
 from asd_monitor.records import Record
 from asd_monitor.runtime.recording_store import RecordingStore
 from asd_monitor.runtime.state_dir import StateFolder
+from asd_monitor.terminal.progress import console_progress
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ def measure_machine(
     AsdMonitorError
         If there is no such model, or a file cannot be read or written.
     """
+    from asd_monitor.detectability.measure import measure
     from asd_monitor.model_file import read_manifest
 
     path = state.model_path(machine)
@@ -57,6 +59,66 @@ def measure_machine(
     result = measure(store.recordings, manifest, sha256, alarm=alarm, progress=progress)
     write_result(path, result)
     return result
+
+
+def measure_learned(
+    config: Config,
+    state: StateFolder,
+    machines: Iterable[str],
+    stop: threading.Event,
+    *,
+    quiet: bool,
+) -> dict[str, Detectability]:
+    """Measure machines that were just learned, as far as their settings ask for it.
+
+    Parameters
+    ----------
+    config
+        The settings.
+    state
+        The state folder.
+    machines
+        The machines that have a model.
+    stop
+        Ends the measurement when set; what was measured before is returned.
+    quiet
+        Display no progress.
+    """
+    results: dict[str, Detectability] = {}
+    with console_progress(quiet=quiet) as progress:
+        for machine in machines:
+            if not config.learn_of(machine).detectability:
+                continue
+            try:
+                results[machine] = measure_machine(
+                    state, machine, config.alarm_of(machine), _AbortOn(stop, progress)
+                )
+            except _AbortedError:
+                break
+            except AsdMonitorError as error:
+                logger.warning("%s: what it can detect was not measured: %s", machine, error)
+    return results
+
+
+class _AbortedError(Exception):
+    """The measurement was stopped."""
+
+
+class _AbortOn:
+    """Passes progress on, and aborts once an event is set."""
+
+    def __init__(self, stop: threading.Event, progress: Progress) -> None:
+        self._stop, self._progress = stop, progress
+
+    def update(self, stage: str, done: float, total: float, detail: str = "") -> None:
+        """Raise if the event is set."""
+        if self._stop.is_set():
+            raise _AbortedError
+        self._progress.update(stage, done, total, detail)
+
+    def message(self, text: str) -> None:
+        """Pass a sentence on."""
+        self._progress.message(text)
 
 
 class DetectabilityJobs:
@@ -113,7 +175,7 @@ class DetectabilityJobs:
         while not self._stopping.wait(wait_s):
             wait_s = POLL_INTERVAL_S
             try:
-                for machine, sha256, asked in self._list_missing():
+                for machine, sha256, asked in self.list_missing():
                     if self._stopping.is_set():
                         return
                     if not self._measure(machine, asked):
@@ -121,7 +183,7 @@ class DetectabilityJobs:
             except Exception:  # the thread's top: reported, and tried again
                 logger.exception("what models can detect is not measured at present")
 
-    def _list_missing(self) -> Iterator[tuple[str, str, float]]:
+    def list_missing(self) -> Iterator[tuple[str, str, float]]:
         """Yield the machines whose model has no result, with its hash and the setting."""
         for machine, asked in self._asked().items():
             path = self._state.model_path(machine)

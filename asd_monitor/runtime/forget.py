@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from asd_monitor.detectability.store import result_path
 from asd_monitor.errors import StateError
 from asd_monitor.history.database import FILE_NAME, open_to_write
 from asd_monitor.judging.mode_names import names_path
@@ -86,7 +87,7 @@ def find_remembered(
         present = state.model_path(machine)
         root, damaged = state.root, present.with_name(f"{present.name}.damaged")
         proposed = proposed_model(root, machine)
-        paths += [present, damaged, previous_model(root, machine)]
+        paths += [present, damaged, result_path(present), previous_model(root, machine)]
         paths += [proposed, proposed.with_suffix(".json"), names_path(root, machine)]
     existing = tuple(path for path in paths if path.exists())
     rows = _history(state, machine, before_s, "count")

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asd_monitor.config import Config
+from asd_monitor.detectability.sentences import describe
 from asd_monitor.errors import ConfigError, SourceError, StateError
 from asd_monitor.runtime.builder import MonitorHandle, build_monitor
+from asd_monitor.runtime.detectability import measure_learned
 from asd_monitor.runtime.page_settings import PageSettings
 from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.runtime.serve import serve
@@ -128,13 +130,20 @@ def learn_only(
     }
     paths = {machine: str(handle.state.model_path(machine)) for machine in learned}
     unused_s = {machine: unused_recording_s(pipeline) for machine, pipeline in learned.items()}
+    measured = {}
+    if len(learned) == len(pipelines):
+        stop.clear()  # the end of the sources has set it; now it ends the measurement
+        measured = measure_learned(config, handle.state, learned, stop, quiet=as_json)
     if as_json:
         findings = {machine: find_findings(pipeline) for machine, pipeline in learned.items()}
         document = {"models": paths, "unused_s": unused_s, "findings": findings}
+        document["detectability"] = {name: found.to_dict() for name, found in measured.items()}
         sys.stdout.write(json.dumps(document) + "\n")
     else:
         for pipeline in pipelines:
             text = format_learning_result(pipeline, handle.state, config)
+            if pipeline.machine in measured:
+                text += f"\n  {describe(measured[pipeline.machine])}"
             sys.stderr.write(wrap(f"{pipeline.machine}: {text}\n", sys.stderr))
     raise_if_no_audio(handle)
     for machine, pipeline in learned.items():

@@ -61,6 +61,7 @@ WORKING = {
     "mqtt": "mqtt --help",
     "score": "score clip.wav --model toy.asd --target pump",
     "inspect": "inspect toy.asd",
+    "detectability": "detectability --model toy.asd --wav clip.wav",
     "sign": "sign toy.asd --state-dir state",
     "history": "history --state-dir state",
     "events": "events --state-dir state",
@@ -81,6 +82,7 @@ WORKING = {
     "synth": "synth synthetic --machines fan --clips 4 --test-clips 1 --clip-s 2",
 }
 CODES = {
+    "detectability": (2,),
     "doctor": (0, 4),
     "devices": (0, 4),
     "feedback": (2,),
@@ -91,7 +93,7 @@ CODES = {
     "drift": (7,),
 }
 """Exit codes other than 0: there may be no microphone, and there are no events, no recordings to
-learn from, no hours of monitoring, and nothing to forget or to send."""
+learn from, no hours of monitoring, nothing to forget or to send, and no model learned here."""
 REFUSED = {
     "replay": "replay missing",
     "replay of a training run": "replay missing --model run",

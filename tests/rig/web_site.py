@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from prometheus_client import CollectorRegistry
 
+from asd_monitor.detectability.result import Detectability, FaultLevels
+from asd_monitor.detectability.store import write_result
 from asd_monitor.evidence.clip import encode_flac
 from asd_monitor.evidence.picture import Mark, difference_scale, draw_picture
 from asd_monitor.evidence.ring import SoundRing
@@ -19,6 +21,7 @@ from asd_monitor.history.database import FILE_NAME
 from asd_monitor.history.records import EventNote, NoteKind
 from asd_monitor.history.settings import HistorySettings
 from asd_monitor.history.writer import HistoryWriter
+from asd_monitor.judging.proposal import present_model
 from asd_monitor.normal_sound.band_levels import BandFrames
 from asd_monitor.records import (
     AudioChunk,
@@ -214,6 +217,28 @@ def announce(site: Site, now: float) -> None:
     site.history.flush()
 
 
+def write_detectability(folder: Path, sha256: str = MODEL.sha256) -> Detectability:
+    """Write what the pump's model can detect."""
+    levels = tuple(float(level) for level in range(0, -37, -3))
+    lowest = {
+        "impacts": (-21.0, -21.0, -24.0, -18.0, -24.0),
+        "whine": (-15.0, -24.0, -27.0, -18.0, -21.0),
+        "missing_band": (None, -12.0, -3.0, None, -9.0),
+        "high_whine": (-33.0, -36.0, -36.0, -30.0, -36.0),
+    }
+    result = Detectability(
+        sha256, "2026-11-30T12:00:00+00:00", 1.0, 30.0, 300.0, 5, 0, 24.0,
+        tuple(
+            FaultLevels(kind, levels, {60: (*trials[:4], None), 300: trials})
+            for kind, trials in lowest.items()
+        ),
+    )  # fmt: skip
+    path = present_model(folder, "pump")
+    path.parent.mkdir(exist_ok=True)
+    write_result(path, result)
+    return result
+
+
 @contextmanager
 def web_site(
     folder: Path,
@@ -256,6 +281,7 @@ def web_site(
         service.open()
         write_history(history, now)
         write_evidence(folder, EVENT)
+        write_detectability(folder)
         announce(site, now)
         site.play(60.0)
         yield site

@@ -98,6 +98,10 @@ def test_enumerations_are_those_of_the_program() -> None:
             ("/api/v1/machines/{machine}", f"/api/v1/machines/{machine}")
             for machine in ("pump", "compressor-2", "mixer")
         ],
+        *[
+            ("/api/v1/machines/{machine}/detectability", f"/api/v1/machines/{name}/detectability")
+            for name in ("pump", "fan")
+        ],
         ("/api/v1/machines/{machine}/history", "/api/v1/machines/pump/history"),
         ("/api/v1/machines/{machine}/history", "/api/v1/machines/pump/history?from=2026-01-01"),
         ("/api/v1/machines/{machine}/history", "/api/v1/machines/mixer/history?to=1796040000"),

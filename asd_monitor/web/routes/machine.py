@@ -15,6 +15,7 @@ from asd_monitor.records import State
 from asd_monitor.telemetry.status import MachineStatus
 from asd_monitor.web import parameters
 from asd_monitor.web.context import context_of, machine_of
+from asd_monitor.web.detectability import make_view
 from asd_monitor.web.endpoint import Endpoint
 from asd_monitor.web.machine_card import make_card
 from asd_monitor.web.routes.machines_api import list_scores
@@ -31,7 +32,7 @@ NO_SCORE_WORDS = {
     State.UNKNOWN: "not scored: there is no usable sound",
 }
 """What is shown where a machine has no score."""
-SECTIONS = ("_learned.html", "_silence.html")
+SECTIONS = ("_learned.html", "_detectability.html", "_silence.html")
 """Templates of the sections below the live ones, in order; each is one card with an id."""
 
 
@@ -54,6 +55,7 @@ def machine(request: Request) -> Response:
         "no_score_words": NO_SCORE_WORDS,
         "events": context.archive.events(id_, limit=RECENT_EVENTS),
         "alarm": status.alarm,
+        "detectability": make_view(context, id_, status),
         "feedback": find_feedback(context.judging, id_),
         "asks_name": context.is_open,
     }

@@ -6,10 +6,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from asd_monitor.detectability.sentences import describe
 from asd_monitor.history.records import MinuteRow, ScoreRow
 from asd_monitor.telemetry.status import MachineStatus
 from asd_monitor.web import parameters
 from asd_monitor.web.context import WebContext, context_of, machine_of
+from asd_monitor.web.detectability import find_result
 from asd_monitor.web.endpoint import Endpoint
 from asd_monitor.web.machine_state import describe_machine
 
@@ -42,6 +44,20 @@ def machine(request: Request) -> Response:
     id_ = machine_of(request)
     (found,) = (one for one in describe_machines(context_of(request)) if one["id"] == id_)
     return JSONResponse(found)
+
+
+def detectability(request: Request) -> Response:
+    """Return which faults the model of a machine can and cannot detect."""
+    context, id_ = context_of(request), machine_of(request)
+    status = context.status().machines.get(id_, MachineStatus())
+    result = find_result(context, id_, status)
+    return JSONResponse(
+        {
+            "machine": id_,
+            "sentence": "" if result is None else describe(result),
+            "result": None if result is None else result.to_dict(),
+        }
+    )
 
 
 def history(request: Request) -> Response:
@@ -117,5 +133,6 @@ def _describe_window(row: ScoreRow) -> dict[str, Any]:
 ENDPOINTS = [
     Endpoint("/api/v1/machines", machines),
     Endpoint("/api/v1/machines/{machine}", machine),
+    Endpoint("/api/v1/machines/{machine}/detectability", detectability),
     Endpoint("/api/v1/machines/{machine}/history", history),
 ]

@@ -7,7 +7,14 @@ from pathlib import Path
 import torch
 
 from asd_monitor.synthesis.faults import FAULTS
-from asd_offline.benchmarks.timelines import changes, pump, recordings, speeds, weeks
+from asd_offline.benchmarks.timelines import (
+    changes,
+    detectability,
+    pump,
+    recordings,
+    speeds,
+    weeks,
+)
 from asd_offline.benchmarks.timelines.tables import (
     FAULT_COLUMNS,
     NORMAL_COLUMNS,
@@ -30,6 +37,8 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.kind == "recordings":
         _measure_recordings(options)
+    elif options.kind == "detectability":
+        _measure_detectability(options)
     elif options.kind == "pump":
         _measure_pump(options)
     elif options.kind == "changes":
@@ -44,6 +53,7 @@ def _parse_arguments() -> argparse.Namespace:
     real = kinds.add_parser("recordings", help="real recordings of one machine")
     real.add_argument("--normal-h", type=float, default=4.0, help="over all splits")
     real.add_argument("--no-injection", action="store_true", help="recorded faults only")
+    predicted = kinds.add_parser("detectability", help="predicted against actual detection")
     simulated = kinds.add_parser("pump", help="the demo's simulated pump")
     simulated.add_argument("--learn-s", type=int, default=300)
     simulated.add_argument("--hours", type=float, default=1.0, help="of normal sound, per pump")
@@ -56,13 +66,13 @@ def _parse_arguments() -> argparse.Namespace:
     )
     simulated.add_argument("--drift", action="store_true", help="slow drift instead of faults")
     changed = kinds.add_parser("changes", help="changes of real recordings that are no faults")
-    for kind in (real, changed):
+    for kind in (real, predicted, changed):
         kind.add_argument("folder", type=Path)
         kind.add_argument("--pattern", default="*", help="names of the recordings, without suffix")
         kind.add_argument("--learn-clips", type=int, default=30)
         kind.add_argument("--splits", type=int, default=10)
     weeks.add_arguments(kinds)
-    for kind in (real, simulated, changed):
+    for kind in (real, predicted, simulated, changed):
         kind.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of the first split")
     return parser.parse_args()
 
@@ -104,6 +114,23 @@ def _fault_rows(injected: list[FaultOutcome], recorded: list[FaultOutcome]) -> I
 
 def _faults(streams: "list[StreamOutcome] | tuple[StreamOutcome, ...]") -> list[FaultOutcome]:
     return [fault for stream in streams for fault in stream.faults]
+
+
+def _measure_detectability(options: argparse.Namespace) -> None:
+    clips = recordings.read_clips(options.folder, options.pattern)
+    print(heading("seed", "kind", "predicted within 60 s", "within 300 s", "by trial"))
+    outcomes: list[detectability.Outcome] = []
+    for seed in range(options.seed, options.seed + options.splits):
+        predicted, played = detectability.measure_split(clips, options.learn_clips, seed)
+        outcomes += played
+        for fault in predicted.faults:
+            levels = (fault.detected_db(60), fault.detected_db(300), fault.lowest_db[300])
+            print(row(seed, fault.kind, *levels), flush=True)
+        print(row(seed, f"{predicted.cpu_s} s", predicted.alarmed_trials, predicted.problem, ""))
+    offsets = (f"{offset:+g} dB" for offset in detectability.OFFSETS_DB)
+    print(f"\n{heading('within', *offsets)}")
+    for cells in detectability.describe_shares(outcomes):
+        print(row(*cells))
 
 
 def _measure_pump(options: argparse.Namespace) -> None:

@@ -85,15 +85,7 @@ def measure_split(clips: Clips, settings: RecordingsSettings, seed: int) -> Spli
     ValueError
         If no normal recording is left to be played.
     """
-    rng = np.random.default_rng([seed, settings.learn_clips])
-    order = [int(index) for index in rng.permutation(len(clips.normal))]
-    learned, rest = order[: settings.learn_clips], order[settings.learn_clips :]
-    if not rest:
-        msg = (
-            f"expected more than {settings.learn_clips} normal recordings, found "
-            f"{len(clips.normal)}; lower --learn-clips"
-        )
-        raise ValueError(msg)
+    learned, rest, rng = draw_split(clips, settings.learn_clips, seed)
     machine = FittedMachine([Recording(str(index), clips.normal[index]) for index in learned])
     unseen = [clips.normal[index] for index in rest]
     normal = [machine.score(sound) for sound in unseen]
@@ -102,6 +94,28 @@ def measure_split(clips: Clips, settings: RecordingsSettings, seed: int) -> Spli
         tuple(_play_injected(machine, unseen, normal, settings, seed)),
         tuple(_play_recorded(machine, normal, clips.faulty, settings, rng)),
     )
+
+
+def draw_split(
+    clips: Clips, learn_clips: int, seed: int
+) -> tuple[list[int], list[int], np.random.Generator]:
+    """Draw normal recordings to learn; return their indices, those of the others, the generator.
+
+    Raises
+    ------
+    ValueError
+        If no normal recording is left to be played.
+    """
+    rng = np.random.default_rng([seed, learn_clips])
+    order = [int(index) for index in rng.permutation(len(clips.normal))]
+    learned, rest = order[:learn_clips], order[learn_clips:]
+    if not rest:
+        msg = (
+            f"expected more than {learn_clips} normal recordings, found {len(clips.normal)}; "
+            "lower --learn-clips"
+        )
+        raise ValueError(msg)
+    return learned, rest, rng
 
 
 def _play_normal(
@@ -128,23 +142,56 @@ def _play_injected(
     """Yield a stream of a minute of normal sound and five of a fault, by kind and level."""
     shaft_hz = float(np.random.default_rng([seed, derive_seed("shaft")]).uniform(12.0, 30.0))
     for kind, level_db in product(settings.kinds, settings.levels_db):
-        fault_seed = [seed, derive_seed(kind, level_db)]
-        order = np.random.default_rng(fault_seed).permutation(len(unseen))
-        indices = cycle(int(index) for index in order)
-        lead = list(_take(indices, normal, NORMAL_LEAD_S))
-        label = f"{kind} {level_db:g}"
-        fault: list[Part] = []
-        scored: dict[int, Part] = {}
-        for index in _indices(indices, normal, settings.fault_s):
-            if index not in scored:
-                # The same seed for all recordings: one fault with the same frequencies.
-                rng = np.random.default_rng([*fault_seed, 1])
-                sound = unseen[index].astype(np.float64)
-                context = FaultContext(sound, SAMPLE_RATE_HZ, shaft_hz, level_db, rng)
-                faulty = add_fault(kind, context).sound.astype(np.float32)
-                scored[index] = machine.score(faulty, label)
-            fault.append(scored[index])
-        yield machine.play(label, [*lead, *fault])
+        fault = InjectedFault(kind, level_db, shaft_hz, [seed, derive_seed(kind, level_db)])
+        yield play_fault(machine, unseen, normal, fault, settings.fault_s)
+
+
+@dataclass(frozen=True, slots=True)
+class InjectedFault:
+    """A fault with the same properties in all recordings."""
+
+    kind: str
+    level_db: float
+    shaft_hz: float
+    seed: list[int]
+
+
+def play_fault(
+    machine: FittedMachine,
+    unseen: Sequence[FloatArray],
+    normal: Sequence[Part],
+    fault: InjectedFault,
+    duration_s: float,
+) -> StreamOutcome:
+    """Play a minute of normal recordings, then others with a fault.
+
+    Parameters
+    ----------
+    machine
+        The fitted machine.
+    unseen, normal
+        Normal recordings that were not learned, and their scores.
+    fault
+        The fault.
+    duration_s
+        Its duration.
+    """
+    order = np.random.default_rng(fault.seed).permutation(len(unseen))
+    indices = cycle(int(index) for index in order)
+    lead = list(_take(indices, normal, NORMAL_LEAD_S))
+    label = f"{fault.kind} {fault.level_db:g}"
+    parts: list[Part] = []
+    scored: dict[int, Part] = {}
+    for index in _indices(indices, normal, duration_s):
+        if index not in scored:
+            # The same seed for all recordings: one fault with the same frequencies.
+            rng = np.random.default_rng([*fault.seed, 1])
+            sound = unseen[index].astype(np.float64)
+            context = FaultContext(sound, SAMPLE_RATE_HZ, fault.shaft_hz, fault.level_db, rng)
+            faulty = add_fault(fault.kind, context).sound.astype(np.float32)
+            scored[index] = machine.score(faulty, label)
+        parts.append(scored[index])
+    return machine.play(label, [*lead, *parts])
 
 
 def _play_recorded(
