@@ -5,7 +5,6 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
 from functools import partial
 from operator import add
 from pathlib import Path
@@ -69,15 +68,10 @@ def wait_for(condition: object, what: str) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture
-def messages(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    with caplog.at_level(logging.INFO):
-        yield caplog.messages
-
-
 def test_the_monitor_stops_the_process_and_the_next_start_measures(
-    state: StateFolder, messages: list[str]
+    state: StateFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     before, stopped = children(), make_jobs(state)
     stopped.open()
     wait_for(lambda: children() - before, "no process was started")
@@ -89,7 +83,7 @@ def test_the_monitor_stops_the_process_and_the_next_start_measures(
     again = make_jobs(state)
     again.open()
     wait_for(lambda: read_result(state.model_path(MACHINE)), "nothing was measured")
-    wait_for(lambda: any("at least 180 s of normal sound" in text for text in messages), "no log")
+    wait_for(lambda: "at least 180 s of normal sound" in caplog.text, "no log")
     again.close()
     assert not list(again.list_missing())
 
