@@ -189,11 +189,14 @@ def _describe_rules(manifest: "Manifest", target: str) -> "Iterator[str]":
     """Yield what gives a warning and what an alarm, and how much supports the normal range."""
     from asd_monitor.detection.alarm_settings import AlarmSettings
     from asd_monitor.detection.decision_rule import DecisionRule
+    from asd_monitor.detection.support import describe_next_hour
     from asd_monitor.detection.verdict import explain_rules
 
     rule, settings = DecisionRule.from_manifest(manifest, target), AlarmSettings()
     yield from explain_rules(rule, settings).values()
     yield rule.describe_support(settings.false_alarms_per_month)
+    if text := describe_next_hour(rule, settings.false_alarms_per_month):
+        yield text
     if (modes := manifest.modes.get(target)) is not None:
         yield f"modes: {modes.description}"
     if rule.normal_range is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from asd_monitor.config import Config
 from asd_monitor.detectability.sentences import describe
+from asd_monitor.detection.support import describe_next_hour
 from asd_monitor.errors import ConfigError, SourceError, StateError
 from asd_monitor.runtime.builder import MonitorHandle, build_monitor
 from asd_monitor.runtime.detectability import measure_learned
@@ -167,8 +168,9 @@ def format_learning_result(pipeline: Pipeline, state: StateFolder, config: Confi
             "use more of them with --minutes"
         )
     acceptable = config.alarm_of(machine).false_alarms_per_month
-    support = pipeline.detector.rule(machine).describe_support(acceptable)
-    findings = [support, *find_findings(pipeline)]
+    rule = pipeline.detector.rule(machine)
+    support = rule.describe_support(acceptable), describe_next_hour(rule, acceptable)
+    findings = [*filter(None, support), *find_findings(pipeline)]
     return "\n".join((text, *(f"  {finding}" for finding in findings)))
 
 

@@ -76,6 +76,7 @@ def trend(request: Request) -> Response:
         "ranges": RANGE_WORDS,
         "from_s": from_s,
         "to_s": now,
+        "calibration": context.status().machines.get(id_, MachineStatus()).calibration,
         "strip": make_strip(context.archive.spans(id_, from_s, now), from_s, now),
         "events": context.archive.events(id_, from_s=from_s, to_s=now),
         "days": _list_days(request, id_, from_s, now),
