@@ -147,6 +147,18 @@ class ModeReading:
         return self.name if self.is_learned else UNLEARNED_MODE
 
 
+class PassingSound(StrEnum):
+    """Sounds of the surroundings that come and go."""
+
+    SPEECH = "speech"
+    VEHICLE = "vehicle"
+    IMPACT = "impact"
+
+
+PASSING_RULE = "passing"
+"""Rule of a warning for a passing sound that is not counted as a fault."""
+
+
 @dataclass(frozen=True, slots=True)
 class WindowScore:
     """The detector's result for one window. Higher ``value`` = more anomalous."""
@@ -180,6 +192,8 @@ class WindowScore:
     file has none."""
     level_change_db: float | None = None
     """By how much all bands are louder than while learning; None where the model does not say."""
+    passing: PassingSound | None = None
+    """What passing sound the window contains, if it is unusual; None for none."""
 
 
 NORMAL_RANGE = "normal range"
@@ -250,6 +264,8 @@ class Decision:
     """Limits of the score, of all rules that have one."""
     mode: str = ""
     """Mode of the machine for the user, such as ``idle`` or ``off``; empty where none is known."""
+    passing: PassingSound | None = None
+    """Kind of the passing sound that is not counted at present; None without one."""
 
     @property
     def normal_range(self) -> float | None:

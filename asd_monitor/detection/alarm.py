@@ -10,6 +10,7 @@ from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.continuation import Continuation
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.machine_off import MachineOff, Phase
+from asd_monitor.detection.passing.bouts import PassingSounds
 from asd_monitor.detection.rules import Rules
 from asd_monitor.detection.verdict import judge_window
 from asd_monitor.records import (
@@ -52,6 +53,7 @@ class Alarm:
         self._provisional = False
         self._window_samples = self._sample_rate_hz = 1
         self._rules = Rules(settings)
+        self._passing = PassingSounds(settings.transients)
         self._last_end: int | None = None
         self._quiet_since: int | None = None
         self._rule_before_gap = ""
@@ -110,6 +112,7 @@ class Alarm:
         """Prepare for the scores of a model that are judged by ``rule``."""
         self._reset()
         self._rules.configure(rule)
+        self._passing.configure(rule.window_samples, rule.sample_rate_hz)
         self._off.configure(rule)
         self._window_samples = rule.window_samples
         self._sample_rate_hz = rule.sample_rate_hz
@@ -121,6 +124,7 @@ class Alarm:
 
     def adjust(self, rule: DecisionRule) -> None:
         """Judge the scores of the same model by other limits, and keep the evidence so far."""
+        self._passing.skip_gap()
         evidence = {each.name: each.evidence for each in self._rules.all}
         self._rules.configure(rule)
         for each in self._rules.all:
@@ -154,6 +158,7 @@ class Alarm:
     def _skip_gap(self) -> None:
         """Continue after sound that is missing or not judged."""
         self._rules.skip_gap()
+        self._passing.skip_gap()
         self._quiet_since = None
         self._continuation.quiet_s = 0.0
 
@@ -169,6 +174,7 @@ class Alarm:
             verdict=self._judge(score),
             limits=self._rules.limits,
             mode=self._mode_of(score),
+            passing=self._passing.kind,
         )
         return decision, transition
 
@@ -200,10 +206,13 @@ class Alarm:
             return self._enter_phase(phase, score)
         if self._continues_unlearned(score):
             return self._enter_unlearned(score)
-        self._rules.update(score)
+        self._rules = self._passing.update(
+            score, self._rules, may_ignore=self.state is not State.ALARM
+        )
         if self._begins_unlearned(score):
             return self._enter_unlearned(score)
-        self._is_reported = self._is_reported or self._rules.warning is not None
+        warns = self._rules.warning is not None or self._passing.warns
+        self._is_reported = self._is_reported or warns
         state, reason, rule = self._next_state(self._quiet_s(score.window_start))
         return self._enter(state, reason, score.captured_at, score, rule)
 
@@ -261,7 +270,7 @@ class Alarm:
     def _quiet_s(self, window_start: int) -> float:
         """Return for how long every window has been quiet by every rule."""
         earlier_s = self._continuation.take_quiet_s()
-        if not self._rules.quiet:
+        if not (self._rules.quiet and self._passing.is_quiet):
             self._quiet_since = None
             return 0.0
         if self._quiet_since is None:
@@ -287,6 +296,8 @@ class Alarm:
             return State.NORMAL, f"quiet for {quiet_s:.0f} s", ""
         if warning is not None:
             return State.WARNING, warning.description, warning.name
+        if self._passing.warns:
+            return State.WARNING, self._passing.description, self._passing.name
         if self.state is State.WARNING and self._is_reported and holding:
             return State.WARNING, self._describe_hold(quiet_s), self._rule
         if self.state in (State.UNKNOWN, State.OFF) and self._rules.exceedances.latest:
@@ -300,6 +311,7 @@ class Alarm:
 
     def _reset(self) -> None:
         self._rules.reset()
+        self._passing.reset()
         self._off.reset()
         self._is_unlearned = False
         self._last_end = None

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from asd_monitor.calibration.alarm_rate import FALSE_ALARMS_PER_MONTH
 
 LevelAction = Literal["warning", "alarm", "off"]
+TransientAction = Literal["ignore", "count"]
 
 
 class AlarmSettings(BaseModel):
@@ -35,3 +36,7 @@ class AlarmSettings(BaseModel):
     """What a change of level does that all frequencies have in common, as after a change of gain
     or when the microphone was moved: "warning" gives a warning with an event of its own, "alarm"
     raises the alarm, "off" reports nothing. Whatever is set, other changes are still found."""
+    transients: TransientAction = "ignore"
+    """What speech, a passing vehicle and a few impacts do: "ignore" gives a warning at most while
+    they are short and few (up to 60 s at once and two minutes in ten; three bouts of impacts in ten
+    minutes), "count" judges them like any other sound."""

@@ -14,6 +14,7 @@ from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.calibration import Calibration
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
+from asd_monitor.detection.passing.classifier import PassingSoundClassifier
 from asd_monitor.detection.verdict import judge_clip
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file.loaded_model import LoadedModel, Voices
@@ -114,6 +115,12 @@ class Detector:
         self._clock = clock
         self._seq: defaultdict[str, int] = defaultdict(int)
         self._trackers = {name: self._make_tracker(rule) for name, rule in rules.items()}
+        self._passing = {
+            name: PassingSoundClassifier(
+                model.manifest.window_samples, model.manifest.sample_rate_hz
+            )
+            for name in rules
+        }
         self._failures = 0
 
     @property
@@ -236,6 +243,7 @@ class Detector:
         rule = self._rules[machine]
         value, voices, mode = self._adjust_to_mode(window, value, measured.voices)
         p_value, extrapolated = self._compute_p_value(machine, value)
+        passing = self._passing[machine].classify(window.samples, window.start, p_value)
         seq, self._seq[machine] = self._seq[machine], self._seq[machine] + 1
         return WindowScore(
             machine=machine,
@@ -255,6 +263,7 @@ class Detector:
             voices=voices,
             level_change_db=measured.level_change_db,
             mode=mode,
+            passing=passing,
         )
 
     def _adjust_to_mode(

@@ -108,6 +108,11 @@ class Rules:
         for rule in self.all:
             rule.update(score)
 
+    def count_once(self, score: WindowScore) -> None:
+        """Take a window with an impact into account where one bout counts once."""
+        self.exceedances.update(score)
+        self.intermittent.update(score)
+
     @property
     def alarming(self) -> Rule | None:
         """The first rule that raises the alarm."""

@@ -30,6 +30,7 @@ from asd_monitor.telemetry.history_series import HistorySeries
 from asd_monitor.telemetry.judging_series import JudgingSeries
 from asd_monitor.telemetry.mqtt_series import MqttSeries
 from asd_monitor.telemetry.notify_series import NotifySeries
+from asd_monitor.telemetry.passing_series import PassingSeries
 from asd_monitor.telemetry.series_factory import SeriesFactory
 from asd_monitor.telemetry.source_series import SourceSeries
 
@@ -84,6 +85,7 @@ class Metrics:
         self.calibration = CalibrationSeries(self._factory)
         self.event = EventSeries(self._factory)
         self.notify = NotifySeries(self._factory)
+        self.passing = PassingSeries(self._factory)
         self._last_rejected_s: dict[str, Mapping[Rejection, float]] = {}
         self._models: dict[str, ModelInfo] = {}
         self._window_series: dict[str, _WindowSeries] = {}
@@ -242,6 +244,7 @@ class Metrics:
             self.source.add_machine(machine)
             self.judging.add_machine(machine)
             self.calibration.add_machine(machine)
+            self.passing.add_machine(machine)
             self.observe_state(machine, State.UNKNOWN)
 
     def remove_machine(self, machine: str) -> None:
@@ -285,6 +288,7 @@ class Metrics:
         if score.model is not None and score.model != self._models.get(machine):
             self._observe_model(machine, score.model)
         self._observe_mode(machine, window.decision.mode)
+        self.passing.observe(machine, window.decision)
 
     def _observe_mode(self, machine: str, mode: str) -> None:
         old = self._modes.get(machine, "")
