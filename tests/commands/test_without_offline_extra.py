@@ -71,6 +71,7 @@ WORKING = {
     "shelve": "shelve pump --for 1h --state-dir state",
     "unshelve": "unshelve pump --state-dir state",
     "refit": "refit pump --yes --state-dir state",
+    "modes": "modes pump --state-dir state",
     "calibrate": "calibrate clip.wav --model toy.asd",
     "drift": "drift --state-dir state",
     "notify": "notify --help",
@@ -86,14 +87,13 @@ CODES = {
     "doctor": (0, 4),
     "devices": (0, 4),
     "feedback": (2,),
-    "forget": (2,),
     "refit": (2,),
     "resend": (7,),
     "calibrate": (2, 3),
     "drift": (7,),
 }
 """Exit codes other than 0: there may be no microphone, and there are no events, no recordings to
-learn from, no hours of monitoring, nothing to forget or to send, and no model learned here."""
+learn from, no hours of monitoring, nothing to send, and no model learned here."""
 REFUSED = {
     "replay": "replay missing",
     "replay of a training run": "replay missing --model run",
