@@ -1,6 +1,7 @@
 """``asd-monitor run``: monitor machines and raise and clear alarms."""
 
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,7 +32,11 @@ from asd_monitor.settings_file import is_off
 from asd_monitor.storage.private import keep_private
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from asd_monitor.config import Config
+    from asd_monitor.runtime.page_settings import PageSettings
+    from asd_monitor.runtime.runs import Reloading
     from asd_monitor.settings_file import Document
 
 
@@ -163,7 +168,8 @@ def run(
         raise ModelFileError(f"{model}: there is no such model file")
     backoff = StartBackoff.from_environment(os.environ)
     keep_private()
-    with stop_signals() as stop, backoff.around_start(stop):
+    hangup = threading.Event()
+    with stop_signals(reload=hangup) as stop, backoff.around_start(stop):
         from asd_monitor import config as monitor_config
         from asd_monitor.doctor.while_running import RunningDiagnosis
         from asd_monitor.runtime.microphones import accept_microphones
@@ -178,20 +184,45 @@ def run(
         state = StateFolder.locate(monitor_config.from_part(document).state_dir, os.environ)
         pages = PageSettings(document, state, with_machines=not sections)
         backoff.watch([pages.path])
-        settings = pages.load()
-        if not settings.machines and settings.web is None:
-            raise ConfigError(NOTHING_TO_MONITOR)
-        settings = accept_microphones(settings, accept_microphone or ())
+
+        def load(base: "Document") -> "Config":
+            settings = pages.load(base)
+            if not settings.machines and settings.web is None:
+                raise ConfigError(NOTHING_TO_MONITOR)
+            return accept_microphones(settings, accept_microphone or ())
+
+        settings = load(document)
         backoff.watch(find_read_files(settings))
         run_monitor(
             settings,
             stop,
             page_settings=pages,
             diagnosis=RunningDiagnosis(settings, state.root, config),
+            reloading=_make_reloading(
+                hangup, lambda: load_document(config, sections, options), load, pages
+            ),
             duration_s=duration,
             live_view=not plain,
             as_json=as_json,
         )
+
+
+def _make_reloading(
+    hangup: threading.Event,
+    read: "Callable[[], Document]",
+    load: "Callable[[Document], Config]",
+    pages: "PageSettings",
+) -> "Reloading":
+    """Return how a run reads its configuration again, and lets the web page change the new one."""
+    from asd_monitor.runtime.runs import Reloading
+
+    newest: list[Document] = []
+
+    def read_again() -> "Config":
+        newest[:] = [read()]
+        return load(newest[0])
+
+    return Reloading(hangup, read_again, lambda _config: pages.use(newest[0]))
 
 
 def load_settings(

@@ -131,6 +131,18 @@ class Alarm:
             each.restore(evidence[each.name])
         self._provisional = rule.provisional
 
+    def change_settings(self, settings: AlarmSettings, rule: DecisionRule) -> None:
+        """Judge the scores of the same model by other settings, and keep state and evidence."""
+        evidence = {each.name: each.evidence for each in self._rules.all}
+        if settings.off_margin_db != self._settings.off_margin_db:
+            self._off = MachineOff(settings.off_margin_db)
+            self._off.configure(rule)
+        self._settings, self._rules = settings, Rules(settings)
+        self._rules.configure(rule)
+        for each in self._rules.all:
+            each.restore(evidence[each.name])
+        self._provisional = rule.provisional
+
     def _restore_evidence(self) -> None:
         """Restore the evidence from before a restart, once."""
         memory, standing = self._continuation.take_memory(), self._continuation.standing

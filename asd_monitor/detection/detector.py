@@ -141,11 +141,15 @@ class Detector:
         """Return how the scores of a machine are judged."""
         return self._rules[machine]
 
-    def adjust(self, machine: str, rule: DecisionRule, calibration: Calibration) -> None:
+    def adjust(self, machine: str, rule: DecisionRule, calibration: Calibration | None) -> None:
         """Judge the scores of a machine by another rule and calibration from the next one on."""
         self._rules[machine] = rule
         self._calibrations[machine] = calibration
         self._infos[machine] = self._make_info(machine)
+
+    def continue_numbers(self, machine: str, earlier: "Detector") -> None:
+        """Number the windows of a machine from where another detector stopped."""
+        self._seq[machine] = earlier._seq.get(machine, 0)
 
     def score(self, windows: Sequence[Window]) -> list[WindowScore]:
         """Score windows, in their order; windows of all machines share batches.

@@ -135,6 +135,10 @@ class HistoryWriter:
         """End all shelves of a machine."""
         self._put(ShelfEnd(machine, at_s))
 
+    def change_settings(self, settings: HistorySettings) -> None:
+        """Keep the history for as long as these settings say from now on; from any thread."""
+        self._settings = settings
+
     def flush(self, timeout_s: float = CLOSE_TIMEOUT_S) -> bool:
         """Write what is queued now; return whether everything was written."""
         with self._queue.condition:

@@ -211,6 +211,21 @@ class AlarmStore:
         self._paths[machine] = path
         self.resume(machine)
 
+    def exchange(self, machine: str, alarm: Alarm, model: ModelIdentity | None) -> None:
+        """Continue the alarm of a machine that is monitored with other settings.
+
+        To be called between its last record and the first one with the new settings; the parameters
+        are as for :meth:`add`. The alarm of another model is not continued.
+        """
+        earlier, earlier_model = self.alarms[machine], self._models.get(machine)
+        if model is not None and model == earlier_model:
+            alarm.resume(earlier.memory, is_recent=True)
+        self.alarms[machine] = alarm
+        if model is not None:
+            self._models[machine] = model
+        self._queued.pop(machine, None)
+        self._ended.discard(machine)
+
     def resume(self, machine: str) -> None:
         """Continue the alarm of a machine from its file, if it still applies.
 

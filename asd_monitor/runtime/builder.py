@@ -113,7 +113,7 @@ def build_monitor(
     AsdMonitorError
         If a model, a source's settings, a sink's settings or the state folder cannot be used.
     """
-    metrics = Metrics(CollectorRegistry())
+    loaded, metrics = config, Metrics(CollectorRegistry())
     metrics.add_machines(config.machines)
     state = StateFolder.locate(config.state_dir, environ)
     with ExitStack() as undo:
@@ -136,7 +136,7 @@ def build_monitor(
         builder = PipelineBuilder(
             config, state, metrics, monitor, choices, sources or {}, rings, rates_hz, models
         )
-        machines = _share_machines(builder, names, rings, store, locks)
+        machines = _share_machines(builder, names, rings, store, locks, loaded)
         watch = continued = None
         if not relearn:
             continued = _build_continued_calibration(machines, has_history=history is not None)
@@ -149,6 +149,7 @@ def build_monitor(
         if config.web is not None:
             sinks.append(_build_web(config.web, machines, context, page_settings, diagnosis))
         if continued is not None:
+            machines.begin_calibration = continued.begin_again
             sinks.append(continued)
         for sink in [*sinks, *extra_sinks]:
             monitor.add_sink(sink)
@@ -166,6 +167,7 @@ def _share_machines(
     rings: GrowingMapping[str, SoundRing],
     store: AlarmStore,
     locks: MachineLocks,
+    loaded: Config,
 ) -> RunningMachines:
     config = builder.config
     return RunningMachines(
@@ -178,6 +180,7 @@ def _share_machines(
         sounds=GrowingMapping(_describe_sounds(config, builder.state, builder.monitor, rings)),
         locks=locks,
         config=config,
+        loaded=loaded,
     )
 
 

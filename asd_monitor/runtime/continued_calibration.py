@@ -110,6 +110,10 @@ class ContinuedCalibration:
         """Discard what was collected of a machine, because a person said so; from any thread."""
         self._waiting.append(_Reset(machine))
 
+    def begin_again(self, machine: str) -> None:
+        """Follow a machine by its present settings, with what was collected; from any thread."""
+        self._waiting.append(MachineRemoved(machine))
+
     def close(self) -> None:
         """Process what waits, and end the thread; may be called twice."""
         with self._condition:

@@ -16,6 +16,7 @@ from asd_monitor.runtime.model_store import MIN_REFIT_S, estimate_recorded_s, se
 from asd_monitor.runtime.state_dir import StateFolder
 
 if TYPE_CHECKING:
+    from asd_monitor.calibration import Calibration
     from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import Detector
     from asd_monitor.model_file import LoadPolicy
@@ -122,14 +123,33 @@ def use_extensions(
 ) -> None:
     """Judge machines by the limits that were computed from earlier monitoring, if there are any."""
     for machine in machines:
-        if not config.learn_of(machine).while_monitoring:
-            continue
-        extension = CalibrationFiles(state.root, machine).read_extension()
-        target, sha256 = detector.rule(machine).target, detector.model.sha256
-        if extension is not None and extension.applies_to(sha256, target):
-            asked = config.alarm_of(machine).false_alarms_per_month
-            rule = extension.make_rule(detector.manifest, asked)
-            detector.adjust(machine, rule, extension.calibration)
+        extended = _find_extended(config, state, detector, machine)
+        if extended is not None:
+            detector.adjust(machine, *extended)
+
+
+def find_limits(
+    config: Config, state: StateFolder, detector: "Detector", machine: str
+) -> "tuple[DecisionRule, Calibration | None]":
+    """Return the limits of a machine: those from earlier monitoring, or those of its model."""
+    extended = _find_extended(config, state, detector, machine)
+    if extended is not None:
+        return extended
+    rule = _decision_rule(config, detector.model, machine)
+    return rule, detector.manifest.calibrations.get(rule.target)
+
+
+def _find_extended(
+    config: Config, state: StateFolder, detector: "Detector", machine: str
+) -> "tuple[DecisionRule, Calibration] | None":
+    if not config.learn_of(machine).while_monitoring:
+        return None
+    extension = CalibrationFiles(state.root, machine).read_extension()
+    target, sha256 = detector.rule(machine).target, detector.model.sha256
+    if extension is None or not extension.applies_to(sha256, target):
+        return None
+    asked = config.alarm_of(machine).false_alarms_per_month
+    return extension.make_rule(detector.manifest, asked), extension.calibration
 
 
 def _recover(

@@ -24,6 +24,7 @@ from asd_monitor.records import MachineRemoved, Record, SourceState, Transition,
 from asd_monitor.runtime.commissioning import Commissioning
 from asd_monitor.runtime.neighbours import Neighbours
 from asd_monitor.runtime.pipeline import Adjustment, Pipeline
+from asd_monitor.runtime.record_holder import RecordHolder
 from asd_monitor.sinks import Sink
 from asd_monitor.telemetry.metrics import Metrics
 
@@ -75,12 +76,13 @@ class Monitor:
         self._pipelines: dict[str, Pipeline] = {}
         self._posted: deque[Record] = deque()
         self._removed: set[str] = set()
-        self._condition = threading.Condition()  # guards the next six
+        self._condition = threading.Condition()  # guards the next seven
         self._ready_machines: dict[str, None] = {}
         self._adjustments: list[tuple[str, Adjustment]] = []
         self._new_detectors: list[tuple[str, Detector]] = []
         self._new_pipelines: list[tuple[Pipeline, Commissioning | None]] = []
-        self._departures: list[tuple[str, threading.Event]] = []
+        self._departures: list[tuple[str, bool, threading.Event]] = []
+        self._changes: list[tuple[str, Callable[[Pipeline], None], threading.Event]] = []
         self._exchanges: list[tuple[Sink | None, Sink | None, threading.Event]] = []
         self._commissionings: dict[str, Commissioning] = {}
         self._stopping = threading.Event()
@@ -182,18 +184,36 @@ class Monitor:
 
         The sound that has arrived is still scored. Afterwards no record of the machine is emitted.
         """
+        self._detach(machine, is_removed=True)
+
+    def detach(self, machine: str) -> None:
+        """Stop capturing and scoring a machine that :meth:`join` adds again with other settings.
+
+        Sinks receive no record of it, so that its event and its alarm continue.
+        """
+        self._detach(machine, is_removed=False)
+
+    def _detach(self, machine: str, *, is_removed: bool) -> None:
         pipeline = self._pipelines[machine]
         pipeline.is_leaving = True
         pipeline.source.close()
         done = threading.Event()
         with self._condition:
-            self._departures.append((machine, done))
+            self._departures.append((machine, is_removed, done))
             self._condition.notify()
         done.wait(STOP_TIMEOUT_S)
         commissioning = pipeline.commissioning
         if commissioning is not None:
             commissioning.close()
             commissioning.join(FLUSH_TIMEOUT_S)
+
+    def change(self, machine: str, change: Callable[[Pipeline], None]) -> None:
+        """Change the pipeline of a machine between two windows; may be called from any thread."""
+        done = threading.Event()
+        with self._condition:
+            self._changes.append((machine, change, done))
+            self._condition.notify()
+        done.wait(STOP_TIMEOUT_S)
 
     def insert_sink(self, sink: Sink) -> None:
         """Add a sink to the running monitor; may be called from any thread.
@@ -212,6 +232,31 @@ class Monitor:
         """Remove a sink from the running monitor and close it; may be called from any thread."""
         self._exchange_sinks(sink, None)
         sink.close()
+
+    def exchange_sink(self, old: Sink, new: Sink, *, with_states: bool) -> None:
+        """Close a sink and open another instead, which receives the records meanwhile as well.
+
+        Parameters
+        ----------
+        old
+            A sink of the running monitor.
+        new
+            Takes its position.
+        with_states
+            Whether the new one first receives the present state of every machine.
+
+        Raises
+        ------
+        SinkError
+            If the new one cannot be opened. The records are kept, so this method can be called
+            again with the sink that :attr:`sinks` has at the position.
+        """
+        holder = old if isinstance(old, RecordHolder) else RecordHolder(with_states=with_states)
+        if holder is not old:
+            self._exchange_sinks(old, holder)
+            old.close()
+        new.open()
+        self._exchange_sinks(holder, new)
 
     def _exchange_sinks(self, old: Sink | None, new: Sink | None) -> None:
         """Let the inference thread exchange sinks, and wait until it has."""
@@ -333,7 +378,7 @@ class Monitor:
         Machines and detectors that were added are started first.
         """
         with self._condition:
-            news = (self._ready_machines, self._new_detectors, self._new_pipelines,
+            news = (self._ready_machines, self._new_detectors, self._new_pipelines, self._changes,
                     self._exchanges, self._departures, self._adjustments, self._posted)  # fmt: skip
             if not (any(news) or self._stopping.is_set()):
                 self._condition.wait(timeout_s)
@@ -342,6 +387,7 @@ class Monitor:
             pipelines, self._new_pipelines = self._new_pipelines, []
             exchanges, self._exchanges = self._exchanges, []
             departures, self._departures = self._departures, []
+            changes, self._changes = self._changes, []
             self._ready_machines, self._new_detectors = {}, []
         for old, new, done in exchanges:
             self._exchange(old, new)
@@ -354,18 +400,26 @@ class Monitor:
         for machine, adjustment in adjustments:
             if machine in self._pipelines:
                 self._pipelines[machine].adjust(adjustment)
-        for machine, done in departures:
-            self._end_machine(machine)
+        for machine, change, done in changes:
+            if machine in self._pipelines:
+                change(self._pipelines[machine])
+            done.set()
+        for machine, is_removed, done in departures:
+            self._end_machine(machine, is_removed=is_removed)
             done.set()
         return [machine for machine in machines if machine in self._pipelines]
 
     def _exchange(self, old: Sink | None, new: Sink | None) -> None:
-        sinks = [sink for sink in self._sinks if sink is not old]
-        if new is not None:
+        sinks = list(self._sinks)  # a new list, because the old one may be being iterated over
+        position = sinks.index(old) if old in sinks else len(sinks)
+        sinks[position : position + 1] = [] if new is None else [new]
+        if isinstance(old, RecordHolder) and new is not None:
+            for record in old.records:
+                self._emit_to(new, record)
+        elif new is not None and not (isinstance(new, RecordHolder) and not new.with_states):
             for record in self._latest.values():
                 self._emit_to(new, record)
-            sinks.append(new)
-        self._sinks = sinks  # a new list, because the old one may be being iterated over
+        self._sinks = sinks
 
     def _begin(self, pipeline: Pipeline, commissioning: Commissioning | None) -> None:
         """Start a machine that has joined the running monitor."""
@@ -377,13 +431,15 @@ class Monitor:
             pipeline.learn(commissioning)
         pipeline.source.open(self._make_notifier(pipeline.machine))
 
-    def _end_machine(self, machine: str) -> None:
-        """Score the last sound of a machine, and forget it."""
+    def _end_machine(self, machine: str, *, is_removed: bool) -> None:
+        """Score the last sound of a machine, and forget it unless it joins again."""
         self._score_ready([machine])
         pipeline = self._pipelines[machine]
         self._pipelines = {
             name: other for name, other in self._pipelines.items() if name != machine
         }
+        if not is_removed:
+            return
         pipeline.end()
         self._removed.add(machine)
         self._latest.pop(machine, None)

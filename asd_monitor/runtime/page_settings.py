@@ -57,15 +57,24 @@ class PageSettings:
         self._state = state
         self._lock = threading.Lock()
 
-    def load(self) -> Config:
+    def load(self, base: Document | None = None) -> Config:
         """Return the settings of the configuration and of the page.
+
+        Parameters
+        ----------
+        base
+            Use this configuration, which :meth:`use` makes the one of later changes.
 
         Raises
         ------
         ConfigError
             With file, line and key of every error.
         """
-        return from_part(self._merge(self._read()))
+        return from_part(self._merge(self._read(), base))
+
+    def use(self, base: Document) -> None:
+        """Take a configuration that was reloaded."""
+        self._base = base
 
     def change(self, change: Callable[[dict[str, Any]], None]) -> Config:
         """Change what the page has set, and return all settings; nothing is written if invalid.
@@ -130,12 +139,12 @@ class PageSettings:
             raise ConfigError(f"{place}: set this key in the configuration file, not here")
         return document
 
-    def _merge(self, page: Document) -> Document:
+    def _merge(self, page: Document, base: Document | None = None) -> Document:
         values = dict(page.values)
         if not self.with_machines:
             values.pop("machines", None)
         page = Document(page.name, values, page.lines)
-        return settings_file.merge(self._base, page, BY_ENTRY)
+        return settings_file.merge(base or self._base, page, BY_ENTRY)
 
     def _write(self, values: dict[str, Any]) -> None:
         text = HEADER + yaml.safe_dump(values, allow_unicode=True, sort_keys=False)

@@ -60,7 +60,6 @@ class PageSetup:
     def __init__(self, settings: PageSettings, machines: RunningMachines) -> None:
         self._settings = settings
         self._machines = machines
-        self._needs_restart = False
 
     @property
     def refusal(self) -> str:
@@ -70,7 +69,7 @@ class PageSetup:
     @property
     def needs_restart(self) -> bool:
         """Whether settings were saved that the running monitor does not use yet."""
-        return self._needs_restart
+        return bool(self._machines.needs_restart)
 
     def inputs_in_use(self) -> list[UsedInput]:
         """Return the inputs that machines use."""
@@ -272,7 +271,8 @@ class PageSetup:
             lambda content: content.update({name: None if values is None else dict(values)})
         )
         if name not in EXCHANGEABLE:
-            self._needs_restart = True
+            known = self._machines.needs_restart
+            self._machines.needs_restart = (*known, name) if name not in known else known
             return
         try:
             self._machines.exchange_sink(name, config.sinks.get(name))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from asd_monitor.audio import sample_rates
 from asd_monitor.detection.alarm import Alarm
+from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.evidence.ring import SoundRing
 from asd_monitor.records import (
     REMOVED,
@@ -147,15 +148,37 @@ class Pipeline:
         commissioning.start()
 
     def set_detector(self, detector: "Detector") -> None:
-        """Score with this detector from the next sample on."""
+        """Score with this detector from the next window on.
+
+        Windows that are as long and as far apart as those of the detector before continue, so that
+        none is lost. Otherwise they begin with the next sample.
+        """
         if self.commissioning is not None:
             self._emit(self.commissioning.progress())
-        self.detector, self.commissioning = detector, None
+        earlier, self.detector, self.commissioning = self.detector, detector, None
         self._lower_rate(detector.manifest.sample_rate_hz)
-        self._feed = WindowFeed(self.machine, self.source, detector.manifest)
+        if earlier is not None:
+            detector.continue_numbers(self.machine, earlier)
+        if self._feed is None or not self._feed.fits(detector.manifest):
+            self._feed = WindowFeed(self.machine, self.source, detector.manifest)
         self._consumed_at = self._monotonic()
         self._adjustment = None
         self._emit_transition(self._alarm.configure(detector.rule(self.machine), self._clock()))
+
+    @property
+    def alarm(self) -> Alarm:
+        """The state machine of the machine."""
+        return self._alarm
+
+    def change_alarm(
+        self, settings: AlarmSettings, rule: "DecisionRule", calibration: "Calibration | None"
+    ) -> None:
+        """Judge by other settings from the next window on; state and evidence continue."""
+        if self.detector is None:
+            return
+        self._adjustment = None
+        self.detector.adjust(self.machine, rule, calibration)
+        self._alarm.change_settings(settings, rule)
 
     def adjust(self, adjustment: Adjustment) -> None:
         """Judge by other limits from the next window on after which the machine is NORMAL."""

@@ -6,8 +6,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from asd_monitor.runtime.builder import MonitorHandle, build_monitor
 from asd_monitor.runtime.detectability import measure_learned
 from asd_monitor.runtime.page_settings import PageSettings
 from asd_monitor.runtime.pipeline import Pipeline
+from asd_monitor.runtime.reload import Reloader
 from asd_monitor.runtime.serve import serve
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sinks.mqtt.settings import MqttSettings
@@ -41,6 +43,18 @@ THREAD_SWITCH_INTERVAL_S = 0.001
 waiting. With Python's default of 5 ms, at each return of a model call, windows become late."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reloading:
+    """How the configuration of a run is reloaded."""
+
+    requested: threading.Event
+    """Set to request it."""
+    load: Callable[[], Config]
+    """Return the settings as the configuration has them now."""
+    accept: Callable[[Config], None]
+    """Called with them once they are in use."""
+
+
 def run_monitor(
     config: Config,
     stop: threading.Event,
@@ -50,6 +64,7 @@ def run_monitor(
     as_json: bool,
     page_settings: PageSettings | None = None,
     diagnosis: Diagnosis | None = None,
+    reloading: Reloading | None = None,
 ) -> None:
     """Monitor until stopped, until all recordings have been played, or for ``duration_s``.
 
@@ -69,15 +84,20 @@ def run_monitor(
         The settings made on the web page, which may then change them.
     diagnosis
         Checks the installation for the web page.
+    reloading
+        How the configuration is reloaded; None: it is not.
     """
     sys.setswitchinterval(THREAD_SWITCH_INTERVAL_S)
     logging_setup.set_up()
     handle = build_monitor(config, page_settings=page_settings, diagnosis=diagnosis)
     if live_view and config.machines:
         add_live_view(handle)
+    reloader = None
+    if reloading is not None:
+        reloader = Reloader(handle, reloading.load, reloading.accept, reloading.requested)
     started_at = time.time()
     with explain_missing_audio(handle):
-        serve(handle, stop, duration_s=duration_s)
+        serve(handle, stop, duration_s=duration_s, reloader=reloader)
     result = summarise(handle.status(), started_at, count_published_messages(handle))
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")

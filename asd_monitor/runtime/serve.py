@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from asd_monitor.records import SourceState
 from asd_monitor.runtime.builder import MonitorHandle
+from asd_monitor.runtime.reload import Reloader
 from asd_monitor.runtime.systemd import Notifier
 from asd_monitor.telemetry.status import MonitorStatus
 
@@ -25,6 +26,7 @@ def serve(
     duration_s: float | None = None,
     environ: Mapping[str, str] = os.environ,
     is_done: Callable[[], bool] | None = None,
+    reloader: Reloader | None = None,
 ) -> None:
     """Start the monitor, wait for its end, ``stop`` or ``duration_s``, and stop it.
 
@@ -41,6 +43,8 @@ def serve(
         Environment variables that name systemd's socket.
     is_done
         Called twice a second if given; True ends the run.
+    reloader
+        Reloads the configuration while the monitor runs; None: nothing does.
 
     Raises
     ------
@@ -53,9 +57,15 @@ def serve(
             handle.monitor.on_end(stop.set)
             handle.monitor.start()
             notifier.ready(_format_status(handle.status()))
+            if reloader is not None:
+                reloader.start(
+                    notifier.reloading, lambda: notifier.ready(_format_status(handle.status()))
+                )
             _supervise(handle, notifier, stop, duration_s, is_done)
     finally:
         notifier.stopping()
+        if reloader is not None:
+            reloader.close()
         handle.close()
 
 

@@ -7,6 +7,7 @@ The protocol of ``sd_notify(3)`` is ``NAME=value`` lines in a datagram to the so
 import logging
 import os
 import socket
+import time
 from collections.abc import Mapping
 from typing import Self
 
@@ -63,6 +64,11 @@ class Notifier:
         """Report that the service has started: the pipelines run, in whatever state."""
         self._last_status = status
         self._send(f"READY=1\nSTATUS={_one_line(status)}")
+
+    def reloading(self) -> None:
+        """Report that the configuration is being reloaded; :meth:`ready` reports the end."""
+        now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={now_us}\nSTATUS=reloading the configuration")
 
     def status(self, text: str) -> None:
         """Set the line that ``systemctl status`` displays; sent only when it changes."""

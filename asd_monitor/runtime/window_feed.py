@@ -38,6 +38,7 @@ class WindowFeed:
         rate_hz = manifest.sample_rate_hz
         self.window_s = manifest.window_samples / rate_hz
         self._source = source
+        self._format = _format_of(manifest)
         self._hop_samples = manifest.hop_samples
         self._sliding = SlidingWindow(
             machine, manifest.window_samples, manifest.hop_samples, rate_hz
@@ -45,6 +46,10 @@ class WindowFeed:
         hop_s = manifest.hop_samples / rate_hz
         self._max_waiting = max(MAX_WAITING_WINDOWS, math.ceil(MAX_WAITING_S / hop_s))
         self._phase: int | None = None
+
+    def fits(self, manifest: "Manifest") -> bool:
+        """Return whether another model needs the same windows."""
+        return _format_of(manifest) == self._format
 
     def push(self, chunk: AudioChunk) -> list[Window]:
         """Append a chunk and return the windows that it completes, oldest first."""
@@ -60,3 +65,7 @@ class WindowFeed:
     def count_late(self, windows: list[Window]) -> int:
         """Return how many of the waiting windows are too many; the oldest should be dropped."""
         return max(0, len(windows) - self._max_waiting)
+
+
+def _format_of(manifest: "Manifest") -> tuple[int, int, int]:
+    return manifest.window_samples, manifest.hop_samples, manifest.sample_rate_hz

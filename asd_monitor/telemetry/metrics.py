@@ -31,6 +31,7 @@ from asd_monitor.telemetry.judging_series import JudgingSeries
 from asd_monitor.telemetry.mqtt_series import MqttSeries
 from asd_monitor.telemetry.notify_series import NotifySeries
 from asd_monitor.telemetry.passing_series import PassingSeries
+from asd_monitor.telemetry.reload_series import ReloadSeries
 from asd_monitor.telemetry.series_factory import SeriesFactory
 from asd_monitor.telemetry.source_series import SourceSeries
 
@@ -86,6 +87,7 @@ class Metrics:
         self.event = EventSeries(self._factory)
         self.notify = NotifySeries(self._factory)
         self.passing = PassingSeries(self._factory)
+        self.reload = ReloadSeries(self._factory)
         self._last_rejected_s: dict[str, Mapping[Rejection, float]] = {}
         self._models: dict[str, ModelInfo] = {}
         self._window_series: dict[str, _WindowSeries] = {}

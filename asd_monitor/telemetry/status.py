@@ -19,6 +19,7 @@ from asd_monitor.records import (
     State,
     Transition,
 )
+from asd_monitor.telemetry.reload_result import ReloadResult
 
 _CURRENT = frozenset({SourceState.RUNNING, SourceState.SILENT, SourceState.ENDED})
 
@@ -95,6 +96,8 @@ class MonitorStatus:
     """The machines in the order of the settings."""
     is_alive: bool = True
     """Whether the monitor consumes the audio that arrives."""
+    reload: ReloadResult | None = None
+    """The last reload of the configuration; None: there was none since the start."""
 
 
 class StatusTracker:
@@ -120,6 +123,7 @@ class StatusTracker:
         self._machines = {id_: MachineStatus(name=name) for id_, name in names.items()}
         self._lock = threading.Lock()  # for changes; copies of the dict need none
         self._is_alive = is_alive
+        self._reload: ReloadResult | None = None
         self._clock = clock
 
     def add(self, machine: str, name: str) -> None:
@@ -165,7 +169,11 @@ class StatusTracker:
 
     def snapshot(self) -> MonitorStatus:
         """Return the present status; may be called from any thread."""
-        return MonitorStatus(self._machines.copy(), self._is_alive())
+        return MonitorStatus(self._machines.copy(), self._is_alive(), self._reload)
+
+    def note_reload(self, result: ReloadResult) -> None:
+        """Take the result of a reload of the configuration into account; from any thread."""
+        self._reload = result
 
 
 def _after_window(status: MachineStatus, window: ScoredWindow, now: float) -> MachineStatus:

@@ -1,6 +1,7 @@
 """Signals, the end of a run, and the watchdog."""
 
 import json
+import shlex
 import signal
 import socket
 import subprocess
@@ -52,6 +53,25 @@ def test_a_closed_terminal_stops_cleanly(times: int) -> None:
     code = SIGNALS.format(number=int(signal.SIGHUP), times=times).replace("sleep(60)", "sleep(0.5)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
     assert (done.returncode, done.stdout) == (0, "True\ncleaned up\n")
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["service", "terminal"])
+def test_a_hangup_reloads_what_has_no_terminal_and_stops_what_has_one(terminal: bool) -> None:
+    code = (
+        "import os, pty, signal, sys, threading\n"
+        "from asd_monitor.runtime.signals import stop_signals\n"
+        "reload = threading.Event()\n"
+        "with stop_signals(reload=reload) as stop:\n"
+        "    for _ in range(2):\n        os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    print((stop if len(sys.argv) > 1 else reload).wait(20), stop.is_set())\n"
+    )
+    command = [sys.executable, "-c", code]
+    if terminal:  # script(1) gives its child a controlling terminal
+        command = ["script", "--quiet", "--command", shlex.join([*command, "stop"]), "/dev/null"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=50, start_new_session=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, f"True {terminal}")
 
 
 def test_nohup_keeps_its_meaning() -> None:
