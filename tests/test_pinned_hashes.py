@@ -54,7 +54,7 @@ def test_everything_that_the_program_and_its_build_need_is_in_the_lists() -> Non
 
 
 def test_the_installer_accepts_no_package_without_a_hash() -> None:
-    script = (ROOT / "systemd" / "install.sh").read_text().replace("\\\n", " ")
+    script = (ROOT / "systemd" / "install-packages.sh").read_text().replace("\\\n", " ")
     installs = re.findall(r"-m pip (?:install|wheel) .*", script)
     assert len(installs) == 3
     for install in installs:

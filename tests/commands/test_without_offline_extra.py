@@ -55,6 +55,7 @@ WORKING = {
     "learn": "learn --wav pump.wav --machine pump --minutes 0.5 --window 2 --state-dir state "
     "--plain",
     "devices": "devices",
+    "init": "init written",
     "doctor": "doctor --mqtt off --metrics off --state-dir state --model toy.asd",
     "check": "check monitor.yaml",
     "access": "access --state-dir state",
