@@ -10,7 +10,7 @@ RUN_PACKAGES := python3-venv libportaudio2
 TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev libasound2-dev libasound2-plugins pulseaudio \
 	pulseaudio-utils mosquitto mosquitto-clients prometheus systemd openssl chromium tmux
 
-.PHONY: demo test lint soak bench hashes install-service clean
+.PHONY: demo test lint soak bench hashes install-service deb image clean
 
 demo: $(VENV)/.demo
 	$(BIN)/asd-monitor demo
@@ -48,6 +48,20 @@ hashes: $(VENV)/.test
 install-service:
 	$(call apt_install,$(RUN_PACKAGES))
 	sh systemd/install.sh
+
+# The Debian package: dist/asd-monitor_VERSION_ARCHITECTURE.deb
+deb:
+	$(call apt_install,python3-venv)
+	sh packaging/deb/build.sh dist
+
+# The image, with podman, buildah or docker. BASE is another image of Debian 12.
+BUILDER ?= $(firstword $(notdir $(foreach name,podman buildah docker,$(shell command -v $(name)))))
+IMAGE ?= asd-monitor
+image:
+	@test -n "$(BUILDER)" || { echo "install podman, buildah or docker first" >&2; exit 1; }
+	$(BUILDER) build $(if $(filter docker,$(BUILDER)),,--format docker) -f Containerfile -t $(IMAGE) \
+		$(foreach name,BASE TORCH TORCH_INDEX,$(if $($(name)),--build-arg $(name)=$($(name)))) \
+		$(BUILD_FLAGS) .
 
 # Installs missing packages without starting the services that they contain.
 define apt_install

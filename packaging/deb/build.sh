@@ -48,6 +48,7 @@ ln -sf python "$environment/bin/$interpreter"
 if [ -n "$WHEEL" ]; then
     "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
         --no-index --no-compile "$WHEEL"
+    "$environment/bin/python" -m pip uninstall --quiet --yes setuptools pip
 else
     sh systemd/install-packages.sh "$environment"
 fi
