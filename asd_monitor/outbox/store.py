@@ -147,10 +147,10 @@ class OutboxStore:
         """Put everything that was written on the disk, so that it survives a power cut."""
         self._connection.execute("PRAGMA synchronous = FULL")
         try:
+            # Something must be written: an update to the same value would synchronise nothing.
             with self._transaction():
-                self._connection.execute(
-                    "UPDATE epoch SET node = node WHERE epoch = (SELECT max(epoch) FROM epoch)"
-                )
+                self._connection.execute("INSERT INTO epoch VALUES (-1, '', 0)")
+                self._connection.execute("DELETE FROM epoch WHERE epoch = -1")
         finally:
             self._connection.execute("PRAGMA synchronous = NORMAL")
 
