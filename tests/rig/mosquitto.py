@@ -13,6 +13,8 @@ from pathlib import Path
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.rig.paths import CONFIGS
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -29,6 +31,15 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 40.0
             msg = f"{what}: not within {timeout_s:g} s"
             raise AssertionError(msg)
         time.sleep(0.005)
+
+
+def shipped_persistence(folder: Path) -> str:
+    """Return how the example configuration of the project stores messages, for a folder."""
+    lines = (CONFIGS / "mosquitto" / "mosquitto.conf").read_text().splitlines()
+    keys = ("persistence ", "autosave_", "max_queued_messages ")
+    kept = [line for line in lines if line.startswith(keys)]
+    assert len(kept) == 4, kept
+    return "\n".join([*kept, f"persistence_location {folder}/"])
 
 
 class Mosquitto:
