@@ -18,6 +18,7 @@ SHARED_WITH_OFFLINE = {
     *("errors", "records", "progress", "file_lock", "settings_file", "features", "backends"),
     *(
         "unicode_names",
+        "processes",
         "calibration",
         "normal_sound",
         "audio",

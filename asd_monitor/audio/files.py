@@ -61,13 +61,17 @@ def read_recording(
     """
     samples = np.concatenate([*iter_recording(path, sample_rate_hz, channel)])
     if len(samples) < min_samples:
-        msg = (
-            f"{path}: too short: expected at least {min_samples / sample_rate_hz:.3g} s "
-            f"(one window), found {len(samples) / sample_rate_hz:.3g} s; "
-            "take a longer recording, or a model of shorter windows"
-        )
-        raise SourceError(msg)
+        needed_s, found_s = min_samples / sample_rate_hz, len(samples) / sample_rate_hz
+        raise SourceError(describe_too_short(path, needed_s, found_s))
     return samples
+
+
+def describe_too_short(path: Path | str, needed_s: float, found_s: float) -> str:
+    """Return why a recording is shorter than a window, and what to do."""
+    return (
+        f"{path}: too short: expected at least {needed_s:.3g} s (one window), "
+        f"found {found_s:.3g} s; take a longer recording, or a model of shorter windows"
+    )
 
 
 def iter_recording(

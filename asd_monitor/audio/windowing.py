@@ -1,5 +1,7 @@
 """Windows of fixed length, cut from a stream of chunks or from a whole clip."""
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -127,3 +129,23 @@ def clip_windows(samples: FloatArray, window_samples: int, hop_samples: int) -> 
         samples, window_samples
     )
     return windows[::hop_samples]
+
+
+def iter_clip_windows(
+    blocks: Iterable[FloatArray], window_samples: int, hop_samples: int
+) -> Iterator[FloatArray]:
+    """Yield the windows of a clip that arrives in blocks, the same as :func:`clip_windows`.
+
+    Parameters
+    ----------
+    blocks
+        ``(n,)`` float32 each, of any length.
+    window_samples, hop_samples
+        As in :class:`SlidingWindow`.
+    """
+    pending = np.empty(0, np.float32)
+    for block in blocks:
+        pending = np.concatenate([pending, block]) if len(pending) else block
+        windows = clip_windows(pending, window_samples, hop_samples)
+        yield from windows
+        pending = pending[len(windows) * hop_samples :]

@@ -1,13 +1,16 @@
 """``asd-monitor score``: compute the anomaly scores of recordings."""
 
 import os
+import sys
 from collections import Counter
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asd_monitor.commands.interrupt import exit_on_interrupt
 from asd_monitor.commands.options import (
     AsJson,
     Channel,
@@ -21,13 +24,16 @@ from asd_monitor.terminal.escape import on_one_line
 from asd_monitor.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import ClipScore
     from asd_monitor.model_file.loaded_model import LoadedModel
+    from asd_monitor.runtime.score_files import ScoredFile, ScoreJob
 
 MAX_LISTED_TARGETS = 20
+MIN_PROGRESS_S = 300.0
+"""A bar is displayed for this much sound or more."""
 
 
 def score(
@@ -40,13 +46,18 @@ def score(
     channel: Channel = 0,
     device: DeviceOption = Device.AUTO,
     trusted_key: TrustedKeys = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", metavar="N", min=1, help="Number of processes.")
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Score recordings; a higher score is more anomalous.
 
     WAV, FLAC, Ogg, MP3, AIFF, W64 and AU of any sampling rate and sample width are read; of a
     folder, all such files below it. A file that cannot be read, or a folder without recordings, is
-    reported on stderr; the others are still scored, and the exit code is 4.
+    reported on stderr; the others are still scored, and the exit code is 4. Recordings may have any
+    length: they are read in blocks. With several processes (`--jobs`), the results and their order
+    are the same.
 
     The verdict compares the recording with normal sound: "above threshold", "above normal range"
     (its median score is; the monitor reports it if it lasts) or "within normal range".
@@ -56,38 +67,40 @@ def score(
     import json
 
     from asd_monitor.audio import sample_rates
-    from asd_monitor.audio.files import describe_silent_channel, read_header, read_recording
+    from asd_monitor.audio.files import describe_silent_channel
     from asd_monitor.detection.alarm_settings import AlarmSettings
     from asd_monitor.detection.decision_rule import DecisionRule
-    from asd_monitor.detection.detector import Detector
     from asd_monitor.detection.verdict import explain_rules
     from asd_monitor.errors import SourceError
-    from asd_monitor.model_file import LoadPolicy, load
+    from asd_monitor.model_file import LoadPolicy, load_content
+    from asd_monitor.model_file.archive import read_bytes
+    from asd_monitor.runtime.score_files import ScoreJob
 
-    loaded = load(model, device, policy=LoadPolicy.of_user(trusted_key or ()))
+    content = read_bytes(model)
+    loaded = load_content(content, model, device, policy=LoadPolicy.of_user(trusted_key or ()))
     manifest = loaded.manifest
     target = target or get_only_target(manifest.targets, model)
     rule = DecisionRule.from_manifest(manifest, target)
-    detector = Detector(loaded, {target: rule})
     clips: list[ClipScore] = []
     paths, unreadable = _find_files(files)
     rates_hz: list[int] = []
     folder = _common_folder(paths)
     if not as_json:
         typer.echo(_format_heading(loaded, rule, folder))
-    for path in paths:
-        try:
-            samples = read_recording(
-                path, manifest.sample_rate_hz, channel, manifest.window_samples
-            )
-        except SourceError as error:
-            unreadable[str(path)] = str(error)
-            typer.echo(on_one_line(str(error)), err=True)
-            continue
-        rates_hz.append(read_header(path, channel).rate_hz)
-        clips.append(detector.score_recording(samples, str(path), target))
-        if not as_json:
-            typer.echo(_format_clip(clips[-1], folder))
+    job = ScoreJob(model, content, device, target, channel)
+    with (
+        exit_on_interrupt("the recordings listed above are scored, the others are not"),
+        _scored(paths, job, loaded, jobs) as (results, print_line),
+    ):
+        for result in results:
+            if result.clip is None:
+                unreadable[str(result.path)] = result.problem
+                typer.echo(on_one_line(result.problem), err=True)
+                continue
+            rates_hz.append(result.rate_hz)
+            clips.append(result.clip)
+            if not as_json:
+                print_line(_format_clip(result.clip, folder))
     silent = [clip for clip in clips if {window.quality for window in clip.windows} == {"silent"}]
     learned_hz = sample_rates.learned_rates_hz(manifest.training)
     notes = sample_rates.describe_differences(
@@ -105,6 +118,32 @@ def score(
     if unreadable:
         total = len(clips) + len(unreadable)
         raise SourceError(f"{len(unreadable)} of {total} recordings could not be read")
+
+
+@contextmanager
+def _scored(
+    paths: "Sequence[Path]", job: "ScoreJob", model: "LoadedModel", jobs: int
+) -> "Iterator[tuple[Iterator[ScoredFile], Callable[[str], None]]]":
+    """Provide the results of the recordings, under a progress bar, and what prints their lines."""
+    from asd_monitor.runtime.score_files import score_files, total_duration_s
+    from asd_monitor.terminal.progress import console_progress
+
+    total_s = total_duration_s(paths, job.channel) if sys.stderr.isatty() else 0.0
+    output = sys.stdout  # the bar replaces it meanwhile
+    with console_progress(quiet=total_s < MIN_PROGRESS_S) as progress:
+
+        def show(done_s: float) -> None:
+            progress.update("scoring", done_s, total_s)
+
+        def print_line(text: str) -> None:
+            if total_s >= MIN_PROGRESS_S and output.isatty():
+                progress.message(text)
+            else:
+                typer.echo(text, file=output)
+
+        results = score_files(paths, job, model, jobs, show)
+        with closing(results):
+            yield results, print_line
 
 
 def _find_files(given: "Sequence[Path]") -> tuple[list[Path], dict[str, str]]:

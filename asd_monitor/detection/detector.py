@@ -4,13 +4,14 @@ import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from asd_monitor.audio.quality import Assessment, assess
-from asd_monitor.audio.windowing import clip_windows
+from asd_monitor.audio.windowing import iter_clip_windows
 from asd_monitor.calibration import Calibration
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
@@ -184,12 +185,24 @@ class Detector:
         machine: str,
         settings: AlarmSettings = DEFAULT_SETTINGS,
     ) -> ClipScore:
+        """Score a recording in memory; parameters and result as of :meth:`score_blocks`."""
+        return self.score_blocks([samples], name, machine, settings)
+
+    def score_blocks(
+        self,
+        blocks: Iterable[FloatArray],
+        name: str,
+        machine: str,
+        settings: AlarmSettings = DEFAULT_SETTINGS,
+    ) -> ClipScore:
         """Score a recording as the live path would: same windows, same model, same thresholds.
+
+        Only one batch of windows is in memory, whatever the length of the recording.
 
         Parameters
         ----------
-        samples
-            ``(n,)`` float32, mono, at the model's rate.
+        blocks
+            Its samples in order, ``(n,)`` float32 each, mono, at the model's rate.
         name
             Name of the recording, which its windows carry.
         machine
@@ -205,14 +218,13 @@ class Detector:
         self.forget_mode(machine)
         size, hop = self.manifest.window_samples, self.manifest.hop_samples
         rate_hz = self.manifest.sample_rate_hz
-        rows = clip_windows(samples, size, hop)
+        windows = (
+            Window(machine, row, i * hop, (i * hop + size) / rate_hz, name)
+            for i, row in enumerate(iter_clip_windows(blocks, size, hop))
+        )
         scores: list[WindowScore] = []
-        for first in range(0, len(rows), self.max_batch):
-            windows = [
-                Window(machine, row, i * hop, (i * hop + size) / rate_hz, name)
-                for i, row in enumerate(rows[first : first + self.max_batch], start=first)
-            ]
-            scores += self.score(windows)
+        while batch := list(islice(windows, self.max_batch)):
+            scores += self.score(batch)
         values = [score.value for score in scores if score.value is not None]
         value = aggregate(values, self.manifest.aggregation) if values else None
         rule = self._rules[machine]

@@ -26,9 +26,10 @@ from asd_monitor.audio.files import read_recording
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.model_file import load, save
 from asd_monitor.model_file.loaded_model import LoadedModel
+from asd_monitor.processes.workers import available_cores
 from asd_monitor.quickstart import Recording, fit
 from asd_monitor.records import FloatArray
-from asd_offline.jobs.pool import available_cores, one_torch_thread
+from asd_offline.jobs.pool import one_torch_thread
 from asd_offline.replay import ReplaySettings, replay
 from asd_offline.report import write_report
 

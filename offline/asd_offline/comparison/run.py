@@ -11,6 +11,7 @@ from pathlib import Path
 from asd_monitor import __version__
 from asd_monitor.errors import DatasetError, RunError
 from asd_monitor.file_lock import file_lock
+from asd_monitor.processes.workers import available_cores
 from asd_monitor.progress import Progress
 from asd_monitor.terminal.durations import format_rough_duration
 from asd_offline.comparison.candidates import Candidate, choose_candidates
@@ -21,7 +22,7 @@ from asd_offline.comparison.timing import ModelCost, measure_cost
 from asd_offline.comparison.writers import write_files
 from asd_offline.datasets import Dataset, open_dataset
 from asd_offline.datasets.clip import ANOMALY, NORMAL
-from asd_offline.jobs.pool import JobPool, available_cores, sigterm_as_interrupt
+from asd_offline.jobs.pool import JobPool, sigterm_as_interrupt
 from asd_offline.replay.plan import file_version
 from asd_offline.replay.run import PRELOADED_MODULES
 from asd_offline.training.distributed import check_device

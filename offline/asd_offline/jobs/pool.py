@@ -4,7 +4,6 @@ A job is a picklable value that atomically writes one result file. Jobs whose re
 run again, which makes every run resumable.
 """
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from types import FrameType
 from typing import Any, Protocol, Self
 
 from asd_monitor.errors import AsdMonitorError
-from asd_offline.jobs.exit_with_parent import exit_with_parent
+from asd_monitor.processes.workers import exit_with_parent, interrupts_ignored
 
 Tick = Callable[[float], None]
 """Called by a job with the work done since the last call, in the unit of ``Job.work``."""
@@ -43,11 +42,6 @@ class Job(Protocol):
 
 class Stopped(Exception):  # noqa: N818 - not an error: the user has stopped the work
     """Raised inside a job to stop it."""
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 class JobPool:
@@ -145,7 +139,7 @@ class JobPool:
                 self._workers, self._context, _start_worker, (self._done, self._stop)
             )
         # Processes that are started here inherit this: Ctrl-C interrupts this process only.
-        with _interrupts_ignored():
+        with interrupts_ignored():
             return self._executor.submit(_work, job)
 
 
@@ -182,18 +176,6 @@ def one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 # A worker receives these when it starts; they cannot be sent with a job.

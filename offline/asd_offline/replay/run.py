@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Protocol
 
 from asd_monitor.errors import DatasetError
+from asd_monitor.processes.workers import available_cores
 from asd_monitor.progress import NoProgress, Progress
 from asd_offline.datasets import Dataset, Rejected, Subset, open_dataset
-from asd_offline.jobs.pool import JobPool, available_cores, sigterm_as_interrupt
+from asd_offline.jobs.pool import JobPool, sigterm_as_interrupt
 from asd_offline.replay.collect import ThresholdSource, collect_results
 from asd_offline.replay.outputs import write_outputs
 from asd_offline.replay.plan import (

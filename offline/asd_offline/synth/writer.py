@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from asd_monitor import __version__
 from asd_monitor.errors import ConfigError, DatasetError
+from asd_monitor.processes.workers import exit_with_parent
 from asd_monitor.progress import Progress
-from asd_offline.jobs.exit_with_parent import exit_with_parent
 
 MANIFEST = "synth.json"
 MADE_BY = "asd-monitor synth"

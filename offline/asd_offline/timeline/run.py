@@ -11,9 +11,10 @@ from pathlib import Path
 from asd_monitor import __version__
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.errors import ConfigError, DatasetError
+from asd_monitor.processes.workers import available_cores
 from asd_monitor.progress import NoProgress, Progress
 from asd_offline.datasets.audio_files import read_length
-from asd_offline.jobs.pool import JobPool, available_cores, sigterm_as_interrupt
+from asd_offline.jobs.pool import JobPool, sigterm_as_interrupt
 from asd_offline.replay.job_results import read_fit
 from asd_offline.replay.plan import QUICKSTART, GivenModel, file_version, read_given_model
 from asd_offline.replay.work_folder import choose_work_folder, clean_up, create_work_folder

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from asd_monitor.processes.workers import available_cores
 from asd_monitor.progress import Progress
 from asd_monitor.synthesis.faults import FAULTS
-from asd_offline.jobs.pool import JobPool, available_cores, sigterm_as_interrupt
+from asd_offline.jobs.pool import JobPool, sigterm_as_interrupt
 from asd_offline.synth.fault_injection import (
     count_train_clips,
     derive_machine_name,
