@@ -2,6 +2,8 @@
 
 import signal
 
+from hypothesis import settings
+
 from tests.rig.scheduling import pytest_collection_modifyitems
 from tests.rig.virtual_microphone import virtual_microphone_plugin, virtual_microphones
 
@@ -10,6 +12,10 @@ __all__ = [
     "virtual_microphone_plugin",
     "virtual_microphones",
 ]
+
+# Computers that run the tests are shared: the time of an example says nothing about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # A shell's background jobs ignore Ctrl-C and hand that on to the programs that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

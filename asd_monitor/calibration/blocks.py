@@ -4,6 +4,7 @@ Windows within ten seconds resemble each other, and a passing sound affects seve
 mean log score of the windows of a block therefore counts as one piece of evidence.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ BLOCK_S = 10.0
 """Length of a block. Shorter ones resemble their neighbours too much to count as independent."""
 
 Matrix = npt.NDArray[np.float64]
+
+LAG_DIVISOR = 5
+"""Correlations are measured up to this part of the sound."""
 
 _MAX_CORRELATION = 0.95
 # The correlation of a few blocks is mostly noise: it is shrunk as if this many more pairs of
@@ -40,28 +44,64 @@ class Blocks:
         """Return the number of blocks."""
         return len(self.means)
 
-    def count_effective(self) -> float:
+    def count_effective(self, longest_lag: int | None = None) -> float:
         """Return the number of independent blocks that these are worth.
 
-        ``n (1 - r) / (1 + r)`` with ``r`` the lag-1 autocorrelation, as in an AR(1) process,
-        averaged over voices.
+        The number of blocks, divided by their correlation time averaged over voices.
+
+        Parameters
+        ----------
+        longest_lag
+            As for :meth:`correlation_times`.
         """
-        correlation = float(self.correlation().mean())
-        return len(self) * (1 - correlation) / (1 + correlation)
+        return len(self) / float(self.correlation_times(longest_lag).mean())
 
     def long_run_variance(self) -> npt.NDArray[np.float64]:
-        """Return ``(voices,)``: variance of sums of blocks per block, as in an AR(1) process."""
-        correlation = self.correlation()
-        return np.asarray(self.means.var(0) * (1 + correlation) / (1 - correlation))
+        """Return ``(voices,)``: variance of sums of blocks per block."""
+        return np.asarray(self.means.var(0) * self.correlation_times())
 
-    def correlation(self) -> npt.NDArray[np.float64]:
-        """Return ``(voices,)``: lag-1 autocorrelation, in [0, 0.95]; shrunk for few blocks."""
-        neighbours = np.flatnonzero(self.follows)
+    def correlation_times(self, longest_lag: int | None = None) -> npt.NDArray[np.float64]:
+        """Return ``(voices,)``: number of blocks for which the evidence of one counts, >= 1.
+
+        The integrated autocorrelation time ``1 + 2 sum r[k]`` (Sokal 1997), up to the first lag
+        whose mean over voices is less than its standard error, and at least that of an AR(1)
+        process with the same lag-1 autocorrelation. Sound whose slow changes are hidden by noise
+        from block to block has a low lag-1 autocorrelation and long excursions all the same.
+
+        Parameters
+        ----------
+        longest_lag
+            Longest lag that is measured, by default a fifth of the sound. Longer sound shows slower
+            changes; with 1, sound of different lengths is compared alike.
+        """
+        first = self.correlation(1)
+        sums, lag = 1 + 2 * first, 1
+        longest = len(self) // LAG_DIVISOR if longest_lag is None else longest_lag
+        while lag < longest:
+            further = self.correlation(lag + 1)
+            if float(further.mean()) < 1 / math.sqrt(len(self)):
+                break
+            sums, lag = sums + 2 * further, lag + 1
+        if lag > 1:
+            # The mean is estimated from the same blocks, which makes correlations too low.
+            sums = sums * (1 + (2 * lag + 1) / len(self))
+        return np.asarray(np.maximum(sums, (1 + first) / (1 - first)))
+
+    def correlation(self, lag: int = 1) -> npt.NDArray[np.float64]:
+        """Return ``(voices,)``: autocorrelation, at most 0.95; shrunk for few blocks.
+
+        The one at lag 1 is at least 0.
+        """
+        count = len(self)
+        # A pair belongs to one stretch where no gap lies between its blocks.
+        gaps = np.cumsum(~self.follows)
+        later = np.flatnonzero(gaps[lag:] == gaps[: count - lag]) + lag
         centred = self.means - self.means.mean(0)
         variance = np.maximum((centred * centred).mean(0), 1e-30)
-        product = (centred[neighbours] * centred[neighbours - 1]).sum(0)
-        correlation = product / variance / (len(neighbours) + _UNCORRELATED_PRIOR_PAIRS)
-        return np.asarray(np.clip(correlation, 0.0, _MAX_CORRELATION))
+        product = (centred[later] * centred[later - lag]).sum(0)
+        correlation = product / variance / (len(later) + _UNCORRELATED_PRIOR_PAIRS)
+        lowest = 0.0 if lag == 1 else -1.0
+        return np.asarray(np.clip(correlation, lowest, _MAX_CORRELATION))
 
 
 def cut_blocks(
@@ -84,7 +124,7 @@ def cut_blocks(
     window_s
         Length of a window.
     average
-        ``numpy.mean`` or ``numpy.median``.
+        ``numpy.mean``, ``numpy.median`` or ``numpy.max``.
     """
     matrix = np.asarray(values, dtype=np.float64)
     session, begin_s = np.asarray(sessions), np.asarray(start_s, dtype=np.float64)

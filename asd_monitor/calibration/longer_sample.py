@@ -20,12 +20,11 @@ from asd_monitor.calibration.false_alarm_limits import (
 )
 from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.calibration.voices import (
-    COUNTED_BLOCKS,
     FEW_BLOCKS,
     NOTABLE_P,
     VoiceStatistics,
+    fit_counted_limit,
     fit_evidence_limit,
-    fit_notable_limit,
 )
 
 MAX_CENTRE_SHIFT = 0.5
@@ -97,7 +96,9 @@ def fit_voices(
     bounds
         What may change.
     """
-    means, effective = blocks.means, blocks.count_effective()
+    means = blocks.means
+    # A longer sample shows slower changes; that makes it worth no less than commissioning.
+    effective = max(blocks.count_effective(), commissioned.effective_blocks)
     reach = bounds.centre_shift * commissioned.scale
     centre = np.clip(np.median(means, 0), commissioned.centre - reach, commissioned.centre + reach)
     spread = np.sqrt(np.mean((means - centre) ** 2, axis=0) * (1 + 1 / effective))
@@ -118,7 +119,7 @@ def fit_voices(
         ),
         notable_score=notable,
         notable_limit=_bounded(
-            _fit_counted_limit(np.asarray((scores > notable).any(1)), chains),
+            fit_counted_limit(scores.max(1), notable, chains),
             commissioned.notable_limit,
             bounds,
         ),
@@ -184,28 +185,6 @@ def fit_calibration(
     effective = count_effective_windows(values, session, start_s, window_s)
     calibration = Calibration.fit(values, fitted, effective)
     return replace(calibration, minute_limit=_fit_minute_limit(blocks, scores, calibration))
-
-
-def _fit_counted_limit(
-    notable: npt.NDArray[np.bool_], chains: npt.NDArray[np.int64]
-) -> FalseAlarmLimit:
-    """Fit the limit of the count of notable blocks, at least that of the counts in the chains."""
-    derived = fit_notable_limit(notable, chains)
-    count = np.zeros(chains.shape[1])
-    recent = np.zeros((COUNTED_BLOCKS, chains.shape[1]), np.bool_)
-    step = 0
-
-    def advance(indices: npt.NDArray[np.int64]) -> Values:
-        nonlocal count, step
-        row = step % COUNTED_BLOCKS
-        count = count - recent[row] + notable[indices]
-        recent[row] = notable[indices]
-        step += 1
-        return np.asarray(count)
-
-    found = fit_limit(largest_in_chains(chains, advance), derived.smallest, derived.slope)
-    higher = max(derived, found, key=lambda limit: limit.at(_BLOCKS_OF_BOUND))
-    return FalseAlarmLimit(min(higher.base, COUNTED_BLOCKS - 1.0), higher.slope, higher.smallest)
 
 
 def _bounded(new: FalseAlarmLimit, old: FalseAlarmLimit, bounds: Bounds) -> FalseAlarmLimit:

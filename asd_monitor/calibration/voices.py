@@ -5,6 +5,7 @@ block. :class:`VoiceStatistics` describes the blocks of normal sound, so that
 :mod:`asd_monitor.detection.sequential` can decide how much of a rise is too much.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from asd_monitor.calibration.blocks import Blocks, Matrix, cut_blocks, log_mean_exp
 from asd_monitor.calibration.false_alarm_limits import (
+    MEAN_STRETCH_BLOCKS,
     FalseAlarmLimit,
     draw_chains,
     fit_limit,
@@ -42,9 +44,13 @@ COUNTED_BLOCKS = 60
 MIN_NOTABLE_BLOCKS = 5
 INDEPENDENT_COUNTS = 20.0
 """Counts of blocks that are this far apart are taken as independent."""
+TIMES_PER_STRETCH = 10.0
+"""Chains consist of stretches that are this many correlation times long on average."""
 COMBINED = ("all voices together", "strongest voice")
 """Statistics of all voices that are tested like voices where there are several."""
 
+_COMMON = (0.1, 0.2)
+"""Parts of the blocks from which clustering is measured, besides the notable ones."""
 _RARITIES = (1e4, 1e6)
 """Blocks between false alarms at which the limit of the count is computed."""
 
@@ -136,10 +142,11 @@ class VoiceStatistics:
         smallest = np.maximum(min_scale, MIN_WINDOW_FRACTION * windows.std(0))
         effective = blocks.count_effective()
         centre, scale = _fit_scale(blocks.means, smallest, effective)
-        chains = draw_chains(blocks.follows)
+        stretch = max(MEAN_STRETCH_BLOCKS, TIMES_PER_STRETCH * len(blocks) / effective)
+        chains = draw_chains(blocks.follows, mean_stretch_blocks=stretch)
         deviations = _leave_one_out(blocks, smallest, effective)
         notable_score = float(np.quantile(fused, 1 - NOTABLE_P))
-        shares = cut_blocks((fused > notable_score)[:, None], sessions, start_s, window_s)
+        highest = cut_blocks(fused[:, None], sessions, start_s, window_s, np.max).means[:, 0]
         return cls(
             names=tuple(names),
             centre=centre,
@@ -148,7 +155,7 @@ class VoiceStatistics:
             effective_blocks=effective,
             evidence_limit=fit_evidence_limit(deviations, blocks.follows, chains),
             notable_score=notable_score,
-            notable_limit=fit_notable_limit(shares.means[:, 0] > 0.0, chains),
+            notable_limit=fit_counted_limit(highest, notable_score, chains),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -269,20 +276,68 @@ def fit_evidence_limit(
     return fit_limit(largest_in_chains(chains, advance), MIN_LIMIT, min_slope)
 
 
-def fit_notable_limit(
-    notable: npt.NDArray[np.bool_], chains: npt.NDArray[np.int64]
+def fit_counted_limit(
+    highest: npt.NDArray[np.float64], notable_score: float, chains: npt.NDArray[np.int64]
 ) -> FalseAlarmLimit:
-    """Fit the limit of the count of notable blocks.
+    """Fit the limit of the count of notable blocks, at least that of the counts in the chains.
+
+    Parameters
+    ----------
+    highest
+        ``(n,)``: highest fused score of each block of normal sound.
+    notable_score
+        A block with a higher score is notable.
+    chains
+        Of these blocks.
+    """
+    notable = highest > notable_score
+    derived = _derive_counted_limit(notable, _measure_clustering(highest, notable, chains))
+    count = np.zeros(chains.shape[1])
+    recent = np.zeros((COUNTED_BLOCKS, chains.shape[1]), np.bool_)
+    step = 0
+
+    def advance(indices: npt.NDArray[np.int64]) -> Matrix:
+        nonlocal count, step
+        row = step % COUNTED_BLOCKS
+        count = count - recent[row] + notable[indices]
+        recent[row] = notable[indices]
+        step += 1
+        return np.asarray(count)
+
+    found = fit_limit(largest_in_chains(chains, advance), derived.smallest, derived.slope)
+    higher = max(derived, found, key=lambda limit: limit.at(_RARITIES[-1]))
+    return FalseAlarmLimit(min(higher.base, COUNTED_BLOCKS - 1.0), higher.slope, higher.smallest)
+
+
+def _measure_clustering(
+    highest: npt.NDArray[np.float64],
+    notable: npt.NDArray[np.bool_],
+    chains: npt.NDArray[np.int64],
+) -> float:
+    """Return how many notable blocks come together: the variance of counts over that of chance.
+
+    Few blocks are notable, so that of the highest 10 and 20 % of the blocks is averaged with it.
+    It is increased by its standard error where there is any, as only a few of the counts of ten
+    minutes are independent.
+    """
+    clustering = []
+    for selected in (notable, *(highest > np.quantile(highest, 1 - part) for part in _COMMON)):
+        share = float(selected.mean())
+        binomial = COUNTED_BLOCKS * share * (1 - share)
+        counts = selected[chains[:COUNTED_BLOCKS]].sum(0)
+        clustering.append(float(counts.var()) / binomial if binomial > 0 else 1.0)
+    excess = max(clustering[0], float(np.mean(clustering)), 1.0) - 1.0
+    independent = max(len(highest) / COUNTED_BLOCKS, 1.0)
+    return 1.0 + excess * (1.0 + math.sqrt(2.0 / independent))
+
+
+def _derive_counted_limit(notable: npt.NDArray[np.bool_], clustering: float) -> FalseAlarmLimit:
+    """Return the limit of the count of notable blocks that follows from their share.
 
     The share of notable blocks is known from few of them, so the count follows a beta-binomial
     distribution (a uniform prior). Notable blocks come in clusters: of the blocks that are known,
-    and of those that are counted, only as many count as are independent, by the variance of the
-    count along chains of known blocks.
+    and of those that are counted, only as many count as are independent.
     """
-    share = float(notable.mean())
-    counts = notable[chains[:COUNTED_BLOCKS]].sum(0)
-    binomial = COUNTED_BLOCKS * share * (1 - share)
-    clustering = max(float(counts.var()) / binomial, 1.0) if binomial > 0 else 1.0
     often = 1 + float(notable.sum()) / clustering
     seldom = 1 + float((~notable).sum()) / clustering
     trials = max(round(COUNTED_BLOCKS / clustering), 1)

@@ -18,8 +18,9 @@ MIN_DISTANCE_DB = 3.0
 MIN_SEPARATION = 5.0
 """Smallest separation of two modes: Ashman's D (1994). Halves of a uniform distribution have 3.5,
 halves of a normal one 2.7."""
-FEW_BLOCKS = 3.0
-"""The separation is larger by ``1 + FEW_BLOCKS / blocks``: few blocks seem apart by chance."""
+FEW_BLOCKS = 10.0
+"""The separation is larger by ``1 + FEW_BLOCKS / blocks``: few blocks seem apart by chance, and a
+mode with few blocks costs sensitivity."""
 MIN_BLOCKS = 8
 """Fewest blocks of a mode: 80 s of sound. With fewer, its scale is too uncertain to find faults."""
 MIN_BOUTS, MIN_SINGLE_BOUT_BLOCKS = 2, 12

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_monitor.calibration.blocks import (
+    Blocks,
     blocks_per_month,
     count_effective_windows,
     cut_blocks,
@@ -97,6 +98,23 @@ def test_correlated_blocks_count_for_less() -> None:
     slow = learned(autoregressive(random, 360, 0.8), random)
     assert slow.effective_blocks < 0.5 * white.effective_blocks
     assert slow.evidence_limit.at(1e5) > white.evidence_limit.at(1e5)
+
+
+def test_slow_changes_that_noise_hides_count_as_long() -> None:
+    random = np.random.default_rng(10)
+    keep = np.exp(-1 / 6)
+    slow = autoregressive(random, 2000, keep) * np.sqrt(0.8)
+    noise = random.standard_normal(slow.shape) * np.sqrt(0.2)
+    blocks = Blocks(slow + noise, np.arange(len(slow)) > 0)
+    expected = 0.2 + 0.8 * (1 + keep) / (1 - keep)
+    assert blocks.correlation_times().mean() == pytest.approx(expected, rel=0.3)
+
+
+def test_counts_of_notable_blocks_allow_for_their_clusters() -> None:
+    random = np.random.default_rng(11)
+    white = learned(autoregressive(random, 720, 0.0), random)
+    slow = learned(autoregressive(random, 720, 0.85), random)
+    assert slow.notable_limit.at(1e5) > 1.5 * white.notable_limit.at(1e5)
 
 
 def test_too_little_sound_has_no_statistics() -> None:
