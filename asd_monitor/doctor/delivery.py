@@ -9,6 +9,7 @@ from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import SinkError
 
 if TYPE_CHECKING:
+    from asd_monitor.sinks.mqtt.settings import MqttSettings
     from asd_monitor.sinks.prometheus.settings import PrometheusSettings
 
 PROBE_TIMEOUT_S = 3.0
@@ -40,7 +41,25 @@ def check_mqtt(context: Context) -> list[Finding]:
             findings.append(ok(name, step.detail))
         else:
             findings.append(failed(name, step.detail, hint, SinkError))
-    return findings
+    return findings + _check_sparkplug(settings, context.config.node)
+
+
+def _check_sparkplug(settings: "MqttSettings", node: str) -> list[Finding]:
+    """Check that payloads of Sparkplug can be encoded, if it is on."""
+    from asd_monitor.sinks.mqtt.sparkplug.schema import payload_class
+
+    sparkplug = settings.sparkplug
+    if sparkplug is None:
+        return []
+    try:
+        payload_class()
+    except SinkError as error:
+        hint = "install the extra sparkplug, or set sparkplug: off"
+        return [failed("mqtt sparkplug", str(error), hint, SinkError)]
+    edge_node = f"{sparkplug.group}/{sparkplug.edge_node or node}"
+    host = sparkplug.primary_host
+    awaited = "" if host is None else f"; sends only while the host {host} is online"
+    return [ok("mqtt sparkplug", f"edge node {edge_node}{awaited}")]
 
 
 def check_metrics_port(context: Context) -> list[Finding]:

@@ -10,6 +10,8 @@ from asd_monitor.file_lock import file_lock
 from asd_monitor.storage import database_files
 
 FILE_NAME = "outbox.db"
+SPARKPLUG_FILE_NAME = "outbox-sparkplug.db"
+"""The outbox of the Sparkplug edge node, in the same folder."""
 VERSION = 1
 APPLICATION_ID = 0x4153444F
 """Marks the file as an outbox of asd-monitor (``ASDO``)."""

@@ -15,6 +15,7 @@ from asd_monitor.judging.mode_names import names_path
 from asd_monitor.judging.proposal import previous_model, proposed_model
 from asd_monitor.outbox import stored
 from asd_monitor.outbox.database import FILE_NAME as OUTBOX_FILE_NAME
+from asd_monitor.outbox.database import SPARKPLUG_FILE_NAME
 from asd_monitor.recalibration.files import CalibrationFiles
 from asd_monitor.runtime.state_dir import MODEL_SUFFIX, StateFolder
 from asd_monitor.unicode_names import is_id
@@ -91,7 +92,8 @@ def find_remembered(
         paths += [proposed, proposed.with_suffix(".json"), names_path(root, machine)]
     existing = tuple(path for path in paths if path.exists())
     rows = _history(state, machine, before_s, "count")
-    rows += stored.count_of(state.root / OUTBOX_FILE_NAME, machine, _to_ms(before_s))
+    for name in (OUTBOX_FILE_NAME, SPARKPLUG_FILE_NAME):
+        rows += stored.count_of(state.root / name, machine, _to_ms(before_s))
     return Remembered(machine, before_s, existing, rows)
 
 
@@ -112,7 +114,8 @@ def forget(state: StateFolder, found: Remembered) -> None:
         except OSError as error:
             raise StateError(f"{path}: cannot be deleted: {error.strerror}") from error
     _history(state, found.machine, found.before_s, "delete")
-    stored.delete_of(state.root / OUTBOX_FILE_NAME, found.machine, _to_ms(found.before_s))
+    for name in (OUTBOX_FILE_NAME, SPARKPLUG_FILE_NAME):
+        stored.delete_of(state.root / name, found.machine, _to_ms(found.before_s))
 
 
 def _find_recordings(state: StateFolder, machine: str, before_s: float) -> Iterator[Path]:

@@ -28,7 +28,7 @@ from asd_monitor.telemetry.event_series import EventSeries
 from asd_monitor.telemetry.evidence_series import EvidenceSeries
 from asd_monitor.telemetry.history_series import HistorySeries
 from asd_monitor.telemetry.judging_series import JudgingSeries
-from asd_monitor.telemetry.mqtt_series import MqttSeries
+from asd_monitor.telemetry.mqtt_series import MqttSeries, SparkplugSeries
 from asd_monitor.telemetry.notify_series import NotifySeries
 from asd_monitor.telemetry.passing_series import PassingSeries
 from asd_monitor.telemetry.reload_series import ReloadSeries
@@ -40,7 +40,9 @@ WINDOW_RESULTS = (
     "late",
     *(str(quality) for quality in Quality if quality is not Quality.OK),
 )
-QUEUES = ("mqtt_scores", "mqtt_events", "score_file", "history", "evidence", "web", "notify")
+QUEUES = (
+    "mqtt_scores", "mqtt_events", "sparkplug", "score_file", "history", "evidence", "web", "notify",
+)  # fmt: skip
 ALARM_FILE_OPERATIONS = ("read", "write")
 
 INFERENCE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -80,6 +82,7 @@ class Metrics:
         self._define_delivery()
         self.source = SourceSeries(self._factory)
         self.mqtt = MqttSeries(self._factory)
+        self.sparkplug = SparkplugSeries(self._factory)
         self.history = HistorySeries(self._factory, self.dropped.labels("history"))
         self.evidence = EvidenceSeries(self._factory)
         self.judging = JudgingSeries(self._factory)

@@ -13,6 +13,30 @@ MQTT_REFUSALS = ("size", "topic", "other")
 OUTBOX_DROPS = ("full", "memory", "refused", "ended", "error")
 
 
+SPARKPLUG_COMMANDS = ("rebirth", "ignored")
+
+
+class SparkplugSeries:
+    """The state of the Sparkplug edge node."""
+
+    def __init__(self, factory: SeriesFactory) -> None:
+        self.online = factory.gauge(
+            "asd_sparkplug_online",
+            "1 while the Sparkplug edge node is born, 0 while it is not, NaN without Sparkplug.",
+        )
+        self.births = factory.counter(
+            "asd_sparkplug_births_total", "Births of the Sparkplug edge node."
+        )
+        self.commands = factory.counter(
+            "asd_sparkplug_commands_total",
+            "Commands to the Sparkplug edge node, by what they were.",
+            "command",
+        )
+        self.online.set(nan)
+        for command in SPARKPLUG_COMMANDS:
+            self.commands.labels(command)
+
+
 class MqttSeries:
     """Messages, connections and failures."""
 

@@ -71,14 +71,24 @@ class Connection:
     status_topic
         Topic that receives ``online`` after the login, and ``offline`` at the end and as the last
         will; None for no status.
+    will
+        Another message that is published at the end and is the last will; only without a status.
     """
 
-    def __init__(self, settings: MqttSettings, client_id: str, status_topic: str | None) -> None:
+    def __init__(
+        self,
+        settings: MqttSettings,
+        client_id: str,
+        status_topic: str | None,
+        will: Message | None = None,
+    ) -> None:
         self.acks: deque[Ack] = deque()
         self.incoming: deque[Incoming] = deque(maxlen=MAX_INCOMING)
         self.subscription: bool | None = None
         """Whether the broker has accepted the subscriptions; None before it has answered."""
         self.has_subscribed = False
+        self.answered: deque[int] = deque(maxlen=MAX_INCOMING)
+        """Subscriptions that the broker has answered, as :meth:`subscribe` returned them."""
         self.max_packet_bytes: int | None = None
         """The largest packet that the broker accepts, if it says so."""
         self.max_qos = 1
@@ -87,6 +97,9 @@ class Connection:
         self.client_id = client_id
         self._settings = settings
         self._status_topic = status_topic
+        self._will = will
+        if status_topic is not None:
+            self._will = Message("retained", status_topic, OFFLINE, 1, retain=True)
         self._logged_in = self._disconnected = self._aborted = False
         self._wake_pending = False
         self._next_check_s = 0.0
@@ -109,8 +122,9 @@ class Connection:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
-        if status_topic is not None:
-            client.will_set(status_topic, OFFLINE, qos=1, retain=True)
+        if self._will is not None:
+            last = self._will
+            client.will_set(last.topic, last.payload, qos=last.qos, retain=last.retain)
 
     def start(self) -> bool:
         """Connect and log in; return whether that succeeded, else ``failure`` is set."""
@@ -148,17 +162,16 @@ class Connection:
             message.topic, message.payload, qos, message.retain, properties
         ).mid
 
-    def subscribe(self, filters: Sequence[str], *, own: bool = False) -> None:
-        """Receive messages of these topics in ``incoming``, with QoS 0.
+    def subscribe(self, filters: Sequence[str], *, own: bool = False, qos: int = 0) -> int | None:
+        """Receive messages of these topics in ``incoming``; return the id of the subscription.
 
         With MQTT 5 and unless ``own``, those of this connection are left out.
         """
         self.has_subscribed = True
         if self._settings.protocol == "5":
-            options = SubscribeOptions(qos=0, noLocal=not own)
-            self._client.subscribe([(topic, options) for topic in filters])
-        else:
-            self._client.subscribe([(topic, 0) for topic in filters])
+            options = SubscribeOptions(qos=qos, noLocal=not own)
+            return self._client.subscribe([(topic, options) for topic in filters])[1]
+        return self._client.subscribe([(topic, qos) for topic in filters])[1]
 
     def unsubscribe(self, filters: Sequence[str]) -> None:
         """Receive messages of these topics no longer."""
@@ -228,7 +241,7 @@ class Connection:
         self.wake()
 
     def disconnect_gracefully(self, *, responsive: bool = True) -> None:
-        """Publish ``offline`` and disconnect, within about two seconds.
+        """Publish ``offline`` or the will, and disconnect, within about two seconds.
 
         Parameters
         ----------
@@ -236,8 +249,9 @@ class Connection:
             False: the broker does not answer, so do not wait for it.
         """
         timeout_s = DISCONNECT_TIMEOUT_S if responsive else 0.0
-        if self._status_topic is not None:
-            info = self._client.publish(self._status_topic, OFFLINE, qos=1, retain=True)
+        if self._will is not None:
+            last = self._will
+            info = self._client.publish(last.topic, last.payload, qos=last.qos, retain=last.retain)
             self._loop_until(info.is_published, timeout_s)
         self._client.disconnect()
         self._loop_until(lambda: self._disconnected, timeout_s)
@@ -297,11 +311,12 @@ class Connection:
         self,
         _client: paho.Client,
         _data: object,
-        _mid: int,
+        mid: int,
         reasons: list[ReasonCode],
         _properties: object,
     ) -> None:
         self.subscription = not any(reason.is_failure for reason in reasons)
+        self.answered.append(mid)
 
     def _on_disconnect(
         self,

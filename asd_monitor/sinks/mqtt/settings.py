@@ -18,6 +18,7 @@ from pydantic import (
 from asd_monitor.errors import ConfigError, SinkError
 from asd_monitor.outbox.settings import OutboxSettings
 from asd_monitor.settings_file import Name, OnOff, SettingsPath
+from asd_monitor.sinks.mqtt.sparkplug.settings import SparkplugSettings
 from asd_monitor.sinks.mqtt.topics import check_name
 
 
@@ -89,6 +90,9 @@ class MqttSettings(BaseModel):
     """None: no encryption."""
     home_assistant: Annotated[HomeAssistantSettings | None, OnOff] = None
     """Describes the machines to Home Assistant; None: it is not used."""
+    sparkplug: Annotated[SparkplugSettings | None, OnOff] = None
+    """Publishes the machines as devices of a Sparkplug B edge node, in addition; None: it does not.
+    Needs the extra `sparkplug`."""
     commands: bool = False
     """True: people may acknowledge, judge and shelve by messages to the topics `command`."""
     keepalive_s: int = Field(default=15, ge=5, le=3600)

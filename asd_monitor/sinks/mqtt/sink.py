@@ -19,6 +19,7 @@ from asd_monitor.sinks.mqtt.node_info import NodeInfo, host_name, make_host_id
 from asd_monitor.sinks.mqtt.node_watch import NodeWatch
 from asd_monitor.sinks.mqtt.publisher import Publisher
 from asd_monitor.sinks.mqtt.settings import MqttSettings
+from asd_monitor.sinks.mqtt.sparkplug.sink import SparkplugSink
 from asd_monitor.sinks.mqtt.tls import make_tls_context
 from asd_monitor.sinks.mqtt.topics import Topics, check_name
 from asd_monitor.sinks.payloads import NO_NAMES, Names
@@ -115,6 +116,17 @@ class MqttSink:
             discovery,
             commands,
         )
+        self._sparkplug: SparkplugSink | None = None
+        if settings.sparkplug is not None:
+            self._sparkplug = SparkplugSink(
+                settings,
+                settings.sparkplug,
+                metrics,
+                topics=self._topics,
+                machines=machines,
+                outbox_path=outbox_path,
+                clock=clock,
+            )
         self._lock = threading.Lock()  # guards the next two
         self._closing = threading.Event()
         self._connection: Connection | None = None
@@ -155,12 +167,16 @@ class MqttSink:
             make_tls_context(self._settings.tls)
         self._metrics.mqtt.connected.set(0)
         self._metrics.mqtt.node_conflict.set(0)
+        if self._sparkplug is not None:
+            self._sparkplug.open()
         self._publisher.open()
         self._thread = threading.Thread(target=self._run, name="mqtt-sink", daemon=True)
         self._thread.start()
 
     def emit(self, record: Record) -> None:
         """Queue a record; returns at once."""
+        if self._sparkplug is not None:
+            self._sparkplug.emit(record)
         is_due = self._publisher.enqueue(record)
         if isinstance(record, MachineRemoved):
             self._announced.discard(record.machine)
@@ -184,6 +200,8 @@ class MqttSink:
 
         What is in the outbox remains there for the next start.
         """
+        if self._sparkplug is not None:
+            self._sparkplug.begin_close()  # at the same time
         with self._lock:
             if not self._closing.is_set():
                 self._publisher.close(time.monotonic() + FLUSH_TIMEOUT_S)
@@ -197,6 +215,8 @@ class MqttSink:
             # Not longer: the name resolution may hang, and the thread is a daemon.
             self._thread.join(FLUSH_TIMEOUT_S + 2.0)
         self._publisher.finish()
+        if self._sparkplug is not None:
+            self._sparkplug.close()
 
     @property
     def connected(self) -> bool:
