@@ -30,6 +30,8 @@ from asd_monitor.runtime.signals import stop_signals
 from asd_monitor.runtime.start_backoff import StartBackoff
 from asd_monitor.settings_file import is_off
 from asd_monitor.storage.private import keep_private
+from asd_monitor.terminal import logging_setup
+from asd_monitor.terminal.json_log import LogFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,6 +139,14 @@ def run(
     state_dir: StateDir = None,
     device: DeviceOption = Device.AUTO,
     plain: Plain = False,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(
+            "--log-format",
+            help="Write the log for people, or as one JSON object per line. By default the "
+            "configuration's, or text.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Monitor machines: score every window of sound, publish the scores, and raise alarms.
@@ -166,6 +176,8 @@ def run(
         sections = make_machine_sections(mic, wav, names, channel=channel, fast=fast)
     if model is not None and not model.exists():
         raise ModelFileError(f"{model}: there is no such model file")
+    if log_format is not None:
+        logging_setup.choose_format(log_format)
     backoff = StartBackoff.from_environment(os.environ)
     keep_private()
     hangup = threading.Event()
@@ -192,6 +204,8 @@ def run(
             return accept_microphones(settings, accept_microphone or ())
 
         settings = load(document)
+        chosen = log_format or _log_format_of(settings)
+        logging_setup.choose_format(chosen)
         backoff.watch(find_read_files(settings))
         run_monitor(
             settings,
@@ -199,10 +213,10 @@ def run(
             page_settings=pages,
             diagnosis=RunningDiagnosis(settings, state.root, config),
             reloading=_make_reloading(
-                hangup, lambda: load_document(config, sections, options), load, pages
+                hangup, lambda: load_document(config, sections, options), load, pages, log_format
             ),
             duration_s=duration,
-            live_view=not plain,
+            live_view=not plain and chosen is LogFormat.TEXT,
             as_json=as_json,
         )
 
@@ -212,6 +226,7 @@ def _make_reloading(
     read: "Callable[[], Document]",
     load: "Callable[[Document], Config]",
     pages: "PageSettings",
+    log_format: LogFormat | None,
 ) -> "Reloading":
     """Return how a run reads its configuration again, and lets the web page change the new one."""
     from asd_monitor.runtime.runs import Reloading
@@ -222,7 +237,18 @@ def _make_reloading(
         newest[:] = [read()]
         return load(newest[0])
 
-    return Reloading(hangup, read_again, lambda _config: pages.use(newest[0]))
+    def accept(settings: "Config") -> None:
+        pages.use(newest[0])
+        logging_setup.choose_format(log_format or _log_format_of(settings))
+
+    return Reloading(hangup, read_again, accept)
+
+
+def _log_format_of(settings: "Config") -> LogFormat:
+    from asd_monitor.sinks.log import LogSettings
+
+    section = settings.sink_settings(LogSettings)
+    return LogFormat.TEXT if section is None else section.format
 
 
 def load_settings(

@@ -40,6 +40,7 @@ from asd_monitor.runtime.machine_addition import (
     describe_machine,
 )
 from asd_monitor.runtime.microphones import find_choices, replace_microphones
+from asd_monitor.runtime.model_watch import ModelWatch
 from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.page_settings import PageSettings
 from asd_monitor.runtime.page_setup import PageSetup
@@ -150,7 +151,7 @@ def build_monitor(
             sinks.append(_build_web(config.web, machines, context, page_settings, diagnosis))
         if continued is not None:
             machines.begin_calibration = continued.begin_again
-            sinks.append(continued)
+            sinks += [continued, ModelWatch(machines)]
         for sink in [*sinks, *extra_sinks]:
             monitor.add_sink(sink)
         for name, alarm in store.alarms.items():

@@ -193,13 +193,26 @@ def reload_detector(config: Config, state: StateFolder, machine: str) -> "Detect
     AsdMonitorError
         If the model file cannot be used.
     """
+    return load_detector(config, state, state.model_path(machine), [machine])
+
+
+def load_detector(
+    config: Config, state: StateFolder, path: Path, machines: Sequence[str]
+) -> "Detector":
+    """Return a detector of a model file for these machines, verified as at the start.
+
+    Raises
+    ------
+    AsdMonitorError
+        If the model file cannot be used for one of them.
+    """
     from asd_monitor import model_file
 
-    policy = load_policy(config, state)
-    model = model_file.load(state.model_path(machine), config.device, policy=policy)
-    detector = make_detector(config, model, [machine])
-    use_extensions(config, state, detector, [machine])
-    name_modes(detector, state, machine)
+    model = model_file.load(path, config.device, policy=load_policy(config, state))
+    detector = make_detector(config, model, machines)
+    use_extensions(config, state, detector, machines)
+    for machine in machines:
+        name_modes(detector, state, machine)
     return detector
 
 

@@ -88,8 +88,10 @@ def run_monitor(
         How the configuration is reloaded; None: it is not.
     """
     sys.setswitchinterval(THREAD_SWITCH_INTERVAL_S)
+    logging_setup.name_machines(lambda: config.machines)
     logging_setup.set_up()
     handle = build_monitor(config, page_settings=page_settings, diagnosis=diagnosis)
+    logging_setup.name_machines(lambda: handle.machines.names)
     if live_view and config.machines:
         add_live_view(handle)
     reloader = None

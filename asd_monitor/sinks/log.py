@@ -23,6 +23,7 @@ from asd_monitor.sinks.payloads import NO_NAMES, Names
 from asd_monitor.sinks.rotating_file import RotatingFile, Rotation
 from asd_monitor.sinks.score_file import ScoreFile
 from asd_monitor.telemetry.metrics import Metrics
+from asd_monitor.terminal.json_log import LogFormat
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,9 @@ class LogSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    format: LogFormat = LogFormat.TEXT
+    """How the log is written to stderr: `text`, lines for people, or `json`, one object per
+    line."""
     scores: SettingsPath | None = None
     """File to which each score is appended as one line of JSON; None: scores are not kept."""
     scores_max_mb: float = Field(50.0, ge=0.01, le=1e6)
@@ -139,7 +143,15 @@ class LogSink:
         reason = f": {health.reason}" if health.reason else ""
         lost = f"; {health.lost_samples} samples lost so far" if health.lost_samples else ""
         device = f" ({health.device})" if health.device else ""
-        logger.log(level, "%s: source %s%s%s%s", health.machine, health.state, device, reason, lost)
+        fields = {
+            "source": str(health.state),
+            "device": health.device,
+            "lost_samples": health.lost_samples,
+        }
+        logger.log(
+            level, "%s: source %s%s%s%s", health.machine, health.state, device, reason, lost,
+            extra={"fields": fields},
+        )  # fmt: skip
 
     def _log_evidence(self, evidence: EvidenceReady) -> None:
         """Log what differs in the sound of an event, once; the history has its newest form."""
@@ -176,7 +188,9 @@ def _log_transition(event: Transition, stopped: bool) -> None:
     """Log a change of state, as a warning unless it is expected."""
     if event.previous is event.state:  # the first state after the start
         level = logging.WARNING if event.is_continued else logging.INFO
-        logger.log(level, "%s: %s: %s", event.machine, event.state, event.reason)
+        logger.log(
+            level, "%s: %s: %s", event.machine, event.state, event.reason, extra=_fields_of(event)
+        )
         return
     expected = stopped or event.state in _INFO_STATES or event.previous is State.LEARNING
     note = " (provisional threshold)" if event.provisional else ""
@@ -193,4 +207,20 @@ def _log_transition(event: Transition, stopped: bool) -> None:
         note,
         event.reason,
         numbers,
+        extra=_fields_of(event),
     )
+
+
+def _fields_of(event: Transition) -> dict[str, dict[str, object]]:
+    """Return what a log of JSON objects has of a change of state besides its message."""
+    score = event.score
+    return {
+        "fields": {
+            "state": str(event.state),
+            "previous": None if event.previous is None else str(event.previous),
+            "rule": event.rule,
+            "event_id": event.event_id,
+            "score": None if score is None else score.value,
+            "p_value": None if score is None else score.p_value,
+        }
+    }

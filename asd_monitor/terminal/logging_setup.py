@@ -4,10 +4,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import TextIO
 
 from asd_monitor.terminal.escape import in_lines, on_one_line
+from asd_monitor.terminal.json_log import JsonFormatter, LogFormat, encode_entry
 from asd_monitor.terminal.wrapping import wrap
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -20,6 +22,17 @@ JOURNAL_PRIORITY = {
     logging.CRITICAL: 2,
 }
 """The journal's priority of each level, as in ``sd-daemon(3)``."""
+
+
+@dataclass(slots=True)
+class _Choice:
+    """What was chosen for this process, whose logging is set up several times."""
+
+    log_format: LogFormat = LogFormat.TEXT
+    machines: Callable[[], Collection[str]] = tuple
+
+
+_choice = _Choice()
 SUPPRESSED_IN_LIVE_VIEW = "asd_monitor.sinks.log"
 """The live view displays what this logger reports by itself."""
 
@@ -54,6 +67,27 @@ class _JournalFormatter(_LineFormatter):
         return _with_priority(super().format(record), record.levelno)
 
 
+class _JournalJsonFormatter(JsonFormatter):
+    """Prefix the object with its priority, which the journal removes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the prefixed object of a record."""
+        return _with_priority(super().format(record), record.levelno)
+
+
+def choose_format(log_format: LogFormat) -> None:
+    """Use a format for what this process logs and prints as its last error from now on."""
+    _choice.log_format = log_format
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
+            handler.setFormatter(_make_formatter(os.environ))
+
+
+def name_machines(machines: Callable[[], Collection[str]]) -> None:
+    """Take the ids of the machines from a function, for the objects of messages about them."""
+    _choice.machines = machines
+
+
 def set_up(
     *, show_message: Callable[[str], None] | None = None, environ: Mapping[str, str] = os.environ
 ) -> None:
@@ -82,6 +116,8 @@ def print_error(text: str, *, environ: Mapping[str, str] = os.environ) -> None:
         Where the journal is looked up.
     """
     text = in_lines(text)
+    if _choice.log_format is LogFormat.JSON:
+        text = encode_entry(time.time(), "ERROR", text)
     if _is_journal(sys.stderr, environ):
         text = _with_priority(text, logging.ERROR)
     sys.stderr.write(f"{wrap(text, sys.stderr)}\n")
@@ -89,13 +125,20 @@ def print_error(text: str, *, environ: Mapping[str, str] = os.environ) -> None:
 
 def _stderr_handler(environ: Mapping[str, str]) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
-    if _is_journal(sys.stderr, environ):
-        handler.setFormatter(_JournalFormatter(JOURNAL_FORMAT))
-        return handler
+    handler.setFormatter(_make_formatter(environ))
+    return handler
+
+
+def _make_formatter(environ: Mapping[str, str]) -> logging.Formatter:
+    is_journal = _is_journal(sys.stderr, environ)
+    if _choice.log_format is LogFormat.JSON:
+        kind = _JournalJsonFormatter if is_journal else JsonFormatter
+        return kind(lambda: _choice.machines())
+    if is_journal:
+        return _JournalFormatter(JOURNAL_FORMAT)
     formatter = _LineFormatter(FORMAT, "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    return handler
+    return formatter
 
 
 def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:

@@ -195,7 +195,7 @@ def test_the_index_lists_the_machines_with_their_states() -> None:
 
 def test_unknown_pages_and_methods_are_refused(sink: PrometheusSink) -> None:
     status, _, body = get(base(sink) + "/metrics/../etc/passwd")
-    assert (status, b"the pages are /, /metrics, /healthz" in body) == (404, True)
+    assert (status, b"the pages are /, /metrics, /healthz, /readyz" in body) == (404, True)
     with pytest.raises(urllib.error.HTTPError, match="501") as refused:
         urllib.request.urlopen(sink.url, data=b"asd_alarms_total 0", timeout=20)  # noqa: S310
     refused.value.close()

@@ -1,5 +1,6 @@
 """The format of log lines in the journal and elsewhere."""
 
+import json
 import logging
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typing import TextIO
 import pytest
 
 from asd_monitor.terminal import logging_setup
+from asd_monitor.terminal.json_log import LogFormat
 
 
 @pytest.fixture
@@ -71,6 +73,49 @@ def test_lines_outside_the_journal_have_times_and_no_priorities(
     (line,) = lines(stderr)
     assert line.endswith("Z WARNING pump: ALARM")
     assert line[:2] == "20"
+
+
+@pytest.fixture
+def json_format() -> Iterator[None]:
+    """JSON as the format of the process, until the end of the test."""
+    logging_setup.choose_format(LogFormat.JSON)
+    logging_setup.name_machines(lambda: ["pump"])
+    yield
+    logging_setup.name_machines(tuple)
+    logging_setup.choose_format(LogFormat.TEXT)
+
+
+@pytest.mark.usefixtures("json_format")
+def test_a_log_of_json_has_an_object_per_line_with_machine_and_fields(stderr: TextIO) -> None:
+    log = set_up(stderr, {})
+    log.warning("%s: %s", "pump", "ALARM\n\x1b[2J", extra={"fields": {"score": 1.5}})
+    log.info("%s: %s", "/srv/model.asd", "signed here")
+    try:
+        raise ValueError("no")
+    except ValueError:
+        log.exception("inference failed")
+    with redirect_stderr(stderr):
+        logging_setup.print_error("asd-monitor: no\nmicrophone", environ={})
+    first, second, third, last = [json.loads(line) for line in lines(stderr)]
+    assert first["time"].endswith("Z")
+    del first["time"]
+    assert first == {
+        "level": "warning",
+        "machine": "pump",
+        "message": "ALARM\\n\\x1b[2J",
+        "logger": "asd_monitor.test",
+        "fields": {"score": 1.5},
+    }
+    assert (second["message"], "machine" in second) == ("/srv/model.asd: signed here", False)
+    assert "ValueError: no" in third["fields"]["traceback"]
+    assert (last["level"], last["message"]) == ("error", "asd-monitor: no\\nmicrophone")
+
+
+@pytest.mark.usefixtures("json_format")
+def test_objects_in_the_journal_have_the_priority_that_it_removes(stderr: TextIO) -> None:
+    set_up(stderr, journal(stderr)).warning("the disk is full")
+    (line,) = lines(stderr)
+    assert json.loads(line.removeprefix("<4>"))["message"] == "the disk is full"
 
 
 def test_a_line_break_in_a_file_name_is_escaped(stderr: TextIO) -> None:

@@ -15,6 +15,7 @@ from prometheus_client.exposition import choose_encoder
 
 from asd_monitor import __version__
 from asd_monitor.sinks.prometheus.http_server import Response
+from asd_monitor.telemetry.readiness import describe_readiness
 from asd_monitor.telemetry.status import MonitorStatus
 
 
@@ -82,6 +83,12 @@ def health(request: Request) -> Response:
     return Response(b"the monitor does not consume audio\n", status=503)
 
 
+def readiness(request: Request) -> Response:
+    """Return 200 while every machine is scored or learned, else 503 with the others' reasons."""
+    is_ready, text = describe_readiness(request.status)
+    return Response(text.encode(), status=200 if is_ready else 503)
+
+
 def index(request: Request) -> Response:
     """Return an HTML page with the machines' states and links to the other pages."""
     states = "".join(
@@ -113,6 +120,7 @@ ROUTES: dict[str, tuple[Callable[[Request], Response], str]] = {
     "/": (index, "this page"),
     "/metrics": (metrics, "metrics for Prometheus"),
     "/healthz": (health, "200 while the monitor consumes audio, else 503"),
+    "/readyz": (readiness, "200 while every machine is scored or learned as intended, else 503"),
 }
 """The page and its title, by path."""
 

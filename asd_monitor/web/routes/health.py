@@ -3,11 +3,9 @@
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from asd_monitor.records import SourceState
+from asd_monitor.telemetry.readiness import describe_readiness
 from asd_monitor.web.context import context_of
 from asd_monitor.web.endpoint import Endpoint
-
-_DELIVERING = frozenset({SourceState.RUNNING, SourceState.SILENT, SourceState.ENDED})
 
 
 async def healthz(request: Request) -> Response:
@@ -18,19 +16,13 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Return 200 while every machine's source delivers audio, else 503 with the machines."""
-    machines = context_of(request).status().machines
-    missing = [
-        name
-        for name, machine in machines.items()
-        if machine.health is None or machine.health.state not in _DELIVERING
-    ]
-    if not missing:
-        return PlainTextResponse("ok\n")
-    return PlainTextResponse(f"no audio: {', '.join(missing)}\n", 503)
+    """Return 200 while every machine is scored or learned, else 503 with the others' reasons."""
+    is_ready, text = describe_readiness(context_of(request).status())
+    return PlainTextResponse(text, 200 if is_ready else 503)
 
 
 ENDPOINTS = [
+    Endpoint("/readyz", readyz, role=None),
     Endpoint("/api/v1/healthz", healthz, role=None),
     Endpoint("/api/v1/readyz", readyz, role=None),
 ]
