@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Self
 
+from asd_monitor.calibration.blocks import block_windows
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.model_file.manifest import Manifest
@@ -11,7 +12,7 @@ from asd_monitor.normal_sound.statistics import comparison_window_s
 from asd_monitor.recalibration.drift import DAY_S, WEEK_S, Drift, Reference, measure_drift
 from asd_monitor.recalibration.extension import Extension, RuleSummary
 from asd_monitor.recalibration.files import CalibrationFiles
-from asd_monitor.recalibration.hours import RUNNING, HourCollector, read_hours
+from asd_monitor.recalibration.hours import RUNNING, HourCollector, read_hours, remove_old_hours
 from asd_monitor.recalibration.sample import CalibrationSample
 from asd_monitor.recalibration.schedule import is_fit_due
 from asd_monitor.recalibration.stretches import StretchCollector
@@ -19,6 +20,8 @@ from asd_monitor.records import CalibrationStatus, FloatArray, ScoredWindow
 
 BANDS_INTERVAL_S = 60.0
 """The levels in frequency bands are measured at this interval."""
+LONG_COMMISSIONING_S = 7200.0
+"""The limits of a commissioning of this length are kept: more sound showed no gain over them."""
 TREND_S = 30 * DAY_S
 """How far back it is looked for the beginning of a drift."""
 
@@ -42,6 +45,7 @@ class FollowedMachine:
     """In use; None while the limits are those of the model file."""
     drift: Drift | None = None
     reported: CalibrationStatus | None = None
+    hours_removed_s: float = float("-inf")
     fitted_blocks: int = 0
     fitted_s: float = 0.0
     bands_s: float = field(default=float("-inf"))
@@ -90,6 +94,12 @@ class FollowedMachine:
         self.fitted_blocks, self.fitted_s = len(self.sample), now_s
 
     @property
+    def learned_s(self) -> float:
+        """Length of the held-out sound that commissioning was calibrated with, in seconds."""
+        block_s = block_windows(self.rule.window_s) * self.rule.window_s
+        return float(self.reference.voices.blocks * block_s)
+
+    @property
     def summary(self) -> RuleSummary:
         """The limits in use."""
         if self.extension is not None:
@@ -99,6 +109,8 @@ class FollowedMachine:
 
     def is_fit_due(self, now_s: float) -> bool:
         """Return whether the limits are to be computed again."""
+        if self.learned_s >= LONG_COMMISSIONING_S:
+            return False
         return is_fit_due(len(self.sample), self.fitted_blocks, now_s - self.fitted_s)
 
     def is_status_due(self, at_s: float, interval_s: float) -> bool:
@@ -126,6 +138,12 @@ class FollowedMachine:
         if len(samples) == self.bands_samples:
             frames = BandFrames.of(samples, self.rule.sample_rate_hz)
             self.hours.add_bands(frames.mean_db())
+
+    def remove_old_hours(self, now_s: float) -> None:
+        """Remove hours that are no longer needed, once a day; raise OSError on failure."""
+        if now_s - self.hours_removed_s >= DAY_S:
+            self.hours_removed_s = now_s
+            remove_old_hours(self.files.hours, now_s)
 
     def measure_drift(self, now_s: float) -> None:
         """Compare the last week with commissioning."""

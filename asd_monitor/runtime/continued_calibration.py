@@ -155,8 +155,10 @@ class ContinuedCalibration:
         machine.collector.is_shelved = self._shelved.get(window.machine, False)
         hour = machine.hours.add(window)
         if hour is not None:
+            now = self._around.clock()
             self._write(machine, machine.files.hours, partial(append_hour, hour=hour))
-            machine.measure_drift(self._around.clock())
+            self._write(machine, machine.files.hours, lambda _path: machine.remove_old_hours(now))
+            machine.measure_drift(now)
         ring = self._around.rings.get(window.machine)
         if ring is not None and machine.is_bands_due(window):
             end = window.score.window_start + machine.rule.window_samples

@@ -22,6 +22,7 @@ from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.model_file.manifest import Manifest
 from asd_monitor.recalibration import sample as sample_module
 from asd_monitor.recalibration.files import CalibrationFiles
+from asd_monitor.recalibration.hours import KEPT_S, read_hours
 from asd_monitor.records import (
     AlarmStatus,
     CalibrationStatus,
@@ -127,6 +128,22 @@ def test_hours_of_monitoring_sharpen_the_limits_and_end_the_provisional_state(
     assert scene.value("asd_calibration_extensions_total") == len(scene.adjustments)
     assert scene.statuses[-1].is_extended
     assert scene.statuses[-1].progress.endswith("one false alarm a month is supported")
+
+
+def test_the_limits_of_a_long_commissioning_are_kept(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asd_monitor.recalibration.followed_machine.LONG_COMMISSIONING_S", 60.0)
+    scene.play(3)
+    assert scene.adjustments == []
+    assert scene.value("asd_calibration_sample_seconds") > 0
+
+
+def test_hours_that_are_no_longer_needed_are_removed(scene: Scene) -> None:
+    scene.play(3)
+    assert len(read_hours(scene.files.hours)) >= 2
+    scene.play(2, first_h=24 * 400)
+    assert {hour.start_s >= scene.now - KEPT_S for hour in read_hours(scene.files.hours)} == {True}
 
 
 def test_before_enough_was_collected_the_progress_says_how_much_is_needed(scene: Scene) -> None:
