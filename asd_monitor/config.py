@@ -10,6 +10,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
     create_model,
     field_validator,
     model_validator,
@@ -69,6 +70,10 @@ LearningRate = Annotated[int | Literal["auto"], BeforeValidator(_check_learning_
 """A sample rate to learn at."""
 
 
+MAX_UNRECORDED_MINUTES = 120.0
+"""460 MB at 16 kHz."""
+
+
 class LearnSettings(BaseModel):
     """How a machine without a model is learned."""
 
@@ -90,8 +95,29 @@ class LearnSettings(BaseModel):
     """Sample rate to learn at, in Hz, and so to monitor at later; faults above half of it are not
     found. auto: 48 or 96 kHz if the microphone offers that and the first minute of sound has more
     above 8 kHz than the microphone's noise, else 16 kHz."""
+    keep_recordings: StrictBool | Annotated[float, Field(gt=0, le=36_500)] = True
+    """Keep the recordings that a machine is learned from: `true`, a number of days, or `false`: no
+    sound is written to the disk. Without them a machine cannot be learned again from them, nor
+    refitted, and what its model detects is not measured."""
     detectability: bool = True
     """Measure after learning, at the lowest priority, which faults can and cannot be detected."""
+
+    @model_validator(mode="after")
+    def _check_memory(self) -> Self:
+        if self.keep_recordings is False and self.minutes > MAX_UNRECORDED_MINUTES:
+            msg = (
+                f"expected at most {MAX_UNRECORDED_MINUTES:g} minutes with `keep_recordings: "
+                f"false`, as the sound is then in memory, found {self.minutes:g}"
+            )
+            raise ValueError(msg)
+        return self
+
+    @property
+    def kept_days(self) -> float | None:
+        """For how many days recordings are kept; None: without limit."""
+        if isinstance(self.keep_recordings, bool):
+            return None if self.keep_recordings else 0.0
+        return self.keep_recordings
 
 
 _SOURCE_FIELDS: dict[str, Any] = {

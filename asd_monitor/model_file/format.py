@@ -28,8 +28,8 @@ from asd_monitor.model_file.manifest import Manifest
 from asd_monitor.model_file.policy import LoadPolicy
 from asd_monitor.model_file.scan import is_scanned, scan
 from asd_monitor.model_file.signature import read_signature
-from asd_monitor.model_file.trial import Trial
-from asd_monitor.model_file.verdicts import has_passed, note_passed
+from asd_monitor.model_file.trial import Announce, Trial, TrialFailedError
+from asd_monitor.model_file.verdicts import find_failure, has_passed, note_failed, note_passed
 from asd_monitor.normal_sound.statistics import NormalSound
 
 if TYPE_CHECKING:
@@ -223,10 +223,12 @@ def load_content(
     return load_verified(content, path, device, threads)
 
 
-def try_new(paths: Iterable[Path], policy: LoadPolicy) -> dict[Path, ModelFileError]:
+def try_new(
+    paths: Iterable[Path], policy: LoadPolicy, announce: Announce | None = None
+) -> dict[Path, ModelFileError]:
     """Check files before they are loaded, and return what is wrong; new ones share a trial."""
     problems: dict[Path, ModelFileError] = {}
-    with Trial() as trial:
+    with Trial(announce) as trial:
         for path in paths:
             try:
                 _admit(read_bytes(path), path, policy, trial)
@@ -253,7 +255,14 @@ def _admit(content: bytes, path: Path, policy: LoadPolicy, trial: Trial) -> None
         return
     _open(content, path)
     scan_content(content, path)
-    trial.run(content, path)
+    if reason := find_failure(policy.verdicts, sha256):
+        msg = f"{path}: {reason} (found earlier; it is tried again after an update of the program)"
+        raise ModelFileError(msg)
+    try:
+        trial.run(content, path)
+    except TrialFailedError as error:
+        note_failed(policy.verdicts, sha256, str(error).removeprefix(f"{path}: "))
+        raise
     note_passed(policy.verdicts, sha256)
 
 

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
@@ -32,14 +32,28 @@ _PASSED_ON = re.compile("PATH|HOME|TMPDIR|TZ|LANG|LC_.*|PYTHON.*|LD_.*|VIRTUAL_E
 _MODULE = "asd_monitor.model_file.trial_process"
 
 
+Announce = Callable[[Path, float], None]
+"""Called before a file is tried, with the longest time in seconds that it may take."""
+
+
+class TrialFailedError(ModelFileError):
+    """The file itself fails, with these limits: another trial would give the same."""
+
+
 class Trial:
     """Loads model files and scores their reference windows in other processes.
 
     A context manager, whose end ends the process. It is started for the first file, and again
     after a file that ended it.
+
+    Parameters
+    ----------
+    announce
+        Called before each file.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, announce: Announce | None = None) -> None:
+        self._announce = announce
         self._stack = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -54,27 +68,32 @@ class Trial:
 
         Raises
         ------
+        TrialFailedError
+            If the file fails or exceeds a limit of processor time or memory.
         ModelFileError
-            If it fails or exceeds a limit, or if the process cannot be started.
+            If its process is killed, takes too long, or cannot be started.
         """
         cpu_s = round(MAX_CPU_S + CPU_S_PER_BYTE * len(content))
         allowed_s = 2.0 * cpu_s  # it shares the processors with others
         process = self._process
         if process is None:
-            process = self._process = self._stack.enter_context(_start())
             allowed_s += MAX_START_S
+        if self._announce is not None:
+            self._announce(path, allowed_s)
+        if process is None:
+            process = self._process = self._stack.enter_context(_start())
         with _killed_after(process, allowed_s) as is_late:
             answer = _ask(process, path, content, cpu_s)
-        if answer:
-            problem = str(json.loads(answer))
-        else:
+        if is_late.is_set():
+            self._process = None
+            raise ModelFileError(f"{path}: its trial took longer than {allowed_s:.0f} s")
+        if not answer:
             code = process.wait()
             self._process = None
-            problem = f"{path}: its trial ended with exit code {code}"
-        if is_late.is_set():
-            problem = f"{path}: its trial took longer than {allowed_s:.0f} s"
+            raise ModelFileError(f"{path}: its trial ended with exit code {code}")
+        problem, is_final = json.loads(answer)
         if problem:
-            raise ModelFileError(problem)
+            raise (TrialFailedError if is_final else ModelFileError)(str(problem))
 
 
 def _ask(process: "subprocess.Popen[bytes]", path: Path, content: bytes, cpu_s: int) -> bytes:
@@ -83,7 +102,7 @@ def _ask(process: "subprocess.Popen[bytes]", path: Path, content: bytes, cpu_s: 
     assert requests is not None  # noqa: S101  # for the type checker
     assert replies is not None  # noqa: S101
     name = os.fsencode(path)
-    memory_bytes = _allowed_memory_bytes() + MEMORY_PER_BYTE * len(content)
+    memory_bytes = allowed_memory_bytes() + MEMORY_PER_BYTE * len(content)
     try:
         requests.write(HEADER.pack(len(content), memory_bytes, cpu_s, len(name)))
         requests.write(name)
@@ -96,7 +115,8 @@ def _ask(process: "subprocess.Popen[bytes]", path: Path, content: bytes, cpu_s: 
         return b""
 
 
-def _allowed_memory_bytes() -> int:
+def allowed_memory_bytes() -> int:
+    """Return how much memory a model may use in addition to its size, on this computer."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(MEMORY_BYTES // 4, min(MEMORY_BYTES, total // 2))
 

@@ -32,13 +32,13 @@ def main() -> None:
         file_bytes, memory_bytes, cpu_s, path_bytes = HEADER.unpack(header)
         path = Path(os.fsdecode(requests.read(path_bytes)))
         content = requests.read(file_bytes)
-        problem = _try(content, path, memory_bytes, cpu_s)
-        replies.write(json.dumps(problem).encode() + b"\n")
+        result = _try(content, path, memory_bytes, cpu_s)
+        replies.write(json.dumps(result).encode() + b"\n")
         replies.flush()
 
 
-def _try(content: bytes, path: Path, memory_bytes: int, cpu_s: int) -> str:
-    """Return what is wrong with a file; empty if nothing is."""
+def _try(content: bytes, path: Path, memory_bytes: int, cpu_s: int) -> tuple[str, bool]:
+    """Return what is wrong with a file, empty if nothing is, and whether that would be repeated."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -51,10 +51,11 @@ def _try(content: bytes, path: Path, memory_bytes: int, cpu_s: int) -> str:
         answer = result.read(_MAX_MESSAGE_BYTES)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
-        return _describe_signal(path, os.WTERMSIG(status), cpu_s)
+        number = os.WTERMSIG(status)
+        return _describe_signal(path, number, cpu_s), number == signal.SIGXCPU
     if not answer:
-        return f"{path}: its trial ended without a result"
-    return "" if answer == b"ok" else answer.decode(errors="replace")
+        return f"{path}: its trial ended without a result", False
+    return "" if answer == b"ok" else answer.decode(errors="replace"), True
 
 
 def _describe_signal(path: Path, number: int, cpu_s: int) -> str:

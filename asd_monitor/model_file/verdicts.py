@@ -1,4 +1,4 @@
-"""Remember which model files have passed their trial, so that a restart does not repeat it."""
+"""Remember the results of trials of model files, so that a restart does not repeat them."""
 
 import json
 import logging
@@ -6,13 +6,17 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
+from asd_monitor import __version__
+from asd_monitor.model_file import trial
 from asd_monitor.model_file.scan import SCAN_VERSION
 from asd_monitor.storage.durable import make_folder_durably, write_durably
 
 MAX_VERDICTS = 1000
+_FAILED_SUFFIX = ".failed.json"
 
 logger = logging.getLogger(__name__)
 _passed: set[str] = set()
+_failed: dict[str, str] = {}
 
 
 def has_passed(folder: Path | None, sha256: str) -> bool:
@@ -30,12 +34,36 @@ def has_passed(folder: Path | None, sha256: str) -> bool:
 def note_passed(folder: Path | None, sha256: str) -> None:
     """Remember that a file has passed; without a folder that can be written, in this process."""
     _passed.add(sha256)
+    _write(folder, f"{sha256}.json", _conditions())
+
+
+def find_failure(folder: Path | None, sha256: str) -> str:
+    """Return why a file failed its trial with the present rules, limits and versions, if it did."""
+    if sha256 in _failed:
+        return _failed[sha256]
+    if folder is None:
+        return ""
+    try:
+        noted = json.loads((folder / f"{sha256}{_FAILED_SUFFIX}").read_bytes())
+        reason = noted.pop("reason")
+        return str(reason) if noted == _failure_conditions() else ""
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return ""
+
+
+def note_failed(folder: Path | None, sha256: str, reason: str) -> None:
+    """Remember why a file has failed, as :func:`note_passed`."""
+    _failed[sha256] = reason
+    _write(folder, f"{sha256}{_FAILED_SUFFIX}", {**_failure_conditions(), "reason": reason})
+
+
+def _write(folder: Path | None, name: str, values: dict[str, object]) -> None:
     if folder is None:
         return
     try:
         make_folder_durably(folder)
         _remove_old(folder)
-        write_durably(folder / f"{sha256}.json", json.dumps(_conditions()).encode())
+        write_durably(folder / name, json.dumps(values).encode())
     except OSError as error:
         logger.debug("%s: cannot be written, so the trial is repeated: %s", folder, error.strerror)
 
@@ -43,10 +71,17 @@ def note_passed(folder: Path | None, sha256: str) -> None:
 def forget_passed() -> None:
     """Forget what this process remembers without a folder."""
     _passed.clear()
+    _failed.clear()
 
 
 def _conditions() -> dict[str, object]:
     return {"scan": SCAN_VERSION, "torch": version("torch")}
+
+
+def _failure_conditions() -> dict[str, object]:
+    """Return what a failure depends on: also the limits, and the program, which may be improved."""
+    limits = [trial.MAX_CPU_S, trial.CPU_S_PER_BYTE, trial.allowed_memory_bytes()]
+    return {**_conditions(), "program": __version__, "limits": limits}
 
 
 def _remove_old(folder: Path) -> None:

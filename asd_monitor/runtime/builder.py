@@ -45,7 +45,9 @@ from asd_monitor.runtime.monitor import Monitor
 from asd_monitor.runtime.page_settings import PageSettings
 from asd_monitor.runtime.page_setup import PageSetup
 from asd_monitor.runtime.pipeline_builder import PipelineBuilder, sample_rates_hz
+from asd_monitor.runtime.recording_retention import RecordingRetention
 from asd_monitor.runtime.state_dir import StateFolder
+from asd_monitor.runtime.systemd import Notifier, announce_trial
 from asd_monitor.sinks import SINKS, Sink
 from asd_monitor.sinks.context import SinkContext
 from asd_monitor.sources import AudioSource
@@ -126,7 +128,13 @@ def build_monitor(
                 locks.keep(machine, taken.pop_all())
         choices = {} if sources else find_choices(config, state, relearn=relearn)
         config = replace_microphones(config, choices)
-        models = LoadedModels() if relearn else load_detectors(config, state)
+        models = (
+            LoadedModels()
+            if relearn
+            else load_detectors(
+                config, state, partial(announce_trial, Notifier.from_environment(environ))
+            )
+        )
         detectors = models.detectors
         names = GrowingMapping(config.display_names)
         history = _build_history(config, state, metrics, names)
@@ -147,6 +155,7 @@ def build_monitor(
         sinks = _build_sinks(machines, context, watch)
         if not relearn:
             sinks.append(DetectabilityJobs(state, partial(_list_measured, machines)))
+            sinks.append(RecordingRetention(state, partial(_list_kept_days, machines)))
         if config.web is not None:
             sinks.append(_build_web(config.web, machines, context, page_settings, diagnosis))
         if continued is not None:
@@ -293,8 +302,17 @@ def _list_measured(machines: RunningMachines) -> dict[str, float]:
     return {
         name: config.alarm_of(name).false_alarms_per_month
         for name, settings in config.machines.items()
-        if settings.model is None and config.learn_of(name).detectability
+        if settings.model is None
+        and config.learn_of(name).detectability
+        and config.learn_of(name).keep_recordings is not False
     }
+
+
+def _list_kept_days(machines: RunningMachines) -> dict[str, float]:
+    """Return for how many days recordings are kept, where that is limited."""
+    config = machines.config
+    kept = {name: config.learn_of(name).kept_days for name in config.machines}
+    return {name: days for name, days in kept.items() if days is not None}
 
 
 def _make_rings(config: Config, rates_hz: Mapping[str, int]) -> dict[str, SoundRing]:

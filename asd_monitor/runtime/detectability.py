@@ -87,7 +87,8 @@ def measure_learned(
     results: dict[str, Detectability] = {}
     with console_progress(quiet=quiet) as progress:
         for machine in machines:
-            if not config.learn_of(machine).detectability:
+            settings = config.learn_of(machine)
+            if not settings.detectability or settings.keep_recordings is False:
                 continue
             try:
                 results[machine] = measure_machine(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from asd_monitor.detection.detector import Detector
     from asd_monitor.model_file import LoadPolicy
     from asd_monitor.model_file.loaded_model import LoadedModel
+    from asd_monitor.model_file.trial import Announce
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,9 @@ class LoadedModels:
     """Machines without a usable model that are learned again from their recordings."""
 
 
-def load_detectors(config: Config, state: StateFolder) -> LoadedModels:
+def load_detectors(
+    config: Config, state: StateFolder, announce: "Announce | None" = None
+) -> LoadedModels:
     """Load the model of each machine that has one; the others are to be learned.
 
     Machines with the same model file share a detector, so that their windows share batches. A
@@ -64,7 +67,7 @@ def load_detectors(config: Config, state: StateFolder) -> LoadedModels:
         if path is not None:
             machines_of[path].append(machine)
     models = LoadedModels()
-    problems = try_new(machines_of, load_policy(config, state))
+    problems = try_new(machines_of, load_policy(config, state), announce)
     for path, machines in machines_of.items():
         if path in problems:
             failures |= dict.fromkeys(machines, problems[path])

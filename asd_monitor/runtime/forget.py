@@ -81,7 +81,7 @@ def find_remembered(
     models
         Include the models of the machine.
     """
-    paths = [*_find_recordings(state, machine, before_s), *_find_events(state, machine, before_s)]
+    paths = [*find_recordings(state, machine, before_s), *_find_events(state, machine, before_s)]
     if before_s == float("inf"):
         paths += [state.alarm_path(machine), *CalibrationFiles(state.root, machine).all]
     if models:
@@ -118,7 +118,8 @@ def forget(state: StateFolder, found: Remembered) -> None:
         stored.delete_of(state.root / name, found.machine, _to_ms(found.before_s))
 
 
-def _find_recordings(state: StateFolder, machine: str, before_s: float) -> Iterator[Path]:
+def find_recordings(state: StateFolder, machine: str, before_s: float) -> Iterator[Path]:
+    """Yield recordings, and folders of archived ones, that are older than a time."""
     folder = state.recordings_path(machine).parent
     if before_s == float("inf"):
         yield folder

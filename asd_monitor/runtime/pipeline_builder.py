@@ -166,7 +166,15 @@ def _build_commissioning(
     choose = None
     if is_rate_chosen(config, machine, rate_hz) and not is_refit:
         choose = partial(choose_rate_hz, machine, rate_hz)
-    store = RecordingStore(machine, folder, rate_hz, session, note_origin, choose)
+    store = RecordingStore(
+        machine,
+        folder,
+        rate_hz,
+        session,
+        note_origin,
+        choose,
+        on_disk=config.learn_of(machine).keep_recordings is not False,
+    )
     if is_refit:  # sound of now is not known to be normal, so none is added
         required_s = min(required_s, store.duration_s)
     return Commissioning(

@@ -56,6 +56,8 @@ class RecordingStore:
     choose_rate
         Returns the sample rate to keep recordings at, given the first minute of them; None: that
         of the clips.
+    on_disk
+        False: new recordings stay in memory and are never written.
 
     Attributes
     ----------
@@ -77,6 +79,8 @@ class RecordingStore:
         session: str,
         before_write: Callable[[], None] = lambda: None,
         choose_rate: Callable[[Sequence[FloatArray]], int] | None = None,
+        *,
+        on_disk: bool = True,
     ) -> None:
         self.sample_rate_hz = sample_rate_hz
         self.recordings: list[Recording] = []
@@ -87,6 +91,7 @@ class RecordingStore:
         self._before_write = before_write
         self._choose_rate = choose_rate
         self._clip_rate_hz = sample_rate_hz
+        self._on_disk = on_disk
         self._cache = ClipCache(sample_rate_hz, channel=0)
         self._seen_digests: set[bytes] = set()
         self._read_existing()
@@ -170,6 +175,8 @@ class RecordingStore:
 
     def _write(self, name: str, samples: FloatArray, content: bytes) -> FloatArray | LazyClip:
         """Write a recording; return its samples, or where they can be read again."""
+        if not self._on_disk:
+            return samples
         path = self._folder / name
         try:
             make_folder_durably(path.parent)

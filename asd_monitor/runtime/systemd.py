@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,15 @@ class Notifier:
             self._failed = True
         else:
             self._failed = False
+
+
+AFTER_TRIAL_S = 120.0
+"""Time for the rest of the start after a model file was tried."""
+
+
+def announce_trial(notifier: Notifier, path: Path, allowed_s: float) -> None:
+    """Extend the start by the time that a trial of a model file may take."""
+    notifier.extend_start(allowed_s + AFTER_TRIAL_S, f"trying the model file {path.name}")
 
 
 def _watchdog_timeout_s(environ: Mapping[str, str], pid: int) -> float | None:

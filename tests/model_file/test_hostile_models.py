@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from asd_monitor.errors import ModelFileError
-from asd_monitor.model_file import load, pack, script, trial, verify
+from asd_monitor.model_file import load, pack, script, trial, try_new, verify
 from asd_monitor.model_file.keys import create_key, public_key
 from asd_monitor.model_file.policy import LoadPolicy
 from asd_monitor.model_file.scan import scan
 from asd_monitor.model_file.signature import sign
+from asd_monitor.model_file.verdicts import forget_passed
 from tests.rig.hostile_models import (
     Copying,
     Endless,
@@ -200,6 +201,30 @@ def test_a_good_model_passes_its_trial_once(
     change_members(model, lambda name, content: content)  # another file
     with pytest.raises(TypeError):
         load(model, "cpu", policy=policy)
+
+
+def test_a_failed_trial_is_remembered_until_the_limits_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "MAX_CPU_S", 1)
+    model = save_that_fails_later(tmp_path / "endless.asd", Endless())
+    policy = LoadPolicy(verdicts=tmp_path / "checked-models")
+    announced: list[tuple[Path, float]] = []
+    [problem] = try_new([model], policy, lambda *trial: announced.append(trial)).values()
+    assert announced == [(model, 2.0 + trial.MAX_START_S)]
+    forget_passed()
+    with monkeypatch.context() as patched:
+        patched.setattr("subprocess.Popen", None)
+        moved = model.rename(tmp_path / "moved.asd")
+        with pytest.raises(
+            ModelFileError, match=r"moved\.asd: it took more than 1 s.*found earlier"
+        ):
+            load(moved, "cpu", policy=policy)
+        forget_passed()
+        patched.setattr(trial, "MAX_CPU_S", 2)
+        with pytest.raises(TypeError):  # it is tried again
+            load(moved, "cpu", policy=policy)
+    assert "endless.asd: it took more than 1 s" in str(problem)
 
 
 def test_damaged_files_are_refused_with_an_error_of_the_program(tmp_path: Path) -> None:
