@@ -45,8 +45,9 @@ def check(
         for path, origin in origins.items():
             typer.echo(on_one_line(f"  {path}: {origin}"))
     mqtt = settings.sink_settings(MqttSettings)
-    if mqtt is not None and (risk := mqtt.describe_risk()):
-        typer.echo(f"warning: {on_one_line(risk)}", err=True)
+    if mqtt is not None:
+        for text in filter(None, (mqtt.describe_risk(), mqtt.find_missing_package())):
+            typer.echo(f"warning: {on_one_line(text)}", err=True)
     if problems:
         raise ModelFileError("\n".join(f"{name}: {text}" for name, text in problems.items()))
 

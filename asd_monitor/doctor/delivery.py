@@ -46,16 +46,12 @@ def check_mqtt(context: Context) -> list[Finding]:
 
 def _check_sparkplug(settings: "MqttSettings", node: str) -> list[Finding]:
     """Check that payloads of Sparkplug can be encoded, if it is on."""
-    from asd_monitor.sinks.mqtt.sparkplug.schema import payload_class
-
     sparkplug = settings.sparkplug
     if sparkplug is None:
         return []
-    try:
-        payload_class()
-    except SinkError as error:
+    if missing := settings.find_missing_package():
         hint = "install the extra sparkplug, or set sparkplug: off"
-        return [failed("mqtt sparkplug", str(error), hint, SinkError)]
+        return [failed("mqtt sparkplug", missing, hint, SinkError)]
     edge_node = f"{sparkplug.group}/{sparkplug.edge_node or node}"
     host = sparkplug.primary_host
     awaited = "" if host is None else f"; sends only while the host {host} is online"

@@ -32,11 +32,13 @@ from asd_monitor.doctor.runner import Check, exit_code, run_checks
 from asd_monitor.errors import ConfigError, SinkError, SourceError, StateError
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sinks.mqtt.node_info import NodeInfo, make_host_id
+from asd_monitor.sinks.mqtt.sparkplug.schema import payload_class
 from asd_monitor.sinks.prometheus.settings import PrometheusSettings
 from asd_monitor.sinks.prometheus.sink import PrometheusSink
 from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.microphone_process import listening
 from tests.rig.mosquitto import Collector, Mosquitto, free_port
+from tests.rig.sparkplug import needs_protobuf
 from tests.rig.toy_model import save_toy
 from tests.rig.virtual_microphone import (
     MakeMicrophones,
@@ -277,6 +279,27 @@ def test_a_broker_that_accepts_messages_is_ok(tmp_path: Path) -> None:
         "mqtt node",
     ]
     assert {finding.status for finding in findings} == {Status.OK}
+
+
+@needs_protobuf
+def test_the_edge_node_of_sparkplug_is_named(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path) as broker:
+        options = {"host": "127.0.0.1", "port": broker.port, "sparkplug": {"group": "site1"}}
+        finding = delivery.check_mqtt(make_context(mqtt=options))[-1]
+    assert (finding.check, finding.status) == ("mqtt sparkplug", Status.OK)
+    assert "edge node site1/" in finding.message
+
+
+def test_sparkplug_without_its_package_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload_class.cache_clear()
+    monkeypatch.setitem(sys.modules, "google.protobuf", None)
+    with Mosquitto(tmp_path) as broker:
+        options = {"host": "127.0.0.1", "port": broker.port, "sparkplug": {}}
+        finding = delivery.check_mqtt(make_context(mqtt=options))[-1]
+    assert (finding.check, finding.status) == ("mqtt sparkplug", Status.FAILED)
+    assert "asd-monitor[sparkplug]" in finding.message
 
 
 def test_an_absent_broker_fails() -> None:

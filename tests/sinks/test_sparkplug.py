@@ -75,11 +75,12 @@ def send(port: int, topic: str, payload: bytes, *, retain: bool = False) -> None
     client.loop_stop()
 
 
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 def test_an_edge_node_is_born_with_its_devices_and_dies_at_the_end(
-    broker: Mosquitto, rig: Rig
+    broker: Mosquitto, rig: Rig, protocol: str
 ) -> None:
     with Collector(broker.port, "spBv1.0/#") as host:
-        sink = rig.sink(broker.port, sparkplug=NAMES)
+        sink = rig.sink(broker.port, sparkplug=NAMES, protocol=protocol)
         wait_for_birth(rig)
         verdict = Verdict("above threshold", "window", 2.0)
         sink.emit(scored_window(0, decision=Decision(State.NORMAL, verdict=verdict, mode="idle")))

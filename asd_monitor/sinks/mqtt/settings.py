@@ -18,6 +18,7 @@ from pydantic import (
 from asd_monitor.errors import ConfigError, SinkError
 from asd_monitor.outbox.settings import OutboxSettings
 from asd_monitor.settings_file import Name, OnOff, SettingsPath
+from asd_monitor.sinks.mqtt.sparkplug.schema import payload_class
 from asd_monitor.sinks.mqtt.sparkplug.settings import SparkplugSettings
 from asd_monitor.sinks.mqtt.topics import check_name
 
@@ -152,6 +153,16 @@ class MqttSettings(BaseModel):
         if self.reconnect_max_s < self.reconnect_min_s:
             raise ValueError("reconnect_max_s must not be less than reconnect_min_s")
         return self
+
+    def find_missing_package(self) -> str:
+        """Return what has to be installed for these settings; empty if nothing has."""
+        if self.sparkplug is None:
+            return ""
+        try:
+            payload_class()
+        except SinkError as error:
+            return str(error)
+        return ""
 
     def describe_risk(self) -> str:
         """Return what is insecure about the password, with advice; empty if nothing is."""
