@@ -153,6 +153,8 @@ class PassingSound(StrEnum):
     SPEECH = "speech"
     VEHICLE = "vehicle"
     IMPACT = "impact"
+    ELSEWHERE = "elsewhere"
+    """It is clearly stronger in the microphone of another machine."""
 
 
 PASSING_RULE = "passing"
@@ -194,6 +196,9 @@ class WindowScore:
     """By how much all bands are louder than while learning; None where the model does not say."""
     passing: PassingSound | None = None
     """What passing sound the window contains, if it is unusual; None for none."""
+    elsewhere: str = ""
+    """In which other machine's microphone its unusual sound is stronger, and by how much, for the
+    user; empty where it is not."""
 
 
 NORMAL_RANGE = "normal range"

@@ -20,11 +20,20 @@ from typing import TYPE_CHECKING
 
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.history.cases import CaseTracker
-from asd_monitor.records import MachineRemoved, Record, SourceState, Transition, Window
+from asd_monitor.records import (
+    MachineRemoved,
+    Record,
+    SourceState,
+    State,
+    Transition,
+    Window,
+    WindowScore,
+)
 from asd_monitor.runtime.commissioning import Commissioning
 from asd_monitor.runtime.neighbours import Neighbours
 from asd_monitor.runtime.pipeline import Adjustment, Pipeline
 from asd_monitor.runtime.record_holder import RecordHolder
+from asd_monitor.runtime.shared_sound import SharedSound
 from asd_monitor.sinks import Sink
 from asd_monitor.telemetry.metrics import Metrics
 
@@ -70,6 +79,7 @@ class Monitor:
         self._metrics = metrics
         self._cases = cases or CaseTracker()
         self._neighbours = Neighbours()
+        self._shared_sound = SharedSound()
         self._monotonic = monotonic
         self._sinks: list[Sink] = []
         self._latest: dict[str, Transition] = {}
@@ -443,6 +453,7 @@ class Monitor:
         pipeline.end()
         self._removed.add(machine)
         self._latest.pop(machine, None)
+        self._shared_sound.forget(machine)
         for sink in self._sinks:
             self._emit_to(sink, MachineRemoved(machine))
         self._metrics.remove_machine(machine)
@@ -458,8 +469,22 @@ class Monitor:
         for detector, windows in windows_of.items():
             # Batch by batch, so that the first results do not wait for the last windows.
             for first in range(0, len(windows), detector.max_batch):
-                for score in detector.score(windows[first : first + detector.max_batch]):
-                    self._pipelines[score.machine].accept(score)
+                batch = windows[first : first + detector.max_batch]
+                for window, score in zip(batch, detector.score(batch), strict=True):
+                    self._pipelines[score.machine].accept(self._attribute(window, score))
+
+    def _attribute(self, window: Window, score: WindowScore) -> WindowScore:
+        """Compare an unusual sound with that in the microphones of the other machines."""
+        detector = self._pipelines[window.machine].detector
+        if len(self._pipelines) == 1 or detector is None:
+            return score
+        running = {
+            machine
+            for machine, pipeline in self._pipelines.items()
+            if pipeline.state in (State.NORMAL, State.WARNING, State.ALARM)
+        }
+        rate_hz = detector.manifest.sample_rate_hz
+        return self._shared_sound.attribute(window, score, rate_hz, running)
 
     def _check_sources(self) -> None:
         """Check all sources, and end the run when no more audio will come.

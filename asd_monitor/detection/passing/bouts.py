@@ -22,6 +22,9 @@ PERIOD_S = 600.0
 """Passing sounds are limited in this period."""
 MAX_PERIOD_S = 120.0
 """Passing sound that is not counted in a period; more counts fully."""
+MAX_ELSEWHERE_S = 300.0
+"""Sound that is stronger in another machine's microphone counts fully after this time, in a bout
+and in a period."""
 MAX_IMPACT_WINDOWS = 3
 """Windows with impacts in one bout that are not counted."""
 MAX_IMPACT_BOUTS = 3
@@ -72,11 +75,14 @@ class PassingSounds:
         self._kinds: Counter[PassingSound] = Counter()
         self._started_s = self._last_s = self._now_s = 0.0
         self._unexplained = self._quiet = 0
+        self._elsewhere = ""
 
     @property
     def kind(self) -> PassingSound | None:
         """Kind of the present passing sound that is not counted."""
-        return self._kinds.most_common(1)[0][0] if self._counted is not None else None
+        if self._counted is None or not self._kinds:
+            return None
+        return self._kinds.most_common(1)[0][0]
 
     @property
     def warns(self) -> bool:
@@ -94,6 +100,9 @@ class PassingSounds:
         """Description of the present bout for the user."""
         if self.kind is None:
             return ""
+        if self.kind is PassingSound.ELSEWHERE:
+            limit_min = MAX_ELSEWHERE_S / 60
+            return f"the sound is {self._elsewhere}: no alarm here within {limit_min:.0f} min"
         duration_s = self._last_s + self._window_s - self._started_s
         return f"{WORDS[self.kind]} for {duration_s:.0f} s: not counted as a fault of the machine"
 
@@ -110,7 +119,8 @@ class PassingSounds:
             Whether a bout may begin; not while the machine is in ALARM.
         """
         self._now_s = score.window_start / self._rate_hz
-        kind = score.passing if self._action == "ignore" else None
+        kind = PassingSound.ELSEWHERE if score.elsewhere else score.passing
+        kind = kind if self._action == "ignore" else None
         begins = kind is not None and self._counted is None and may_ignore
         if kind is not None:
             self._remember(kind)
@@ -128,6 +138,7 @@ class PassingSounds:
         counted.update(score)
         if kind is not None:
             self._kinds[kind] += 1
+            self._elsewhere = score.elsewhere or self._elsewhere
             self._last_s, self._unexplained, self._quiet = self._now_s, 0, 0
             if kind is PassingSound.IMPACT:
                 rules.count_once(score)
@@ -158,13 +169,16 @@ class PassingSounds:
 
     def _is_limit_reached(self) -> bool:
         """Return whether passing sounds last too long or return too often."""
-        ignored_s = len(self._recent) * self._window_s
+        elsewhere = sum(kind is PassingSound.ELSEWHERE for _, kind in self._recent)
+        passing_s = (len(self._recent) - elsewhere) * self._window_s
         bout_s = self._now_s - self._started_s if self._counted is not None else 0.0
+        is_elsewhere = self.kind is PassingSound.ELSEWHERE
         return (
             len(self._impact_bouts) > MAX_IMPACT_BOUTS
             or self._kinds[PassingSound.IMPACT] > MAX_IMPACT_WINDOWS
-            or ignored_s > MAX_PERIOD_S
-            or bout_s >= MAX_BOUT_S
+            or passing_s > MAX_PERIOD_S
+            or elsewhere * self._window_s > MAX_ELSEWHERE_S
+            or bout_s >= (MAX_ELSEWHERE_S if is_elsewhere else MAX_BOUT_S)
         )
 
     def _end(self, rules: Rules) -> Rules:

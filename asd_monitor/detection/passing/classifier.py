@@ -17,13 +17,15 @@ NOTABLE_P = 0.05
 """Windows that are rarer than this in normal sound are classified; the others are usual sound."""
 USUAL_EVERY_S = 8.0
 """A normal window is added to the usual sound at most this often."""
-SPEECH_LEVEL_DB = -6.0
-MIN_SPEECH_SHARE = 0.75
-MIN_LOW_VOICE_SHARE = 0.45
-MAX_LOW_SHARE = 0.9
-MIN_SYLLABLE_SHARE = 0.4
+SPEECH_LEVEL_DB = -3.0
+MIN_SPEECH_SHARE = 0.8
+MIN_LOW_VOICE_SHARE = 0.6
+MAX_LOW_SHARE = 0.95
+MIN_SYLLABLE_SHARE = 0.25
+MAX_SPEECH_DUTY = 0.42
+"""Syllables and pauses leave less of the time than a sound that continues."""
 MIN_NEAR_SIMILARITY = 0.8
-MAX_FAR_SIMILARITY = 0.65
+MAX_FAR_SIMILARITY = 0.75
 IMPACT_PEAK_DB = 5.0
 MAX_IMPACT_DUTY = 0.12
 VEHICLE_LEVEL_DB = -2.0
@@ -119,6 +121,7 @@ def _is_speech(excess: Excess) -> bool:
         and excess.low_voice_share >= MIN_LOW_VOICE_SHARE
         and excess.low_share <= MAX_LOW_SHARE
         and excess.syllable_share >= MIN_SYLLABLE_SHARE
+        and excess.duty <= MAX_SPEECH_DUTY
         and excess.near_similarity >= MIN_NEAR_SIMILARITY
         and excess.far_similarity <= MAX_FAR_SIMILARITY
     )

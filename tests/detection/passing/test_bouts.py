@@ -7,7 +7,7 @@ import pytest
 from asd_monitor.detection.alarm import Alarm
 from asd_monitor.detection.alarm_settings import AlarmSettings, TransientAction
 from asd_monitor.detection.decision_rule import DecisionRule
-from asd_monitor.detection.passing.bouts import MAX_BOUT_S, MAX_IMPACT_BOUTS
+from asd_monitor.detection.passing.bouts import MAX_BOUT_S, MAX_ELSEWHERE_S, MAX_IMPACT_BOUTS
 from asd_monitor.records import Decision, PassingSound, State, WindowScore
 from tests.rig.records import SCORE
 
@@ -34,18 +34,18 @@ class Played:
         self.quiet(10)
 
     def add(
-        self, seconds: int, value: float, passing: PassingSound | None = None
+        self, seconds: int, value: float, passing: PassingSound | None = None, elsewhere: str = ""
     ) -> list[Decision]:
         decisions = []
         for _ in range(seconds // WINDOW_S):
-            score = self._score(value, passing)
+            score = replace(self._score(value), passing=passing, elsewhere=elsewhere)
             decisions.append(self.alarm.update(score)[0])
         return decisions
 
-    def _score(self, value: float, passing: PassingSound | None) -> WindowScore:
+    def _score(self, value: float) -> WindowScore:
         start, self.count = self.count * WINDOW, self.count + 1
         p_value = 0.001 if value > 4.0 else 0.5
-        return replace(SCORE, window_start=start, value=value, p_value=p_value, passing=passing)
+        return replace(SCORE, window_start=start, value=value, p_value=p_value)
 
     def quiet(self, seconds: int) -> list[Decision]:
         return self.add(seconds, 1.0)
@@ -124,3 +124,14 @@ def test_lost_sound_ends_a_bout(passing: PassingSound) -> None:
     played.add(6, 9.0, passing)
     played.alarm.mark_unknown("audio was lost", 0.0)
     assert played.quiet(10)[-1].state is State.NORMAL
+
+
+def test_a_sound_from_elsewhere_is_named_and_alarms_where_it_lasts() -> None:
+    decisions = Played().add(360, 9.0, elsewhere="9 dB stronger in the microphone of fan")
+    before = decisions[: int(MAX_ELSEWHERE_S) // WINDOW_S]
+    assert states(before) == {State.NORMAL, State.WARNING}
+    assert before[-1].passing is PassingSound.ELSEWHERE
+    assert before[-1].reason == (
+        "the sound is 9 dB stronger in the microphone of fan: no alarm here within 5 min"
+    )
+    assert decisions[-1].state is State.ALARM
