@@ -10,7 +10,6 @@ from collections import Counter, deque
 from copy import deepcopy
 
 from asd_monitor.detection.alarm_settings import TransientAction
-from asd_monitor.detection.passing.classifier import NOTABLE_P
 from asd_monitor.detection.rules import Rules
 from asd_monitor.records import PASSING_RULE, PassingSound, WindowScore
 
@@ -145,9 +144,9 @@ class PassingSounds:
             if self._is_limit_reached():
                 return self._end(counted)
             return rules
-        is_notable = score.p_value is not None and score.p_value < NOTABLE_P
-        self._unexplained += is_notable
-        self._quiet += not is_notable
+        exceeds = score.threshold is not None and (score.value or 0.0) > score.threshold
+        self._unexplained += exceeds
+        self._quiet += not exceeds
         if self._now_s + self._window_s - self._last_s <= BOUT_GAP_S:
             return rules
         return self._end(counted if self._unexplained > self._quiet else rules)

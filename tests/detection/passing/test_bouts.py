@@ -45,7 +45,7 @@ class Played:
     def _score(self, value: float) -> WindowScore:
         start, self.count = self.count * WINDOW, self.count + 1
         p_value = 0.001 if value > 4.0 else 0.5
-        return replace(SCORE, window_start=start, value=value, p_value=p_value)
+        return replace(SCORE, window_start=start, value=value, p_value=p_value, threshold=4.0)
 
     def quiet(self, seconds: int) -> list[Decision]:
         return self.add(seconds, 1.0)
