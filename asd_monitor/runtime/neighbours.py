@@ -4,6 +4,7 @@ A machine that starts nearby, a vehicle or a gust is in several microphones at o
 usually in one. The comparison is by time only: it says what was observed, and changes no state.
 """
 
+import re
 from dataclasses import dataclass, replace
 
 from asd_monitor.records import State, Transition
@@ -48,10 +49,16 @@ class Neighbours:
         )
         is_open = transition.state in _RAISED or transition.state is State.UNKNOWN
         self._opened[machine] = replace(own, is_open=is_open, named=own.named | set(others))
-        new = [name for name in others if name not in own.named]
+        reason = transition.reason
+        new = [name for name in others if name not in own.named and not _names(reason, name)]
         if not new or not (transition.state in _RAISED or transition.closes_event):
             return transition
-        return replace(transition, reason=f"{transition.reason}; {_describe(new)}")
+        return replace(transition, reason=f"{reason}; {_describe(new)}")
+
+
+def _names(reason: str, machine: str) -> bool:
+    """Return whether a reason names the microphone of a machine already."""
+    return re.search(rf"microphone of {re.escape(machine)}(?![\w-])", reason) is not None
 
 
 def _describe(machines: list[str]) -> str:

@@ -1,5 +1,7 @@
 """Events of several machines that begin at the same time name each other."""
 
+from dataclasses import replace
+
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.records import Record, State, Transition
@@ -58,6 +60,14 @@ def test_several_machines_are_listed() -> None:
     for machine in ("fan", "belt"):
         neighbours.annotate(change(machine, 100.0))
     assert "microphones of belt and fan" in neighbours.annotate(change("pump", 105.0)).reason
+
+
+def test_a_machine_that_the_reason_names_already_is_not_named_again() -> None:
+    neighbours = Neighbours()
+    neighbours.annotate(change("fan", 100.0))
+    reason = "the sound is 9 dB stronger in the microphone of fan"
+    second = replace(change("pump", 105.0), reason=reason)
+    assert neighbours.annotate(second).reason == reason
 
 
 class Recorder:
