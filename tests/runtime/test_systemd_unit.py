@@ -82,6 +82,11 @@ def test_the_sandbox_allows_what_audio_and_torch_need() -> None:
     assert "AF_UNIX AF_INET AF_INET6" in unit["RestrictAddressFamilies"]
 
 
+def test_a_crash_leaves_no_memory_image_on_the_disk() -> None:
+    """It would contain passwords, and fill the disk."""
+    assert settings()["LimitCORE"] == ["0"]
+
+
 def test_a_sound_card_may_be_connected_after_the_start() -> None:
     """Device groups that the kernel does not know when the service starts stay forbidden."""
     lines = UNIT.read_text().splitlines()
