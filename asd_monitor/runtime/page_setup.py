@@ -119,13 +119,14 @@ class PageSetup:
         def insert(values: dict[str, Any]) -> None:
             values.setdefault("machines", {})[id_] = _make_section(draft)
 
-        config = self._settings.change(insert)
-        try:
-            self._machines.add(config, id_)
-        except AsdMonitorError:
-            with suppress(AsdMonitorError):  # the first error is the one to report
-                self._settings.change(lambda values: values["machines"].pop(id_))
-            raise
+        with self._machines.lock:  # a reload meanwhile would add it as well
+            config = self._settings.change(insert)
+            try:
+                self._machines.add(config, id_)
+            except AsdMonitorError:
+                with suppress(AsdMonitorError):  # the first error is the one to report
+                    self._settings.change(lambda values: values["machines"].pop(id_))
+                raise
         return id_
 
     def pause_learning(self, machine: str, *, pause: bool) -> None:
@@ -178,9 +179,10 @@ class PageSetup:
     def remove_machine(self, machine: str) -> None:
         """Remove a machine from the settings, and end monitoring it."""
         self._check_owned(machine)
-        self._settings.change(lambda values: values["machines"].pop(machine))
-        if machine in self._machines.config.machines:
-            self._machines.remove(machine)
+        with self._machines.lock:
+            self._settings.change(lambda values: values["machines"].pop(machine))
+            if machine in self._machines.config.machines:
+                self._machines.remove(machine)
 
     def _check_owned(self, machine: str) -> None:
         if machine not in self._settings.load().machines or self._settings.is_fixed(

@@ -97,10 +97,8 @@ class Reloader:
                 problems = (str(error),)
         result = ReloadResult(time.time(), changes, needs_restart, problems)
         self._note(result)
-        if result.is_successful:
-            logger.info("the configuration was reloaded: %s", result.describe())
-        else:
-            logger.error("the configuration was not reloaded completely: %s", result.describe())
+        level = logging.INFO if result.is_successful else logging.ERROR
+        logger.log(level, "the configuration was %s: %s", result.title, result.describe())
         return result
 
     def _note(self, result: ReloadResult) -> None:

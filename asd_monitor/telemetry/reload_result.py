@@ -24,11 +24,17 @@ class ReloadResult:
     def describe(self) -> str:
         """Return the result in one sentence for the user."""
         parts = []
+        if self.problems:
+            parts.append(f"{'; '.join(self.problems)}; the former settings remain in use")
         if self.changes:
             parts.append(", ".join(self.changes))
-        if self.needs_restart:
+        if self.needs_restart and not self.problems:
             parts.append(f"used after a restart only: {', '.join(self.needs_restart)}")
-        if self.problems:
-            kept = "the former settings remain in use"
-            parts.append(f"{kept}: {'; '.join(self.problems)}")
         return "; ".join(parts) or "nothing has changed"
+
+    @property
+    def title(self) -> str:
+        """What happened to the configuration, in a few words."""
+        if self.is_successful:
+            return "reloaded"
+        return "reloaded in part" if self.changes else "not reloaded"

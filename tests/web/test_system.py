@@ -12,6 +12,7 @@ import pytest
 
 from asd_monitor.config import from_options
 from asd_monitor.doctor.while_running import RunningDiagnosis
+from asd_monitor.telemetry.reload_result import ReloadResult
 from asd_monitor.web.access_store import FILE_NAME, AccessStore, Role
 from asd_monitor.web.diagnosis import CheckResult
 from tests.rig.mosquitto import wait_until
@@ -51,6 +52,17 @@ def test_checks_report_what_is_wrong_and_what_to_do(site: Site) -> None:
     assert "MQTT tcp: failed" in page
     assert "the check itself failed" not in page.lower()
     assert SECRET not in page
+
+
+def test_the_last_reload_is_named_with_what_needs_a_restart_or_is_wrong(site: Site) -> None:
+    site.tracker.note_reload(ReloadResult(1e9, ("pump added",), ("node",)))
+    with urlopen(site.url + "/system", timeout=60) as response:  # noqa: S310
+        page = response.read().decode()
+    assert "pump added; used after a restart only: node" in page
+    site.tracker.note_reload(ReloadResult(1e9, problems=("monitor.yaml:3: <no>",)))
+    with urlopen(site.url + "/system", timeout=60) as response:  # noqa: S310
+        page = response.read().decode()
+    assert "monitor.yaml:3: &lt;no&gt;; the former settings remain in use" in page
 
 
 def test_a_backup_has_history_and_events_and_is_removed_afterwards(
