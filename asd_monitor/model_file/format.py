@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -250,7 +251,7 @@ def _admit(content: bytes, path: Path, policy: LoadPolicy, trial: Trial) -> None
         raise
     if policy.is_own(signature):
         return
-    logger.info("%s: %s", path, origin)
+    _report_origin(path, sha256, origin)
     if has_passed(policy.verdicts, sha256):
         return
     _open(content, path)
@@ -264,6 +265,12 @@ def _admit(content: bytes, path: Path, policy: LoadPolicy, trial: Trial) -> None
         note_failed(policy.verdicts, sha256, str(error).removeprefix(f"{path}: "))
         raise
     note_passed(policy.verdicts, sha256)
+
+
+@lru_cache(maxsize=1024)
+def _report_origin(path: Path, sha256: str, origin: str) -> None:  # noqa: ARG001 - once per content
+    """Log who signed a file, once: a start reads it several times."""
+    logger.info("%s: %s", path, origin)
 
 
 def scan_content(content: bytes, path: Path) -> None:

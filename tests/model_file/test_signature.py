@@ -68,6 +68,16 @@ def test_a_signed_file_is_trusted_and_names_its_key(signed: Path, key: str) -> N
     assert "no key is trusted" in run("inspect", signed)
 
 
+def test_an_unsigned_file_is_logged_once_however_often_it_is_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = save_foreign(tmp_path / "fan.asd")
+    with caplog.at_level("INFO"):
+        for _ in range(2):
+            load(model, policy=LoadPolicy())
+    assert caplog.text.count("not signed") == 1
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")
 def test_programs_that_know_no_signatures_read_a_signed_file(signed: Path) -> None:
     assert unseal(signed.read_bytes(), signed)

@@ -3,13 +3,15 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 
-from asd_monitor.records import State
+from asd_monitor.history.records import EventNote, NoteKind
+from asd_monitor.records import UNLEARNED_RULE, ModeReading, State
 from asd_monitor.web.formats import describe_zone, format_time
 from tests.rig.web_site import (
     EVENT,
@@ -215,3 +217,26 @@ def test_browsers_may_keep_static_files_for_ever(site: Site) -> None:
     assert (status, headers["content-type"]) == (200, "text/css; charset=utf-8")
     assert "immutable" in headers["cache-control"]
     assert get(site, "/")[1]["cache-control"] == "no-store"
+
+
+def moded(site: Site, mode: ModeReading, rule: str = "") -> None:
+    """Score a window of the pump in a mode."""
+    scored = window("pump", time.time(), 9.2, mode=mode)
+    site.emit(replace(scored, decision=replace(scored.decision, mode=mode.label, rule=rule)))
+
+
+def test_only_the_mode_that_is_shown_can_be_named(site: Site) -> None:
+    moded(site, ModeReading("running 2"))
+    assert 'name="old" value="running 2"' in get(site, "/m/pump")[2].decode()
+    moded(site, ModeReading("running 2", is_learned=False))
+    assert "Name this mode" not in get(site, "/m/pump")[2].decode()
+
+
+def test_a_state_that_was_confirmed_as_normal_is_not_asked_about_again(site: Site) -> None:
+    moded(site, ModeReading("running 2", is_learned=False), UNLEARNED_RULE)
+    assert "This is normal" in get(site, "/m/pump")[2].decode()
+    site.history.add_note(EventNote(EVENT, time.time(), "anna", NoteKind.NORMAL))
+    site.history.flush()
+    page = get(site, "/m/pump")[2].decode()
+    assert "This is normal" not in page
+    assert '<a href="/m/pump/refit">learn it as a further mode</a>' in page

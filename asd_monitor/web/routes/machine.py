@@ -46,6 +46,7 @@ def machine(request: Request) -> Response:
         "title": context.machines[id_],
         "card": replace(card, event_headline=open_event.headline if open_event else ""),
         "status": status,
+        "open_verdict": open_event.verdict if open_event else "",
         "about": "" if context.setup is None else context.setup.about(id_),
         "now": context.clock(),
         "has_sound": id_ in context.rings,

@@ -53,13 +53,19 @@ function loudness({ level_dbfs: level, quality }) {
   return `${level.toFixed(0)} dB, ${word}`;
 }
 
+// A form in which someone may be typing stays; it says which mode it names.
+function showMode(mode) {
+  byId("mode").textContent = mode;
+  if (!document.querySelector("#naming details[open]")) replaceParts(["naming"]);
+}
+
 function showScore(data) {
   byId("score").textContent = formatNumber(data.score);
   byId("verdict").textContent = data.verdict.word;
   byId("sentence").textContent = sentence(data.verdict.sentence);
   byId("normal-range").textContent = formatNumber(data.normal_range);
   byId("threshold").textContent = formatNumber(data.threshold);
-  byId("mode").textContent = data.mode;
+  if (byId("mode").textContent !== data.mode) showMode(data.mode);
   byId("mode-row").hidden = !data.mode;
   byId("level").value = data.level_dbfs ?? -90;
   byId("level-text").textContent = loudness(data);
