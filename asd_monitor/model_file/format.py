@@ -268,7 +268,7 @@ def _admit(content: bytes, path: Path, policy: LoadPolicy, trial: Trial) -> None
 
 
 @lru_cache(maxsize=1024)
-def _report_origin(path: Path, sha256: str, origin: str) -> None:  # noqa: ARG001 - once per content
+def _report_origin(path: Path, sha256: str, origin: str) -> None:
     """Log who signed a file, once: a start reads it several times."""
     logger.info("%s: %s", path, origin)
 
