@@ -54,8 +54,10 @@ def test_everything_that_the_program_and_its_build_need_is_in_the_lists() -> Non
 
 
 def test_the_installer_accepts_no_package_without_a_hash() -> None:
-    script = (ROOT / "systemd" / "install-packages.sh").read_text().replace("\\\n", " ")
-    installs = re.findall(r"-m pip (?:install|wheel) .*", script)
-    assert len(installs) == 3
+    scripts = "".join(
+        (ROOT / "systemd" / name).read_text() for name in ("install-packages.sh", "build-wheel.sh")
+    ).replace("\\\n", " ")
+    installs = re.findall(r"-m pip (?:install|wheel) .*", scripts)
+    assert len(installs) == 4
     for install in installs:
         assert "--require-hashes" in install or "--no-deps" in install
