@@ -305,7 +305,7 @@ class Alarm:
         if self.state is State.ALARM and holding:
             return State.ALARM, self._describe_hold(quiet_s), self._rule
         if rule_before_gap or self.state is State.ALARM:
-            return State.NORMAL, f"quiet for {quiet_s:.0f} s", ""
+            return State.NORMAL, f"no unusual sound for {quiet_s:.0f} s", ""
         if warning is not None:
             return State.WARNING, warning.description, warning.name
         if self._passing.warns:
@@ -318,7 +318,7 @@ class Alarm:
 
     def _describe_hold(self, quiet_s: float) -> str:
         """Return how much of the hold time has passed."""
-        text = f"quiet for {quiet_s:.0f} s of {self._settings.hold_s:.0f} s"
+        text = f"no unusual sound for {quiet_s:.0f} s of {self._settings.hold_s:.0f} s"
         return self._continuation.describe(text)
 
     def _reset(self) -> None:

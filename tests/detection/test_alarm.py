@@ -201,7 +201,10 @@ def test_after_a_cleared_alarm_the_reason_is_not_about_a_first_window() -> None:
     alarm = configured(RULE_WITH_RANGE, WITHOUT_HOLD)
     values = [3.0, 3.0, 3.0, 0.0, 0.0, 0.0, 0.0]
     reasons = [alarm.update(score(i, value))[0].reason for i, value in enumerate(values)]
-    assert reasons[3:5] == ["quiet for 1 s", "score within its normal range (up to 1.20)"]
+    assert reasons[3:5] == [
+        "no unusual sound for 1 s",
+        "score within its normal range (up to 1.20)",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_a_held_alarm_says_that_it_is_from_before_the_restart_until_new_sound_co
     resumed = restarted(alarm, is_recent=False)
     decision, transition = resumed.update(score(0, 0.0))
     assert transition is None
-    assert decision.reason == "continued from before the restart; quiet for 1 s of 4 s"
+    assert decision.reason == "continued from before the restart; no unusual sound for 1 s of 4 s"
     states(resumed, [3, 3, 3], first=1)
     assert "restart" not in resumed.update(score(4, 0.0))[0].reason
 

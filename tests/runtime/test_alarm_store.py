@@ -211,7 +211,9 @@ def test_an_alarm_is_continued_after_sigkill(tmp_path: Path) -> None:
     handle = build_monitor(from_options(options), extra_sinks=[collector])
     handle.monitor.start()
     try:
-        wait_until(lambda: "quiet for" in handle.status().machines["pump"].reason, "a window")
+        wait_until(
+            lambda: "no unusual sound for" in handle.status().machines["pump"].reason, "a window"
+        )
         assert handle.status().machines["pump"].state is State.ALARM
     finally:
         handle.close()

@@ -56,7 +56,7 @@ def test_the_same_reason_or_that_of_another_state_is_not_published(
     warned: RetainedMessages,
 ) -> None:
     same = scored_window(1, decision=Decision(State.WARNING, WARNING.reason))
-    other = scored_window(2, decision=Decision(State.NORMAL, "quiet for 20 s"))
+    other = scored_window(2, decision=Decision(State.NORMAL, "no unusual sound for 20 s"))
     warned.update(same, 100.0)
     warned.update(other, 100.0)
     assert next_states(warned) == []
