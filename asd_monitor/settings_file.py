@@ -167,6 +167,23 @@ def read(path: Path, first_key: str = "machines") -> Document:
     return parse(text, str(path), first_key)
 
 
+def format_yaml(values: object, **options: Any) -> str:  # noqa: ANN401 - those of PyYAML
+    """Return values as YAML that is read back as they are, with readable letters.
+
+    Parameters
+    ----------
+    values
+        Mappings, sequences and scalars.
+    **options
+        Further arguments of ``yaml.safe_dump``.
+    """
+    text: str = yaml.safe_dump(values, allow_unicode=True, sort_keys=False, **options)
+    # PyYAML writes these line breaks as they are, and reads them back as spaces.
+    if any(character in text for character in "\x85\u2028\u2029"):
+        text = yaml.safe_dump(values, sort_keys=False, **options)
+    return text
+
+
 def parse(text: str, name: str, first_key: str = "machines") -> Document:
     """Parse YAML text; ``name`` is the name of the file in errors, ``first_key`` as in read."""
     try:

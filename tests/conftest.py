@@ -17,6 +17,9 @@ __all__ = [
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-# A shell's background jobs ignore Ctrl-C and hand that on to the programs that tests interrupt.
+# A shell's background jobs ignore Ctrl-C, and those of nohup a hangup; the programs that tests
+# interrupt would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -27,6 +27,7 @@ from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.model_file.made_here import is_made_here, note_made
 from asd_monitor.model_file.manifest import Manifest
 from asd_monitor.model_file.policy import LoadPolicy
+from asd_monitor.model_file.python_compiler import COMPILING
 from asd_monitor.model_file.scan import is_scanned, scan
 from asd_monitor.model_file.signature import read_signature
 from asd_monitor.model_file.trial import Announce, Trial, TrialFailedError
@@ -75,7 +76,7 @@ def script(module: "torch.nn.Module") -> "torch.jit.ScriptModule":
     """Compile a module, in evaluation mode, to TorchScript."""
     import torch
 
-    with _quiet_jit():
+    with _quiet_jit(), COMPILING:
         return cast("torch.jit.ScriptModule", torch.jit.script(module.eval()))
 
 

@@ -23,6 +23,7 @@ from asd_monitor.model_file.operators import (
     PRIMITIVES,
     TYPES,
 )
+from asd_monitor.model_file.python_compiler import COMPILING
 
 MAX_CODE_BYTES = 20_000_000
 SCAN_VERSION = 1
@@ -114,9 +115,11 @@ def _parse(members: Mapping[str, bytes], where: Path) -> Iterator[tuple[str, ast
             raise _refuse(where, name, f"more than {MAX_CODE_BYTES} bytes of code")
         _check_text(name, content, where)
         try:
-            yield name, ast.parse(content)
+            with COMPILING:
+                tree = ast.parse(content)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise _refuse(where, name, f"code that cannot be read: {error}") from error
+        yield name, tree
 
 
 def _check_text(name: str, content: bytes, where: Path) -> None:

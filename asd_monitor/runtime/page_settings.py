@@ -5,14 +5,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from asd_monitor import settings_file
 from asd_monitor.config import Config, from_part
 from asd_monitor.errors import ConfigError, StateError
 from asd_monitor.file_lock import file_lock
 from asd_monitor.runtime.state_dir import StateFolder
-from asd_monitor.settings_file import Document, KeyPath
+from asd_monitor.settings_file import Document, KeyPath, format_yaml
 from asd_monitor.storage.durable import write_durably
 
 FILE_NAME = "settings.yaml"
@@ -147,7 +145,7 @@ class PageSettings:
         return settings_file.merge(base or self._base, page, BY_ENTRY)
 
     def _write(self, values: dict[str, Any]) -> None:
-        text = HEADER + yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
+        text = HEADER + format_yaml(values)
         try:
             write_durably(self.path, text.encode(), mode=0o600)
         except OSError as error:

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from asd_monitor.service_files.packaged import EXAMPLE, read_packaged
+from asd_monitor.settings_file import format_yaml
 
 HEADER = """\
 # Settings of this monitor, written by `asd-monitor init`. A key without a # in front has its
@@ -98,7 +97,5 @@ def _comment_out(lines: Sequence[str]) -> list[str]:
 
 def _scalar(value: Any) -> str:  # noqa: ANN401 - any value of YAML
     """Return a value as YAML on one line."""
-    text = yaml.safe_dump(
-        value, default_flow_style=True, allow_unicode=True, width=float("inf"), sort_keys=False
-    )
+    text = format_yaml(value, default_flow_style=True, width=float("inf"))
     return text.removesuffix("...\n").rstrip("\n")

@@ -33,6 +33,7 @@ from asd_monitor.sinks.mqtt.messages import retained_message, to_draft
 from asd_monitor.sinks.mqtt.node_info import NodeInfo
 from asd_monitor.sinks.mqtt.settings import HomeAssistantSettings, MqttSettings, MqttTls
 from asd_monitor.sinks.mqtt.sink import MqttSink
+from asd_monitor.sinks.mqtt.sparkplug.settings import SparkplugSettings
 from asd_monitor.sinks.mqtt.topics import Topics, check_name
 from asd_monitor.sinks.payloads import (
     MachineState,
@@ -215,9 +216,9 @@ def test_names_may_use_any_script_and_the_base_topic_several_levels() -> None:
     assert topics.score("Lüfter 3") == "acme/halle 1/line-2/plant/Lüfter 3/score"
 
 
-def documented() -> set[str]:
-    """Return the first column of the tables in docs/mqtt.md that is code."""
-    return set(re.findall(r"^\| `([^`]+)` \|", MQTT_DOC.read_text(), flags=re.MULTILINE))
+def documented(text: str) -> set[str]:
+    """Return the first column of the tables of a text that is code."""
+    return set(re.findall(r"^\| `([^`]+)` \|", text, flags=re.MULTILINE))
 
 
 @pytest.mark.parametrize("status", AlarmStatus)
@@ -250,18 +251,21 @@ def test_the_documentation_lists_all_topics_and_schemas() -> None:
         topics.info,
         *(topic("<machine>") for topic in (*of_machine, *of_source)),
     }
-    assert {entry for entry in documented() if entry.startswith("<base>")} == expected
+    assert {
+        entry for entry in documented(MQTT_DOC.read_text()) if entry.startswith("<base>")
+    } == expected
     for kind in SCHEMAS:
         assert f"schemas/{kind}.schema.json" in MQTT_DOC.read_text()
 
 
 def test_the_documentation_lists_all_settings() -> None:
-    keys = {entry for entry in documented() if not entry.startswith("<base>")}
+    keys = documented(MQTT_DOC.read_text().partition("\n## Settings\n")[2])
     tls = {f"tls.{name}" for name in MqttTls.model_fields}
     home_assistant = {f"home_assistant.{name}" for name in HomeAssistantSettings.model_fields}
     outbox = {f"outbox.{name}" for name in OutboxSettings.model_fields}
-    plain = set(MqttSettings.model_fields) - {"tls", "home_assistant", "outbox"}
-    assert keys == plain | tls | home_assistant | outbox
+    sparkplug = {f"sparkplug.{name}" for name in SparkplugSettings.model_fields}
+    plain = set(MqttSettings.model_fields) - {"tls", "home_assistant", "outbox", "sparkplug"}
+    assert keys == plain | tls | home_assistant | outbox | sparkplug
 
 
 @pytest.mark.parametrize(
