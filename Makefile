@@ -17,7 +17,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(MAKE) --no-print-directory lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not soak" -n 4 --dist loadgroup \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not soak" -n 4 --dist loadscope \
 		--no-loadscope-reorder --durations=15 \
 		$(PYTEST_FLAGS)
 

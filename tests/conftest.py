@@ -4,11 +4,12 @@ import signal
 
 from hypothesis import settings
 
-from tests.rig.scheduling import pytest_collection_modifyitems
+from tests.rig.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from tests.rig.virtual_microphone import virtual_microphone_plugin, virtual_microphones
 
 __all__ = [
     "pytest_collection_modifyitems",
+    "pytest_xdist_make_scheduler",
     "virtual_microphone_plugin",
     "virtual_microphones",
 ]
