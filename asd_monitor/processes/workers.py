@@ -5,8 +5,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import parent_process
+from multiprocessing import parent_process, resource_tracker
 from multiprocessing.connection import wait
+from types import FrameType
 
 
 def available_cores() -> int:
@@ -15,16 +16,26 @@ def available_cores() -> int:
 
 
 @contextmanager
-def interrupts_ignored() -> Iterator[None]:
-    """Ignore SIGINT while processes are started: Ctrl-C then interrupts this process only."""
+def interrupts_deferred() -> Iterator[None]:
+    """Defer SIGINT while processes are started: Ctrl-C then interrupts this process only.
+
+    The processes inherit that the signal is blocked. One that arrives meanwhile is handled at the
+    end, so that it is not lost.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource_tracker.ensure_running()  # starting it later would unblock the signal
+    received: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda *arguments: received.append(arguments))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, before)
+    if received and callable(before):
+        before(*received[0])
 
 
 def exit_with_parent() -> None:

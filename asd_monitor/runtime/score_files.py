@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from asd_monitor.audio.files import describe_too_short, iter_recording, read_header
 from asd_monitor.errors import SourceError
-from asd_monitor.processes.workers import exit_with_parent, interrupts_ignored
+from asd_monitor.processes.workers import exit_with_parent, interrupts_deferred
 from asd_monitor.records import FloatArray
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class _Workers:
             self._executor = ProcessPoolExecutor(
                 self._count, self._context, _start_worker, arguments
             )
-        with interrupts_ignored():
+        with interrupts_deferred():
             return self._executor.submit(_score, path)
 
     def _shut_down(self) -> None:

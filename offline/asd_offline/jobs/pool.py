@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, Protocol, Self
 
 from asd_monitor.errors import AsdMonitorError
-from asd_monitor.processes.workers import exit_with_parent, interrupts_ignored
+from asd_monitor.processes.workers import exit_with_parent, interrupts_deferred
 
 Tick = Callable[[float], None]
 """Called by a job with the work done since the last call, in the unit of ``Job.work``."""
@@ -139,7 +139,7 @@ class JobPool:
                 self._workers, self._context, _start_worker, (self._done, self._stop)
             )
         # Processes that are started here inherit this: Ctrl-C interrupts this process only.
-        with interrupts_ignored():
+        with interrupts_deferred():
             return self._executor.submit(_work, job)
 
 
