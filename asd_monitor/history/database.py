@@ -1,13 +1,13 @@
 """Open the history's database; recognise a damaged, foreign or newer one."""
 
-import os
 import sqlite3
 from pathlib import Path
 
 from asd_monitor.errors import StateError
 from asd_monitor.file_lock import file_lock
-from asd_monitor.history.migrations import APPLICATION_ID, VERSION, migrate, read_version
+from asd_monitor.history.migrations import SCHEMA, VERSION
 from asd_monitor.storage import database_files
+from asd_monitor.storage.database_schema import create_private, read_version
 
 FILE_NAME = "history.db"
 BUSY_TIMEOUT_S = 5.0
@@ -42,8 +42,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
         If the disk is full, or the file damaged or locked.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        create_private(path)
     except OSError as error:
         msg = f"{path}: the history cannot be written: {error.strerror}"
         raise StateError(msg) from error
@@ -55,7 +54,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
-            migrate(connection)
+            SCHEMA.migrate(connection)
         except BaseException:
             connection.close()
             raise
@@ -120,10 +119,8 @@ def _connect(database: str) -> sqlite3.Connection:
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     """Raise an error unless the file is empty or a history that this program understands."""
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = read_version(connection)
-    if (tables or version) and application != APPLICATION_ID:
+    if SCHEMA.is_foreign(connection):
         msg = f"{path}: expected a history of asd-monitor, found another database"
         raise DamagedHistoryError(msg)
     if version > VERSION:

@@ -1,11 +1,10 @@
-"""Bring a database to the present version of the schema.
+"""The versions of the history's tables.
 
 ``schema.sql`` always has the newest schema; each migration changes the version before it. A test
 compares both ways.
 """
 
-import sqlite3
-from importlib.resources import files
+from asd_monitor.storage.database_schema import Schema
 
 VERSION = 3
 APPLICATION_ID = 0x41534448
@@ -40,38 +39,4 @@ MIGRATIONS = {
 }
 """SQL that leads to each version from the one before."""
 
-
-def schema() -> str:
-    """Return the SQL of an empty database."""
-    return files("asd_monitor.history").joinpath("schema.sql").read_text(encoding="utf-8")
-
-
-def read_version(connection: sqlite3.Connection) -> int:
-    """Return the version of a database's schema; 0 if it is empty."""
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def migrate(connection: sqlite3.Connection) -> None:
-    """Create or upgrade the tables in one transaction: all of it, or nothing.
-
-    Parameters
-    ----------
-    connection
-        In autocommit mode; no other process may be migrating the same file.
-    """
-    version = read_version(connection)
-    if version == VERSION:
-        return
-    steps = (
-        [MIGRATIONS[step] for step in range(version + 1, VERSION + 1)] if version else [schema()]
-    )
-    sql = "\n".join(steps)
-    try:
-        connection.executescript(
-            f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA application_id = {APPLICATION_ID};\n"
-            f"PRAGMA user_version = {VERSION};\nCOMMIT;"
-        )
-    except sqlite3.Error:
-        if connection.in_transaction:
-            connection.rollback()
-        raise
+SCHEMA = Schema("asd_monitor.history", VERSION, APPLICATION_ID, MIGRATIONS)

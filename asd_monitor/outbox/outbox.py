@@ -33,7 +33,7 @@ DURABLE_INTERVAL_S = 5.0
 MAINTENANCE_INTERVAL_S = 1.0
 CHECKPOINT_INTERVAL_S = 30.0
 ACKS_PER_COMMIT = 100
-"""So many acknowledgements are committed without waiting for the next message."""
+"""This number of acknowledgements is committed without waiting for the next message."""
 
 DropReason = Literal["full", "memory", "refused", "ended", "error"]
 Write = tuple[list[int], list[int]]

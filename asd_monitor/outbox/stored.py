@@ -12,9 +12,9 @@ from asd_monitor.outbox.database import (
     is_damage,
     open_outbox,
     open_to_read,
-    read_version,
 )
 from asd_monitor.outbox.rows import Lane
+from asd_monitor.storage.database_schema import read_version
 
 _MADE_MS = (
     "stored_ms + coalesce((SELECT steps_ms FROM epoch WHERE epoch = message.epoch), 0) - steps_ms"

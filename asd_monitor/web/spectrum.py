@@ -67,7 +67,7 @@ class ColumnReader:
         self._above = (1 - (positions - self._bins)).astype(np.float32)
         # The window's factor, so that a sine at full scale has the level 0 dB.
         self._factors = (2 / window.sum()) ** 2 / np.diff(positions)
-        # Kept, because memory that is taken anew for each call costs more than the transform.
+        # Kept, because allocating memory for each call costs more than the transform.
         bins = self._frame // 2 + 1
         self._windowed = np.empty((PART_COLUMNS, self._frame), np.float32)
         self._power, self._squares = np.empty((2, PART_COLUMNS, bins), np.float32)

@@ -1,6 +1,7 @@
 """A file that cannot be used is set aside, and never lost or fatal."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,12 +80,9 @@ def test_damage_that_is_met_later_does_not_stop_the_delivery(path: Path) -> None
 def test_an_outbox_of_a_newer_version_is_set_aside_and_sent_by_that_version_later(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "VERSION", 2)
-    monkeypatch.setattr(
-        database,
-        "MIGRATIONS",
-        {2: "ALTER TABLE message ADD COLUMN more INTEGER NOT NULL DEFAULT 0;"},
-    )
+    steps = {2: "ALTER TABLE message ADD COLUMN more INTEGER NOT NULL DEFAULT 0;"}
+    later = replace(database.SCHEMA, version=2, migrations=steps)
+    monkeypatch.setattr(database, "SCHEMA", later)
     sqlite3.connect(path).execute("PRAGMA journal_mode = DELETE").close()
     upgraded = database.open_outbox(path)
     assert upgraded.execute("SELECT count(*), sum(more) FROM message").fetchone() == (300, 0)
