@@ -1,7 +1,7 @@
 """Read recordings from files, completely or not at all: mono float32 at the model's rate."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,19 @@ def read_recording(
         needed_s, found_s = min_samples / sample_rate_hz, len(samples) / sample_rate_hz
         raise SourceError(describe_too_short(path, needed_s, found_s))
     return samples
+
+
+def read_channels(
+    path: Path | str, sample_rate_hz: int, channels: Sequence[int], min_samples: int = 1
+) -> FloatArray:
+    """Read several channels of a recording, ``(channels, n)`` float32.
+
+    All rows have the same length and the same first sample. Parameters and errors are otherwise
+    those of :func:`read_recording`.
+    """
+    return np.stack(
+        [read_recording(path, sample_rate_hz, channel, min_samples) for channel in channels]
+    )
 
 
 def describe_too_short(path: Path | str, needed_s: float, found_s: float) -> str:

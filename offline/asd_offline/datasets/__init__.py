@@ -13,6 +13,7 @@ from asd_offline.datasets.clip import (
     Rejected,
     Split,
     Subset,
+    SupplementalClip,
 )
 from asd_offline.datasets.layouts import CHALLENGES
 from asd_offline.datasets.loading import open_dataset
@@ -28,5 +29,6 @@ __all__ = [
     "Rejected",
     "Split",
     "Subset",
+    "SupplementalClip",
     "open_dataset",
 ]

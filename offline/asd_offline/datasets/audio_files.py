@@ -4,11 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asd_monitor.audio.files import FORMATS, read_recording
+import numpy as np
+
+from asd_monitor.audio.files import FORMATS, read_channels
 from asd_monitor.audio.quality import without_offset
 from asd_monitor.errors import DatasetError, SourceError
 from asd_monitor.records import FloatArray
 
+NEAR = (0,)
+"""The channel that is used by default: of stereo challenges the microphone near the machine."""
+NEAR_AND_FAR = (0, 1)
+"""Both channels of stereo challenges: near the machine, and away from it."""
 BAD_CLIP_HINT = "replace it by an intact recording, or remove it to train without it"
 
 
@@ -69,11 +75,23 @@ def describe_unused_channels(channels: Sequence[int], used: int, what: str) -> l
 
 
 def read_training_clip(path: Path, sample_rate_hz: int) -> FloatArray:
-    """Read a clip without its constant offset, which the monitor removes as well.
+    """Read the first channel of a clip, ``(n,)``, without its constant offset.
 
-    Errors are those of :func:`asd_monitor.audio.files.read_recording`, with a hint.
+    The monitor removes the offset as well. Errors are those of
+    :func:`asd_monitor.audio.files.read_recording`, with a hint.
+    """
+    samples: FloatArray = read_training_channels(path, sample_rate_hz, NEAR)[0]
+    return samples
+
+
+def read_training_channels(path: Path, sample_rate_hz: int, channels: Sequence[int]) -> FloatArray:
+    """Read channels of a clip, ``(channels, n)``, each without its constant offset.
+
+    ``NEAR_AND_FAR`` are the two channels of a stereo challenge. Errors are those of
+    :func:`read_training_clip`; a clip without one of the channels is such an error.
     """
     try:
-        return without_offset(read_recording(path, sample_rate_hz))
+        samples = read_channels(path, sample_rate_hz, channels)
     except SourceError as error:
         raise SourceError(f"{error}; {BAD_CLIP_HINT}") from error
+    return np.stack([without_offset(row) for row in samples])

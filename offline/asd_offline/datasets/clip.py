@@ -50,6 +50,36 @@ class Clip:
             object.__setattr__(self, field, to_nfc(getattr(self, field)))
 
 
+SupplementalContent = Literal["machine", "noise"]
+"""Sound of the machine without background noise, or background noise without the machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class SupplementalClip:
+    """An additional recording of a challenge that is neither a training nor a test clip.
+
+    It must not be trained on as normal sound of the machine: a noise clip does not contain the
+    machine, and a machine clip lacks the background noise of the training clips.
+    """
+
+    path: Path
+    machine: str
+    section: str
+    content: SupplementalContent
+    """What can be heard."""
+    domain: Domain = ""
+    """Empty if the file name does not give it."""
+    attributes: tuple[tuple[str, str], ...] = ()
+    name: str = ""
+    """File name."""
+    subset: Subset = ""
+
+    def __post_init__(self) -> None:
+        """Store names in NFC, as those of clips."""
+        for field in ("machine", "section", "name"):
+            object.__setattr__(self, field, to_nfc(getattr(self, field)))
+
+
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """A file that was found but is not part of the dataset, and why."""
@@ -68,6 +98,8 @@ class Dataset:
     rejected: tuple[Rejected, ...] = ()
     notes: tuple[str, ...] = ()
     """Decisions made while opening that the user should see, one sentence each."""
+    supplemental: tuple[SupplementalClip, ...] = ()
+    """Additional recordings of machines without noise, or of noise; not among ``clips``."""
 
     @property
     def sets(self) -> tuple[Subset, ...]:

@@ -3,11 +3,11 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets.clip import UNDIVIDED, Clip
+from asd_offline.datasets.clip import UNDIVIDED, Clip, SupplementalClip
 
 MIN_CLIPS = 4
 MIN_HELD_OUT = 10
@@ -25,6 +25,9 @@ class Target:
     """Normal clips to train with and to fill memory banks with."""
     held_out: tuple[Clip, ...]
     """Normal clips that are used for calibration only."""
+    supplemental: tuple[SupplementalClip, ...] = ()
+    """Clips of the machine without noise, or of noise alone, which a model may use in addition.
+    None of them is normal sound as a test clip has it."""
 
 
 def group_by_machine(targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]:
@@ -35,17 +38,21 @@ def group_by_machine(targets: Sequence[Target]) -> dict[str, tuple[Target, ...]]
     return {machine: tuple(group) for machine, group in groups.items()}
 
 
-def target_name(clip: Clip) -> str:
+def target_name(clip: Clip | SupplementalClip) -> str:
     """Return the name of the target that a clip belongs to."""
     return clip.machine if clip.section == UNDIVIDED else f"{clip.machine}/{clip.section}"
 
 
-def plan_targets(clips: Iterable[Clip], held_out_share: float = 0.1) -> tuple[Target, ...]:
+def plan_targets(
+    clips: Iterable[Clip],
+    held_out_share: float = 0.1,
+    supplemental: Iterable[SupplementalClip] = (),
+) -> tuple[Target, ...]:
     """Group training clips by target, and hold some of each out for calibration.
 
     ``held_out_share`` of a target's clips is held out, but at least two, and at least ten or a
     quarter of them, whichever is fewer. Each domain contributes in proportion. The selection is
-    deterministic, by file name.
+    deterministic, by file name. Each target receives the supplemental clips of its machine.
 
     Raises
     ------
@@ -66,7 +73,13 @@ def plan_targets(clips: Iterable[Clip], held_out_share: float = 0.1) -> tuple[Ta
             "recording into clips"
         )
         raise DatasetError(msg)
-    return tuple(_hold_out(name, group, held_out_share) for name, group in sorted(groups.items()))
+    additional: dict[str, list[SupplementalClip]] = defaultdict(list)
+    for extra in supplemental:
+        additional[target_name(extra)].append(extra)
+    return tuple(
+        replace(_hold_out(name, group, held_out_share), supplemental=tuple(additional[name]))
+        for name, group in sorted(groups.items())
+    )
 
 
 def _hold_out(name: str, clips: Sequence[Clip], share: float) -> Target:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor
 from asd_monitor.errors import RunError
 from asd_monitor.file_lock import file_lock
 from asd_monitor.progress import NoProgress, Progress
-from asd_offline.datasets.audio_files import read_training_clip
+from asd_offline.datasets.audio_files import NEAR, read_training_channels
 from asd_offline.features import mel
 
 BLOCK_CLIPS = 64
@@ -44,6 +44,19 @@ class FrontEnd(Protocol):
 
     def __call__(self, waveform: Tensor) -> Tensor:
         """Return ``(batch, rows, dims)`` of ``(batch, samples)``."""
+
+
+@runtime_checkable
+class MultiChannelFrontEnd(Protocol):
+    """A front end of several channels; it receives ``(batch, channels, samples)``."""
+
+    channels: tuple[int, ...]
+    """Channels of a recording, from 0: two or more."""
+
+
+def channels_of(front_end: FrontEnd) -> tuple[int, ...]:
+    """Return the channels of a recording that a front end uses, by default the first."""
+    return front_end.channels if isinstance(front_end, MultiChannelFrontEnd) else NEAR
 
 
 @dataclass(frozen=True)
@@ -119,10 +132,14 @@ class FeatureCache:
     def _compute(self, store: "_Store", missing: Mapping[str, Path], front_end: FrontEnd) -> None:
         """Append the rows of missing clips to the store."""
 
+        channels = channels_of(front_end)
+
         def features(path: Path) -> Tensor:
             with torch.no_grad():
-                samples = torch.from_numpy(read_training_clip(path, front_end.sample_rate_hz))
-                return front_end(samples[None])[0].contiguous()
+                read = read_training_channels(path, front_end.sample_rate_hz, channels)
+                samples = torch.from_numpy(read)  # (channels, n)
+                batch = samples if len(channels) == 1 else samples[None]
+                return front_end(batch)[0].contiguous()
 
         keys = list(missing)
         if not keys:

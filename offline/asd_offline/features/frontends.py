@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from asd_monitor.features import squared_magnitude
+from asd_offline.datasets.audio_files import NEAR_AND_FAR
 from asd_offline.features.mel import MelScaleName, mel_filters
 
 BAND_GROUPS = 4
@@ -133,6 +134,32 @@ class Waveform(nn.Module):
     def describe(self) -> dict[str, object]:
         """Return all settings that affect the result."""
         return {"front_end": "waveform", "sample_rate_hz": self.sample_rate_hz}
+
+
+class NearAndFar(nn.Module):
+    """Samples of both channels as feature rows: ``(batch, 2, samples)`` to ``(batch, samples, 2)``.
+
+    Column 0 is the microphone near the machine, column 1 the one away from it. Both begin at the
+    same sample, so that windows of the two are of the same time.
+    """
+
+    def __init__(self, sample_rate_hz: int = 16000) -> None:
+        super().__init__()
+        self.sample_rate_hz = sample_rate_hz
+        self.channels = NEAR_AND_FAR
+        self.dims = len(NEAR_AND_FAR)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Return ``(batch, samples, 2)``."""
+        return waveform.transpose(1, 2)
+
+    def describe(self) -> dict[str, object]:
+        """Return all settings that affect the result."""
+        return {
+            "front_end": "near_and_far",
+            "sample_rate_hz": self.sample_rate_hz,
+            "channels": list(self.channels),
+        }
 
 
 class Masking(nn.Module):

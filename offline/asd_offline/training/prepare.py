@@ -106,7 +106,7 @@ def prepare(
         features = FeatureCache(cache, progress)
         parts, silent = keep_usable_sound(parts, recipe, features, cache / PARTS_FOLDER)
         notes += silent
-    targets = plan_targets(parts, recipe.held_out_fraction)
+    targets = plan_targets(parts, recipe.held_out_fraction, dataset.supplemental)
     channels = [read_length(clip.path).channels for clip in clips]
     channel_notes = describe_unused_channels(channels, 0, "training recordings")
     return PreparedData(

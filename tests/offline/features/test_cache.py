@@ -3,14 +3,16 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import torch
 
 from asd_monitor.audio.files import read_recording
+from asd_monitor.audio.quality import without_offset
 from asd_monitor.errors import RunError, SourceError
 from asd_offline.features.cache import FeatureCache
-from asd_offline.features.frontends import LogMel, LogMelSettings
+from asd_offline.features.frontends import LogMel, LogMelSettings, NearAndFar, Waveform
 from tests.offline.small_sounds import RATE_HZ, FakeProgress, hum
 from tests.rig.full_disk import max_file_size
 
@@ -105,3 +107,23 @@ def test_the_fingerprint_depends_on_names_and_contents(tmp_path: Path, clips: li
     assert cache.fingerprint(clips, ["a", "b", "d"]) != first
     soundfile.write(clips[2], hum(50, 300.0), RATE_HZ)
     assert cache.fingerprint(clips, names) != first
+
+
+def test_a_front_end_of_two_channels_receives_near_and_far_of_the_same_time(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "stereo.wav"
+    near, far = hum(1, 300.0, seconds=1.0), hum(2, 500.0, seconds=1.0)
+    soundfile.write(path, np.stack([near, far], axis=1), RATE_HZ)
+    cached = FeatureCache(tmp_path / "cache").rows([path], NearAndFar(RATE_HZ)).of(0)
+    expected = [without_offset(read_recording(path, RATE_HZ, channel)) for channel in (0, 1)]
+    assert torch.equal(cached, torch.from_numpy(np.stack(expected, axis=1)))
+    mono = FeatureCache(tmp_path / "cache").rows([path], Waveform(RATE_HZ)).of(0)
+    assert torch.equal(mono[:, 0], cached[:, 0])
+
+
+def test_a_mono_clip_is_refused_by_a_front_end_of_two_channels(
+    tmp_path: Path, clips: list[Path]
+) -> None:
+    with pytest.raises(SourceError, match="has no channel 1: it has 1"):
+        FeatureCache(tmp_path / "cache").rows(clips, NearAndFar(RATE_HZ))
