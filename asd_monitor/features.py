@@ -61,6 +61,11 @@ def mel_edges_hz(bands: int, top_hz: float) -> Tensor:
     return 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
 
 
+def mel_centres_hz(bands: int, top_hz: float) -> Tensor:
+    """Return ``(bands,)`` float64: the frequencies at which the bands have their maximum."""
+    return mel_edges_hz(bands, top_hz)[1:-1]
+
+
 class Spectrogram(nn.Module):
     """Power spectrogram with a Hann window; a full-scale sine has power 1 in its bin.
 

@@ -16,7 +16,7 @@ from asd_monitor.features import (
     MEL_BANDS,
     TOP_FRACTION,
     FeatureGroups,
-    mel_edges_hz,
+    mel_centres_hz,
 )
 from asd_monitor.model_file import script
 from asd_monitor.model_file.manifest import Json, Manifest, Threshold
@@ -247,13 +247,13 @@ def _describe_training(
 
 
 def _describe(choice: WindowChoice, sample_rate_hz: int) -> dict[str, Json]:
-    edges_hz = mel_edges_hz(MEL_BANDS, TOP_FRACTION * sample_rate_hz)
+    centres_hz = mel_centres_hz(MEL_BANDS, TOP_FRACTION * sample_rate_hz)
     return {
         "window": choice.reason,
         "cycle_s": choice.cycle_s,
         "views": list(FEATURE_GROUP_NAMES),
         "envelope_bands": ENVELOPE_BANDS,
         "evidence": "deviation of log-mel power from normal, in standard deviations",
-        "evidence_bands_hz": [round(float(edge_hz), 1) for edge_hz in edges_hz[1:-1]],
+        "evidence_bands_hz": [round(float(centre_hz), 1) for centre_hz in centres_hz],
         "evidence_hop_s": 0.032,
     }

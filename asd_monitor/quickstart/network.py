@@ -43,6 +43,9 @@ VOICE_NAMES = (
 )
 MIN_LEVEL_SCALE = 0.3  # so that a step of 3 dB is a clear change, and one of 1.5 dB is not
 MIN_BAND_STD = 0.12  # 0.5 dB
+LOWEST_OCTAVE_HZ = 250.0
+"""Bands up to here are one group for the common change; each further group is an octave."""
+OCTAVE_TOLERANCE = 0.12  # 0.5 dB
 GATE_MARGIN = 1.0  # standard deviations by which the level may exceed the prominence
 DB_PER_NEPER = 10.0 / math.log(10.0)  # of the natural logarithm of power
 
@@ -156,15 +159,16 @@ class CommonChange(nn.Module):
     """Change of level that all bands have in common: what a change of gain does.
 
     It is the weighted median over bands of their change. The weight is the inverse square of the
-    band's variance: sounds of the surroundings change the bands that vary anyway. A fault changes
-    some bands, which does not move a median much.
+    band's variance: sounds of the surroundings change the bands that vary anyway. Most mel bands
+    are high, and a fault may raise all of them. Therefore the change is at most that of each octave
+    group but one, and ``OCTAVE_TOLERANCE``: the lowest octave often has little of the machine.
 
     Parameters
     ----------
     reference
         ``(bands,)``: median log power in mel bands of normal sound.
     weights
-        ``(bands,)``; their sum is 1.
+        ``(1 + groups, bands)`` of all bands, and of those of each group; each row has the sum 1.
     """
 
     reference: Tensor
@@ -172,20 +176,36 @@ class CommonChange(nn.Module):
 
     def __init__(self, reference: Tensor, weights: Tensor) -> None:
         super().__init__()
+        self.tolerance = OCTAVE_TOLERANCE
         self.register_buffer("reference", reference)
         self.register_buffer("weights", weights)
 
     def forward(self, bands: Tensor) -> Tensor:
         """Return ``(batch, 1)``, a natural logarithm of power, of bands ``(batch, bands)``."""
         change, order = (bands - self.reference).sort(dim=1)
-        below = (self.weights[order].cumsum(dim=1) < 0.5).sum(dim=1, keepdim=True)
-        return change.gather(1, below.clamp_max(change.shape[1] - 1))
+        below = (self.weights[:, order].cumsum(dim=2) < 0.5).sum(dim=2)
+        medians = change.gather(1, below.t().clamp_max(change.shape[1] - 1))
+        overall, octaves = medians[:, :1], medians[:, 1:].sort(dim=1).values
+        most_louder = (octaves[:, 1:2] + self.tolerance).clamp_min(0.0)
+        most_quieter = (octaves[:, -2:-1] - self.tolerance).clamp_max(0.0)
+        return torch.maximum(torch.minimum(overall, most_louder), most_quieter)
 
 
-def fit_common_change(bands: Tensor) -> CommonChange:
-    """Fit the common change to log power in mel bands ``(items, bands)`` of normal windows."""
+def fit_common_change(bands: Tensor, band_hz: Tensor) -> CommonChange:
+    """Fit the common change to log power in mel bands ``(items, bands)`` of normal windows.
+
+    Parameters
+    ----------
+    bands
+        Log power.
+    band_hz
+        ``(bands,)``: centres of the bands.
+    """
     weights = (bands.var(0, correction=0) + MIN_BAND_STD**2).square().reciprocal()
-    return CommonChange(bands.median(0).values, weights / weights.sum())
+    group = (band_hz / LOWEST_OCTAVE_HZ).log2().ceil().clamp_min(0.0).long()
+    inside = nn.functional.one_hot(group).t()
+    rows = torch.cat([weights[None], inside[inside.any(1)] * weights])
+    return CommonChange(bands.median(0).values, rows / rows.sum(1, keepdim=True))
 
 
 class LevelGate(nn.Module):
@@ -271,6 +291,7 @@ class GainFreeScorer(nn.Module):
 def fit_target_scorer(
     features: Sequence[Tensor],
     excluded: Tensor,
+    band_hz: Tensor,
     filters: Sequence[MatchedFilters] = (),
     gate: LevelGate | None = None,
 ) -> GainFreeScorer:
@@ -282,6 +303,8 @@ def fit_target_scorer(
         Of :func:`append_bands`, ``(items, dims)`` each.
     excluded
         As for :func:`fit_group`.
+    band_hz
+        Centres of the bands.
     filters
         Matched filters of all groups but the first; or none.
     gate
@@ -292,7 +315,7 @@ def fit_target_scorer(
     for scorer, group_filters in zip(scorers[1:], filters, strict=False):
         # The same windows, standardised equally: they are stored once in the model file.
         group_filters.share_bank(scorer.lof.get_buffer("bank"))
-    common_change = fit_common_change(features[-1])
+    common_change = fit_common_change(features[-1], band_hz)
     prominence = features[0] - common_change(features[-1])
     return GainFreeScorer(
         TargetScorer(scorers, filters),

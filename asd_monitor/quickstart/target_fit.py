@@ -15,7 +15,7 @@ from asd_monitor.calibration.blocks import count_effective_windows
 from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.calibration.voices import VoiceStatistics
-from asd_monitor.features import FeatureGroups
+from asd_monitor.features import MEL_BANDS, TOP_FRACTION, FeatureGroups, mel_centres_hz
 from asd_monitor.modes.fit import adjust_held_out, fit_modes, profiles_of
 from asd_monitor.modes.learned import LearnedModes
 from asd_monitor.normal_sound.statistics import NormalSound
@@ -117,9 +117,10 @@ def fit_target(
     with torch.no_grad():
         features = _compute_features(groups, windows, progress.part(0.0, 0.5))
         excluded = torch.from_numpy(windows.exclusion_mask())
+        band_hz = mel_centres_hz(MEL_BANDS, TOP_FRACTION * windows.sample_rate_hz)
         bank = torch.from_numpy(evenly_spaced_indices(len(windows), MAX_BANK_WINDOWS))
         held_out = _cross_validated_scores(
-            features, excluded, bank, windows.folds(), progress.part(0.5, 0.9)
+            features, excluded, band_hz, bank, windows.folds(), progress.part(0.5, 0.9)
         )
         disjoint = torch.from_numpy(windows.disjoint)
         gate = fit_level_gate(held_out[disjoint, :GATED_SCORES])
@@ -132,7 +133,11 @@ def fit_target(
             filters, filtered = fit_group_filters(features, bank, excluded, folds)
             held_out = torch.cat([held_out, filtered], dim=1)
         scorer = fit_target_scorer(
-            [group[bank] for group in features], excluded[bank][:, bank], filters, gate
+            [group[bank] for group in features],
+            excluded[bank][:, bank],
+            band_hz,
+            filters,
+            gate,
         )
         modes, calibration, voices = _calibrate(held_out[disjoint], fusion, windows)
         level_changes = _fit_level_changes(change_db[disjoint].double().numpy(), windows)
@@ -168,6 +173,7 @@ def _compute_features(
 def _cross_validated_scores(
     features: Sequence[Tensor],
     excluded: Tensor,
+    band_hz: Tensor,
     bank: Tensor,
     folds: np.ndarray,
     progress: SubProgress,
@@ -187,7 +193,9 @@ def _cross_validated_scores(
         if not len(held_out):
             continue
         rest = bank[~excluded[held_out].any(0)[bank]]
-        scorer = fit_target_scorer([group[rest] for group in features], excluded[rest][:, rest])
+        scorer = fit_target_scorer(
+            [group[rest] for group in features], excluded[rest][:, rest], band_hz
+        )
         fold_scores = scorer([group[held_out] for group in features])
         for row, score in zip(held_out, fold_scores, strict=True):
             scores[int(row)] = score

@@ -4,14 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.calibration.voices import VoiceStatistics
+from asd_monitor.demo.pump_sound import PumpSound
 from asd_monitor.detection.alarm import Alarm
 from asd_monitor.detection.alarm_settings import AlarmSettings, LevelAction
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.level import LevelChange
 from asd_monitor.detection.verdict import explain_rules
-from asd_monitor.records import State, WindowScore
+from asd_monitor.quickstart import Fitted, Recording, fit
+from asd_monitor.records import FloatArray, State, WindowScore
 from tests.rig.records import SCORE
 
 WINDOW, RATE_HZ = 32_000, 16_000
@@ -110,3 +114,38 @@ def test_the_evidence_survives_a_restart() -> None:
 
 def test_the_statistics_pass_through_a_model_file() -> None:
     assert DecisionRule.from_dict(RULE.to_dict()) == RULE
+
+
+PUMP = PumpSound(1, RATE_HZ)
+
+
+@pytest.fixture(scope="module")
+def fitted_pump() -> Fitted:
+    return fit([Recording("normal", PUMP.block(0, 60 * RATE_HZ))], target="pump", window_s=2.0)
+
+
+def judge_level(fitted: Fitted, sound: FloatArray) -> LevelChange:
+    windows = torch.from_numpy(clip_windows(sound, WINDOW, WINDOW).copy())
+    with torch.no_grad():
+        measured = fitted.module.measure(windows, torch.zeros(len(windows), dtype=torch.int64))
+    rule = LevelChange("warning")
+    rule.configure(DecisionRule.from_manifest(fitted.manifest, "pump"))
+    for index, change_db in enumerate(measured[:, -1].tolist()):
+        rule.update(window(index, change_db))
+    return rule
+
+
+@pytest.mark.parametrize("fault_level", [0.5, 1.0])
+def test_a_fault_that_raises_only_the_high_bands_is_no_change_of_level(
+    fitted_pump: Fitted, fault_level: float
+) -> None:
+    faulty = PUMP.block(100 * RATE_HZ, 100 * RATE_HZ, fault_level)
+    assert not judge_level(fitted_pump, faulty).warns
+
+
+@pytest.mark.parametrize("gain_db", [-6.0, 6.0])
+def test_a_change_of_gain_of_the_same_machine_is_one(fitted_pump: Fitted, gain_db: float) -> None:
+    sound = PUMP.block(100 * RATE_HZ, 60 * RATE_HZ) * np.float32(10 ** (gain_db / 20))
+    rule = judge_level(fitted_pump, sound)
+    assert rule.warns
+    assert "by 6 dB" in rule.description
