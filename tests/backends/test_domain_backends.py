@@ -8,6 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from asd_monitor.backends.density_neighbours import fit_density_neighbours
+from asd_monitor.backends.domain_density_neighbours import (
+    DomainDensityNeighbours,
+    fit_domain_density_neighbours,
+)
 from asd_monitor.backends.domain_neighbours import fit_domain_neighbours, oversample
 from asd_monitor.backends.fusion import FitBackend, fit_normalised_fusion
 from asd_monitor.backends.gmm import fit_gmm
@@ -16,6 +21,7 @@ from asd_monitor.backends.mahalanobis import fit_mahalanobis
 from asd_monitor.backends.neighbours import fit_neighbours
 from asd_monitor.backends.per_target import PerTarget
 from asd_monitor.backends.selective_mahalanobis import fit_selective_mahalanobis
+from asd_monitor.backends.variance_minimised_neighbours import fit_variance_minimised_neighbours
 from asd_monitor.model_file import script
 
 
@@ -41,6 +47,8 @@ ALL: dict[str, Callable[[Tensor], nn.Module]] = {
     "kmeans without a target domain": fit_cosine_kmeans,
     "smote": lambda x: fit_domain_neighbours(x, TARGET[: len(x)]),
     "smote without a target domain": fit_domain_neighbours,
+    "density in domains": lambda x: fit_domain_density_neighbours(x, TARGET[: len(x)]),
+    "variance minimised": fit_variance_minimised_neighbours,
     "selective": lambda x: fit_selective_mahalanobis(x, TARGET[: len(x)]),
     "gmm": fit_gmm,
     "gmm 3": lambda x: fit_gmm(x, components=3),
@@ -202,3 +210,64 @@ def test_fusion_keeps_a_group_in_one_fold() -> None:
     assert float(grouped.centre[0]) > 10 * float(ungrouped.centre[0])
     with pytest.raises(ValueError, match="at least two groups"):
         fit_normalised_fusion(on(vectors, fit_neighbours), vectors, torch.zeros(40))
+
+
+def pairwise_distances(first: Tensor, second: Tensor) -> np.ndarray:
+    distances: np.ndarray = np.linalg.norm(
+        first.double().numpy()[:, None] - second.double().numpy(), axis=2
+    )
+    return distances
+
+
+def test_domain_density_neighbours_are_normalised_by_the_sum_of_distances_in_a_domain() -> None:
+    bank, queries = normal(80), normal(20, seed=1)
+    expected = np.full(20, np.inf)
+    for domain, count in ((~TARGET, 5), (TARGET, 3)):
+        items = bank[domain]
+        between = np.sort(pairwise_distances(items, items), axis=1)[:, 1 : count + 1].sum(1)
+        between = np.maximum(between, np.quantile(between, 0.05))
+        expected = np.minimum(expected, (pairwise_distances(queries, items) / between).min(1))
+    backend = fit_domain_density_neighbours(bank, TARGET, source_count=5, target_count=3)
+    np.testing.assert_allclose(backend(queries), expected, rtol=1e-4)
+
+
+def test_the_sum_over_a_small_domain_is_extrapolated() -> None:
+    bank, queries = normal(80), normal(20, seed=1)
+    few = fit_domain_density_neighbours(bank, TARGET, source_count=4, target_count=9)
+    assert isinstance(few, DomainDensityNeighbours)
+    seven = fit_domain_density_neighbours(bank, TARGET, source_count=4, target_count=7)
+    assert isinstance(seven, DomainDensityNeighbours)
+    torch.testing.assert_close(9 * few.target_scale * few.target(queries), few.target(queries))
+    torch.testing.assert_close(few.target(queries), seven.target(queries))  # 8 items: 7 neighbours
+
+
+@pytest.mark.parametrize("target_items", [0, 1, 80])
+def test_without_two_items_in_each_domain_there_is_one_bank(target_items: int) -> None:
+    bank, queries = normal(80), normal(20, seed=1)
+    backend = fit_domain_density_neighbours(bank, torch.arange(80) < target_items, source_count=5)
+    torch.testing.assert_close(backend(queries), fit_density_neighbours(bank, count=5)(queries))
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_the_correction_for_density_minimises_the_variance_of_the_log_scores(count: int) -> None:
+    bank, queries = normal(80), normal(20, seed=1)
+    between = pairwise_distances(bank, bank)
+    np.fill_diagonal(between, np.inf)
+    radius = np.sort(between, axis=1)[:, :count].mean(1)
+    floor = np.quantile(radius, 0.05)
+    log_radius = np.log(np.maximum(radius, floor))
+    log_nearest = np.log(between.min(1))
+    log_radius_there = log_radius[between.argmin(1)]
+    shares = np.linspace(-1.0, 2.0, 3001)
+    variances = [np.var(log_nearest - share * log_radius_there) for share in shares]
+    share = shares[int(np.argmin(variances))]
+    expected = (np.log(pairwise_distances(queries, bank)) - share * log_radius).min(1)
+    backend = fit_variance_minimised_neighbours(bank, count=count)
+    np.testing.assert_allclose(backend(queries), expected, atol=2e-3)
+
+
+def test_a_bank_of_constant_density_is_not_corrected() -> None:
+    corners = torch.eye(6)
+    backend = fit_variance_minimised_neighbours(corners)
+    assert float(backend.offset.abs().max()) == 0.0
+    torch.testing.assert_close(backend(2.0 * corners), torch.zeros(6))  # log 1

@@ -1,5 +1,6 @@
 """Backends by name, for recipes that let the user choose."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Literal, Protocol, get_args
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from asd_monitor.backends.density_ensemble import Standardisation
 from asd_monitor.backends.density_neighbours import fit_density_neighbours
+from asd_monitor.backends.domain_density_neighbours import fit_domain_density_neighbours
 from asd_monitor.backends.domain_neighbours import fit_domain_neighbours
 from asd_monitor.backends.fusion import Rule, fit_normalised_fusion
 from asd_monitor.backends.gmm import fit_gmm
@@ -17,11 +19,14 @@ from asd_monitor.backends.lof import fit_lof
 from asd_monitor.backends.mahalanobis import fit_mahalanobis
 from asd_monitor.backends.neighbours import fit_neighbours
 from asd_monitor.backends.selective_mahalanobis import fit_selective_mahalanobis
+from asd_monitor.backends.variance_minimised_neighbours import fit_variance_minimised_neighbours
 from asd_monitor.errors import DatasetError
 from asd_offline.datasets.targets import Target
 
 BackendName = Literal[
     "density_neighbours",
+    "domain_density_neighbours",
+    "variance_minimised_neighbours",
     "neighbours",
     "domain_neighbours",
     "lof",
@@ -33,11 +38,15 @@ BackendName = Literal[
 BACKEND_NAMES: tuple[BackendName, ...] = get_args(BackendName)
 DEFAULT_NEIGHBOURS: dict[BackendName, int] = {
     "density_neighbours": 4,
+    "domain_density_neighbours": 16,
+    "variance_minimised_neighbours": 1,
     "neighbours": 1,
     "domain_neighbours": 1,
     "lof": 10,
 }
 """Number of neighbours of the backends that use neighbours, unless a recipe sets it."""
+DEFAULT_TARGET_NEIGHBOURS = 9
+"""Of ``domain_density_neighbours``, in the target domain, unless a recipe sets ``neighbours``."""
 MIN_RADIUS = 1e-3
 """Distance between vectors of length 1; smaller distances are rounding errors."""
 GMM_COMPONENTS = 2
@@ -194,7 +203,31 @@ def fit_backend(
     count = neighbours or DEFAULT_NEIGHBOURS.get(name, 1)
     match name:
         case "density_neighbours":
-            return _fit_density_neighbours(vectors, groups, count)
+            return _fit_centred(
+                lambda centred: fit_density_neighbours(
+                    centred, groups, count=count, min_radius=MIN_RADIUS
+                ),
+                vectors,
+            )
+        case "domain_density_neighbours":
+            return _fit_centred(
+                lambda centred: fit_domain_density_neighbours(
+                    centred,
+                    is_target_domain,
+                    groups,
+                    source_count=count,
+                    target_count=neighbours or DEFAULT_TARGET_NEIGHBOURS,
+                    min_radius=MIN_RADIUS,
+                ),
+                vectors,
+            )
+        case "variance_minimised_neighbours":
+            return _fit_centred(
+                lambda centred: fit_variance_minimised_neighbours(
+                    centred, groups, count=count, min_radius=MIN_RADIUS
+                ),
+                vectors,
+            )
         case "neighbours":
             return fit_neighbours(vectors, count=count, cosine=True)
         case "domain_neighbours":
@@ -211,11 +244,8 @@ def fit_backend(
             return fit_gmm(vectors, components=GMM_COMPONENTS)
 
 
-def _fit_density_neighbours(vectors: Tensor, groups: Tensor, count: int) -> nn.Module:
+def _fit_centred(fit: Callable[[Tensor], nn.Module], vectors: Tensor) -> nn.Module:
     # Subtracting the mean leaves distances as they are, but less of them is lost to rounding.
     mean = vectors.mean(0)
     centring = Standardisation(mean, torch.ones_like(mean))
-    neighbours = fit_density_neighbours(
-        centring(vectors), groups, count=count, min_radius=MIN_RADIUS
-    )
-    return nn.Sequential(centring, neighbours)
+    return nn.Sequential(centring, fit(centring(vectors)))

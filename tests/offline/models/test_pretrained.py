@@ -13,12 +13,20 @@ from torch.nn import functional as F
 
 from asd_monitor.backends.per_target import PerTarget
 from asd_monitor.errors import ConfigError
+from asd_monitor.model_file import script
 from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.export.export import export
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS
-from asd_offline.models.pretrained.pooling import Bands, PatchPooling, PatchScores
+from asd_offline.models.pretrained.pooling import (
+    Bands,
+    PatchPooling,
+    PatchScores,
+    Pool,
+    deviation_weights,
+    generalised_mean,
+)
 from asd_offline.models.pretrained.recipe import PretrainedRecipe
 from asd_offline.recipes import read_recipe
 from asd_offline.training.prepare import prepare
@@ -50,6 +58,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "beats fine-tuned": ("beats", FINE_TUNED),
     "ced": ("ced", {"pool": "mean_max", "bands": "joined", "backend": "lof"}),
     "eat": ("eat", {"bands": "pooled", "backend": "neighbours"}),
+    "rdp and gem": ("ced", {"pool": "rdp_gem", "backend": "variance_minimised_neighbours"}),
     "eat fine-tuned": ("eat", FINE_TUNED | {"lora_rank": 0}),
 }
 
@@ -159,7 +168,9 @@ def test_stopped_and_resumed_fine_tuning_gives_the_same_network(tmp_path: Path) 
     [
         ({"sha256": "abc"}, "sha256"),
         ({"checkpoint": None}, "checkpoint"),
-        ({"pool": "attention", "bands": "pooled"}, "expected mean or mean_max with epochs: 0"),
+        ({"pool": "attention", "bands": "pooled"}, "expected mean or .* with epochs: 0"),
+        ({"pool": "gem", "pool_emphasis": 2.0}, "pool_emphasis: not used by pool gem"),
+        ({"pool_power": 3.0}, "pool_power: not used by pool mean, only by gem and rdp_gem"),
         ({"epochs": 3, "bands": "pooled"}, "expected attention with epochs: 3"),
         ({"epochs": 3, "pool": "attention"}, "bands: expected pooled"),
         ({"backend": "mahalanobis", "neighbours": 3}, "not used by backend mahalanobis"),
@@ -210,6 +221,49 @@ def test_patches_are_pooled_over_time_or_over_time_and_bands(
     maximum = patches.amax(axes).reshape(3, vectors, values)
     torch.testing.assert_close(both[:, :, :values] * 2**0.5, F.normalize(mean, dim=2))
     torch.testing.assert_close(both[:, :, values:] * 2**0.5, F.normalize(maximum, dim=2))
+
+
+@pytest.mark.parametrize("bands", ["separate", "joined", "pooled"])
+@pytest.mark.parametrize(
+    ("pool", "power", "emphasis"),
+    [("gem", 3.0, 0.0), ("gem", 10.0, 0.0), ("rdp", 1.0, 9.0), ("rdp_gem", 3.0, 9.0)],
+)
+def test_pooling_equals_the_published_equations(
+    pool: Pool, power: float, emphasis: float, bands: Bands
+) -> None:
+    patches = torch.randn(3, 6, 8, 5, generator=torch.Generator().manual_seed(0))
+    expected = []
+    for window in patches.double().numpy():
+        steps = window.reshape(48, 1, 5) if bands == "pooled" else window
+        deviation = np.array([np.sqrt(((step - steps.mean(0)) ** 2).sum()) for step in steps])
+        weights = (1.0 + deviation / deviation.max()) ** emphasis
+        weights = (weights / weights.sum())[:, None, None]
+        if pool == "rdp":
+            vectors = (weights * steps).sum(0)
+        else:
+            vectors = (weights * np.maximum(steps, 0.0) ** power).sum(0) ** (1.0 / power)
+        vectors = vectors.reshape(1, -1) if bands == "joined" else vectors
+        expected.append(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    pooling = script(PatchPooling(pool, bands, power, emphasis).eval())
+    np.testing.assert_allclose(pooling(patches), np.stack(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_generalised_means_range_from_the_mean_to_the_maximum() -> None:
+    patches = 1e-5 * torch.rand(2, 50, 3, 4, generator=torch.Generator().manual_seed(0))
+    equal = torch.full((2, 50), 0.02)
+    torch.testing.assert_close(generalised_mean(patches, equal, 1.0), patches.mean(1))
+    torch.testing.assert_close(
+        generalised_mean(patches, equal, 100.0), patches.amax(1), rtol=0.05, atol=0.0
+    )
+    assert float(generalised_mean(-patches, equal, 3.0).abs().max()) == 0.0
+
+
+def test_equal_steps_have_equal_weights() -> None:
+    steps = torch.ones(1, 4, 3)
+    torch.testing.assert_close(deviation_weights(steps, 9.0), torch.full((1, 4), 0.25))
+    steps[0, 2] = 5.0  # deviations 1 : 1 : 3 : 1
+    weights = deviation_weights(steps, 2.0)[0]
+    torch.testing.assert_close(weights[2] / weights[0], torch.tensor(2.25))
 
 
 class Sum(nn.Module):

@@ -6,7 +6,6 @@ BEATs. With training: see :mod:`asd_offline.models.pretrained.lora`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import torch
 from torch import Generator, Tensor, nn
@@ -24,7 +23,7 @@ from asd_offline.models.no_training import NoTrainingTask
 from asd_offline.models.pretrained.architectures import PretrainedFrontEnd
 from asd_offline.models.pretrained.detector import PretrainedDetector, WindowEmbedding
 from asd_offline.models.pretrained.lora import FineTuned, merge_lora
-from asd_offline.models.pretrained.pooling import PatchPooling, PatchScores, Pool
+from asd_offline.models.pretrained.pooling import PatchScores
 from asd_offline.models.pretrained.recipe import PretrainedRecipe
 from asd_offline.models.pretrained.spectrograms import FRAME_HOP_SAMPLES, PATCH, SAMPLE_RATE_HZ
 from asd_offline.models.protocol import DetectorModule, Model, Task
@@ -102,7 +101,8 @@ class PretrainedModel(Model[PretrainedRecipe, PretrainedFrontEnd | FineTuned]):
         }
         with moved_to_gpu(embedding):
             count, values = _vector_shape(embedding, recipe)
-            cache_key = facts | {"pool": recipe.pool, "bands": recipe.bands}
+            keys = {"pool", "pool_power", "pool_emphasis", "bands"}
+            cache_key = facts | recipe.model_dump(include=keys)
             vectors = WindowEmbeddings(embedding, count * values, recipe, cache_key)
             by_target = [
                 _fit_backends(target, vectors, count, recipe, features)
@@ -127,8 +127,7 @@ def _window_embedding(
 ) -> WindowEmbedding:
     if isinstance(network, FineTuned):
         return WindowEmbedding(merge_lora(network.front), network.head).eval()
-    pooling = PatchPooling(cast("Pool", recipe.pool), recipe.bands)  # attention needs epochs
-    return WindowEmbedding(network, pooling).eval()
+    return WindowEmbedding(network, recipe.pooling()).eval()
 
 
 def _vector_shape(embedding: WindowEmbedding, recipe: PretrainedRecipe) -> tuple[int, int]:

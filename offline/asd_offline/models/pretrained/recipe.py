@@ -1,7 +1,7 @@
 """Settings of the pretrained front ends: the weights, the backends, and fine-tuning."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, cast, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -9,8 +9,13 @@ from asd_monitor.backends.fusion import Rule
 from asd_monitor.errors import ConfigError
 from asd_offline.models.backend_choice import BackendSpec, check_backend_settings
 from asd_offline.models.pretrained.architectures import PretrainedFrontEnd, load_front_end
-from asd_offline.models.pretrained.pooling import Bands, Pool
+from asd_offline.models.pretrained.pooling import Bands, PatchPooling, Pool
 from asd_offline.recipes import Recipe
+
+POOL_SETTINGS = {"pool_power": ("gem", "rdp_gem"), "pool_emphasis": ("rdp", "rdp_gem")}
+DEFAULT_POWER = 3.0
+DEFAULT_EMPHASIS = 9.0
+"""Both as chosen for all encoders together in arXiv 2603.04605, table III."""
 
 
 class PretrainedRecipe(Recipe):
@@ -23,7 +28,11 @@ class PretrainedRecipe(Recipe):
     """Of that file."""
     architecture: Literal["auto", "beats", "ced", "eat"] = "auto"
     pool: Pool | Literal["attention"] = "mean"
-    """Over patches; attention is learned and needs epochs."""
+    """Over time; attention is learned and needs epochs."""
+    pool_power: float | None = Field(None, gt=0, le=100)
+    """Of gem and rdp_gem; None: 3."""
+    pool_emphasis: float | None = Field(None, ge=0, le=100)
+    """Of the deviation weights of rdp and rdp_gem; None: 9."""
     bands: Bands = "separate"
     """Frequency bands: a backend for each, one concatenated vector, or pooled like time."""
     backend: BackendSpec = "density_neighbours"
@@ -56,14 +65,25 @@ class PretrainedRecipe(Recipe):
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
         if (self.pool == "attention") != (self.epochs > 0):
-            expected = "attention" if self.epochs else "mean or mean_max"
+            expected = "attention" if self.epochs else " or ".join(get_args(Pool))
             msg = f"pool: expected {expected} with epochs: {self.epochs}, got {self.pool}"
             raise ValueError(msg)
         if self.epochs and self.bands != "pooled":
             msg = f"bands: expected pooled, as attention pools over bands, got {self.bands}"
             raise ValueError(msg)
+        for name, pools in POOL_SETTINGS.items():
+            if getattr(self, name) is not None and self.pool not in pools:
+                msg = f"{name}: not used by pool {self.pool}, only by {' and '.join(pools)}"
+                raise ValueError(msg)
         check_backend_settings(self)
         return self
+
+    def pooling(self) -> PatchPooling:
+        """Return the pooling of a recipe without training."""
+        power = DEFAULT_POWER if self.pool_power is None else self.pool_power
+        emphasis = DEFAULT_EMPHASIS if self.pool_emphasis is None else self.pool_emphasis
+        pool = cast("Pool", self.pool)  # attention needs epochs
+        return PatchPooling(pool, self.bands, power, emphasis)
 
     def front_end(self) -> PretrainedFrontEnd:
         """Load the weights; ConfigError if they cannot be used."""
