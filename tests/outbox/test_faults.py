@@ -11,7 +11,7 @@ import pytest
 
 from asd_monitor.errors import StateError
 from asd_monitor.outbox.stored import Selection, count_waiting, request_resend
-from tests.rig.mosquitto import Collector, Mosquitto, shipped_persistence, wait_until
+from tests.rig.mosquitto import Collector, Mosquitto, durable_broker, keep_session, wait_until
 from tests.rig.mqtt_sinks import FAST_RECONNECT, Rig, rig
 from tests.rig.records import event, scored_window
 from tests.rig.sink_process import SinkProcess, is_intact, read_keys
@@ -22,13 +22,6 @@ __all__ = ["rig"]
 Key = tuple[int, int]
 MAX_UNSTORED = 20
 """Messages that mosquitto may acknowledge before it stores them: those of one read."""
-
-
-def durable_broker(folder: Path) -> Mosquitto:
-    """Return a broker that stores messages as the example configuration does."""
-    (folder / "broker").mkdir()
-    config = [shipped_persistence(folder / "broker"), "max_inflight_messages 0"]
-    return Mosquitto(folder, "\n".join(config))
 
 
 def keys(subscriber: Collector) -> list[Key]:
@@ -83,10 +76,6 @@ def kill_again_and_again(
         committed = read_keys(outbox)
         wait_until(lambda: committed <= set(keys(subscriber)), "everything at the subscriber")
         return committed, keys(subscriber)
-
-
-def keep_session(client: Any) -> None:  # noqa: ANN401 - paho's client
-    client._clean_session = False
 
 
 def check_keys(committed: set[Key], received: list[Key]) -> None:
@@ -198,7 +187,9 @@ def test_present_scores_arrive_while_a_long_backlog_is_sent(tmp_path: Path, rig:
     sink = rig.sink(broker.port, connect=False, outbox_path=tmp_path / "outbox.db")
     for number in range(3000):
         sink.emit(scored_window(number))
-    wait_until(lambda: rig.value("asd_queue_depth", queue="mqtt_scores") == 3000, "the commits")
+    # Not the length of the queue: messages are counted before they are handed over.
+    wait_until(lambda: not sink._publisher._worker.has_queued, "the commits")
+    assert sink._publisher.waiting == (3000, 0)
     with broker, Collector(broker.port) as subscriber:
         wait_until(lambda: sink.connected, "the connection")
         for number in range(3000, 3005):

@@ -42,6 +42,18 @@ def shipped_persistence(folder: Path) -> str:
     return "\n".join([*kept, f"persistence_location {folder}/"])
 
 
+def durable_broker(folder: Path) -> "Mosquitto":
+    """Return a broker that stores messages as the example configuration does."""
+    database = folder / "broker"
+    database.mkdir()
+    return Mosquitto(folder, f"{shipped_persistence(database)}\nmax_inflight_messages 0")
+
+
+def keep_session(client: paho.Client) -> None:
+    """Let the broker keep what a :class:`Collector` misses while it is not connected."""
+    client._clean_session = False
+
+
 class Mosquitto:
     """A broker without persistence, which keeps its port over restarts.
 

@@ -23,7 +23,14 @@ import yaml
 
 from asd_monitor.demo.pump_sound import PumpSound
 from asd_monitor.model_file import read_manifest
-from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
+from tests.rig.mosquitto import (
+    Collector,
+    Mosquitto,
+    durable_broker,
+    free_port,
+    keep_session,
+    wait_until,
+)
 from tests.rig.prometheus import running_prometheus
 from tests.rig.virtual_microphone import (
     MakeMicrophones,
@@ -137,7 +144,8 @@ def start(
 ) -> Iterator[Callable[..., Daemon]]:
     """Return a function that starts the monitor with virtual microphones of these names."""
     running: list[Daemon] = []
-    with Mosquitto(tmp_path) as broker, Collector(broker.port) as subscriber:
+    broker = durable_broker(tmp_path)  # otherwise the subscriber has to be back before the monitor
+    with broker, Collector(broker.port, configure=keep_session) as subscriber:
 
         def start(**sounds: VirtualSound) -> Daemon:
             metrics_port = free_port()
@@ -148,13 +156,7 @@ def start(
                 "state_dir": str(tmp_path / "state"),
                 "machines": {name: {"mic": name, "model": str(model)} for name in sounds},
                 "alarm": {"hold_s": 4},
-                # The subscriber reconnects after 1 s, before the monitor: it misses nothing.
-                "mqtt": {
-                    "host": "127.0.0.1",
-                    "port": broker.port,
-                    "reconnect_min_s": 4,
-                    "reconnect_max_s": 4,
-                },
+                "mqtt": {"host": "127.0.0.1", "port": broker.port},
                 "prometheus": {"port": metrics_port},
                 "web": None,
             }
@@ -259,20 +261,22 @@ def test_every_window_arrives_although_the_broker_is_killed(start: Start, tmp_pa
             lambda: daemon.metric("asd_windows_total", machine="pump") >= scored + 3,
             "windows while the broker is down",
         )
-        subscriptions = daemon.subscriber.subscriptions
         daemon.broker.start()
-        wait_until(lambda: daemon.subscriber.subscriptions > subscriptions, "the subscriber")
         seen = len(daemon.payloads("score"))
         daemon.wait_for(lambda: len(daemon.payloads("score")) >= seen + 3, "scores again")
         daemon.mics["pump"].unplug()
         daemon.wait_for_state("UNKNOWN")
-        time.sleep(2.5)  # two scrapes later Prometheus has the last window
-        windows = prometheus.value('sum(asd_windows_total{machine="pump"})')
-    payloads = [*daemon.payloads("score"), *daemon.payloads("backlog")]
-    received = {payload["window"] for payload in payloads}
-    assert windows == daemon.metric("asd_windows_total", machine="pump")
-    assert received == set(range(int(windows)))
-    assert len({(payload["epoch"], payload["seq"]) for payload in payloads}) == windows
+        windows = daemon.metric("asd_windows_total", machine="pump")
+        counted = 'sum(asd_windows_total{machine="pump"})'
+        daemon.wait_for(lambda: prometheus.value(counted) == windows, "the last window scraped")
+
+    def received() -> list[dict[str, Any]]:
+        return [*daemon.payloads("score"), *daemon.payloads("backlog")]
+
+    expected = set(range(int(windows)))
+    daemon.wait_for(lambda: {each["window"] for each in received()} >= expected, "every window")
+    assert {each["window"] for each in received()} == expected
+    assert len({(each["epoch"], each["seq"]) for each in received()}) == windows
     assert daemon.metric("asd_dropped_total", queue="mqtt_scores") == 0
     assert daemon.stop()["windows"] == windows
 
