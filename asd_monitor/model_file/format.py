@@ -2,7 +2,8 @@
 
 A model file is a TorchScript archive of the whole path from samples to score, with the manifest
 and reference windows as extra files and ``integrity.json`` as its last member. All uses of
-``torch.jit`` in the monitor are in this file, because TorchScript is deprecated upstream.
+``torch.jit`` in the monitor are in this file and in :mod:`asd_monitor.model_file.shared_program`,
+because TorchScript is deprecated upstream.
 """
 
 import hashlib
@@ -29,6 +30,7 @@ from asd_monitor.model_file.manifest import Manifest
 from asd_monitor.model_file.policy import LoadPolicy
 from asd_monitor.model_file.python_compiler import COMPILING
 from asd_monitor.model_file.scan import is_scanned, scan
+from asd_monitor.model_file.shared_program import DEPRECATION_TEXT, load_program
 from asd_monitor.model_file.signature import read_signature
 from asd_monitor.model_file.trial import Announce, Trial, TrialFailedError
 from asd_monitor.model_file.verdicts import find_failure, has_passed, note_failed, note_passed
@@ -38,9 +40,6 @@ if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
-
-DEPRECATION_TEXT = r"`torch\.jit\.\w+` is (deprecated|not supported in Python)"
-"""Warning of torch on every use of TorchScript; no other warning is suppressed."""
 
 RTOL = {"cpu": 1e-4, "cuda": 1e-3}
 ATOL = 1e-6
@@ -130,7 +129,8 @@ def pack(
     count = max(len(windows), min(len(manifest.targets), _MAX_REFERENCE_TARGETS))
     targets = [i % len(manifest.targets) for i in range(count)]
     # Scores of the module as it will be loaded, not of the one in memory.
-    model = LoadedModel(_read_module(_serialise(module, {}), "cpu"), manifest, "", "cpu")
+    loaded = load_program(_serialise(module, {}), "cpu")
+    model = LoadedModel(loaded.module, manifest, "", "cpu", program=loaded.program)
     scores = _score_reference_windows(model, windows, targets)
     reference = {"targets": targets, "scores": scores.tolist()}
     extra = {
@@ -289,14 +289,14 @@ def load_verified(content: bytes, path: Path, device: str, threads: int = 1) -> 
     torch.set_num_threads(threads)
     device = _resolve_device(device, path)
     try:
-        module = _read_module(content, device)
+        module, program = load_program(content, device)
     except (RuntimeError, ValueError, torch.jit.Error) as error:
         # ValueError: torch quotes damaged bytes in its message, which cannot be decoded.
         reason = str(error).strip().splitlines()[-1:]
         raise ModelFileError(f"{path}: torch cannot load it: {' '.join(reason)}") from error
     sha256 = hashlib.sha256(content).hexdigest()
     normal_sound = _read_normal_sound(manifest, members, path)
-    model = LoadedModel(module, manifest, sha256, device, normal_sound)
+    model = LoadedModel(module, manifest, sha256, device, normal_sound, program)
     _check_reference_scores(model, members, path)
     return model
 
@@ -308,16 +308,6 @@ def _serialise(module: "torch.jit.ScriptModule", extra: Mapping[str, bytes]) -> 
     with _quiet_jit():
         torch.jit.save(module, buffer, _extra_files=dict(extra))
     return buffer.getvalue()
-
-
-def _read_module(content: bytes, device: str) -> "torch.jit.ScriptModule":
-    import torch
-
-    with _quiet_jit():
-        module = torch.jit.load(  # type: ignore[no-untyped-call]
-            io.BytesIO(content), map_location=device
-        )
-    return cast("torch.jit.ScriptModule", module.eval())
 
 
 def _open(content: bytes, path: Path) -> tuple[Manifest, dict[str, bytes]]:

@@ -13,6 +13,7 @@ from asd_monitor.model_file.manifest import Manifest
 if TYPE_CHECKING:
     import torch
 
+    from asd_monitor.model_file.shared_program import Program
     from asd_monitor.normal_sound.statistics import NormalSound
 
 
@@ -56,8 +57,10 @@ class LoadedModel:
         sha256: str,
         device: str,
         normal_sound: "Mapping[str, NormalSound]" = MappingProxyType({}),
+        program: "Program | None" = None,
     ) -> None:
         self._module = module
+        self._program = program  # as long as a model uses it, others can
         self.normal_sound = normal_sound
         self.manifest = manifest
         self.sha256 = sha256
