@@ -107,6 +107,9 @@ class Window:
     recording: str = ""
     lost_samples: int = 0
     """Samples lost since the window before this one."""
+    channels: FloatArray | None = None
+    """``(channels, window_samples)`` for models of several channels, of which ``samples`` is the
+    first; None for all others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,26 @@ def read_channels(
     )
 
 
+def read_model_input(
+    path: Path | str, sample_rate_hz: int, channels: Sequence[int], min_samples: int = 1
+) -> FloatArray:
+    """Read what a model scores: ``(n,)`` of one channel, or ``(channels, n)`` of several."""
+    read = read_channels(path, sample_rate_hz, channels, min_samples)
+    return read if len(channels) > 1 else np.asarray(read[0])
+
+
+def iter_model_input(
+    path: Path | str, sample_rate_hz: int, channels: Sequence[int]
+) -> Iterator[FloatArray]:
+    """Yield what :func:`read_model_input` returns, block by block."""
+    if len(channels) == 1:
+        yield from iter_recording(path, sample_rate_hz, channels[0])
+        return
+    readers = [iter_recording(path, sample_rate_hz, channel) for channel in channels]
+    for rows in zip(*readers, strict=True):
+        yield np.stack(rows)
+
+
 def describe_too_short(path: Path | str, needed_s: float, found_s: float) -> str:
     """Return why a recording is shorter than a window, and what to do."""
     return (

@@ -114,21 +114,22 @@ def clip_windows(samples: FloatArray, window_samples: int, hop_samples: int) -> 
     Parameters
     ----------
     samples
-        ``(n,)`` float32.
+        ``(n,)`` float32, or ``(channels, n)``.
     window_samples, hop_samples
         As in :class:`SlidingWindow`.
 
     Returns
     -------
     windows
-        ``(count, window_samples)`` read-only view; ``count`` is 0 for a clip shorter than a window.
+        ``(count, window_samples)`` or ``(count, channels, window_samples)``, a read-only view;
+        ``count`` is 0 for a clip shorter than a window.
     """
-    if len(samples) < window_samples:
-        return np.empty((0, window_samples), np.float32)
+    if samples.shape[-1] < window_samples:
+        return np.empty((0, *samples.shape[:-1], window_samples), np.float32)
     windows: npt.NDArray[np.float32] = np.lib.stride_tricks.sliding_window_view(
-        samples, window_samples
+        samples, window_samples, axis=-1
     )
-    return windows[::hop_samples]
+    return np.moveaxis(windows, -2, 0)[::hop_samples]
 
 
 def iter_clip_windows(
@@ -139,13 +140,13 @@ def iter_clip_windows(
     Parameters
     ----------
     blocks
-        ``(n,)`` float32 each, of any length.
+        ``(n,)`` float32 each, or ``(channels, n)``, of any length.
     window_samples, hop_samples
         As in :class:`SlidingWindow`.
     """
     pending = np.empty(0, np.float32)
     for block in blocks:
-        pending = np.concatenate([pending, block]) if len(pending) else block
+        pending = np.concatenate([pending, block], axis=-1) if pending.size else block
         windows = clip_windows(pending, window_samples, hop_samples)
         yield from windows
-        pending = pending[len(windows) * hop_samples :]
+        pending = pending[..., len(windows) * hop_samples :]

@@ -61,14 +61,15 @@ def picture(
 def _score_and_draw(
     path: Path, loaded: "LoadedModel", target: str, channel: int
 ) -> "TitledPicture":
-    from asd_monitor.audio.files import read_recording
+    from asd_monitor.audio.files import read_model_input
     from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.detection.detector import Detector
     from asd_offline.report.clip_figure import TitledPicture
     from asd_offline.report.clip_picture import compute_picture
 
     manifest = loaded.manifest
-    samples = read_recording(path, manifest.sample_rate_hz, channel, manifest.window_samples)
+    channels = range(channel, channel + manifest.channels)
+    samples = read_model_input(path, manifest.sample_rate_hz, channels, manifest.window_samples)
     detector = Detector(loaded, {target: DecisionRule.from_manifest(manifest, target)})
     score = detector.score_recording(samples, str(path), target).value
     score_text = "no score" if score is None else f"score {score:.4g}"

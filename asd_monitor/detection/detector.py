@@ -10,7 +10,7 @@ from itertools import islice
 
 import numpy as np
 
-from asd_monitor.audio.quality import Assessment, assess
+from asd_monitor.audio.quality import Assessment, assess, without_offset
 from asd_monitor.audio.windowing import iter_clip_windows
 from asd_monitor.calibration import Calibration
 from asd_monitor.detection.alarm_settings import AlarmSettings
@@ -158,6 +158,7 @@ class Detector:
         Silent, stuck and non-finite windows never reach the model, and a constant offset is
         removed. Where the model fails or gives no finite score, the window's quality is ``error``.
         """
+        require_channels(self.manifest, windows)
         assessments = [assess(window.samples) for window in windows]
         scorable = [
             i for i, assessment in enumerate(assessments) if assessment.quality in SCORED_QUALITIES
@@ -202,7 +203,8 @@ class Detector:
         Parameters
         ----------
         blocks
-            Its samples in order, ``(n,)`` float32 each, mono, at the model's rate.
+            Its samples in order, ``(n,)`` float32 each, mono, at the model's rate; for a model of
+            several channels ``(channels, n)``.
         name
             Name of the recording, which its windows carry.
         machine
@@ -219,7 +221,7 @@ class Detector:
         size, hop = self.manifest.window_samples, self.manifest.hop_samples
         rate_hz = self.manifest.sample_rate_hz
         windows = (
-            Window(machine, row, i * hop, (i * hop + size) / rate_hz, name)
+            _make_window(machine, row, i * hop, (i * hop + size) / rate_hz, name)
             for i, row in enumerate(iter_clip_windows(blocks, size, hop))
         )
         scores: list[WindowScore] = []
@@ -234,9 +236,12 @@ class Detector:
 
     def _run(self, windows: Sequence[Window], offsets: Sequence[float]) -> Voices:
         """Run the model; NaN for all windows if it fails."""
-        batch = np.empty((len(windows), self.manifest.window_samples), np.float32)
+        batch = np.empty((len(windows), *self.manifest.window_shape), np.float32)
         for row, window, offset in zip(batch, windows, offsets, strict=True):
-            np.subtract(window.samples, np.float32(offset), out=row)
+            if window.channels is None:
+                np.subtract(window.samples, np.float32(offset), out=row)
+            else:
+                row[:] = [without_offset(channel) for channel in window.channels]
         targets = np.array([self._target_index[window.machine] for window in windows], np.int64)
         try:
             return self._model.score_voices(batch, targets)
@@ -340,6 +345,31 @@ class Detector:
             calibration_windows=calibration.count if calibration else 0,
             provisional=rule.provisional,
         )
+
+
+def _make_window(
+    machine: str, sound: FloatArray, start: int, captured_at: float, recording: str
+) -> Window:
+    """Return a window of sound ``(window_samples,)`` or ``(channels, window_samples)``."""
+    if sound.ndim == 1:
+        return Window(machine, sound, start, captured_at, recording)
+    return Window(machine, sound[0], start, captured_at, recording, channels=sound)
+
+
+def require_channels(manifest: Manifest, windows: Sequence[Window]) -> None:
+    """Raise ModelFileError if windows do not have the channels that a model scores."""
+    for window in windows:
+        if (1 if window.channels is None else len(window.channels)) != manifest.channels:
+            raise ModelFileError(describe_channels(manifest))
+
+
+def describe_channels(manifest: Manifest) -> str:
+    """Return which channels a model needs, and which commands read them."""
+    return (
+        f"model {manifest.name}: scores {manifest.channels} channels at once (a microphone near "
+        "the machine and one away from it), and only recordings have both here: use it with "
+        "`score`, `replay` or `picture`"
+    )
 
 
 def aggregate(values: Sequence[float], rule: Aggregation) -> float:

@@ -110,7 +110,7 @@ def _check_speed(loaded: "LoadedModel", path: Path, machines: int) -> Finding:
 def _time_window_s(loaded: "LoadedModel", batch_size: int) -> float:
     """Return the median time per window of noise, scored in batches of this size."""
     rng = np.random.default_rng(0)
-    shape = batch_size, loaded.manifest.window_samples
+    shape = batch_size, *loaded.manifest.window_shape
     windows = 0.1 * rng.standard_normal(shape, np.float32)
     targets, times_s = np.zeros(batch_size, np.int64), list[float]()
     loaded.score(windows, targets)

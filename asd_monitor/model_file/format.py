@@ -112,9 +112,9 @@ def pack(
         ``forward(waveform (batch, window_samples), target (batch,)) -> (batch,)``, and
         optionally an exported ``evidence(waveform, target) -> (batch, bands, frames)``.
     reference_windows
-        ``(n, window_samples)`` float32. Their scores are stored, and compared whenever the file
-        is loaded. By default two synthetic windows: noise with a tone at -20 dBFS, and quiet
-        noise.
+        ``(n, window_samples)`` float32, or ``(n, channels, window_samples)``. Their scores are
+        stored, and compared whenever the file is loaded. By default two synthetic windows: noise
+        with a tone at -20 dBFS, and quiet noise.
     normal_sound
         Statistics of the normal sound of any of the targets.
 
@@ -380,7 +380,11 @@ def _make_default_windows(manifest: Manifest) -> npt.NDArray[np.float32]:
     noise = 0.1 * random.standard_normal((2, manifest.window_samples))
     noise[0] += 0.1 * np.sin(2 * np.pi * (manifest.sample_rate_hz / 16) * seconds)
     noise[1] *= 0.01
-    return np.clip(noise, -1, 1).astype(np.float32)
+    near = np.clip(noise, -1, 1).astype(np.float32)
+    if manifest.channels == 1:
+        return near
+    gains = 0.5 ** np.arange(manifest.channels, dtype=np.float32)
+    return np.asarray(near[:, None] * gains[:, None], np.float32)
 
 
 def _score_reference_windows(
@@ -403,7 +407,7 @@ def _check_reference_scores(model: LoadedModel, members: Mapping[str, bytes], pa
     reference = _read_json(members, _REFERENCE_SCORES, path)
     stored = members.get(_REFERENCE_WINDOWS, b"")
     try:
-        windows = np.frombuffer(stored, "<f4").reshape(-1, model.manifest.window_samples)
+        windows = np.frombuffer(stored, "<f4").reshape(-1, *model.manifest.window_shape)
         targets = [int(target) for target in cast("list[int]", reference["targets"])]
         expected = np.asarray(reference["scores"], dtype=np.float64)
         if not len(windows) or expected.shape != (len(targets),) or not len(targets):

@@ -79,7 +79,8 @@ class LoadedModel:
         Parameters
         ----------
         windows
-            ``(batch, window_samples)`` float32 in [-1, 1].
+            ``(batch, window_samples)`` float32 in [-1, 1]; of a model of several channels
+            ``(batch, channels, window_samples)``.
         targets
             ``(batch,)`` int64, each an index into ``manifest.targets``.
 
@@ -184,7 +185,7 @@ class LoadedModel:
     def _check_input(
         self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
     ) -> None:
-        expected = (len(targets), self.manifest.window_samples)
+        expected = (len(targets), *self.manifest.window_shape)
         if windows.shape != expected or targets.ndim != 1:
             msg = f"expected windows of shape {expected}, got {windows.shape}"
             raise ValueError(msg)

@@ -15,6 +15,8 @@ from asd_monitor.modes.learned import LearnedModes
 
 FORMAT_VERSION = 1
 MAX_NAME_LENGTH = 200
+MAX_CHANNELS = 2
+"""Channels that a model may use: near the machine, and away from it."""
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 Aggregation = Literal["mean", "max", "top"]
@@ -66,6 +68,10 @@ class Manifest:
     level_changes
         Statistics of the changes of level that all bands of normal sound have in common, in dB, by
         target; none in files of earlier versions.
+    channels
+        Channels of a window, from the first of the recording on. With one, windows are
+        ``(window_samples,)``; with two, those of a microphone near the machine and one away from
+        it, ``(channels, window_samples)``.
     training
         Origin of the model: ``fingerprint`` (SHA-256 of the training data), ``recordings``,
         ``seconds``, ``versions``, ``microphones`` (id, name and USB port of each), ...
@@ -97,6 +103,7 @@ class Manifest:
     voices: Mapping[str, VoiceStatistics] = field(default_factory=dict)
     modes: Mapping[str, LearnedModes] = field(default_factory=dict)
     level_changes: Mapping[str, VoiceStatistics] = field(default_factory=dict)
+    channels: int = 1
 
     def __post_init__(self) -> None:
         for name in ("name", "revision", "created_at"):
@@ -110,6 +117,7 @@ class Manifest:
             ("window_samples", 1, 2**31),
             ("hop_samples", 1, self.window_samples),
             ("format_version", FORMAT_VERSION, FORMAT_VERSION),
+            ("channels", 1, MAX_CHANNELS),
         ):
             value = getattr(self, name)
             is_valid = type(value) is int and low <= value <= high
@@ -129,6 +137,13 @@ class Manifest:
                 _check(isinstance(value, kind), f"{name}[{target}]", kind.__name__, value)
         for name in ("training", "description"):
             _check_json(name, getattr(self, name))
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        """Shape of a window as the module receives it."""
+        if self.channels == 1:
+            return (self.window_samples,)
+        return self.channels, self.window_samples
 
     def to_dict(self) -> dict[str, Json]:
         """Return JSON-ready values that :meth:`from_dict` restores."""
@@ -156,6 +171,7 @@ class Manifest:
             "voices": cast("Json", voices),
             "modes": cast("Json", modes),
             "level_changes": cast("Json", changes),
+            "channels": self.channels,
             "training": self.training,
             "description": self.description,
         }
@@ -172,7 +188,14 @@ class Manifest:
         _check_version(values.get("format_version"))
         expected = set(cls.__dataclass_fields__)
         # Files of earlier versions do not have these.
-        restored = {"levels": {}, "voices": {}, "modes": {}, "level_changes": {}, **values}
+        restored = {
+            "levels": {},
+            "voices": {},
+            "modes": {},
+            "level_changes": {},
+            "channels": 1,
+            **values,
+        }
         _check(set(restored) == expected, "entries", f"{sorted(expected)}", sorted(values))
         targets = restored["targets"]
         _check(isinstance(targets, list), "targets", "a list", targets)

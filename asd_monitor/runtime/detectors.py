@@ -270,7 +270,10 @@ def make_detector(config: Config, model: "LoadedModel", machines: Sequence[str])
 
 def _decision_rule(config: Config, model: "LoadedModel", machine: str) -> "DecisionRule":
     from asd_monitor.detection.decision_rule import DecisionRule
+    from asd_monitor.detection.detector import describe_channels
 
+    if model.manifest.channels > 1:
+        raise ModelFileError(describe_channels(model.manifest))
     target, alarm = _target(config, model, machine), config.alarm_of(machine)
     rule = DecisionRule.from_manifest(model.manifest, target, alarm.false_alarms_per_month)
     if rule.threshold is None:

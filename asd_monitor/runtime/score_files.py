@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asd_monitor.audio.files import describe_too_short, iter_recording, read_header
+from asd_monitor.audio.files import describe_too_short, iter_model_input, read_header
 from asd_monitor.errors import SourceError
 from asd_monitor.processes.workers import exit_with_parent, interrupts_deferred
 from asd_monitor.records import FloatArray
@@ -54,7 +54,7 @@ class ScoreJob:
     target
         Target of the model file.
     channel
-        Which channel of the recordings, from 0.
+        Which channel of the recordings, from 0; the first of several if the model uses several.
     """
 
     model: Path
@@ -84,8 +84,9 @@ class ScoreJob:
         rate_hz = manifest.sample_rate_hz
 
         def blocks() -> Iterator[FloatArray]:
-            for block in iter_recording(path, rate_hz, self.channel):
-                tick(len(block) / rate_hz)
+            channels = range(self.channel, self.channel + manifest.channels)
+            for block in iter_model_input(path, rate_hz, channels):
+                tick(block.shape[-1] / rate_hz)
                 yield block
 
         try:

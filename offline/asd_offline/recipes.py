@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from asd_monitor.errors import ConfigError, DatasetError, RunError
 from asd_monitor.model_file.manifest import Aggregation
 from asd_monitor.settings_file import Document, read, validate
-from asd_offline.datasets.audio_files import BAD_CLIP_HINT, ClipLength, read_length
+from asd_offline.datasets.audio_files import BAD_CLIP_HINT, NEAR, ClipLength, read_length
 from asd_offline.datasets.clip import Clip
 
 MAX_CLIP_S = 18.0
@@ -73,6 +73,14 @@ class Recipe(BaseModel):
             msg = f"hop_s ({self.hop_s:g}) is longer than window_s ({self.window_s:g})"
             raise ValueError(msg)
         return self
+
+    @property
+    def input_channels(self) -> tuple[int, ...]:
+        """Channels of a recording that the exported model scores, from the first on.
+
+        With two (`NEAR_AND_FAR`), the detector receives ``(batch, 2, window_samples)``.
+        """
+        return NEAR
 
     @property
     def min_window_samples(self) -> int:

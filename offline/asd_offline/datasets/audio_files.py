@@ -55,23 +55,24 @@ def read_length(path: Path) -> ClipLength:
     return ClipLength(info.frames, info.samplerate, info.channels)
 
 
-def describe_unused_channels(channels: Sequence[int], used: int, what: str) -> list[str]:
-    """Return a sentence for the user if recordings have several channels, else nothing.
+def describe_unused_channels(channels: Sequence[int], used: Sequence[int], what: str) -> list[str]:
+    """Return a sentence for the user if recordings have more channels than are used, else nothing.
 
     Parameters
     ----------
     channels
         Number of channels of each recording.
     used
-        Index of the channel that is used, from 0.
+        Indices of the channels that are used, from 0.
     what
         What the recordings are called.
     """
-    several = sum(count > 1 for count in channels)
+    several = sum(count > len(used) for count in channels)
     if not several:
         return []
-    found = f"{several} of {len(channels)} {what} have several channels"
-    return [f"{found}; only channel {used} (counted from 0) is used"]
+    listed = " and ".join(map(str, used))
+    which = f"channel {listed} (counted from 0) is" if len(used) == 1 else f"channels {listed} are"
+    return [f"{several} of {len(channels)} {what} have several channels; only {which} used"]
 
 
 def read_training_clip(path: Path, sample_rate_hz: int) -> FloatArray:

@@ -9,12 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from asd_monitor.audio.files import read_recording
+from asd_monitor.audio.files import read_channels
 from asd_monitor.audio.quality import assess, without_offset
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.detection.detector import aggregate
 from asd_monitor.errors import SourceError
-from asd_monitor.records import SCORED_QUALITIES
+from asd_monitor.records import SCORED_QUALITIES, FloatArray
 from asd_offline.datasets.clip import ANOMALY, NORMAL, Clip
 from asd_offline.datasets.targets import target_name
 from asd_offline.evaluation.metrics import auc
@@ -47,11 +47,7 @@ def score_windows(
         either.
     """
     size = recipe.window_samples
-    samples = read_recording(path, recipe.sample_rate_hz, min_samples=size)
-    windows = clip_windows(samples, size, hop_samples or size)
-    usable = [
-        without_offset(window) for window in windows if assess(window).quality in SCORED_QUALITIES
-    ]
+    usable = usable_windows(path, recipe, hop_samples or size)
     scores = [np.empty(0)]
     for start in range(0, len(usable), BATCH_SIZE):
         batch = torch.from_numpy(np.stack(usable[start : start + BATCH_SIZE])).to(device)
@@ -59,6 +55,23 @@ def score_windows(
         with torch.inference_mode():
             scores.append(detector(batch, targets).double().cpu().numpy())
     return np.concatenate(scores)
+
+
+def usable_windows(path: Path, recipe: Recipe, hop_samples: int) -> list[FloatArray]:
+    """Return the windows of a clip that the monitor would score, each without its offset.
+
+    Each is ``(window_samples,)``, or ``(channels, window_samples)`` if the recipe uses several
+    channels; the first decides whether it is scored.
+    """
+    size = recipe.window_samples
+    samples = read_channels(path, recipe.sample_rate_hz, recipe.input_channels, min_samples=size)
+    windows = clip_windows(samples, size, hop_samples)  # (count, channels, size)
+    usable = [
+        np.stack([without_offset(channel) for channel in window])
+        for window in windows
+        if assess(window[0]).quality in SCORED_QUALITIES
+    ]
+    return usable if len(recipe.input_channels) > 1 else [window[0] for window in usable]
 
 
 def compute_aucs(

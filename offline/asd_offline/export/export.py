@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from asd_monitor.audio.files import read_recording
+from asd_monitor.audio.files import read_model_input, read_recording
 from asd_monitor.audio.quality import usable_levels_dbfs
 from asd_monitor.audio.sample_rates import training_entry
 from asd_monitor.audio.windowing import clip_windows
@@ -178,9 +178,10 @@ def _compare_with_quickstart(
 ) -> dict[str, object]:
     """Return the comparison for the manifest; empty unless the file is for a single target.
 
-    A quick start is for one target, so the user should know whether training is better.
+    A quick start is for one target, so the user should know whether training is better. Faults
+    are simulated at one microphone, so there is no comparison for models of several channels.
     """
-    if len(targets) != 1:
+    if len(targets) != 1 or len(recipe.input_channels) > 1:
         return {}
     comparison = compare_with_quickstart(module, 0, targets[0], recipe)
     return {} if comparison is None else {"against_quickstart": comparison.to_dict()}
@@ -217,6 +218,7 @@ def _make_manifest(
         sample_rate_hz=recipe.sample_rate_hz,
         window_samples=recipe.window_samples,
         hop_samples=recipe.hop_samples,
+        channels=len(recipe.input_channels),
         aggregation=recipe.aggregation,
         calibrations={name: calibration for name, (calibration, _) in calibrations.items()},
         voices={name: voices for name, (_, voices) in calibrations.items() if voices is not None},
@@ -245,7 +247,7 @@ def _held_out_windows(targets: Sequence[Target], recipe: Recipe) -> tuple[Tensor
     indices = np.unique(spaced).tolist()
     for index in indices:
         path = targets[index].held_out[0].path
-        samples = read_recording(path, recipe.sample_rate_hz, min_samples=size)
+        samples = read_model_input(path, recipe.sample_rate_hz, recipe.input_channels, size)
         windows.append(clip_windows(samples, size, size)[0])
     return torch.from_numpy(np.stack(windows)), torch.tensor(indices)
 

@@ -13,15 +13,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from asd_monitor.audio.files import read_recording
-from asd_monitor.audio.quality import assess, without_offset
-from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.detection.detector import aggregate
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.progress import Progress
-from asd_monitor.records import SCORED_QUALITIES
 from asd_offline.datasets.clip import ANOMALY, NORMAL, Clip
 from asd_offline.datasets.targets import target_name
+from asd_offline.evaluation.clip_scoring import usable_windows
 from asd_offline.evaluation.metrics import auc, pauc
 from asd_offline.models.protocol import DetectorModule, HasAllScores
 from asd_offline.recipes import MultiScoreRecipe, Recipe
@@ -107,13 +104,8 @@ def rank_scores(
 
 def load_clip_windows(path: Path, recipe: Recipe) -> Tensor:
     """Return the windows ``(windows, samples)`` of a clip that the monitor would score."""
-    size = recipe.window_samples
-    samples = read_recording(path, recipe.sample_rate_hz, min_samples=size)
-    windows = clip_windows(samples, size, recipe.hop_samples)
-    usable = [
-        without_offset(window) for window in windows if assess(window).quality in SCORED_QUALITIES
-    ]
-    return torch.from_numpy(np.stack(usable)) if usable else torch.zeros(0, size)
+    usable = usable_windows(path, recipe, recipe.hop_samples)
+    return torch.from_numpy(np.stack(usable)) if usable else torch.zeros(0, recipe.window_samples)
 
 
 def _labelled_clips(prepared: PreparedData, targets: Sequence[str]) -> list[tuple[Clip, int, int]]:

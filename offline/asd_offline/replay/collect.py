@@ -67,7 +67,7 @@ def collect_results(
         sections=tuple(sections),
         notes=(
             *dataset.notes,
-            *describe_unused_channels(channels, plan.channel, "test clips"),
+            *describe_unused_channels(channels, plan.used_channels, "test clips"),
             *_describe_rates(sections),
         ),
         model=_describe_model(plan, sections),

@@ -143,18 +143,21 @@ class ScoreJob:
         write_result(self.result, "\n".join(lines) + "\n")
 
     def _score(self, clip: Clip, detector: "Detector") -> ClipResult:
-        from asd_monitor.audio.files import read_recording
+        from asd_monitor.audio.files import read_model_input
 
         manifest = detector.manifest
+        channels = range(self.channel, self.channel + manifest.channels)
         try:
-            samples = read_recording(
-                clip.path, manifest.sample_rate_hz, self.channel, manifest.window_samples
+            samples = read_model_input(
+                clip.path, manifest.sample_rate_hz, channels, manifest.window_samples
             )
         except SourceError as error:
             return ClipResult(clip, reason=str(error))
         score = detector.score_recording(samples, str(clip.path), self.target)
         length = read_length(clip.path)
-        return ClipResult.from_score(clip, score, len(samples), length.channels, length.rate_hz)
+        return ClipResult.from_score(
+            clip, score, samples.shape[-1], length.channels, length.rate_hz
+        )
 
 
 def load_cached(path: Path, device: str) -> "LoadedModel":

@@ -64,6 +64,12 @@ class Plan:
     work: Path
     """Folder of the jobs' results."""
 
+    @property
+    def used_channels(self) -> tuple[int, ...]:
+        """Channels of the recordings that are scored."""
+        count = self.model.manifest.channels if self.model else 1
+        return tuple(range(self.channel, self.channel + count))
+
     def model_path(self, section: SectionPlan) -> Path:
         """Return the model file that scores a section."""
         return self.model.path if self.model else self.work / f"model-{section.number:04d}.asd"

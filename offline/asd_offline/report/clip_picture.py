@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.audio.files import read_recording
+from asd_monitor.audio.files import read_model_input
 from asd_monitor.audio.quality import without_offset
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.errors import SourceError
@@ -94,12 +94,13 @@ class PictureJob:
         """Compute the picture and write the result."""
         model = load_cached(self.model, self.device)
         try:
-            samples = read_recording(self.clip, model.manifest.sample_rate_hz, self.channel)
+            channels = range(self.channel, self.channel + model.manifest.channels)
+            samples = read_model_input(self.clip, model.manifest.sample_rate_hz, channels)
         except SourceError:
             write_result(self.result, "null")
         else:
             rate_hz = model.manifest.sample_rate_hz
-            sound = audio_data_uri(samples[: round(MAX_DRAWN_S * rate_hz)], rate_hz)
+            sound = audio_data_uri(first_channel(samples)[: round(MAX_DRAWN_S * rate_hz)], rate_hz)
             picture = replace(compute_picture(samples, model, self.target), sound=sound)
             write_result(self.result, picture.to_json())
         tick(1.0)
@@ -114,15 +115,25 @@ def read_picture(path: Path) -> ClipPicture | None:
 def compute_picture(
     samples: npt.NDArray[np.float32], model: "LoadedModel", target: str
 ) -> ClipPicture:
-    """Compute the picture of a clip ``(samples,)``, of its first minute if it is longer."""
+    """Compute the picture of a clip, of its first minute if it is longer.
+
+    ``samples`` are ``(n,)``, or ``(channels, n)`` for a model of several channels, of which the
+    first is drawn.
+    """
     rate_hz = model.manifest.sample_rate_hz
-    samples = samples[: round(MAX_DRAWN_S * rate_hz)]
+    samples = samples[..., : round(MAX_DRAWN_S * rate_hz)]
+    drawn = first_channel(samples)
     return ClipPicture(
-        len(samples) / rate_hz,
+        len(drawn) / rate_hz,
         rate_hz / 2,
-        mel_spectrogram(samples, rate_hz),
+        mel_spectrogram(drawn, rate_hz),
         evidence_map(samples, model, model.target_index(target)),
     )
+
+
+def first_channel(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return ``(n,)`` of ``(n,)`` or ``(channels, n)``."""
+    return samples if samples.ndim == 1 else np.asarray(samples[0])
 
 
 def mel_spectrogram(samples: npt.NDArray[np.float32], sample_rate_hz: int) -> Map:
@@ -150,11 +161,17 @@ def evidence_map(samples: npt.NDArray[np.float32], model: "LoadedModel", target:
     windows = clip_windows(samples, manifest.window_samples, manifest.hop_samples)
     if not model.has_evidence or not len(windows):
         return None
-    centres = (np.arange(MAX_COLUMNS) + 0.5) * len(samples) / MAX_COLUMNS  # of columns, in samples
+    # Of columns, in samples.
+    centres = (np.arange(MAX_COLUMNS) + 0.5) * samples.shape[-1] / MAX_COLUMNS
     total: npt.NDArray[np.float64] | None = None  # (bands, columns)
     count = np.zeros(MAX_COLUMNS)
     for first in range(0, len(windows), MAX_BATCH):
-        batch = np.stack([without_offset(row) for row in windows[first : first + MAX_BATCH]])
+        batch = np.stack(
+            [
+                np.apply_along_axis(without_offset, -1, window)
+                for window in windows[first : first + MAX_BATCH]
+            ]
+        )
         maps = model.evidence(batch, np.full(len(batch), target))
         if maps is None:
             return None

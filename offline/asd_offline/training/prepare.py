@@ -98,7 +98,9 @@ def prepare(
     parts: Sequence[Clip] = clips
     notes: list[str] = []
     if cache is not None:
-        parts, cut = split_long_recordings(clips, cache / PARTS_FOLDER, recipe.window_s)
+        parts, cut = split_long_recordings(
+            clips, cache / PARTS_FOLDER, recipe.window_s, recipe.input_channels
+        )
         parts, left_out = drop_short_clips(parts, recipe.window_s)
         notes = cut + left_out
     recipe, window_notes = resolve(recipe, parts)
@@ -108,7 +110,7 @@ def prepare(
         notes += silent
     targets = plan_targets(parts, recipe.held_out_fraction, dataset.supplemental)
     channels = [read_length(clip.path).channels for clip in clips]
-    channel_notes = describe_unused_channels(channels, 0, "training recordings")
+    channel_notes = describe_unused_channels(channels, recipe.input_channels, "training recordings")
     return PreparedData(
         model,
         dataset,

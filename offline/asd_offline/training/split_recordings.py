@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets.audio_files import ClipLength, read_length
+from asd_offline.datasets.audio_files import NEAR, ClipLength, read_length
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.targets import target_name
 from asd_offline.recipes import MAX_CLIP_S, WINDOW_S
@@ -29,7 +29,7 @@ PCM_DTYPES = {"PCM_16": "int16", "PCM_24": "int32", "PCM_32": "int32"}
 
 
 def split_long_recordings(
-    clips: Sequence[Clip], folder: Path, window_s: float | None
+    clips: Sequence[Clip], folder: Path, window_s: float | None, channels: Sequence[int] = NEAR
 ) -> tuple[list[Clip], list[str]]:
     """Split the long recordings of targets that have fewer than eight recordings.
 
@@ -41,6 +41,8 @@ def split_long_recordings(
         Where parts are kept; existing ones are used again.
     window_s
         The length of parts is a multiple of this, and a little more; None: of 10 s.
+    channels
+        Channels that parts have; those that a recording lacks are left out.
 
     Returns
     -------
@@ -69,7 +71,7 @@ def split_long_recordings(
         parts = [
             part
             for clip, length in zip(group, lengths, strict=True)
-            for part in _split(clip, length, part_s, folder)
+            for part in _split(clip, length, part_s, folder, channels)
         ]
         result += parts
         if len(parts) > len(group):
@@ -103,18 +105,23 @@ def drop_short_clips(clips: Sequence[Clip], window_s: float | None) -> tuple[lis
     return [clip for index, clip in enumerate(clips) if index not in set(short)], [note]
 
 
-def _split(clip: Clip, length: ClipLength, part_s: float, folder: Path) -> Iterator[Clip]:
+def _split(
+    clip: Clip, length: ClipLength, part_s: float, folder: Path, channels: Sequence[int]
+) -> Iterator[Clip]:
     """Yield the parts of a recording, or the recording if it is short."""
     count = math.floor(length.seconds / part_s)
     if length.seconds <= MAX_CLIP_S or count < 2:
         yield clip
     else:
-        write = partial(_write_parts, clip.path, length, count)
-        yield from clip_parts(clip, folder, count, count, write)
+        used = [channel for channel in channels if channel < length.channels]
+        write = partial(_write_parts, clip.path, length, count, used)
+        yield from clip_parts(clip, folder, (count, used), count, write)
 
 
-def _write_parts(path: Path, length: ClipLength, count: int, folder: Path) -> None:
-    """Write the parts of the first channel."""
+def _write_parts(
+    path: Path, length: ClipLength, count: int, channels: Sequence[int], folder: Path
+) -> None:
+    """Write the parts of the given channels."""
     import soundfile
 
     with soundfile.SoundFile(path) as opened:
@@ -123,7 +130,7 @@ def _write_parts(path: Path, length: ClipLength, count: int, folder: Path) -> No
         for index in range(count):
             start = length.frames * index // count
             frames = length.frames * (index + 1) // count - start
-            samples = opened.read(frames, dtype=dtype, always_2d=True)[:, 0]
+            samples = opened.read(frames, dtype=dtype, always_2d=True)[:, channels]
             if len(samples) < frames:
                 raise DatasetError(f"{path}: cut short: fewer samples than its header says")
             soundfile.write(folder / part_name(index), samples, length.rate_hz, subtype)

@@ -17,7 +17,7 @@ from asd_monitor.audio.constant_runs import MIN_CONSTANT_SAMPLES
 from asd_monitor.audio.quality import MAX_SAMPLE, assess
 from asd_monitor.errors import DatasetError
 from asd_monitor.records import SCORED_QUALITIES, FloatArray
-from asd_offline.datasets.audio_files import read_training_clip
+from asd_offline.datasets.audio_files import read_training_channels
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.targets import MIN_CLIPS, target_name
 from asd_offline.features.cache import FeatureCache
@@ -165,14 +165,14 @@ def _cut(clip: Clip, recipe: Recipe, folder: Path) -> Iterator[Clip]:
     """Yield the usable stretches of a clip that are as long as a window, as clips."""
     import soundfile
 
-    samples = read_training_clip(clip.path, recipe.sample_rate_hz)
-    stretches = usable_stretches(samples, recipe.window_samples)
+    samples = read_training_channels(clip.path, recipe.sample_rate_hz, recipe.input_channels)
+    stretches = usable_stretches(samples[0], recipe.window_samples)
 
     def write(parts: Path) -> None:
         for index, (start, end) in enumerate(stretches):
             path = parts / part_name(index)
-            soundfile.write(path, samples[start:end], recipe.sample_rate_hz, "FLOAT")
+            soundfile.write(path, samples[:, start:end].T, recipe.sample_rate_hz, "FLOAT")
 
     if stretches:
-        settings = f"usable {recipe.sample_rate_hz} {recipe.window_samples}"
+        settings = f"usable {recipe.sample_rate_hz} {recipe.window_samples} {recipe.input_channels}"
         yield from clip_parts(clip, folder, settings, len(stretches), write)
