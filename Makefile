@@ -35,11 +35,15 @@ bench: $(VENV)/.test
 # After a change of the dependencies or of constraints.txt; needs the network.
 UV_COMPILE := $(VENV)/uv/bin/uv pip compile -c constraints.txt --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --no-header --quiet
+SERVICE_EXTRAS := --extra notify --extra sparkplug
 hashes: $(VENV)/.test
 	$(BIN)/python -m venv $(VENV)/uv
 	$(VENV)/uv/bin/python -m pip install $(PIP_FLAGS) uv
-	$(UV_COMPILE) --extra notify pyproject.toml --output-file systemd/requirements.txt
-	$(UV_COMPILE) --extra notify pyproject.toml --output-file systemd/requirements-without-torch.txt \
+	$(UV_COMPILE) $(SERVICE_EXTRAS) pyproject.toml --output-file systemd/requirements.txt
+	$(UV_COMPILE) $(SERVICE_EXTRAS) --extra demo --extra offline pyproject.toml \
+		--output-file systemd/requirements-all-extras.txt
+	$(UV_COMPILE) $(SERVICE_EXTRAS) pyproject.toml \
+		--output-file systemd/requirements-without-torch.txt \
 		$$(sed -nE 's/^((torch|triton|(cuda|nvidia)-[a-z0-9-]+)==).*/--no-emit-package \1/p' \
 		systemd/requirements.txt | tr -d '=')
 	printf 'hatchling\nnodejs-wheel>=24,<25\n' \

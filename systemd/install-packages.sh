@@ -16,12 +16,7 @@ trap 'rm -rf "$TMPDIR"' EXIT
 trap 'exit 1' HUP INT TERM
 sh systemd/install-torch.sh "$PREFIX/bin/python"
 sh systemd/build-wheel.sh "$TMPDIR/wheel" "$PREFIX/bin/python"
-requirements=systemd/requirements.txt
-# torch's CPU wheels come from torch's own index, so their hashes are not in the list.
-if "$PREFIX/bin/python" -c 'import sys, torch; sys.exit(torch.version.cuda is not None)' 2>/dev/null
-then
-    requirements=systemd/requirements-without-torch.txt
-fi
+requirements=$(sh systemd/requirements-for.sh "$PREFIX/bin/python")
 "$PREFIX/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir \
     --require-hashes --only-binary :all: -r "$requirements"
 "$PREFIX/bin/python" -m pip install --quiet --disable-pip-version-check \

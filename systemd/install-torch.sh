@@ -2,7 +2,7 @@
 # Install the torch that suits this computer, before the packages that depend on it:
 #   install-torch.sh PYTHON      PYTHON is the interpreter of a virtual environment
 #   TORCH=auto  cuda if an NVIDIA device is present, else cpu (the default)
-#   TORCH=cpu   torch for processors, from torch's own package index: about 0.9 GB with all
+#   TORCH=cpu   torch for processors, from torch's own package index: about 1.1 GB with all
 #               packages
 #   TORCH=cuda  torch for NVIDIA GPUs, from the default package index: about 5.5 GB
 # TORCH_INDEX is the index of CPU builds, for example a mirror.
@@ -35,11 +35,11 @@ if [ "$TORCH" = cuda ]; then
         "$version"*) exit 0 ;;
     esac
     echo "installing torch $version for NVIDIA GPUs: about 5.5 GB with all packages" \
-        "(TORCH=cpu needs about 0.9 GB)"
+        "(TORCH=cpu needs about 1.1 GB)"
     exit 0 # the packages that are installed next require it
 fi
 [ "$installed" != "$version+cpu" ] || exit 0
-echo "installing torch $version for processors: about 0.9 GB with all packages" \
+echo "installing torch $version for processors: about 1.1 GB with all packages" \
     "(TORCH=cuda is for NVIDIA GPUs, 5.5 GB)"
 if "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps \
     --retries 1 --timeout 15 --index-url "$TORCH_INDEX" "torch==$version+cpu"; then

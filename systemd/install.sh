@@ -1,6 +1,7 @@
 #!/bin/sh
 # Install asd-monitor as a systemd service, as root:
 #   the program in its own virtual environment   $PREFIX          (/opt/asd-monitor)
+#   a link to it, if there is no other file      /usr/local/bin/asd-monitor
 #   the unit                                     /etc/systemd/system/asd-monitor@.service
 #   the documented example of a configuration    /etc/asd-monitor/example.yaml
 # Run it again to upgrade; running monitors are restarted. For packagers: with DESTDIR set, only
@@ -36,6 +37,8 @@ esac
 umask 022
 test -x "$PREFIX/bin/python" || "$PYTHON" -m venv "$PREFIX"
 sh systemd/install-packages.sh "$PREFIX"
+link=/usr/local/bin/asd-monitor
+if [ -L "$link" ] || [ ! -e "$link" ]; then ln -sfn "$PREFIX/bin/asd-monitor" "$link"; fi
 install_files
 if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
@@ -45,7 +48,7 @@ fi
 cat <<END
 Installed. For a machine called pump:
   sudo cp /etc/asd-monitor/example.yaml /etc/asd-monitor/pump.yaml    # and edit it
-  $PREFIX/bin/asd-monitor check /etc/asd-monitor/pump.yaml
+  asd-monitor check /etc/asd-monitor/pump.yaml
   sudo systemctl enable --now asd-monitor@pump
   systemctl status asd-monitor@pump
 END

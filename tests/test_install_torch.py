@@ -63,18 +63,31 @@ def installed_version(python: Path) -> str:
     return done.stdout.strip()
 
 
+def requirements_for(python: Path) -> str:
+    """Return the list of packages that is installed after torch, which cannot be imported yet."""
+    done = subprocess.run(
+        ["sh", str(ROOT / "systemd" / "requirements-for.sh"), str(python)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
 def test_the_build_for_processors_is_installed_and_replaced_on_request(
     python: Path, index: Path
 ) -> None:
     done = install(python, index, "cpu")
     assert done.returncode == 0, done.stderr
-    assert "about 0.9 GB" in done.stdout
+    assert "about 1.1 GB" in done.stdout
     assert installed_version(python) == f"{PINNED}+cpu"
     assert install(python, "file:///nowhere", "cpu").stdout == "", "it is installed already"
+    assert requirements_for(python) == "systemd/requirements-without-torch.txt", "keeps the build"
 
     done = install(python, index, "cuda")
     assert "about 5.5 GB" in done.stdout
     assert installed_version(python) == ""
+    assert requirements_for(python) == "systemd/requirements.txt"
 
 
 def test_without_the_index_the_default_build_is_used_and_the_user_is_informed(

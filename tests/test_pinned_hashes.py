@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LISTS = ("requirements.txt", "requirements-without-torch.txt", "build-requirements.txt")
+SERVICE_EXTRAS = {"notify", "sparkplug"}
+"""Extras of what a service can use."""
+LISTS = (
+    "requirements.txt",
+    "requirements-without-torch.txt",
+    "build-requirements.txt",
+    "requirements-all-extras.txt",
+)
 OTHER_SYSTEMS = {"colorama"}
 """Packages that are installed on Windows only."""
 
@@ -19,6 +26,10 @@ def normalise(name: str) -> str:
 def pinned(path: Path) -> dict[str, str]:
     found = re.findall(r"^([\w.-]+)(?:\[.*\])?==([^\s;\\]+)", path.read_text(), re.MULTILINE)
     return {normalise(name): version for name, version in found}
+
+
+def names_of(requirements: list[str]) -> set[str]:
+    return {normalise(re.split(r"[<>=\[]", each)[0]) for each in requirements}
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -40,11 +51,15 @@ def test_every_package_of_the_service_has_a_version_of_the_constraints_and_hashe
 
 def test_everything_that_the_program_and_its_build_need_is_in_the_lists() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    needed = {
-        normalise(re.split(r"[<>=\[]", each)[0]) for each in project["project"]["dependencies"]
-    }
-    complete, without_torch, build = (pinned(ROOT / "systemd" / name) for name in LISTS)
+    extras = project["project"]["optional-dependencies"]
+    needed = names_of(project["project"]["dependencies"])
+    for extra in SERVICE_EXTRAS:
+        needed |= names_of(extras[extra])
+    complete, without_torch, build, with_extras = (pinned(ROOT / "systemd" / n) for n in LISTS)
     assert needed <= set(complete)
+    assert complete.items() <= with_extras.items()
+    for extra in extras.keys() - {"test"}:
+        assert names_of(extras[extra]) <= set(with_extras)
     assert needed - {"torch"} <= set(without_torch)
     of_torch = re.compile("torch|triton|cuda-.*|nvidia-.*")
     assert without_torch == {

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_monitor.commands.options import AsJson, parse_host_and_port
+from asd_monitor.commands.options import AsJson, TrustedKeys, parse_host_and_port
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,6 +38,7 @@ def bench(
             "model.",
         ),
     ] = None,
+    trusted_key: TrustedKeys = None,
     mqtt: Annotated[
         str | None,
         typer.Option(
@@ -71,6 +72,10 @@ def bench(
     from asd_monitor.bench.context import Broker
     from asd_monitor.bench.run import BenchOptions, run_bench
 
+    if model is not None:
+        from asd_monitor.model_file import LoadPolicy, verify
+
+        verify(model, LoadPolicy.of_user(trusted_key or ()))
     broker = None if mqtt is None else Broker(*parse_host_and_port(mqtt))
     options = BenchOptions(area or (), quick, mic, model, broker, sample_rate_hz)
     result = run_bench(options, lambda text: typer.echo(f"bench: {text}", err=True))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_monitor.commands.options import AsJson, Device, DeviceOption, StateDir
+from asd_monitor.commands.options import AsJson, Device, DeviceOption, StateDir, TrustedKeys
 from asd_monitor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def doctor(
         Path | None,
         typer.Option("--model", metavar="FILE", help="Model file to load, verify and time."),
     ] = None,
+    trusted_key: TrustedKeys = None,
     mqtt: Annotated[
         str | None,
         typer.Option(
@@ -82,6 +83,7 @@ def doctor(
     """
     options = {
         "mqtt": mqtt, "metrics": metrics, "state_dir": state_dir, "device": device, "model": model,
+        "trusted_key": trusted_key,
     }  # fmt: skip
     if config is not None and (mic is not None or model is not None):
         raise ConfigError("--config names microphones and models; leave out --mic and --model, "

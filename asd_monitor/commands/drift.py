@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.commands.options import AsJson, StateDir
+from asd_monitor.commands.options import AsJson, StateDir, TrustedKeys
 from asd_monitor.commands.state_options import ConfigFile, Since, Until, find_state, load_config
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from asd_monitor.recalibration.drift import Drift
 
 
@@ -21,6 +23,7 @@ def drift(
     ] = None,
     since: Since = "7d",
     until: Until = None,
+    trusted_key: TrustedKeys = None,
     as_json: AsJson = False,
     config: ConfigFile = None,
     state_dir: StateDir = None,
@@ -42,7 +45,9 @@ def drift(
     now = time.time()
     span = parse_moment(since, now), now if until is None else parse_moment(until, now)
     root = find_state(state_dir, config).root
-    found = {name: _measure(name, root, config, span) for name in machine or _list_machines(root)}
+    keys = trusted_key or ()
+    names = machine or _list_machines(root)
+    found = {name: _measure(name, root, config, keys, span) for name in names}
     if as_json:
         document = {
             name: asdict(each) | {"sentence": each.sentence, "is_notable": each.is_notable}
@@ -68,7 +73,13 @@ def _list_machines(root: Path) -> list[str]:
     return names
 
 
-def _measure(name: str, root: Path, config: Path | None, span: tuple[float, float]) -> "Drift":
+def _measure(
+    name: str,
+    root: Path,
+    config: Path | None,
+    keys: "Sequence[str]",
+    span: tuple[float, float],
+) -> "Drift":
     from asd_monitor import model_file
     from asd_monitor.detection.decision_rule import DecisionRule
     from asd_monitor.errors import ModelFileError
@@ -78,9 +89,11 @@ def _measure(name: str, root: Path, config: Path | None, span: tuple[float, floa
     from asd_monitor.recalibration.hours import read_hours
 
     path, target = root / "models" / f"{name}.asd", None
-    if config is not None and name in (machines := load_config(config).machines):
-        path, target = machines[name].model or path, machines[name].target
-    keys = () if config is None else load_config(config).models.trusted_keys
+    if config is not None:
+        settings = load_config(config)
+        keys = keys or settings.models.trusted_keys
+        if name in settings.machines:
+            path, target = settings.machines[name].model or path, settings.machines[name].target
     model = model_file.load(path, "cpu", policy=model_file.LoadPolicy.of_state(root, keys))
     targets = model.manifest.targets
     target = target or (name if name in targets else targets[0])

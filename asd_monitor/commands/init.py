@@ -1,6 +1,7 @@
 """``asd-monitor init``: write the files of an installation."""
 
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -143,6 +144,16 @@ def _check_configuration(text: str, path: Path) -> None:
     from_document(parse(text, str(path)))
 
 
+def _find_program() -> str:
+    """Return how this program is called: by its name where a shell finds it, else by its path."""
+    from asd_monitor.service_files.unit import program_path
+
+    found, program = shutil.which("asd-monitor"), program_path()
+    if found is not None and Path(found).resolve() == program.resolve():
+        return "asd-monitor"
+    return shlex.quote(str(program))
+
+
 def _describe_next_steps(folder: Path, name: str) -> str:
     """Return the commands that follow, as they are typed in the present folder."""
     from asd_monitor.service_files.packaged import UNIT
@@ -151,7 +162,7 @@ def _describe_next_steps(folder: Path, name: str) -> str:
         unreadable_by_service,
     )
 
-    config, program = shlex.quote(str(folder / f"{name}.yaml")), "asd-monitor"
+    config, program = shlex.quote(str(folder / f"{name}.yaml")), _find_program()
     installed = ETC / f"{name}.yaml"
     steps = [
         "Next:",

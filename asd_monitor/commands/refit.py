@@ -10,7 +10,7 @@ from asd_monitor.commands.judging_options import (
     make_author,
     print_outcome,
 )
-from asd_monitor.commands.options import AsJson, StateDir
+from asd_monitor.commands.options import AsJson, StateDir, TrustedKeys
 from asd_monitor.commands.state_options import (
     ConfigFile,
     find_state,
@@ -35,6 +35,7 @@ def refit(
     undo: Annotated[
         bool, typer.Option("--undo", help="Use the model again that was replaced last.")
     ] = False,
+    trusted_key: TrustedKeys = None,
     who: Who = None,
     as_json: AsJson = False,
     config: ConfigFile = None,
@@ -67,7 +68,7 @@ def refit(
     lower_priority()
     settings = None if config is None else load_config(config)
     alarm = None if settings is None else find_alarm_settings(settings, machine)
-    keys = () if settings is None else settings.models.trusted_keys
+    keys = trusted_key or (() if settings is None else settings.models.trusted_keys)
     with console_progress(quiet=as_json) as progress:
         found = propose_refit(state, machine, alarm=alarm, trusted_keys=keys, progress=progress)
     print_proposal(found, as_json=as_json)

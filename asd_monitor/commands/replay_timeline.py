@@ -18,6 +18,7 @@ def replay_timeline(
     *,
     machines: tuple[str, ...],
     model: str,
+    trusted_keys: tuple[str, ...],
     out: Path | None,
     channel: int,
     device: Device,
@@ -38,6 +39,7 @@ def replay_timeline(
         channel,
         device,
         shlex.join(["asd-monitor", *sys.argv[1:]]),
+        trusted_keys=trusted_keys,
     )
     if jobs is not None:
         settings = replace(settings, jobs=jobs)

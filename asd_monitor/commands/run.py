@@ -21,6 +21,7 @@ from asd_monitor.commands.options import (
     Plain,
     SampleRate,
     StateDir,
+    TrustedKeys,
     Wavs,
     make_machine_sections,
     parse_host_and_port,
@@ -73,6 +74,7 @@ def run(
             "the one with the machine's name, or the only one.",
         ),
     ] = None,
+    trusted_key: TrustedKeys = None,
     duration: Annotated[
         float | None,
         typer.Option(
@@ -162,6 +164,7 @@ def run(
         "model": model, "target": target, "mqtt": mqtt, "metrics": metrics, "web": web,
         "node": node, "state_dir": state_dir, "device": device, "learn": learn,
         "learn_minutes": learn_minutes, "sample_rate_hz": sample_rate_hz,
+        "trusted_key": trusted_key,
     }  # fmt: skip
     if config is not None:
         if mic or wav or machine or model or target:
@@ -311,6 +314,9 @@ def _override(options: dict[str, Any], configured: dict[str, Any]) -> dict[str, 
             learn[key] = options[option]
     if learn:
         values["learn"] = _section(configured, "learn") | learn
+    if options.get("trusted_key"):
+        models = {"trusted_keys": options["trusted_key"]}
+        values["models"] = _section(configured, "models") | models
     if options["mqtt"] is not None:
         values["mqtt"] = _override_mqtt(options["mqtt"], _section(configured, "mqtt"))
     for option, key in (("metrics", "prometheus"), ("web", "web")):

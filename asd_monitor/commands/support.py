@@ -18,7 +18,7 @@ DEFAULT_UNIT = "asd-monitor@*"
 
 def support(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Compressed tar file to write (.tar.gz).")
+        Path, typer.Argument(metavar="FILE", help="File to write: .tar.gz, .tgz or .zip.")
     ],
     config: ConfigFile = None,
     log: Annotated[
@@ -49,9 +49,10 @@ def support(
     from asd_monitor.commands.doctor import make_context
     from asd_monitor.doctor.finding import failed
     from asd_monitor.doctor.runner import list_checks, run_checks
-    from asd_monitor.doctor.support import write_support_file
+    from asd_monitor.doctor.support import check_name, write_support_file
     from asd_monitor.errors import AsdMonitorError
 
+    check_name(file)
     try:
         options = {"state_dir": state_dir, "mqtt": None, "metrics": None, "device": Device.AUTO,
                    "model": None}  # fmt: skip

@@ -1,7 +1,8 @@
 """Remove secrets from settings and text before others read them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 MASK = "(removed)"
@@ -18,7 +19,10 @@ _PAIR = re.compile(
     r"(?i)\b((?:[\w-]*(?:password|passwd|passphrase|secret|token|api[_-]?key))"
     r"|authorization:\s*\w+)(\s*[=:]\s*|\s+)([^\s'\",;]+)"
 )
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*-----|\Z)", re.S)
 MIN_SECRET_LENGTH = 4
+MAX_SECRET_BYTES = 4096
+"""A larger file than this is no password."""
 
 
 def mask_settings(values: Any) -> Any:  # noqa: ANN401 - a YAML document
@@ -38,6 +42,7 @@ def mask_text(text: str, secrets: frozenset[str] = frozenset()) -> str:
     """
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, MASK)
+    text = _PRIVATE_KEY.sub(MASK, text)
     text = _URL.sub(lambda match: _mask_url(match[1], match[2]), text)
     return _PAIR.sub(lambda match: f"{match[1]}{match[2]}{MASK}", text)
 
@@ -45,6 +50,42 @@ def mask_text(text: str, secrets: frozenset[str] = frozenset()) -> str:
 def find_secrets(values: Any) -> frozenset[str]:  # noqa: ANN401 - a YAML document
     """Return the secret values of settings, so that they can be removed from other text."""
     return frozenset(_secrets(values, is_secret=False, is_address=False))
+
+
+def read_secrets(values: Any, environ: Mapping[str, str]) -> frozenset[str]:  # noqa: ANN401
+    """Return the secrets that settings name: in files (``password_file``) and in the environment.
+
+    Those that cannot be read are left out.
+    """
+    return frozenset(text for text in _named(values, environ) if len(text) >= MIN_SECRET_LENGTH)
+
+
+def _named(values: Any, environ: Mapping[str, str]) -> Iterator[str]:  # noqa: ANN401
+    if isinstance(values, list):
+        for inner in values:
+            yield from _named(inner, environ)
+    if not isinstance(values, dict):
+        return
+    for key, inner in values.items():
+        name, _, kind = str(key).rpartition("_")
+        if not isinstance(inner, str) or not _is_secret(name):
+            yield from _named(inner, environ)
+        elif kind == "env":
+            yield environ.get(inner, "")
+        elif kind == "file":
+            yield from _read_lines(Path(inner).expanduser(), environ)
+
+
+def _read_lines(path: Path, environ: Mapping[str, str]) -> list[str]:
+    """Return the lines of a file of secrets; a bare name is that of a credential of systemd."""
+    folders = [environ[name] for name in ("CREDENTIALS_DIRECTORY",) if name in environ]
+    for place in [*(Path(folder) / path for folder in folders), path]:
+        try:
+            with place.open("rb") as file:
+                return file.read(MAX_SECRET_BYTES).decode(errors="replace").split("\n")
+        except OSError:
+            continue
+    return []
 
 
 def _mask(value: Any, *, is_secret: bool, is_address: bool) -> Any:  # noqa: ANN401

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import tarfile
 import time
+import zipfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -16,15 +17,16 @@ import yaml
 
 from asd_monitor import __version__
 from asd_monitor.doctor.finding import Finding
-from asd_monitor.doctor.masking import find_secrets, mask_settings, mask_text
+from asd_monitor.doctor.masking import find_secrets, mask_settings, mask_text, read_secrets
 from asd_monitor.doctor.report import format_lines, to_dict
-from asd_monitor.errors import AsdMonitorError, StateError
+from asd_monitor.errors import AsdMonitorError, ConfigError, StateError
 from asd_monitor.history.database import FILE_NAME
 from asd_monitor.history.export import event_to_dict
 from asd_monitor.history.reader import HistoryReader
 from asd_monitor.settings_file import read
 from asd_monitor.storage.database_files import list_set_aside
 
+ENDINGS = (".tar.gz", ".tgz", ".zip")
 LOG_LINES = 2000
 JOURNAL_TIMEOUT_S = 20.0
 MAX_LOG_BYTES = 4_000_000
@@ -40,12 +42,12 @@ def write_support_file(
     log: Path | None,
     unit: str,
 ) -> list[str]:
-    """Write a compressed tar file that contains no sound and no secret; return its files' names.
+    """Write an archive that contains no sound and no secret; return its files' names.
 
     Parameters
     ----------
     out
-        The file.
+        The file: ``.tar.gz``, ``.tgz`` or ``.zip``.
     findings
         Of the doctor.
     root
@@ -59,9 +61,12 @@ def write_support_file(
 
     Raises
     ------
+    ConfigError
+        If the name of the file has another ending.
     StateError
         If the file exists or cannot be written.
     """
+    check_name(out)
     settings, secrets = _read_settings(config)
     contents = {
         "doctor.txt": "\n".join(line for item in findings for line in format_lines(item)) + "\n",
@@ -73,8 +78,15 @@ def write_support_file(
         "log.txt": _read_log(log, unit),
     }
     masked = {name: mask_text(text, secrets) for name, text in contents.items()}
-    _write_tar(out, masked)
+    _write_archive(out, masked)
     return list(masked)
+
+
+def check_name(out: Path) -> None:
+    """Raise ConfigError if the name of a support file does not say which archive it is."""
+    if not out.name.lower().endswith(ENDINGS):
+        msg = f"{out}: expected a name that ends with {', '.join(ENDINGS)}"
+        raise ConfigError(msg)
 
 
 def _read_settings(config: Path | None) -> tuple[str, frozenset[str]]:
@@ -87,7 +99,7 @@ def _read_settings(config: Path | None) -> tuple[str, frozenset[str]]:
         # The text itself is left out: without its structure, secrets in it cannot be found.
         return f"# {error}\n", frozenset()
     text = yaml.safe_dump(mask_settings(values), sort_keys=False, allow_unicode=True)
-    return f"# from {config}\n{text}", find_secrets(values)
+    return f"# from {config}\n{text}", find_secrets(values) | read_secrets(values, os.environ)
 
 
 def _describe_versions() -> str:
@@ -179,15 +191,24 @@ def _read_log(log: Path | None, unit: str) -> str:
     return done.stdout[-MAX_LOG_BYTES:] or f"no journal of {unit}: {done.stderr}\n"
 
 
-def _write_tar(out: Path, contents: dict[str, str]) -> None:
+def _write_archive(out: Path, contents: dict[str, str]) -> None:
+    files = {
+        f"asd-monitor-support/{name}": text.encode(errors="replace")
+        for name, text in contents.items()
+    }
     try:
         descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as tar:
-            for name, text in contents.items():
-                data = text.encode(errors="replace")
-                info = tarfile.TarInfo(f"asd-monitor-support/{name}")
-                info.size, info.mtime, info.mode = len(data), int(time.time()), 0o600
-                tar.addfile(info, io.BytesIO(data))
+        with os.fdopen(descriptor, "wb") as file:
+            if out.suffix.lower() == ".zip":
+                with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                    for name, data in files.items():
+                        archive.writestr(name, data)
+            else:
+                with tarfile.open(fileobj=file, mode="w:gz") as tar:
+                    for name, data in files.items():
+                        info = tarfile.TarInfo(name)
+                        info.size, info.mtime, info.mode = len(data), int(time.time()), 0o600
+                        tar.addfile(info, io.BytesIO(data))
     except FileExistsError as error:
         msg = f"{out}: the file exists; choose another name"
         raise StateError(msg) from error

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -29,10 +30,12 @@ class RefitJobs:
     ----------
     root
         The state folder.
+    trusted_keys
+        Returns the public keys of makers whose model files may run; none: all may.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, trusted_keys: Callable[[], Iterable[str]] = tuple) -> None:
+        self._root, self._trusted_keys = root, trusted_keys
         self._lock = threading.Lock()  # guards the next one
         self._jobs: dict[str, _Job] = {}
 
@@ -42,6 +45,8 @@ class RefitJobs:
             sys.executable, "-m", "asd_monitor.cli", "refit", machine, "--propose", "--json",
             "--state-dir", str(self._root),
         ]  # fmt: skip
+        for key in self._trusted_keys():
+            command += ["--trusted-key", key]
         with self._lock:
             job = self._jobs.get(machine)
             if job is not None and job.process.poll() is None:

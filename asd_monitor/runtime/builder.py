@@ -358,4 +358,5 @@ def _build_web(
         setup=None if page_settings is None else PageSetup(page_settings, machines),
         find_learned=partial(find_learned_sound, machines),
         diagnosis=diagnosis,
+        trusted_keys=lambda: machines.config.models.trusted_keys,
     )

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from asd_monitor.errors import ConfigError
@@ -64,6 +64,8 @@ class WebService:
         Returns what is known of the sound that a machine's model was learned from.
     diagnosis
         Checks the installation; None: pages cannot.
+    trusted_keys
+        Returns the public keys of makers whose model files may run; none: all may.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class WebService:
         setup: Setup | None = None,
         find_learned: FindLearnedSound = lambda _machine: None,
         diagnosis: Diagnosis | None = None,
+        trusted_keys: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         static = StaticFiles()
         if missing := static.missing_libraries():
@@ -93,7 +96,7 @@ class WebService:
         self._hub = LiveHub(self._call, rings, count_dropped=metrics.dropped.labels(QUEUE).inc)
         self._log = LogTail()
         self._access = AccessStore(state_root / FILE_NAME)
-        self._refits = RefitJobs(state_root)
+        self._refits = RefitJobs(state_root, trusted_keys)
         pages, archive = PageRenderer(node, static), Archive(state_root)
         self._context = WebContext(
             settings=settings,

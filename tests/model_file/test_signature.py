@@ -1,14 +1,20 @@
 """A signed model file is that of the owner of the key, whole and unchanged."""
 
+import importlib
 import time
 import zipfile
 from pathlib import Path
+from typing import get_type_hints
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from typer.testing import CliRunner
 
-from asd_monitor.cli import create_app
+from asd_monitor.cli import COMMANDS, create_app
+from asd_monitor.commands.options import Device
+from asd_monitor.commands.run import load_settings
 from asd_monitor.config import from_options
 from asd_monitor.errors import ConfigError, ModelFileError, UntrustedModelError
 from asd_monitor.model_file import load, verify
@@ -98,6 +104,62 @@ def test_an_unsigned_or_foreign_file_is_refused_where_keys_are_trusted(
         assert "asd-monitor sign" in str(found.value)
     with pytest.raises(UntrustedModelError, match=reason):
         run("inspect", model, "--trusted-key", other)
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """Return a folder with recordings, of the layout that each command expects."""
+    folder = tmp_path / "data"
+    sound = np.random.default_rng(0).standard_normal(16_000).astype("float32") / 10
+    for name in ("train/a.wav", "test/normal/a.wav", "test/anomaly/b.wav", "streams/c.wav"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / name, sound, 16_000)
+    (folder / "streams" / "c.csv").write_text("start_s,end_s,label\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "inspect MODEL",
+        "inspect MODEL --run",
+        "score DATA/train/a.wav --model MODEL",
+        "picture DATA/train/a.wav --model MODEL --out DATA/a.png",
+        "calibrate DATA/train/a.wav --model MODEL",
+        "replay DATA --model MODEL",
+        "replay DATA --model MODEL --timeline",
+        "bench cpu --quick --model MODEL",
+    ],
+)
+def test_every_command_that_takes_a_model_file_refuses_one_of_an_untrusted_maker(
+    tmp_path: Path, signed: Path, recordings: Path, command: str
+) -> None:
+    other = public_key(create_key(tmp_path / "other.pem"))
+    words = command.replace("MODEL", str(signed)).replace("DATA", str(recordings)).split()
+    with pytest.raises(UntrustedModelError, match="which is not trusted"):
+        run(*words, "--trusted-key", other)
+
+
+def test_every_command_that_takes_a_model_file_takes_trusted_keys() -> None:
+    taking = {}
+    for name in COMMANDS:
+        function = getattr(importlib.import_module(f"asd_monitor.commands.{name}"), name)
+        hints = get_type_hints(function, include_extras=True)
+        model = getattr(hints.get("model"), "__metadata__", ())
+        if any("FILE" in str(option.metavar) for option in model):
+            taking[name] = "trusted_key" in hints
+    assert {"run", "score", "replay", "doctor"} <= set(taking)
+    # detectability reads the manifest only, and fits models of its own
+    assert [name for name, takes_keys in taking.items() if not takes_keys] == ["detectability"]
+
+
+def test_keys_of_the_command_line_replace_those_of_the_configuration(key: str) -> None:
+    settings = load_settings(
+        None, {"pump": {"mic": 0}}, {"device": Device.AUTO, "mqtt": None, "trusted_key": [key]}
+    )
+    assert settings.models.trusted_keys == (key,)
+    with pytest.raises(ConfigError, match="is for a model file"):
+        run("replay", "nowhere", "--trusted-key", key)
 
 
 def test_a_member_that_is_changed_added_or_removed_breaks_the_signature(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from typer.testing import CliRunner
 from asd_monitor import model_file, quickstart
 from asd_monitor.cli import create_app
 from asd_monitor.config import from_options
-from asd_monitor.errors import ConfigError, ModelFileError
+from asd_monitor.errors import ConfigError, ModelFileError, UntrustedModelError
 from asd_monitor.history.records import NoteKind
 from asd_monitor.judging import actions, proposal
 from asd_monitor.judging.refit_job import RefitJobs
 from asd_monitor.judging.store import JudgingStore
+from asd_monitor.model_file.keys import create_key, public_key
+from asd_monitor.model_file.made_here import forget_made
 from asd_monitor.records import FloatArray, MachineAlarm, Record, ScoredWindow
 from asd_monitor.runtime.builder import build_monitor
 from asd_monitor.runtime.refit import propose_refit
@@ -242,9 +245,31 @@ def test_the_page_learns_in_a_process_of_its_own(learned: Path) -> None:
     first, jobs = sha_of(learned), RefitJobs(learned)
     try:
         assert jobs.start("pump")
-        wait_until(lambda: jobs.status("pump")[0] != "running", "the end")
+        wait_until(lambda: jobs.status("pump")[0] != "running", "the end", timeout_s=300.0)
         assert jobs.status("pump") == ("done", "")
     finally:
         jobs.close()
     assert proposal.read_proposal(learned, "pump") is not None
     assert sha_of(learned) == first
+
+
+def test_the_page_learns_again_only_what_the_trusted_keys_have_signed(
+    learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_made()  # as in another process
+    key = public_key(create_key(tmp_path / "plant.pem"))
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$*" > {tmp_path}/command\n')
+    python.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(python))
+    jobs = RefitJobs(learned, lambda: [key])
+    try:
+        assert jobs.start("pump")
+        wait_until(lambda: jobs.status("pump")[0] == "done", "the end")
+    finally:
+        jobs.close()
+    command = (tmp_path / "command").read_text().split()
+    arguments = command[command.index("refit") :]
+    assert arguments[-2:] == ["--trusted-key", key]
+    with pytest.raises(UntrustedModelError, match="it is not signed"):
+        CliRunner().invoke(create_app(), arguments, catch_exceptions=False)

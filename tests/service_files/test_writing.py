@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from asd_monitor.cli import create_app
 from asd_monitor.errors import ConfigError
-from asd_monitor.service_files.unit import unreadable_by_service, write_unit
+from asd_monitor.service_files.unit import program_path, unreadable_by_service, write_unit
 from asd_monitor.service_files.writing import write_files
 
 TEXTS = {"plant.yaml": "new\n", "systemd/unit": "unit\n"}
@@ -50,3 +52,16 @@ def test_environments_in_folders_that_the_unit_hides_are_named() -> None:
     hidden = Path("/home/ada/.local/share/uv/tools/asd-monitor")
     assert unreadable_by_service(hidden, Path("/usr")) == hidden
     assert unreadable_by_service(Path("/opt/x"), Path("/root/.pyenv")) == Path("/root/.pyenv")
+
+
+def test_the_next_steps_name_the_program_as_a_shell_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def steps(folder: str, path: Path) -> str:
+        monkeypatch.setenv("PATH", str(path))
+        arguments = ["init", str(tmp_path / folder), "--machine", "pump", "--wav", str(tmp_path)]
+        return CliRunner().invoke(create_app(), arguments, catch_exceptions=False).output
+
+    program = program_path()
+    assert f"2. {program} check " in steps("elsewhere", tmp_path)
+    assert "2. asd-monitor check " in steps("installed", program.parent)

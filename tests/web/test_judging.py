@@ -148,7 +148,7 @@ def test_a_failed_refit_says_why_and_changes_nothing(site: Site) -> None:
     def status() -> str:
         return str(json.loads(request(site.port, path=path).body)["state"])
 
-    wait_until(lambda: status() == "failed", "the end", timeout_s=60)
+    wait_until(lambda: status() == "failed", "the end", timeout_s=300)
     found = json.loads(request(site.port, path=path).body)
     assert "no model that was learned here" in found["problem"]
     assert found["proposal"] is None

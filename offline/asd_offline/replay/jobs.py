@@ -122,6 +122,7 @@ class ScoreJob:
     model: Path
     result: Path
     """JSON lines: the decision rule, then a :class:`ClipResult` for each clip."""
+    trusted_keys: tuple[str, ...] = ()
 
     @property
     def work(self) -> float:
@@ -133,7 +134,7 @@ class ScoreJob:
         from asd_monitor.detection.decision_rule import DecisionRule
         from asd_monitor.detection.detector import Detector
 
-        model = load_cached(self.model, self.device)
+        model = load_cached(self.model, self.device, self.trusted_keys)
         rule = DecisionRule.from_manifest(model.manifest, self.target)
         detector = Detector(model, {self.target: rule})
         lines = [json.dumps(rule.to_dict(), allow_nan=False)]
@@ -160,14 +161,19 @@ class ScoreJob:
         )
 
 
-def load_cached(path: Path, device: str) -> "LoadedModel":
-    """Load a model file; the next jobs of this process get the same model."""
+def load_cached(path: Path, device: str, trusted_keys: tuple[str, ...] = ()) -> "LoadedModel":
+    """Load a model file; the next jobs of this process get the same model.
+
+    If there are trusted keys, it must be signed with one of them, or have been learned here.
+    """
     stat = path.stat() if path.exists() else None
-    return _load(path, device, stat.st_mtime_ns if stat else 0)
+    return _load(path, device, trusted_keys, stat.st_mtime_ns if stat else 0)
 
 
 @lru_cache(maxsize=2)
-def _load(path: Path, device: str, modified_ns: int) -> "LoadedModel":
+def _load(
+    path: Path, device: str, trusted_keys: tuple[str, ...], modified_ns: int
+) -> "LoadedModel":
     from asd_monitor.model_file import LoadPolicy, load
 
-    return load(path, device, policy=LoadPolicy.of_user())
+    return load(path, device, policy=LoadPolicy.of_user(trusted_keys))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asd_monitor import __version__
 from asd_monitor.errors import ConfigError, DatasetError
-from asd_monitor.model_file import read_manifest
+from asd_monitor.model_file import LoadPolicy, verify
 from asd_monitor.model_file.manifest import Manifest
 from asd_offline.datasets import Clip, Dataset, Subset
 from asd_offline.replay.jobs import FitJob, ScoreJob
@@ -30,6 +30,8 @@ class GivenModel:
     path: Path
     manifest: Manifest
     sha256: str
+    trusted_keys: tuple[str, ...] = ()
+    """Public keys of makers whose model files may run; empty: all may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,11 @@ class Plan:
         """Return the model file that scores a section."""
         return self.model.path if self.model else self.work / f"model-{section.number:04d}.asd"
 
+    @property
+    def trusted_keys(self) -> tuple[str, ...]:
+        """Keys with which the model file must be signed; those fitted here need no signature."""
+        return self.model.trusted_keys if self.model else ()
+
     def fit_result(self, section: SectionPlan) -> Path:
         """Return the result file of a section's fit job."""
         return self.work / f"fit-{section.number:04d}.json"
@@ -106,6 +113,7 @@ class Plan:
                 device=self.device,
                 model=self.model_path(section),
                 result=self.work / f"scores-{section.number:04d}-{number:05d}.jsonl",
+                trusted_keys=self.trusted_keys,
             )
             for number, first in enumerate(range(0, len(section.test), BLOCK_CLIPS))
         ]
@@ -166,24 +174,27 @@ def restrict_to_subset(dataset: Dataset, subset: Subset) -> Dataset:
     return replace(dataset, clips=clips)
 
 
-def read_given_model(text: str) -> GivenModel | None:
-    """Read the manifest of the model file that ``--model`` names; None for quick-start.
+def read_given_model(text: str, trusted_keys: tuple[str, ...] = ()) -> GivenModel | None:
+    """Verify the model file that ``--model`` names, and read its manifest; None for quick-start.
 
     Raises
     ------
     ConfigError
-        If it names a folder.
+        If it names a folder, or there are keys and no model file.
     ModelFileError
-        If the file does not exist or is damaged.
+        If the file does not exist, is damaged, has code that no model needs, or is not trusted.
     """
     if text == QUICKSTART:
+        if trusted_keys:
+            msg = f"--trusted-key is for a model file (--model FILE); {QUICKSTART} fits its own"
+            raise ConfigError(msg)
         return None
     path = Path(text)
     if path.is_dir():
         msg = f"--model {path}: expected a model file, the folder of a training run, or "
         raise ConfigError(f"{msg}{QUICKSTART}, found a folder without run.json")
-    manifest, sha256 = read_manifest(path)
-    return GivenModel(path.absolute(), manifest, sha256)
+    verified = verify(path, LoadPolicy.of_user(trusted_keys))
+    return GivenModel(path.absolute(), verified.manifest, verified.sha256, trusted_keys)
 
 
 def _plan_section(

@@ -52,6 +52,8 @@ class ReplaySettings:
     """``dev`` or ``eval``; empty: both."""
     model: str = QUICKSTART
     """A model file, or ``quickstart``: one detector for each section, from its training clips."""
+    trusted_keys: tuple[str, ...] = ()
+    """Public keys of makers whose model files may run; empty: all may."""
     ground_truth: Path | None = None
     out: Path | None = None
     work: Path | None = None
@@ -97,7 +99,7 @@ def replay(
         If a setting is invalid.
     """
     progress = progress or NoProgress()
-    model = read_given_model(settings.model)
+    model = read_given_model(settings.model, settings.trusted_keys)
     dataset = _open(settings)
     if settings.strict:
         _raise_if_rejected(dataset.rejected)

@@ -84,6 +84,7 @@ class PictureJob:
     model: Path
     result: Path
     """JSON of a :class:`ClipPicture`, or ``null`` if the clip cannot be read any more."""
+    trusted_keys: tuple[str, ...] = ()
 
     @property
     def work(self) -> float:
@@ -92,7 +93,7 @@ class PictureJob:
 
     def run(self, tick: Tick) -> None:
         """Compute the picture and write the result."""
-        model = load_cached(self.model, self.device)
+        model = load_cached(self.model, self.device, self.trusted_keys)
         try:
             channels = range(self.channel, self.channel + model.manifest.channels)
             samples = read_model_input(self.clip, model.manifest.sample_rate_hz, channels)

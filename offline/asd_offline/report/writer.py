@@ -73,4 +73,5 @@ def _picture_job(plan: Plan, section: SectionReplay, clip: Path) -> PictureJob:
         device=plan.device,
         model=plan.model_path(section.plan),
         result=plan.work / f"key-clip-{section.plan.number:04d}-{digest}.json",
+        trusted_keys=plan.trusted_keys,
     )

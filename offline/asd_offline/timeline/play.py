@@ -31,6 +31,7 @@ class PlayJob:
     target: str
     result: Path
     """JSON of a :class:`~asd_offline.timeline.trace.Trace`."""
+    trusted_keys: tuple[str, ...] = ()
 
     @property
     def work(self) -> float:
@@ -39,7 +40,7 @@ class PlayJob:
 
     def run(self, tick: Tick) -> None:
         """Play the stream and write its trace."""
-        model = load_cached(self.model, self.device)
+        model = load_cached(self.model, self.device, self.trusted_keys)
         rule = DecisionRule.from_manifest(model.manifest, self.target)
         detector = Detector(model, {MACHINE: rule})
         scores = score_stream(self.stream, detector, self.channel)

@@ -50,6 +50,8 @@ class TimelineSettings:
     """Command line, for the report."""
     jobs: int = field(default_factory=available_cores)
     """Number of processes."""
+    trusted_keys: tuple[str, ...] = ()
+    """Public keys of makers whose model files may run; empty: all may."""
 
 
 def replay_timelines(
@@ -80,7 +82,7 @@ def replay_timelines(
         If a setting is invalid.
     """
     progress = progress or NoProgress()
-    model = read_given_model(settings.model)
+    model = read_given_model(settings.model, settings.trusted_keys)
     machines = find_machines(
         settings.folder, settings.machines, settings.channel, needs_train=model is None
     )
@@ -98,6 +100,7 @@ def replay_timelines(
             model=model.path if model else model_of[machine.name],
             target=targets[machine.name],
             result=work / f"{number:04d}-{index:04d}.json",
+            trusted_keys=settings.trusted_keys,
         )
         for number, machine in enumerate(machines)
         for index, stream in enumerate(machine.streams)
