@@ -90,13 +90,15 @@ def history(
             export.write_csv(scores, export.SCORE_COLUMNS, sys.stdout)
     else:
         rows = _read_rows(reader, name, from_s, to_s, by)
+        modes = _read_modes(reader, name, rows)
+        if as_json or as_csv:
+            dicts = list(map(export.minute_to_dict, rows, modes))
         if as_json:
-            _print_json(reader, name, from_s, to_s, list(map(export.minute_to_dict, rows)))
+            _print_json(reader, name, from_s, to_s, dicts)
         elif as_csv:
-            dicts = map(export.minute_to_dict, rows)
             export.write_csv(dicts, export.MINUTE_COLUMNS, sys.stdout)
         else:
-            _print_table(reader, name, from_s, to_s, rows)
+            _print_table(reader, name, from_s, to_s, rows, modes)
 
 
 def _parse_times(since: str, until: str | None, last_s: float | None) -> tuple[float, float]:
@@ -122,6 +124,17 @@ def _read_rows(
     length_s = _choose_length_s(to_s - from_s, by)
     start_s = _round_down_locally(from_s, length_s)
     return reader.trend(machine, start_s, to_s, length_s)
+
+
+def _read_modes(reader: "HistoryReader", machine: str, rows: "list[MinuteRow]") -> list[str]:
+    """Return the mode in which the machine was longest in each row; empty where none is known."""
+    from asd_monitor.history.times import longest_modes
+
+    if not rows:
+        return []
+    end_s = rows[-1].start_s + rows[-1].length_s
+    spans = reader.mode_spans(machine, rows[0].start_s, end_s, limit=1_000_000)
+    return longest_modes(spans, [row.start_s for row in rows], end_s)
 
 
 def _choose_length_s(span_s: float, by: str | None) -> float:
@@ -165,6 +178,10 @@ def _print_json(
         "from": export.format_utc(from_s),
         "to": export.format_utc(to_s),
         "time_in_state_s": {str(state): round(value, 3) for state, value in seconds.items()},
+        "time_in_mode_s": {
+            mode: round(value, 3)
+            for mode, value in reader.time_in_mode(machine, from_s, to_s).items()
+        },
         "events": [export.event_to_dict(event) for event in events],
         "rows": rows,
     }
@@ -177,8 +194,9 @@ def _print_table(
     from_s: float,
     to_s: float,
     rows: "list[MinuteRow]",
+    modes: list[str],
 ) -> None:
-    from asd_monitor.commands.history_table import describe_states, make_table
+    from asd_monitor.commands.history_table import describe_modes, describe_states, make_table
     from asd_monitor.terminal.durations import format_duration, format_local_time
     from asd_monitor.terminal.tables import stdout_console
 
@@ -187,8 +205,10 @@ def _print_table(
     title = machine if name == machine else f"{name} ({machine})"
     typer.echo(wrap(f"{title}, {begin} to {end} ({format_duration(to_s - from_s)})"))
     typer.echo(wrap(describe_states(reader, machine, from_s, to_s)))
+    if text := describe_modes(reader.time_in_mode(machine, from_s, to_s)):
+        typer.echo(wrap(text))
     if rows:
-        stdout_console().print(make_table(rows))
+        stdout_console().print(make_table(rows, modes))
     else:
         last_s = reader.last_score_s(machine)
         newest = "none at all" if last_s is None else f"the newest one: {format_local_time(last_s)}"

@@ -7,6 +7,8 @@ from asd_monitor.records import State
 from asd_monitor.terminal.durations import format_duration, format_local_time
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.table import Table
 
     from asd_monitor.history.reader import HistoryReader
@@ -23,8 +25,16 @@ STYLES = {
 DAY_S = 86_400
 
 
-def make_table(rows: "list[MinuteRow]") -> "Table":
-    """Return a table with a line for each span of time."""
+def make_table(rows: "list[MinuteRow]", modes: list[str]) -> "Table":
+    """Return a table with a line for each span of time.
+
+    Parameters
+    ----------
+    rows
+        The spans.
+    modes
+        Mode of each span; empty where none is known. Without any there is no such column.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -38,12 +48,16 @@ def make_table(rows: "list[MinuteRow]") -> "Table":
     table.add_column("level")
     for column in table.columns[2:]:
         column.justify = "right"
-    for row in rows:
+    if any(modes):
+        table.add_column("mode")
+    for row, mode in zip(rows, modes, strict=True):
         cells = [_format(row.median), _format(row.highest), str(row.over), str(row.windows)]
         cells.append(_format(row.threshold))
         if with_range:
             cells.append("" if row.normal_range is None else f"≤ {_format(row.normal_range)}")
         cells.append("" if row.level_dbfs is None else f"{row.level_dbfs:.0f} dB")
+        if any(modes):
+            cells.append(mode)
         state = Text(str(row.worst_state), STYLES[row.worst_state])
         table.add_row(_format_start(row), state, *cells)
     fold_columns(table)
@@ -67,6 +81,13 @@ def describe_states(reader: "HistoryReader", machine: str, from_s: float, to_s: 
     count = f"{len(events)} event{'' if len(events) == 1 else 's'}"
     parts.append(f"{count}, {alarms} with an alarm" if events else "no event")
     return "; ".join(parts)
+
+
+def describe_modes(seconds: "Mapping[str, float]") -> str:
+    """Return how long a machine was in each mode, in one line; empty where no mode is known."""
+    if not seconds:
+        return ""
+    return "modes: " + "; ".join(f"{mode} {format_duration(s)}" for mode, s in seconds.items())
 
 
 def _format(value: float | None) -> str:

@@ -15,7 +15,7 @@ SCORE_COLUMNS = (
 )  # fmt: skip
 MINUTE_COLUMNS = (
     "at", "length_s", "windows", "scored", "lowest", "median", "highest", "over", "threshold",
-    "normal_range", "level_dbfs", "state", "lost_samples",
+    "normal_range", "level_dbfs", "state", "lost_samples", "mode",
 )  # fmt: skip
 
 
@@ -42,8 +42,16 @@ def score_to_dict(row: ScoreRow) -> dict[str, Any]:
     }
 
 
-def minute_to_dict(row: MinuteRow) -> dict[str, Any]:
-    """Return the scores of a minute or a longer span with the keys of :data:`MINUTE_COLUMNS`."""
+def minute_to_dict(row: MinuteRow, mode: str) -> dict[str, Any]:
+    """Return the scores of a minute or a longer span with the keys of :data:`MINUTE_COLUMNS`.
+
+    Parameters
+    ----------
+    row
+        The scores.
+    mode
+        Mode in which the machine was longest; empty where none is known.
+    """
     return {
         "at": format_utc(row.start_s),
         "length_s": row.length_s,
@@ -58,6 +66,7 @@ def minute_to_dict(row: MinuteRow) -> dict[str, Any]:
         "level_dbfs": row.level_dbfs,
         "state": str(row.worst_state),
         "lost_samples": row.lost_samples,
+        "mode": mode or None,
     }
 
 

@@ -6,7 +6,7 @@ compares both ways.
 
 from asd_monitor.storage.database_schema import Schema
 
-VERSION = 3
+VERSION = 4
 APPLICATION_ID = 0x41534448
 """Marks the file as a history of asd-monitor (``ASDH``)."""
 
@@ -35,6 +35,18 @@ MIGRATIONS = {
         UPDATE score SET state = 10 * state;
         UPDATE score_minute SET worst_state = 10 * worst_state;
         UPDATE score_hour SET worst_state = 10 * worst_state;
+    """,
+    # The modes of machines.
+    4: """
+        CREATE TABLE mode_span (
+            id INTEGER PRIMARY KEY,
+            machine_id INTEGER NOT NULL REFERENCES machine (id),
+            from_ms INTEGER NOT NULL,
+            to_ms INTEGER,
+            mode TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX mode_span_of_machine ON mode_span (machine_id, from_ms);
+        CREATE INDEX open_mode_span ON mode_span (machine_id) WHERE to_ms IS NULL;
     """,
 }
 """SQL that leads to each version from the one before."""

@@ -17,13 +17,15 @@ from asd_monitor.history.records import (
     MachineOverview,
     MinuteRow,
     ModelRow,
+    ModeSpan,
     NoteKind,
     ScoreRow,
     Shelf,
     StateSpan,
 )
-from asd_monitor.history.rows import to_event, to_minute, to_score, to_span
+from asd_monitor.history.rows import to_event, to_minute, to_mode_span, to_score, to_span
 from asd_monitor.history.summaries import HOUR_MS, MINUTE_MS
+from asd_monitor.history.times import sum_times
 from asd_monitor.records import State
 
 MAX_EVENTS = 200
@@ -173,26 +175,40 @@ class HistoryReader:
         self, machine: str, from_s: float, to_s: float, limit: int = 10_000
     ) -> list[StateSpan]:
         """Return the states of a machine in a time, oldest first; not cut at its ends."""
+        return [to_span(row) for row in self._spans("state_span", machine, from_s, to_s, limit)]
+
+    def mode_spans(
+        self, machine: str, from_s: float, to_s: float, limit: int = 10_000
+    ) -> list[ModeSpan]:
+        """Return the modes of a machine in a time, oldest first; not cut at its ends."""
+        rows = self._spans("mode_span", machine, from_s, to_s, limit)
+        return [to_mode_span(row) for row in rows]
+
+    def _spans(
+        self, table: str, machine: str, from_s: float, to_s: float, limit: int
+    ) -> list[sqlite3.Row]:
+        """Return the newest rows of a time, oldest first."""
         rows = self._rows(
-            "SELECT * FROM state_span WHERE machine_id = (SELECT id FROM machine WHERE name = ?) "
+            f"SELECT * FROM {table} WHERE machine_id = (SELECT id FROM machine WHERE name = ?) "  # noqa: S608 - own names
             "AND from_ms < ? AND (to_ms IS NULL OR to_ms > ?) ORDER BY from_ms DESC, id DESC "
             "LIMIT ?",
             (machine, to_ms(to_s), to_ms(from_s), limit),
         )
-        return [to_span(row) for row in reversed(rows)]
+        return rows[::-1]
 
     def time_in_state(self, machine: str, from_s: float, to_s: float) -> dict[State, float]:
         """Return for how many seconds of a time a machine was in each state.
 
         The rest of the time was not monitored. After the clock was set back, times overlap.
         """
-        seconds: dict[State, float] = {}
-        for span in self.spans(machine, from_s, to_s, limit=1_000_000):
-            end_s = to_s if span.to_s is None else min(span.to_s, to_s)
-            length_s = end_s - max(span.from_s, from_s)
-            if length_s > 0:
-                seconds[span.state] = seconds.get(span.state, 0.0) + length_s
-        return seconds
+        spans = self.spans(machine, from_s, to_s, limit=1_000_000)
+        return sum_times(((span.state, span) for span in spans), from_s, to_s)
+
+    def time_in_mode(self, machine: str, from_s: float, to_s: float) -> dict[str, float]:
+        """Return for how many seconds of a time a machine was in each mode, longest first."""
+        spans = self.mode_spans(machine, from_s, to_s, limit=1_000_000)
+        seconds = sum_times(((span.mode, span) for span in spans), from_s, to_s)
+        return dict(sorted(seconds.items(), key=lambda item: -item[1]))
 
     def events(
         self,

@@ -145,6 +145,16 @@ class StateSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class ModeSpan:
+    """A time in one mode. Times that no span covers have no known mode."""
+
+    from_s: float
+    to_s: float | None
+    """None: the machine is still in this mode."""
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shelf:
     """A time in which alarms of a machine are not to disturb anyone."""
 

@@ -35,7 +35,8 @@ class Retention:
         removed = self._remove("score", "at_ms", scores_before)
         removed += self._remove("score_minute", "start_ms", minutes_before)
         removed += self._remove("score_hour", "start_ms", minutes_before)
-        removed += self._remove_spans(minutes_before)
+        removed += self._remove_spans("state_span", minutes_before)
+        removed += self._remove_spans("mode_span", minutes_before)
         if self.size_bytes() > self._settings.max_mb * 1e6:
             removed += self._remove_oldest()
         # execute() would free one page only: it ends at the first row, and these have no columns
@@ -87,10 +88,10 @@ class Retention:
         )
         return cursor.rowcount
 
-    def _remove_spans(self, before_ms: int) -> int:
+    def _remove_spans(self, table: str, before_ms: int) -> int:
         cursor = self._connection.execute(
-            "DELETE FROM state_span WHERE id IN "
-            "(SELECT id FROM state_span WHERE to_ms < ? ORDER BY id LIMIT 1000)",
+            f"DELETE FROM {table} WHERE id IN "  # noqa: S608 - own names
+            f"(SELECT id FROM {table} WHERE to_ms < ? ORDER BY id LIMIT 1000)",
             (before_ms,),
         )
         return cursor.rowcount

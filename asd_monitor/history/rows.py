@@ -4,7 +4,7 @@ import sqlite3
 
 from asd_monitor.history.codes import QUALITIES, STATES, to_s
 from asd_monitor.history.events import parse_bands
-from asd_monitor.history.records import Event, MinuteRow, ScoreRow, StateSpan
+from asd_monitor.history.records import Event, MinuteRow, ModeSpan, ScoreRow, StateSpan
 from asd_monitor.records import State
 
 STATE_OF = {str(state): state for state in State}
@@ -49,6 +49,12 @@ def to_span(row: sqlite3.Row) -> StateSpan:
     """Return a row of ``state_span``."""
     end_s = None if row["to_ms"] is None else to_s(row["to_ms"])
     return StateSpan(to_s(row["from_ms"]), end_s, STATE_OF[row["state"]], row["reason"])
+
+
+def to_mode_span(row: sqlite3.Row) -> ModeSpan:
+    """Return a row of ``mode_span``."""
+    end_s = None if row["to_ms"] is None else to_s(row["to_ms"])
+    return ModeSpan(to_s(row["from_ms"]), end_s, row["mode"])
 
 
 def to_event(row: sqlite3.Row) -> Event:

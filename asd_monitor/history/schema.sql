@@ -92,6 +92,17 @@ CREATE TABLE state_span (
 CREATE INDEX state_span_of_machine ON state_span (machine_id, from_ms);
 CREATE INDEX open_state_span ON state_span (machine_id) WHERE to_ms IS NULL;
 
+-- Names of modes are those of the time: a mode that gets another name keeps its earlier one here.
+CREATE TABLE mode_span (
+    id INTEGER PRIMARY KEY,
+    machine_id INTEGER NOT NULL REFERENCES machine (id),
+    from_ms INTEGER NOT NULL,
+    to_ms INTEGER,
+    mode TEXT NOT NULL
+) STRICT;
+CREATE INDEX mode_span_of_machine ON mode_span (machine_id, from_ms);
+CREATE INDEX open_mode_span ON mode_span (machine_id) WHERE to_ms IS NULL;
+
 CREATE TABLE event (
     id TEXT PRIMARY KEY,
     machine_id INTEGER NOT NULL REFERENCES machine (id),

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from asd_monitor.history.codes import MAX_MS, QUALITY_CODES, STATE_CODES, finite, to_ms
 from asd_monitor.history.events import EventTable
+from asd_monitor.history.modes import ModeTable
 from asd_monitor.history.names import NameTables
 from asd_monitor.history.records import Event, EventNote, Shelf
 from asd_monitor.history.summaries import Summaries
@@ -56,6 +57,7 @@ class Store:
         self._names = NameTables(connection, displayed)
         self._events = EventTable(connection, self._names)
         self._summaries = Summaries(connection)
+        self._modes = ModeTable(connection)
         self._adopted = set[str]()
         self._scores: list[ScoreValues] = []
         self._last_score_ms: dict[int, int] = {}
@@ -99,6 +101,7 @@ class Store:
         try:
             self._summaries.update(None if stopping else to_ms(self._clock()))
             if stopping:
+                self._modes.close()
                 for machine in self._adopted:
                     self._close_span(self._names.machine_id(machine), None)
             self.connection.execute("COMMIT")
@@ -142,6 +145,7 @@ class Store:
             )
         )
         self._events.observe(machine_id, window)
+        self._modes.observe(machine_id, window)
 
     def _write_scores(self) -> int:
         rows, self._scores = self._scores, []
@@ -203,6 +207,7 @@ class Store:
         if machine in self._adopted:
             return machine_id
         self._summaries.resume(machine_id)
+        self._modes.resume(machine_id)
         current = self._current.get(machine)
         if current is None:
             self._close_span(machine_id, None)

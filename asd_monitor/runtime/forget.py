@@ -29,6 +29,7 @@ _ROWS = {
     "score_minute": "machine_id = ? AND start_ms < ?",
     "score_hour": "machine_id = ? AND start_ms < ?",
     "state_span": "machine_id = ? AND from_ms < ?",
+    "mode_span": "machine_id = ? AND from_ms < ?",
     "shelf": "machine_id = ? AND from_ms < ?",
 }
 """Which rows of the history belong to a machine and are older than a time, in ms."""

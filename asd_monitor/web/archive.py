@@ -13,6 +13,7 @@ from asd_monitor.history.records import (
     EventNote,
     MachineOverview,
     MinuteRow,
+    ModeSpan,
     ScoreRow,
     StateSpan,
 )
@@ -61,6 +62,10 @@ class Archive:
         """Return the states of a machine in a time, oldest first."""
         return self.reader.spans(machine, from_s, to_s) if self.exists else []
 
+    def mode_spans(self, machine: str, from_s: float, to_s: float) -> Sequence[ModeSpan]:
+        """Return the modes of a machine in a time, oldest first."""
+        return self.reader.mode_spans(machine, from_s, to_s) if self.exists else []
+
     def minutes(
         self, machine: str, from_s: float, to_s: float, max_points: int
     ) -> Sequence[MinuteRow]:
@@ -78,6 +83,10 @@ class Archive:
     def time_in_state(self, machine: str, from_s: float, to_s: float) -> dict[State, float]:
         """Return for how many seconds of a time a machine was in each state."""
         return self.reader.time_in_state(machine, from_s, to_s) if self.exists else {}
+
+    def time_in_mode(self, machine: str, from_s: float, to_s: float) -> dict[str, float]:
+        """Return for how many seconds of a time a machine was in each mode, longest first."""
+        return self.reader.time_in_mode(machine, from_s, to_s) if self.exists else {}
 
     def events(
         self,

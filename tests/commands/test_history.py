@@ -22,8 +22,9 @@ from asd_monitor.errors import AsdMonitorError, ConfigError, StateError
 from asd_monitor.history.reader import HistoryReader
 from asd_monitor.history.records import EventNote, NoteKind
 from asd_monitor.history.settings import HistorySettings
-from asd_monitor.records import State
+from asd_monitor.records import Decision, State
 from tests.rig.history import change, score_at, writing
+from tests.rig.records import scored_window
 
 AT_S = 1_796_040_000.0
 DAY = "2026-11-30"
@@ -99,6 +100,27 @@ def test_csv_and_json_carry_the_same_rows(state: Path) -> None:
     assert rows[0]["at"] == f"{DAY}T12:00:00.000Z"
     assert document["time_in_state_s"]["ALARM"] == 60.0
     assert [event["id"] for event in document["events"]] == ["e1"]
+
+
+def test_the_mode_is_in_the_table_and_in_csv_and_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    with writing(tmp_path / "history.db", HistorySettings(scores_days=1e4)) as writer:
+        for second in range(0, 3600, 10):
+            decision = Decision(State.NORMAL, mode="idle" if second < 1500 else "full load")
+            writer.record(scored_window(decision=decision, captured_at=AT_S + second))
+        assert writer.flush(30)
+    arguments = ("history", *TIMES, "--by", "30m", "--state-dir", tmp_path)
+    lines = output(*arguments).splitlines()
+    assert "modes: full load 34 min 50 s; idle 25 min" in lines
+    assert [line.split()[-1] for line in lines[-2:]] == ["idle", "load"]
+    document = json.loads(output(*arguments, "--json"))
+    assert document["time_in_mode_s"] == {"full load": 2090.0, "idle": 1500.0}
+    assert [row["mode"] for row in document["rows"]] == ["idle", "full load"]
+    rows = csv.DictReader(io.StringIO(output(*arguments, "--csv")))
+    assert [row["mode"] for row in rows] == ["idle", "full load"]
 
 
 def test_every_score_can_be_printed(state: Path) -> None:

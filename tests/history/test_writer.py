@@ -10,8 +10,16 @@ from asd_monitor.history.cases import CaseTracker
 from asd_monitor.history.reader import HistoryReader
 from asd_monitor.history.records import Event, EventNote, NoteKind, Shelf
 from asd_monitor.history.writer import HistoryWriter
-from asd_monitor.records import Band, Decision, Limit, Quality, State, Verdict
-from tests.rig.history import AT_S, change, score_at
+from asd_monitor.records import (
+    Band,
+    Decision,
+    Limit,
+    Quality,
+    ScoredWindow,
+    State,
+    Verdict,
+)
+from tests.rig.history import AT_S, change, score_at, writing
 from tests.rig.records import MODEL, scored_window
 
 
@@ -215,3 +223,41 @@ def test_an_alarm_that_a_restart_interrupts_is_counted_once(
     restarted.record(scored_window(captured_at=AT_S + 230))
     restarted.close()
     assert reader.time_in_state("pump", AT_S, AT_S + 300) == {State.ALARM: 60.0 + 30.0}
+
+
+def in_mode(mode: str, at_s: float) -> ScoredWindow:
+    return scored_window(decision=Decision(State.NORMAL, mode=mode), captured_at=at_s)
+
+
+def test_the_time_in_each_mode_is_kept_over_a_restart_and_not_over_a_pause(path: Path) -> None:
+    reader = HistoryReader(path)
+    with writing(path) as writer:
+        for second in range(0, 30, 2):
+            writer.record(in_mode("idle" if second < 10 else "running", AT_S + second))
+    with writing(path) as writer:
+        for second in (*range(30, 40, 2), *range(140, 150, 2)):
+            writer.record(in_mode("running", AT_S + second))
+        writer.record(in_mode("", AT_S + 150))
+        assert writer.flush()
+        found = [(span.mode, span.from_s, span.to_s) for span in reader.mode_spans("pump", 0, 1e10)]
+    assert found == [
+        ("idle", AT_S, AT_S + 10),
+        ("running", AT_S + 10, AT_S + 28),
+        ("running", AT_S + 30, AT_S + 38),
+        ("running", AT_S + 140, AT_S + 150),
+    ]
+    assert reader.time_in_mode("pump", AT_S, AT_S + 145) == {"running": 31.0, "idle": 10.0}
+
+
+def test_a_mode_that_a_killed_run_left_open_ends_at_its_newest_score(path: Path) -> None:
+    writer = HistoryWriter(path)
+    writer.open()
+    for second in range(0, 10, 2):
+        writer.record(in_mode("idle", AT_S + second))
+    assert writer.flush()  # and never closed
+    with writing(path) as next_run:
+        next_run.record(in_mode("running", AT_S + 3600))
+        assert next_run.flush()
+        spans = HistoryReader(path).mode_spans("pump", 0, 1e10)
+    assert [(span.mode, span.to_s) for span in spans] == [("idle", AT_S + 8), ("running", None)]
+    writer.close()

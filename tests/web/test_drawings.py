@@ -3,12 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.history.records import StateSpan
+from asd_monitor.history.records import ModeSpan, StateSpan
 from asd_monitor.records import State
 from asd_monitor.terminal.durations import format_duration
 from asd_monitor.web import formats
 from asd_monitor.web.gauge import make_gauge
-from asd_monitor.web.strip import WIDTH, make_strip
+from asd_monitor.web.strip import WIDTH, make_mode_strips, make_strip
 
 finite = st.floats(-1e6, 1e6)
 spans = st.lists(
@@ -39,6 +39,13 @@ def test_a_short_alarm_is_visible_and_over_the_normal_state() -> None:
     ((begin, end),) = strip.parts[-1].intervals
     assert end - begin >= 6
     assert strip.summary == "alarm 1 s, normal 23 h 59 min"
+
+
+def test_each_mode_has_a_drawing_of_its_times() -> None:
+    spans = [ModeSpan(-50, 25, "idle"), ModeSpan(25, 80, "full load"), ModeSpan(80, None, "idle")]
+    load, idle = make_mode_strips(spans, 0, 100)
+    assert (load.mode, load.path, load.summary) == ("full load", "M250 0H800V10H250z", "55 s")
+    assert (idle.mode, idle.path) == ("idle", "M0 0H250V10H0zM800 0H1000V10H800z")
 
 
 def test_a_time_without_records_says_so() -> None:

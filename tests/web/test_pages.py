@@ -135,6 +135,27 @@ def test_a_machine_that_was_added_minutes_ago_has_a_trend_already(site: Site) ->
     assert max(row["highest"] for row in year["scores"]) == 1.99
 
 
+def test_the_times_in_each_mode_are_in_the_api_and_on_both_pages(site: Site) -> None:
+    now = time.time()
+    for n in range(100):
+        made = window("mixer", now - 100 + n, 1.0)
+        mode = "idle" if n < 40 else "full <load>"
+        site.emit(replace(made, decision=replace(made.decision, mode=mode)))
+    site.history.flush()
+    day = get_json(site, "/api/v1/machines/mixer/history")
+    assert isinstance(day["modes"], list)
+    assert [span["mode"] for span in day["modes"]] == ["idle", "full <load>"]
+    assert day["modes"][1]["to_s"] is None
+    assert isinstance(day["time_in_mode_s"], dict)
+    assert day["time_in_mode_s"]["idle"] == pytest.approx(40, abs=0.01)
+    page = get(site, "/m/mixer")[2].decode()
+    assert "Last 24 hours: full &lt;load&gt; 1 min; idle 40 s." in page
+    trend = get(site, "/m/mixer/trend")[2].decode()
+    assert trend.index("<b>full &lt;load&gt;</b>") < trend.index("<b>idle</b>")
+    assert 'class="mode"' in trend
+    assert 'class="mode"' not in get(site, "/m/pump/trend")[2].decode()
+
+
 @pytest.mark.parametrize("query", ["points=x", "points=0", "points=nan", "from=yesterday", "to=-1"])
 def test_a_wrong_parameter_is_refused_with_its_name(site: Site, query: str) -> None:
     status, _, body = get(site, f"/api/v1/machines/pump/history?{query}")

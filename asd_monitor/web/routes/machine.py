@@ -19,7 +19,7 @@ from asd_monitor.web.detectability import make_view
 from asd_monitor.web.endpoint import Endpoint
 from asd_monitor.web.machine_card import make_card
 from asd_monitor.web.routes.machines_api import list_scores
-from asd_monitor.web.strip import make_strip
+from asd_monitor.web.strip import make_mode_strips, make_strip
 
 DAY_S = 86_400.0
 RANGES_S = {"24h": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S, "1y": 365 * DAY_S}
@@ -46,6 +46,7 @@ def machine(request: Request) -> Response:
         "title": context.machines[id_],
         "card": replace(card, event_headline=open_event.headline if open_event else ""),
         "status": status,
+        "modes": context.archive.time_in_mode(id_, context.clock() - DAY_S, context.clock()),
         "open_verdict": open_event.verdict if open_event else "",
         "about": "" if context.setup is None else context.setup.about(id_),
         "now": context.clock(),
@@ -79,6 +80,7 @@ def trend(request: Request) -> Response:
         "to_s": now,
         "calibration": context.status().machines.get(id_, MachineStatus()).calibration,
         "strip": make_strip(context.archive.spans(id_, from_s, now), from_s, now),
+        "modes": make_mode_strips(context.archive.mode_spans(id_, from_s, now), from_s, now),
         "events": context.archive.events(id_, from_s=from_s, to_s=now),
         "days": _list_days(request, id_, from_s, now),
         "states": [State.ALARM, State.WARNING, State.UNKNOWN, State.NORMAL, State.OFF],

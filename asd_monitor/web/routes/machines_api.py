@@ -78,6 +78,8 @@ def history(request: Request) -> Response:
             "scores": scores,
             "states": [asdict(span) for span in spans],
             "time_in_state_s": {str(state): value for state, value in seconds.items()},
+            "modes": [asdict(span) for span in context.archive.mode_spans(id_, from_s, to_s)],
+            "time_in_mode_s": context.archive.time_in_mode(id_, from_s, to_s),
         }
     )
 
