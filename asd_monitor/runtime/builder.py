@@ -355,7 +355,9 @@ def _build_web(
         state_root=machines.builder.state.root,
         metrics=context.metrics,
         rings=machines.rings,
-        setup=None if page_settings is None else PageSetup(page_settings, machines),
+        setup=None
+        if page_settings is None
+        else PageSetup(page_settings, machines, context.history),
         find_learned=partial(find_learned_sound, machines),
         diagnosis=diagnosis,
         trusted_keys=lambda: machines.config.models.trusted_keys,

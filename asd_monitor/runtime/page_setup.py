@@ -1,5 +1,6 @@
 """What the set-up and settings pages do in a running monitor."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from asd_monitor.config import from_part
+from asd_monitor.config import Config, from_part
 from asd_monitor.errors import AsdMonitorError, ConfigError
+from asd_monitor.history.writer import HistoryWriter
 from asd_monitor.runtime import sensitivity
 from asd_monitor.runtime.machine_addition import RunningMachines
 from asd_monitor.runtime.microphones import microphone_settings
@@ -20,6 +22,7 @@ from asd_monitor.runtime.page_broker import (
 )
 from asd_monitor.runtime.page_recipients import list_recipients, make_notify, try_recipient
 from asd_monitor.runtime.page_settings import PageSettings
+from asd_monitor.runtime.reconfiguration import Reconfiguration
 from asd_monitor.runtime.settings_listing import flatten, list_fields, to_number
 from asd_monitor.settings_file import Document, format_key_path
 from asd_monitor.sinks.notify.settings import NotifySettings
@@ -36,10 +39,12 @@ from asd_monitor.web.setup import (
     UsedInput,
 )
 
+logger = logging.getLogger(__name__)
+
 SECRETS = frozenset({("notify", "to")})
 """Settings whose values are not shown: addresses may contain passwords."""
 EXCHANGEABLE = frozenset({"mqtt", "notify"})
-"""Sinks that are exchanged while the monitor runs."""
+"""Sinks that are exchanged by themselves, so that one that cannot be used is refused."""
 NAMED_ON_COMMAND_LINE = (
     "This run monitors only the machines that its command line names. Start `asd-monitor run` "
     "without --mic, --wav and --machine to add machines here."
@@ -55,11 +60,16 @@ class PageSetup:
         The settings of the configuration and of the page.
     machines
         The machines of the running monitor.
+    history
+        Its history; None if it is off.
     """
 
-    def __init__(self, settings: PageSettings, machines: RunningMachines) -> None:
+    def __init__(
+        self, settings: PageSettings, machines: RunningMachines, history: HistoryWriter | None
+    ) -> None:
         self._settings = settings
         self._machines = machines
+        self._history = history
 
     @property
     def refusal(self) -> str:
@@ -196,7 +206,7 @@ class PageSetup:
                 if self._settings.is_fixed((key,))]  # fmt: skip
 
     def section(self, name: str) -> dict[str, Any]:
-        """Return the values of a section in effect from the next start; empty if it is off."""
+        """Return the values of a section; empty if it is off."""
         section = getattr(self._settings.load(), name)
         return section.model_dump(mode="json") if isinstance(section, BaseModel) else {}
 
@@ -208,7 +218,7 @@ class PageSetup:
         return list_fields(section, tuple(keys))
 
     def save_fields(self, name: str, values: Mapping[str, str]) -> None:
-        """Save numbers and choices of a section for the next start."""
+        """Save numbers and choices of a section, and use them."""
         known = {field.key: field for field in self.fields(name)}
         converted = {
             key: text if known[key].choices else to_number(key, text)
@@ -227,7 +237,7 @@ class PageSetup:
         return sensitivity.find_word(self._settings.load().alarm)
 
     def save_sensitivity(self, word: str) -> None:
-        """Save the sensitivity of the alarm for the next start."""
+        """Save the sensitivity of the alarm, and use it."""
         if word != self.sensitivity():
             others = self._page_section("alarm")
             self.save_section("alarm", sensitivity.apply_word(word, others))
@@ -264,7 +274,10 @@ class PageSetup:
         self.save_section("notify", section | {"to": addresses} if addresses else None)
 
     def save_section(self, name: str, values: Mapping[str, Any] | None) -> None:
-        """Save values of a section; None turns it off. Only some are used before the next start."""
+        """Save values of a section and use them; None turns it off.
+
+        The few settings that are read at the start only are then in ``needs_restart``.
+        """
         if self._settings.is_fixed((name,)):
             raise ConfigError(f"{name}: the configuration has this section: change it there.")
 
@@ -272,12 +285,8 @@ class PageSetup:
         config = self._settings.change(
             lambda content: content.update({name: None if values is None else dict(values)})
         )
-        if name not in EXCHANGEABLE:
-            known = self._machines.needs_restart
-            self._machines.needs_restart = (*known, name) if name not in known else known
-            return
         try:
-            self._machines.exchange_sink(name, config.sinks.get(name))
+            self._use(name, config)
         except AsdMonitorError:
 
             def restore(content: dict[str, Any]) -> None:
@@ -286,6 +295,19 @@ class PageSetup:
 
             self._settings.change(restore)
             raise
+
+    def _use(self, name: str, config: Config) -> None:
+        """Use a saved section in the running monitor, between two windows."""
+        if name in EXCHANGEABLE:
+            self._machines.exchange_sink(name, config.sinks.get(name))
+            return
+        with self._machines.lock:
+            work = Reconfiguration(self._machines, self._history, config)
+            work.apply()
+        for change in work.changes:
+            logger.info("changed on the page: %s", change)
+        if work.problems:
+            raise ConfigError("; ".join(work.problems))
 
     def check_mqtt(self, values: Mapping[str, Any], password: str | None) -> list[CheckStep]:
         """Try a broker; None: with the saved password."""

@@ -136,13 +136,13 @@ class Setup(Protocol):
         """Return the sections that the configuration sets, so that pages cannot."""
 
     def section(self, name: str) -> Mapping[str, Any]:
-        """Return the values of a section in effect from the next start; empty if it is off."""
+        """Return the values of a section; empty if it is off."""
 
     def fields(self, name: str, keys: Sequence[str] = ()) -> Sequence[SettingField]:
         """Return the numbers and choices of a section, or those of them that are named."""
 
     def save_fields(self, name: str, values: Mapping[str, str]) -> None:
-        """Save numbers and choices of a section for the next start."""
+        """Save numbers and choices of a section, and use them."""
 
     def sensitivities(self) -> Mapping[str, str]:
         """Return the words for the sensitivity of the alarm, and what they mean."""
@@ -151,7 +151,7 @@ class Setup(Protocol):
         """Return the sensitivity of the alarm: ``low``, ``medium``, ``high`` or ``custom``."""
 
     def save_sensitivity(self, word: str) -> None:
-        """Save the sensitivity of the alarm for the next start."""
+        """Save the sensitivity of the alarm, and use it."""
 
     def recipients(self) -> Sequence[str]:
         """Return who is notified, without what is secret in the addresses."""

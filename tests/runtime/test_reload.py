@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.rig.mosquitto import Collector, Mosquitto, wait_until
+from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
+from tests.rig.raw_http import request
 from tests.rig.reloaded_monitor import ReloadedMonitor
 from tests.rig.toy_model import RATE_HZ, save_toy
 from tests.rig.virtual_microphone import MakeMicrophones, VirtualSound
@@ -147,3 +148,26 @@ def test_a_reload_during_learning_does_not_disturb_it(
         assert "reloaded: pump restarted" in monitor.reload()
         monitor.wait_for("pump: UNKNOWN -> LEARNING", 2)
         monitor.assert_no_gap("fan")
+
+
+@pytest.mark.real_time
+def test_settings_saved_on_the_page_are_used_without_a_restart_or_a_gap(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    port = free_port()
+    settings = {"machines": {"pump": machine(tmp_path, "pump")}, "web": {"port": port}}
+    with ReloadedMonitor(tmp_path, settings, environment) as monitor:
+        monitor.wait_for("UNKNOWN -> ")
+        monitor.wait_for_scores("pump")
+        threshold = monitor.scores("pump")[-1]["threshold"]
+        headers = {
+            "Origin": f"http://127.0.0.1:{port}",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        answer = request(port, "POST", "/settings/sensitivity", headers, b"sensitivity=low")
+        assert answer.status == 303
+        monitor.wait_for("changed on the page: alarm of pump changed")
+        wait_until(lambda: monitor.scores("pump")[-1]["threshold"] != threshold, "a threshold")
+        assert b"Restart the monitor" not in request(port, "GET", "/settings").body
+        monitor.assert_no_gap("pump")
+        assert "nothing has changed" in monitor.reload()

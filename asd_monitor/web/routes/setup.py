@@ -281,7 +281,6 @@ def done_page(request: Request) -> Response:
         "link": link,
         "qr_code": _make_qr_code(link) if context.needs_password else None,
         "is_open": context.is_open,
-        "needs_restart": setup_of(context).needs_restart,
         "learned": context.find_learned(machine),
     }
     return render_step(request, "done", values)

@@ -138,7 +138,6 @@ def _render(
         "broker_fixed": "mqtt" in fixed,
         "step_words": STEP_WORDS,
         "was_saved": "saved" in request.query_params and not error,
-        "needs_restart": setup.needs_restart,
     }
     status, step = 400 if error else 200, "notify" if machine else ""
     return render_step(request, "notify", values, status=status, step=step)
