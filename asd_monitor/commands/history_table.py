@@ -73,7 +73,11 @@ def describe_states(reader: "HistoryReader", machine: str, from_s: float, to_s: 
         for state in reversed(STYLES)
         if state in seconds
     ]
-    unmonitored_s = to_s - from_s - sum(seconds.values())
+    first_s = reader.first_monitored_s(machine)
+    begin_s = from_s if first_s is None else min(max(first_s, from_s), to_s)
+    if begin_s - from_s >= 1:
+        parts.append(f"monitored since {format_local_time(begin_s)}")
+    unmonitored_s = to_s - begin_s - sum(seconds.values())
     if unmonitored_s >= 1:
         parts.append(f"not monitored {format_duration(unmonitored_s)}")
     events = reader.events(machine, from_s=from_s, to_s=to_s, limit=1_000_000)

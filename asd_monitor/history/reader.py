@@ -196,6 +196,15 @@ class HistoryReader:
         )
         return rows[::-1]
 
+    def first_monitored_s(self, machine: str) -> float | None:
+        """Return when the oldest known state of a machine began; None if there is none."""
+        (row,) = self._rows(
+            "SELECT min(from_ms) AS first_ms FROM state_span "
+            "WHERE machine_id = (SELECT id FROM machine WHERE name = ?)",
+            (machine,),
+        )
+        return None if row["first_ms"] is None else row["first_ms"] / 1000
+
     def time_in_state(self, machine: str, from_s: float, to_s: float) -> dict[State, float]:
         """Return for how many seconds of a time a machine was in each state.
 

@@ -86,6 +86,14 @@ def test_the_table_has_a_line_for_each_span_with_states_and_limits(state: Path) 
     assert rows[1][4:7] == ["9.00", "60", "1800"]
 
 
+def test_the_time_before_the_first_start_does_not_count_as_a_gap(state: Path) -> None:
+    times = ("--since", f"{DAY}T09:00", "--until", f"{DAY}T12:59")
+    text = output("history", "--machine", "pump", *times, "--state-dir", state)
+    states = text.splitlines()[1]
+    assert "not monitored" not in states
+    assert f"monitored since {DAY} 12:00" in states or "monitored since 12:00" in states
+
+
 def test_the_length_of_the_lines_fits_the_time(state: Path) -> None:
     text = output("history", "--machine", "fan", "--since", "2y", "--state-dir", state)
     assert len(text.splitlines()) <= 3 + 32
