@@ -4,7 +4,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 import psutil
@@ -20,6 +20,7 @@ from tests.rig.setup_process import (
     tapped_sound,
 )
 from tests.rig.virtual_microphone import MakeMicrophones, VirtualSound
+from tests.rig.webhook import serve_webhook
 from tests.web.test_browser import violations
 
 LEARN_MINUTES = "0.35"
@@ -123,6 +124,8 @@ def test_from_nothing_to_a_monitored_pump(
         assert "All recordings are from within" in page.inner_text("#learned")
         for path in ("/settings", "/setup/notify", "/setup/microphone"):
             page.goto(path)
+            for summary in page.locator("details.service > summary").all():
+                summary.click()
             visitor.check()
         visitor.close()
         assert process.stop() == 0
@@ -224,9 +227,23 @@ def test_machines_are_added_and_changed_without_scripts(
             assert "Fan" not in page.inner_text(".cards")
             assert get(process, "/m/Fan").status == 404
         page.goto("/setup/notify")
+        page.click("summary:has-text('By e-mail')")
+        page.fill("#to", "ann@example.com")
+        page.fill("#server", "127.0.0.1:1")
+        page.click("details[open] .primary")
+        assert "was not accepted" in page.inner_text("[role='alert']")
+        assert page.input_value("#server") == "127.0.0.1:1"
+        page.click("summary:has-text('another service')")
         page.fill("#address", "json://127.0.0.1:1/pumps")
-        page.locator("form[action^='/setup/notify/people'] .primary").click()
+        page.click("details:has(#address) button:has-text('without a test')")
         assert "JSON (address 1)" in page.inner_text(".recipients")
+        with serve_webhook() as service:
+            page.click("summary:has-text('On a phone')")
+            page.fill("#ntfy-server", f"http://{urlsplit(service.url).netloc.rpartition('@')[2]}")
+            topic = page.input_value("#topic")
+            page.click("details[open] .primary")
+            assert "ntfy (address 2)" in page.inner_text(".recipients")
+            assert [each["topic"] for each in service.received] == [topic]
         page.goto("/settings")
         assert f"localhost, port {broker.port}" in page.inner_text("main")
         page.click("label[for='sensitivity-low']")

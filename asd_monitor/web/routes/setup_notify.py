@@ -8,11 +8,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from asd_monitor.errors import AsdMonitorError, ConfigError
+from asd_monitor.errors import AsdMonitorError
 from asd_monitor.web.access_store import Role
 from asd_monitor.web.context import context_of
 from asd_monitor.web.endpoint import Endpoint
 from asd_monitor.web.form import read_form
+from asd_monitor.web.recipient_address import NTFY_SERVER, make_address, make_topic
 from asd_monitor.web.routes.setup import render_step, setup_of, without_place
 from asd_monitor.web.setup import CheckStep, Setup
 
@@ -24,6 +25,23 @@ STEP_WORDS = {
     "login": "Login",
     "publish": "Messages",
 }
+NO_PEOPLE = {
+    "service": "",
+    "to": "",
+    "server": "",
+    "encryption": "starttls",
+    "user": "",
+    "from": "",
+    "ntfy_server": NTFY_SERVER,
+    "address": "",
+}
+"""What the forms of the services contain at first."""
+ENCRYPTION_WORDS = {
+    "starttls": "STARTTLS (587)",
+    "ssl": "TLS (465)",
+    "insecure": "none (25)",
+}
+NOT_ADDED = "Not added, because the test message was not accepted."
 
 
 def notify_page(request: Request) -> Response:
@@ -37,20 +55,19 @@ async def change_people(request: Request) -> Response:
 
 
 def _change_people(request: Request, form: Mapping[str, str]) -> Response:
-    setup, address = setup_of(context_of(request)), form.get("address", "").strip()
-    action = form.get("action", "")
+    setup, action = setup_of(context_of(request)), form.get("action", "")
     try:
         if action.startswith("remove-") and action[7:].isdecimal():
             setup.remove_recipient(int(action[7:]))
-        elif not address:
-            raise ConfigError("Give an address.")
-        elif action == "test":
+            return _go_back(request)
+        address = make_address(form)
+        if action != "add":
             steps = setup.check_recipient(address)
-            return _render(request, address=address, people_checks=steps)
-        else:
-            setup.add_recipient(address)
+            if not all(step.is_ok for step in steps):
+                return _render(request, people=form, people_checks=steps, people_error=NOT_ADDED)
+        setup.add_recipient(address)
     except AsdMonitorError as error:
-        return _render(request, address=address, people_error=without_place(error))
+        return _render(request, people=form, people_error=without_place(error))
     return _go_back(request)
 
 
@@ -109,7 +126,7 @@ def _saved_broker(setup: Setup) -> dict[str, str]:
 def _render(
     request: Request,
     *,
-    address: str = "",
+    people: Mapping[str, str] = NO_PEOPLE,
     people_checks: Sequence[CheckStep] = (),
     people_error: str = "",
     broker: Mapping[str, str] | None = None,
@@ -127,7 +144,8 @@ def _render(
         "title": "Set up a machine" if machine else "Notifications",
         "machine": machine,
         "recipients": setup.recipients(),
-        "address": address,
+        "form": NO_PEOPLE | {"topic": make_topic()} | dict(people),
+        "encryptions": ENCRYPTION_WORDS,
         "people_checks": people_checks,
         "people_error": people_error,
         "broker": saved if broker is None else {key: broker.get(key, "") for key in saved},
