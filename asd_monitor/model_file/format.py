@@ -65,7 +65,8 @@ class VerifiedFile:
 
 
 @contextmanager
-def _quiet_jit() -> Iterator[None]:
+def quiet_jit() -> Iterator[None]:
+    """Suppress the warning that TorchScript is deprecated, inside the block."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=DEPRECATION_TEXT)
         yield
@@ -75,7 +76,7 @@ def script(module: "torch.nn.Module") -> "torch.jit.ScriptModule":
     """Compile a module, in evaluation mode, to TorchScript."""
     import torch
 
-    with _quiet_jit(), COMPILING:
+    with quiet_jit(), COMPILING:
         return cast("torch.jit.ScriptModule", torch.jit.script(module.eval()))
 
 
@@ -305,7 +306,7 @@ def _serialise(module: "torch.jit.ScriptModule", extra: Mapping[str, bytes]) -> 
     import torch
 
     buffer = io.BytesIO()
-    with _quiet_jit():
+    with quiet_jit():
         torch.jit.save(module, buffer, _extra_files=dict(extra))
     return buffer.getvalue()
 

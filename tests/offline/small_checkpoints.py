@@ -8,10 +8,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from asd_offline.models.pretrained.architectures import PretrainedFrontEnd, load_front_end
 from asd_offline.models.pretrained.beats import BeatsSettings, BeatsTransformer
 from asd_offline.models.pretrained.ced import CedSettings, CedTransformer
+from asd_offline.models.pretrained.dasheng import DashengSettings, DashengTransformer
 from asd_offline.models.pretrained.eat import BAND_PATCHES, EatSettings, EatTransformer
+from asd_offline.models.pretrained.front_end import PretrainedFrontEnd
+from asd_offline.models.pretrained.loading import load_front_end
 
 RATE_HZ = 16000
 BEATS = BeatsSettings(
@@ -26,6 +28,7 @@ BEATS = BeatsSettings(
     max_distance=80,
 )
 CED = CedSettings(dims=128, layers=2, hidden=64, time_positions=12)
+DASHENG = DashengSettings(dims=128, layers=2, hidden=64, time_positions=30)
 EAT = EatSettings(dims=128, layers=2, hidden=64, positions=20 * BAND_PATCHES)
 
 CFG = {
@@ -114,6 +117,16 @@ def ced_file(path: Path) -> Path:
     return path
 
 
+def dasheng_file(path: Path) -> Path:
+    """Write ``{"model": ..., "config": ...}`` with ``torch.save``, as on Zenodo."""
+    tensors = randomise(DashengTransformer(DASHENG))
+    renamed = {name.replace("init_bn.", "init_bn.1."): tensor for name, tensor in tensors.items()}
+    front = {"front_end.0.spectrogram.window": torch.ones(512)}
+    config = {"embed_dim": 128, "depth": 2, "num_heads": 2}
+    torch.save({"model": {**front, **renamed}, "config": config}, path)
+    return path
+
+
 def eat_file(path: Path) -> Path:
     """Write the tensors as on Hugging Face (safetensors)."""
     tensors = randomise(EatTransformer(EAT))
@@ -121,8 +134,8 @@ def eat_file(path: Path) -> Path:
     return path
 
 
-WRITERS = {"beats": beats_file, "ced": ced_file, "eat": eat_file}
-SUFFIXES = {"beats": ".pt", "ced": ".safetensors", "eat": ".safetensors"}
+WRITERS = {"beats": beats_file, "ced": ced_file, "dasheng": dasheng_file, "eat": eat_file}
+SUFFIXES = {"beats": ".pt", "ced": ".safetensors", "dasheng": ".pt", "eat": ".safetensors"}
 
 
 def checkpoint(folder: Path, architecture: str) -> Path:

@@ -13,9 +13,10 @@ from asd_offline.models.pretrained.beats import (
     position_buckets,
 )
 from asd_offline.models.pretrained.ced import CedSettings, CedTransformer
+from asd_offline.models.pretrained.dasheng import DashengSettings, DashengTransformer
 from asd_offline.models.pretrained.eat import BAND_PATCHES, EatSettings, EatTransformer
 from tests.offline.network_checks import parameter_count
-from tests.offline.small_checkpoints import BEATS, CED, EAT, randomise
+from tests.offline.small_checkpoints import BEATS, CED, DASHENG, EAT, randomise
 
 RATE_HZ = 16000
 
@@ -57,6 +58,8 @@ def layer_names(prefix: str, names: set[str], layers: int = 12) -> set[str]:
 def test_tensor_names_are_the_published_ones() -> None:
     with torch.device("meta"):
         beats, ced, eat = BeatsTransformer(), CedTransformer(), EatTransformer()
+        dasheng = DashengTransformer()
+    assert set(dasheng.state_dict()) == set(ced.state_dict())
     assert set(beats.state_dict()) == BEATS_NAMES | layer_names("encoder.layers", BEATS_LAYER_NAMES)
     running = {"running_mean", "running_var", "num_batches_tracked", "weight", "bias"}
     assert set(ced.state_dict()) == {
@@ -98,8 +101,9 @@ def test_tensor_shapes_are_the_published_ones() -> None:
         (CedTransformer, CedSettings(dims=256, hidden=1024), 9_560_704, 9.6),
         (CedTransformer, CedSettings(dims=384, hidden=1536), 21_418_880, 22),
         (CedTransformer, CedSettings(), 85_304_960, 86),
+        (DashengTransformer, DashengSettings(), 85_447_808, 86),
     ],
-    ids=["beats", "ced tiny", "ced mini", "ced small", "ced base"],
+    ids=["beats", "ced tiny", "ced mini", "ced small", "ced base", "dasheng"],
 )
 def test_published_sizes(
     network: type[nn.Module], settings: object, weights: int, published_millions: float
@@ -276,6 +280,30 @@ def test_ced_equals_a_reference_with_torchs_layers() -> None:
             tokens = reference_layer(tensors, layer, norm_first=True)(tokens)
         tokens = F.layer_norm(tokens, (128,), tensors["norm.weight"], tensors["norm.bias"], 1e-6)
     torch.testing.assert_close(patches.flatten(1, 2), tokens, rtol=1e-4, atol=1e-4)
+
+
+def test_dasheng_equals_a_reference_with_torchs_layers() -> None:
+    network = DashengTransformer(DASHENG).eval()
+    tensors = randomise(network, 0.3)
+    spectrogram = torch.randn(2, 151, 64, generator=torch.Generator().manual_seed(3))
+    mean, variance = tensors["init_bn.running_mean"], tensors["init_bn.running_var"]
+    scaled = (spectrogram - mean) / (variance + 1e-5).sqrt()
+    scaled = scaled * tensors["init_bn.weight"] + tensors["init_bn.bias"]
+    with torch.no_grad():
+        found = network(spectrogram)
+        kernel = tensors["patch_embed.proj.weight"].flatten(1)
+        steps = [scaled[:, 4 * i : 4 * i + 4].transpose(1, 2).flatten(1) for i in range(37)]
+        embedded = torch.stack(steps, 1) @ kernel.t() + tensors["patch_embed.proj.bias"]
+        positions = tensors["time_pos_embed"][0, :, 0].t()
+        parts = []
+        for tokens in (embedded[:, :30], embedded[:, 30:]):  # 30 positions: two parts
+            tokens = tokens + positions[: tokens.shape[1]] + tensors["freq_pos_embed"].flatten()
+            for layer in range(DASHENG.layers):
+                tokens = reference_layer(tensors, layer, norm_first=True)(tokens)
+            norm = (tensors["norm.weight"], tensors["norm.bias"])
+            parts.append(F.layer_norm(tokens, (128,), *norm, 1e-6))
+    assert found.shape == (2, 37, 1, 128)
+    torch.testing.assert_close(found[:, :, 0], torch.cat(parts, 1), rtol=1e-4, atol=1e-4)
 
 
 def test_eat_equals_a_reference_with_torchs_layers() -> None:

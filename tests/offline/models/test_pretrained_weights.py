@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from asd_monitor.errors import ConfigError
-from asd_offline.models.pretrained.architectures import load_front_end
+from asd_offline.models.pretrained.loading import load_front_end
 from tests.offline.small_checkpoints import (
     RATE_HZ,
     beats_file,
@@ -22,7 +22,7 @@ from tests.offline.small_checkpoints import (
 )
 
 
-@pytest.mark.parametrize("architecture", ["beats", "ced", "eat"])
+@pytest.mark.parametrize("architecture", ["beats", "ced", "dasheng", "eat"])
 def test_a_checkpoint_is_recognised_and_loaded_whole(tmp_path: Path, architecture: str) -> None:
     path = checkpoint(tmp_path, architecture)
     front = load_front_end(path, sha256(path).upper(), "auto")
@@ -30,8 +30,9 @@ def test_a_checkpoint_is_recognised_and_loaded_whole(tmp_path: Path, architectur
         torch.load(path, weights_only=True)["model"] if path.suffix == ".pt" else load_file(path)
     )
     loaded = front.transformer.state_dict()
-    prefix = {"beats": "", "ced": "encoder.", "eat": "model."}[architecture]
+    prefix = {"beats": "", "ced": "encoder.", "dasheng": "", "eat": "model."}[architecture]
     assert front.architecture == architecture
+    stored = {name.replace("init_bn.1.", "init_bn."): tensor for name, tensor in stored.items()}
     assert all(torch.equal(stored[prefix + name], tensor) for name, tensor in loaded.items())
     assert front(sound()).shape[2:] == (front.band_patches, front.dims)
 
@@ -60,7 +61,7 @@ def test_half_precision_weights_are_converted_to_float32(tmp_path: Path) -> None
     assert {parameter.dtype for parameter in parameters} == {torch.float32}
 
 
-@pytest.mark.parametrize("architecture", ["beats", "ced", "eat"])
+@pytest.mark.parametrize("architecture", ["beats", "ced", "dasheng", "eat"])
 def test_window_limits_are_the_first_patch_and_the_last_position(
     tmp_path: Path, architecture: str
 ) -> None:
@@ -145,7 +146,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, architecture: str) -> N
 def test_an_unknown_architecture_is_refused_with_names_of_its_tensors(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_file({"feature_extractor.conv.weight": torch.zeros(2)}, path)
-    expected = r"one of beats, ced, eat, found 1 others: feature_extractor\.conv\.weight"
+    expected = r"one of beats, ced, dasheng, eat, found 1 others: feature_extractor\.conv\.weight"
     with pytest.raises(ConfigError, match=expected):
         load_checkpoint(path)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from asd_offline.models.pretrained.architectures import PretrainedFrontEnd
+from asd_offline.models.pretrained.front_end import PretrainedFrontEnd
 from asd_offline.models.pretrained.pooling import PatchScores
 from asd_offline.models.protocol import DetectorModule
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asd_offline.models.adacos.losses import SubClusterAdaCos
-from asd_offline.models.pretrained.architectures import PretrainedFrontEnd
 from asd_offline.models.pretrained.beats import RelativeAttention
+from asd_offline.models.pretrained.front_end import PretrainedFrontEnd
 from asd_offline.models.pretrained.vit import Attention
 
 ATTENTION_DIMS = 128

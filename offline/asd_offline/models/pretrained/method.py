@@ -20,17 +20,14 @@ from asd_offline.models.adacos.losses import mixup
 from asd_offline.models.backend_choice import fit_target_backend
 from asd_offline.models.bank import join_clips
 from asd_offline.models.no_training import NoTrainingTask
-from asd_offline.models.pretrained.architectures import PretrainedFrontEnd
 from asd_offline.models.pretrained.detector import PretrainedDetector, WindowEmbedding
+from asd_offline.models.pretrained.front_end import PretrainedFrontEnd
 from asd_offline.models.pretrained.lora import FineTuned, merge_lora
 from asd_offline.models.pretrained.pooling import PatchScores
 from asd_offline.models.pretrained.recipe import PretrainedRecipe
-from asd_offline.models.pretrained.spectrograms import FRAME_HOP_SAMPLES, PATCH, SAMPLE_RATE_HZ
 from asd_offline.models.protocol import DetectorModule, Model, Task
 
 NETWORK = "all"
-PATCH_HOP_S = PATCH * FRAME_HOP_SAMPLES / SAMPLE_RATE_HZ
-"""From one patch to the next: 0.16 s."""
 
 
 class FineTuningTask:
@@ -101,6 +98,7 @@ class PretrainedModel(Model[PretrainedRecipe, PretrainedFrontEnd | FineTuned]):
         }
         with moved_to_gpu(embedding):
             count, values = _vector_shape(embedding, recipe)
+            hop_s = front.patch_hop_s or _mean_step_s(front, recipe)
             keys = {"pool", "pool_power", "pool_emphasis", "bands"}
             cache_key = facts | recipe.model_dump(include=keys)
             vectors = WindowEmbeddings(embedding, count * values, recipe, cache_key)
@@ -112,9 +110,9 @@ class PretrainedModel(Model[PretrainedRecipe, PretrainedFrontEnd | FineTuned]):
             "vectors_per_window": count,
             "values_per_vector": values,
             "evidence": "contribution of each time step of a band to the score",
-            "evidence_hop_s": PATCH_HOP_S,
+            "evidence_hop_s": hop_s,
         }
-        if recipe.bands == "separate":
+        if recipe.bands == "separate" and front.band_centres_hz():
             facts["evidence_bands_hz"] = front.band_centres_hz()
         device = next(embedding.parameters()).device
         backends = [PerTarget(vector_backends) for vector_backends in zip(*by_target, strict=True)]
@@ -137,6 +135,14 @@ def _vector_shape(embedding: WindowEmbedding, recipe: PretrainedRecipe) -> tuple
         vectors = embedding(torch.zeros(1, recipe.window_samples, device=device))
     _, count, values = vectors.shape
     return count, values
+
+
+def _mean_step_s(front: PretrainedFrontEnd, recipe: PretrainedRecipe) -> float:
+    """Return the length of a window divided by its number of time steps."""
+    device = next(front.parameters()).device
+    with torch.no_grad():
+        steps = int(front(torch.zeros(1, recipe.window_samples, device=device)).shape[1])
+    return recipe.window_samples / recipe.sample_rate_hz / steps
 
 
 def _fit_backends(

@@ -24,21 +24,13 @@ class PublishedWeights:
     """The network's settings, where the file has them."""
 
 
-def read_published_weights(path: Path, sha256: str) -> PublishedWeights:
-    """Read published weights after checking the digest of the file.
-
-    Parameters
-    ----------
-    path
-        A torch or safetensors file.
-    sha256
-        SHA-256 of the file, 64 hexadecimal digits.
+def read_checked(path: Path, sha256: str) -> bytes:
+    """Return the content of a file after checking its digest, 64 hexadecimal digits.
 
     Raises
     ------
     ConfigError
-        If the file is missing, has another digest, is damaged, or holds anything but tensors and
-        plain values, none of which is executed.
+        If the file is missing or has another digest.
     """
     try:
         content = path.read_bytes()
@@ -55,6 +47,26 @@ def read_published_weights(path: Path, sha256: str) -> PublishedWeights:
             "damaged: download it again, or set sha256 in the recipe to the digest found"
         )
         raise ConfigError(msg)
+    return content
+
+
+def read_published_weights(path: Path, sha256: str) -> PublishedWeights:
+    """Read published weights after checking the digest of the file.
+
+    Parameters
+    ----------
+    path
+        A torch or safetensors file.
+    sha256
+        SHA-256 of the file, 64 hexadecimal digits.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, has another digest, is damaged, or holds anything but tensors and
+        plain values, none of which is executed.
+    """
+    content = read_checked(path, sha256)
     values = parse_weights(path, content)
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected tensors by name, found a {type(values).__name__}")
@@ -66,7 +78,7 @@ def read_published_weights(path: Path, sha256: str) -> PublishedWeights:
     }
     if not tensors:
         raise ConfigError(f"{path}: expected tensors by name, found none")
-    return PublishedWeights(path, digest, tensors, cfg if isinstance(cfg, dict) else None)
+    return PublishedWeights(path, sha256.lower(), tensors, cfg if isinstance(cfg, dict) else None)
 
 
 def _to_float32(tensor: Tensor, name: str, path: Path) -> Tensor:

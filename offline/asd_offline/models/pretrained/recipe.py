@@ -8,8 +8,10 @@ from pydantic import Field, field_validator, model_validator
 from asd_monitor.backends.fusion import Rule
 from asd_monitor.errors import ConfigError
 from asd_offline.models.backend_choice import BackendSpec, check_backend_settings
-from asd_offline.models.pretrained.architectures import PretrainedFrontEnd, load_front_end
+from asd_offline.models.pretrained.front_end import TORCHSCRIPT, PretrainedFrontEnd
+from asd_offline.models.pretrained.loading import load_front_end
 from asd_offline.models.pretrained.pooling import Bands, PatchPooling, Pool
+from asd_offline.models.pretrained.scripted_encoder import check_scripted_encoder
 from asd_offline.recipes import Recipe
 
 POOL_SETTINGS = {"pool_power": ("gem", "rdp_gem"), "pool_emphasis": ("rdp", "rdp_gem")}
@@ -26,7 +28,10 @@ class PretrainedRecipe(Recipe):
     """File of published weights; never downloaded."""
     sha256: str = Field(pattern=r"^[0-9a-fA-F]{64}$")
     """Of that file."""
-    architecture: Literal["auto", "beats", "ced", "eat"] = "auto"
+    architecture: Literal["auto", "beats", "ced", "dasheng", "eat", "torchscript"] = "auto"
+    """Recognised from the tensors, except torchscript: your own encoder, with its code."""
+    encoder_rate_hz: int = Field(16000, ge=1000, le=384_000)
+    """Sample rate that a torchscript encoder expects."""
     pool: Pool | Literal["attention"] = "mean"
     """Over time; attention is learned and needs epochs."""
     pool_power: float | None = Field(None, gt=0, le=100)
@@ -71,6 +76,12 @@ class PretrainedRecipe(Recipe):
         if self.epochs and self.bands != "pooled":
             msg = f"bands: expected pooled, as attention pools over bands, got {self.bands}"
             raise ValueError(msg)
+        if self.architecture == "torchscript" and self.epochs:
+            msg = "epochs: an encoder of the architecture torchscript cannot be trained; expected 0"
+            raise ValueError(msg)
+        if self.architecture != "torchscript" and self.encoder_rate_hz != 16000:
+            msg = "encoder_rate_hz: only used by architecture torchscript; leave it out"
+            raise ValueError(msg)
         for name, pools in POOL_SETTINGS.items():
             if getattr(self, name) is not None and self.pool not in pools:
                 msg = f"{name}: not used by pool {self.pool}, only by {' and '.join(pools)}"
@@ -87,7 +98,13 @@ class PretrainedRecipe(Recipe):
 
     def front_end(self) -> PretrainedFrontEnd:
         """Load the weights; ConfigError if they cannot be used."""
-        return load_front_end(self.checkpoint, self.sha256, self.architecture, self.sample_rate_hz)
+        return load_front_end(
+            self.checkpoint,
+            self.sha256,
+            self.architecture,
+            self.sample_rate_hz,
+            self.encoder_rate_hz,
+        )
 
     def check(self) -> None:
         """Check that the weights can be used, with windows of this length.
@@ -105,3 +122,5 @@ class PretrainedRecipe(Recipe):
                 f"{front.architecture} checkpoint, found {self.window_s:.2f} s"
             )
             raise ConfigError(f"{msg} (default: the length of the shortest clip)")
+        if self.window_s is not None and front.architecture == TORCHSCRIPT:
+            check_scripted_encoder(front, self.window_samples, self.checkpoint)

@@ -81,16 +81,16 @@ class Block(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """Divide an image into square patches and project each to a vector."""
+    """Divide an image into patches, square or ``(height, width)``, and project each to a vector."""
 
-    def __init__(self, dims: int, patch: int) -> None:
+    def __init__(self, dims: int, patch: int | tuple[int, int]) -> None:
         super().__init__()
         self.proj = nn.Conv2d(1, dims, patch, patch)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return ``(batch, dims, height // patch, width // patch)`` of ``(batch, height, width)``.
+        """Return ``(batch, dims, rows, columns)`` of ``(batch, height, width)``.
 
-        What is left over at the edges is dropped.
+        Incomplete patches at the edges are dropped.
         """
         patches: Tensor = self.proj(image.unsqueeze(1))
         return patches
