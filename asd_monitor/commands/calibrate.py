@@ -143,17 +143,11 @@ def _write(
 
 
 def _reset(machine: str, who: str | None, config: Path | None, state_dir: Path | None) -> None:
-    from asd_monitor.errors import ConfigError
-    from asd_monitor.recalibration.files import CalibrationFiles
+    from asd_monitor.judging.calibration_reset import reset_calibration
+    from asd_monitor.judging.store import JudgingStore
 
-    root = find_state(state_dir, config).root
-    if not CalibrationFiles(root, machine).reset():
-        raise ConfigError(f"{machine}: its limits are those of its model file already")
-    _record(root, machine, who, "reset-calibration", "")
-    typer.echo(
-        f"{machine}: the limits of its model file are used, and normal sound is collected again. "
-        "`learn.while_monitoring: false` ends that."
-    )
+    store = JudgingStore(find_state(state_dir, config).root)
+    typer.echo(reset_calibration(store, make_author(who), machine).message)
 
 
 def _record(root: Path, machine: str, who: str | None, action: str, text: str) -> None:

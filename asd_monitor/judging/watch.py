@@ -9,6 +9,7 @@ from dataclasses import replace
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.history.records import VERDICT_KINDS, AuditEntry
 from asd_monitor.judging.alarm_status import read_alarm
+from asd_monitor.judging.calibration_reset import RESET_CALIBRATION
 from asd_monitor.judging.commands import Command, Refusal, execute
 from asd_monitor.judging.feedback import update_recordings
 from asd_monitor.judging.mode_names import NAME_MODE
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 POLL_INTERVAL_S = 1.0
 MAX_COMMANDS = 100
 CLOSE_TIMEOUT_S = 3.0
-MODEL_ACTIONS = frozenset({"refit", "undo-refit", "calibrate", "reset-calibration"})
+MODEL_ACTIONS = frozenset({"refit", "undo-refit", "calibrate", RESET_CALIBRATION})
 """Actions after which a machine has another model file, or other limits."""
 
 

@@ -46,6 +46,11 @@ class CalibrationFiles:
         """Medians of each hour, for the drift report."""
         return self.root / FOLDER / f"{self.machine}.hours"
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a sample or an extension."""
+        return self.sample.exists() or self.extension.exists()
+
     def reset(self) -> bool:
         """Delete sample and extension; return whether there was one. Raise OSError on failure."""
         existing = [path for path in (self.extension, self.sample) if path.exists()]

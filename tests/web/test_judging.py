@@ -12,6 +12,7 @@ from playwright.sync_api import Browser
 from asd_monitor.history.reader import HistoryReader
 from asd_monitor.history.records import AuditEntry, NoteKind
 from asd_monitor.judging.refit_job import RefitJobs
+from asd_monitor.recalibration.files import CalibrationFiles
 from asd_monitor.web.access_store import FILE_NAME as ACCESS_FILE
 from asd_monitor.web.access_store import AccessStore, Role
 from tests.rig.mosquitto import wait_until
@@ -114,9 +115,43 @@ def test_roles_decide_who_may_judge_and_who_may_change_the_model(tmp_path: Path)
             assert post(site, path, {"kind": "ack"}, Authorization=header).status == status
             accept = "/api/v1/machines/pump/refit/accept"
             assert post(site, accept, {}, Authorization=header).status == 403
+            limits = "/api/v1/machines/pump/calibration"
+            assert post(site, limits, {}, "DELETE", Authorization=header).status == 403
         assert post(site, path, {"kind": "ack"}).status == 401
         (entry,) = audit(site)
         assert entry.who == "operator"  # and not a name that the request could choose
+
+
+def test_the_limits_of_the_model_file_are_used_again_after_a_confirmation(
+    site: Site, browser: Browser
+) -> None:
+    files = CalibrationFiles(site.folder, "pump")
+    files.sample.parent.mkdir(exist_ok=True)
+    for path in (files.sample, files.extension, files.hours):
+        path.write_text("collected")
+    context = browser.new_context(base_url=site.url, viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto("/m/pump")
+    assert not page.is_visible("#who-resets")
+    page.click("text=Go back to the limits of the model file")
+    page.fill("#who-resets", "Anna")
+    page.click("button:text-is('Go back')")
+    page.wait_for_url("**/m/pump?limits=reset#learned")
+    assert "The limits of the model file are used again" in page.inner_text("#learned")
+    assert page.query_selector("#who-resets") is None
+    context.close()
+    assert [path.exists() for path in (files.sample, files.extension, files.hours)] == [
+        False,
+        False,
+        True,
+    ]
+    (entry,) = audit(site)
+    assert (entry.action, entry.machine, entry.who) == ("reset-calibration", "pump", "Anna")
+    assert post(site, "/api/v1/machines/pump/calibration", {}, "DELETE").status == 400
+    files.sample.write_text("collected")
+    answer = post(site, "/api/v1/machines/pump/calibration", {}, "DELETE")
+    check(json.loads(answer.body), SCHEMAS["Done"])
+    assert not files.sample.exists()
 
 
 def test_the_event_is_judged_on_its_page_by_keyboard(site: Site, browser: Browser) -> None:

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from asd_monitor.history.records import NoteKind
 from asd_monitor.judging import actions, mode_names, proposal
+from asd_monitor.judging.calibration_reset import reset_calibration
 from asd_monitor.web.access_store import Role
 from asd_monitor.web.context import context_of, machine_of
 from asd_monitor.web.endpoint import Endpoint
@@ -112,6 +113,14 @@ async def name_mode(request: Request) -> Response:
     return RedirectResponse(f"/m/{quote(machine)}", 303)
 
 
+async def reset_limits(request: Request) -> Response:
+    """Go back to the limits of a machine's model file, and return to its page."""
+    context, machine, form = context_of(request), machine_of(request), await read_form(request)
+    store, author = context.judging, author_of(request, form.get("who", ""))
+    await run_in_threadpool(refuse_errors, lambda: reset_calibration(store, author, machine))
+    return RedirectResponse(f"/m/{quote(machine)}?limits=reset#learned", 303)
+
+
 def _minutes(text: str) -> float:
     try:
         minutes = float(text)
@@ -127,6 +136,7 @@ ENDPOINTS = [
     Endpoint("/events/{event}/notes", add_note, Role.OPERATOR, ("POST",)),
     Endpoint("/m/{machine}/shelf", shelve, Role.OPERATOR, ("POST",)),
     Endpoint("/m/{machine}/mode", name_mode, Role.OPERATOR, ("POST",)),
+    Endpoint("/m/{machine}/calibration", reset_limits, Role.ADMIN, ("POST",)),
     Endpoint("/m/{machine}/refit", refit_page),
     Endpoint("/m/{machine}/refit", refit, Role.ADMIN, ("POST",)),
 ]

@@ -13,6 +13,7 @@ from asd_monitor.errors import AsdMonitorError, StateError
 from asd_monitor.history.records import VERDICT_KINDS, NoteKind
 from asd_monitor.judging import actions, proposal
 from asd_monitor.judging.actions import Outcome
+from asd_monitor.judging.calibration_reset import reset_calibration
 from asd_monitor.judging.feedback import find_feedback
 from asd_monitor.judging.store import MAX_TEXT, MAX_WHO, Author, UnknownEventError
 from asd_monitor.web.access_store import Role
@@ -151,6 +152,12 @@ def discard_refit(request: Request) -> Response:
     return _answer(refuse_errors(lambda: proposal.discard(context.judging, author, machine)))
 
 
+def reset_limits(request: Request) -> Response:
+    """Use the limits of the machine's model file again."""
+    context, machine, author = context_of(request), machine_of(request), author_of(request)
+    return _answer(refuse_errors(lambda: reset_calibration(context.judging, author, machine)))
+
+
 def _text(values: dict[str, Any], name: str, max_characters: int) -> str:
     value = values.get(name, "")
     if not isinstance(value, str) or len(value) > max_characters:
@@ -172,4 +179,5 @@ ENDPOINTS = [
     Endpoint(_REFIT, discard_refit, Role.ADMIN, ("DELETE",)),
     Endpoint(f"{_REFIT}/accept", accept_refit, Role.ADMIN, ("POST",)),
     Endpoint(f"{_REFIT}/undo", undo_refit, Role.ADMIN, ("POST",)),
+    Endpoint("/api/v1/machines/{machine}/calibration", reset_limits, Role.ADMIN, ("DELETE",)),
 ]

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from asd_monitor.calibration.calibration import PROVISIONAL_BELOW
+from asd_monitor.judging.calibration_reset import can_reset
 from asd_monitor.judging.feedback import find_feedback
 from asd_monitor.records import State
 from asd_monitor.telemetry.status import MachineStatus
@@ -52,6 +53,8 @@ def machine(request: Request) -> Response:
         "now": context.clock(),
         "has_sound": id_ in context.rings,
         "provisional_below": PROVISIONAL_BELOW,
+        "can_reset": can_reset(context.judging, id_),
+        "was_reset": request.query_params.get("limits") == "reset",
         "learned": context.find_learned(id_),
         "sections": SECTIONS,
         "no_score_words": NO_SCORE_WORDS,
