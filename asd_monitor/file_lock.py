@@ -1,5 +1,6 @@
 """A lock file that at most one process holds at a time."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -42,8 +43,7 @@ def file_lock(
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            _write_holder(handle)
         except BlockingIOError as failure:
             holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
             raise error(taken.replace("{holder}", holder)) from failure
@@ -53,6 +53,16 @@ def file_lock(
         yield
     finally:
         os.close(handle)
+
+
+def _write_holder(handle: int) -> None:
+    """Write the id of this process into a lock file; a full disk does not prevent the lock."""
+    try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    except OSError as failure:
+        if failure.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def lock_holder(path: Path) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 from asd_monitor.bench.context import BenchContext
 from asd_monitor.bench.history import example_window
 from asd_monitor.bench.measurement import Measurement
-from asd_monitor.outbox.outbox import DropReason, Outbox
+from asd_monitor.outbox.outbox import Outbox
+from asd_monitor.outbox.report import DropReason
 from asd_monitor.outbox.settings import OutboxSettings
 from asd_monitor.outbox.worker import OutboxWorker
 from asd_monitor.records import Record, ScoredWindow
@@ -35,7 +36,7 @@ class _Receiver:
         assert self.outbox is not None  # noqa: S101 - set before the first message
         while (found := self.outbox.next(max_replays=1)) is not None:
             self.handed_at_s.append(time.perf_counter())
-            self.outbox.acknowledge(found[0].id)
+            self.outbox.acknowledge(found[0])
 
     def dropped(self, reason: DropReason, scores: int, events: int) -> None:
         """Ignore drops: there are none."""

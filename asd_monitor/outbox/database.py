@@ -11,7 +11,12 @@ from asd_monitor.storage.database_schema import Schema, create_private, read_ver
 FILE_NAME = "outbox.db"
 SPARKPLUG_FILE_NAME = "outbox-sparkplug.db"
 """The outbox of the Sparkplug edge node, in the same folder."""
-SCHEMA = Schema("asd_monitor.outbox", 1, application_id=0x4153444F, migrations={})
+SCHEMA = Schema(
+    "asd_monitor.outbox",
+    2,
+    application_id=0x4153444F,
+    migrations={2: "ALTER TABLE resend ADD COLUMN acked_since_ms INTEGER NOT NULL DEFAULT 0;"},
+)
 """Its files are marked ``ASDO``."""
 BUSY_TIMEOUT_S = 5.0
 WAL_LIMIT_BYTES = 8_000_000
@@ -30,6 +35,12 @@ class NewerOutboxError(StateError):
 def is_damage(error: Exception) -> bool:
     """Return whether an error means that the file is damaged, not that the disk is full."""
     return isinstance(error, DamagedOutboxError) or database_files.is_damage(error)
+
+
+def is_full(error: Exception) -> bool:
+    """Return whether an error means that the disk is full."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 
 def open_outbox(path: Path) -> sqlite3.Connection:
@@ -66,6 +77,24 @@ def open_outbox(path: Path) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
+    return connection
+
+
+def open_without_room(path: Path) -> sqlite3.Connection:
+    """Open an existing database although the disk is full, to read it.
+
+    Other processes are excluded: what they would share takes room. Raises like
+    :func:`open_outbox`.
+    """
+    connection = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        _check(connection, path)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

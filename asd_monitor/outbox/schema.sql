@@ -34,12 +34,13 @@ CREATE TABLE message (
 CREATE INDEX waiting ON message (lane, id) WHERE acked_ms IS NULL;
 CREATE INDEX sent ON message (id) WHERE acked_ms IS NOT NULL;
 
--- Messages to be sent again: those since a time, of one machine or of all (''). The monitor works
--- through them, from next_id to last_id.
+-- Messages to be sent again: those made since a time, of one machine or of all (''), that were
+-- acknowledged since another time. The monitor works through them, from next_id to last_id.
 CREATE TABLE resend (
     id INTEGER PRIMARY KEY,
     since_ms INTEGER NOT NULL,
     machine TEXT NOT NULL,
     next_id INTEGER NOT NULL,
-    last_id INTEGER NOT NULL
+    last_id INTEGER NOT NULL,
+    acked_since_ms INTEGER NOT NULL DEFAULT 0
 ) STRICT;

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from asd_monitor.outbox.database import DamagedOutboxError
+from asd_monitor.outbox.resends import Resends
 from asd_monitor.outbox.rows import Lane, Row, compress, decompress, next_epoch
 
-RESEND_STEP_ROWS = 2000
 TRIM_ROWS = 500
 VACUUM_PAGES = 500
 _SELECT = (
@@ -23,10 +23,13 @@ class OutboxStore:
     Parameters
     ----------
     connection
-        As :func:`~asd_monitor.outbox.database.open_outbox` returns it.
+        As :mod:`~asd_monitor.outbox.database` opens it.
+    is_exclusive
+        Whether other processes are excluded.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, is_exclusive: bool = False) -> None:
+        self.is_exclusive = is_exclusive
         self._connection = connection
         self._templates: dict[tuple[int, str, str], int] = {}
         self._template_payloads: dict[int, bytes] = {}
@@ -35,6 +38,7 @@ class OutboxStore:
         )
         self.waiting = {**dict.fromkeys(Lane, 0), **{Lane(lane): n for lane, n in counts}}
         """Number of messages that the broker has not acknowledged, by lane."""
+        self.resends = Resends(connection, self.waiting)
 
     def close(self) -> None:
         """Empty the log and close the database."""
@@ -45,6 +49,12 @@ class OutboxStore:
     def abandon(self) -> None:
         """Close the database as it is."""
         self._connection.close()
+
+    def last_acked_ms(self) -> int:
+        """Return when the newest of the acknowledged messages was acknowledged; 0 without any."""
+        sql = "SELECT acked_ms FROM message WHERE acked_ms IS NOT NULL ORDER BY id DESC LIMIT 1"
+        row = self._connection.execute(sql).fetchone()
+        return 0 if row is None else int(row[0])
 
     def choose_epoch(self, now_ms: int) -> int:
         """Return an epoch for this start that is higher than all before."""
@@ -59,7 +69,7 @@ class OutboxStore:
         removed: Collection[int],
         *,
         epoch: tuple[int, str, int],
-        now_ms: int,
+        acked_ms: int,
     ) -> None:
         """Add messages, mark those that were acknowledged, and remove others; all or nothing.
 
@@ -71,8 +81,8 @@ class OutboxStore:
             Ids of messages that need not be sent any more: to be kept, or to be deleted.
         epoch
             The present epoch, its node, and by how much the clock has been set in it, in ms.
-        now_ms
-            Time of the acknowledgement.
+        acked_ms
+            Time of the acknowledgements.
 
         Raises
         ------
@@ -89,10 +99,13 @@ class OutboxStore:
                 )
                 for row in rows:
                     self._insert(row)
-                self._mark("UPDATE message SET acked_ms = ?2 WHERE id = ?1", acked, now_ms)
-                self._mark("DELETE FROM message WHERE id = ?1 AND ?2 IS NOT NULL", removed, now_ms)
+                self._mark("UPDATE message SET acked_ms = ?2 WHERE id = ?1", acked, acked_ms)
+                self._mark(
+                    "DELETE FROM message WHERE id = ?1 AND ?2 IS NOT NULL", removed, acked_ms
+                )
         except BaseException:
-            self.waiting, self._templates = before, templates
+            self.waiting.update(before)
+            self._templates = templates
             raise
 
     @contextmanager
@@ -134,11 +147,11 @@ class OutboxStore:
         )
         self.waiting[row.lane] += 1
 
-    def _mark(self, sql: str, ids: Iterable[int], now_ms: int) -> None:
+    def _mark(self, sql: str, ids: Iterable[int], acked_ms: int) -> None:
         """Run a statement for waiting messages, and count them as no longer waiting."""
         for message_id in ids:
             row = self._connection.execute(
-                f"{sql} AND acked_ms IS NULL RETURNING lane", (message_id, now_ms)
+                f"{sql} AND acked_ms IS NULL RETURNING lane", (message_id, acked_ms)
             ).fetchone()
             if row is not None:
                 self.waiting[Lane(row[0])] -= 1
@@ -271,38 +284,3 @@ class OutboxStore:
             self._connection.execute("DELETE FROM epoch WHERE epoch < ?", (row[0],))
         # execute() would free one page only: it ends at the first row, and these have no columns
         self._connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
-
-    def resend_step(self) -> bool:
-        """Let some of the messages that are to be sent again wait; return whether any may be left.
-
-        Raises
-        ------
-        sqlite3.Error
-            If nothing could be written.
-        """
-        request = self._connection.execute(
-            "SELECT id, since_ms, machine, next_id, last_id FROM resend ORDER BY id LIMIT 1"
-        ).fetchone()
-        if request is None:
-            return False
-        request_id, since_ms, machine, next_id, last_id = request
-        rows = self._connection.execute(
-            "SELECT id, stored_ms + epoch.steps_ms - message.steps_ms, machine, lane FROM message "
-            "JOIN epoch USING (epoch) WHERE acked_ms IS NOT NULL AND id BETWEEN ? AND ? "
-            "ORDER BY id LIMIT ?",
-            (next_id, last_id, RESEND_STEP_ROWS),
-        ).fetchall()
-        chosen = [row for row in rows if row[1] >= since_ms and machine in ("", row[2])]
-        with self._transaction():
-            self._connection.executemany(
-                "UPDATE message SET acked_ms = NULL WHERE id = ?", [(row[0],) for row in chosen]
-            )
-            if len(rows) < RESEND_STEP_ROWS:
-                self._connection.execute("DELETE FROM resend WHERE id = ?", (request_id,))
-            else:
-                self._connection.execute(
-                    "UPDATE resend SET next_id = ? WHERE id = ?", (rows[-1][0] + 1, request_id)
-                )
-        for row in chosen:
-            self.waiting[Lane(row[3])] += 1
-        return True

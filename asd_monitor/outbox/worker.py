@@ -12,7 +12,7 @@ from asd_monitor.records import Record
 logger = logging.getLogger(__name__)
 
 IDLE_INTERVAL_S = 1.0
-"""Acknowledgements are committed with the next message, or after this time."""
+"""The database is kept in order after this time, also if nothing is committed."""
 MAX_QUEUED = 20_000
 """Messages that wait for a stalled disk; of more, the oldest are dropped."""
 CLOSE_TIMEOUT_S = 5.0
@@ -137,8 +137,8 @@ class OutboxWorker:
                 self._failed(record)
                 self._count_dropped(record)
         try:
-            self.outbox.commit(drafts)
-            self._handed_over()
+            if self.outbox.commit(drafts):
+                self._handed_over()
             return self.outbox.maintain() or self.outbox.needs_work()
         except Exception:  # nothing may end this thread
             logger.exception("the outbox failed")

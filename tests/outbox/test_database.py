@@ -1,6 +1,7 @@
 """A file that cannot be used is set aside, and never lost or fatal."""
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def test_a_damaged_outbox_is_set_aside_and_a_new_one_begins(path: Path, damage: 
 def test_damage_that_is_met_later_does_not_stop_the_delivery(path: Path) -> None:
     report = Report()
     outbox = make_outbox(path, report)
-    store = outbox._store
+    store = outbox._file.store
     assert store is not None
     store._connection.execute("UPDATE message SET payload = x'00' WHERE id % 7 = 3")
     outbox.connect()
@@ -80,8 +81,8 @@ def test_damage_that_is_met_later_does_not_stop_the_delivery(path: Path) -> None
 def test_an_outbox_of_a_newer_version_is_set_aside_and_sent_by_that_version_later(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = {2: "ALTER TABLE message ADD COLUMN more INTEGER NOT NULL DEFAULT 0;"}
-    later = replace(database.SCHEMA, version=2, migrations=steps)
+    steps = {3: "ALTER TABLE message ADD COLUMN more INTEGER NOT NULL DEFAULT 0;"}
+    later = replace(database.SCHEMA, version=3, migrations=steps)
     monkeypatch.setattr(database, "SCHEMA", later)
     sqlite3.connect(path).execute("PRAGMA journal_mode = DELETE").close()
     upgraded = database.open_outbox(path)
@@ -94,6 +95,19 @@ def test_an_outbox_of_a_newer_version_is_set_aside_and_sent_by_that_version_late
     downgraded.close()
     (aside,) = list_set_aside(path, "newer")
     assert sqlite3.connect(aside).execute("SELECT count(*) FROM message").fetchone() == (300,)
+
+
+def test_what_waits_in_an_outbox_of_the_version_before_is_sent(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE resend DROP COLUMN acked_since_ms")
+        connection.execute("PRAGMA user_version = 1")
+    outbox = make_outbox(path)
+    outbox.connect()
+    put(outbox)
+    assert len(send_all(outbox)) == 300
+    outbox.close()
+    with closing(database.open_to_read(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == database.SCHEMA.version
 
 
 def test_every_copy_of_a_running_outbox_opens_with_all_that_was_synchronised(

@@ -1,17 +1,19 @@
 """Messages are committed, sent, acknowledged, kept, and counted when there is no room for them."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from asd_monitor.errors import StateError
+from asd_monitor.outbox import outbox as outbox_module
 from asd_monitor.outbox.lanes import BURST, MAX_PRESENT_SCORES
 from asd_monitor.outbox.outbox import MemoryLimits
 from asd_monitor.outbox.rows import IDS_PER_EPOCH_MS, Lane, next_epoch
 from asd_monitor.outbox.stored import count_waiting, delete_of, machines, request_resend
 from tests.rig.full_disk import small_disk
-from tests.rig.outbox import START_S, Clock, Report, crash, draft, make_outbox, put, send_all
+from tests.rig.outbox import START_S, Clock, Disk, Report, crash, draft, make_outbox, put, send_all
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def test_present_scores_are_sent_before_the_backlog_which_is_sent_in_order_at_it
         while (found := outbox.next(max_replays=1000)) is not None:
             row, _, replayed = found
             (late if replayed else present).append(row.seq)
-            outbox.acknowledge(row.id)
+            outbox.acknowledge(row)
         assert present[-1] == 501 + second
         assert len(late) == BURST + 20 * second
         assert outbox.due_in_s(1000) == pytest.approx(0.01, abs=0.005)
@@ -131,7 +133,7 @@ def test_a_full_outbox_drops_sent_messages_then_scores_then_those_of_alarms_and_
             pass
         if total == 200:
             assert not report.reasons  # what was sent made room
-    store = outbox._store
+    store = outbox._file.store
     assert store is not None
     assert outbox.size_bytes <= 0.25e6
     assert store.waiting[Lane.EVENT] == total / 4
@@ -159,7 +161,7 @@ def test_a_month_of_real_scores_of_a_machine_fits_into_the_default_size(path: Pa
             for n in range(first, first + 500)
         ]
         put(outbox, *(to_draft(window, topics, window.score.captured_at) for window in windows))
-    store = outbox._store
+    store = outbox._file.store
     assert store is not None
     assert store.size_bytes() / 5000 * 86_400 * 28 < 500e6
     outbox.close()
@@ -243,20 +245,20 @@ def test_a_set_clock_corrects_the_times_of_what_waits_also_after_a_restart(path:
     second.close()
 
 
+def fill(filler: Path) -> None:
+    """Write until the file system is full."""
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"\0" * 512):
+            pass
+
+
 def test_a_really_full_disk_keeps_messages_in_memory_and_stores_them_when_there_is_room(
     tmp_path: Path,
 ) -> None:
     with small_disk(tmp_path / "disk", 1_000_000) as folder:
         report, clock = Report(), Clock()
         outbox = make_outbox(folder / "outbox.db", report, clock)
-        outbox.connect()
-        filler = folder / "filler"
-        with filler.open("wb", buffering=0) as file:
-            try:
-                while file.write(b"\0" * 4096):
-                    pass
-            except OSError:
-                pass
+        fill(folder / "filler")
         count = 0
         while not outbox.is_degraded:
             put(outbox, *map(draft, range(count, count + 100)))
@@ -264,12 +266,17 @@ def test_a_really_full_disk_keeps_messages_in_memory_and_stores_them_when_there_
             assert count < 10_000
         put(outbox, draft(count, Lane.EVENT), *map(draft, range(count + 1, count + 4000)))
         count += 4000
-        sent = send_all(outbox)  # also what could not be stored
-        assert set(seqs(sent)) == set(range(count))
+        outbox.connect()
+        put(outbox)
+        assert set(seqs(send_all(outbox))) == set(range(count))  # stored or not
+        assert outbox.waiting_scores == 0
         outbox.disconnect()
         put(outbox, *map(draft, range(count, count + 10)))
         count += 10
-        filler.unlink()
+        outbox.connect()
+        put(outbox)
+        assert seqs(send_all(outbox, acknowledge=False)) == list(range(count - 10, count))
+        (folder / "filler").unlink()
         clock.now_s += 10.0
         put(outbox)
         assert not outbox.is_degraded
@@ -277,9 +284,55 @@ def test_a_really_full_disk_keeps_messages_in_memory_and_stores_them_when_there_
         again = make_outbox(folder / "outbox.db", report, clock)
         again.connect()
         put(again)
-        assert set(range(count - 10, count)) <= set(seqs(send_all(again)))
+        assert seqs(send_all(again)) == list(range(count - 10, count))
         assert not report.reasons
         again.close()
+
+
+def test_what_waits_is_sent_by_a_monitor_that_starts_on_a_full_disk(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 1_000_000) as folder:
+        clock = Clock()
+        first = make_outbox(folder / "outbox.db", clock=clock)
+        put(first, *map(draft, range(500)))
+        first.close()
+        fill(folder / "filler")
+        clock.now_s += 10.0
+        outbox = make_outbox(folder / "outbox.db", clock=clock)
+        assert outbox.is_degraded
+        outbox.connect()
+        put(outbox, draft(0))
+        assert {epoch for _, epoch, _, _ in send_all(outbox)} == {first.epoch, outbox.epoch}
+        assert outbox.waiting_scores == 0
+        (folder / "filler").unlink()
+        clock.now_s += 10.0
+        put(outbox)
+        assert not outbox.is_degraded
+        assert count_waiting(folder / "outbox.db").scores == 0  # others may use it again
+        outbox.close()
+
+
+def test_while_the_disk_is_full_only_so_many_acknowledgements_are_kept(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "MAX_UNRECORDED", 500)
+    clock, disk = Clock(), Disk(monkeypatch)
+    outbox = make_outbox(path, clock=clock)
+    put(outbox, *map(draft, range(2000)))
+    disk.fill()
+    number = 2000
+    while not outbox.is_degraded:
+        put(outbox, draft(number))
+        number += 1
+    outbox.connect()
+    put(outbox, draft(number))
+    sent = seqs(send_all(outbox))
+    assert 500 < len(sent) < 1500
+    assert number in sent
+    disk.fill(full=False)
+    clock.now_s += 10.0
+    put(outbox)
+    assert sorted(sent + seqs(send_all(outbox))) == list(range(number + 1))
+    outbox.close()
 
 
 def test_more_than_fits_into_memory_is_dropped_oldest_first_and_counted() -> None:

@@ -15,7 +15,7 @@ from hypothesis.stateful import (
 )
 
 from asd_monitor.outbox.outbox import MemoryLimits, Outbox
-from asd_monitor.outbox.rows import Lane
+from asd_monitor.outbox.rows import Lane, Row
 from asd_monitor.outbox.stored import request_resend
 from tests.rig.outbox import Clock, Disk, Report, crash, draft, make_outbox
 
@@ -23,6 +23,10 @@ MEMORY = MemoryLimits(scores=30, events=10)
 MAX_MB = 0.09
 """Room for some hundred messages."""
 Key = tuple[int, int]
+
+
+def key_of(row: Row) -> Key:
+    return row.epoch, row.seq
 
 
 class OutboxMachine(RuleBasedStateMachine):
@@ -40,7 +44,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.received: set[Key] = set()
         self.acked: set[Key] = set()
         self.noted: set[Key] = set()  # acknowledged, and not committed so far
-        self.in_flight: list[tuple[Key, int]] = []
+        self.in_flight: list[Row] = []
         self.epochs: list[int] = []
         self.connected = False
         self.start()
@@ -94,17 +98,16 @@ class OutboxMachine(RuleBasedStateMachine):
             if found is None:
                 break
             row = found[0]
-            key = (row.epoch, row.seq)
-            assert key in self.committed
-            assert row.id not in [each[1] for each in self.in_flight]
-            self.received.add(key)
-            self.in_flight.append((key, row.id))
+            assert key_of(row) in self.committed
+            assert row.id not in [each.id for each in self.in_flight]
+            self.received.add(key_of(row))
+            self.in_flight.append(row)
 
     @rule(count=st.integers(1, 300))
     def acknowledge(self, count: int) -> None:
-        for key, row_id in self.in_flight[:count]:
-            self.outbox.acknowledge(row_id)
-            self.noted.add(key)
+        for row in self.in_flight[:count]:
+            self.outbox.acknowledge(row)
+            self.noted.add(key_of(row))
         del self.in_flight[:count]
 
     @rule(seconds=st.sampled_from([0.5, 2.0, 60.0, 7200.0]))
@@ -120,10 +123,27 @@ class OutboxMachine(RuleBasedStateMachine):
     def fill_the_disk(self, full: bool) -> None:
         self.disk.fill(full=full)
 
-    @precondition(lambda self: not self.outbox.is_degraded)
+    @precondition(lambda self: self.connected and self.disk.is_full)
+    @rule()
+    def send_all_while_the_disk_is_full(self) -> None:
+        """What is stored is sent as well as what is not; the acknowledgements are remembered."""
+        self.acknowledge(len(self.in_flight))
+        for _ in range(100):
+            self.send(300)
+            self.acknowledge(300)
+            self.outbox.commit([])
+            self._note()
+            if not self.waiting():
+                break
+        assert self.waiting() == 0
+
     @rule()
     def crash(self) -> None:
+        """Nothing is lost but what could not be stored, as it was said to be in memory only."""
         crash(self.outbox)
+        self.committed -= {key_of(row) for row in self.outbox._memory.values()}
+        self.received &= self.committed
+        self.acked &= self.committed
         self.noted.clear()
         self.clock.now_s += 1.0
         self.start()
@@ -152,8 +172,6 @@ class OutboxMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_lost_unseen(self) -> None:
         """Conservation: of each message it is known where it is."""
-        if self.outbox.is_degraded:
-            return
         dropped = sum(self.report.reasons.values())
         known = len(self.acked | self.noted) + dropped + self.waiting()
         assert known >= len(self.committed)
@@ -167,9 +185,7 @@ class OutboxMachine(RuleBasedStateMachine):
             self.outbox.commit([])
             if not self.connected:
                 self.outbox.connect()
-            for key, row_id in self.in_flight:
-                self.outbox.acknowledge(row_id)
-                self.noted.add(key)
+            self.acknowledge(len(self.in_flight))
             for _ in range(100):
                 self.clock.now_s += 10.0
                 self.outbox.commit([])
@@ -178,8 +194,8 @@ class OutboxMachine(RuleBasedStateMachine):
                 if found is None and self.waiting() == 0:
                     break
                 while found is not None:
-                    self.received.add((found[0].epoch, found[0].seq))
-                    self.outbox.acknowledge(found[0].id)
+                    self.received.add(key_of(found[0]))
+                    self.outbox.acknowledge(found[0])
                     found = self.outbox.next(max_replays=10_000)
             assert self.waiting() == 0
             lost = self.committed - self.received

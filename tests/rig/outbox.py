@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from asd_monitor.outbox import outbox as outbox_module
+from asd_monitor.outbox import file as file_module
 from asd_monitor.outbox.database import open_outbox
-from asd_monitor.outbox.outbox import DropReason, MemoryLimits, Outbox
+from asd_monitor.outbox.outbox import MemoryLimits, Outbox
+from asd_monitor.outbox.report import DropReason
 from asd_monitor.outbox.rows import Draft, Lane, TopicKind
 from asd_monitor.outbox.settings import OutboxSettings
 
@@ -53,7 +54,7 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_full = False
         self._connection: sqlite3.Connection | None = None
-        monkeypatch.setattr(outbox_module, "open_outbox", self._open)
+        monkeypatch.setattr(file_module, "open_outbox", self._open)
 
     def _open(self, path: Path) -> sqlite3.Connection:
         self._connection = open_outbox(path)
@@ -114,11 +115,10 @@ def send_all(outbox: Outbox, *, acknowledge: bool = True) -> list[tuple[str, int
         row, _, replayed = found
         sent.append((row.node, row.epoch, row.seq, replayed))
         if acknowledge:
-            outbox.acknowledge(row.id)
+            outbox.acknowledge(row)
 
 
 def crash(outbox: Outbox) -> None:
     """End an outbox as a SIGKILL does: nothing more is written."""
-    if outbox._store is not None:
-        outbox._store.abandon()
-    outbox._resources.close()
+    outbox._file._abandon()
+    outbox._file._resources.close()

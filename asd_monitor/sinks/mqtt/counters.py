@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass, replace
 
-from asd_monitor.outbox.outbox import DropReason
+from asd_monitor.outbox.report import DropReason
 from asd_monitor.sinks.mqtt.messages import Kind
 from asd_monitor.telemetry.metrics import Metrics
 

@@ -1,6 +1,6 @@
 """Counts of messages of the Sparkplug outbox."""
 
-from asd_monitor.outbox.outbox import DropReason
+from asd_monitor.outbox.report import DropReason
 from asd_monitor.telemetry.metrics import Metrics
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from asd_monitor.outbox.outbox import Outbox
+from asd_monitor.outbox.rows import Row
 from asd_monitor.outbox.worker import OutboxWorker
 from asd_monitor.sinks.mqtt.failures import Failure
 from asd_monitor.sinks.mqtt.sparkplug.devices import Devices
@@ -74,8 +75,8 @@ class SparkplugPublisher:
         self._clock_steps = ClockSteps(clock)
         self._rebirths = RebirthRequests()
         self._host = PrimaryHost(is_awaited=topics.host_state is not None)
-        self._unconfirmed: list[int] = []
-        self._confirming: list[int] = []
+        self._unconfirmed: list[Row] = []
+        self._confirming: list[Row] = []
         self._confirmation: int | None = None
         self._asked_s = float("-inf")
 
@@ -123,8 +124,8 @@ class SparkplugPublisher:
                 self._series.commands.labels("rebirth" if accepted else "ignored").inc()
         while connection.answered:
             if connection.answered.popleft() == self._confirmation:
-                for row_id in self._confirming:
-                    self._outbox.acknowledge(row_id)
+                for row in self._confirming:
+                    self._outbox.acknowledge(row)
                 self._confirming, self._confirmation = [], None
                 if self._outbox.needs_work():
                     self._worker.wake()
@@ -147,7 +148,7 @@ class SparkplugPublisher:
                 continue
             if message is not None:
                 connection.publish(message)
-            self._unconfirmed.append(row.id)
+            self._unconfirmed.append(row)
         if self._outbox.needs_work():
             self._worker.wake()
 
