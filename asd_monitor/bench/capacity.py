@@ -3,19 +3,25 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from asd_monitor.bench.context import BenchContext
 from asd_monitor.bench.daemon import Daemon
 from asd_monitor.bench.measurement import Measurement
+from asd_monitor.bench.own_models import make_own_models, make_state
+from asd_monitor.bench.process_usage import Usage
 
 AREA = "capacity"
 FIRST_MICROPHONES = 64
+OWN_MICROPHONES = 256
+"""So many with own models are aimed for."""
 MAX_MICROPHONES = 1024
 QUICK_MICROPHONES = 4
 SETTLE_S = 8.0
 MAX_LATENCY_S = 1.0
 """One hop: a score that comes later than the end of the next window is late."""
 BISECTIONS = 3
+KINDS = {"shared": "one model for all", "own": "a model each"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,10 @@ class Trial:
     processors: float
     """Processor time per second of the whole process tree."""
     rss_bytes: int
+    ready_s: float = 0.0
+    """From the start of the process to READY."""
+    ready_cpu_s: float = 0.0
+    """Processor time until then."""
 
     @property
     def sustained(self) -> bool:
@@ -39,29 +49,39 @@ class Trial:
 
 
 def measure(context: BenchContext) -> Iterator[Measurement]:
-    """Try 64 microphones, then search for the largest number that is sustained."""
-    trials = list(search(lambda count: run_trial(context, count), context.quick))
-    first = trials[0]
+    """Try 64 microphones, then search for the most; with one model, then with a model each."""
+    for kind in KINDS:
+        yield from _measure_kind(context, kind)
+
+
+def _measure_kind(context: BenchContext, kind: str) -> Iterator[Measurement]:
+    trials = list(search(lambda count: run_trial(context, count, kind), context.quick))
+    first, text = trials[0], f"{KINDS[kind]}: {trials[0].microphones} microphones, "
     best = max(
         (trial for trial in trials if trial.sustained),
         key=lambda trial: trial.microphones,
         default=None,
     )
-    count, lost, late = first.microphones, first.lost_samples, first.late_windows
-    yield Measurement(AREA, "first_microphones", count, "microphones tried first", "")
-    yield Measurement(AREA, "first_lost_samples", lost, "lost samples with them", "", at_most=0)
-    yield Measurement(AREA, "first_late_windows", late, "late windows with them", "", at_most=0)
-    yield Measurement(AREA, "first_processors", first.processors, "busy processors with them", "")
-    most, target = best.microphones if best else 0, None if context.quick else FIRST_MICROPHONES
-    text = "most microphones without loss or delay"
-    yield Measurement(AREA, "microphones", most, text, "", at_least=target)
+
+    def make(name: str, value: float, description: str, unit: str = "") -> Measurement:
+        return Measurement(AREA, f"{kind}_{name}", value, description, unit)
+
+    lost, late = first.lost_samples, first.late_windows
+    yield make("ready_s", first.ready_s, f"{text}until READY", "s")
+    yield make("ready_cpu_s", first.ready_cpu_s, f"{text}processor time until READY", "s")
+    yield make("first_rss_mb", first.rss_bytes / 1e6, f"{text}memory", "MB")
+    yield make("first_processors", first.processors, f"{text}busy processors")
+    yield Measurement(AREA, f"{kind}_lost_samples", lost, f"{text}lost samples", "", at_most=0)
+    yield Measurement(AREA, f"{kind}_late_windows", late, f"{text}late windows", "", at_most=0)
+    wanted = FIRST_MICROPHONES if kind == "shared" else OWN_MICROPHONES
+    most, target = best.microphones if best else 0, None if context.quick else wanted
+    text = f"{KINDS[kind]}: most microphones without loss or delay"
+    yield Measurement(AREA, f"{kind}_microphones", most, text, "", at_least=target)
     if best is not None:
-        rss_mb, dropped = best.rss_bytes / 1e6, best.dropped_messages
-        text = "busy processors with that many"
-        yield Measurement(AREA, "processors", best.processors, text, "")
-        yield Measurement(AREA, "rss_mb", rss_mb, "memory with that many", "MB")
-        text = "dropped MQTT messages with that many"
-        yield Measurement(AREA, "dropped_messages", dropped, text, "")
+        text = f"{KINDS[kind]}: with that many, "
+        yield make("processors", best.processors, f"{text}busy processors")
+        yield make("rss_mb", best.rss_bytes / 1e6, f"{text}memory", "MB")
+        yield make("dropped_messages", best.dropped_messages, f"{text}dropped MQTT messages")
 
 
 def search(try_count: Callable[[int], Trial], quick: bool) -> Iterator[Trial]:
@@ -88,35 +108,66 @@ def search(try_count: Callable[[int], Trial], quick: bool) -> Iterator[Trial]:
         sustained, failed = (count, failed) if trial.sustained else (sustained, count)
 
 
-def run_trial(context: BenchContext, microphones: int) -> Trial:
-    """Run a daemon with a number of microphones for a while."""
+def run_trial(
+    context: BenchContext, microphones: int, kind: str = "shared", checkout: Path | None = None
+) -> Trial:
+    """Run a daemon with a number of microphones for a while, with page, history and outbox.
+
+    Parameters
+    ----------
+    kind
+        ``shared``: all machines have one model file; ``own``: each has its own.
+    checkout
+        A folder with another version of the program, which is run instead of this one.
+    """
     measured_s = context.choose_duration_s(20.0, 3.0)
-    context.report(f"{microphones} microphones, for {measured_s:.0f} s")
-    with Daemon(context.many_machines(microphones), context.fixtures.folder) as daemon:
+    version = "" if checkout is None else f" with {checkout}"
+    context.report(f"{microphones} microphones, {KINDS[kind]}, for {measured_s:.0f} s{version}")
+    folder, keys = context.fixtures.folder, context.fixtures.folder / "own"
+    models = make_own_models(context.fixtures.model, keys, microphones if kind == "own" else 1)
+    settings = context.many_machines(microphones, models if kind == "own" else models * microphones)
+    make_state(folder / "state", keys)
+    with Daemon(settings, folder, web=True, checkout=checkout) as daemon:
+        started = daemon.usage()
         time.sleep(context.choose_duration_s(SETTLE_S, 3.0))
         metrics_before, usage_before = daemon.metrics(), daemon.usage()
         time.sleep(measured_s)
         metrics_after, usage_after = daemon.metrics(), daemon.usage()
-
-    def increase(name: str) -> int:
-        return round(metrics_after.get(name, 0.0) - metrics_before.get(name, 0.0))
-
-    windows = increase("asd_window_latency_seconds_count")
-    in_time = increase(f"asd_window_latency_seconds_bucket{{le={MAX_LATENCY_S}}}")
-    cpu_s = usage_after.cpu_s - usage_before.cpu_s
-    trial = Trial(
-        microphones,
-        windows=windows,
-        lost_samples=increase("asd_audio_lost_samples_total"),
-        late_windows=windows - in_time + increase("asd_windows_total{result=late}"),
-        dropped_messages=increase("asd_mqtt_messages_total{result=dropped}"),
-        processors=cpu_s / (usage_after.at_s - usage_before.at_s),
-        rss_bytes=usage_after.rss_bytes,
-    )
+    increases = {
+        name: value - metrics_before.get(name, 0.0) for name, value in metrics_after.items()
+    }
+    trial = _summarise(microphones, increases, usage_before, usage_after, daemon.ready_s, started)
     verdict = "sustained" if trial.sustained else "too many"
     context.report(
-        f"{microphones} microphones {verdict}: {trial.windows} windows, "
-        f"{trial.lost_samples} samples lost, {trial.late_windows} windows late, "
-        f"{trial.processors:.2f} processors busy"
+        f"{microphones} microphones {verdict}: READY after {trial.ready_s:.1f} s, "
+        f"{trial.windows} windows, {trial.lost_samples} samples lost, "
+        f"{trial.late_windows} windows late, {trial.processors:.2f} processors busy, "
+        f"{trial.rss_bytes / 1e6:.0f} MB"
     )
     return trial
+
+
+def _summarise(
+    microphones: int,
+    increases: dict[str, float],
+    before: Usage,
+    after: Usage,
+    ready_s: float,
+    started: Usage,
+) -> Trial:
+    def count(name: str) -> int:
+        return round(increases.get(name, 0.0))
+
+    windows = count("asd_window_latency_seconds_count")
+    in_time = count(f"asd_window_latency_seconds_bucket{{le={MAX_LATENCY_S}}}")
+    return Trial(
+        microphones,
+        windows=windows,
+        lost_samples=count("asd_audio_lost_samples_total"),
+        late_windows=windows - in_time + count("asd_windows_total{result=late}"),
+        dropped_messages=count("asd_mqtt_messages_total{result=dropped}"),
+        processors=(after.cpu_s - before.cpu_s) / (after.at_s - before.at_s),
+        rss_bytes=after.rss_bytes,
+        ready_s=ready_s,
+        ready_cpu_s=started.cpu_s,
+    )

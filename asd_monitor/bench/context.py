@@ -1,7 +1,7 @@
 """Context of the measurements: files, broker, and how long to measure."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,15 @@ class BenchContext:
         source = {"wav": self._paced()} if self.microphone is None else {"mic": self.microphone}
         return self._settings({"pump": source | {"model": str(model or self.fixtures.model)}})
 
-    def many_machines(self, count: int) -> dict[str, Any]:
-        """Return the settings of a monitor with n machines, each with its own recording."""
-        machine = {"wav": self._paced(), "model": str(self.fixtures.model)}
-        return self._settings({f"pump-{i:04}": machine for i in range(count)})
+    def many_machines(self, count: int, models: Sequence[Path] | None = None) -> dict[str, Any]:
+        """Return the settings of a monitor with n machines, each with its own recording.
+
+        All have the model of the fixtures, unless there is one for each.
+        """
+        models = models or [self.fixtures.model] * count
+        return self._settings(
+            {f"pump-{i:04}": {"wav": self._paced(), "model": str(models[i])} for i in range(count)}
+        )
 
     def unpaced_machine(self, sound: Path, model: Path) -> dict[str, Any]:
         """Return the settings of a monitor that loops a recording as fast as it can."""

@@ -42,6 +42,9 @@ class Daemon:
         Folder for its files.
     web
         Serve the web page.
+    checkout
+        A folder with another version of the program, which is run instead of this one; the page is
+        served if that version has one.
 
     Attributes
     ----------
@@ -56,7 +59,14 @@ class Daemon:
         With the last lines of its log, if it ends before it is stopped.
     """
 
-    def __init__(self, settings: Mapping[str, Any], folder: Path, *, web: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        folder: Path,
+        *,
+        web: bool = False,
+        checkout: Path | None = None,
+    ) -> None:
         self.ready_s = 0.0
         self.web_port = find_free_port()
         self._port = find_free_port()
@@ -65,8 +75,10 @@ class Daemon:
             **settings,
             "state_dir": str(folder / "state"),
             "prometheus": {"port": self._port},
-            "web": {"port": self.web_port} if web else None,
         }
+        self._checkout = checkout
+        if checkout is None or (checkout / "asd_monitor" / "web").exists():
+            self._settings["web"] = {"port": self.web_port} if web else None
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Daemon":
@@ -84,7 +96,8 @@ class Daemon:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=log,
-                    env={**os.environ, "NOTIFY_SOCKET": f"@{address}"},
+                    env={**self._environment(), "NOTIFY_SOCKET": f"@{address}"},
+                    cwd=self._checkout,
                 )
             try:
                 self._await_ready(notifications, started_s)
@@ -132,6 +145,10 @@ class Daemon:
         if self._process is None:
             raise ValueError("the daemon has not been started")
         return self._process
+
+    def _environment(self) -> dict[str, str]:
+        path = {} if self._checkout is None else {"PYTHONPATH": str(self._checkout)}
+        return {**os.environ, **path}
 
     def _await_ready(self, notifications: socket.socket, started_s: float) -> None:
         while time.monotonic() - started_s < READY_TIMEOUT_S:

@@ -12,7 +12,18 @@ from types import FrameType
 from typing import Any
 
 from asd_monitor import __version__
-from asd_monitor.bench import capacity, cpu, history, host, latency, memory, outbox, start, web
+from asd_monitor.bench import (
+    capacity,
+    cpu,
+    history,
+    host,
+    latency,
+    memory,
+    outbox,
+    start,
+    versions,
+    web,
+)
 from asd_monitor.bench.context import BenchContext, Broker
 from asd_monitor.bench.fixtures import SAMPLE_RATE_HZ, prepare
 from asd_monitor.bench.measurement import Measurement
@@ -43,6 +54,8 @@ class BenchOptions:
     """None: a broker inside this process."""
     sample_rate_hz: int = SAMPLE_RATE_HZ
     """Of the sound and of the model that is fitted to it."""
+    checkout: Path | None = None
+    """A folder with another version of the program to compare the capacity with."""
 
 
 def run_bench(options: BenchOptions, report: Callable[[str], None]) -> dict[str, Any]:
@@ -81,7 +94,10 @@ def run_bench(options: BenchOptions, report: Callable[[str], None]) -> dict[str,
         )
         context = BenchContext(fixtures, broker, options.quick, options.microphone, report)
         for area in options.areas or AREAS:
-            measurements += AREAS[area](context)
+            if area == capacity.AREA and options.checkout is not None:
+                measurements += versions.measure(context, options.checkout)
+            else:
+                measurements += AREAS[area](context)
             loads[area] = host.load_average()
     return _to_dict(options, measurements, loads)
 

@@ -57,6 +57,18 @@ def bench(
             help="Sample rate of the sound and of the new model, for example 48000.",
         ),
     ] = 16_000,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against",
+            metavar="FOLDER",
+            exists=True,
+            file_okay=False,
+            resolve_path=True,
+            help="Checkout of another version: the area capacity then compares the two, in turns, "
+            "with 64 machines with a model each.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure latency, processor time, capacity, memory and start-up time of the monitor.
@@ -77,7 +89,7 @@ def bench(
 
         verify(model, LoadPolicy.of_user(trusted_key or ()))
     broker = None if mqtt is None else Broker(*parse_host_and_port(mqtt))
-    options = BenchOptions(area or (), quick, mic, model, broker, sample_rate_hz)
+    options = BenchOptions(area or (), quick, mic, model, broker, sample_rate_hz, against)
     result = run_bench(options, lambda text: typer.echo(f"bench: {text}", err=True))
     if as_json:
         typer.echo(json.dumps(result, allow_nan=False))

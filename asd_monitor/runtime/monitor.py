@@ -47,9 +47,16 @@ CHECK_INTERVAL_S = 0.25
 IDLE_CHECK_INTERVAL_S = 1.5
 """... and at least this often while none does."""
 HANG_TIMEOUT_S = 15.0
+GROUP_SIZE = 16
+"""Results of at most this many windows, of whatever models, are emitted together, ..."""
+GROUP_S = 0.05
+"""... unless a model is slow: results wait at most about this long for the next ones."""
 STOP_TIMEOUT_S = 3.0
 FLUSH_TIMEOUT_S = 1.0
 ABORT_TIMEOUT_S = 10.0
+
+_RUNNING = frozenset({State.NORMAL, State.WARNING, State.ALARM})
+"""States in which a machine may be the origin of a sound in other microphones."""
 
 
 class Monitor:
@@ -459,32 +466,44 @@ class Monitor:
         self._metrics.remove_machine(machine)
 
     def _score_ready(self, machines: Sequence[str]) -> None:
-        """Score the new windows of these machines; those of one model share batches."""
+        """Score the new windows of these machines; those of one model share batches.
+
+        Results are emitted in groups, because a score wakes the threads of sinks, which then
+        compete with the next model for the interpreter. Groups are small, so that the first results
+        do not wait for the last windows.
+        """
         windows_of: defaultdict[Detector, list[Window]] = defaultdict(list)
         for machine in machines:
             pipeline = self._pipelines[machine]
             windows = pipeline.collect()
             if windows and pipeline.detector is not None:
                 windows_of[pipeline.detector] += windows
+        group: list[tuple[Window, WindowScore]] = []
+        began_s = self._monotonic()
         for detector, windows in windows_of.items():
-            # Batch by batch, so that the first results do not wait for the last windows.
             for first in range(0, len(windows), detector.max_batch):
                 batch = windows[first : first + detector.max_batch]
-                for window, score in zip(batch, detector.score(batch), strict=True):
-                    self._pipelines[score.machine].accept(self._attribute(window, score))
+                group += zip(batch, detector.score(batch), strict=True)
+                if len(group) >= GROUP_SIZE or self._monotonic() - began_s >= GROUP_S:
+                    self._accept(group)
+                    group, began_s = [], self._monotonic()
+        self._accept(group)
+
+    def _accept(self, group: Sequence[tuple[Window, WindowScore]]) -> None:
+        for window, score in group:
+            self._pipelines[score.machine].accept(self._attribute(window, score))
 
     def _attribute(self, window: Window, score: WindowScore) -> WindowScore:
         """Compare an unusual sound with that in the microphones of the other machines."""
         detector = self._pipelines[window.machine].detector
         if len(self._pipelines) == 1 or detector is None:
             return score
-        running = {
-            machine
-            for machine, pipeline in self._pipelines.items()
-            if pipeline.state in (State.NORMAL, State.WARNING, State.ALARM)
-        }
         rate_hz = detector.manifest.sample_rate_hz
-        return self._shared_sound.attribute(window, score, rate_hz, running)
+        return self._shared_sound.attribute(window, score, rate_hz, self._is_running)
+
+    def _is_running(self, machine: str) -> bool:
+        pipeline = self._pipelines.get(machine)
+        return pipeline is not None and pipeline.state in _RUNNING
 
     def _check_sources(self) -> None:
         """Check all sources, and end the run when no more audio will come.

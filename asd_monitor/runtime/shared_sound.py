@@ -6,7 +6,7 @@ those of each microphone, so neither gains nor how loud the machines are matters
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -59,7 +59,11 @@ class SharedSound:
         self._microphones: dict[str, _Microphone] = {}
 
     def attribute(
-        self, window: Window, score: WindowScore, sample_rate_hz: int, running: Collection[str]
+        self,
+        window: Window,
+        score: WindowScore,
+        sample_rate_hz: int,
+        is_running: Callable[[str], bool],
     ) -> WindowScore:
         """Return the score, with the machine from which its unusual sound comes, if any.
 
@@ -71,8 +75,8 @@ class SharedSound:
             Its score.
         sample_rate_hz
             Its sample rate.
-        running
-            Machines that may be the origin: not those that are off or not scored.
+        is_running
+            Whether a machine may be the origin: not one that is off or not scored.
         """
         own = self._microphones.get(window.machine)
         if own is None or own.sample_rate_hz != sample_rate_hz:
@@ -91,7 +95,7 @@ class SharedSound:
         own.notable_at = at
         if own.began_at is None:
             own.began_at = at - len(window.samples) / sample_rate_hz
-        found = self._find_origin(window.machine, own, own.began_at, at, running)
+        found = self._find_origin(window.machine, own, own.began_at, at, is_running)
         return score if found is None else replace(score, elsewhere=found)
 
     def forget(self, machine: str) -> None:
@@ -99,7 +103,12 @@ class SharedSound:
         self._microphones.pop(machine, None)
 
     def _find_origin(
-        self, machine: str, own: _Microphone, began_at: float, at: float, running: Collection[str]
+        self,
+        machine: str,
+        own: _Microphone,
+        began_at: float,
+        at: float,
+        is_running: Callable[[str], bool],
     ) -> str | None:
         """Return in which microphone the change is stronger, for the user; None for none."""
         here = _changes(own, began_at, at)
@@ -107,7 +116,7 @@ class SharedSound:
             return None
         strongest, name = STRONGER_DB, ""
         for other, microphone in self._microphones.items():
-            if other == machine or other not in running:
+            if other == machine or not is_running(other):
                 continue
             there = _changes(microphone, began_at, at)
             difference_db = None if there is None else _compare(here, there)

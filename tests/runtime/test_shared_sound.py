@@ -36,7 +36,9 @@ def play(added: dict[str, float], running: tuple[str, ...] = MACHINES) -> dict[s
             at = 1000.0 + (index + 1) * WINDOW_S
             window = Window(machine, (gain * samples).astype(np.float32), index, at)
             score = replace(SCORE, machine=machine, p_value=0.001 if is_added else 0.5)
-            found[machine].append(shared.attribute(window, score, RATE_HZ, running).elsewhere)
+            found[machine].append(
+                shared.attribute(window, score, RATE_HZ, running.__contains__).elsewhere
+            )
     return found
 
 
