@@ -24,6 +24,7 @@ from asd_monitor.records import (
     SourceState,
     State,
     Transition,
+    Window,
     WindowScore,
 )
 from asd_monitor.runtime.commissioning import Commissioning, FittedModel
@@ -141,6 +142,42 @@ def test_audio_becomes_scores_in_order(rig: Rig) -> None:
     assert [score.window_start for score in scores] == [i * WINDOW_SAMPLES for i in range(3)]
     assert [score.seq for score in scores] == [0, 1, 2]
     assert {window.decision.state for window in rig.sink.windows()} == {State.NORMAL}
+
+
+@pytest.mark.parametrize(("takes_s", "grouped"), [(0.0, True), (0.1, False)])
+def test_results_of_several_models_are_emitted_together_unless_a_model_is_slow(
+    model: LoadedModel, takes_s: float, grouped: bool
+) -> None:
+    now, log, release = [0.0], list[str](), threading.Event()
+
+    class NotingDetector(Detector):
+        def score(self, windows: Sequence[Window]) -> list[WindowScore]:
+            log.append(f"score {windows[0].machine}")
+            if windows[0].machine == "pump":
+                release.wait(20)
+            now[0] += takes_s
+            return super().score(windows)
+
+    class NotingSink(Collector):
+        def emit(self, record: Record) -> None:
+            if isinstance(record, ScoredWindow):
+                log.append(f"emit {record.machine}")
+
+    machines = ("pump", "fan", "valve")
+    rig = Rig(model, machines, sinks=[NotingSink()], monotonic=lambda: now[0])
+    for name in machines:
+        rig.monitor.install(name, NotingDetector(model, rules_of(model, {name: "pump"})))
+    rig.monitor.start()
+    rig.sources["pump"].play(sound(1))
+    wait_for(lambda: log == ["score pump"], "the first model running")
+    for name in ("fan", "valve"):  # in one round, after it
+        rig.sources[name].play(sound(1))
+    release.set()
+    wait_for(lambda: len(log) == 6, "three results")
+    rig.monitor.stop()
+    scores, results = ["score fan", "score valve"], ["emit fan", "emit valve"]
+    one_by_one = ["score fan", "emit fan", "score valve", "emit valve"]
+    assert log[2:] == (scores + results if grouped else one_by_one)
 
 
 def test_an_alarm_is_raised_and_cleared(rig: Rig) -> None:
