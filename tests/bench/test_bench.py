@@ -18,12 +18,16 @@ from asd_monitor.bench.daemon import Daemon
 from asd_monitor.bench.fixtures import BenchFixtures, make_sound, write_wav
 from asd_monitor.bench.measurement import Measurement
 from asd_monitor.bench.model_only import ModelOnly
+from asd_monitor.bench.own_models import make_own_models, make_state
 from asd_monitor.bench.process_usage import Usage
 from asd_monitor.bench.subscriber import Subscriber
 from asd_monitor.commands.offline_extra import PACKAGES
 from asd_monitor.errors import AsdMonitorError, ConfigError, SinkError
+from asd_monitor.model_file import LoadPolicy, load
+from asd_monitor.model_file.signature import read_signature
 from tests.rig.hidden_packages import environment_without
 from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
+from tests.rig.toy_model import noise, save_toy
 from tests.rig.virtual_microphone import (
     MakeMicrophones,
     VirtualSound,
@@ -40,14 +44,20 @@ MEASUREMENTS = {
         "ratio",
     },
     "capacity": {
-        "first_microphones",
-        "first_lost_samples",
-        "first_late_windows",
-        "first_processors",
-        "microphones",
-        "processors",
-        "rss_mb",
-        "dropped_messages",
+        f"{kind}_{name}"
+        for kind in ("shared", "own")
+        for name in (
+            "ready_s",
+            "ready_cpu_s",
+            "first_rss_mb",
+            "first_processors",
+            "lost_samples",
+            "late_windows",
+            "microphones",
+            "processors",
+            "rss_mb",
+            "dropped_messages",
+        )
     },
     "memory": {"rss_mb", "windows", "growth_mb", "more_files", "more_threads"},
     "startup": {"python_s", "import_s", "help_s", "ready_s"},
@@ -267,8 +277,10 @@ def test_the_quick_benchmark_yields_every_measurement_without_the_offline_extra(
     result = json.loads(done.stdout)
     values = {(item["area"], item["name"]): item["value"] for item in result["measurements"]}
     expected = {(area, name) for area, names in MEASUREMENTS.items() for name in names}
-    if values["capacity", "microphones"] == 0:  # a computer with other work may not sustain them
-        expected -= {("capacity", name) for name in ("processors", "rss_mb", "dropped_messages")}
+    for kind in ("shared", "own"):
+        if values["capacity", f"{kind}_microphones"] == 0:  # on a computer with other work
+            names = ("processors", "rss_mb", "dropped_messages")
+            expected -= {("capacity", f"{kind}_{name}") for name in names}
     assert values.keys() == expected
     assert (result["schema"], result["quick"]) == (1, True)
     assert result["computer"]["processors"] >= 1
@@ -278,6 +290,35 @@ def test_the_quick_benchmark_yields_every_measurement_without_the_offline_extra(
     assert values["latency", "p50_ms"] > values["latency", "model_p50_ms"] > 0
     assert values["startup", "ready_s"] > values["startup", "import_s"] > 0
     assert values["memory", "rss_mb"] > 50
+
+
+def test_own_models_differ_share_a_program_and_score_as_the_one_they_come_from(
+    tmp_path: Path,
+) -> None:
+    path = save_toy(tmp_path / "toy.asd")
+    own = make_own_models(path, tmp_path / "own", 3)
+    make_state(tmp_path / "state", tmp_path / "own")
+    policy = LoadPolicy.of_state(tmp_path / "state")
+    models = [load(each, "cpu", policy=policy) for each in own]
+    assert len({model.sha256 for model in models}) == 3
+    assert len({id(model._program) for model in models}) == 1
+    windows, targets = noise(2), np.zeros(2, np.int64)
+    expected = load(path, "cpu").score(windows, targets)
+    for model in models:
+        np.testing.assert_allclose(model.score(windows, targets), expected, rtol=1e-5)
+    forms = [read_signature(each.read_bytes()) for each in own]
+    assert all(form is not None and policy.is_own(form) for form in forms)
+
+
+def test_another_version_is_run_from_its_checkout(small: BenchFixtures, tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    command = checkout / "asd_monitor" / "cli.py"
+    command.parent.mkdir(parents=True)
+    (checkout / "asd_monitor" / "__init__.py").touch()
+    command.write_text("raise SystemExit('this is the other version')")
+    context = BenchContext(small, Broker("127.0.0.1", 1883))
+    with pytest.raises(AsdMonitorError, match="this is the other version"):
+        Daemon(context.one_machine(), small.folder, checkout=checkout).__enter__()
 
 
 def test_areas_can_be_chosen_and_unknown_ones_are_reported() -> None:
