@@ -60,8 +60,15 @@ def synth(
         ),
     ] = None,
     clip_s: Annotated[
-        float, typer.Option("--clip-s", metavar="SECONDS", help="Length of a clip in seconds.")
-    ] = 10.0,
+        float | None,
+        typer.Option(
+            "--clip-s",
+            metavar="SECONDS",
+            help="Length of a clip in seconds. By default that of the year's machine type, which "
+            "is mostly 10.",
+            show_default=False,
+        ),
+    ] = None,
     snr_db: Annotated[
         float,
         typer.Option(

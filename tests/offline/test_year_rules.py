@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from asd_offline.datasets import CHALLENGES
-from asd_offline.datasets.layouts.later_challenges import LATER_MACHINES
 from asd_offline.evaluation.rules import RULES
 from tests.rig.paths import ROOT
 
@@ -84,7 +83,3 @@ def test_layouts_and_rules_are_registered_under_their_own_year() -> None:
     assert list(RULES) == list(CHALLENGES)
     assert all(year == challenge.year for year, challenge in CHALLENGES.items())
     assert all(year == rules.year for year, rules in RULES.items())
-
-
-def test_machines_are_refused_only_for_years_that_are_not_supported() -> None:
-    assert not CHALLENGES.keys() & set(LATER_MACHINES.values())

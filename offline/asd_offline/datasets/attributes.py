@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from asd_offline.datasets.clip import Rejected
+from asd_offline.datasets.layouts.attribute_words import distinct_keys
 
+SUFFIX = ".wav"
 Attributes = tuple[tuple[str, str], ...]
 
 
@@ -42,9 +44,15 @@ def _read(path: Path) -> dict[str, Attributes]:
             if f"d{number}p" in header and f"d{number}v" in header
         ]
         return {
-            PurePosixPath(row[0]).name: tuple(
+            _file_name(row[0]): distinct_keys(
                 (row[name], row[value]) for name, value in columns if value < len(row) and row[name]
             )
             for row in rows
             if row
         }
+
+
+def _file_name(listed: str) -> str:
+    """Return the file name of a listed clip, which may lack folders and suffix."""
+    name = PurePosixPath(listed).name
+    return name if name.lower().endswith(SUFFIX) else name + SUFFIX

@@ -26,6 +26,26 @@ class ArchiveSet:
     """Number of the record."""
     archive: str
     """File name with ``{machine}`` in it."""
+    exceptions: Mapping[str, str] = field(default_factory=dict)
+    """File names of machine types whose archive is named otherwise, such as a second issue."""
+
+    def file_name(self, machine: str) -> str:
+        """Return the file name of a machine type's archive."""
+        return self.exceptions.get(machine) or self.archive.format(machine=machine)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """Numbers in the file names of one machine type."""
+
+    first_train: int = 0
+    """Number of the first training clip of each domain."""
+    first_test: int = 0
+    """Number of the first test clip of each group."""
+    one_train_series: bool = False
+    """The numbers of the target domain follow those of the source domain."""
+    one_test_series: bool = False
+    """Labelled test clips of all domains and labels are numbered in one series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +86,24 @@ class Challenge:
     per section, or rows ``official name,name with attributes``."""
     machine_order: tuple[str, ...] = ()
     """Machine types in the order of the official results; empty where that is alphabetical."""
+    channels: int = 1
+    """Channels of every clip: with two, the first is near the machine and the second is not."""
+    supplemental: str = ""
+    """Folder next to ``train``, in lower case, with clips of the machine without noise or of noise
+    alone; empty where there is none."""
+    hidden_attributes: frozenset[str] = frozenset()
+    """Machine types whose file names end with ``noAttribute`` instead of their attributes."""
+    repeated_keys: frozenset[str] = frozenset()
+    """Machine types whose file names have a key of an attribute twice."""
+    full_name_column: frozenset[str] = frozenset()
+    """Machine types whose ground truth lists the name with ``noAttribute`` and, in a third column,
+    the one with the attributes; lines end with CR LF."""
+    names_without_split: frozenset[str] = frozenset()
+    """Machine types whose labelled names in the ground truth lack ``_test``."""
+    numbering: Mapping[str, Numbering] = field(default_factory=dict)
+    """Numbering of machine types that do not number each group from 0."""
+    clip_s: Mapping[str, float] = field(default_factory=dict)
+    """Length of clips in seconds, for synthetic data; 10 s for machine types without one."""
     vocabulary: Vocabulary = field(default_factory=dict)
     """Attributes that occur, for synthetic data: ``vel_{5,9}`` is ``vel_5`` and ``vel_9``;
     alternatives are separated by spaces. After ``=`` the same attributes follow as key_value
@@ -80,6 +118,19 @@ class Challenge:
     def test_folders(self) -> tuple[str, ...]:
         """Folders of a machine that hold test clips."""
         return tuple(f"{d}_test" for d in self.domains) if self.domain_folders else ("test",)
+
+    def numbers_of(self, machine: str) -> Numbering:
+        """Return the numbering of a machine type's files."""
+        return self.numbering.get(machine, Numbering())
+
+    @property
+    def exceptional_archives(self) -> frozenset[str]:
+        """Names of archives that do not follow the rule, in lower case without suffix."""
+        return frozenset(
+            name.lower().removesuffix(".zip")
+            for archives in self.archives
+            for name in archives.exceptions.values()
+        )
 
     def subset(self, machine: str, section: str) -> Subset:
         """Return the set that a section belongs to; empty for machines of no set."""

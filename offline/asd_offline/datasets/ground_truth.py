@@ -3,12 +3,13 @@
 2020 has one list, ``eval_data_list.csv``: a line with a machine type, then a row
 ``new name,original name,label`` for each clip. Since 2021 there is one CSV per section (2021: per
 section and domain) in ``ground_truth_data``, since 2022 also ``ground_truth_domain`` and
-``ground_truth_attributes``. Normal = 0, anomaly = 1; source = 0, target = 1.
+``ground_truth_attributes``, which lists one or (2024) two further names of each clip. Normal = 0,
+anomaly = 1; source = 0, target = 1.
 """
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +25,7 @@ _DATA_NAME = re.compile(
     r"ground_truth_(?P<machine>[^_]+)_(?P<section>section_\d\d)_((?P<domain>source|target)_)?test\.csv"
 )
 _LIST_ROW = re.compile(r"(?P<section>id_\d\d)_\d+\.wav")
+_WITHOUT_SPLIT = re.compile(r"(section_\d\d_(?:source|target))_((?:normal|anomaly)_.*)")
 _DOMAINS = ("source", "target")
 _V = TypeVar("_V")
 
@@ -120,7 +122,7 @@ def _find_root(folder: Path, challenge: Challenge) -> Path:
     found = [root for root in roots if _is_named_as_in(challenge, root)]
     if not found:
         msg = f"{folder}: found {_names(roots)}, but its files are not named as in {year}"
-        raise DatasetError(msg)
+        raise DatasetError(msg + _other_years(roots, challenge))
     if len(found) > 1:
         top = Path(start.resolve().name)
         with_year = [
@@ -141,7 +143,19 @@ def _is_named_as_in(challenge: Challenge, root: Path) -> bool:
     if not names or {bool(name["domain"]) for name in names} != {challenge.domain_folders}:
         return False
     single = {name["section"] for name in names} == {"section_00"}
-    return challenge.domain_folders or single == challenge.single_section
+    if not challenge.domain_folders and single != challenge.single_section:
+        return False
+    return {name["machine"] for name in names} <= set(challenge.machines)
+
+
+def _other_years(roots: Iterable[Path], challenge: Challenge) -> str:
+    """Return which years the machine types of ground truths are of, for an error message."""
+    machines = {name["machine"] for root in roots for name, _ in _data_files(root)}
+    other = sorted(machines - set(challenge.machines))
+    years = [str(year) for year, each in CHALLENGES.items() if machines <= set(each.machines)]
+    if not other or not years:
+        return ""
+    return f": {', '.join(other)} are machine types of {' and '.join(years)}"
 
 
 def _data_files(root: Path) -> list[tuple[re.Match[str], Path]]:
@@ -218,11 +232,20 @@ def _read_aliases(root: Path, machine: str, section: str) -> dict[str, str]:
             continue
         rows = _rows(path)[1:] if path == table else _rows(path)
         for _, row in rows:
-            if len(row) < 2:
-                continue
-            official, alias = (cell.rpartition("/")[2] for cell in (row[0], row[-1]))
-            aliases[alias if alias.endswith(".wav") else f"{alias}.wav"] = official
+            official, *others = (cell.rpartition("/")[2] for cell in row)
+            # A table has attributes in between; a list has one or two names.
+            for alias in others[-1:] if path == table else others:
+                for name in _forms_of(alias):
+                    aliases[name] = official
     return aliases
+
+
+def _forms_of(alias: str) -> Iterator[str]:
+    """Yield a name with its suffix, and with ``_test``, which the names of one machine lack."""
+    name = alias if alias.endswith(".wav") else f"{alias}.wav"
+    yield name
+    if incomplete := _WITHOUT_SPLIT.fullmatch(name):
+        yield f"{incomplete[1]}_test_{incomplete[2]}"
 
 
 def _read_bits(path: Path) -> dict[str, int]:

@@ -1,44 +1,41 @@
-"""Detect which challenge's layout a folder has, from file and folder names alone.
+"""Find the folders of a challenge's machines, and what the names in them show.
 
-Certain evidence comes first: the form of the file names (ids or sections), the test folders,
-attribute lists, the number of sections. Of the challenges that remain, the official machine types
-and then the usual numbers of training clips decide.
+:mod:`asd_offline.datasets.year_detection` chooses the year from it.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from asd_monitor.audio.label_words import find_labels, parse_folder
 from asd_monitor.errors import DatasetError
-from asd_offline.datasets.challenge import Challenge
+from asd_offline.datasets.audio_files import read_length
 from asd_offline.datasets.clip import Domain, Rejected
 from asd_offline.datasets.layouts import CHALLENGES
+from asd_offline.datasets.layouts.attribute_words import is_hidden, named_attributes
 from asd_offline.datasets.layouts.id_names import parse_id_name
-from asd_offline.datasets.layouts.later_challenges import (
-    LATER_MACHINES,
-    SUPPLEMENTAL_FOLDER,
-    SUPPLEMENTAL_YEAR,
-)
 from asd_offline.datasets.layouts.section_names import SectionName, parse_section_name
 from asd_offline.datasets.parsed_name import UnrecognisedFileName
 from asd_offline.datasets.scan import Folder, Tree
 
 KNOWN_MACHINES: dict[str, str] = {
-    machine.lower(): machine
-    for machine in (*(m for c in CHALLENGES.values() for m in c.machines), *LATER_MACHINES)
+    machine.lower(): machine for challenge in CHALLENGES.values() for machine in challenge.machines
 }
 """Official spelling by lower-case name."""
+SUPPLEMENTAL_FOLDERS = frozenset(
+    challenge.supplemental for challenge in CHALLENGES.values() if challenge.supplemental
+)
 SPLIT_FOLDERS = frozenset({"train", "test", "source_test", "target_test"})
 """Folders of the challenges that hold clips."""
 _ARCHIVE_NAME = re.compile(
-    r"(?:dev_data_|eval_data_train_|eval_data_test_|eval_data_|dev_|eval_)(.+?)(?:_train|_test)?",
+    r"(?:dev_data_|eval_data_train_|eval_data_test_|eval_data_|dev_|eval_)(.+?)(?:_train|_test)?(?:_r\d+)?",
     re.IGNORECASE,
 )
-_SUPPORTED = f"{min(CHALLENGES)} to {max(CHALLENGES)}"
-_STRAY_SHARE = 0.1
-"""File names of another form up to this share are stray files and decide nothing."""
+RENAMED_FOLDER = "test_rename"
+"""Folder next to ``test`` with the same clips under other names, which the organisers' baseline
+writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,22 @@ def machine_name(folder: str) -> str:
     return known or folder
 
 
-@dataclass(frozen=True, slots=True)
+def supplemental_folders(tree: Tree, machines: Iterable[Path]) -> list[SplitFolder]:
+    """Return the folders of supplemental data in the given folders of machines."""
+    parents = set(machines)
+    return [
+        SplitFolder(
+            folder=folder,
+            split=folder.absolute[-1].lower(),
+            machine=machine_name(folder.absolute[-2]),
+            parent=folder.path.parent,
+        )
+        for folder in tree.folders
+        if folder.path.parent in parents and folder.absolute[-1].lower() in SUPPLEMENTAL_FOLDERS
+    ]
+
+
+@dataclass(frozen=True)
 class LayoutEvidence:
     """What the names in one machine's folder show."""
 
@@ -95,57 +107,46 @@ class LayoutEvidence:
     test_folders: frozenset[str]
     """Test folders with section names in them."""
     has_attribute_list: bool
+    first_index: Mapping[Domain, int]
+    """Lowest number of a training clip in each domain, -1 where there is none."""
     last_index: Mapping[Domain, int]
     """Highest number of a training clip in each domain, -1 where there is none."""
-    hidden_attributes: bool
-    """True for ``noAttribute`` in names, which only later challenges have."""
+    hides_attributes: bool | None
+    """Whether names have ``noAttribute`` instead of attributes; None if they have neither."""
+    repeats_key: bool | None
+    """Whether names have a key twice; None if they have no attributes."""
+    folder_names: frozenset[str]
+    """Names of the folders above, in lower case: perhaps those of archives."""
+    supplemental: str
+    """Name of the folder of supplemental data in lower case; empty if there is none."""
+    example: Path
+    """One of the clips."""
 
-    def years(self) -> frozenset[int]:
-        """Return every year whose archives could look like this."""
-        fitting = {year for year, challenge in CHALLENGES.items() if self._fits(challenge)}
-        official = {year for year in fitting if self.machine in CHALLENGES[year].machines}
-        return frozenset(official or fitting)
-
-    def _fits(self, challenge: Challenge) -> bool:
-        if challenge.section_word != self._section_word:
-            return False
-        if self._section_word == "id":
-            return True
-        if challenge.single_section and self.sections != {"section_00"}:
-            return False
-        if self.test_folders:
-            return self.test_folders <= set(challenge.test_folders)
-        return challenge.attribute_lists or not self.has_attribute_list
-
-    @property
-    def _section_word(self) -> str:
-        few = not self.sectioned or self.sectioned < _STRAY_SHARE * self.ids
-        return "id" if few else "section"
-
-    @property
-    def is_mixed(self) -> bool:
-        """Whether names of both forms are more than a few stray files."""
-        few, many = sorted((self.ids, self.sectioned))
-        return few > _STRAY_SHARE * many
+    @cached_property
+    def channels(self) -> int | None:
+        """Channels of the example by its header; None if it cannot be read."""
+        try:
+            return read_length(self.example).channels
+        except DatasetError:
+            return None
 
 
-def collect_evidence(
-    found: Sequence[SplitFolder], attribute_lists: Iterable[Path]
-) -> list[LayoutEvidence]:
+def collect_evidence(found: Sequence[SplitFolder], tree: Tree) -> list[LayoutEvidence]:
     """Read all names in each machine's folder; folders without official names are left out."""
-    with_lists = {path.parent for path in attribute_lists}
+    with_lists = {path.parent for path in tree.attribute_lists}
     by_parent: dict[Path, list[SplitFolder]] = {}
     for folder in found:
         by_parent.setdefault(folder.parent, []).append(folder)
+    extra = {folder.parent: folder.split for folder in supplemental_folders(tree, by_parent)}
     evidence = [
-        _machine_evidence(parent, folders, parent in with_lists)
+        _machine_evidence(parent, folders, parent in with_lists, extra.get(parent, ""))
         for parent, folders in by_parent.items()
     ]
     return [machine for machine in evidence if machine.ids or machine.sectioned]
 
 
 def _machine_evidence(
-    parent: Path, folders: Sequence[SplitFolder], has_list: bool
+    parent: Path, folders: Sequence[SplitFolder], has_list: bool, supplemental: str
 ) -> LayoutEvidence:
     ids = 0
     parsed: list[SectionName] = []
@@ -160,8 +161,10 @@ def _machine_evidence(
             except UnrecognisedFileName:
                 continue
             sectioned_folders.add(folder.split)
-    domains: tuple[Domain, ...] = ("source", "target")
     training = [parts for parts in parsed if parts.split == "train"]
+    tails = [parts.tail for parts in training or parsed if parts.tail]
+    shown = [named_attributes(tail) for tail in tails if not is_hidden(tail)]
+    first = folders[0].folder
     return LayoutEvidence(
         parent=parent,
         machine=folders[0].machine,
@@ -170,12 +173,25 @@ def _machine_evidence(
         sections=frozenset(parts.section for parts in parsed),
         test_folders=frozenset(sectioned_folders - {"train"}),
         has_attribute_list=has_list,
-        last_index={
-            domain: max((parts.index for parts in training if parts.domain == domain), default=-1)
-            for domain in domains
-        },
-        hidden_attributes=any(parts.tail.lower() == "noattribute" for parts in parsed),
+        first_index=_indices(training, min),
+        last_index=_indices(training, max),
+        hides_attributes=len(shown) < len(tails) if tails else None,
+        repeats_key=any(key.endswith("_2") for pairs in shown for key, _ in pairs)
+        if shown
+        else None,
+        folder_names=frozenset(name.lower() for name in first.absolute),
+        supplemental=supplemental,
+        example=first.path / first.names[0],
     )
+
+
+def _indices(
+    training: Iterable[SectionName], choose: Callable[[Iterable[int]], int]
+) -> dict[Domain, int]:
+    """Return the lowest or the highest number of training clips in each domain, or -1."""
+    domains: tuple[Domain, ...] = ("source", "target")
+    numbers = {d: [parts.index for parts in training if parts.domain == d] for d in domains}
+    return {domain: choose(found) if found else -1 for domain, found in numbers.items()}
 
 
 def _is_id_name(name: str) -> bool:
@@ -186,114 +202,20 @@ def _is_id_name(name: str) -> bool:
     return True
 
 
-def detect_year(
-    root: Path, evidence: Sequence[LayoutEvidence], given: int | None
-) -> tuple[int, str]:
-    """Choose the year; the second value is a note on the reason if it is not certain.
-
-    Raises
-    ------
-    DatasetError
-        For years that are not supported, folders of more than one year, a given year that the
-        folder contradicts, and a folder that fits several years.
-    """
-    refuse_later_challenges(root, evidence)
-    possible = frozenset(CHALLENGES)
-    for machine in evidence:
-        if machine.is_mixed:
-            raise _mixed(root, evidence)
-        possible &= machine.years()
-    if not possible:
-        raise _mixed(root, evidence)
-    if given is not None:
-        if given not in possible:
-            raise _contradicted(root, given, possible)
-        return given, ""
-    if len(possible) == 1:
-        return next(iter(possible)), ""
-    return _most_likely(root, evidence, possible)
-
-
-def refuse_later_challenges(root: Path, evidence: Iterable[LayoutEvidence]) -> None:
-    """Raise DatasetError for signs that only challenges after the supported ones have."""
-    for machine in evidence:
-        year = LATER_MACHINES.get(machine.machine)
-        if machine.sectioned and (year or machine.hidden_attributes):
-            sign = f"machine type {machine.machine}" if year else "noAttribute in file names"
-            msg = (
-                f"{root}: this looks like DCASE {year or max(CHALLENGES) + 1} or later ({sign} in "
-                f"{machine.parent}); supported are {_SUPPORTED}"
-            )
-            raise DatasetError(msg)
-
-
-def refuse_supplemental(tree: Tree, evidence: Iterable[LayoutEvidence]) -> None:
-    """Raise DatasetError for a folder of supplemental data, which only later challenges have."""
-    parents = {machine.parent for machine in evidence if machine.sectioned}
-    for folder in tree.folders:
-        if folder.path.name.lower() == SUPPLEMENTAL_FOLDER and folder.path.parent in parents:
-            msg = (
-                f"{tree.root}: this looks like DCASE {SUPPLEMENTAL_YEAR} or later ({folder.path}); "
-                f"supported are {_SUPPORTED}"
-            )
-            raise DatasetError(msg)
-
-
-def _most_likely(
-    root: Path, evidence: Sequence[LayoutEvidence], possible: frozenset[int]
-) -> tuple[int, str]:
-    single = [year for year in possible if CHALLENGES[year].single_section]
-    if len(single) == 1:
-        reason = "there is no section but 00; --year overrides this"
-        return single[0], f"read as DCASE {single[0]}, because {reason}"
-    domains: tuple[Domain, ...] = ("target", "source")
-    for domain in domains:
-        last = max(machine.last_index[domain] for machine in evidence)
-        counts = {year: CHALLENGES[year].training_clips[domain] for year in possible}
-        most = max(counts.values())
-        fitting = [year for year, count in counts.items() if last < count or count == most]
-        if len(fitting) == 1:
-            usual = max(count for count in counts.values() if count < most)
-            reason = f"more than {usual} training clips in domain {domain}"
-            return fitting[0], f"read as DCASE {fitting[0]}, because of {reason}"
-    years = " and ".join(str(year) for year in sorted(possible))
-    msg = (
-        f"{root}: the names fit DCASE {years}, and nothing here distinguishes them "
-        f"(test clips or attributes_<SS>.csv would); give the year with --year"
-    )
-    raise DatasetError(msg)
-
-
-def _mixed(root: Path, evidence: Sequence[LayoutEvidence]) -> DatasetError:
-    with_ids = {year for year, challenge in CHALLENGES.items() if challenge.section_word == "id"}
-    groups: dict[str, Path] = {}
-    for machine in evidence:
-        years = machine.years() | with_ids if machine.is_mixed else machine.years()
-        name = " or ".join(str(year) for year in sorted(years)) or "more than one year"
-        groups.setdefault(name, machine.parent)
-    listing = "; ".join(f"{name}: {path}" for name, path in sorted(groups.items()))
-    msg = (
-        f"{root}: expected the clips of one year, found names of several ({listing}); "
-        "open one year's folder"
-    )
-    return DatasetError(msg)
-
-
-def _contradicted(root: Path, given: int, possible: frozenset[int]) -> DatasetError:
-    years = " or ".join(str(year) for year in sorted(possible))
-    msg = f"{root}: opened as DCASE {given}, but folders and names are those of {years}"
-    return DatasetError(msg)
-
-
 def unrecognised_files(tree: Tree, found: Sequence[SplitFolder]) -> list[Rejected]:
     """Return the sound files outside the folders that hold clips."""
     inside = {folder.folder.path for folder in found}
     return [
         Rejected(folder.path / name, _why_unrecognised(folder.path))
         for folder in tree.folders
-        if folder.path not in inside
+        if folder.path not in inside and folder not in renamed_folders(tree)
         for name in folder.names
     ]
+
+
+def renamed_folders(tree: Tree) -> list[Folder]:
+    """Return the folders of test clips under other names, which are not read."""
+    return [folder for folder in tree.folders if folder.absolute[-1].lower() == RENAMED_FOLDER]
 
 
 def _why_unrecognised(folder: Path) -> str:

@@ -131,14 +131,19 @@ def _restrict(dataset: Dataset, selected: frozenset[str]) -> Dataset:
         names = sorted(present.values()) or list(
             _open(dataset.root, dataset.year, None, None).machines()
         )
-        near = difflib.get_close_matches(missing[0], [name.lower() for name in names], n=3)
-        hint = f"; nearest: {', '.join(near)}" if near else ""
+        spelling = {name.lower(): name for name in names}
+        near = difflib.get_close_matches(missing[0], list(spelling), n=3)
+        hint = f"; nearest: {', '.join(spelling[name] for name in near)}" if near else ""
         msg = (
             f"{dataset.root}: no clips of machine {', '.join(missing)}; "
             f"there are {', '.join(names) or 'none'}{hint}"
         )
         raise DatasetError(msg)
-    return replace(dataset, clips=tuple(c for c in dataset.clips if c.machine.lower() in selected))
+    return replace(
+        dataset,
+        clips=tuple(c for c in dataset.clips if c.machine.lower() in selected),
+        supplemental=tuple(c for c in dataset.supplemental if c.machine.lower() in selected),
+    )
 
 
 def with_ground_truth(dataset: Dataset, truth: GroundTruth) -> Dataset:

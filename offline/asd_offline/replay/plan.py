@@ -171,7 +171,8 @@ def restrict_to_subset(dataset: Dataset, subset: Subset) -> Dataset:
     if not clips:
         found = ", ".join(name for name in dataset.sets if name) or "no clips of either set"
         raise DatasetError(f"{dataset.root}: no clips of the {subset} set; found {found}")
-    return replace(dataset, clips=clips)
+    supplemental = tuple(clip for clip in dataset.supplemental if clip.subset == subset)
+    return replace(dataset, clips=clips, supplemental=supplemental)
 
 
 def read_given_model(text: str, trusted_keys: tuple[str, ...] = ()) -> GivenModel | None:

@@ -45,6 +45,16 @@ def attributes_of(
     for pattern in patterns.split():
         for combination in _expand(pattern):
             text, _, meaning = combination.partition("=")
-            words = (meaning or text).split("_")
-            combinations.append(Attributes(text, tuple(zip(words[::2], words[1::2], strict=True))))
+            combinations.append(Attributes(text, _pairs(challenge, text, meaning)))
     return combinations
+
+
+def _pairs(challenge: Challenge, text: str, meaning: str) -> tuple[tuple[str, str], ...]:
+    """Return the attributes that a text in a file name means."""
+    if meaning:
+        words = meaning.split("_")
+        return tuple(zip(words[::2], words[1::2], strict=True))
+    name = challenge.train_name.format(
+        section="section_00", domain="source", label="normal", index=0, tail=f"_{text}"
+    )
+    return challenge.parse("train", name).attributes

@@ -11,7 +11,9 @@ import numpy as np
 from asd_monitor.errors import ConfigError
 from asd_monitor.progress import Progress
 from asd_offline.datasets.challenge import Challenge, SetName
+from asd_offline.datasets.clip import SupplementalContent
 from asd_offline.datasets.layouts import CHALLENGES
+from asd_offline.datasets.layouts.attribute_words import HIDDEN
 from asd_offline.synth.attributes import attributes_of
 from asd_offline.synth.conditions import conditions_of
 from asd_offline.synth.file_names import (
@@ -20,6 +22,7 @@ from asd_offline.synth.file_names import (
     clip_folder,
     label_files,
     labelled_file_name,
+    supplemental_file_name,
 )
 from asd_offline.synth.machines import MACHINE_FAULTS
 from asd_offline.synth.render import SAMPLE_RATE_HZ, ClipPlan, render
@@ -32,6 +35,10 @@ from asd_offline.synth.writer import (
     write_wav,
 )
 
+CLIP_S = 10.0
+"""Length of clips of machine types whose challenge has no other."""
+SUPPLEMENTAL_SHARE = 10
+"""A machine has one supplemental clip for this many training clips."""
 FAULT_LEVELS_DB = (-26.0, -6.0)
 """Range of fault levels relative to the machine, from barely audible to obvious."""
 MIN_CLIPS = 4
@@ -51,7 +58,8 @@ class ChallengeSetSettings:
     """Number of normal and of anomalous test clips, each, per id, or per section and domain;
     None = a third of ``clips``."""
     seed: int = 1
-    clip_s: float = 10.0
+    clip_s: float | None = None
+    """Length of the clips; None: that of the machine type in the challenge."""
     snr_db: float = 6.0
 
     @property
@@ -78,7 +86,7 @@ def make_challenge_set(
         If ``out`` cannot be written.
     """
     plans, files = plan_challenge_set(settings)
-    claim_folder(out, force=force, needed_bytes=sum(2 * plan.n_samples + 44 for plan in plans))
+    claim_folder(out, force=force, needed_bytes=sum(map(_size_bytes, plans)))
     files["faults.csv"] = "path,kind,level_db\n" + "".join(
         f"{plan.path},{plan.kind},{plan.level_db:.1f}\n" for plan in plans if plan.kind
     )
@@ -101,6 +109,10 @@ def make_challenge_set(
     return len(plans)
 
 
+def _size_bytes(plan: ClipPlan) -> int:
+    return 2 * plan.channels * plan.n_samples + 44
+
+
 def _write_clip(out: Path, plan: ClipPlan) -> None:
     write_wav(out / plan.path, render(plan), SAMPLE_RATE_HZ)
 
@@ -119,6 +131,8 @@ def plan_challenge_set(settings: ChallengeSetSettings) -> tuple[list[ClipPlan], 
                 for plan, name in _plan_section(settings, subset, machine, number):
                     plans.append(plan)
                     named.append(name)
+                if settings.challenge.supplemental:
+                    plans += _plan_supplemental(settings, subset, machine, number)
     return plans, label_files(settings.challenge, named)
 
 
@@ -139,7 +153,7 @@ def _check(settings: ChallengeSetSettings) -> None:
         ("--clips", settings.clips, MIN_CLIPS, 9999),
         ("--test-clips", _test_clips(settings), 1, 9999),
         ("--seed", settings.seed, 0, 2**32 - 1),
-        ("--clip-s", settings.clip_s, 1.0, 60.0),
+        ("--clip-s", settings.clip_s or CLIP_S, 1.0, 60.0),
         ("--snr-db", settings.snr_db, -40.0, 60.0),
     ):
         if not minimum <= value <= maximum:
@@ -149,6 +163,10 @@ def _check(settings: ChallengeSetSettings) -> None:
 
 def _test_clips(settings: ChallengeSetSettings) -> int:
     return settings.clips // 3 if settings.test_clips is None else settings.test_clips
+
+
+def _clip_s(settings: ChallengeSetSettings, machine: str) -> float:
+    return settings.clip_s or settings.challenge.clip_s.get(machine, CLIP_S)
 
 
 def _target_clips(settings: ChallengeSetSettings) -> int:
@@ -172,6 +190,8 @@ class _Group:
     split: str
     label: int
     count: int
+    first: int = 0
+    """Number of its first clip in file names."""
 
 
 def _plan_groups(
@@ -182,9 +202,35 @@ def _plan_groups(
     if settings.challenge.domains:
         target = _target_clips(settings)
         training = {"source": settings.clips - target, "target": target}
+    numbers = settings.challenge.numbers_of(machine)
+    next_train, next_test = numbers.first_train, numbers.first_test
     for domain, train in training.items():
-        for split, label, count in (("train", 0, train), ("test", 0, tests), ("test", 1, tests)):
-            yield _Group(subset, machine, section, domain, split, label, count)
+        yield _Group(subset, machine, section, domain, "train", 0, train, next_train)
+        next_train += train if numbers.one_train_series else 0
+        for label in (0, 1):
+            yield _Group(subset, machine, section, domain, "test", label, tests, next_test)
+            next_test += tests if numbers.one_test_series else 0
+
+
+def _plan_supplemental(
+    settings: ChallengeSetSettings, subset: SetName, machine: str, section: int
+) -> Iterator[ClipPlan]:
+    """Yield clips of the machine without noise, or for every other machine of noise alone."""
+    challenge = settings.challenge
+    content: SupplementalContent = "noise" if challenge.machines.index(machine) % 2 else "machine"
+    rng = np.random.default_rng((settings.seed, derive_seed(settings.year, machine, content)))
+    group = _Group(subset, machine, section, "source", "train", 0, 0)
+    for index in range(max(1, settings.clips // SUPPLEMENTAL_SHARE)):
+        plan, named = _plan_clip(settings, group, index, rng)
+        name = supplemental_file_name(
+            challenge, machine, section, content, index, named.attributes.text
+        )
+        yield replace(
+            plan,
+            path=f"{clip_folder(challenge, subset, machine, '', challenge.supplemental)}/{name}",
+            content=content,
+            seed=(*plan.seed, derive_seed(content)),
+        )
 
 
 def _plan_section(
@@ -212,7 +258,8 @@ def _anonymize(
     """Shuffle test clips and give them the anonymous names of an evaluation set."""
     for index, original_index in enumerate(rng.permutation(len(clips))):
         plan, named = clips[original_index]
-        name = anonymous_file_name(challenge, named.section, named.domain, index)
+        number = index + challenge.numbers_of(named.machine).first_test
+        name = anonymous_file_name(challenge, named.section, named.domain, number)
         path = f"{plan.path.rpartition('/')[0]}/{name}"
         yield replace(plan, path=path), replace(named, name=name, original=named.name)
 
@@ -224,8 +271,16 @@ def _plan_clip(
     domain, split, label = group.domain, group.split, group.label
     occurring = attributes_of(settings.challenge, machine, section, domain)
     attributes = occurring[int(rng.integers(len(occurring)))]
+    hides = machine in settings.challenge.hidden_attributes
+    is_anonymous = group.subset == "eval" and split == "test"
     name = labelled_file_name(
-        settings.challenge, section, domain, split, label, index, attributes.text
+        settings.challenge,
+        section,
+        domain,
+        split,
+        label,
+        group.first + index,
+        HIDDEN if hides and not is_anonymous else attributes.text,
     )
     kinds = MACHINE_FAULTS[machine]
     identity = derive_seed(year, machine, section, domain, split, label, index)
@@ -239,7 +294,10 @@ def _plan_clip(
         level_db=float(rng.uniform(*FAULT_LEVELS_DB)),
         snr_db=settings.snr_db,
         seed=(settings.seed, identity),
-        n_samples=round(settings.clip_s * SAMPLE_RATE_HZ),
+        n_samples=round(_clip_s(settings, machine) * SAMPLE_RATE_HZ),
+        channels=settings.challenge.channels,
     )
-    named = NamedClip(machine, section, domain, label, attributes, name, "", split, group.subset)
+    named = NamedClip(
+        machine, section, domain, label, attributes, name, "", split, group.subset, hides
+    )
     return plan, named

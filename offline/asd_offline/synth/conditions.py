@@ -9,12 +9,12 @@ from asd_offline.datasets.challenge import Challenge
 from asd_offline.synth.attributes import Attributes, attributes_of
 from asd_offline.synth.seeds import derive_seed
 
-SPEED_KEYS = frozenset({"vel", "spd", "speed", "volt"})
-LOAD_KEYS = frozenset({"wt", "ac"})
-NOISE_KEYS = frozenset({"f-n", "m-n", "noise"})
-PLACE_KEYS = frozenset({"loc", "mic", "panel"})
-UNIT_KEYS = frozenset({"id", "car", "grindstone", "plate"})
-PATTERN_KEYS = frozenset({"pat", "v1pat", "v2pat"})
+SPEED_KEYS = frozenset({"vel", "spd", "speed", "volt", "pow", "vol"})
+LOAD_KEYS = frozenset({"wt", "ac", "weight", "grind", "fl", "lay"})
+NOISE_KEYS = frozenset({"f-n", "m-n", "n", "noise", "nos", "Bckg", "bkg"})
+PLACE_KEYS = frozenset({"loc", "mic", "mic_pos", "mic_2", "panel"})
+PATTERN_KEYS = frozenset({"pat", "v1pat", "v2pat", "res", "len"})
+LEVEL_KEY = "n-lv"
 NAMED_STEPS = {"Lb": 1.0, "L": 1.0, "Mb": 2.0, "M": 2.2, "H": 3.0}
 
 
@@ -74,12 +74,12 @@ def conditions_of(
             hall += [key, value]
         elif key in PLACE_KEYS:
             room += [key, value]
-        elif key in UNIT_KEYS:
-            unit += [key, value]
         elif key in PATTERN_KEYS:
             variant += int(_number(value)) + (3 if key == "v2pat" else 0)
-        else:  # n-lv: noise level
+        elif key == LEVEL_KEY:
             noise_db += 2.0 * (_number(value) - 1.0)
+        else:  # a product, a tool or a machine: another unit
+            unit += [key, value]
     return Conditions(
         attributes,
         derive_seed(*unit),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from asd_offline.datasets.challenge import Challenge
+from asd_offline.datasets.layouts.attribute_words import HIDDEN
 from asd_offline.synth.attributes import Attributes
 
 SPEED_IN_LISTS = {"spd": "speed"}
@@ -31,6 +32,8 @@ class NamedClip:
     """In an evaluation set: the name that shows label, domain and attributes; else empty."""
     split: str
     subset: str
+    hides_attributes: bool = False
+    """Whether its official name and the attribute list lack the attributes."""
 
 
 def section_name(challenge: Challenge, section: int) -> str:
@@ -56,6 +59,15 @@ def labelled_file_name(
         index=index,
         tail=f"_{attributes}" if attributes else "",
     )
+
+
+def supplemental_file_name(
+    challenge: Challenge, machine: str, section: int, content: str, index: int, attributes: str
+) -> str:
+    """Return the name of a supplemental clip of the machine without noise, or of noise."""
+    tail = HIDDEN if machine in challenge.hidden_attributes else attributes
+    shown = f"_{tail}" if tail and content == "machine" else ""
+    return f"{section_name(challenge, section)}_{content}_source_{index:04d}{shown}.wav"
 
 
 def anonymous_file_name(challenge: Challenge, section: int, domain: str, index: int) -> str:
@@ -108,15 +120,34 @@ def _ground_truth(challenge: Challenge, clips: Iterable[NamedClip]) -> dict[str,
         rows[f"ground_truth/ground_truth_domain/{stem}"].append(f"{clip.name},{domain}")
         groups[clip.machine, clip.section].append(clip)
         if challenge.ground_truth_attributes == "names":
-            original = PurePosixPath(clip.original).stem
-            rows[f"ground_truth/ground_truth_attributes/{stem}"].append(f"{clip.name},{original}")
-    files = {path: "".join(f"{row}\n" for row in sorted(lines)) for path, lines in rows.items()}
+            names = ",".join(_names_in_truth(challenge, clip))
+            rows[f"ground_truth/ground_truth_attributes/{stem}"].append(f"{clip.name},{names}")
+    ends = {
+        f"ground_truth/ground_truth_attributes/ground_truth_{machine}_section_{section:02d}"
+        "_test.csv": "\r\n"
+        for machine, section in groups
+        if machine in challenge.full_name_column
+    }
+    files = {
+        path: "".join(f"{row}{ends.get(path, chr(10))}" for row in sorted(lines))
+        for path, lines in rows.items()
+    }
     if challenge.ground_truth_attributes == "table":
         for (machine, section), group in groups.items():
             path = f"ground_truth/ground_truth_attributes/{machine}/attributes_{section:02d}.csv"
             last = "attributes" if machine.startswith(TOYS_PREFIX) else "full_attributes"
             files[path] = _attribute_table(group, f"file_name_with_{last}")
     return files
+
+
+def _names_in_truth(challenge: Challenge, clip: NamedClip) -> list[str]:
+    """Return the names of a clip with attributes, in the year's and the machine's form."""
+    original = PurePosixPath(clip.original).stem
+    if clip.machine in challenge.names_without_split:
+        return [original.replace("_test_", "_", 1)]
+    if clip.machine not in challenge.full_name_column:
+        return [original]
+    return [original.removesuffix(clip.attributes.text) + HIDDEN, clip.original]
 
 
 def _attribute_lists(clips: Iterable[NamedClip]) -> dict[str, str]:
@@ -130,17 +161,21 @@ def _attribute_lists(clips: Iterable[NamedClip]) -> dict[str, str]:
 
 
 def _attribute_table(clips: Sequence[NamedClip], original_column: str) -> str:
-    width = max(len(clip.attributes.pairs) for clip in clips)
+    width = max(len(_listed_pairs(clip)) for clip in clips)
     header = ["file_name"]
     for number in range(1, width + 1):
         header += [f"d{number}p", f"d{number}v"]
     lines = [",".join(header + [original_column] * bool(original_column))]
     for clip in sorted(clips, key=lambda clip: (clip.split, clip.name)):
         cells = [f"{clip.machine}/{clip.split}/{clip.name}"]
-        for key, value in clip.attributes.pairs:
+        for key, value in _listed_pairs(clip):
             cells += [SPEED_IN_LISTS.get(key, key), value]
         if original_column:
             cells += [""] * (len(header) - len(cells))
             cells.append(f"{clip.machine}/{clip.split}/{clip.original}")
         lines.append(",".join(cells))
     return "".join(f"{line}\n" for line in lines)
+
+
+def _listed_pairs(clip: NamedClip) -> tuple[tuple[str, str], ...]:
+    return () if clip.hides_attributes else clip.attributes.pairs

@@ -18,8 +18,8 @@ from asd_monitor import __version__
 from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.processes.workers import exit_with_parent
 from asd_monitor.progress import Progress
+from asd_offline.datasets.year_record import SYNTH_MANIFEST
 
-MANIFEST = "synth.json"
 MADE_BY = "asd-monitor synth"
 MIN_POOL_JOBS = 48
 RESERVED_BYTES = 64 * 2**20
@@ -62,7 +62,7 @@ def claim_folder(out: Path, *, force: bool, needed_bytes: int) -> None:
 
 def _remove_earlier_set(out: Path, *, force: bool) -> None:
     try:
-        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((out / SYNTH_MANIFEST).read_text(encoding="utf-8"))
         is_ours = manifest["made_by"] == MADE_BY
         contents = [str(name) for name in manifest["contents"]]
     except (OSError, ValueError, KeyError, TypeError):
@@ -92,9 +92,9 @@ def write_manifest(
         "complete": complete,
         "clips": clips,
         "parameters": parameters,
-        "contents": sorted({*contents, MANIFEST}),
+        "contents": sorted({*contents, SYNTH_MANIFEST}),
     }
-    write_text(out / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+    write_text(out / SYNTH_MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -103,7 +103,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_wav(path: Path, samples: npt.NDArray[np.int16], sample_rate_hz: int) -> None:
-    """Write ``(n,)`` 16-bit samples as a mono WAV file; raise DatasetError if that fails."""
+    """Write ``(n,)`` or ``(n, channels)`` 16-bit samples as WAV; raise DatasetError on failure."""
     import soundfile
 
     encoded = io.BytesIO()

@@ -57,7 +57,7 @@ def publish(server: RecordServer, scratch: Path, year: int, *machines: str) -> N
         for machine in machines:
             if machine in CHALLENGES[year].sets[archives.subset]:
                 content = pack(make, scratch / f"{archives.record}", machine, part)
-                server.add(archives.record, archives.archive.format(machine=machine), content)
+                server.add(archives.record, archives.file_name(machine), content)
 
 
 def get(
@@ -239,8 +239,8 @@ def test_a_machine_of_the_other_set_is_refused(server: RecordServer, tmp_path: P
 
 
 def test_an_unsupported_year_is_refused(server: RecordServer, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="2024 cannot be downloaded"):
-        get(server, tmp_path, 2024)
+    with pytest.raises(DatasetError, match="2019 cannot be downloaded"):
+        get(server, tmp_path, 2019)
 
 
 def test_the_files_of_a_record_without_the_archive_are_listed(

@@ -69,10 +69,50 @@ def test_2022_and_later(
     )
 
 
-@pytest.mark.parametrize("year", [2021, 2022, 2023])
+@pytest.mark.parametrize("year", [year for year in CHALLENGES if year > 2020])
 def test_a_name_with_empty_attributes_is_parsed(year: int) -> None:
     parsed = CHALLENGES[year].parse("train", "section_00_source_train_normal_0000_.wav")
     assert parsed == ParsedName("section_00", "source", "train", NORMAL, 0)
+
+
+@pytest.mark.parametrize("year", [2024, 2025, 2026])
+@pytest.mark.parametrize("folder", ["train", "test"])
+def test_names_of_hidden_attributes_are_parsed(year: int, folder: str) -> None:
+    name = f"section_00_target_{folder}_normal_0990_noAttribute.wav"
+    parsed = CHALLENGES[year].parse(folder, name)
+    assert (parsed.domain, parsed.index, parsed.attributes) == ("target", 990, ())
+    assert CHALLENGES[year].parse("test", "section_00_0200.wav").label is None
+
+
+@pytest.mark.parametrize(
+    ("year", "tail", "expected"),
+    [
+        (2024, "mdl_A_spd_2", "mdl=A spd=2"),
+        (2024, "fl_2_nos_3", "fl=2 nos=3"),
+        (2024, "spd1000_BckgA", "spd=1000 Bckg=A"),
+        (2024, "weight15_BckgF", "weight=15 Bckg=F"),
+        (2024, "pro_A_wt_200_damage1", "pro=A wt=200 damage=1"),
+        (2024, "ac_0.03_", "ac=0.03"),
+        (2024, "id_C2_spd_4_mic_2", "id=C2 spd=4 mic=2"),
+        (2025, "n_B", "n=B"),
+        (2025, "vol_12000", "vol=12000"),
+        (
+            2025,
+            "mic_imp34dt05_mic_pos_A_grind_100_bkg_A",
+            "mic=imp34dt05 mic_pos=A grind=100 bkg=A",
+        ),
+        (2025, "mic_imp#absu_mic_pos_B_grind_50_bkg_B", "mic=imp#absu mic_pos=B grind=50 bkg=B"),
+        (2025, "pro_A_vel_12_loc_B", "pro=A vel=12 loc=B"),
+        (2026, "car_D2_spd_5_mic_2_mic_1", "car=D2 spd=5 mic=2 mic_2=1"),
+        (2026, "pro_y", "pro=Y"),
+        (2026, "spd_4_grit_120", "spd=4 grit=120"),
+        (2026, "mat_towel_lay_3_mode_A_spd_2", "mat=towel lay=3 mode=A spd=2"),
+    ],
+)
+def test_attributes_of_later_years_are_divided(year: int, tail: str, expected: str) -> None:
+    name = f"section_00_source_test_anomaly_0000_{tail}.wav"
+    attributes = CHALLENGES[year].parse("test", name).attributes
+    assert " ".join(f"{key}={value}" for key, value in attributes) == expected
 
 
 @given(

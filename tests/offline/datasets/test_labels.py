@@ -60,7 +60,7 @@ def test_several_attributes_and_short_rows_are_read(tmp_path: Path) -> None:
         "file_name,d1p,d1v,d2p,d2v,d3p,d3v",
         f"ToyCar/train/{name},car,A1,speed,28V",
     )
-    clip = open_dataset(tmp_path).clips[0]
+    clip = open_dataset(tmp_path, 2023).clips[0]
     assert clip.attributes == (("car", "A1"), ("speed", "28V"))
 
 

@@ -67,8 +67,9 @@ def test_one_section_is_read_as_2023_with_a_note(tmp_path: Path) -> None:
 
 
 def test_machines_of_no_challenge_are_read(tmp_path: Path) -> None:
-    for year, make in DEV.items():
-        dataset = open_dataset(make(tmp_path / str(year), "press-3"))
+    years = {**{year: year for year in DEV}, 2024: 2023, 2026: 2023}  # nothing distinguishes them
+    for made, year in years.items():
+        dataset = open_dataset(DEV[made](tmp_path / str(made), "press-3"))
         assert (dataset.year, dataset.machines(), dataset.sets) == (year, ("press-3",), ())
 
 
@@ -88,33 +89,6 @@ def test_a_stray_file_of_another_year_is_rejected(tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path)
     assert dataset.year == 2022
     assert [file.path.name for file in dataset.rejected] == ["normal_id_00_00000000.wav"]
-
-
-@pytest.mark.parametrize("machine", ["RoboticArm", "roboticarm", "ToyRCCar", "SewingMachine"])
-def test_later_years_are_reported(tmp_path: Path, machine: str) -> None:
-    dev_2023(tmp_path)
-    touch(tmp_path / machine / "train", ["section_00_source_train_normal_0001_noAttribute.wav"])
-    with pytest.raises(DatasetError, match=r"DCASE 202[456] or later .*supported are 2020 to 2023"):
-        open_dataset(tmp_path, year=2023)
-
-
-@pytest.mark.parametrize("folder", ["supplemental", "Supplemental"])
-def test_supplemental_data_is_the_sign_of_a_later_year(tmp_path: Path, folder: str) -> None:
-    dev_2023(tmp_path)
-    touch(tmp_path / "fan" / folder, ["section_00_noise_0000.wav"])
-    with pytest.raises(DatasetError, match=rf"DCASE 2025 or later \(.*fan/{folder}\); supported"):
-        open_dataset(tmp_path)
-
-
-def test_hidden_attributes_are_refused(tmp_path: Path) -> None:
-    touch(tmp_path / "fan" / "train", ["section_00_source_train_normal_0001_noAttribute.wav"])
-    with pytest.raises(DatasetError, match="noAttribute"):
-        open_dataset(tmp_path)
-
-
-def test_a_later_year_cannot_be_requested(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="DCASE 2024 is not supported"):
-        open_dataset(dev_2023(tmp_path), year=2024)
 
 
 def test_a_missing_folder_is_reported(tmp_path: Path) -> None:

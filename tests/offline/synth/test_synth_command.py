@@ -73,7 +73,10 @@ def test_machine_of_injected_set_can_be_named(tmp_path: Path, normals: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--year", "2019"], "--year: expected one of 2020, 2021, 2022, 2023, got 2019"),
+        (
+            ["--year", "2019"],
+            "--year: expected one of 2020, 2021, 2022, 2023, 2024, 2025, 2026, got 2019",
+        ),
         (["--machines", "motor"], "motor: not among the machines of 2020"),
         (["--kinds", "hiss"], "--kinds: needs --inject"),
         (["--train-clips", "3"], "--train-clips: needs --inject"),

@@ -18,9 +18,7 @@ from asd_offline.datasets.download.http import RemoteFile, RetryPolicy, fetch, m
 from asd_offline.datasets.download.unzip import Unpacked, unpack
 from asd_offline.datasets.download.zenodo import SERVER, read_record
 from asd_offline.datasets.layouts import CHALLENGES
-
-STATE_DIR = ".download"
-"""Below the output folder: unfinished archives, and a receipt of each unpacked one."""
+from asd_offline.datasets.year_record import DOWNLOAD_STATE, YEAR_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +119,8 @@ class _Target:
 
     @property
     def state(self) -> Path:
-        """Folder of receipts and unfinished archives."""
-        return self.out / STATE_DIR
+        """Folder of unfinished archives, and of a receipt for each unpacked one."""
+        return self.out / DOWNLOAD_STATE
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -138,7 +136,7 @@ class _Target:
             yield
 
     def _refuse_other_years(self) -> None:
-        mark, year = self.state / "year", str(self.challenge.year)
+        mark, year = self.state / YEAR_FILE, str(self.challenge.year)
         found = mark.read_text(encoding="ascii").strip() if mark.exists() else year
         if found != year:
             msg = f"{self.out}: holds DCASE {found}; give another folder for {year}"
@@ -254,7 +252,7 @@ class _Target:
 
 
 def _find_archive(archive_set: ArchiveSet, machine: str, files: dict[str, RemoteFile]) -> _Archive:
-    name = archive_set.archive.format(machine=machine)
+    name = archive_set.file_name(machine)
     if name not in files:
         msg = (
             f"record {archive_set.record} ({archive_set.title}): expected {name}, "

@@ -6,32 +6,19 @@ the evaluation set's ``section_<SS>_<4 digits>.wav``; ``attributes_<SS>.csv`` ne
 """
 
 from asd_offline.datasets.challenge import ArchiveSet, Challenge, Vocabulary
-from asd_offline.datasets.clip import NORMAL
 from asd_offline.datasets.layouts.section_names import (
     ANONYMOUS_NAME,
     TEST_NAME,
     TRAIN_NAME,
     attribute_pairs,
-    check_training,
-    parse_section_name,
+    parse_section_clip,
 )
-from asd_offline.datasets.parsed_name import ParsedName, UnrecognisedFileName
+from asd_offline.datasets.parsed_name import ParsedName
 
 
 def parse(folder: str, name: str) -> ParsedName:
     """Parse a file name; raises UnrecognisedFileName for any other."""
-    parts = parse_section_name(name)
-    attributes = attribute_pairs(parts.tail)
-    if folder == "train":
-        check_training(parts)
-        return ParsedName(parts.section, parts.domain, "train", NORMAL, parts.index, attributes)
-    if folder != "test":
-        msg = f"{folder}/ is not a folder of 2022 and later: expected train/ or test/"
-        raise UnrecognisedFileName(msg)
-    if parts.split == "train":
-        msg = "a training clip in test/"
-        raise UnrecognisedFileName(msg)
-    return ParsedName(parts.section, parts.domain, "test", parts.label, parts.index, attributes)
+    return parse_section_clip(folder, name, attribute_pairs)
 
 
 VOCABULARY: Vocabulary = {

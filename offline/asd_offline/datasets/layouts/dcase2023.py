@@ -5,17 +5,18 @@ Folders and names are those of 2022, always with ``section_00``.
 
 from asd_offline.datasets.challenge import ArchiveSet, Challenge, Vocabulary
 from asd_offline.datasets.layouts import dcase2022
-from asd_offline.datasets.layouts.section_names import ANONYMOUS_NAME, TEST_NAME, TRAIN_NAME
-from asd_offline.datasets.parsed_name import ParsedName, UnrecognisedFileName
+from asd_offline.datasets.layouts.section_names import (
+    ANONYMOUS_NAME,
+    TEST_NAME,
+    TRAIN_NAME,
+    require_single_section,
+)
+from asd_offline.datasets.parsed_name import ParsedName
 
 
 def parse(folder: str, name: str) -> ParsedName:
     """Parse a file name; raises UnrecognisedFileName for any other."""
-    parsed = dcase2022.parse(folder, name)
-    if parsed.section != "section_00":
-        msg = f"{parsed.section} in 2023, where every machine has section_00 only"
-        raise UnrecognisedFileName(msg)
-    return parsed
+    return require_single_section(dcase2022.parse(folder, name), 2023)
 
 
 VOCABULARY: Vocabulary = {

@@ -8,6 +8,9 @@ from asd_offline.evaluation.rules.dcase2020 import RULES_2020
 from asd_offline.evaluation.rules.dcase2021 import RULES_2021
 from asd_offline.evaluation.rules.dcase2022 import RULES_2022
 from asd_offline.evaluation.rules.dcase2023 import RULES_2023
+from asd_offline.evaluation.rules.dcase2024 import RULES_2024
+from asd_offline.evaluation.rules.dcase2025 import RULES_2025
+from asd_offline.evaluation.rules.dcase2026 import RULES_2026
 from asd_offline.evaluation.rules.scoring_rules import ScoringRules
 
 RULES: dict[int, ScoringRules] = {
@@ -15,6 +18,9 @@ RULES: dict[int, ScoringRules] = {
     2021: RULES_2021,
     2022: RULES_2022,
     2023: RULES_2023,
+    2024: RULES_2024,
+    2025: RULES_2025,
+    2026: RULES_2026,
 }
 """Scoring rules by year."""
 
@@ -29,7 +35,7 @@ def scoring_rules(year: int) -> ScoringRules:
     """
     if year not in RULES:
         expected = ", ".join(str(known) for known in RULES)
-        msg = f"year {year}: expected one of {expected}; later years are not supported"
+        msg = f"year {year}: expected one of {expected}"
         raise DatasetError(msg)
     return RULES[year]
 
