@@ -17,7 +17,8 @@ class WindowEmbeddings:
     Parameters
     ----------
     network
-        ``(batch, window_samples)`` to ``(batch, vectors, values)``.
+        ``(batch, window_samples)``, or with several channels ``(batch, channels,
+        window_samples)``, to ``(batch, vectors, values)``.
     dims
         Values of a row: of all vectors of a window.
     recipe
@@ -36,8 +37,10 @@ class WindowEmbeddings:
         self._facts = facts
 
     def __call__(self, waveform: Tensor) -> Tensor:
-        """Return ``(1, windows, dims)`` of ``(1, samples)``."""
-        windows = waveform[0].unfold(0, self._window_samples, self._hop_samples)
+        """Return ``(1, windows, dims)`` of ``(1, samples)`` or ``(1, channels, samples)``."""
+        windows = waveform[0].unfold(-1, self._window_samples, self._hop_samples)
+        if windows.dim() == 3:  # (channels, windows, window_samples)
+            windows = windows.transpose(0, 1)
         device = next(self._network.parameters()).device
         with torch.no_grad():
             rows = [

@@ -86,7 +86,7 @@ def prepare(
     Raises
     ------
     DatasetError
-        If there are no training clips, or too few with sound.
+        If there are no training clips, too few with sound, or some with too few channels.
     SourceError
         If a clip cannot be read.
     """
@@ -95,6 +95,7 @@ def prepare(
         found = f"{len(dataset.clips)} clips, all of them for testing" if dataset.clips else "none"
         msg = f"{dataset.root}: expected normal training clips, found {found}"
         raise DatasetError(f"{msg}; put normal recordings into <machine>/train")
+    channels = _check_channels(clips, recipe)
     parts: Sequence[Clip] = clips
     notes: list[str] = []
     if cache is not None:
@@ -109,7 +110,6 @@ def prepare(
         parts, silent = keep_usable_sound(parts, recipe, features, cache / PARTS_FOLDER)
         notes += silent
     targets = plan_targets(parts, recipe.held_out_fraction, dataset.supplemental)
-    channels = [read_length(clip.path).channels for clip in clips]
     channel_notes = describe_unused_channels(channels, recipe.input_channels, "training recordings")
     return PreparedData(
         model,
@@ -120,3 +120,17 @@ def prepare(
         recordings=tuple(clips) if notes else (),
         notes=(*notes, *window_notes, *channel_notes),
     )
+
+
+def _check_channels(clips: Sequence[Clip], recipe: Recipe) -> list[int]:
+    """Return the number of channels of each clip, or raise DatasetError if one has too few."""
+    channels = [read_length(clip.path).channels for clip in clips]
+    needed = max(recipe.input_channels) + 1
+    for clip, count in zip(clips, channels, strict=True):
+        if count < needed:
+            msg = (
+                f"{clip.path}: expected {needed} channels, as the recipe scores the far channel as "
+                f"well, found {count}; use stereo recordings, or far_channel: ignored"
+            )
+            raise DatasetError(msg)
+    return channels

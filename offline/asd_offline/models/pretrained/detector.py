@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from asd_offline.models.pretrained.front_end import PretrainedFrontEnd
 from asd_offline.models.pretrained.pooling import PatchScores
 from asd_offline.models.protocol import DetectorModule
 
@@ -21,13 +20,13 @@ class WindowEmbedding(nn.Module):
         Patches ``(batch, time, bands, dims)`` to ``(batch, vectors, values)``.
     """
 
-    def __init__(self, front: PretrainedFrontEnd, head: nn.Module) -> None:
+    def __init__(self, front: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.front = front
         self.head = head
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Return ``(batch, vectors, values)`` of ``(batch, window_samples)``."""
+        """Return ``(batch, vectors, values)`` of windows."""
         vectors: Tensor = self.head(self.front(waveform))
         return vectors
 
@@ -45,16 +44,18 @@ class PretrainedDetector(DetectorModule):
         For the model file's manifest.
     """
 
-    def __init__(
-        self, front: PretrainedFrontEnd, scores: PatchScores, facts: Mapping[str, object]
-    ) -> None:
+    def __init__(self, front: nn.Module, scores: PatchScores, facts: Mapping[str, object]) -> None:
         super().__init__()
         self.front = front
         self.patch_scores = scores
         self._facts = dict(facts)
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
-        """Return scores ``(batch,)`` of ``(batch, window_samples)``; higher = more anomalous."""
+        """Return scores ``(batch,)`` of windows; higher = more anomalous.
+
+        Windows are ``(batch, window_samples)``; with the far channel ``(batch, 2,
+        window_samples)``.
+        """
         scores: Tensor = self.patch_scores(self.front(waveform), target)
         return scores.mean(1)
 

@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 from asd_monitor.backends.per_target import PerTarget
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache
-from asd_offline.features.frontends import Waveform
+from asd_offline.features.frontends import NearAndFar, Waveform
 from asd_offline.features.labelled_windows import LabelledWindows
 from asd_offline.features.window_embeddings import WindowEmbeddings, moved_to_gpu
 from asd_offline.models.adacos.losses import mixup
@@ -23,6 +23,11 @@ from asd_offline.models.no_training import NoTrainingTask
 from asd_offline.models.pretrained.detector import PretrainedDetector, WindowEmbedding
 from asd_offline.models.pretrained.front_end import PretrainedFrontEnd
 from asd_offline.models.pretrained.lora import FineTuned, merge_lora
+from asd_offline.models.pretrained.near_and_far import (
+    NearAndFarEmbeddings,
+    NearAndFarFrontEnd,
+    NearAndFarHead,
+)
 from asd_offline.models.pretrained.pooling import PatchScores
 from asd_offline.models.pretrained.recipe import PretrainedRecipe
 from asd_offline.models.protocol import DetectorModule, Model, Task
@@ -90,8 +95,8 @@ class PretrainedModel(Model[PretrainedRecipe, PretrainedFrontEnd | FineTuned]):
         features: FeatureCache,
     ) -> DetectorModule:
         """Fit the backends of each target."""
-        embedding = _window_embedding(networks[NETWORK], recipe)
-        front = embedding.front
+        front, head = _front_and_head(networks[NETWORK], recipe)
+        embedding = _window_embedding(front, head, recipe)
         facts: dict[str, object] = {
             "architecture": front.architecture,
             "checkpoint_sha256": recipe.sha256.lower(),
@@ -101,7 +106,9 @@ class PretrainedModel(Model[PretrainedRecipe, PretrainedFrontEnd | FineTuned]):
             hop_s = front.patch_hop_s or _mean_step_s(front, recipe)
             keys = {"pool", "pool_power", "pool_emphasis", "bands"}
             cache_key = facts | recipe.model_dump(include=keys)
-            vectors = WindowEmbeddings(embedding, count * values, recipe, cache_key)
+            stereo = len(recipe.input_channels) > 1
+            row_type = NearAndFarEmbeddings if stereo else WindowEmbeddings
+            vectors = row_type(embedding, count * values, recipe, cache_key)
             by_target = [
                 _fit_backends(target, vectors, count, recipe, features)
                 for target in targets[NETWORK]
@@ -111,28 +118,39 @@ class PretrainedModel(Model[PretrainedRecipe, PretrainedFrontEnd | FineTuned]):
             "values_per_vector": values,
             "evidence": "contribution of each time step of a band to the score",
             "evidence_hop_s": hop_s,
+            "far_channel": recipe.far_channel,
         }
         if recipe.bands == "separate" and front.band_centres_hz():
             facts["evidence_bands_hz"] = front.band_centres_hz()
         device = next(embedding.parameters()).device
         backends = [PerTarget(vector_backends) for vector_backends in zip(*by_target, strict=True)]
         scores = PatchScores(embedding.head, backends)
-        return PretrainedDetector(front, scores, facts).to(device).eval()
+        return PretrainedDetector(embedding.front, scores, facts).to(device).eval()
+
+
+def _front_and_head(
+    network: PretrainedFrontEnd | FineTuned, recipe: PretrainedRecipe
+) -> tuple[PretrainedFrontEnd, nn.Module]:
+    if isinstance(network, FineTuned):
+        return merge_lora(network.front), network.head
+    return network, recipe.pooling()
 
 
 def _window_embedding(
-    network: PretrainedFrontEnd | FineTuned, recipe: PretrainedRecipe
+    front: PretrainedFrontEnd, head: nn.Module, recipe: PretrainedRecipe
 ) -> WindowEmbedding:
-    if isinstance(network, FineTuned):
-        return WindowEmbedding(merge_lora(network.front), network.head).eval()
-    return WindowEmbedding(network, recipe.pooling()).eval()
+    if len(recipe.input_channels) > 1:
+        return WindowEmbedding(NearAndFarFrontEnd(front), NearAndFarHead(head)).eval()
+    return WindowEmbedding(front, head).eval()
 
 
 def _vector_shape(embedding: WindowEmbedding, recipe: PretrainedRecipe) -> tuple[int, int]:
     """Return the number of vectors of a window, and the length of each."""
     device = next(embedding.parameters()).device
+    channels = len(recipe.input_channels)
+    shape = (1, recipe.window_samples) if channels == 1 else (1, channels, recipe.window_samples)
     with torch.no_grad():
-        vectors = embedding(torch.zeros(1, recipe.window_samples, device=device))
+        vectors = embedding(torch.zeros(shape, device=device))
     _, count, values = vectors.shape
     return count, values
 
@@ -155,13 +173,24 @@ def _fit_backends(
     """Fit a backend for each of the ``count`` vectors of a window."""
     paths = [clip.path for clip in target.clips]
     if recipe.epochs:  # not cached: every trained network has its own vectors
-        sound = features.rows(paths, Waveform(recipe.sample_rate_hz))
-        by_clip = [vectors(sound.of(i).t())[0] for i in range(len(paths))]
+        stereo = len(recipe.input_channels) > 1
+        sound = features.rows(paths, (NearAndFar if stereo else Waveform)(recipe.sample_rate_hz))
+        samples = [sound.of(i).t() for i in range(len(paths))]  # each (channels, samples)
+        by_clip = [vectors(clip[None] if stereo else clip)[0] for clip in samples]
     else:
         cached = features.rows(paths, vectors)
         by_clip = [cached.of(i) for i in range(len(paths))]
     rows, groups = join_clips(by_clip, recipe.bank_windows)
     rows = rows.reshape(len(rows), count, -1)  # (windows, vectors, values)
-    return [
-        fit_target_backend(recipe, target, rows[:, i].contiguous(), groups) for i in range(count)
-    ]
+    return [_fit_backend(target, rows[:, i].contiguous(), groups, recipe) for i in range(count)]
+
+
+def _fit_backend(
+    target: Target, vectors: Tensor, clips: Tensor, recipe: PretrainedRecipe
+) -> nn.Module:
+    if len(recipe.input_channels) == 1:
+        return fit_target_backend(recipe, target, vectors, clips)
+    subtraction = recipe.fit_far_channel(vectors)
+    return nn.Sequential(
+        subtraction, fit_target_backend(recipe, target, subtraction(vectors), clips)
+    )

@@ -70,7 +70,7 @@ def generalised_mean(patches: Tensor, weights: Tensor, power: float) -> Tensor:
 
 
 class PatchPooling(nn.Module):
-    """Pool the patches of a window into vectors of length 1.
+    """Pool the patches of a window into vectors, by default of length 1.
 
     Parameters
     ----------
@@ -83,13 +83,23 @@ class PatchPooling(nn.Module):
         concatenated; ``pooled``: pool over time and bands.
     power, emphasis
         Of ``gem`` and ``rdp``.
+    normalised
+        Whether vectors are scaled to length 1.
     """
 
-    def __init__(self, pool: Pool, bands: Bands, power: float = 3.0, emphasis: float = 9.0) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        bands: Bands,
+        power: float = 3.0,
+        emphasis: float = 9.0,
+        normalised: bool = True,
+    ) -> None:
         super().__init__()
         self.pool: str = pool
         self.bands: str = bands
         self.power, self.emphasis = float(power), float(emphasis)
+        self.normalised = normalised
 
     def forward(self, patches: Tensor) -> Tensor:
         """Return ``(batch, vectors, values)`` of ``(batch, time, bands, dims)``."""
@@ -99,7 +109,7 @@ class PatchPooling(nn.Module):
         if self.pool == "mean_max":
             maximum = self._join(patches.amax(1))
             pooled = torch.cat([F.normalize(pooled, dim=2), F.normalize(maximum, dim=2)], dim=2)
-        return F.normalize(pooled, dim=2)
+        return F.normalize(pooled, dim=2) if self.normalised else pooled
 
     def _pool(self, patches: Tensor) -> Tensor:
         if self.pool == "mean" or self.pool == "mean_max":

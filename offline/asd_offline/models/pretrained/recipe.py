@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Literal, Self, cast, get_args
 
 from pydantic import Field, field_validator, model_validator
+from torch import Tensor
 
+from asd_monitor.backends.far_channel import FarChannelSubtraction, fit_far_channel
 from asd_monitor.backends.fusion import Rule
 from asd_monitor.errors import ConfigError
+from asd_offline.datasets.audio_files import NEAR, NEAR_AND_FAR
 from asd_offline.models.backend_choice import BackendSpec, check_backend_settings
 from asd_offline.models.pretrained.front_end import TORCHSCRIPT, PretrainedFrontEnd
 from asd_offline.models.pretrained.loading import load_front_end
@@ -14,6 +17,8 @@ from asd_offline.models.pretrained.pooling import Bands, PatchPooling, Pool
 from asd_offline.models.pretrained.scripted_encoder import check_scripted_encoder
 from asd_offline.recipes import Recipe
 
+FarChannel = Literal["ignored", "subtracted", "fitted"]
+DEFAULT_FAR_SHARE = 0.5
 POOL_SETTINGS = {"pool_power": ("gem", "rdp_gem"), "pool_emphasis": ("rdp", "rdp_gem")}
 DEFAULT_POWER = 3.0
 DEFAULT_EMPHASIS = 9.0
@@ -40,6 +45,11 @@ class PretrainedRecipe(Recipe):
     """Of the deviation weights of rdp and rdp_gem; None: 9."""
     bands: Bands = "separate"
     """Frequency bands: a backend for each, one concatenated vector, or pooled like time."""
+    far_channel: FarChannel = "ignored"
+    """Second channel of stereo recordings: its vectors can be subtracted from those of the first,
+    with the same share of each value or with fitted ones."""
+    far_share: float | None = Field(None, ge=0, le=2)
+    """Of far_channel subtracted; None: 0.5."""
     backend: BackendSpec = "density_neighbours"
     """Several are fused."""
     neighbours: int | None = Field(None, ge=1)
@@ -86,15 +96,29 @@ class PretrainedRecipe(Recipe):
             if getattr(self, name) is not None and self.pool not in pools:
                 msg = f"{name}: not used by pool {self.pool}, only by {' and '.join(pools)}"
                 raise ValueError(msg)
+        if self.far_share is not None and self.far_channel != "subtracted":
+            msg = f"far_share: not used by far_channel {self.far_channel}, only by subtracted"
+            raise ValueError(msg)
         check_backend_settings(self)
         return self
+
+    @property
+    def input_channels(self) -> tuple[int, ...]:
+        """Channels of a recording that the exported model scores."""
+        return NEAR if self.far_channel == "ignored" else NEAR_AND_FAR
+
+    def fit_far_channel(self, vectors: Tensor) -> FarChannelSubtraction:
+        """Fit the subtraction on near and far vectors ``(items, 2 dims)``, concatenated."""
+        fixed = DEFAULT_FAR_SHARE if self.far_share is None else self.far_share
+        return fit_far_channel(vectors, fixed if self.far_channel == "subtracted" else None)
 
     def pooling(self) -> PatchPooling:
         """Return the pooling of a recipe without training."""
         power = DEFAULT_POWER if self.pool_power is None else self.pool_power
         emphasis = DEFAULT_EMPHASIS if self.pool_emphasis is None else self.pool_emphasis
         pool = cast("Pool", self.pool)  # attention needs epochs
-        return PatchPooling(pool, self.bands, power, emphasis)
+        mono = self.far_channel == "ignored"  # otherwise scaled after the subtraction
+        return PatchPooling(pool, self.bands, power, emphasis, normalised=mono)
 
     def front_end(self) -> PretrainedFrontEnd:
         """Load the weights; ConfigError if they cannot be used."""
