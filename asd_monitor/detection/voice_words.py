@@ -9,6 +9,7 @@ WORDS = {
     "change": "changes",
     "fast change": "quick changes",
     "modulation": "rhythm",
+    "floor": "constant noise",
     "all voices together": "many parts a little",
     "strongest voice": "one part",
 }

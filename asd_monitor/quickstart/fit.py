@@ -12,7 +12,6 @@ from asd_monitor.calibration.alarm_rate import FALSE_ALARMS_PER_MONTH, exceedanc
 from asd_monitor.errors import ConfigError
 from asd_monitor.features import (
     ENVELOPE_BANDS,
-    FEATURE_GROUP_NAMES,
     MEL_BANDS,
     TOP_FRACTION,
     FeatureGroups,
@@ -22,7 +21,7 @@ from asd_monitor.model_file import script
 from asd_monitor.model_file.manifest import Json, Manifest, Threshold
 from asd_monitor.normal_sound.statistics import NormalSound
 from asd_monitor.progress import NoProgress, Progress
-from asd_monitor.quickstart.network import QuickstartDetector
+from asd_monitor.quickstart.network import GROUP_NAMES, QuickstartDetector
 from asd_monitor.quickstart.recording_check import TRAINING_KEY, check_recordings
 from asd_monitor.quickstart.target_fit import (
     MAX_BANK_WINDOWS,
@@ -251,7 +250,7 @@ def _describe(choice: WindowChoice, sample_rate_hz: int) -> dict[str, Json]:
     return {
         "window": choice.reason,
         "cycle_s": choice.cycle_s,
-        "views": list(FEATURE_GROUP_NAMES),
+        "views": list(GROUP_NAMES),
         "envelope_bands": ENVELOPE_BANDS,
         "evidence": "deviation of log-mel power from normal, in standard deviations",
         "evidence_bands_hz": [round(float(centre_hz), 1) for centre_hz in centres_hz],

@@ -1,13 +1,15 @@
 """The module inside a quick-start model file: waveform to feature groups to backends to a score.
 
-Every feature group is scored by two backends. How much their scores vary for normal sound
-depends on the group and the machine, so each is standardised by its scores of held-out normal
-windows. A fault usually changes only some groups, and which ones is not known beforehand. The
-fused score is therefore the log-mean-exp of the standardised scores: close to their mean while
-they agree, and close to the largest once one exceeds the others by several standard deviations.
+Every feature group, and the floor of the spectrum, is scored by two backends. How much their
+scores vary for normal sound depends on the group and the machine, so each is standardised by its
+scores of held-out normal windows. A fault usually changes only some groups, and which ones is not
+known beforehand. The fused score is therefore the log-mean-exp of the standardised scores: close
+to their mean while they agree, and close to the largest once one exceeds the others by several
+standard deviations.
 
-Matched filters search each group, except the level, for small changes of a few neighbouring bands.
-They are further voices for the alarm and not part of the fused score.
+Matched filters search each group, except the level, for small changes of a few neighbouring bands;
+with little sound, only the floor. They are further voices for the alarm and not part of the fused
+score.
 
 No voice depends on the gain. A change of level counts only as far as it remains when the change
 that all bands have in common is subtracted from it; that change is measured separately, for the
@@ -35,10 +37,12 @@ LEVEL_UNIT = 0.35  # 1.5 dB: smaller changes of level come from mounting and the
 MIN_RADIUS = 0.1  # in standard deviations of normal sound: closer windows count as equal
 MIN_SCALE = 0.025
 MIN_VOICE_SCALE = 0.01  # of the mean over a block, which varies less than single windows
-FILTERED_GROUP_NAMES = FEATURE_GROUP_NAMES[1:]
-"""Groups that have bands: all but the level, which is the first."""
+GROUP_NAMES = (*FEATURE_GROUP_NAMES, "floor")
+FILTERED_GROUP_NAMES = ("floor", *FEATURE_GROUP_NAMES[1:])
+"""Groups that have bands: all but the level. The floor is first: with little sound, it is the only
+one that has a filter."""
 VOICE_NAMES = (
-    *(name for group in FEATURE_GROUP_NAMES for name in (group, f"{group} in detail")),
+    *(name for group in GROUP_NAMES for name in (group, f"{group} in detail")),
     *(f"{group} in bands" for group in FILTERED_GROUP_NAMES),
 )
 MIN_LEVEL_SCALE = 0.3  # so that a step of 3 dB is a clear change, and one of 1.5 dB is not
@@ -83,7 +87,7 @@ def fit_group(name: str, features: Tensor, excluded: Tensor) -> GroupScorer:
     Parameters
     ----------
     name
-        One of :data:`~asd_monitor.features.FEATURE_GROUP_NAMES`.
+        One of :data:`GROUP_NAMES`.
     features
         ``(items, dims)`` of normal windows.
     excluded
@@ -104,18 +108,27 @@ def fit_group(name: str, features: Tensor, excluded: Tensor) -> GroupScorer:
     return GroupScorer(mean, std, lof, whitening, neighbours)
 
 
-def append_bands(features: list[Tensor], mel: Tensor) -> list[Tensor]:
-    """Return the features of all groups, followed by the log power in mel bands.
+def append_floor_and_bands(features: list[Tensor], log_mel: Tensor, mel: Tensor) -> list[Tensor]:
+    """Return the features of all groups, followed by the floor and the log power in mel bands.
+
+    The floor is the log power in each band that a tenth of the frames do not exceed, relative to
+    its mean over bands. Knocks, words and strokes of the machine hardly change it, so that faint
+    constant noise, as of a leak, or a tone is found in it.
 
     Parameters
     ----------
     features
-        Of all groups: the level, the spectrum relative to it, ...
+        Of :data:`~asd_monitor.features.FEATURE_GROUP_NAMES`: the level, the spectrum relative to
+        it, ...
+    log_mel
+        ``(batch, frames, bands)``: log power in mel bands.
     mel
         ``(bins, bands)``: filters of the bands.
     """
-    bands = [features[0] + torch.matmul(features[1], mel)]
-    return features + bands
+    rank = log_mel.shape[1] // 10 + 1
+    floor = torch.kthvalue(log_mel, rank, dim=1)[0]
+    bands = features[0] + torch.matmul(features[1], mel)
+    return features + [floor - floor.mean(1, keepdim=True), bands]  # noqa: RUF005 - TorchScript
 
 
 class TargetScorer(nn.Module):
@@ -126,13 +139,14 @@ class TargetScorer(nn.Module):
     scorers
         One per feature group.
     filters
-        Matched filters of all groups but the first; or none.
+        Matched filters of the first of ``FILTERED_GROUP_NAMES``; or none.
     """
 
     def __init__(
         self, scorers: Sequence[nn.Module], filters: Sequence[MatchedFilters] = ()
     ) -> None:
         super().__init__()
+        self.floor = len(scorers) - 1
         self.scorers = nn.ModuleList(scorers)
         self.filters = nn.ModuleList(filters)
 
@@ -143,7 +157,8 @@ class TargetScorer(nn.Module):
             scores.append(scorer(features[index]))
         columns = [_log_scores(torch.cat(scores))]
         for index, filters in enumerate(self.filters):
-            columns.append(filters(features[index + 1])[:, None])
+            group = features[self.floor if index == 0 else index]
+            columns.append(filters(group)[:, None])
         return torch.cat(columns, dim=1)
 
 
@@ -279,7 +294,7 @@ class GainFreeScorer(nn.Module):
         Parameters
         ----------
         features
-            Of :func:`append_bands`, ``(batch, dims)`` each.
+            Of :func:`append_floor_and_bands`, ``(batch, dims)`` each.
         """
         scores = self.scorer(features)
         change = self.common_change(features[-1])
@@ -300,20 +315,21 @@ def fit_target_scorer(
     Parameters
     ----------
     features
-        Of :func:`append_bands`, ``(items, dims)`` each.
+        Of :func:`append_floor_and_bands`, ``(items, dims)`` each.
     excluded
         As for :func:`fit_group`.
     band_hz
         Centres of the bands.
     filters
-        Matched filters of all groups but the first; or none.
+        Matched filters of the first of ``FILTERED_GROUP_NAMES``; or none.
     gate
         None: the scores of level and prominence are both returned, to fit a gate to them.
     """
-    pairs = zip(FEATURE_GROUP_NAMES, features[:-1], strict=True)
+    pairs = zip(GROUP_NAMES, features[:-1], strict=True)
     scorers = [fit_group(name, group, excluded) for name, group in pairs]
-    for scorer, group_filters in zip(scorers[1:], filters, strict=False):
+    for name, group_filters in zip(FILTERED_GROUP_NAMES, filters, strict=False):
         # The same windows, standardised equally: they are stored once in the model file.
+        scorer = scorers[GROUP_NAMES.index(name)]
         group_filters.share_bank(scorer.lof.get_buffer("bank"))
     common_change = fit_common_change(features[-1], band_hz)
     prominence = features[0] - common_change(features[-1])
@@ -326,26 +342,33 @@ def fit_target_scorer(
 
 
 def fit_group_filters(
-    features: Sequence[Tensor], bank: Tensor, excluded: Tensor, folds: Tensor
+    names: Sequence[str],
+    features: Sequence[Tensor],
+    bank: Tensor,
+    excluded: Tensor,
+    folds: Tensor,
 ) -> tuple[list[MatchedFilters], Tensor]:
     """Fit the matched filters of one target.
 
     Parameters
     ----------
+    names
+        The first of ``FILTERED_GROUP_NAMES``.
     features
-        Of :func:`append_bands`, ``(items, dims)`` each.
+        Of :func:`append_floor_and_bands`, ``(items, dims)`` each.
     bank, excluded, folds
         As for :func:`~asd_monitor.backends.matched_filters.fit_matched_filters`.
 
     Returns
     -------
     list of MatchedFilters
-        One for each of ``FILTERED_GROUP_NAMES``.
+        One for each name.
     torch.Tensor
         ``(items, filters)`` held-out log scores.
     """
     fitted = []
-    for name, group in zip(FILTERED_GROUP_NAMES, features[1:-1], strict=True):
+    for name in names:
+        group = features[GROUP_NAMES.index(name)]
         rows = len(MODULATION_EDGES_HZ) - 1 if name == "modulation" else 1
         fitted.append(fit_matched_filters(group, bank, excluded, folds, rows))
     return [filters for filters, _ in fitted], torch.stack([held for _, held in fitted], dim=1)
@@ -494,8 +517,9 @@ class QuickstartDetector(nn.Module):
         return torch.cat(batches) if len(batches) > 0 else waveform.new_zeros(0, 2)
 
     def _measure(self, waveform: Tensor, target: Tensor) -> Tensor:
-        groups: list[Tensor] = self.groups(waveform)
-        features = append_bands(groups, self.groups.mel)
+        power, log_mel, fast_power = self.groups.frames(waveform)
+        groups: list[Tensor] = self.groups.from_frames(power, log_mel, fast_power)
+        features = append_floor_and_bands(groups, log_mel, self.groups.mel)
         scores: Tensor = self.scores(features, target)
         return scores
 

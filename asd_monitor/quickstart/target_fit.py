@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from asd_monitor.audio.quality import assess, usable_levels_dbfs
-from asd_monitor.backends.matched_filters import MatchedFilters
 from asd_monitor.calibration import Calibration
 from asd_monitor.calibration.blocks import count_effective_windows
 from asd_monitor.calibration.learned_levels import LearnedLevels
@@ -23,11 +22,12 @@ from asd_monitor.progress import Progress
 from asd_monitor.quickstart.network import (
     BACKENDS_PER_GROUP,
     BATCH,
+    FILTERED_GROUP_NAMES,
     VOICE_NAMES,
     Evidence,
     Fusion,
     GainFreeScorer,
-    append_bands,
+    append_floor_and_bands,
     fit_fusion,
     fit_group_filters,
     fit_level_gate,
@@ -41,7 +41,8 @@ EVIDENCE_WINDOWS = 100
 NORMAL_SOUND_WINDOWS = 300
 MIN_EVIDENCE_STD = 0.23  # 1 dB
 MIN_FILTERS_S = 250.0
-"""Matched filters are fitted to at least this much sound: with 100 s they raise false alarms."""
+"""Matched filters of all groups are fitted to at least this much sound: with 100 s they raise false
+alarms, which that of the floor alone does not."""
 LEVEL_DIRECTIONS = ("louder", "quieter")
 MIN_LEVEL_CHANGE_DB = 1.0
 """Smallest scale of the mean change of a block: 3 dB are a clear change, and 1.5 dB are not."""
@@ -87,7 +88,7 @@ class FittedTarget:
 
 
 def supports_filters(windows: TrainingWindows) -> bool:
-    """Return whether there is enough sound for matched filters."""
+    """Return whether there is enough sound for matched filters of all groups."""
     return float(windows.disjoint.sum()) * windows.window_s >= MIN_FILTERS_S
 
 
@@ -112,7 +113,7 @@ def fit_target(
     progress
         Of this target.
     with_filters
-        Whether matched filters are fitted as further voices.
+        Whether matched filters of all groups are fitted as further voices, not only of the floor.
     """
     with torch.no_grad():
         features = _compute_features(groups, windows, progress.part(0.0, 0.5))
@@ -127,11 +128,10 @@ def fit_target(
         level, change_db = gate(held_out[:, :GATED_SCORES]), held_out[:, -1]
         held_out = torch.cat([level, held_out[:, GATED_SCORES:-1]], dim=1)
         fusion = fit_fusion(held_out[disjoint])
-        filters: list[MatchedFilters] = []
-        if with_filters:
-            folds = torch.from_numpy(windows.folds())
-            filters, filtered = fit_group_filters(features, bank, excluded, folds)
-            held_out = torch.cat([held_out, filtered], dim=1)
+        folds = torch.from_numpy(windows.folds())
+        filtered_names = FILTERED_GROUP_NAMES if with_filters else FILTERED_GROUP_NAMES[:1]
+        filters, filtered = fit_group_filters(filtered_names, features, bank, excluded, folds)
+        held_out = torch.cat([held_out, filtered], dim=1)
         scorer = fit_target_scorer(
             [group[bank] for group in features],
             excluded[bank][:, bank],
@@ -161,11 +161,13 @@ def fit_target(
 def _compute_features(
     groups: FeatureGroups, windows: TrainingWindows, progress: SubProgress
 ) -> list[Tensor]:
-    """Return the feature groups and bands of all windows, ``(windows, dims)`` each."""
+    """Return feature groups, floor and bands of all windows, ``(windows, dims)`` each."""
     batches: list[list[Tensor]] = []
     for start in range(0, len(windows), BATCH):
         waveform = torch.from_numpy(np.stack(windows.waveforms[start : start + BATCH]))
-        batches.append(append_bands(groups(waveform), groups.mel))
+        power, log_mel, fast_power = groups.frames(waveform)
+        found = groups.from_frames(power, log_mel, fast_power)
+        batches.append(append_floor_and_bands(found, log_mel, groups.mel))
         progress.update(min(1.0, (start + BATCH) / len(windows)))
     return [torch.cat(group) for group in zip(*batches, strict=True)]
 

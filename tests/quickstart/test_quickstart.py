@@ -12,8 +12,10 @@ from asd_monitor import model_file
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.detection.voice_words import WORDS, describe_voice
 from asd_monitor.errors import ConfigError
+from asd_monitor.features import FeatureGroups
 from asd_monitor.progress import NoProgress
 from asd_monitor.quickstart import Fitted, Recording, fit, fit_many
+from asd_monitor.quickstart.network import DB_PER_NEPER, append_floor_and_bands
 from asd_monitor.quickstart.training_windows import frame_recordings
 from asd_monitor.quickstart.window_length import choose_window
 
@@ -112,13 +114,35 @@ def fitted_to_five_minutes() -> Fitted:
     return fit(normal_recordings(27), target="pump", window_s=2.0)
 
 
-def test_matched_filters_are_voices_with_five_minutes_of_sound_and_not_with_less(
+def test_matched_filters_of_all_groups_are_voices_with_five_minutes_and_one_with_less(
     fitted: Fitted, fitted_to_five_minutes: Fitted, new_clips: list[FloatArray]
 ) -> None:
-    for one, count in ((fitted, 16), (fitted_to_five_minutes, 23)):
+    for one, count in ((fitted, 18 + 1), (fitted_to_five_minutes, 18 + 8)):
         assert len(one.manifest.voices["pump"].names) == count
         assert voices(one, new_clips[:1]).shape[1] == 1 + count
+    assert fitted.manifest.voices["pump"].names[-1] == "floor in bands"
     assert "spectrum in bands" in fitted_to_five_minutes.manifest.voices["pump"].names
+
+
+def floor_db(sound: FloatArray) -> npt.NDArray[np.float64]:
+    groups = FeatureGroups(RATE, 2 * RATE)
+    windows = torch.from_numpy(clip_windows(sound, 2 * RATE, 2 * RATE).copy())
+    power, log_mel, fast_power = groups.frames(windows)
+    features = append_floor_and_bands(
+        groups.from_frames(power, log_mel, fast_power), log_mel, groups.mel
+    )
+    return np.asarray(DB_PER_NEPER * features[-2].double().mean(0))
+
+
+def test_knocks_do_not_change_the_floor_of_the_spectrum_and_faint_noise_does() -> None:
+    sound = machine(0)
+    noise = np.fft.rfft(np.random.default_rng(1).standard_normal(sound.size))
+    noise[np.fft.rfftfreq(sound.size, 1 / RATE) < 4000.0] = 0.0
+    hiss = np.fft.irfft(noise, sound.size)
+    leaking = (sound + 0.15 * sound.std() * hiss / hiss.std()).astype(np.float32)
+    assert np.abs(floor_db(with_knocks(sound)) - floor_db(sound)).max() < 1.0
+    assert np.max(floor_db(leaking) - floor_db(sound)) > 3.0
+    assert floor_db(2 * sound) == pytest.approx(floor_db(sound), abs=1e-3)
 
 
 def test_a_matched_filter_rises_more_for_a_faint_tone_than_the_distance_of_spectra(
@@ -141,7 +165,7 @@ def test_matched_filters_are_not_part_of_the_score(
     fitted_to_five_minutes: Fitted, new_clips: list[FloatArray]
 ) -> None:
     fused = fitted_to_five_minutes.module.scores.fusions
-    assert [len(fusion.centre) for fusion in fused] == [16]
+    assert [len(fusion.centre) for fusion in fused] == [18]
 
 
 def test_machines_share_their_voices_where_one_has_little_sound(
@@ -150,8 +174,8 @@ def test_machines_share_their_voices_where_one_has_little_sound(
     both = fit_many(
         {"pump": normal_recordings(27), "fan": normal_recordings(5, 500.0)}, window_s=2.0
     )
-    assert {len(one.names) for one in both.manifest.voices.values()} == {16}
-    assert voices(both, new_clips[:1], 1).shape[1] == 17
+    assert {len(one.names) for one in both.manifest.voices.values()} == {19}
+    assert voices(both, new_clips[:1], 1).shape[1] == 20
 
 
 @pytest.mark.parametrize("fault", [with_tone, with_knocks, with_flutter, muffled])
