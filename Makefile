@@ -35,7 +35,7 @@ bench: $(VENV)/.test
 # After a change of the dependencies or of constraints.txt; needs the network.
 UV_COMPILE := $(VENV)/uv/bin/uv pip compile -c constraints.txt --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --no-header --quiet
-SERVICE_EXTRAS := --extra notify --extra sparkplug
+SERVICE_EXTRAS := --extra torch --extra notify --extra sparkplug
 hashes: $(VENV)/.test
 	$(BIN)/python -m venv $(VENV)/uv
 	$(VENV)/uv/bin/python -m pip install $(PIP_FLAGS) uv
@@ -86,7 +86,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt package-lock.json hatch_build.py
 	$(call apt_install,$(RUN_PACKAGES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@sh systemd/install-torch.sh $(BIN)/python
-	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[demo]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[torch,demo]'
 	touch $@
 
 # torchaudio, which the tests compare with, runs with the default torch only.
@@ -94,7 +94,7 @@ $(VENV)/.test: pyproject.toml constraints.txt package-lock.json hatch_build.py
 	$(call apt_install,$(TEST_PACKAGES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@TORCH=cuda sh systemd/install-torch.sh $(BIN)/python
-	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[demo,notify,offline,sparkplug,test]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[torch,demo,notify,offline,sparkplug,test]'
 	$(BIN)/npm ci --ignore-scripts --silent
 	touch $@ $(VENV)/.demo
 

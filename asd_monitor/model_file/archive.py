@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
 from asd_monitor.errors import ModelFileError
@@ -32,10 +33,13 @@ _NOT_SEALED = (
 _DAMAGED = "it is damaged or was changed; copy it or export it again"
 
 
-def seal(archive: bytes) -> bytes:
-    """Return a zip archive with ``integrity.json`` added at its end."""
+def seal(archive: bytes, added: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
+    """Return a zip archive with members added to its folder, and ``integrity.json`` at its end."""
     buffer = io.BytesIO(archive)
     with zipfile.ZipFile(buffer, "a") as file:
+        root = file.namelist()[0].partition("/")[0]
+        for name, content in added.items():
+            file.writestr(f"{root}/{name}", content)
         members = {}
         for name in file.namelist():
             content = file.read(name)

@@ -1,9 +1,10 @@
 """Save and load model files, which carry models from training to the monitor.
 
 A model file is a TorchScript archive of the whole path from samples to score, with the manifest
-and reference windows as extra files and ``integrity.json`` as its last member. All uses of
-``torch.jit`` in the monitor are in this file and in :mod:`asd_monitor.model_file.shared_program`,
-because TorchScript is deprecated upstream.
+and reference windows as extra files and ``integrity.json`` as its last member. For computers
+without torch it also has graphs for onnxruntime (:mod:`asd_monitor.model_file.onnx_members`). All
+uses of ``torch.jit`` in the monitor are in this file and in
+:mod:`asd_monitor.model_file.shared_program`, because TorchScript is deprecated upstream.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ import logging
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,10 +28,12 @@ from asd_monitor.model_file.archive import read_bytes, seal, unseal, write_atomi
 from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.model_file.made_here import is_made_here, note_made
 from asd_monitor.model_file.manifest import Manifest
+from asd_monitor.model_file.onnx_members import differs, make_members, read_graphs, read_module
 from asd_monitor.model_file.policy import LoadPolicy
 from asd_monitor.model_file.python_compiler import COMPILING
+from asd_monitor.model_file.runtimes import ChosenRuntime, choose_runtime, is_installed
 from asd_monitor.model_file.scan import is_scanned, scan
-from asd_monitor.model_file.shared_program import DEPRECATION_TEXT, load_program
+from asd_monitor.model_file.shared_program import DEPRECATION_TEXT, LoadedProgram, load_program
 from asd_monitor.model_file.signature import read_signature
 from asd_monitor.model_file.trial import Announce, Trial, TrialFailedError
 from asd_monitor.model_file.verdicts import find_failure, has_passed, note_failed, note_passed
@@ -41,7 +44,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RTOL = {"cpu": 1e-4, "cuda": 1e-3}
+RTOL = {"cpu": 1e-4, "cuda": 1e-3, "onnx": 1e-5}
+EVIDENCE_RTOL = 1e-3
+"""Of evidence by onnxruntime: it is often a small difference of large numbers."""
 ATOL = 1e-6
 """Rounding error of scores near zero, such as the logarithm of a probability of one."""
 
@@ -104,6 +109,8 @@ def pack(
     manifest: Manifest,
     reference_windows: npt.NDArray[np.float32] | None = None,
     normal_sound: Mapping[str, NormalSound] | None = None,
+    *,
+    with_graphs: bool = True,
 ) -> bytes:
     """Return the content of a model file.
 
@@ -118,6 +125,9 @@ def pack(
         with a tone at -20 dBFS, and quiet noise.
     normal_sound
         Statistics of the normal sound of any of the targets.
+    with_graphs
+        Add ONNX graphs for computers without torch, if onnxruntime is installed and the module
+        can be converted.
 
     Raises
     ------
@@ -142,10 +152,38 @@ def pack(
     if normal_sound:
         values = {target: sound.to_dict() for target, sound in normal_sound.items()}
         extra[_NORMAL_SOUND] = json.dumps(values, allow_nan=False).encode()
-    content = seal(_serialise(module, extra))
+    archive = _serialise(module, extra)
+    content = _add_graphs(archive, model, windows, targets) if with_graphs else None
+    content = content or seal(archive)
     scan_content(content, Path(manifest.name))
     note_made(content)
     return content
+
+
+def _add_graphs(
+    archive: bytes, model: LoadedModel, windows: npt.NDArray[np.float32], targets: list[int]
+) -> bytes | None:
+    """Return the sealed archive with graphs for onnxruntime, if these give the same results."""
+    if not is_installed("onnx"):
+        return None
+    manifest = model.manifest
+    batch = windows[[index % len(windows) for index in range(len(targets))]], np.array(targets)
+    for with_evidence in (True, False):
+        members = make_members(model.module, manifest, archive, with_evidence=with_evidence)
+        if not members:
+            return None
+        content = seal(archive, members)
+        graphs = read_module(content, manifest, Path(manifest.name))
+        other = LoadedModel(graphs, manifest, "", "cpu")
+        if differs(model.score(*batch), other.score(*batch), RTOL["onnx"]):
+            logger.warning("%s: no ONNX graphs: their scores differ", manifest.name)
+            return None
+        if not other.has_evidence:
+            return content
+        if not differs(model.evidence(*batch), other.evidence(*batch), EVIDENCE_RTOL):
+            return content
+        logger.warning("%s: no ONNX graphs of the evidence: it differs", manifest.name)
+    return None
 
 
 def read_manifest(path: Path | str) -> tuple[Manifest, str]:
@@ -221,9 +259,11 @@ def load_content(
     policy: LoadPolicy | None = None,
 ) -> LoadedModel:
     """Load a model as :func:`load`, from the content of its file; errors name ``path``."""
-    with Trial() as trial:
-        _admit(content, path, policy or LoadPolicy(), trial)
-    return load_verified(content, path, device, threads)
+    policy = policy or LoadPolicy()
+    runtime = choose_runtime(policy.runtime, device, path)
+    with Trial(runtime) as trial:
+        _admit(content, path, policy, trial)
+    return load_verified(content, path, device, threads, runtime)
 
 
 def try_new(
@@ -231,9 +271,13 @@ def try_new(
 ) -> dict[Path, ModelFileError]:
     """Check files before they are loaded, and return what is wrong; new ones share a trial."""
     problems: dict[Path, ModelFileError] = {}
-    with Trial(announce) as trial:
+    with ExitStack() as stack:
+        trial: Trial | None = None
         for path in paths:
             try:
+                if trial is None:
+                    runtime = choose_runtime(policy.runtime, "auto", path)
+                    trial = stack.enter_context(Trial(runtime, announce))
                 _admit(read_bytes(path), path, policy, trial)
             except ModelFileError as error:
                 problems[path] = error
@@ -254,19 +298,20 @@ def _admit(content: bytes, path: Path, policy: LoadPolicy, trial: Trial) -> None
     if policy.is_own(signature):
         return
     _report_origin(path, sha256, origin)
-    if has_passed(policy.verdicts, sha256):
+    if has_passed(policy.verdicts, sha256, trial.runtime):
         return
     _open(content, path)
     scan_content(content, path)
-    if reason := find_failure(policy.verdicts, sha256):
+    if reason := find_failure(policy.verdicts, sha256, trial.runtime):
         msg = f"{path}: {reason} (found earlier; it is tried again after an update of the program)"
         raise ModelFileError(msg)
     try:
         trial.run(content, path)
     except TrialFailedError as error:
-        note_failed(policy.verdicts, sha256, str(error).removeprefix(f"{path}: "))
+        reason = str(error).removeprefix(f"{path}: ")
+        note_failed(policy.verdicts, sha256, trial.runtime, reason)
         raise
-    note_passed(policy.verdicts, sha256)
+    note_passed(policy.verdicts, sha256, trial.runtime)
 
 
 @lru_cache(maxsize=1024)
@@ -280,26 +325,41 @@ def scan_content(content: bytes, path: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         names = archive.namelist()
         scan({name: archive.read(name) for name in names if is_scanned(name)}, names, path)
+    read_graphs(content, path)
 
 
-def load_verified(content: bytes, path: Path, device: str, threads: int = 1) -> LoadedModel:
+def load_verified(
+    content: bytes,
+    path: Path,
+    device: str,
+    threads: int = 1,
+    runtime: ChosenRuntime = "torchscript",
+) -> LoadedModel:
     """Load a file that has been admitted, and compare its reference scores."""
+    manifest, members = _open(content, path)
+    sha256 = hashlib.sha256(content).hexdigest()
+    normal_sound = _read_normal_sound(manifest, members, path)
+    if runtime == "onnx":
+        graphs = read_module(content, manifest, path)
+        model = LoadedModel(graphs, manifest, sha256, "cpu", normal_sound)
+    else:
+        device = _resolve_device(device, path)
+        module, program = _load_torchscript(content, path, device, threads)
+        model = LoadedModel(module, manifest, sha256, device, normal_sound, program)
+    _check_reference_scores(model, members, path)
+    return model
+
+
+def _load_torchscript(content: bytes, path: Path, device: str, threads: int) -> LoadedProgram:
     import torch
 
-    manifest, members = _open(content, path)
     torch.set_num_threads(threads)
-    device = _resolve_device(device, path)
     try:
-        module, program = load_program(content, device)
+        return load_program(content, device)
     except (RuntimeError, ValueError, torch.jit.Error) as error:
         # ValueError: torch quotes damaged bytes in its message, which cannot be decoded.
         reason = str(error).strip().splitlines()[-1:]
         raise ModelFileError(f"{path}: torch cannot load it: {' '.join(reason)}") from error
-    sha256 = hashlib.sha256(content).hexdigest()
-    normal_sound = _read_normal_sound(manifest, members, path)
-    model = LoadedModel(module, manifest, sha256, device, normal_sound, program)
-    _check_reference_scores(model, members, path)
-    return model
 
 
 def _serialise(module: "torch.jit.ScriptModule", extra: Mapping[str, bytes]) -> bytes:
@@ -419,11 +479,13 @@ def _check_reference_scores(model: LoadedModel, members: Mapping[str, bytes], pa
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error
     # Scores may be near zero, so the tolerance is relative to the largest of them.
-    tolerance = RTOL[model.device] * float(np.abs(expected).max(initial=0.0)) + ATOL
+    rtol = RTOL["onnx" if model.runtime == "onnx" else model.device]
+    tolerance = rtol * float(np.abs(expected).max(initial=0.0)) + ATOL
     if not np.allclose(scores, expected, rtol=0, atol=tolerance):
         worst = int(np.argmax(np.abs(scores - expected)))
         msg = (
             f"{path}: does not reproduce its reference scores: window {worst}: "
             f"expected {expected[worst]:.6g}, got {scores[worst]:.6g} on {model.device}"
+            f"{' with onnxruntime' if model.runtime == 'onnx' else ''}"
         )
         raise ModelFileError(msg)

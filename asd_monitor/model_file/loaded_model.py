@@ -1,4 +1,4 @@
-"""A loaded model, which scores windows: numpy arrays outside, torch inside."""
+"""A loaded model, which scores windows: numpy arrays outside, torch or onnxruntime inside."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file.manifest import Manifest
+from asd_monitor.model_file.runtimes import ChosenRuntime
+from asd_monitor.onnx.module import OnnxModule
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +54,7 @@ class LoadedModel:
 
     def __init__(
         self,
-        module: "torch.jit.ScriptModule",
+        module: "torch.jit.ScriptModule | OnnxModule",
         manifest: Manifest,
         sha256: str,
         device: str,
@@ -68,8 +70,21 @@ class LoadedModel:
 
     @property
     def module(self) -> "torch.jit.ScriptModule":
-        """The scripted module."""
+        """The scripted module; ModelFileError if onnxruntime runs the model."""
+        if isinstance(self._module, OnnxModule):
+            msg = f"model {self.manifest.name}: this needs torch: pip install 'asd-monitor[torch]'"
+            raise ModelFileError(msg)
         return self._module
+
+    @property
+    def runtime(self) -> ChosenRuntime:
+        """What runs the model."""
+        return "onnx" if isinstance(self._module, OnnxModule) else "torchscript"
+
+    def _has(self, method: str) -> bool:
+        if isinstance(self._module, OnnxModule):
+            return self._module.has(method)
+        return hasattr(self._module, method)
 
     def score(
         self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
@@ -109,8 +124,8 @@ class LoadedModel:
 
         Arguments and errors are those of :meth:`score`.
         """
-        has_change = hasattr(self._module, "measure")
-        if not has_change and not hasattr(self._module, "voices"):
+        has_change = self._has("measure")
+        if not has_change and not self._has("voices"):
             empty = np.empty((len(windows), 0))
             return Voices(self.score(windows, targets), empty, _unknown(windows))
         values = self._call("measure" if has_change else "voices", windows, targets)
@@ -125,7 +140,7 @@ class LoadedModel:
     @property
     def has_evidence(self) -> bool:
         """Whether the model can attribute its scores to bands and frames."""
-        return hasattr(self._module, "evidence")
+        return self._has("evidence")
 
     def evidence(
         self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
@@ -163,9 +178,14 @@ class LoadedModel:
     def _call(
         self, method: str, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.generic]:
+        self._check_input(windows, targets)
+        if isinstance(self._module, OnnxModule):
+            try:
+                return self._module.run(method, windows, targets)
+            except RuntimeError as error:
+                raise self._failure(method, error) from error
         import torch
 
-        self._check_input(windows, targets)
         # torch warns of read-only arrays, so they are copied.
         if not (windows.flags.carray and windows.dtype == np.float32):
             windows = np.require(windows, np.float32, ["C", "W"])
@@ -175,12 +195,14 @@ class LoadedModel:
             with torch.inference_mode():
                 output = getattr(self._module, method)(waveform, target)
         except (RuntimeError, torch.jit.Error) as error:
-            reason = str(error).strip().splitlines()[-1:]
-            msg = f"model {self.manifest.name}: {method} failed: {' '.join(reason)}"
-            raise ModelFileError(msg) from error
+            raise self._failure(method, error) from error
         if not isinstance(output, torch.Tensor):
             raise ModelFileError(f"model {self.manifest.name}: {method} returned no tensor")
         return cast("npt.NDArray[np.generic]", output.cpu().numpy())
+
+    def _failure(self, method: str, error: Exception) -> ModelFileError:
+        reason = str(error).strip().splitlines()[-1:]
+        return ModelFileError(f"model {self.manifest.name}: {method} failed: {' '.join(reason)}")
 
     def _check_input(
         self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]

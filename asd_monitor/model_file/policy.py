@@ -9,6 +9,7 @@ from typing import Self
 from asd_monitor.errors import UntrustedModelError
 from asd_monitor.model_file.keys import own_public_key
 from asd_monitor.model_file.made_here import is_made_here
+from asd_monitor.model_file.runtimes import Runtime
 from asd_monitor.model_file.signature import Signature
 from asd_monitor.storage.state_location import locate_state
 
@@ -21,7 +22,7 @@ _HINT = (
 
 @dataclass(frozen=True, slots=True)
 class LoadPolicy:
-    """Whose model files may run.
+    """Whose model files may run, and what runs them.
 
     Attributes
     ----------
@@ -31,21 +32,27 @@ class LoadPolicy:
         Public key of this monitor, which signs what it learns; empty: it has none yet.
     verdicts
         Folder that remembers the files that have passed a trial; None: this process remembers.
+    runtime
+        The library that runs them.
     """
 
     trusted_keys: frozenset[str] = frozenset()
     own_key: str = ""
     verdicts: Path | None = None
+    runtime: Runtime = "auto"
 
     @classmethod
-    def of_state(cls, root: Path, trusted_keys: Iterable[str] = ()) -> Self:
+    def of_state(
+        cls, root: Path, trusted_keys: Iterable[str] = (), runtime: Runtime = "auto"
+    ) -> Self:
         """Return the policy of a state folder with the trusted keys of the configuration."""
-        return cls(frozenset(trusted_keys), own_public_key(root), root / "checked-models")
+        own_key = own_public_key(root)
+        return cls(frozenset(trusted_keys), own_key, root / "checked-models", runtime)
 
     @classmethod
-    def of_user(cls, trusted_keys: Iterable[str] = ()) -> Self:
+    def of_user(cls, trusted_keys: Iterable[str] = (), runtime: Runtime = "auto") -> Self:
         """Return the policy of the state folder that is used by default."""
-        return cls.of_state(locate_state(None, os.environ), trusted_keys)
+        return cls.of_state(locate_state(None, os.environ), trusted_keys, runtime)
 
     def check_signature(self, signature: Signature | None, sha256: str, where: Path) -> str:
         """Return who signed a file, for people.

@@ -26,13 +26,14 @@ from asd_monitor.model_file.operators import (
 from asd_monitor.model_file.python_compiler import COMPILING
 
 MAX_CODE_BYTES = 20_000_000
-SCAN_VERSION = 1
+SCAN_VERSION = 2
 """Of the rules here; what an earlier version has accepted is scanned again."""
 
 _NAMESPACES = frozenset(("torch", "ops", "CONSTANTS", "__torch__"))
 _CLASS_LISTS = frozenset(("__parameters__", "__buffers__", "__annotations__", "__constants__"))
 _MEMBER = re.compile(
     r"code/[\w/]+\.py(\.debug_pkl)?|(data|constants)\.pkl|(data|constants)/\d+|extra/[^/]+"
+    r"|(measure|voices|forward|evidence)_\d{1,4}\.onnx|onnx\.data"
     r"|(\.data/)?version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id"
 )
 _STRING = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"')

@@ -1,7 +1,7 @@
 """Try model files in another process, which limits time, memory, files and network.
 
-Several files share a process, since it takes seconds to import torch; each one is loaded in a child
-of it.
+Several files share a process, since it takes seconds to import torch; each file is loaded in a
+child of it.
 """
 
 import json
@@ -13,10 +13,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Self
 
 from asd_monitor.errors import ModelFileError
+from asd_monitor.model_file.runtimes import LIBRARIES, ChosenRuntime
 from asd_monitor.model_file.trial_header import HEADER
 
 MAX_CPU_S = 30
@@ -48,11 +50,14 @@ class Trial:
 
     Parameters
     ----------
+    runtime
+        What runs the models.
     announce
         Called before each file.
     """
 
-    def __init__(self, announce: Announce | None = None) -> None:
+    def __init__(self, runtime: ChosenRuntime, announce: Announce | None = None) -> None:
+        self.runtime = runtime
         self._announce = announce
         self._stack = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,9 +86,9 @@ class Trial:
         if self._announce is not None:
             self._announce(path, allowed_s)
         if process is None:
-            process = self._process = self._stack.enter_context(_start())
+            process = self._process = self._stack.enter_context(_start(self.runtime))
         with _killed_after(process, allowed_s) as is_late:
-            answer = _ask(process, path, content, cpu_s)
+            answer = _ask(process, path, content, cpu_s, self.runtime)
         if is_late.is_set():
             self._process = None
             raise ModelFileError(f"{path}: its trial took longer than {allowed_s:.0f} s")
@@ -96,7 +101,13 @@ class Trial:
             raise (TrialFailedError if is_final else ModelFileError)(str(problem))
 
 
-def _ask(process: "subprocess.Popen[bytes]", path: Path, content: bytes, cpu_s: int) -> bytes:
+def _ask(
+    process: "subprocess.Popen[bytes]",
+    path: Path,
+    content: bytes,
+    cpu_s: int,
+    runtime: ChosenRuntime,
+) -> bytes:
     """Send a file and return what is wrong with it, in JSON; empty if the process ends."""
     requests, replies = process.stdin, process.stdout
     assert requests is not None  # noqa: S101  # for the type checker
@@ -108,8 +119,7 @@ def _ask(process: "subprocess.Popen[bytes]", path: Path, content: bytes, cpu_s: 
         requests.write(name)
         requests.write(content)
         requests.flush()
-        import torch  # noqa: F401  # needed next: imported while the other process does the same
-
+        import_module(LIBRARIES[runtime])  # needed next, and the other process imports it too
         return replies.readline()
     except OSError:
         return b""
@@ -122,10 +132,10 @@ def allowed_memory_bytes() -> int:
 
 
 @contextmanager
-def _start() -> "Iterator[subprocess.Popen[bytes]]":
+def _start(runtime: ChosenRuntime) -> "Iterator[subprocess.Popen[bytes]]":
     try:
         process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", _MODULE],
+            [sys.executable, "-W", "ignore", "-m", _MODULE, runtime],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

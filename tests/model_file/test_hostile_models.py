@@ -147,7 +147,7 @@ def test_an_unexpected_member_is_refused(name: str) -> None:
 @pytest.fixture(scope="module")
 def shared_trial() -> Iterator[trial.Trial]:
     """Return a trial, whose start takes seconds."""
-    with trial.Trial() as started:
+    with trial.Trial("torchscript") as started:
         yield started
 
 

@@ -1,0 +1,1 @@
+"""Models as ONNX graphs: recorded from torch, checked, and run by onnxruntime."""

@@ -1,0 +1,119 @@
+"""Run graphs with onnxruntime; files of one program share a session, and differ in weights."""
+
+import hashlib
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+from weakref import WeakValueDictionary
+
+import numpy as np
+import numpy.typing as npt
+
+from asd_monitor.onnx.graph import Constant, Graph, Stored
+from asd_monitor.onnx.protobuf import encode
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+_ERRORS_ONLY = 3
+
+
+class Session:
+    """A session of onnxruntime for one program, used by one thread at a time."""
+
+    def __init__(self, content: bytes) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _ERRORS_ONLY
+        options.use_deterministic_compute = True
+        self.session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"]
+        )
+        self.lock = threading.Lock()
+
+
+_sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()
+_sessions_lock = threading.Lock()
+
+
+def open_session(program: Graph) -> Session:
+    """Return the session of a program, which files of the same program share."""
+    content = encode(program)
+    key = hashlib.sha256(content).hexdigest()
+    with _sessions_lock:
+        session = _sessions.get(key)
+        if session is None:
+            session = _sessions[key] = Session(content)
+        return session
+
+
+class Weights:
+    """The weights of a file; those that several graphs use are one tensor.
+
+    Parameters
+    ----------
+    members
+        The content of the members of the archive that constants refer to.
+    """
+
+    def __init__(self, members: Mapping[str, bytes]) -> None:
+        self._members = members
+        self._values: dict[tuple[object, ...], onnxruntime.OrtValue] = {}
+
+    def read(self, constant: Constant) -> bytes:
+        """Return the data of a constant."""
+        data = constant.data
+        if isinstance(data, Stored):
+            return self._members[data.location][data.offset : data.offset + data.length]
+        return data
+
+    def value(self, constant: Constant) -> "onnxruntime.OrtValue":
+        """Return the tensor of a constant."""
+        import onnxruntime
+
+        tensor = constant.type
+        key = (constant.data, tensor.element_type, tensor.shape)
+        if key not in self._values:
+            array = np.frombuffer(self.read(constant), tensor.element_type.dtype)
+            array = array.reshape(tensor.shape).copy()  # the rest of the member is not kept
+            self._values[key] = onnxruntime.OrtValue.ortvalue_from_numpy(array)
+        return self._values[key]
+
+
+class BoundGraph:
+    """A program with the weights of one file.
+
+    Parameters
+    ----------
+    graph
+        A checked graph, whose first input is the waveform.
+    weights
+        Those of its file.
+
+    Raises
+    ------
+    RuntimeError
+        If onnxruntime refuses the graph.
+    """
+
+    def __init__(self, graph: Graph, weights: Weights) -> None:
+        program = graph.program
+        inline = (replace(item, data=weights.read(item)) for item in program.constants)
+        self._session = open_session(replace(program, constants=tuple(inline)))
+        self._waveform = graph.inputs[0].name
+        self._binding = self._session.session.io_binding()
+        self._values = [weights.value(weight) for weight in graph.weights]
+        for weight, value in zip(graph.weights, self._values, strict=True):
+            self._binding.bind_ortvalue_input(weight.type.name, value)
+        self._binding.bind_output(graph.outputs[0].name, "cpu")
+
+    def run(self, window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the output for one window ``(1, ...)``; RuntimeError if it fails."""
+        with self._session.lock:
+            self._binding.bind_cpu_input(self._waveform, window)
+            self._session.session.run_with_iobinding(self._binding)
+            return cast("npt.NDArray[np.float32]", self._binding.copy_outputs_to_cpu()[0])
