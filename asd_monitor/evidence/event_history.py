@@ -24,6 +24,9 @@ class EventHistory(Protocol):
     def is_protected(self, event_id: str) -> bool:
         """Return whether the evidence of an event must not be deleted."""
 
+    def is_open(self, event_id: str) -> bool:
+        """Return whether an event has not ended."""
+
     def reconcile(self, descriptions: Mapping[str, Mapping[str, Any]]) -> None:
         """Make events agree with the evidence that is there, by event id, after a crash."""
 
@@ -35,6 +38,10 @@ class NoHistory:
         """Do nothing."""
 
     def is_protected(self, event_id: str) -> bool:
+        """Return False."""
+        return False
+
+    def is_open(self, event_id: str) -> bool:
         """Return False."""
         return False
 
@@ -66,6 +73,14 @@ class StoredEvents:
         except StateError:
             return self._reader.path.exists()
         return event is not None and (event.protected or event.closed_s is None)
+
+    def is_open(self, event_id: str) -> bool:
+        """Return whether an event has not ended, or the history cannot be read."""
+        try:
+            event = self._reader.event(event_id)
+        except StateError:
+            return self._reader.path.exists()
+        return event is not None and event.closed_s is None
 
     def reconcile(self, descriptions: Mapping[str, Mapping[str, Any]]) -> None:
         """Add what the history does not have, and clear what is not there any more."""

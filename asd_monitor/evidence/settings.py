@@ -36,5 +36,8 @@ class EvidenceSettings(BaseModel):
     """Events of a machine whose evidence is kept; the oldest that is not protected is deleted."""
     max_gb: float = Field(2.0, gt=0, le=10_000)
     """Size of all evidence in gigabytes."""
+    keep_days: float | None = Field(None, gt=0, le=36_500)
+    """Evidence of events that ended longer ago is deleted, also that of marked ones; null: none is
+    deleted for its age."""
     min_free_percent: float = Field(5.0, ge=0, le=90)
     """Nothing is written while less of the disk than this is free."""

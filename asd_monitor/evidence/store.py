@@ -7,7 +7,7 @@ files are on the disk, so that a crash leaves either the old folder or the new o
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ NEAREST_CLIP = "nearest.flac"
 NEAREST_PICTURE = "nearest.png"
 
 _NEW, _OLD = ".new-", ".old-"
-GB = 1e9
+GB, DAY_S = 1e9, 86_400.0
 
 
 class NoRoomError(OSError):
@@ -158,6 +158,37 @@ class EvidenceStore:
         """Delete the evidence of an event."""
         _remove(self.folder(event_id))
         self._stored.pop(event_id, None)
+
+    def delete_old(self, now_s: float, open_ids: Collection[str] = ()) -> int:
+        """Delete the evidence that is kept longer than the settings allow; return how much.
+
+        Its age begins when its description was last written, which is when the event ended. Open
+        events keep theirs; marked ones do not.
+
+        Parameters
+        ----------
+        now_s
+            Seconds since the epoch.
+        open_ids
+            Events that are open, whether or not the history knows.
+        """
+        days, deleted = self._settings.keep_days, 0
+        if days is None:
+            return 0
+        for event_id in self.event_ids:
+            if event_id in open_ids or self._events.is_open(event_id):
+                continue
+            try:
+                ended_s = (self.folder(event_id) / DESCRIPTION).stat().st_mtime
+            except OSError:
+                continue
+            if ended_s < now_s - days * DAY_S:
+                self.delete(event_id)
+                self._events.update(event_id, **NO_FILES)
+                deleted += 1
+        if deleted:
+            logger.info("the evidence of %d events was deleted after %g days", deleted, days)
+        return deleted
 
     def _make_room(self, event_id: str, machine: str, size: int) -> None:
         """Delete the oldest evidence that is not protected until there is room for more."""

@@ -51,6 +51,7 @@ MAX_QUEUED = 256
 MAX_QUEUED_CUTS = 16
 """Clips of recordings that wait: these play faster than the ring could keep their sound."""
 CLOSE_TIMEOUT_S = 5.0
+DELETION_INTERVAL_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ class EvidenceWorker:
         self._queue = _Queue()
         self._condition = threading.Condition()  # guards the queue and _closing
         self._closing = False
+        self._next_deletion_s = 0.0
         self._cases: dict[str, _Case] = {}
         self._references: dict[str, tuple[str, Reference]] = {}
         self._thread: threading.Thread | None = None
@@ -207,10 +209,15 @@ class EvidenceWorker:
     def _run(self) -> None:
         self._sweep()
         while True:
+            self._delete_old()
             with self._condition:
-                self._condition.wait_for(lambda: bool(self._queue.jobs) or self._closing)
-                if not self._queue.jobs:
+                self._condition.wait_for(
+                    lambda: bool(self._queue.jobs) or self._closing, DELETION_INTERVAL_S
+                )
+                if self._closing and not self._queue.jobs:
                     return
+                if not self._queue.jobs:
+                    continue
                 job = self._queue.jobs.popleft()
                 self._queue.cuts -= job.cut is not None
             try:
@@ -403,6 +410,18 @@ class EvidenceWorker:
         except (OSError, KeyError, TypeError, ValueError) as error:
             logger.warning("evidence: %s cannot be read: %r", self._store.root, error)
         self._count_files(None)
+
+    def _delete_old(self) -> None:
+        """Delete evidence that is too old, once an hour."""
+        now_s = time.monotonic()
+        if now_s < self._next_deletion_s:
+            return
+        self._next_deletion_s = now_s + DELETION_INTERVAL_S
+        try:
+            if self._store.delete_old(self._clock(), self._cases):
+                self._count_files(None)
+        except OSError as error:
+            logger.warning("evidence: old events cannot be deleted: %s", error)
 
     def _count_files(self, result: str | None) -> None:
         if result is not None:

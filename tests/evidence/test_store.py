@@ -1,6 +1,7 @@
 """Evidence is complete or absent, and limited in number, size and share of the disk."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,14 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from asd_monitor.evidence.event_history import NoHistory
 from asd_monitor.evidence.settings import EvidenceSettings
 from asd_monitor.evidence.store import CLIP, DESCRIPTION, EvidenceStore, NoRoomError
+from asd_monitor.evidence.worker import EvidenceWorker
+from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.full_disk import max_file_size
+from tests.rig.mosquitto import wait_until
 from tests.rig.paths import ROOT
 
 KB = 1000
+NOW_S, DAY_S = 1_800_000_000.0, 86_400.0
 
 
 class Events(NoHistory):
@@ -32,6 +38,9 @@ class Events(NoHistory):
 
     def is_protected(self, event_id: str) -> bool:
         return event_id in self.protected
+
+    def is_open(self, event_id: str) -> bool:
+        return event_id.startswith("open")
 
 
 def files(size: int = KB, machine: str = "pump") -> dict[str, bytes]:
@@ -73,6 +82,35 @@ def test_protected_evidence_stays(tmp_path: Path) -> None:
     with pytest.raises(NoRoomError, match="2 events of pump"):
         fill(store, "4")
     assert folders(tmp_path) == ["1", "3"]
+
+
+def test_evidence_is_deleted_for_its_age_unless_the_event_is_open(tmp_path: Path) -> None:
+    events = Events("marked")
+    store = EvidenceStore(tmp_path, EvidenceSettings(keep_days=30), events)
+    fill(store, "ended", "marked", "new", "open", "unknown-but-open")
+    for name in ("ended", "marked", "open", "unknown-but-open"):
+        os.utime(tmp_path / name / DESCRIPTION, (NOW_S - 31 * DAY_S,) * 2)
+    os.utime(tmp_path / "new" / DESCRIPTION, (NOW_S - 29 * DAY_S,) * 2)
+    assert store.delete_old(NOW_S, {"unknown-but-open"}) == 2
+    assert folders(tmp_path) == ["new", "open", "unknown-but-open"]
+    assert events.cleared == ["ended", "marked"]
+    unlimited = EvidenceStore(tmp_path, EvidenceSettings(), events)
+    unlimited.sweep()
+    assert unlimited.delete_old(2 * NOW_S) == 0
+
+
+def test_the_monitor_deletes_old_evidence_by_itself(tmp_path: Path) -> None:
+    settings = EvidenceSettings(keep_days=1)
+    fill(EvidenceStore(tmp_path, settings), "1", "2")
+    os.utime(tmp_path / "1" / DESCRIPTION, (NOW_S - 2 * DAY_S,) * 2)
+    os.utime(tmp_path / "2" / DESCRIPTION, (NOW_S,) * 2)
+    store, metrics = EvidenceStore(tmp_path, settings), Metrics(CollectorRegistry())
+    worker = EvidenceWorker(settings, {}, store, metrics, clock=lambda: NOW_S)
+    worker.open()
+    try:
+        wait_until(lambda: folders(tmp_path) == ["2"], "the deletion")
+    finally:
+        worker.close()
 
 
 def test_a_part_of_the_disk_stays_free(tmp_path: Path) -> None:
