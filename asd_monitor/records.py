@@ -24,6 +24,8 @@ class Quality(StrEnum):
     """Very few distinct values, or long runs of one value: not scored."""
     NON_FINITE = "non_finite"
     """NaN or infinite samples: not scored."""
+    HUM = "hum"
+    """Hum of the mains, and no other sound: not scored."""
     ERROR = "error"
     """The model gave no finite score for these samples."""
 
@@ -55,6 +57,7 @@ class Rejection(StrEnum):
     SILENT = "silent"
     STUCK = "stuck"
     NON_FINITE = "non_finite"
+    HUM = "hum"
     LOST = "lost"
     """Audio was lost, so that a recording could not be completed."""
     DUPLICATE = "duplicate"

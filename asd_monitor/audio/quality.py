@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asd_monitor.audio.constant_runs import constant_block_values
+from asd_monitor.audio.hum import level_without_hum_db
 from asd_monitor.records import FloatArray, Quality
 
 FULL_SCALE = 0.98
@@ -40,6 +41,10 @@ DESCRIPTIONS = {
     Quality.SILENT: "digital silence: the microphone is muted or not connected",
     Quality.STUCK: "the samples are stuck at one value: check the microphone and its cable",
     Quality.NON_FINITE: "the samples are not finite numbers: check the driver",
+    Quality.HUM: (
+        "hum of the mains and no other sound: the microphone or its cable is not connected, or its "
+        "shield is"
+    ),
     Quality.ERROR: "the model gave no finite score",
 }
 """Why a window is not scored or its score is doubtful, and what to do, for the user."""
@@ -58,13 +63,15 @@ class Assessment:
     negligible."""
 
 
-def assess(samples: FloatArray) -> Assessment:
+def assess(samples: FloatArray, rate_hz: int | None = None) -> Assessment:
     """Determine the quality and the level of a window.
 
     Parameters
     ----------
     samples
         ``(n,)`` float32, n >= 1.
+    rate_hz
+        Sample rate, by which hum of the mains is recognised; None: it is not looked for.
 
     Returns
     -------
@@ -91,6 +98,10 @@ def assess(samples: FloatArray) -> Assessment:
     no_sound = level_dbfs is None or level_dbfs < MIN_LEVEL_DBFS
     if abs(offset) > MAX_DC_OFFSET or (no_sound and abs(offset) > max(3 * rms, 1e-3)):
         return Assessment(Quality.DC, level_dbfs, offset)
+    if rate_hz is not None and level_dbfs is not None and not no_sound:
+        rest_db = level_without_hum_db(samples, rate_hz)
+        if rest_db is not None and level_dbfs + rest_db < MIN_LEVEL_DBFS:
+            return Assessment(Quality.HUM, level_dbfs, offset)
     return Assessment(Quality.OK, level_dbfs, offset)
 
 

@@ -159,7 +159,8 @@ class Detector:
         removed. Where the model fails or gives no finite score, the window's quality is ``error``.
         """
         require_channels(self.manifest, windows)
-        assessments = [assess(window.samples) for window in windows]
+        rate_hz = self.manifest.sample_rate_hz
+        assessments = [assess(window.samples, rate_hz) for window in windows]
         scorable = [
             i for i, assessment in enumerate(assessments) if assessment.quality in SCORED_QUALITIES
         ]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from asd_monitor.audio.quality import assess
+from asd_monitor.audio.quality import DESCRIPTIONS, assess
 from asd_monitor.doctor.context import Context
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.doctor.recording import CAPTURE_S, OPEN_TIMEOUT_S, Capture, record
@@ -212,7 +212,8 @@ def _assess_pace(name: str, captured: Capture) -> Finding:
 
 
 def _assess_sound(name: str, captured: Capture) -> Finding:
-    assessment = assess(np.concatenate([chunk.samples for chunk in captured.chunks]))
+    samples = np.concatenate([chunk.samples for chunk in captured.chunks])
+    assessment = assess(samples, RATE_HZ)
     quality, level = assessment.quality, assessment.level_dbfs
     facts = {
         "level_dbfs": None if level is None else round(level, 1),
@@ -225,6 +226,9 @@ def _assess_sound(name: str, captured: Capture) -> Finding:
             message = f"{name} delivers digital silence"
             hint = "unmute it: `alsamixer`, `pavucontrol`"
         return failed("sound", message, hint, SourceError, **facts)
+    if quality is Quality.HUM:
+        message, _, hint = DESCRIPTIONS[quality].partition(": ")
+        return failed("sound", f"{name} delivers {message}", hint, SourceError, **facts)
     if quality in (Quality.STUCK, Quality.NON_FINITE):
         message = f"{name} delivers no sound ({quality}): its samples are constant or invalid"
         hint = "try another port, cable or microphone"

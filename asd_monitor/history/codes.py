@@ -12,7 +12,7 @@ STATE_CODES = {
 the steps leave room for further states."""
 QUALITY_CODES = {
     Quality.OK: 0, Quality.CLIPPED: 1, Quality.DC: 2, Quality.SILENT: 3, Quality.STUCK: 4,
-    Quality.NON_FINITE: 5, Quality.ERROR: 6,
+    Quality.NON_FINITE: 5, Quality.ERROR: 6, Quality.HUM: 7,
 }  # fmt: skip
 STATES = {code: state for state, code in STATE_CODES.items()}
 QUALITIES = {code: quality for quality, code in QUALITY_CODES.items()}

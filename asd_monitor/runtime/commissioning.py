@@ -268,7 +268,7 @@ class Commissioning:
     def _store_clip(self, clip: Window) -> None:
         """Store a clip, unless it is unusable, too much, or a duplicate."""
         length_s = self._length_s(clip)
-        if not self._rejected.assess(clip.samples, length_s):
+        if not self._rejected.assess(clip.samples, self._rate_hz):
             return
         if self._store.duration_s >= self._max_s:
             self._skipped_s += length_s

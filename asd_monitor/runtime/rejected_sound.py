@@ -35,9 +35,9 @@ class RejectedSound:
         self._count = 0
         self._latest: Rejection | None = None
 
-    def assess(self, samples: FloatArray, duration_s: float) -> bool:
+    def assess(self, samples: FloatArray, rate_hz: int) -> bool:
         """Return whether a recording can be learned from; account for it if not."""
-        assessment = assess(samples)
+        assessment, duration_s = assess(samples, rate_hz), len(samples) / rate_hz
         level_dbfs = assessment.level_dbfs
         if assessment.quality is not Quality.OK:
             reason = Rejection(str(assessment.quality))

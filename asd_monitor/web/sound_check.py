@@ -20,7 +20,7 @@ def find_warnings(samples: FloatArray, rate_hz: int) -> list[str]:
     """Return what is unusual about a few seconds of sound, and what to do, in sentences."""
     if not len(samples):
         return []
-    assessment = assess(samples)
+    assessment = assess(samples, rate_hz)
     serious = _describe_fault(assessment)
     if serious:
         return [serious]
@@ -47,6 +47,8 @@ def _describe_fault(assessment: Assessment) -> str:
             return "Digital silence: it is muted, or nothing is connected."
         case Quality.STUCK | Quality.NON_FINITE:
             return "No sound: its samples are constant or invalid. Try another port or cable."
+        case Quality.HUM:
+            return "Hum of the mains and no other sound: check its cable and its connection."
         case Quality.CLIPPED:
             return "Too loud, it clips: reduce the gain, or move it away from the machine."
         case Quality.DC:

@@ -60,9 +60,10 @@ architecture=$(dpkg --print-architecture)
 
 sh $here/relocate.sh "$environment" "$HOME_FOLDER"
 # Bytecode names its source, for tracebacks, by the path after installation. It is not compared with
-# the times of files, which dpkg-deb changes.
+# the times of files, which dpkg-deb changes. -B: what Python imports at its start would be compiled
+# in the usual way before, and be left so.
 find "$environment" -name __pycache__ -prune -exec rm -rf {} +
-"$environment/bin/python" -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+"$environment/bin/python" -B -m compileall -q -j 0 --invalidation-mode unchecked-hash \
     -s "$root" -p / "$environment/lib" || true # some packages contain files for other versions
 
 install -d "$root/usr/bin" "$root/usr/lib/systemd/system" "$root/etc/asd-monitor" \

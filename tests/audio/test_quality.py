@@ -48,6 +48,36 @@ def test_the_most_serious_fault_is_reported(samples: FloatArray, quality: Qualit
     assert assess(samples).quality is quality
 
 
+def mains(
+    mains_hz: float, harmonics: int, rate_hz: int = RATE_HZ, seconds: float = 2.0
+) -> FloatArray:
+    """Return hum as an open input has it: harmonics that become weaker, 16 bits."""
+    t = np.arange(round(seconds * rate_hz)) / rate_hz
+    lines = [np.sin(2 * np.pi * k * mains_hz * t + k) / k for k in range(1, harmonics + 1)]
+    hum = 0.05 * np.sum(np.asarray(lines), axis=0)
+    return np.asarray(np.round(hum * 32768) / 32768, np.float32)
+
+
+@pytest.mark.parametrize("mains_hz", [49.9, 50.0, 50.1, 59.95, 60.0])
+@pytest.mark.parametrize("harmonics", [1, 5, 40])
+@pytest.mark.parametrize(("rate_hz", "seconds"), [(16_000, 1.0), (16_000, 10.0), (44_100, 2.0)])
+def test_hum_without_any_other_sound_is_a_fault_within_a_window(
+    mains_hz: float, harmonics: int, rate_hz: int, seconds: float
+) -> None:
+    hum = mains(mains_hz, harmonics, rate_hz, seconds)
+    assert assess(hum, rate_hz).quality is Quality.HUM
+    assert assess(hum + np.float32(0.01), rate_hz).quality is Quality.HUM
+    machine = noise(1e-3, len(hum))
+    assert assess(hum + machine, rate_hz).quality is Quality.OK
+
+
+@pytest.mark.parametrize("frequency_hz", [100, 120, 300, 440, 1000])
+def test_a_tone_of_a_machine_is_no_hum(frequency_hz: float) -> None:
+    tone = mains(frequency_hz, 5)
+    assert assess(tone, RATE_HZ).quality is Quality.OK
+    assert assess(tone[: RATE_HZ // 2], RATE_HZ).quality is Quality.OK
+
+
 def test_the_level_is_relative_to_full_scale() -> None:
     assert assess(sine(0.1)).level_dbfs == pytest.approx(-23.01, abs=0.01)
 

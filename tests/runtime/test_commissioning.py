@@ -178,12 +178,18 @@ def clipped(seed: int) -> FloatArray:
     return np.clip(10 * noise(10, seed), -1, 1).astype(np.float32)
 
 
+def mains_hum(_: int) -> FloatArray:
+    hum = np.round(0.05 * np.sin(2 * np.pi * 50 * np.arange(CLIP) / RATE_HZ) * 32768) / 32768
+    return hum.astype(np.float32)
+
+
 REJECTED = {
     Rejection.CLIPPED: (clipped, "reduce the gain"),
     Rejection.DC: (lambda seed: noise(10, seed) + np.float32(0.2), "a constant offset"),
     Rejection.QUIET: (lambda seed: 1e-4 * noise(10, seed), "increase its gain"),
     Rejection.SILENT: (lambda _: np.zeros(CLIP, np.float32), "muted or not connected"),
     Rejection.STUCK: (lambda _: np.full(CLIP, 0.5, np.float32), "stuck at one value"),
+    Rejection.HUM: (mains_hum, "hum of the mains and no other sound"),
     Rejection.NON_FINITE: (lambda _: np.full(CLIP, np.nan, np.float32), "check the driver"),
 }
 
