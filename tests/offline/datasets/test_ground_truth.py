@@ -42,7 +42,11 @@ def test_the_data_folder_and_the_list_themselves_are_accepted(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("given", "requested"), [(2021, 2022), (2022, 2021), (2023, 2022), (2022, 2023)]
+    ("given", "requested"),
+    [
+        *((2021, 2022), (2022, 2021), (2023, 2022), (2022, 2023), (2023, 2024), (2024, 2023)),
+        *((2024, 2022), (2024, 2025), (2025, 2023), (2025, 2026), (2026, 2024), (2026, 2023)),
+    ],
 )
 def test_ground_truth_of_another_year_is_refused(
     tmp_path: Path, given: int, requested: int
@@ -50,6 +54,33 @@ def test_ground_truth_of_another_year_is_refused(
     files = write_evaluation_files(tmp_path, given)
     with pytest.raises(DatasetError, match=f"not named as in {requested}"):
         read_ground_truth(files.truth, requested)
+
+
+def test_the_error_names_the_year_that_the_machines_are_of(tmp_path: Path) -> None:
+    files = write_evaluation_files(tmp_path, 2025)
+    with pytest.raises(DatasetError, match=r"AutoTrash.*ToyRCCar are machine types of 2025"):
+        read_ground_truth(files.truth, 2024)
+
+
+def test_both_names_of_a_list_of_three_columns_are_known(tmp_path: Path) -> None:
+    files = write_evaluation_files(tmp_path, 2024)
+    path = files.truth / "ground_truth_attributes/ground_truth_AirCompressor_section_00_test.csv"
+    official, full = path.read_text().splitlines()[0].split(",")
+    hidden = full.removesuffix("vel_1") + "noAttribute"
+    path.write_text(f"{official},{hidden},{full}.wav\r\n", newline="")
+    aliases = read_ground_truth(files.truth, 2024).machines["AirCompressor"]["section_00"].aliases
+    assert aliases == {f"{hidden}.wav": official, f"{full}.wav": official}
+
+
+def test_names_that_lack_the_split_are_known_with_and_without_it(tmp_path: Path) -> None:
+    files = write_evaluation_files(tmp_path, 2024)
+    path = files.truth / "ground_truth_attributes/ground_truth_RoboticArm_section_00_test.csv"
+    path.write_text("section_00_0035.wav,section_00_source_normal_0035_weight15_BckgF\n")
+    aliases = read_ground_truth(files.truth, 2024).machines["RoboticArm"]["section_00"].aliases
+    assert set(aliases) == {
+        "section_00_source_normal_0035_weight15_BckgF.wav",
+        "section_00_source_test_normal_0035_weight15_BckgF.wav",
+    }
 
 
 def test_two_copies_of_a_ground_truth_are_ambiguous(tmp_path: Path) -> None:

@@ -212,6 +212,22 @@ def test_baseline_style_names_and_attribute_names_give_the_same_result(
             "anomaly_score_DCASE2023T2fan_section_00_test_seed13711_id(0_).csv",
             ("fan", "section_00", ""),
         ),
+        (
+            2024,
+            "anomaly_score_DCASE2024T23DPrinter_section_00_test_seed13711_id(0_)_Eval.csv",
+            ("3DPrinter", "section_00", ""),
+        ),
+        (2024, "anomaly_score_3DPrinter_section_00_test.csv", ("3DPrinter", "section_00", "")),
+        (
+            2025,
+            "anomaly_score_DCASE2025T2ToyPet_section_00_test_seed13711_id(0_)_Eval.csv",
+            ("ToyPet", "section_00", ""),
+        ),
+        (
+            2026,
+            "anomaly_score_DCASE2026T2Sander_section_00_test_seed13711_id(0_)_Eval.csv",
+            ("Sander", "section_00", ""),
+        ),
     ],
 )
 def test_every_official_file_name_is_parsed(
@@ -221,7 +237,7 @@ def test_every_official_file_name_is_parsed(
     assert parse_file_name(name, RULES[year]) == FileKey("anomaly_score", machine, section, domain)
 
 
-@pytest.mark.parametrize("year", [2020, 2021, 2022, 2023])
+@pytest.mark.parametrize("year", RULES)
 def test_written_names_are_read_back(year: int) -> None:
     for machine, number in itertools.product(("fan", "ToyCar"), (0, 3)):
         section = f"id_{number:02d}" if year == 2020 else f"section_{number:02d}"
