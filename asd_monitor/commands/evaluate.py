@@ -9,6 +9,9 @@ from asd_monitor.commands.options import AsJson
 from asd_monitor.terminal.escape import on_one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asd_offline.evaluation.ranking import Ranked
     from asd_offline.evaluation.results import ChallengeResult
 
 
@@ -18,7 +21,8 @@ def evaluate(
         typer.Argument(
             metavar="FOLDER",
             help="Folder with the `anomaly_score_*.csv` files (and `decision_result_*.csv`) of a "
-            "system, or a folder that contains those of several systems.",
+            "system, or a folder that contains those of several systems or teams, which are then "
+            "ranked in one table.",
         ),
     ],
     year: Annotated[int, typer.Option("--year", metavar="YEAR", help="Year of DCASE Task 2.")],
@@ -36,8 +40,8 @@ def evaluate(
         typer.Option(
             "--out",
             metavar="FOLDER",
-            help="Folder for each system's result CSV in the organisers' format; existing files "
-            "are replaced.",
+            help="Folder for each system's result CSV in the organisers' format, and for the "
+            "ranking of several systems; existing files are replaced.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -47,7 +51,8 @@ def evaluate(
     Rows are matched by clip name. Missing, duplicate, unknown and unreadable rows are errors
     that name the file and the row (exit code 5).
 
-    Example: `asd-monitor evaluate teams/ours --year 2023 --ground-truth dcase2023_task2_evaluator`
+    Example: `asd-monitor evaluate teams/ours --year 2023 --ground-truth dcase2023_task2_evaluator`,
+    or all teams in one table: `asd-monitor evaluate teams --year 2025 --ground-truth evaluator`
     """
     import json
 
@@ -55,6 +60,7 @@ def evaluate(
     from asd_offline.datasets.ground_truth import GroundTruth, read_ground_truth
     from asd_offline.evaluation.challenge_score import evaluate_submission
     from asd_offline.evaluation.named_labels import with_named_sections
+    from asd_offline.evaluation.ranking import Entry, rank_entries, ranking_rows, team_of
     from asd_offline.evaluation.rules import scoring_rules
     from asd_offline.evaluation.submission import find_systems, read_submission
 
@@ -64,38 +70,78 @@ def evaluate(
     else:
         truth = read_ground_truth(ground_truth, year)
     systems = find_systems(scores)
+    is_single = len(systems) == 1
     documents: list[dict[str, Any]] = []
+    entries: list[Entry] = []
     errors: list[DatasetError] = []
     for name, folder in systems.items():
+        team = "" if is_single else team_of(scores, folder)
+        system = folder.name if team else name
         try:
             labels = with_named_sections(truth, folder)
             result = evaluate_submission(read_submission(name, folder, labels), labels)
         except DatasetError as error:
             errors.append(error)
             documents.append({"system": name, "year": year, "error": str(error)})
+            entries.append(Entry(team, system, None, str(error)))
             continue
         documents.append({"system": name, **result.to_dict()})
+        entries.append(Entry(team, system, result))
         if out is not None:
             _write_csv(out, name, result)
         for rejected in result.rejected:
             typer.echo(on_one_line(f"not read: {rejected.path}: {rejected.reason}"), err=True)
-        if not as_json:
+        if not as_json and is_single:
             _print(name, result)
-    if as_json and len(errors) < len(systems):
-        document = documents[0] if len(systems) == 1 else {"year": year, "systems": documents}
-        typer.echo(json.dumps(document, allow_nan=False))
+    if len(errors) < len(systems):
+        ranking = [] if is_single else rank_entries(entries)
+        if ranking and out is not None:
+            _write_ranking(out, ranking)
+        if as_json:
+            rows = ranking_rows(ranking)
+            several = {"year": year, "ranking": rows, "systems": documents}
+            typer.echo(json.dumps(documents[0] if is_single else several, allow_nan=False))
+        elif ranking:
+            _print_ranking(year, ranking)
     if errors:
         raise DatasetError("\n".join(str(error) for error in errors))
 
 
+def _write_ranking(out: Path, ranking: "Sequence[Ranked]") -> None:
+    import json
+
+    from asd_offline.evaluation.ranking import ranking_csv, ranking_rows
+
+    _write(out / "ranking.csv", ranking_csv(ranking))
+    _write(out / "ranking.json", json.dumps(ranking_rows(ranking), allow_nan=False, indent=1))
+
+
+def _print_ranking(year: int, ranking: "Sequence[Ranked]") -> None:
+    from asd_monitor.terminal.tables import stdout_console
+    from asd_offline.evaluation.ranking import ranking_lines, ranking_tables
+
+    console = stdout_console()
+    count = len(ranking)
+    console.print(f"{count} systems, DCASE {year} Task 2", style="bold", soft_wrap=True)
+    for table in ranking_tables(ranking, console.width):
+        console.print(table)
+        console.print()
+    for line in ranking_lines(ranking):
+        console.print(line, soft_wrap=True)
+
+
 def _write_csv(out: Path, name: str, result: "ChallengeResult") -> None:
-    from asd_monitor.errors import DatasetError
     from asd_offline.evaluation.official_csv import official_csv
 
-    path = out / result.rules.csv.file_name.format(system=name)
+    _write(out / result.rules.csv.file_name.format(system=name), official_csv(result))
+
+
+def _write(path: Path, text: str) -> None:
+    from asd_monitor.errors import DatasetError
+
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        path.write_text(official_csv(result), encoding="utf-8", newline="\n")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         msg = f"{path}: the result cannot be written: {error}"
         raise DatasetError(msg) from error
