@@ -1,6 +1,6 @@
 """Training samples of classifiers: windows of clips with the classes that the dataset labels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import torch
 from torch import Generator, Tensor
@@ -11,6 +11,8 @@ from asd_offline.features import pseudo_labels
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import Waveform
 
+ClusterWindows = Callable[[Iterable[Tensor]], Tensor]
+"""Windows ``(samples,)`` of one class to the cluster ``(windows,)`` int64 of each, from 0."""
 MIN_CLASSES = 4
 """With fewer, classification is too easy to learn from, and pseudo-classes are added."""
 
@@ -52,6 +54,9 @@ class LabelledWindows:
         Sample rate and length of the windows.
     pseudo
         Whether to use pseudo-classes; None: if there are fewer than four classes.
+    cluster
+        Divides the windows of each class without attributes into clusters, instead of these
+        pseudo-classes.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class LabelledWindows:
         sample_rate_hz: int,
         window_samples: int,
         pseudo: bool | None = None,
+        cluster: ClusterWindows | None = None,
     ) -> None:
         self.window_samples = window_samples
         self._sound = features.rows([clip.path for clip in clips], Waveform(sample_rate_hz))
@@ -70,8 +76,17 @@ class LabelledWindows:
         self.class_names, class_of_clip = clip_classes(clips)
         self._class = class_of_clip[self._clip]
         self.pseudo = len(self.class_names) < MIN_CLASSES if pseudo is None else pseudo
-        if self.pseudo:
-            self._split_into_clusters(sample_rate_hz)
+        if cluster is not None:
+            self.pseudo = False
+            plain = {int(class_of_clip[i]) for i, clip in enumerate(clips) if not clip.attributes}
+            self._split_into_clusters(cluster, plain)
+        elif self.pseudo:
+            self._split_into_clusters(
+                lambda windows: pseudo_labels.cluster(
+                    pseudo_labels.window_statistics(windows, sample_rate_hz)
+                ),
+                set(range(len(self.class_names))),
+            )
 
     def __len__(self) -> int:
         """Return the number of windows in an epoch."""
@@ -113,15 +128,18 @@ class LabelledWindows:
         start = min(max(start, 0), len(sound) - samples)
         return sound[start : start + samples]
 
-    def _split_into_clusters(self, sample_rate_hz: int) -> None:
-        """Replace each class by the clusters of its windows."""
+    def _split_into_clusters(self, cluster: ClusterWindows, chosen: Collection[int]) -> None:
+        """Replace each chosen class by the clusters of its windows."""
         names: list[str] = []
         clustered = torch.zeros_like(self._class)
         for label, name in enumerate(self.class_names):
             rows = torch.nonzero(self._class == label).flatten()
+            if label not in chosen:
+                clustered[rows] = len(names)
+                names.append(name)
+                continue
             windows = (self._window(row, self.window_samples, None) for row in rows.tolist())
-            statistics = pseudo_labels.window_statistics(windows, sample_rate_hz)
-            clusters = pseudo_labels.cluster(statistics)
+            clusters = cluster(windows)
             clustered[rows] = clusters + len(names)
             names += [f"{name}/cluster {i}" for i in range(int(clusters.max()) + 1)]
         self.class_names, self._class = tuple(names), clustered

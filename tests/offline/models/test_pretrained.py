@@ -59,6 +59,10 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "ced": ("ced", {"pool": "mean_max", "bands": "joined", "backend": "lof"}),
     "eat": ("eat", {"bands": "pooled", "backend": "neighbours"}),
     "rdp and gem": ("ced", {"pool": "rdp_gem", "backend": "variance_minimised_neighbours"}),
+    "ced fine-tuned with clusters": (
+        "ced",
+        FINE_TUNED | {"encoder_clusters": 2, "pseudo_classes": None},
+    ),
     "eat fine-tuned": ("eat", FINE_TUNED | {"lora_rank": 0}),
 }
 

@@ -21,6 +21,7 @@ from asd_offline.models.backend_choice import fit_target_backend
 from asd_offline.models.bank import join_clips
 from asd_offline.models.no_training import NoTrainingTask
 from asd_offline.models.pretrained.detector import PretrainedDetector, WindowEmbedding
+from asd_offline.models.pretrained.encoder_clusters import EncoderClusters
 from asd_offline.models.pretrained.front_end import PretrainedFrontEnd
 from asd_offline.models.pretrained.lora import FineTuned, merge_lora
 from asd_offline.models.pretrained.near_and_far import (
@@ -46,8 +47,14 @@ class FineTuningTask:
         features: FeatureCache,
     ) -> None:
         clips = [clip for target in targets for clip in target.clips]
+        clusters = recipe.encoder_clusters
         self._windows = LabelledWindows(
-            clips, features, recipe.sample_rate_hz, recipe.window_samples, recipe.pseudo_classes
+            clips,
+            features,
+            recipe.sample_rate_hz,
+            recipe.window_samples,
+            recipe.pseudo_classes,
+            None if clusters is None else EncoderClusters(front, clusters),
         )
         self._mixup_probability = recipe.mixup_probability
         self.network = FineTuned(

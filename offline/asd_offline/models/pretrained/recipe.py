@@ -67,6 +67,9 @@ class PretrainedRecipe(Recipe):
     mixup_probability: float = Field(0.5, ge=0, le=1)
     pseudo_classes: bool | None = None
     """Clusters and augmentations as classes; None: if there are fewer than four classes."""
+    encoder_clusters: int | None = Field(None, ge=2, le=1000)
+    """Clusters of the vectors of the encoder, before training, into which each class without
+    attributes is divided; None: classes are not divided."""
     batch_size: int = Field(8, ge=2)
     optimizer: Literal["adam", "adamw"] = "adamw"
     learning_rate: float = Field(1e-4, gt=0)
@@ -96,6 +99,9 @@ class PretrainedRecipe(Recipe):
             if getattr(self, name) is not None and self.pool not in pools:
                 msg = f"{name}: not used by pool {self.pool}, only by {' and '.join(pools)}"
                 raise ValueError(msg)
+        if self.encoder_clusters is not None and (not self.epochs or self.pseudo_classes):
+            msg = "encoder_clusters: expected epochs, and no pseudo_classes, which they replace"
+            raise ValueError(msg)
         if self.far_share is not None and self.far_channel != "subtracted":
             msg = f"far_share: not used by far_channel {self.far_channel}, only by subtracted"
             raise ValueError(msg)
