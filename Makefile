@@ -94,7 +94,7 @@ $(VENV)/.test: pyproject.toml constraints.txt package-lock.json hatch_build.py
 	$(call apt_install,$(TEST_PACKAGES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@TORCH=cuda sh systemd/install-torch.sh $(BIN)/python
-	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[torch,demo,notify,offline,sparkplug,test]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[torch,cluster,demo,notify,offline,sparkplug,test]'
 	$(BIN)/npm ci --ignore-scripts --silent
 	touch $@ $(VENV)/.demo
 

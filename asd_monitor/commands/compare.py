@@ -9,23 +9,27 @@ from asd_monitor.commands.interrupt import exit_on_interrupt
 from asd_monitor.commands.options import (
     AsJson,
     Cache,
+    Cluster,
     Device,
     DeviceOption,
     GroundTruth,
     OnlyMachines,
+    ShardText,
     Year,
     default_cache,
+    refuse_cluster_with,
     split_names,
 )
 from asd_monitor.terminal.progress import console_progress
 
 if TYPE_CHECKING:
-    from asd_offline.comparison import Comparison
+    from asd_offline.comparison import CompareSettings, Comparison
 
 """Columns of a table that is written to a file or a pipe, so that no cell is cut."""
 
 
 def compare(
+    context: typer.Context,
     dataset: Annotated[
         Path,
         typer.Argument(
@@ -88,6 +92,8 @@ def compare(
             "1 on a GPU.",
         ),
     ] = None,
+    cluster: Cluster = "",
+    shard: ShardText = "",
     as_json: AsJson = False,
 ) -> None:
     """Train, export and replay several models on one dataset; print one table.
@@ -103,6 +109,7 @@ def compare(
 
     from asd_monitor.commands.offline_extra import require_offline
 
+    refuse_cluster_with(context, cluster, shard)
     require_offline("compare")
     from asd_monitor.errors import RunError
     from asd_offline.comparison import CompareSettings
@@ -123,8 +130,12 @@ def compare(
         device=device,
         jobs=jobs,
         command=shlex.join(["asd-monitor", *sys.argv[1:]]),
+        cluster=cluster,
     )
     hint = f"{folder} is kept: run the same command again to resume"
+    if shard:
+        _compare_shard(settings, shard, hint)
+        return
     with exit_on_interrupt(hint), console_progress() as progress:
         comparison = compare_models(settings, progress)
     if as_json:
@@ -134,6 +145,23 @@ def compare(
     if comparison.failures:
         failures = ", ".join(comparison.failures)
         raise RunError(f"failed: {failures}; run the same command again to retry only these")
+
+
+def _compare_shard(settings: "CompareSettings", text: str, hint: str) -> None:
+    """Do the runs of one shard and print how many are finished."""
+    from asd_monitor.errors import RunError
+    from asd_offline.comparison.run import compare_shard
+    from asd_offline.jobs.shards import Shard
+
+    shard = Shard.parse(text)
+    with exit_on_interrupt(hint), console_progress() as progress:
+        failed, count = compare_shard(settings, shard, progress)
+    if failed:
+        raise RunError(f"failed: {', '.join(failed)}; run the same command again to retry these")
+    typer.echo(
+        f"shard {shard}: {count} runs finished; when all shards are finished, run the same command "
+        "without --shard for the table"
+    )
 
 
 def _print(comparison: "Comparison", folder: Path) -> None:

@@ -193,6 +193,26 @@ Cache = Annotated[
         help="Folder for computed features. By default in `$XDG_CACHE_HOME` or `~/.cache`.",
     ),
 ]
+Cluster = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Run the jobs on a Ray cluster: `auto` or HOST:PORT. Its computers share the folders "
+        "of data and results; see docs/clusters.md.",
+        show_default=False,
+    ),
+]
+ShardText = Annotated[
+    str,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Run only part I of N, for a job array of Slurm. When all parts are finished, run the "
+        "command without it for the result.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
@@ -287,6 +307,14 @@ def _make_source_section(kind: str, source: str, channel: int, fast: bool) -> di
         return {"paths": [source], "channel": channel, "paced": not fast}
     device: int | str = int(source) if source.isdecimal() else source
     return {"device": device, "channel": channel}
+
+
+def refuse_cluster_with(context: typer.Context, cluster: str, shard: str) -> None:
+    """Raise ConfigError if ``--cluster`` is given with an option that it makes meaningless."""
+    if cluster:
+        refuse_given(context, ("jobs",), "has no effect with --cluster, which uses all its cores")
+        if shard:
+            raise ConfigError("--shard: has no effect with --cluster; give one of the two")
 
 
 def refuse_given(context: typer.Context, names: Sequence[str], reason: str) -> None:

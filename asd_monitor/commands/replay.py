@@ -10,13 +10,16 @@ from asd_monitor.commands.interrupt import exit_on_interrupt
 from asd_monitor.commands.options import (
     AsJson,
     Channel,
+    Cluster,
     Device,
     DeviceOption,
     GroundTruth,
     OnlyMachines,
+    ShardText,
     TrustedKeys,
     Year,
     default_cache,
+    refuse_cluster_with,
     refuse_given,
     split_names,
 )
@@ -26,7 +29,7 @@ from asd_monitor.terminal.progress import console_progress
 
 if TYPE_CHECKING:
     from asd_offline.datasets import Subset
-    from asd_offline.replay import ReplayResult
+    from asd_offline.replay import ReplayResult, ReplaySettings
 
 
 RESUME_HINT = "run the same command again to resume"
@@ -39,7 +42,7 @@ class DecisionThreshold(StrEnum):
     GAMMA = "gamma"
 
 
-LABELLED_ONLY = ("year", "set_", "ground_truth", "decide", "strict")
+LABELLED_ONLY = ("year", "set_", "ground_truth", "decide", "strict", "shard")
 """Parameters that have no effect with --timeline."""
 
 
@@ -101,6 +104,8 @@ def replay(
             "--jobs", metavar="N", min=1, help="Number of processes. By default one per core."
         ),
     ] = None,
+    cluster: Cluster = "",
+    shard: ShardText = "",
     strict: Annotated[
         bool,
         typer.Option("--strict", help="End with an error (exit code 5) if a file cannot be used."),
@@ -129,6 +134,7 @@ def replay(
 
     from asd_monitor.commands.offline_extra import require_offline
 
+    refuse_cluster_with(context, cluster, shard)
     if (Path(model) / "run.json").is_file():
         require_offline("replay of a training run")
     else:
@@ -147,6 +153,7 @@ def replay(
             channel=channel,
             device=device,
             jobs=jobs,
+            cluster=cluster,
             as_json=as_json,
         )
         return
@@ -168,15 +175,33 @@ def replay(
         decide="gamma" if decide is DecisionThreshold.GAMMA else "model",
         strict=strict,
         command=shlex.join(["asd-monitor", *sys.argv[1:]]),
+        cluster=cluster,
     )
     if jobs is not None:
         settings = replace(settings, jobs=jobs)
+    if shard:
+        _replay_shard(settings, shard)
+        return
     with exit_on_interrupt(RESUME_HINT), console_progress() as progress:
         result = replay_dataset(settings, progress, write_report)
     if as_json:
         typer.echo(json.dumps(result.to_dict(), allow_nan=False))
     else:
         _print(result, out)
+
+
+def _replay_shard(settings: "ReplaySettings", text: str) -> None:
+    """Run one shard of the jobs and print what is finished."""
+    from asd_offline.jobs.shards import Shard
+    from asd_offline.replay.sharding import replay_shard
+
+    shard = Shard.parse(text)
+    with exit_on_interrupt(RESUME_HINT), console_progress() as progress:
+        done, total = replay_shard(settings, shard, progress)
+    typer.echo(
+        f"shard {shard}: {done} of {total} blocks of clips scored; when all shards are finished, "
+        "run the same command without --shard for the result"
+    )
 
 
 def _resolve_model(model: str) -> str:

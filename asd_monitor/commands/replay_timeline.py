@@ -23,6 +23,7 @@ def replay_timeline(
     channel: int,
     device: Device,
     jobs: int | None,
+    cluster: str,
     as_json: bool,
 ) -> None:
     """Replay the streams of a folder and print the result."""
@@ -40,6 +41,7 @@ def replay_timeline(
         device,
         shlex.join(["asd-monitor", *sys.argv[1:]]),
         trusted_keys=trusted_keys,
+        cluster=cluster,
     )
     if jobs is not None:
         settings = replace(settings, jobs=jobs)

@@ -3,18 +3,17 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from asd_monitor import __version__
-from asd_monitor.errors import DatasetError, RunError
-from asd_monitor.file_lock import file_lock
+from asd_monitor.errors import DatasetError
 from asd_monitor.processes.workers import available_cores
 from asd_monitor.progress import Progress
 from asd_monitor.terminal.durations import format_rough_duration
 from asd_offline.comparison.candidates import Candidate, choose_candidates
+from asd_offline.comparison.folder_lock import locked_folder
 from asd_offline.comparison.job import CompareJob, JobSettings
 from asd_offline.comparison.run_result import FORMAT, OVERALL, RunResult, read_run_result
 from asd_offline.comparison.summary import Comparison, ModelSummary, Run
@@ -22,7 +21,9 @@ from asd_offline.comparison.timing import ModelCost, measure_cost
 from asd_offline.comparison.writers import write_files
 from asd_offline.datasets import Dataset, open_dataset
 from asd_offline.datasets.clip import ANOMALY, NORMAL
-from asd_offline.jobs.pool import JobPool, sigterm_as_interrupt
+from asd_offline.jobs.choice import open_pool
+from asd_offline.jobs.pool import sigterm_as_interrupt
+from asd_offline.jobs.shards import Shard
 from asd_offline.replay.plan import file_version
 from asd_offline.replay.run import PRELOADED_MODULES
 from asd_offline.training.distributed import check_device
@@ -52,6 +53,8 @@ class CompareSettings:
     jobs: int | None = None
     """Number of simultaneous runs; None: one per core as far as memory allows, one on a GPU."""
     command: str = ""
+    cluster: str = ""
+    """Address of a Ray cluster that does the runs; empty: processes of this computer."""
 
 
 def compare(settings: CompareSettings, progress: Progress) -> Comparison:
@@ -78,7 +81,44 @@ def compare(settings: CompareSettings, progress: Progress) -> Comparison:
     RunError
         If the folder is in use, or the disk is full.
     """
-    check_device(settings.device)
+    dataset, candidates, jobs = _plan(settings, progress)
+    with locked_folder(settings.out):
+        _run_jobs(list(jobs), settings, progress)
+        comparison = _summarize(settings, dataset, candidates, jobs)
+        write_files(settings.out, comparison)
+    return comparison
+
+
+def compare_shard(
+    settings: CompareSettings, shard: Shard, progress: Progress
+) -> tuple[list[str], int]:
+    """Do the runs of one shard, without a table; see :func:`compare` for the arguments and errors.
+
+    Returns
+    -------
+    tuple[list[str], int]
+        The runs of this shard that failed, such as ``autoencoder seed 2``, and the number of its
+        runs.
+    """
+    _, _, planned = _plan(settings, progress)
+    jobs = shard.take([*planned])
+    with locked_folder(settings.out, shard):
+        _run_jobs(jobs, settings, progress)
+    results = {job: read_run_result(job.result) for job in jobs}
+    failed = [
+        f"{job.model} seed {job.seed}"
+        for job, result in results.items()
+        if result is None or result.failure is not None
+    ]
+    return failed, len(jobs)
+
+
+def _plan(
+    settings: CompareSettings, progress: Progress
+) -> tuple[Dataset, Sequence[Candidate], dict[CompareJob, Candidate]]:
+    """Open the dataset and return it with the models and their runs."""
+    if not settings.cluster:  # the computers of a cluster may have what this one lacks
+        check_device(settings.device)
     dataset = open_dataset(
         settings.dataset, settings.year, settings.ground_truth, settings.machines or None
     )
@@ -92,12 +132,7 @@ def compare(settings: CompareSettings, progress: Progress) -> Comparison:
     )
     for text in (*dataset.notes, *(candidate.describe() for candidate in candidates)):
         progress.message(text)
-    with _locked(settings.out):
-        jobs = _plan_jobs(settings, dataset, sections, candidates)
-        _run_jobs(list(jobs), _simultaneous_jobs(settings), progress)
-        comparison = _summarize(settings, dataset, candidates, jobs)
-        write_files(settings.out, comparison)
-    return comparison
+    return dataset, candidates, _plan_jobs(settings, dataset, sections, candidates)
 
 
 def _labelled_sections(dataset: Dataset) -> tuple[str, ...]:
@@ -196,7 +231,7 @@ def _available_bytes() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def _run_jobs(jobs: Sequence[CompareJob], simultaneous: int, progress: Progress) -> None:
+def _run_jobs(jobs: Sequence[CompareJob], settings: CompareSettings, progress: Progress) -> None:
     for job in jobs:
         earlier = read_run_result(job.result)
         if earlier is None or earlier.failure is not None:
@@ -215,7 +250,16 @@ def _run_jobs(jobs: Sequence[CompareJob], simultaneous: int, progress: Progress)
                 progress.message(f"{number}/{len(jobs)} {_describe(result)}")
         progress.update("runs", min(finished_before + done, len(jobs)), len(jobs))
 
-    with sigterm_as_interrupt(), JobPool(simultaneous, PRELOADED_MODULES) as pool:
+    pool_of_runs = open_pool(
+        1 if settings.cluster else _simultaneous_jobs(settings),
+        PRELOADED_MODULES,
+        cluster=settings.cluster,
+        shared=settings.out,
+        device=settings.device,
+        job_bytes=JOB_BYTES,
+        notify=progress.message,
+    )
+    with sigterm_as_interrupt(), pool_of_runs as pool:
         pool.run(jobs, report)
     if unfinished:
         report(float(len(jobs) - finished_before))
@@ -267,18 +311,3 @@ def _first_cost(runs: Sequence[Run]) -> ModelCost | None:
         if run.result is not None and run.result.failure is None:
             return measure_cost(run.folder)
     return None
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Create the folder and keep other comparisons out of it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()) and not (out / ".lock").exists():
-            msg = f"{out}: expected a new or empty folder, or one of an earlier comparison"
-            raise RunError(f"{msg}; choose another --out")
-    except OSError as error:
-        msg = f"{out}: cannot be written: {error.strerror}; choose another --out"
-        raise RunError(msg) from error
-    with file_lock(out / ".lock", RunError, f"{out}: another comparison writes there"):
-        yield

@@ -40,6 +40,21 @@ class Job(Protocol):
         """Do the work and write :attr:`result`; ``tick`` may raise to stop the job."""
 
 
+class Pool(Protocol):
+    """Workers that run jobs: processes of this computer, or those of a cluster."""
+
+    def __enter__(self) -> Self:
+        """Start."""
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the jobs that run."""
+
+    def run(
+        self, jobs: Sequence[Job], progress: Callable[[float], None], at_once: int | None = None
+    ) -> None:
+        """Run all jobs without a result; see :meth:`JobPool.run`."""
+
+
 class Stopped(Exception):  # noqa: N818 - not an error: the user has stopped the work
     """Raised inside a job to stop it."""
 

@@ -1,5 +1,6 @@
 """Replay a dataset through the windows, detector and alarm of the live monitor."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -8,8 +9,10 @@ from asd_monitor.errors import DatasetError
 from asd_monitor.processes.workers import available_cores
 from asd_monitor.progress import NoProgress, Progress
 from asd_offline.datasets import Dataset, Rejected, Subset, open_dataset
-from asd_offline.jobs.pool import JobPool, sigterm_as_interrupt
+from asd_offline.jobs.choice import open_pool
+from asd_offline.jobs.pool import Pool, sigterm_as_interrupt
 from asd_offline.replay.collect import ThresholdSource, collect_results
+from asd_offline.replay.jobs import FitJob, ScoreJob
 from asd_offline.replay.outputs import write_outputs
 from asd_offline.replay.plan import (
     QUICKSTART,
@@ -34,7 +37,7 @@ class ReportWriter(Protocol):
     """Write a report of a replay; :func:`asd_offline.report.write_report` is one."""
 
     def __call__(
-        self, path: Path, plan: Plan, result: ReplayResult, pool: JobPool, progress: Progress
+        self, path: Path, plan: Plan, result: ReplayResult, pool: Pool, progress: Progress
     ) -> None:
         """Write the report to ``path``; drawings may be jobs of ``pool``."""
 
@@ -67,6 +70,8 @@ class ReplaySettings:
     """Command line of the replay, for the report."""
     jobs: int = field(default_factory=available_cores)
     """Number of processes."""
+    cluster: str = ""
+    """Address of a Ray cluster that runs the jobs; empty: processes of this computer."""
 
 
 def replay(
@@ -99,14 +104,10 @@ def replay(
         If a setting is invalid.
     """
     progress = progress or NoProgress()
-    model = read_given_model(settings.model, settings.trusted_keys)
-    dataset = _open(settings)
-    if settings.strict:
-        _raise_if_rejected(dataset.rejected)
-    work = settings.work if settings.work and not settings.out else choose_work_folder(settings.out)
-    plan = make_plan(dataset, model, channel=settings.channel, device=settings.device, work=work)
-    with sigterm_as_interrupt(), JobPool(settings.jobs, PRELOADED_MODULES) as pool:
-        _run_jobs(plan, pool, progress)
+    plan = plan_replay(settings)
+    with sigterm_as_interrupt(), _open_pool(settings, plan, progress) as pool:
+        run_fits(plan.fit_jobs(), pool, progress)
+        run_scores(all_score_jobs(plan), pool, progress)
         with WindowFile.open(settings.out) as windows:
             result = collect_results(plan, settings.decide, windows, settings.command)
             if settings.strict:
@@ -117,6 +118,16 @@ def replay(
             write_outputs(settings.out, plan, result)
     clean_up(plan.work, keep=settings.out is not None)
     return result
+
+
+def plan_replay(settings: ReplaySettings) -> Plan:
+    """Open the dataset and plan the replay; see :func:`replay` for the errors."""
+    model = read_given_model(settings.model, settings.trusted_keys)
+    dataset = _open(settings)
+    if settings.strict:
+        _raise_if_rejected(dataset.rejected)
+    work = settings.work if settings.work and not settings.out else choose_work_folder(settings.out)
+    return make_plan(dataset, model, channel=settings.channel, device=settings.device, work=work)
 
 
 def _open(settings: ReplaySettings) -> Dataset:
@@ -135,23 +146,42 @@ def _open(settings: ReplaySettings) -> Dataset:
     return restrict_to_subset(dataset, settings.subset) if settings.subset else dataset
 
 
-def _run_jobs(plan: Plan, pool: JobPool, progress: Progress) -> None:
-    fits = plan.fit_jobs()
-    fit_work = sum(job.work for job in fits)
+def _open_pool(settings: ReplaySettings, plan: Plan, progress: Progress) -> Pool:
+    return open_pool(
+        settings.jobs,
+        PRELOADED_MODULES,
+        cluster=settings.cluster,
+        shared=plan.work,
+        device=settings.device,
+        notify=progress.message,
+    )
+
+
+def run_fits(fits: Sequence[FitJob], pool: Pool, progress: Progress) -> None:
+    """Fit detectors, only one at a time if that takes much memory."""
+    work = sum(job.work for job in fits)
     is_large = any(len(job.clips) > LARGE_FIT_CLIPS for job in fits)
     pool.run(
         fits,
-        lambda done: progress.update("fitting", done, fit_work),
+        lambda done: progress.update("fitting", done, work),
         at_once=1 if is_large else None,
     )
-    scores = [
+
+
+def run_scores(scores: Sequence[ScoreJob], pool: Pool, progress: Progress) -> None:
+    """Score blocks of clips."""
+    work = sum(job.work for job in scores)
+    pool.run(scores, lambda done: progress.update("scoring", done, work))
+
+
+def all_score_jobs(plan: Plan) -> list[ScoreJob]:
+    """Return the jobs of all sections that have a model, once the fits are done."""
+    return [
         job
         for section in plan.sections
         if plan.model or plan.model_path(section).exists()
         for job in plan.score_jobs(section)
     ]
-    score_work = sum(job.work for job in scores)
-    pool.run(scores, lambda done: progress.update("scoring", done, score_work))
 
 
 def _raise_if_rejected(rejected: tuple[Rejected, ...]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from asd_monitor.errors import DatasetError
 from asd_monitor.progress import Progress
-from asd_offline.jobs.pool import JobPool
+from asd_offline.jobs.pool import Pool
 from asd_offline.replay.plan import Plan
 from asd_offline.replay.results import ReplayResult, SectionReplay
 from asd_offline.report.clip_picture import PictureJob, read_picture
@@ -15,7 +15,7 @@ from asd_offline.report.pictures import KeyClip
 
 
 def write_report(
-    path: Path, plan: Plan, result: ReplayResult, pool: JobPool, progress: Progress
+    path: Path, plan: Plan, result: ReplayResult, pool: Pool, progress: Progress
 ) -> None:
     """Write the report of a replay.
 
@@ -45,7 +45,7 @@ def write_report(
 
 
 def _key_clips(
-    plan: Plan, result: ReplayResult, pool: JobPool, progress: Progress
+    plan: Plan, result: ReplayResult, pool: Pool, progress: Progress
 ) -> dict[int, list[KeyClip]]:
     """Return the key clips of each section, by the section's number."""
     sections = [section for section in result.sections if section.clips]

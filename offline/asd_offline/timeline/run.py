@@ -14,7 +14,8 @@ from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.processes.workers import available_cores
 from asd_monitor.progress import NoProgress, Progress
 from asd_offline.datasets.audio_files import read_length
-from asd_offline.jobs.pool import JobPool, sigterm_as_interrupt
+from asd_offline.jobs.choice import open_pool
+from asd_offline.jobs.pool import Pool, sigterm_as_interrupt
 from asd_offline.replay.job_results import read_fit
 from asd_offline.replay.plan import QUICKSTART, GivenModel, file_version, read_given_model
 from asd_offline.replay.work_folder import choose_work_folder, clean_up, create_work_folder
@@ -52,6 +53,8 @@ class TimelineSettings:
     """Number of processes."""
     trusted_keys: tuple[str, ...] = ()
     """Public keys of makers whose model files may run; empty: all may."""
+    cluster: str = ""
+    """Address of a Ray cluster that runs the jobs; empty: processes of this computer."""
 
 
 def replay_timelines(
@@ -105,7 +108,7 @@ def replay_timelines(
         for number, machine in enumerate(machines)
         for index, stream in enumerate(machine.streams)
     }
-    with sigterm_as_interrupt(), JobPool(settings.jobs, PRELOADED_MODULES) as pool:
+    with sigterm_as_interrupt(), _open_pool(settings, work, progress) as pool:
         _run(pool, learning, progress, "learning")
         _run(pool, [*jobs.values()], progress, "playing")
     result = TimelineResult(
@@ -127,8 +130,19 @@ def replay_timelines(
     return result
 
 
+def _open_pool(settings: TimelineSettings, work: Path, progress: Progress) -> Pool:
+    return open_pool(
+        settings.jobs,
+        PRELOADED_MODULES,
+        cluster=settings.cluster,
+        shared=work,
+        device=settings.device,
+        notify=progress.message,
+    )
+
+
 def _run(
-    pool: JobPool, jobs: "Sequence[LearnJob] | Sequence[PlayJob]", progress: Progress, stage: str
+    pool: Pool, jobs: "Sequence[LearnJob] | Sequence[PlayJob]", progress: Progress, stage: str
 ) -> None:
     total = sum(job.work for job in jobs)
     pool.run(jobs, lambda done: progress.update(stage, min(done, total), total))
