@@ -10,7 +10,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.config import Config
-from asd_monitor.errors import AsdMonitorError
+from asd_monitor.errors import AsdMonitorError, StateError
 from asd_monitor.evidence.ring import SoundRing
 from asd_monitor.evidence.settings import EvidenceSettings, Keep
 from asd_monitor.evidence.worker import MachineSound
@@ -157,7 +157,7 @@ def build_monitor(
             sinks.append(DetectabilityJobs(state, partial(_list_measured, machines)))
             sinks.append(RecordingRetention(state, partial(_list_kept_days, machines)))
         if config.web is not None:
-            sinks.append(_build_web(config.web, machines, context, page_settings, diagnosis))
+            sinks += _build_web(config.web, machines, context, page_settings, diagnosis)
         if continued is not None:
             machines.begin_calibration = continued.begin_again
             sinks += [continued, ModelWatch(machines)]
@@ -343,22 +343,33 @@ def _build_web(
     context: SinkContext,
     page_settings: PageSettings | None,
     diagnosis: Diagnosis | None,
-) -> Sink:
-    """Build the web page; its libraries are imported only here."""
+) -> list[Sink]:
+    """Build the web page; its libraries are imported only here.
+
+    Without its accounts there is no page, since anyone could sign in, but the machines are
+    monitored.
+    """
     from asd_monitor.web.service import WebService
 
-    return WebService(
-        settings,
-        node=context.node,
-        machines=context.names,
-        status=context.status,
-        state_root=machines.builder.state.root,
-        metrics=context.metrics,
-        rings=machines.rings,
-        setup=None
-        if page_settings is None
-        else PageSetup(page_settings, machines, context.history),
-        find_learned=partial(find_learned_sound, machines),
-        diagnosis=diagnosis,
-        trusted_keys=lambda: machines.config.models.trusted_keys,
-    )
+    try:
+        page = WebService(
+            settings,
+            node=context.node,
+            machines=context.names,
+            status=context.status,
+            state_root=machines.builder.state.root,
+            metrics=context.metrics,
+            rings=machines.rings,
+            setup=None
+            if page_settings is None
+            else PageSetup(page_settings, machines, context.history),
+            find_learned=partial(find_learned_sound, machines),
+            diagnosis=diagnosis,
+            trusted_keys=lambda: machines.config.models.trusted_keys,
+        )
+    except StateError as error:
+        if not machines.names:
+            raise
+        logger.log(logging.ERROR, "the machines are monitored without the web page: %s", error)
+        return []
+    return [page]

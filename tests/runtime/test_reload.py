@@ -151,6 +151,24 @@ def test_a_reload_during_learning_does_not_disturb_it(
 
 
 @pytest.mark.real_time
+def test_accounts_that_cannot_be_read_turn_the_page_off_and_not_the_monitor(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    (tmp_path / "state").mkdir()
+    damaged = tmp_path / "state" / "access.db"
+    damaged.write_bytes(b"damaged" * 1000)
+    port = free_port()
+    settings = {"machines": {"pump": machine(tmp_path, "pump")}, "web": {"port": port}}
+    with ReloadedMonitor(tmp_path, settings, environment) as monitor:
+        monitor.wait_for("monitored without the web page: ")
+        assert "access.db: the accounts of the web page cannot be read" in monitor.log
+        monitor.wait_for_scores("pump")
+        with pytest.raises(ConnectionRefusedError):
+            request(port, "GET", "/")
+    assert damaged.read_bytes() == b"damaged" * 1000
+
+
+@pytest.mark.real_time
 def test_settings_saved_on_the_page_are_used_without_a_restart_or_a_gap(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
