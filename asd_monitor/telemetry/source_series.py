@@ -27,6 +27,11 @@ class SourceSeries:
             "Device rate measured against the clock; NaN until it is known.",
             "machine",
         )
+        self.rate = factory.gauge(
+            "asd_audio_rate_hertz",
+            "Rate at which the device is opened; NaN until it is known.",
+            "machine",
+        )
         self.source_up = factory.gauge(
             "asd_source_up", "1 while audio arrives from the machine's source, else 0.", "machine"
         )
@@ -51,7 +56,7 @@ class SourceSeries:
             self.samples, self.lost_samples, self.overflows, self.source_up, self.source_restarts,
         ):  # fmt: skip
             series.labels(machine)
-        for gauge in (self.last_audio, self.measured_rate):
+        for gauge in (self.last_audio, self.measured_rate, self.rate):
             gauge.labels(machine).set(nan)
         for state in SourceState:
             self.source_state.labels(machine, str(state))
@@ -79,3 +84,5 @@ class SourceSeries:
             self.last_audio.labels(machine).set(health.last_audio_at)
         if health.measured_rate_hz is not None:
             self.measured_rate.labels(machine).set(health.measured_rate_hz)
+        if health.rate_hz is not None:
+            self.rate.labels(machine).set(health.rate_hz)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asd_monitor.sources.microphone.sample_clock import Gap, SampleClock
+from asd_monitor.sources.microphone.track import describe_wrong_rate
 
 RATE_HZ = 48000
 LATENCY_S = 1.0
@@ -73,7 +74,12 @@ def test_a_clock_that_runs_fast_or_slow_is_not_a_loss(speed: float, lateness_s: 
 def test_a_rate_that_is_wrong_by_one_percent_is_measured_within_a_minute() -> None:
     microphone = device(speed=0.99, lateness_s=0.02)
     microphone.run(59)
-    assert microphone.clock.measured_rate_hz == pytest.approx(0.99 * RATE_HZ, rel=0.001)
+    measured_hz = microphone.clock.measured_rate_hz
+    assert measured_hz == pytest.approx(0.99 * RATE_HZ, rel=0.001)
+    reason = describe_wrong_rate("microphone 'usb'", measured_hz, RATE_HZ)
+    assert reason.startswith(f"microphone 'usb' delivers {measured_hz:.0f} samples per second")
+    assert describe_wrong_rate("usb", RATE_HZ * 1.001, RATE_HZ) == ""
+    assert describe_wrong_rate("usb", None, RATE_HZ) == ""
 
 
 def test_no_rate_is_reported_before_it_was_measured_for_long_enough() -> None:

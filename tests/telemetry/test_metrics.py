@@ -67,10 +67,10 @@ def test_counters_and_states_start_at_zero_and_measurements_at_nan(metrics: Metr
     assert isnan(value(metrics, "asd_mqtt_connected"))
 
 
-def test_a_machine_has_at_most_ninety_series(metrics: Metrics, sink: PrometheusSink) -> None:
+def test_a_machine_has_at_most_95_series(metrics: Metrics, sink: PrometheusSink) -> None:
     emit_round(sink)
     emit_unplugged(sink, "pump")
-    assert 50 < len(series_of(metrics, "pump")) <= 90
+    assert 50 < len(series_of(metrics, "pump")) <= 95
 
 
 def test_the_series_of_a_machine_do_not_grow_with_time_or_models(

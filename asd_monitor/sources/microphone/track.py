@@ -179,7 +179,8 @@ class Track:
             self.state = SourceState.SILENT
             self.silent_since_s = self.silent_since_s or time.monotonic()
         elif self.state is not SourceState.SILENT or not constant.length:
-            self.state, self.reason = SourceState.RUNNING, self._describe_rate(name, stream.rate_hz)
+            self.state = SourceState.RUNNING
+            self.reason = describe_wrong_rate(name, self.measured_rate_hz, stream.rate_hz)
             self.silent_since_s = None
 
     def _other_channels_with_sound(self) -> list[int]:
@@ -200,12 +201,12 @@ class Track:
             "is it muted, or did the sound server take another source?"
         )
 
-    def _describe_rate(self, name: str, rate_hz: int) -> str:
-        """Return what is wrong with the device's clock; empty if nothing is known to be."""
-        measured_hz = self.measured_rate_hz
-        if not measured_hz or abs(measured_hz / rate_hz - 1) < RATE_TOLERANCE:
-            return ""
-        return (
-            f"{name} delivers {measured_hz:.0f} samples per second instead of {rate_hz}: "
-            "its clock is wrong, or it loses audio all the time"
-        )
+
+def describe_wrong_rate(name: str, measured_hz: float | None, rate_hz: int) -> str:
+    """Return what is wrong with a device's clock; empty if nothing is known to be."""
+    if not measured_hz or abs(measured_hz / rate_hz - 1) < RATE_TOLERANCE:
+        return ""
+    return (
+        f"{name} delivers {measured_hz:.0f} samples per second instead of {rate_hz}: "
+        "its clock is wrong, or it loses audio all the time"
+    )
