@@ -74,10 +74,12 @@ def download(
             "archives": [asdict(result) for result in results],
             "machines": list(dataset.machines()),
             "clips": len(dataset.clips),
+            "supplemental": len(dataset.supplemental),
         }
         typer.echo(json.dumps(document))
     else:
+        extra = f" and {len(dataset.supplemental)} supplemental clips" * bool(dataset.supplemental)
         typer.echo(
-            f"{out}: {len(dataset.clips)} clips of {', '.join(dataset.machines())}; "
+            f"{out}: {len(dataset.clips)} clips{extra} of {', '.join(dataset.machines())}; "
             f"next: asd-monitor replay {out}"
         )

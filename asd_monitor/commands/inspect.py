@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from asd_monitor.model_file.loaded_model import LoadedModel
     from asd_monitor.model_file.manifest import Manifest
 
+CHANNELS = {1: "mono", 2: "two channels: near the machine and away from it"}
+"""Sound that a model scores, by its number of channels."""
 TIMED_RUNS = 9
 MAX_VALUE_LENGTH = 160
 
@@ -94,7 +96,7 @@ def _time_window_ms(loaded: "LoadedModel") -> float:
 
     import numpy as np
 
-    noise = np.random.default_rng(0).normal(0, 0.1, (1, loaded.manifest.window_samples))
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, *loaded.manifest.window_shape))
     windows, targets = noise.astype(np.float32), np.zeros(1, np.int64)
     times_ms = []
     for _ in range(TIMED_RUNS):
@@ -118,7 +120,7 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
         ("created", manifest.created_at),
         ("checks", _describe_checks(facts)),
         ("origin", facts["origin"]),
-        ("sample rate", f"{rate_hz} Hz, mono"),
+        ("sample rate", f"{rate_hz} Hz, {CHANNELS[manifest.channels]}"),
         ("window", f"{manifest.window_samples} samples ({manifest.window_samples / rate_hz:g} s)"),
         ("hop", f"{manifest.hop_samples} samples ({manifest.hop_samples / rate_hz:g} s)"),
         ("clip score", f"{manifest.aggregation} of windows; higher = more anomalous"),

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import typer
+from typer.testing import CliRunner
 
+from asd_monitor.commands.inspect import inspect
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.detector import Detector
 from asd_monitor.errors import ModelFileError
@@ -74,3 +77,17 @@ def test_windows_of_one_channel_are_refused(stereo: Path) -> None:
     detector = Detector(model, {"pump": DecisionRule.from_manifest(model.manifest, "pump")})
     with pytest.raises(ModelFileError, match="scores 2 channels at once"):
         detector.score([Window("pump", noise(1)[0], 0, 0.0)])
+
+
+def test_inspect_shows_the_channels_and_runs_the_model(stereo: Path) -> None:
+    app = typer.Typer()
+    app.command()(inspect)
+    result = CliRunner().invoke(app, [str(stereo), "--run"])
+    assert result.exit_code == 0
+    assert f"{RATE_HZ} Hz, two channels: near the machine and away from it" in result.stdout
+
+
+@pytest.mark.parametrize("channels", [0, 3, "2"])
+def test_another_number_of_channels_is_refused(channels: object) -> None:
+    with pytest.raises(ValueError, match="channels: expected an integer in"):
+        replace(manifest(), channels=channels)  # type: ignore[arg-type]

@@ -179,7 +179,7 @@ def time_exported(folder: Path, dataset: Path) -> dict[str, float]:
     exported = export(folder / "run", folder / "model.asd", folder / "cache")
     model = load(exported.path, "cpu")
     random = np.random.default_rng(0)
-    window = random.normal(0, 0.1, (1, exported.manifest.window_samples)).astype(np.float32)
+    window = random.normal(0, 0.1, (1, *exported.manifest.window_shape)).astype(np.float32)
     times_ms = []
     for _ in range(WINDOWS):
         started_s = time.thread_time()

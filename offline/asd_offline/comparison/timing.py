@@ -56,7 +56,7 @@ def _milliseconds_per_window(file: Path) -> float:
     from asd_offline.jobs.pool import one_torch_thread
 
     model = load(file, "cpu")
-    noise = np.random.default_rng(0).standard_normal((1, model.manifest.window_samples))
+    noise = np.random.default_rng(0).standard_normal((1, *model.manifest.window_shape))
     window = torch.from_numpy((0.1 * noise).astype(np.float32))
     with one_torch_thread():
         return time_variants({"file": model.module}, window, torch.tensor([0]))["file"]

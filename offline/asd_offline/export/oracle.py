@@ -105,7 +105,9 @@ def rank_scores(
 def load_clip_windows(path: Path, recipe: Recipe) -> Tensor:
     """Return the windows ``(windows, samples)`` of a clip that the monitor would score."""
     usable = usable_windows(path, recipe, recipe.hop_samples)
-    return torch.from_numpy(np.stack(usable)) if usable else torch.zeros(0, recipe.window_samples)
+    channels = len(recipe.input_channels)
+    shape = (channels, recipe.window_samples) if channels > 1 else (recipe.window_samples,)
+    return torch.from_numpy(np.stack(usable)) if usable else torch.zeros(0, *shape)
 
 
 def _labelled_clips(prepared: PreparedData, targets: Sequence[str]) -> list[tuple[Clip, int, int]]:
