@@ -64,6 +64,57 @@ def test_several_attributes_and_short_rows_are_read(tmp_path: Path) -> None:
     assert clip.attributes == (("car", "A1"), ("speed", "28V"))
 
 
+def test_rows_without_folder_and_suffix_are_read_and_repeated_keys_numbered(
+    tmp_path: Path,
+) -> None:
+    name = "section_00_source_train_normal_0000_noAttribute"
+    touch(tmp_path / "ToyCar" / "train", [f"{name}.wav"])
+    write(
+        tmp_path / "ToyCar" / "attributes_00.csv",
+        "file_name,d1p,d1v,d2p,d2v",
+        f"{name},mic,2,mic,1",
+    )
+    clip = open_dataset(tmp_path).clips[0]
+    assert clip.attributes == (("mic", "2"), ("mic_2", "1"))
+
+
+def test_a_list_of_hidden_attributes_has_names_only(tmp_path: Path) -> None:
+    name = "section_00_source_train_normal_0001_noAttribute.wav"
+    touch(tmp_path / "gearbox" / "train", [name])
+    write(tmp_path / "gearbox" / "attributes_00.csv", "file_name", f"gearbox/train/{name}")
+    dataset = open_dataset(tmp_path)
+    assert (dataset.clips[0].attributes, dataset.rejected) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("machine", "names", "attributes"),
+    [
+        (
+            "AirCompressor",
+            "section_00_source_test_normal_0001_noAttribute,"
+            "section_00_source_test_normal_0001_fl_2_nos_3.wav",
+            (("fl", "2"), ("nos", "3")),
+        ),
+        (
+            "RoboticArm",
+            "section_00_source_normal_0035_weight15_BckgF",
+            (("weight", "15"), ("Bckg", "F")),
+        ),
+    ],
+)
+def test_attributes_of_2024_come_from_the_ground_truth(
+    tmp_path: Path, machine: str, names: str, attributes: tuple[tuple[str, str], ...]
+) -> None:
+    touch(tmp_path / "data" / machine / "test", ["section_00_0001.wav"])
+    stem = f"ground_truth_{machine}_section_00_test.csv"
+    truth = tmp_path / "evaluator"
+    write(truth / "ground_truth_data" / stem, "section_00_0001.wav,0")
+    write(truth / "ground_truth_domain" / stem, "section_00_0001.wav,0")
+    write(truth / "ground_truth_attributes" / stem, f"section_00_0001.wav,{names}")
+    [clip] = open_dataset(tmp_path / "data", ground_truth=truth).clips
+    assert (clip.label, clip.domain, clip.attributes) == (0, "source", attributes)
+
+
 def test_rows_of_other_machines_in_a_list_are_ignored(tmp_path: Path) -> None:
     dev_2022(tmp_path)
     write_attributes(tmp_path / "fan", "09", ["../../etc/passwd,speed,1", ""])
