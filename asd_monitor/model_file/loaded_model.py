@@ -86,6 +86,10 @@ class LoadedModel:
             return self._module.has(method)
         return hasattr(self._module, method)
 
+    def shares_program(self, other: "LoadedModel") -> bool:
+        """Return whether both models are run by one compiled program."""
+        return self._program is not None and self._program is other._program
+
     def score(
         self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float64]:

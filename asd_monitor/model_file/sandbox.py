@@ -1,9 +1,11 @@
 """Limit what this process may do: time, memory, files, the network."""
 
 import ctypes
+import math
+import os
 import resource
 import struct
-from pathlib import Path
+import time
 
 _PR_SET_NO_NEW_PRIVS = 38
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF = 444, 446
@@ -15,25 +17,32 @@ _NETWORK_RIGHTS = 0b11
 """To bind and to connect a TCP socket."""
 
 
-def confine(cpu_s: int, memory_bytes: int) -> None:
-    """Limit processor time and further memory of this process, which can open no file afterwards.
+class Confinement:
+    """Limits of this process for good: it can open no file and no connection, and write to none.
 
     Pipes that are open stay so. Where Landlock is missing, files cannot be opened either, since
     the process may have no further file handles.
     """
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    deny_files_and_network()
-    for limit, value in (
-        (resource.RLIMIT_AS, pages * resource.getpagesize() + memory_bytes),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_CPU, cpu_s),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NOFILE, 0),
-    ):
-        _, hard = resource.getrlimit(limit)
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        # At the hard limit of processor time, a process is killed without the signal that says so.
-        resource.setrlimit(limit, (value, value + (limit == resource.RLIMIT_CPU)))
+
+    def __init__(self) -> None:
+        self._memory = os.open("/proc/self/statm", os.O_RDONLY)  # not possible afterwards
+        deny_files_and_network()
+        for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE):
+            resource.setrlimit(limit, (0, 0))
+
+    def allow(self, cpu_s: int, memory_bytes: int) -> None:
+        """Let the process use this much more processor time and memory from now on.
+
+        It is ended by SIGXCPU when the time is used up.
+        """
+        pages = int(os.pread(self._memory, 100, 0).split()[0])
+        for limit, value in (
+            (resource.RLIMIT_AS, pages * resource.getpagesize() + memory_bytes),
+            (resource.RLIMIT_CPU, math.ceil(time.process_time()) + cpu_s),
+        ):
+            _, hard = resource.getrlimit(limit)
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(limit, (value, hard))
 
 
 def deny_files_and_network() -> bool:

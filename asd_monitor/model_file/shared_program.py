@@ -75,12 +75,12 @@ def load_program(content: bytes, device: str) -> LoadedProgram:
         try:
             outline = read_outline(archive)
         except (UnusualFileError, KeyError, RecursionError):
-            return LoadedProgram(_compile(content, device), None)
+            return LoadedProgram(compile_program(content, device), None)
         key = (_make_key(outline, device), device)
         with _lock:
             program = _programs.get(key)
             if program is None:
-                module = _compile(content, device)
+                module = compile_program(content, device)
                 program = _make_program(module, outline)
                 if program is not None:
                     _programs[key] = program
@@ -94,7 +94,8 @@ def _make_key(outline: Outline, device: str) -> str:
     return outline.key + sizes
 
 
-def _compile(content: bytes, device: str) -> "torch.jit.ScriptModule":
+def compile_program(content: bytes, device: str) -> "torch.jit.ScriptModule":
+    """Return the module of a model file, without sharing anything; errors of torch."""
     import torch
 
     with warnings.catch_warnings():

@@ -1,7 +1,7 @@
 """Try model files in another process, which limits time, memory, files and network.
 
-Several files share a process, since it takes seconds to import torch; each file is loaded in a
-child of it.
+Several files share a process, since it takes seconds to import torch. They are loaded in a child of
+it, one after the other, until one fails.
 """
 
 import json

@@ -12,7 +12,7 @@ import torch
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file import load, save, script
 from asd_monitor.model_file.loaded_model import LoadedModel
-from asd_monitor.model_file.shared_program import _compile
+from asd_monitor.model_file.shared_program import compile_program
 from tests.rig.hostile_models import change_members, make_foreign
 from tests.rig.toy_model import manifest, noise
 
@@ -86,8 +86,8 @@ def save_levels(path: Path, module: torch.nn.Module) -> Path:
     return path
 
 
-def assert_scores_as_compiled_alone(model: LoadedModel, path: Path) -> None:
-    alone = LoadedModel(_compile(path.read_bytes(), "cpu"), model.manifest, "", "cpu")
+def assert_scores_ascompile_programd_alone(model: LoadedModel, path: Path) -> None:
+    alone = LoadedModel(compile_program(path.read_bytes(), "cpu"), model.manifest, "", "cpu")
     windows = noise(3)
     np.testing.assert_array_equal(model.score(windows, TARGETS), alone.score(windows, TARGETS))
 
@@ -103,7 +103,7 @@ def test_models_that_differ_in_tensors_share_a_program_and_score_bit_for_bit(
     models = [load(path, "cpu") for path in paths]
     for model, path in zip(models, paths, strict=True):
         assert shares(model, models[0])
-        assert_scores_as_compiled_alone(model, path)
+        assert_scores_ascompile_programd_alone(model, path)
     assert len({model.score(noise(3), TARGETS)[0] for model in models}) == 3
 
 
@@ -111,8 +111,8 @@ def test_the_number_of_references_may_differ(tmp_path: Path) -> None:
     few = load(save_levels(tmp_path / "few.asd", Levels(2)), "cpu")
     many = load(save_levels(tmp_path / "many.asd", Levels(5)), "cpu")
     assert shares(few, many)
-    assert_scores_as_compiled_alone(few, tmp_path / "few.asd")
-    assert_scores_as_compiled_alone(many, tmp_path / "many.asd")
+    assert_scores_ascompile_programd_alone(few, tmp_path / "few.asd")
+    assert_scores_ascompile_programd_alone(many, tmp_path / "many.asd")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_models_with_another_attribute_do_not_share(
     first = load(save_levels(tmp_path / "first.asd", Levels()), "cpu")
     other = load(save_levels(tmp_path / "other.asd", Levels(changes=changes)), "cpu")
     assert not shares(first, other)
-    assert_scores_as_compiled_alone(other, tmp_path / "other.asd")
+    assert_scores_ascompile_programd_alone(other, tmp_path / "other.asd")
 
 
 def test_models_with_other_code_do_not_share(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_models_with_other_code_do_not_share(tmp_path: Path) -> None:
     change_members(path, lambda _, content: content.replace(b"OtherCode", b"Levels"))
     other = load(make_foreign(path), "cpu")
     assert not shares(first, other)
-    assert_scores_as_compiled_alone(other, path)
+    assert_scores_ascompile_programd_alone(other, path)
 
 
 class WithList(torch.nn.Module):
@@ -161,7 +161,7 @@ class WithList(torch.nn.Module):
 def test_a_model_that_cannot_share_is_loaded_alone(tmp_path: Path) -> None:
     for level in (1.0, 2.0):
         path = save_levels(tmp_path / "list.asd", WithList(level))
-        assert_scores_as_compiled_alone(load(path, "cpu"), path)
+        assert_scores_ascompile_programd_alone(load(path, "cpu"), path)
 
 
 class WithView(torch.nn.Module):
@@ -191,7 +191,7 @@ def test_views_empty_tensors_and_other_types_are_restored(tmp_path: Path) -> Non
     for seed in (0, 1):
         path = save_levels(tmp_path / "view.asd", WithView(seed))
         models.append(load(path, "cpu"))
-        assert_scores_as_compiled_alone(models[-1], path)
+        assert_scores_ascompile_programd_alone(models[-1], path)
     assert shares(*models)
     whole, part = models[1].module.whole, models[1].module.part
     assert whole.untyped_storage().data_ptr() == part.untyped_storage().data_ptr()
