@@ -33,7 +33,7 @@ def make_table(rows: "list[MinuteRow]", modes: list[str]) -> "Table":
     rows
         The spans.
     modes
-        Mode of each span; empty where none is known. Without any there is no such column.
+        Mode of each span; empty where none is known. Without two there is no such column.
     """
     from rich.table import Table
     from rich.text import Text
@@ -48,7 +48,8 @@ def make_table(rows: "list[MinuteRow]", modes: list[str]) -> "Table":
     table.add_column("level")
     for column in table.columns[2:]:
         column.justify = "right"
-    if any(modes):
+    with_modes = len(set(modes) - {""}) > 1
+    if with_modes:
         table.add_column("mode")
     for row, mode in zip(rows, modes, strict=True):
         cells = [_format(row.median), _format(row.highest), str(row.over), str(row.windows)]
@@ -56,7 +57,7 @@ def make_table(rows: "list[MinuteRow]", modes: list[str]) -> "Table":
         if with_range:
             cells.append("" if row.normal_range is None else f"≤ {_format(row.normal_range)}")
         cells.append("" if row.level_dbfs is None else f"{row.level_dbfs:.0f} dB")
-        if any(modes):
+        if with_modes:
             cells.append(mode)
         state = Text(str(row.worst_state), STYLES[row.worst_state])
         table.add_row(_format_start(row), state, *cells)
@@ -88,8 +89,8 @@ def describe_states(reader: "HistoryReader", machine: str, from_s: float, to_s: 
 
 
 def describe_modes(seconds: "Mapping[str, float]") -> str:
-    """Return how long a machine was in each mode, in one line; empty where no mode is known."""
-    if not seconds:
+    """Return how long a machine was in each mode, in one line; empty without several modes."""
+    if len(seconds) < 2:
         return ""
     return "modes: " + "; ".join(f"{mode} {format_duration(s)}" for mode, s in seconds.items())
 

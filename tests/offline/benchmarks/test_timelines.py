@@ -12,7 +12,7 @@ from asd_monitor import model_file
 from asd_monitor.demo.pump_sound import PumpSound
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
-from asd_offline.benchmarks.timelines import pump
+from asd_offline.benchmarks.timelines import pump, ranking
 from asd_offline.benchmarks.timelines.fitted import SAMPLE_RATE_HZ, Part, play_parts
 from asd_offline.benchmarks.timelines.pump import DRIFTS, PumpMachine
 from asd_offline.benchmarks.timelines.recordings import (
@@ -81,6 +81,17 @@ def test_a_split_plays_unseen_normals_and_injected_and_recorded_faults(recording
     assert injected.faults[0].span.start_s == 60
     assert recorded.faults[0].delay_s is not None
     assert recorded.faults[0].delay_s <= 60
+
+
+def test_the_ranking_is_that_of_the_score_and_of_each_voice(recordings: Path) -> None:
+    found = ranking.measure_split(read_clips(recordings), 8, 100, kinds=("impacts",))
+    assert found.auc.keys() == {"impacts", "recorded"}
+    assert {len(auc) for auc in found.auc.values()} == {1 + len(found.voices)}
+    assert found.auc["recorded"][0] == 1.0
+    assert found.auc["impacts"][0] > 0.8
+    splits, score, best, voice = ranking.cells("recorded", [found, found])
+    assert (splits, score, best) == ("2", "1.000", "1.000")
+    assert voice in found.voices
 
 
 def test_the_same_seed_gives_the_same_split(recordings: Path) -> None:

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from asd_monitor.synthesis.faults import FAULTS
@@ -11,6 +12,7 @@ from asd_offline.benchmarks.timelines import (
     changes,
     detectability,
     pump,
+    ranking,
     recordings,
     speeds,
     weeks,
@@ -41,6 +43,8 @@ def main() -> None:
         _measure_detectability(options)
     elif options.kind == "pump":
         _measure_pump(options)
+    elif options.kind == "ranking":
+        _measure_ranking(options)
     elif options.kind == "changes":
         _measure_changes(options)
     else:
@@ -66,13 +70,14 @@ def _parse_arguments() -> argparse.Namespace:
     )
     simulated.add_argument("--drift", action="store_true", help="slow drift instead of faults")
     changed = kinds.add_parser("changes", help="changes of real recordings that are no faults")
-    for kind in (real, predicted, changed):
+    ranked = kinds.add_parser("ranking", help="AUC of the score and of its voices")
+    for kind in (real, predicted, changed, ranked):
         kind.add_argument("folder", type=Path)
         kind.add_argument("--pattern", default="*", help="names of the recordings, without suffix")
         kind.add_argument("--learn-clips", type=int, default=30)
         kind.add_argument("--splits", type=int, default=10)
     weeks.add_arguments(kinds)
-    for kind in (real, predicted, simulated, changed):
+    for kind in (real, predicted, simulated, changed, ranked):
         kind.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of the first split")
     return parser.parse_args()
 
@@ -181,6 +186,19 @@ def _measure_changes(options: argparse.Namespace) -> None:
     print(heading("change", *changes.COLUMNS))
     for name in changes.CHANGES:
         print(row(name, *changes.cells([o for o in outcomes if o.change == name])))
+
+
+def _measure_ranking(options: argparse.Namespace) -> None:
+    clips = recordings.read_clips(options.folder, options.pattern)
+    rankings = [
+        ranking.measure_split(clips, options.learn_clips, seed)
+        for seed in range(options.seed, options.seed + options.splits)
+    ]
+    print(heading("faults", *ranking.COLUMNS))
+    for kind in rankings[0].auc:
+        print(row(kind, *ranking.cells(kind, rankings)))
+    means = [np.mean([split.auc[kind][0] for kind in FAULTS]) for split in rankings]
+    print(row("mean of all kinds", len(rankings), f"{np.mean(means):.3f}", "", ""))
 
 
 def _measure_weeks(options: argparse.Namespace) -> None:
