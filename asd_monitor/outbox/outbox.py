@@ -200,6 +200,11 @@ class Outbox:
             self._acked_ms = max(self._acked_ms, round(1000 * self._clock()))
             return self._acked_ms
 
+    @property
+    def last_acked_ms(self) -> int:
+        """Time of the last acknowledgement, like :meth:`mark_ms`; 0 if there was none."""
+        return self._acked_ms
+
     def send_again(self, acked_since_ms: int, delay_s: float) -> None:
         """Send messages again that were acknowledged since a time of :meth:`mark_ms`.
 

@@ -29,6 +29,7 @@ from asd_monitor.records import (
     SourceState,
     State,
 )
+from asd_monitor.sinks.mqtt.delivery_mark import encode_mark
 from asd_monitor.sinks.mqtt.messages import retained_message, to_draft
 from asd_monitor.sinks.mqtt.node_info import NodeInfo
 from asd_monitor.sinks.mqtt.settings import HomeAssistantSettings, MqttSettings, MqttTls
@@ -177,6 +178,10 @@ def test_the_info_of_a_node_meets_its_schema() -> None:
     assert (read["machines"], read["started"]) == (["pump", "fan"], "1970-01-01T00:00:05.000Z")
 
 
+def test_a_mark_of_what_was_delivered_meets_its_schema() -> None:
+    assert check("delivered", json.loads(encode_mark("plant", 7, 5.0)))["until_ms"] == 7
+
+
 @pytest.mark.parametrize("state", SourceState)
 def test_health_meets_its_schema(state: SourceState) -> None:
     check("health", health_payload(replace(health(state), measured_rate_hz=47999.2), "p", 1.0))
@@ -249,6 +254,7 @@ def test_the_documentation_lists_all_topics_and_schemas() -> None:
     expected = {
         topics.status,
         topics.info,
+        topics.delivered,
         *(topic("<machine>") for topic in (*of_machine, *of_source)),
     }
     assert {

@@ -69,8 +69,8 @@ class Connection:
     settings, client_id
         Where to connect, and under which id.
     status_topic
-        Topic that receives ``online`` after the login, and ``offline`` at the end and as the last
-        will; None for no status.
+        Topic that receives ``online`` by :meth:`publish_status`, and ``offline`` at the end and as
+        the last will; None for no status.
     will
         Another message that is published at the end and is the last will; only without a status.
     """
@@ -150,6 +150,11 @@ class Connection:
             self._client.tls_set_context(make_tls_context(settings.tls))
             if settings.tls.insecure:
                 self._client.tls_insecure_set(True)
+
+    def publish_status(self) -> None:
+        """Publish ``online``; after the subscriptions, which deliver the status before."""
+        if self._status_topic is not None:
+            self._client.publish(self._status_topic, ONLINE, qos=1, retain=True)
 
     def publish(self, message: Message) -> int:
         """Send a message, or buffer it until the socket accepts it; return its id."""
@@ -271,7 +276,7 @@ class Connection:
 
     def _on_connect(
         self,
-        client: paho.Client,
+        _client: paho.Client,
         _data: object,
         _flags: object,
         reason: ReasonCode,
@@ -286,8 +291,6 @@ class Connection:
             self.max_in_flight = min(self.max_in_flight, limit)
         self.max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
         self.max_qos = min(getattr(properties, "MaximumQoS", 1), 1)
-        if self._status_topic is not None:
-            client.publish(self._status_topic, ONLINE, qos=1, retain=True)
         self._logged_in = True
 
     def _on_publish(

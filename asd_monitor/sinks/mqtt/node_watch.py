@@ -149,7 +149,8 @@ class NodeWatch:
         if message.topic == self._topics.info:
             self._receive_info(message, now_s)
         elif message.topic == self._topics.status:
-            self._receive_status(message.payload, now_s)
+            if not message.retained:  # from before the login
+                self._receive_status(message.payload, now_s)
         else:
             self._receive_retained(message)
 

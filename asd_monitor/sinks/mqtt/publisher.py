@@ -13,7 +13,9 @@ from asd_monitor.outbox.settings import OutboxSettings
 from asd_monitor.outbox.worker import OutboxWorker
 from asd_monitor.records import Record
 from asd_monitor.sinks.mqtt.counters import DeliveryCounter
+from asd_monitor.sinks.mqtt.delivery_mark import DeliveryMark
 from asd_monitor.sinks.mqtt.failures import Failure
+from asd_monitor.sinks.mqtt.incoming import Incoming
 from asd_monitor.sinks.mqtt.messages import (
     Message,
     is_event,
@@ -119,6 +121,7 @@ class Publisher:
             lambda _record: self._errors.inc(),
             lambda scores, events: counter.dropped("ended", scores, events),
         )
+        self._mark = DeliveryMark(topics, outbox) if outbox.path is not None else None
         self._in_flight: dict[int, tuple[Message, float]] = {}  # by id, with the time of sending
         self._refused_topics: set[str] = set()
         self._unanswered_subscriptions = 0
@@ -244,6 +247,11 @@ class Publisher:
         watch.login(time.monotonic())
         if self._unanswered_subscriptions < MAX_UNANSWERED_SUBSCRIPTIONS:
             connection.subscribe([*watch.filters, *watch.login_filters])
+            if self._mark is not None:
+                connection.subscribe(self._mark.filters, own=True)
+        if self._mark is not None:
+            self._mark.login(time.monotonic())
+        connection.publish_status()
         self._refusals.begin(connection.max_packet_bytes, time.monotonic())
         while connection.failure is None:
             self._process_acks(connection)
@@ -251,7 +259,7 @@ class Publisher:
                 self._settle(connection)
                 continue
             while connection.incoming:
-                watch.receive(connection.incoming.popleft(), time.monotonic())
+                self._receive(connection.incoming.popleft(), watch)
             if watch.is_settled(time.monotonic()):
                 connection.unsubscribe(watch.login_filters)
             age_s = self._oldest_age_s()
@@ -271,9 +279,15 @@ class Publisher:
                 self._publish(connection, message, careful=careful)
             elif not connection.acks:
                 due_in_s = watch.due_in_s(time.monotonic())
+                if self._mark is not None:
+                    due_in_s = min(due_in_s, self._mark.due_in_s(time.monotonic()))
                 if has_room:
                     due_in_s = min(due_in_s, self._outbox.due_in_s(max_replays))
                 self._wait(connection, age_s, due_in_s, max_in_flight)
+
+    def _receive(self, message: Incoming, watch: NodeWatch) -> None:
+        if self._mark is None or not self._mark.receive(message):
+            watch.receive(message, time.monotonic())
 
     def _next_message(self, watch: NodeWatch, max_replays: int) -> Message | None:
         """Return what is to be published next; None if nothing waits."""
@@ -287,6 +301,12 @@ class Publisher:
             item = self._retained.next()
         if item is not None:
             return retained_message(item, self._topics, self._clock())
+        if self._mark is not None:
+            mark = self._mark.next(time.monotonic(), self._clock())
+            if self._outbox.must_send_again:
+                self._worker.wake()
+            if mark is not None:
+                return mark
         found = self._outbox.next(max_replays=max_replays, at_once=self._flush_until_s is not None)
         if self._outbox.needs_work():
             self._worker.wake()
@@ -372,6 +392,8 @@ class Publisher:
         self._counter.count_published(message.kind)
         if message.row is not None:
             self._outbox.acknowledge(message.row)
+        if self._mark is not None:
+            self._mark.acknowledge(message)
 
     def _describe(self, message: Message) -> Sent:
         length = len(message.payload)

@@ -64,6 +64,11 @@ class Topics:
         return f"{self.base}/{self.node}/info"
 
     @property
+    def delivered(self) -> str:
+        """How far the broker has acknowledged messages, retained."""
+        return f"{self.base}/{self.node}/delivered"
+
+    @property
     def check(self) -> str:
         """A message that tests whether the node may publish."""
         return f"{self.base}/{self.node}/check"
