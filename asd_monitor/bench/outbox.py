@@ -11,6 +11,7 @@ import numpy as np
 from asd_monitor.bench.context import BenchContext
 from asd_monitor.bench.history import example_window
 from asd_monitor.bench.measurement import Measurement
+from asd_monitor.bench.outbox_latency import measure_latency
 from asd_monitor.outbox.outbox import Outbox
 from asd_monitor.outbox.report import DropReason
 from asd_monitor.outbox.settings import OutboxSettings
@@ -51,6 +52,9 @@ def measure(context: BenchContext) -> Iterator[Measurement]:
     context.report(f"{MACHINES} machines, a score per second each, through the outbox")
     with tempfile.TemporaryDirectory(prefix="asd-monitor-bench-outbox-") as folder:
         yield from _measure_scores(Path(folder) / "outbox.db", duration_s)
+        context.report("the same over MQTT, with and without an outbox in turns")
+        path = Path(folder) / "second" / "outbox.db"
+        yield from measure_latency(context, AREA, path, MACHINES, _window)
 
 
 def _measure_scores(path: Path, duration_s: float) -> Iterator[Measurement]:

@@ -70,7 +70,14 @@ MEASUREMENTS = {
         "read_year_ms",
         "read_overview_ms",
     },
-    "outbox": {"added_p50_ms", "added_p99_ms", "queue_p99_us", "cpu_percent", "score_bytes"},
+    "outbox": {
+        "added_p50_ms",
+        "added_p99_ms",
+        "queue_p99_us",
+        "cpu_percent",
+        "score_bytes",
+        *(f"{name}_p{q}_ms" for name in ("with", "without", "more") for q in (50, 99)),
+    },
     "web": {
         "no_page_ms_per_s",
         *(
