@@ -9,10 +9,14 @@ from asd_monitor.commands.interrupt import exit_on_interrupt
 from asd_monitor.commands.options import (
     AsJson,
     Cache,
+    Cluster,
     Device,
     DeviceOption,
+    ShardText,
     Year,
     default_cache,
+    refuse_cluster_with,
+    refuse_given,
 )
 from asd_monitor.terminal.escape import in_lines
 from asd_monitor.terminal.progress import console_progress
@@ -20,6 +24,7 @@ from asd_monitor.unicode_names import to_nfc
 
 
 def train(
+    context: typer.Context,
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="Name of the model; see docs/models.md.")
     ],
@@ -38,11 +43,12 @@ def train(
         ),
     ] = None,
     config: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--config",
             metavar="FILE",
-            help="Recipe of the training (YAML). By default the published values.",
+            help="Recipe of the training (YAML). By default the published values. Repeatable: "
+            "each recipe is a run.",
         ),
     ] = None,
     epochs: Annotated[
@@ -57,6 +63,15 @@ def train(
             "--seed", metavar="N", min=0, help="Seed of all random numbers: same seed, same model."
         ),
     ] = 0,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds",
+            metavar="N",
+            min=1,
+            help="Train with N seeds from `--seed`, each in a folder of its own in `--out`.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -81,13 +96,26 @@ def train(
     year: Year = None,
     cache: Cache = None,
     device: DeviceOption = Device.AUTO,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            metavar="N",
+            min=1,
+            help="Number of simultaneous runs, if there are several. By default one per core, or "
+            "1 on a GPU.",
+        ),
+    ] = None,
+    cluster: Cluster = "",
+    shard: ShardText = "",
     as_json: AsJson = False,
 ) -> None:
     """Train a model on the normal clips of a dataset.
 
     One in ten training clips is held out for the calibration. Ctrl-C stops the training, and the
     same command with `--resume` continues it with identical results. To use several GPUs, start
-    it with `torchrun --nproc-per-node 4 --no-python`.
+    it with `torchrun --nproc-per-node 4 --no-python`. With `--seeds`, or several recipes, the runs
+    are independent jobs; run the same command again to resume them.
 
     Example: `asd-monitor train autoencoder data/dcase2020 --machine fan --out runs/fan`, then
     `asd-monitor export runs/fan --out fan.asd`
@@ -96,13 +124,34 @@ def train(
 
     from asd_monitor.commands.offline_extra import require_offline
 
+    refuse_cluster_with(context, cluster, shard)
     require_offline("train")
+    from asd_monitor.commands.train_sweep import train_sweep
     from asd_offline.training.distributed import join_process_group
     from asd_offline.training.run import TrainRequest
     from asd_offline.training.run import train as train_networks
 
     machines = tuple(map(to_nfc, machine or ()))
     folder = out or _default_folder(model, dataset, machines, seed)
+    recipes = tuple(config or ())
+    if seeds is not None or len(recipes) > 1:
+        refuse_given(
+            context, ("resume",), "not needed with several runs, which resume by themselves"
+        )
+        template = TrainRequest(
+            model=model,
+            dataset=dataset,
+            out=folder,
+            cache=cache or default_cache(),
+            machines=machines,
+            year=year,
+            epochs=epochs,
+            seed=seed,
+            init_from=tuple(init_from or ()),
+        )
+        train_sweep(template, recipes, seeds or 1, device, jobs, cluster, shard, as_json=as_json)
+        return
+    refuse_given(context, ("jobs", "cluster", "shard"), "needs several runs: give --seeds N")
     hint = f"{folder} is kept: run the same command with --resume to continue"
     with join_process_group(device) as process:
         request = TrainRequest(
@@ -112,7 +161,7 @@ def train(
             cache=cache or default_cache(),
             machines=machines,
             year=year,
-            recipe=config,
+            recipe=recipes[0] if recipes else None,
             epochs=epochs,
             seed=seed,
             init_from=tuple(init_from or ()),
