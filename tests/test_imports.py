@@ -21,6 +21,7 @@ SHARED_WITH_OFFLINE = {
         "processes",
         "calibration",
         "normal_sound",
+        "onnx",
         "audio",
         "model_file",
         "modes",

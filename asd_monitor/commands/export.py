@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asd_monitor.commands.options import AsJson, Cache, MovedDataset, default_cache
+from asd_monitor.errors import ConfigError
 from asd_monitor.terminal.escape import in_lines
 from asd_monitor.terminal.progress import console_progress
 
@@ -16,13 +17,18 @@ MAX_LISTED_TARGETS = 8
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run of `train`.")],
-    out: Annotated[
+    run: Annotated[
         Path,
+        typer.Argument(
+            metavar="RUN", help="Folder of a run of `train`; with `--triton` also a model file."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
         typer.Option(
             "--out", metavar="FILE", help="Model file to write; an existing one is replaced."
         ),
-    ],
+    ] = None,
     machine: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,6 +45,14 @@ def export(
             "recipe's.",
         ),
     ] = None,
+    triton: Annotated[
+        Path | None,
+        typer.Option(
+            "--triton",
+            metavar="FOLDER",
+            help="Also write a model repository of NVIDIA Triton: an ONNX model for each target.",
+        ),
+    ] = None,
     cache: Cache = None,
     as_json: AsJson = False,
 ) -> None:
@@ -46,7 +60,7 @@ def export(
 
     The detector is calibrated on the held-out clips, and the scores of the file are compared with
     those of the trained model. Of several equivalent forms of the program, the fastest is kept.
-    `run`, `score` and `replay` accept the file.
+    `run`, `score` and `replay` accept the file. A model file is exported to Triton only.
 
     Example: `asd-monitor export runs/fan --out fan.asd`, then
     `asd-monitor score monday.wav --model fan.asd --target fan/id_00`
@@ -55,6 +69,14 @@ def export(
 
     from asd_monitor.commands.offline_extra import require_offline
 
+    if run.is_file():
+        if triton is None or out is not None:
+            msg = f"{run}: expected the folder of a run, or --triton FOLDER without --out"
+            raise ConfigError(f"{msg} for a model file, found a file")
+        _write_repository(run, triton, as_json=as_json)
+        return
+    if out is None:
+        raise ConfigError("export: expected --out FILE for the model file of a run, found none")
     require_offline("export")
     _check_output_path(out)
     from asd_offline.export.export import export as export_run
@@ -70,6 +92,27 @@ def export(
             progress=progress,
         )
     typer.echo(json.dumps(_to_dict(exported)) if as_json else in_lines(_format(exported)))
+    if triton is not None:
+        _write_repository(out, triton, as_json=False, quiet=as_json)
+
+
+def _write_repository(model: Path, folder: Path, *, as_json: bool, quiet: bool = False) -> None:
+    """Write the Triton models of a model file, and print their names."""
+    import json
+
+    from asd_monitor.model_file import LoadPolicy
+    from asd_offline.export.triton import write_repository
+
+    written = write_repository(model, folder, LoadPolicy.of_user())
+    if as_json:
+        document = {
+            "repository": str(folder),
+            "models": {each.name: each.target for each in written},
+        }
+        typer.echo(json.dumps(document))
+    elif not quiet:
+        names = ", ".join(each.name for each in written)
+        typer.echo(in_lines(f"{folder}: {len(written)} models for Triton: {names}"))
 
 
 def _check_output_path(out: Path) -> None:

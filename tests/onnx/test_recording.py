@@ -88,6 +88,10 @@ METHODS: dict[str, Method] = {
     "attention": attend,
     "sorted": lambda w, t: w.view(1, 40, 60).sort(dim=2, descending=True).values[:, ::2, 1:7],
     "nearest": lambda w, t: w.view(40, 60).topk(3, dim=0, largest=False)[0].mean(0),
+    "quantile": lambda w, t: (
+        w.view(40, 60).kthvalue(11, dim=1)[0]
+        + w.view(40, 60).kthvalue(3, dim=0, keepdim=True)[0][0, :40]
+    ),
     "gathered": lambda w, t: w.gather(1, w.view(1, -1)[:, :50].argsort(dim=1)),
     "statistics": lambda w, t: torch.stack([w.std(1), w.var(1), w.norm(dim=1), w.logsumexp(1)]),
     "accumulated": lambda w, t: F.pad(w.view(1, 8, 300).cumsum(1).cumsum(2), (1, 0, 2, 0)),

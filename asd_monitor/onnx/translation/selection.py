@@ -34,6 +34,18 @@ def _sort(call: Call) -> tuple[Value, ...]:
     )
 
 
+def _kth_smallest(call: Call) -> tuple[Value, ...]:
+    """Translate ``kthvalue(self, k, dim, keepdim)``."""
+    count, axis = int(call.arguments[1]), call.axis(2)
+    smallest = call.graph.add_many(
+        "TopK", (call.name(0), call.graph.integers(count)), 2, axis=axis, largest=0, sorted=1
+    )
+    keeps_axis = bool(call.arguments[3])
+    last = count - 1
+    place = call.graph.integers(last) if keeps_axis else call.graph.constant(last, np.int64)
+    return tuple(call.graph.add("Gather", values, place, axis=axis) for values in smallest)
+
+
 def _gather(call: Call) -> Value:
     return call.graph.add("GatherElements", call.name(0), call.name(2), axis=call.axis(1))
 
@@ -140,6 +152,7 @@ def _add_rows(call: Call) -> Value:
 
 SELECTION: dict[str, Translator] = {
     "topk": _top,
+    "kthvalue": _kth_smallest,
     "sort": _sort,
     "gather": _gather,
     "index": _index,
