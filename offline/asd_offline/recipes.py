@@ -83,6 +83,11 @@ class Recipe(BaseModel):
         return NEAR
 
     @property
+    def uses_supplemental(self) -> bool:
+        """Whether the model is trained with supplemental clips."""
+        return False
+
+    @property
     def min_window_samples(self) -> int:
         """Samples of the shortest window that the model accepts."""
         return 1

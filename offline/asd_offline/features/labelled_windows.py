@@ -6,7 +6,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from asd_offline.datasets.clip import Clip
+from asd_offline.datasets.clip import Clip, SupplementalClip
+from asd_offline.datasets.targets import Target
 from asd_offline.features import pseudo_labels
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import Waveform
@@ -32,6 +33,39 @@ def clip_classes(clips: Sequence[Clip]) -> tuple[tuple[str, ...], Tensor]:
     return names, torch.tensor([names.index(label) for label in labels])
 
 
+def classifier_clips(targets: Sequence[Target], *, supplemental: bool = False) -> list[Clip]:
+    """Return the clips that a classifier is trained with.
+
+    Parameters
+    ----------
+    targets
+        Their training clips are returned; held-out ones are not.
+    supplemental
+        Also return the supplemental clips of the targets. Sound of a machine without noise and
+        noise alone are then one more class each (of each machine, and for sound of the machine of
+        each combination of attributes), which no training clip belongs to.
+    """
+    clips = [clip for target in targets for clip in target.clips]
+    if supplemental:
+        clips += [_as_class(extra) for target in targets for extra in target.supplemental]
+    return clips
+
+
+def _as_class(extra: SupplementalClip) -> Clip:
+    return Clip(
+        path=extra.path,
+        year=None,
+        machine=extra.machine,
+        section=extra.section,
+        domain="",
+        split="train",
+        label=None,
+        attributes=(("supplemental", extra.content), *extra.attributes),
+        name=extra.name,
+        subset=extra.subset,
+    )
+
+
 def tile(sound: Tensor, samples: int) -> Tensor:
     """Repeat ``(n,)`` until it has at least ``samples`` samples."""
     return sound if len(sound) >= samples else sound.repeat(-(-samples // len(sound)))
@@ -47,7 +81,7 @@ class LabelledWindows:
     Parameters
     ----------
     clips
-        Normal clips.
+        Normal clips, or those of :func:`classifier_clips`.
     features
         Cache of their samples.
     sample_rate_hz, window_samples

@@ -13,7 +13,7 @@ from asd_offline.datasets.audio_files import (
     describe_unused_channels,
     read_length,
 )
-from asd_offline.datasets.clip import Clip, Dataset
+from asd_offline.datasets.clip import Clip, Dataset, SupplementalClip
 from asd_offline.datasets.targets import Target, plan_targets
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models import MODELS
@@ -49,9 +49,12 @@ class PreparedData:
         return [clip for target in self.targets for clip in (*target.clips, *target.held_out)]
 
     @property
-    def sources(self) -> list[Clip]:
+    def sources(self) -> list[Clip | SupplementalClip]:
         """The files that the clips are or come from, which identify a run's data."""
-        return list(self.recordings) or self.clips
+        files: list[Clip | SupplementalClip] = [*(self.recordings or self.clips)]
+        if self.recipe.uses_supplemental:
+            files += [extra for target in self.targets for extra in target.supplemental]
+        return files
 
     def new_task(self, network: str, seed: int, features: FeatureCache) -> Task[Any]:
         """Return the task of a network with its initial weights."""
@@ -110,7 +113,9 @@ def prepare(
         parts, silent = keep_usable_sound(parts, recipe, features, cache / PARTS_FOLDER)
         notes += silent
     targets = plan_targets(parts, recipe.held_out_fraction, dataset.supplemental)
-    channel_notes = describe_unused_channels(channels, recipe.input_channels, "training recordings")
+    other_notes = describe_unused_channels(channels, recipe.input_channels, "training recordings")
+    if recipe.uses_supplemental and not any(target.supplemental for target in targets):
+        other_notes.append("supplemental_classes has no effect: there are no supplemental clips")
     return PreparedData(
         model,
         dataset,
@@ -118,7 +123,7 @@ def prepare(
         targets,
         networks=model.networks(targets),
         recordings=tuple(clips) if notes else (),
-        notes=(*notes, *window_notes, *channel_notes),
+        notes=(*notes, *window_notes, *other_notes),
     )
 
 

@@ -16,7 +16,7 @@ from asd_monitor.backends.per_target import PerTarget
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import ClipRows, FeatureCache
 from asd_offline.features.frontends import Waveform
-from asd_offline.features.labelled_windows import LabelledWindows, tile
+from asd_offline.features.labelled_windows import LabelledWindows, classifier_clips, tile
 from asd_offline.models.adacos.branches import Branches
 from asd_offline.models.adacos.detector import EmbeddingDetector
 from asd_offline.models.adacos.fused_detector import fit_fused_detector
@@ -80,7 +80,7 @@ class AdacosModel(Model[AdacosRecipe, Ensemble]):
         self, targets: Sequence[Target], recipe: AdacosRecipe, features: FeatureCache
     ) -> AdacosTask:
         """Prepare training on windows of all clips."""
-        clips = [clip for target in targets for clip in target.clips]
+        clips = classifier_clips(targets, supplemental=recipe.supplemental_classes)
         windows = LabelledWindows(
             clips, features, recipe.sample_rate_hz, recipe.window_samples, recipe.pseudo_classes
         )

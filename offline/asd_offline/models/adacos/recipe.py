@@ -30,6 +30,8 @@ class AdacosRecipe(Recipe):
     """Whether each branch has a separate loss."""
     pseudo_classes: bool | None = None
     """Clusters and augmentations as classes; None: if there are fewer than four classes."""
+    supplemental_classes: bool = False
+    """Supplemental clips (2025) as further classes: the machine without noise, and noise alone."""
     feature_groups: bool = True
     """Score the quick start's feature groups alongside the embedding; False: as published."""
     fine_features: bool = True
@@ -54,6 +56,11 @@ class AdacosRecipe(Recipe):
             )
             raise ValueError(msg)
         return self
+
+    @property
+    def uses_supplemental(self) -> bool:
+        """Whether the model is trained with supplemental clips."""
+        return self.supplemental_classes
 
     @abstractmethod
     def branches(self) -> Branches:

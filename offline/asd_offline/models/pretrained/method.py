@@ -14,7 +14,7 @@ from asd_monitor.backends.per_target import PerTarget
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import NearAndFar, Waveform
-from asd_offline.features.labelled_windows import LabelledWindows
+from asd_offline.features.labelled_windows import LabelledWindows, classifier_clips
 from asd_offline.features.window_embeddings import WindowEmbeddings, moved_to_gpu
 from asd_offline.models.adacos.losses import mixup
 from asd_offline.models.backend_choice import fit_target_backend
@@ -46,7 +46,7 @@ class FineTuningTask:
         recipe: PretrainedRecipe,
         features: FeatureCache,
     ) -> None:
-        clips = [clip for target in targets for clip in target.clips]
+        clips = classifier_clips(targets, supplemental=recipe.supplemental_classes)
         clusters = recipe.encoder_clusters
         self._windows = LabelledWindows(
             clips,

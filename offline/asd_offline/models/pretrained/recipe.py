@@ -70,6 +70,8 @@ class PretrainedRecipe(Recipe):
     encoder_clusters: int | None = Field(None, ge=2, le=1000)
     """Clusters of the vectors of the encoder, before training, into which each class without
     attributes is divided; None: classes are not divided."""
+    supplemental_classes: bool = False
+    """Supplemental clips (2025) as further classes: the machine without noise, and noise alone."""
     batch_size: int = Field(8, ge=2)
     optimizer: Literal["adam", "adamw"] = "adamw"
     learning_rate: float = Field(1e-4, gt=0)
@@ -102,6 +104,9 @@ class PretrainedRecipe(Recipe):
         if self.encoder_clusters is not None and (not self.epochs or self.pseudo_classes):
             msg = "encoder_clusters: expected epochs, and no pseudo_classes, which they replace"
             raise ValueError(msg)
+        if self.supplemental_classes and not self.epochs:
+            msg = "supplemental_classes: expected epochs, because only training has classes"
+            raise ValueError(msg)
         if self.far_share is not None and self.far_channel != "subtracted":
             msg = f"far_share: not used by far_channel {self.far_channel}, only by subtracted"
             raise ValueError(msg)
@@ -112,6 +117,11 @@ class PretrainedRecipe(Recipe):
     def input_channels(self) -> tuple[int, ...]:
         """Channels of a recording that the exported model scores."""
         return NEAR if self.far_channel == "ignored" else NEAR_AND_FAR
+
+    @property
+    def uses_supplemental(self) -> bool:
+        """Whether the model is trained with supplemental clips."""
+        return self.supplemental_classes
 
     def fit_far_channel(self, vectors: Tensor) -> FarChannelSubtraction:
         """Fit the subtraction on near and far vectors ``(items, 2 dims)``, concatenated."""
