@@ -5,17 +5,18 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from asd_monitor.outbox.answers import Answers
 from asd_monitor.outbox.database import DamagedOutboxError
 from asd_monitor.outbox.file import OutboxFile
-from asd_monitor.outbox.lanes import PAGE_ROWS, SCORE_LANES, Lanes
-from asd_monitor.outbox.report import DropReason, OutboxReport
+from asd_monitor.outbox.lanes import PAGE_ROWS, Lanes
+from asd_monitor.outbox.report import OutboxReport
 from asd_monitor.outbox.rows import Draft, Lane, Row, first_id
 from asd_monitor.outbox.settings import OutboxSettings
 from asd_monitor.outbox.store import OutboxStore
+from asd_monitor.outbox.unstored import MemoryLimits, UnstoredMessages
 from asd_monitor.outbox.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
@@ -23,14 +24,6 @@ logger = logging.getLogger(__name__)
 MAX_UNRECORDED = 100_000
 """Acknowledgements of stored messages that are kept in memory while the disk is full; with more, no
 more of the backlog is sent until there is room."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryLimits:
-    """How many messages are kept in memory while they cannot be stored."""
-
-    scores: int = 10_000
-    events: int = 1000
 
 
 class Outbox:
@@ -77,7 +70,6 @@ class Outbox:
         self.epoch = 0
         self._node = node
         self._report = report
-        self._limits = memory or MemoryLimits()
         self._clock = clock
         self._monotonic = monotonic
         self._lock = threading.Lock()  # guards the lanes and the next seven
@@ -91,7 +83,7 @@ class Outbox:
         self._lost_since_ms: int | None = None
         self._file = OutboxFile(path, report, monotonic)
         self._upkeep = Upkeep(settings, report, clock, monotonic)
-        self._memory: dict[int, Row] = {}  # not stored yet, in order
+        self._memory = UnstoredMessages(memory or MemoryLimits(), report)
         self._next_seq = 0
 
     # --- by any thread
@@ -119,7 +111,7 @@ class Outbox:
     def _count(self, lane: Lane) -> int:
         store = self._file.store
         stored = 0 if store is None else store.waiting[lane]
-        stored += sum(row.lane is lane for row in list(self._memory.values()))
+        stored += self._memory.count(lane)
         with self._lock:
             answered = 0 if store is None else self._unrecorded.count(lane)
             answered += self._new_answers.count(lane)
@@ -239,7 +231,7 @@ class Outbox:
             if lanes.scores or lanes.events.queue:
                 return False
             done = self._new_answers.ids()
-            return self._file.is_writable or all(row_id in done for row_id in list(self._memory))
+            return self._file.is_writable or all(row_id in done for row_id in self._memory.ids())
 
     # --- by the thread that owns the database
 
@@ -277,11 +269,11 @@ class Outbox:
         """
         now_ms = round(1000 * self._clock())
         new = [self._to_row(draft, steps_ms, now_ms) for draft, steps_ms in drafts]
-        self._memory.update((row.id, row) for row in new)
+        self._memory.rows.update((row.id, row) for row in new)
         self._write(opened=self._file.open())
         with self._lock:
             for row in new:
-                if row.id in self._memory or self._file.store is not None:
+                if row.id in self._memory.rows or self._file.store is not None:
                     self._lanes.offer(row)
         return self._refill() or bool(new)
 
@@ -299,7 +291,7 @@ class Outbox:
         with self._lock:
             new = self._committing = self._new_answers
             self._new_answers = Answers()
-        is_due = opened or self._memory or new or not was_writable
+        is_due = opened or self._memory.rows or new or not was_writable
         written = False
         if self._file.store is not None and self._file.is_due and is_due:
             written = self._store_all(new)
@@ -307,7 +299,7 @@ class Outbox:
             written = True  # there was nothing to write
         if not written:
             self._keep_answers(new)
-            self._trim_memory()
+            self._memory.trim(self._handed)
         with self._lock:
             done = new.ids()
             if written:
@@ -322,7 +314,7 @@ class Outbox:
         """Commit everything to the database; return whether that succeeded."""
         store = self._file.store
         assert store is not None  # noqa: S101 - checked by the caller
-        rows = list(self._memory.values())
+        rows = list(self._memory.rows.values())
         answers = Answers({**self._unrecorded.acked, **new.acked}, dict(new.removed))
         answers.removed |= self._unrecorded.removed
         epoch = (self.epoch, self._node, self._steps_ms)
@@ -331,38 +323,19 @@ class Outbox:
         except (sqlite3.Error, OSError) as error:
             self._file.fail(error)
             return False
-        self._memory.clear()
+        self._memory.rows.clear()
         self._upkeep.note_written(durable=any(row.lane is Lane.EVENT for row in rows))
         self._file.succeed()
         return True
 
     def _keep_answers(self, new: Answers) -> None:
         """Forget messages in memory that were answered; remember the answers to stored ones."""
-        stored = new.without(self._memory)
+        stored = new.without(self._memory.rows)
         for row_id in new.ids():
-            self._memory.pop(row_id, None)
+            self._memory.rows.pop(row_id, None)
         if self.path is not None:
             with self._lock:
                 self._unrecorded.update(stored)
-
-    def _trim_memory(self) -> None:
-        """Drop the oldest messages beyond the limits, but none that is being sent."""
-        for lanes, limit in (
-            (SCORE_LANES, self._limits.scores),
-            ((Lane.EVENT,), self._limits.events),
-        ):
-            ids = [row.id for row in self._memory.values() if row.lane in lanes]
-            if len(ids) <= limit:
-                continue
-            with self._lock:
-                idle = [row_id for row_id in ids if row_id not in self._lanes.handed]
-            dropped = idle[: len(ids) - limit]
-            for row_id in dropped:
-                del self._memory[row_id]
-            is_event = Lane.EVENT in lanes
-            self._report.dropped(
-                "memory", 0 if is_event else len(dropped), len(dropped) if is_event else 0
-            )
 
     def _refill(self) -> bool:
         """Hand over more of the messages that wait; return whether there were any."""
@@ -389,9 +362,8 @@ class Outbox:
         rows = [
             replace(row, epoch_steps_ms=None) if row.epoch == self.epoch else row for row in rows
         ]
-        if self._memory:
-            waiting = (row for row in self._memory.values() if row.lane in lanes)
-            rows += [row for row in waiting if row.id > after_id]
+        if self._memory.rows:
+            rows += self._memory.load(lanes, after_id)
             rows.sort(key=lambda row: row.id)
         return rows[:PAGE_ROWS]
 
@@ -399,7 +371,7 @@ class Outbox:
         """Synchronise with the disk, remove what is old or too much; return whether more is due."""
         store = self._file.store
         if store is None or not self._file.is_writable:
-            oldest = next(iter(self._memory.values()), None)
+            oldest = next(iter(self._memory.rows.values()), None)
             self._upkeep.oldest_ms = None if oldest is None else oldest.stored_ms
             return False
         try:
@@ -433,15 +405,8 @@ class Outbox:
         self._file.retry_at_once()
         self._write(opened=self._file.open())
         self._file.close()
-        self._drop_memory("ended")
+        self._memory.drop("ended")
 
     def discard_unstored(self) -> None:
         """Drop what is not stored, because of an error that would happen again."""
-        self._drop_memory("error")
-
-    def _drop_memory(self, reason: DropReason) -> None:
-        events = sum(row.lane is Lane.EVENT for row in self._memory.values())
-        scores = len(self._memory) - events
-        self._memory.clear()
-        if scores or events:
-            self._report.dropped(reason, scores, events)
+        self._memory.drop("error")

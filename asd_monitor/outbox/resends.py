@@ -1,11 +1,13 @@
 """Requests to send messages again that the broker has acknowledged; used by one thread."""
 
 import sqlite3
-from contextlib import suppress
 
+from asd_monitor.outbox.database import transaction
 from asd_monitor.outbox.rows import Lane
 
 STEP_ROWS = 2000
+MAX_MERGED_MS = 3_600_000
+"""A broker that crashes again and again does not let requests grow without limit."""
 
 
 class Resends:
@@ -26,20 +28,29 @@ class Resends:
     def request_acknowledged(self, since_ms: int) -> int:
         """Request all messages that were acknowledged since a time; return how many there are.
 
+        A former request of this kind that has not been worked through is included, up to an hour.
+
         Raises
         ------
         sqlite3.Error
             If the request could not be written.
         """
+        former_ms = self._connection.execute(
+            "SELECT min(acked_since_ms) FROM resend WHERE acked_since_ms > 0"
+        ).fetchone()[0]
+        if former_ms is not None:
+            since_ms = max(min(since_ms, former_ms), since_ms - MAX_MERGED_MS)
         count, first_id, last_id = self._connection.execute(
             "SELECT count(*), min(id), max(id) FROM message WHERE acked_ms >= ?", (since_ms,)
         ).fetchone()
-        if count:
-            self._connection.execute(
-                "INSERT INTO resend (since_ms, machine, next_id, last_id, acked_since_ms) "
-                "VALUES (0, '', ?, ?, ?)",
-                (first_id, last_id, since_ms),
-            )
+        with transaction(self._connection):
+            self._connection.execute("DELETE FROM resend WHERE acked_since_ms > 0")
+            if count:
+                self._connection.execute(
+                    "INSERT INTO resend (since_ms, machine, next_id, last_id, acked_since_ms) "
+                    "VALUES (0, '', ?, ?, ?)",
+                    (first_id, last_id, since_ms),
+                )
         return int(count)
 
     def step(self) -> bool:
@@ -68,8 +79,7 @@ class Resends:
             for row in rows
             if row[1] >= since_ms and machine in ("", row[2]) and row[4] >= acked_since_ms
         ]
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(self._connection):
             self._connection.executemany(
                 "UPDATE message SET acked_ms = NULL WHERE id = ?", [(row[0],) for row in chosen]
             )
@@ -79,11 +89,6 @@ class Resends:
                 self._connection.execute(
                     "UPDATE resend SET next_id = ? WHERE id = ?", (rows[-1][0] + 1, request_id)
                 )
-            self._connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-            raise
         for row in chosen:
             self._waiting[Lane(row[3])] += 1
         return True

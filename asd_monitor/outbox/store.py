@@ -2,10 +2,10 @@
 
 import sqlite3
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 
-from asd_monitor.outbox.database import DamagedOutboxError
+from asd_monitor.outbox.database import DamagedOutboxError, transaction
 from asd_monitor.outbox.resends import Resends
 from asd_monitor.outbox.rows import Lane, Row, compress, decompress, next_epoch
 
@@ -91,7 +91,7 @@ class OutboxStore:
         """
         before, templates = dict(self.waiting), dict(self._templates)
         try:
-            with self._transaction():
+            with transaction(self._connection):
                 self._connection.execute(
                     "INSERT INTO epoch VALUES (?, ?, ?) ON CONFLICT (epoch) DO UPDATE SET "
                     "steps_ms = excluded.steps_ms WHERE steps_ms != excluded.steps_ms",
@@ -106,18 +106,6 @@ class OutboxStore:
         except BaseException:
             self.waiting.update(before)
             self._templates = templates
-            raise
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Commit what the block writes, or nothing."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
             raise
 
     def _insert(self, row: Row) -> None:
@@ -161,7 +149,7 @@ class OutboxStore:
         self._connection.execute("PRAGMA synchronous = FULL")
         try:
             # Something must be written: an update to the same value would synchronise nothing.
-            with self._transaction():
+            with transaction(self._connection):
                 self._connection.execute("INSERT INTO epoch VALUES (-1, '', 0)")
                 self._connection.execute("DELETE FROM epoch WHERE epoch = -1")
         finally:
@@ -264,7 +252,7 @@ class OutboxStore:
             ).fetchall()
             ids = [row[0] for row in found if row[0] not in kept_ids][:TRIM_ROWS]
             if ids:
-                with self._transaction():
+                with transaction(self._connection):
                     self._connection.executemany(
                         "DELETE FROM message WHERE id = ?", [(message_id,) for message_id in ids]
                     )

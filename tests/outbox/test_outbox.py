@@ -9,9 +9,9 @@ import pytest
 from asd_monitor.errors import StateError
 from asd_monitor.outbox import outbox as outbox_module
 from asd_monitor.outbox.lanes import BURST, MAX_PRESENT_SCORES
-from asd_monitor.outbox.outbox import MemoryLimits
 from asd_monitor.outbox.rows import IDS_PER_EPOCH_MS, Lane, next_epoch
 from asd_monitor.outbox.stored import count_waiting, delete_of, machines, request_resend
+from asd_monitor.outbox.unstored import MemoryLimits
 from tests.rig.full_disk import small_disk
 from tests.rig.outbox import START_S, Clock, Disk, Report, crash, draft, make_outbox, put, send_all
 
@@ -189,6 +189,38 @@ def test_what_the_broker_has_acknowledged_is_sent_again_on_request(path: Path) -
     ]
     assert send_all(outbox) == []
     outbox.close()
+
+
+def test_what_a_broker_lost_is_sent_again_once_however_often_it_crashed(path: Path) -> None:
+    clock = Clock()
+    outbox = make_outbox(path, clock=clock)
+    outbox.connect()
+    put(outbox, *map(draft, range(10)))
+    assert len(send_all(outbox)) == 10
+    clock.now_s += 10.0
+    since_ms = outbox.mark_ms()
+    put(outbox, *map(draft, range(10, 20)))
+    assert len(send_all(outbox)) == 10
+    outbox.maintain()
+    for _crash in range(3):
+        clock.now_s += 2.0
+        outbox.send_again(since_ms, 5.0)
+        assert outbox.must_send_again
+        while outbox.maintain():
+            pass
+        assert not outbox.must_send_again
+        since_ms = outbox.mark_ms()
+    assert outbox.waiting_scores == 0  # not yet
+    crash(outbox)
+    clock.now_s += 10.0
+    again = make_outbox(path, clock=clock)  # the request survives
+    while again.maintain():
+        pass
+    again.connect()
+    put(again)
+    assert seqs(send_all(again)) == list(range(10, 20))
+    assert send_all(again) == []
+    again.close()
 
 
 def test_a_request_made_while_the_monitor_is_stopped_is_done_at_its_next_start(path: Path) -> None:

@@ -14,9 +14,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from asd_monitor.outbox.outbox import MemoryLimits, Outbox
+from asd_monitor.outbox.outbox import Outbox
 from asd_monitor.outbox.rows import Lane, Row
 from asd_monitor.outbox.stored import request_resend
+from asd_monitor.outbox.unstored import MemoryLimits
 from tests.rig.outbox import Clock, Disk, Report, crash, draft, make_outbox
 
 MEMORY = MemoryLimits(scores=30, events=10)
@@ -141,7 +142,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def crash(self) -> None:
         """Nothing is lost but what could not be stored, as it was said to be in memory only."""
         crash(self.outbox)
-        self.committed -= {key_of(row) for row in self.outbox._memory.values()}
+        self.committed -= {key_of(row) for row in self.outbox._memory.rows.values()}
         self.received &= self.committed
         self.acked &= self.committed
         self.noted.clear()
@@ -165,6 +166,11 @@ class OutboxMachine(RuleBasedStateMachine):
         self._note()
         while self.outbox.maintain():
             pass
+
+    @precondition(lambda self: self.connected)
+    @rule(seconds=st.integers(0, 100))
+    def broker_crashes(self, seconds: int) -> None:
+        self.outbox.send_again(round(1000 * (self.clock.now_s - seconds)), 5.0)
 
     def waiting(self) -> int:
         return self.outbox.waiting_scores + self.outbox.waiting_events

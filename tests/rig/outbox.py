@@ -9,10 +9,11 @@ import pytest
 
 from asd_monitor.outbox import file as file_module
 from asd_monitor.outbox.database import open_outbox
-from asd_monitor.outbox.outbox import MemoryLimits, Outbox
+from asd_monitor.outbox.outbox import Outbox
 from asd_monitor.outbox.report import DropReason
 from asd_monitor.outbox.rows import Draft, Lane, TopicKind
 from asd_monitor.outbox.settings import OutboxSettings
+from asd_monitor.outbox.unstored import MemoryLimits
 
 START_S = 1_800_000_000.0
 

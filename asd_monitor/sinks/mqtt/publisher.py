@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asd_monitor.outbox.outbox import MemoryLimits, Outbox
+from asd_monitor.outbox.outbox import Outbox
 from asd_monitor.outbox.settings import OutboxSettings
+from asd_monitor.outbox.unstored import MemoryLimits
 from asd_monitor.outbox.worker import OutboxWorker
 from asd_monitor.records import Record
 from asd_monitor.sinks.mqtt.counters import DeliveryCounter

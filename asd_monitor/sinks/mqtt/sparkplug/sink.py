@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asd_monitor.outbox.database import SPARKPLUG_FILE_NAME
-from asd_monitor.outbox.outbox import MemoryLimits, Outbox
+from asd_monitor.outbox.outbox import Outbox
 from asd_monitor.outbox.rows import Draft
 from asd_monitor.outbox.settings import OutboxSettings
+from asd_monitor.outbox.unstored import MemoryLimits
 from asd_monitor.outbox.worker import OutboxWorker
 from asd_monitor.records import MachineRemoved, Record
 from asd_monitor.sinks.mqtt.messages import is_event, is_kept, to_draft
