@@ -57,8 +57,8 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "beats": ("beats", {}),
     "beats fine-tuned": ("beats", FINE_TUNED),
     "ced": ("ced", {"pool": "mean_max", "bands": "joined", "backend": "lof"}),
-    "eat": ("eat", {"bands": "pooled", "backend": "neighbours"}),
-    "rdp and gem": ("ced", {"pool": "rdp_gem", "backend": "variance_minimised_neighbours"}),
+    "eat": ("eat", {"bands": "pooled", "backend": "domain_density_neighbours"}),
+    "rdp and gem": ("dasheng", {"pool": "rdp_gem", "backend": "variance_minimised_neighbours"}),
     "ced fine-tuned with clusters": (
         "ced",
         FINE_TUNED | {"encoder_clusters": 2, "pseudo_classes": None},
@@ -99,7 +99,7 @@ def model(request: pytest.FixtureRequest, trained: Callable[[str], LoadedModel])
 
 def test_a_model_file_names_its_checkpoint(model: LoadedModel) -> None:
     description = model.manifest.description
-    assert description["architecture"] in {"beats", "ced", "eat"}
+    assert description["architecture"] in {"beats", "ced", "dasheng", "eat"}
     assert description["checkpoint_sha256"] == description["recipe"]["sha256"]  # type: ignore[index,call-overload]
     assert model.manifest.targets == ("fan/id_00", "pump/id_00")
 
