@@ -1,15 +1,14 @@
 """The module inside a quick-start model file: waveform to feature groups to backends to a score.
 
-Every feature group, and the floor of the spectrum, is scored by two backends. How much their
-scores vary for normal sound depends on the group and the machine, so each is standardised by its
-scores of held-out normal windows. A fault usually changes only some groups, and which ones is not
-known beforehand. The fused score is therefore the log-mean-exp of the standardised scores: close
-to their mean while they agree, and close to the largest once one exceeds the others by several
-standard deviations.
+Every feature group is scored by two backends. How much their scores vary for normal sound
+depends on the group and the machine, so each is standardised by its scores of held-out normal
+windows. A fault usually changes only some groups, and which ones is not known beforehand. The
+fused score is therefore the log-mean-exp of the standardised scores: close to their mean while
+they agree, and close to the largest once one exceeds the others by several standard deviations.
 
-Matched filters search each group, except the level, for small changes of a few neighbouring bands;
-with little sound, only the floor. They are further voices for the alarm and not part of the fused
-score.
+The floor of the spectrum is scored alike. Matched filters search it, and with enough sound each
+group except the level, for small changes of a few neighbouring bands. All these are further voices
+for the alarm and not part of the fused score.
 
 No voice depends on the gain. A change of level counts only as far as it remains when the change
 that all bands have in common is subtracted from it; that change is measured separately, for the
@@ -41,6 +40,7 @@ GROUP_NAMES = (*FEATURE_GROUP_NAMES, "floor")
 FILTERED_GROUP_NAMES = ("floor", *FEATURE_GROUP_NAMES[1:])
 """Groups that have bands: all but the level. The floor is first: with little sound, it is the only
 one that has a filter."""
+FUSED_SCORES = BACKENDS_PER_GROUP * len(FEATURE_GROUP_NAMES)
 VOICE_NAMES = (
     *(name for group in GROUP_NAMES for name in (group, f"{group} in detail")),
     *(f"{group} in bands" for group in FILTERED_GROUP_NAMES),
@@ -50,6 +50,7 @@ MIN_BAND_STD = 0.12  # 0.5 dB
 LOWEST_OCTAVE_HZ = 250.0
 """Bands up to here are one group for the common change; each further group is an octave."""
 OCTAVE_TOLERANCE = 0.12  # 0.5 dB
+CHANGED_GAIN_DB = 1.5
 GATE_MARGIN = 1.0  # standard deviations by which the level may exceed the prominence
 DB_PER_NEPER = 10.0 / math.log(10.0)  # of the natural logarithm of power
 
@@ -229,6 +230,8 @@ class LevelGate(nn.Module):
     The score of the level counts only as far as the score of the prominence, which is the level
     without the common change, confirms it. It is never higher than the score of the level itself,
     so it raises no further false alarms, and the noise of the common change does not add to it.
+    Once the gain has clearly changed, the level itself means nothing: at half the gain, a machine
+    that is twice as loud has its usual level. Then the score is that of the prominence alone.
 
     Parameters
     ----------
@@ -242,20 +245,31 @@ class LevelGate(nn.Module):
     def __init__(self, centre: Tensor, scale: Tensor) -> None:
         super().__init__()
         self.margin = GATE_MARGIN
+        self.changed_db = CHANGED_GAIN_DB
         self.unit = MIN_LEVEL_SCALE
         self.register_buffer("centre", centre)
         self.register_buffer("inverse_scale", scale.reciprocal())
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Return ``(batch, 2)`` of log scores ``(batch, 4)``, in a unit near that of log scores."""
-        deviation = (scores - self.centre) * self.inverse_scale
-        return torch.minimum(deviation[:, :2], deviation[:, 2:] + self.margin) * self.unit
+        """Return ``(batch, 2)``, in a unit near that of log scores.
+
+        Parameters
+        ----------
+        scores
+            ``(batch, 5)``: log scores of level and prominence, and the common change in dB.
+        """
+        deviation = (scores[:, :4] - self.centre) * self.inverse_scale
+        level, prominence = deviation[:, :2], deviation[:, 2:]
+        confirmed = torch.minimum(level, prominence + self.margin)
+        is_changed = scores[:, 4:].abs() > self.changed_db
+        return torch.where(is_changed, prominence, confirmed) * self.unit
 
 
 def fit_level_gate(held_out: Tensor) -> LevelGate:
-    """Fit the scales to held-out log scores ``(items, 4)`` of level and prominence."""
-    scale = held_out.std(0, correction=0).clamp_min(MIN_LEVEL_SCALE)
-    return LevelGate(held_out.median(0).values, scale)
+    """Fit the scales to ``(items, 5)`` held-out normal windows; see :meth:`LevelGate.forward`."""
+    scores = held_out[:, :4]
+    scale = scores.std(0, correction=0).clamp_min(MIN_LEVEL_SCALE)
+    return LevelGate(scores.median(0).values, scale)
 
 
 class GainFreeScorer(nn.Module):
@@ -299,8 +313,9 @@ class GainFreeScorer(nn.Module):
         scores = self.scorer(features)
         change = self.common_change(features[-1])
         prominence = _log_scores(self.prominence(features[0] - change))
-        level = self.gate(torch.cat([scores[:, : self.backends], prominence], dim=1))
-        return torch.cat([level, scores[:, self.backends :], change * self.db_per_neper], dim=1)
+        change_db = change * self.db_per_neper
+        level = self.gate(torch.cat([scores[:, : self.backends], prominence, change_db], dim=1))
+        return torch.cat([level, scores[:, self.backends :], change_db], dim=1)
 
 
 def fit_target_scorer(
@@ -377,7 +392,8 @@ def fit_group_filters(
 class Fusion(nn.Module):
     """Log-mean-exp of scores, each standardised by its scores of held-out normal sound.
 
-    Only the first scores are fused, as many as there are scales; matched filters follow them.
+    Only the first scores are fused, as many as there are scales; those of the floor and the matched
+    filters follow them.
     """
 
     centre: Tensor

@@ -23,6 +23,7 @@ from asd_monitor.quickstart.network import (
     BACKENDS_PER_GROUP,
     BATCH,
     FILTERED_GROUP_NAMES,
+    FUSED_SCORES,
     VOICE_NAMES,
     Evidence,
     Fusion,
@@ -46,8 +47,8 @@ alarms, which that of the floor alone does not."""
 LEVEL_DIRECTIONS = ("louder", "quieter")
 MIN_LEVEL_CHANGE_DB = 1.0
 """Smallest scale of the mean change of a block: 3 dB are a clear change, and 1.5 dB are not."""
-GATED_SCORES = 2 * BACKENDS_PER_GROUP
-"""Scores of the level and of the prominence."""
+GATED_SCORES = 2 * BACKENDS_PER_GROUP + 1
+"""Scores of the level and of the prominence, and the common change."""
 STAGE = "fit"
 SILENCE_DBFS = -120.0
 
@@ -127,7 +128,7 @@ def fit_target(
         gate = fit_level_gate(held_out[disjoint, :GATED_SCORES])
         level, change_db = gate(held_out[:, :GATED_SCORES]), held_out[:, -1]
         held_out = torch.cat([level, held_out[:, GATED_SCORES:-1]], dim=1)
-        fusion = fit_fusion(held_out[disjoint])
+        fusion = fit_fusion(held_out[disjoint, :FUSED_SCORES])
         folds = torch.from_numpy(windows.folds())
         filtered_names = FILTERED_GROUP_NAMES if with_filters else FILTERED_GROUP_NAMES[:1]
         filters, filtered = fit_group_filters(filtered_names, features, bank, excluded, folds)
@@ -185,8 +186,8 @@ def _cross_validated_scores(
     Returns
     -------
     torch.Tensor
-        Log scores of the level, of the prominence, and of all other groups, ``GATED_SCORES`` and
-        more; in the last column the common change of all bands in dB.
+        Log scores of the level and of the prominence, and the common change of all bands in dB,
+        ``GATED_SCORES`` in all; log scores of all other groups; the common change again.
     """
     scores: list[Tensor | None] = [None] * len(folds)
     fold_count = int(folds.max()) + 1

@@ -15,7 +15,7 @@ from asd_monitor.errors import ConfigError
 from asd_monitor.features import FeatureGroups
 from asd_monitor.progress import NoProgress
 from asd_monitor.quickstart import Fitted, Recording, fit, fit_many
-from asd_monitor.quickstart.network import DB_PER_NEPER, append_floor_and_bands
+from asd_monitor.quickstart.network import DB_PER_NEPER, LevelGate, append_floor_and_bands
 from asd_monitor.quickstart.training_windows import frame_recordings
 from asd_monitor.quickstart.window_length import choose_window
 
@@ -161,11 +161,11 @@ def test_every_voice_has_words_for_the_reason(fitted_to_five_minutes: Fitted) ->
         assert describe_voice(name) in WORDS.values(), name
 
 
-def test_matched_filters_are_not_part_of_the_score(
+def test_floor_and_matched_filters_are_not_part_of_the_score(
     fitted_to_five_minutes: Fitted, new_clips: list[FloatArray]
 ) -> None:
     fused = fitted_to_five_minutes.module.scores.fusions
-    assert [len(fusion.centre) for fusion in fused] == [18]
+    assert [len(fusion.centre) for fusion in fused] == [16]
 
 
 def test_machines_share_their_voices_where_one_has_little_sound(
@@ -336,6 +336,19 @@ def test_a_part_of_the_sound_that_is_louder_is_no_change_of_gain(
     loud = [(clip + hum).astype(np.float32) for clip in new_clips]
     assert np.median(np.abs(level_changes_db(fitted, loud))) < 1.5
     assert np.mean(scores(fitted, loud) > fitted.manifest.thresholds["pump"].value) > 0.9
+
+
+def test_a_machine_as_much_louder_as_the_gain_is_lower_has_a_high_score_of_the_level() -> None:
+    gate = LevelGate(torch.zeros(4), torch.ones(4))
+    usual, prominent = [0.0, 0.0], [4.0, 4.0]
+    rows = torch.tensor([
+        [*usual, *prominent, 0.0],
+        [*usual, *prominent, -6.0],
+        [*prominent, *usual, -6.0],
+        [*prominent, *prominent, 0.0],
+    ])  # fmt: skip
+    found = gate(rows)[:, 0] / gate.unit
+    assert found.tolist() == pytest.approx([0.0, 4.0, 0.0, 4.0])
 
 
 def test_a_single_recording_of_half_a_minute_is_enough(new_clips: list[FloatArray]) -> None:
