@@ -8,6 +8,7 @@ fitted again without it and without the sound next to it, which is nearly identi
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from asd_monitor.detectability.result import MIN_SOUND_S
 from asd_monitor.quickstart.training_windows import GUARD_S, MAX_GUARD_FRACTION, Recording
 
 TRIALS = 5
@@ -15,8 +16,6 @@ HELD_OUT_S = 60.0
 """Length of a stretch that is held out, at most."""
 PART_S = 10.0
 """Recordings are cut into parts of this length."""
-MIN_SOUND_S = 180.0
-"""With less sound nothing can be held out."""
 SHARED_FIT_S = 1800.0
 """From this much sound on, the stretches of all trials are left out of one common fit."""
 

@@ -8,8 +8,14 @@ from zlib import crc32
 
 import numpy as np
 
-from asd_monitor.detectability.held_out import MIN_SOUND_S, Trial, plan_trials
-from asd_monitor.detectability.result import LIMITS_S, MIN_TRIALS, Detectability, FaultLevels
+from asd_monitor.detectability.held_out import Trial, plan_trials
+from asd_monitor.detectability.result import (
+    LIMITS_S,
+    MIN_SOUND_S,
+    MIN_TRIALS,
+    Detectability,
+    FaultLevels,
+)
 from asd_monitor.detectability.stream import Stream
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule

@@ -12,6 +12,8 @@ LIMITS_S = (60, 300)
 """Times within which a fault is to be detected, the shortest first."""
 REQUIRED_SHARE = 0.8
 """A level counts as detected where this share of the trials detected the fault."""
+MIN_SOUND_S = 180.0
+"""With less normal sound nothing can be held out."""
 MIN_TRIALS = 3
 """With fewer trials nothing is stated."""
 

@@ -31,7 +31,7 @@ from asd_monitor.records import (
 from asd_monitor.runtime.pipeline import Adjustment
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.telemetry.calibration_series import CalibrationSeries
-from asd_monitor.terminal.durations import format_duration
+from asd_monitor.terminal.durations import format_rough_duration
 
 if TYPE_CHECKING:
     from asd_monitor.detection.detector import Detector
@@ -255,11 +255,14 @@ class ContinuedCalibration:
 def describe_progress(machine: FollowedMachine) -> str:
     """Return how much was collected and what it supports, in one sentence for the user."""
     asked = machine.false_alarms_per_month
-    text = f"{format_duration(machine.sample.duration_s)} of normal sound collected"
+    collected_s = machine.sample.duration_s
+    text = f"{format_rough_duration(collected_s)} of normal sound collected"
+    if not collected_s:
+        text = "no further normal sound collected yet"
     supported, needed = supported_per_month(machine.rule), needed_s(machine.rule, asked)
     rate = "one false alarm" if asked == 1 else f"{asked:g} false alarms"
     if supported is None or needed is None:
         return text
     if supported <= asked:
         return f"{text}; {rate} a month is supported"
-    return f"{text}; from about {format_duration(needed)} on, {rate} a month is supported"
+    return f"{text}; from about {format_rough_duration(needed)} on, {rate} a month is supported"

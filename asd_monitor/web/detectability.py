@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from asd_monitor.detectability.result import LIMITS_S, Detectability, FaultLevels
+from asd_monitor.detectability.result import LIMITS_S, MIN_SOUND_S, Detectability, FaultLevels
 from asd_monitor.detectability.sentences import (
     describe,
     describe_kind,
@@ -11,6 +11,7 @@ from asd_monitor.detectability.sentences import (
 )
 from asd_monitor.detectability.store import read_result
 from asd_monitor.judging.proposal import present_model
+from asd_monitor.records import ModelInfo
 from asd_monitor.telemetry.status import MachineStatus
 from asd_monitor.web.context import WebContext
 
@@ -59,8 +60,7 @@ def make_view(context: WebContext, machine: str, status: MachineStatus) -> Detec
         if not present_model(context.judging.root, machine).is_file():
             return None
         return DetectabilityView(
-            "not measured yet: this is done in the background after learning, or by "
-            f"`asd-monitor detectability {machine}`"
+            explain_absence(machine, None if status.window is None else status.window.score.model)
         )
     levels = [level for fault in result.faults for level in fault.levels_db]
     return DetectabilityView(
@@ -69,6 +69,21 @@ def make_view(context: WebContext, machine: str, status: MachineStatus) -> Detec
         tuple(map(_make_row, result.faults)),
         max(levels, default=0.0),
         min(levels, default=0.0),
+    )
+
+
+def explain_absence(machine: str, model: ModelInfo | None) -> str:
+    """Return why there is no result for a machine with this model, in one sentence."""
+    if model is not None:
+        learned_s = model.calibration_windows * model.window_samples / model.sample_rate_hz
+        if learned_s < MIN_SOUND_S:
+            return (
+                f"not measured: it takes {MIN_SOUND_S / 60:.0f} min of normal sound, and "
+                f"{learned_s:.0f} s were learned; learn for longer"
+            )
+    return (
+        "not measured yet: this is done in the background after learning, or by "
+        f"`asd-monitor detectability {machine}`"
     )
 
 

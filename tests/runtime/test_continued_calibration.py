@@ -148,7 +148,9 @@ def test_hours_that_are_no_longer_needed_are_removed(scene: Scene) -> None:
 
 def test_before_enough_was_collected_the_progress_says_how_much_is_needed(scene: Scene) -> None:
     scene.play(0.1)
-    assert scene.statuses[0].progress.startswith("0 s of normal sound collected; from about ")
+    assert scene.statuses[0].progress.startswith(
+        "no further normal sound collected yet; from about "
+    )
     assert not scene.adjustments
 
 

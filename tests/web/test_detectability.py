@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from asd_monitor.detectability.result import FaultLevels
-from asd_monitor.web.detectability import draw_shares
+from asd_monitor.web.detectability import draw_shares, explain_absence
 from tests.rig.raw_http import request
+from tests.rig.records import MODEL
 from tests.rig.web_site import Site, web_site, write_detectability
 
 
@@ -66,3 +68,10 @@ def test_the_bars_fall_with_the_level() -> None:
     fault = FaultLevels("whine", (0.0, -6.0), {60: (0.0, None), 300: (-6.0, 0.0)})
     assert draw_shares(fault, 300) == "M0 10V0H65V5H130V10z"
     assert draw_shares(fault, 60) == "M0 10V5H65V10H130V10z"
+
+
+def test_too_little_learned_sound_is_the_reason_why_nothing_was_measured() -> None:
+    little = replace(MODEL, calibration_windows=60)
+    assert "it takes 3 min of normal sound, and 120 s were learned" in explain_absence("p", little)
+    for model in (MODEL, None):
+        assert explain_absence("p", model).startswith("not measured yet")
