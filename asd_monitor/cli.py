@@ -56,6 +56,7 @@ COMMANDS = {
     "train": DATASETS,
     "export": DATASETS,
     "compare": DATASETS,
+    "leaderboard": DATASETS,
     "oracle": DATASETS,
 }
 """Every command, with its section of the help: a function of this name in the module of this name

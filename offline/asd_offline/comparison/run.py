@@ -21,6 +21,7 @@ from asd_offline.comparison.timing import ModelCost, measure_cost
 from asd_offline.comparison.writers import write_files
 from asd_offline.datasets import Dataset, open_dataset
 from asd_offline.datasets.clip import ANOMALY, NORMAL
+from asd_offline.datasets.year_record import is_synthetic
 from asd_offline.jobs.choice import open_pool
 from asd_offline.jobs.pool import sigterm_as_interrupt
 from asd_offline.jobs.shards import Shard
@@ -212,6 +213,16 @@ def _dataset_digest(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
+def data_digest(dataset: Dataset) -> str:
+    """Return a digest of names, labels and sizes of all clips, wherever and whenever copied."""
+    entries = sorted(
+        (clip.machine, clip.section, clip.split, clip.name, str(clip.label), clip.domain,
+         clip.path.stat().st_size)
+        for clip in dataset.clips
+    )  # fmt: skip
+    return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
+
+
 def _simultaneous_jobs(settings: CompareSettings) -> int:
     import torch
 
@@ -302,6 +313,8 @@ def _summarize(
         notes=dataset.notes,
         command=settings.command,
         versions=library_versions() | {"asd-monitor": __version__},
+        data_digest=data_digest(dataset),
+        is_synthetic=is_synthetic(dataset.root),
     )
 
 

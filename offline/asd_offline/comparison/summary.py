@@ -13,6 +13,8 @@ from asd_offline.comparison.run_result import METRICS, OVERALL, Metrics, RunResu
 from asd_offline.comparison.timing import ModelCost
 from asd_offline.evaluation.rules import applicable_rules
 
+SCHEMA = "asd-monitor/compare/1"
+"""Version of the document; another number if the meaning of a member changes."""
 MetricKey = tuple[str, str]
 """Machine (or ``all``) and name of a metric."""
 
@@ -139,6 +141,10 @@ class Comparison:
     notes: tuple[str, ...] = ()
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    data_digest: str = ""
+    """Digest of the clips' names, labels and sizes; equal where the same data are elsewhere."""
+    is_synthetic: bool = False
+    """Whether `synth` generated the clips."""
 
     @property
     def rules(self) -> int:
@@ -187,7 +193,10 @@ class Comparison:
         """Return one document for ``json.dumps``."""
         best, names = self.clearly_best, self.metric_names
         return {
+            "schema": SCHEMA,
             "dataset": str(self.dataset),
+            "data_digest": self.data_digest,
+            "is_synthetic": self.is_synthetic,
             "year": self.year,
             "rules": self.rules,
             "machines": list(self.machines),
@@ -280,4 +289,29 @@ def _run_dict(run: Run) -> dict[str, Any]:
         "parity": result.parity if result else None,
         "clips": result.clips if result else None,
         "training_s": result.training_s if result else None,
+        "metrics": {name: dict(values) for name, values in result.metrics.items()}
+        if result
+        else {},
+        "missing": dict(result.missing) if result else {},
+        "ci95": result.ci95 if result else None,
+        "sections": _section_dicts(result) if result else {},
     }
+
+
+def _section_dicts(result: RunResult) -> dict[str, dict[str, Any]]:
+    """Return AUC, number of clips of each class, and decisions of each section with an AUC."""
+    sections = {}
+    for machine, values in result.result.get("machines", {}).items():
+        for name, section in values.get("sections", {}).items():
+            alarm = section.get("alarm") or {}
+            if section.get("auc") is not None and "anomalies" in alarm:
+                sections[f"{machine}/{name}"] = {
+                    "auc": section["auc"],
+                    "normal_clips": alarm["normal_clips"],
+                    "anomalous_clips": alarm["anomalies"],
+                    "threshold_rule": section.get("threshold_rule"),
+                    "detected": alarm.get("detected"),
+                    "false_alarms": alarm.get("false_alarms"),
+                    "normal_hours": alarm.get("normal_hours"),
+                }
+    return sections

@@ -25,6 +25,12 @@ def recorded_year(root: Path) -> int | None:
     return None
 
 
+def is_synthetic(root: Path) -> bool:
+    """Return whether `synth` generated the recordings of a folder."""
+    folders = [root.absolute(), *root.absolute().parents][:_MAX_LEVELS]
+    return any((folder / SYNTH_MANIFEST).is_file() for folder in folders)
+
+
 def _downloaded_year(folder: Path) -> int:
     return int((folder / DOWNLOAD_STATE / YEAR_FILE).read_text(encoding="ascii"))
 

@@ -1,0 +1,1 @@
+"""Merge the results of comparisons from many machines into one leaderboard."""

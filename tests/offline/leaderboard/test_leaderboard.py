@@ -1,0 +1,146 @@
+"""Results of comparisons on several computers become one leaderboard."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from asd_monitor.cli import create_app
+from asd_monitor.errors import DatasetError
+from asd_offline.leaderboard.documents import encode_document, read_document
+from asd_offline.leaderboard.merge import Board, merge, to_document
+from asd_offline.leaderboard.page import render_page
+from tests.offline.compared_models import Compared
+
+
+def run(seed: int, auc: float, **others: Any) -> dict[str, Any]:  # noqa: ANN401
+    section = {"auc": auc, "normal_clips": 20, "anomalous_clips": 20, "threshold_rule": "tail: 1"}
+    section |= {"detected": 15, "false_alarms": 1, "normal_hours": 0.5}
+    metrics = {"fan": {"auc": auc, "pauc": 0.6}, "all": {"auc": auc, "pauc": 0.6, "score": auc}}
+    return {"seed": seed, "metrics": metrics, "sections": {"fan/id_00": section}} | others
+
+
+def model(name: str, *runs: dict[str, Any], deterministic: bool = False) -> dict[str, Any]:
+    recipe = None if deterministic else {"epochs": 5}
+    return {"model": name, "recipe": recipe, "deterministic": deterministic, "runs": runs}
+
+
+def document(*models: dict[str, Any], **others: Any) -> dict[str, Any]:  # noqa: ANN401
+    return {
+        "schema": "asd-monitor/compare/1",
+        "dataset": "/somewhere/data/plant",
+        "data_digest": "ab" * 32,
+        "year": None,
+        "rules": 2020,
+        "machines": ["fan"],
+        "models": models,
+        "versions": {"torch": "2"},
+    } | others
+
+
+def merge_all(folder: Path, *documents: dict[str, Any]) -> list[Board]:
+    paths = [folder / f"{number}.json" for number in range(len(documents))]
+    for path, content in zip(paths, documents, strict=True):
+        path.write_text(json.dumps(content))
+    return merge([(path, read_document(path)) for path in paths])
+
+
+def test_seeds_of_several_computers_count_together_and_once(tmp_path: Path) -> None:
+    here = document(model("vae", run(0, 0.8), run(1, 0.9)))
+    there = document(model("vae", run(1, 0.9), run(2, 0.7), run(3, 0.6)), dataset="d:/plant")
+    (board,) = merge_all(tmp_path, here, there)
+    (entry,) = board.entries
+    assert [each.seed for each in entry.runs] == [0, 1, 2, 3]
+    assert entry.mean("auc") == pytest.approx(0.75)
+    assert entry.is_ranked
+
+
+def test_other_recipes_and_other_data_are_kept_separate(tmp_path: Path) -> None:
+    other = model("vae", run(0, 0.8))
+    other["recipe"] = {"epochs": 6}
+    boards = merge_all(
+        tmp_path,
+        document(model("vae", run(0, 0.8)), other),
+        document(model("vae", run(0, 0.1)), data_digest="cd" * 32, dataset="/other", year=2021),
+    )
+    assert [board.name for board in boards] == ["other", "plant"]
+    assert len(boards[1].entries) == 2
+
+
+def test_few_seeds_are_listed_but_not_ranked(tmp_path: Path) -> None:
+    few = model("lucky", *(run(seed, 0.99) for seed in range(3)))
+    many = model("steady", *(run(seed, 0.8) for seed in range(4)))
+    once = model("bank", run(0, 0.9), deterministic=True)
+    (board,) = merge_all(tmp_path, document(few, many, once))
+    assert [entry.model for entry in board.entries] == ["bank", "steady", "lucky"]
+    lines = render_page([board]).splitlines()
+    assert any(line.startswith("| 1 | `bank` |  | 1 | 0.900 [") for line in lines)
+    assert any(line.startswith("| not ranked | `lucky` |") for line in lines)
+
+
+def test_failed_runs_and_missing_sections_are_named(tmp_path: Path) -> None:
+    runs = (run(0, 0.8, failure="no memory"), run(1, 0.8, missing={"fan/id_02": "no clips"}))
+    (board,) = merge_all(tmp_path, document(model("vae", *runs, run(2, 0.7))))
+    assert len(board.entries[0].runs) == 1
+    page = render_page([board])
+    assert "- Left out: vae, seed 0: no memory." in page
+    assert "- Left out: vae, seed 1: fan/id_02: no clips." in page
+    (again,) = merge_all(tmp_path, json.loads(encode_document(to_document(board))))
+    assert render_page([again]) == page
+
+
+def test_the_same_run_with_other_results_is_refused(tmp_path: Path) -> None:
+    documents = [document(model("vae", run(0, auc))) for auc in (0.8, 0.9)]
+    with pytest.raises(DatasetError, match=r"1\.json: vae, seed 0, fan, auc: expected 0\.8, as in"):
+        merge_all(tmp_path, *documents)
+
+
+def test_the_interval_over_clips_has_a_width_at_an_auc_of_1(tmp_path: Path) -> None:
+    (board,) = merge_all(tmp_path, document(model("bank", run(0, 1.0), deterministic=True)))
+    interval = board.entries[0].clips_interval
+    assert interval is not None
+    assert 0.8 < interval[0] < 0.95
+    assert interval[1] == 1.0
+
+
+def test_years_without_a_complete_real_set_are_not_measured(tmp_path: Path) -> None:
+    machines = ["fan", "pump", "slider", "ToyCar", "ToyConveyor", "valve"]
+    real = document(model("a", run(0, 0.8)), year=2020, machines=machines)
+    synthetic = real | {"is_synthetic": True, "data_digest": "ef" * 32}
+    assert "- 2020: plant\n- 2021: not measured" in render_page(merge_all(tmp_path, real))
+    assert "- 2020: not measured" in render_page(merge_all(tmp_path, synthetic))
+    part = real | {"machines": ["fan"]}
+    assert "- 2020: not measured" in render_page(merge_all(tmp_path, part))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "expected the result.json of `asd-monitor compare`"),
+        ("[]", "expected a document asd-monitor/compare/1, found none"),
+        ('{"schema": "asd-monitor/compare/9"}', "found asd-monitor/compare/9"),
+        ('{"schema": "asd-monitor/compare/1"}', "dataset: Field required"),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(DatasetError, match=message):
+        read_document(tmp_path)
+
+
+def test_the_command_reads_what_compare_writes(compared: Compared, tmp_path: Path) -> None:
+    compared.copy_to(tmp_path)
+    page = tmp_path / "page.md"
+    arguments = ["leaderboard", str(tmp_path / "out"), "--out", str(page)]
+    arguments += ["--save", str(tmp_path / "saved")]
+    result = CliRunner().invoke(create_app(), arguments)
+    assert result.exception is None, result.exception
+    text = page.read_text()
+    for summary in compared.comparison.models:
+        assert f"`{summary.candidate.model}`" in text
+    (saved,) = (tmp_path / "saved").iterdir()
+    assert str(tmp_path) not in text + saved.read_text()
+    result = CliRunner().invoke(create_app(), ["leaderboard", str(saved)])
+    assert result.stdout == text
