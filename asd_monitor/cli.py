@@ -57,6 +57,7 @@ COMMANDS = {
     "export": DATASETS,
     "compare": DATASETS,
     "leaderboard": DATASETS,
+    "tune": DATASETS,
     "oracle": DATASETS,
 }
 """Every command, with its section of the help: a function of this name in the module of this name

@@ -5,6 +5,7 @@ from typing import Any
 
 from asd_offline.datasets.challenge import SetName
 from asd_offline.datasets.clip import Rejected
+from asd_offline.evaluation.auc_interval import Interval
 from asd_offline.evaluation.rules.scoring_rules import METRICS, ScoringRules
 
 
@@ -64,6 +65,8 @@ class SectionResult:
     target: SectionMetrics | None = None
     reason: str | None = None
     """Why metrics are missing; None if none are."""
+    auc_ci95: Interval | None = None
+    """95 % interval of the AUC over the choice of test clips; None without an AUC."""
 
     def value(self, name: str) -> float | None:
         """Return a metric, such as ``auc`` or ``auc_source``; None if there is none."""
@@ -160,6 +163,8 @@ def _means_dict(means: Means, rules: ScoringRules) -> dict[str, Any]:
 def _section_dict(result: SectionResult, rules: ScoringRules) -> dict[str, Any]:
     entry: dict[str, Any] = {name: result.value(name) for name in rules.section_metrics}
     entry["clips"] = result.clips
+    if result.auc_ci95 is not None:
+        entry["auc_ci95"] = list(result.auc_ci95)
     if result.reason:
         entry["reason"] = result.reason
     return entry

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from asd_offline.evaluation.auc_interval import auc_interval
 from asd_offline.evaluation.metrics import auc, confusion, pauc, precision_recall_f1
 from asd_offline.evaluation.results import SectionMetrics, SectionResult
 from asd_offline.evaluation.rules.scoring_rules import ScoringRules
@@ -31,12 +32,17 @@ def evaluate_section(
     if count == 0:
         return SectionResult(section, 0, reason=why_empty or "no scores")
     overall = None if rules.domains == "separate" else _metrics(rules, clips, clips)
+    interval = None
+    if overall is not None and overall.auc is not None:
+        normals, anomalies = (int(np.sum(clips.label == label)) for label in (0, 1))
+        interval = auc_interval(overall.auc, normals, anomalies)
     if rules.domains == "none":
         reason = overall.reason if overall else None
-        return SectionResult(section, count, overall=overall, reason=reason)
+        return SectionResult(section, count, overall, reason=reason, auc_ci95=interval)
     source, target = (_domain_metrics(rules, clips, domain, overall) for domain in DOMAINS)
     reasons = dict.fromkeys(row.reason for row in (overall, source, target) if row and row.reason)
-    return SectionResult(section, count, overall, source, target, "; ".join(reasons) or None)
+    reason = "; ".join(reasons) or None
+    return SectionResult(section, count, overall, source, target, reason, interval)
 
 
 def domain_mask(rules: ScoringRules, clips: SectionScores, domain: str) -> NDArray[np.bool_]:

@@ -1,0 +1,1 @@
+"""Choose a recipe from normal recordings alone: cross-validation with injected faults."""

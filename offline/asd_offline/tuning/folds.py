@@ -1,0 +1,137 @@
+"""Labelled folds from normal recordings: held-out ones are normal, and faulty with a fault added.
+
+Test clips of the dataset, and all labels, are never opened.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from asd_monitor.errors import DatasetError
+from asd_monitor.progress import Progress
+from asd_monitor.synthesis.faults import FAULTS, FaultContext, add_fault
+from asd_offline.datasets.clip import Clip
+from asd_offline.synth.real_recordings import read_recording
+from asd_offline.synth.seeds import derive_seed
+from asd_offline.synth.writer import write_wav
+
+LEVELS_DB = (-6.0, -12.0, -18.0)
+"""Levels of the faults relative to the recording; AUCs between 0.5 and 1 tell recipes apart."""
+FAULTS_PER_CLIP = 2
+MAX_TRAIN_CLIPS, MAX_TEST_CLIPS = 400, 48
+"""Of a fold; more recordings are thinned out evenly."""
+MIN_CLIPS = 3
+"""Of a section, for every fold to have a test clip and two training clips."""
+SHAFT_HZ = (12.0, 30.0)
+FULL_SCALE = 32768.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Recordings for training and for testing, none of them in both."""
+
+    name: str
+    """Name of the machine that the fold is in the dataset of the folds."""
+    train: tuple[Clip, ...]
+    test: tuple[Clip, ...]
+
+
+def plan_folds(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Fold]:
+    """Divide normal training clips into folds, each section and domain evenly.
+
+    Parameters
+    ----------
+    clips
+        Training clips of one machine.
+    folds
+        Number of folds: each clip is a test clip of one of them, unless there are too many.
+    seed
+        Seed of the division.
+
+    Raises
+    ------
+    DatasetError
+        If there are fewer clips than folds, or a training part would have under two.
+    """
+    machine = clips[0].machine
+    if len(clips) < max(folds, MIN_CLIPS):
+        msg = f"{machine}: expected at least {max(folds, MIN_CLIPS)} normal recordings"
+        raise DatasetError(f"{msg} for {folds} folds, found {len(clips)}")
+    rng = np.random.default_rng((seed, derive_seed("folds", machine)))
+    parts: list[list[Clip]] = [[] for _ in range(folds)]
+    groups: dict[tuple[str, str], list[Clip]] = {}
+    for clip in clips:
+        groups.setdefault((clip.section, clip.domain), []).append(clip)
+    position = 0
+    for group in groups.values():
+        for index in rng.permutation(len(group)):
+            parts[position % folds].append(group[index])
+            position += 1
+    found = []
+    for number, part in enumerate(parts):
+        others = [clip for other in parts if other is not part for clip in other]
+        train, test = _thin(others, MAX_TRAIN_CLIPS), _thin(part, MAX_TEST_CLIPS)
+        found.append(Fold(f"{machine}-fold{number}", train, test))
+    return found
+
+
+def _thin(clips: Sequence[Clip], count: int) -> tuple[Clip, ...]:
+    """Return at most ``count`` clips, evenly spaced in the order of the dataset."""
+    ordered = sorted(clips, key=lambda clip: (clip.section, clip.domain, clip.name))
+    if len(ordered) <= count:
+        return tuple(ordered)
+    picked = np.linspace(0, len(ordered) - 1, count).round().astype(int)
+    return tuple(ordered[index] for index in picked)
+
+
+def write_folds(folder: Path, folds: Sequence[Fold], progress: Progress) -> None:
+    """Write the folds as machines of one dataset in the layout of 2020.
+
+    Parameters
+    ----------
+    folder
+        Of the dataset.
+    folds
+        The folds of all machines.
+    progress
+        Receives the stage ``folds``.
+
+    Raises
+    ------
+    DatasetError
+        If a recording cannot be read, or the folder cannot be written.
+    """
+    total = sum(len(fold.train) + len(fold.test) for fold in folds)
+    done = 0
+    for fold in folds:
+        sections = sorted({clip.section for clip in (*fold.train, *fold.test)})
+        for split, clips in (("train", fold.train), ("test", fold.test)):
+            for index, clip in enumerate(clips):
+                number = f"id_{sections.index(clip.section):02}_{index:08d}"
+                _write_clip(folder / fold.name / split, number, clip, index, split == "test")
+                done += 1
+                progress.update("folds", done, total)
+
+
+def _write_clip(folder: Path, number: str, clip: Clip, index: int, is_test: bool) -> None:
+    sound, rate_hz = read_recording(clip.path)
+    if is_test:
+        rng = np.random.default_rng(derive_seed("faults", clip.machine, clip.name))
+        shaft_hz = float(rng.uniform(*SHAFT_HZ))
+        for repetition in range(FAULTS_PER_CLIP):
+            case = index * FAULTS_PER_CLIP + repetition
+            kind = tuple(FAULTS)[case % len(FAULTS)]
+            level_db = LEVELS_DB[case // len(FAULTS) % len(LEVELS_DB)]
+            faulty = add_fault(kind, FaultContext(sound, rate_hz, shaft_hz, level_db, rng))
+            _write(folder / f"anomaly_{number[:-8]}{case:08d}.wav", faulty.sound, rate_hz)
+    _write(folder / f"normal_{number}.wav", sound, rate_hz)
+
+
+def _write(
+    path: Path, sound: np.ndarray[tuple[int, ...], np.dtype[np.float64]], rate_hz: int
+) -> None:
+    peak = float(np.max(np.abs(sound)))
+    steps = np.round(sound / max(1.0, peak / 0.999) * FULL_SCALE)
+    write_wav(path, np.clip(steps, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16), rate_hz)

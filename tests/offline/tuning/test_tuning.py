@@ -1,0 +1,114 @@
+"""A recipe is chosen from normal recordings alone."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from asd_monitor.cli import create_app
+from asd_monitor.errors import DatasetError
+from asd_offline.datasets.clip import Clip
+from asd_offline.tuning.choice import choose, rate
+from asd_offline.tuning.folds import MAX_TEST_CLIPS, MAX_TRAIN_CLIPS, plan_folds
+from asd_offline.tuning.suitable import suitable_models
+from tests.offline.compared_models import TWFR
+from tests.offline.small_sounds import make_set
+
+
+def clips(count: int, sections: int = 1) -> list[Clip]:
+    return [
+        Clip(Path(f"{n}.wav"), 2020, "fan", f"id_{n % sections:02}", "", "train", 0, name=f"{n}")
+        for n in range(count)
+    ]
+
+
+@given(count=st.integers(3, 60), folds=st.integers(2, 3), sections=st.integers(1, 3))
+def test_every_recording_is_tested_once_and_never_by_what_was_trained_on_it(
+    count: int, folds: int, sections: int
+) -> None:
+    found = plan_folds(clips(count, sections), folds)
+    tested = [clip for fold in found for clip in fold.test]
+    assert sorted(clip.name for clip in tested) == sorted(map(str, range(count)))
+    for fold in found:
+        assert not set(fold.train) & set(fold.test)
+        assert len(fold.train) + len(fold.test) == count
+    sizes = [len(fold.test) for fold in found]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_many_recordings_are_thinned_out_over_all_sections() -> None:
+    for fold in plan_folds(clips(1500, 3), 3):
+        assert (len(fold.train), len(fold.test)) == (MAX_TRAIN_CLIPS, MAX_TEST_CLIPS)
+        assert {clip.section for clip in fold.test} == {"id_00", "id_01", "id_02"}
+
+
+def test_too_few_recordings_are_refused() -> None:
+    with pytest.raises(DatasetError, match="at least 5 normal recordings for 5 folds, found 4"):
+        plan_folds(clips(4), 5)
+
+
+def choose_from(**aucs: Sequence[float]) -> tuple[str, str]:
+    chosen, reason = choose(rate(aucs))
+    return chosen.model, reason
+
+
+def test_a_clearly_better_model_is_chosen() -> None:
+    model, reason = choose_from(quickstart=(0.6, 0.6, 0.61), autoencoder=(0.9, 0.9, 0.91))
+    assert model == "autoencoder"
+    assert "every other model is behind" in reason
+
+
+def test_of_models_that_are_about_as_good_the_simplest_is_chosen() -> None:
+    model, reason = choose_from(quickstart=(0.9, 0.7, 0.8), autoencoder=(0.8, 0.9, 0.8))
+    assert model == "quickstart"
+    assert "no model is clearly better than quickstart: autoencoder is ahead by 0.033" in reason
+    model, reason = choose_from(quickstart=(0.9, 0.8), autoencoder=(0.9, 0.8))
+    assert model == "quickstart"
+    assert "simpler than the 1" in reason
+
+
+def test_the_standard_error_accounts_for_overlapping_training_parts() -> None:
+    rated = rate({"quickstart": (0.9, 0.9, 0.9), "autoencoder": (0.8, 0.7, 0.6)})
+    assert rated[1].behind == pytest.approx(0.2)
+    assert rated[1].standard_error == pytest.approx(0.1 * np.sqrt(1 / 3 + 1 / 2))
+
+
+def test_models_are_tried_where_the_data_suffice() -> None:
+    few, notes = suitable_models(clips(10))
+    assert few == ("quickstart", "modulation_knn", "twfr_gmm")
+    assert "autoencoder is not tried: it takes 20 recordings, found 10" in notes
+    assert "stgram_mfn" not in suitable_models(clips(300))[0]
+    assert "stgram_mfn" in suitable_models(clips(300, 3))[0]
+
+
+def test_the_command_chooses_without_opening_test_recordings(tmp_path: Path) -> None:
+    dataset = make_set(tmp_path / "set")
+    tests = [*dataset.glob("*/test/*.wav")]
+    assert tests
+    for path in tests:
+        path.write_bytes(b"no sound, and its name says nothing true")
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes/twfr_gmm.yaml").write_text(TWFR)
+    arguments = ["tune", str(dataset), "--models", "twfr_gmm", "--folds", "2", "--jobs", "1"]
+    arguments += [f"--{name}={tmp_path / name}" for name in ("out", "recipes", "cache")]
+    result = CliRunner().invoke(create_app(), arguments)
+    assert result.exception is None, result.exception
+    assert "Chosen: twfr_gmm" in result.stdout
+    assert (tmp_path / "out/recipe.yaml").read_text().startswith("# Chosen by asd-monitor tune: ")
+    document = json.loads((tmp_path / "out/tuning.json").read_text())
+    assert document["chosen"] == "twfr_gmm"
+    assert all(0 <= auc <= 1 for auc in document["models"][0]["auc_by_fold"])
+    again = CliRunner().invoke(create_app(), [*arguments, "--json"])
+    assert json.loads(again.stdout) == document
+    for path in dataset.glob("*/train/*.wav"):
+        sound, rate_hz = soundfile.read(path)
+        soundfile.write(path.with_name(f"normal_id_00_9{path.name[-11:]}"), sound, rate_hz)
+    refused = CliRunner().invoke(create_app(), arguments)
+    assert isinstance(refused.exception, DatasetError)
+    assert "give another --out" in str(refused.exception)
