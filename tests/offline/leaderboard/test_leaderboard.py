@@ -144,3 +144,11 @@ def test_the_command_reads_what_compare_writes(compared: Compared, tmp_path: Pat
     assert str(tmp_path) not in text + saved.read_text()
     result = CliRunner().invoke(create_app(), ["leaderboard", str(saved)])
     assert result.stdout == text
+
+
+def test_the_page_in_the_documentation_is_that_of_its_result_files() -> None:
+    docs = Path(__file__).parents[3] / "docs"
+    files = sorted((docs / "results").glob("*.json"))
+    assert files
+    boards = merge([(path, read_document(path)) for path in files])
+    assert (docs / "leaderboard.md").read_text() == render_page(boards)
