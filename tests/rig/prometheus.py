@@ -5,7 +5,7 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,15 +59,27 @@ class Prometheus:
 
 @contextmanager
 def running_prometheus(
-    folder: Path, target: str, *, rules: Path | None = None
+    folder: Path,
+    target: str,
+    *,
+    rules: Path | None = None,
+    external: Mapping[str, str] | None = None,
+    receives: bool = False,
+    **sections: object,
 ) -> Iterator[Prometheus]:
-    """Run Prometheus on a free loopback port, scraping ``target`` (``host:port``) often."""
+    """Run Prometheus on a free loopback port, scraping ``target`` (``host:port``) often.
+
+    It has external labels, accepts remote writes, or has more sections, if these are given.
+    """
     interval = f"{int(SCRAPE_INTERVAL_S * 1000)}ms"
     intervals = ("scrape_interval", "scrape_timeout", "evaluation_interval")
     config: dict[str, Any] = {
         "global": dict.fromkeys(intervals, interval),
         "scrape_configs": [{"job_name": "asd-monitor", "static_configs": [{"targets": [target]}]}],
     }
+    config |= sections
+    if external is not None:
+        config["global"]["external_labels"] = dict(external)
     if rules is not None:
         config["rule_files"] = [str(rules)]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
@@ -80,6 +92,7 @@ def running_prometheus(
                 f"--storage.tsdb.path={folder / 'data'}",
                 f"--web.listen-address={address}",
                 "--log.level=warn",
+                *(["--web.enable-remote-write-receiver"] if receives else []),
             ],
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -45,14 +45,14 @@ class ToyMonitor:
         **sections: Any,  # noqa: ANN401 - any section
     ) -> None:
         self.state, self.log = folder / "state", folder / "log"
-        self._metrics_port = free_port()
+        self.metrics_port = free_port()
         model = toy_model.save_toy(folder / "toy.asd")
         machine = {**(source or _fast_recordings(folder)), "model": str(model), "target": "pump"}
         config = {
             "node": "plant",
             "state_dir": str(self.state),
             "machines": {"pump": machine},
-            "prometheus": {"port": self._metrics_port},
+            "prometheus": {"port": self.metrics_port},
             "web": None,
             **sections,
         }
@@ -69,7 +69,7 @@ class ToyMonitor:
 
     def value(self, name: str, **labels: str) -> float:
         """Return the sum of a metric over the series with these labels."""
-        url = f"http://127.0.0.1:{self._metrics_port}/metrics"
+        url = f"http://127.0.0.1:{self.metrics_port}/metrics"
         with urllib.request.urlopen(url, timeout=30) as answer:
             lines = answer.read().decode().splitlines()
         total = 0.0
