@@ -10,7 +10,7 @@ RUN_PACKAGES := python3-venv libportaudio2
 TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev libasound2-dev libasound2-plugins pulseaudio \
 	pulseaudio-utils mosquitto mosquitto-clients prometheus systemd openssl chromium tmux
 
-.PHONY: demo test lint soak bench hashes install-service deb image clean
+.PHONY: demo test lint soak bench gpu-check hashes install-service deb image clean
 
 demo: $(VENV)/.demo
 	$(BIN)/asd-monitor demo
@@ -31,6 +31,10 @@ soak: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/asd-monitor bench
+
+# Parity, first calls, windows per second, machines, training and memory on a GPU, or on the CPU.
+gpu-check: $(VENV)/.test
+	$(BIN)/python -m asd_offline.benchmarks.gpu_check --out gpu-check.json $(GPU_CHECK_FLAGS)
 
 # After a change of the dependencies or of constraints.txt; needs the network.
 UV_COMPILE := $(VENV)/uv/bin/uv pip compile -c constraints.txt --universal --python-version 3.11 \

@@ -193,8 +193,8 @@ class LoadedModel:
         # torch warns of read-only arrays, so they are copied.
         if not (windows.flags.carray and windows.dtype == np.float32):
             windows = np.require(windows, np.float32, ["C", "W"])
-        waveform = torch.from_numpy(windows).to(self.device)
-        target = torch.from_numpy(np.require(targets, np.int64, ["C", "W"])).to(self.device)
+        waveform = self._to_device(torch.from_numpy(windows))
+        target = self._to_device(torch.from_numpy(np.require(targets, np.int64, ["C", "W"])))
         try:
             with torch.inference_mode():
                 output = getattr(self._module, method)(waveform, target)
@@ -203,6 +203,12 @@ class LoadedModel:
         if not isinstance(output, torch.Tensor):
             raise ModelFileError(f"model {self.manifest.name}: {method} returned no tensor")
         return cast("npt.NDArray[np.generic]", output.cpu().numpy())
+
+    def _to_device(self, tensor: "torch.Tensor") -> "torch.Tensor":
+        """Return a tensor on the device; only pinned memory is copied without a wait."""
+        if self.device == "cpu":
+            return tensor
+        return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def _failure(self, method: str, error: Exception) -> ModelFileError:
         reason = str(error).strip().splitlines()[-1:]

@@ -5,6 +5,26 @@ from pathlib import Path
 
 from asd_offline.jobs.pool import JobPool, Pool
 
+WORKERS_PER_GPU = 2
+"""Processes that score on a GPU at the same time; each takes its own context of some 0.5 GB."""
+
+
+def resolve_device(device: str, cluster: str) -> str:
+    """Return ``cpu`` or ``cuda`` for ``auto``, so that all jobs score on the same.
+
+    On a cluster it is ``cpu``, because its computers may differ.
+    """
+    import torch
+
+    if device != "auto":
+        return device
+    return "cuda" if not cluster and torch.cuda.is_available() else "cpu"
+
+
+def limit_workers(workers: int, device: str) -> int:
+    """Return the number of processes that score at the same time."""
+    return min(workers, WORKERS_PER_GPU) if device == "cuda" else workers
+
 
 def open_pool(
     workers: int,

@@ -1,6 +1,7 @@
 """Replay a dataset through the windows, detector and alarm of the live monitor."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -9,8 +10,8 @@ from asd_monitor.errors import DatasetError
 from asd_monitor.processes.workers import available_cores
 from asd_monitor.progress import NoProgress, Progress
 from asd_offline.datasets import Dataset, Rejected, Subset, open_dataset
-from asd_offline.jobs.choice import open_pool
-from asd_offline.jobs.pool import Pool, sigterm_as_interrupt
+from asd_offline.jobs.choice import limit_workers, open_pool, resolve_device
+from asd_offline.jobs.pool import JobPool, Pool, sigterm_as_interrupt
 from asd_offline.replay.collect import ThresholdSource, collect_results
 from asd_offline.replay.jobs import FitJob, ScoreJob
 from asd_offline.replay.outputs import write_outputs
@@ -107,7 +108,8 @@ def replay(
     plan = plan_replay(settings)
     with sigterm_as_interrupt(), _open_pool(settings, plan, progress) as pool:
         run_fits(plan.fit_jobs(), pool, progress)
-        run_scores(all_score_jobs(plan), pool, progress)
+        with scoring_pool(pool, settings, plan) as scoring:
+            run_scores(all_score_jobs(plan), scoring, progress)
         with WindowFile.open(settings.out) as windows:
             result = collect_results(plan, settings.decide, windows, settings.command)
             if settings.strict:
@@ -127,7 +129,8 @@ def plan_replay(settings: ReplaySettings) -> Plan:
     if settings.strict:
         _raise_if_rejected(dataset.rejected)
     work = settings.work if settings.work and not settings.out else choose_work_folder(settings.out)
-    return make_plan(dataset, model, channel=settings.channel, device=settings.device, work=work)
+    device = resolve_device(settings.device, settings.cluster)
+    return make_plan(dataset, model, channel=settings.channel, device=device, work=work)
 
 
 def _open(settings: ReplaySettings) -> Dataset:
@@ -152,9 +155,20 @@ def _open_pool(settings: ReplaySettings, plan: Plan, progress: Progress) -> Pool
         PRELOADED_MODULES,
         cluster=settings.cluster,
         shared=plan.work,
-        device=settings.device,
+        device=plan.device,
         notify=progress.message,
     )
+
+
+@contextmanager
+def scoring_pool(pool: Pool, settings: ReplaySettings, plan: Plan) -> Iterator[Pool]:
+    """Yield the pool for scores: the given one, or one of fewer processes that share a GPU."""
+    workers = limit_workers(settings.jobs, plan.device)
+    if settings.cluster or workers == settings.jobs:
+        yield pool
+        return
+    with JobPool(workers, PRELOADED_MODULES) as few:
+        yield few
 
 
 def run_fits(fits: Sequence[FitJob], pool: Pool, progress: Progress) -> None:

@@ -10,6 +10,7 @@ from asd_offline.replay.run import (
     plan_replay,
     run_fits,
     run_scores,
+    scoring_pool,
 )
 
 
@@ -55,5 +56,6 @@ def replay_shard(
     fits = [job for job in plan.fit_jobs() if job.model in needed]
     with sigterm_as_interrupt(), JobPool(settings.jobs, PRELOADED_MODULES) as pool:
         run_fits(fits, pool, progress)
-        run_scores([job for job in jobs if job.model.exists()], pool, progress)
+        with scoring_pool(pool, settings, plan) as scoring:
+            run_scores([job for job in jobs if job.model.exists()], scoring, progress)
     return sum(is_done(job) for job in jobs), len(section_of)

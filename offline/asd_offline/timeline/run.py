@@ -3,8 +3,9 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from asd_monitor.errors import ConfigError, DatasetError
 from asd_monitor.processes.workers import available_cores
 from asd_monitor.progress import NoProgress, Progress
 from asd_offline.datasets.audio_files import read_length
-from asd_offline.jobs.choice import open_pool
-from asd_offline.jobs.pool import Pool, sigterm_as_interrupt
+from asd_offline.jobs.choice import limit_workers, open_pool, resolve_device
+from asd_offline.jobs.pool import JobPool, Pool, sigterm_as_interrupt
 from asd_offline.replay.job_results import read_fit
 from asd_offline.replay.plan import QUICKSTART, GivenModel, file_version, read_given_model
 from asd_offline.replay.work_folder import choose_work_folder, clean_up, create_work_folder
@@ -90,6 +91,7 @@ def replay_timelines(
         settings.folder, settings.machines, settings.channel, needs_train=model is None
     )
     targets = {machine.name: _find_target(model, machine.name) for machine in machines}
+    settings = replace(settings, device=resolve_device(settings.device, settings.cluster))
     work = choose_work_folder(settings.out) / _digest(settings, model, machines)
     create_work_folder(work)
     learning = [] if model else [_learn_job(settings, m, work) for m in machines]
@@ -110,7 +112,8 @@ def replay_timelines(
     }
     with sigterm_as_interrupt(), _open_pool(settings, work, progress) as pool:
         _run(pool, learning, progress, "learning")
-        _run(pool, [*jobs.values()], progress, "playing")
+        with _scoring_pool(pool, settings) as scoring:
+            _run(scoring, [*jobs.values()], progress, "playing")
     result = TimelineResult(
         streams=tuple(
             _evaluate(machine.name, stream, jobs[machine.name, stream.name])
@@ -139,6 +142,17 @@ def _open_pool(settings: TimelineSettings, work: Path, progress: Progress) -> Po
         device=settings.device,
         notify=progress.message,
     )
+
+
+@contextmanager
+def _scoring_pool(pool: Pool, settings: TimelineSettings) -> Iterator[Pool]:
+    """Yield the pool for scores: the given one, or one of fewer processes that share a GPU."""
+    workers = limit_workers(settings.jobs, settings.device)
+    if settings.cluster or workers == settings.jobs:
+        yield pool
+        return
+    with JobPool(workers, PRELOADED_MODULES) as few:
+        yield few
 
 
 def _run(

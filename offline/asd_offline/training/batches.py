@@ -68,7 +68,10 @@ def prefetch(
     """Yield batches on the device; a thread draws the next one in the meantime."""
 
     def draw(indices: Tensor) -> tuple[Tensor, ...]:
-        return tuple(part.to(device, non_blocking=True) for part in task.draw(indices, generator))
+        parts = task.draw(indices, generator)
+        if device.type == "cuda":  # only pinned memory is copied without a wait
+            parts = tuple(part.pin_memory() for part in parts)
+        return tuple(part.to(device, non_blocking=True) for part in parts)
 
     with ThreadPoolExecutor(1) as thread:
         upcoming = thread.submit(draw, batches[0])
