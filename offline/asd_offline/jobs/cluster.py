@@ -123,7 +123,7 @@ class ClusterPool:
             If a job raises it, or worker processes die again and again.
         """
         waiting = iter([job for job in jobs if not is_done(job)])
-        finished = 0.0
+        finished = reported = 0.0
         while True:
             for job in islice(waiting, self._max_pending(at_once) - len(self._pending)):
                 self._submit(job)
@@ -134,7 +134,10 @@ class ClusterPool:
                 job = self._pending.pop(future).job
                 self._take_result(future, job)
                 finished += job.work
-            progress(finished + self._partly_done())
+            done = finished + self._partly_done()
+            if done > reported:
+                reported = done
+                progress(done)
 
     def _submit(self, job: Job) -> None:
         number = next(self._numbers)
