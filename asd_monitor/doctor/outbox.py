@@ -7,7 +7,7 @@ from pathlib import Path
 from asd_monitor.doctor.context import Context
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import StateError
-from asd_monitor.outbox.database import FILE_NAME
+from asd_monitor.outbox.database import FILE_NAME, SPARKPLUG_FILE_NAME
 from asd_monitor.outbox.stored import count_waiting
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sinks.mqtt.settings import MqttSettings
@@ -19,14 +19,24 @@ OLD_S = 3600.0
 
 
 def check_outbox(context: Context) -> list[Finding]:
-    """Check what waits for the broker, and report databases that were set aside."""
+    """Check what waits for the broker, and report databases that were set aside.
+
+    Sparkplug has an outbox of its own.
+    """
     settings = context.config.sink_settings(MqttSettings)
     if settings is None:
         return [ok("outbox", "off: no broker is named")]
     if settings.outbox is None:
         hint = "remove `outbox: off` under mqtt:, so that a crash loses nothing"
         return [warning("outbox", "off: what waits for the broker is in memory only", hint)]
-    path = StateFolder.locate(context.config.state_dir, os.environ).root / FILE_NAME
+    root = StateFolder.locate(context.config.state_dir, os.environ).root
+    findings = _check_file(root / FILE_NAME)
+    if settings.sparkplug is not None:
+        findings += _check_file(root / SPARKPLUG_FILE_NAME)
+    return findings
+
+
+def _check_file(path: Path) -> list[Finding]:
     findings = _check_set_aside(path)
     if not path.exists():
         return [*findings, ok("outbox", f"{path} will be created")]

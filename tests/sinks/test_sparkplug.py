@@ -11,7 +11,11 @@ import pytest
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from asd_monitor.cli import create_app
+from asd_monitor.outbox.database import FILE_NAME, SPARKPLUG_FILE_NAME
+from asd_monitor.outbox.stored import count_waiting
 from asd_monitor.records import (
     AlarmStatus,
     Decision,
@@ -180,6 +184,35 @@ def test_scores_of_an_outage_arrive_as_historical_values(broker: Mosquitto, rig:
     assert not historical[50]
     assert all(historical[number] for number in range(1, 49))
     assert rig.value("asd_dropped_total", queue="sparkplug") == 0
+
+
+def test_resend_sends_data_again_as_historical_values(
+    broker: Mosquitto, rig: Rig, tmp_path: Path
+) -> None:
+    with Collector(broker.port, "spBv1.0/#") as host:
+        sink = rig.sink(broker.port, sparkplug=NAMES, outbox_path=tmp_path / FILE_NAME)
+        wait_for_birth(rig)
+        for number in range(20):
+            sink.emit(scored_window(number))
+        wait_for_windows(host, 20)
+        for name in (FILE_NAME, SPARKPLUG_FILE_NAME):
+            path = tmp_path / name
+            wait_until(lambda path=path: count_waiting(path).scores == 0, "the confirmation")
+        arguments = ["resend", "--since", "1970-01-02", "--state-dir", str(tmp_path)]
+        done = CliRunner().invoke(create_app(), arguments, catch_exceptions=False)
+        both, over_sparkplug = done.output.splitlines()
+        assert both.endswith("on: 20 scores and 0 events")
+        assert over_sparkplug.startswith("over Sparkplug: to be sent again")
+        assert over_sparkplug.endswith("on: 20 scores and 0 events")
+
+        def again() -> set[object]:
+            return {
+                message.values["window"]
+                for message in of_kind(read(host), "DDATA")
+                if "window" in message.values and message.payload.metrics[0].is_historical
+            }
+
+        wait_until(lambda: again() == set(range(20)), "the same data again")
 
 
 def test_data_that_a_dead_connection_lost_is_sent_again(broker: Mosquitto, rig: Rig) -> None:
