@@ -108,6 +108,11 @@ def previous_model(root: Path, machine: str) -> Path:
     return root / "models" / "previous" / f"{machine}.asd"
 
 
+def taken_model(root: Path, machine: str) -> Path:
+    """Return the path of an earlier model while it is taken back."""
+    return previous_model(root, machine).with_suffix(".taken")
+
+
 def present_model(root: Path, machine: str) -> Path:
     """Return the path of the learned model in use."""
     return root / "models" / f"{machine}.asd"
@@ -176,11 +181,16 @@ def accept(store: JudgingStore, author: Author, machine: str) -> Outcome:
 def undo(store: JudgingStore, author: Author, machine: str) -> Outcome:
     """Use the model again that was replaced last, and keep the present one instead."""
     with lock_models(store.root, machine):
-        previous = previous_model(store.root, machine)
-        if not previous.is_file():
-            raise ConfigError(f"{machine}: there is no earlier model to take back")
-        taken = previous.with_suffix(".taken")
-        move_durably(previous, taken)
+        previous, taken = previous_model(store.root, machine), taken_model(store.root, machine)
+        try:
+            if taken.is_file():  # an undo was interrupted before it had replaced the present model
+                move_durably(taken, previous)
+            if not previous.is_file():
+                raise ConfigError(f"{machine}: there is no earlier model to take back")
+            write_durably(taken, previous.read_bytes())
+        except OSError as error:
+            msg = f"{taken}: cannot be written: {error.strerror}; nothing was changed"
+            raise StateError(msg) from error
         _replace(store.root, machine, taken)
         _record(store, author, machine, UNDO, "")
     return Outcome(

@@ -12,7 +12,7 @@ from asd_monitor.detectability.store import result_path
 from asd_monitor.errors import StateError
 from asd_monitor.history.database import FILE_NAME, open_to_write
 from asd_monitor.judging.mode_names import names_path
-from asd_monitor.judging.proposal import previous_model, proposed_model
+from asd_monitor.judging.proposal import previous_model, proposed_model, taken_model
 from asd_monitor.outbox import stored
 from asd_monitor.outbox.database import FILE_NAME as OUTBOX_FILE_NAME
 from asd_monitor.outbox.database import SPARKPLUG_FILE_NAME
@@ -90,6 +90,7 @@ def find_remembered(
         root, damaged = state.root, present.with_name(f"{present.name}.damaged")
         proposed = proposed_model(root, machine)
         paths += [present, damaged, result_path(present), previous_model(root, machine)]
+        paths.append(taken_model(root, machine))
         paths += [proposed, proposed.with_suffix(".json"), names_path(root, machine)]
     existing = tuple(path for path in paths if path.exists())
     rows = _history(state, machine, before_s, "count")
