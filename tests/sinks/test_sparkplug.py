@@ -195,9 +195,10 @@ def test_resend_sends_data_again_as_historical_values(
         for number in range(20):
             sink.emit(scored_window(number))
         wait_for_windows(host, 20)
-        for name in (FILE_NAME, SPARKPLUG_FILE_NAME):
-            path = tmp_path / name
-            wait_until(lambda path=path: count_waiting(path).scores == 0, "the confirmation")
+        outboxes = [tmp_path / name for name in (FILE_NAME, SPARKPLUG_FILE_NAME)]
+        wait_until(
+            lambda: all(count_waiting(path).scores == 0 for path in outboxes), "the confirmation"
+        )
         arguments = ["resend", "--since", "1970-01-02", "--state-dir", str(tmp_path)]
         done = CliRunner().invoke(create_app(), arguments, catch_exceptions=False)
         both, over_sparkplug = done.output.splitlines()
