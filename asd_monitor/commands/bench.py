@@ -16,8 +16,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="AREA",
-            help="What to measure: latency, cpu, capacity, memory, startup, history, outbox, web. "
-            "By default all.",
+            help="What to measure: latency, cpu, capacity, memory, recordings, startup, history, "
+            "outbox, web. By default all.",
         ),
     ] = None,
     quick: Annotated[
@@ -74,7 +74,7 @@ def bench(
     """Measure latency, processor time, capacity, memory and start-up time of the monitor.
 
     The benchmark generates a sound, fits a quick-start model to it, and runs the real
-    `asd-monitor run` on recordings in real time. All areas together take about 20 minutes;
+    `asd-monitor run` on recordings in real time. All areas together take about 25 minutes;
     close other programs first.
 
     Example: `asd-monitor bench latency cpu`

@@ -60,6 +60,7 @@ MEASUREMENTS = {
         )
     },
     "memory": {"rss_mb", "windows", "growth_mb", "more_files", "more_threads"},
+    "recordings": {"score_1_min_mb"},
     "startup": {"python_s", "import_s", "help_s", "ready_s"},
     "history": {
         "cpu_percent",
