@@ -160,6 +160,12 @@ def test_purge_leaves_nothing(dpkg: Dpkg, package: Path) -> None:
     assert dpkg.files() == set()
 
 
+def test_removal_stops_monitors_first_also_of_a_package_that_was_never_configured() -> None:
+    """dpkg runs no prerm then; it was tried under systemd, which these tests do not start."""
+    postrm = (ROOT / "packaging" / "deb" / "postrm").read_text()
+    assert 0 < postrm.index("systemctl stop 'asd-monitor@*.service'") < postrm.index("rm -rf")
+
+
 @pytest.mark.parametrize("script", ["postinst", "prerm", "postrm"])
 def test_maintainer_scripts_have_no_errors_of_syntax(script: str) -> None:
     run("sh", "-n", ROOT / "packaging" / "deb" / script)
