@@ -12,6 +12,7 @@ from asd_monitor.bench.context import BenchContext
 from asd_monitor.bench.history import example_window
 from asd_monitor.bench.measurement import Measurement
 from asd_monitor.bench.outbox_latency import measure_latency
+from asd_monitor.bench.outbox_pair import compare
 from asd_monitor.outbox.outbox import Outbox
 from asd_monitor.outbox.report import DropReason
 from asd_monitor.outbox.settings import OutboxSettings
@@ -55,6 +56,7 @@ def measure(context: BenchContext) -> Iterator[Measurement]:
         context.report("the same over MQTT, with and without an outbox in turns")
         path = Path(folder) / "second" / "outbox.db"
         yield from measure_latency(context, AREA, path, MACHINES, _window)
+    yield from compare(context, AREA)
 
 
 def _measure_scores(path: Path, duration_s: float) -> Iterator[Measurement]:

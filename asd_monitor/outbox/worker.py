@@ -72,7 +72,8 @@ class OutboxWorker:
                 self._queue.append((record, self.outbox.steps_ms))
                 if len(self._queue) > MAX_QUEUED:
                     dropped = self._queue.popleft()[0]
-                self._condition.notify()
+                if len(self._queue) == 1:  # else the thread has been woken already
+                    self._condition.notify()
         if dropped is not None:
             self._count_dropped(dropped)
 

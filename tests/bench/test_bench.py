@@ -78,6 +78,11 @@ MEASUREMENTS = {
         "cpu_percent",
         "score_bytes",
         *(f"{name}_p{q}_ms" for name in ("with", "without", "more") for q in (50, 99)),
+        *(
+            f"daemon_{name}{suffix}"
+            for name in ("cpu_ms", "p50_ms", "p99_ms")
+            for suffix in ("", "_ratio")
+        ),
     },
     "web": {
         "no_page_ms_per_s",
