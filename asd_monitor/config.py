@@ -19,6 +19,7 @@ from pydantic import (
 from asd_monitor import settings_file
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.errors import ConfigError
+from asd_monitor.model_file.runtimes import Runtime
 from asd_monitor.model_file.settings import ModelSettings
 from asd_monitor.settings_file import Name, OnOff, SettingsPath
 from asd_monitor.sinks import SINKS
@@ -195,6 +196,8 @@ class Config(_SinkSections):
     """Folder of models and recordings; docs/operations.md describes the default."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run; auto: on the GPU if there is one."""
+    runtime: Runtime = "auto"
+    """What runs models: torch, or onnxruntime; auto: torch if it is installed."""
     machines: dict[str, MachineSettings] = Field(default_factory=dict)
     """The machines by id, which is a folder, a level of MQTT topics and a label; without any, the
     web page offers to set one up."""

@@ -79,6 +79,9 @@ def bench(
 
     Example: `asd-monitor bench latency cpu`
     """
+    from asd_monitor.model_file.runtimes import require_torch
+
+    require_torch("bench")
     import json
 
     from asd_monitor.bench.context import Broker

@@ -53,6 +53,9 @@ def demo(
 
     Example: `asd-monitor demo --duration 120`
     """
+    from asd_monitor.model_file.runtimes import require_torch
+
+    require_torch("demo")
     with stop_signals() as stop:
         from asd_monitor.demo.demo import run_demo
 

@@ -60,6 +60,9 @@ def detectability(
 
     Example: `asd-monitor detectability pump`
     """
+    from asd_monitor.model_file.runtimes import require_torch
+
+    require_torch("detectability")
     import json
 
     from asd_monitor.errors import ConfigError

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.commands.options import AsJson, TrustedKeys
+from asd_monitor.commands.options import AsJson, RuntimeChoice, RuntimeOption, TrustedKeys
 from asd_monitor.terminal.escape import on_one_line
 from asd_monitor.terminal.wrapping import wrap
 
@@ -33,6 +33,7 @@ def inspect(
             "Only for files whose maker you trust.",
         ),
     ] = False,
+    runtime: RuntimeOption = RuntimeChoice.AUTO,
     trusted_key: TrustedKeys = None,
     as_json: AsJson = False,
 ) -> None:
@@ -54,7 +55,7 @@ def inspect(
     from asd_monitor.detectability.store import read_result
     from asd_monitor.model_file import LoadPolicy, load, verify
 
-    policy = LoadPolicy.of_user(trusted_key or ())
+    policy = LoadPolicy.of_user(trusted_key or (), runtime.value)
     verified = verify(model, policy)
     manifest = verified.manifest
     facts: dict[str, object] = {
@@ -64,6 +65,7 @@ def inspect(
         "checksums": "ok",
         "code": "ok",
         "origin": verified.origin,
+        "runtimes": list(verified.runtimes),
     }
     if run:
         facts |= _run(load(model, "cpu", policy=policy))
@@ -85,6 +87,7 @@ def inspect(
 def _run(loaded: "LoadedModel") -> dict[str, object]:
     return {
         "reference_scores": "ok",
+        "runtime": loaded.runtime,
         "evidence": loaded.has_evidence,
         "ms_per_window": _time_window_ms(loaded),
     }
@@ -120,6 +123,7 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
         ("created", manifest.created_at),
         ("checks", _describe_checks(facts)),
         ("origin", facts["origin"]),
+        ("runtimes", _describe_runtimes(facts)),
         ("sample rate", f"{rate_hz} Hz, {CHANNELS[manifest.channels]}"),
         ("window", f"{manifest.window_samples} samples ({manifest.window_samples / rate_hz:g} s)"),
         ("hop", f"{manifest.hop_samples} samples ({manifest.hop_samples / rate_hz:g} s)"),
@@ -128,7 +132,11 @@ def _print(facts: "Mapping[str, object]", manifest: "Manifest") -> None:
     if "ms_per_window" in facts:
         rows += [
             ("evidence", "yes, see `asd-monitor picture`" if facts["evidence"] else "no"),
-            ("speed", f"{facts['ms_per_window']:.3g} ms per window (one CPU thread, median)"),
+            (
+                "speed",
+                f"{facts['ms_per_window']:.3g} ms per window "
+                f"({facts['runtime']}, one CPU thread, median)",
+            ),
         ]
     training = dict(manifest.training)
     findings = findings_of(manifest)
@@ -154,6 +162,13 @@ def _describe_checks(facts: "Mapping[str, object]") -> str:
     if "reference_scores" in facts:
         return f"checksums ok, code ok, reference scores {facts['reference_scores']}"
     return "checksums ok, code ok; it was not run (`--run` does, and checks its scores)"
+
+
+def _describe_runtimes(facts: "Mapping[str, object]") -> str:
+    """Return what the file can be scored with."""
+    if "onnx" in str(facts["runtimes"]):
+        return "torch, or onnxruntime alone"
+    return "torch only: the file has no ONNX graphs"
 
 
 def _print_rows(title: str, rows: "Iterable[tuple[str, object]]") -> None:

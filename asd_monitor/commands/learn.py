@@ -72,6 +72,9 @@ def learn(
 
     Example: `asd-monitor learn --mic 0 --machine pump --minutes 5`
     """
+    from asd_monitor.model_file.runtimes import require_torch
+
+    require_torch("learn", "learn on another computer that has it, with `--remote USER@HOST`")
     sections = make_machine_sections(mic, wav, machine, channel=channel, fast=True)
     rules: dict[str, object] = {"minutes": minutes, "window_s": window_s, "hop_s": hop_s}
     if sample_rate_hz is not None:

@@ -13,9 +13,10 @@ PACKAGES = {
     "sklearn": "scikit-learn",
 }
 """Modules of the extra, and the package that each belongs to."""
+WITH_TORCH = {**PACKAGES, "torch": "torch"}
 
 
-def require_offline(command: str, modules: Iterable[str] = tuple(PACKAGES)) -> None:
+def require_offline(command: str, modules: Iterable[str] = tuple(WITH_TORCH)) -> None:
     """Raise ConfigError if a module that a command needs is not installed.
 
     Commands call this before anything else, so that no work is lost.
@@ -25,9 +26,9 @@ def require_offline(command: str, modules: Iterable[str] = tuple(PACKAGES)) -> N
     command
         The command as the user knows it, such as ``train``.
     modules
-        Modules that it needs, keys of :data:`PACKAGES`; all by default.
+        Modules that it needs, keys of :data:`WITH_TORCH`; all by default.
     """
-    missing = [PACKAGES[module] for module in modules if find_spec(module) is None]
+    missing = [WITH_TORCH[module] for module in modules if find_spec(module) is None]
     if missing:
         msg = (
             f"{command} needs packages that are not installed: {', '.join(missing)}; "

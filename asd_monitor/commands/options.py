@@ -45,6 +45,14 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class RuntimeChoice(StrEnum):
+    """What runs a model."""
+
+    AUTO = "auto"
+    TORCHSCRIPT = "torchscript"
+    ONNX = "onnx"
+
+
 class Sets(StrEnum):
     """The sets of a challenge."""
 
@@ -130,6 +138,14 @@ DeviceOption = Annotated[
     Device,
     typer.Option(
         "--device", help="Device that the model runs on; auto uses a GPU if there is one."
+    ),
+]
+RuntimeOption = Annotated[
+    RuntimeChoice,
+    typer.Option(
+        "--runtime",
+        help="What runs the model: torch, or onnxruntime on the CPU; auto uses torch if it is "
+        "installed.",
     ),
 ]
 ModelFile = Annotated[Path, typer.Option("--model", metavar="FILE", help="The model file.")]

@@ -62,9 +62,11 @@ def refit(
             raise ConfigError("--undo is given together with --yes or --propose; give one")
         print_outcome(proposal.undo(store, author, machine))
         return
+    from asd_monitor.model_file.runtimes import require_torch
     from asd_monitor.runtime.refit import propose_refit
     from asd_monitor.terminal.progress import console_progress
 
+    require_torch("refit")
     lower_priority()
     settings = None if config is None else load_config(config)
     alarm = None if settings is None else find_alarm_settings(settings, machine)

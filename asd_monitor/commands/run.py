@@ -19,6 +19,8 @@ from asd_monitor.commands.options import (
     Machines,
     Mics,
     Plain,
+    RuntimeChoice,
+    RuntimeOption,
     SampleRate,
     StateDir,
     TrustedKeys,
@@ -140,6 +142,7 @@ def run(
     ] = None,
     state_dir: StateDir = None,
     device: DeviceOption = Device.AUTO,
+    runtime: RuntimeOption = RuntimeChoice.AUTO,
     plain: Plain = False,
     log_format: Annotated[
         LogFormat | None,
@@ -162,7 +165,8 @@ def run(
     """
     options = {
         "model": model, "target": target, "mqtt": mqtt, "metrics": metrics, "web": web,
-        "node": node, "state_dir": state_dir, "device": device, "learn": learn,
+        "node": node, "state_dir": state_dir, "device": device, "runtime": runtime,
+        "learn": learn,
         "learn_minutes": learn_minutes, "sample_rate_hz": sample_rate_hz,
         "trusted_key": trusted_key,
     }  # fmt: skip
@@ -303,6 +307,8 @@ def _override(options: dict[str, Any], configured: dict[str, Any]) -> dict[str, 
     values: dict[str, Any] = {}
     if options["device"] is not Device.AUTO:
         values["device"] = str(options["device"])
+    if options.get("runtime", RuntimeChoice.AUTO) is not RuntimeChoice.AUTO:
+        values["runtime"] = str(options["runtime"])
     for key in ("node", "state_dir"):
         if options.get(key) is not None:
             values[key] = str(options[key])

@@ -17,6 +17,8 @@ from asd_monitor.commands.options import (
     Device,
     DeviceOption,
     ModelFile,
+    RuntimeChoice,
+    RuntimeOption,
     Target,
     TrustedKeys,
 )
@@ -45,6 +47,7 @@ def score(
     target: Target = None,
     channel: Channel = 0,
     device: DeviceOption = Device.AUTO,
+    runtime: RuntimeOption = RuntimeChoice.AUTO,
     trusted_key: TrustedKeys = None,
     jobs: Annotated[
         int, typer.Option("--jobs", metavar="N", min=1, help="Number of processes.")
@@ -77,7 +80,8 @@ def score(
     from asd_monitor.runtime.score_files import ScoreJob
 
     content = read_bytes(model)
-    loaded = load_content(content, model, device, policy=LoadPolicy.of_user(trusted_key or ()))
+    policy = LoadPolicy.of_user(trusted_key or (), runtime.value)
+    loaded = load_content(content, model, device, policy=policy)
     manifest = loaded.manifest
     target = target or get_only_target(manifest.targets, model)
     rule = DecisionRule.from_manifest(manifest, target)
@@ -87,7 +91,7 @@ def score(
     folder = _common_folder(paths)
     if not as_json:
         typer.echo(_format_heading(loaded, rule, folder))
-    job = ScoreJob(model, content, device, target, channel)
+    job = ScoreJob(model, content, device, target, channel, loaded.runtime)
     with (
         exit_on_interrupt("the recordings listed above are scored, the others are not"),
         _scored(paths, job, loaded, jobs) as (results, print_line),

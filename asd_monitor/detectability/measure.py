@@ -25,7 +25,7 @@ from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.model_file.manifest import Manifest
 from asd_monitor.modes.learned import LearnedModes
 from asd_monitor.progress import NoProgress, Progress
-from asd_monitor.quickstart import Recording, fit
+from asd_monitor.quickstart import Recording
 from asd_monitor.synthesis.faults import MAX_LEVEL_DB, kinds_at
 
 LEVELS_DB = tuple(float(level) for level in range(0, -37, -3))
@@ -209,6 +209,8 @@ class _Measurement:
     def _fit(self, learned: Sequence[Recording]) -> tuple[Detector, LearnedModes | None]:
         """Fit the model again, without the sound that is held out; return its modes too."""
         manifest = self._manifest
+        from asd_monitor.quickstart import fit
+
         fitted = fit(
             learned,
             target=self._target,

@@ -7,6 +7,7 @@ import sys
 from asd_monitor.doctor.context import Context
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import ConfigError, ModelFileError
+from asd_monitor.model_file.runtimes import NEITHER, is_installed
 
 MIN_PYTHON, FIRST_UNSUPPORTED_PYTHON = (3, 11), (3, 14)
 MAX_LOAD_PER_PROCESSOR = 1.5
@@ -35,10 +36,12 @@ def check_processors() -> list[Finding]:
 
 def check_torch() -> list[Finding]:
     """Check that torch can be imported, and report its version and number of threads."""
+    if not is_installed("torchscript"):
+        return [_check_onnxruntime()]
     try:
         import torch
     except (ImportError, OSError) as error:
-        hint = "install asd-monitor again: pip install --force-reinstall asd-monitor"
+        hint = "install it again: pip install --force-reinstall 'asd-monitor[torch]'"
         return [failed("torch", f"torch cannot be imported: {error}", hint, ModelFileError)]
     threads = torch.get_num_threads()
     if torch.version.cuda and not torch.cuda.is_available():
@@ -49,11 +52,32 @@ def check_torch() -> list[Finding]:
     return [ok("torch", message, version=str(torch.__version__), threads=threads)]
 
 
+def _check_onnxruntime() -> Finding:
+    """Check that onnxruntime can be imported, where torch is not installed."""
+    if not is_installed("onnx"):
+        message, _, hint = NEITHER.partition(": ")
+        return failed("runtime", message, hint, ModelFileError)
+    try:
+        import onnxruntime
+    except (ImportError, OSError) as error:
+        hint = "install it again: pip install --force-reinstall 'asd-monitor[edge]'"
+        message = f"onnxruntime cannot be imported: {error}"
+        return failed("runtime", message, hint, ModelFileError)
+    version = str(onnxruntime.__version__)
+    message = f"torch is not installed: onnxruntime {version} scores; learning needs torch"
+    return ok("runtime", message, version=version)
+
+
 def check_gpu(context: Context) -> list[Finding]:
     """Check that models can run on the device of the settings."""
     device = context.config.device
     if device == "cpu":
         return [ok("gpu", "not needed: models run on the CPU")]
+    if context.config.runtime == "onnx" or not is_installed("torchscript"):
+        if device == "auto":
+            return [ok("gpu", "not used: onnxruntime runs models on the CPU")]
+        hint = "set device to auto or cpu, or install torch: pip install 'asd-monitor[torch]'"
+        return [failed("gpu", "onnxruntime runs models on the CPU only", hint, ModelFileError)]
     try:
         import torch
     except (ImportError, OSError):

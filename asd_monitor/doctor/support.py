@@ -103,7 +103,12 @@ def _read_settings(config: Path | None) -> tuple[str, frozenset[str]]:
 
 
 def _describe_versions() -> str:
-    names = ["torch", "numpy", *(_package_name(line) for line in requires("asd-monitor") or [])]
+    names = [
+        "torch",
+        "onnxruntime",
+        "numpy",
+        *(_package_name(line) for line in requires("asd-monitor") or []),
+    ]
     lines = [
         f"asd-monitor {__version__}",
         f"Python {platform.python_version()}",

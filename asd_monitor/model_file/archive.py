@@ -48,6 +48,16 @@ def seal(archive: bytes, added: Mapping[str, bytes] = MappingProxyType({})) -> b
     return buffer.getvalue()
 
 
+def replace_member(sealed: bytes, ending: str, content: bytes) -> bytes:
+    """Return a sealed archive in which the member whose name ends so has other content."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(sealed)) as source, zipfile.ZipFile(buffer, "w") as target:
+        for name in source.namelist():
+            if name != INTEGRITY_MEMBER:
+                target.writestr(name, content if name.endswith(ending) else source.read(name))
+    return seal(buffer.getvalue())
+
+
 def read_bytes(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
     """Return the content of a regular file.
 

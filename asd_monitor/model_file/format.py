@@ -24,12 +24,24 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_monitor.errors import ModelFileError, UntrustedModelError
-from asd_monitor.model_file.archive import read_bytes, seal, unseal, write_atomically
+from asd_monitor.model_file.archive import (
+    read_bytes,
+    replace_member,
+    seal,
+    unseal,
+    write_atomically,
+)
 from asd_monitor.model_file.device_choice import choose_faster, make_first_calls
 from asd_monitor.model_file.loaded_model import LoadedModel
 from asd_monitor.model_file.made_here import is_made_here, note_made
 from asd_monitor.model_file.manifest import Manifest
-from asd_monitor.model_file.onnx_members import differs, make_members, read_graphs, read_module
+from asd_monitor.model_file.onnx_members import (
+    can_score,
+    differs,
+    make_members,
+    read_graphs,
+    read_module,
+)
 from asd_monitor.model_file.policy import LoadPolicy
 from asd_monitor.model_file.python_compiler import COMPILING
 from asd_monitor.model_file.runtimes import ChosenRuntime, choose_runtime, is_installed
@@ -39,6 +51,7 @@ from asd_monitor.model_file.signature import read_signature
 from asd_monitor.model_file.trial import Announce, Trial, TrialFailedError
 from asd_monitor.model_file.verdicts import find_failure, has_passed, note_failed, note_passed
 from asd_monitor.normal_sound.statistics import NormalSound
+from asd_monitor.processes.memory import return_large_blocks
 
 if TYPE_CHECKING:
     import torch
@@ -68,6 +81,8 @@ class VerifiedFile:
     size_bytes: int
     origin: str
     """Who signed it, for people."""
+    runtimes: tuple[ChosenRuntime, ...]
+    """What can score it."""
 
 
 @contextmanager
@@ -201,6 +216,17 @@ def read_manifest(path: Path | str) -> tuple[Manifest, str]:
     return manifest, hashlib.sha256(content).hexdigest()
 
 
+def replace_manifest(content: bytes, manifest: Manifest) -> bytes:
+    """Return an admitted model file with another manifest, without a signature.
+
+    Its code, its tensors and its reference windows stay as they are.
+    """
+    new = json.dumps(manifest.to_dict(), allow_nan=False).encode()
+    changed = replace_member(content, f"/extra/{_MANIFEST}", new)
+    note_made(changed)
+    return changed
+
+
 def verify(path: Path | str, policy: LoadPolicy | None = None) -> VerifiedFile:
     """Check integrity, signature and code of a model file without running anything in it.
 
@@ -221,7 +247,10 @@ def verify_content(content: bytes, path: Path, policy: LoadPolicy | None = None)
     signature = read_signature(content)
     origin = (policy or LoadPolicy()).check_signature(signature, sha256, path)
     scan_content(content, path)
-    return VerifiedFile(manifest, sha256, len(content), origin)
+    runtimes: tuple[ChosenRuntime, ...] = ("torchscript",)
+    if can_score(read_graphs(content, path), manifest):
+        runtimes = ("torchscript", "onnx")
+    return VerifiedFile(manifest, sha256, len(content), origin, runtimes)
 
 
 def load(
@@ -262,7 +291,7 @@ def load_content(
 ) -> LoadedModel:
     """Load a model as :func:`load`, from the content of its file; errors name ``path``."""
     policy = policy or LoadPolicy()
-    runtime = choose_runtime(policy.runtime, device, path)
+    runtime = _prepare_runtime(policy, device, path)
     with Trial(runtime) as trial:
         _admit(content, path, policy, trial)
     return load_verified(content, path, device, threads, runtime)
@@ -278,12 +307,19 @@ def try_new(
         for path in paths:
             try:
                 if trial is None:
-                    runtime = choose_runtime(policy.runtime, "auto", path)
+                    runtime = _prepare_runtime(policy, "auto", path)
                     trial = stack.enter_context(Trial(runtime, announce))
                 _admit(read_bytes(path), path, policy, trial)
             except ModelFileError as error:
                 problems[path] = error
     return problems
+
+
+def _prepare_runtime(policy: LoadPolicy, device: str, path: Path) -> ChosenRuntime:
+    runtime = choose_runtime(policy.runtime, device, path)
+    if runtime == "onnx":  # it is chosen where there is little memory
+        return_large_blocks()
+    return runtime
 
 
 def _admit(content: bytes, path: Path, policy: LoadPolicy, trial: Trial) -> None:

@@ -10,7 +10,7 @@ import io
 import logging
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -169,28 +169,38 @@ def read_module(content: bytes, manifest: Manifest, path: Path) -> OnnxModule:
         If the file has no graphs, or onnxruntime refuses them.
     """
     graphs = read_graphs(content, path)
-    count = len(manifest.targets)
-    methods: dict[str, list[Graph]] = {}
-    for method in (*SCORING, EVIDENCE):
-        found = [graphs.get(f"{method}_{target}.onnx") for target in range(count)]
-        present = [graph for graph in found if graph is not None]
-        if len(present) == count:
-            methods[method] = present
-    if not any(method in methods for method in SCORING):
+    if not can_score(graphs, manifest):
         raise ModelFileError(f"{path}: {NONE}")
-    data = _read_data(content, [graph for group in methods.values() for graph in group])
-    return _bind(methods, manifest, data, path)
+    methods = _complete_methods(graphs, manifest)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = {name.partition("/")[2]: name for name in archive.namelist()}
+        return _bind(methods, manifest, lambda location: archive.read(names[location]), path)
+
+
+def can_score(graphs: Mapping[str, Graph], manifest: Manifest) -> bool:
+    """Return whether each target has a graph of the scores."""
+    return any(method in _complete_methods(graphs, manifest) for method in SCORING)
+
+
+def _complete_methods(graphs: Mapping[str, Graph], manifest: Manifest) -> dict[str, list[Graph]]:
+    """Return the graphs of the methods that each target has."""
+    methods = {}
+    for method in (*SCORING, EVIDENCE):
+        names = [f"{method}_{target}.onnx" for target in range(len(manifest.targets))]
+        if all(name in graphs for name in names):
+            methods[method] = [graphs[name] for name in names]
+    return methods
 
 
 def _bind(
     methods: Mapping[str, list[Graph]],
     manifest: Manifest,
-    data: Mapping[str, bytes],
+    read_member: Callable[[str], bytes],
     path: Path,
 ) -> OnnxModule:
     from asd_monitor.onnx.session import BoundGraph, Weights
 
-    weights = Weights(data)
+    weights = Weights(read_member)
     bound: dict[str, list[BoundGraph]] = {}
     try:
         for method, graphs in methods.items():
@@ -203,19 +213,6 @@ def _bind(
         msg = f"{path}: onnxruntime cannot load it: {' '.join(reason)}"
         raise ModelFileError(msg) from error
     return OnnxModule(bound)
-
-
-def _read_data(content: bytes, graphs: list[Graph]) -> dict[str, bytes]:
-    """Return the members that constants refer to, without the folder in their names."""
-    wanted = {
-        constant.data.location
-        for graph in graphs
-        for constant in graph.constants
-        if isinstance(constant.data, Stored)
-    }
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        names = {name.partition("/")[2]: name for name in archive.namelist()}
-        return {location: archive.read(names[location]) for location in wanted}
 
 
 def differs(

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from asd_monitor.errors import ModelFileError
+from asd_monitor.errors import ConfigError, ModelFileError
 
 Runtime = Literal["auto", "torchscript", "onnx"]
 """``auto`` is ``torchscript`` where torch is installed, else ``onnx``."""
@@ -25,6 +25,26 @@ def is_installed(runtime: ChosenRuntime) -> bool:
         return find_spec(LIBRARIES[runtime]) is not None
     except (ImportError, ValueError):
         return False
+
+
+def require_torch(what: str, instead: str = "") -> None:
+    """Raise ConfigError if torch is not installed.
+
+    Commands call this before anything else, so that no work is lost.
+
+    Parameters
+    ----------
+    what
+        What needs it, such as ``learn``.
+    instead
+        What can be done without it, as the end of a sentence.
+    """
+    if not is_installed("torchscript"):
+        msg = (
+            f"{what} needs torch, which is not installed; install it with: "
+            f"pip install 'asd-monitor[torch]'{instead and f'; or {instead}'}"
+        )
+        raise ConfigError(msg)
 
 
 def choose_runtime(wanted: Runtime, device: str, path: Path) -> ChosenRuntime:

@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 from weakref import WeakValueDictionary
@@ -56,19 +56,19 @@ class Weights:
 
     Parameters
     ----------
-    members
-        The content of the members of the archive that constants refer to.
+    read_member
+        Returns the content of a member of the archive that constants refer to.
     """
 
-    def __init__(self, members: Mapping[str, bytes]) -> None:
-        self._members = members
+    def __init__(self, read_member: Callable[[str], bytes]) -> None:
+        self._read_member = read_member
         self._values: dict[tuple[object, ...], onnxruntime.OrtValue] = {}
 
     def read(self, constant: Constant) -> bytes:
         """Return the data of a constant."""
         data = constant.data
         if isinstance(data, Stored):
-            return self._members[data.location][data.offset : data.offset + data.length]
+            return self._read_member(data.location)[data.offset : data.offset + data.length]
         return data
 
     def value(self, constant: Constant) -> "onnxruntime.OrtValue":
@@ -79,7 +79,7 @@ class Weights:
         key = (constant.data, tensor.element_type, tensor.shape)
         if key not in self._values:
             array = np.frombuffer(self.read(constant), tensor.element_type.dtype)
-            array = array.reshape(tensor.shape).copy()  # the rest of the member is not kept
+            array = array.reshape(tensor.shape)
             self._values[key] = onnxruntime.OrtValue.ortvalue_from_numpy(array)
         return self._values[key]
 

@@ -9,7 +9,7 @@ from asd_monitor.calibration.alarm_rate import exceedance_probability
 from asd_monitor.calibration.longer_sample import CONFIRMED
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.errors import ConfigError, ModelFileError
-from asd_monitor.model_file.archive import write_atomically
+from asd_monitor.model_file.archive import read_bytes, write_atomically
 from asd_monitor.model_file.manifest import Manifest, Threshold
 from asd_monitor.recalibration.extension import Extension, RuleSummary, fit_extension
 from asd_monitor.recalibration.recordings import check_unseen, score_recordings
@@ -73,7 +73,8 @@ def recalibrate(
     ModelFileError
         If the model file cannot be used.
     """
-    model = model_file.load(path, "cpu", policy=policy)
+    content = read_bytes(path)
+    model = model_file.load_content(content, path, "cpu", policy=policy)
     manifest = model.manifest
     if target is None and len(manifest.targets) != 1:
         msg = f"{path} has several targets; choose one with --target: {', '.join(manifest.targets)}"
@@ -103,7 +104,7 @@ def recalibrate(
         RuleSummary.of(before, float(seconds) if isinstance(seconds, int | float) else 0.0),
         RuleSummary.of(after, sample.duration_s),
         after,
-        model_file.pack(model.module, new, normal_sound=model.normal_sound),
+        model_file.replace_manifest(content, new),
     )
 
 

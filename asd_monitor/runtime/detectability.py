@@ -253,6 +253,9 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def use_few_resources() -> None:
     """Let everything else on this computer go first: lowest priority, one thread."""
+    from asd_monitor.model_file.runtimes import require_torch
+
+    require_torch("measuring what a model detects")
     import torch
 
     os.nice(LOWEST_PRIORITY)

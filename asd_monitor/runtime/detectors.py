@@ -55,7 +55,9 @@ def load_detectors(
         If no machine can be scored or learned.
     """
     from asd_monitor.model_file import try_new
+    from asd_monitor.model_file.runtimes import is_installed
 
+    can_learn = is_installed("torchscript")
     machines_of: defaultdict[Path, list[str]] = defaultdict(list)
     failures: dict[str, ModelFileError] = {}
     for machine in config.machines:
@@ -66,6 +68,8 @@ def load_detectors(
             continue
         if path is not None:
             machines_of[path].append(machine)
+        elif not can_learn:
+            failures[machine] = ModelFileError(without_torch(state, machine))
     models = LoadedModels()
     problems = try_new(machines_of, load_policy(config, state), announce)
     for path, machines in machines_of.items():
@@ -84,10 +88,19 @@ def load_detectors(
 
 
 def load_policy(config: Config, state: StateFolder) -> "LoadPolicy":
-    """Return whose model files may run."""
+    """Return whose model files may run, and what runs them."""
     from asd_monitor.model_file import LoadPolicy
 
-    return LoadPolicy.of_state(state.root, config.models.trusted_keys)
+    return LoadPolicy.of_state(state.root, config.models.trusted_keys, config.runtime)
+
+
+def without_torch(state: StateFolder, machine: str) -> str:
+    """Return what to do about a machine that cannot be learned, since torch is not installed."""
+    return (
+        "it has no model, and learning needs torch, which is not installed: learn it on another "
+        f"computer (`asd-monitor learn --machine {machine} --remote USER@HOST`), copy its model to "
+        f"{state.model_path(machine)}, or install torch: pip install 'asd-monitor[torch]'"
+    )
 
 
 def _load_shared(
@@ -163,7 +176,11 @@ def _recover(
     models: LoadedModels,
 ) -> None:
     """Take the previous model of a machine, or have it learned again from its recordings."""
+    from asd_monitor.model_file.runtimes import is_installed
+
     settings, problem = config.machines[machine], f"its model cannot be used: {failure}"
+    if settings.model is None and not state.model_path(machine).exists():
+        problem = str(failure)
     models.problems[machine] = problem
     if settings.model is not None or not state.model_path(machine).exists():
         return
@@ -175,6 +192,8 @@ def _recover(
         return  # whole, and perhaps wanted: people decide
     recorded_s = estimate_recorded_s(state.recordings_path(machine))
     if not config.learn_of(machine).enabled or recorded_s < MIN_REFIT_S:
+        return
+    if not is_installed("torchscript"):
         return
     try:
         damaged = set_aside(state.model_path(machine))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from asd_monitor.audio.files import describe_too_short, iter_model_input, read_header
 from asd_monitor.errors import SourceError
+from asd_monitor.model_file.runtimes import LIBRARIES, ChosenRuntime
 from asd_monitor.processes.workers import exit_with_parent, interrupts_deferred
 from asd_monitor.records import FloatArray
 
@@ -55,6 +56,8 @@ class ScoreJob:
         Target of the model file.
     channel
         Which channel of the recordings, from 0; the first of several if the model uses several.
+    runtime
+        What runs the model.
     """
 
     model: Path
@@ -62,12 +65,13 @@ class ScoreJob:
     device: str
     target: str
     channel: int = 0
+    runtime: ChosenRuntime = "torchscript"
 
     def load(self) -> "LoadedModel":
         """Load the model in a worker; it was checked by the process that started the worker."""
         from asd_monitor.model_file.format import load_verified
 
-        return load_verified(self.content, self.model, self.device)
+        return load_verified(self.content, self.model, self.device, runtime=self.runtime)
 
     def make_detector(self, model: "LoadedModel") -> "Detector":
         """Return what scores the recordings."""
@@ -143,9 +147,9 @@ class _Workers:
 
     def __init__(self, job: ScoreJob, count: int, progress: Callable[[float], None]) -> None:
         self._job, self._count, self._progress = job, count, progress
-        # Workers are forked from a server that has imported torch but never used it.
+        # Workers are forked from a server that has imported what runs models but never used it.
         self._context = get_context("forkserver")
-        self._context.set_forkserver_preload(["torch"])
+        self._context.set_forkserver_preload([LIBRARIES[job.runtime]])
         self._done_s = self._context.Value("d", 0.0)
         self._stop = self._context.Event()
         self._executor: ProcessPoolExecutor | None = None

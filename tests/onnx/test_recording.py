@@ -27,7 +27,7 @@ def run_both(method: Method, shape: tuple[int, ...] = (SAMPLES,), target: int = 
     window = (0.3 * np.random.default_rng(1).standard_normal((1, *shape))).astype(np.float32)
     with torch.no_grad():
         expected = method(torch.from_numpy(window), torch.tensor([target])).numpy()
-    found = BoundGraph(graph, Weights({})).run(window)
+    found = BoundGraph(graph, Weights(lambda _: b"")).run(window)
     assert found.shape == expected.shape
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
