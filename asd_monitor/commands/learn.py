@@ -19,6 +19,11 @@ from asd_monitor.commands.options import (
 from asd_monitor.runtime.signals import stop_signals
 from asd_monitor.storage.private import keep_private
 
+WITHOUT_TORCH = (
+    "copy recordings of normal sound to a computer that has it, learn there, and copy the model "
+    "file here (docs/operations.md, Without torch)"
+)
+
 
 def learn(
     mic: Mics = None,
@@ -74,7 +79,7 @@ def learn(
     """
     from asd_monitor.model_file.runtimes import require_torch
 
-    require_torch("learn", "learn on another computer that has it, with `--remote USER@HOST`")
+    require_torch("learn", WITHOUT_TORCH)
     sections = make_machine_sections(mic, wav, machine, channel=channel, fast=True)
     rules: dict[str, object] = {"minutes": minutes, "window_s": window_s, "hop_s": hop_s}
     if sample_rate_hz is not None:

@@ -97,9 +97,9 @@ def load_policy(config: Config, state: StateFolder) -> "LoadPolicy":
 def without_torch(state: StateFolder, machine: str) -> str:
     """Return what to do about a machine that cannot be learned, since torch is not installed."""
     return (
-        "it has no model, and learning needs torch, which is not installed: learn it on another "
-        f"computer (`asd-monitor learn --machine {machine} --remote USER@HOST`), copy its model to "
-        f"{state.model_path(machine)}, or install torch: pip install 'asd-monitor[torch]'"
+        f"machine {machine!r}: there is no model at {state.model_path(machine)}, and learning "
+        "needs torch, which is not installed: learn it on another computer from recordings, and "
+        "copy the model file here, or install torch: pip install 'asd-monitor[torch]'"
     )
 
 
