@@ -103,6 +103,8 @@ REFUSED = {
     "train": "train autoencoder missing",
     "export": "export missing --out missing.asd",
     "compare": "compare missing",
+    "leaderboard": "leaderboard missing",
+    "tune": "tune missing",
     "oracle": "oracle missing",
 }
 
