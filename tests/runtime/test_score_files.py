@@ -87,7 +87,7 @@ def test_a_recording_that_ends_its_process_costs_no_other_recording(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "get_context", _fork_context)
-    monkeypatch.setattr(module, "iter_recording", _end_at_file_4)
+    monkeypatch.setattr(module, "iter_model_input", _end_at_file_4)
     results = score_all(folder, 2)
     assert [scored.path.stem for scored in results] == list("012345")
     assert [scored.path.stem for scored in results if scored.problem] == ["2", "4"]
@@ -101,12 +101,12 @@ def _fork_context(_: str) -> object:
     return get_context("fork")
 
 
-def _end_at_file_4(path: Path, rate_hz: int, channel: int) -> object:
-    from asd_monitor.audio.files import iter_recording
+def _end_at_file_4(path: Path, rate_hz: int, channels: range) -> object:
+    from asd_monitor.audio.files import iter_model_input
 
     if path.stem == "4":
         os.kill(os.getpid(), signal.SIGKILL)
-    return iter_recording(path, rate_hz, channel)
+    return iter_model_input(path, rate_hz, channels)
 
 
 def test_ctrl_c_ends_the_command_and_its_processes(folder: Path, tmp_path: Path) -> None:
