@@ -15,6 +15,8 @@ from asd_offline.leaderboard.documents import ModelValues, ResultDocument, RunVa
 
 MIN_SEEDS = 4
 """A model that depends on random numbers is ranked if it has at least this number of seeds."""
+MAX_NAMED = 3
+"""Missing sections of a run that are named."""
 TOLERANCE = 1e-3
 """Largest difference between metrics of the same run on two computers."""
 
@@ -100,8 +102,10 @@ class Board:
         """Return the runs that do not count, with reasons."""
         texts = []
         for model, run in self.failed:
-            missing = (f"{name}: {text}" for name, text in run.missing.items())
-            texts.append(f"{model.model}, seed {run.seed}: {run.failure or '; '.join(missing)}")
+            named = [f"{name}: {text}" for name, text in run.missing.items()]
+            more = f"; {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
+            reason = run.failure or "; ".join(named[:MAX_NAMED]) + more
+            texts.append(f"{model.model}, seed {run.seed}: {reason}")
         return list(dict.fromkeys(texts))
 
 
