@@ -17,6 +17,8 @@ MIN_SEEDS = 4
 """A model that depends on random numbers is ranked if it has at least this number of seeds."""
 MAX_NAMED = 3
 """Missing sections of a run that are named."""
+TIE = 5e-4
+"""Models that differ by less have the same rank: the page shows three decimals."""
 TOLERANCE = 1e-3
 """Largest difference between metrics of the same run on two computers."""
 
@@ -97,6 +99,14 @@ class Board:
     """Runs that failed or lack a section."""
     versions: Mapping[str, str]
 
+    def rank(self, entry: Entry) -> int | None:
+        """Return the rank of an entry, the same for equal values; None if it is not ranked."""
+        if not entry.is_ranked:
+            return None
+        metric = ranking_metric(self.year)
+        values = [other.mean(metric) or 0.0 for other in self.entries if other.is_ranked]
+        return 1 + sum(value - (entry.mean(metric) or 0.0) > TIE for value in values)
+
     @property
     def left_out(self) -> list[str]:
         """Return the runs that do not count, with reasons."""
@@ -107,6 +117,11 @@ class Board:
             reason = run.failure or "; ".join(named[:MAX_NAMED]) + more
             texts.append(f"{model.model}, seed {run.seed}: {reason}")
         return list(dict.fromkeys(texts))
+
+
+def ranking_metric(year: int | None) -> str:
+    """Return what models are ranked by: the challenge's score, or the AUC outside the challenge."""
+    return "auc" if year is None else "score"
 
 
 def to_document(board: Board) -> ResultDocument:
@@ -165,7 +180,7 @@ def _merge_group(group: Sequence[tuple[Path, ResultDocument]]) -> Board:
                 else:
                     failed[(*key, run.seed, run.failure or "")] = model, run
     entries = [_make_entry(models[key], key[1], found) for key, found in runs.items()]
-    metric = "auc" if first.year is None else "score"
+    metric = ranking_metric(first.year)
     entries.sort(key=lambda entry: (not entry.is_ranked, -(entry.mean(metric) or 0), entry.model))
     return Board(
         Path(first.dataset).name,

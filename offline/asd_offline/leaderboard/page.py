@@ -54,8 +54,8 @@ def _render_board(board: Board) -> Iterator[str]:
     yield from _paragraphs([" ".join(facts)])
     yield f"| {' | '.join(HEADER)} |"
     yield "|---:|---|---|---:|---|---:|---:|---:|---:|"
-    for number, entry in enumerate(board.entries, 1):
-        yield f"| {' | '.join(_cells(entry, number))} |"
+    for entry in board.entries:
+        yield f"| {' | '.join(_cells(entry, board.rank(entry)))} |"
     yield ""
     rules = {
         section.threshold_rule.split(":")[0]
@@ -70,8 +70,8 @@ def _render_board(board: Board) -> Iterator[str]:
         yield ""
 
 
-def _cells(entry: Entry, number: int) -> Iterator[str]:
-    yield str(number) if entry.is_ranked else "not ranked"
+def _cells(entry: Entry, rank: int | None) -> Iterator[str]:
+    yield "not ranked" if rank is None else str(rank)
     yield f"`{entry.model}`"
     yield entry.recipe_key and f"`{entry.recipe_key}`"
     yield f"{len(entry.runs)}"

@@ -80,6 +80,14 @@ def test_few_seeds_are_listed_but_not_ranked(tmp_path: Path) -> None:
     assert any(line.startswith("| not ranked | `lucky` |") for line in lines)
 
 
+def test_models_that_are_as_good_share_a_rank(tmp_path: Path) -> None:
+    aucs = {"a": 0.9, "b": 1.0, "c": 0.9999, "d": 0.95}
+    models = [model(name, run(0, auc), deterministic=True) for name, auc in aucs.items()]
+    (board,) = merge_all(tmp_path, document(*models))
+    ranks = {entry.model: board.rank(entry) for entry in board.entries}
+    assert ranks == {"b": 1, "c": 1, "d": 3, "a": 4}
+
+
 def test_failed_runs_and_missing_sections_are_named(tmp_path: Path) -> None:
     runs = (run(0, 0.8, failure="no memory"), run(1, 0.8, missing={"fan/id_02": "no clips"}))
     (board,) = merge_all(tmp_path, document(model("vae", *runs, run(2, 0.7))))
