@@ -138,7 +138,8 @@ def test_a_worker_with_another_program_or_without_the_shared_folders_is_refused(
         assert f"does not share the folder of results {tmp_path}" in text
 
 
-@pytest.mark.parametrize("address", ["ray://head:10001", "head", f"127.0.0.1:{free_port()}"])
+@pytest.mark.parametrize("address", ["ray://head:10001", "head", "127.0.0.1:FREE"])
 def test_an_address_without_a_cluster_is_an_error_at_once(tmp_path: Path, address: str) -> None:
+    address = address.replace("FREE", str(free_port()))
     with pytest.raises(ConfigError, match="--cluster"), ClusterPool(address, tmp_path):
         pass
