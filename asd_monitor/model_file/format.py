@@ -245,7 +245,9 @@ def verify_content(content: bytes, path: Path, policy: LoadPolicy | None = None)
     manifest, _ = _open(content, path)
     sha256 = hashlib.sha256(content).hexdigest()
     signature = read_signature(content)
-    origin = (policy or LoadPolicy()).check_signature(signature, sha256, path)
+    policy = policy or LoadPolicy()
+    origin = policy.check_signature(signature, sha256, path)
+    policy.check_age(signature, manifest.created_at, path)
     scan_content(content, path)
     runtimes: tuple[ChosenRuntime, ...] = ("torchscript",)
     if can_score(read_graphs(content, path), manifest):
@@ -335,10 +337,12 @@ def _admit(content: bytes, path: Path, policy: LoadPolicy, trial: Trial) -> None
         raise
     if policy.is_own(signature):
         return
+    manifest, _ = _open(content, path)
+    policy.check_age(signature, manifest.created_at, path)
     _report_origin(path, sha256, origin)
     if has_passed(policy.verdicts, sha256, trial.runtime):
+        policy.note_use(signature, manifest.created_at, path)
         return
-    _open(content, path)
     scan_content(content, path)
     if reason := find_failure(policy.verdicts, sha256, trial.runtime):
         msg = f"{path}: {reason} (found earlier; it is tried again after an update of the program)"
@@ -350,6 +354,7 @@ def _admit(content: bytes, path: Path, policy: LoadPolicy, trial: Trial) -> None
         note_failed(policy.verdicts, sha256, trial.runtime, reason)
         raise
     note_passed(policy.verdicts, sha256, trial.runtime)
+    policy.note_use(signature, manifest.created_at, path)
 
 
 @lru_cache(maxsize=1024)

@@ -9,6 +9,7 @@ from typing import Self
 from asd_monitor.errors import UntrustedModelError
 from asd_monitor.model_file.keys import own_public_key
 from asd_monitor.model_file.made_here import is_made_here
+from asd_monitor.model_file.newest import NewestUsed
 from asd_monitor.model_file.runtimes import Runtime
 from asd_monitor.model_file.signature import Signature
 from asd_monitor.storage.state_location import locate_state
@@ -34,12 +35,15 @@ class LoadPolicy:
         Folder that remembers the files that have passed a trial; None: this process remembers.
     runtime
         The library that runs them.
+    newest
+        Remembers how new the files in use were, so that older ones are refused; None: they are not.
     """
 
     trusted_keys: frozenset[str] = frozenset()
     own_key: str = ""
     verdicts: Path | None = None
     runtime: Runtime = "auto"
+    newest: NewestUsed | None = None
 
     @classmethod
     def of_state(
@@ -83,6 +87,19 @@ class LoadPolicy:
             msg = f"{where}: it is signed with {signature.key}, which is not trusted; {_HINT}"
             raise UntrustedModelError(msg)
         return f"signed with {signature.key}, but no key is trusted in `models.trusted_keys`"
+
+    def check_age(self, signature: Signature | None, created_at: str, where: Path) -> None:
+        """Raise UntrustedModelError if a newer file of the same trusted maker was used before."""
+        if self.newest is not None and signature is not None and self._is_of_maker(signature):
+            self.newest.check(where, signature.key, created_at)
+
+    def note_use(self, signature: Signature | None, created_at: str, where: Path) -> None:
+        """Remember that a file of a trusted maker is used."""
+        if self.newest is not None and signature is not None and self._is_of_maker(signature):
+            self.newest.note(where, signature.key, created_at)
+
+    def _is_of_maker(self, signature: Signature) -> bool:
+        return signature.key in self.trusted_keys and not self.is_own(signature)
 
     def is_own(self, signature: Signature | None) -> bool:
         """Return whether this monitor signed the file, so that it needs no trial."""

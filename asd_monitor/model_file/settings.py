@@ -13,3 +13,5 @@ class ModelSettings(BaseModel):
     trusted_keys: tuple[PublicKey, ...] = ()
     """Public keys of makers of model files. If there are any, only files that they or this monitor
     signed are loaded; without any, every file is."""
+    allow_older: bool = False
+    """Use a file of a trusted maker although a newer one was used in its place before."""

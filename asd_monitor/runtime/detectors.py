@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,8 +90,12 @@ def load_detectors(
 def load_policy(config: Config, state: StateFolder) -> "LoadPolicy":
     """Return whose model files may run, and what runs them."""
     from asd_monitor.model_file import LoadPolicy
+    from asd_monitor.model_file.newest import FILE_NAME, NewestUsed
 
-    return LoadPolicy.of_state(state.root, config.models.trusted_keys, config.runtime)
+    policy = LoadPolicy.of_state(state.root, config.models.trusted_keys, config.runtime)
+    if config.models.allow_older:
+        return policy
+    return replace(policy, newest=NewestUsed(state.root / FILE_NAME))
 
 
 def without_torch(state: StateFolder, machine: str) -> str:

@@ -17,18 +17,20 @@ from asd_monitor.commands.options import Device
 from asd_monitor.commands.run import load_settings
 from asd_monitor.config import from_options
 from asd_monitor.errors import ConfigError, ModelFileError, UntrustedModelError
-from asd_monitor.model_file import load, verify
+from asd_monitor.model_file import load, save, script, verify
 from asd_monitor.model_file.archive import unseal
 from asd_monitor.model_file.keys import create_key, own_key, public_key, read_key
 from asd_monitor.model_file.made_here import forget_made
+from asd_monitor.model_file.newest import FILE_NAME
 from asd_monitor.model_file.policy import LoadPolicy
 from asd_monitor.model_file.signature import read_signature, sign
 from asd_monitor.runtime.builder import build_monitor
+from asd_monitor.runtime.detectors import load_policy
 from asd_monitor.runtime.model_store import save_model
 from asd_monitor.runtime.state_dir import StateFolder
 from tests.rig.hostile_models import change_members, make_foreign, save_foreign
 from tests.rig.played_source import PlayedSource
-from tests.rig.toy_model import save_toy
+from tests.rig.toy_model import LogBands, manifest, save_toy
 
 
 def run(*arguments: object) -> str:
@@ -296,3 +298,27 @@ def test_sign_says_what_it_expects(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="--new-key"):
         run("sign", "--show-key", "--key", tmp_path / "none.pem")
     assert sign(b"no archive\0\0", create_key(tmp_path / "key.pem"))
+
+
+def test_an_older_file_in_the_place_of_a_newer_one_is_refused(tmp_path: Path, key: str) -> None:
+    state, place = StateFolder(tmp_path / "state"), tmp_path / "pump.asd"
+    config = from_options({"machines": {"pump": {"wav": "x.wav", "model": str(place)}},
+                           "models": {"trusted_keys": [key]}})  # fmt: skip
+    older, newer = (tmp_path / f"{year}.asd" for year in ("older", "newer"))
+    for path, year in ((older, 2025), (newer, 2026)):
+        save(path, script(LogBands()), manifest(created_at=f"{year}-11-30T12:00:00+00:00"))
+        make_foreign(path)
+        run("sign", path, "--key", tmp_path / "plant.pem")
+    for path in (older, newer, newer):
+        place.write_bytes(path.read_bytes())
+        load(place, policy=load_policy(config, state))
+    place.write_bytes(older.read_bytes())
+    for read in (load, verify):
+        with pytest.raises(UntrustedModelError, match="allow_older"):
+            read(place, policy=load_policy(config, state))
+    load(older, policy=load_policy(config, state))  # elsewhere nothing newer was used
+    models = config.models.model_copy(update={"allow_older": True})
+    load(place, policy=load_policy(config.model_copy(update={"models": models}), state))
+    (state.root / FILE_NAME).write_bytes(b"{")
+    load(place, policy=load_policy(config, state))
+    assert "allow_older" not in run("inspect", place, "--trusted-key", key)
