@@ -44,7 +44,7 @@ hashes: $(VENV)/.test
 	$(BIN)/python -m venv $(VENV)/uv
 	$(VENV)/uv/bin/python -m pip install $(PIP_FLAGS) uv
 	$(UV_COMPILE) $(SERVICE_EXTRAS) pyproject.toml --output-file systemd/requirements.txt
-	$(UV_COMPILE) $(SERVICE_EXTRAS) --extra demo --extra offline pyproject.toml \
+	$(UV_COMPILE) $(SERVICE_EXTRAS) --extra demo --extra offline --extra cluster pyproject.toml \
 		--output-file systemd/requirements-all-extras.txt
 	$(UV_COMPILE) $(SERVICE_EXTRAS) pyproject.toml \
 		--output-file systemd/requirements-without-torch.txt \

@@ -19,7 +19,7 @@ def demo(
             min=30,
             help="Seconds of monitoring, after the learning.",
         ),
-    ] = 100.0,
+    ] = 120.0,
     metrics_port: Annotated[
         int,
         typer.Option(
@@ -51,7 +51,7 @@ def demo(
     Prometheus endpoint and the web page run inside the program. In a terminal, the page stays open
     at the end until Ctrl-C.
 
-    Example: `asd-monitor demo --duration 120`
+    Example: `asd-monitor demo --duration 180`
     """
     from asd_monitor.model_file.runtimes import require_torch
 

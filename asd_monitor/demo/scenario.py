@@ -16,7 +16,7 @@ class Scenario:
     @classmethod
     def of_duration(cls, duration_s: float) -> "Scenario":
         """Return a scenario that ends after ``duration_s``: normal, fault, and time to clear."""
-        return cls(0.15 * duration_s, 0.5 * duration_s, duration_s)
+        return cls(0.12 * duration_s, 0.47 * duration_s, duration_s)
 
     def fault_level(self, at_s: float) -> float:
         """Return the strength of the fault in [0, 1]."""

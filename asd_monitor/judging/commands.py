@@ -1,9 +1,10 @@
 """Commands as small JSON objects, as they arrive over MQTT."""
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from asd_monitor.errors import ConfigError
 from asd_monitor.history.records import VERDICT_KINDS, NoteKind
@@ -30,6 +31,13 @@ class CommandMessage(BaseModel):
     """Comment, or the reason of a shelf."""
     minutes: float = Field(default=60.0, gt=0, le=MAX_MINUTES)
     """How long a shelf or a maintenance lasts."""
+
+    @field_validator("who", "event", "comment")
+    @classmethod
+    def _check_text(cls, text: str) -> str:
+        if any(unicodedata.category(char) == "Cc" and char not in "\n\t" for char in text):
+            raise ValueError("expected text without control characters")
+        return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from tests.rig.monitoring_files import (
     prometheus_rules,
     substituted,
 )
+from tests.rig.mosquitto import wait_until
 from tests.rig.prometheus import Prometheus, running_prometheus
 from tests.rig.records import event
 
@@ -121,13 +122,17 @@ def test_the_variables_offer_what_was_scraped(server: Prometheus) -> None:
 
 def test_exactly_the_expected_alerts_fire(server: Prometheus) -> None:
     # At the end of the rounds the pump's alarm is cleared, and both last scores are high.
-    assert firing_alerts(server, MACHINES) == {
+    expected = {
         ("AsdAnomaly", "fan/id_00"),
         ("AsdScoreHigh", "fan/id_00"),
         ("AsdScoreHigh", "pump"),
         ("AsdAudioLost", "fan/id_00"),
         ("AsdAudioLost", "pump"),
     }
+    # A scrape that fails on a busy computer makes the series stale until the next one.
+    with suppress(AssertionError):
+        wait_until(lambda: firing_alerts(server, MACHINES) == expected, "the alerts")
+    assert firing_alerts(server, MACHINES) == expected
 
 
 def test_every_series_in_an_expression_exists() -> None:

@@ -29,6 +29,7 @@ from asd_monitor.errors import AsdMonitorError, ConfigError, RunError
 BATCH_SIZE = 256
 MACHINE = "fan"
 DATA = Path("dcase2023t2/dev_data/raw")
+YEAR = DATA.parts[0].removeprefix("dcase").removesuffix("t2")
 """Where the baseline looks for clips, in its folder of data."""
 OURS = [sys.executable, "-c", "from asd_monitor.cli import main; main()"]
 TIMEOUT_S = 3600.0
@@ -198,7 +199,7 @@ def run_measured(command: Sequence[str], folder: Path) -> Cost:
 
 def _make_clips(folder: Path, options: argparse.Namespace) -> None:
     sizes = ["--clips", str(options.clips), "--test-clips", str(options.test_clips)]
-    command = [*OURS, "synth", str(folder), "--year", "2023", "--machines", MACHINE, *sizes]
+    command = [*OURS, "synth", str(folder), "--year", YEAR, "--machines", MACHINE, *sizes]
     run_measured(command, folder.parent)
 
 
