@@ -14,7 +14,7 @@ from asd_monitor.bench.process_usage import Usage
 AREA = "capacity"
 FIRST_MICROPHONES = 64
 OWN_MICROPHONES = 256
-"""So many with own models are aimed for."""
+"""Number of machines with models of their own that is aimed for."""
 MAX_MICROPHONES = 1024
 QUICK_MICROPHONES = 4
 SETTLE_S = 8.0

@@ -1,4 +1,4 @@
-"""Remember how new the signed model files in use were, and refuse older ones in their place.
+"""Remember how new the signed model files in use were, and refuse older replacements.
 
 A signature has no date of expiry: who can write to the folder of a model, and has an earlier file
 of the same maker, could otherwise put it back. The time at which the model was made is under the
@@ -35,7 +35,7 @@ class NewestUsed:
     path: Path
 
     def check(self, where: Path, key: str, created_at: str) -> None:
-        """Raise UntrustedModelError if a newer file with this signature was used in its place.
+        """Raise UntrustedModelError if a newer file of this maker was used from the same path.
 
         Parameters
         ----------
@@ -50,8 +50,8 @@ class NewestUsed:
         if newest is not None and datetime.fromisoformat(created_at) < newest:
             msg = (
                 f"{where}: its model was made at {created_at}, and a newer one of the same maker, "
-                f"of {newest.isoformat()}, was used here before: an older file may have been put "
-                "in its place; to go back on purpose, set `models.allow_older: true`"
+                f"of {newest.isoformat()}, was used from this path before: someone may have "
+                "replaced it by an older one; to go back on purpose, set `models.allow_older: true`"
             )
             raise UntrustedModelError(msg)
 

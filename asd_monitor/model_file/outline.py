@@ -149,7 +149,7 @@ class _Reader(pickle.Unpickler):
             raise UnusualFileError(f"values that cannot be read: {error}") from error
 
     def find_class(self, module: str, name: str) -> object:
-        """Return what stands for a global of the pickle."""
+        """Return a placeholder for a global of the pickle."""
         path = f"{module} {name}"
         if module.startswith("__torch__"):
             return self._classes.setdefault(path, type("_Named", (_Instance,), {"path": path}))

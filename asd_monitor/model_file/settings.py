@@ -14,4 +14,4 @@ class ModelSettings(BaseModel):
     """Public keys of makers of model files. If there are any, only files that they or this monitor
     signed are loaded; without any, every file is."""
     allow_older: bool = False
-    """Use a file of a trusted maker although a newer one was used in its place before."""
+    """Use a file of a trusted maker although a newer one was used from its path before."""

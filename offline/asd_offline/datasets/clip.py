@@ -66,7 +66,7 @@ class SupplementalClip:
     machine: str
     section: str
     content: SupplementalContent
-    """What can be heard."""
+    """What the recording contains."""
     domain: Domain = ""
     """Empty if the file name does not give it."""
     attributes: tuple[tuple[str, str], ...] = ()

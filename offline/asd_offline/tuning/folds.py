@@ -18,7 +18,7 @@ from asd_offline.synth.seeds import derive_seed
 from asd_offline.synth.writer import write_wav
 
 LEVELS_DB = (-6.0, -12.0, -18.0)
-"""Levels of the faults relative to the recording; AUCs between 0.5 and 1 tell recipes apart."""
+"""Levels of the faults relative to the recording: faint enough that AUCs differ."""
 FAULTS_PER_CLIP = 2
 MAX_TRAIN_CLIPS, MAX_TEST_CLIPS = 400, 48
 """Of a fold; more recordings are thinned out evenly."""

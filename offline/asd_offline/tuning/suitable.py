@@ -9,7 +9,7 @@ from asd_offline.replay.plan import QUICKSTART
 MIN_CLIPS = {"autoencoder": 20, "spectral_adacos": 60, "stgram_mfn": 200}
 """Normal recordings of a machine from which a trained model is tried."""
 NEEDS_SECTIONS = frozenset({"stgram_mfn"})
-"""Models that learn to tell the sections of a machine apart, without other pseudo-labels."""
+"""Models that learn to distinguish the sections of a machine, without other pseudo-labels."""
 WITHOUT_TRAINING = (QUICKSTART, "modulation_knn", "twfr_gmm")
 
 

@@ -1,4 +1,4 @@
-"""Each sign that tells 2023 to 2026 apart decides the year, and without one it is asked for."""
+"""Each sign that distinguishes 2023 to 2026 decides the year; without one it is asked for."""
 
 from collections.abc import Iterable
 from pathlib import Path
