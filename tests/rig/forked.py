@@ -54,8 +54,9 @@ def _run_command(arguments: list[str], stderr: str, environment: dict[str, str])
 
     os.environ.update(environment)
     torch.set_num_threads(1)
-    # The server may have been started while its parent ignored interrupts, as job pools do.
+    # The server may have been started while its parent ignored or blocked interrupts, as pools do.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     for descriptor, path in ((1, os.devnull), (2, stderr)):
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(opened, descriptor)
