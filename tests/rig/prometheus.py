@@ -15,7 +15,7 @@ import yaml
 
 from tests.rig.mosquitto import free_port
 
-SCRAPE_INTERVAL_S = 0.2
+SCRAPE_INTERVAL_S = 0.4
 
 
 @dataclass(frozen=True)

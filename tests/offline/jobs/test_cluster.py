@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -66,12 +67,14 @@ def test_a_replay_on_the_cluster_with_a_worker_killed_equals_the_local_one(
 
 
 def test_the_cluster_listens_on_the_loopback_interface_only(cluster: RayCluster) -> None:
-    addresses = {
-        connection.laddr.ip.removeprefix("::ffff:")
-        for process in cluster.processes()
-        for connection in process.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    addresses = set()
+    for process in cluster.processes():
+        with suppress(psutil.NoSuchProcess):  # a worker that has just ended
+            addresses |= {
+                connection.laddr.ip.removeprefix("::ffff:")
+                for connection in process.net_connections("tcp")
+                if connection.status == psutil.CONN_LISTEN
+            }
     assert addresses == {"127.0.0.1"}
 
 
