@@ -90,7 +90,10 @@ def read_document(path: Path) -> ResultDocument:
         if file.stat().st_size > MAX_BYTES:
             raise DatasetError(f"{file}: expected at most {MAX_BYTES // 1024**2} MB")
         values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        msg = f"{file}: expected the result.json of `asd-monitor compare`: {error.strerror}"
+        raise DatasetError(msg) from error
+    except (ValueError, RecursionError) as error:
         msg = f"{file}: expected the result.json of `asd-monitor compare`; {error}"
         raise DatasetError(msg) from error
     found = values.get("schema") if isinstance(values, dict) else None
