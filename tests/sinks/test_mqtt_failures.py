@@ -37,6 +37,9 @@ def test_every_score_is_received_after_a_broker_outage(
         emitted = 0
         for phase in ("up", "down", "back"):
             if phase == "down":
+                # This broker stores nothing: what it acknowledged must be delivered before.
+                wait_until(lambda: sink.counts().scores_published == 200, "the first scores")
+                wait_until(lambda: len(subscriber.of("/score")) >= 200, "their delivery")
                 getattr(broker, how)()
                 wait_until(lambda: not sink.connected, "the loss")
                 proxy.interrupt()
