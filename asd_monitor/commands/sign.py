@@ -79,8 +79,8 @@ def _find_key(key: Path | None, state_dir: Path | None) -> "Ed25519PrivateKey":
 
 
 def _sign_file(path: Path, key: "Ed25519PrivateKey") -> None:
+    from asd_monitor.model_file.admission import verify_content
     from asd_monitor.model_file.archive import read_bytes, write_atomically
-    from asd_monitor.model_file.format import verify_content
     from asd_monitor.model_file.signature import sign as sign_content
 
     content = read_bytes(path)

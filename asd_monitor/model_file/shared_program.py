@@ -9,7 +9,6 @@ the same way as those of the first one.
 import copy
 import io
 import threading
-import warnings
 import weakref
 import zipfile
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -21,12 +20,10 @@ from asd_monitor.model_file.outline import (
     UnusualFileError,
     read_outline,
 )
+from asd_monitor.model_file.torchscript import compile_program
 
 if TYPE_CHECKING:
     import torch
-
-DEPRECATION_TEXT = r"`torch\.jit\.\w+` is (deprecated|not supported in Python)"
-"""Warning of torch on every use of TorchScript; no other warning is suppressed."""
 
 
 class Program:
@@ -92,18 +89,6 @@ def _make_key(outline: Outline, device: str) -> str:
     """Return what files must have in common; on a GPU, code is compiled for the sizes as well."""
     sizes = "" if device == "cpu" else str([item.tensor.sizes for item in outline.tensors])
     return outline.key + sizes
-
-
-def compile_program(content: bytes, device: str) -> "torch.jit.ScriptModule":
-    """Return the module of a model file, without sharing anything; errors of torch."""
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=DEPRECATION_TEXT)
-        module = torch.jit.load(  # type: ignore[no-untyped-call]
-            io.BytesIO(content), map_location=device
-        )
-    return cast("torch.jit.ScriptModule", module.eval())
 
 
 def _make_program(module: "torch.jit.ScriptModule", outline: Outline) -> Program | None:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from asd_monitor.errors import ModelFileError
-from asd_monitor.model_file.format import load_verified
 from asd_monitor.model_file.loaded_model import LoadedModel
+from asd_monitor.model_file.loading import load_verified
 from asd_monitor.model_file.runtimes import ChosenRuntime
 from asd_monitor.model_file.sandbox import Confinement
-from asd_monitor.model_file.shared_program import compile_program
+from asd_monitor.model_file.torchscript import compile_program
 from asd_monitor.model_file.trial_header import HEADER
 from asd_monitor.model_file.trial_warm_up import warm_up
 

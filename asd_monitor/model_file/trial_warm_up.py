@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.model_file.archive import seal
-from asd_monitor.model_file.format import load_verified, pack, script
+from asd_monitor.model_file.loading import load_verified
 from asd_monitor.model_file.manifest import Manifest
+from asd_monitor.model_file.packing import pack
 from asd_monitor.model_file.runtimes import ChosenRuntime
+from asd_monitor.model_file.torchscript import script
 from asd_monitor.onnx.graph import Constant, ElementType, Graph, Node, TensorType
 from asd_monitor.onnx.protobuf import encode
 

@@ -69,7 +69,7 @@ class ScoreJob:
 
     def load(self) -> "LoadedModel":
         """Load the model in a worker; it was checked by the process that started the worker."""
-        from asd_monitor.model_file.format import load_verified
+        from asd_monitor.model_file.loading import load_verified
 
         return load_verified(self.content, self.model, self.device, runtime=self.runtime)
 

@@ -20,7 +20,7 @@ from asd_monitor.model_file import load, read_manifest, save, script
 from asd_monitor.model_file.archive import read_bytes, seal, unseal
 from asd_monitor.model_file.made_here import note_made
 from asd_monitor.model_file.manifest import Manifest
-from asd_monitor.model_file.shared_program import DEPRECATION_TEXT
+from asd_monitor.model_file.torchscript import DEPRECATION_TEXT
 from asd_monitor.normal_sound.statistics import NormalSound
 from tests.rig.toy_model import TARGETS, WINDOW_SAMPLES, LogBands, manifest, noise, save_toy
 

@@ -12,7 +12,7 @@ import torch
 
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file import load, pack, save, script
-from asd_monitor.model_file.format import load_verified
+from asd_monitor.model_file.loading import load_verified
 from asd_monitor.model_file.policy import LoadPolicy
 from asd_monitor.model_file.trial import Trial
 from tests.rig.hostile_models import change_members, make_foreign

@@ -12,7 +12,7 @@ import torch
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file import load, save, script
 from asd_monitor.model_file.loaded_model import LoadedModel
-from asd_monitor.model_file.shared_program import compile_program
+from asd_monitor.model_file.torchscript import compile_program
 from tests.rig.hostile_models import change_members, make_foreign
 from tests.rig.toy_model import manifest, noise
 

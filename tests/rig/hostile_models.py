@@ -9,8 +9,7 @@ from unittest import mock
 
 import torch
 
-from asd_monitor.model_file import format as model_format
-from asd_monitor.model_file import save, script
+from asd_monitor.model_file import packing, save, script
 from asd_monitor.model_file.archive import INTEGRITY_MEMBER, seal
 from asd_monitor.model_file.made_here import forget_made
 from asd_monitor.model_file.verdicts import forget_passed
@@ -90,7 +89,7 @@ class Greedy(torch.nn.Module):
 @contextmanager
 def unchecked() -> Iterator[None]:
     """Let this program write a model file as that of a hostile maker would."""
-    with mock.patch.object(model_format, "scan_content"):
+    with mock.patch.object(packing, "scan_content"):
         yield
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from asd_monitor.errors import RunError
 from asd_monitor.model_file import script
-from asd_monitor.model_file.shared_program import DEPRECATION_TEXT
+from asd_monitor.model_file.torchscript import DEPRECATION_TEXT
 from asd_offline.models.protocol import DetectorModule, HasEvidence
 
 MAX_DIFFERENCE = 1e-5

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from asd_monitor.errors import ConfigError, ModelFileError
-from asd_monitor.model_file.format import quiet_jit
 from asd_monitor.model_file.scan import is_scanned, scan
+from asd_monitor.model_file.torchscript import quiet_jit
 
 MAX_BYTES = 2**32
 
