@@ -5,6 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asd_monitor.commands.comparison_options import (
+    Epochs,
+    Jobs,
+    Recipes,
+    make_settings,
+    models_option,
+    out_option,
+    resume_hint,
+    seeds_option,
+)
 from asd_monitor.commands.interrupt import exit_on_interrupt
 from asd_monitor.commands.options import (
     AsJson,
@@ -16,16 +26,12 @@ from asd_monitor.commands.options import (
     OnlyMachines,
     ShardText,
     Year,
-    default_cache,
     refuse_cluster_with,
-    split_names,
 )
 from asd_monitor.terminal.progress import console_progress
 
 if TYPE_CHECKING:
     from asd_offline.comparison import CompareSettings, Comparison
-
-"""Columns of a table that is written to a file or a pipe, so that no cell is cut."""
 
 
 def compare(
@@ -38,60 +44,24 @@ def compare(
     ],
     models: Annotated[
         list[str] | None,
-        typer.Option(
-            "--models",
-            metavar="A,B,...|all",
-            help="Models to compare. By default quickstart, autoencoder, twfr_gmm, "
-            "modulation_knn and spectral_adacos.",
+        models_option(
+            "Models to compare. By default quickstart, autoencoder, twfr_gmm, modulation_knn and "
+            "spectral_adacos.",
+            "A,B,...|all",
         ),
     ] = None,
     seeds: Annotated[
-        int,
-        typer.Option(
-            "--seeds",
-            metavar="N",
-            min=1,
-            help="Number of times that each model is trained, from seed 0.",
-        ),
+        int, seeds_option("Number of times that each model is trained, from seed 0.")
     ] = 4,
-    recipes: Annotated[
-        Path | None,
-        typer.Option(
-            "--recipes",
-            metavar="DIR",
-            help="Folder with a recipe MODEL.yaml per model; a model without one uses the "
-            "published values.",
-        ),
-    ] = None,
+    recipes: Recipes = None,
     machine: OnlyMachines = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            "--epochs", metavar="N", min=1, help="Number of epochs; overrides every recipe."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="FOLDER",
-            help="Folder for all output. By default `runs/compare-DATASET`.",
-        ),
-    ] = None,
+    epochs: Epochs = None,
+    out: Annotated[Path | None, out_option("compare")] = None,
     year: Year = None,
     ground_truth: GroundTruth = None,
     cache: Cache = None,
     device: DeviceOption = Device.AUTO,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs",
-            metavar="N",
-            min=1,
-            help="Number of simultaneous runs. By default as many as cores and memory allow, or "
-            "1 on a GPU.",
-        ),
-    ] = None,
+    jobs: Jobs = None,
     cluster: Cluster = "",
     shard: ShardText = "",
     as_json: AsJson = False,
@@ -104,57 +74,52 @@ def compare(
     Example: `asd-monitor compare data/dcase2020 --models autoencoder,twfr_gmm --seeds 4`
     """
     import json
-    import shlex
-    import sys
 
     from asd_monitor.commands.offline_extra import require_offline
 
     refuse_cluster_with(context, cluster, shard)
     require_offline("compare")
     from asd_monitor.errors import RunError
-    from asd_offline.comparison import CompareSettings
     from asd_offline.comparison import compare as compare_models
 
-    folder = out or Path("runs") / f"compare-{dataset.resolve().stem or 'data'}"
-    settings = CompareSettings(
-        dataset=dataset,
-        out=folder,
-        cache=cache or default_cache(),
-        models=split_names(models),
+    settings = make_settings(
+        "compare",
+        dataset,
+        out=out,
+        cache=cache,
+        models=models,
+        machine=machine,
         seeds=seeds,
-        machines=split_names(machine),
         year=year,
         ground_truth=ground_truth,
         recipes=recipes,
         epochs=epochs,
         device=device,
         jobs=jobs,
-        command=shlex.join(["asd-monitor", *sys.argv[1:]]),
         cluster=cluster,
     )
-    hint = f"{folder} is kept: run the same command again to resume"
     if shard:
-        _compare_shard(settings, shard, hint)
+        _compare_shard(settings, shard)
         return
-    with exit_on_interrupt(hint), console_progress() as progress:
+    with exit_on_interrupt(resume_hint(settings)), console_progress() as progress:
         comparison = compare_models(settings, progress)
     if as_json:
         typer.echo(json.dumps(comparison.to_dict(), allow_nan=False))
     else:
-        _print(comparison, folder)
+        _print(comparison, settings.out)
     if comparison.failures:
         failures = ", ".join(comparison.failures)
         raise RunError(f"failed: {failures}; run the same command again to retry only these")
 
 
-def _compare_shard(settings: "CompareSettings", text: str, hint: str) -> None:
+def _compare_shard(settings: "CompareSettings", text: str) -> None:
     """Do the runs of one shard and print how many are finished."""
     from asd_monitor.errors import RunError
     from asd_offline.comparison.run import compare_shard
     from asd_offline.jobs.shards import Shard
 
     shard = Shard.parse(text)
-    with exit_on_interrupt(hint), console_progress() as progress:
+    with exit_on_interrupt(resume_hint(settings)), console_progress() as progress:
         failed, count = compare_shard(settings, shard, progress)
     if failed:
         raise RunError(f"failed: {', '.join(failed)}; run the same command again to retry these")

@@ -5,6 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asd_monitor.commands.comparison_options import (
+    Epochs,
+    Jobs,
+    Recipes,
+    make_settings,
+    models_option,
+    out_option,
+    resume_hint,
+    seeds_option,
+)
 from asd_monitor.commands.interrupt import exit_on_interrupt
 from asd_monitor.commands.options import (
     AsJson,
@@ -13,8 +23,6 @@ from asd_monitor.commands.options import (
     DeviceOption,
     OnlyMachines,
     Year,
-    default_cache,
-    split_names,
 )
 from asd_monitor.terminal.progress import console_progress
 
@@ -29,48 +37,23 @@ def tune(
     ],
     models: Annotated[
         list[str] | None,
-        typer.Option(
-            "--models",
-            metavar="A,B,...",
-            help="Models to try. By default those that fit the number of recordings and sections.",
+        models_option(
+            "Models to try. By default those that fit the number of recordings and sections."
         ),
     ] = None,
-    recipes: Annotated[
-        Path | None,
-        typer.Option(
-            "--recipes",
-            metavar="DIR",
-            help="Folder with a recipe MODEL.yaml per model; a model without one uses the "
-            "published values.",
-        ),
-    ] = None,
+    recipes: Recipes = None,
     folds: Annotated[
         int,
         typer.Option("--folds", metavar="N", min=2, max=20, help="Parts of the cross-validation."),
     ] = 3,
-    seeds: Annotated[
-        int,
-        typer.Option("--seeds", metavar="N", min=1, help="Trainings of a model on each fold."),
-    ] = 1,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            "--epochs", metavar="N", min=1, help="Number of epochs; overrides every recipe."
-        ),
-    ] = None,
+    seeds: Annotated[int, seeds_option("Trainings of a model on each fold.")] = 1,
+    epochs: Epochs = None,
     machine: OnlyMachines = None,
     year: Year = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="FOLDER", help="Folder for all output. By default `runs/tune-DATASET`."
-        ),
-    ] = None,
+    out: Annotated[Path | None, out_option("tune")] = None,
     cache: Cache = None,
     device: DeviceOption = Device.AUTO,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", metavar="N", min=1, help="Simultaneous runs.")
-    ] = None,
+    jobs: Jobs = None,
     as_json: AsJson = False,
 ) -> None:
     """Try the recipes that fit the data, without labels; say which to take and why; write it.
@@ -83,38 +66,33 @@ def tune(
     runs/tune-pumps/recipe.yaml`
     """
     import json
-    import shlex
-    import sys
 
     from asd_monitor.commands.offline_extra import require_offline
 
     require_offline("tune")
-    from asd_offline.comparison import CompareSettings
     from asd_offline.tuning.run import TuneSettings
     from asd_offline.tuning.run import tune as tune_recipes
 
-    folder = out or Path("runs") / f"tune-{dataset.resolve().stem or 'data'}"
-    settings = CompareSettings(
-        dataset=dataset,
-        out=folder,
-        cache=cache or default_cache(),
-        models=split_names(models),
+    settings = make_settings(
+        "tune",
+        dataset,
+        out=out,
+        cache=cache,
+        models=models,
+        machine=machine,
         seeds=seeds,
-        machines=split_names(machine),
         year=year,
         recipes=recipes,
         epochs=epochs,
         device=device,
         jobs=jobs,
-        command=shlex.join(["asd-monitor", *sys.argv[1:]]),
     )
-    hint = f"{folder} is kept: run the same command again to resume"
-    with exit_on_interrupt(hint), console_progress() as progress:
+    with exit_on_interrupt(resume_hint(settings)), console_progress() as progress:
         tuned = tune_recipes(TuneSettings(settings, folds), progress)
     if as_json:
         typer.echo(json.dumps(tuned.to_dict(), allow_nan=False))
     else:
-        _print(tuned, folder)
+        _print(tuned, settings.out)
 
 
 def _print(tuned: "Tuned", folder: Path) -> None:
@@ -129,7 +107,7 @@ def _print(tuned: "Tuned", folder: Path) -> None:
         folds = " ".join(f"{auc:.3f}" for auc in each.aucs)
         table.add_row(each.model, f"{each.mean:.3f}", behind, folds)
     console.print(table)
-    for text in (f"\nChosen: {tuned.chosen.model}. {tuned.reason[:1].upper()}{tuned.reason[1:]}.",
+    for text in (f"\nChosen: {tuned.chosen.model}, which {tuned.reason}.",
                  *(f"Left out: {text}." for text in tuned.left_out)):  # fmt: skip
         console.print(text, soft_wrap=False)
     console.print(

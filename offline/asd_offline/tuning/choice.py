@@ -69,7 +69,7 @@ def rate(aucs: Mapping[str, Sequence[float]]) -> list[Rated]:
 
 
 def choose(rated: Sequence[Rated]) -> tuple[Rated, str]:
-    """Return the simplest model within one standard error of the best, and why.
+    """Return the simplest model within one standard error of the best, and what is true of it.
 
     The rule is that of Breiman, Friedman, Olshen and Stone (Classification and Regression Trees,
     1984, section 3.4.3).
@@ -77,16 +77,18 @@ def choose(rated: Sequence[Rated]) -> tuple[Rated, str]:
     best = rated[0]
     close = [each for each in rated if not each.is_clearly_worse]
     chosen = min(close, key=lambda each: simplicity(each.model))
+    if len(rated) == 1:
+        return chosen, f"is the only model that could be rated; its mean AUC is {chosen.mean:.3f}"
     if chosen is best and len(close) == 1:
         others = "every other model is behind by more than one standard error"
-        return chosen, f"{chosen.model} has the highest mean AUC, {chosen.mean:.3f}, and {others}"
+        return chosen, f"has the highest mean AUC, {chosen.mean:.3f}, and {others}"
     if chosen is best:
         return chosen, (
-            f"{chosen.model} has the highest mean AUC, {chosen.mean:.3f}, and is simpler than the "
+            f"has the highest mean AUC, {chosen.mean:.3f}, and is simpler than the "
             f"{len(close) - 1} that are within one standard error of it"
         )
     return chosen, (
-        f"no model is clearly better than {chosen.model}: {best.model} is ahead by "
-        f"{chosen.behind:.3f} with a standard error of {chosen.standard_error:.3f}; of those "
-        "within one standard error the simplest is taken"
+        "is the simplest of the models within one standard error of the best: "
+        f"{best.model} is ahead by {chosen.behind:.3f} with a standard error of "
+        f"{chosen.standard_error:.3f}"
     )

@@ -3,7 +3,9 @@
 Test clips of the dataset, and all labels, are never opened.
 """
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import numpy as np
 
 from asd_monitor.errors import DatasetError
 from asd_monitor.progress import Progress
+from asd_monitor.storage.durable import write_durably
 from asd_monitor.synthesis.faults import FAULTS, FaultContext, add_fault
 from asd_offline.datasets.clip import Clip
+from asd_offline.datasets.layouts.csv_list import COLUMNS
 from asd_offline.synth.real_recordings import read_recording
 from asd_offline.synth.seeds import derive_seed
 from asd_offline.synth.writer import write_wav
@@ -21,11 +25,13 @@ LEVELS_DB = (-6.0, -12.0, -18.0)
 """Levels of the faults relative to the recording: faint enough that AUCs differ."""
 FAULTS_PER_CLIP = 2
 MAX_TRAIN_CLIPS, MAX_TEST_CLIPS = 400, 48
-"""Of a fold; more recordings are thinned out evenly."""
+"""Of a fold; of more recordings, each section and domain keeps the same number as far as it can."""
 MIN_CLIPS = 3
 """Of a section, for every fold to have a test clip and two training clips."""
 SHAFT_HZ = (12.0, 30.0)
 FULL_SCALE = 32768.0
+LIST = "folds.csv"
+"""List of the recordings of all folds, in their folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +84,23 @@ def plan_folds(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Fold]:
 
 
 def _thin(clips: Sequence[Clip], count: int) -> tuple[Clip, ...]:
-    """Return at most ``count`` clips, evenly spaced in the order of the dataset."""
-    ordered = sorted(clips, key=lambda clip: (clip.section, clip.domain, clip.name))
-    if len(ordered) <= count:
-        return tuple(ordered)
-    picked = np.linspace(0, len(ordered) - 1, count).round().astype(int)
-    return tuple(ordered[index] for index in picked)
+    """Return at most ``count`` clips, of each section and domain as equal a number as possible."""
+    groups: dict[tuple[str, str], list[Clip]] = {}
+    for clip in sorted(clips, key=lambda clip: (clip.section, clip.domain, clip.name)):
+        groups.setdefault((clip.section, clip.domain), []).append(clip)
+    kept: dict[tuple[str, str], list[Clip]] = {}
+    left = count
+    for number, key in enumerate(sorted(groups, key=lambda key: (len(groups[key]), key))):
+        group = groups[key]
+        share = min(len(group), left // (len(groups) - number))
+        picked = np.linspace(0, len(group) - 1, share).round().astype(int)
+        kept[key] = [group[index] for index in picked]
+        left -= share
+    return tuple(clip for key in groups for clip in kept[key])
 
 
 def write_folds(folder: Path, folds: Sequence[Fold], progress: Progress) -> None:
-    """Write the folds as machines of one dataset in the layout of 2020.
+    """Write the folds as machines of one dataset: recordings, and a list of them.
 
     Parameters
     ----------
@@ -104,20 +117,34 @@ def write_folds(folder: Path, folds: Sequence[Fold], progress: Progress) -> None
         If a recording cannot be read, or the folder cannot be written.
     """
     total = sum(len(fold.train) + len(fold.test) for fold in folds)
+    rows: list[tuple[str, ...]] = []
     done = 0
     for fold in folds:
-        sections = sorted({clip.section for clip in (*fold.train, *fold.test)})
         for split, clips in (("train", fold.train), ("test", fold.test)):
             for index, clip in enumerate(clips):
-                number = f"id_{sections.index(clip.section):02}_{index:08d}"
-                _write_clip(folder / fold.name / split, number, clip, index, split == "test")
+                for name, label in _write_clip(folder, fold.name, split, clip, index):
+                    rows.append((name, label, split, fold.name, *_conditions(clip)))
                 done += 1
                 progress.update("folds", done, total)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([COLUMNS, *rows])
+    write_durably(folder / LIST, text.getvalue().encode())
 
 
-def _write_clip(folder: Path, number: str, clip: Clip, index: int, is_test: bool) -> None:
+def _conditions(clip: Clip) -> tuple[str, str, str]:
+    """Return section, domain and attributes as the list has them."""
+    attributes = " ".join(f"{key}={value}" for key, value in clip.attributes)
+    return clip.section, clip.domain, attributes
+
+
+def _write_clip(
+    folder: Path, fold: str, split: str, clip: Clip, index: int
+) -> Iterator[tuple[str, str]]:
+    """Write a clip, of a test clip faulty copies as well; yield their names and labels."""
     sound, rate_hz = read_recording(clip.path)
-    if is_test:
+    place = Path(fold) / split
+    if split == "test":
         rng = np.random.default_rng(derive_seed("faults", clip.machine, clip.name))
         shaft_hz = float(rng.uniform(*SHAFT_HZ))
         for repetition in range(FAULTS_PER_CLIP):
@@ -125,8 +152,12 @@ def _write_clip(folder: Path, number: str, clip: Clip, index: int, is_test: bool
             kind = tuple(FAULTS)[case % len(FAULTS)]
             level_db = LEVELS_DB[case // len(FAULTS) % len(LEVELS_DB)]
             faulty = add_fault(kind, FaultContext(sound, rate_hz, shaft_hz, level_db, rng))
-            _write(folder / f"anomaly_{number[:-8]}{case:08d}.wav", faulty.sound, rate_hz)
-    _write(folder / f"normal_{number}.wav", sound, rate_hz)
+            name = place / f"anomaly_{case:08d}.wav"
+            _write(folder / name, faulty.sound, rate_hz)
+            yield name.as_posix(), "anomaly"
+    name = place / f"normal_{index:08d}.wav"
+    _write(folder / name, sound, rate_hz)
+    yield name.as_posix(), "normal"
 
 
 def _write(

@@ -13,13 +13,18 @@ from asd_monitor.progress import Progress
 from asd_monitor.storage.durable import write_durably
 from asd_offline.comparison import CompareSettings, Comparison, compare
 from asd_offline.datasets import open_dataset
+from asd_offline.datasets.clip import Clip
 from asd_offline.recipes import Recipe
+from asd_offline.training.prepare import PARTS_FOLDER
+from asd_offline.training.split_recordings import split_long_recordings
 from asd_offline.tuning.choice import Rated, choose, rate
-from asd_offline.tuning.folds import Fold, plan_folds, write_folds
+from asd_offline.tuning.folds import LIST, Fold, plan_folds, write_folds
 from asd_offline.tuning.suitable import suitable_models
 
 SCHEMA = "asd-monitor/tune/1"
 FOLDS = 3
+FORMAT = 2
+"""Of the folds; another number if they are written differently."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Tuned:
     """The best first."""
     chosen: Rated
     reason: str
-    """Why it was chosen, in one sentence."""
+    """Why it was chosen; the name of the model and this are a sentence."""
     recipe: Recipe | None
     """None for the quick-start detector, which has none."""
     left_out: tuple[str, ...]
@@ -83,10 +88,7 @@ def tune(settings: TuneSettings, progress: Progress) -> Tuned:
         If there are too few normal recordings, or no model could be rated.
     """
     wanted = settings.compare
-    dataset = open_dataset(wanted.dataset, wanted.year, None, wanted.machines or None)
-    clips = dataset.select(split="train")
-    if not clips:
-        raise DatasetError(f"{dataset.root}: expected normal training clips, found none")
+    clips, notes = find_normals(wanted)
     machines = tuple(dict.fromkeys(clip.machine for clip in clips))
     folds = [
         fold
@@ -95,19 +97,39 @@ def tune(settings: TuneSettings, progress: Progress) -> Tuned:
     ]
     folder = wanted.out / "folds"
     if not wanted.models:
-        models, notes = suitable_models(clips)
+        models, left_out = suitable_models(clips, wanted.recipes)
         wanted = replace(wanted, models=models)
-        for note in notes:
-            progress.message(note)
+        notes += left_out
+    for note in notes:
+        progress.message(note)
     _prepare(folder, folds, progress)
-    comparison = compare(
-        replace(wanted, dataset=folder, out=wanted.out / "comparison", machines=(), year=None,
-                ground_truth=None),
-        progress,
-    )  # fmt: skip
+    on_folds = replace(
+        wanted,
+        dataset=folder / LIST,
+        out=wanted.out / "comparison",
+        machines=(),
+        year=None,
+        ground_truth=None,
+    )
+    comparison = compare(on_folds, progress)
     tuned = _summarise(comparison, machines, [fold.name for fold in folds], settings.folds)
     _write(wanted.out, tuned)
     return tuned
+
+
+def find_normals(wanted: CompareSettings) -> tuple[list[Clip], list[str]]:
+    """Return the normal training clips of a dataset, divided as for a training, and notes.
+
+    Raises
+    ------
+    DatasetError
+        If there are none.
+    """
+    dataset = open_dataset(wanted.dataset, wanted.year, None, wanted.machines or None)
+    clips = dataset.select(split="train")
+    if not clips:
+        raise DatasetError(f"{dataset.root}: expected normal training clips, found none")
+    return split_long_recordings(clips, wanted.cache / PARTS_FOLDER, None)
 
 
 def _prepare(folder: Path, folds: list[Fold], progress: Progress) -> None:
@@ -116,7 +138,8 @@ def _prepare(folder: Path, folds: list[Fold], progress: Progress) -> None:
         fold.name: [[clip.path.name for clip in part] for part in (fold.train, fold.test)]
         for fold in folds
     }
-    text, record, begun = json.dumps(plan), folder / "plan.json", folder / "plan.begun.json"
+    text = json.dumps(plan | {"format": FORMAT})
+    record, begun = folder / "plan.json", folder / "plan.begun.json"
     if _read(record) == text:
         return
     if folder.exists() and any(folder.iterdir()) and _read(begun) != text:
@@ -147,7 +170,7 @@ def _summarise(
             aucs[summary.candidate.model] = known
         else:
             remarks = "; ".join(summary.remarks()) or "not measured in every fold"
-            left_out.append(f"{summary.candidate.model}: {remarks}")
+            left_out.append(f"{summary.candidate.model}: {remarks.removeprefix('left out: ')}")
     if not aucs:
         raise DatasetError(f"no model could be rated: {'; '.join(left_out)}")
     rated = rate(aucs)
@@ -167,7 +190,7 @@ def _write(out: Path, tuned: Tuned) -> None:
     if tuned.recipe is None:
         recipe.unlink(missing_ok=True)
         return
-    lines = [f"# Chosen by asd-monitor tune: {tuned.reason}."]
+    lines = [f"# Chosen by asd-monitor tune: {tuned.chosen.model} {tuned.reason}."]
     values = tuned.recipe.model_dump(mode="json", exclude_unset=True)
     values = {"model": tuned.chosen.model} | values
     lines.append(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))

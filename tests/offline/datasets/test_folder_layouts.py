@@ -210,6 +210,8 @@ def test_missing_recordings_of_a_list_are_rejected(tmp_path: Path) -> None:
         (("path,label", "x/0.wav,0,train"), "row 2: expected 2 columns, found 3"),
         (("path,label", "x/0.wav"), "row 2: expected 2 columns, found 1"),
         (("path,label", ",0"), "row 2: expected the path of a recording"),
+        (("path,label,attributes", "x/0.wav,0,spd"), "row 2: expected attributes .* found 'spd'"),
+        (("path,label,attributes", "x/0.wav,0,=2"), "row 2: expected attributes .* found '=2'"),
         (("path,label", "../a.wav,0"), "row 2: ../a.wav is outside the folder"),
         (("path,label", "x/../../a.wav,0"), "row 2: .* is outside the folder"),
         (("path,label,split", "x/0.wav,1,train"), "row 2: expected label normal in the training"),

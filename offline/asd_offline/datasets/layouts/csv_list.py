@@ -1,4 +1,4 @@
-"""A CSV that lists recordings: ``path,label``, optionally split, machine, section and domain.
+"""A CSV that lists recordings: ``path,label``, and optionally more about each.
 
 Relative paths start at the folder of the CSV and must not leave it; absolute paths are used as
 they are.
@@ -25,9 +25,10 @@ from asd_offline.datasets.clip import (
     sort_clips,
 )
 from asd_offline.datasets.csv_rows import numbered_rows
+from asd_offline.datasets.layouts.attribute_words import distinct_keys
 from asd_offline.datasets.train_split import assign_train_split
 
-COLUMNS = ("path", "label", "split", "machine", "section", "domain")
+COLUMNS = ("path", "label", "split", "machine", "section", "domain", "attributes")
 _LABELS: dict[str, int | None] = {"0": NORMAL, "1": ANOMALY, "": None}
 _SPLITS = ("train", "test", "")
 _DOMAINS = ("source", "target", "")
@@ -107,8 +108,21 @@ def _clip(csv_path: Path, number: int, row: Mapping[str, str]) -> Clip:
         domain=cast("Domain", _choice(where, "domain", row.get("domain", ""), _DOMAINS)),
         split=cast("Split", split or "test"),
         label=label,
+        attributes=_attributes(where, row.get("attributes", "")),
         name=os.path.normpath(row["path"]),
     )
+
+
+def _attributes(where: str, text: str) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of a cell such as ``spd=2 load=high``."""
+    pairs = []
+    for word in text.split():
+        key, equals, value = word.partition("=")
+        if not (key and equals and value):
+            msg = f"{where}: expected attributes such as 'spd=2 load=high', found {word!r}"
+            raise DatasetError(msg)
+        pairs.append((key, value))
+    return distinct_keys(pairs)
 
 
 def _label(where: str, text: str) -> int | None:
