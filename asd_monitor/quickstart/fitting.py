@@ -21,7 +21,8 @@ from asd_monitor.model_file import script
 from asd_monitor.model_file.manifest import Json, Manifest, Threshold
 from asd_monitor.normal_sound.statistics import NormalSound
 from asd_monitor.progress import NoProgress, Progress
-from asd_monitor.quickstart.network import GROUP_NAMES, QuickstartDetector
+from asd_monitor.quickstart.group_scores import GROUP_NAMES
+from asd_monitor.quickstart.network import QuickstartDetector
 from asd_monitor.quickstart.recording_check import TRAINING_KEY, check_recordings
 from asd_monitor.quickstart.target_fit import (
     MAX_BANK_WINDOWS,

@@ -19,22 +19,17 @@ from asd_monitor.modes.fit import adjust_held_out, fit_modes, profiles_of
 from asd_monitor.modes.learned import LearnedModes
 from asd_monitor.normal_sound.statistics import NormalSound
 from asd_monitor.progress import Progress
-from asd_monitor.quickstart.network import (
+from asd_monitor.quickstart.fusion import Fusion, fit_fusion, min_voice_scales
+from asd_monitor.quickstart.gain_free import GainFreeScorer, fit_level_gate, fit_target_scorer
+from asd_monitor.quickstart.group_scores import (
     BACKENDS_PER_GROUP,
-    BATCH,
     FILTERED_GROUP_NAMES,
     FUSED_SCORES,
     VOICE_NAMES,
-    Evidence,
-    Fusion,
-    GainFreeScorer,
     append_floor_and_bands,
-    fit_fusion,
     fit_group_filters,
-    fit_level_gate,
-    fit_target_scorer,
-    min_voice_scales,
 )
+from asd_monitor.quickstart.network import BATCH, Evidence
 from asd_monitor.quickstart.training_windows import TrainingWindows, evenly_spaced_indices
 
 MAX_BANK_WINDOWS = 1200

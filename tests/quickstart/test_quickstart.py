@@ -15,7 +15,8 @@ from asd_monitor.errors import ConfigError
 from asd_monitor.features import FeatureGroups
 from asd_monitor.progress import NoProgress
 from asd_monitor.quickstart import Fitted, Recording, fit, fit_many
-from asd_monitor.quickstart.network import DB_PER_NEPER, LevelGate, append_floor_and_bands
+from asd_monitor.quickstart.gain_free import DB_PER_NEPER, LevelGate
+from asd_monitor.quickstart.group_scores import append_floor_and_bands
 from asd_monitor.quickstart.training_windows import frame_recordings
 from asd_monitor.quickstart.window_length import choose_window
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from asd_monitor.features import FEATURE_GROUP_NAMES, MODULATION_EDGES_HZ, FeatureGroups
-from asd_monitor.quickstart.network import TargetScorer, fit_fusion, fit_group
+from asd_monitor.quickstart.fusion import fit_fusion
+from asd_monitor.quickstart.group_scores import TargetScorer, fit_group
 from asd_offline.datasets.loading import open_dataset
 from asd_offline.evaluation.metrics import auc
 from asd_offline.features.cache import FeatureCache

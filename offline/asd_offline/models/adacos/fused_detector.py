@@ -14,14 +14,8 @@ from torch import Tensor
 
 from asd_monitor.errors import DatasetError
 from asd_monitor.features import FEATURE_GROUP_NAMES, FeatureGroups
-from asd_monitor.quickstart.network import (
-    BACKENDS_PER_GROUP,
-    FusedScores,
-    Fusion,
-    TargetScorer,
-    fit_fusion,
-    fit_group,
-)
+from asd_monitor.quickstart.fusion import FusedScores, Fusion, fit_fusion
+from asd_monitor.quickstart.group_scores import BACKENDS_PER_GROUP, TargetScorer, fit_group
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache
 from asd_offline.models.adacos.branches import Branches

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from asd_monitor.quickstart.network import TargetScorer
+from asd_monitor.quickstart.group_scores import TargetScorer
 
 NUISANCE_FRACTION = 0.25
 """Fraction of the directions that is removed: those of the highest within-window variance."""
