@@ -1,15 +1,11 @@
 """Read the history, while a monitor writes it or when none runs."""
 
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from asd_monitor.errors import StateError
 from asd_monitor.history.codes import to_ms, to_s
-from asd_monitor.history.database import open_to_read
+from asd_monitor.history.read_connections import ReadConnections
 from asd_monitor.history.records import (
     AuditEntry,
     Event,
@@ -18,12 +14,21 @@ from asd_monitor.history.records import (
     MinuteRow,
     ModelRow,
     ModeSpan,
-    NoteKind,
     ScoreRow,
     Shelf,
     StateSpan,
 )
-from asd_monitor.history.rows import to_event, to_minute, to_mode_span, to_score, to_span
+from asd_monitor.history.rows import (
+    to_audit_entry,
+    to_event,
+    to_minute,
+    to_mode_span,
+    to_model,
+    to_note,
+    to_score,
+    to_shelf,
+    to_span,
+)
 from asd_monitor.history.summaries import HOUR_MS, MINUTE_MS
 from asd_monitor.history.times import sum_times
 from asd_monitor.records import State
@@ -74,15 +79,17 @@ class HistoryReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._local = threading.local()
+        self._connections = ReadConnections(path)
 
     def machines(self) -> list[str]:
         """Return the names of the machines that have a history."""
-        return [row["name"] for row in self._rows("SELECT name FROM machine ORDER BY name")]
+        return [
+            row["name"] for row in self._connections.rows("SELECT name FROM machine ORDER BY name")
+        ]
 
     def display_names(self) -> dict[str, str]:
         """Return the display name of each machine that has a history, by its id."""
-        rows = self._rows("SELECT name, display FROM machine ORDER BY name")
+        rows = self._connections.rows("SELECT name, display FROM machine ORDER BY name")
         return {row["name"]: row["display"] or row["name"] for row in rows}
 
     def scores(
@@ -109,12 +116,12 @@ class HistoryReader:
         )
         columns = "score.*, threshold, normal_range"
         if max_points is not None:
-            (count,) = self._rows(sql.format("count(*)"), values)[0]
+            (count,) = self._connections.rows(sql.format("count(*)"), values)[0]
             if count > max_points:
                 values["bucket"] = -(-(to_ms_ - from_ms) // max_points)
                 sql = sql.format(f"{columns}, max(coalesce(value, -1e300))")
                 sql += " GROUP BY (at_ms - :from) / :bucket"
-        rows = self._rows(sql.format(columns) + " ORDER BY at_ms", values)
+        rows = self._connections.rows(sql.format(columns) + " ORDER BY at_ms", values)
         return [to_score(row) for row in rows]
 
     def minutes(
@@ -168,7 +175,7 @@ class HistoryReader:
             "to": to_ms(to_s),
             "length": length_ms,
         }
-        rows = self._rows(_SUMMARIES.format(table=table), values)
+        rows = self._connections.rows(_SUMMARIES.format(table=table), values)
         return [to_minute(row, length_ms) for row in rows]
 
     def spans(
@@ -188,7 +195,7 @@ class HistoryReader:
         self, table: str, machine: str, from_s: float, to_s: float, limit: int
     ) -> list[sqlite3.Row]:
         """Return the newest rows of a time, oldest first."""
-        rows = self._rows(
+        rows = self._connections.rows(
             f"SELECT * FROM {table} WHERE machine_id = (SELECT id FROM machine WHERE name = ?) "  # noqa: S608 - own names
             "AND from_ms < ? AND (to_ms IS NULL OR to_ms > ?) ORDER BY from_ms DESC, id DESC "
             "LIMIT ?",
@@ -198,7 +205,7 @@ class HistoryReader:
 
     def first_monitored_s(self, machine: str) -> float | None:
         """Return when the oldest known state of a machine began; None if there is none."""
-        (row,) = self._rows(
+        (row,) = self._connections.rows(
             "SELECT min(from_ms) AS first_ms FROM state_span "
             "WHERE machine_id = (SELECT id FROM machine WHERE name = ?)",
             (machine,),
@@ -259,22 +266,19 @@ class HistoryReader:
             conditions.append("opened_ms < ?")
             values.append(to_ms(to_s))
         sql = f"{_EVENT} WHERE {' AND '.join(conditions)} ORDER BY opened_ms DESC LIMIT ?"
-        return [to_event(row) for row in self._rows(sql, [*values, limit])]
+        return [to_event(row) for row in self._connections.rows(sql, [*values, limit])]
 
     def event(self, event_id: str) -> Event | None:
         """Return an event; None if there is none with this id."""
-        rows = self._rows(f"{_EVENT} WHERE event.id = ?", (event_id,))
+        rows = self._connections.rows(f"{_EVENT} WHERE event.id = ?", (event_id,))
         return to_event(rows[0]) if rows else None
 
     def notes(self, event_id: str) -> list[EventNote]:
         """Return the notes about an event, oldest first."""
-        rows = self._rows("SELECT * FROM event_note WHERE event_id = ? ORDER BY id", (event_id,))
-        return [
-            EventNote(
-                row["event_id"], to_s(row["at_ms"]), row["who"], NoteKind(row["kind"]), row["text"]
-            )
-            for row in rows
-        ]
+        rows = self._connections.rows(
+            "SELECT * FROM event_note WHERE event_id = ? ORDER BY id", (event_id,)
+        )
+        return [to_note(row) for row in rows]
 
     def shelves(self, machine: str, at_s: float | None = None) -> list[Shelf]:
         """Return the shelves of a machine, newest first; only those that apply at ``at_s``."""
@@ -283,64 +287,33 @@ class HistoryReader:
         if at_s is not None:
             sql += " AND from_ms <= ? AND until_ms > ?"
             values += [to_ms(at_s), to_ms(at_s)]
-        return [
-            Shelf(
-                machine,
-                to_s(row["from_ms"]),
-                to_s(row["until_ms"]),
-                row["who"],
-                row["why"],
-                NoteKind(row["kind"]),
-            )
-            for row in self._rows(f"{sql} ORDER BY id DESC", values)
-        ]
+        rows = self._connections.rows(f"{sql} ORDER BY id DESC", values)
+        return [to_shelf(row, machine) for row in rows]
 
     def audit(self, limit: int = MAX_EVENTS) -> list[AuditEntry]:
         """Return what people did or asked for, newest first."""
-        rows = self._rows("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (limit,))
-        return [
-            AuditEntry(
-                to_s(row["at_ms"]),
-                row["who"],
-                row["via"],
-                row["action"],
-                row["machine"],
-                row["event_id"],
-                bool(row["accepted"]),
-                row["text"],
-            )
-            for row in rows
-        ]
+        rows = self._connections.rows("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (limit,))
+        return [to_audit_entry(row) for row in rows]
 
     def judging_version(self) -> tuple[int, ...]:
         """Return numbers that change whenever a person did something; fast enough to poll."""
         tables = ("event_note", "shelf", "audit")
         sql = "SELECT coalesce(max(id), 0) AS id FROM {}"
-        rows = self._rows(" UNION ALL ".join(map(sql.format, tables)))
+        rows = self._connections.rows(" UNION ALL ".join(map(sql.format, tables)))
         return tuple(row["id"] for row in rows)
 
     def models(self, machine: str) -> list[ModelRow]:
         """Return the models that have scored a machine, oldest first."""
-        rows = self._rows(
+        rows = self._connections.rows(
             "SELECT * FROM model WHERE machine_id = (SELECT id FROM machine WHERE name = ?) "
             "ORDER BY from_ms",
             (machine,),
         )
-        return [
-            ModelRow(
-                row["sha256"],
-                to_s(row["from_ms"]),
-                row["name"],
-                row["revision"],
-                row["calibration_windows"],
-                bool(row["provisional"]),
-            )
-            for row in rows
-        ]
+        return [to_model(row) for row in rows]
 
     def alarms_per_day(self, machine: str, from_s: float, to_s: float) -> float:
         """Return the events that reached ALARM, per day of a time."""
-        (count,) = self._rows(
+        (count,) = self._connections.rows(
             "SELECT count(*) FROM event "
             "WHERE machine_id = (SELECT id FROM machine WHERE name = ?) AND peak_state = ? "
             "AND opened_ms >= ? AND opened_ms < ?",
@@ -350,7 +323,7 @@ class HistoryReader:
 
     def last_score_s(self, machine: str) -> float | None:
         """Return when the newest stored window of a machine was captured; None if there is none."""
-        (newest,) = self._rows(
+        (newest,) = self._connections.rows(
             "SELECT max(at_ms) FROM score "
             "WHERE machine_id = (SELECT id FROM machine WHERE name = ?)",
             (machine,),
@@ -370,32 +343,6 @@ class HistoryReader:
             for machine in self.machines()
         ]
 
-    def _rows(self, sql: str, values: Iterable[object] | dict[str, Any] = ()) -> list[sqlite3.Row]:
-        with self._connection() as connection:
-            parameters = values if isinstance(values, dict) else tuple(values)
-            return connection.execute(sql, parameters).fetchall()
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        """Yield this thread's connection; a new one if the file was replaced."""
-        try:
-            inode = self.path.stat().st_ino
-        except OSError:
-            inode = -1
-        if getattr(self._local, "inode", None) != inode:
-            self.close()
-            self._local.connection = open_to_read(self.path)
-            self._local.inode = inode
-        try:
-            yield self._local.connection
-        except sqlite3.Error as error:
-            self.close()
-            msg = f"{self.path}: the history cannot be read: {error}"
-            raise StateError(msg) from error
-
     def close(self) -> None:
         """Close the connection of the calling thread."""
-        connection = getattr(self._local, "connection", None)
-        self._local.__dict__.clear()
-        if connection is not None:
-            connection.close()
+        self._connections.close()

@@ -4,7 +4,18 @@ import sqlite3
 
 from asd_monitor.history.codes import QUALITIES, STATES, to_s
 from asd_monitor.history.events import parse_bands
-from asd_monitor.history.records import Event, MinuteRow, ModeSpan, ScoreRow, StateSpan
+from asd_monitor.history.records import (
+    AuditEntry,
+    Event,
+    EventNote,
+    MinuteRow,
+    ModelRow,
+    ModeSpan,
+    NoteKind,
+    ScoreRow,
+    Shelf,
+    StateSpan,
+)
 from asd_monitor.records import State
 
 STATE_OF = {str(state): state for state in State}
@@ -81,4 +92,49 @@ def to_event(row: sqlite3.Row) -> Event:
         protected=bool(row["protected"]),
         verdict=row["verdict"] or "",
         acknowledged=bool(row["acknowledged"]),
+    )
+
+
+def to_note(row: sqlite3.Row) -> EventNote:
+    """Return a row of ``event_note``."""
+    return EventNote(
+        row["event_id"], to_s(row["at_ms"]), row["who"], NoteKind(row["kind"]), row["text"]
+    )
+
+
+def to_shelf(row: sqlite3.Row, machine: str) -> Shelf:
+    """Return a row of ``shelf``."""
+    return Shelf(
+        machine,
+        to_s(row["from_ms"]),
+        to_s(row["until_ms"]),
+        row["who"],
+        row["why"],
+        NoteKind(row["kind"]),
+    )
+
+
+def to_audit_entry(row: sqlite3.Row) -> AuditEntry:
+    """Return a row of ``audit``."""
+    return AuditEntry(
+        to_s(row["at_ms"]),
+        row["who"],
+        row["via"],
+        row["action"],
+        row["machine"],
+        row["event_id"],
+        bool(row["accepted"]),
+        row["text"],
+    )
+
+
+def to_model(row: sqlite3.Row) -> ModelRow:
+    """Return a row of ``model``."""
+    return ModelRow(
+        row["sha256"],
+        to_s(row["from_ms"]),
+        row["name"],
+        row["revision"],
+        row["calibration_windows"],
+        bool(row["provisional"]),
     )
