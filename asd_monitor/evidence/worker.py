@@ -1,7 +1,6 @@
-"""Make the evidence of events in a thread of its own.
+"""Follow machines, and make the evidence of their events in a separate thread.
 
-The inference thread only notes scores here, and never waits. Whatever fails is counted and
-reported: the event then has no clip.
+The inference thread only notes scores here, and never waits.
 """
 
 import logging
@@ -9,40 +8,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
 
-from asd_monitor.errors import AsdMonitorError
-from asd_monitor.evidence.build import Evidence, Reference, build, encode_description
-from asd_monitor.evidence.clip import encode_flac, read_flac
 from asd_monitor.evidence.event_history import EventHistory, NoHistory
-from asd_monitor.evidence.headline import complete_duration
-from asd_monitor.evidence.nearest import NormalRecordings
-from asd_monitor.evidence.ring import Cut, SoundRing
+from asd_monitor.evidence.maker import DELETION_INTERVAL_S, EvidenceMaker, MachineSound
+from asd_monitor.evidence.ring import Cut
 from asd_monitor.evidence.settings import EvidenceSettings, Keep
-from asd_monitor.evidence.store import (
-    CLIP,
-    DESCRIPTION,
-    PICTURE,
-    EvidenceStore,
-    NoRoomError,
-    read_description,
-)
-from asd_monitor.evidence.watch import Part, Request, Watch
-from asd_monitor.normal_sound.statistics import comparison_window_s
-from asd_monitor.records import (
-    EvidenceReady,
-    Record,
-    ScoredWindow,
-    SourceHealth,
-    SourceState,
-    Transition,
-)
+from asd_monitor.evidence.store import EvidenceStore
+from asd_monitor.evidence.watch import Request, Watch
+from asd_monitor.records import Record, ScoredWindow, SourceHealth, SourceState, Transition
 from asd_monitor.telemetry.metrics import Metrics
-
-if TYPE_CHECKING:
-    from asd_monitor.detection.detector import Detector
 
 logger = logging.getLogger(__name__)
 
@@ -51,32 +26,6 @@ MAX_QUEUED = 256
 MAX_QUEUED_CUTS = 16
 """Clips of recordings that wait: these play faster than the ring could keep their sound."""
 CLOSE_TIMEOUT_S = 5.0
-DELETION_INTERVAL_S = 3600.0
-
-
-@dataclass(frozen=True)
-class MachineSound:
-    """The sound of a machine, and what it is compared with."""
-
-    ring: SoundRing
-    detector: "Callable[[], Detector | None]"
-    """Returns the detector in use."""
-    recordings: Path
-    """Folder of its normal recordings."""
-    is_live: bool = True
-    """Whether its sound arrives in real time."""
-
-
-@dataclass
-class _Case:
-    """Evidence of an open event."""
-
-    evidence: Evidence
-    machine: str
-    start: int
-    end: int
-    has_files: bool
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +80,21 @@ class EvidenceWorker:
     ) -> None:
         self._settings = settings
         self._machines = machines
-        self._store = store
         self._metrics = metrics
-        self._events = events or NoHistory()
-        self._post = post
-        self._external_url = external_url.rstrip("/")
-        self._clock = clock
+        self._maker = EvidenceMaker(
+            settings,
+            machines,
+            store,
+            metrics,
+            events=events or NoHistory(),
+            post=post,
+            external_url=external_url,
+            clock=clock,
+        )
         self._watches: dict[str, Watch] = {}
         self._queue = _Queue()
         self._condition = threading.Condition()  # guards the queue and _closing
         self._closing = False
-        self._next_deletion_s = 0.0
-        self._cases: dict[str, _Case] = {}
-        self._references: dict[str, tuple[str, Reference]] = {}
         self._thread: threading.Thread | None = None
         queue = self._queue.jobs
         metrics.queue_depth.labels("evidence").set_function(lambda: len(queue))
@@ -207,9 +158,9 @@ class EvidenceWorker:
             self._condition.notify()
 
     def _run(self) -> None:
-        self._sweep()
+        self._maker.sweep()
         while True:
-            self._delete_old()
+            self._maker.delete_old()
             with self._condition:
                 self._condition.wait_for(
                     lambda: bool(self._queue.jobs) or self._closing, DELETION_INTERVAL_S
@@ -222,209 +173,13 @@ class EvidenceWorker:
                 self._queue.cuts -= job.cut is not None
             try:
                 with self._metrics.evidence.duration.time():
-                    self._make(job)
+                    self._maker.make(job.request, self._cut(job))
             except Exception:  # the thread's top: evidence must never stop the monitor
                 logger.exception("%s: the evidence failed", job.request.event_id)
-                self._report_failure(job.request, "an internal error, see the log")
-
-    def _make(self, job: _Job) -> None:
-        request = job.request
-        case = self._cases.get(request.event_id)
-        if request.part is Part.END:
-            self._finish(request, self._cut(job), case)
-        elif request.part is Part.REPEAT:
-            self._repeat(request, self._cut(job), case)
-        elif request.part is Part.OPENING and self._store.has(request.event_id):
-            return  # from before a restart: it shows the beginning, which is gone from the ring
-        else:
-            self._make_clip(request, self._complete(request, self._cut(job), case))
+                self._maker.report_failure(job.request, "an internal error, see the log")
 
     def _cut(self, job: _Job) -> Cut:
         if job.cut is not None:
             return job.cut
         request = job.request
         return self._machines[request.machine].ring.cut(request.start, request.end)
-
-    def _complete(self, request: Request, cut: Cut, case: _Case | None) -> Cut:
-        """Return the sound of an extended clip, its beginning from the disk where necessary."""
-        if case is None or cut.start <= case.start or not case.has_files:
-            return cut
-        try:
-            earlier = read_flac(self._store.folder(request.event_id) / CLIP)
-        except AsdMonitorError:
-            return cut
-        missing = cut.start - case.start
-        if missing > len(earlier):
-            return cut
-        import numpy as np
-
-        joined = np.concatenate([earlier[:missing], cut.samples])
-        return Cut(joined, case.start, cut.sample_rate_hz)
-
-    def _make_clip(self, request: Request, cut: Cut) -> None:
-        if not len(cut.samples):
-            self._report_failure(request, "its sound was no longer in memory")
-            return
-        try:
-            evidence = build(request, cut, self._reference(request.machine), self._settings.keep)
-        except AsdMonitorError as error:
-            self._report_failure(request, str(error))
-            return
-        problem = self._write(request, evidence)
-        case = _Case(evidence, request.machine, cut.start, cut.end, not problem, problem)
-        self._cases[request.event_id] = case
-        self._publish(request, case, ongoing=True)
-
-    def _write(self, request: Request, evidence: Evidence) -> str:
-        """Write the files of an event; return why that was not possible, or nothing."""
-        try:
-            self._store.write(request.event_id, request.machine, evidence.all_files())
-        except OSError as error:
-            self._count_files("failed")
-            reason = str(error) if isinstance(error, NoRoomError) else error.strerror
-            logger.warning("%s: its evidence is not kept: %s", request.event_id, reason)
-            return f"no clip was kept: {reason}"
-        self._count_files("kept")
-        return ""
-
-    def _repeat(self, request: Request, cut: Cut, case: _Case | None) -> None:
-        if case is None:
-            return
-        if case.has_files and self._settings.keep is Keep.CLIP and len(cut.samples):
-            name = f"clip-{request.repeat + 1}.flac"
-            start_s = (cut.start - case.start) / cut.sample_rate_hz
-            more = {"file": name, "from_s": round(start_s, 2), "duration_s": cut.duration_s}
-            case.evidence.description["more_clips"].append(more)
-            self._add(request, case, {name: encode_flac(cut.samples, cut.sample_rate_hz)})
-        self._publish(request, case, ongoing=True)
-
-    def _finish(self, request: Request, cut: Cut, case: _Case | None) -> None:
-        if case is None:
-            self._finish_earlier(request)
-            return
-        normal = self._reference(request.machine).normal
-        if normal is not None:
-            analysis = case.evidence.analysis.observe_end(cut, normal)
-            case.evidence = replace(case.evidence, analysis=analysis)
-        case.evidence.description["closed_s"] = request.closed_s
-        self._publish(request, case, ongoing=False)
-        self._add(request, case, {})
-        del self._cases[request.event_id]
-
-    def _finish_earlier(self, request: Request) -> None:
-        """Complete the description of an event whose evidence an earlier run has made."""
-        description = read_description(self._store.folder(request.event_id))
-        if description is None:
-            return
-        began_s, ended_s = description.get("differs_from_s"), request.last_counted_s
-        duration_s = None
-        if isinstance(began_s, float) and ended_s is not None and ended_s > began_s:
-            duration_s = ended_s - began_s
-        headline = complete_duration(str(description["headline"]), duration_s)
-        description |= {"headline": headline, "closed_s": request.closed_s}
-        self._events.update(request.event_id, headline=headline)
-        try:
-            self._store.add(request.event_id, {DESCRIPTION: encode_description(description)})
-        except OSError as error:
-            logger.warning("%s: its evidence is not completed: %s", request.event_id, error)
-
-    def _add(self, request: Request, case: _Case, files: dict[str, bytes]) -> None:
-        if not case.has_files:
-            return
-        description = encode_description(case.evidence.description)
-        try:
-            self._store.add(request.event_id, {**files, DESCRIPTION: description})
-        except OSError as error:
-            self._count_files("failed")
-            logger.warning("%s: its evidence is not completed: %s", request.event_id, error)
-        else:
-            self._count_files(None)
-
-    def _publish(self, request: Request, case: _Case, *, ongoing: bool) -> None:
-        """Update the event in the history and hand the evidence to the sinks."""
-        evidence, settings = case.evidence, self._settings
-        headline = evidence.analysis.headline(request.last_counted_end, ongoing=ongoing)
-        evidence.description["headline"] = headline
-        evidence.description["problem"] = case.problem
-        evidence.description["state"] = str(request.state)
-        if case.problem:
-            headline = f"{headline} ({case.problem})"
-        has_clip = case.has_files and settings.keep is Keep.CLIP
-        clip_s = (case.end - case.start) / evidence.analysis.frames.sample_rate_hz
-        fields: dict[str, Any] = {
-            "headline": headline,
-            "bands": evidence.analysis.bands(),
-            "clip": CLIP if has_clip else "",
-            "picture": PICTURE if case.has_files else "",
-            "nearest_normal": evidence.nearest,
-            "clip_s": clip_s if has_clip else 0.0,
-        }
-        self._events.update(request.event_id, **fields)
-        folder = self._store.folder(request.event_id)
-        url = f"{self._external_url}/events/{request.event_id}" if self._external_url else ""
-        self._post(
-            EvidenceReady(
-                request.machine,
-                request.event_id,
-                self._clock(),
-                headline,
-                fields["bands"],
-                picture=str(folder / PICTURE) if case.has_files else "",
-                clip=str(folder / CLIP) if has_clip else "",
-                clip_s=fields["clip_s"],
-                url=url,
-                is_final=not ongoing,
-            )
-        )
-
-    def _report_failure(self, request: Request, reason: str) -> None:
-        self._count_files("failed")
-        logger.warning("%s: it has no evidence: %s", request.event_id, reason)
-        self._events.update(request.event_id, headline=f"no clip was kept: {reason}")
-
-    def _reference(self, machine: str) -> Reference:
-        """Return what a machine is compared with; read again when its model has changed."""
-        detector = self._machines[machine].detector()
-        if detector is None:
-            return Reference()
-        model, target = detector.model, detector.target_index(machine)
-        cached = self._references.get(machine)
-        if cached is not None and cached[0] == model.sha256:
-            return cached[1]
-        rate_hz = model.manifest.sample_rate_hz
-        window_s = comparison_window_s(model.manifest.window_samples / rate_hz)
-        recordings = NormalRecordings.read(
-            self._machines[machine].recordings, rate_hz, round(window_s * rate_hz)
-        )
-        normal = model.normal_sound.get(model.manifest.targets[target])
-        if normal is None and recordings is not None:
-            normal = recordings.normal
-        reference = Reference(normal, recordings, model, target)
-        self._references[machine] = (model.sha256, reference)
-        return reference
-
-    def _sweep(self) -> None:
-        """Make folders and history agree after a crash."""
-        try:
-            self._events.reconcile(self._store.sweep())
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            logger.warning("evidence: %s cannot be read: %r", self._store.root, error)
-        self._count_files(None)
-
-    def _delete_old(self) -> None:
-        """Delete evidence that is too old, once an hour."""
-        now_s = time.monotonic()
-        if now_s < self._next_deletion_s:
-            return
-        self._next_deletion_s = now_s + DELETION_INTERVAL_S
-        try:
-            if self._store.delete_old(self._clock(), self._cases):
-                self._count_files(None)
-        except OSError as error:
-            logger.warning("evidence: old events cannot be deleted: %s", error)
-
-    def _count_files(self, result: str | None) -> None:
-        if result is not None:
-            self._metrics.evidence.results.labels(result).inc()
-        self._metrics.evidence.bytes.set(self._store.size_bytes)
-        self._metrics.evidence.events.set(len(self._store.event_ids))

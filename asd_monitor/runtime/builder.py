@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry
 
 from asd_monitor.config import Config
 from asd_monitor.errors import AsdMonitorError, StateError
+from asd_monitor.evidence.maker import MachineSound
 from asd_monitor.evidence.ring import SoundRing
 from asd_monitor.evidence.settings import EvidenceSettings, Keep
-from asd_monitor.evidence.worker import MachineSound
 from asd_monitor.history.cases import CaseTracker
 from asd_monitor.history.database import FILE_NAME
 from asd_monitor.history.records import AuditEntry

@@ -13,9 +13,9 @@ from pydantic import BaseModel
 from asd_monitor.config import Config, MachineSettings
 from asd_monitor.detection.alarm import Alarm
 from asd_monitor.errors import AsdMonitorError, ModelFileError, StateError
+from asd_monitor.evidence.maker import MachineSound
 from asd_monitor.evidence.ring import SoundRing
 from asd_monitor.evidence.settings import EvidenceSettings, Keep
-from asd_monitor.evidence.worker import MachineSound
 from asd_monitor.runtime.alarm_store import AlarmStore, ModelIdentity
 from asd_monitor.runtime.detectors import LoadedModels, find_limits, load_detectors
 from asd_monitor.runtime.growing_mapping import GrowingMapping

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asd_monitor.evidence.worker import MachineSound
+from asd_monitor.evidence.maker import MachineSound
 from asd_monitor.history.writer import HistoryWriter
 from asd_monitor.judging.commands import Command, Refusal
 from asd_monitor.records import Record

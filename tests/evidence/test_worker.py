@@ -17,10 +17,11 @@ from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.detector import Detector
 from asd_monitor.evidence.event_history import StoredEvents
 from asd_monitor.evidence.headline import NO_COMPARISON
+from asd_monitor.evidence.maker import MachineSound
 from asd_monitor.evidence.ring import SoundRing
 from asd_monitor.evidence.settings import EvidenceSettings, Keep
 from asd_monitor.evidence.store import EvidenceStore
-from asd_monitor.evidence.worker import EvidenceWorker, MachineSound
+from asd_monitor.evidence.worker import EvidenceWorker
 from asd_monitor.history.reader import HistoryReader
 from asd_monitor.history.records import Event
 from asd_monitor.history.writer import HistoryWriter
@@ -319,7 +320,7 @@ def test_an_unexpected_error_is_counted_and_the_event_says_so(
 ) -> None:
     rig = make_rig(Level())
     with monkeypatch.context() as patch:
-        patch.setattr(rig.worker, "_make_clip", None)
+        patch.setattr("asd_monitor.evidence.maker.build", None)
         rig.fault()
         rig.close()
     assert rig.count("failed") == 1
