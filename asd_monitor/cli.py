@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -114,6 +115,8 @@ def main() -> None:
         # As Python does for stderr: a file name may contain characters that the terminal's
         # encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
+    # The search for plug-ins of pydantic reads the metadata of every installed package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     app = create_app()
     try:
         try:

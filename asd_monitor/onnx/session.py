@@ -33,6 +33,7 @@ class Session:
         self.session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
             content, options, providers=["CPUExecutionProvider"]
         )
+        self.session._model_bytes = None  # kept by onnxruntime for other providers
         self.lock = threading.Lock()
 
 

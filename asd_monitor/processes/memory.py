@@ -3,6 +3,7 @@
 import ctypes
 
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 LARGE_BLOCK_BYTES = 512 * 1024
 
 
@@ -12,7 +13,20 @@ def return_large_blocks() -> None:
     Without this, glibc keeps the memory of a file that was read, in which later small blocks lie.
     It takes some time for each large block, so it is for processes that need few of them.
     """
+    _set_option(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
+
+
+def use_one_heap() -> None:
+    """Let all threads that are started from now on allocate from one heap.
+
+    Otherwise glibc makes a heap for each of the first threads, whose free memory the others do not
+    use. Python runs one thread at a time, so they seldom wait for each other.
+    """
+    _set_option(_M_ARENA_MAX, 1)
+
+
+def _set_option(name: int, value: int) -> None:
     try:
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
+        ctypes.CDLL(None).mallopt(name, value)
     except AttributeError:
         return  # another C library

@@ -16,6 +16,7 @@ from asd_monitor.config import Config
 from asd_monitor.detectability.sentences import describe
 from asd_monitor.detection.support import describe_next_hour
 from asd_monitor.errors import ConfigError, SourceError, StateError
+from asd_monitor.processes.memory import use_one_heap
 from asd_monitor.runtime.builder import MonitorHandle, build_monitor
 from asd_monitor.runtime.detectability import measure_learned
 from asd_monitor.runtime.page_settings import PageSettings
@@ -88,6 +89,7 @@ def run_monitor(
         How the configuration is reloaded; None: it is not.
     """
     sys.setswitchinterval(THREAD_SWITCH_INTERVAL_S)
+    use_one_heap()
     logging_setup.name_machines(lambda: config.machines)
     logging_setup.set_up()
     handle = build_monitor(config, page_settings=page_settings, diagnosis=diagnosis)
