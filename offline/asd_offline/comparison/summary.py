@@ -309,7 +309,7 @@ def _section_dicts(result: RunResult) -> dict[str, dict[str, Any]]:
                     "auc": section["auc"],
                     "normal_clips": alarm["normal_clips"],
                     "anomalous_clips": alarm["anomalies"],
-                    "threshold_rule": section.get("threshold_rule"),
+                    "decisions": section.get("decisions", {}),
                     "detected": alarm.get("detected"),
                     "false_alarms": alarm.get("false_alarms"),
                     "normal_hours": alarm.get("normal_hours"),

@@ -13,6 +13,18 @@ from asd_offline.comparison.summary import SCHEMA
 MAX_BYTES = 200 * 1024**2
 
 
+class Decisions(BaseModel):
+    """Decisions on clips by one rule for the threshold."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    rule: str | None = None
+    """How the threshold was determined, or why there is none."""
+    anomalies: int
+    normals: int
+    true_positives: int | None = None
+    false_positives: int | None = None
+
+
 class SectionValues(BaseModel):
     """One machine's section in one run."""
 
@@ -20,9 +32,10 @@ class SectionValues(BaseModel):
     auc: float
     normal_clips: int
     anomalous_clips: int
-    threshold_rule: str | None = None
+    decisions: Mapping[str, Decisions] = {}
+    """By the source of the threshold, ``model`` or ``gamma``; empty if not measured."""
     detected: int | None = None
-    """Anomalous clips with an alarm."""
+    """Anomalous clips with an alarm, repeated for up to five minutes."""
     false_alarms: int | None = None
     normal_hours: float | None = None
 

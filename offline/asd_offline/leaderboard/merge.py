@@ -15,12 +15,23 @@ from asd_offline.leaderboard.documents import ModelValues, ResultDocument, RunVa
 
 MIN_SEEDS = 4
 """A model that depends on random numbers is ranked if it has at least this number of seeds."""
+AND = " and "
+"""Between versions of a package where computers differ."""
 MAX_NAMED = 3
 """Missing sections of a run that are named."""
 TIE = 5e-4
 """Models that differ by less have the same rank: the page shows three decimals."""
 TOLERANCE = 1e-3
 """Largest difference between metrics of the same run on two computers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A run, and the document that it is from."""
+
+    path: Path
+    document: ResultDocument
+    run: RunValues
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,7 @@ class Board:
     failed: tuple[tuple[ModelValues, RunValues], ...]
     """Runs that failed or lack a section."""
     versions: Mapping[str, str]
+    """By package; of several computers ``2.13 and 2.14`` where they differ."""
 
     def rank(self, entry: Entry) -> int | None:
         """Return the rank of an entry, the same for equal values; None if it is not ranked."""
@@ -164,7 +176,7 @@ def merge(documents: Sequence[tuple[Path, ResultDocument]]) -> list[Board]:
 
 def _merge_group(group: Sequence[tuple[Path, ResultDocument]]) -> Board:
     _, first = group[0]
-    runs: dict[tuple[str, str], dict[int, tuple[Path, RunValues]]] = {}
+    runs: dict[tuple[str, str], dict[int, Source]] = {}
     models: dict[tuple[str, str], ModelValues] = {}
     failed: dict[tuple[str, str, int, str], tuple[ModelValues, RunValues]] = {}
     for path, document in group:
@@ -176,7 +188,8 @@ def _merge_group(group: Sequence[tuple[Path, ResultDocument]]) -> Board:
             models.setdefault(key, model)
             for run in model.runs:
                 if run.is_usable:
-                    _add_run(runs.setdefault(key, {}), run, path, model.model)
+                    source = Source(path, document, run)
+                    _add_run(runs.setdefault(key, {}), source, model.model)
                 else:
                     failed[(*key, run.seed, run.failure or "")] = model, run
     entries = [_make_entry(models[key], key[1], found) for key, found in runs.items()]
@@ -191,28 +204,44 @@ def _merge_group(group: Sequence[tuple[Path, ResultDocument]]) -> Board:
         first.machines,
         tuple(entries),
         tuple(failed.values()),
-        first.versions,
+        _merge_versions([document for _, document in group]),
     )
 
 
-def _add_run(
-    known: dict[int, tuple[Path, RunValues]], run: RunValues, path: Path, model: str
-) -> None:
-    if run.seed not in known:
-        known[run.seed] = path, run
-        return
-    other_path, other = known[run.seed]
+def _merge_versions(documents: Sequence[ResultDocument]) -> dict[str, str]:
+    """Return the versions of all documents; where they differ, ``2.13 and 2.14``."""
+    found: dict[str, list[str]] = {}
+    for document in documents:
+        for name, versions in document.versions.items():
+            known = found.setdefault(name, [])
+            known += [each for each in versions.split(AND) if each not in known]
+    return {name: AND.join(sorted(versions)) for name, versions in found.items()}
+
+
+def _describe_versions(document: ResultDocument, other: ResultDocument) -> str:
+    """Return which versions of two documents differ, as a clause; empty if none does."""
+    names = sorted({*document.versions, *other.versions})
+    pairs = [(name, document.versions.get(name), other.versions.get(name)) for name in names]
+    differing = [f"{name} {here} and {there}" for name, here, there in pairs if here != there]
+    return f" (with {', '.join(differing)})" if differing else ""
+
+
+def _add_run(known: dict[int, Source], found: Source, model: str) -> None:
+    run = found.run
+    other = known.setdefault(run.seed, found)
     for machine, metrics in run.metrics.items():
         for name, value in metrics.items():
-            expected = other.metrics.get(machine, {}).get(name)
+            expected = other.run.metrics.get(machine, {}).get(name)
             if (value is None) != (expected is None) or (
                 value is not None
                 and expected is not None
                 and not math.isclose(value, expected, abs_tol=TOLERANCE)
             ):
-                msg = f"{path}: {model}, seed {run.seed}, {machine}, {name}: expected {expected}, "
-                msg += f"as in {other_path}, found {value}: the same recipe, seed and data gave "
-                raise DatasetError(f"{msg}different results; leave one of the files out")
+                msg = f"{found.path}: {model}, seed {run.seed}, {machine}, {name}: expected "
+                msg += f"{expected}, as in {other.path}, found {value}: the same recipe, seed and "
+                msg += "data gave different results"
+                versions = _describe_versions(found.document, other.document)
+                raise DatasetError(f"{msg}{versions}; leave one of the files out")
 
 
 def recipe_key(model: ModelValues) -> str:
@@ -223,6 +252,6 @@ def recipe_key(model: ModelValues) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _make_entry(model: ModelValues, key: str, found: Mapping[int, tuple[Path, RunValues]]) -> Entry:
-    runs = tuple(run for _, (_, run) in sorted(found.items()))
+def _make_entry(model: ModelValues, key: str, found: Mapping[int, Source]) -> Entry:
+    runs = tuple(found[seed].run for seed in sorted(found))
     return Entry(model.model, key, model, runs)

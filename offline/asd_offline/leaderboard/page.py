@@ -1,7 +1,7 @@
 """The leaderboard as a page of Markdown."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from asd_offline.datasets.layouts import CHALLENGES
 from asd_offline.leaderboard.merge import MIN_SEEDS, Board, Entry
@@ -15,11 +15,27 @@ INTRODUCTION = (
     f"year. A model that depends on random numbers is ranked if it has at least {MIN_SEEDS} seeds; "
     "± is the standard deviation over seeds.",
     "AUC [95 %] is the mean over sections and seeds, with its interval over the choice of test "
-    "clips, which has a width at an AUC of 1 too ([evaluation](evaluation.md)). *Detected* and "
-    "*false alarms* are the decisions of the alarm rule on the clips of the first seed: anomalous "
-    "clips with an alarm, and alarms per hour of normal clips.",
+    "clips, which has a width at an AUC of 1 too ([evaluation](evaluation.md)).",
+    "Decisions are shown by three rules, as means over seeds. *Alarm*: that of the live monitor; a "
+    "faulty clip is repeated for up to five minutes, normal clips are played one after the other. "
+    "*Threshold*: the clip's score is above the threshold of the model file. *Gamma*: it is above "
+    "the 90th percentile of a gamma distribution fitted to held-out normal windows, the rule of "
+    "the challenge's baselines ([replay](replay.md#decisions)).",
 )
-HEADER = ("", "model", "recipe", "seeds", "AUC [95 %]", "pAUC", "score", "detected", "false alarms")
+HEADER = ("", "model", "recipe", "seeds", "AUC [95 %]", "pAUC", "score")
+DECISIONS = (
+    "decisions of",
+    "recipe",
+    "alarm: faults found",
+    "false alarms",
+    "threshold: faults found",
+    "normal clips flagged",
+    "gamma: faults found",
+    "normal clips flagged",
+)
+SOURCES = ("model", "gamma")
+USUAL_GAMMA = "90th percentile of a gamma distribution fitted to"
+NOT_MEASURED = "not measured"
 
 
 def render_page(boards: Sequence[Board]) -> str:
@@ -49,25 +65,33 @@ def _render_board(board: Board) -> Iterator[str]:
         complete = is_complete(board, board.year)
         part = "all machines of a set" if complete else "not a set of the challenge"
         facts.append(f"Layout and rules of DCASE {board.year}, {part}.")
+        clips = max((_count_clips(entry) for entry in board.entries), default=0)
+        facts[-1] = facts[-1][:-1] + f", {clips} labelled test clips."
     known = (f"{name} {version}" for name, version in sorted(board.versions.items()))
     facts.append(f"Versions: {', '.join(known)}.")
     yield from _paragraphs([" ".join(facts)])
-    yield f"| {' | '.join(HEADER)} |"
-    yield "|---:|---|---|---:|---|---:|---:|---:|---:|"
-    for entry in board.entries:
-        yield f"| {' | '.join(_cells(entry, board.rank(entry)))} |"
-    yield ""
-    rules = {
-        section.threshold_rule.split(":")[0]
-        for entry in board.entries
-        for section in entry.runs[0].sections.values()
-        if section.threshold_rule
-    }
-    notes = [f"Rule of the threshold: {', '.join(sorted(rules))}."] if rules else []
-    notes += [f"Left out: {reason}." for reason in board.left_out]
+    yield from _table(
+        HEADER, "---:|---|---|---:|---|---:|---:", [_cells(e, board.rank(e)) for e in board.entries]
+    )
+    alignment = f"---|---|{'|'.join(['---:'] * (len(DECISIONS) - 2))}"
+    yield from _table(DECISIONS, alignment, [_decision_cells(e) for e in board.entries])
+    notes = [*_rules(board), *(f"Left out: {reason}." for reason in board.left_out)]
     if notes:
         yield from (line for note in notes for line in _wrap(note, "- "))
         yield ""
+
+
+def _table(header: Sequence[str], alignment: str, rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(header)} |"
+    yield f"|{alignment}|"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+    yield ""
+
+
+def _count_clips(entry: Entry) -> int:
+    sections = entry.runs[0].sections.values()
+    return sum(each.normal_clips + each.anomalous_clips for each in sections)
 
 
 def _cells(entry: Entry, rank: int | None) -> Iterator[str]:
@@ -79,15 +103,55 @@ def _cells(entry: Entry, rank: int | None) -> Iterator[str]:
     for metric in ("pauc", "score"):
         mean, spread = entry.mean(metric), entry.spread(metric)
         yield "" if mean is None else f"{mean:.3f}" + ("" if spread is None else f" ±{spread:.3f}")
-    sections = list(entry.runs[0].sections.values())
-    decided = [each for each in sections if each.detected is not None and each.normal_hours]
-    if not decided:
-        yield from ("", "")
-        return
-    detected = sum(each.detected or 0 for each in decided)
-    yield f"{detected} of {sum(each.anomalous_clips for each in decided)}"
-    hours = sum(each.normal_hours or 0 for each in decided)
-    yield f"{sum(each.false_alarms or 0 for each in decided)} in {hours:.2g} h"
+
+
+def _decision_cells(entry: Entry) -> Iterator[str]:
+    """Yield what each rule decides, as means over seeds."""
+    yield f"`{entry.model}`"
+    yield entry.recipe_key and f"`{entry.recipe_key}`"
+    sections = [list(run.sections.values()) for run in entry.runs]
+    clips = [each for run in sections for each in run]
+    if not clips or any(each.detected is None or not each.normal_hours for each in clips):
+        yield from (NOT_MEASURED, NOT_MEASURED)
+    else:
+        seeds = len(sections)
+        found = sum(each.detected or 0 for each in clips) / seeds
+        yield f"{found:.3g} of {sum(each.anomalous_clips for each in clips) // seeds}"
+        false_alarms = sum(each.false_alarms or 0 for each in clips) / seeds
+        yield f"{false_alarms:.3g} in {sum(each.normal_hours or 0 for each in clips) / seeds:.2g} h"
+    for source in SOURCES:
+        decided = [each.decisions.get(source) for each in clips]
+        known = [each for each in decided if each is not None]
+        if not known or len(known) < len(decided):
+            yield from (NOT_MEASURED, NOT_MEASURED)
+            continue
+        yield _share([(each.true_positives, each.anomalies) for each in known], len(sections))
+        yield _share([(each.false_positives, each.normals) for each in known], len(sections))
+
+
+def _share(counts: Sequence[tuple[int | None, int]], seeds: int) -> str:
+    """Return ``18.5 of 20``, the mean over seeds; without a threshold, that there is none."""
+    if any(flagged is None for flagged, _ in counts):
+        return "no threshold"
+    flagged = sum(each or 0 for each, _ in counts) / seeds
+    return f"{flagged:.3g} of {sum(clips for _, clips in counts) // seeds}"
+
+
+def _rules(board: Board) -> Iterator[str]:
+    """Yield how thresholds were determined, where that depends on the model."""
+    by_rule: dict[str, list[str]] = {}
+    for entry in board.entries:
+        for section in (each for run in entry.runs for each in run.sections.values()):
+            for source, decided in section.decisions.items():
+                rule = (decided.rule or "no threshold").split(": ")[0]
+                if source == "gamma" and rule.startswith(USUAL_GAMMA) and "," not in rule:
+                    continue
+                word = "Threshold" if source == "model" else "Gamma"
+                models = by_rule.setdefault(f"{word}: {rule}", [])
+                if entry.model not in models:
+                    models.append(entry.model)
+    for rule, models in by_rule.items():
+        yield f"{rule} ({', '.join(f'`{model}`' for model in models)})."
 
 
 def _format_auc(entry: Entry) -> str:

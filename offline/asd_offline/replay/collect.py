@@ -2,33 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
-
-import numpy as np
+from typing import Any, TypeVar
 
 from asd_monitor.audio.sample_rates import describe_differences, learned_rates_hz
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.verdict import explain_rules, judge_clip
 from asd_monitor.model_file import read_manifest
-from asd_monitor.model_file.manifest import Manifest
 from asd_offline.datasets import Rejected
 from asd_offline.datasets.audio_files import describe_unused_channels
 from asd_offline.evaluation.challenge_score import evaluate_scores
-from asd_offline.evaluation.gamma_threshold import GammaThreshold, gamma_threshold
 from asd_offline.evaluation.results import ChallengeResult
 from asd_offline.evaluation.rules import applicable_rules
 from asd_offline.replay.alarm_metrics import AlarmReplay
+from asd_offline.replay.decisions import ThresholdSource, decide_by_each_rule
 from asd_offline.replay.job_results import read_clips, read_fit, read_rule
 from asd_offline.replay.plan import Plan, SectionPlan
 from asd_offline.replay.records import ClipResult
 from asd_offline.replay.results import ReplayResult, SectionReplay
 from asd_offline.replay.window_csv import WindowFile
-
-ThresholdSource = Literal["model", "gamma"]
-"""Threshold of the decisions: that of the model file, or the rule of the DCASE baselines."""
-
-GAMMA_QUANTILE = 0.9
-MAX_GAMMA_SCORES = 2000
 
 Value = TypeVar("Value")
 
@@ -158,61 +149,17 @@ def _collect_section(
         clips.append(replace(result, windows=(), verdict=verdict))
         if alarm is not None:
             alarm.update(result)
-    threshold, threshold_rule = decision_threshold(source, rule.threshold, manifest, section.target)
+    decisions = decide_by_each_rule(clips, manifest, section.target, rule.threshold)
     return SectionReplay(
         section,
         tuple(clips),
         tuple(rejected),
         None if clips else "none of its test clips could be scored",
-        threshold,
-        threshold_rule,
+        decisions[source].threshold,
+        decisions[source].rule,
         source,
         explain_rules(rule, settings),
         alarm.metrics() if alarm else None,
         manifest,
+        decisions,
     )
-
-
-def decision_threshold(
-    source: ThresholdSource, model_threshold: float | None, manifest: Manifest, target: str
-) -> tuple[float | None, str | None]:
-    """Return the score above which a clip is decided anomalous, and how it was determined.
-
-    ``model``: the threshold that a window must exceed to count towards an alarm. ``gamma``: the
-    rule of the challenge's baselines, the 90th percentile of a gamma distribution, here fitted to
-    the scores of held-out normal windows in the model file; scores of training clips would be too
-    low for models that memorise them.
-    """
-    calibration = manifest.calibrations.get(target)
-    if source == "gamma":
-        if calibration is None:
-            return None, "the model file has no held-out scores to fit a gamma distribution to"
-        count = min(calibration.count, MAX_GAMMA_SCORES)
-        ranks = np.linspace(0, calibration.count - 1, count)
-        scores = np.interp(ranks, calibration.ranks, calibration.scores)
-        if scores[0] == scores[-1]:
-            return None, "the held-out scores are all equal, so no gamma distribution fits them"
-        found = gamma_threshold(scores, GAMMA_QUANTILE)
-        return found.value, _describe_gamma(found, calibration.count)
-    stored = manifest.thresholds.get(target)
-    if stored is not None:
-        return model_threshold, f"p = {stored.p:g} for a window of normal sound: {stored.rule}"
-    if calibration is not None:
-        return model_threshold, f"p = 0.001 for a window of normal sound: {calibration.rule}"
-    return model_threshold, None
-
-
-def _describe_gamma(threshold: GammaThreshold, count: int) -> str:
-    windows = f"{count} held-out normal windows"
-    if threshold.method == "gamma":
-        return f"90th percentile of a gamma distribution fitted to {windows}"
-    if np.isnan(threshold.gamma_flagged):
-        reason = "because none fits the scores as they are"
-    else:
-        reason = f"because one of the scores as they are would flag {threshold.gamma_flagged:.0%}"
-    if threshold.method == "standardised":
-        return (
-            f"90th percentile of a gamma distribution fitted to the standardised scores of "
-            f"{windows}, {reason}"
-        )
-    return f"90th percentile of {windows} instead of a gamma distribution, {reason}"

@@ -12,6 +12,7 @@ from asd_offline.datasets import Rejected
 from asd_offline.evaluation.results import ChallengeResult
 from asd_offline.evaluation.section_scores import SectionScores
 from asd_offline.replay.alarm_metrics import AlarmMetrics
+from asd_offline.replay.decisions import ClipDecisions, ThresholdSource
 from asd_offline.replay.plan import SectionPlan
 from asd_offline.replay.records import ClipResult
 
@@ -41,6 +42,8 @@ class SectionReplay:
     """None if the model has no threshold for the section."""
     manifest: Manifest | None = None
     """Manifest of the model file that scored the section."""
+    decisions: Mapping[ThresholdSource, ClipDecisions] = field(default_factory=dict)
+    """Decisions by each rule for the threshold, whichever was chosen for the replay."""
 
     @cached_property
     def scores(self) -> SectionScores:
@@ -90,6 +93,9 @@ class ReplayResult:
             entry = document["machines"][section.plan.machine]["sections"][section.plan.section]
             entry["threshold"] = section.threshold
             entry["threshold_rule"] = section.threshold_rule
+            entry["decisions"] = {
+                source: decided.to_dict() for source, decided in section.decisions.items()
+            }
             entry["verdicts"] = section.count_verdicts()
             entry["alarm"] = section.alarm.to_dict() if section.alarm else None
         return document | {

@@ -12,7 +12,8 @@ from asd_monitor.progress import NoProgress, Progress
 from asd_offline.datasets import Dataset, Rejected, Subset, open_dataset
 from asd_offline.jobs.choice import limit_workers, open_pool, resolve_device
 from asd_offline.jobs.pool import JobPool, Pool, sigterm_as_interrupt
-from asd_offline.replay.collect import ThresholdSource, collect_results
+from asd_offline.replay.collect import collect_results
+from asd_offline.replay.decisions import ThresholdSource
 from asd_offline.replay.jobs import FitJob, ScoreJob
 from asd_offline.replay.outputs import write_outputs
 from asd_offline.replay.plan import (

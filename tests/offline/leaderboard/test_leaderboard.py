@@ -16,8 +16,9 @@ from tests.offline.compared_models import Compared
 
 
 def run(seed: int, auc: float, **others: Any) -> dict[str, Any]:  # noqa: ANN401
-    section = {"auc": auc, "normal_clips": 20, "anomalous_clips": 20, "threshold_rule": "tail: 1"}
+    section = {"auc": auc, "normal_clips": 20, "anomalous_clips": 20}
     section |= {"detected": 15, "false_alarms": 1, "normal_hours": 0.5}
+    section |= others.pop("section", {})
     metrics = {"fan": {"auc": auc, "pauc": 0.6}, "all": {"auc": auc, "pauc": 0.6, "score": auc}}
     return {"seed": seed, "metrics": metrics, "sections": {"fan/id_00": section}} | others
 
@@ -105,12 +106,65 @@ def test_the_same_run_with_other_results_is_refused(tmp_path: Path) -> None:
         merge_all(tmp_path, *documents)
 
 
+def test_different_versions_are_listed_and_named_where_results_differ(tmp_path: Path) -> None:
+    here = document(model("vae", run(0, 0.8)))
+    there = document(model("vae", run(1, 0.8)), versions={"torch": "3", "numpy": "2"})
+    (board,) = merge_all(tmp_path, here, there)
+    assert board.versions == {"torch": "2 and 3", "numpy": "2"}
+    assert "Versions: numpy 2, torch 2 and 3." in render_page([board])
+    (again,) = merge_all(tmp_path, json.loads(encode_document(to_document(board))), here)
+    assert again.versions == board.versions
+    there = document(model("vae", run(0, 0.9)), versions={"torch": "3"})
+    with pytest.raises(DatasetError, match=r"different results \(with torch 3 and 2\); leave one"):
+        merge_all(tmp_path, here, there)
+
+
 def test_the_interval_over_clips_has_a_width_at_an_auc_of_1(tmp_path: Path) -> None:
     (board,) = merge_all(tmp_path, document(model("bank", run(0, 1.0), deterministic=True)))
     interval = board.entries[0].clips_interval
     assert interval is not None
     assert 0.8 < interval[0] < 0.95
     assert interval[1] == 1.0
+
+
+def decided(rule: str | None, found: int | None, flagged: int | None) -> dict[str, Any]:
+    counts = {"true_positives": found, "false_positives": flagged}
+    return {"rule": rule, "anomalies": 20, "normals": 20} | counts
+
+
+def test_decisions_are_means_over_seeds_by_every_rule(tmp_path: Path) -> None:
+    usual = "90th percentile of a gamma distribution fitted to 40 held-out normal windows"
+    runs = [
+        run(
+            seed,
+            0.8,
+            section={
+                "detected": 14 + seed,
+                "decisions": {
+                    "model": decided("p = 0.001 for a window of normal sound: tail", 10, 0),
+                    "gamma": decided(usual, 15 + seed, 2),
+                },
+            },
+        )
+        for seed in range(2)
+    ]
+    other = run(
+        0, 0.7, section={"decisions": {"gamma": decided("90th percentile of 9 windows", 3, 1)}}
+    )
+    none = run(0, 0.6, section={"decisions": {"model": decided(None, None, None)}})
+    models = (model("vae", *runs), model("knn", other), model("raw", none), model("old", run(0, 1)))
+    page = render_page(merge_all(tmp_path, document(*models)))
+    key = page.partition("`vae` | `")[2][:8]
+    cells = "14.5 of 20 | 1 in 0.5 h | 10 of 20 | 0 of 20 | 15.5 of 20 | 2 of 20"
+    assert f"| `vae` | `{key}` | {cells} |" in page
+    assert (
+        f"| `knn` | `{key}` | 15 of 20 | 1 in 0.5 h | not measured | not measured | 3 of 20" in page
+    )
+    assert f"| `raw` | `{key}` | 15 of 20 | 1 in 0.5 h | no threshold | no threshold | not" in page
+    assert f"| `old` | `{key}` | 15 of 20 | 1 in 0.5 h | not measured | not measured | not" in page
+    assert "- Threshold: p = 0.001 for a window of normal sound (`vae`)." in page
+    assert "- Gamma: 90th percentile of 9 windows (`knn`)." in page
+    assert usual not in page
 
 
 def test_years_without_a_complete_real_set_are_not_measured(tmp_path: Path) -> None:

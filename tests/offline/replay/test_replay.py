@@ -134,6 +134,19 @@ def test_the_gamma_rule_decides_at_the_90th_percentile(fans: Path, toy: Path) ->
     calibration = model_file.read_manifest(toy)[0].calibrations["fan"]
     assert section["threshold"] == pytest.approx(calibration.threshold(0.1), rel=0.1)
     assert "gamma" in section["threshold_rule"]
+    by_model = replay(replay_settings(fans, toy)).to_dict()["machines"]["fan"]["sections"]["id_00"]
+    assert by_model["decisions"] == section["decisions"]
+    for chosen, source in ((section, "gamma"), (by_model, "model")):
+        decided = section["decisions"][source]
+        assert decided["threshold"] == chosen["threshold"]
+        assert decided["rule"] == chosen["threshold_rule"]
+        assert (decided["normals"], decided["anomalies"]) == (
+            section["alarm"]["normal_clips"],
+            section["alarm"]["anomalies"],
+        )
+    assert section["decisions"]["gamma"]["threshold"] < by_model["threshold"]
+    counts = [section["decisions"][source]["true_positives"] for source in ("model", "gamma")]
+    assert 0 <= counts[0] <= counts[1] <= section["alarm"]["anomalies"]
 
 
 def test_a_missing_model_file_or_a_folder_is_an_error(fans: Path, tmp_path: Path) -> None:
