@@ -59,5 +59,5 @@ def test_waiting_for_a_lock_ends_when_its_holder_leaves(tmp_path: Path) -> None:
         thread.start()
         thread.join(0.1)
         order.append("first")
-    thread.join(10)
+    thread.join(60)
     assert order == ["first", "second"]

@@ -135,7 +135,7 @@ def monitor(
     )  # fmt: skip
     yield process
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=150)
 
 
 def test_the_daemon_monitors_a_microphone(monitor: subprocess.Popen[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.rig.monitoring_files import evaluate, expressions, firing_alerts
-from tests.rig.mosquitto import free_port
+from tests.rig.ports import free_port
 from tests.rig.prometheus import Prometheus, running_prometheus
 
 
@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
             yield server
     finally:
         process.terminate()
-        process.wait(timeout=60)
+        process.wait(timeout=150)
 
 
 def test_every_expression_is_valid_and_has_data(server: Prometheus) -> None:

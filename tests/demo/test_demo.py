@@ -78,7 +78,7 @@ def test_a_signal_ends_it_cleanly_with_its_summary(number: signal.Signals) -> No
             if "the pump runs normally" in line:
                 break
         process.send_signal(number)
-        _, rest = process.communicate(timeout=60)
+        _, rest = process.communicate(timeout=150)
     assert process.returncode == 0
     assert "summary of the demo" in rest
     assert "final state" in rest

@@ -14,13 +14,14 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from asd_monitor.bench.fixtures import make_sound, write_wav
-from tests.rig.mosquitto import free_port, wait_until
+from tests.rig.browser import TIMEOUT_MS, running_chromium
+from tests.rig.mosquitto import wait_until
+from tests.rig.ports import free_port
 
 COMMAND = [sys.executable, "-m", "asd_monitor.cli"]
-WAIT_MS = 90_000
 
 
 class Terminal:
@@ -46,7 +47,7 @@ class Terminal:
     def press_ctrl_c(self) -> int:
         """End the program as a user does, and return its exit code."""
         self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(60)
+        code = self.process.wait(150)
         self._thread.join()
         return code
 
@@ -59,13 +60,10 @@ class Terminal:
 
 @contextmanager
 def chromium_page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
+    with running_chromium("--autoplay-policy=no-user-gesture-required") as browser:
         page = browser.new_page()
-        page.set_default_timeout(WAIT_MS)
+        page.set_default_timeout(TIMEOUT_MS)
         yield page
-        browser.close()
 
 
 def press_on(page: Page, selector: str) -> None:
@@ -118,7 +116,7 @@ def test_the_event_of_the_demo_is_played_judged_and_there_after_a_restart(tmp_pa
         with chromium_page() as page:
             event_id = follow(page, found[1])
         wait_until(lambda: "Ctrl-C ends the demo" in demo.text, "the end", 90)
-        with urlopen(f"{found[1]}events/{event_id}", timeout=20) as response:  # noqa: S310
+        with urlopen(f"{found[1]}events/{event_id}", timeout=60) as response:  # noqa: S310
             assert response.status == 200  # the page stays open
         assert demo.press_ctrl_c() == 0
         assert "summary of the demo" in demo.text

@@ -8,7 +8,8 @@ from pathlib import Path
 from asd_monitor import __version__
 from asd_monitor.errors import SourceError
 from tests.doctor.findings import pcm
-from tests.rig.mosquitto import Mosquitto, free_port
+from tests.rig.mosquitto import Mosquitto
+from tests.rig.ports import free_port
 from tests.rig.toy_model import save_toy
 from tests.rig.virtual_microphone import MakeMicrophones, VirtualSound
 

@@ -17,7 +17,8 @@ from asd_monitor.sinks.prometheus.settings import PrometheusSettings
 from asd_monitor.sinks.prometheus.sink import PrometheusSink
 from asd_monitor.telemetry.metrics import Metrics
 from tests.doctor.findings import make_context
-from tests.rig.mosquitto import Collector, Mosquitto, free_port
+from tests.rig.mosquitto import Collector, Mosquitto
+from tests.rig.ports import free_port
 from tests.rig.sparkplug import needs_protobuf
 
 

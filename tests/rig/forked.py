@@ -4,11 +4,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from socket import create_server
+
+from tests.rig.ports import free_port
 
 PRELOADED_MODULES = ("torch", "asd_offline.training.run")
 
@@ -41,9 +41,11 @@ def start_command(
 
 def distributed_environments(world_size: int) -> list[dict[str, str]]:
     """Return the variables that ``torchrun`` sets in each of its processes."""
-    with closing(create_server(("127.0.0.1", 0))) as free:
-        port = str(free.getsockname()[1])
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(world_size)}
+    shared = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+        "WORLD_SIZE": str(world_size),
+    }
     return [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world_size)]
 
 

@@ -14,16 +14,10 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.rig.paths import CONFIGS
+from tests.rig.ports import free_port
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 40.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 120.0) -> None:
     """Poll until a condition holds; the timeout is long because computers may be busy."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
@@ -109,7 +103,7 @@ class Mosquitto:
         if self._process is not None:
             self._process.send_signal(number)
             self._process.send_signal(signal.SIGCONT)
-            self._process.wait(20)
+            self._process.wait(120)
             self._process = None
 
     def freeze(self) -> None:

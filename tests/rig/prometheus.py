@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tests.rig.mosquitto import free_port
+from tests.rig.ports import free_port
 
 SCRAPE_INTERVAL_S = 0.4
 
@@ -28,7 +28,7 @@ class Prometheus:
 
     def _get(self, path: str, **parameters: str) -> Any:  # noqa: ANN401
         query = urllib.parse.urlencode(parameters)
-        with urllib.request.urlopen(f"{self.url}{path}?{query}", timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{self.url}{path}?{query}", timeout=60) as answer:  # noqa: S310
             return json.load(answer)["data"]
 
     def query(self, expression: str) -> list[dict[str, Any]]:
@@ -46,7 +46,7 @@ class Prometheus:
         values: list[str] = self._get(f"/api/v1/label/{label}/values", **{"match[]": selector})
         return values
 
-    def wait_for(self, expression: str, timeout_s: float = 60) -> list[dict[str, Any]]:
+    def wait_for(self, expression: str, timeout_s: float = 120) -> list[dict[str, Any]]:
         """Return the result of an expression as soon as it is not empty."""
         end_s = time.monotonic() + timeout_s
         while time.monotonic() < end_s:
@@ -103,16 +103,16 @@ def running_prometheus(
         yield server
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 def _wait_until_ready(
-    server: Prometheus, process: subprocess.Popen[bytes], log: Path, timeout_s: float = 60
+    server: Prometheus, process: subprocess.Popen[bytes], log: Path, timeout_s: float = 120
 ) -> None:
     end_s = time.monotonic() + timeout_s
     while time.monotonic() < end_s and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{server.url}/-/ready", timeout=5):  # noqa: S310
+            with urllib.request.urlopen(f"{server.url}/-/ready", timeout=20):  # noqa: S310
                 return
         except OSError:
             time.sleep(0.1)

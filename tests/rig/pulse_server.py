@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 120.0
 LOAD_SINK = "load-module module-null-sink sink_name={0} rate=48000 format=s16le channels=1"
 
 

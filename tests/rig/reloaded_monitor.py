@@ -14,7 +14,8 @@ from typing import Any, Self
 
 import yaml
 
-from tests.rig.mosquitto import free_port, wait_until
+from tests.rig.mosquitto import wait_until
+from tests.rig.ports import free_port
 
 COMMAND = [sys.executable, "-m", "asd_monitor.cli", "run"]
 
@@ -73,7 +74,7 @@ class ReloadedMonitor:
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
         try:
-            self.process.wait(30)
+            self.process.wait(120)
         finally:
             self.process.kill()
             self._manager.close()
@@ -95,7 +96,7 @@ class ReloadedMonitor:
             return self.log.count(text) >= count
 
         try:
-            wait_until(holds, text, 60)
+            wait_until(holds, text)
         except AssertionError as error:
             error.add_note(self.log)
             raise
@@ -125,7 +126,7 @@ class ReloadedMonitor:
     def read(self, page: str) -> tuple[int, str]:
         """Return status and text of a page of the HTTP endpoint."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{page}", timeout=10) as reply:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{page}", timeout=60) as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -144,7 +145,7 @@ class ReloadedMonitor:
     def wait_for_scores(self, machine: str, more: int = 4) -> None:
         """Wait until a machine has this many further scores."""
         before = len(self.scores(machine))
-        wait_until(lambda: len(self.scores(machine)) >= before + more, f"scores of {machine}", 60)
+        wait_until(lambda: len(self.scores(machine)) >= before + more, f"scores of {machine}")
 
     def assert_no_gap(self, machine: str) -> None:
         """Check that no window of a machine is missing, and that no sound was lost."""

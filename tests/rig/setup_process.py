@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 RATE_HZ = 16_000
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 
 
 class SetupProcess:
@@ -57,8 +57,8 @@ class SetupProcess:
     def stop(self) -> int:
         """End it as Ctrl-C does; return its exit code."""
         self.process.terminate()
-        code = self.process.wait(30)
-        self._thread.join(10)
+        code = self.process.wait(120)
+        self._thread.join(60)
         return code
 
 

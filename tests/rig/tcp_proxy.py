@@ -5,6 +5,8 @@ import socket
 import threading
 from typing import Self
 
+from tests.rig.ports import free_port
+
 
 class TcpProxy:
     """A proxy from a free loopback port to another port, which can be closed and reopened."""
@@ -15,14 +17,13 @@ class TcpProxy:
         self._listener: socket.socket | None = None
         self._ends: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        self.port = 0
+        self.port = free_port()
 
     def open(self) -> Self:
         """Start listening, always on the same port."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
-        self.port = listener.getsockname()[1]
         listener.listen()
         self._listener = listener
         self._start(self._accept, listener)
@@ -39,7 +40,7 @@ class TcpProxy:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
         for end in ends:
             end.close()
         self._threads.clear()

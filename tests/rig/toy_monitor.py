@@ -15,10 +15,11 @@ import soundfile
 import yaml
 
 from tests.rig import toy_model
-from tests.rig.mosquitto import free_port, wait_until
+from tests.rig.mosquitto import wait_until
+from tests.rig.ports import free_port
 
 COMMAND = [sys.executable, "-m", "asd_monitor.cli"]
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 120.0
 
 
 class ToyMonitor:
@@ -70,7 +71,7 @@ class ToyMonitor:
     def value(self, name: str, **labels: str) -> float:
         """Return the sum of a metric over the series with these labels."""
         url = f"http://127.0.0.1:{self.metrics_port}/metrics"
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             lines = answer.read().decode().splitlines()
         total = 0.0
         for line in lines:
@@ -84,7 +85,7 @@ class ToyMonitor:
         """Return the number of windows so far."""
         return int(self.value("asd_windows_total", result=result))
 
-    def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
+    def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float = 120.0) -> None:
         """Wait until a condition holds; an error shows the log."""
 
         def holds() -> bool:
@@ -109,7 +110,7 @@ class ToyMonitor:
     def stop(self) -> dict[str, Any]:
         """Stop it by SIGTERM, and return its summary."""
         self.process.send_signal(signal.SIGTERM)
-        stdout, _ = self.process.communicate(timeout=60)
+        stdout, _ = self.process.communicate(timeout=150)
         assert self.process.returncode == 0, self.log.read_text()
         summary: dict[str, Any] = json.loads(stdout)
         return summary

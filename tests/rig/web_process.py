@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.rig.mosquitto import free_port
 from tests.rig.paths import ROOT
+from tests.rig.ports import free_port
 
 CODE = """
 import sys, tempfile, time

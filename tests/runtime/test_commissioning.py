@@ -71,14 +71,14 @@ class Rig:
 
     def wait_for(self, condition: Callable[[LearningProgress], bool]) -> LearningProgress:
         """Return the first progress that meets a condition."""
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + 120
         while not condition(progress := self.commissioning.progress()):
             assert time.monotonic() < deadline_s, progress
             time.sleep(0.005)
         return progress
 
     def result(self) -> CommissioningResult:
-        return self.results.get(timeout=20)
+        return self.results.get(timeout=120)
 
 
 def file_names(folder: Path) -> list[str]:
@@ -108,7 +108,7 @@ def test_existing_recordings_count_as_collected(tmp_path: Path) -> None:
     first = Rig(tmp_path, 30.0)
     first.push(noise(15))
     first.commissioning.close()
-    first.commissioning.join(20)
+    first.commissioning.join(120)
     assert file_names(tmp_path) == ["normal_id_00_00000000.wav"]
     second = Rig(tmp_path, 20.0)
     assert second.commissioning.progress().learned_s == 10.0
@@ -365,9 +365,9 @@ def test_the_remainder_of_a_recording_is_used_if_it_is_long_enough(
 def test_closing_aborts_a_fit(tmp_path: Path) -> None:
     rig = Rig(tmp_path, 10.0, slow=True)
     rig.push(noise(10))
-    assert rig.fitting.wait(20)
+    assert rig.fitting.wait(120)
     rig.commissioning.close()
-    rig.commissioning.join(20)
+    rig.commissioning.join(120)
     assert "learn-pump" not in [thread.name for thread in threading.enumerate()]
     assert rig.results.empty()
     assert file_names(tmp_path) == ["normal_id_00_00000000.wav"]

@@ -28,7 +28,7 @@ from tests.rig.played_source import PlayedSource
 from tests.rig.toy_model import noise, save_toy
 
 RATE_HZ = 16_000
-WAIT_S = 60.0
+WAIT_S = 120.0
 
 
 class Collected:

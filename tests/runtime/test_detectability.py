@@ -62,7 +62,7 @@ def children() -> set[str]:
 
 def wait_for(condition: object, what: str) -> None:
     assert callable(condition)
-    end_s = time.monotonic() + 60
+    end_s = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end_s, what
         time.sleep(0.05)

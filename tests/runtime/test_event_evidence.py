@@ -19,7 +19,7 @@ from asd_monitor.history.reader import HistoryReader
 RATE_HZ = 16_000
 COMMAND = [sys.executable, "-m", "asd_monitor.cli"]
 OFF = ["--mqtt", "off", "--metrics", "off", "--web", "off"]
-TIMEOUT_S = 90.0
+TIMEOUT_S = 120.0
 
 
 def pump(seconds: int, start_s: int) -> np.ndarray:

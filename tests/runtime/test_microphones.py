@@ -85,7 +85,7 @@ def monitoring(config: Config) -> Iterator[MonitorHandle]:
 
 def wait_for_health(handle: MonitorHandle, state: SourceState) -> SourceHealth:
     source = handle.monitor.pipelines[0].source
-    wait_until(lambda: source.health().state is state, f"health {state}", 30.0)
+    wait_until(lambda: source.health().state is state, f"health {state}")
     return source.health()
 
 
@@ -190,7 +190,7 @@ def test_recordings_of_another_microphone_are_not_mixed_when_learning_is_resumed
     state = StateFolder(tmp_path)
     folder = state.recordings_path("pump").parent
     with monitoring(make_config(tmp_path, index_of("left"))):
-        wait_until(lambda: any(folder.rglob("*.wav")), "a recording", 30.0)
+        wait_until(lambda: any(folder.rglob("*.wav")), "a recording")
     assert RecordedWith(folder).microphones == [LEARNED]
     for relearn in (False, True):
         with pytest.raises(SourceError, match=r"'left' .*learn --fresh"):
@@ -301,7 +301,7 @@ def test_two_machines_on_one_card_are_both_monitored_and_check_says_that_they_sh
     assert texts["fan"].endswith("channel 1, captured together with pump")
     with monitoring(config) as handle:
         sources = [pipeline.source for pipeline in handle.monitor.pipelines]
-        wait_until(lambda: all(source.health().samples for source in sources), "sound", 30.0)
+        wait_until(lambda: all(source.health().samples for source in sources), "sound")
         capture_process()  # raises unless there is exactly one
 
 

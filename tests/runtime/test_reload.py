@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
+from tests.rig.mosquitto import Collector, Mosquitto, wait_until
+from tests.rig.ports import free_port
 from tests.rig.raw_http import request
 from tests.rig.reloaded_monitor import ReloadedMonitor
 from tests.rig.toy_model import RATE_HZ, save_toy

@@ -135,7 +135,7 @@ def test_the_status_says_why_it_waits_and_an_edited_configuration_takes_effect(
     command = [sys.executable, "-m", "asd_monitor.cli", "run", "--config", str(config)]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(60)
+        manager.settimeout(120)
         environ = os.environ | {
             "NOTIFY_SOCKET": str(tmp_path / "notify"),
             "RUNTIME_DIRECTORY": str(runtime),
@@ -151,6 +151,6 @@ def test_the_status_says_why_it_waits_and_an_edited_configuration_takes_effect(
             config.write_text(config.read_text().replace("model: /missing.asd", ""))
             assert "LEARNING" in receive(manager, "READY=1")
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
+            process.communicate(timeout=150)
         assert process.returncode == 0
     assert not (runtime / FILE_NAME).exists()

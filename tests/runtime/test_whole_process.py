@@ -23,14 +23,8 @@ import yaml
 
 from asd_monitor.demo.pump_sound import PumpSound
 from asd_monitor.model_file import read_manifest
-from tests.rig.mosquitto import (
-    Collector,
-    Mosquitto,
-    durable_broker,
-    free_port,
-    keep_session,
-    wait_until,
-)
+from tests.rig.mosquitto import Collector, Mosquitto, durable_broker, keep_session, wait_until
+from tests.rig.ports import free_port
 from tests.rig.prometheus import running_prometheus
 from tests.rig.virtual_microphone import (
     MakeMicrophones,
@@ -40,7 +34,7 @@ from tests.rig.virtual_microphone import (
 
 RATE_HZ = 16_000
 COMMAND = [sys.executable, "-m", "asd_monitor.cli"]
-TIMEOUT_S = 60.0
+TIMEOUT_S = 120.0
 
 
 def pump(seconds: int, fault_level: float = 0.0, start_s: int = 0) -> npt.NDArray[np.int16]:
@@ -116,7 +110,7 @@ class Daemon:
 
     def metric(self, name: str, **labels: str) -> float:
         url = f"http://127.0.0.1:{self.metrics_port}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             lines = answer.read().decode().splitlines()
         total = 0.0
         for line in lines:

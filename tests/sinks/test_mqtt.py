@@ -14,8 +14,9 @@ import pytest
 from asd_monitor.records import LearningProgress, SourceState, State
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.sink import MqttSink
-from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
+from tests.rig.mosquitto import Collector, Mosquitto, wait_until
 from tests.rig.mqtt_sinks import Rig, broker, members, rig
+from tests.rig.ports import free_port
 from tests.rig.records import event, health, scored_window
 from tests.rig.tcp_proxy import TcpProxy
 

@@ -102,7 +102,7 @@ def test_a_frozen_broker_is_detected_and_disconnected(broker: Mosquitto, rig: Ri
         sink = rig.sink(broker.port, ack_timeout_s=1.0)
         broker.freeze()
         emitted = 0
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 120
         while sink.connected and time.monotonic() < deadline:
             sink.emit(scored_window(emitted))
             emitted += 1
@@ -113,7 +113,7 @@ def test_a_frozen_broker_is_detected_and_disconnected(broker: Mosquitto, rig: Ri
         sink.emit(scored_window(emitted))
         emitted += 1
         broker.thaw()
-        wait_until(lambda: sink.connected, "the connection", 60)
+        wait_until(lambda: sink.connected, "the connection")
         sink.emit(scored_window(emitted))
         emitted += 1
         wait_until(lambda: sink.counts().scores_published == emitted, "all scores")
@@ -223,7 +223,7 @@ def test_hostile_traffic_does_not_end_the_sink(rig: Rig, attack: bytes, tmp_path
     sink.emit(event("survivor"))
     near.close()
     with broker:
-        wait_until(lambda: sink.counts().events_published == 1, "the event", 60)
+        wait_until(lambda: sink.counts().events_published == 1, "the event")
 
 
 @pytest.mark.real_time
@@ -233,7 +233,7 @@ def test_keepalive_detects_a_dead_connection_while_there_is_nothing_to_send(
     sink = rig.sink(broker.port, keepalive_s=5, ack_timeout_s=300.0)
     wait_until(lambda: sink.counts().published == 2, "status and info")
     broker.freeze()
-    wait_until(lambda: not sink.connected, "the loss", 60)
+    wait_until(lambda: not sink.connected, "the loss")
     assert "eep alive" in sink.failure
     broker.thaw()
-    wait_until(lambda: sink.connected, "the connection", 60)
+    wait_until(lambda: sink.connected, "the connection")

@@ -16,9 +16,10 @@ from asd_monitor.sinks.mqtt.check import check_broker
 from asd_monitor.sinks.mqtt.settings import MqttSettings
 from asd_monitor.sinks.mqtt.sink import MqttSink
 from asd_monitor.telemetry.metrics import Metrics
-from tests.rig.mosquitto import Collector, Mosquitto, free_port, wait_until
+from tests.rig.mosquitto import Collector, Mosquitto, wait_until
 from tests.rig.mqtt_sinks import FAST_RECONNECT
 from tests.rig.paths import CONFIGS
+from tests.rig.ports import free_port
 from tests.rig.records import scored_window
 
 PASSWORD = "s3cret: with spaces and ümlaut"  # noqa: S105

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request
 
 from asd_monitor.records import EvidenceReady, State
 from asd_monitor.web.live import MAX_STREAMS
+from tests.rig.browser import TIMEOUT_MS, running_chromium
 from tests.rig.paths import ROOT
 from tests.rig.raw_http import connect
 from tests.rig.web_site import (
@@ -41,12 +42,8 @@ VIEWPORTS = {"phone": (390, 844), "desktop": (1280, 900)}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
-        )
+    with running_chromium() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +61,7 @@ class Watched:
             viewport={"width": size[0], "height": size[1]},
             **context,  # type: ignore[arg-type]
         )
+        self._context.set_default_timeout(TIMEOUT_MS)
         self.complaints: list[str] = []
         self._context.add_init_script(
             "document.addEventListener('securitypolicyviolation', (event) => "
@@ -149,6 +147,7 @@ def test_times_are_those_of_the_viewer(watch: Callable[..., Watched]) -> None:
 
 def test_pages_are_useful_without_scripts(browser: Browser, site: Site) -> None:
     context = browser.new_context(base_url=site.url, java_script_enabled=False)
+    context.set_default_timeout(TIMEOUT_MS)
     page = context.new_page()
     page.goto("/")
     assert "Alarm" in page.inner_text(".card >> nth=0")
@@ -323,7 +322,7 @@ def test_the_newest_state_is_shown_although_an_older_one_is_still_being_fetched(
     site.emit(transition("fan", State.UNKNOWN, now, "no sound"))
     page.wait_for_timeout(300)
     site.emit(transition("fan", State.ALARM, now + 1, ABOVE.sentence, "20261130T000000-fan-0000"))
-    page.wait_for_selector("#state:has-text('Alarm')", timeout=10_000)
+    page.wait_for_selector("#state:has-text('Alarm')")
 
 
 def test_a_page_reconnects_to_a_monitor_that_was_killed(browser: Browser, tmp_path: Path) -> None:
@@ -331,18 +330,20 @@ def test_a_page_reconnects_to_a_monitor_that_was_killed(browser: Browser, tmp_pa
 
     with killed_and_started_again(tmp_path) as (url, kill, start_again):
         page = browser.new_page()
+        page.set_default_timeout(TIMEOUT_MS)
         page.goto(f"{url}/m/pump")
         page.wait_for_selector("#state:has-text('Alarm')")
         kill()
         page.wait_for_selector("#connection:visible")
         start_again()
-        page.wait_for_selector("#connection", state="hidden", timeout=30_000)
+        page.wait_for_selector("#connection", state="hidden")
         page.close()
 
 
 def test_signing_in_and_out(browser: Browser, tmp_path: Path) -> None:
     with web_site(tmp_path, password=True) as site:
         context = browser.new_context(base_url=site.url)
+        context.set_default_timeout(TIMEOUT_MS)
         page = context.new_page()
         page.goto("/m/fan")
         page.fill("#name", ADMIN[0])

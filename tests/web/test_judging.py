@@ -15,6 +15,7 @@ from asd_monitor.judging.refit_job import RefitJobs
 from asd_monitor.recalibration.files import CalibrationFiles
 from asd_monitor.web.access_store import FILE_NAME as ACCESS_FILE
 from asd_monitor.web.access_store import AccessStore, Role
+from tests.rig.browser import TIMEOUT_MS
 from tests.rig.mosquitto import wait_until
 from tests.rig.paths import DOCS
 from tests.rig.raw_http import Answer, request
@@ -130,6 +131,7 @@ def test_the_limits_of_the_model_file_are_used_again_after_a_confirmation(
     for path in (files.sample, files.extension, files.hours):
         path.write_text("collected")
     context = browser.new_context(base_url=site.url, viewport={"width": 390, "height": 844})
+    context.set_default_timeout(TIMEOUT_MS)
     page = context.new_page()
     page.goto("/m/pump")
     assert not page.is_visible("#who-resets")
@@ -156,6 +158,7 @@ def test_the_limits_of_the_model_file_are_used_again_after_a_confirmation(
 
 def test_the_event_is_judged_on_its_page_by_keyboard(site: Site, browser: Browser) -> None:
     context = browser.new_context(base_url=site.url, viewport={"width": 390, "height": 844})
+    context.set_default_timeout(TIMEOUT_MS)
     page = context.new_page()
     page.goto(f"/events/{OLD_EVENT}")
     page.fill("#who", "Anna")
@@ -218,6 +221,7 @@ def test_the_keys_of_the_list_move_acknowledge_and_mark_as_normal(
     site: Site, browser: Browser
 ) -> None:
     page = browser.new_page(base_url=site.url)
+    page.set_default_timeout(TIMEOUT_MS)
     page.goto("/events")
     assert "acknowledge" in page.inner_text(".keys")
     page.keyboard.press("a")  # without a row, nothing happens

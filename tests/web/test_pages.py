@@ -33,7 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def get(site: Site, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
     request = Request(site.url + path, headers=headers)  # noqa: S310 - of the test's own server
     try:
-        with urlopen(request, timeout=20) as response:  # noqa: S310
+        with urlopen(request, timeout=60) as response:  # noqa: S310
             return response.status, dict(response.headers), response.read()
     except HTTPError as error:
         with error:

@@ -9,8 +9,9 @@ from urllib.parse import urlencode, urlsplit
 import numpy as np
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from tests.rig.browser import TIMEOUT_MS, running_chromium
 from tests.rig.mosquitto import Collector, Mosquitto, wait_until
 from tests.rig.raw_http import Answer, connect, request
 from tests.rig.setup_process import (
@@ -30,12 +31,8 @@ LEARN_TIMEOUT_MS = 180_000
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
-        )
+    with running_chromium() as chromium:
         yield chromium
-        chromium.close()
 
 
 class Visitor:
@@ -47,6 +44,7 @@ class Visitor:
             viewport={"width": 320, "height": 700},
             **context,  # type: ignore[arg-type]
         )
+        self._context.set_default_timeout(TIMEOUT_MS)
         self.complaints: list[str] = []
         self._context.add_init_script(
             "document.addEventListener('securitypolicyviolation', (event) => "
@@ -118,7 +116,7 @@ def test_from_nothing_to_a_monitored_pump(
         assert "All recordings are from within" in page.inner_text("#findings")
         visitor.check()
         press_continue(page)
-        page.wait_for_selector("#state:has-text('Normal')", timeout=60_000)
+        page.wait_for_selector("#state:has-text('Normal')")
         assert page.inner_text("h1") == "Feed pump 1/2"
         assert "Hall B" in page.inner_text("main")
         assert "All recordings are from within" in page.inner_text("#learned")

@@ -95,7 +95,7 @@ def test_a_support_file_has_the_log_and_no_secret(site: Site) -> None:
 
 def test_the_log_is_shown_without_the_key_of_a_link(site: Site) -> None:
     logging.getLogger("test").warning("open http://127.0.0.1/password?key=%s now", "abc123")
-    with urlopen(f"{site.url}/system", timeout=20) as response:  # noqa: S310
+    with urlopen(f"{site.url}/system", timeout=60) as response:  # noqa: S310
         page = response.read().decode()
     assert "password?key=(removed) now" in page
     assert "abc123" not in page
@@ -116,7 +116,7 @@ def test_only_admins_see_the_log_and_download(tmp_path: Path) -> None:
     with web_site(tmp_path, diagnosis=NoDiagnosis()) as site:
         bearer = {"Authorization": f"Bearer {token}"}
         request = Request(f"{site.url}/system", headers=bearer)  # noqa: S310
-        with urlopen(request, timeout=20) as response:  # noqa: S310
+        with urlopen(request, timeout=60) as response:  # noqa: S310
             page = response.read().decode()
         assert "Apache License" in page
         assert "/system/backup" not in page

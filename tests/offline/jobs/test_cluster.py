@@ -19,7 +19,8 @@ from asd_offline.jobs.cluster_worker import Expectation, find_difference, progra
 from asd_offline.replay import ReplaySettings, replay
 from tests.offline.jobs.cluster_jobs import Fail, HoldLock, WriteFolder
 from tests.offline.small_sounds import hum
-from tests.rig.mosquitto import free_port, wait_until
+from tests.rig.mosquitto import wait_until
+from tests.rig.ports import free_port
 from tests.rig.ray_cluster import WORKERS, RayCluster, running_ray_cluster
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")

@@ -1,13 +1,12 @@
 """The report as a reader sees it: what the alarm did and why, sound, and a table of the clips."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from asd_offline.replay import ReplaySettings, replay
 from asd_offline.replay.console import summarize
@@ -15,6 +14,7 @@ from asd_offline.replay.results import ReplayResult
 from asd_offline.report import write_report
 from asd_offline.report.sound import audio_data_uri
 from tests.offline.fan_recordings import replay_settings
+from tests.rig.browser import TIMEOUT_MS, running_chromium
 
 WIDTHS = (390, 1200)
 
@@ -31,18 +31,15 @@ def replayed(
 @pytest.fixture(scope="module")
 def browser_page(replayed: tuple[ReplayResult, Path]) -> Iterator[tuple[Page, list[str]]]:
     """Return the report in Chromium, and what the console says."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+    with running_chromium() as browser:
         page = browser.new_page()
+        page.set_default_timeout(TIMEOUT_MS)
         messages: list[str] = []
         page.on("console", lambda message: messages.append(message.text))
         page.on("pageerror", lambda error: messages.append(str(error)))
         page.goto(replayed[1].as_uri())
         page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
         yield page, messages
-        browser.close()
 
 
 def test_the_sound_of_a_key_clip_plays(browser_page: tuple[Page, list[str]]) -> None:

@@ -32,7 +32,7 @@ def test_ctrl_c_stops_with_130_and_names_the_option_that_resumes(tmp_path: Path)
     for _ in range(6):  # Python ignores an interrupt that arrives in a finalizer
         if process.is_alive():
             os.kill(process.pid, signal.SIGINT)
-            process.join(20)
+            process.join(60)
     stderr = (tmp_path / "stderr").read_text()
     assert process.exitcode == 130, stderr
     assert f"stopped; {run} is kept" in stderr
