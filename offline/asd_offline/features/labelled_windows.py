@@ -46,9 +46,13 @@ def classifier_clips(targets: Sequence[Target], *, supplemental: bool = False) -
         each combination of attributes), which no training clip belongs to.
     """
     clips = [clip for target in targets for clip in target.clips]
-    if supplemental:
-        clips += [_as_class(extra) for target in targets for extra in target.supplemental]
-    return clips
+    return clips + supplemental_clips(targets) if supplemental else clips
+
+
+def supplemental_clips(targets: Sequence[Target]) -> list[Clip]:
+    """Return the supplemental clips of targets as clips of classes of their own content."""
+    found = dict.fromkeys(extra for target in targets for extra in target.supplemental)
+    return [_as_class(extra) for extra in found]
 
 
 def _as_class(extra: SupplementalClip) -> Clip:

@@ -9,7 +9,12 @@ from torch import Generator, Tensor
 from asd_offline.datasets.targets import Target
 from asd_offline.features.cache import FeatureCache
 from asd_offline.features.frontends import Waveform
-from asd_offline.features.labelled_windows import LabelledWindows, tile
+from asd_offline.features.labelled_windows import (
+    LabelledWindows,
+    clip_classes,
+    supplemental_clips,
+    tile,
+)
 
 
 class WindowSet(Protocol):
@@ -37,6 +42,8 @@ class TargetWindows:
         Cache of their samples.
     sample_rate_hz, window_samples
         Sample rate and length of the windows.
+    supplemental
+        Add the supplemental clips of the targets, as further classes after those of the targets.
     """
 
     def __init__(
@@ -45,14 +52,20 @@ class TargetWindows:
         features: FeatureCache,
         sample_rate_hz: int,
         window_samples: int,
+        *,
+        supplemental: bool = False,
     ) -> None:
-        self.class_names = tuple(target.name for target in targets)
         self._window_samples = window_samples
         clips = [clip for target in targets for clip in target.clips]
-        self._sound = features.rows([clip.path for clip in clips], Waveform(sample_rate_hz))
         class_of_clip = torch.repeat_interleave(
             torch.arange(len(targets)), torch.tensor([len(target.clips) for target in targets])
         )
+        extra = supplemental_clips(targets) if supplemental else []
+        names, class_of_extra = clip_classes(extra)
+        clips += extra
+        self.class_names = (*(target.name for target in targets), *names)
+        class_of_clip = torch.cat([class_of_clip, len(targets) + class_of_extra.long()])
+        self._sound = features.rows([clip.path for clip in clips], Waveform(sample_rate_hz))
         per_clip = (self._sound.count // window_samples).clamp_min(1)
         self._clip = torch.repeat_interleave(torch.arange(len(clips)), per_clip)
         self._position = torch.cat([torch.arange(int(count)) for count in per_clip])

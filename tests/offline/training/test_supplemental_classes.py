@@ -66,6 +66,36 @@ def test_supplemental_clips_are_classes_that_no_training_clip_belongs_to(tmp_pat
     assert labels.argmax(1)[trained:].tolist() == [0, 0, 2, 2]
 
 
+@pytest.mark.parametrize("name", ["stgram_mfn", "mobilenetv2"])
+def test_classifiers_of_sections_learn_them_as_further_classes(tmp_path: Path, name: str) -> None:
+    dataset = open_dataset(write_set(tmp_path / "set"), machines=["BandSealer"])
+    model = MODELS[name]
+    sizes = {"n_fft": 256, "hop_length": 64, "n_mels": 32}
+    recipe = model.recipe.model_validate(
+        {"sample_rate_hz": RATE_HZ, "epochs": 1, "supplemental_classes": True, **sizes}
+    )
+    data = prepare(model, dataset, recipe)
+    (network,) = data.networks
+    task = data.new_task(network, 0, FeatureCache(tmp_path / "cache"))
+    target, extra = "BandSealer/section_00", "BandSealer/section_00//supplemental=noise"
+    assert task.network.class_names == (target, extra)
+    _, labels = task.draw(torch.arange(task.sample_count), torch.Generator().manual_seed(0))
+    trained = sum(len(each.clips) for each in data.targets)
+    share = trained / (trained + 2)
+    assert (labels == 0).float().mean().item() == pytest.approx(share)
+    assert {clip.path.parent.name for clip in data.clips} == {"train"}
+
+
+def test_every_recipe_with_classes_offers_the_setting() -> None:
+    field = "supplemental_classes"
+    with_setting = {name for name, model in MODELS.items() if field in model.recipe.model_fields}
+    without_classes = {
+        "autoencoder", "autoencoder_mahalanobis", "twfr_gmm", "modulation_knn", "aegan_ad",
+        "anomaly_transformer",
+    }  # fmt: skip
+    assert with_setting | without_classes == set(MODELS)
+
+
 def test_without_the_setting_no_supplemental_clip_is_used(tmp_path: Path) -> None:
     dataset = open_dataset(write_set(tmp_path / "set"))
     data = prepared(dataset, supplemental_classes=False)

@@ -13,8 +13,10 @@ import torch
 from torch import Generator, Tensor
 
 from asd_monitor.errors import ConfigError
+from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.targets import Target, group_by_machine
 from asd_offline.features.cache import ClipRows, FeatureCache
+from asd_offline.features.labelled_windows import clip_classes, supplemental_clips
 from asd_offline.features.segments import check_window, segment_starts
 from asd_offline.models.mobilenetv2.detector import MobileNetV2Detector
 from asd_offline.models.mobilenetv2.network import SectionClassifier
@@ -23,26 +25,38 @@ from asd_offline.models.protocol import DetectorModule, Model
 
 
 class LabelledSegments:
-    """Training samples: images of all clips of a machine, with their section."""
+    """Training samples: images of all clips of a machine, with their class.
+
+    Parameters
+    ----------
+    classes
+        Clips of each class by its name, those of the sections first.
+    clips
+        Rows of all clips, in that order.
+    mean_spectrum
+        Mean of the training clips.
+    recipe
+        Settings.
+    """
 
     def __init__(
         self,
-        targets: Sequence[Target],
+        classes: Mapping[str, Sequence[Clip]],
         clips: ClipRows,
         mean_spectrum: Tensor,
         recipe: MobileNetV2Recipe,
     ) -> None:
-        self.network = SectionClassifier(recipe, [target.name for target in targets], mean_spectrum)
+        self.network = SectionClassifier(recipe, list(classes), mean_spectrum)
         self._rows = clips.rows
         starts, labels, first_clip = [], [], 0
-        for label, target in enumerate(targets):
-            chosen = slice(first_clip, first_clip + len(target.clips))
-            target_clips = ClipRows(clips.rows, clips.first[chosen], clips.count[chosen])
-            target_starts = segment_starts(
-                target_clips, recipe.segment_frames, recipe.train_hop_frames
+        for label, members in enumerate(classes.values()):
+            chosen = slice(first_clip, first_clip + len(members))
+            class_clips = ClipRows(clips.rows, clips.first[chosen], clips.count[chosen])
+            class_starts = segment_starts(
+                class_clips, recipe.segment_frames, recipe.train_hop_frames
             )
-            starts.append(target_starts)
-            labels.append(torch.full_like(target_starts, label))
+            starts.append(class_starts)
+            labels.append(torch.full_like(class_starts, label))
             first_clip = chosen.stop
         self._starts, self._labels = torch.cat(starts), torch.cat(labels)
         self._offsets = torch.arange(recipe.segment_frames)
@@ -75,9 +89,15 @@ class MobileNetV2Model(Model[MobileNetV2Recipe, SectionClassifier]):
         Raises
         ------
         ConfigError
-            If the machine has a single id or section, or windows are shorter than an image.
+            If there is a single class, or windows are shorter than an image.
         """
-        if len(targets) < 2:
+        classes: dict[str, list[Clip]] = {target.name: list(target.clips) for target in targets}
+        if recipe.supplemental_classes:
+            extra = supplemental_clips(targets)
+            names, class_of_extra = clip_classes(extra)
+            for clip, index in zip(extra, class_of_extra.tolist(), strict=True):
+                classes.setdefault(names[index], []).append(clip)
+        if len(classes) < 2:
             msg = (
                 f"mobilenetv2 classifies the ids or sections of a machine, but "
                 f"{targets[0].machine} has only {targets[0].name}; leave it out with --machine, "
@@ -85,11 +105,12 @@ class MobileNetV2Model(Model[MobileNetV2Recipe, SectionClassifier]):
             )
             raise ConfigError(msg)
         check_window(recipe.segment_frames, recipe.hop_length, recipe)
-        paths = [clip.path for target in targets for clip in target.clips]
+        paths = [clip.path for members in classes.values() for clip in members]
         clips = features.rows(paths, recipe.log_mel())
-        means = [clips.of(index).double().mean(0) for index in range(len(paths))]
+        trained = sum(len(target.clips) for target in targets)
+        means = [clips.of(index).double().mean(0) for index in range(trained)]
         mean_spectrum = torch.stack(means).mean(0).float()
-        return LabelledSegments(targets, clips, mean_spectrum, recipe)
+        return LabelledSegments(classes, clips, mean_spectrum, recipe)
 
     def detector(
         self,

@@ -28,6 +28,13 @@ class MobileNetV2Recipe(Recipe):
     """Maximum share of bands, and of frames, that SpecAugment masks."""
     batch_norm_momentum: float = Field(0.001, gt=0, le=1)
     """As torch defines it; Keras' 0.999 for this network is 0.001 here."""
+    supplemental_classes: bool = False
+    """Supplemental clips (2025) as further classes: the machine without noise, and noise alone."""
+
+    @property
+    def uses_supplemental(self) -> bool:
+        """Whether the model is trained with supplemental clips."""
+        return self.supplemental_classes
 
     @property
     def min_window_samples(self) -> int:

@@ -73,14 +73,17 @@ class StgramMfnModel(Model[StgramMfnRecipe, StgramMfn]):
     def task(
         self, targets: Sequence[Target], recipe: StgramMfnRecipe, features: FeatureCache
     ) -> StgramTask:
-        """Prepare training on windows of all clips; with a single id, on pseudo-classes."""
+        """Prepare training on windows of all clips; with a single class, on pseudo-classes."""
         rate_hz, samples = recipe.sample_rate_hz, recipe.window_samples
         windows: WindowSet
-        if len(targets) == 1:
+        has_supplemental = recipe.supplemental_classes and any(t.supplemental for t in targets)
+        if len(targets) == 1 and not has_supplemental:
             logger.warning("%s; it is scored by nearest neighbours", single_id_message(targets[0]))
             windows = PseudoWindows(targets[0], features, rate_hz, samples)
         else:
-            windows = TargetWindows(targets, features, rate_hz, samples)
+            windows = TargetWindows(
+                targets, features, rate_hz, samples, supplemental=recipe.supplemental_classes
+            )
         return StgramTask(StgramMfn(recipe, windows.class_names), windows, recipe)
 
     def detector(

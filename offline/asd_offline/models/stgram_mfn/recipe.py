@@ -41,6 +41,13 @@ class StgramMfnRecipe(MultiScoreRecipe):
     """Parameter of the beta distribution of mixing weights; noisy_arcmix only."""
     score: Score = "log_probability_with_margin"
     gmm_components: int = Field(1, ge=1)
+    supplemental_classes: bool = False
+    """Supplemental clips (2025) as further classes: the machine without noise, and noise alone."""
+
+    @property
+    def uses_supplemental(self) -> bool:
+        """Whether the model is trained with supplemental clips."""
+        return self.supplemental_classes
 
     @property
     def min_window_samples(self) -> int:
