@@ -102,11 +102,12 @@ $(VENV)/.demo: pyproject.toml constraints.txt package-lock.json hatch_build.py
 	touch $@
 
 # torchaudio, which the tests compare with, runs with the default torch only.
-$(VENV)/.test: pyproject.toml constraints.txt package-lock.json hatch_build.py
+$(VENV)/.test: pyproject.toml constraints.txt package-lock.json hatch_build.py tests/published-weights.txt
 	$(call apt_install,$(TEST_PACKAGES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@TORCH=cuda sh systemd/install-torch.sh $(BIN)/python
 	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[torch,cluster,demo,notify,offline,sparkplug,test]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --require-hashes -r tests/published-weights.txt
 	$(BIN)/npm ci --ignore-scripts --silent
 	touch $@ $(VENV)/.demo
 
