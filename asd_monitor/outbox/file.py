@@ -17,6 +17,7 @@ from asd_monitor.outbox.database import (
 )
 from asd_monitor.outbox.report import OutboxReport
 from asd_monitor.outbox.store import OutboxStore
+from asd_monitor.outbox.synchroniser import Synchroniser
 from asd_monitor.storage.database_files import set_aside
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class OutboxFile:
         """
         if self.path is None or self.is_writable or not self.is_due:
             return False
-        if self.store is not None and self.store.is_exclusive:
+        if self.store is not None and self.store.synchroniser is None:
             self._abandon()
         if self.store is not None:
             return False
@@ -89,11 +90,11 @@ class OutboxFile:
 
     def _open(self, path: Path) -> OutboxStore:
         try:
-            return OutboxStore(open_outbox(path))
+            return OutboxStore(open_outbox(path), Synchroniser(path))
         except sqlite3.Error as error:
             if not is_full(error):
                 raise
-        return OutboxStore(open_without_room(path), is_exclusive=True)
+        return OutboxStore(open_without_room(path))
 
     def _hold_lock(self, path: Path) -> None:
         """Exclude other monitors, which would send the same messages; resend may write."""
@@ -155,10 +156,10 @@ class OutboxFile:
         """Close the database, and let other monitors use it."""
         store, self.store = self.store, None
         if store is not None:
-            if self.is_writable:
+            if self.is_writable and store.synchroniser is not None:
                 try:
-                    store.synchronise()
-                except sqlite3.Error as error:
+                    store.synchroniser.flush()
+                except OSError as error:
                     logger.warning("outbox: the end could not be written: %s", error)
             store.close()
         self.is_writable = False

@@ -2,7 +2,6 @@
 
 import logging
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,9 +10,10 @@ from pathlib import Path
 from asd_monitor.outbox.answers import Answers
 from asd_monitor.outbox.database import DamagedOutboxError
 from asd_monitor.outbox.file import OutboxFile
-from asd_monitor.outbox.lanes import PAGE_ROWS, Lanes
+from asd_monitor.outbox.lanes import PAGE_ROWS
 from asd_monitor.outbox.report import OutboxReport
 from asd_monitor.outbox.rows import Draft, Lane, Row, first_id
+from asd_monitor.outbox.sending import Sending
 from asd_monitor.outbox.settings import OutboxSettings
 from asd_monitor.outbox.store import OutboxStore
 from asd_monitor.outbox.unstored import MemoryLimits, UnstoredMessages
@@ -26,7 +26,7 @@ MAX_UNRECORDED = 100_000
 more of the backlog is sent until there is room."""
 
 
-class Outbox:
+class Outbox(Sending):
     """Messages between the monitor and a broker.
 
     A message is committed by :meth:`commit`, handed over by :meth:`next`, and ends with
@@ -66,21 +66,10 @@ class Outbox:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(settings, report, clock, monotonic)
         self.path = path
         self.epoch = 0
         self._node = node
-        self._report = report
-        self._clock = clock
-        self._monotonic = monotonic
-        self._lock = threading.Lock()  # guards the lanes and the next seven
-        self._lanes = Lanes(settings.replay_per_s)
-        self._new_answers = Answers()
-        self._committing = Answers()
-        self._unrecorded = Answers()  # of stored messages, while nothing can be written
-        self._replays_in_flight: set[int] = set()
-        self._steps_ms = 0
-        self._acked_ms = 0  # of the newest acknowledgement; never decreases
-        self._lost_since_ms: int | None = None
         self._file = OutboxFile(path, report, monotonic)
         self._upkeep = Upkeep(settings, report, clock, monotonic)
         self._memory = UnstoredMessages(memory or MemoryLimits(), report)
@@ -121,108 +110,6 @@ class Outbox:
         """Return how long the oldest message has waited; 0 if none waits."""
         oldest_ms = self._upkeep.oldest_ms
         return 0.0 if oldest_ms is None else max(0.0, self._clock() - oldest_ms / 1000)
-
-    def connect(self) -> None:
-        """Hand messages over from now on."""
-        with self._lock:
-            self._lanes.connect()
-
-    def disconnect(self) -> None:
-        """Hand everything over again that was not acknowledged, on the next connection."""
-        with self._lock:
-            answers = (self._new_answers, self._committing, self._unrecorded)
-            self._lanes.disconnect(set().union(*(each.ids() for each in answers)))
-            self._replays_in_flight.clear()
-
-    def next(self, *, max_replays: int, at_once: bool = False) -> tuple[Row, bytes, bool] | None:
-        """Return the message that is sent next, its payload, and whether it was sent late.
-
-        Parameters
-        ----------
-        max_replays
-            Messages of the backlog that may be unacknowledged at a time.
-        at_once
-            Send the backlog without a limit of its rate.
-        """
-        with self._lock:
-            may_replay = len(self._replays_in_flight) < max_replays
-            found = self._lanes.next(self._monotonic(), may_replay=may_replay, at_once=at_once)
-            if found is None:
-                return None
-            row, replayed = found
-            if replayed:
-                self._replays_in_flight.add(row.id)
-            return row, row.encode(replayed=replayed, steps_ms=self._steps_ms), replayed
-
-    def due_in_s(self, max_replays: int) -> float:
-        """Return the time until :meth:`next` may return something without a new message."""
-        with self._lock:
-            if len(self._replays_in_flight) >= max_replays:
-                return float("inf")
-            return self._lanes.due_in_s(self._monotonic())
-
-    def needs_work(self) -> bool:
-        """Return whether :meth:`commit` should be called although there are no new messages."""
-        with self._lock:
-            return bool(self._lanes.wanting()) or bool(self._new_answers)
-
-    def acknowledge(self, row: Row) -> None:
-        """Note that the broker has a message."""
-        with self._lock:
-            self._new_answers.acked[row.id] = row.lane
-            self._replays_in_flight.discard(row.id)
-
-    def refuse(self, row: Row) -> None:
-        """Note that a message cannot be sent, and count it as dropped."""
-        with self._lock:
-            self._new_answers.removed[row.id] = row.lane
-            self._replays_in_flight.discard(row.id)
-        is_event = row.lane is Lane.EVENT
-        self._report.dropped("refused", int(not is_event), int(is_event))
-
-    def shift_times(self, step_s: float) -> int:
-        """Note that the clock was set; return the sum of all steps, in ms."""
-        with self._lock:
-            self._steps_ms += round(1000 * step_s)
-            return self._steps_ms
-
-    def mark_ms(self) -> int:
-        """Return a time such that later acknowledgements are stored with it or a later one."""
-        with self._lock:
-            self._acked_ms = max(self._acked_ms, round(1000 * self._clock()))
-            return self._acked_ms
-
-    @property
-    def last_acked_ms(self) -> int:
-        """Time of the last acknowledgement, like :meth:`mark_ms`; 0 if there was none."""
-        return self._acked_ms
-
-    def send_again(self, acked_since_ms: int, delay_s: float) -> None:
-        """Send messages again that were acknowledged since a time of :meth:`mark_ms`.
-
-        Parameters
-        ----------
-        acked_since_ms
-            The time.
-        delay_s
-            They are sent after this time, so that subscribers can connect before.
-        """
-        with self._lock:
-            earlier_ms = self._lost_since_ms
-            self._lost_since_ms = (
-                acked_since_ms if earlier_ms is None else min(acked_since_ms, earlier_ms)
-            )
-            self._upkeep.resend_from_s = self._monotonic() + delay_s
-
-    @property
-    def must_send_again(self) -> bool:
-        """Whether a call of :meth:`send_again` has not been stored yet."""
-        return self._lost_since_ms is not None
-
-    @property
-    def steps_ms(self) -> int:
-        """By how much the clock has been set since the start."""
-        return self._steps_ms
 
     def is_flushed(self) -> bool:
         """Return whether nothing waits to be sent that would be lost at the end."""
@@ -270,12 +157,12 @@ class Outbox:
         now_ms = round(1000 * self._clock())
         new = [self._to_row(draft, steps_ms, now_ms) for draft, steps_ms in drafts]
         self._memory.rows.update((row.id, row) for row in new)
-        self._write(opened=self._file.open())
+        has_room = self._write(opened=self._file.open())
         with self._lock:
             for row in new:
                 if row.id in self._memory.rows or self._file.store is not None:
                     self._lanes.offer(row)
-        return self._refill() or bool(new)
+        return self._refill() or bool(new) or has_room
 
     def _to_row(self, draft: Draft, steps_ms: int, now_ms: int) -> Row:
         row_id = first_id(self.epoch) + self._next_seq
@@ -285,8 +172,14 @@ class Outbox:
             now_ms, steps_ms,
         )  # fmt: skip
 
-    def _write(self, *, opened: bool = False) -> None:
-        """Commit what is new and what was answered; keep it in memory if that fails."""
+    def _write(self, *, opened: bool = False) -> bool:
+        """Commit what is new and what was answered; keep it in memory if that fails.
+
+        Returns
+        -------
+        bool
+            Whether there may be room for more messages of the backlog.
+        """
         was_writable = self._file.is_writable
         with self._lock:
             new = self._committing = self._new_answers
@@ -309,6 +202,7 @@ class Outbox:
             self._committing = Answers()
             if opened or (written and not was_writable):
                 self._lanes.restart()
+            return self._replays.remove(new.ids(), self._monotonic())
 
     def _store_all(self, new: Answers) -> bool:
         """Commit everything to the database; return whether that succeeded."""
@@ -376,6 +270,7 @@ class Outbox:
             return False
         try:
             self._request_lost(store)
+            self._upkeep.resend_from_s = self._send_lost_at_s
             return self._upkeep.run(store, self._handed, self._restart_lanes)
         except (sqlite3.Error, OSError) as error:
             self._file.fail(error)
@@ -391,14 +286,6 @@ class Outbox:
             if self._lost_since_ms == since_ms:
                 self._lost_since_ms = None
         logger.info("outbox: %d messages that the broker may have lost are sent again", count)
-
-    def _handed(self) -> set[int]:
-        with self._lock:
-            return set(self._lanes.handed)
-
-    def _restart_lanes(self) -> None:
-        with self._lock:
-            self._lanes.restart()
 
     def close(self) -> None:
         """Store what can be stored, and close the database; count what is lost."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from asd_monitor.outbox.database import DamagedOutboxError, transaction
 from asd_monitor.outbox.resends import Resends
 from asd_monitor.outbox.rows import Lane, Row, compress, decompress, next_epoch
+from asd_monitor.outbox.synchroniser import Synchroniser
 
 TRIM_ROWS = 500
 VACUUM_PAGES = 500
@@ -24,13 +25,16 @@ class OutboxStore:
     ----------
     connection
         As :mod:`~asd_monitor.outbox.database` opens it.
-    is_exclusive
-        Whether other processes are excluded.
+    synchroniser
+        Of the same database; None for one that is only read, of which other processes are excluded.
     """
 
-    def __init__(self, connection: sqlite3.Connection, *, is_exclusive: bool = False) -> None:
-        self.is_exclusive = is_exclusive
+    def __init__(
+        self, connection: sqlite3.Connection, synchroniser: Synchroniser | None = None
+    ) -> None:
+        self.synchroniser = synchroniser
         self._connection = connection
+        self._epoch: tuple[int, str, int] | None = None
         self._templates: dict[tuple[int, str, str], int] = {}
         self._template_payloads: dict[int, bytes] = {}
         counts = connection.execute(
@@ -42,13 +46,19 @@ class OutboxStore:
 
     def close(self) -> None:
         """Empty the log and close the database."""
+        self._stop_synchroniser()
         with suppress(sqlite3.Error):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._connection.close()
 
     def abandon(self) -> None:
         """Close the database as it is."""
+        self._stop_synchroniser()
         self._connection.close()
+
+    def _stop_synchroniser(self) -> None:
+        if self.synchroniser is not None:
+            self.synchroniser.close()
 
     def last_acked_ms(self) -> int:
         """Return when the newest of the acknowledged messages was acknowledged; 0 without any."""
@@ -92,11 +102,12 @@ class OutboxStore:
         before, templates = dict(self.waiting), dict(self._templates)
         try:
             with transaction(self._connection):
-                self._connection.execute(
-                    "INSERT INTO epoch VALUES (?, ?, ?) ON CONFLICT (epoch) DO UPDATE SET "
-                    "steps_ms = excluded.steps_ms WHERE steps_ms != excluded.steps_ms",
-                    epoch,
-                )
+                if epoch != self._epoch:
+                    self._connection.execute(
+                        "INSERT INTO epoch VALUES (?, ?, ?) ON CONFLICT (epoch) DO UPDATE SET "
+                        "steps_ms = excluded.steps_ms",
+                        epoch,
+                    )
                 for row in rows:
                     self._insert(row)
                 self._mark("UPDATE message SET acked_ms = ?2 WHERE id = ?1", acked, acked_ms)
@@ -107,6 +118,7 @@ class OutboxStore:
             self.waiting.update(before)
             self._templates = templates
             raise
+        self._epoch = epoch
 
     def _insert(self, row: Row) -> None:
         key = row.epoch, row.machine, row.topic
@@ -144,19 +156,8 @@ class OutboxStore:
             if row is not None:
                 self.waiting[Lane(row[0])] -= 1
 
-    def synchronise(self) -> None:
-        """Put everything that was written on the disk, so that it survives a power cut."""
-        self._connection.execute("PRAGMA synchronous = FULL")
-        try:
-            # Something must be written: an update to the same value would synchronise nothing.
-            with transaction(self._connection):
-                self._connection.execute("INSERT INTO epoch VALUES (-1, '', 0)")
-                self._connection.execute("DELETE FROM epoch WHERE epoch = -1")
-        finally:
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-
     def checkpoint(self) -> None:
-        """Move what was written from the log to the database, which keeps the log short."""
+        """Move what is left in the log to the database, which keeps the log short."""
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def load(self, lanes: Sequence[Lane], after_id: int, limit: int) -> list[Row]:

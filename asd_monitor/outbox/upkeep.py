@@ -69,12 +69,15 @@ class Upkeep:
 
         Raises
         ------
-        sqlite3.Error
+        sqlite3.Error, OSError
             If something could not be written.
         """
+        synchroniser = store.synchroniser
+        assert synchroniser is not None  # noqa: S101 - the database is written
+        synchroniser.raise_error()
         now_s = self._monotonic()
         if self._unsynchronised and now_s - self._durable_at_s >= DURABLE_INTERVAL_S:
-            store.synchronise()
+            synchroniser.synchronise()
             self._durable_at_s, self._unsynchronised = now_s, False
         if now_s - self._done_at_s < INTERVAL_S:
             return False
@@ -85,6 +88,8 @@ class Upkeep:
         if now_s - self._checkpoint_at_s >= CHECKPOINT_INTERVAL_S:
             self._checkpoint_at_s = now_s
             store.tidy()
+            synchroniser.checkpoint()
+        elif synchroniser.take_rest():
             store.checkpoint()
         self.oldest_ms = store.oldest_waiting_ms()
         if not busy:

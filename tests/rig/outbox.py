@@ -14,6 +14,7 @@ from asd_monitor.outbox.report import DropReason
 from asd_monitor.outbox.rows import Draft, Lane, TopicKind
 from asd_monitor.outbox.settings import OutboxSettings
 from asd_monitor.outbox.unstored import MemoryLimits
+from tests.rig.mosquitto import wait_until
 
 START_S = 1_800_000_000.0
 
@@ -117,6 +118,15 @@ def send_all(outbox: Outbox, *, acknowledge: bool = True) -> list[tuple[str, int
         sent.append((row.node, row.epoch, row.seq, replayed))
         if acknowledge:
             outbox.acknowledge(row)
+
+
+def wait_for_disk(outbox: Outbox) -> None:
+    """Wait until what was asked for is on the disk, or has failed."""
+    store = outbox._file.store
+    assert store is not None
+    synchroniser = store.synchroniser
+    assert synchroniser is not None
+    wait_until(lambda: synchroniser.is_idle, "the disk")
 
 
 def crash(outbox: Outbox) -> None:

@@ -23,7 +23,7 @@ import yaml
 
 from asd_monitor.demo.pump_sound import PumpSound
 from asd_monitor.model_file import read_manifest
-from tests.rig.mosquitto import Collector, Mosquitto, durable_broker, keep_session, wait_until
+from tests.rig.mosquitto import Collector, DurableBroker, Mosquitto, keep_session, wait_until
 from tests.rig.ports import free_port
 from tests.rig.prometheus import running_prometheus
 from tests.rig.virtual_microphone import (
@@ -138,7 +138,7 @@ def start(
 ) -> Iterator[Callable[..., Daemon]]:
     """Return a function that starts the monitor with virtual microphones of these names."""
     running: list[Daemon] = []
-    broker = durable_broker(tmp_path)  # otherwise the subscriber has to be back before the monitor
+    broker = DurableBroker(tmp_path)  # otherwise the subscriber has to be back before the monitor
     with broker, Collector(broker.port, configure=keep_session) as subscriber:
 
         def start(**sounds: VirtualSound) -> Daemon:

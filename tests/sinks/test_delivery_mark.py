@@ -26,8 +26,8 @@ from asd_monitor.sinks.mqtt.messages import OFFLINE, ONLINE, Message
 from asd_monitor.sinks.mqtt.topics import Topics
 from tests.rig.mosquitto import (
     Collector,
+    DurableBroker,
     Mosquitto,
-    durable_broker,
     keep_session,
     wait_until,
 )
@@ -212,7 +212,7 @@ def test_nothing_is_sent_again_after_a_lost_connection_or_a_restart_of_the_broke
     tmp_path: Path, rig: Rig, caplog: pytest.LogCaptureFixture, protocol: str
 ) -> None:
     caplog.set_level(logging.INFO)
-    with durable_broker(tmp_path) as broker, TcpProxy(broker.port) as proxy:
+    with DurableBroker(tmp_path) as broker, TcpProxy(broker.port) as proxy:
         sink = rig.sink(proxy.port, outbox_path=tmp_path / "outbox.db", protocol=protocol)
         with Collector(broker.port, configure=keep_session) as subscriber:
             subscriber.wait_for("plant/delivered")

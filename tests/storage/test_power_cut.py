@@ -23,7 +23,7 @@ from asd_monitor.sinks.rotating_file import RotatingFile, Rotation
 from asd_monitor.sinks.score_file import ScoreFile
 from asd_monitor.telemetry.metrics import Metrics
 from tests.rig.mosquitto import wait_until
-from tests.rig.outbox import Clock, crash, draft, make_outbox, put
+from tests.rig.outbox import Clock, crash, draft, make_outbox, put, wait_for_disk
 from tests.rig.records import scored_window
 from tests.rig.sink_process import is_intact, read_keys
 from tests.rig.toy_model import save_toy
@@ -118,6 +118,7 @@ def cut_the_power_of_an_outbox(image: Path, folder: Path, cuts: int) -> tuple[in
                 outbox.maintain()
                 clock.now_s += rng.choice([0.01, 1.0, 40.0])  # the log is emptied meanwhile
                 number += 2
+            wait_for_disk(outbox)
             synchronised = read_keys(path)
             put(outbox, *map(draft, range(number, number + 5)))
             number += 5

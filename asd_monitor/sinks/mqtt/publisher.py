@@ -53,7 +53,8 @@ ACK_DELAY_S = 0.002
 Not later: what was sent and not noted as acknowledged is sent twice after a crash."""
 REPLAY_SHARE = 0.1
 """Part of the messages in flight that may be of the backlog: 20, which allows 200 per second if the
-broker answers within 100 ms. All that is in flight is sent twice after a crash."""
+broker answers within 100 ms. If it answers more quickly, fewer are, see
+:meth:`~asd_monitor.outbox.sending.Sending.choose_replay_window`."""
 CAUSES: dict[str, Cause] = {"Packet too large": "size", "Not authorized": "topic"}
 """Causes of refusals, by the name of their reason in MQTT 5."""
 MAX_UNANSWERED_SUBSCRIPTIONS = 2
@@ -274,7 +275,7 @@ class Publisher:
             careful = self._refusals.is_careful(time.monotonic())
             max_in_flight = 1 if careful else connection.max_in_flight
             has_room = len(self._in_flight) < max_in_flight and age_s < ACK_STALL_S
-            max_replays = max(1, int(max_in_flight * REPLAY_SHARE))
+            max_replays = self._outbox.choose_replay_window(int(max_in_flight * REPLAY_SHARE))
             message = self._next_message(watch, max_replays) if has_room else None
             if message is None and self._is_flushed(age_s):
                 connection.disconnect_gracefully(responsive=age_s < ACK_STALL_S)
