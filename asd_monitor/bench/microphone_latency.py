@@ -76,6 +76,7 @@ def collect_arrivals(
             time.sleep(settle_s)
             subscriber.clear()
             time.sleep(measured_s)
+            subscriber.await_score()
             arrivals = subscriber.arrivals()
         finally:
             running.close()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SUBSCRIBE_TIMEOUT_S = 20.0
 CLEAR_TIMEOUT_S = 1.0
+SCORE_TIMEOUT_S = 60.0
+POLL_INTERVAL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,21 @@ class Subscriber:
     def clear(self) -> None:
         """Discard all messages that have arrived."""
         self._messages.clear()
+
+    def await_score(self) -> None:
+        """Return once a score has arrived since the last :meth:`clear`.
+
+        Raises
+        ------
+        SinkError
+            If none arrives within a minute.
+        """
+        end_s = time.monotonic() + SCORE_TIMEOUT_S
+        while not any(topic.endswith("/score") for _, topic, _ in list(self._messages)):
+            if time.monotonic() > end_s:
+                msg = f"no score arrived at the subscriber in {SCORE_TIMEOUT_S:g} s"
+                raise SinkError(f"{msg}; see the broker's log")
+            time.sleep(POLL_INTERVAL_S)
 
     def arrivals(self) -> list[Arrival]:
         """Return the scores since the last :meth:`clear`, in their order."""

@@ -25,11 +25,12 @@ def measure(context: BenchContext) -> Iterator[Measurement]:
     comparisons = compare(context, context.fixtures.model, rounds)
     yield from _measure_cpu(comparisons)
     yield from _measure_memory(comparisons)
-    model = context.fixtures.folder / "hop-0.25s.asd"
-    if not model.exists():
-        context.fixtures.fit(model.name, 30.0 if context.quick else 60.0, HOP_S)
-    rounds = 1 if context.quick else LATENCY_ROUNDS
-    yield from _measure_latency(compare(context, model, rounds))
+    if not context.quick:  # else the latencies of the same comparisons are enough
+        model = context.fixtures.folder / "hop-0.25s.asd"
+        if not model.exists():
+            context.fixtures.fit(model.name, 60.0, HOP_S)
+        comparisons = compare(context, model, LATENCY_ROUNDS)
+    yield from _measure_latency(comparisons)
     yield from measure_pages(context, AREA)
 
 

@@ -82,14 +82,13 @@ def plays(page: Page) -> bool:
 
 def follow(page: Page, url: str) -> str:
     """Wait for the event, play it, judge and acknowledge it by keyboard; return its id."""
-    page.goto(url)
-    page.wait_for_selector(".card.alarm, .card.warning")
     page.goto(f"{url}events")
-    page.wait_for_selector("#found .event")
+    while not page.locator("#found .event").count():  # it has no event yet
+        page.wait_for_timeout(500)
+        page.reload()
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     page.wait_for_url("**/events/*")
-    assert "still open" in page.inner_text("main")
     page.wait_for_selector("#news:not([hidden]), audio")
     if not page.query_selector("audio"):
         press_on(page, "#news a")

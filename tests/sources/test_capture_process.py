@@ -57,10 +57,14 @@ def test_a_stall_shorter_than_the_latency_loses_nothing(
     with listening("pump", latency_s=2.0) as listener:
         listener.until_more(RATE_HZ)
         stalled = capture_process()
+        began_s = time.monotonic()
         stalled.suspend()
         time.sleep(0.8)
         stalled.resume()
+        stalled_s = time.monotonic() - began_s
         listener.until_more(2 * RATE_HZ)
+    if stalled_s > 1.5:
+        pytest.skip(f"on this busy computer the stall took {stalled_s:.1f} s")
     assert listener.gaps == []
     np.testing.assert_array_equal(
         listener.samples, sound[: listener.count].astype(np.float32) / 32768
