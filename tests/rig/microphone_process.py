@@ -11,6 +11,9 @@ from tests.rig.listening import Listener, SoundIndex
 
 RATE_HZ = 16000
 TOLERANCE = round(0.05 * RATE_HZ)
+SAFE_LATENCY_S = 2.0
+"""For tests in which nothing may be lost: the device keeps this much while a busy computer runs
+other programs. Otherwise the latency is short, so that faults lose sound soon."""
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def test_a_clock_that_is_set_costs_no_window_and_is_reported(
     virtual_microphones(pump=VirtualSound(samples, rate_hz=toy_model.RATE_HZ))
     clock = ShiftedClock(tmp_path)
     scores = tmp_path / "scores.jsonl"
-    source = {"mic": {"device": "pump", "latency_s": 0.5}}
+    source = {"mic": {"device": "pump"}}
     log = {"scores": str(scores)}
     with running_toy(tmp_path, source, clock.environment, log=log) as monitor:
         for shift_s in SHIFTS_S:

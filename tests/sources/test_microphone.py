@@ -13,6 +13,7 @@ from asd_monitor.sources.microphone.settings import MicrophoneSettings
 from tests.rig.listening import SoundIndex, noise
 from tests.rig.microphone_process import (
     RATE_HZ,
+    SAFE_LATENCY_S,
     assert_every_loss_is_counted_once,
     assert_starts_are_true_positions,
     listening,
@@ -26,7 +27,7 @@ from tests.rig.virtual_microphone import (
 def test_audio_at_the_models_rate_arrives_bit_exact(virtual_microphones: MakeMicrophones) -> None:
     sound = noise(10, RATE_HZ)
     virtual_microphones(pump=VirtualSound(sound, RATE_HZ))
-    with listening("pump") as listener:
+    with listening("pump", latency_s=SAFE_LATENCY_S) as listener:
         health = listener.until_more(RATE_HZ)
     assert listener.gaps == []
     np.testing.assert_array_equal(
@@ -41,7 +42,7 @@ def test_another_rate_is_converted_as_if_all_at_once(
 ) -> None:
     sound = noise(10, 48000)
     virtual_microphones(pump=VirtualSound(sound, 48000))
-    with listening("pump") as listener:
+    with listening("pump", latency_s=SAFE_LATENCY_S) as listener:
         listener.until_more(RATE_HZ)
     whole = soxr.resample(sound.astype(np.float32) / 32768, 48000, RATE_HZ, quality="HQ")
     count = listener.count - RATE_HZ // 10  # closing discards the end
@@ -54,9 +55,9 @@ def test_channels_are_selected_or_averaged_and_microphones_do_not_mix(
     two, one = noise(10, RATE_HZ, channels=2), noise(10, RATE_HZ, seed=1)
     virtual_microphones(fan=VirtualSound(two, RATE_HZ), pump=VirtualSound(one, RATE_HZ))
     with (
-        listening("fan", channel=1) as right,
-        listening("fan", channel="mean") as mean,
-        listening("pump") as other,
+        listening("fan", channel=1, latency_s=SAFE_LATENCY_S) as right,
+        listening("fan", channel="mean", latency_s=SAFE_LATENCY_S) as mean,
+        listening("pump", latency_s=SAFE_LATENCY_S) as other,
     ):
         for listener in (right, mean, other):
             listener.until_more(RATE_HZ // 2)
@@ -77,7 +78,7 @@ def test_an_unplugged_microphone_is_missing_then_returns_and_disturbs_no_other(
     mics = virtual_microphones(
         pump=VirtualSound(sound, RATE_HZ), fan=VirtualSound(other_sound, RATE_HZ)
     )
-    with listening("pump") as listener, listening("fan") as other:
+    with listening("pump") as listener, listening("fan", latency_s=SAFE_LATENCY_S) as other:
         listener.until_more(RATE_HZ // 2)
         mics["pump"].unplug()
         health = listener.until_state(SourceState.MISSING)
@@ -101,7 +102,7 @@ def test_a_microphone_missing_at_start_is_found_when_it_appears(
     virtual_microphones: MakeMicrophones,
 ) -> None:
     mics = virtual_microphones(pump=VirtualSound(noise(10, RATE_HZ), RATE_HZ, plugged=False))
-    with listening("pump") as listener:
+    with listening("pump", latency_s=SAFE_LATENCY_S) as listener:
         health = listener.until_state(SourceState.MISSING)
         assert "'pump' was not found" in health.reason
         assert health.last_audio_at is None
@@ -134,7 +135,7 @@ def test_digital_silence_is_reported_without_a_loss(
 ) -> None:
     sound = noise(60, RATE_HZ)
     mics = virtual_microphones(pump=VirtualSound(sound, RATE_HZ))
-    with listening("pump") as listener:
+    with listening("pump", latency_s=SAFE_LATENCY_S) as listener:
         listener.until_more(RATE_HZ // 4)
         mics["pump"].mute()
         health = listener.until_state(SourceState.SILENT)
@@ -171,7 +172,7 @@ def test_a_stuck_value_is_reported_as_silence(virtual_microphones: MakeMicrophon
 
 def test_a_changed_sound_is_delivered_without_a_gap(virtual_microphones: MakeMicrophones) -> None:
     mics = virtual_microphones(pump=VirtualSound(noise(10, RATE_HZ), RATE_HZ))
-    with listening("pump") as listener:
+    with listening("pump", latency_s=SAFE_LATENCY_S) as listener:
         listener.until_more(RATE_HZ // 4)
         mics["pump"].replace_sound(np.array([100, -100] * 100, np.int16))
         listener.until(lambda: bool((abs(listener.samples[-200:]) < 0.01).all()), "the new sound")

@@ -14,6 +14,7 @@ from asd_monitor.sources.microphone.source import MicrophoneSource
 from tests.rig.listening import Listener, SoundIndex, noise
 from tests.rig.microphone_process import (
     RATE_HZ,
+    SAFE_LATENCY_S,
     assert_every_loss_is_counted_once,
     assert_starts_are_true_positions,
     capture_process,
@@ -29,11 +30,11 @@ Fault = Callable[[VirtualMicrophone], None]
 
 
 @contextmanager
-def sharing(*machines: tuple[object, int]) -> Iterator[list[Listener]]:
+def sharing(*machines: tuple[object, int], latency_s: float = 0.3) -> Iterator[list[Listener]]:
     """Open sources on one device, each given by its channel and sample rate."""
     captures, sources = DeviceCaptures(), []
     for number, (channel, rate_hz) in enumerate(machines):
-        options = {"device": "card", "latency_s": 0.3, "channel": channel}
+        options = {"device": "card", "latency_s": latency_s, "channel": channel}
         settings = MicrophoneSettings.model_validate(options)
         capture = captures.of(settings)
         sources.append(MicrophoneSource(f"m{number}", settings, rate_hz, capture=capture))
@@ -57,7 +58,9 @@ def test_machines_on_one_card_share_a_process_and_each_has_its_channel(
 ) -> None:
     sound = noise(10, RATE_HZ, channels=3)
     card(virtual_microphones, sound)
-    with sharing((0, RATE_HZ), (2, RATE_HZ), ("mean", RATE_HZ), (2, RATE_HZ)) as listeners:
+    channels = (0, 2, "mean", 2)
+    machines = [(channel, RATE_HZ) for channel in channels]
+    with sharing(*machines, latency_s=SAFE_LATENCY_S) as listeners:
         for listener in listeners:
             listener.until_more(RATE_HZ // 2)
         capture_process()  # raises unless there is exactly one
@@ -75,7 +78,7 @@ def test_machines_on_one_card_may_have_models_of_different_rates(
 ) -> None:
     sound = noise(10, RATE_HZ)
     card(virtual_microphones, sound)
-    with sharing((0, RATE_HZ), (0, RATE_HZ // 2)) as (full, half):
+    with sharing((0, RATE_HZ), (0, RATE_HZ // 2), latency_s=SAFE_LATENCY_S) as (full, half):
         full.until_more(RATE_HZ)
         half.until_more(RATE_HZ // 2)
     np.testing.assert_array_equal(full.samples, as_floats(sound)[: full.count])
@@ -153,7 +156,7 @@ def test_a_machine_joins_and_leaves_a_device_without_a_loss_for_the_others(
     captures = DeviceCaptures()
 
     def listen(channel: object, rate_hz: int) -> Listener:
-        options = {"device": "card", "latency_s": 0.3, "channel": channel}
+        options = {"device": "card", "latency_s": SAFE_LATENCY_S, "channel": channel}
         settings = MicrophoneSettings.model_validate(options)
         capture = captures.of(settings)
         return Listener(MicrophoneSource(f"m{channel}", settings, rate_hz, capture=capture))

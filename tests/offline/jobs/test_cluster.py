@@ -112,8 +112,16 @@ def test_an_interrupted_command_ends_its_jobs_on_the_cluster(
     ):
         pool.run([HoldLock(tmp_path)], lambda done: None)
     thread.join()
-    with (tmp_path / "lock-0").open("r+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def is_released() -> bool:
+        with (tmp_path / "lock-0").open("r+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    wait_until(is_released, "the end of the job")
 
 
 def expectation(tmp_path: Path, **changes: object) -> Expectation:
