@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-FINE_S = 0.064  # resolves tones 16 Hz apart
+FINE_S = 0.064  # resolves tones with a distance of 16 Hz
 FAST_S = 0.016
 FAST_HOP_S = 1.0 / 320.0  # envelopes are resolved up to 160 Hz
 MEL_BANDS = 128
@@ -143,7 +143,7 @@ class FeatureGroups(nn.Module):
         ``(batch, bins)``: mean power in each 16 Hz bin, relative to the level.
     typical
         ``(batch, envelope bands)``: mean of the logarithm over 16 ms frames, relative to its mean
-        over bands. A short loud noise may dominate a window's power; it hardly changes this.
+        over bands. A short loud noise may dominate a window's power; it changes this little.
     spread
         ``(batch, mel bands)``: standard deviation over time.
     peaks

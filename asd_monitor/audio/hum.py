@@ -1,4 +1,4 @@
-"""Hum of the mains in sound: its frequency, and how far it stands out."""
+"""Hum of the mains in sound: its frequency and prominence."""
 
 import math
 from dataclasses import dataclass

@@ -20,7 +20,7 @@ FOLDS = 5
 MIN_VARIANCE = 1e-3  # of a standardised difference
 MIN_STD = 0.05  # of a logarithm of power: about 0.2 dB
 OWN_SHARE = 0.8
-"""Share of a filter's own scale; the rest is the mean scale, for filters that hardly vary."""
+"""Share of a filter's own scale; the rest is the mean scale, for filters that vary little."""
 MAX_RESPONSE = 1e6
 """In standard deviations: the fourth power of a larger one is beyond float32."""
 

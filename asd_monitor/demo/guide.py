@@ -46,7 +46,7 @@ class Guide:
     def is_done(self) -> bool:
         """Show what is new, and return whether the demo ends; called twice a second."""
         url = self._url().rstrip("/")
-        self._show_once("page", f"open {url}/ in a browser to see and hear the pump")
+        self._show_once("page", f"open {url}/ in a browser to see the pump and listen to it")
         event = f"{url}/events/{self._course.event_id}"
         if self._course.event_id:
             self._show_once("event", f"what the monitor found: {event}")

@@ -66,7 +66,7 @@ class Event:
     protected: bool = False
     """True: its clip is never removed to make room."""
     verdict: str = ""
-    """What a person found: ``normal``, ``fault``, ``unsure``; empty if nobody said yet. From the
+    """What a person found: ``normal``, ``fault``, ``unsure``; empty before that. From the
     notes."""
     acknowledged: bool = False
     """Whether a person has acknowledged it. From the notes."""

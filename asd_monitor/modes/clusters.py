@@ -1,6 +1,6 @@
 """Find the modes of a machine among the profiles of its normal sound, without labels.
 
-One mode is preferred. Sound is divided only where its parts are clearly apart in level or spectrum,
+One mode is preferred. Sound is divided only where its parts clearly differ in level or spectrum,
 and where each part returns or lasts, so that neither slow drift nor a passing sound makes a mode.
 """
 
@@ -19,8 +19,8 @@ MIN_SEPARATION = 5.0
 """Smallest separation of two modes: Ashman's D (1994). Halves of a uniform distribution have 3.5,
 halves of a normal one 2.7."""
 FEW_BLOCKS = 10.0
-"""The separation is larger by ``1 + FEW_BLOCKS / blocks``: few blocks seem apart by chance, and a
-mode with few blocks costs sensitivity."""
+"""The separation is larger by ``1 + FEW_BLOCKS / blocks``: few blocks differ by chance, and a mode
+with few blocks costs sensitivity."""
 MIN_BLOCKS = 8
 """Fewest blocks of a mode: 80 s of sound. With fewer, its scale is too uncertain to find faults."""
 MIN_BOUTS, MIN_SINGLE_BOUT_BLOCKS = 2, 12
@@ -125,7 +125,7 @@ def _is_frequent(inside: BoolArray, follows: BoolArray, confirmed: BoolArray) ->
 
 
 def _are_apart(profiles: Matrix, labels: Labels) -> bool:
-    """Return whether all clusters are clearly apart."""
+    """Return whether all clusters clearly differ."""
     parts = [profiles[labels == label] for label in range(int(labels.max()) + 1)]
     return all(
         _is_apart(first, second) for index, first in enumerate(parts) for second in parts[:index]

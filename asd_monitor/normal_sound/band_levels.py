@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 FRAME_S = 0.128
-"""Length of a frame: bins are 7.8 Hz apart. Frames overlap by half."""
+"""Length of a frame: the distance of bins is 7.8 Hz. Frames overlap by half."""
 SHORT_FRAME_S = 0.016
-"""Length of the frames in which knocks stand out: bins are 62.5 Hz apart."""
+"""Length of the frames in which knocks are prominent: the distance of bins is 62.5 Hz."""
 PEAK_QUANTILE = 0.99
 """The peak level of a sound is that of the loudest hundredth of its short frames."""
 MIN_FREQUENCY_HZ = 30.0

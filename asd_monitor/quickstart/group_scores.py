@@ -86,7 +86,7 @@ def append_floor_and_bands(features: list[Tensor], log_mel: Tensor, mel: Tensor)
     """Return the features of all groups, followed by the floor and the log power in mel bands.
 
     The floor is the log power in each band that a tenth of the frames do not exceed, relative to
-    its mean over bands. Knocks, words and strokes of the machine hardly change it, so that faint
+    its mean over bands. Knocks, words and strokes of the machine change it little, so that faint
     constant noise, as of a leak, or a tone is found in it.
 
     Parameters

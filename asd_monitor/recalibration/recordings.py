@@ -17,7 +17,7 @@ from asd_monitor.recalibration.stretches import STRETCH_BLOCKS, Stretch
 from asd_monitor.records import AudioChunk, Quality, WindowScore
 
 BETWEEN_RECORDINGS_S = 3600.0
-"""Recordings are placed this far apart in time: they do not follow each other."""
+"""Recordings are placed at this distance in time: they do not follow each other."""
 _BLOCK_FRAMES = 65_536
 
 

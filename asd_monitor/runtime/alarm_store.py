@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 WRITE_INTERVAL_S = 10.0
 """Between changes of state, changed evidence is written at most this often."""
 REFRESH_INTERVAL_S = 60.0
-"""While an alarm stands, its file is written at least this often."""
+"""While an alarm is active, its file is written at least this often."""
 MAX_EVIDENCE_AGE_S = 120.0
 """The sound before a longer interruption says nothing about the sound after it."""
 MAX_ALARM_AGE_S = 7 * 86_400.0

@@ -150,7 +150,7 @@ class Pipeline:
     def set_detector(self, detector: "Detector") -> None:
         """Score with this detector from the next window on.
 
-        Windows that are as long and as far apart as those of the detector before continue, so that
+        Windows of the same length and hop as those of the detector before continue, so that
         none is lost. Otherwise they begin with the next sample.
         """
         if self.commissioning is not None:

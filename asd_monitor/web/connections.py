@@ -89,7 +89,7 @@ class LimitedConnection(H11Protocol):
         super().on_response_complete()
 
     def pause_writing(self) -> None:
-        """Wait until the client reads, but not for ever."""
+        """Wait until the client reads, but only for a limited time."""
         super().pause_writing()
         self._start_deadline(WRITE_TIMEOUT_S)
 

@@ -35,7 +35,7 @@ class StaticFiles:
         for name, file in sorted(self._files.items()):
             digest.update(name.encode() + b"\0" + file.content)
         self.version = digest.hexdigest()[:12]
-        """Changes with any file; part of the URLs, so that browsers may keep files for ever."""
+        """Changes with any file; part of the URLs, so that browsers may keep files forever."""
 
     def find(self, name: str) -> StaticFile | None:
         """Return a file, or None if there is none of this name."""

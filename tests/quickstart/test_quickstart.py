@@ -25,7 +25,7 @@ FloatArray = npt.NDArray[np.float32]
 
 
 def machine(seed: int, seconds: float = 10.0, hum_hz: float = 300.0) -> FloatArray:
-    """Return sound of one healthy machine; the seed stands for the time of recording."""
+    """Return sound of one healthy machine; the seed represents the time of recording."""
     rng = np.random.default_rng([7, seed])
     time_s = np.arange(round(seconds * RATE)) / RATE
     spectrum = np.fft.rfft(rng.standard_normal(time_s.size))

@@ -21,7 +21,7 @@ def writing(
     settings: HistorySettings | None = None,
     displayed: Mapping[str, str] | None = None,
 ) -> Iterator[HistoryWriter]:
-    """Open a history for writing; its clock stands at :data:`AT_S`, and its queue is long."""
+    """Open a history for writing; its clock shows :data:`AT_S`, and its queue is long."""
     queue = WriteQueue(1_000_000, 1_000_000)
     writer = HistoryWriter(path, settings, clock=lambda: AT_S, queue=queue, displayed=displayed)
     writer.open()

@@ -1,7 +1,7 @@
 """Watch the topics of this node: clear what it no longer has, and notice another monitor in it.
 
 Retained messages outlive the monitor that published them. A machine that was renamed or removed
-would stay `online` and NORMAL for ever, so at each login the topics of unknown machines are
+would stay `online` and NORMAL forever, so at each login the topics of unknown machines are
 cleared. Two monitors with the same node name overwrite each other's messages. Each publishes its
 instance under ``info`` and answers that of the other, so both notice.
 """

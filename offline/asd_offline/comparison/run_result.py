@@ -14,7 +14,7 @@ Metrics = Mapping[str, float | None]
 METRICS = ("auc", "auc_source", "auc_target", "pauc", "pauc_source", "pauc_target")
 AUCS = METRICS[:3]
 OVERALL = "all"
-"""Stands for all machines."""
+"""Represents all machines."""
 FORMAT = 2
 """Increased whenever the file or the meaning of a value changes."""
 

@@ -74,7 +74,9 @@ def _describe_false_alarms(metrics: Sequence[AlarmMetrics], hours: float) -> str
     text = f"{count} in {format_hours(hours)} of normal test clips"
     if rules:
         text += f": {format_rules(rules)}"
-    return text if hours >= MIN_NORMAL_H else f"{text}; too little normal sound to tell how often"
+    return (
+        text if hours >= MIN_NORMAL_H else f"{text}; too little normal sound to estimate how often"
+    )
 
 
 def _rejected_lines(result: ReplayResult) -> Iterator[str]:

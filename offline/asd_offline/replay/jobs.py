@@ -88,7 +88,7 @@ class FitJob:
 def covering_hop(clip_samples: int, window_samples: int) -> int:
     """Return the hop at which the fewest windows cover a clip to its last sample.
 
-    >>> covering_hop(176_000, 32_000)  # 11 s in windows of 2 s: six of them, 1.8 s apart
+    >>> covering_hop(176_000, 32_000)  # 11 s in windows of 2 s: six of them, with a hop of 1.8 s
     28800
     """
     count = -(-clip_samples // window_samples)

@@ -87,7 +87,7 @@ def _tiles(result: ReplayResult) -> Iterator[tuple[str, str]]:
         count = sum(alarm.false_alarms for alarm in alarms)
         label = f"false alarms in {format_hours(hours)} of normal clips"
         if hours < MIN_NORMAL_H:
-            label += ": too little normal sound to tell how often"
+            label += ": too little normal sound to estimate how often"
         yield label, str(count)
 
 

@@ -144,7 +144,7 @@ def _describe_false_alarms(metrics: AlarmMetrics) -> str:
     text = f"{count}{by} in {format_hours(metrics.normal_hours)} of normal clips"
     rate, bound = metrics.false_alarms_per_hour, metrics.max_false_alarms_per_hour
     if not metrics.supports_rate or rate is None or bound is None:
-        return f"{text}: too little normal sound to tell how often there would be one."
+        return f"{text}: too little normal sound to estimate how often there would be one."
     return (
         f"{text}: {rate:.3g} per hour (95 % upper bound {bound:.{0 if bound >= 10 else 1}f} per "
         "hour)."

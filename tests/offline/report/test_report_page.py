@@ -86,7 +86,7 @@ def test_the_page_says_why_the_alarm_reports_what_the_decisions_miss(
 ) -> None:
     page = replayed[1].read_text()
     assert "use <code>--decide gamma</code>" in page
-    assert "too little normal sound to tell how often" in page
+    assert "too little normal sound to estimate how often" in page
     assert re.search(r"\d+ of \d+ anomalies raise it \(\d+ by the rule window", page)
 
 
@@ -99,7 +99,7 @@ def test_the_terminal_names_the_rules_and_the_verdicts(
         r"anomalies \(clip repeated for up to 5 min\): \d+ by the rule window$", raised
     )
     assert any(re.match(r"  anomalous: \d+ above threshold", line) for line in lines)
-    assert any(line.endswith("too little normal sound to tell how often") for line in lines)
+    assert any(line.endswith("too little normal sound to estimate how often") for line in lines)
 
 
 @pytest.mark.parametrize(("rate_hz", "kind"), [(16_000, "audio/ogg"), (22_050, "audio/flac")])
