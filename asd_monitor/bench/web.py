@@ -11,7 +11,7 @@ from asd_monitor.bench.web_pages import measure_pages
 from asd_monitor.bench.web_pair import Comparison, Reading, Situation, compare
 
 AREA = "web"
-CPU_ROUNDS, LATENCY_ROUNDS = 4, 2
+CPU_ROUNDS, LATENCY_ROUNDS = 7, 3
 HOP_S = 0.25
 """Hop of the model with which the latency is measured: four scores per second."""
 MAX_RATIOS = {Situation.NO_VIEWER: 1.01, Situation.VIEWERS: 1.05, Situation.SPECTROGRAMS: 1.05}

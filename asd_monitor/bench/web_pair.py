@@ -13,8 +13,8 @@ from asd_monitor.bench.viewers import Viewers
 
 VIEWER_COUNT = 5
 MACHINE = "pump"
-SETTLE_S, QUICK_SETTLE_S = 8.0, 2.0
-MEASURED_S, QUICK_MEASURED_S = 20.0, 3.0
+SETTLE_S, QUICK_SETTLE_S = 4.0, 2.0
+MEASURED_S, QUICK_MEASURED_S = 12.0, 3.0
 
 
 class Situation(Enum):

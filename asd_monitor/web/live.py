@@ -1,41 +1,46 @@
-"""Live data for open pages: a record becomes one frame for all pages that receive it."""
+"""Live data for open pages: records become one frame for all pages that receive them."""
 
 import asyncio
-import base64
-import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from itertools import chain
 from typing import Any
 
 import anyio.to_thread
 
-from asd_monitor.normal_sound.band_levels import MIN_FREQUENCY_HZ
 from asd_monitor.records import (
     CalibrationStatus,
-    EvidenceReady,
     LearningProgress,
-    MachineAlarm,
     MachineRemoved,
     Record,
     ScoredWindow,
     SourceHealth,
-    Transition,
 )
-from asd_monitor.web import machine_state
-from asd_monitor.web.spectrum import COLUMNS_PER_S, ColumnReader, Columns, Rings
-from asd_monitor.web.stream import KEEP_ALIVE_S, Connection, Frame, Stream
+from asd_monitor.web.messages import describe, encode, encode_columns, encode_scores, to_json
+from asd_monitor.web.spectrum import COLUMNS_PER_S, ColumnReader, Rings
+from asd_monitor.web.stream import KEEP_ALIVE, Connection, Frame, Stream
 
 MAX_STREAMS = 32
+SEND_INTERVAL_S = 1.0
+"""Frequent records of this time are sent together ..."""
+SEND_DELAY_S = 0.05
+"""... this long after the newest of them, if they come at regular times ..."""
+SEND_SHIFT_S = 0.2
+"""... to which the sending approaches by at most this much each time."""
 SCORE_INTERVAL_S = 0.9
 """Scores of a machine are sent at most this often."""
-COLLECT_S = 1.0
-"""To a page of all machines, their scores of this time are sent together."""
+KEEP_ALIVE_S = 15.0
 PAST_COLUMNS = 60 * COLUMNS_PER_S
 """Columns of the time before a page was opened that it receives at first."""
 
 
 class LiveHub:
     """Turn records into messages for the pages that are open.
+
+    Waking the server's thread costs more than what it then does for a record. So only a record that
+    a person may wait for, as a change of state, is sent at once; scores, health and progress are
+    sent together about once a second, soon after the scores of the machines.
 
     All methods but :meth:`emit` are called in the event loop of the server.
 
@@ -65,37 +70,70 @@ class LiveHub:
         self.dropped = 0
         """Messages that slow pages have lost."""
         self._monotonic = monotonic
-        self._streams: set[Stream] = set()
+        self._pages: dict[str | None, list[Stream]] = {}
+        """The streams of each machine, and of the pages of all machines (None)."""
+        self._records: deque[tuple[float, Record]] = deque()
+        """Records that are not sent yet, with their times."""
         self._scored_at: dict[str, float] = {}
-        self._scores: dict[str, dict[str, Any]] = {}
-        """The newest scores, for pages of all machines."""
         self._readers: dict[str, ColumnReader] = {}
         """Of the machines whose spectrogram is shown."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._checked_at = monotonic()
 
     def emit(self, record: Record) -> None:
         """Send a record to the open pages; from any thread, returns at once."""
-        if self._streams:
-            self._call(self._publish, record)
+        if not self._pages:
+            return
+        self._records.append((self._monotonic(), record))
+        match record:
+            case ScoredWindow() | SourceHealth() | LearningProgress() | CalibrationStatus():
+                pass
+            case _:
+                self._call(self._send_records)
 
     def open(
-        self, machine: str | None, with_spectrogram: bool, connection: Connection | None = None
+        self,
+        machine: str | None,
+        with_spectrogram: bool,
+        connection: Connection | None = None,
+        may_continue: Callable[[], bool] = lambda: True,
     ) -> Stream | None:
-        """Return a new stream, which the caller must close; None if there are too many."""
-        if len(self._streams) >= MAX_STREAMS:
+        """Return a new stream, which the caller must close; None if there are too many.
+
+        Parameters
+        ----------
+        machine, with_spectrogram, connection
+            As of :class:`~asd_monitor.web.stream.Stream`.
+        may_continue
+            Returns whether the viewer is still signed in; asked every 15 s.
+        """
+        if sum(map(len, self._pages.values())) >= MAX_STREAMS:
             return None
-        stream = Stream(machine, with_spectrogram, connection)
-        self._streams.add(stream)
+        self._send_records()  # the new page is given the present state
+        stream = Stream(machine, with_spectrogram, connection, may_continue)
+        self._pages.setdefault(machine, []).append(stream)
         if machine is not None and with_spectrogram and machine in self._rings:
-            self._readers.setdefault(machine, ColumnReader(self._rings[machine]))
+            reader = self._readers.setdefault(machine, ColumnReader(self._rings[machine]))
+            stream.columns_from = reader.position
+        if self._timer is None:
+            self._start_timer(SEND_INTERVAL_S)
         return stream
 
     def close(self, stream: Stream) -> None:
         """Forget a stream."""
-        self._streams.discard(stream)
+        streams = self._pages.get(stream.machine, [])
+        if stream in streams:
+            streams.remove(stream)
+        if not any(one.with_spectrogram for one in streams):
+            self._readers.pop(stream.machine or "", None)
+        if not streams:
+            self._pages.pop(stream.machine, None)
+        if self._timer is not None and not self._pages:
+            self._timer.cancel()
+            self._timer = None
+            self._records.clear()
 
-    async def messages(
-        self, stream: Stream, hello: dict[str, Any], may_continue: Callable[[], bool]
-    ) -> AsyncIterator[bytes]:
+    async def messages(self, stream: Stream, hello: dict[str, Any]) -> AsyncIterator[bytes]:
         """Yield the messages of a stream until the viewer may not see them any more.
 
         Parameters
@@ -104,114 +142,92 @@ class LiveHub:
             The stream.
         hello
             The full state, with which it begins.
-        may_continue
-            Returns whether the viewer is still signed in; asked every 15 s.
         """
-        yield b"retry: 3000\n" + encode("hello", hello)
+        yield b"retry: 3000\n" + encode(b"hello", to_json(hello))
         ring = self._rings.get(stream.machine or "")
-        if ring is not None and stream.with_spectrogram:
-            past = await anyio.to_thread.run_sync(ColumnReader(ring, PAST_COLUMNS).read)
+        if stream.machine is not None and ring is not None and stream.columns_from is not None:
+            reader = ColumnReader(ring, PAST_COLUMNS, stream.columns_from)
+            past = await anyio.to_thread.run_sync(reader.read)
             if past is not None:
-                yield encode("columns", self._describe_columns(stream.machine, past, is_past=True))
-        checked_at = self._monotonic()
-        while True:
-            yield await stream.get()
-            if self._monotonic() - checked_at >= KEEP_ALIVE_S:
-                checked_at = self._monotonic()
-                if not may_continue():
-                    return
+                yield encode_columns(stream.machine, past, is_past=True)
+        while data := await stream.get():
+            yield data
 
-    def _publish(self, record: Record) -> None:
-        machine = record.machine
-        name, data = self._describe(record)
-        message = b"" if data is None else encode(name, data)
-        columns = self._read_columns(machine)
-        if data is not None and name == "score":
-            self._collect_score(machine, data)
-        elif message:
-            self._send(None, Frame(message), with_spectrogram=False)
-        if message:
-            self._send(machine, Frame(message), with_spectrogram=False)
-        if message or columns:
-            self._send(machine, Frame(message + columns), with_spectrogram=True)
+    def _start_timer(self, delay_s: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._send_regularly)
 
-    def _collect_score(self, machine: str, data: dict[str, Any]) -> None:
-        """Send a score to the pages of all machines, soon and together with others."""
-        if not any(stream.machine is None for stream in self._streams):
-            return
-        if not self._scores:
-            asyncio.get_running_loop().call_later(COLLECT_S, self._send_scores)
-        self._scores[machine] = data
+    def _send_regularly(self) -> None:
+        """Send what waits, and do so again about a second later, soon after the next score."""
+        now = self._monotonic()
+        shift_s = now - self._records[-1][0] - SEND_DELAY_S if self._records else 0.0
+        self._send_records(with_columns=True)
+        if now - self._checked_at >= KEEP_ALIVE_S:
+            self._checked_at = now
+            self._check_streams()
+        self._start_timer(SEND_INTERVAL_S - max(-SEND_SHIFT_S, min(shift_s, SEND_SHIFT_S)))
 
-    def _send_scores(self) -> None:
-        scores, self._scores = self._scores, {}
-        self._send(None, Frame(encode("scores", {"scores": list(scores.values())})))
+    def _check_streams(self) -> None:
+        """End the streams of viewers who are signed out, and send something to the quiet ones."""
+        for stream in chain.from_iterable(self._pages.values()):
+            if not stream.may_continue():
+                stream.end()
+            elif stream.is_quiet:
+                self._put(stream, KEEP_ALIVE)
+            stream.is_quiet = True
 
-    def _describe(self, record: Record) -> tuple[str, dict[str, Any] | None]:
-        match record:
-            case ScoredWindow():
-                now = self._monotonic()
-                if now - self._scored_at.get(record.machine, float("-inf")) < SCORE_INTERVAL_S:
-                    return "score", None
-                self._scored_at[record.machine] = now
-                return "score", machine_state.describe_score(record)
-            case Transition():
-                return "state", machine_state.describe_transition(record)
-            case SourceHealth():
-                return "health", machine_state.describe_sound(record)
-            case LearningProgress():
-                return "learning", machine_state.describe_learning(record)
-            case EvidenceReady():
-                return "event", machine_state.describe_evidence(record)
-            case MachineAlarm():
-                return "alarm", machine_state.describe_alarm(record)
-            case CalibrationStatus():
-                return "calibration", None  # changes slowly: a page shows it when it is loaded
-            case MachineRemoved():
+    def _send_records(self, *, with_columns: bool = False) -> None:
+        """Send all records that wait, as one frame for the pages that show the same."""
+        pages, messages, scores = self._pages, defaultdict[str | None, bytes](bytes), list[bytes]()
+        is_overview_open = None in pages
+        for record in self._take_records():
+            if not is_overview_open and record.machine not in pages:
+                continue
+            described = describe(record)
+            if described is None:
+                continue
+            name, content = described[0], to_json(described[1])
+            message = encode(name, content)
+            messages[record.machine] += message
+            if name == b"score":
+                scores.append(content)
+            else:
+                messages[None] += message
+        if scores and is_overview_open:
+            messages[None] += encode_scores(scores)
+        for machine, streams in pages.items():
+            columns = self._read_columns(machine) if with_columns else b""
+            self._send(streams, messages[machine], columns)
+
+    def _take_records(self) -> Iterable[Record]:
+        """Yield the records that wait and are to be sent."""
+        while self._records:
+            emitted_at, record = self._records.popleft()
+            if isinstance(record, ScoredWindow):
+                scored_at = self._scored_at.get(record.machine, float("-inf"))
+                if emitted_at - scored_at < SCORE_INTERVAL_S:
+                    continue
+                self._scored_at[record.machine] = emitted_at
+            elif isinstance(record, MachineRemoved):
                 self._scored_at.pop(record.machine, None)
                 self._readers.pop(record.machine, None)
-                return "removed", {"machine": record.machine}
+            yield record
 
-    def _send(self, machine: str | None, frame: Frame, *, with_spectrogram: bool = False) -> None:
-        """Send a frame to the pages of a machine, or to those of all machines."""
-        for stream in self._streams:
-            if (stream.machine, stream.with_spectrogram) != (machine, with_spectrogram):
-                continue
-            if not stream.put(frame):
-                self.dropped += 1
-                self._count_dropped()
+    def _read_columns(self, machine: str | None) -> bytes:
+        """Return the new columns of a machine's spectrogram, if a page shows it."""
+        reader = self._readers.get(machine or "")
+        columns = None if reader is None else reader.read()
+        return b"" if columns is None else encode_columns(machine or "", columns)
 
-    def _read_columns(self, machine: str) -> bytes:
-        """Return the new columns of a machine's spectrogram, while a page shows it.
+    def _send(self, streams: Iterable[Stream], data: bytes, columns: bytes) -> None:
+        """Send messages, and columns to those pages that show them."""
+        plain = Frame(data) if data else None
+        full = Frame(data + columns) if columns else plain
+        for stream in streams:
+            frame = full if stream.with_spectrogram else plain
+            if frame is not None:
+                self._put(stream, frame)
 
-        Called with its records: its sound arrives when a window is complete.
-        """
-        reader = self._readers.get(machine)
-        if reader is None:
-            return b""
-        if not any(one.machine == machine and one.with_spectrogram for one in self._streams):
-            del self._readers[machine]
-            return b""
-        columns = reader.read()
-        if columns is None:
-            return b""
-        return encode("columns", self._describe_columns(machine, columns))
-
-    @staticmethod
-    def _describe_columns(
-        machine: str | None, columns: Columns, *, is_past: bool = False
-    ) -> dict[str, Any]:
-        return {
-            "machine": machine,
-            "is_past": is_past,
-            "columns_per_s": COLUMNS_PER_S,
-            "low_hz": MIN_FREQUENCY_HZ,
-            "high_hz": columns.sample_rate_hz / 2,
-            "data": base64.b64encode(columns.values.tobytes()).decode(),
-        }
-
-
-def encode(name: str, data: dict[str, Any]) -> bytes:
-    """Return a message of an event stream."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return f"event: {name}\ndata: {text}\n\n".encode()
+    def _put(self, stream: Stream, frame: Frame) -> None:
+        if not stream.put(frame):
+            self.dropped += 1
+            self._count_dropped()

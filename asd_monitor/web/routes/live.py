@@ -22,12 +22,17 @@ async def live(request: Request) -> Response:
     if machine is not None and machine not in context.machines:
         return JSONResponse({"error": "machine: expected the id of a machine"}, 400)
     with_spectrogram = machine is not None and request.query_params.get("spectrogram") == "1"
-    stream = context.hub.open(machine, with_spectrogram, _find_connection(request))
+    stream = context.hub.open(
+        machine,
+        with_spectrogram,
+        _find_connection(request),
+        lambda: identify(request) is not None,
+    )
     if stream is None:
         reason = f"{MAX_STREAMS} pages are open already; close one"
         return JSONResponse({"error": reason}, 503, {"Retry-After": "30"})
     hello = {"node": context.node, "machines": describe_machines(context)}
-    messages = context.hub.messages(stream, hello, lambda: identify(request) is not None)
+    messages = context.hub.messages(stream, hello)
     return _StreamResponse(messages, lambda: context.hub.close(stream))
 
 
