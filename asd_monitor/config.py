@@ -21,6 +21,7 @@ from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.errors import ConfigError
 from asd_monitor.model_file.runtimes import Runtime
 from asd_monitor.model_file.settings import ModelSettings
+from asd_monitor.processes.ssh import check_address
 from asd_monitor.settings_file import Name, OnOff, SettingsPath
 from asd_monitor.sinks import SINKS
 from asd_monitor.sources import SourceSettings
@@ -100,6 +101,10 @@ class LearnSettings(BaseModel):
     """Keep the recordings that a machine is learned from: `true`, a number of days, or `false`: no
     sound is written to the disk. Without them a machine cannot be learned again from them, nor
     refitted, and what its model detects is not measured."""
+    remote: Annotated[str, AfterValidator(check_address)] | None = None
+    """Computer that fits the models, for one that has no torch: `[USER@]HOST`, or
+    `[USER@]HOST:/PATH/OF/asd-monitor`. The recordings are sent there over ssh, which must work
+    without a password; it keeps none of them."""
     detectability: bool = True
     """Measure after learning, at the lowest priority, which faults can and cannot be detected."""
 

@@ -1,5 +1,6 @@
 """``asd-monitor learn``: learn machines without monitoring them."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -20,8 +21,8 @@ from asd_monitor.runtime.signals import stop_signals
 from asd_monitor.storage.private import keep_private
 
 WITHOUT_TORCH = (
-    "copy recordings of normal sound to a computer that has it, learn there, and copy the model "
-    "file here (docs/operations.md, Without torch)"
+    "let a computer that has it fit the model: --remote USER@HOST (docs/operations.md, Without "
+    "torch)"
 )
 
 
@@ -60,6 +61,24 @@ def learn(
             help="Learn from new recordings only; earlier ones are moved to `archived-recordings`.",
         ),
     ] = False,
+    remote: Annotated[
+        str | None,
+        typer.Option(
+            "--remote",
+            metavar="[USER@]HOST[:PROGRAM]",
+            help="Let another computer fit the model, for one that has no torch: the recordings "
+            "are sent there over ssh, and the model file comes back. PROGRAM is the path of its "
+            "asd-monitor, unless it is on the search path there.",
+        ),
+    ] = None,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            help="Learn from a stream of recordings on stdin, and write the model file to stdout. "
+            "`--remote` runs this on the other computer.",
+        ),
+    ] = False,
     sample_rate_hz: SampleRate = None,
     channel: Channel = 0,
     accept_microphone: AcceptMicrophone = None,
@@ -75,13 +94,21 @@ def learn(
     unless `--fresh` archives them. Duplicate recordings are skipped. The exit code is 130
     if it is stopped before there is a model; the recorded sound is kept.
 
+    A computer without torch records, and lets another one fit: `--remote USER@HOST`.
+
     Example: `asd-monitor learn --mic 0 --machine pump --minutes 5`
     """
     from asd_monitor.model_file.runtimes import require_torch
 
-    require_torch("learn", WITHOUT_TORCH)
+    if remote is None:
+        require_torch("learn", WITHOUT_TORCH)
+    if stream:
+        _serve_stream()
+        return
     sections = make_machine_sections(mic, wav, machine, channel=channel, fast=True)
     rules: dict[str, object] = {"minutes": minutes, "window_s": window_s, "hop_s": hop_s}
+    if remote is not None:
+        rules["remote"] = remote
     if sample_rate_hz is not None:
         rules["sample_rate_hz"] = sample_rate_hz
     options = {"machines": sections, "learn": rules, "mqtt": None, "prometheus": None, "web": None}
@@ -94,6 +121,18 @@ def learn(
         from asd_monitor.runtime.runs import learn_only
 
         settings = accept_microphones(from_options(options), accept_microphone or ())
+        if remote is not None:
+            from asd_monitor.runtime.remote_learning import check_remote
+
+            check_remote(remote)  # before anything is recorded
         done = learn_only(settings, stop, fresh=fresh, live_view=not plain, as_json=as_json)
     if not done:
         raise typer.Exit(INTERRUPTED)
+
+
+def _serve_stream() -> None:
+    from asd_monitor.runtime.learning_stream import serve_stream
+
+    keep_private()
+    with open(0, "rb", closefd=False) as stdin:
+        serve_stream(stdin, sys.stdout.buffer, sys.stderr)

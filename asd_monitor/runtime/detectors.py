@@ -55,9 +55,7 @@ def load_detectors(
         If no machine can be scored or learned.
     """
     from asd_monitor.model_file import try_new
-    from asd_monitor.model_file.runtimes import is_installed
 
-    can_learn = is_installed("torchscript")
     machines_of: defaultdict[Path, list[str]] = defaultdict(list)
     failures: dict[str, ModelFileError] = {}
     for machine in config.machines:
@@ -68,7 +66,7 @@ def load_detectors(
             continue
         if path is not None:
             machines_of[path].append(machine)
-        elif not can_learn:
+        elif not can_learn(config, machine):
             failures[machine] = ModelFileError(without_torch(state, machine))
     models = LoadedModels()
     problems = try_new(machines_of, load_policy(config, state), announce)
@@ -98,12 +96,19 @@ def load_policy(config: Config, state: StateFolder) -> "LoadPolicy":
     return replace(policy, newest=NewestUsed(state.root / FILE_NAME))
 
 
+def can_learn(config: Config, machine: str) -> bool:
+    """Return whether a machine can be learned: here, or on the computer of its settings."""
+    from asd_monitor.model_file.runtimes import is_installed
+
+    return is_installed("torchscript") or config.learn_of(machine).remote is not None
+
+
 def without_torch(state: StateFolder, machine: str) -> str:
     """Return what to do about a machine that cannot be learned, since torch is not installed."""
     return (
         f"machine {machine!r}: there is no model at {state.model_path(machine)}, and learning "
-        "needs torch, which is not installed: learn it on another computer from recordings, and "
-        "copy the model file here, or install torch: pip install 'asd-monitor[torch]'"
+        "needs torch, which is not installed: name a computer that has it (learn.remote, or "
+        "`asd-monitor learn --remote`), or install it: pip install 'asd-monitor[torch]'"
     )
 
 
@@ -180,8 +185,6 @@ def _recover(
     models: LoadedModels,
 ) -> None:
     """Take the previous model of a machine, or have it learned again from its recordings."""
-    from asd_monitor.model_file.runtimes import is_installed
-
     settings, problem = config.machines[machine], f"its model cannot be used: {failure}"
     if settings.model is None and not state.model_path(machine).exists():
         problem = str(failure)
@@ -197,7 +200,7 @@ def _recover(
     recorded_s = estimate_recorded_s(state.recordings_path(machine))
     if not config.learn_of(machine).enabled or recorded_s < MIN_REFIT_S:
         return
-    if not is_installed("torchscript"):
+    if not can_learn(config, machine):
         return
     try:
         damaged = set_aside(state.model_path(machine))

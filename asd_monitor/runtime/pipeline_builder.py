@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,12 @@ from asd_monitor.audio import sample_rates
 from asd_monitor.config import Config
 from asd_monitor.detection.alarm import Alarm
 from asd_monitor.evidence.ring import SoundRing
+from asd_monitor.model_file.manifest import Json
 from asd_monitor.progress import Progress
 from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult, FittedModel
 from asd_monitor.runtime.detectors import LoadedModels, load_policy, make_detector
 from asd_monitor.runtime.learned_microphones import RecordedWith, training_entry
+from asd_monitor.runtime.learning import LearningTask, learn_here
 from asd_monitor.runtime.learning_rate import (
     check_earlier_recordings,
     choose_rate_hz,
@@ -29,6 +31,7 @@ from asd_monitor.runtime.pipeline import Pipeline
 from asd_monitor.runtime.recorded_rates import RecordedRates
 from asd_monitor.runtime.recording_store import RecordingStore
 from asd_monitor.runtime.recordings_to_learn import check_recordings_to_learn
+from asd_monitor.runtime.remote_learning import learn_remotely
 from asd_monitor.runtime.state_dir import StateFolder
 from asd_monitor.sources import AudioSource
 from asd_monitor.sources.context import SourceContext
@@ -197,39 +200,27 @@ def _fit(
     progress: Progress,
 ) -> FittedModel:
     """Fit a quick-start model to recordings and save it, unless the disk is full."""
-    import torch
-
-    from asd_monitor import model_file, quickstart
     from asd_monitor.quickstart.recording_check import findings_of
 
-    # Alongside scoring, two OpenMP threads spin at each other's barriers: one is faster.
-    torch.set_num_threads(1)
     machine, rate_hz = store.machine, store.sample_rate_hz
     settings = config.learn_of(machine)
-    fitted = quickstart.fit(
-        recordings,
-        target=machine,
-        sample_rate_hz=rate_hz,
-        window_s=settings.window_s,
-        hop_s=settings.hop_s,
-        progress=progress,
-    )
-    progress.update("save", 0.0, 1.0)
-    manifest = replace(
-        fitted.manifest,
-        training={
-            **fitted.manifest.training,
-            **training_entry(recorded_with.microphones),
-            **sample_rates.training_entry(rates.rates_hz),
-        },
-    )
+    origin: dict[str, Json] = {
+        **training_entry(recorded_with.microphones),
+        **sample_rates.training_entry(rates.rates_hz),
+    }
+    task = LearningTask(machine, rate_hz, settings.window_s, settings.hop_s, origin)
+    if settings.remote is None:
+        learned = learn_here(task, recordings, progress)
+    else:
+        learned = learn_remotely(
+            settings.remote, task, recordings, progress, runtime=config.runtime
+        )
     for describe in (sample_rates.describe_mixture, sample_rates.describe_missing_band):
         if text := describe(rates.rates_hz, rate_hz):
             logger.warning("%s: %s", machine, text)
-    for finding in findings_of(manifest):
+    for finding in findings_of(learned.manifest):
         logger.warning("%s: the learned sound: %s", machine, finding)
-    content = model_file.pack(fitted.module, manifest, normal_sound=fitted.normal_sound)
-    return save_model(state, machine, content)
+    return save_model(state, machine, learned.content)
 
 
 def _finish_commissioning(

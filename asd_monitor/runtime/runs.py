@@ -16,6 +16,7 @@ from asd_monitor.config import Config
 from asd_monitor.detectability.sentences import describe
 from asd_monitor.detection.support import describe_next_hour
 from asd_monitor.errors import ConfigError, SourceError, StateError
+from asd_monitor.model_file.runtimes import is_installed
 from asd_monitor.processes.memory import use_one_heap
 from asd_monitor.runtime.builder import MonitorHandle, build_monitor
 from asd_monitor.runtime.detectability import measure_learned
@@ -156,7 +157,7 @@ def learn_only(
     paths = {machine: str(handle.state.model_path(machine)) for machine in learned}
     unused_s = {machine: unused_recording_s(pipeline) for machine, pipeline in learned.items()}
     measured = {}
-    if len(learned) == len(pipelines):
+    if len(learned) == len(pipelines) and is_installed("torchscript"):
         stop.clear()  # the end of the sources has set it; now it ends the measurement
         measured = measure_learned(config, handle.state, learned, stop, quiet=as_json)
     if as_json:
