@@ -317,7 +317,7 @@ def test_an_internal_error_ends_the_run(model: LoadedModel) -> None:
     rig = Rig(model)
     rig.monitor.start()
     rig.monitor.install("pump", BrokenDetector(model, rules_of(model, {"pump": "pump"})))
-    wait_for(lambda: not rig.monitor._new_detectors, "the new model taken")
+    wait_for(lambda: not rig.monitor._requests._waiting, "the new model taken")
     rig.sources["pump"].play(sound(1))
     with pytest.raises(RuntimeError, match="an internal error"):
         rig.monitor.wait(120)

@@ -1,0 +1,85 @@
+"""Score the windows of several machines that wait at one time."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from asd_monitor.records import State, Window, WindowScore
+from asd_monitor.runtime.pipeline import Pipeline
+from asd_monitor.runtime.shared_sound import SharedSound
+
+if TYPE_CHECKING:
+    from asd_monitor.detection.detector import Detector
+
+GROUP_SIZE = 16
+"""Results of at most this many windows, of whatever models, are emitted together, ..."""
+GROUP_S = 0.05
+"""... unless a model is slow: results wait at most about this long for the next ones."""
+
+_RUNNING = frozenset({State.NORMAL, State.WARNING, State.ALARM})
+"""States in which a machine may be the origin of a sound in other microphones."""
+
+
+class ScoringRounds:
+    """Score what the sources of machines deliver; used by one thread.
+
+    Parameters
+    ----------
+    monotonic
+        Clock that never jumps, in seconds.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._shared_sound = SharedSound()
+
+    def forget(self, machine: str) -> None:
+        """Forget a machine that is no longer monitored."""
+        self._shared_sound.forget(machine)
+
+    def score(self, pipelines: Mapping[str, Pipeline], machines: Iterable[str]) -> None:
+        """Score the new windows of these machines; those of one model share batches.
+
+        Results are emitted in groups, because a score wakes the threads of sinks, which then
+        compete with the next model for the interpreter. Groups are small, so that the first results
+        do not wait for the last windows.
+        """
+        windows_of: defaultdict[Detector, list[Window]] = defaultdict(list)
+        for machine in machines:
+            pipeline = pipelines[machine]
+            windows = pipeline.collect()
+            if windows and pipeline.detector is not None:
+                windows_of[pipeline.detector] += windows
+        group: list[tuple[Window, WindowScore]] = []
+        began_s = self._monotonic()
+        for detector, windows in windows_of.items():
+            for first in range(0, len(windows), detector.max_batch):
+                batch = windows[first : first + detector.max_batch]
+                group += zip(batch, detector.score(batch), strict=True)
+                if len(group) >= GROUP_SIZE or self._monotonic() - began_s >= GROUP_S:
+                    self._accept(pipelines, group)
+                    group, began_s = [], self._monotonic()
+        self._accept(pipelines, group)
+
+    def _accept(
+        self, pipelines: Mapping[str, Pipeline], group: Sequence[tuple[Window, WindowScore]]
+    ) -> None:
+        for window, score in group:
+            attributed = self._attribute(pipelines, window, score)
+            pipelines[score.machine].accept(attributed)
+
+    def _attribute(
+        self, pipelines: Mapping[str, Pipeline], window: Window, score: WindowScore
+    ) -> WindowScore:
+        """Compare an unusual sound with that in the microphones of the other machines."""
+        detector = pipelines[window.machine].detector
+        if len(pipelines) == 1 or detector is None:
+            return score
+
+        def is_running(machine: str) -> bool:
+            pipeline = pipelines.get(machine)
+            return pipeline is not None and pipeline.state in _RUNNING
+
+        rate_hz = detector.manifest.sample_rate_hz
+        return self._shared_sound.attribute(window, score, rate_hz, is_running)
