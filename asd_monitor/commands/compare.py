@@ -55,6 +55,14 @@ def compare(
     ] = 4,
     recipes: Recipes = None,
     machine: OnlyMachines = None,
+    each_machine: Annotated[
+        bool,
+        typer.Option(
+            "--each-machine",
+            help="Train and score each machine separately, with a window as long as its clips; by "
+            "default the window is as long as the shortest clip of all.",
+        ),
+    ] = False,
     epochs: Epochs = None,
     out: Annotated[Path | None, out_option("compare")] = None,
     year: Year = None,
@@ -97,6 +105,7 @@ def compare(
         device=device,
         jobs=jobs,
         cluster=cluster,
+        each_machine=each_machine,
     )
     if shard:
         _compare_shard(settings, shard)

@@ -49,6 +49,7 @@ class RunSettings(TypedDict, total=False):
     device: Device
     jobs: int | None
     cluster: str
+    each_machine: bool
 
 
 def models_option(help_text: str, metavar: str = "A,B,...") -> OptionInfo:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from asd_monitor.errors import AsdMonitorError, ConfigError, RunError
+from asd_offline.comparison.machine_runs import merge_machines
 from asd_offline.comparison.progress import (
     EXPORTED,
     TRAINED,
@@ -43,6 +45,18 @@ class JobSettings:
     """Sections with test clips of both labels, so that there can be an AUC: ``fan/id_00``."""
     cache: Path
     device: str
+    separate: tuple[str, ...] = ()
+    """Machines that are trained and scored separately, each with a window as long as its clips;
+    empty: all together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Machines that are trained and scored together."""
+
+    machines: tuple[str, ...]
+    """Empty: all."""
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,27 +102,45 @@ class CompareJob:
         write_result(self.result, result.to_json())
         progress.advance_to(1.0)
 
+    def _parts(self) -> list[Part]:
+        if not self.settings.separate:
+            return [Part(self.settings.machines, self.folder)]
+        return [
+            Part((machine,), self.folder / f"machine-{quote(machine, safe='')}")
+            for machine in self.settings.separate
+        ]
+
     def _run(self, progress: RunProgress) -> RunResult:
+        parts = self._parts()
+        results = []
+        for index, part in enumerate(parts):
+            part.folder.mkdir(parents=True, exist_ok=True)
+            results.append(self._run_part(part, progress.part(index, len(parts))))
+        if not self.settings.separate:
+            return results[0][0]
+        return merge_machines(results, self.settings.sections)
+
+    def _run_part(self, part: Part, progress: RunProgress) -> tuple[RunResult, "ReplayResult"]:
         exported, training_s = None, 0.0
         notes: tuple[str, ...] = ()
         if self.recipe is not None:
             training = TrainingProgress(progress, self.network_count)
-            training_s = self._train(training)
+            training_s = self._train(part, training)
             notes = tuple(training.messages)
             progress.advance_to(TRAINED)
-            exported = self._export(training)
+            exported = self._export(part, training)
             progress.advance_to(EXPORTED)
-        replayed = self._replay(exported, ReplayProgress(progress))
+        replayed = self._replay(part, exported, ReplayProgress(progress))
         return self._combine(exported, replayed, training_s, notes)
 
-    def _train(self, progress: TrainingProgress) -> float:
+    def _train(self, part: Part, progress: TrainingProgress) -> float:
         """Train, or resume a training that was stopped; return the seconds of all epochs."""
         import yaml
 
         from asd_offline.training.distributed import join_process_group
         from asd_offline.training.run import TrainRequest, train
 
-        recipe, run = self.folder / "recipe.yaml", self.folder / "training"
+        recipe, run = part.folder / "recipe.yaml", part.folder / "training"
         text = yaml.safe_dump(json.loads(self.recipe or "{}"), sort_keys=False)
         recipe.write_text(text, encoding="utf-8")
         resume = (run / "run.json").exists()
@@ -120,7 +152,7 @@ class CompareJob:
                 dataset=self.settings.dataset,
                 out=run,
                 cache=self.settings.cache,
-                machines=self.settings.machines,
+                machines=part.machines,
                 year=self.settings.year,
                 recipe=recipe,
                 seed=self.seed,
@@ -129,26 +161,28 @@ class CompareJob:
             trained = train(request, process, progress)
         return float(sum(epoch["seconds"] for epoch in trained.metrics()))
 
-    def _export(self, progress: TrainingProgress) -> "Exported":
+    def _export(self, part: Part, progress: TrainingProgress) -> "Exported":
         from asd_offline.export.export import export
 
         return export(
-            self.folder / "training",
-            self.folder / "model.asd",
+            part.folder / "training",
+            part.folder / "model.asd",
             self.settings.cache,
             dataset=self.settings.dataset,
             progress=progress,
         )
 
-    def _replay(self, exported: "Exported | None", progress: ReplayProgress) -> "ReplayResult":
+    def _replay(
+        self, part: Part, exported: "Exported | None", progress: ReplayProgress
+    ) -> "ReplayResult":
         from asd_offline.replay import ReplaySettings, replay
         from asd_offline.report import write_report
 
-        out, work = self.folder / "replay", self.folder / "work"
+        out, work = part.folder / "replay", part.folder / "work"
         settings = ReplaySettings(
             dataset=self.settings.dataset,
             year=self.settings.year,
-            machines=self.settings.machines,
+            machines=part.machines,
             model=QUICKSTART if exported is None else str(exported.path),
             ground_truth=self.settings.ground_truth,
             out=out if self.report else None,
@@ -167,12 +201,12 @@ class CompareJob:
         replayed: "ReplayResult",
         training_s: float,
         notes: tuple[str, ...],
-    ) -> RunResult:
+    ) -> tuple[RunResult, "ReplayResult"]:
         challenge = replayed.challenge
         manifests = [section.manifest for section in replayed.sections if section.manifest]
         manifest = manifests[0] if manifests else None
         parameters = exported.manifest.description.get("parameters", 0) if exported else 0
-        return RunResult(
+        result = RunResult(
             model=self.model,
             seed=self.seed,
             year=replayed.year,
@@ -190,6 +224,7 @@ class CompareJob:
             notes=tuple(note for note in notes if note not in replayed.notes),
             result=replayed.to_dict(),
         )
+        return result, replayed
 
     def _failure(self, error: Exception) -> RunResult:
         if isinstance(error, AsdMonitorError):

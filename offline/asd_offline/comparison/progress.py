@@ -23,6 +23,17 @@ class RunProgress:
         self.share += step
         self._tick(step)
 
+    def part(self, index: int, count: int) -> "RunProgress":
+        """Return the progress of one of ``count`` equal parts of the run."""
+        return self if count == 1 else _PartProgress(self, index, count)
+
+
+class _PartProgress(RunProgress):
+    """Progress of a part of a run."""
+
+    def __init__(self, whole: RunProgress, index: int, count: int) -> None:
+        super().__init__(lambda _: whole.advance_to((index + self.share) / count))
+
 
 class TrainingProgress:
     """Progress of a training, whose stages are its networks and ``features``."""

@@ -56,6 +56,8 @@ class CompareSettings:
     command: str = ""
     cluster: str = ""
     """Address of a Ray cluster that does the runs; empty: processes of this computer."""
+    each_machine: bool = False
+    """Whether each machine is trained and scored separately, with a window as long as its clips."""
 
 
 def compare(settings: CompareSettings, progress: Progress) -> Comparison:
@@ -173,6 +175,7 @@ def _plan_jobs(
         sections,
         settings.cache,
         settings.device,
+        dataset.machines() if settings.each_machine else (),
     )
     digest = _dataset_digest(dataset)
     jobs = {}
@@ -180,7 +183,7 @@ def _plan_jobs(
         for candidate in candidates:
             if candidate.exclusion is not None or seed not in candidate.seeds:
                 continue
-            key = _run_key(candidate, seed, digest, settings.device)
+            key = _run_key(candidate, seed, digest, settings)
             job = CompareJob(
                 candidate.model,
                 seed,
@@ -194,12 +197,14 @@ def _plan_jobs(
     return jobs
 
 
-def _run_key(candidate: Candidate, seed: int, digest: str, device: str) -> str:
+def _run_key(candidate: Candidate, seed: int, digest: str, settings: CompareSettings) -> str:
     """Return a digest of everything that determines the result of a run."""
     from asd_offline.training.run_folder import library_versions
 
     recipe = candidate.recipe.model_dump(mode="json") if candidate.recipe else None
-    facts = [FORMAT, library_versions(), candidate.model, recipe, seed, digest, device]
+    facts = [FORMAT, library_versions(), candidate.model, recipe, seed, digest, settings.device]
+    if settings.each_machine:
+        facts.append("each machine")
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -315,6 +320,7 @@ def _summarize(
         versions=library_versions() | {"asd-monitor": __version__},
         data_digest=data_digest(dataset),
         is_synthetic=is_synthetic(dataset.root),
+        each_machine=settings.each_machine,
     )
 
 

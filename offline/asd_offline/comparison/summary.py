@@ -145,6 +145,8 @@ class Comparison:
     """Digest of the clips' names, labels and sizes; equal where the same data are elsewhere."""
     is_synthetic: bool = False
     """Whether `synth` generated the clips."""
+    each_machine: bool = False
+    """Whether each machine was trained and scored separately."""
 
     @property
     def rules(self) -> int:
@@ -202,7 +204,9 @@ class Comparison:
             "machines": list(self.machines),
             "seeds": self.seeds,
             "metrics": list(names),
-            "models": [_model_dict(model) for model in self.models],
+            "models": [
+                _model_dict(model) | {"each_machine": self.each_machine} for model in self.models
+            ],
             "clearly_best": {
                 machine: {name: best[machine, name] for name in names if (machine, name) in best}
                 for machine in (*self.machines, OVERALL)

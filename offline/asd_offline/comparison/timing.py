@@ -35,8 +35,10 @@ def measure_cost(run: Path) -> ModelCost | None:
     ModelCost or None
         None if there is no model file.
     """
-    files = (run / "model.asd", *sorted((run / "replay" / "models").glob("*.asd")))
-    model = next((file for file in files if file.exists()), None)
+    patterns = ("model.asd", "replay/models/*.asd", "machine-*/model.asd",
+                "machine-*/replay/models/*.asd")  # fmt: skip
+    files = [file for pattern in patterns for file in sorted(run.glob(pattern))]
+    model = next(iter(files), None)
     if model is None:
         return None
     try:

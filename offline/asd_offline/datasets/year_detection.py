@@ -134,8 +134,7 @@ def _most_likely(
         raise _ambiguous(
             root,
             single,
-            "machines whose attributes are hidden (noAttribute in names), or a folder "
-            "supplemental next to train, would",
+            "the whole development set, or a folder supplemental next to train, would",
         )
     domains: tuple[Domain, ...] = ("target", "source")
     for domain in domains:

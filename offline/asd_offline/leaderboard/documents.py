@@ -67,6 +67,8 @@ class ModelValues(BaseModel):
     recipe: Mapping[str, Any] | None = None
     recipe_source: str | None = None
     deterministic: bool = False
+    each_machine: bool = False
+    """Whether each machine was trained and scored separately."""
     runs: tuple[RunValues, ...] = ()
 
 

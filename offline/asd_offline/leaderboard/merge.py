@@ -245,10 +245,13 @@ def _add_run(known: dict[int, Source], found: Source, model: str) -> None:
 
 
 def recipe_key(model: ModelValues) -> str:
-    """Return a digest of a model's recipe; empty if it has none."""
-    if model.recipe is None:
+    """Return a digest of a model's recipe, and of whether machines are separate.
+
+    Empty if it has no recipe and machines are not separate.
+    """
+    if model.recipe is None and not model.each_machine:
         return ""
-    text = json.dumps(model.recipe, sort_keys=True)
+    text = json.dumps(model.recipe, sort_keys=True) + "each machine" * model.each_machine
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

@@ -96,7 +96,7 @@ def _count_clips(entry: Entry) -> int:
 
 def _cells(entry: Entry, rank: int | None) -> Iterator[str]:
     yield "not ranked" if rank is None else str(rank)
-    yield f"`{entry.model}`"
+    yield _name(entry)
     yield entry.recipe_key and f"`{entry.recipe_key}`"
     yield f"{len(entry.runs)}"
     yield _format_auc(entry)
@@ -105,9 +105,13 @@ def _cells(entry: Entry, rank: int | None) -> Iterator[str]:
         yield "" if mean is None else f"{mean:.3f}" + ("" if spread is None else f" ±{spread:.3f}")
 
 
+def _name(entry: Entry) -> str:
+    return f"`{entry.model}`" + ", each machine" * entry.values_of_model.each_machine
+
+
 def _decision_cells(entry: Entry) -> Iterator[str]:
     """Yield what each rule decides, as means over seeds."""
-    yield f"`{entry.model}`"
+    yield _name(entry)
     yield entry.recipe_key and f"`{entry.recipe_key}`"
     sections = [list(run.sections.values()) for run in entry.runs]
     clips = [each for run in sections for each in run]
