@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import sys
+import threading
 from contextlib import suppress
 from importlib import import_module
 
@@ -74,6 +75,9 @@ EPILOG = (
     "130 interrupted."
 )
 
+TORCH_THREADS = ("inference", "learn-", "evidence", "calibration", "model-watch")
+"""Starts of the names of the threads that work in torch."""
+
 
 def create_app() -> typer.Typer:
     """Return the program with all its commands."""
@@ -110,6 +114,29 @@ def _root(
 
 def main() -> None:
     """Run the command line; entry point of ``asd-monitor``."""
+    try:
+        _run_command()
+    except SystemExit as end:
+        _exit_before_torch(end.code)
+        raise
+
+
+def _exit_before_torch(code: object) -> None:
+    """End the process at once if a thread still works in torch.
+
+    Otherwise Python would end that thread inside torch's C++ code, for which the system aborts the
+    process. All has been written and delivered by then: such a thread has outlived the time that
+    it was given to stop.
+    """
+    if not any(thread.name.startswith(TORCH_THREADS) for thread in threading.enumerate()):
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _run_command() -> None:
     set_up_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # As Python does for stderr: a file name may contain characters that the terminal's

@@ -14,7 +14,7 @@ from asd_monitor.cli import COMMANDS, create_app
 
 def asd_monitor(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "asd_monitor.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=400)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_names_that_the_terminal_cannot_display_are_escaped(
         [sys.executable, "-m", "asd_monitor.cli", "check", path],
         capture_output=True,
         env={**os.environ, "PYTHONIOENCODING": encoding},
-        timeout=120,
+        timeout=400,
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert output in done.stdout
@@ -145,3 +145,23 @@ def test_a_full_disk_is_reported_in_one_line(tmp_path: Path) -> None:
         )
     assert done.returncode == 1
     assert done.stderr == "asd-monitor: No space left on device; make room on the disk\n"
+
+
+@pytest.mark.parametrize(
+    ("thread", "finalized"), [("learn-pump", ""), ("live-view", "finalized\n")]
+)
+def test_a_thread_that_still_works_in_torch_is_not_ended_by_python(
+    thread: str, finalized: str, tmp_path: Path
+) -> None:
+    script = (
+        "import atexit, sys, threading\n"
+        "from asd_monitor.cli import main\n"
+        "atexit.register(print, 'finalized')\n"
+        "wait = threading.Event().wait\n"
+        f"threading.Thread(target=wait, name='{thread}', daemon=True).start()\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", script, "check", str(tmp_path / "none.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert (done.returncode, done.stdout) == (2, finalized)
+    assert "none.yaml" in done.stderr

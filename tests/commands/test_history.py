@@ -289,7 +289,7 @@ def test_a_support_file_has_what_helps_and_no_secret(state: Path, tmp_path: Path
     target = tmp_path / "support.tar.gz"
     command = [sys.executable, "-m", "asd_monitor.cli", "support", str(target), "--log", str(log)]
     done = subprocess.run(
-        [*command, "--config", str(config)], capture_output=True, text=True, timeout=120
+        [*command, "--config", str(config)], capture_output=True, text=True, timeout=400
     )
     assert done.returncode == 0, done.stderr
     with tarfile.open(target) as tar:

@@ -126,7 +126,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
             text=True,
             cwd=folder,
             env=environment_without(PACKAGES, folder / "start"),
-            timeout=170,
+            timeout=600,
         )
     assert done.returncode == 0, done.stderr
     return dict(zip(calls, json.loads(done.stdout), strict=True))

@@ -74,7 +74,7 @@ def outcomes(folder: Path) -> dict[str, Outcome]:
         text=True,
         cwd=folder,
         env=environment_without(HIDDEN, folder / "start"),
-        timeout=170,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return dict(zip(calls, json.loads(done.stdout), strict=True))
@@ -135,7 +135,7 @@ def monitor(
     )  # fmt: skip
     yield process
     process.terminate()
-    process.communicate(timeout=150)
+    process.communicate(timeout=400)
 
 
 def test_the_daemon_monitors_a_microphone(monitor: subprocess.Popen[str]) -> None:

@@ -35,7 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
             yield server
     finally:
         process.terminate()
-        process.wait(timeout=150)
+        process.wait(timeout=400)
 
 
 def test_every_expression_is_valid_and_has_data(server: Prometheus) -> None:

@@ -16,7 +16,7 @@ from tests.rig.virtual_microphone import MakeMicrophones, VirtualSound
 
 def doctor(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "asd_monitor.cli", "doctor", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=150)
+    return subprocess.run(command, capture_output=True, text=True, timeout=400)
 
 
 def test_the_command_reports_a_working_system_in_one_document(

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, sync_playwright
 
-TIMEOUT_MS = 120_000
+TIMEOUT_MS = 240_000
 """Of a wait for a page; a page that is ready continues at once."""
 
 

@@ -9,7 +9,7 @@ from asd_monitor.records import AudioChunk, FloatArray, SourceHealth, SourceStat
 from asd_monitor.sources import AudioSource
 from tests.rig.virtual_microphone import PcmArray
 
-TIMEOUT_S = 120.0
+TIMEOUT_S = 240.0
 
 
 def noise(seconds: float, rate_hz: int, seed: int = 0, channels: int = 1) -> PcmArray:

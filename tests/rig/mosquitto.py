@@ -18,7 +18,7 @@ from tests.rig.paths import CONFIGS
 from tests.rig.ports import free_port
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 120.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 240.0) -> None:
     """Poll until a condition holds; the timeout is long because computers may be busy."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():

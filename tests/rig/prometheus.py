@@ -46,7 +46,7 @@ class Prometheus:
         values: list[str] = self._get(f"/api/v1/label/{label}/values", **{"match[]": selector})
         return values
 
-    def wait_for(self, expression: str, timeout_s: float = 120) -> list[dict[str, Any]]:
+    def wait_for(self, expression: str, timeout_s: float = 240) -> list[dict[str, Any]]:
         """Return the result of an expression as soon as it is not empty."""
         end_s = time.monotonic() + timeout_s
         while time.monotonic() < end_s:
@@ -103,7 +103,7 @@ def running_prometheus(
         yield server
     finally:
         process.terminate()
-        process.wait(timeout=120)
+        process.wait(timeout=400)
 
 
 def _wait_until_ready(
@@ -127,7 +127,7 @@ def promtool(*arguments: str | Path, stdin: bytes = b"") -> subprocess.Completed
         input=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=120,
+        timeout=400,
         check=False,
     )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode())

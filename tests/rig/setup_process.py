@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 RATE_HZ = 16_000
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 240.0
 
 
 class SetupProcess:

@@ -19,7 +19,7 @@ from tests.rig.mosquitto import wait_until
 from tests.rig.ports import free_port
 
 COMMAND = [sys.executable, "-m", "asd_monitor.cli"]
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 240.0
 
 
 class ToyMonitor:
@@ -85,7 +85,7 @@ class ToyMonitor:
         """Return the number of windows so far."""
         return int(self.value("asd_windows_total", result=result))
 
-    def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float = 120.0) -> None:
+    def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float = 240.0) -> None:
         """Wait until a condition holds; an error shows the log."""
 
         def holds() -> bool:
@@ -110,7 +110,7 @@ class ToyMonitor:
     def stop(self) -> dict[str, Any]:
         """Stop it by SIGTERM, and return its summary."""
         self.process.send_signal(signal.SIGTERM)
-        stdout, _ = self.process.communicate(timeout=150)
+        stdout, _ = self.process.communicate(timeout=240)
         assert self.process.returncode == 0, self.log.read_text()
         summary: dict[str, Any] = json.loads(stdout)
         return summary

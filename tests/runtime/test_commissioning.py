@@ -71,14 +71,14 @@ class Rig:
 
     def wait_for(self, condition: Callable[[LearningProgress], bool]) -> LearningProgress:
         """Return the first progress that meets a condition."""
-        deadline_s = time.monotonic() + 120
+        deadline_s = time.monotonic() + 240
         while not condition(progress := self.commissioning.progress()):
             assert time.monotonic() < deadline_s, progress
             time.sleep(0.005)
         return progress
 
     def result(self) -> CommissioningResult:
-        return self.results.get(timeout=120)
+        return self.results.get(timeout=400)
 
 
 def file_names(folder: Path) -> list[str]:

@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from operator import add
 from pathlib import Path
@@ -56,13 +57,16 @@ def make_jobs(state: StateFolder, asked: float = 1.0) -> DetectabilityJobs:
 
 def children() -> set[str]:
     """Return the ids of the processes that this one has started."""
-    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    return {pid for task in tasks for pid in task.read_text().split()}
+    found = set[str]()
+    for children in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+        with suppress(OSError):  # of a thread that has ended
+            found.update(children.read_text().split())
+    return found
 
 
 def wait_for(condition: object, what: str) -> None:
     assert callable(condition)
-    end_s = time.monotonic() + 120
+    end_s = time.monotonic() + 240
     while not condition():
         assert time.monotonic() < end_s, what
         time.sleep(0.05)

@@ -93,7 +93,7 @@ def running(config: Config) -> Iterator[tuple[MonitorHandle, Collected]]:
 
 def wait_until(condition: object) -> None:
     assert callable(condition)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -40,7 +40,7 @@ def test_the_first_signal_stops_cleanly_and_the_second_immediately(number: signa
     def run(times: int) -> "subprocess.CompletedProcess[str]":
         code = SIGNALS.format(number=int(number), times=times)
         return subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=150, check=False
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=400, check=False
         )
 
     once, twice = run(1), run(2)
@@ -51,7 +51,7 @@ def test_the_first_signal_stops_cleanly_and_the_second_immediately(number: signa
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_closed_terminal_stops_cleanly(times: int) -> None:
     code = SIGNALS.format(number=int(signal.SIGHUP), times=times).replace("sleep(60)", "sleep(0.5)")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=150)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=400)
     assert (done.returncode, done.stdout) == (0, "True\ncleaned up\n")
 
 
@@ -69,7 +69,7 @@ def test_a_hangup_reloads_what_has_no_terminal_and_stops_what_has_one(terminal: 
     if terminal:  # script(1) gives its child a controlling terminal
         command = ["script", "--quiet", "--command", shlex.join([*command, "stop"]), "/dev/null"]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=150, start_new_session=True, check=False
+        command, capture_output=True, text=True, timeout=400, start_new_session=True, check=False
     )
     assert (done.returncode, done.stdout.strip()) == (0, f"True {terminal}")
 
@@ -81,7 +81,7 @@ def test_nohup_keeps_its_meaning() -> None:
         "with stop_signals() as stop:\n"
         "    os.kill(os.getpid(), signal.SIGHUP)\n    print(stop.wait(0.5))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=150)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=400)
     assert (done.returncode, done.stdout) == (0, "False\n")
 
 
@@ -93,7 +93,7 @@ def test_a_signal_is_handled_while_the_main_thread_holds_the_lock_of_the_event()
         "    with stop._cond:\n        os.kill(os.getpid(), 15)\n"
         "    print(stop.wait(120))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=150)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=400)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
@@ -117,7 +117,7 @@ def test_a_first_signal_after_the_end_of_the_run_still_stops_cleanly() -> None:
         "    stop.set()\n    os.kill(os.getpid(), 2)\n"
         "print('cleaned up')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=150)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=400)
     assert (done.returncode, done.stdout) == (0, "cleaned up\n")
 
 

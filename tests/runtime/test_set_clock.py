@@ -34,8 +34,8 @@ def test_a_clock_that_is_set_costs_no_window_and_is_reported(
     log = {"scores": str(scores)}
     with running_toy(tmp_path, source, clock.environment, log=log) as monitor:
         for shift_s in SHIFTS_S:
-            clock.set(shift_s)
             start, steps = monitor.windows(), monitor.value("asd_clock_steps_total")
+            clock.set(shift_s)
             wait_for_steps(monitor, steps + 1)
             wait_for_windows(monitor, start + 40)
         summary = monitor.stop()

@@ -151,6 +151,6 @@ def test_the_status_says_why_it_waits_and_an_edited_configuration_takes_effect(
             config.write_text(config.read_text().replace("model: /missing.asd", ""))
             assert "LEARNING" in receive(manager, "READY=1")
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=150)
+            process.communicate(timeout=400)
         assert process.returncode == 0
     assert not (runtime / FILE_NAME).exists()

@@ -20,7 +20,7 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=150,
+        timeout=400,
         check=False,
         env={**os.environ, "SYSTEMD_COLORS": "0"},
     )

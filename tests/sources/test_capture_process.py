@@ -211,7 +211,7 @@ def test_the_capture_process_ends_with_the_monitor(
         child = capture_process(monitor.pid)
         child.suspend()  # even if it cannot notice by itself
         os.kill(monitor.pid, signal.SIGKILL)
-        psutil.wait_procs([child], timeout=120)
+        psutil.wait_procs([child], timeout=400)
         assert not child.is_running()
         assert monitor.stderr.read() == ""
 

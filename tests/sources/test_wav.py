@@ -189,7 +189,7 @@ def test_the_reader_is_woken_until_the_end(tmp_path: Path) -> None:
     source.open(woken.set)
     received = 0
     while source.health().state is SourceState.RUNNING:
-        assert woken.wait(timeout=120)
+        assert woken.wait(timeout=400)
         woken.clear()
         received += sum(len(chunk.samples) for chunk in source.read())
     assert received == round(0.6 * RATE_HZ)

@@ -130,7 +130,7 @@ def test_why_the_program_ends_is_an_error_in_the_journal(tmp_path: Path) -> None
     with (tmp_path / "stderr").open("w+") as file:
         command = [sys.executable, "-m", "asd_monitor.cli", "run", "--config", str(config)]
         done = subprocess.run(
-            command, stderr=file, env={**os.environ, **journal(file)}, check=False, timeout=150
+            command, stderr=file, env={**os.environ, **journal(file)}, check=False, timeout=400
         )
         logged = lines(file)
     assert done.returncode == 2

@@ -13,7 +13,7 @@ COMMAND = f"{sys.executable} -m asd_monitor.cli"
 def test_the_command_goes_on_without_a_stream(tmp_path: Path, streams: str) -> None:
     missing = tmp_path / "none.yaml"
     for arguments, code in (("--version", 0), (f"check {missing}", 2)):
-        done = subprocess.run(f"{COMMAND} {arguments} {streams}", shell=True, timeout=150)  # noqa: S602
+        done = subprocess.run(f"{COMMAND} {arguments} {streams}", shell=True, timeout=400)  # noqa: S602
         assert done.returncode == code
 
 
@@ -22,7 +22,7 @@ def test_errors_are_still_written_to_stderr(tmp_path: Path) -> None:
         [*COMMAND.split(), "check", str(tmp_path / "none.yaml")],
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=400,
     )
     assert done.returncode == 2
     assert "none.yaml: cannot be read" in done.stderr

@@ -30,7 +30,7 @@ print([name for name in names if name in sys.modules])
 
 def loaded(folder: Path, web: str) -> str:
     command = [sys.executable, "-c", CODE, str(folder), web]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=True)
     return done.stdout.strip()
 
 

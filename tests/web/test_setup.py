@@ -26,7 +26,7 @@ from tests.web.test_browser import violations
 
 LEARN_MINUTES = "0.35"
 """No model can be fitted to less than 20 s."""
-LEARN_TIMEOUT_MS = 180_000
+LEARN_TIMEOUT_MS = 400_000
 
 
 @pytest.fixture(scope="module")

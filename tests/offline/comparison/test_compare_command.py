@@ -80,7 +80,7 @@ def test_ctrl_c_keeps_finished_runs_and_reports_how_to_resume(tmp_path: Path) ->
     while not is_under_way() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, messages = process.communicate(timeout=150)
+    _, messages = process.communicate(timeout=400)
     assert process.returncode == 130, messages
     assert f"stopped; {tmp_path / 'out'} is kept: run the same command again" in messages
     assert list((tmp_path / "out/runs").glob("twfr_gmm-*/result.json"))

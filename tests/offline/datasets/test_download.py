@@ -300,7 +300,7 @@ def test_ctrl_c_keeps_received_data_and_explains_how_to_resume(
             assert program.poll() is None
             time.sleep(0.02)
         program.send_signal(signal.SIGINT)
-        _, stderr = program.communicate(timeout=150)
+        _, stderr = program.communicate(timeout=400)
     server.release.set()
     server.hold_after = None
     assert program.returncode == 130

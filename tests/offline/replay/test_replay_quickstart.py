@@ -158,7 +158,7 @@ def test_an_interrupted_command_ends_and_keeps_finished_jobs(
         os.killpg(process.pid, signal_number)
     else:
         process.send_signal(signal_number)
-    _, messages = process.communicate(timeout=150)
+    _, messages = process.communicate(timeout=400)
     assert process.returncode == 130, messages
     assert "Traceback" not in messages
     assert "run the same command again to resume" in messages
