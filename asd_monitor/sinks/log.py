@@ -75,7 +75,7 @@ class LogSink:
     ) -> None:
         self._file = _make_score_file(settings, node, metrics, names)
         self._health: dict[str, SourceHealth] = {}
-        self._logged_progress: dict[str, float] = {}
+        self._logged_progress: dict[str, tuple[float, bool]] = {}
         self._described_events: dict[str, str] = {}
 
     @classmethod
@@ -120,10 +120,11 @@ class LogSink:
 
     def _log_learning(self, progress: LearningProgress) -> None:
         fraction = progress.learned_s / max(progress.required_s, 1e-9)
-        logged = self._logged_progress.get(progress.machine, 0.0)
-        if 0 <= fraction - logged < PROGRESS_STEP:
+        logged, was_fitting = self._logged_progress.get(progress.machine, (0.0, False))
+        begins_fit = progress.fitting and not was_fitting
+        if 0 <= fraction - logged < PROGRESS_STEP and not begins_fit:
             return
-        self._logged_progress[progress.machine] = fraction
+        self._logged_progress[progress.machine] = fraction, progress.fitting
         logger.info(
             "%s: learned %.0f of %.0f s%s",
             progress.machine,

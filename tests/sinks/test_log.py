@@ -91,6 +91,19 @@ def test_learning_is_logged_in_steps_of_a_tenth(caplog: pytest.LogCaptureFixture
     assert caplog.records[0].getMessage() == "pump: learned 30 of 300 s"
 
 
+def test_the_begin_of_the_fit_is_logged_once_although_all_sound_was_learned_before(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    sink, _ = log_sink()
+    for fitting in (False, True, True):
+        sink.emit(LearningProgress("pump", 300.0, 300.0, fitting))
+    assert caplog.messages == [
+        "pump: learned 300 of 300 s",
+        "pump: learned 300 of 300 s; fitting the model",
+    ]
+
+
 def test_scores_are_appended_to_a_file_as_they_are_published(tmp_path: Path) -> None:
     path = tmp_path / "scores.jsonl"
     path.write_bytes(b'{"from": "before"}\n')
