@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from asd_monitor.history.records import Event, EventNote, MinuteRow, ScoreRow, StateSpan
+from asd_monitor.history.records import Event, EventNote, MinuteRow, ScoreRow
 from asd_monitor.storage.csv_cells import plain_cell
 
 SCORE_COLUMNS = (
@@ -67,16 +67,6 @@ def minute_to_dict(row: MinuteRow, mode: str) -> dict[str, Any]:
         "state": str(row.worst_state),
         "lost_samples": row.lost_samples,
         "mode": mode or None,
-    }
-
-
-def span_to_dict(span: StateSpan) -> dict[str, Any]:
-    """Return a time in one state."""
-    return {
-        "from": format_utc(span.from_s),
-        "to": format_utc(span.to_s),
-        "state": str(span.state),
-        "reason": span.reason,
     }
 
 

@@ -311,16 +311,6 @@ class HistoryReader:
         )
         return [to_model(row) for row in rows]
 
-    def alarms_per_day(self, machine: str, from_s: float, to_s: float) -> float:
-        """Return the events that reached ALARM, per day of a time."""
-        (count,) = self._connections.rows(
-            "SELECT count(*) FROM event "
-            "WHERE machine_id = (SELECT id FROM machine WHERE name = ?) AND peak_state = ? "
-            "AND opened_ms >= ? AND opened_ms < ?",
-            (machine, str(State.ALARM), to_ms(from_s), to_ms(to_s)),
-        )[0]
-        return float(count) / max((to_s - from_s) / 86_400, 1e-9)
-
     def last_score_s(self, machine: str) -> float | None:
         """Return when the newest stored window of a machine was captured; None if there is none."""
         (newest,) = self._connections.rows(

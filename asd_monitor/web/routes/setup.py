@@ -35,7 +35,6 @@ STEPS = {
 MIN_MINUTES, DEFAULT_MINUTES, MAX_MINUTES = 0.3, 5.0, 7 * 24 * 60.0
 KINDS = ("Pump", "Fan", "Motor", "Compressor", "Gearbox", "Conveyor", "Valve", "Machine tool")
 """Suggestions for the kind of a machine."""
-MAX_METER_PAGES = 8
 CHECK_INTERVAL_S = 15.0
 
 

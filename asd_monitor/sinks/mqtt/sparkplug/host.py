@@ -5,7 +5,6 @@ import logging
 
 from asd_monitor.sinks.mqtt.incoming import Incoming
 from asd_monitor.sinks.mqtt.sparkplug.payload import decode_payload
-from asd_monitor.sinks.mqtt.sparkplug.topics import SparkplugTopics
 
 logger = logging.getLogger(__name__)
 
@@ -87,9 +86,3 @@ def _find_problem(message: Incoming) -> str:
     if any(metric.name == REBIRTH and metric.value is True for metric in metrics):
         return ""
     return f"expected the metric {REBIRTH!r} with the value true; the monitor accepts nothing else"
-
-
-def command_filters(topics: SparkplugTopics) -> list[str]:
-    """Return what the edge node subscribes to."""
-    state = topics.host_state
-    return [topics.of_node("NCMD"), *([] if state is None else [state])]
