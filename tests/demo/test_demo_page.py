@@ -47,7 +47,7 @@ class Terminal:
     def press_ctrl_c(self) -> int:
         """End the program as a user does, and return its exit code."""
         self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(150)
+        code = self.process.wait(400)
         self._thread.join()
         return code
 

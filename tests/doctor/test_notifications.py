@@ -43,7 +43,7 @@ def test_an_http_server_of_notifications_is_connected_to_only_if_asked() -> None
             replace(context, connects_to_notify=True)
         )
         connection, _ = server.accept()
-        connection.settimeout(60)
+        connection.settimeout(240)
         assert connection.recv(1) == b""  # nothing was sent
         connection.close()
     assert "can be reached" in reachable.message

@@ -97,7 +97,7 @@ class Mosquitto:
         if self._process is not None:
             self._process.send_signal(number)
             self._process.send_signal(signal.SIGCONT)
-            self._process.wait(120)
+            self._process.wait(400)
             self._process = None
 
     def freeze(self) -> None:

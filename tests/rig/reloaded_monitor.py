@@ -74,7 +74,7 @@ class ReloadedMonitor:
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
         try:
-            self.process.wait(120)
+            self.process.wait(400)
         finally:
             self.process.kill()
             self._manager.close()

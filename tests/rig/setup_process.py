@@ -57,7 +57,7 @@ class SetupProcess:
     def stop(self) -> int:
         """End it as Ctrl-C does; return its exit code."""
         self.process.terminate()
-        code = self.process.wait(120)
+        code = self.process.wait(400)
         self._thread.join(60)
         return code
 

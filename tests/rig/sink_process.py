@@ -65,7 +65,7 @@ class SinkProcess:
     def end(self, number: signal.Signals) -> int:
         """Send a signal, and return the exit code."""
         self._process.send_signal(number)
-        code = self._process.wait(120)
+        code = self._process.wait(400)
         assert self._process.stdout is not None
         self._process.stdout.close()
         return code

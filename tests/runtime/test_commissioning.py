@@ -108,7 +108,7 @@ def test_existing_recordings_count_as_collected(tmp_path: Path) -> None:
     first = Rig(tmp_path, 30.0)
     first.push(noise(15))
     first.commissioning.close()
-    first.commissioning.join(120)
+    first.commissioning.join(400)
     assert file_names(tmp_path) == ["normal_id_00_00000000.wav"]
     second = Rig(tmp_path, 20.0)
     assert second.commissioning.progress().learned_s == 10.0
@@ -365,9 +365,9 @@ def test_the_remainder_of_a_recording_is_used_if_it_is_long_enough(
 def test_closing_aborts_a_fit(tmp_path: Path) -> None:
     rig = Rig(tmp_path, 10.0, slow=True)
     rig.push(noise(10))
-    assert rig.fitting.wait(120)
+    assert rig.fitting.wait(400)
     rig.commissioning.close()
-    rig.commissioning.join(120)
+    rig.commissioning.join(400)
     assert "learn-pump" not in [thread.name for thread in threading.enumerate()]
     assert rig.results.empty()
     assert file_names(tmp_path) == ["normal_id_00_00000000.wav"]

@@ -55,7 +55,7 @@ def kill_while_learning(folder: Path, kills: int) -> StateFolder:
         if number % 3 == 2:  # learn again
             state.model_path("pump").unlink(missing_ok=True)
     process = start_command(command, folder / "log-last")
-    process.join(150)
+    process.join(400)
     assert process.exitcode == 0, (folder / "log-last").read_text()
     assert read_manifest(state.model_path("pump"))
     assert len(recordings(state)) == CLIPS

@@ -154,7 +154,7 @@ def test_results_of_several_models_are_emitted_together_unless_a_model_is_slow(
         def score(self, windows: Sequence[Window]) -> list[WindowScore]:
             log.append(f"score {windows[0].machine}")
             if windows[0].machine == "pump":
-                release.wait(120)
+                release.wait(400)
             now[0] += takes_s
             return super().score(windows)
 
@@ -320,14 +320,14 @@ def test_an_internal_error_ends_the_run(model: LoadedModel) -> None:
     wait_for(lambda: not rig.monitor._requests._waiting, "the new model taken")
     rig.sources["pump"].play(sound(1))
     with pytest.raises(RuntimeError, match="an internal error"):
-        rig.monitor.wait(120)
+        rig.monitor.wait(400)
     rig.monitor.stop()
 
 
 def test_the_end_of_all_recordings_ends_the_run(rig: Rig) -> None:
     assert not rig.monitor.wait(0.0)
     rig.sources["pump"].set_state(SourceState.ENDED)
-    assert rig.monitor.wait(120)
+    assert rig.monitor.wait(400)
 
 
 def test_a_pipeline_is_not_alive_when_it_does_not_consume_its_audio(
@@ -431,7 +431,7 @@ def test_the_monitor_is_not_alive_when_the_inference_thread_hangs(model: LoadedM
 
     class HangingDetector(Detector):
         def score(self, windows: object) -> list[WindowScore]:
-            release.wait(120)
+            release.wait(400)
             return []
 
     now = [0.0]

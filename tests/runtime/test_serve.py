@@ -27,7 +27,7 @@ from asd_monitor.runtime.signals import stop_signals
 
 with stop_signals() as stop:
     os.kill(os.getpid(), {number})
-    print(stop.wait(120), flush=True)
+    print(stop.wait(400), flush=True)
     if {times} == 2:
         os.kill(os.getpid(), {number})
         time.sleep(60)
@@ -63,7 +63,7 @@ def test_a_hangup_reloads_what_has_no_terminal_and_stops_what_has_one(terminal: 
         "reload = threading.Event()\n"
         "with stop_signals(reload=reload) as stop:\n"
         "    for _ in range(2):\n        os.kill(os.getpid(), signal.SIGHUP)\n"
-        "    print((stop if len(sys.argv) > 1 else reload).wait(120), stop.is_set())\n"
+        "    print((stop if len(sys.argv) > 1 else reload).wait(400), stop.is_set())\n"
     )
     command = [sys.executable, "-c", code]
     if terminal:  # script(1) gives its child a controlling terminal
@@ -91,7 +91,7 @@ def test_a_signal_is_handled_while_the_main_thread_holds_the_lock_of_the_event()
         "import os\nfrom asd_monitor.runtime.signals import stop_signals\n"
         "with stop_signals() as stop:\n"
         "    with stop._cond:\n        os.kill(os.getpid(), 15)\n"
-        "    print(stop.wait(120))\n"
+        "    print(stop.wait(400))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=400)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
@@ -180,7 +180,7 @@ def test_a_stalled_monitor_is_logged_once_and_the_watchdog_is_not_notified(
     monkeypatch.setattr(handle.monitor, "is_alive", is_alive)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(120)
+        manager.settimeout(240)
         environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
         serve(handle, threading.Event(), environ=environ, is_done=lambda: len(calls) > 2)
         messages = [manager.recv(4096)]

@@ -135,7 +135,7 @@ def test_the_status_says_why_it_waits_and_an_edited_configuration_takes_effect(
     command = [sys.executable, "-m", "asd_monitor.cli", "run", "--config", str(config)]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(120)
+        manager.settimeout(240)
         environ = os.environ | {
             "NOTIFY_SOCKET": str(tmp_path / "notify"),
             "RUNTIME_DIRECTORY": str(runtime),

@@ -17,7 +17,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[socket.s
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         abstract = f"\0asd-monitor-test-{os.getpid()}"
         receiver.bind(str(tmp_path / "notify") if request.param == "path" else abstract)
-        receiver.settimeout(120)
+        receiver.settimeout(240)
         yield receiver
 
 

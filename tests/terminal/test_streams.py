@@ -45,4 +45,4 @@ def test_a_monitor_whose_stderr_has_no_reader_ends_with_success(tmp_path: Path) 
         process.stderr.close()
         process.stdin.write(b"\n")
         process.stdin.close()
-        assert process.wait(120) == 0
+        assert process.wait(400) == 0

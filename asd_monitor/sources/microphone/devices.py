@@ -20,7 +20,7 @@ from asd_monitor.sources.microphone.device_ids import stable_id, usb_port
 from asd_monitor.sources.microphone.unlisted import BRIEFLY_IN_USE, find_unlisted
 
 COMMON_RATES_HZ = (8000, 16000, 22050, 32000, 44100, 48000, 96000, 192_000)
-LISTING_TIMEOUT_S = 30.0
+LISTING_TIMEOUT_S = 60.0
 LISTING_ATTEMPTS = 3
 NO_MICROPHONE = (
     "no microphone found: is it plugged in, does `arecord -l` list it, and may this user open it "

@@ -70,7 +70,7 @@ def test_ctrl_c_keeps_finished_runs_and_reports_how_to_resume(tmp_path: Path) ->
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 300
 
     def is_under_way() -> bool:
         runs = tmp_path / "out/runs"

@@ -16,7 +16,7 @@ from tests.rig.paths import ROOT
 
 
 def wait_until(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 300
     while not condition():
         if time.monotonic() > deadline:
             return False

@@ -150,7 +150,7 @@ def test_an_interrupted_command_ends_and_keeps_finished_jobs(
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 300
     while not list(result.glob("work/*/scores-*")) and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.02)

@@ -303,7 +303,7 @@ def test_several_processes_start_with_the_same_weights(tmp_path: Path, sounds: P
         for rank, environment in enumerate(forked.distributed_environments(2))
     ]
     for process in processes:
-        process.join(150)
+        process.join(400)
     stderr = [(tmp_path / f"stderr{rank}").read_text() for rank in (0, 1)]
     assert [process.exitcode for process in processes] == [0, 0], stderr
     assert "65 of 65 tensors loaded from ae.pth" in stderr[0]

@@ -25,7 +25,7 @@ def test_ctrl_c_stops_with_130_and_names_the_option_that_resumes(tmp_path: Path)
     options = ["--config", recipe, "--out", run, "--cache", tmp_path / "cache"]
     process = forked.start_command(["train", "autoencoder", dataset, *options], tmp_path / "stderr")
     metrics = run / "metrics.jsonl"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (metrics.exists() and metrics.read_bytes()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert process.pid is not None

@@ -256,7 +256,7 @@ def test_every_process_reports_batches_of_a_single_sample(tmp_path: Path) -> Non
         for rank, environment in enumerate(forked.distributed_environments(2))
     ]
     for rank, process in enumerate(processes):
-        process.join(150)
+        process.join(400)
         assert process.exitcode == 0
         error = (tmp_path / f"error{rank}").read_text()
         assert "batch_size: expected at least 4, two samples for each of 2 processes" in error
@@ -303,7 +303,7 @@ def test_two_processes_train_the_network_that_one_would(tmp_path: Path) -> None:
     ]
     alone = run(tmp_path / "alone", task=NoiselessPoints())
     for process in processes:
-        process.join(150)
+        process.join(400)
         assert process.exitcode == 0
     ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
     for name, value in ranks[0].items():
