@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -52,16 +53,17 @@ class RayCluster:
                 continue
         return busy
 
-    def kill_a_busy_worker(self) -> None:
-        """Wait until a worker runs a job, and kill it."""
+    def kill_a_busy_worker(self, is_over: threading.Event) -> None:
+        """Wait until a worker runs a job, and kill it; or until the run is over."""
         found: list[psutil.Process] = []
 
         def look() -> bool:
             found.extend(self.busy_workers())
-            return bool(found)
+            return bool(found) or is_over.is_set()
 
         wait_until(look, "a worker that runs a job")
-        found[0].send_signal(signal.SIGKILL)
+        with suppress(psutil.NoSuchProcess, IndexError):  # it was faster
+            found[0].send_signal(signal.SIGKILL)
 
 
 @contextmanager

@@ -58,11 +58,15 @@ def test_a_replay_on_the_cluster_with_a_worker_killed_equals_the_local_one(
 ) -> None:
     dataset = write_set(tmp_path / "data")
     local = replay(ReplaySettings(dataset, out=tmp_path / "local", jobs=1))
-    killer = threading.Thread(target=cluster.kill_a_busy_worker)
+    is_over = threading.Event()
+    killer = threading.Thread(target=cluster.kill_a_busy_worker, args=(is_over,))
     killer.start()
     settings = ReplaySettings(dataset, out=tmp_path / "cluster", cluster=cluster.address)
-    remote = replay(settings)
-    killer.join()
+    try:
+        remote = replay(settings)
+    finally:
+        is_over.set()
+        killer.join()
     assert remote.challenge.partial_score == local.challenge.partial_score
     assert files_of(tmp_path / "cluster") == files_of(tmp_path / "local")
 
