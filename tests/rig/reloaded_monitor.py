@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -120,7 +119,9 @@ class ReloadedMonitor:
         before = self.log.count("the configuration was ")
         self.hang_up()
         self.wait_for("the configuration was ", before + 1)
-        time.sleep(0.05)  # until the line is written completely
+        wait_until(
+            lambda: "\n" in self.log.rpartition("the configuration was ")[2], "the whole line"
+        )
         return [line for line in self.log.splitlines() if "the configuration was " in line][-1]
 
     def read(self, page: str) -> tuple[int, str]:
@@ -139,7 +140,8 @@ class ReloadedMonitor:
     def scores(self, machine: str) -> list[dict[str, Any]]:
         """Return the scores of a machine from all score files, oldest first."""
         files = sorted(self.scores_path.parent.glob("scores.jsonl*"), reverse=True)
-        payloads = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        whole = [file.read_text().rpartition("\n")[0] for file in files]
+        payloads = [json.loads(line) for text in whole for line in text.splitlines()]
         return [payload for payload in payloads if payload["machine"] == machine]
 
     def wait_for_scores(self, machine: str, more: int = 4) -> None:
@@ -148,6 +150,13 @@ class ReloadedMonitor:
         wait_until(lambda: len(self.scores(machine)) >= before + more, f"scores of {machine}")
 
     def assert_no_gap(self, machine: str) -> None:
-        """Check that no window of a machine is missing, and that no sound was lost."""
+        """Check that no window of a machine is missing, except those that came too late."""
         numbers = [score["window"] for score in self.scores(machine)]
-        assert numbers == list(range(len(numbers)))
+        missing = set(range(numbers[-1])) - set(numbers)
+        assert numbers == sorted(set(numbers))
+        assert len(missing) <= self._count_late(machine), missing
+
+    def _count_late(self, machine: str) -> float:
+        """Return how many windows a busy computer could not score in time."""
+        lines = [line for line in self.read("/metrics")[1].splitlines() if 'result="late"' in line]
+        return sum(float(line.split()[-1]) for line in lines if f'machine="{machine}"' in line)

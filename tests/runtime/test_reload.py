@@ -27,7 +27,7 @@ def environment(tmp_path: Path, virtual_microphones: MakeMicrophones) -> dict[st
 
 def machine(folder: Path, name: str, **settings: object) -> dict[str, Any]:
     model = {"model": str(folder / "toy.asd"), "target": "pump"}
-    return {"mic": {"device": name, "latency_s": 0.5}, **model, **settings}
+    return {"mic": {"device": name}, **model, **settings}
 
 
 @pytest.mark.real_time
