@@ -1,13 +1,12 @@
 """Clips that are read from disk on access, so that memory does not grow with their number."""
 
-import ctypes
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from asd_monitor.audio.files import read_recording
+from asd_monitor.processes.memory import return_freed_memory
 from asd_monitor.records import FloatArray
 
 TRIM_INTERVAL_CLIPS = 64
@@ -42,8 +41,7 @@ class ClipCache:
             self._clips_until_trim -= 1
             if not self._clips_until_trim:
                 self._clips_until_trim = TRIM_INTERVAL_CLIPS
-                with suppress(AttributeError):  # other C libraries do not have it
-                    ctypes.CDLL(None).malloc_trim(0)
+                return_freed_memory()
         return self._samples
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+import numpy.typing as npt
 
 from asd_monitor.audio.quality import Assessment, assess, without_offset
 from asd_monitor.audio.windowing import iter_clip_windows
@@ -263,7 +264,10 @@ class Detector:
             quality, value = Quality.ERROR, None
         machine = window.machine
         rule = self._rules[machine]
-        value, voices, mode = self._adjust_to_mode(window, value, measured.voices)
+        octaves_db = None
+        if value is not None and self._trackers[machine] is not None:
+            octaves_db = window_profile(window.samples, self.manifest.sample_rate_hz)
+        value, voices, mode = self._adjust_to_mode(window, value, measured.voices, octaves_db)
         p_value, extrapolated = self._compute_p_value(machine, value)
         passing = self._passing[machine].classify(window.samples, window.start, p_value)
         seq, self._seq[machine] = self._seq[machine], self._seq[machine] + 1
@@ -286,19 +290,23 @@ class Detector:
             level_change_db=measured.level_change_db,
             mode=mode,
             passing=passing,
+            octaves_db=octaves_db,
         )
 
     def _adjust_to_mode(
-        self, window: Window, value: float | None, voices: tuple[float, ...]
+        self,
+        window: Window,
+        value: float | None,
+        voices: tuple[float, ...],
+        octaves_db: npt.NDArray[np.float64] | None,
     ) -> tuple[float | None, tuple[float, ...], ModeReading | None]:
         """Return the score and the voices of a window, adjusted to its mode, and the mode."""
         tracker = self._trackers[window.machine]
         if tracker is None:
             return value, voices, None
-        if value is None:
+        if value is None or octaves_db is None:
             return value, voices, tracker.reading
-        profile = window_profile(window.samples, self.manifest.sample_rate_hz)
-        adjusted, mode = tracker.follow(profile, window.start, np.array([value, *voices]))
+        adjusted, mode = tracker.follow(octaves_db, window.start, np.array([value, *voices]))
         first, *others = adjusted.tolist()
         return first, tuple(others), mode
 

@@ -8,6 +8,7 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from asd_monitor.model_file.python_compiler import COMPILING
@@ -45,10 +46,25 @@ def serialise(module: "torch.jit.ScriptModule", extra: Mapping[str, bytes]) -> b
     return buffer.getvalue()
 
 
+@cache
+def _run_without_profiling() -> None:
+    """Let torch run programs without observing the shapes of their tensors first.
+
+    It would compile each program a second time for the shapes that it has observed, which takes
+    processor time and memory, and which only GPUs gain from.
+    """
+    import torch
+
+    set_profiling = getattr(torch._C, "_jit_set_profiling_mode", None)
+    if set_profiling is not None and not torch.cuda.is_available():
+        set_profiling(False)
+
+
 def compile_program(content: bytes, device: str) -> "torch.jit.ScriptModule":
     """Return the module of a model file, without sharing anything; errors of torch."""
     import torch
 
+    _run_without_profiling()
     with quiet_jit():
         module = torch.jit.load(  # type: ignore[no-untyped-call]
             io.BytesIO(content), map_location=device

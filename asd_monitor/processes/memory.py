@@ -1,6 +1,7 @@
 """How this process keeps memory that it has freed."""
 
 import ctypes
+from contextlib import suppress
 
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
@@ -23,6 +24,12 @@ def use_one_heap() -> None:
     use. Python runs one thread at a time, so they seldom wait for each other.
     """
     _set_option(_M_ARENA_MAX, 1)
+
+
+def return_freed_memory() -> None:
+    """Return to the system what this process has freed and keeps for itself."""
+    with suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _set_option(name: int, value: int) -> None:

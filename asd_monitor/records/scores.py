@@ -1,7 +1,10 @@
 """The detector's result for a window."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
 
 from asd_monitor.records.audio import Quality
 
@@ -93,6 +96,8 @@ class WindowScore:
     """By how much all bands are louder than while learning; None where the model does not say."""
     passing: PassingSound | None = None
     """What passing sound the window contains, if it is unusual; None for none."""
+    octaves_db: npt.NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+    """Levels of its octaves, if they were measured; not published."""
     elsewhere: str = ""
     """In which other machine's microphone its unusual sound is stronger, and by how much, for the
     user; empty where it is not."""

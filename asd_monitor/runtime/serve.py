@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from asd_monitor.processes.memory import return_freed_memory
 from asd_monitor.records import SourceState
 from asd_monitor.runtime.builder import MonitorHandle
 from asd_monitor.runtime.reload import Reloader
@@ -56,6 +57,7 @@ def serve(
         if not stop.is_set():
             handle.monitor.on_end(stop.set)
             handle.monitor.start()
+            return_freed_memory()  # of the files of models
             notifier.ready(_format_status(handle.status()))
             if reloader is not None:
                 reloader.start(

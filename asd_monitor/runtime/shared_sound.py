@@ -85,7 +85,10 @@ class SharedSound:
         if own.profiles and at < own.profiles[-1][0]:  # the clock was set back
             own.profiles.clear()
             own.began_at = None
-        own.profiles.append((at, window_profile(window.samples, sample_rate_hz)))
+        profile = score.octaves_db
+        if profile is None:
+            profile = window_profile(window.samples, sample_rate_hz)
+        own.profiles.append((at, profile))
         while own.profiles[0][0] < at - KEPT_S:
             own.profiles.popleft()
         if own.began_at is not None and at - own.notable_at > END_S:

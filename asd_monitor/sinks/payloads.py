@@ -7,13 +7,14 @@ Payloads have ``"schema": 2``; ``docs/schemas/`` describes them. Numbers are fin
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 
 from asd_monitor.records import (
     EvidenceReady,
     LearningProgress,
+    Limit,
     MachineAlarm,
     ModelInfo,
     ScoredWindow,
@@ -90,7 +91,7 @@ def score_payload(
         "mode": decision.mode or None,
         "rule": decision.rule,
         "verdict": _verdict(decision.verdict),
-        "limits": [asdict(limit) for limit in decision.limits],
+        "limits": [_limit(limit) for limit in decision.limits],
         "quality": str(score.quality),
         "level_dbfs": _finite(score.level_dbfs, digits=2),
         "lost_samples": score.lost_samples,
@@ -230,6 +231,10 @@ def _verdict(verdict: Verdict) -> dict[str, Json]:
         "limit": _finite(verdict.limit),
         "sentence": verdict.sentence,
     }
+
+
+def _limit(limit: Limit) -> dict[str, Json]:
+    return {"rule": limit.rule, "name": limit.name, "value": limit.value}
 
 
 def _model(model: ModelInfo) -> dict[str, Json]:

@@ -230,3 +230,10 @@ def test_a_file_of_a_known_program_is_checked_as_every_file(
         load(make_foreign(path), "cpu")
     assert tried == [path]
     assert known.score(noise(3), TARGETS).shape == (3,)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch compiles for the shapes on a GPU")
+def test_programs_are_compiled_once_not_for_each_shape(tmp_path: Path) -> None:
+    load(save_levels(tmp_path / "a.asd", Levels()))
+    was_profiling = torch._C._jit_set_profiling_mode(False)
+    assert not was_profiling

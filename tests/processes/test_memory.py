@@ -39,3 +39,34 @@ def test_threads_share_a_heap_if_asked_to(heaps: str, is_one: bool) -> None:
         [sys.executable, "-c", PROGRAM, heaps], capture_output=True, text=True, check=True
     )
     assert (done.stdout.count("<heap nr=") == 1) is is_one
+
+
+FREED = """
+import ctypes
+from pathlib import Path
+from asd_monitor.processes.memory import return_freed_memory
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.memset.argtypes = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
+libc.free.argtypes = (ctypes.c_void_p,)
+
+
+def pages():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+
+blocks = [libc.malloc(65_536) for _ in range(800)]
+for block in blocks:
+    libc.memset(block, 1, 65_536)
+for block in blocks[:-1]:  # the last one keeps the end of the heap in use
+    libc.free(block)
+before = pages()
+return_freed_memory()
+print(before - pages())
+"""
+
+
+def test_freed_memory_is_returned_to_the_system() -> None:
+    done = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 5_000  # of 12 800 pages of 4 KiB
