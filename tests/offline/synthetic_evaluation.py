@@ -77,6 +77,9 @@ def write_truth(files: EvaluationFiles) -> None:
         _write(files.truth / "ground_truth_domain" / f"{stem}_test.csv", domains)
         if CHALLENGES[files.year].ground_truth_attributes == "names":
             lines = [f"{row[0]},{attribute_name(row)}" for row in rows]
+            if machine in CHALLENGES[files.year].full_name_column:
+                lines = [f"{line},{attribute_name(row)}_full.wav"
+                         for line, row in zip(lines, rows, strict=True)]  # fmt: skip
             _write(files.truth / "ground_truth_attributes" / f"{stem}_test.csv", lines)
         else:
             table = [

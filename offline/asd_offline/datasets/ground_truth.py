@@ -122,7 +122,7 @@ def _find_root(folder: Path, challenge: Challenge) -> Path:
     found = [root for root in roots if _is_named_as_in(challenge, root)]
     if not found:
         msg = f"{folder}: found {_names(roots)}, but its files are not named as in {year}"
-        raise DatasetError(msg + _other_years(roots, challenge))
+        raise DatasetError(msg + _why_other_year(roots, challenge))
     if len(found) > 1:
         top = Path(start.resolve().name)
         with_year = [
@@ -145,17 +145,39 @@ def _is_named_as_in(challenge: Challenge, root: Path) -> bool:
     single = {name["section"] for name in names} == {"section_00"}
     if not challenge.domain_folders and single != challenge.single_section:
         return False
-    return {name["machine"] for name in names} <= set(challenge.machines)
+    machines = {name["machine"] for name in names}
+    return machines <= set(challenge.machines) and not _differing_columns(root, machines, challenge)
 
 
-def _other_years(roots: Iterable[Path], challenge: Challenge) -> str:
-    """Return which years the machine types of ground truths are of, for an error message."""
+def _differing_columns(root: Path, machines: Iterable[str], challenge: Challenge) -> str:
+    """Return which list of names has more or fewer columns than in a year; empty if none has.
+
+    Machines whose names were completed later have a column more.
+    """
+    if challenge.ground_truth_attributes != "names":
+        return ""
+    for machine in sorted(machines):
+        path = root / "ground_truth_attributes" / f"ground_truth_{machine}_section_00_test.csv"
+        rows = _rows(path) if path.is_file() else []
+        expected = 3 if machine in challenge.full_name_column else 2
+        if rows and len(rows[0][1]) != expected:
+            return (
+                f"{path}: expected {expected} columns of names in {challenge.year}, "
+                f"found {len(rows[0][1])}"
+            )
+    return ""
+
+
+def _why_other_year(roots: Iterable[Path], challenge: Challenge) -> str:
+    """Return why ground truths are not of a year, for an error message; empty if not known."""
     machines = {name["machine"] for root in roots for name, _ in _data_files(root)}
     other = sorted(machines - set(challenge.machines))
     years = [str(year) for year, each in CHALLENGES.items() if machines <= set(each.machines)]
-    if not other or not years:
-        return ""
-    return f": {', '.join(other)} are machine types of {' and '.join(years)}"
+    if other and years:
+        return f": {', '.join(other)} are machine types of {' and '.join(years)}"
+    reasons = (_differing_columns(root, machines, challenge) for root in roots)
+    reason = next(filter(None, reasons), "")
+    return f": {reason}" if reason else ""
 
 
 def _data_files(root: Path) -> list[tuple[re.Match[str], Path]]:

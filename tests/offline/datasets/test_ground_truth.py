@@ -62,10 +62,23 @@ def test_the_error_names_the_year_that_the_machines_are_of(tmp_path: Path) -> No
         read_ground_truth(files.truth, 2024)
 
 
+@pytest.mark.parametrize(("given", "requested"), [(2024, 2026), (2026, 2024)])
+def test_the_columns_of_names_distinguish_a_machine_of_two_years(
+    tmp_path: Path, given: int, requested: int
+) -> None:
+    files = write_evaluation_files(tmp_path, given)
+    for path in files.truth.glob("ground_truth_*/*.csv"):
+        if "ToothBrush" not in path.name:
+            path.unlink()
+    assert list(read_ground_truth(files.truth, given).machines) == ["ToothBrush"]
+    with pytest.raises(DatasetError, match=f"columns of names in {requested}, found [23]"):
+        read_ground_truth(files.truth, requested)
+
+
 def test_both_names_of_a_list_of_three_columns_are_known(tmp_path: Path) -> None:
     files = write_evaluation_files(tmp_path, 2024)
     path = files.truth / "ground_truth_attributes/ground_truth_AirCompressor_section_00_test.csv"
-    official, full = path.read_text().splitlines()[0].split(",")
+    official, full, _ = path.read_text().splitlines()[0].split(",")
     hidden = full.removesuffix("vel_1") + "noAttribute"
     path.write_text(f"{official},{hidden},{full}.wav\r\n", newline="")
     aliases = read_ground_truth(files.truth, 2024).machines["AirCompressor"]["section_00"].aliases
