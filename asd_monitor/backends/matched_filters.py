@@ -179,7 +179,7 @@ def fit_matched_filters(
     parts = folds % FOLDS
     for part in torch.unique(parts):
         held_out = parts == part
-        precision = _precision(differences[~held_out] if not held_out.all() else differences)
+        precision = shrunk_precision(differences[~held_out] if not held_out.all() else differences)
         deviation = _deviations(precision, std, bumps)
         weighted = differences[held_out] @ precision / std
         responses[held_out] = (
@@ -188,7 +188,7 @@ def fit_matched_filters(
     spread = responses.square().mean(0).sqrt()
     spread = (OWN_SHARE * spread + (1.0 - OWN_SHARE) * spread.mean()).clamp_min(1e-6)
     held_out_scores = summarise_responses(responses / spread).float()
-    precision = _precision(differences)
+    precision = shrunk_precision(differences)
     scale = _deviations(precision, std, bumps) * spread
     filters = MatchedFilters(
         mean.float(), std.float(), scaled[bank].float(), precision.float(), bumps, scale.float()
@@ -204,7 +204,7 @@ def _differences(scaled: Tensor, bank: Tensor, excluded: Tensor) -> Tensor:
     return scaled - bank[nearest].mean(1)
 
 
-def _precision(differences: Tensor) -> Tensor:
+def shrunk_precision(differences: Tensor) -> Tensor:
     """Return the inverse of the Ledoit-Wolf shrunk covariance ``(dims, dims)``."""
     items, dims = differences.shape
     covariance = differences.t() @ differences / items

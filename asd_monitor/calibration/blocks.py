@@ -44,6 +44,10 @@ class Blocks:
         """Return the number of blocks."""
         return len(self.means)
 
+    def first_voices(self, count: int | None) -> "Blocks":
+        """Return the same blocks with the first voices only; with None, all."""
+        return Blocks(self.means[:, :count], self.follows)
+
     def count_effective(self, longest_lag: int | None = None) -> float:
         """Return the number of independent blocks that these are worth.
 
@@ -127,19 +131,30 @@ def cut_blocks(
         ``numpy.mean``, ``numpy.median`` or ``numpy.max``.
     """
     matrix = np.asarray(values, dtype=np.float64)
+    numbers = number_blocks(sessions, start_s, window_s)
+    present = np.unique(numbers)
+    means = [average(matrix[numbers == number], axis=0) for number in present]
+    return Blocks(np.array(means), np.diff(present, prepend=present[0] - 2) == 1)
+
+
+def number_blocks(
+    sessions: npt.ArrayLike, start_s: npt.ArrayLike, window_s: float
+) -> npt.NDArray[np.int64]:
+    """Return ``(n,)``: number of the block of each window, the next one where a block follows.
+
+    Parameters are those of :func:`cut_blocks`.
+    """
     session, begin_s = np.asarray(sessions), np.asarray(start_s, dtype=np.float64)
     block_s = block_windows(window_s) * window_s
-    means: list[npt.NDArray[np.float64]] = []
-    follows: list[bool] = []
+    numbers = np.zeros(len(session), np.int64)
+    first = 0
     for name in np.unique(session):
         inside = session == name
         since_s = begin_s[inside] - begin_s[inside].min()
         # Starts are rounded to samples; 1e-6 keeps one at a border in its own block.
-        index = np.floor(since_s / block_s + 1e-6).astype(np.int64)
-        present = np.unique(index)
-        means += [average(matrix[inside][index == number], axis=0) for number in present]
-        follows += [False, *(np.diff(present) == 1).tolist()]
-    return Blocks(np.array(means), np.array(follows))
+        numbers[inside] = first + np.floor(since_s / block_s + 1e-6).astype(np.int64)
+        first = int(numbers[inside].max()) + 2  # no block of another session follows
+    return numbers
 
 
 def count_effective_windows(

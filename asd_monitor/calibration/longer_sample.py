@@ -98,7 +98,9 @@ def fit_voices(
     """
     means = blocks.means
     # A longer sample shows slower changes; that makes it worth no less than commissioning.
-    effective = max(blocks.count_effective(), commissioned.effective_blocks)
+    effective = max(
+        blocks.first_voices(commissioned.combined).count_effective(), commissioned.effective_blocks
+    )
     reach = bounds.centre_shift * commissioned.scale
     centre = np.clip(np.median(means, 0), commissioned.centre - reach, commissioned.centre + reach)
     spread = np.sqrt(np.mean((means - centre) ** 2, axis=0) * (1 + 1 / effective))

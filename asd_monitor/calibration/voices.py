@@ -47,7 +47,7 @@ INDEPENDENT_COUNTS = 20.0
 TIMES_PER_STRETCH = 10.0
 """Chains consist of stretches that are this many correlation times long on average."""
 COMBINED = ("all voices together", "strongest voice")
-"""Statistics of all voices that are tested like voices where there are several."""
+"""Statistics of the combined voices that are tested like voices where there are several."""
 
 _COMMON = (0.1, 0.2)
 """Parts of the blocks from which clustering is measured, besides the notable ones."""
@@ -74,6 +74,9 @@ class VoiceStatistics:
         A window with a higher fused score is notable.
     notable_limit
         Of the number of blocks with notable windows among the last ``COUNTED_BLOCKS``.
+    combined
+        Number of the first voices that ``COMBINED`` are computed from; the others are tested
+        singly. None: all.
     """
 
     names: tuple[str, ...]
@@ -84,6 +87,7 @@ class VoiceStatistics:
     evidence_limit: FalseAlarmLimit
     notable_score: float
     notable_limit: FalseAlarmLimit
+    combined: int | None = None
 
     @property
     def supported_blocks(self) -> float:
@@ -101,7 +105,7 @@ class VoiceStatistics:
 
     def standardise(self, means: Matrix) -> Matrix:
         """Return the deviations ``(..., tested voices)`` of log scores ``(..., voices)``."""
-        return _deviations(means, self.centre, self.scale)
+        return _deviations(means, self.centre, self.scale, self.combined)
 
     @classmethod
     def fit(
@@ -113,6 +117,7 @@ class VoiceStatistics:
         start_s: npt.ArrayLike,
         window_s: float,
         min_scale: npt.ArrayLike = MIN_SCALE,
+        combined: int | None = None,
     ) -> Self | None:
         """Fit to held-out scores of normal sound.
 
@@ -128,6 +133,8 @@ class VoiceStatistics:
             As for :func:`~asd_monitor.calibration.blocks.cut_blocks`.
         min_scale
             Smallest scale of each voice, a number or ``(voices,)``.
+        combined
+            As the attribute.
 
         Returns
         -------
@@ -140,11 +147,11 @@ class VoiceStatistics:
         if len(blocks) < MIN_BLOCKS:
             return None
         smallest = np.maximum(min_scale, MIN_WINDOW_FRACTION * windows.std(0))
-        effective = blocks.count_effective()
+        effective = blocks.first_voices(combined).count_effective()
         centre, scale = _fit_scale(blocks.means, smallest, effective)
         stretch = max(MEAN_STRETCH_BLOCKS, TIMES_PER_STRETCH * len(blocks) / effective)
         chains = draw_chains(blocks.follows, mean_stretch_blocks=stretch)
-        deviations = _leave_one_out(blocks, smallest, effective)
+        deviations = _leave_one_out(blocks, smallest, effective, combined)
         notable_score = float(np.quantile(fused, 1 - NOTABLE_P))
         highest = cut_blocks(fused[:, None], sessions, start_s, window_s, np.max).means[:, 0]
         return cls(
@@ -156,6 +163,7 @@ class VoiceStatistics:
             evidence_limit=fit_evidence_limit(deviations, blocks.follows, chains),
             notable_score=notable_score,
             notable_limit=fit_counted_limit(highest, notable_score, chains),
+            combined=combined,
         )
 
     def __eq__(self, other: object) -> bool:
@@ -168,7 +176,7 @@ class VoiceStatistics:
 
     def to_dict(self) -> dict[str, object]:
         """Return JSON-ready values that :meth:`from_dict` restores exactly."""
-        return {
+        values: dict[str, object] = {
             "names": list(self.names),
             "centre": self.centre.tolist(),
             "scale": self.scale.tolist(),
@@ -178,6 +186,7 @@ class VoiceStatistics:
             "notable_score": self.notable_score,
             "notable_limit": self.notable_limit.to_dict(),
         }
+        return values if self.combined is None else {**values, "combined": self.combined}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Self:
@@ -202,6 +211,11 @@ class VoiceStatistics:
             raise ValueError(
                 f"effective_blocks: expected a number in (0, blocks], got {effective!r}"
             )
+        combined = values.get("combined")
+        if combined is not None and (type(combined) is not int or not 0 < combined <= len(names)):
+            raise ValueError(
+                f"combined: expected an integer of 1 to {len(names)}, got {combined!r}"
+            )
         (notable_score,) = _read_numbers([values.get("notable_score")], "notable_score", 1)
         return cls(
             names=tuple(names),
@@ -212,19 +226,23 @@ class VoiceStatistics:
             evidence_limit=FalseAlarmLimit.from_dict(values.get("evidence_limit")),
             notable_score=float(notable_score),
             notable_limit=FalseAlarmLimit.from_dict(values.get("notable_limit")),
+            combined=combined,
         )
 
 
 def _deviations(
-    means: Matrix, centre: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]
+    means: Matrix,
+    centre: npt.NDArray[np.float64],
+    scale: npt.NDArray[np.float64],
+    combined: int | None,
 ) -> Matrix:
     """Return clipped deviations of the voices, and of their combinations if there are several."""
     deviations = (means - centre) / scale
     if deviations.shape[-1] > 1:
-        together = 1.5 * deviations.mean(-1)
-        strongest = log_mean_exp(deviations) - 0.5
-        combined = np.stack([together, strongest], axis=-1)
-        deviations = np.concatenate([deviations, combined], axis=-1)
+        together = 1.5 * deviations[..., :combined].mean(-1)
+        strongest = log_mean_exp(deviations[..., :combined]) - 0.5
+        both = np.stack([together, strongest], axis=-1)
+        deviations = np.concatenate([deviations, both], axis=-1)
     return np.clip(deviations, -MAX_DEVIATION, MAX_DEVIATION)
 
 
@@ -236,7 +254,12 @@ def _fit_scale(
     return np.median(means, 0), np.maximum(spread, smallest) * (1 + FEW_BLOCKS / effective)
 
 
-def _leave_one_out(blocks: Blocks, smallest: npt.NDArray[np.float64], effective: float) -> Matrix:
+def _leave_one_out(
+    blocks: Blocks,
+    smallest: npt.NDArray[np.float64],
+    effective: float,
+    combined: int | None,
+) -> Matrix:
     """Return each block's deviations by the centre and scale of all others.
 
     An odd block widens a scale that it is part of, so its own deviation would be too small to
@@ -245,7 +268,9 @@ def _leave_one_out(blocks: Blocks, smallest: npt.NDArray[np.float64], effective:
     return np.stack(
         [
             _deviations(
-                blocks.means[i], *_fit_scale(np.delete(blocks.means, i, 0), smallest, effective)
+                blocks.means[i],
+                *_fit_scale(np.delete(blocks.means, i, 0), smallest, effective),
+                combined,
             )
             for i in range(len(blocks))
         ]

@@ -21,7 +21,7 @@ from asd_monitor.calibration.voices import SLACK, VoiceStatistics
 from asd_monitor.detection.alarm_memory import Evidence
 from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.rule_reading import RuleReading
-from asd_monitor.detection.voice_words import describe_voice
+from asd_monitor.detection.voice_words import describe_change
 from asd_monitor.records import NORMAL_RANGE, Limit, WindowScore
 
 WITHIN = "within normal range"
@@ -162,7 +162,7 @@ class SequentialTest:
             return "no sequential test: too little normal sound was learned"
         what = "the score"
         if len(voices.names) > 1:
-            what = f"the sound ({describe_voice(voices.tested_names[self._leading])})"
+            what = f"the sound ({describe_change(voices.tested_names[self._leading])})"
         share = "" if self.alarms else f", {self.fraction:.0%} of the evidence for an alarm"
         return f"{what} has been above its normal range for {self.duration_s:.0f} s{share}"
 

@@ -10,6 +10,7 @@ from asd_monitor.quickstart.group_scores import BACKENDS_PER_GROUP, MIN_LEVEL_SC
 
 MIN_SCALE = 0.025
 MIN_VOICE_SCALE = 0.01  # of the mean over a block, which varies less than single windows
+MIN_RESPONSE_SCALE = 0.7  # responses of bands are in standard deviations of a block
 
 
 class Fusion(nn.Module):
@@ -81,7 +82,8 @@ class FusedScores(nn.Module):
         return torch.cat(parts)[torch.cat(order).argsort()]
 
 
-def min_voice_scales() -> list[float]:
-    """Return the smallest scale of each voice of a target, in the order of ``VOICE_NAMES``."""
-    others = len(VOICE_NAMES) - BACKENDS_PER_GROUP
-    return [MIN_LEVEL_SCALE] * BACKENDS_PER_GROUP + [MIN_VOICE_SCALE] * others
+def min_voice_scales(scores: int, responses: int) -> list[float]:
+    """Return the smallest scale of each voice: of log scores, then of responses of bands."""
+    levels = [MIN_LEVEL_SCALE] * BACKENDS_PER_GROUP
+    others = [MIN_VOICE_SCALE] * (scores - BACKENDS_PER_GROUP)
+    return [*levels, *others, *[MIN_RESPONSE_SCALE] * responses]

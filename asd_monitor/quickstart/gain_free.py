@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from asd_monitor.backends.band_responses import BandResponses
 from asd_monitor.backends.matched_filters import MatchedFilters
 from asd_monitor.quickstart.group_scores import (
     BACKENDS_PER_GROUP,
@@ -179,6 +180,7 @@ def fit_target_scorer(
     excluded: Tensor,
     band_hz: Tensor,
     filters: Sequence[MatchedFilters] = (),
+    responses: Sequence[BandResponses] = (),
     gate: LevelGate | None = None,
 ) -> GainFreeScorer:
     """Fit the scorers of one target.
@@ -193,6 +195,8 @@ def fit_target_scorer(
         Centres of the bands.
     filters
         Matched filters of the first of ``FILTERED_GROUP_NAMES``; or none.
+    responses
+        Those of the bands of ``RESPONDING_GROUP_NAMES``; or none.
     gate
         None: the scores of level and prominence are both returned, to fit a gate to them.
     """
@@ -205,7 +209,7 @@ def fit_target_scorer(
     common_change = fit_common_change(features[-1], band_hz)
     prominence = features[0] - common_change(features[-1])
     return GainFreeScorer(
-        TargetScorer(scorers, filters),
+        TargetScorer(scorers, filters, responses),
         common_change,
         fit_group("level", prominence, excluded),
         nn.Identity() if gate is None else gate,

@@ -1,4 +1,4 @@
-"""Score the feature groups of one target: two backends for each, and matched filters of bands."""
+"""Score the feature groups of one target: two backends for each, and filters of bands."""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from asd_monitor.backends.band_responses import BandResponses, fit_band_responses, response_bands
 from asd_monitor.backends.density_neighbours import fit_density_neighbours
 from asd_monitor.backends.lof import fit_lof
 from asd_monitor.backends.mahalanobis import fit_whitening
@@ -20,6 +21,8 @@ GROUP_NAMES = (*FEATURE_GROUP_NAMES, "floor")
 FILTERED_GROUP_NAMES = ("floor", *FEATURE_GROUP_NAMES[1:])
 """Groups that have bands: all but the level. The floor is first: with little sound, it is the only
 one that has a filter."""
+RESPONDING_GROUP_NAMES = ("floor", "spread")
+"""Groups whose bands have responses."""
 FUSED_SCORES = BACKENDS_PER_GROUP * len(FEATURE_GROUP_NAMES)
 VOICE_NAMES = (
     *(name for group in GROUP_NAMES for name in (group, f"{group} in detail")),
@@ -114,18 +117,28 @@ class TargetScorer(nn.Module):
         One per feature group.
     filters
         Matched filters of the first of ``FILTERED_GROUP_NAMES``; or none.
+    responses
+        Those of the bands of ``RESPONDING_GROUP_NAMES``; or none.
     """
 
     def __init__(
-        self, scorers: Sequence[nn.Module], filters: Sequence[MatchedFilters] = ()
+        self,
+        scorers: Sequence[nn.Module],
+        filters: Sequence[MatchedFilters] = (),
+        responses: Sequence[BandResponses] = (),
     ) -> None:
         super().__init__()
         self.floor = len(scorers) - 1
+        self.responding = [GROUP_NAMES.index(name) for name in RESPONDING_GROUP_NAMES]
         self.scorers = nn.ModuleList(scorers)
         self.filters = nn.ModuleList(filters)
+        self.responses = nn.ModuleList(responses)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Return log scores ``(batch, groups * 2 + filters)`` of groups ``(batch, dims)`` each."""
+        """Return ``(batch, voices)`` of groups ``(batch, dims)`` each.
+
+        These are log scores, two of each group and one of each filter, and responses of bands.
+        """
         scores: list[Tensor] = []
         for index, scorer in enumerate(self.scorers):
             scores.append(scorer(features[index]))
@@ -133,6 +146,8 @@ class TargetScorer(nn.Module):
         for index, filters in enumerate(self.filters):
             group = features[self.floor if index == 0 else index]
             columns.append(filters(group)[:, None])
+        for index, responses in enumerate(self.responses):
+            columns.append(responses(features[self.responding[index]]))
         return torch.cat(columns, dim=1)
 
 
@@ -175,3 +190,43 @@ def fit_group_filters(
         rows = len(MODULATION_EDGES_HZ) - 1 if name == "modulation" else 1
         fitted.append(fit_matched_filters(group, bank, excluded, folds, rows))
     return [filters for filters, _ in fitted], torch.stack([held for _, held in fitted], dim=1)
+
+
+def fit_group_responses(
+    features: Sequence[Tensor], blocks: Tensor, folds: Tensor
+) -> tuple[list[BandResponses], Tensor]:
+    """Fit the responses of the bands of one target.
+
+    Parameters
+    ----------
+    features
+        Of :func:`append_floor_and_bands`, ``(items, dims)`` each; of windows that do not overlap.
+    blocks, folds
+        As for :func:`~asd_monitor.backends.band_responses.fit_band_responses`.
+
+    Returns
+    -------
+    list of BandResponses
+        One for each of ``RESPONDING_GROUP_NAMES``.
+    torch.Tensor
+        ``(items, responses)``: held-out responses.
+    """
+    fitted = [
+        fit_band_responses(features[GROUP_NAMES.index(name)], blocks, folds)
+        for name in RESPONDING_GROUP_NAMES
+    ]
+    return [responses for responses, _ in fitted], torch.cat([held for _, held in fitted], dim=1)
+
+
+def name_responses(band_hz: Tensor) -> list[str]:
+    """Return the names of the responses of bands whose centres are ``(bands,)``."""
+    ranges = [
+        f"{band_hz[first]:.0f} to {band_hz[last]:.0f} Hz"
+        for first, last in response_bands(len(band_hz))
+    ]
+    return [
+        f"{group} in {name}, {way}"
+        for group in RESPONDING_GROUP_NAMES
+        for way in ("higher", "lower")
+        for name in ranges
+    ]

@@ -7,8 +7,9 @@ fused score is therefore the log-mean-exp of the standardised scores: close to t
 they agree, and close to the largest once one exceeds the others by several standard deviations.
 
 The floor of the spectrum is scored alike. Matched filters search it, and with enough sound each
-group except the level, for small changes of a few neighbouring bands. All these are further voices
-for the alarm and not part of the fused score.
+group except the level, for small changes of a few neighbouring bands. Further voices are responses
+of single bands of the floor and of the spread, in both directions: their means over minutes keep
+what is constant. All these are voices for the alarm and not part of the fused score.
 
 No voice depends on the gain. A change of level counts only as far as it remains when the change
 that all bands have in common is subtracted from it; that change is measured separately, for the

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from asd_monitor.audio.quality import assess, usable_levels_dbfs
+from asd_monitor.backends.band_responses import MIN_BLOCKS, BandResponses
 from asd_monitor.calibration import Calibration
-from asd_monitor.calibration.blocks import count_effective_windows
+from asd_monitor.calibration.blocks import count_effective_windows, number_blocks
 from asd_monitor.calibration.learned_levels import LearnedLevels
 from asd_monitor.calibration.normal_range import NormalRange
 from asd_monitor.calibration.voices import VoiceStatistics
@@ -28,6 +29,8 @@ from asd_monitor.quickstart.group_scores import (
     VOICE_NAMES,
     append_floor_and_bands,
     fit_group_filters,
+    fit_group_responses,
+    name_responses,
 )
 from asd_monitor.quickstart.network import BATCH, Evidence
 from asd_monitor.quickstart.training_windows import TrainingWindows, evenly_spaced_indices
@@ -83,9 +86,35 @@ class FittedTarget:
     """Of the changes of level that all bands have in common."""
 
 
+class HeldOutVoices:
+    """Voices of held-out windows that are disjoint.
+
+    Parameters
+    ----------
+    scores
+        ``(n, scores)`` log scores.
+    responses
+        ``(n, responses)`` of bands; None: there are none.
+    response_names
+        Their names.
+    """
+
+    def __init__(
+        self, scores: Tensor, responses: Tensor | None = None, response_names: Sequence[str] = ()
+    ) -> None:
+        self.scores = scores
+        self.responses = scores[:, :0] if responses is None else responses
+        self.response_names = tuple(response_names)
+
+
 def supports_filters(windows: TrainingWindows) -> bool:
     """Return whether there is enough sound for matched filters of all groups."""
     return float(windows.disjoint.sum()) * windows.window_s >= MIN_FILTERS_S
+
+
+def supports_responses(windows: TrainingWindows) -> bool:
+    """Return whether there is enough sound for responses of bands."""
+    return len(np.unique(_number_blocks(windows))) >= MIN_BLOCKS
 
 
 def fit_target(
@@ -94,6 +123,7 @@ def fit_target(
     progress: SubProgress,
     *,
     with_filters: bool = True,
+    with_responses: bool = True,
 ) -> FittedTarget:
     """Fit the parts of one target on its normal windows.
 
@@ -110,6 +140,8 @@ def fit_target(
         Of this target.
     with_filters
         Whether matched filters of all groups are fitted as further voices, not only of the floor.
+    with_responses
+        Whether responses of bands are further voices.
     """
     with torch.no_grad():
         features = _compute_features(groups, windows, progress.part(0.0, 0.5))
@@ -127,15 +159,20 @@ def fit_target(
         folds = torch.from_numpy(windows.folds())
         filtered_names = FILTERED_GROUP_NAMES if with_filters else FILTERED_GROUP_NAMES[:1]
         filters, filtered = fit_group_filters(filtered_names, features, bank, excluded, folds)
-        held_out = torch.cat([held_out, filtered], dim=1)
+        voices = HeldOutVoices(torch.cat([held_out, filtered], dim=1)[disjoint])
+        responses: list[BandResponses] = []
+        if with_responses:
+            responses, values = _fit_responses(features, windows)
+            voices = HeldOutVoices(voices.scores, values, name_responses(band_hz))
         scorer = fit_target_scorer(
             [group[bank] for group in features],
             excluded[bank][:, bank],
             band_hz,
             filters,
+            responses,
             gate,
         )
-        modes, calibration, voices = _calibrate(held_out[disjoint], fusion, windows)
+        modes, calibration, statistics = _calibrate(voices, fusion, windows)
         level_changes = _fit_level_changes(change_db[disjoint].double().numpy(), windows)
         evidence = _fit_evidence(groups, windows)
     normal_sound = _fit_normal_sound(windows)
@@ -146,7 +183,7 @@ def fit_target(
         fusion,
         evidence,
         calibration,
-        voices,
+        statistics,
         normal_sound,
         levels,
         modes,
@@ -201,28 +238,47 @@ def _cross_validated_scores(
     return torch.stack([score for score in scores if score is not None])
 
 
+def _number_blocks(windows: TrainingWindows) -> npt.NDArray[np.int64]:
+    """Return the number of the block of each window that is disjoint."""
+    disjoint = windows.disjoint
+    return number_blocks(windows.session[disjoint], windows.start_s[disjoint], windows.window_s)
+
+
+def _fit_responses(
+    features: Sequence[Tensor], windows: TrainingWindows
+) -> tuple[list[BandResponses], Tensor]:
+    """Fit the responses of bands; return them, and those of held-out windows that are disjoint."""
+    disjoint = torch.from_numpy(windows.disjoint)
+    blocks, folds = _number_blocks(windows), windows.folds()[windows.disjoint]
+    return fit_group_responses(
+        [group[disjoint] for group in features], torch.from_numpy(blocks), torch.from_numpy(folds)
+    )
+
+
 def _calibrate(
-    held_out: Tensor, fusion: Fusion, windows: TrainingWindows
+    voices: HeldOutVoices, fusion: Fusion, windows: TrainingWindows
 ) -> tuple[LearnedModes, Calibration, VoiceStatistics | None]:
-    """Find the modes; calibrate the fused score and the voices ``(n, voices)`` in all of them."""
+    """Find the modes; calibrate the fused score and the voices in all of them."""
     session = windows.session[windows.disjoint]
     start_s, window_s = windows.start_s[windows.disjoint], windows.window_s
-    raw = torch.cat([fusion(held_out)[:, None], held_out], dim=1).double().numpy()
+    fused = fusion(voices.scores)[:, None]
+    raw = torch.cat([fused, voices.scores, voices.responses], dim=1).double().numpy()
     modes, adjusted = _fit_modes(windows.take(np.flatnonzero(windows.disjoint)), raw)
-    scores, voices = adjusted[:, 0], adjusted[:, 1:]
+    scores, count = adjusted[:, 0], voices.scores.shape[1]
     calibration = Calibration.fit(
         scores,
         NormalRange.fit(scores, session, start_s, window_s),
         count_effective_windows(scores, session, start_s, window_s),
     )
     statistics = VoiceStatistics.fit(
-        VOICE_NAMES[: voices.shape[1]],
-        voices,
+        [*VOICE_NAMES[:count], *voices.response_names],
+        adjusted[:, 1:],
         scores,
         session,
         start_s,
         window_s,
-        min_voice_scales()[: voices.shape[1]],
+        min_voice_scales(count, len(voices.response_names)),
+        combined=count,
     )
     return modes, calibration, statistics
 

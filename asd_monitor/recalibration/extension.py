@@ -163,7 +163,8 @@ def fit_extension(
     if commissioned is None or known is None or len(sample) < MIN_BLOCKS:
         return None
     blocks, scores = sample.blocks(), sample.scores()
-    if blocks.count_effective(longest_lag=1) < commissioned.effective_blocks:
+    compared = blocks.first_voices(commissioned.combined)
+    if compared.count_effective(longest_lag=1) < commissioned.effective_blocks:
         return None
     normal_range = known.normal_range if math.isfinite(bounds.widening) else None
     calibration = fit_calibration(blocks, scores, window_s, normal_range)

@@ -30,7 +30,7 @@ def score_recordings(
     """Score recordings in adjacent windows; the memory does not grow with their length.
 
     Doubtful windows (clipped, silent ...) are left out, and the rest of a block with them. Of more
-    than two days of sound, a part is kept at random.
+    than a day of sound, a part is kept at random.
 
     Parameters
     ----------

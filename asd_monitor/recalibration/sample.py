@@ -20,8 +20,8 @@ from asd_monitor.storage.durable import make_folder_durably, write_durably
 
 MAX_AGE_S = 14 * 86_400.0
 """Older stretches are removed."""
-MAX_BLOCKS = 17_280
-"""Blocks that are kept, drawn at random from all within ``MAX_AGE_S``: two days of sound."""
+MAX_BLOCKS = 8_640
+"""Blocks that are kept, drawn at random from all within ``MAX_AGE_S``: a day of sound."""
 PERIOD_S = 7200.0
 """Stretches of the same two hours are kept or removed together, so that slow changes within them
 remain in the sample."""

@@ -11,6 +11,7 @@ from asd_monitor.synthesis.faults import FAULTS
 from asd_offline.benchmarks.timelines import (
     changes,
     detectability,
+    paths,
     pump,
     ranking,
     recordings,
@@ -47,6 +48,8 @@ def main() -> None:
         _measure_ranking(options)
     elif options.kind == "changes":
         _measure_changes(options)
+    elif options.kind == "paths":
+        _measure_paths(options)
     else:
         _measure_weeks(options)
 
@@ -71,13 +74,14 @@ def _parse_arguments() -> argparse.Namespace:
     simulated.add_argument("--drift", action="store_true", help="slow drift instead of faults")
     changed = kinds.add_parser("changes", help="changes of real recordings that are no faults")
     ranked = kinds.add_parser("ranking", help="AUC of the score and of its voices")
-    for kind in (real, predicted, changed, ranked):
+    compared = kinds.add_parser("paths", help="recordings against a microphone at 48 kHz")
+    for kind in (real, predicted, changed, ranked, compared):
         kind.add_argument("folder", type=Path)
         kind.add_argument("--pattern", default="*", help="names of the recordings, without suffix")
         kind.add_argument("--learn-clips", type=int, default=30)
         kind.add_argument("--splits", type=int, default=10)
     weeks.add_arguments(kinds)
-    for kind in (real, predicted, simulated, changed, ranked):
+    for kind in (real, predicted, simulated, changed, ranked, compared):
         kind.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of the first split")
     return parser.parse_args()
 
@@ -186,6 +190,14 @@ def _measure_changes(options: argparse.Namespace) -> None:
     print(heading("change", *changes.COLUMNS))
     for name in changes.CHANGES:
         print(row(name, *changes.cells([o for o in outcomes if o.change == name])))
+
+
+def _measure_paths(options: argparse.Namespace) -> None:
+    clips = recordings.read_clips(options.folder, options.pattern)
+    print(heading("seed", *paths.COLUMNS))
+    for seed in range(options.seed, options.seed + options.splits):
+        count, found = paths.measure_split(clips, options.learn_clips, seed)
+        print(row(seed, *paths.cells(count, found)), flush=True)
 
 
 def _measure_ranking(options: argparse.Namespace) -> None:
