@@ -13,6 +13,9 @@ from asd_monitor.backends.matched_filters import MIN_STD, shrunk_precision
 
 WIDTHS = (4, 16)
 """Numbers of neighbouring bands."""
+MARGIN = 1.1
+"""Responses to new sound are divided by this. Scales are fitted to the same held-out responses that
+limits are fitted to, and the bands that vary least by chance would be too sensitive."""
 MIN_BLOCKS = 8
 """Responses are fitted to at least this many blocks."""
 
@@ -86,7 +89,7 @@ def fit_band_responses(
         held_out[inside] = (exact[inside] - mean) @ filters
     scale = _average(held_out, blocks).square().mean(0).sqrt().clamp_min(1e-6)
     mean, filters = _fit_filters(_average(exact, blocks), std, bumps)
-    fitted = BandResponses(mean.float(), (filters / scale).float())
+    fitted = BandResponses(mean.float(), (filters / (MARGIN * scale)).float())
     held_out = held_out / scale
     return fitted, torch.cat([held_out, -held_out], dim=1).float()
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from asd_monitor.quickstart.group_scores import BACKENDS_PER_GROUP, MIN_LEVEL_SCALE, VOICE_NAMES
+from asd_monitor.quickstart.group_scores import BACKENDS_PER_GROUP, MIN_LEVEL_SCALE
 
 MIN_SCALE = 0.025
 MIN_VOICE_SCALE = 0.01  # of the mean over a block, which varies less than single windows
