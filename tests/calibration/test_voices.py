@@ -77,6 +77,24 @@ def test_a_small_lasting_rise_of_one_voice_exceeds_the_limit_of_a_month() -> Non
     assert count_alarms(statistics, fault, limit) == 1
 
 
+def test_voices_that_are_not_combined_are_tested_singly() -> None:
+    random = np.random.default_rng(7)
+    blocks = autoregressive(random, 40, 0.0)
+    names = [f"voice {index}" for index in range(VOICES)]
+    start_s, sessions = WINDOW_S * PER_BLOCK * np.arange(len(blocks)), np.zeros(len(blocks))
+    fitted = VoiceStatistics.fit(
+        names, blocks, blocks[:, 0], sessions, start_s, WINDOW_S * PER_BLOCK, combined=2
+    )
+    assert fitted is not None
+    assert VoiceStatistics.from_dict(fitted.to_dict()) == fitted
+    normal, changed = fitted.centre.copy(), fitted.centre.copy()
+    changed[2:] += 3.0 * fitted.scale[2:]
+    assert fitted.standardise(changed)[2:VOICES] == pytest.approx(3.0)
+    assert fitted.standardise(changed)[VOICES:] == pytest.approx(
+        fitted.standardise(normal)[VOICES:]
+    )
+
+
 def test_one_odd_block_is_not_enough_evidence() -> None:
     random = np.random.default_rng(2)
     statistics = learned(autoregressive(random, 30, 0.0), random)
@@ -159,6 +177,8 @@ def test_statistics_survive_json() -> None:
         ("evidence_limit", {"base": 1.0, "slope": float("inf"), "smallest": 0.0}),
         ("notable_score", "high"),
         ("notable_limit", None),
+        ("combined", 0),
+        ("combined", VOICES + 1),
     ],
 )
 def test_invalid_statistics_are_refused(name: str, value: object) -> None:

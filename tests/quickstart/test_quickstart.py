@@ -1,5 +1,6 @@
 """The quick-start detector on a synthetic machine sound: noise, a hum and a soft beat."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import torch
 
 from asd_monitor import model_file
 from asd_monitor.audio.windowing import clip_windows
+from asd_monitor.backends.band_responses import response_bands
 from asd_monitor.detection.voice_words import WORDS, describe_voice
 from asd_monitor.errors import ConfigError
-from asd_monitor.features import FeatureGroups
+from asd_monitor.features import MEL_BANDS, FeatureGroups
 from asd_monitor.progress import NoProgress
 from asd_monitor.quickstart import Fitted, Recording, fit, fit_many
 from asd_monitor.quickstart.gain_free import DB_PER_NEPER, LevelGate
@@ -21,6 +23,8 @@ from asd_monitor.quickstart.training_windows import frame_recordings
 from asd_monitor.quickstart.window_length import choose_window
 
 RATE = 16000
+RESPONSES = 4 * len(response_bands(MEL_BANDS))
+"""Of two groups of features, in two directions."""
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -119,9 +123,11 @@ def test_matched_filters_of_all_groups_are_voices_with_five_minutes_and_one_with
     fitted: Fitted, fitted_to_five_minutes: Fitted, new_clips: list[FloatArray]
 ) -> None:
     for one, count in ((fitted, 18 + 1), (fitted_to_five_minutes, 18 + 8)):
-        assert len(one.manifest.voices["pump"].names) == count
-        assert voices(one, new_clips[:1]).shape[1] == 1 + count
-    assert fitted.manifest.voices["pump"].names[-1] == "floor in bands"
+        statistics = one.manifest.voices["pump"]
+        assert statistics.combined == count
+        assert len(statistics.names) == count + RESPONSES
+        assert voices(one, new_clips[:1]).shape[1] == 1 + len(statistics.names)
+    assert fitted.manifest.voices["pump"].names[18] == "floor in bands"
     assert "spectrum in bands" in fitted_to_five_minutes.manifest.voices["pump"].names
 
 
@@ -157,6 +163,19 @@ def test_a_matched_filter_rises_more_for_a_faint_tone_than_the_distance_of_spect
     assert rises["spectrum in bands"] > 1.5 * rises["spectrum"] > 0.0
 
 
+def test_a_faint_tone_raises_the_response_of_its_band_more_than_any_score(
+    fitted_to_five_minutes: Fitted, new_clips: list[FloatArray]
+) -> None:
+    statistics = fitted_to_five_minutes.manifest.voices["pump"]
+    faulty = voices(fitted_to_five_minutes, [with_tone(clip, share=0.03) for clip in new_clips])
+    means = faulty[:, 1:].double().mean(0).numpy()
+    deviations = (means - statistics.centre) / statistics.scale
+    assert statistics.combined is not None
+    assert int(np.argmax(deviations)) >= statistics.combined
+    name = statistics.names[int(np.argmax(deviations))]
+    assert re.search(r" Hz, higher$", name), name
+
+
 def test_every_voice_has_words_for_the_reason(fitted_to_five_minutes: Fitted) -> None:
     for name in fitted_to_five_minutes.manifest.voices["pump"].tested_names:
         assert describe_voice(name) in WORDS.values(), name
@@ -176,6 +195,7 @@ def test_machines_share_their_voices_where_one_has_little_sound(
         {"pump": normal_recordings(27), "fan": normal_recordings(5, 500.0)}, window_s=2.0
     )
     assert {len(one.names) for one in both.manifest.voices.values()} == {19}
+    assert {one.combined for one in both.manifest.voices.values()} == {19}
     assert voices(both, new_clips[:1], 1).shape[1] == 20
 
 

@@ -12,7 +12,7 @@ from asd_monitor import model_file
 from asd_monitor.demo.pump_sound import PumpSound
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
-from asd_offline.benchmarks.timelines import pump, ranking
+from asd_offline.benchmarks.timelines import paths, pump, ranking
 from asd_offline.benchmarks.timelines.fitted import SAMPLE_RATE_HZ, Part, play_parts
 from asd_offline.benchmarks.timelines.pump import DRIFTS, PumpMachine
 from asd_offline.benchmarks.timelines.recordings import (
@@ -143,3 +143,13 @@ def test_the_command_prints_its_help() -> None:
     command = [sys.executable, "-m", "asd_offline.benchmarks.timelines", "recordings", "--help"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "--learn-clips" in result.stdout
+
+
+def test_a_microphone_at_48_khz_delivers_the_same_sound_up_to_its_resamplers_limit() -> None:
+    time_s = np.arange(2 * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+    for frequency_hz, kept in ((1000.0, 1.0), (7900.0, 0.0)):
+        tone = np.sin(2 * np.pi * frequency_hz * time_s).astype(np.float32)
+        delivered = paths.through_microphone(tone)
+        assert delivered.shape == tone.shape
+        middle = slice(SAMPLE_RATE_HZ // 2, 3 * SAMPLE_RATE_HZ // 2)
+        assert np.abs(delivered[middle] - kept * tone[middle]).max() < 0.02
