@@ -16,8 +16,6 @@ WIDTHS = (4, 16)
 MARGIN = 1.1
 """Responses to new sound are divided by this. Scales are fitted to the same held-out responses that
 limits are fitted to, and the bands that vary least by chance would be too sensitive."""
-MIN_BLOCKS = 8
-"""Responses are fitted to at least this many blocks."""
 
 
 class BandResponses(nn.Module):
@@ -68,7 +66,7 @@ def fit_band_responses(
     features
         ``(items, dims)`` float32 of normal windows that do not overlap.
     blocks
-        ``(items,)``: number of the block of each window; at least ``MIN_BLOCKS`` blocks.
+        ``(items,)``: number of the block of each window; in two folds at least.
     folds
         ``(items,)``: mean and covariance for a window come from windows of other folds.
 

@@ -29,7 +29,6 @@ from asd_monitor.quickstart.target_fit import (
     SubProgress,
     fit_target,
     supports_filters,
-    supports_responses,
 )
 from asd_monitor.quickstart.training_windows import (
     Recording,
@@ -130,7 +129,6 @@ def fit_many(
     }
     # All targets have the same voices, so that windows of several machines can share a batch.
     with_filters = all(supports_filters(windows) for windows in windows_by_target.values())
-    with_responses = all(supports_responses(windows) for windows in windows_by_target.values())
     count = len(windows_by_target)
     fitted = {
         target: fit_target(
@@ -138,7 +136,6 @@ def fit_many(
             windows,
             overall.part(index / count, (index + 1) / count),
             with_filters=with_filters,
-            with_responses=with_responses,
         )
         for index, (target, windows) in enumerate(windows_by_target.items())
     }

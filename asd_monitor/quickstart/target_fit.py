@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from asd_monitor.audio.quality import assess, usable_levels_dbfs
-from asd_monitor.backends.band_responses import MIN_BLOCKS, BandResponses
+from asd_monitor.backends.band_responses import BandResponses
 from asd_monitor.calibration import Calibration
 from asd_monitor.calibration.blocks import count_effective_windows, number_blocks
 from asd_monitor.calibration.learned_levels import LearnedLevels
@@ -40,8 +40,8 @@ EVIDENCE_WINDOWS = 100
 NORMAL_SOUND_WINDOWS = 300
 MIN_EVIDENCE_STD = 0.23  # 1 dB
 MIN_FILTERS_S = 250.0
-"""Matched filters of all groups are fitted to at least this much sound: with 100 s they raise false
-alarms, which that of the floor alone does not."""
+"""Matched filters of all groups and responses of bands are fitted to at least this much sound: with
+100 s they raise false alarms, which the filter of the floor alone does not."""
 LEVEL_DIRECTIONS = ("louder", "quieter")
 MIN_LEVEL_CHANGE_DB = 1.0
 """Smallest scale of the mean change of a block: 3 dB are a clear change, and 1.5 dB are not."""
@@ -108,13 +108,8 @@ class HeldOutVoices:
 
 
 def supports_filters(windows: TrainingWindows) -> bool:
-    """Return whether there is enough sound for matched filters of all groups."""
+    """Return whether there is enough sound for filters of all groups and responses of bands."""
     return float(windows.disjoint.sum()) * windows.window_s >= MIN_FILTERS_S
-
-
-def supports_responses(windows: TrainingWindows) -> bool:
-    """Return whether there is enough sound for responses of bands."""
-    return len(np.unique(_number_blocks(windows))) >= MIN_BLOCKS
 
 
 def fit_target(
@@ -123,7 +118,6 @@ def fit_target(
     progress: SubProgress,
     *,
     with_filters: bool = True,
-    with_responses: bool = True,
 ) -> FittedTarget:
     """Fit the parts of one target on its normal windows.
 
@@ -139,9 +133,8 @@ def fit_target(
     progress
         Of this target.
     with_filters
-        Whether matched filters of all groups are fitted as further voices, not only of the floor.
-    with_responses
-        Whether responses of bands are further voices.
+        Whether matched filters of all groups, not only of the floor, and responses of bands are
+        fitted as further voices.
     """
     with torch.no_grad():
         features = _compute_features(groups, windows, progress.part(0.0, 0.5))
@@ -161,7 +154,7 @@ def fit_target(
         filters, filtered = fit_group_filters(filtered_names, features, bank, excluded, folds)
         voices = HeldOutVoices(torch.cat([held_out, filtered], dim=1)[disjoint])
         responses: list[BandResponses] = []
-        if with_responses:
+        if with_filters:
             responses, values = _fit_responses(features, windows)
             voices = HeldOutVoices(voices.scores, values, name_responses(band_hz))
         scorer = fit_target_scorer(
