@@ -33,6 +33,8 @@ SCORE_INTERVAL_S = 0.9
 KEEP_ALIVE_S = 15.0
 PAST_COLUMNS = 60 * COLUMNS_PER_S
 """Columns of the time before a page was opened that it receives at first."""
+FREQUENT = (ScoredWindow, SourceHealth, LearningProgress, CalibrationStatus)
+"""Records that wait for the next sending; all others are urgent."""
 
 
 class LiveHub:
@@ -85,11 +87,8 @@ class LiveHub:
         if not self._pages:
             return
         self._records.append((self._monotonic(), record))
-        match record:
-            case ScoredWindow() | SourceHealth() | LearningProgress() | CalibrationStatus():
-                pass
-            case _:
-                self._call(self._send_records)
+        if not isinstance(record, FREQUENT):
+            self._call(self._send_records)
 
     def open(
         self,
@@ -176,7 +175,11 @@ class LiveHub:
             stream.is_quiet = True
 
     def _send_records(self, *, with_columns: bool = False) -> None:
-        """Send all records that wait, as one frame for the pages that show the same."""
+        """Send the records that wait, as one frame for the pages that show the same.
+
+        It ends with an urgent record, for each of which it is called: a page that reads nothing
+        loses single messages then, and a burst of records is sent in parts.
+        """
         pages, messages, scores = self._pages, defaultdict[str | None, bytes](bytes), list[bytes]()
         is_overview_open = None in pages
         for record in self._take_records():
@@ -199,8 +202,8 @@ class LiveHub:
             self._send(streams, messages[machine], columns)
 
     def _take_records(self) -> Iterable[Record]:
-        """Yield the records that wait and are to be sent."""
-        while self._records:
+        """Yield the records that wait now and are to be sent, up to the first urgent one."""
+        for _ in range(len(self._records)):
             emitted_at, record = self._records.popleft()
             if isinstance(record, ScoredWindow):
                 scored_at = self._scored_at.get(record.machine, float("-inf"))
@@ -211,6 +214,8 @@ class LiveHub:
                 self._scored_at.pop(record.machine, None)
                 self._readers.pop(record.machine, None)
             yield record
+            if not isinstance(record, FREQUENT):
+                return
 
     def _read_columns(self, machine: str | None) -> bytes:
         """Return the new columns of a machine's spectrogram, if a page shows it."""
