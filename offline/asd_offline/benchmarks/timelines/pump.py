@@ -1,7 +1,7 @@
 """The demo's simulated pump: hours of normal sound, faults of several levels, and slow drift."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import soxr
@@ -10,7 +10,7 @@ from asd_monitor.demo.pump_sound import PumpSound
 from asd_monitor.quickstart import Recording
 from asd_monitor.records import FloatArray
 from asd_monitor.synthesis.signals import shaped_noise
-from asd_offline.benchmarks.timelines.fitted import SAMPLE_RATE_HZ, FittedMachine, Part
+from asd_offline.benchmarks.timelines.fitted import SAMPLE_RATE_HZ, FittedMachine
 from asd_offline.timeline.outcome import StreamOutcome
 
 FAULT_LEVELS = (0.02, 0.05, 0.1, 0.2)
@@ -82,7 +82,7 @@ class PumpMachine:
             self._machine.score(self._drifted(drift, number * drift.step, number))
             for number in range(drift.steps + 1)
         ]
-        labelled = [parts[0], *(Part(p.scores, p.n_samples, drift.name) for p in parts[1:])]
+        labelled = [parts[0], *(replace(part, label=drift.name) for part in parts[1:])]
         (fault,) = self._machine.play(drift.name, labelled).faults
         return None if fault.delay_s is None else drift.step * (1 + int(fault.delay_s / BLOCK_S))
 
