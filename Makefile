@@ -10,7 +10,7 @@ RUN_PACKAGES := python3-venv libportaudio2
 TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev libasound2-dev libasound2-plugins pulseaudio \
 	pulseaudio-utils mosquitto mosquitto-clients prometheus systemd openssl chromium tmux
 
-.PHONY: demo test test-again lint soak bench gpu-check hashes install-service deb image clean
+.PHONY: demo test test-again lint soak bench gpu-check hashes audit install-service deb image clean
 
 demo: $(VENV)/.demo
 	$(BIN)/asd-monitor demo
@@ -60,6 +60,15 @@ hashes: $(VENV)/.test
 		systemd/requirements.txt | tr -d '=')
 	printf 'hatchling\nnodejs-wheel>=24,<25\n' \
 		| $(UV_COMPILE) - --output-file systemd/build-requirements.txt
+
+# Known vulnerabilities of the pinned packages; needs pypi.org itself, most mirrors have none.
+# --strict: a package that cannot be looked up is an error, not a note.
+AUDITED := systemd/requirements-all-extras.txt systemd/build-requirements.txt
+audit:
+	test -x $(VENV)/audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)/audit && \
+		$(VENV)/audit/bin/python -m pip install $(PIP_FLAGS) pip-audit; }
+	$(VENV)/audit/bin/pip-audit --strict --require-hashes --disable-pip \
+		$(AUDITED:%=--requirement %) $(AUDIT_FLAGS)
 
 install-service:
 	$(call apt_install,$(RUN_PACKAGES))

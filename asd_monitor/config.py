@@ -235,8 +235,9 @@ class Config(_SinkSections):
         return machines
 
     def alarm_of(self, machine: str) -> AlarmSettings:
-        """Return the alarm settings of a machine."""
-        return self.machines[machine].alarm or self.alarm
+        """Return the alarm settings of a machine; of one that is not listed, those of all."""
+        found = self.machines.get(machine)
+        return (None if found is None else found.alarm) or self.alarm
 
     def learn_of(self, machine: str) -> LearnSettings:
         """Return the learn settings of a machine."""

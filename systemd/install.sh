@@ -17,7 +17,11 @@ install_files() {
     sed "s|/opt/asd-monitor/|$PREFIX/|g" 'systemd/asd-monitor@.service' \
         > "$DESTDIR/etc/systemd/system/asd-monitor@.service"
     chmod 644 "$DESTDIR/etc/systemd/system/asd-monitor@.service"
-    install -m 644 configs/monitor.yaml "$DESTDIR/etc/asd-monitor/example.yaml"
+    example=$DESTDIR/etc/asd-monitor/example.yaml
+    if [ -f "$example" ] && ! cmp -s configs/monitor.yaml "$example"; then
+        cp -p "$example" "$example.old" # it may have been edited
+    fi
+    install -m 644 configs/monitor.yaml "$example"
 }
 
 if [ -n "$DESTDIR" ]; then

@@ -21,6 +21,8 @@ MIN_VARIANCE = 1e-3  # of a standardised difference
 MIN_STD = 0.05  # of a logarithm of power: about 0.2 dB
 OWN_SHARE = 0.8
 """Share of a filter's own scale; the rest is the mean scale, for filters that vary little."""
+ROWS = 256
+"""Items that are compared at a time while fitting, so that memory is bounded."""
 MAX_RESPONSE = 1e6
 """In standard deviations: the fourth power of a larger one is beyond float32."""
 
@@ -187,7 +189,8 @@ def fit_matched_filters(
         )
     spread = responses.square().mean(0).sqrt()
     spread = (OWN_SHARE * spread + (1.0 - OWN_SHARE) * spread.mean()).clamp_min(1e-6)
-    held_out_scores = summarise_responses(responses / spread).float()
+    parts_of_scores = [summarise_responses(rows / spread) for rows in responses.split(ROWS)]
+    held_out_scores = torch.cat(parts_of_scores).float()
     precision = shrunk_precision(differences)
     scale = _deviations(precision, std, bumps) * spread
     filters = MatchedFilters(
@@ -198,10 +201,11 @@ def fit_matched_filters(
 
 def _differences(scaled: Tensor, bank: Tensor, excluded: Tensor) -> Tensor:
     """Return the differences ``(items, dims)`` of vectors from the mean of their neighbours."""
-    distances = squared_lengths(bank) - 2.0 * scaled @ bank.t()
-    distances = distances.masked_fill(excluded, torch.inf)
+    distances = 2.0 * scaled @ bank.t()
+    torch.sub(squared_lengths(bank), distances, out=distances).masked_fill_(excluded, torch.inf)
     nearest = torch.topk(distances, min(NEIGHBOURS, len(bank)), dim=1, largest=False)[1]
-    return scaled - bank[nearest].mean(1)
+    means = [bank[rows].mean(1) for rows in nearest.split(ROWS)]
+    return scaled - torch.cat(means)
 
 
 def shrunk_precision(differences: Tensor) -> Tensor:
@@ -219,6 +223,16 @@ def _deviations(precision: Tensor, std: Tensor, bumps: Bumps) -> Tensor:
     """Return the standard deviations ``(bumps,)`` of the filters' responses: ``sqrt(b' P b)``."""
     matrix = precision / (std[:, None] * std)
     half = sum_rectangles(matrix, bumps.rows, bumps.columns, bumps.corners)  # P b
-    whole = sum_rectangles(half.t(), bumps.rows, bumps.columns, bumps.corners)  # b' P b
-    deviations: Tensor = whole.diagonal().clamp_min(1e-12).sqrt()
+    deviations: Tensor = _sum_own_rectangle(half.t(), bumps).clamp_min(1e-12).sqrt()  # b' P b
     return deviations
+
+
+def _sum_own_rectangle(vectors: Tensor, bumps: Bumps) -> Tensor:
+    """Return the sum ``(bumps,)`` of each vector ``(bumps, dims)`` over its own rectangle.
+
+    This is the diagonal of :func:`sum_rectangles`, which has thousands of rows.
+    """
+    image = vectors.reshape(vectors.shape[0], bumps.rows, bumps.columns)
+    sums = torch.nn.functional.pad(image.cumsum(1).cumsum(2), (1, 0, 1, 0)).flatten(1)
+    own = sums.gather(1, bumps.corners.t())
+    return own[:, 0] - own[:, 1] - own[:, 2] + own[:, 3]

@@ -12,11 +12,13 @@ from asd_monitor.bench.measurement import Measurement
 from asd_monitor.errors import ConfigError
 
 AREA = "recordings"
-MINUTES = (10, 60, 180)
+MINUTES = (10, 60, 180, 600)
 QUICK_MINUTES = (1,)
 MIN_CALIBRATION_MINUTES = 60
 """A calibration must be worth more than the ten minutes that the model was learned from."""
 RATE_HZ = 16_000
+NOISE_PART = 0.3
+"""Level of the noise that distinguishes the minutes of a recording, as a part of the sound's."""
 
 
 def measure(context: BenchContext) -> Iterator[Measurement]:
@@ -52,16 +54,21 @@ def measure(context: BenchContext) -> Iterator[Measurement]:
 
 
 def _write_long(path: Path, minutes: int) -> None:
-    """Write the sound of the demo's pump, minute by minute, with other noise in each."""
+    """Write a minute of the demo's pump again and again, each time with other noise."""
+    import numpy as np
+
     from asd_monitor.demo.pump_sound import PumpSound
 
+    pump, noise = PumpSound(1, RATE_HZ), np.random.default_rng(1)
+    seconds = [pump.block(second * RATE_HZ, RATE_HZ) for second in range(60)]
+    minute = np.concatenate(seconds).astype(np.float32)
+    level = NOISE_PART * float(minute.std())
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE_HZ)
-        pump = PumpSound(1, RATE_HZ)
-        for second in range(60 * minutes):
-            samples = pump.block(second * RATE_HZ, RATE_HZ)
+        for _ in range(minutes):
+            samples = minute + level * noise.standard_normal(len(minute), dtype=np.float32)
             file.writeframes((32767 * samples.clip(-1, 1)).astype("<i2").tobytes())
 
 

@@ -21,8 +21,6 @@ from asd_monitor.storage.private import keep_private
 from asd_monitor.terminal.wrapping import wrap
 
 if TYPE_CHECKING:
-    from asd_monitor.config import Config
-    from asd_monitor.detection.alarm_settings import AlarmSettings
     from asd_monitor.judging.proposal import Proposal
 
 
@@ -69,7 +67,7 @@ def refit(
     require_torch("refit")
     lower_priority()
     settings = None if config is None else load_config(config)
-    alarm = None if settings is None else find_alarm_settings(settings, machine)
+    alarm = None if settings is None else settings.alarm_of(machine)
     keys = trusted_key or (() if settings is None else settings.models.trusted_keys)
     with console_progress(quiet=as_json) as progress:
         found = propose_refit(state, machine, alarm=alarm, trusted_keys=keys, progress=progress)
@@ -81,11 +79,6 @@ def refit(
         return
     outcome = proposal.accept(store, author, machine)
     typer.echo(wrap(outcome.message), err=as_json)
-
-
-def find_alarm_settings(config: "Config", machine: str) -> "AlarmSettings":
-    """Return when the configuration raises alarms of a machine, whether or not it names it."""
-    return config.alarm_of(machine) if machine in config.machines else config.alarm
 
 
 def lower_priority() -> None:

@@ -123,9 +123,14 @@ def fit_many(
     window_samples = round(choice.window_s * sample_rate_hz)
     groups = FeatureGroups(sample_rate_hz, window_samples).eval()
     overall = SubProgress(progress or NoProgress())
-    windows_by_target = {
+    sound_by_target = {
         target: _training_windows(target, recordings, window_samples, sample_rate_hz)
         for target, recordings in recordings_by_target.items()
+    }
+    windows_by_target = {target: _sample(windows) for target, windows in sound_by_target.items()}
+    thinned = {
+        target: _describe_sample(len(windows_by_target[target]), len(windows))
+        for target, windows in sound_by_target.items()
     }
     # All targets have the same voices, so that windows of several machines can share a batch.
     with_filters = all(supports_filters(windows) for windows in windows_by_target.values())
@@ -172,7 +177,7 @@ def fit_many(
             name: target.levels for name, target in fitted.items() if target.levels is not None
         },
         modes={name: target.modes for name, target in fitted.items()},
-        training=_describe_training(recordings_by_target, sample_rate_hz),
+        training=_describe_training(recordings_by_target, sample_rate_hz, thinned),
         description=_describe(choice, sample_rate_hz),
     )
     normal_sound = {name: target.normal_sound for name, target in fitted.items()}
@@ -219,11 +224,28 @@ def _training_windows(
             f"{windows.window_s:g} s, found {disjoint}; record more, or choose a shorter window"
         )
         raise ConfigError(msg)
+    return windows
+
+
+def _sample(windows: TrainingWindows) -> TrainingWindows:
+    """Return windows that are spread evenly over all sound, so that memory and time are bounded."""
     return windows.take(evenly_spaced_indices(len(windows), MAX_CALIBRATION_WINDOWS))
 
 
+def _describe_sample(used: int, available: int) -> str:
+    """Return how many windows of long recordings are learned from, for the user; empty if all."""
+    if used == available:
+        return ""
+    return (
+        f"learned from {used} of {available} windows, spread evenly over all recordings: more "
+        "sound is read, but does not make the model larger"
+    )
+
+
 def _describe_training(
-    recordings_by_target: Mapping[str, Sequence[Recording]], sample_rate_hz: int
+    recordings_by_target: Mapping[str, Sequence[Recording]],
+    sample_rate_hz: int,
+    thinned: Mapping[str, str],
 ) -> dict[str, Json]:
     digest = hashlib.sha256()
     count, seconds = 0, 0.0
@@ -231,7 +253,8 @@ def _describe_training(
     for target, recordings in recordings_by_target.items():
         digest.update(target.encode())
         prefix = f"{target}: " if len(recordings_by_target) > 1 else ""
-        findings += [prefix + text for text in check_recordings(recordings, sample_rate_hz)]
+        sentences = [thinned[target], *check_recordings(recordings, sample_rate_hz)]
+        findings += [prefix + text for text in sentences if text]
         for recording in recordings:
             digest.update(recording.name.encode())
             digest.update(np.ascontiguousarray(recording.samples, dtype="<f4").tobytes())

@@ -19,6 +19,7 @@ from asd_monitor.features import MEL_BANDS, TOP_FRACTION, FeatureGroups, mel_cen
 from asd_monitor.modes.fit import adjust_held_out, fit_modes, profiles_of
 from asd_monitor.modes.learned import LearnedModes
 from asd_monitor.normal_sound.statistics import NormalSound
+from asd_monitor.processes.memory import return_freed_memory
 from asd_monitor.progress import Progress
 from asd_monitor.quickstart.fusion import Fusion, fit_fusion, min_voice_scales
 from asd_monitor.quickstart.gain_free import GainFreeScorer, fit_level_gate, fit_target_scorer
@@ -152,6 +153,7 @@ def fit_target(
         folds = torch.from_numpy(windows.folds())
         filtered_names = FILTERED_GROUP_NAMES if with_filters else FILTERED_GROUP_NAMES[:1]
         filters, filtered = fit_group_filters(filtered_names, features, bank, excluded, folds)
+        return_freed_memory()
         voices = HeldOutVoices(torch.cat([held_out, filtered], dim=1)[disjoint])
         responses: list[BandResponses] = []
         if with_filters:
@@ -227,6 +229,7 @@ def _cross_validated_scores(
         fold_scores = scorer([group[held_out] for group in features])
         for row, score in zip(held_out, fold_scores, strict=True):
             scores[int(row)] = score
+        return_freed_memory()
         progress.update((fold + 1) / fold_count)
     return torch.stack([score for score in scores if score is not None])
 

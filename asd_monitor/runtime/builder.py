@@ -366,6 +366,7 @@ def _build_web(
             find_learned=partial(find_learned_sound, machines),
             diagnosis=diagnosis,
             trusted_keys=lambda: machines.config.models.trusted_keys,
+            alarm_of=lambda machine: machines.config.alarm_of(machine).model_dump(),
         )
     except StateError as error:
         if not machines.names:

@@ -30,6 +30,10 @@ MAX_EXTRA_S = 600.0
 """At most this much more sound than requested is kept, however often the fit fails (on a full
 disk, for example), so that memory is left for the other machines."""
 
+MAX_QUEUED_S = 60.0
+"""Recordings that are read as fast as possible are paused while this much sound waits to be stored:
+otherwise all of it would be in memory before the disk has it."""
+
 PAUSED = "learning is paused: nothing is collected until it is continued on the web page"
 
 
@@ -91,6 +95,8 @@ class Commissioning:
         Fits and saves the model.
     on_result
         Called, from the commissioning thread, after each fit.
+    on_room
+        Called, from the commissioning thread, when :meth:`needs_more` may be true again.
     extend_existing
         Collect ``required_s`` in addition to the recordings already in the store. The model is
         fitted to all of them.
@@ -104,6 +110,7 @@ class Commissioning:
         *,
         fit: Fit,
         on_result: Callable[[CommissioningResult], None],
+        on_room: Callable[[], None] = lambda: None,
         extend_existing: bool = False,
     ) -> None:
         self._machine = machine
@@ -111,6 +118,7 @@ class Commissioning:
         self._rate_hz = store.sample_rate_hz
         self._fit = fit
         self._on_result = on_result
+        self._on_room = on_room
         clip_samples = round(min(CLIP_S, required_s) * self._rate_hz)
         self._segmenter = ClipSegmenter(machine, clip_samples, self._rate_hz)
         self._required_s = required_s + (store.duration_s if extend_existing else 0.0)
@@ -169,9 +177,11 @@ class Commissioning:
         self._paused = False
 
     def needs_more(self) -> bool:
-        """Return whether more sound is needed than is stored and queued."""
+        """Return whether more sound is needed than is stored and queued, and may be queued."""
         waiting_s = self._queued_s - self._processed_s
-        return not self._fitting and self._store.duration_s + waiting_s < self._required_s
+        if self._fitting or waiting_s >= MAX_QUEUED_S:
+            return False
+        return self._store.duration_s + waiting_s < self._required_s
 
     def progress(self) -> LearningProgress:
         """Return how much sound has been collected, and why not more.
@@ -220,6 +230,7 @@ class Commissioning:
                 if clip is not None:
                     self._store_clip(clip)
                     self._processed_s += self._length_s(clip)
+                    self._on_room()
                 elif not self._closing:
                     self._try_fit()
                     return

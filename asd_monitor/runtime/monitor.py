@@ -15,6 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from asd_monitor.errors import AsdMonitorError
@@ -314,8 +315,12 @@ class Monitor:
         for commissioning in commissionings:
             commissioning.join(ABORT_TIMEOUT_S)
 
+    def read_again(self, machine: str) -> None:
+        """Read the source of a machine, which may have been paused; from any thread."""
+        self._requests.mark_ready(machine)
+
     def _make_notifier(self, machine: str) -> Callable[[], None]:
-        return lambda: self._requests.mark_ready(machine)
+        return partial(self.read_again, machine)
 
     def _work(self) -> None:
         try:

@@ -186,6 +186,7 @@ def _build_commissioning(
         required_s,
         fit=partial(_fit, config, state, store, recorded_with, rates),
         on_result=partial(_finish_commissioning, config, state, monitor, pipeline),
+        on_room=partial(monitor.read_again, machine),
         extend_existing=state.model_path(machine).exists(),
     )
 

@@ -66,6 +66,8 @@ class WebService:
         Checks the installation; None: pages cannot.
     trusted_keys
         Returns the public keys of makers whose model files may run; none: all may.
+    alarm_of
+        Returns the alarm settings of a machine.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class WebService:
         find_learned: FindLearnedSound = lambda _machine: None,
         diagnosis: Diagnosis | None = None,
         trusted_keys: Callable[[], Iterable[str]] = tuple,
+        alarm_of: Callable[[str], Mapping[str, object]] = lambda _machine: {},
     ) -> None:
         static = StaticFiles()
         if missing := static.missing_libraries():
@@ -96,7 +99,7 @@ class WebService:
         self._hub = LiveHub(self._call, rings, count_dropped=metrics.dropped.labels(QUEUE).inc)
         self._log = LogTail()
         self._access = AccessStore(state_root / FILE_NAME)
-        self._refits = RefitJobs(state_root, trusted_keys)
+        self._refits = RefitJobs(state_root, trusted_keys, alarm_of)
         pages, archive = PageRenderer(node, static), Archive(state_root)
         self._context = WebContext(
             settings=settings,

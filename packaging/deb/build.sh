@@ -72,7 +72,8 @@ install -d "$root/usr/bin" "$root/usr/lib/systemd/system" "$root/etc/asd-monitor
 ln -s ../lib/asd-monitor/bin/asd-monitor "$root/usr/bin/asd-monitor"
 sed "s|/opt/asd-monitor/|$HOME_FOLDER/|g" 'systemd/asd-monitor@.service' \
     > "$root/usr/lib/systemd/system/asd-monitor@.service"
-install -m 644 configs/monitor.yaml "$root/etc/asd-monitor/example.yaml"
+# Not in /etc: dpkg would ask about an edited example at each upgrade, and stop where no one answers.
+install -m 644 configs/monitor.yaml "$root/usr/share/doc/asd-monitor/examples/monitor.yaml"
 cp -r configs/prometheus configs/grafana configs/mosquitto \
     "$root/usr/share/doc/asd-monitor/examples/"
 install -m 644 docs/operations.md "$root/usr/share/doc/asd-monitor/"
@@ -87,14 +88,13 @@ maintainer=$(sed -n 's/^Maintainer: //p' $here/control)
 } | gzip -9n > "$root/usr/share/doc/asd-monitor/changelog.gz"
 gzip -9n < CHANGELOG.md > "$root/usr/share/doc/asd-monitor/CHANGELOG.md.gz"
 
-echo /etc/asd-monitor/example.yaml > "$root/DEBIAN/conffiles"
 for script in postinst prerm postrm; do
     install -m 755 "$here/$script" "$root/DEBIAN/$script"
 done
 sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" -e "s/@PYTHON@/$interpreter/" \
     -e "s/@SIZE@/$(du -sk --exclude=DEBIAN "$root" | cut -f1)/" \
     $here/control > "$root/DEBIAN/control"
-(cd "$root" && find usr etc -type f -print0 | sort -z | xargs -0 md5sum) > "$root/DEBIAN/md5sums"
+(cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum) > "$root/DEBIAN/md5sums"
 chmod -R u+rwX,go=rX "$root"
 chmod 755 "$root"/DEBIAN/p*
 

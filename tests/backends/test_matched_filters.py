@@ -8,6 +8,7 @@ from torch import Tensor
 from asd_monitor.backends.density_neighbours import fit_density_neighbours
 from asd_monitor.backends.matched_filters import (
     MatchedFilters,
+    _deviations,
     fit_matched_filters,
     make_bumps,
     sum_rectangles,
@@ -86,6 +87,15 @@ def test_rectangles_are_summed_within_the_vector_as_an_image(rows: int) -> None:
         bottom, right = divmod(end, stride)
         expected = images[:, top:bottom, left:right].sum((1, 2))
         torch.testing.assert_close(got[:, index], expected)
+
+
+def test_the_deviations_are_those_of_all_pairs_of_rectangles() -> None:
+    bumps = make_bumps(dims=32, rows=2)
+    root = torch.randn(32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    precision, std = root @ root.t(), torch.full((32,), 2.0, dtype=torch.float64)
+    indicators = sum_rectangles(torch.eye(32, dtype=torch.float64), 2, 16, bumps.corners)
+    variances = (indicators.t() @ (precision / 4) @ indicators).diagonal()
+    torch.testing.assert_close(_deviations(precision, std, bumps), variances.sqrt())
 
 
 def test_every_place_of_the_vector_is_within_a_rectangle_of_every_size() -> None:

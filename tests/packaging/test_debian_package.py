@@ -17,13 +17,14 @@ from tests.rig.wheel import build_wheel
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 HOME = Path("usr/lib/asd-monitor")
+EXAMPLE = Path("usr/share/doc/asd-monitor/examples/monitor.yaml")
 UNIT = Path("usr/lib/systemd/system/asd-monitor@.service")
 
 
 def run(*command: str | Path, **environ: str) -> str:
     done = subprocess.run(
         [str(part) for part in command], env={**os.environ, **environ}, check=True,
-        capture_output=True, text=True,
+        capture_output=True, text=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     return done.stdout
 
@@ -55,7 +56,7 @@ class Dpkg:
         (root / "var/lib/dpkg/status").touch()
 
     def __call__(self, *arguments: str | Path) -> str:
-        forced = "script-chrootless,unsafe-io,depends,not-root,bad-path,confdef,confold"
+        forced = "script-chrootless,unsafe-io,depends,not-root,bad-path"
         return run(
             "dpkg", f"--root={self.root}", f"--force-{forced}", "--log=/dev/null", *arguments
         )
@@ -125,12 +126,28 @@ def test_the_interpreter_of_the_package_finds_the_program(content: Path) -> None
     assert "asd-monitor run --config" in printed
 
 
-def test_an_upgrade_keeps_what_was_edited_and_removal_keeps_what_was_learned(
-    dpkg: Dpkg, package: Path
+@pytest.fixture
+def next_package(package: Path, tmp_path: Path) -> Path:
+    """Return a package of a later version, whose example and unit have changed."""
+    content = tmp_path / "next"
+    run("dpkg-deb", "--raw-extract", package, content)
+    for changed in (UNIT, EXAMPLE):
+        path = content / changed
+        path.write_text(path.read_text() + "# of the next version\n")
+    control = content / "DEBIAN" / "control"
+    control.write_text(re.sub(r"^(Version: .*)$", r"\1+next", control.read_text(), flags=re.M))
+    run("dpkg-deb", "--root-owner-group", "-Znone", "--build", content, tmp_path / "next.deb")
+    return tmp_path / "next.deb"
+
+
+def test_an_upgrade_asks_nothing_and_removal_keeps_what_was_learned(
+    dpkg: Dpkg, package: Path, next_package: Path
 ) -> None:
+    """Files in /etc that belong to the package would be asked about, and no one may be there."""
     dpkg("--install", package)
-    example, etc = dpkg.root / "etc/asd-monitor/example.yaml", dpkg.root / "etc/asd-monitor"
+    example, etc = dpkg.root / EXAMPLE, dpkg.root / "etc/asd-monitor"
     assert example.read_text() == (CONFIGS / "monitor.yaml").read_text()
+    assert list(etc.iterdir()) == []
     example.write_text("# edited\n")
     (etc / "pump.yaml").write_text("machines: {pump: {mic: 0}}\n")
     model = dpkg.root / "var/lib/private/asd-monitor/pump/models/pump.asd"
@@ -138,11 +155,11 @@ def test_an_upgrade_keeps_what_was_edited_and_removal_keeps_what_was_learned(
     model.touch()
     (dpkg.root / HOME / "lib/added_with_pip").mkdir()
 
-    dpkg("--install", package)
-    assert example.read_text() == "# edited\n"
+    dpkg("--install", next_package)
+    assert example.read_text().endswith("# of the next version\n")
 
     dpkg("--remove", "asd-monitor")
-    assert {example.exists(), (etc / "pump.yaml").exists(), model.exists()} == {True}
+    assert {(etc / "pump.yaml").exists(), model.exists()} == {True}
     left = dpkg.files()
     assert {"etc/asd-monitor", "var/lib/private/asd-monitor"} == left
 

@@ -16,9 +16,10 @@ from asd_monitor.detection.voice_words import WORDS, describe_voice
 from asd_monitor.errors import ConfigError
 from asd_monitor.features import MEL_BANDS, FeatureGroups
 from asd_monitor.progress import NoProgress
-from asd_monitor.quickstart import Fitted, Recording, fit, fit_many
+from asd_monitor.quickstart import Fitted, Recording, fit, fit_many, fitting
 from asd_monitor.quickstart.gain_free import DB_PER_NEPER, LevelGate
 from asd_monitor.quickstart.group_scores import append_floor_and_bands
+from asd_monitor.quickstart.recording_check import findings_of
 from asd_monitor.quickstart.training_windows import frame_recordings
 from asd_monitor.quickstart.window_length import choose_window
 
@@ -380,6 +381,19 @@ def test_a_single_recording_of_half_a_minute_is_enough(new_clips: list[FloatArra
     assert one.manifest.calibrations["pump"].count == 15
     clean, faulty = scores(one, new_clips), scores(one, [with_knocks(clip) for clip in new_clips])
     assert np.mean(faulty[:, None] > clean) > 0.95
+
+
+def test_of_long_sound_a_fixed_number_of_windows_is_used_and_stated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sound = [Recording("all", machine(1, 30.0))]
+    monkeypatch.setattr(fitting, "MAX_BANK_WINDOWS", 10)
+    monkeypatch.setattr(fitting, "MAX_CALIBRATION_WINDOWS", 12)
+    some = fit(sound, target="pump", window_s=2.0).manifest
+    assert some.calibrations["pump"].count == 12
+    assert "learned from 12 of 15 windows" in findings_of(some)[0]
+    monkeypatch.setattr(fitting, "MAX_CALIBRATION_WINDOWS", 15)
+    assert not any("windows" in text for text in findings_of(fit(sound, target="pump").manifest))
 
 
 def test_sound_that_repeats_exactly_gives_finite_scores() -> None:

@@ -14,7 +14,12 @@ from asd_monitor.errors import ConfigError
 from asd_monitor.progress import Progress
 from asd_monitor.quickstart import Recording
 from asd_monitor.records import AudioChunk, FloatArray, LearningProgress, Rejection, Window
-from asd_monitor.runtime.commissioning import Commissioning, CommissioningResult, FittedModel
+from asd_monitor.runtime.commissioning import (
+    MAX_QUEUED_S,
+    Commissioning,
+    CommissioningResult,
+    FittedModel,
+)
 from asd_monitor.runtime.recording_store import RecordingStore, next_name
 from tests.rig.full_disk import max_file_size
 
@@ -371,3 +376,27 @@ def test_closing_aborts_a_fit(tmp_path: Path) -> None:
     assert "learn-pump" not in [thread.name for thread in threading.enumerate()]
     assert rig.results.empty()
     assert file_names(tmp_path) == ["normal_id_00_00000000.wav"]
+
+
+def test_recordings_are_read_no_faster_than_they_are_stored(tmp_path: Path) -> None:
+    """Otherwise recordings of hours would be in memory as a whole."""
+    store = RecordingStore("pump", tmp_path, RATE_HZ, session="now")
+    has_room = threading.Event()
+
+    def fit(_recordings: Sequence[Recording], _progress: Progress) -> FittedModel:
+        return FittedModel(Path("model.asd"))
+
+    commissioning = Commissioning(
+        "pump", store, 3600.0, fit=fit, on_result=print, on_room=has_room.set
+    )
+    pushed_s = 0
+    while commissioning.needs_more():
+        chunk = AudioChunk(noise(10, seed=pushed_s), pushed_s * RATE_HZ, 0.0)
+        commissioning.push(chunk)
+        pushed_s += 10
+    assert pushed_s == MAX_QUEUED_S
+    commissioning.start()
+    assert has_room.wait(60)
+    assert commissioning.needs_more()
+    commissioning.close()
+    commissioning.join(60)

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from asd_monitor import model_file, quickstart
 from asd_monitor.cli import create_app
-from asd_monitor.config import from_options
+from asd_monitor.config import from_options, load
+from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.errors import ConfigError, ModelFileError, UntrustedModelError
 from asd_monitor.history.records import NoteKind
 from asd_monitor.judging import actions, proposal
@@ -253,6 +254,25 @@ def test_the_page_learns_in_a_process_of_its_own(learned: Path) -> None:
     assert sha_of(learned) == first
 
 
+def test_the_page_compares_with_the_alarm_settings_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\nwhile [ "$1" != --config ]; do shift; done\ncp "$2" {tmp_path}/found.yaml\n'
+    )
+    python.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(python))
+    own = {"pump": AlarmSettings(min_duration_s=60.0, transients="count")}
+    jobs = RefitJobs(tmp_path, alarm_of=lambda machine: own[machine].model_dump())
+    try:
+        assert jobs.start("pump")
+        wait_until(lambda: jobs.status("pump")[0] == "done", "the end", timeout_s=60)
+    finally:
+        jobs.close()
+    assert load(tmp_path / "found.yaml").alarm_of("pump") == own["pump"]
+
+
 def test_the_page_learns_again_only_what_the_trusted_keys_have_signed(
     learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,11 +285,11 @@ def test_the_page_learns_again_only_what_the_trusted_keys_have_signed(
     jobs = RefitJobs(learned, lambda: [key])
     try:
         assert jobs.start("pump")
-        wait_until(lambda: jobs.status("pump")[0] == "done", "the end")
+        wait_until(lambda: jobs.status("pump")[0] == "done", "the end", timeout_s=60)
+        command = (tmp_path / "command").read_text().split()
+        arguments = command[command.index("refit") :]
+        assert arguments[-2:] == ["--trusted-key", key]
+        with pytest.raises(UntrustedModelError, match="it is not signed"):
+            CliRunner().invoke(create_app(), arguments, catch_exceptions=False)
     finally:
         jobs.close()
-    command = (tmp_path / "command").read_text().split()
-    arguments = command[command.index("refit") :]
-    assert arguments[-2:] == ["--trusted-key", key]
-    with pytest.raises(UntrustedModelError, match="it is not signed"):
-        CliRunner().invoke(create_app(), arguments, catch_exceptions=False)

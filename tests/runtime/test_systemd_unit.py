@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.paths import ROOT
+from tests.rig.paths import CONFIGS, ROOT
 
 UNIT = ROOT / "systemd" / "asd-monitor@.service"
 
@@ -124,6 +124,18 @@ def test_the_installer_writes_the_program_path_into_the_unit(installed: Path) ->
     assert program == f"{sys.prefix}/bin/asd-monitor"
     assert os.access(program, os.X_OK)
     assert (installed / "etc" / "asd-monitor" / "example.yaml").is_file()
+
+
+def test_the_installer_keeps_an_example_that_was_edited(tmp_path: Path) -> None:
+    example = tmp_path / "etc" / "asd-monitor" / "example.yaml"
+    for _ in range(2):
+        install = ["sh", ROOT / "systemd" / "install.sh"]
+        subprocess.run(install, env={**os.environ, "DESTDIR": str(tmp_path)}, check=True)
+        assert example.read_bytes() == (CONFIGS / "monitor.yaml").read_bytes()
+        assert not example.with_name("example.yaml.old").exists()
+    example.write_text("# edited\n")
+    subprocess.run(install, env={**os.environ, "DESTDIR": str(tmp_path)}, check=True)
+    assert example.with_name("example.yaml.old").read_text() == "# edited\n"
 
 
 def test_the_installer_refuses_a_prefix_that_cannot_work() -> None:
