@@ -30,9 +30,13 @@ class NewestUsed:
     ----------
     path
         Where that is kept.
+    allow_older
+        Whether an older model may be used. It then counts as the newest one, so that it can be
+        kept when older ones are refused again.
     """
 
     path: Path
+    allow_older: bool = False
 
     def check(self, where: Path, key: str, created_at: str) -> None:
         """Raise UntrustedModelError if a newer file of this maker was used from the same path.
@@ -46,12 +50,13 @@ class NewestUsed:
         created_at
             When its model was made, as ISO 8601.
         """
-        newest = self._read().get(self._name(where, key))
+        newest = None if self.allow_older else self._read().get(self._name(where, key))
         if newest is not None and datetime.fromisoformat(created_at) < newest:
             msg = (
                 f"{where}: its model was made at {created_at}, and a newer one of the same maker, "
                 f"of {newest.isoformat()}, was used from this path before: someone may have "
-                "replaced it by an older one; to go back on purpose, set `models.allow_older: true`"
+                "replaced it by an older one; to go back on purpose, set `models.allow_older: "
+                "true` until it has been loaded once"
             )
             raise UntrustedModelError(msg)
 
@@ -60,7 +65,8 @@ class NewestUsed:
         name, made = self._name(where, key), datetime.fromisoformat(created_at)
         with _lock:
             known = self._read()
-            if name in known and known[name] >= made:
+            newest = known.get(name)
+            if newest is not None and (newest == made or (newest > made and not self.allow_older)):
                 return
             known[name] = made
             content = {other: at.isoformat() for other, at in known.items()}
@@ -77,7 +83,10 @@ class NewestUsed:
     def _read(self) -> dict[str, datetime]:
         try:
             content: Any = json.loads(self.path.read_bytes())
-            return {name: datetime.fromisoformat(at) for name, at in content.items()}
+            times = {name: datetime.fromisoformat(at) for name, at in content.items()}
+            if any(at.tzinfo is None for at in times.values()):
+                raise ValueError("expected times with a time zone")
+            return times
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, AttributeError, TypeError) as error:

@@ -91,9 +91,8 @@ def load_policy(config: Config, state: StateFolder) -> "LoadPolicy":
     from asd_monitor.model_file.newest import FILE_NAME, NewestUsed
 
     policy = LoadPolicy.of_state(state.root, config.models.trusted_keys, config.runtime)
-    if config.models.allow_older:
-        return policy
-    return replace(policy, newest=NewestUsed(state.root / FILE_NAME))
+    newest = NewestUsed(state.root / FILE_NAME, config.models.allow_older)
+    return replace(policy, newest=newest)
 
 
 def can_learn(config: Config, machine: str) -> bool:

@@ -1,9 +1,11 @@
 """All Prometheus series of the monitor, by concept.
 
 Labels are few (``machine``, and a small fixed set of states or reasons), so the number of series
-grows only with the number of machines. All series of a machine are created when it is added:
-counters and states start at 0. A measurement that does not exist yet is NaN: comparisons in alert
-rules are then false, and graphs have a gap.
+grows only with the number of machines. Most series of a machine are created when it is added:
+counters and states start at 0. Those of rare results of windows are created when they first occur,
+and those of rejected sound when the machine is learned. Durations are distributions of the whole
+process. A measurement that does not exist yet is NaN: comparisons in alert rules are then false,
+and graphs have a gap.
 """
 
 import platform
@@ -35,11 +37,7 @@ from asd_monitor.telemetry.reload_series import ReloadSeries
 from asd_monitor.telemetry.series_factory import SeriesFactory
 from asd_monitor.telemetry.source_series import SourceSeries
 
-WINDOW_RESULTS = (
-    "scored",
-    "late",
-    *(str(quality) for quality in Quality if quality is not Quality.OK),
-)
+USUAL_RESULTS = ("scored", "late")
 QUEUES = (
     "mqtt_scores", "mqtt_events", "sparkplug", "score_file", "history", "evidence", "web", "notify",
 )  # fmt: skip
@@ -60,8 +58,6 @@ class _WindowSeries:
         self.shift = metrics.shift.labels(machine)
         self.level = metrics.level.labels(machine)
         self.last_window = metrics.last_window.labels(machine)
-        self.inference = metrics.inference.labels(machine)
-        self.latency = metrics.latency.labels(machine)
 
 
 class Metrics:
@@ -156,7 +152,6 @@ class Metrics:
             Histogram(
                 "asd_inference_duration_seconds",
                 "Model time per window: the time of its batch divided by the batch size.",
-                ("machine",),
                 buckets=INFERENCE_BUCKETS_S,
                 registry=self.registry,
             )
@@ -165,7 +160,6 @@ class Metrics:
             Histogram(
                 "asd_window_latency_seconds",
                 "Time from the capture of a window's last sample to the emission of its score.",
-                ("machine",),
                 buckets=LATENCY_BUCKETS_S,
                 registry=self.registry,
             )
@@ -228,10 +222,10 @@ class Metrics:
             self.dropped.labels(queue)
 
     def add_machines(self, machines: Iterable[str]) -> None:
-        """Create all series of these machines, so that they exist from the start."""
+        """Create the series of these machines, so that they exist from the start."""
         zero_at_first = (
-            self.alarms, self.shift, self.inference, self.latency,
-            self.provisional, self.calibration_windows, self.learned, self.learning_target,
+            self.alarms, self.shift, self.provisional, self.calibration_windows,
+            self.learned, self.learning_target,
         )  # fmt: skip
         nan_at_first = (
             self.score, self.threshold, self.normal_range, self.p_value, self.level,
@@ -242,10 +236,8 @@ class Metrics:
                 series.labels(machine)
             for gauge in nan_at_first:
                 gauge.labels(machine).set(nan)
-            for result in WINDOW_RESULTS:
+            for result in USUAL_RESULTS:
                 self.windows.labels(machine, result)
-            for reason in Rejection:
-                self.learning_rejected.labels(machine, str(reason))
             self.source.add_machine(machine)
             self.judging.add_machine(machine)
             self.calibration.add_machine(machine)
@@ -283,9 +275,9 @@ class Metrics:
         series.p_value.set(nan if off or score.p_value is None else score.p_value)
         series.shift.set(window.decision.shift_s)
         if score.value is not None:
-            series.inference.observe(score.inference_s)
+            self.inference.observe(score.inference_s)
         if latency_s is not None:
-            series.latency.observe(latency_s)
+            self.latency.observe(latency_s)
         if score.threshold is not None:
             series.threshold.set(score.threshold)
         if (normal_range := window.decision.normal_range) is not None:
@@ -334,6 +326,9 @@ class Metrics:
         """Record the progress of commissioning."""
         self.learned.labels(progress.machine).set(progress.learned_s)
         self.learning_target.labels(progress.machine).set(progress.required_s)
+        if progress.machine not in self._last_rejected_s:
+            for reason in Rejection:
+                self.learning_rejected.labels(progress.machine, str(reason))
         last = self._last_rejected_s.get(progress.machine, {})
         self._last_rejected_s[progress.machine] = progress.rejected_s
         for reason, seconds in progress.rejected_s.items():

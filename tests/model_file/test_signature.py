@@ -1,6 +1,7 @@
 """A signed model file is that of the owner of the key, whole and unchanged."""
 
 import importlib
+import json
 import time
 import zipfile
 from pathlib import Path
@@ -17,7 +18,7 @@ from asd_monitor.commands.options import Device
 from asd_monitor.commands.run import load_settings
 from asd_monitor.config import from_options
 from asd_monitor.errors import ConfigError, ModelFileError, UntrustedModelError
-from asd_monitor.model_file import load, save, script, verify
+from asd_monitor.model_file import load, pack, save, script, verify
 from asd_monitor.model_file.archive import unseal
 from asd_monitor.model_file.keys import create_key, own_key, public_key, read_key
 from asd_monitor.model_file.made_here import forget_made
@@ -27,6 +28,7 @@ from asd_monitor.model_file.signature import read_signature, sign
 from asd_monitor.runtime.builder import build_monitor
 from asd_monitor.runtime.detectors import load_policy
 from asd_monitor.runtime.model_store import save_model
+from asd_monitor.runtime.own_signature import sign_own
 from asd_monitor.runtime.state_dir import StateFolder
 from tests.rig.hostile_models import change_members, make_foreign, save_foreign
 from tests.rig.played_source import PlayedSource
@@ -319,6 +321,30 @@ def test_an_older_file_in_the_place_of_a_newer_one_is_refused(tmp_path: Path, ke
     load(older, policy=load_policy(config, state))  # elsewhere nothing newer was used
     models = config.models.model_copy(update={"allow_older": True})
     load(place, policy=load_policy(config.model_copy(update={"models": models}), state))
-    (state.root / FILE_NAME).write_bytes(b"{")
-    load(place, policy=load_policy(config, state))
+    load(place, policy=load_policy(config, state))  # it has become the newest one
+    for damaged in (b"{", json.dumps({f"{place} {key}": "2027-01-01T00:00:00"}).encode()):
+        (state.root / FILE_NAME).write_bytes(damaged)
+        load(place, policy=load_policy(config, state))
+
+
+def test_a_model_of_the_maker_can_be_taken_back_after_it_was_learned_again(
+    tmp_path: Path, key: str
+) -> None:
+    """The earlier one is as new as the newest that was used, and one made here has no maker."""
+    state = StateFolder(tmp_path / "state")
+    config = from_options({"machines": {"pump": {"wav": "x.wav"}},
+                           "models": {"trusted_keys": [key]}})  # fmt: skip
+    place, maker, policy = state.model_path("pump"), tmp_path / "maker.asd", load_policy
+    save(maker, script(LogBands()), manifest(created_at="2026-11-30T12:00:00+00:00"))
+    make_foreign(maker)
+    run("sign", maker, "--key", tmp_path / "plant.pem")
+    state.make(place.parent)
+    place.write_bytes(maker.read_bytes())
+    load(place, policy=policy(config, state))
+    content = pack(script(LogBands()), manifest(created_at="2020-01-01T12:00:00+00:00"))
+    place.write_bytes(sign_own(state, content))
+    forget_made()  # as in another process
+    load(place, policy=policy(config, state))
+    place.write_bytes(maker.read_bytes())
+    load(place, policy=policy(config, state))
     assert "allow_older" not in run("inspect", place, "--trusted-key", key)

@@ -173,7 +173,7 @@ def test_a_real_prometheus_agrees_by_its_counters(sink: PrometheusSink, tmp_path
         assert server.value('up{job="asd-monitor"}') == 1
         scored = server.value('asd_windows_total{machine="pump",result="scored"}')
         assert scored == 35
-        assert server.value("sum(asd_window_latency_seconds_count)") == 2 * 5 * 10
+        assert server.value("asd_window_latency_seconds_count") == 2 * 5 * 10
 
 
 def test_the_index_links_to_every_page(sink: PrometheusSink) -> None:
@@ -229,9 +229,8 @@ def test_latency_is_from_capture_to_emission_of_live_sources_only() -> None:
     sink.emit(scored_window(1, captured_at=1000.5))  # the clock was set back
     sink.emit(replace(scored_window(0, "file", captured_at=12.0), is_live=False))
     value = metrics.registry.get_sample_value
-    assert value("asd_window_latency_seconds_count", {"machine": "pump"}) == 1
-    assert value("asd_window_latency_seconds_sum", {"machine": "pump"}) == pytest.approx(0.2)
-    assert value("asd_window_latency_seconds_count", {"machine": "file"}) == 0
+    assert value("asd_window_latency_seconds_count") == 1
+    assert value("asd_window_latency_seconds_sum") == pytest.approx(0.2)
 
 
 def test_a_port_in_use_says_what_to_do(sink: PrometheusSink) -> None:
