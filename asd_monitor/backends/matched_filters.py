@@ -189,7 +189,7 @@ def fit_matched_filters(
         )
     spread = responses.square().mean(0).sqrt()
     spread = (OWN_SHARE * spread + (1.0 - OWN_SHARE) * spread.mean()).clamp_min(1e-6)
-    parts_of_scores = [summarise_responses(rows / spread) for rows in responses.split(ROWS)]
+    parts_of_scores = [summarise_responses(rows / spread) for rows in torch.split(responses, ROWS)]
     held_out_scores = torch.cat(parts_of_scores).float()
     precision = shrunk_precision(differences)
     scale = _deviations(precision, std, bumps) * spread
@@ -204,7 +204,7 @@ def _differences(scaled: Tensor, bank: Tensor, excluded: Tensor) -> Tensor:
     distances = 2.0 * scaled @ bank.t()
     torch.sub(squared_lengths(bank), distances, out=distances).masked_fill_(excluded, torch.inf)
     nearest = torch.topk(distances, min(NEIGHBOURS, len(bank)), dim=1, largest=False)[1]
-    means = [bank[rows].mean(1) for rows in nearest.split(ROWS)]
+    means = [bank[rows].mean(1) for rows in torch.split(nearest, ROWS)]
     return scaled - torch.cat(means)
 
 

@@ -129,7 +129,7 @@ def test_the_installer_writes_the_program_path_into_the_unit(installed: Path) ->
 def test_the_installer_keeps_an_example_that_was_edited(tmp_path: Path) -> None:
     example = tmp_path / "etc" / "asd-monitor" / "example.yaml"
     for _ in range(2):
-        install = ["sh", ROOT / "systemd" / "install.sh"]
+        install = ["sh", str(ROOT / "systemd" / "install.sh")]
         subprocess.run(install, env={**os.environ, "DESTDIR": str(tmp_path)}, check=True)
         assert example.read_bytes() == (CONFIGS / "monitor.yaml").read_bytes()
         assert not example.with_name("example.yaml.old").exists()
