@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,10 @@ from asd_monitor.bench.history import example_window
 from asd_monitor.bench.measurement import Measurement
 from asd_monitor.bench.outbox_latency import measure_latency
 from asd_monitor.bench.outbox_pair import compare
+from asd_monitor.bench.thread_times import ThreadTimes, read_thread_times
 from asd_monitor.outbox.outbox import Outbox
 from asd_monitor.outbox.report import DropReason
+from asd_monitor.outbox.rows import Draft
 from asd_monitor.outbox.settings import OutboxSettings
 from asd_monitor.outbox.worker import OutboxWorker
 from asd_monitor.records import Record, ScoredWindow
@@ -29,16 +32,43 @@ MAX_P50_MS, MAX_P99_MS = 0.5, 2.0
 class _Receiver:
     """Takes what is handed over, as a broker that acknowledges at once; counts no drops."""
 
-    def __init__(self) -> None:
-        self.handed_at_s: list[float] = []
+    def __init__(self, topics: Topics) -> None:
+        self.added_ms: list[float] = []
+        """From queueing a score until it may be sent, without its encoding."""
+        self.cpu_ms: list[float] = []
+        """Processor time of the outbox's thread in this time."""
+        self.queued_ms: list[float] = []
+        """Time in which this thread waited for a processor."""
+        self.put_at_s: deque[float] = deque()
         self.outbox: Outbox | None = None
+        self._topics = topics
+        self._encoding_ms = 0.0
+        self._since: ThreadTimes | None = None
+        self._idle_since: ThreadTimes | None = None
+
+    def encode(self, record: Record) -> Draft:
+        """Return the message of a record; the thread has begun to work on it."""
+        before = read_thread_times()
+        self._since = self._since or before
+        draft = to_draft(record, self._topics, time.time())
+        self._encoding_ms += 1e3 * (read_thread_times().cpu_s - before.cpu_s)
+        return draft
 
     def take(self) -> None:
-        """Take everything, and note the time."""
+        """Take everything, and note the times."""
         assert self.outbox is not None  # noqa: S101 - set before the first message
+        now, since = read_thread_times(), self._since
         while (found := self.outbox.next(max_replays=1)) is not None:
-            self.handed_at_s.append(time.perf_counter())
+            assert since is not None  # noqa: S101 - scores are encoded before
             self.outbox.acknowledge(found[0])
+            idle_since = self._idle_since or since
+            added_ms = 1e3 * (now.wall_s - self.put_at_s.popleft()) - self._encoding_ms
+            self.added_ms.append(added_ms)
+            self.cpu_ms.append(1e3 * (now.cpu_s - since.cpu_s) - self._encoding_ms)
+            queued_ms = 1e3 * (now.queued_s - idle_since.queued_s)
+            self.queued_ms.append(min(queued_ms, added_ms))
+        self._since, self._encoding_ms = None, 0.0
+        self._idle_since = read_thread_times()
 
     def dropped(self, reason: DropReason, scores: int, events: int) -> None:
         """Ignore drops: there are none."""
@@ -60,17 +90,11 @@ def measure(context: BenchContext) -> Iterator[Measurement]:
 
 
 def _measure_scores(path: Path, duration_s: float) -> Iterator[Measurement]:
-    receiver, topics = _Receiver(), Topics("asd", "bench")
+    receiver = _Receiver(Topics("asd", "bench"))
     outbox = receiver.outbox = Outbox(path, OutboxSettings(), "bench", receiver)
-
-    def encode_seconds(record: Record) -> float:
-        before_s = time.perf_counter()
-        to_draft(record, topics, time.time())
-        return time.perf_counter() - before_s
-
     worker = OutboxWorker(
         outbox,
-        lambda record: to_draft(record, topics, time.time()),
+        receiver.encode,
         is_event,
         receiver.take,
         lambda _record: None,
@@ -81,36 +105,55 @@ def _measure_scores(path: Path, duration_s: float) -> Iterator[Measurement]:
     worker.wake()
     while worker.has_queued:
         time.sleep(0.01)
-    put_s, called_s, encoding_s = [], [], []
+    called_s: list[float] = []
+    caller_queued_ms: list[float] = []
     cpu_s = 0.0
     count = round(duration_s * MACHINES)
     started_s = time.perf_counter()
     for number in range(count):
         window = _window(number)
-        encoding_s.append(encode_seconds(window))
         before_cpu_s = time.process_time()
-        before_s = time.perf_counter()
+        before = read_thread_times()
+        receiver.put_at_s.append(before.wall_s)
         worker.put(window)
-        put_s.append(before_s)
-        called_s.append(time.perf_counter() - before_s)
+        after = read_thread_times()
+        called_s.append(after.wall_s - before.wall_s)
+        caller_queued_ms.append(1e3 * (after.queued_s - before.queued_s))
         time.sleep(max(0.0, started_s + (number + 1) / MACHINES - time.perf_counter()))
         cpu_s += time.process_time() - before_cpu_s
     worker.close()
-    added_ms = 1e3 * (np.array(receiver.handed_at_s[:count]) - np.array(put_s))
-    added_ms -= 1e3 * float(np.median(encoding_s))  # a score is encoded without an outbox as well
-    yield from _describe(added_ms, called_s, cpu_s / duration_s)
+    yield from _describe(receiver, caller_queued_ms, called_s, cpu_s / duration_s)
     yield Measurement(
         AREA, "score_bytes", path.stat().st_size / count, "a score in the database", "B"
     )
 
 
 def _describe(
-    added_ms: np.ndarray, called_s: list[float], cpu_fraction: float
+    receiver: _Receiver,
+    caller_queued_ms: list[float],
+    called_s: list[float],
+    cpu_fraction: float,
 ) -> Iterator[Measurement]:
-    p50_ms, p99_ms = float(np.median(added_ms)), float(np.quantile(added_ms, 0.99))
+    added_ms = np.array(receiver.added_ms)
+    queued_ms = np.minimum(added_ms, np.add(receiver.queued_ms, caller_queued_ms[: len(added_ms)]))
     text = "queueing and committing a score before it is sent"
-    yield Measurement(AREA, "added_p50_ms", p50_ms, f"{text}, p50", "ms", at_most=MAX_P50_MS)
-    yield Measurement(AREA, "added_p99_ms", p99_ms, f"{text}, p99", "ms", at_most=MAX_P99_MS)
+    by_itself = f"{text}, without waiting for a processor"
+    processor = f"{text}, processor time of the outbox's thread"
+    for name, label, times_ms in (
+        ("added", text, added_ms),
+        ("added_by_itself", by_itself, added_ms - queued_ms),
+        ("added_cpu", processor, np.array(receiver.cpu_ms)),
+    ):
+        for quantile, at_most in ((50, MAX_P50_MS), (99, MAX_P99_MS)):
+            value = float(np.percentile(times_ms, quantile))
+            yield Measurement(
+                AREA,
+                f"{name}_p{quantile}_ms",
+                value,
+                f"{label}, p{quantile}",
+                "ms",
+                at_most=at_most,
+            )
     called_us = 1e6 * float(np.quantile(called_s, 0.99))
     yield Measurement(
         AREA, "queue_p99_us", called_us, "of which on the inference thread, p99", "µs"
