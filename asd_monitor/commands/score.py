@@ -91,7 +91,7 @@ def score(
     folder = _common_folder(paths)
     if not as_json:
         typer.echo(_format_heading(loaded, rule, folder))
-    job = ScoreJob(model, content, device, target, channel, loaded.runtime)
+    job = ScoreJob(model, content, loaded.device, target, channel, loaded.runtime)
     with (
         exit_on_interrupt("the recordings listed above are scored, the others are not"),
         _scored(paths, job, loaded, jobs) as (results, print_line),

@@ -9,6 +9,9 @@ from multiprocessing import parent_process, resource_tracker
 from multiprocessing.connection import wait
 from types import FrameType
 
+WORKERS_PER_GPU = 2
+"""Processes that score on a GPU at the same time; each takes its own context of some 0.5 GB."""
+
 
 def available_cores() -> int:
     """Return the number of cores that this process may use."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from asd_monitor.audio.files import describe_too_short, iter_model_input, read_header
 from asd_monitor.errors import SourceError
 from asd_monitor.model_file.runtimes import LIBRARIES, ChosenRuntime
-from asd_monitor.processes.workers import exit_with_parent, interrupts_deferred
+from asd_monitor.processes.workers import WORKERS_PER_GPU, exit_with_parent, interrupts_deferred
 from asd_monitor.records import FloatArray
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class ScoreJob:
     content
         Its content, which has been admitted.
     device
-        ``auto``, ``cpu`` or ``cuda``.
+        ``cpu`` or ``cuda``: the one that the process that starts workers has chosen.
     target
         Target of the model file.
     channel
@@ -127,6 +127,8 @@ def score_files(
         Called repeatedly with the seconds of sound that were read in all.
     """
     workers = min(workers, len(paths))
+    if job.device == "cuda":
+        workers = min(workers, WORKERS_PER_GPU)
     if workers > 1:
         with _Workers(job, workers, progress) as pool:
             yield from pool.score(paths)

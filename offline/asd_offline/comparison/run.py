@@ -22,7 +22,7 @@ from asd_offline.comparison.writers import write_files
 from asd_offline.datasets import Dataset, open_dataset
 from asd_offline.datasets.clip import ANOMALY, NORMAL
 from asd_offline.datasets.year_record import is_synthetic
-from asd_offline.jobs.choice import open_pool
+from asd_offline.jobs.choice import limit_workers, open_pool, resolve_device
 from asd_offline.jobs.pool import sigterm_as_interrupt
 from asd_offline.jobs.shards import Shard
 from asd_offline.replay.plan import file_version
@@ -174,7 +174,7 @@ def _plan_jobs(
         settings.ground_truth,
         sections,
         settings.cache,
-        settings.device,
+        resolve_device(settings.device, settings.cluster),
         dataset.machines() if settings.each_machine else (),
     )
     digest = _dataset_digest(dataset)
@@ -228,12 +228,12 @@ def data_digest(dataset: Dataset) -> str:
     return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
 
-def _simultaneous_jobs(settings: CompareSettings) -> int:
-    import torch
-
+def _simultaneous_jobs(settings: CompareSettings, device: str) -> int:
+    if settings.cluster:
+        return 1
     if settings.jobs is not None:
-        return settings.jobs
-    if settings.device != "cpu" and torch.cuda.is_available():
+        return limit_workers(settings.jobs, device)
+    if device == "cuda":
         return 1
     return max(1, min(available_cores(), _available_bytes() // JOB_BYTES))
 
@@ -266,12 +266,13 @@ def _run_jobs(jobs: Sequence[CompareJob], settings: CompareSettings, progress: P
                 progress.message(f"{number}/{len(jobs)} {_describe(result)}")
         progress.update("runs", min(finished_before + done, len(jobs)), len(jobs))
 
+    device = resolve_device(settings.device, settings.cluster)
     pool_of_runs = open_pool(
-        1 if settings.cluster else _simultaneous_jobs(settings),
+        _simultaneous_jobs(settings, device),
         PRELOADED_MODULES,
         cluster=settings.cluster,
         shared=settings.out,
-        device=settings.device,
+        device=device,
         job_bytes=JOB_BYTES,
         notify=progress.message,
     )

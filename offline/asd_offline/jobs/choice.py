@@ -3,10 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from asd_monitor.processes.workers import WORKERS_PER_GPU
 from asd_offline.jobs.pool import JobPool, Pool
-
-WORKERS_PER_GPU = 2
-"""Processes that score on a GPU at the same time; each takes its own context of some 0.5 GB."""
 
 
 def resolve_device(device: str, cluster: str) -> str:
@@ -49,14 +47,15 @@ def open_pool(
     shared
         Folder of the results, which the computers of a cluster share.
     device
-        With ``cuda``, each job on the cluster gets a GPU. With ``auto`` and ``cpu`` it gets none.
+        With ``cuda``, each job on the cluster gets a GPU. With ``auto`` and ``cpu`` it gets none,
+        and with ``cpu`` processes of this computer see none.
     job_bytes
         Memory that each job on the cluster may take.
     notify
         Receives a line about the cluster.
     """
     if not cluster:
-        return JobPool(workers, preload)
+        return JobPool(workers, preload, hide_gpus=device == "cpu")
     from asd_offline.jobs.cluster import ClusterPool
 
     gpus = 1.0 if device == "cuda" else 0.0

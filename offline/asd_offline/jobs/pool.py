@@ -4,6 +4,7 @@ A job is a picklable value that atomically writes one result file. Jobs whose re
 run again, which makes every run resumable.
 """
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -68,9 +69,15 @@ class JobPool:
         Maximum number of jobs that run at the same time.
     preload
         Modules that workers share because they are imported once, before the first is started.
+    hide_gpus
+        Whether workers see no GPU, because their jobs use the CPU: each would take its own context
+        of some 0.5 GB as soon as anything in it asks for one.
     """
 
-    def __init__(self, workers: int, preload: Sequence[str] = ("torch",)) -> None:
+    def __init__(
+        self, workers: int, preload: Sequence[str] = ("torch",), *, hide_gpus: bool = False
+    ) -> None:
+        self._hide_gpus = hide_gpus
         self._workers = workers
         # Workers are forked from a server that has imported torch but never used it. That is as
         # safe as a new process, costs one start, and the workers share torch's memory.
@@ -150,8 +157,9 @@ class JobPool:
 
     def _submit(self, job: Job) -> Future[None]:
         if self._executor is None:
+            shared = (self._done, self._stop, self._hide_gpus)
             self._executor = ProcessPoolExecutor(
-                self._workers, self._context, _start_worker, (self._done, self._stop)
+                self._workers, self._context, _start_worker, shared
             )
         # Processes that are started here inherit this: Ctrl-C interrupts this process only.
         with interrupts_deferred():
@@ -197,8 +205,10 @@ def one_torch_thread() -> Iterator[None]:
 _shared: dict[str, Any] = {}
 
 
-def _start_worker(done: object, stop: object) -> None:
+def _start_worker(done: object, stop: object, hide_gpus: bool) -> None:
     exit_with_parent()
+    if hide_gpus:  # read when CUDA is first used, which the server that forks workers never does
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
+import torch
 from torch import Generator, Tensor, nn
 
 from asd_offline.datasets.targets import Target
@@ -47,6 +48,21 @@ class MultiStepTask(Task[NetworkT_co], Protocol[NetworkT_co]):
     @property
     def steps_per_batch(self) -> int:
         """Optimiser steps for each batch."""
+
+
+@runtime_checkable
+class MovableSamples(Protocol):
+    """A task whose samples can be on the device, where batches are then drawn without a copy."""
+
+    @property
+    def sample_bytes(self) -> int:
+        """Memory that the samples take."""
+
+    def move_samples(self, device: torch.device) -> None:
+        """Move them; :meth:`Task.draw` then takes indices of that device.
+
+        The batches are the same, so all randomness must be in the indices.
+        """
 
 
 class DetectorModule(nn.Module):

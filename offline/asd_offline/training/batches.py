@@ -7,10 +7,12 @@ import torch
 from torch import Generator, Tensor, nn
 
 from asd_monitor.errors import ConfigError, DatasetError
-from asd_offline.models.protocol import Task
+from asd_offline.models.protocol import MovableSamples, Task
 from asd_offline.training.batch_norm import batch_norm_layers
 from asd_offline.training.distributed import Process
 
+MAX_SAMPLE_SHARE = 0.25
+"""Samples are moved to a GPU if they take at most this share of its free memory."""
 MIN_BATCH_SAMPLES = 2
 """Of each process: batch normalisation and deviations over a batch need two."""
 
@@ -60,6 +62,28 @@ def split_order(order: Tensor, batch_size: int, process: Process) -> list[Tensor
     share = order[process.rank : usable : process.world_size]
     batches = list(torch.split(share, max(1, batch_size // process.world_size)))
     return batches[:-1] if len(batches) > 1 and len(batches[-1]) < 2 else batches
+
+
+def move_samples(task: Task[nn.Module], device: torch.device) -> bool:
+    """Move the samples of a task to a GPU, if it can and they fit; return whether they are there.
+
+    Each batch would otherwise be gathered on the CPU and copied.
+    """
+    if device.type != "cuda" or not isinstance(task, MovableSamples):
+        return False
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    if task.sample_bytes > MAX_SAMPLE_SHARE * free_bytes:
+        return False
+    task.move_samples(device)
+    return True
+
+
+def draw_on_device(
+    task: Task[nn.Module], batches: Sequence[Tensor], generator: Generator, device: torch.device
+) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the batches of :func:`prefetch`, of samples that are on the device."""
+    for indices in batches:
+        yield task.draw(indices.to(device), generator)
 
 
 def prefetch(

@@ -18,7 +18,13 @@ from asd_offline.training.batch_norm import (
     batch_norm_layers,
     recompute_bn_statistics,
 )
-from asd_offline.training.batches import check_sample_count, prefetch, split_order
+from asd_offline.training.batches import (
+    check_sample_count,
+    draw_on_device,
+    move_samples,
+    prefetch,
+    split_order,
+)
 from asd_offline.training.checkpoints import (
     Identity,
     latest_checkpoint,
@@ -107,6 +113,7 @@ class Trainer:
         self._name, self._seed, self._folder = name, seed, folder
         self._interval_s = checkpoint_interval_s
         self._network = task.network.to(process.device)
+        self._draw = draw_on_device if move_samples(task, process.device) else prefetch
         self._optimizer = torch.optim.Adam(
             [weight for weight in self._network.parameters() if weight.requires_grad],
             lr=recipe.learning_rate,
@@ -252,7 +259,7 @@ class Trainer:
         steps: list[tuple[int, ...]] = [()]
         if isinstance(self._task, MultiStepTask):
             steps = [(step,) for step in range(self._task.steps_per_batch)]
-        drawn = prefetch(self._task, batches, generator, process.device)
+        drawn = self._draw(self._task, batches, generator, process.device)
         for index, batch in enumerate(drawn):
             if process.is_first:
                 progress.update(self._name, epoch + index / len(batches), self._recipe.epochs)
@@ -281,7 +288,7 @@ class Trainer:
         step: tuple[int, ...] = ()
         if isinstance(self._task, MultiStepTask):
             step = (self._task.steps_per_batch - 1,)
-        drawn = prefetch(self._task, batches[:MAX_BATCHES], generator, self._process.device)
+        drawn = self._draw(self._task, batches[:MAX_BATCHES], generator, self._process.device)
         recompute_bn_statistics(self._network, ((*batch, *step) for batch in drawn))
 
     def _shuffle(self, purpose: object) -> tuple[list[Tensor], torch.Generator]:

@@ -11,7 +11,7 @@ from typing import Any
 from asd_monitor.errors import AsdMonitorError, ConfigError, RunError
 from asd_monitor.processes.workers import available_cores
 from asd_monitor.progress import Progress
-from asd_offline.jobs.choice import open_pool
+from asd_offline.jobs.choice import limit_workers, open_pool, resolve_device
 from asd_offline.jobs.pool import Tick, sigterm_as_interrupt
 from asd_offline.jobs.result_file import write_result
 from asd_offline.jobs.shards import Shard
@@ -121,12 +121,13 @@ def sweep(settings: SweepSettings, progress: Progress) -> list[SweepRun]:
         if earlier is None or earlier.failure is not None or earlier.key != job.key:
             job.result.unlink(missing_ok=True)
     finished = sum(job.result.exists() for job in jobs)
+    device = resolve_device(settings.device, settings.cluster)
     pool_of_runs = open_pool(
-        settings.jobs or _simultaneous_runs(settings.device),
+        _simultaneous_runs(settings, device),
         PRELOADED_MODULES,
         cluster=settings.cluster,
         shared=settings.request.out,
-        device=settings.device,
+        device=device,
         job_bytes=RUN_BYTES,
         notify=progress.message,
     )
@@ -160,6 +161,7 @@ def _plan(settings: SweepSettings) -> list[SweepJob]:
         msg = f"--config: expected recipes with different file names, found {', '.join(stems)}"
         raise ConfigError(msg)
     first = settings.request.seed
+    device = resolve_device(settings.device, settings.cluster)
     jobs = []
     for seed in range(first, first + settings.seeds):
         for recipe, stem in zip(recipes, stems, strict=True):
@@ -167,7 +169,7 @@ def _plan(settings: SweepSettings) -> list[SweepJob]:
             request = replace(
                 settings.request, out=settings.request.out / name, recipe=recipe, seed=seed
             )
-            jobs.append(SweepJob(name, _key(request), request, settings.device))
+            jobs.append(SweepJob(name, _key(request), request, device))
     return jobs
 
 
@@ -186,7 +188,7 @@ def _key(request: TrainRequest) -> str:
     ).hexdigest()
 
 
-def _simultaneous_runs(device: str) -> int:
-    import torch
-
-    return 1 if device != "cpu" and torch.cuda.is_available() else available_cores()
+def _simultaneous_runs(settings: SweepSettings, device: str) -> int:
+    if settings.jobs:
+        return limit_workers(settings.jobs, device)
+    return 1 if device == "cuda" else available_cores()

@@ -46,6 +46,7 @@ class DecibelSegments:
         high = torch.maximum(maxima.max(), low + MIN_RANGE_DB)
         self.network = AeganAd(recipe, low, high)
         self._rows = clips.rows
+        self._offsets = torch.arange(SEGMENT_SIZE)
         hop = recipe.train_hop_frames
         self._starts = segment_starts(clips, SEGMENT_SIZE, hop)
         segments_per_clip = [
@@ -59,10 +60,20 @@ class DecibelSegments:
         """Number of segments."""
         return len(self._starts)
 
+    @property
+    def sample_bytes(self) -> int:
+        """Memory of the spectrograms."""
+        return self._rows.nbytes
+
+    def move_samples(self, device: torch.device) -> None:
+        """Move the spectrograms."""
+        self._rows, self._starts = self._rows.to(device), self._starts.to(device)
+        self._offsets, self._floors = self._offsets.to(device), self._floors.to(device)
+
     def draw(self, indices: Tensor, generator: RandomGenerator) -> tuple[Tensor, ...]:
         """Return decibels ``(batch, 128, 128)``."""
         del generator  # only the order is random
-        rows = self._rows[self._starts[indices, None] + torch.arange(SEGMENT_SIZE)]
+        rows = self._rows[self._starts[indices, None] + self._offsets]
         return (torch.maximum(rows, self._floors[indices]),)
 
 

@@ -43,6 +43,16 @@ class FrameSegments:
         """Number of segments."""
         return len(self._starts)
 
+    @property
+    def sample_bytes(self) -> int:
+        """Memory of the spectrograms."""
+        return self._rows.nbytes
+
+    def move_samples(self, device: torch.device) -> None:
+        """Move the spectrograms."""
+        self._rows, self._starts = self._rows.to(device), self._starts.to(device)
+        self._offsets = self._offsets.to(device)
+
     def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """Return decibels ``(batch, segment_frames, n_mels)``."""
         del generator  # only the order is random

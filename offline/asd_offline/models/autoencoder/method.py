@@ -41,14 +41,27 @@ class FrameVectors:
         self, clips: Sequence[Clip], recipe: AutoencoderRecipe, features: FeatureCache
     ) -> None:
         cached = features.rows([clip.path for clip in clips], recipe.log_mel())
-        rows, self.n_mels = cached.rows.shape
-        # Consecutive rows lie one after the other, so a vector is a view: nothing is copied.
-        self._vectors = cached.rows.as_strided(
-            (rows - recipe.frames + 1, recipe.frames * self.n_mels), (self.n_mels, 1)
-        )
+        self.n_mels = cached.rows.shape[1]
+        self._frames = recipe.frames
+        self._rows, self._vectors = cached.rows, self._view(cached.rows)
         pairs = zip(cached.first.tolist(), cached.count.tolist(), strict=True)
         spans = [torch.arange(first, first + count - recipe.frames + 1) for first, count in pairs]
         self._starts = torch.cat(spans)
+
+    def _view(self, rows: Tensor) -> Tensor:
+        """Return all vectors; consecutive rows lie one after the other, so nothing is copied."""
+        shape = (len(rows) - self._frames + 1, self._frames * self.n_mels)
+        return rows.as_strided(shape, (self.n_mels, 1))
+
+    @property
+    def sample_bytes(self) -> int:
+        """Memory of the spectrograms."""
+        return self._rows.nbytes
+
+    def move(self, device: torch.device) -> None:
+        """Move the spectrograms; :meth:`select` then takes indices of that device."""
+        self._rows, self._starts = self._rows.to(device), self._starts.to(device)
+        self._vectors = self._view(self._rows)
 
     def __len__(self) -> int:
         """Return the number of vectors."""
@@ -73,6 +86,15 @@ class AutoencoderTask:
     def sample_count(self) -> int:
         """Number of vectors."""
         return len(self._vectors)
+
+    @property
+    def sample_bytes(self) -> int:
+        """Memory of the spectrograms."""
+        return self._vectors.sample_bytes
+
+    def move_samples(self, device: torch.device) -> None:
+        """Move the spectrograms."""
+        self._vectors.move(device)
 
     def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, ...]:
         """Return vectors ``(batch, frames * n_mels)``."""
