@@ -159,27 +159,40 @@ class Detector:
         Silent, stuck and non-finite windows never reach the model, and a constant offset is
         removed. Where the model fails or gives no finite score, the window's quality is ``error``.
         """
+        return self.begin(windows)()
+
+    def begin(self, windows: Sequence[Window]) -> Callable[[], list[WindowScore]]:
+        """Begin to score windows; return what waits for the result of :meth:`score`.
+
+        On a GPU it returns at once. The results of several calls must be taken in the order of the
+        calls.
+        """
         require_channels(self.manifest, windows)
         rate_hz = self.manifest.sample_rate_hz
         assessments = [assess(window.samples, rate_hz) for window in windows]
         scorable = [
             i for i, assessment in enumerate(assessments) if assessment.quality in SCORED_QUALITIES
         ]
-        results: dict[int, _Measured] = {}
+        runs: list[tuple[list[int], Callable[[], tuple[Voices, float]]]] = []
         for first in range(0, len(scorable), self.max_batch):
             batch = scorable[first : first + self.max_batch]
-            started_s = self._clock()
-            measured = self._run(
-                [windows[i] for i in batch], [assessments[i].offset for i in batch]
-            )
-            window_s = (self._clock() - started_s) / len(batch)
-            for i, value, row, change_db in zip(batch, *measured, strict=True):
-                change = float(change_db) if math.isfinite(change_db) else None
-                results[i] = _Measured(float(value), tuple(row.tolist()), change, window_s)
-        return [
-            self._make_score(window, assessment, results.get(i, _Measured()))
-            for i, (window, assessment) in enumerate(zip(windows, assessments, strict=True))
-        ]
+            chosen, offsets = [windows[i] for i in batch], [assessments[i].offset for i in batch]
+            runs.append((batch, self._run(chosen, offsets)))
+
+        def finish() -> list[WindowScore]:
+            results: dict[int, _Measured] = {}
+            for batch, wait in runs:
+                measured, seconds = wait()
+                for i, value, row, change_db in zip(batch, *measured, strict=True):
+                    change = float(change_db) if math.isfinite(change_db) else None
+                    window_s = seconds / len(batch)
+                    results[i] = _Measured(float(value), tuple(row.tolist()), change, window_s)
+            return [
+                self._make_score(window, assessment, results.get(i, _Measured()))
+                for i, (window, assessment) in enumerate(zip(windows, assessments, strict=True))
+            ]
+
+        return finish
 
     def score_recording(
         self,
@@ -236,8 +249,21 @@ class Detector:
         verdict = judge_clip(value, scores, rule, settings)
         return ClipScore(name, value, p_value, extrapolated, rule.threshold, tuple(scores), verdict)
 
-    def _run(self, windows: Sequence[Window], offsets: Sequence[float]) -> Voices:
-        """Run the model; NaN for all windows if it fails."""
+    def _run(
+        self, windows: Sequence[Window], offsets: Sequence[float]
+    ) -> Callable[[], tuple[Voices, float]]:
+        """Run the model; return what waits for its results and seconds."""
+        started_s = self._clock()
+        begun = self._begin(windows, offsets)
+        if self._model.is_asynchronous:
+            return lambda: (self._wait(begun, len(windows)), self._clock() - started_s)
+        done = self._wait(begun, len(windows)), self._clock() - started_s
+        return lambda: done
+
+    def _begin(
+        self, windows: Sequence[Window], offsets: Sequence[float]
+    ) -> Callable[[], Voices] | ModelFileError:
+        """Call the model; return what waits for the results, or why it failed."""
         batch = np.empty((len(windows), *self.manifest.window_shape), np.float32)
         for row, window, offset in zip(batch, windows, offsets, strict=True):
             if window.channels is None:
@@ -246,12 +272,24 @@ class Detector:
                 row[:] = [without_offset(channel) for channel in window.channels]
         targets = np.array([self._target_index[window.machine] for window in windows], np.int64)
         try:
-            return self._model.score_voices(batch, targets)
+            if self._model.is_asynchronous:
+                return self._model.begin_voices(batch, targets)
+            voices = self._model.score_voices(batch, targets)
+        except ModelFileError as error:
+            return error
+        return lambda: voices
+
+    def _wait(self, begun: Callable[[], Voices] | ModelFileError, count: int) -> Voices:
+        """Wait for the results of a call; NaN for all windows if the model has failed."""
+        try:
+            if isinstance(begun, ModelFileError):
+                raise begun
+            return begun()
         except ModelFileError as error:
             self._failures += 1
             logger.warning("%s (failure %d)", error, self._failures)
-            unknown = np.full(len(windows), math.nan)
-            return Voices(unknown, np.empty((len(windows), 0)), unknown)
+            unknown = np.full(count, math.nan)
+            return Voices(unknown, np.empty((count, 0)), unknown)
 
     def _make_score(
         self,

@@ -1,6 +1,6 @@
 """A loaded model, which scores windows: numpy arrays outside, torch or onnxruntime inside."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -33,8 +33,25 @@ class Voices(NamedTuple):
     """``(batch,)``: by how much all bands are louder than while learning; NaN if not measured."""
 
 
-def _unknown(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    return np.full(len(windows), np.nan)
+def _check_scores(scores: npt.NDArray[np.generic], count: int) -> npt.NDArray[np.float64]:
+    if scores.shape != (count,):
+        msg = f"the model gave scores of shape {scores.shape} for {count} windows"
+        raise ModelFileError(msg)
+    return scores.astype(np.float64)
+
+
+def _make_voices(method: str, values: npt.NDArray[np.generic], count: int) -> Voices:
+    """Return what a method has measured of some windows."""
+    unknown = np.full(count, np.nan)
+    if method == "forward":
+        return Voices(_check_scores(values, count), np.empty((count, 0)), unknown)
+    if values.ndim != 2 or len(values) != count or values.shape[1] < 2:
+        msg = f"the model gave voices of shape {values.shape} for {count} windows"
+        raise ModelFileError(msg)
+    columns = values.astype(np.float64)
+    if method == "measure":
+        return Voices(columns[:, 0], columns[:, 1:-1], columns[:, -1])
+    return Voices(columns[:, 0], columns[:, 1:], unknown)
 
 
 class LoadedModel:
@@ -115,11 +132,12 @@ class LoadedModel:
         ModelFileError
             If the module fails, or its output is not of shape ``(batch,)``.
         """
-        scores = self._call("forward", windows, targets)
-        if scores.shape != (len(windows),):
-            msg = f"the model gave scores of shape {scores.shape} for {len(windows)} windows"
-            raise ModelFileError(msg)
-        return scores.astype(np.float64)
+        return _check_scores(self._call("forward", windows, targets), len(windows))
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether a call returns before the scores are computed, as on a GPU."""
+        return self.device == "cuda"
 
     def score_voices(
         self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
@@ -128,18 +146,25 @@ class LoadedModel:
 
         Arguments and errors are those of :meth:`score`.
         """
-        has_change = self._has("measure")
-        if not has_change and not self._has("voices"):
-            empty = np.empty((len(windows), 0))
-            return Voices(self.score(windows, targets), empty, _unknown(windows))
-        values = self._call("measure" if has_change else "voices", windows, targets)
-        if values.ndim != 2 or len(values) != len(windows) or values.shape[1] < 2:
-            msg = f"the model gave voices of shape {values.shape} for {len(windows)} windows"
-            raise ModelFileError(msg)
-        columns = values.astype(np.float64)
-        if has_change:
-            return Voices(columns[:, 0], columns[:, 1:-1], columns[:, -1])
-        return Voices(columns[:, 0], columns[:, 1:], _unknown(windows))
+        method = self._voices_method()
+        if method == "forward":
+            unknown = np.full(len(windows), np.nan)
+            return Voices(self.score(windows, targets), np.empty((len(windows), 0)), unknown)
+        return _make_voices(method, self._call(method, windows, targets), len(windows))
+
+    def begin_voices(
+        self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
+    ) -> Callable[[], Voices]:
+        """Begin to score windows; return what waits for the result of :meth:`score_voices`.
+
+        A GPU works on several calls in turn, so that only the first result is waited for long.
+        """
+        method = self._voices_method()
+        finish = self._begin(method, windows, targets)
+        return lambda: _make_voices(method, finish(), len(windows))
+
+    def _voices_method(self) -> str:
+        return next((name for name in ("measure", "voices") if self._has(name)), "forward")
 
     @property
     def has_evidence(self) -> bool:
@@ -182,12 +207,19 @@ class LoadedModel:
     def _call(
         self, method: str, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.generic]:
+        return self._begin(method, windows, targets)()
+
+    def _begin(
+        self, method: str, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
+    ) -> Callable[[], npt.NDArray[np.generic]]:
+        """Call a method; return what waits for its result, which is there unless on a GPU."""
         self._check_input(windows, targets)
         if isinstance(self._module, OnnxModule):
             try:
-                return self._module.run(method, windows, targets)
+                values = self._module.run(method, windows, targets)
             except RuntimeError as error:
                 raise self._failure(method, error) from error
+            return lambda: values
         import torch
 
         # torch warns of read-only arrays, so they are copied.
@@ -202,7 +234,29 @@ class LoadedModel:
             raise self._failure(method, error) from error
         if not isinstance(output, torch.Tensor):
             raise ModelFileError(f"model {self.manifest.name}: {method} returned no tensor")
-        return cast("npt.NDArray[np.generic]", output.cpu().numpy())
+        if output.device.type == "cpu":
+            return lambda: cast("npt.NDArray[np.generic]", output.numpy())
+        return self._copy_later(method, output)
+
+    def _copy_later(
+        self, method: str, output: "torch.Tensor"
+    ) -> Callable[[], npt.NDArray[np.generic]]:
+        """Begin to copy a result from the GPU; return what waits for it."""
+        import torch
+
+        copy = torch.empty(output.shape, dtype=output.dtype, pin_memory=True)
+        copy.copy_(output, non_blocking=True)
+        copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        copied.record()
+
+        def finish() -> npt.NDArray[np.generic]:
+            try:
+                copied.synchronize()
+            except RuntimeError as error:
+                raise self._failure(method, error) from error
+            return cast("npt.NDArray[np.generic]", copy.numpy())
+
+        return finish
 
     def _to_device(self, tensor: "torch.Tensor") -> "torch.Tensor":
         """Return a tensor on the device; only pinned memory is copied without a wait."""

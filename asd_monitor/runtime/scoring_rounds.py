@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from asd_monitor.records import State, Window, WindowScore
@@ -19,6 +19,39 @@ GROUP_S = 0.05
 
 _RUNNING = frozenset({State.NORMAL, State.WARNING, State.ALARM})
 """States in which a machine may be the origin of a sound in other microphones."""
+
+
+MAX_BEGUN = 64
+"""Batches that a GPU has at one time, at most."""
+
+Batch = tuple["Detector", Sequence[Window]]
+
+
+def split(windows_of: "Mapping[Detector, Sequence[Window]]") -> Iterator[Batch]:
+    """Yield the windows of each detector in batches."""
+    for detector, windows in windows_of.items():
+        for first in range(0, len(windows), detector.max_batch):
+            yield detector, windows[first : first + detector.max_batch]
+
+
+def score_batches(
+    batches: Sequence[Batch],
+) -> Iterator[tuple[Sequence[Window], list[WindowScore]]]:
+    """Yield each batch with its scores; those of each detector are in order.
+
+    A GPU receives its batches first, and works on them one after the other, while the CPU scores
+    its own.
+    """
+    on_gpu = [batch for batch in batches if batch[0].model.is_asynchronous]
+    on_cpu = [batch for batch in batches if not batch[0].model.is_asynchronous]
+    for first in range(0, max(1, len(on_gpu)), MAX_BEGUN):
+        part = on_gpu[first : first + MAX_BEGUN]
+        begun = [(windows, detector.begin(windows)) for detector, windows in part]
+        while on_cpu:
+            detector, windows = on_cpu.pop(0)
+            yield windows, detector.score(windows)
+        for windows, finish in begun:
+            yield windows, finish()
 
 
 class ScoringRounds:
@@ -53,13 +86,11 @@ class ScoringRounds:
                 windows_of[pipeline.detector] += windows
         group: list[tuple[Window, WindowScore]] = []
         began_s = self._monotonic()
-        for detector, windows in windows_of.items():
-            for first in range(0, len(windows), detector.max_batch):
-                batch = windows[first : first + detector.max_batch]
-                group += zip(batch, detector.score(batch), strict=True)
-                if len(group) >= GROUP_SIZE or self._monotonic() - began_s >= GROUP_S:
-                    self._accept(pipelines, group)
-                    group, began_s = [], self._monotonic()
+        for batch, scores in score_batches(list(split(windows_of))):
+            group += zip(batch, scores, strict=True)
+            if len(group) >= GROUP_SIZE or self._monotonic() - began_s >= GROUP_S:
+                self._accept(pipelines, group)
+                group, began_s = [], self._monotonic()
         self._accept(pipelines, group)
 
     def _accept(
