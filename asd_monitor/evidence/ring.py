@@ -70,6 +70,11 @@ class SoundRing:
         self._samples = np.zeros(round(self._length_s * sample_rate_hz), np.int16)
         self.sample_rate_hz = sample_rate_hz
 
+    def release(self) -> None:
+        """Free the memory of a ring that no thread writes any more; its sound is lost."""
+        self._start = self._writing_end = self._end
+        self._samples = np.zeros(1, np.int16)
+
     @property
     def end(self) -> int:
         """Index after the newest sample."""

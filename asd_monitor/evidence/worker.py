@@ -12,11 +12,18 @@ from dataclasses import dataclass, field
 
 from asd_monitor.evidence.event_history import EventHistory, NoHistory
 from asd_monitor.evidence.maker import DELETION_INTERVAL_S, EvidenceMaker, MachineSound
-from asd_monitor.evidence.ring import Cut
+from asd_monitor.evidence.ring import Cut, SoundRing
 from asd_monitor.evidence.settings import EvidenceSettings, Keep
 from asd_monitor.evidence.store import EvidenceStore
 from asd_monitor.evidence.watch import Request, Watch
-from asd_monitor.records import Record, ScoredWindow, SourceHealth, SourceState, Transition
+from asd_monitor.records import (
+    MachineRemoved,
+    Record,
+    ScoredWindow,
+    SourceHealth,
+    SourceState,
+    Transition,
+)
 from asd_monitor.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -37,9 +44,9 @@ class _Job:
 
 @dataclass
 class _Queue:
-    """Requests for the thread; bounded."""
+    """Requests for the thread, bounded, and rings to be freed after the requests before them."""
 
-    jobs: deque[_Job] = field(default_factory=deque)
+    jobs: deque[_Job | SoundRing] = field(default_factory=deque)
     cuts: int = 0
 
 
@@ -120,6 +127,9 @@ class EvidenceWorker:
                 requests = watch.change(record, ring.end)
             case SourceHealth() if record.state is not SourceState.RUNNING:
                 requests = watch.flush(ring.end)
+            case MachineRemoved():
+                del self._watches[record.machine]
+                self._release(ring)
         for request in requests:
             self._put(request)
 
@@ -157,6 +167,12 @@ class EvidenceWorker:
             self._queue.jobs.append(_Job(request, cut))
             self._condition.notify()
 
+    def _release(self, ring: SoundRing) -> None:
+        """Free the memory of a ring once the evidence that was requested from it is made."""
+        with self._condition:
+            self._queue.jobs.append(ring)
+            self._condition.notify()
+
     def _run(self) -> None:
         self._maker.sweep()
         while True:
@@ -170,6 +186,9 @@ class EvidenceWorker:
                 if not self._queue.jobs:
                     continue
                 job = self._queue.jobs.popleft()
+                if isinstance(job, SoundRing):
+                    job.release()
+                    continue
                 self._queue.cuts -= job.cut is not None
             try:
                 with self._metrics.evidence.duration.time():

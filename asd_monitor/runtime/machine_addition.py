@@ -252,7 +252,8 @@ class RunningMachines:
             if machine not in self.config.machines:
                 raise StateError(f"{machine} is not monitored")
             self.builder.monitor.remove(machine)
-            # Its sound in `sounds` remains: evidence of its last event may still be made from it.
+            # Its sound in `sounds` remains: the evidence of its last event is made from it, and
+            # frees its memory afterwards.
             for mapping in (self.names, self.about, self.rings):
                 mapping.remove(machine)
             others = {

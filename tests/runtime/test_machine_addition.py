@@ -183,7 +183,9 @@ def test_nothing_of_a_removed_machine_is_left_in_the_running_monitor(
         wait_until(lambda: State.WARNING in collected.states("fan"))  # for the toy model, noise
         alarm_path = handle.state.alarm_path("fan")
         wait_until(alarm_path.exists)
+        ring = handle.machines.rings["fan"]
         handle.machines.remove("fan")
+        wait_until(lambda: ring.nbytes < 100)
         assert "fan" not in generate_latest(handle.metrics.registry).decode()
         wait_until(lambda: not alarm_path.exists())
         with handle.state.lock("fan"):
@@ -196,6 +198,7 @@ def test_nothing_of_a_removed_machine_is_left_in_the_running_monitor(
         assert handle.history.flush()
         [event] = HistoryReader(handle.history.path).events(machine="fan")
         assert event.closed_s is not None
+        assert event.clip  # made before its sound was freed
     assert_no_loss(handle, collected, "pump")
 
 
