@@ -10,7 +10,8 @@ def write_durably(
 ) -> None:
     """Replace a file so that after a crash at any moment it is either the old or the new one.
 
-    The content and the folder's entry are on the disk when this returns.
+    The content and the folder's entry are on the disk when this returns. What a process that was
+    killed has left of the same file is removed.
 
     Parameters
     ----------
@@ -28,7 +29,9 @@ def write_durably(
     OSError
         If it cannot be written; nothing has changed then.
     """
-    unfinished = unfinished or path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    if unfinished is None:
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+        _remove_abandoned(path)
     try:
         handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         with open(handle, "wb") as file:
@@ -41,6 +44,26 @@ def write_durably(
         with suppress(OSError):  # a read-only file system refuses even that
             unfinished.unlink(missing_ok=True)
         raise
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove unfinished versions of a file whose processes have ended."""
+    prefix, suffix = f".{path.name}.", ".unfinished"
+    with suppress(OSError):
+        for entry in os.listdir(path.parent):
+            pid = entry.removeprefix(prefix).removesuffix(suffix)
+            if entry == f"{prefix}{pid}{suffix}" and pid.isdecimal() and not _is_running(int(pid)):
+                (path.parent / entry).unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def move_durably(path: Path, target: Path) -> None:
