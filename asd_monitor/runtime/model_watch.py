@@ -105,7 +105,8 @@ class ModelWatch:
                 )
                 with self._machines.lock:  # not before: verifying a file takes seconds
                     for name in waiting:
-                        self._install(name, detector)
+                        if self._sha256_of(name) != sha256:  # unless a page has used it meanwhile
+                            self._install(name, detector)
             for name in names:
                 self._note(name, "")
         except AsdMonitorError as error:

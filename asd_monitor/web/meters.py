@@ -117,6 +117,11 @@ class Meters:
         self._meters: list[_Meter] = []
         self._viewers = 0
 
+    @property
+    def viewers(self) -> int:
+        """Number of pages that show levels."""
+        return self._viewers
+
     def inputs(self, *, again: bool = False) -> list[Input]:
         """Return the inputs of this computer.
 

@@ -1,12 +1,18 @@
 """A model file that is replaced while the monitor runs, in a real process."""
 
+import hashlib
 import json
 import shutil
+import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from asd_monitor.runtime import model_watch
+from asd_monitor.runtime.model_watch import ModelWatch
 from tests.rig.hostile_models import Writing, save_hostile
 from tests.rig.mosquitto import wait_until
 from tests.rig.reloaded_monitor import ReloadedMonitor
@@ -56,3 +62,37 @@ def test_a_replaced_model_is_used_without_a_gap_and_a_bad_one_is_refused_and_nam
         lines = [json.loads(line) for line in monitor.log.splitlines()]
         used = [line for line in lines if "its model file was replaced" in line["message"]]
         assert [(line["level"], line["machine"]) for line in used] == [("info", "pump")] * 2
+
+
+def test_a_file_that_is_used_while_it_is_verified_is_not_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, in_use, installed = tmp_path / "pump.asd", ["earlier"], list[str]()
+    path.write_bytes(b"new")
+    new = hashlib.sha256(b"new").hexdigest()
+
+    def detector_of(sha256: str) -> Any:  # noqa: ANN401
+        manifest = SimpleNamespace(name="toy", revision="1", sample_rate_hz=RATE_HZ)
+        return SimpleNamespace(manifest=manifest, model=SimpleNamespace(sha256=sha256))
+
+    def load_detector(*_arguments: object) -> Any:  # noqa: ANN401
+        in_use[:] = [new]  # a refit is accepted meanwhile
+        return detector_of(new)
+
+    monkeypatch.setattr(model_watch, "load_detector", load_detector)
+    monitor = SimpleNamespace(
+        commissioning=lambda _machine: None,
+        detector=lambda _machine: detector_of(in_use[0]),
+        install=lambda machine, _detector: installed.append(machine),
+        pipelines=[],
+    )
+    machines: Any = SimpleNamespace(
+        config=SimpleNamespace(machines={"pump": SimpleNamespace(model=path)}),
+        builder=SimpleNamespace(monitor=monitor, state=None),
+        lock=threading.RLock(),
+    )
+    watch = ModelWatch(machines)
+    for _ in range(3):
+        watch.check()
+    assert in_use == [new]
+    assert installed == []

@@ -178,6 +178,16 @@ def test_the_event_is_judged_on_its_page_by_keyboard(site: Site, browser: Browse
     assert [entry.action for entry in audit(site)] == ["shelve", "normal"]
 
 
+def test_the_page_of_a_refit_says_what_was_done(site: Site) -> None:
+    answer = post(site, "/m/pump/refit", "action=discard")
+    assert answer.status == 303
+    page = request(site.port, path=answer.headers["location"]).body.decode()
+    assert "The new model was deleted." in page
+    assert "was deleted" not in request(site.port, path="/m/pump/refit?done=other").body.decode()
+    (entry,) = audit(site)
+    assert entry.action == "discard-refit"
+
+
 def test_a_failed_refit_says_why_and_changes_nothing(site: Site) -> None:
     path = "/api/v1/machines/pump/refit"
     answer = json.loads(post(site, path, {}).body)

@@ -2,7 +2,7 @@
 
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -11,6 +11,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page
 
+from asd_monitor.web.routes.setup import MAX_METER_PAGES
 from tests.rig.browser import TIMEOUT_MS, running_chromium
 from tests.rig.mosquitto import Collector, Mosquitto, wait_until
 from tests.rig.raw_http import Answer, connect, request
@@ -257,7 +258,7 @@ def test_machines_are_added_and_changed_without_scripts(
         visitor.close()
 
 
-def test_levels_are_read_by_the_own_page_only(
+def test_levels_are_read_by_the_own_page_only_and_by_few_at_once(
     tmp_path: Path, virtual_microphones: MakeMicrophones
 ) -> None:
     virtual_microphones(pumpmic=VirtualSound(pump_sound(10)))
@@ -265,12 +266,15 @@ def test_levels_are_read_by_the_own_page_only(
         path = "/setup/meters"
         assert get(process, path, Origin="https://evil.example.com").status == 403
         assert get(process, path, **{"Sec-Fetch-Site": "cross-site"}).status == 403
-        with connect(port_of(process)) as stream:
-            stream.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-            received = b""
-            while b'"alsa:pumpmic#0": {"level_dbfs": -' not in received:
-                received += stream.recv(4000)
+        with ExitStack() as streams:
+            for _ in range(MAX_METER_PAGES):
+                stream = streams.enter_context(connect(port_of(process)))
+                stream.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                received = b""
+                while b'"alsa:pumpmic#0": {"level_dbfs": -' not in received:
+                    received += stream.recv(4000)
             assert captures(process)
+            assert get(process, path).status == 503
         wait_until(lambda: not captures(process), "the end of the capture")
 
 

@@ -25,6 +25,13 @@ from asd_monitor.web.routes.judging_api import (
     shelve_machine,
 )
 
+DONE = {
+    "accept": "The new model is used from now on, without a gap in monitoring.",
+    "discard": "The new model was deleted. The present one remains in use.",
+    "undo": "The earlier model is used again, without a gap in monitoring.",
+}
+"""What the page of a refit says after an action."""
+
 
 async def add_note(request: Request) -> Response:
     """Acknowledge, judge or comment on an event, and return to its page."""
@@ -79,6 +86,7 @@ def refit_page(request: Request) -> Response:
         "machine": machine,
         "name": context.machines[machine],
         "refit": describe_refit(context, machine),
+        "done": DONE.get(request.query_params.get("done", ""), ""),
     }
     return context.pages.render(request, "refit.html", values)
 
@@ -99,7 +107,8 @@ async def refit(request: Request) -> Response:
         await run_in_threadpool(refuse_errors, choices[action])
     else:
         raise HTTPException(400, f"action: expected start, {', '.join(choices)}")
-    return RedirectResponse(f"/m/{quote(machine)}/refit", 303)
+    done = f"?done={action}" if action in DONE else ""
+    return RedirectResponse(f"/m/{quote(machine)}/refit{done}", 303)
 
 
 async def name_mode(request: Request) -> Response:

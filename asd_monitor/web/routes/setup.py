@@ -35,6 +35,8 @@ STEPS = {
 MIN_MINUTES, DEFAULT_MINUTES, MAX_MINUTES = 0.3, 5.0, 7 * 24 * 60.0
 KINDS = ("Pump", "Fan", "Motor", "Compressor", "Gearbox", "Conveyor", "Valve", "Machine tool")
 """Suggestions for the kind of a machine."""
+MAX_METER_PAGES = 8
+"""Pages that show levels at the same time; each reads them ten times a second."""
 CHECK_INTERVAL_S = 15.0
 
 
@@ -94,6 +96,9 @@ async def meter_stream(request: Request) -> Response:
     is_foreign = request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}
     if is_foreign or request.headers.get("origin", own) != own:
         return JSONResponse({"error": "expected a request of this page"}, 403)
+    if meters.viewers >= MAX_METER_PAGES:
+        reason = f"{MAX_METER_PAGES} pages show levels already; close one"
+        return JSONResponse({"error": reason}, 503, {"Retry-After": "30"})
     return _MeterResponse(request, meters)
 
 
