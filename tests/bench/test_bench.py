@@ -73,7 +73,11 @@ MEASUREMENTS = {
         "read_overview_ms",
     },
     "outbox": {
-        *(f"{name}_p{q}_ms" for name in ("added", "added_by_itself", "added_cpu") for q in (50, 99)),
+        *(
+            f"{name}_p{q}_ms"
+            for name in ("added", "added_by_itself", "added_cpu")
+            for q in (50, 99)
+        ),
         "queue_p99_us",
         "cpu_percent",
         "score_bytes",

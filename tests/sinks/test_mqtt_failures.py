@@ -109,7 +109,7 @@ def test_a_frozen_broker_is_detected_and_disconnected(broker: Mosquitto, rig: Ri
             time.sleep(0.01)
         assert not sink.connected
         assert rig.value("asd_mqtt_failures_total", reason="timeout") == 1
-        assert "acknowledged" in sink.failure
+        wait_until(lambda: "acknowledged" in sink.failure, "its reason")
         sink.emit(scored_window(emitted))
         emitted += 1
         broker.thaw()
