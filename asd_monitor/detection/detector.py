@@ -272,12 +272,9 @@ class Detector:
                 row[:] = [without_offset(channel) for channel in window.channels]
         targets = np.array([self._target_index[window.machine] for window in windows], np.int64)
         try:
-            if self._model.is_asynchronous:
-                return self._model.begin_voices(batch, targets)
-            voices = self._model.score_voices(batch, targets)
+            return self._model.begin_voices(batch, targets)
         except ModelFileError as error:
             return error
-        return lambda: voices
 
     def _wait(self, begun: Callable[[], Voices] | ModelFileError, count: int) -> Voices:
         """Wait for the results of a call; NaN for all windows if the model has failed."""

@@ -146,11 +146,7 @@ class LoadedModel:
 
         Arguments and errors are those of :meth:`score`.
         """
-        method = self._voices_method()
-        if method == "forward":
-            unknown = np.full(len(windows), np.nan)
-            return Voices(self.score(windows, targets), np.empty((len(windows), 0)), unknown)
-        return _make_voices(method, self._call(method, windows, targets), len(windows))
+        return self.begin_voices(windows, targets)()
 
     def begin_voices(
         self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
@@ -159,12 +155,9 @@ class LoadedModel:
 
         A GPU works on several calls in turn, so that only the first result is waited for long.
         """
-        method = self._voices_method()
+        method = next((name for name in ("measure", "voices") if self._has(name)), "forward")
         finish = self._begin(method, windows, targets)
         return lambda: _make_voices(method, finish(), len(windows))
-
-    def _voices_method(self) -> str:
-        return next((name for name in ("measure", "voices") if self._has(name)), "forward")
 
     @property
     def has_evidence(self) -> bool:

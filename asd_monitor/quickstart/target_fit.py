@@ -87,25 +87,15 @@ class FittedTarget:
     """Of the changes of level that all bands have in common."""
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class HeldOutVoices:
-    """Voices of held-out windows that are disjoint.
+    """Voices of held-out windows that are disjoint."""
 
-    Parameters
-    ----------
-    scores
-        ``(n, scores)`` log scores.
-    responses
-        ``(n, responses)`` of bands; None: there are none.
-    response_names
-        Their names.
-    """
-
-    def __init__(
-        self, scores: Tensor, responses: Tensor | None = None, response_names: Sequence[str] = ()
-    ) -> None:
-        self.scores = scores
-        self.responses = scores[:, :0] if responses is None else responses
-        self.response_names = tuple(response_names)
+    scores: Tensor
+    """``(n, scores)`` log scores."""
+    responses: Tensor
+    """``(n, responses)`` of bands."""
+    response_names: tuple[str, ...] = ()
 
 
 def supports_filters(windows: TrainingWindows) -> bool:
@@ -154,11 +144,12 @@ def fit_target(
         filtered_names = FILTERED_GROUP_NAMES if with_filters else FILTERED_GROUP_NAMES[:1]
         filters, filtered = fit_group_filters(filtered_names, features, bank, excluded, folds)
         return_freed_memory()
-        voices = HeldOutVoices(torch.cat([held_out, filtered], dim=1)[disjoint])
+        scores = torch.cat([held_out, filtered], dim=1)[disjoint]
+        voices = HeldOutVoices(scores, scores[:, :0])
         responses: list[BandResponses] = []
         if with_filters:
             responses, values = _fit_responses(features, windows)
-            voices = HeldOutVoices(voices.scores, values, name_responses(band_hz))
+            voices = HeldOutVoices(scores, values, tuple(name_responses(band_hz)))
         scorer = fit_target_scorer(
             [group[bank] for group in features],
             excluded[bank][:, bank],

@@ -17,12 +17,11 @@ GROUP_SIZE = 16
 GROUP_S = 0.05
 """... unless a model is slow: results wait at most about this long for the next ones."""
 
-_RUNNING = frozenset({State.NORMAL, State.WARNING, State.ALARM})
-"""States in which a machine may be the origin of a sound in other microphones."""
-
-
 MAX_BEGUN = 64
 """Batches that a GPU has at one time, at most."""
+
+_RUNNING = frozenset({State.NORMAL, State.WARNING, State.ALARM})
+"""States in which a machine may be the origin of a sound in other microphones."""
 
 Batch = tuple["Detector", Sequence[Window]]
 
@@ -43,12 +42,11 @@ def score_batches(
     its own.
     """
     on_gpu = [batch for batch in batches if batch[0].model.is_asynchronous]
-    on_cpu = [batch for batch in batches if not batch[0].model.is_asynchronous]
+    on_cpu = iter([batch for batch in batches if not batch[0].model.is_asynchronous])
     for first in range(0, max(1, len(on_gpu)), MAX_BEGUN):
         part = on_gpu[first : first + MAX_BEGUN]
         begun = [(windows, detector.begin(windows)) for detector, windows in part]
-        while on_cpu:
-            detector, windows = on_cpu.pop(0)
+        for detector, windows in on_cpu:  # all of them while the GPU has its first batches
             yield windows, detector.score(windows)
         for windows, finish in begun:
             yield windows, finish()

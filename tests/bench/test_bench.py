@@ -236,7 +236,7 @@ def test_a_microphones_scores_are_timed_from_the_callback(
     with Mosquitto(tmp_path) as broker:
         context = BenchContext(small, Broker("127.0.0.1", broker.port), microphone="pump")
         arrivals = microphone_latency.collect_arrivals(context, context.one_machine(), 2.0, 2.0)
-    assert arrivals
+    assert len(arrivals) >= 5
     assert all(0 < arrival.inference_s < arrival.latency_s < 60 for arrival in arrivals)
 
 

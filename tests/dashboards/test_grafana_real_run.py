@@ -11,9 +11,6 @@ from tests.rig.mosquitto import wait_until
 from tests.rig.ports import free_port
 from tests.rig.prometheus import Prometheus, running_prometheus
 
-ALERTS_OF_A_BUSY_COMPUTER = {"AsdScoreStale", "AsdOverrun", "AsdAudioLost"}
-"""They report what other programs may cause."""
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
@@ -55,4 +52,4 @@ def test_a_normal_pump_raises_no_alert(server: Prometheus) -> None:
         server.wait_for('asd_state{state="NORMAL"} == 1')
         return {title for title, _ in firing_alerts(server, ["pump"])}
 
-    wait_until(lambda: alerts_while_normal() <= ALERTS_OF_A_BUSY_COMPUTER, "the end of all alerts")
+    wait_until(lambda: alerts_while_normal() == set(), "the end of all alerts")

@@ -13,7 +13,6 @@ from asd_monitor.commands.offline_extra import PACKAGES
 from asd_monitor.demo.scenario import Scenario
 from asd_monitor.demo.source import DemoSource
 from asd_monitor.records import State, Transition
-from tests.rig.busy import is_busy
 from tests.rig.hidden_packages import environment_without
 
 COMMAND = [sys.executable, "-m", "asd_monitor.cli", "demo"]
@@ -61,8 +60,8 @@ def test_the_alarm_rises_and_clears_by_itself_without_the_offline_extra(tmp_path
     summary = json.loads(done.stdout.splitlines()[-1])
     assert 13.0 <= summary["raised_at_s"] < summary["cleared_at_s"] <= 110.0
     assert summary["final_state"] == "NORMAL"
-    assert summary["lost_samples"] == 0 or is_busy()
-    assert summary["windows"] >= 50  # on a busy computer some are late
+    assert summary["lost_samples"] == 0
+    assert summary["windows"] >= 100
     assert summary["mqtt_messages"] > summary["windows"]
     for text in ("LEARNING", "a bearing of the pump is failing", "NORMAL", "metrics at http://"):
         assert text in done.stderr

@@ -86,6 +86,7 @@ def follow(page: Page, url: str) -> str:
     while not page.locator("#found .event").count():  # it has no event yet
         page.wait_for_timeout(500)
         page.reload()
+    assert "still open" in page.inner_text("main")
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     page.wait_for_url("**/events/*")

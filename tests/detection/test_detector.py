@@ -19,7 +19,7 @@ from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.detector import MAX_BATCH, ClipScore, Detector, aggregate
 from asd_monitor.errors import ModelFileError
 from asd_monitor.model_file import load, save, script
-from asd_monitor.model_file.loaded_model import LoadedModel
+from asd_monitor.model_file.loaded_model import LoadedModel, Voices
 from asd_monitor.records import AudioChunk, Quality, Window, WindowScore
 from tests.rig.toy_model import (
     RATE_HZ,
@@ -65,11 +65,11 @@ class RecordingModel(LoadedModel):
         super().__init__(model.module, model.manifest, model.sha256, model.device)
         self.batches: list[npt.NDArray[np.float32]] = []
 
-    def score(
+    def begin_voices(
         self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float64]:
+    ) -> Callable[[], Voices]:
         self.batches.append(windows)
-        return super().score(windows, targets)
+        return super().begin_voices(windows, targets)
 
 
 def test_scores_keep_order_machine_and_times_of_their_windows(model: LoadedModel) -> None:

@@ -27,17 +27,13 @@ class NotingModel(LoadedModel):
     def is_asynchronous(self) -> bool:
         return self.later
 
-    def score_voices(
-        self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
-    ) -> Voices:
-        log.append(f"score {self.name}")
-        return super().score_voices(windows, targets)
-
     def begin_voices(
         self, windows: npt.NDArray[np.float32], targets: npt.NDArray[np.int64]
     ) -> Callable[[], Voices]:
-        log.append(f"begin {self.name}")
+        log.append(f"{'begin' if self.later else 'score'} {self.name}")
         finish = super().begin_voices(windows, targets)
+        if not self.later:
+            return finish
 
         def noted() -> Voices:
             log.append(f"finish {self.name}")

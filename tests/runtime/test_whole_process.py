@@ -23,7 +23,6 @@ import yaml
 
 from asd_monitor.demo.pump_sound import PumpSound
 from asd_monitor.model_file import read_manifest
-from tests.rig.busy import is_busy
 from tests.rig.mosquitto import Collector, DurableBroker, Mosquitto, keep_session, wait_until
 from tests.rig.ports import free_port
 from tests.rig.prometheus import running_prometheus
@@ -219,8 +218,8 @@ def test_a_microphone_that_fails_is_unknown_until_it_returns(
     daemon.wait_for_state("NORMAL")
     daemon.wait_for(lambda: len(daemon.payloads("score")) > before, "a new score")
     assert daemon.state("other") == "NORMAL"
-    assert daemon.metric("asd_audio_lost_samples_total", machine="other") == 0 or is_busy()
-    assert daemon.metric("asd_windows_total", machine="pump", result="late") == 0 or is_busy()
+    assert daemon.metric("asd_audio_lost_samples_total", machine="other") == 0
+    assert daemon.metric("asd_windows_total", machine="pump", result="late") == 0
     daemon.stop()
 
 
@@ -237,8 +236,8 @@ def test_a_stall_shorter_than_the_buffer_loses_nothing(start: Start) -> None:
     daemon.wait_for(lambda: len(daemon.payloads("score")) >= before + 6, "scores again")
     if stalled_s > 1.5:
         pytest.skip(f"on this busy computer the stall took {stalled_s:.1f} s")
-    assert daemon.metric("asd_audio_lost_samples_total", machine="pump") == 0 or is_busy()
-    assert daemon.metric("asd_windows_total", machine="pump", result="late") == 0 or is_busy()
+    assert daemon.metric("asd_audio_lost_samples_total", machine="pump") == 0
+    assert daemon.metric("asd_windows_total", machine="pump", result="late") == 0
     daemon.stop()
 
 
@@ -391,6 +390,6 @@ def test_stopping_while_the_model_is_fitted_exits_cleanly(tmp_path: Path) -> Non
         process.send_signal(signal.SIGTERM)
         _, rest = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0, rest
-    assert "the recordings are kept" in rest or is_busy()  # the fit has outlived the monitor
+    assert "the recordings are kept" in rest
     assert len(list((state / "recordings" / "pump" / "train").iterdir())) == 30
     assert not list(state.glob("models/*"))
