@@ -22,6 +22,8 @@ Span = tuple[float, float]
 """From and to, in seconds from the start of the clip."""
 MAX_GAP_S = 3.0
 """Times of a deviation that are closer than this are framed together."""
+MIN_ABOVE_FRACTION = 0.1
+"""If fewer windows of a shift than this are above a limit, all its windows are compared."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Analysis:
     attribution
         ``(bands,)``: fractions of the score by band; None where the model cannot localise.
     counted
-        When the score was beyond a limit.
+        When the windows were captured that are compared with normal sound: those above a limit.
     onset
         Sample index at which the sound began to differ.
     offset
@@ -136,14 +138,15 @@ def analyse(
     samples = cut.to_float()
     frames = BandFrames.of(samples, rate_hz)
     counted = [point for point in request.points if point.counts]
-    counted_spans = merge([_span(point, cut) for point in counted])
+    above = _select_above(counted)
+    counted_spans = merge([_span(point, cut) for point in above])
     attribution = None
     if model is not None:
         window_samples = model.manifest.window_samples
         attribution = attribute(
             model,
             target,
-            _windows(samples, cut, counted, window_samples),
+            _windows(samples, cut, above, window_samples),
             _windows(
                 samples,
                 cut,
@@ -166,6 +169,19 @@ def analyse(
     )
     onset, offset = _extent(comparison.deviations, times, cut, counted)
     return Analysis(frames, comparison, times, attribution, counted_spans, onset, offset)
+
+
+def _select_above(counted: list[ScorePoint]) -> list[ScorePoint]:
+    """Return the windows that show what differs: without those that were normal in between.
+
+    Of a shift that only its mean shows, nearly all windows are within the limits: then all of them.
+    """
+    above = [point for point in counted if point.is_above]
+    has_exceedance = any(
+        point.threshold is not None and (point.value or 0.0) > point.threshold for point in above
+    )
+    is_enough = has_exceedance or len(above) >= MIN_ABOVE_FRACTION * len(counted)
+    return above if above and is_enough else counted
 
 
 def merge(spans: list[Span], max_gap_s: float = 0.0) -> tuple[Span, ...]:

@@ -43,7 +43,16 @@ class ScorePoint:
     threshold: float | None
     normal_range: float | None
     counts: bool
-    """Whether it was beyond a limit of the alarm."""
+    """Whether it was beyond a limit of the alarm, or belongs to a shift that was."""
+
+    @property
+    def is_above(self) -> bool:
+        """Whether the score itself was above a limit.
+
+        A window between two parts of a trouble that comes and goes counts, but is not above.
+        """
+        limits = [limit for limit in (self.threshold, self.normal_range) if limit is not None]
+        return self.value is not None and bool(limits) and self.value > min(limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +120,16 @@ class Watch:
         score, decision = window.score, window.decision
         end = score.window_start + window_samples
         counts = decision.verdict.exceeds or decision.shift_s > 0
-        self._points.append(
-            ScorePoint(
-                score.window_start,
-                end,
-                score.captured_at,
-                score.value,
-                score.threshold,
-                decision.normal_range,
-                counts,
-            )
+        point = ScorePoint(
+            score.window_start,
+            end,
+            score.captured_at,
+            score.value,
+            score.threshold,
+            decision.normal_range,
+            counts,
         )
+        self._points.append(point)
         limits = [limit.value for limit in decision.limits]
         # A shift is known by a median, which lags behind: this window may be normal again.
         if counts and not (limits and score.value is not None and score.value <= min(limits)):

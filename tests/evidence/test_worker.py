@@ -118,7 +118,7 @@ class Rig:
         )
         self.worker.open()
 
-    def play(self, sound: np.ndarray, *, counts: bool = False) -> None:
+    def play(self, sound: np.ndarray, *, counts: bool = False, shift_s: float = 0.0) -> None:
         for first in range(0, len(sound), RATE_HZ):
             start = self.ring.end
             at_s = self.began_s + start / RATE_HZ
@@ -128,7 +128,8 @@ class Rig:
                 None, False, 2.0, -40.0, 0, 0.0, replace(MODEL, window_samples=WINDOW),
             )  # fmt: skip
             verdict = EXCEEDS if counts else Verdict("normal")
-            self.emit(ScoredWindow(score, Decision(State.NORMAL, verdict=verdict)))
+            decision = Decision(State.NORMAL, shift_s=shift_s, verdict=verdict)
+            self.emit(ScoredWindow(score, decision))
 
     def change(self, state: State, previous: State) -> None:
         at_s = self.began_s + self.ring.end / RATE_HZ
@@ -290,6 +291,24 @@ def test_without_normal_sound_a_model_that_localises_names_its_bands(
     shares = np.array(rig.description()["spectrum"]["share_of_score"])
     edges_hz = np.array(rig.description()["spectrum"]["edges_hz"])
     assert shares[edges_hz[1:] <= 2100].sum() > 0.9
+
+
+def test_normal_sound_between_the_parts_of_a_trouble_does_not_dilute_its_evidence(
+    make_rig: Callable[..., Rig],
+) -> None:
+    rig = make_rig(Level())
+    rig.play(noise(40, 1))
+    for part in range(2):  # 4 s of the fault, then 6 s without it
+        rig.play(noise(4, 2 + part) + tone(4), counts=True)
+        rig.change(State.WARNING, State.NORMAL)
+        rig.play(noise(6, 12 + part), shift_s=1.0)
+    rig.play(noise(20, 4))
+    rig.change(State.NORMAL, State.WARNING)
+    rig.close()
+    (band,) = rig.event().bands
+    assert band.change_db == pytest.approx(24, abs=1.5)
+    assert rig.event().headline.startswith("louder at 1.5 kHz")
+    assert rig.description()["counted"] == [[30, 34], [40, 44]]
 
 
 def test_a_model_that_localises_ranks_the_bands(make_rig: Callable[..., Rig]) -> None:
