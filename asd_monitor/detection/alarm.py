@@ -305,7 +305,7 @@ class Alarm:
         if self.state is State.ALARM and holding:
             return State.ALARM, self._describe_hold(quiet_s), self._rule
         if rule_before_gap or self.state is State.ALARM:
-            return State.NORMAL, f"no unusual sound for {quiet_s:.0f} s", ""
+            return State.NORMAL, self._describe_recovery(quiet_s, rule_before_gap), ""
         if warning is not None:
             return State.WARNING, warning.description, warning.name
         if self._passing.warns:
@@ -314,7 +314,14 @@ class Alarm:
             return State.WARNING, self._describe_hold(quiet_s), self._rule
         if self.state in (State.UNKNOWN, State.OFF) and self._rules.exceedances.latest:
             return State.UNKNOWN, "one window is above the threshold; waiting for more", ""
+        if self.state is State.WARNING:
+            return State.NORMAL, self._describe_recovery(quiet_s), ""
         return State.NORMAL, self._rules.describe_normal(), ""
+
+    def _describe_recovery(self, quiet_s: float, rule_before_gap: str = "") -> str:
+        """Return why a warning or an alarm ends, by the rule that gave it."""
+        reason = self._rules.describe_recovery(rule_before_gap or self._rule)
+        return f"no unusual sound for {quiet_s:.0f} s: {reason}" if quiet_s > 0 else reason
 
     def _describe_hold(self, quiet_s: float) -> str:
         """Return how much of the hold time has passed."""

@@ -116,6 +116,11 @@ class ExceedanceBouts:
         )
 
     @property
+    def recovery(self) -> str:
+        """Why there is no warning any more, for the user."""
+        return self._read(self._value).sentence
+
+    @property
     def explanation(self) -> str:
         """What gives a warning and what raises an alarm, for the user."""
         return (

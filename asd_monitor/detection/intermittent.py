@@ -96,6 +96,11 @@ class NotableBlocks:
         return f"{found}; normal are up to {math.floor(self._alarm_at)} of {COUNTED_BLOCKS}"
 
     @property
+    def recovery(self) -> str:
+        """Why there is no warning any more, for the user."""
+        return self.description
+
+    @property
     def explanation(self) -> str:
         """What gives a warning and what raises an alarm, for the user."""
         return (

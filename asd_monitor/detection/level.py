@@ -118,6 +118,11 @@ class LevelChange:
         return f"all frequencies are {side} by {abs(self._change_db):.0f} dB: {causes}"
 
     @property
+    def recovery(self) -> str:
+        """Why there is no warning any more, for the user."""
+        return self.description
+
+    @property
     def explanation(self) -> str:
         """What gives a warning and what raises an alarm; empty where nothing does."""
         if self._statistics is None:

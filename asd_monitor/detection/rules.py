@@ -49,6 +49,10 @@ class Rule(Protocol):
         """What it has found, for the user."""
 
     @property
+    def recovery(self) -> str:
+        """Why it gives no warning any more, with its limit, for the user."""
+
+    @property
     def explanation(self) -> str:
         """What gives a warning and what raises an alarm, for the user."""
 
@@ -140,6 +144,11 @@ class Rules:
     def read(self, score: WindowScore) -> list[RuleReading]:
         """Return the readings of all rules for a window."""
         return [rule.read(score) for rule in self.all]
+
+    def describe_recovery(self, name: str) -> str:
+        """Return why the rule that gave a warning or an alarm does not any more, for the user."""
+        rule = next((rule for rule in self.all if rule.name == name), None)
+        return self.describe_normal() if rule is None else rule.recovery
 
     def describe_normal(self) -> str:
         """Return how close the sound is to a warning, for the user."""

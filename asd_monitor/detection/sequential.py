@@ -26,6 +26,8 @@ from asd_monitor.records import NORMAL_RANGE, Limit, WindowScore
 
 WITHIN = "within normal range"
 ABOVE = "above normal range"
+WAS_ABOVE = "was above normal range"
+"""There is still evidence, but the latest block added none."""
 REPORTED_FRACTION = 0.25
 """Evidence below this fraction of the limit is not mentioned."""
 CLEAR_FRACTION = 0.7
@@ -47,7 +49,8 @@ class SequentialTest:
     fraction
         Largest evidence of any voice, as a fraction of that which raises the alarm.
     duration_s
-        How long that voice has had evidence, in seconds.
+        How long that voice has been raised: from its first evidence to the latest block that added
+        to it, in seconds.
     limit
         Upper end of the normal range of the score, for the user; None where it is unknown.
     """
@@ -80,7 +83,8 @@ class SequentialTest:
         """Discard all evidence."""
         count = 1 if self._statistics is None else len(self._statistics.tested_names)
         self._evidence = np.zeros(count)
-        self._raised_blocks = np.zeros(count, np.int64)
+        self._blocks = np.zeros(count, np.int64)  # since the evidence began
+        self._raised_blocks = np.zeros(count, np.int64)  # of these, up to the last that added to it
         self.fraction, self.duration_s, self._leading = 0.0, 0.0, 0
         self.skip_gap()
 
@@ -109,7 +113,9 @@ class SequentialTest:
         deviations = self._statistics.standardise(means)
         evidence = np.maximum(self._evidence + deviations - SLACK, 0.0)
         self._evidence = np.minimum(evidence, self._alarm_at + RESERVE)
-        self._raised_blocks = np.where(evidence > 0.0, self._raised_blocks + 1, 0)
+        self._blocks = np.where(evidence > 0.0, self._blocks + 1, 0)
+        is_raised = (deviations > SLACK) | (self._blocks == 0)
+        self._raised_blocks = np.where(is_raised, self._blocks, self._raised_blocks)
         self._measure()
 
     def _measure(self) -> None:
@@ -118,20 +124,31 @@ class SequentialTest:
         self.duration_s = float(self._raised_blocks[self._leading]) * self._block_s
 
     @property
+    def _is_rising(self) -> bool:
+        """Whether the latest block added to the evidence."""
+        return bool(self._raised_blocks[self._leading] == self._blocks[self._leading])
+
+    @property
     def evidence(self) -> dict[str, Any]:
         """Evidence of every voice and its blocks, for :meth:`restore` after a restart."""
-        return {"values": self._evidence.tolist(), "blocks": self._raised_blocks.tolist()}
+        return {
+            "values": self._evidence.tolist(),
+            "blocks": self._blocks.tolist(),
+            "raised_blocks": self._raised_blocks.tolist(),
+        }
 
     def restore(self, evidence: Evidence) -> None:
         """Continue with the evidence from before a restart."""
         values, blocks = evidence.get("values"), evidence.get("blocks")
-        for numbers in (values, blocks):
+        raised_blocks = evidence.get("raised_blocks", blocks)
+        for numbers in (values, blocks, raised_blocks):
             if not isinstance(numbers, list) or len(numbers) != len(self._evidence):
                 return
             if not all(is_number(number) and 0 <= number < MAX_RESTORED for number in numbers):
                 return
         self._evidence = np.minimum(np.asarray(values, np.float64), self._alarm_at + RESERVE)
-        self._raised_blocks = np.asarray(blocks, np.int64)
+        self._blocks = np.asarray(blocks, np.int64)
+        self._raised_blocks = np.asarray(raised_blocks, np.int64)
         self._measure()
 
     @property
@@ -160,11 +177,14 @@ class SequentialTest:
         voices = self._statistics
         if voices is None:
             return "no sequential test: too little normal sound was learned"
-        what = "the score"
+        what, limit = "the score", ""
         if len(voices.names) > 1:
             what = f"the sound ({describe_change(voices.tested_names[self._leading])})"
+        elif self.limit is not None:
+            limit = f" (up to {format_score(self.limit.value)})"
+        verb = "has been" if self._is_rising else "was"
         share = "" if self.alarms else f", {self.fraction:.0%} of the evidence for an alarm"
-        return f"{what} has been above its normal range for {self.duration_s:.0f} s{share}"
+        return f"{what} {verb} above its normal range{limit} for {self.duration_s:.0f} s{share}"
 
     @property
     def explanation(self) -> str:
@@ -176,13 +196,22 @@ class SequentialTest:
         )
 
     @property
+    def recovery(self) -> str:
+        """Why there is no warning any more, for the user."""
+        if self.fraction == 0.0:
+            return self.describe_range()
+        left = f"{self.fraction:.0%} of the evidence for an alarm is left"
+        return f"{self.describe_range()}; {left}"
+
+    @property
     def _block_s(self) -> float:
         return self._block_windows * self._window_samples / self._rate_hz
 
     def read(self, score: WindowScore) -> RuleReading:
         """Return how the sound of the last minutes compares with normal sound."""
         if self.is_notable:
-            return self._exceeded(self.description)
+            word = ABOVE if self._is_rising or self._is_typically_above else WAS_ABOVE
+            return RuleReading(self.name, self.limit, True, word, self.description)
         if self._is_typically_above:
             return self._exceeded(self.describe_range())
         sentence = self.describe_range(score.value)

@@ -170,11 +170,12 @@ def test_the_duration_and_the_evidence_of_a_rise_are_reported() -> None:
     results = [alarm.update(score(i, SHIFTED)) for i in range(3 * BLOCK)]
     raised = results[-1][1]
     assert raised is not None
-    assert raised.reason == "the score has been above its normal range for 30 s"
+    assert raised.reason == "the score has been above its normal range (up to 1.20) for 30 s"
     decisions = [decision for decision, _ in results]
     assert [decision.shift_s for decision in decisions[BLOCK - 1 :: BLOCK]] == [10.0, 20.0, 30.0]
     assert decisions[BLOCK].reason == (
-        "the score has been above its normal range for 10 s, 42% of the evidence for an alarm"
+        "the score has been above its normal range (up to 1.20) for 10 s, "
+        "42% of the evidence for an alarm"
     )
 
 
@@ -202,7 +203,7 @@ def test_after_a_cleared_alarm_the_reason_is_not_about_a_first_window() -> None:
     values = [3.0, 3.0, 3.0, 0.0, 0.0, 0.0, 0.0]
     reasons = [alarm.update(score(i, value))[0].reason for i, value in enumerate(values)]
     assert reasons[3:5] == [
-        "no unusual sound for 1 s",
+        "no unusual sound for 1 s: score below the threshold (2.00)",
         "score within its normal range (up to 1.20)",
     ]
 
@@ -258,6 +259,28 @@ def test_a_warning_of_a_rise_clears_after_the_hold() -> None:
     got = states(configured(RULE_WITH_RANGE), [SHIFTED] * 2 * BLOCK + [0.0] * 60)[2 * BLOCK - 1 :]
     assert set(got) == {State.WARNING, State.NORMAL}
     assert got[-1] is State.NORMAL
+
+
+def test_the_reason_of_normal_again_is_that_of_the_rule_which_had_given_the_warning() -> None:
+    alarm = configured(RULE_WITH_RANGE)
+    values = [SHIFTED] * 2 * BLOCK + [3.0] + [0.0] * 60
+    transitions = [alarm.update(score(i, value))[1] for i, value in enumerate(values)]
+    warning, normal = [transition for transition in transitions if transition is not None][-2:]
+    assert (warning.state, warning.rule) == (State.WARNING, "sequential")
+    assert normal.state is State.NORMAL
+    assert "above its normal range (up to 1.20)" in warning.reason
+    assert "score within its normal range (up to 1.20)" in normal.reason
+    assert "threshold" not in normal.reason
+
+
+def test_a_rise_that_has_ended_is_not_said_to_continue() -> None:
+    alarm = configured(RULE_WITH_RANGE)
+    values = [SHIFTED] * 2 * BLOCK + [0.0] * BLOCK
+    decision = [alarm.update(score(i, value))[0] for i, value in enumerate(values)][-1]
+    assert decision.state is State.WARNING
+    assert decision.shift_s == 20.0
+    assert decision.verdict.word == "was above normal range"
+    assert "was above its normal range (up to 1.20) for 20 s" in decision.verdict.sentence
 
 
 def test_an_alarm_of_a_rise_continues_after_lost_audio() -> None:

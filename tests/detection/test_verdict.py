@@ -77,7 +77,9 @@ def test_the_sentence_names_limit_and_duration() -> None:
     assert clip([3.0] * 10).sentence == (
         "median score 3.00 above the normal range (1.37); an alarm if it lasts"
     )
-    assert clip([3.0] * 70).sentence == ("the score has been above its normal range for 70 s")
+    assert clip([3.0] * 70).sentence == (
+        "the score has been above its normal range (up to 1.37) for 70 s"
+    )
     assert clip([0.2] * 10).sentence == "score within its normal range (up to 1.37)"
 
 
@@ -142,8 +144,8 @@ def test_a_window_above_both_limits_names_both() -> None:
     verdict = live([9.0] * 12)
     assert verdict.rule == "window"
     assert verdict.sentence == (
-        "score above the threshold (7.88); the score has been above its normal range for 10 s, "
-        "42% of the evidence for an alarm"
+        "score above the threshold (7.88); the score has been above its normal range "
+        "(up to 1.37) for 10 s, 42% of the evidence for an alarm"
     )
 
 
