@@ -1,10 +1,9 @@
-"""Publish queued records over one connection after the other, and account for each of them."""
+"""Publish queued records over one connection after the other."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from asd_monitor.records import Record
 from asd_monitor.sinks.mqtt.counters import DeliveryCounter
 from asd_monitor.sinks.mqtt.delivery_mark import DeliveryMark
 from asd_monitor.sinks.mqtt.failures import Failure
+from asd_monitor.sinks.mqtt.in_flight import MessagesInFlight
 from asd_monitor.sinks.mqtt.incoming import Incoming
 from asd_monitor.sinks.mqtt.messages import (
     Message,
@@ -26,16 +26,9 @@ from asd_monitor.sinks.mqtt.messages import (
     to_draft,
 )
 from asd_monitor.sinks.mqtt.node_watch import NodeWatch
-from asd_monitor.sinks.mqtt.refusals import (
-    SETTLE_S,
-    Cause,
-    Refusals,
-    Sent,
-    count_packet_bytes,
-    make_probe,
-)
 from asd_monitor.sinks.mqtt.retained import RetainedMessages
 from asd_monitor.sinks.mqtt.settings import MqttSettings
+from asd_monitor.sinks.mqtt.subscription import SubscriptionCheck
 from asd_monitor.sinks.mqtt.topics import Topics
 from asd_monitor.telemetry.clock_steps import ClockSteps
 from asd_monitor.telemetry.metrics import Metrics
@@ -55,10 +48,6 @@ REPLAY_SHARE = 0.1
 """Part of the messages in flight that may be of the backlog: 20, which allows 200 per second if the
 broker answers within 100 ms. If it answers more quickly, fewer are, see
 :meth:`~asd_monitor.outbox.sending.Sending.choose_replay_window`."""
-CAUSES: dict[str, Cause] = {"Packet too large": "size", "Not authorized": "topic"}
-"""Causes of refusals, by the name of their reason in MQTT 5."""
-MAX_UNANSWERED_SUBSCRIPTIONS = 2
-"""A broker that ends this many connections without answering the subscription refuses it so."""
 
 
 class Publisher:
@@ -98,12 +87,9 @@ class Publisher:
         outbox_path: Path | None = None,
         clock_steps: ClockSteps | None = None,
     ) -> None:
-        self.last_topic = ""
-        """Topic of the newest message on the present connection."""
         self._settings = settings
         self._topics = topics
-        self._errors = metrics.sink_errors.labels("mqtt")
-        self._counter = counter
+        errors = metrics.sink_errors.labels("mqtt")
         self._clock = clock
         self._clock_steps = ClockSteps(clock) if clock_steps is None else clock_steps
         self._lock = threading.Lock()  # guards the next two
@@ -123,18 +109,15 @@ class Publisher:
             lambda record: to_draft(record, topics, clock()),
             is_event,
             wake,
-            lambda _record: self._errors.inc(),
+            lambda _record: errors.inc(),
             lambda scores, events: counter.dropped("ended", scores, events),
         )
         self._mark = DeliveryMark(topics, outbox) if outbox.path is not None else None
-        self._in_flight: dict[int, tuple[Message, float]] = {}  # by id, with the time of sending
-        self._refused_topics: set[str] = set()
-        self._unanswered_subscriptions = 0
-        self._refusals = Refusals(topics.check)
-        self._refused = metrics.mqtt.refused
-        self._version5 = settings.protocol == "5"
-        self._unsettled: Message | None = None
-        self._last_acked: Sent | None = None
+        version5 = settings.protocol == "5"
+        self._in_flight = MessagesInFlight(
+            topics, metrics, counter, outbox, self._mark, version5=version5
+        )
+        self._subscription = SubscriptionCheck()
         metrics.queue_depth.labels("mqtt_scores").set_function(lambda: outbox.waiting_scores)
         metrics.queue_depth.labels("mqtt_events").set_function(lambda: outbox.waiting_events)
         metrics.mqtt.outbox_oldest_age.set_function(outbox.oldest_age_s)
@@ -146,6 +129,11 @@ class Publisher:
     def connected(self) -> bool:
         """Whether there is a connection to publish over."""
         return self._connected
+
+    @property
+    def last_topic(self) -> str:
+        """Topic of the newest message on the present connection."""
+        return self._in_flight.last_topic
 
     @property
     def machines(self) -> set[str]:
@@ -198,7 +186,7 @@ class Publisher:
 
     def connect(self) -> None:
         """Publish from now on, now that there is a connection."""
-        self.last_topic = ""
+        self._in_flight.last_topic = ""
         with self._lock:
             self._correct_times()
             self._retained.republish_all()
@@ -216,63 +204,37 @@ class Publisher:
 
     def disconnect(self, connection: "Connection") -> None:
         """End publishing; what is not acknowledged is sent again on the next connection."""
-        self._check_subscription(connection)
-        self._process_acks(connection)
-        refused = False
-        if connection.failure is not None and connection.failure.kind == "lost":
-            refused = self._refusals.lost(time.monotonic())
-        elif connection.failure is not None:
-            self._refusals.reset()
-        if self._unsettled is not None and refused:
-            self._count_refused(self._unsettled, "other")
-        elif self._unsettled is not None:
-            self._count_published(self._unsettled)
-        self._unsettled = self._last_acked = None
-        self._in_flight.clear()
+        self._subscription.end(connection)
+        self._in_flight.end(connection)
         self._connected = False
         self._outbox.disconnect()
-
-    def _check_subscription(self, connection: "Connection") -> None:
-        """Report a refused subscription, and note one that was answered by disconnecting."""
-        if not connection.has_subscribed:
-            return
-        if connection.subscription is False and self._unanswered_subscriptions == 0:
-            logger.info("MQTT: the broker does not let this monitor read below its own node, so "
-                        "retained messages of removed machines are not cleared")  # fmt: skip
-        if connection.subscription is not None:
-            self._unanswered_subscriptions = 0
-        elif self._unanswered_subscriptions < MAX_UNANSWERED_SUBSCRIPTIONS:
-            self._unanswered_subscriptions += 1
-            if self._unanswered_subscriptions == MAX_UNANSWERED_SUBSCRIPTIONS:
-                logger.warning("MQTT: the broker ends the connection when the monitor subscribes "
-                               "to the topics of its own node; it no longer does")  # fmt: skip
 
     def run(self, connection: "Connection", watch: NodeWatch) -> None:
         """Publish until the connection fails, or until everything is flushed after close."""
         watch.login(time.monotonic())
-        if self._unanswered_subscriptions < MAX_UNANSWERED_SUBSCRIPTIONS:
+        if self._subscription.is_possible:
             connection.subscribe([*watch.filters, *watch.login_filters])
             if self._mark is not None:
                 connection.subscribe(self._mark.filters, own=True)
         if self._mark is not None:
             self._mark.login(time.monotonic())
         connection.publish_status()
-        self._refusals.begin(connection.max_packet_bytes, time.monotonic())
+        self._in_flight.begin(connection.max_packet_bytes)
         while connection.failure is None:
-            self._process_acks(connection)
-            if self._unsettled is not None:
-                self._settle(connection)
+            self._in_flight.process_acks(connection)
+            if self._in_flight.is_unsettled:
+                self._in_flight.settle(connection)
                 continue
             while connection.incoming:
                 self._receive(connection.incoming.popleft(), watch)
             if watch.is_settled(time.monotonic()):
                 connection.unsubscribe(watch.login_filters)
-            age_s = self._oldest_age_s()
+            age_s = self._in_flight.oldest_age_s()
             if age_s > self._settings.ack_timeout_s:
                 reason = f"the broker has not acknowledged a message for {age_s:.0f} s"
                 connection.failure = Failure("timeout", reason)
                 return
-            careful = self._refusals.is_careful(time.monotonic())
+            careful = self._in_flight.is_careful
             max_in_flight = 1 if careful else connection.max_in_flight
             has_room = len(self._in_flight) < max_in_flight and age_s < ACK_STALL_S
             max_replays = self._outbox.choose_replay_window(int(max_in_flight * REPLAY_SHARE))
@@ -281,7 +243,7 @@ class Publisher:
                 connection.disconnect_gracefully(responsive=age_s < ACK_STALL_S)
                 return
             if message is not None:
-                self._publish(connection, message, careful=careful)
+                self._in_flight.publish(connection, message, careful=careful)
             elif not connection.acks:
                 due_in_s = watch.due_in_s(time.monotonic())
                 if self._mark is not None:
@@ -296,9 +258,9 @@ class Publisher:
 
     def _next_message(self, watch: NodeWatch, max_replays: int) -> Message | None:
         """Return what is to be published next; None if nothing waits."""
-        probe_bytes = self._refusals.next_probe_bytes()
-        if probe_bytes is not None:
-            return make_probe(self._topics.check, probe_bytes, version5=self._version5)
+        probe = self._in_flight.next_probe()
+        if probe is not None:
+            return probe
         message = watch.next(time.monotonic())
         if message is not None:
             return message
@@ -327,14 +289,6 @@ class Publisher:
             expiry_s=self._settings.score_expiry_s,
         )
 
-    def _settle(self, connection: "Connection") -> None:
-        """Count a message that was sent alone, unless the broker ends the connection now."""
-        connection.loop_once(SETTLE_S)
-        if connection.failure is None and self._unsettled is not None:
-            self._count_published(self._unsettled)
-            self._refusals.accepted(time.monotonic())
-            self._unsettled = None
-
     def _wait(
         self, connection: "Connection", age_s: float, timeout_s: float, max_in_flight: int
     ) -> None:
@@ -345,12 +299,6 @@ class Publisher:
             connection.loop_once(min(delay_s, timeout_s), coalesce=True)
         else:
             connection.loop_once(min(self._timeout_s(), timeout_s))
-
-    def _oldest_age_s(self) -> float:
-        """Return how long the oldest message has been in flight; 0 without any."""
-        for _, sent_s in self._in_flight.values():
-            return time.monotonic() - sent_s
-        return 0.0
 
     def _is_flushed(self, age_s: float) -> bool:
         """Return whether nothing waits any more, or waiting has become pointless."""
@@ -367,73 +315,7 @@ class Publisher:
         closing = self._flush_until_s is not None
         if self._in_flight:
             max_age_s = ACK_STALL_S if closing else self._settings.ack_timeout_s
-            limits_s.append(max_age_s - self._oldest_age_s())
+            limits_s.append(max_age_s - self._in_flight.oldest_age_s())
         if self._flush_until_s is not None:
             limits_s.append(self._flush_until_s - time.monotonic())
         return max(min(limits_s), 0.0) + 0.01 if limits_s else float("inf")
-
-    def _publish(self, connection: "Connection", message: Message, *, careful: bool) -> None:
-        if careful:
-            message = replace(message, qos=1)
-        sent = self._describe(message)
-        cause = self._refusals.find_cause(sent.topic, sent.packet_bytes, time.monotonic())
-        if cause is not None and message.topic != self._topics.check:
-            self._count_refused(message, cause)
-            return
-        try:
-            mid = connection.publish(message)
-        except (TypeError, ValueError):
-            logger.exception("MQTT: a message to %s cannot be published", message.topic)
-            self._errors.inc()
-            self._count_refused(message, "other")
-            return
-        self._in_flight[mid] = message, time.monotonic()
-        self.last_topic = message.topic
-        if careful:
-            self._refusals.sent(sent)
-
-    def _count_published(self, message: Message) -> None:
-        """Count a message that the broker has accepted, and note it in the outbox."""
-        self._counter.count_published(message.kind)
-        if message.row is not None:
-            self._outbox.acknowledge(message.row)
-        if self._mark is not None:
-            self._mark.acknowledge(message)
-
-    def _describe(self, message: Message) -> Sent:
-        length = len(message.payload)
-        size = count_packet_bytes(message.topic, length, qos=message.qos, version5=self._version5)
-        return Sent(message.topic, size)
-
-    def _count_refused(self, message: Message, cause: Cause) -> None:
-        """Count a message that the broker refuses, and do not send it again."""
-        self._refused.labels(cause).inc()
-        if message.row is not None:
-            self._outbox.refuse(message.row)
-
-    def _process_acks(self, connection: "Connection") -> None:
-        """Count the messages that the broker has accepted or refused."""
-        careful = self._refusals.is_careful(time.monotonic())
-        while connection.acks:
-            ack = connection.acks.popleft()
-            message, _ = self._in_flight.pop(ack.mid, (None, 0.0))  # None: the status
-            if ack.refused:
-                self._process_refusal(message, ack.refused)
-            elif message is None:
-                self._counter.count_published("retained")
-            elif careful:
-                self._unsettled = message
-            else:
-                self._count_published(message)
-                if self._last_acked is not None:
-                    self._refusals.prove(self._last_acked)
-                self._last_acked = self._describe(message)
-
-    def _process_refusal(self, message: Message | None, reason: str) -> None:
-        """Count and report a message that the broker has refused by name."""
-        topic = self._topics.status if message is None else message.topic
-        if topic not in self._refused_topics:
-            self._refused_topics.add(topic)
-            logger.warning("MQTT: the broker refuses messages to %s: %s", topic, reason)
-        if message is not None:
-            self._count_refused(message, CAUSES.get(reason, "other"))
