@@ -21,7 +21,8 @@ class AlarmSettings(BaseModel):
     learned; `asd-monitor inspect` reports it."""
     min_duration_s: float = Field(20.0, ge=0, le=3600)
     """Sound above the threshold raises the alarm when it lasts or returns for this long; shorter
-    bouts are passing sounds. The false alarms above hold for 20 s and more."""
+    bouts are passing sounds. At 0 three windows in succession raise it. The false alarms above hold
+    for 20 s and more."""
     hold_s: float = Field(20.0, ge=0, le=86_400)
     """Clear an alarm after this many quiet seconds."""
     when_off: Literal["state", "alarm"] = "state"

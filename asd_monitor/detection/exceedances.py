@@ -20,6 +20,9 @@ from asd_monitor.records import Limit, WindowScore
 BOUTS_FOR_WARNING = 2
 LOOK_BACK = 3.0
 """Bouts count for this multiple of the shortest duration of an alarm."""
+MIN_WINDOWS = BOUTS_FOR_ALARM - 1
+"""Length of a window, of which the shortest duration is at least this multiple: three windows that
+do not overlap cannot begin within less."""
 
 
 class ExceedanceBouts:
@@ -28,7 +31,7 @@ class ExceedanceBouts:
     Parameters
     ----------
     min_duration_s
-        Shortest time from the first exceedance to the third bout.
+        Shortest time from the first exceedance to the third bout; at least two windows.
 
     Attributes
     ----------
@@ -43,8 +46,8 @@ class ExceedanceBouts:
     name = "window"
 
     def __init__(self, min_duration_s: float) -> None:
-        self._bout_s = min_duration_s / (BOUTS_FOR_ALARM - 1)
-        self._look_back_s = LOOK_BACK * min_duration_s
+        self._min_duration_s = min_duration_s
+        self._set_duration(min_duration_s)
         self._bouts: deque[int] = deque()
         self._threshold: float | None = None
         self._clear_below = float("inf")
@@ -56,9 +59,15 @@ class ExceedanceBouts:
         """Prepare for the scores of a model."""
         self._threshold, self._clear_below = rule.threshold, rule.clear_below
         self._rate_hz, self._window_samples = rule.sample_rate_hz, rule.window_samples
+        window_s = self._window_samples / self._rate_hz
+        self._set_duration(max(self._min_duration_s, MIN_WINDOWS * window_s))
         if rule.threshold is not None:
             self.limit = Limit(self.name, "threshold", rule.threshold)
         self.reset()
+
+    def _set_duration(self, min_duration_s: float) -> None:
+        self._bout_s = min_duration_s / (BOUTS_FOR_ALARM - 1)
+        self._look_back_s = LOOK_BACK * min_duration_s
 
     def reset(self) -> None:
         """Discard all windows."""

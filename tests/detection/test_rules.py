@@ -170,11 +170,16 @@ def test_three_bouts_within_a_minute_raise_the_alarm(
     assert raised is alarms
 
 
-def test_a_shortest_duration_of_zero_counts_every_window() -> None:
-    rule = bouts(min_duration_s=0.0)
+@pytest.mark.parametrize("min_duration_s", [0.0, 0.1, 1.0])
+def test_with_the_shortest_duration_three_windows_in_succession_raise_the_alarm(
+    min_duration_s: float,
+) -> None:
+    rule, raised = bouts(min_duration_s), []
     for index in range(3):
         rule.update(window(index, value=9.0))
-    assert rule.count == 1  # nothing is remembered for longer than 0 s
+        raised.append((rule.warns, rule.alarms))
+    assert raised == [(False, False), (True, False), (True, True)]
+    assert "3 periods of 2 s" in rule.description
 
 
 def test_a_click_every_20_seconds_is_found_and_isolated_ones_are_not() -> None:

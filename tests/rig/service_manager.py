@@ -25,6 +25,8 @@ class Start:
 
     process: subprocess.Popen[bytes]
     was_ready: bool = False
+    status: str = ""
+    """What it has reported last, as ``systemctl status`` shows it."""
     missed_watchdog: bool = False
 
 
@@ -80,6 +82,9 @@ class ServiceManager:
             with contextlib.suppress(TimeoutError):
                 message = notifications.recv(4096).decode().splitlines()
                 start.was_ready |= "READY=1" in message
+                for line in message:
+                    if line.startswith("STATUS="):
+                        start.status = line.removeprefix("STATUS=")
                 if "READY=1" in message or "WATCHDOG=1" in message:
                     beat_s = time.monotonic()
             if time.monotonic() - beat_s > self._watchdog_s:
