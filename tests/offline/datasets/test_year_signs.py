@@ -11,7 +11,7 @@ from asd_monitor.errors import DatasetError
 from asd_offline.datasets import CHALLENGES, open_dataset
 from asd_offline.datasets.layout_detection import machine_name
 from asd_offline.synth.challenge_set import ChallengeSetSettings, plan_challenge_set
-from tests.offline.dataset_layouts import dev_2024, touch
+from tests.offline.dataset_layouts import dev_2021, dev_2022, dev_2024, touch
 
 WHOLE_SET = range(990)
 
@@ -50,6 +50,35 @@ def year_of(root: Path) -> int | None:
 def test_a_machine_of_one_year_decides(tmp_path: Path, machine: str, year: int) -> None:
     touch(tmp_path / machine / "test", ["section_00_0001.wav"])
     assert year_of(tmp_path) == year
+
+
+def test_folders_of_test_clips_by_domain_decide(tmp_path: Path) -> None:
+    dev_2021(tmp_path / "a", "fan")
+    dev_2022(tmp_path / "b", "fan")
+    assert (year_of(tmp_path / "a"), year_of(tmp_path / "b")) == (2021, 2022)
+
+
+@pytest.mark.parametrize("machine", ["fan", "gearbox", "slider", "valve", "ToyCar", "ToyTrain"])
+def test_several_sections_exclude_the_years_with_one(tmp_path: Path, machine: str) -> None:
+    for section in ("00", "01"):
+        name = f"section_{section}_source_train_normal_0000_A.wav"
+        touch(tmp_path / machine / "train", [name])
+    with pytest.raises(DatasetError, match=r"fit DCASE 2021 and 2022, and"):
+        open_dataset(tmp_path)
+    with pytest.raises(DatasetError, match=r"opened as DCASE 2025, but .* of 2021 or 2022"):
+        open_dataset(tmp_path, 2025)
+
+
+def test_a_hidden_attribute_of_any_machine_excludes_the_years_before(tmp_path: Path) -> None:
+    train(tmp_path, "press", channels=1)
+    with pytest.raises(DatasetError, match=r"opened as DCASE 2023, but .* of 2024 or 2025"):
+        open_dataset(tmp_path, 2023)
+
+
+def test_the_numbers_of_toytrain_are_the_same_in_both_years(tmp_path: Path) -> None:
+    train(tmp_path, "ToyTrain", numbers=(1 + n for n in WHOLE_SET))
+    with pytest.raises(DatasetError, match="fit DCASE 2024 and 2025, and"):
+        open_dataset(tmp_path)
 
 
 @pytest.mark.parametrize(
