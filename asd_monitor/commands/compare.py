@@ -46,8 +46,17 @@ def compare(
         list[str] | None,
         models_option(
             "Models to compare. By default quickstart, autoencoder, twfr_gmm, modulation_knn and "
-            "spectral_adacos.",
+            "spectral_adacos, or with `--config` none.",
             "A,B,...|all",
+        ),
+    ] = None,
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Recipe to compare, under the name of its file. Repeatable, also for recipes of "
+            "the same model.",
         ),
     ] = None,
     seeds: Annotated[
@@ -74,12 +83,13 @@ def compare(
     shard: ShardText = "",
     as_json: AsJson = False,
 ) -> None:
-    """Train, export and replay several models on one dataset; print one table.
+    """Train, export and replay several models or recipes on one dataset; print one table.
 
     All models follow the same rule: the recipe unchanged, the last epoch, the default score. Run
     the same command again to resume a stopped comparison; finished runs are not repeated.
 
-    Example: `asd-monitor compare data/dcase2020 --models autoencoder,twfr_gmm --seeds 4`
+    Example: `asd-monitor compare data/dcase2020 --models autoencoder,twfr_gmm --seeds 4`, or
+    `asd-monitor compare data/dcase2020 --config wide.yaml --config deep.yaml`
     """
     import json
 
@@ -96,6 +106,7 @@ def compare(
         out=out,
         cache=cache,
         models=models,
+        config=config,
         machine=machine,
         seeds=seeds,
         year=year,

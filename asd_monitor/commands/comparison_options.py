@@ -79,6 +79,7 @@ def make_settings(
     cache: Path | None,
     models: list[str] | None,
     machine: list[str] | None,
+    config: list[Path] | None = None,
     **settings: Unpack[RunSettings],
 ) -> "CompareSettings":
     """Return the settings of a comparison.
@@ -87,7 +88,7 @@ def make_settings(
     ----------
     command
         Name of the command, of which the default output folder is named.
-    dataset, out, cache, models, machine
+    dataset, out, cache, models, machine, config
         As given on the command line.
     settings
         Further fields, passed as given.
@@ -99,6 +100,7 @@ def make_settings(
         out=out or Path("runs") / f"{command}-{dataset.resolve().stem or 'data'}",
         cache=cache or default_cache(),
         models=split_names(models),
+        configs=tuple(config or ()),
         machines=split_names(machine),
         command=shlex.join(["asd-monitor", *sys.argv[1:]]),
         **settings,

@@ -1,11 +1,14 @@
 """Models of a comparison, with their recipes and seeds."""
 
 import difflib
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asd_monitor.errors import ConfigError, DatasetError
+from asd_monitor.settings_file import read
 from asd_offline.datasets import Dataset
 from asd_offline.datasets.targets import plan_targets
 from asd_offline.models import MODELS
@@ -25,6 +28,8 @@ class Candidate:
     model: str
     requested: bool
     """Whether the user named it, so that leaving it out is a failure."""
+    recipe_name: str = ""
+    """Name of the recipe's file, if the user gave the file itself; a model may have several."""
     recipe: Recipe | None = None
     """None for quick-start, which has none."""
     recipe_source: str = ""
@@ -34,6 +39,11 @@ class Candidate:
     """Number of networks that are trained."""
     exclusion: str | None = None
     """Why it is left out; None if it takes part."""
+
+    @property
+    def name(self) -> str:
+        """Name of the row and of the runs."""
+        return self.recipe_name or self.model
 
     @property
     def deterministic(self) -> bool:
@@ -47,12 +57,12 @@ class Candidate:
     def describe(self) -> str:
         """Return recipe and number of runs, or why it is left out, in one sentence."""
         if self.exclusion is not None:
-            return f"{self.model}: left out: {self.exclusion}"
+            return f"{self.name}: left out: {self.exclusion}"
         if self.deterministic:
             runs = "deterministic, so it runs once"
         else:
             runs = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}"
-        return f"{self.model}: {self.recipe_source}; {runs}"
+        return f"{self.name}: {self.recipe_source}; {runs}"
 
 
 def resolve_models(names: Sequence[str]) -> tuple[tuple[str, ...], bool]:
@@ -86,6 +96,7 @@ def choose_candidates(
     names: Sequence[str],
     dataset: Dataset,
     *,
+    configs: Sequence[Path] = (),
     recipes: Path | None = None,
     epochs: int | None = None,
     seeds: int = 1,
@@ -95,9 +106,11 @@ def choose_candidates(
     Parameters
     ----------
     names
-        As for :func:`resolve_models`.
+        As for :func:`resolve_models`; no names and some ``configs``: no other models.
     dataset
         Dataset of the comparison.
+    configs
+        Recipes that are compared as well, several of one model if wanted.
     recipes
         Folder with a ``MODEL.yaml`` for each model; published defaults for the others.
     epochs
@@ -112,50 +125,81 @@ def choose_candidates(
     DatasetError
         If none of the models can be trained on the dataset.
     """
-    models, requested = resolve_models(names)
+    models, requested = resolve_models(names) if names or not configs else ((), True)
     if recipes is not None and not recipes.is_dir():
         raise ConfigError(f"--recipes {recipes}: expected a folder with a MODEL.yaml per model")
-    candidates = tuple(
-        _choose(model, requested, dataset, recipes, epochs, seeds) for model in models
-    )
+    _check_names(models, configs)
+    chosen = [_choose_model(model, requested, recipes, epochs) for model in models]
+    chosen += [_choose_recipe(config, epochs) for config in configs]
+    candidates = tuple(_fit_to(dataset, candidate, seeds) for candidate in chosen)
     exclusions = [candidate.exclusion for candidate in candidates]
     if None not in exclusions:
         raise DatasetError(f"no model can be compared on {dataset.root}: {exclusions[0]}")
     return candidates
 
 
-def _choose(
-    name: str,
-    requested: bool,
-    dataset: Dataset,
-    recipes: Path | None,
-    epochs: int | None,
-    seeds: int,
+def _check_names(models: Sequence[str], configs: Sequence[Path]) -> None:
+    """Raise ConfigError if two rows would have the same name, or a name has other characters."""
+    for config in configs:
+        if not re.fullmatch(r"[\w.+-]+", config.stem):
+            msg = f"--config {config}: expected a file name of letters, digits and _ . + -"
+            raise ConfigError(f"{msg}, because the runs are named after it")
+    for name, count in Counter([*models, *(config.stem for config in configs)]).items():
+        if count > 1:
+            msg = f"--config: the name {name!r} occurs {count} times among the recipes and models"
+            raise ConfigError(f"{msg}; each run is named after its file, so rename one of them")
+
+
+def _choose_model(
+    name: str, requested: bool, recipes: Path | None, epochs: int | None
 ) -> Candidate:
+    """Return a model with its recipe in ``recipes``, or else with the published values."""
     if name == QUICKSTART:
-        return Candidate(name, requested, None, "fitted by replay, no recipe", (0,))
-    model = MODELS[name]
+        return Candidate(name, requested, recipe_source="fitted by replay, no recipe")
     expected_file = recipes / f"{name}.yaml" if recipes else None
     file = expected_file if expected_file is not None and expected_file.exists() else None
     required = [
         key
-        for key, field in model.recipe.model_fields.items()
+        for key, field in MODELS[name].recipe.model_fields.items()
         if field.is_required() and key != "model"
     ]
     if file is None and required and not requested:
         exclusion = f"its recipe needs a value for {', '.join(required)}; give one with --recipes"
         return Candidate(name, requested, exclusion=exclusion)
-    # No AUC by epoch: test clips are scored once, at the end.
-    recipe = read_recipe(file, name, model.recipe, auc_interval_epochs=0)
-    if epochs is not None and recipe.epochs:
-        recipe = read_recipe(file, name, model.recipe, auc_interval_epochs=0, epochs=epochs)
     source = f"recipe {file}" if file else PUBLISHED
     if expected_file is not None and file is None:
         source = f"{PUBLISHED} ({expected_file} does not exist)"
+    recipe = _read(file, name, epochs)
+    return Candidate(name, requested, recipe=recipe, recipe_source=source)
+
+
+def _choose_recipe(config: Path, epochs: int | None) -> Candidate:
+    """Return the model that a recipe is for, under the name of the file."""
+    model = read(config, "model").values.get("model")
+    if not isinstance(model, str) or model not in MODELS:
+        msg = f"{config}: expected `model:` with one of {', '.join(MODELS)}, found {model!r}"
+        raise ConfigError(msg)
+    recipe = _read(config, model, epochs)
+    return Candidate(model, True, config.stem, recipe, f"recipe {config} of {model}")
+
+
+def _read(file: Path | None, model: str, epochs: int | None) -> Recipe:
+    """Read a recipe without an AUC by epoch: test clips are scored once, at the end."""
+    recipe_type: type[Recipe] = MODELS[model].recipe
+    recipe = read_recipe(file, model, recipe_type, auc_interval_epochs=0)
+    if epochs is None or not recipe.epochs:
+        return recipe
+    return read_recipe(file, model, recipe_type, auc_interval_epochs=0, epochs=epochs)
+
+
+def _fit_to(dataset: Dataset, candidate: Candidate, seeds: int) -> Candidate:
+    """Add seeds and the number of networks, or why the model cannot be trained on the dataset."""
+    if candidate.recipe is None or candidate.exclusion is not None:
+        return replace(candidate, seeds=(0,))
     try:
-        targets = plan_targets(dataset.select(split="train"), recipe.held_out_fraction)
-        network_count = len(model.networks(targets))
+        targets = plan_targets(dataset.select(split="train"), candidate.recipe.held_out_fraction)
+        network_count = len(MODELS[candidate.model].networks(targets))
     except (ConfigError, DatasetError) as error:
-        return Candidate(name, requested, recipe, source, exclusion=str(error))
-    candidate = Candidate(name, requested, recipe, source, tuple(range(seeds)), network_count)
-    return replace(candidate, seeds=(0,)) if candidate.deterministic else candidate
+        return replace(candidate, exclusion=str(error))
+    numbers = (0,) if candidate.deterministic else tuple(range(seeds))
+    return replace(candidate, seeds=numbers, network_count=network_count)

@@ -36,7 +36,7 @@ def draw_machine(comparison: Comparison, machine: str) -> str:
         (-0.5, len(models) - 0.5),
         width=470,
         height=AXIS_PX + row_px * len(models),
-        left=20 + round(LETTER_PX * max(len(model.candidate.model) for model in models)),
+        left=20 + round(LETTER_PX * max(len(model.candidate.name) for model in models)),
         label=f"AUC of each model on {machine}",
     )
     for index in range(1, len(models), 2):
@@ -52,7 +52,7 @@ def draw_machine(comparison: Comparison, machine: str) -> str:
             for value in seeds.values:
                 plot.add_dot(value, y, f"seed {CSS_CLASSES[name]}")
             plot.add_line([seeds.mean] * 2, [y - 0.2, y + 0.2], CSS_CLASSES[name])
-    names = [(float(index), model.candidate.model) for index, model in enumerate(models)]
+    names = [(float(index), model.candidate.name) for index, model in enumerate(models)]
     plot.add_axes(round_ticks(*plot.x), names, "AUC")
     return plot.to_svg()
 
@@ -60,7 +60,7 @@ def draw_machine(comparison: Comparison, machine: str) -> str:
 def draw_cost(comparison: Comparison) -> str:
     """Draw mean AUC over all machines against milliseconds per window, on a logarithmic axis."""
     points = [
-        (math.log10(model.cost.milliseconds), model.metrics[OVERALL, "auc"], model.candidate.model)
+        (math.log10(model.cost.milliseconds), model.metrics[OVERALL, "auc"], model.candidate.name)
         for model in comparison.models
         if model.cost is not None and (OVERALL, "auc") in model.metrics
     ]

@@ -63,6 +63,8 @@ class Part:
 class CompareJob:
     """Train, export and replay one model with one seed; finished stages are not repeated."""
 
+    name: str
+    """Name of the model, or of its recipe's file."""
     model: str
     seed: int
     recipe: str | None

@@ -154,7 +154,7 @@ def _facts(comparison: Comparison, out: Path) -> Iterator[tuple[str, str]]:
         if model.results:
             candidate = model.candidate
             links = "".join(_report_links(model.runs, out))
-            yield candidate.model, f"{escape(candidate.recipe_source)}{links}"
+            yield candidate.name, f"{escape(candidate.recipe_source)}{links}"
 
 
 def _report_links(runs: Sequence[Run], out: Path) -> Iterator[str]:

@@ -42,7 +42,9 @@ class CompareSettings:
     out: Path
     cache: Path
     models: tuple[str, ...] = ()
-    """Names, or ``all``; empty: the default models."""
+    """Names, or ``all``; empty: the default models, unless there are ``configs``."""
+    configs: tuple[Path, ...] = ()
+    """Recipes that are compared as well, each under the name of its file."""
     seeds: int = 4
     machines: tuple[str, ...] = ()
     """Empty: all."""
@@ -109,7 +111,7 @@ def compare_shard(
         _run_jobs(jobs, settings, progress)
     results = {job: read_run_result(job.result) for job in jobs}
     failed = [
-        f"{job.model} seed {job.seed}"
+        f"{job.name} seed {job.seed}"
         for job, result in results.items()
         if result is None or result.failure is not None
     ]
@@ -129,6 +131,7 @@ def _plan(
     candidates = choose_candidates(
         settings.models,
         dataset,
+        configs=settings.configs,
         recipes=settings.recipes,
         epochs=settings.epochs,
         seeds=settings.seeds,
@@ -185,12 +188,13 @@ def _plan_jobs(
                 continue
             key = _run_key(candidate, seed, digest, settings)
             job = CompareJob(
+                candidate.name,
                 candidate.model,
                 seed,
                 candidate.recipe.model_dump_json() if candidate.recipe else None,
                 candidate.network_count,
                 shared,
-                settings.out / RUNS / f"{candidate.model}-seed{seed}-{key}",
+                settings.out / RUNS / f"{candidate.name}-seed{seed}-{key}",
                 report=seed == 0,
             )
             jobs[job] = candidate
@@ -263,7 +267,7 @@ def _run_jobs(jobs: Sequence[CompareJob], settings: CompareSettings, progress: P
             if result is not None:
                 unfinished.remove(job)
                 number = len(jobs) - len(unfinished)
-                progress.message(f"{number}/{len(jobs)} {_describe(result)}")
+                progress.message(f"{number}/{len(jobs)} {_describe(job.name, result)}")
         progress.update("runs", min(finished_before + done, len(jobs)), len(jobs))
 
     device = resolve_device(settings.device, settings.cluster)
@@ -282,9 +286,9 @@ def _run_jobs(jobs: Sequence[CompareJob], settings: CompareSettings, progress: P
         report(float(len(jobs) - finished_before))
 
 
-def _describe(result: RunResult) -> str:
+def _describe(name: str, result: RunResult) -> str:
     """Return AUC and training time, or the failure, in one line."""
-    run = f"{result.model}, seed {result.seed}: "
+    run = f"{name}, seed {result.seed}: "
     if result.failure is not None:
         return run + result.failure
     auc = result.metrics.get(OVERALL, {}).get("auc")

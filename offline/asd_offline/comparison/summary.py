@@ -163,11 +163,11 @@ class Comparison:
 
     @cached_property
     def clearly_best(self) -> Mapping[MetricKey, str]:
-        """The model that is clearly ahead in a metric, where there is one."""
+        """Name of the model that is clearly ahead in a metric, where there is one."""
         best = {}
         for key in {key for model in self.models for key in model.metrics}:
             values = {
-                model.candidate.model: model.metrics[key]
+                model.candidate.name: model.metrics[key]
                 for model in self.models
                 if key in model.metrics
             }
@@ -188,8 +188,8 @@ class Comparison:
 
     @property
     def failures(self) -> list[str]:
-        """Models of which something failed."""
-        return [model.candidate.model for model in self.models if model.failed]
+        """Names of the models of which something failed."""
+        return [model.candidate.name for model in self.models if model.failed]
 
     def to_dict(self) -> dict[str, Any]:
         """Return one document for ``json.dumps``."""
@@ -259,6 +259,7 @@ def _model_dict(model: ModelSummary) -> dict[str, Any]:
         metrics.setdefault(machine, {})[name] = _seeds_dict(seeds)
     first = model.results[0] if model.results else None
     return {
+        "name": candidate.name,
         "model": candidate.model,
         "recipe": candidate.recipe.model_dump(mode="json") if candidate.recipe else None,
         "recipe_source": candidate.recipe_source or None,

@@ -99,13 +99,13 @@ def cost_columns(comparison: Comparison) -> list[Column]:
 
 def model_names(comparison: Comparison) -> tuple[str, ...]:
     """Return the names of the models in the order of the rows."""
-    return tuple(model.candidate.model for model in comparison.models)
+    return tuple(model.candidate.name for model in comparison.models)
 
 
 def remarks(comparison: Comparison) -> list[str]:
     """Return failures and notes of single models."""
     return [
-        f"{model.candidate.model}: {remark}"
+        f"{model.candidate.name}: {remark}"
         for model in comparison.models
         for remark in model.remarks()
     ]
@@ -174,7 +174,7 @@ def pad_cells(column: Column) -> list[str]:
 def _metric_column(comparison: Comparison, key: MetricKey, title: str) -> Column:
     best = comparison.clearly_best.get(key)
     cells = (
-        TableCell(format_seeds(model.metrics.get(key)), model.candidate.model == best)
+        TableCell(format_seeds(model.metrics.get(key)), model.candidate.name == best)
         for model in comparison.models
     )
     return Column(title, tuple(cells), left=True)

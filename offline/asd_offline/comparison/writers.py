@@ -52,13 +52,14 @@ def csv_text(comparison: Comparison) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = comparison.metric_names
-    writer.writerow(("model", "seed", "machine", *names))
+    writer.writerow(("name", "model", "seed", "machine", *names))
     for model in comparison.models:
         for result in model.results:
             for machine, metrics in result.metrics.items():
                 values = (metrics.get(name) for name in names)
                 cells = ("" if value is None else repr(value) for value in values)
-                writer.writerow((*map(plain_cell, (result.model, result.seed, machine)), *cells))
+                row = model.candidate.name, result.model, result.seed, machine
+                writer.writerow((*map(plain_cell, row), *cells))
     return text.getvalue()
 
 

@@ -64,6 +64,8 @@ class ModelValues(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     model: str
+    name: str | None = None
+    """Name of the recipe's file, if the recipe was given by its file; else that of the model."""
     recipe: Mapping[str, Any] | None = None
     recipe_source: str | None = None
     deterministic: bool = False

@@ -127,7 +127,7 @@ class Board:
             named = [f"{name}: {text}" for name, text in run.missing.items()]
             more = f"; {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
             reason = run.failure or "; ".join(named[:MAX_NAMED]) + more
-            texts.append(f"{model.model}, seed {run.seed}: {reason}")
+            texts.append(f"{model.name or model.model}, seed {run.seed}: {reason}")
         return list(dict.fromkeys(texts))
 
 

@@ -106,7 +106,9 @@ def _cells(entry: Entry, rank: int | None) -> Iterator[str]:
 
 
 def _name(entry: Entry) -> str:
-    return f"`{entry.model}`" + ", each machine" * entry.values_of_model.each_machine
+    model = entry.values_of_model
+    named = f" (`{model.name}`)" if model.name not in (None, model.model) else ""
+    return f"`{model.model}`{named}{', each machine' * model.each_machine}"
 
 
 def _decision_cells(entry: Entry) -> Iterator[str]:

@@ -1,10 +1,12 @@
 """The command ``compare``."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
@@ -60,25 +62,57 @@ def test_a_failed_model_is_reported_and_the_command_fails(
     assert output.splitlines()[3].startswith("twfr_gmm")
 
 
-def test_ctrl_c_keeps_finished_runs_and_reports_how_to_resume(tmp_path: Path) -> None:
-    make_set(tmp_path / "set")
-    write_recipes(tmp_path / "recipes", epochs=100_000)
-    arguments = [*arguments_for(tmp_path), "--jobs=2"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", ENTRY, "compare", *map(str, arguments)],
+def start(folder: Path, *more: str) -> subprocess.Popen[str]:
+    arguments = [*map(str, arguments_for(folder)), *more]
+    return subprocess.Popen(
+        [sys.executable, "-c", ENTRY, "compare", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 300
+    while not condition() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def test_a_comparison_killed_after_its_first_result_equals_an_uninterrupted_one(
+    compared: Compared, tmp_path: Path
+) -> None:
+    compared.copy_to(tmp_path)
+    shutil.rmtree(tmp_path / "out")
+    process = start(tmp_path)
+    runs = tmp_path / "out/runs"
+    wait_for(lambda: bool(list(runs.glob("*/result.json"))), process)
+    process.kill()
+    _, messages = process.communicate(timeout=400)
+    assert process.returncode == -signal.SIGKILL, messages
+    finished = {path: path.stat().st_mtime_ns for path in runs.glob("*/result.json")}
+    assert finished
+    assert not (tmp_path / "out/result.json").exists()
+    code, output, error = invoke(*arguments_for(tmp_path), "--json")
+    assert code == 0, error
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert len(list(runs.glob("*/result.json"))) == 3
+    document = json.loads(output)
+    for summary, model in zip(compared.comparison.models, document["models"], strict=True):
+        expected = {run.seed: run.result.metrics for run in summary.runs if run.result}
+        assert {run["seed"]: run["metrics"] for run in model["runs"]} == expected
+
+
+def test_ctrl_c_keeps_finished_runs_and_reports_how_to_resume(tmp_path: Path) -> None:
+    make_set(tmp_path / "set")
+    write_recipes(tmp_path / "recipes", epochs=100_000)
+    process = start(tmp_path, "--jobs=2")
 
     def is_under_way() -> bool:
         runs = tmp_path / "out/runs"
         finished = list(runs.glob("twfr_gmm-*/result.json"))
         return bool(finished) and any(runs.glob("autoencoder-*/training/metrics.jsonl"))
 
-    while not is_under_way() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(is_under_way, process)
     process.send_signal(signal.SIGINT)
     _, messages = process.communicate(timeout=400)
     assert process.returncode == 130, messages

@@ -1,5 +1,6 @@
 """Comparison of models, trained on one-second clips."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,18 @@ from asd_offline.comparison import compare
 from asd_offline.comparison.candidates import DEFAULT_MODELS, choose_candidates, resolve_models
 from asd_offline.comparison.run_result import OVERALL
 from asd_offline.datasets import open_dataset
+from asd_offline.leaderboard.documents import read_document
+from asd_offline.leaderboard.merge import merge
+from asd_offline.leaderboard.page import render_page as render_board_page
 from asd_offline.models import MODELS
 from asd_offline.replay import ReplaySettings, replay
-from tests.offline.compared_models import Compared, compare_settings, write_recipes
+from tests.offline.compared_models import (
+    TWFR,
+    Compared,
+    RecordedProgress,
+    compare_settings,
+    write_recipes,
+)
 from tests.offline.small_sounds import make_set
 
 
@@ -100,6 +110,58 @@ def test_all_leaves_out_models_that_need_a_file_and_reports_the_recipes(
     assert by_name["autoencoder"].recipe_source == f"recipe {recipes / 'autoencoder.yaml'}"
     with pytest.raises(ConfigError, match="checkpoint: this key is required"):
         choose_candidates(("pretrained",), dataset)
+
+
+def write_configs(folder: Path) -> list[Path]:
+    configs = [folder / "coarse.yaml", folder / "fine.yaml"]
+    for config, n_mels in zip(configs, (8, 16), strict=True):
+        config.write_text(TWFR.replace("n_mels: 16", f"n_mels: {n_mels}"))
+    return configs
+
+
+def test_several_recipes_of_one_model_are_compared_under_the_names_of_their_files(
+    compared: Compared, tmp_path: Path
+) -> None:
+    compared.copy_to(tmp_path)
+    configs = write_configs(tmp_path)
+    progress = RecordedProgress()
+    settings = compare_settings(tmp_path, models=("twfr_gmm",), configs=tuple(configs))
+    comparison = compare(settings, progress)
+    assert progress.finished_runs == [("coarse", 0), ("fine", 0)]
+    assert [model.candidate.name for model in comparison.models] == ["twfr_gmm", "coarse", "fine"]
+    known, coarse, fine = comparison.models
+    assert fine.metrics == known.metrics
+    recipe, cost = coarse.candidate.recipe, coarse.cost
+    assert recipe is not None
+    assert recipe.model_dump()["n_mels"] == 8
+    assert cost is not None
+    assert cost != known.cost
+    document = json.loads((tmp_path / "out/result.json").read_text())
+    names = [(model["name"], model["model"]) for model in document["models"]]
+    assert names == [("twfr_gmm",) * 2, ("coarse", "twfr_gmm"), ("fine", "twfr_gmm")]
+    assert "coarse,twfr_gmm,0,fan," in (tmp_path / "out/result.csv").read_text()
+    page = render_board_page(merge([(tmp_path / "out", read_document(tmp_path / "out"))]))
+    assert "`twfr_gmm` (`coarse`)" in page
+
+
+def test_recipes_without_a_model_or_with_the_same_name_are_refused(
+    compared: Compared, tmp_path: Path
+) -> None:
+    dataset = open_dataset(compared.folder / "set")
+    coarse, fine = write_configs(tmp_path)
+    alone = choose_candidates((), dataset, configs=(coarse, fine), seeds=4)
+    assert [(each.name, each.model, each.seeds) for each in alone] == [
+        ("coarse", "twfr_gmm", (0,)),
+        ("fine", "twfr_gmm", (0,)),
+    ]
+    with pytest.raises(ConfigError, match=r"the name 'fine' occurs 2 times.*rename one of them"):
+        choose_candidates((), dataset, configs=(fine, fine))
+    spaced = coarse.rename(tmp_path / "a b.yaml")
+    with pytest.raises(ConfigError, match="expected a file name of letters, digits"):
+        choose_candidates((), dataset, configs=(spaced,))
+    fine.write_text("n_mels: 16\n")
+    with pytest.raises(ConfigError, match=r"fine\.yaml: expected `model:` with one of autoencoder"):
+        choose_candidates((), dataset, configs=(fine,))
 
 
 def test_without_labels_nothing_is_trained(tmp_path: Path) -> None:

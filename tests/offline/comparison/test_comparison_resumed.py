@@ -56,7 +56,7 @@ def make_job(folder: Path, comparison: Comparison) -> CompareJob:
     assert recipe is not None
     settings = JobSettings(folder / "set", None, (), None, ("fan/id_00",), folder / "cache", "auto")
     text = recipe.model_dump_json()
-    return CompareJob("autoencoder", 0, text, 2, settings, folder / "job", report=False)
+    return CompareJob("small", "autoencoder", 0, text, 2, settings, folder / "job", report=False)
 
 
 def test_a_stopped_run_is_resumed(compared: Compared, tmp_path: Path) -> None:

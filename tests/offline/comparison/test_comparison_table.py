@@ -22,7 +22,7 @@ def test_files_are_written(compared: Compared) -> None:
     document = json.loads((out / "result.json").read_text())
     assert document == json.loads(json.dumps(compared.comparison.to_dict()))
     rows = (out / "result.csv").read_text().splitlines()
-    assert rows[0] == "model,seed,machine,auc,pauc,score"
+    assert rows[0] == "name,model,seed,machine,auc,pauc,score"
     assert len(rows) == 1 + 3 * 3
     table = (out / "table.md").read_text().splitlines()
     assert table[0].startswith("| model | fan | pump | mean AUC | mean pAUC | score |")
