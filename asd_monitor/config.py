@@ -18,6 +18,7 @@ from pydantic import (
 
 from asd_monitor import settings_file
 from asd_monitor.detection.alarm_settings import AlarmSettings
+from asd_monitor.detection.inference_settings import InferenceSettings
 from asd_monitor.errors import ConfigError
 from asd_monitor.model_file.runtimes import Runtime
 from asd_monitor.model_file.settings import ModelSettings
@@ -203,6 +204,8 @@ class Config(_SinkSections):
     """Where models run; auto: on the GPU if there is one."""
     runtime: Runtime = "auto"
     """What runs models: torch, or onnxruntime; auto: torch if it is installed."""
+    inference: InferenceSettings = InferenceSettings()
+    """How windows are scored."""
     machines: dict[str, MachineSettings] = Field(default_factory=dict)
     """The machines by id, which is a folder, a level of MQTT topics and a label; without any, the
     web page offers to set one up."""

@@ -164,8 +164,8 @@ class Detector:
     def begin(self, windows: Sequence[Window]) -> Callable[[], list[WindowScore]]:
         """Begin to score windows; return what waits for the result of :meth:`score`.
 
-        On a GPU it returns at once. The results of several calls must be taken in the order of the
-        calls.
+        On a GPU it returns at once. Any thread may call this, and several at the same time; the
+        results of several calls must be taken by one thread, in the order of the windows.
         """
         require_channels(self.manifest, windows)
         rate_hz = self.manifest.sample_rate_hz
@@ -256,9 +256,9 @@ class Detector:
         started_s = self._clock()
         begun = self._begin(windows, offsets)
         if self._model.is_asynchronous:
-            return lambda: (self._wait(begun, len(windows)), self._clock() - started_s)
-        done = self._wait(begun, len(windows)), self._clock() - started_s
-        return lambda: done
+            return lambda: (self._accept(_wait(begun), len(windows)), self._clock() - started_s)
+        outcome, seconds = _wait(begun), self._clock() - started_s
+        return lambda: (self._accept(outcome, len(windows)), seconds)
 
     def _begin(
         self, windows: Sequence[Window], offsets: Sequence[float]
@@ -276,17 +276,14 @@ class Detector:
         except ModelFileError as error:
             return error
 
-    def _wait(self, begun: Callable[[], Voices] | ModelFileError, count: int) -> Voices:
-        """Wait for the results of a call; NaN for all windows if the model has failed."""
-        try:
-            if isinstance(begun, ModelFileError):
-                raise begun
-            return begun()
-        except ModelFileError as error:
-            self._failures += 1
-            logger.warning("%s (failure %d)", error, self._failures)
-            unknown = np.full(count, math.nan)
-            return Voices(unknown, np.empty((count, 0)), unknown)
+    def _accept(self, outcome: Voices | ModelFileError, count: int) -> Voices:
+        """Return the results of a call; NaN for all windows if the model has failed."""
+        if not isinstance(outcome, ModelFileError):
+            return outcome
+        self._failures += 1
+        logger.warning("%s (failure %d)", outcome, self._failures)
+        unknown = np.full(count, math.nan)
+        return Voices(unknown, np.empty((count, 0)), unknown)
 
     def _make_score(
         self,
@@ -398,6 +395,16 @@ def _make_window(
     if sound.ndim == 1:
         return Window(machine, sound, start, captured_at, recording)
     return Window(machine, sound[0], start, captured_at, recording, channels=sound)
+
+
+def _wait(begun: Callable[[], Voices] | ModelFileError) -> Voices | ModelFileError:
+    """Wait for the results of a call; return them, or why the model failed."""
+    if isinstance(begun, ModelFileError):
+        return begun
+    try:
+        return begun()
+    except ModelFileError as error:
+        return error
 
 
 def require_channels(manifest: Manifest, windows: Sequence[Window]) -> None:

@@ -8,6 +8,7 @@ from asd_monitor.doctor.context import Context
 from asd_monitor.doctor.finding import Finding, failed, ok, warning
 from asd_monitor.errors import ConfigError, ModelFileError
 from asd_monitor.model_file.runtimes import NEITHER, is_installed
+from asd_monitor.processes.workers import available_cores
 
 MIN_PYTHON, FIRST_UNSUPPORTED_PYTHON = (3, 11), (3, 14)
 MAX_LOAD_PER_PROCESSOR = 1.5
@@ -25,7 +26,7 @@ def check_python() -> list[Finding]:
 
 def check_processors() -> list[Finding]:
     """Count the processors that the monitor may use, and check that they are not overloaded."""
-    count = len(os.sched_getaffinity(0))
+    count = available_cores()
     load = os.getloadavg()[0]
     message = f"{count} processor(s), load {load:.1f}"
     if load <= MAX_LOAD_PER_PROCESSOR * count:

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
@@ -20,7 +21,7 @@ _ERRORS_ONLY = 3
 
 
 class Session:
-    """A session of onnxruntime for one program, used by one thread at a time."""
+    """A session of onnxruntime for one program, used by any number of threads."""
 
     def __init__(self, content: bytes) -> None:
         import onnxruntime
@@ -34,7 +35,6 @@ class Session:
             content, options, providers=["CPUExecutionProvider"]
         )
         self.session._model_bytes = None  # kept by onnxruntime for other providers
-        self.lock = threading.Lock()
 
 
 _sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()
@@ -86,7 +86,7 @@ class Weights:
 
 
 class BoundGraph:
-    """A program with the weights of one file.
+    """A program with the weights of one file, used by any number of threads.
 
     Parameters
     ----------
@@ -106,15 +106,27 @@ class BoundGraph:
         inline = (replace(item, data=weights.read(item)) for item in program.constants)
         self._session = open_session(replace(program, constants=tuple(inline)))
         self._waveform = graph.inputs[0].name
-        self._binding = self._session.session.io_binding()
-        self._values = [weights.value(weight) for weight in graph.weights]
-        for weight, value in zip(graph.weights, self._values, strict=True):
-            self._binding.bind_ortvalue_input(weight.type.name, value)
-        self._binding.bind_output(graph.outputs[0].name, "cpu")
+        self._output = graph.outputs[0].name
+        self._values = [(weight.type.name, weights.value(weight)) for weight in graph.weights]
+        # Each call needs a binding of its own; there are as many as calls at the same time.
+        self._unused = deque([self._bind_weights()])
+
+    def _bind_weights(self) -> "onnxruntime.IOBinding":
+        binding = self._session.session.io_binding()
+        for name, value in self._values:
+            binding.bind_ortvalue_input(name, value)
+        binding.bind_output(self._output, "cpu")
+        return binding
 
     def run(self, window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the output for one window ``(1, ...)``; RuntimeError if it fails."""
-        with self._session.lock:
-            self._binding.bind_cpu_input(self._waveform, window)
-            self._session.session.run_with_iobinding(self._binding)
-            return cast("npt.NDArray[np.float32]", self._binding.copy_outputs_to_cpu()[0])
+        try:
+            binding = self._unused.pop()
+        except IndexError:
+            binding = self._bind_weights()
+        try:
+            binding.bind_cpu_input(self._waveform, window)
+            self._session.session.run_with_iobinding(binding)
+            return cast("npt.NDArray[np.float32]", binding.copy_outputs_to_cpu()[0])
+        finally:
+            self._unused.append(binding)

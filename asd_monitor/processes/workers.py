@@ -1,5 +1,6 @@
 """Worker processes: the cores they may use, who interrupts them, and when they end."""
 
+import math
 import os
 import signal
 import threading
@@ -7,15 +8,47 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import parent_process, resource_tracker
 from multiprocessing.connection import wait
+from pathlib import Path
 from types import FrameType
 
 WORKERS_PER_GPU = 2
 """Processes that score on a GPU at the same time; each takes its own context of some 0.5 GB."""
 
 
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
 def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Return the number of cores that this process may use, by affinity and quota, at least 1.
+
+    A quota is ``CPUQuota=`` of systemd, or the processors of a container (control groups 2).
+    """
+    cores = len(os.sched_getaffinity(0))
+    quota = _read_quota()
+    return cores if quota is None else max(1, min(cores, math.floor(quota)))
+
+
+def _read_quota() -> float | None:
+    """Return the cores that the control groups of this process grant; None: there is no limit."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    path = next((line[3:] for line in lines if line.startswith("0::")), None)
+    if path is None:
+        return None
+    folder = _CGROUPS / path.lstrip("/")
+    limits = [_read_limit(each / "cpu.max") for each in (folder, *folder.parents)]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _read_limit(file: Path) -> float | None:
+    """Return the cores of a ``cpu.max``; None for ``max``, or where there is none."""
+    try:
+        quota_us, period_us = file.read_text(encoding="ascii").split()
+        return int(quota_us) / int(period_us)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
 
 
 @contextmanager

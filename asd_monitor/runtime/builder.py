@@ -139,7 +139,8 @@ def build_monitor(
         names = GrowingMapping(config.display_names)
         history = _build_history(config, state, metrics, names)
         store = resume_alarms(config, state, detectors, metrics)
-        monitor = Monitor(metrics, cases=_track_cases(store, history))
+        cases, workers = _track_cases(store, history), config.inference.count_workers()
+        monitor = Monitor(metrics, cases=cases, workers=workers)
         rates_hz = sample_rates_hz(config, state, choices, models)
         rings = GrowingMapping({} if relearn else _make_rings(config, rates_hz))
         builder = PipelineBuilder(

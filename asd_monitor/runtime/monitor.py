@@ -5,6 +5,7 @@ thread      task
 ========== ================================================================================
 caller      supervises, feeds the watchdog, stops
 inference   reads sources, assembles windows, scores, decides, hands records to the sinks
+inference-N call models with the inference thread, where several have windows at one time
 sources     their own: each source captures in its own thread or process
 sinks       their own: each network or disk sink drains its own bounded queue
 learning    one per machine in commissioning: writes recordings, fits the model
@@ -59,6 +60,8 @@ class Monitor:
         Gives transitions the ids of their events; by default one that knows no earlier events.
     monotonic
         Clock that never jumps, in seconds.
+    workers
+        Number of threads that score, including the inference thread.
     """
 
     def __init__(
@@ -67,9 +70,10 @@ class Monitor:
         *,
         cases: CaseTracker | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        workers: int = 1,
     ) -> None:
         self._distribution = RecordDistribution(metrics, cases or CaseTracker())
-        self._rounds = ScoringRounds(monotonic)
+        self._rounds = ScoringRounds(monotonic, workers)
         self._requests = Requests()
         self._monotonic = monotonic
         self._pipelines: dict[str, Pipeline] = {}
@@ -338,6 +342,8 @@ class Monitor:
         except Exception as error:  # the thread's top: recorded, and stops the monitor
             logger.exception("the inference thread failed")
             self.fail(error)
+        finally:
+            self._rounds.close()
 
     def _wait_for_audio(self, timeout_s: float) -> list[str]:
         """Return the machines whose source has audio or a new state; do what was requested."""

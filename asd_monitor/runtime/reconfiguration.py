@@ -26,7 +26,7 @@ from asd_monitor.sources.registry import SOURCES
 
 logger = logging.getLogger(__name__)
 
-RESTART_SECTIONS = ("node", "state_dir", "device", "web")
+RESTART_SECTIONS = ("node", "state_dir", "device", "runtime", "inference", "web")
 """Settings that are read at the start only."""
 MODEL = ("model", "target")
 """Settings of a machine that say how it is scored."""

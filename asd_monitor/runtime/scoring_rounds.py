@@ -3,10 +3,12 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from asd_monitor.records import State, Window, WindowScore
 from asd_monitor.runtime.pipeline import Pipeline
+from asd_monitor.runtime.scoring_threads import ScoringThreads
 from asd_monitor.runtime.shared_sound import SharedSound
 
 if TYPE_CHECKING:
@@ -34,20 +36,26 @@ def split(windows_of: "Mapping[Detector, Sequence[Window]]") -> Iterator[Batch]:
 
 
 def score_batches(
-    batches: Sequence[Batch],
+    batches: Sequence[Batch], threads: ScoringThreads
 ) -> Iterator[tuple[Sequence[Window], list[WindowScore]]]:
     """Yield each batch with its scores; those of each detector are in order.
 
     A GPU receives its batches first, and works on them one after the other, while the CPU scores
-    its own.
+    its own. Other threads only call models: quality and scores of a window depend on nothing that
+    another window changes before its result is taken here.
     """
     on_gpu = [batch for batch in batches if batch[0].model.is_asynchronous]
-    on_cpu = iter([batch for batch in batches if not batch[0].model.is_asynchronous])
+    on_cpu = [batch for batch in batches if not batch[0].model.is_asynchronous]
+    called = zip(
+        on_cpu,
+        threads.run([partial(detector.begin, windows) for detector, windows in on_cpu]),
+        strict=True,
+    )
     for first in range(0, max(1, len(on_gpu)), MAX_BEGUN):
         part = on_gpu[first : first + MAX_BEGUN]
         begun = [(windows, detector.begin(windows)) for detector, windows in part]
-        for detector, windows in on_cpu:  # all of them while the GPU has its first batches
-            yield windows, detector.score(windows)
+        for (_, windows), finish in called:  # all of them while the GPU has its first batches
+            yield windows, finish()
         for windows, finish in begun:
             yield windows, finish()
 
@@ -59,11 +67,18 @@ class ScoringRounds:
     ----------
     monotonic
         Clock that never jumps, in seconds.
+    workers
+        Number of threads that score, including the one that uses this.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, workers: int = 1) -> None:
         self._monotonic = monotonic
+        self._threads = ScoringThreads(workers)
         self._shared_sound = SharedSound()
+
+    def close(self) -> None:
+        """End the threads that score."""
+        self._threads.close()
 
     def forget(self, machine: str) -> None:
         """Forget a machine that is no longer monitored."""
@@ -84,7 +99,7 @@ class ScoringRounds:
                 windows_of[pipeline.detector] += windows
         group: list[tuple[Window, WindowScore]] = []
         began_s = self._monotonic()
-        for batch, scores in score_batches(list(split(windows_of))):
+        for batch, scores in score_batches(list(split(windows_of)), self._threads):
             group += zip(batch, scores, strict=True)
             if len(group) >= GROUP_SIZE or self._monotonic() - began_s >= GROUP_S:
                 self._accept(pipelines, group)

@@ -151,12 +151,12 @@ def test_results_of_several_models_are_emitted_together_unless_a_model_is_slow(
     now, log, release = [0.0], list[str](), threading.Event()
 
     class NotingDetector(Detector):
-        def score(self, windows: Sequence[Window]) -> list[WindowScore]:
+        def begin(self, windows: Sequence[Window]) -> Callable[[], list[WindowScore]]:
             log.append(f"score {windows[0].machine}")
             if windows[0].machine == "pump":
                 release.wait(400)
             now[0] += takes_s
-            return super().score(windows)
+            return super().begin(windows)
 
     class NotingSink(Collector):
         def emit(self, record: Record) -> None:
@@ -309,7 +309,7 @@ def test_a_sink_with_unusable_settings_prevents_the_start(model: LoadedModel) ->
 
 
 class BrokenDetector(Detector):
-    def score(self, windows: object) -> list[WindowScore]:
+    def begin(self, windows: object) -> Callable[[], list[WindowScore]]:
         raise KeyError("an internal error")
 
 
@@ -430,9 +430,9 @@ def test_the_monitor_is_not_alive_when_the_inference_thread_hangs(model: LoadedM
     release = threading.Event()
 
     class HangingDetector(Detector):
-        def score(self, windows: object) -> list[WindowScore]:
+        def begin(self, windows: object) -> Callable[[], list[WindowScore]]:
             release.wait(400)
-            return []
+            return list
 
     now = [0.0]
     detector = HangingDetector(model, rules_of(model, {"pump": "pump"}))

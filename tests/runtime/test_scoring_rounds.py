@@ -13,6 +13,7 @@ from asd_monitor.model_file.loaded_model import LoadedModel, Voices
 from asd_monitor.records import Quality, Window
 from asd_monitor.runtime import scoring_rounds
 from asd_monitor.runtime.scoring_rounds import score_batches
+from asd_monitor.runtime.scoring_threads import ScoringThreads
 from tests.rig.toy_model import WINDOW_SAMPLES, noise, rules_of, save_toy
 
 log: list[str] = []
@@ -65,7 +66,7 @@ def test_a_gpu_is_waited_for_after_all_batches_are_begun(model: LoadedModel) -> 
     log.clear()
     batches = [(noting(model, name, later=name != "cpu"), windows(name)) for name in
                ("gpu 1", "cpu", "gpu 2")]  # fmt: skip
-    results = list(score_batches(batches))
+    results = list(score_batches(batches, ScoringThreads()))
     assert log == [
         "begin gpu 1", "begin gpu 2", "score cpu", "finish gpu 1", "finish gpu 2"
     ]  # fmt: skip
@@ -81,7 +82,10 @@ def test_a_gpu_is_waited_for_after_all_batches_are_begun(model: LoadedModel) -> 
 def test_a_failure_on_the_gpu_concerns_its_windows_only(model: LoadedModel) -> None:
     broken = noting(model, "broken", later=True, failure="out of memory")
     batches = [(broken, windows("broken")), (noting(model, "whole", later=True), windows("whole"))]
-    qualities = [{score.quality for score in scores} for _, scores in score_batches(batches)]
+    qualities = [
+        {score.quality for score in scores}
+        for _, scores in score_batches(batches, ScoringThreads())
+    ]
     assert qualities == [{Quality.ERROR}, {Quality.OK}]
 
 
@@ -92,6 +96,6 @@ def test_a_gpu_gets_few_batches_at_a_time(
     log.clear()
     detector = noting(model, "gpu", later=True)
     batches = [(detector, windows("gpu", 1)) for _ in range(3)]
-    scores = [score for _, part in score_batches(batches) for score in part]
+    scores = [score for _, part in score_batches(batches, ScoringThreads()) for score in part]
     assert log == ["begin gpu"] * 2 + ["finish gpu"] * 2 + ["begin gpu", "finish gpu"]
     assert [score.seq for score in scores] == [0, 1, 2]
