@@ -6,9 +6,10 @@ until a person asks for it.
 
 import logging
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-from asd_monitor.errors import StateError
+from asd_monitor.errors import AsdMonitorError, StateError
 from asd_monitor.history.records import Event, NoteKind
 from asd_monitor.judging.store import JudgingStore
 from asd_monitor.records import UNLEARNED_RULE
@@ -21,6 +22,8 @@ ENOUGH_RECORDINGS = 3
 CLIP = "clip.flac"
 SUFFIX = ".flac"
 MAX_EVENTS = 1000
+CONFIRMED_EVENTS = "confirmed_events"
+"""Entry of a model's manifest on its training: the events whose recordings it was learned from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +35,41 @@ class Feedback:
     """Ids of their events."""
     has_new_mode: bool = False
     """Whether one is of a state that was not learned, which is then learned as a mode."""
+    learned: tuple[str, ...] = ()
+    """Ids of the events whose recordings the model in use was learned from."""
+
+    @property
+    def new(self) -> tuple[str, ...]:
+        """Confirmed recordings that the model in use was not learned from."""
+        return tuple(name for name in self.recordings if name not in self.learned)
+
+    @property
+    def withdrawn(self) -> tuple[str, ...]:
+        """Recordings that the model in use was learned from, and that are not confirmed any more.
+
+        Their events were judged as faults since, for example.
+        """
+        return tuple(name for name in self.learned if name not in self.recordings)
+
+    @property
+    def can_learn(self) -> bool:
+        """Whether a model learned again would differ from the one in use."""
+        return self.is_enough and bool(self.new or self.withdrawn)
 
     @property
     def is_enough(self) -> bool:
-        """Whether it is worth learning the machine again."""
+        """Whether there are enough of them to learn the machine again."""
         return self.has_new_mode or len(self.recordings) >= ENOUGH_RECORDINGS
 
     @property
     def next_step(self) -> str:
         """What can be done with them, in one sentence for the user."""
         count, missing = len(self.recordings), ENOUGH_RECORDINGS - len(self.recordings)
+        if self.is_enough and not self.can_learn:
+            return (
+                f"The model in use was learned from {_count_recordings(count)} confirmed as "
+                "normal: learning again would change nothing until another one is confirmed."
+            )
         if self.is_enough:
             noun, verb, them = "recordings", "are", "them"
             if count == 1:
@@ -69,6 +97,10 @@ class Feedback:
         )
 
 
+def _count_recordings(count: int) -> str:
+    return "the 1 recording" if count == 1 else f"all {count} recordings"
+
+
 def feedback_folder(root: Path, machine: str) -> Path:
     """Return the folder of a machine's confirmed recordings."""
     return root / "recordings" / machine / "feedback"
@@ -80,9 +112,30 @@ def find_feedback(store: JudgingStore, machine: str) -> Feedback:
     names = sorted(path.stem for path in folder.glob(f"*{SUFFIX}"))
     if not names:
         return Feedback(machine)
+    model = store.root / "models" / f"{machine}.asd"
     events = store.reader.events(machine, limit=MAX_EVENTS)
     new = any(event.id in names and event.rule == UNLEARNED_RULE for event in events)
-    return Feedback(machine, tuple(names), new)
+    return Feedback(machine, tuple(names), new, _read_learned(model))
+
+
+def _read_learned(model: Path) -> tuple[str, ...]:
+    """Return the events whose recordings a model was learned from; none if it cannot be read."""
+    try:
+        status = model.stat()
+    except OSError:
+        return ()
+    return _read_learned_version(model, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=64)
+def _read_learned_version(model: Path, _mtime_ns: int, _size: int) -> tuple[str, ...]:
+    from asd_monitor.model_file import read_manifest
+
+    try:
+        learned = read_manifest(model)[0].training.get(CONFIRMED_EVENTS, "")
+    except AsdMonitorError:
+        return ()
+    return tuple(name for name in str(learned).split(", ") if name)
 
 
 def update_recordings(store: JudgingStore, machine: str) -> None:

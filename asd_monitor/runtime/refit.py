@@ -15,6 +15,7 @@ from asd_monitor.evidence.clip import read_flac
 from asd_monitor.history.records import Event, NoteKind
 from asd_monitor.judging.feedback import (
     CLIP,
+    CONFIRMED_EVENTS,
     MAX_EVENTS,
     SUFFIX,
     Feedback,
@@ -153,7 +154,7 @@ def _fit(
             **fitted.manifest.training,
             **training_entry(recorded_with.microphones),
             **sample_rates.training_entry(rates.rates_hz),
-            "confirmed_events": ", ".join(feedback.recordings),
+            CONFIRMED_EVENTS: ", ".join(feedback.recordings),
         },
     )
     content = model_file.pack(fitted.module, manifest, normal_sound=fitted.normal_sound)

@@ -18,6 +18,7 @@ from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.errors import ConfigError, ModelFileError, UntrustedModelError
 from asd_monitor.history.records import NoteKind
 from asd_monitor.judging import actions, proposal
+from asd_monitor.judging.feedback import find_feedback
 from asd_monitor.judging.refit_job import RefitJobs
 from asd_monitor.judging.store import JudgingStore
 from asd_monitor.model_file.keys import create_key, public_key
@@ -124,8 +125,15 @@ def test_it_is_accepted_by_a_person_and_taken_back(learned: Path) -> None:
     found = proposal.read_proposal(learned, "pump")
     assert found is not None
     store, first = JudgingStore(learned), sha_of(learned)
+    assert find_feedback(store, "pump").can_learn
     proposal.accept(store, ANNA, "pump")
     assert sha_of(learned) == found.after.sha256
+    feedback = find_feedback(store, "pump")
+    assert not feedback.can_learn, "the same recordings are offered again"
+    assert "was learned from all 3 recordings" in feedback.next_step
+    actions.judge(store, ANNA, "n1", NoteKind.FAULT)
+    assert find_feedback(store, "pump").withdrawn == ("n1",)
+    actions.judge(store, ANNA, "n1", NoteKind.NORMAL)
     assert proposal.read_proposal(learned, "pump") is None
     with pytest.raises(ConfigError, match="no model is proposed"):
         proposal.accept(store, ANNA, "pump")
@@ -134,7 +142,7 @@ def test_it_is_accepted_by_a_person_and_taken_back(learned: Path) -> None:
     proposal.undo(store, ANNA, "pump")
     assert sha_of(learned) == found.after.sha256
     proposal.undo(store, ANNA, "pump")
-    done = [entry.action for entry in store.reader.audit(4)]
+    done = [entry.action for entry in store.reader.audit(6) if "refit" in entry.action]
     assert done == ["undo-refit", "undo-refit", "undo-refit", "refit"]
 
 
