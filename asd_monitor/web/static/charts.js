@@ -28,8 +28,9 @@ function limitsPlugin(markers, mark) {
 function formatAxis(plot, splits, axis, space, step) {
   return splits.map((at) => {
     const date = new Date(1000 * at);
-    const day = `${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
-    if (step >= 20 * 86400) return `${date.getFullYear()}-${pad(date.getMonth() + 1)}`;
+    const month = date.toLocaleDateString("en", { month: "short" });
+    const day = `${date.getDate()} ${month}`;
+    if (step >= 20 * 86400) return `${month} ${date.getFullYear()}`;
     if (step >= 86400 || (date.getHours() === 0 && date.getMinutes() === 0 && step >= 3600)) return day;
     const time = `${pad(date.getHours())}:${pad(date.getMinutes())}`;
     return step >= 60 ? time : `${time}:${pad(date.getSeconds())}`;
