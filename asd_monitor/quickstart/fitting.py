@@ -26,6 +26,7 @@ from asd_monitor.quickstart.network import QuickstartDetector
 from asd_monitor.quickstart.recording_check import TRAINING_KEY, check_recordings
 from asd_monitor.quickstart.target_fit import (
     MAX_BANK_WINDOWS,
+    FittedTarget,
     SubProgress,
     fit_target,
     supports_filters,
@@ -122,7 +123,6 @@ def fit_many(
     choice = _choose_common_window(recordings_by_target, sample_rate_hz, window_s)
     window_samples = round(choice.window_s * sample_rate_hz)
     groups = FeatureGroups(sample_rate_hz, window_samples).eval()
-    overall = SubProgress(progress or NoProgress())
     sound_by_target = {
         target: _training_windows(target, recordings, window_samples, sample_rate_hz)
         for target, recordings in recordings_by_target.items()
@@ -132,56 +132,72 @@ def fit_many(
         target: _describe_sample(len(windows_by_target[target]), len(windows))
         for target, windows in sound_by_target.items()
     }
-    # All targets have the same voices, so that windows of several machines can share a batch.
-    with_filters = all(supports_filters(windows) for windows in windows_by_target.values())
-    count = len(windows_by_target)
-    fitted = {
-        target: fit_target(
-            groups,
-            windows,
-            overall.part(index / count, (index + 1) / count),
-            with_filters=with_filters,
-        )
-        for index, (target, windows) in enumerate(windows_by_target.items())
-    }
+    fitted = _fit_targets(groups, windows_by_target, SubProgress(progress or NoProgress()))
     module = QuickstartDetector(
         groups,
         [target.scorer for target in fitted.values()],
         [target.fusion for target in fitted.values()],
         [target.evidence for target in fitted.values()],
     )
-    calibrations = {name: target.calibration for name, target in fitted.items()}
+    training = _describe_training(recordings_by_target, sample_rate_hz, thinned)
+    hop_samples = min(round((hop_s or HOP_S) * sample_rate_hz), window_samples)
+    manifest = _make_manifest(fitted, choice, sample_rate_hz, hop_samples, training)
+    normal_sound = {name: target.normal_sound for name, target in fitted.items()}
+    return Fitted(script(module), manifest, normal_sound)
+
+
+def _fit_targets(
+    groups: FeatureGroups,
+    windows_by_target: Mapping[str, TrainingWindows],
+    progress: SubProgress,
+) -> dict[str, FittedTarget]:
+    """Fit each target; all have the same voices, so that their windows can share a batch."""
+    with_filters = all(supports_filters(windows) for windows in windows_by_target.values())
+    count = len(windows_by_target)
+    return {
+        target: fit_target(
+            groups,
+            windows,
+            progress.part(index / count, (index + 1) / count),
+            with_filters=with_filters,
+        )
+        for index, (target, windows) in enumerate(windows_by_target.items())
+    }
+
+
+def _make_manifest(
+    fitted: Mapping[str, FittedTarget],
+    choice: WindowChoice,
+    sample_rate_hz: int,
+    hop_samples: int,
+    training: dict[str, Json],
+) -> Manifest:
+    """Return the manifest of the model file, with a threshold for each target."""
     p = exceedance_probability(FALSE_ALARMS_PER_MONTH, choice.window_s)
-    manifest = Manifest(
+    calibrations = {name: target.calibration for name, target in fitted.items()}
+    voices = {name: target.voices for name, target in fitted.items()}
+    changes = {name: target.level_changes for name, target in fitted.items()}
+    levels = {name: target.levels for name, target in fitted.items()}
+    return Manifest(
         name="quickstart",
         revision="1",
         targets=tuple(fitted),
         sample_rate_hz=sample_rate_hz,
-        window_samples=window_samples,
-        hop_samples=min(round((hop_s or HOP_S) * sample_rate_hz), window_samples),
+        window_samples=round(choice.window_s * sample_rate_hz),
+        hop_samples=hop_samples,
         aggregation="mean",
         calibrations=calibrations,
-        voices={
-            name: target.voices for name, target in fitted.items() if target.voices is not None
-        },
-        level_changes={
-            name: target.level_changes
-            for name, target in fitted.items()
-            if target.level_changes is not None
-        },
+        voices={name: each for name, each in voices.items() if each is not None},
+        level_changes={name: each for name, each in changes.items() if each is not None},
         thresholds={
             name: Threshold(calibration.threshold(p), p, calibration.rule)
             for name, calibration in calibrations.items()
         },
-        levels={
-            name: target.levels for name, target in fitted.items() if target.levels is not None
-        },
+        levels={name: each for name, each in levels.items() if each is not None},
         modes={name: target.modes for name, target in fitted.items()},
-        training=_describe_training(recordings_by_target, sample_rate_hz, thinned),
+        training=training,
         description=_describe(choice, sample_rate_hz),
     )
-    normal_sound = {name: target.normal_sound for name, target in fitted.items()}
-    return Fitted(script(module), manifest, normal_sound)
 
 
 def _choose_common_window(
