@@ -37,6 +37,8 @@ class Trial:
     processors: float
     """Processor time per second of the whole process tree."""
     rss_bytes: int
+    latency_ms: float = 0.0
+    """Mean time from the last sample of a window to its score."""
     ready_s: float = 0.0
     """From the start of the process to READY."""
     ready_cpu_s: float = 0.0
@@ -109,7 +111,11 @@ def search(try_count: Callable[[int], Trial], quick: bool) -> Iterator[Trial]:
 
 
 def run_trial(
-    context: BenchContext, microphones: int, kind: str = "shared", checkout: Path | None = None
+    context: BenchContext,
+    microphones: int,
+    kind: str = "shared",
+    checkout: Path | None = None,
+    workers: int | None = None,
 ) -> Trial:
     """Run a daemon with a number of microphones for a while, with page, history and outbox.
 
@@ -119,13 +125,18 @@ def run_trial(
         ``shared``: all machines have one model file; ``own``: each has its own.
     checkout
         A folder with another version of the program, which is run instead of this one.
+    workers
+        Number of threads that score; None: the default.
     """
     measured_s = context.choose_duration_s(20.0, 3.0)
     version = "" if checkout is None else f" with {checkout}"
+    version += "" if workers is None else f", scored by {workers} thread(s)"
     context.report(f"{microphones} microphones, {KINDS[kind]}, for {measured_s:.0f} s{version}")
     folder, keys = context.fixtures.folder, context.fixtures.folder / "own"
     models = make_own_models(context.fixtures.model, keys, microphones if kind == "own" else 1)
     settings = context.many_machines(microphones, models if kind == "own" else models * microphones)
+    if workers is not None:
+        settings["inference"] = {"workers": workers}
     make_state(folder / "state", keys)
     with Daemon(settings, folder, web=True, checkout=checkout) as daemon:
         started = daemon.usage()
@@ -141,7 +152,8 @@ def run_trial(
     context.report(
         f"{microphones} microphones {verdict}: READY after {trial.ready_s:.1f} s, "
         f"{trial.windows} windows, {trial.lost_samples} samples lost, "
-        f"{trial.late_windows} windows late, {trial.processors:.2f} processors busy, "
+        f"{trial.late_windows} windows late, {trial.latency_ms:.0f} ms to a score, "
+        f"{trial.processors:.2f} processors busy, "
         f"{trial.rss_bytes / 1e6:.0f} MB"
     )
     return trial
@@ -168,6 +180,7 @@ def _summarise(
         dropped_messages=count("asd_mqtt_messages_total{result=dropped}"),
         processors=(after.cpu_s - before.cpu_s) / (after.at_s - before.at_s),
         rss_bytes=after.rss_bytes,
+        latency_ms=1e3 * increases.get("asd_window_latency_seconds_sum", 0.0) / max(windows, 1),
         ready_s=ready_s,
         ready_cpu_s=started.cpu_s,
     )

@@ -24,6 +24,7 @@ from asd_monitor.bench import (
     start,
     versions,
     web,
+    worker_counts,
 )
 from asd_monitor.bench.context import BenchContext, Broker
 from asd_monitor.bench.fixtures import SAMPLE_RATE_HZ, prepare
@@ -58,6 +59,8 @@ class BenchOptions:
     """Of the sound and of the model that is fitted to it."""
     checkout: Path | None = None
     """A folder with another version of the program to compare the capacity with."""
+    workers: int | None = None
+    """Number of threads that score to compare with one, for the capacity."""
 
 
 def run_bench(options: BenchOptions, report: Callable[[str], None]) -> dict[str, Any]:
@@ -98,6 +101,8 @@ def run_bench(options: BenchOptions, report: Callable[[str], None]) -> dict[str,
         for area in options.areas or AREAS:
             if area == capacity.AREA and options.checkout is not None:
                 measurements += versions.measure(context, options.checkout)
+            elif area == capacity.AREA and options.workers is not None:
+                measurements += worker_counts.measure(context, options.workers)
             else:
                 measurements += AREAS[area](context)
             loads[area] = host.load_average()

@@ -69,6 +69,17 @@ def bench(
             "with 64 machines with a model each.",
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=2,
+            max=32,
+            help="The area capacity compares scoring with N threads and with one, in turns, with "
+            "1, 64 and 256 machines with a model each.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure latency, processor time, capacity, memory and start-up time of the monitor.
@@ -92,7 +103,7 @@ def bench(
 
         verify(model, LoadPolicy.of_user(trusted_key or ()))
     broker = None if mqtt is None else Broker(*parse_host_and_port(mqtt))
-    options = BenchOptions(area or (), quick, mic, model, broker, sample_rate_hz, against)
+    options = BenchOptions(area or (), quick, mic, model, broker, sample_rate_hz, against, workers)
     result = run_bench(options, lambda text: typer.echo(f"bench: {text}", err=True))
     if as_json:
         typer.echo(json.dumps(result, allow_nan=False))

@@ -15,7 +15,7 @@ WORKERS_PER_GPU = 2
 """Processes that score on a GPU at the same time; each takes its own context of some 0.5 GB."""
 
 
-_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUP, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def available_cores() -> int:
@@ -31,13 +31,13 @@ def available_cores() -> int:
 def _read_quota() -> float | None:
     """Return the cores that the control groups of this process grant; None: there is no limit."""
     try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+        lines = _OWN_GROUP.read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     path = next((line[3:] for line in lines if line.startswith("0::")), None)
     if path is None:
         return None
-    folder = _CGROUPS / path.lstrip("/")
+    folder = _GROUPS / path.lstrip("/")
     limits = [_read_limit(each / "cpu.max") for each in (folder, *folder.parents)]
     return min((limit for limit in limits if limit is not None), default=None)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_monitor.bench import capacity, memory, microphone_latency
+from asd_monitor.bench import capacity, memory, microphone_latency, worker_counts
 from asd_monitor.bench.capacity import FIRST_MICROPHONES, MAX_MICROPHONES, Trial
 from asd_monitor.bench.context import BenchContext, Broker
 from asd_monitor.bench.daemon import Daemon
@@ -325,6 +325,19 @@ def test_own_models_differ_share_a_program_and_score_as_the_one_they_come_from(
         np.testing.assert_allclose(model.score(windows, targets), expected, rtol=1e-5)
     forms = [read_signature(each.read_bytes()) for each in own]
     assert all(form is not None and policy.is_own(form) for form in forms)
+
+
+@pytest.mark.soak
+def test_scoring_with_several_threads_is_compared_with_one(
+    small: BenchFixtures, broker: Mosquitto
+) -> None:
+    context = BenchContext(small, Broker("127.0.0.1", broker.port), quick=True)
+    values = {each.name: each.value for each in worker_counts.measure(context, 2)}
+    names = ("processors", "latency_ms", "late_windows", "lost_samples")
+    assert values.keys() == {
+        f"own_{n}_{name}_{k}" for n in (1, 4) for name in names for k in (1, 2)
+    }
+    assert all(values[f"own_4_latency_ms_{threads}"] > 0 for threads in (1, 2))
 
 
 def test_another_version_is_run_from_its_checkout(small: BenchFixtures, tmp_path: Path) -> None:

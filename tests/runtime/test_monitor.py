@@ -85,12 +85,13 @@ class Rig:
         sinks: Sequence[Sink] = (),
         detector: Detector | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        workers: int = 1,
     ) -> None:
         self.sink = Collector()
         self.metrics = Metrics(CollectorRegistry())
         self.metrics.add_machines(machines)
         self.sources = {name: PlayedSource(name) for name in machines}
-        self.monitor = Monitor(self.metrics, monotonic=monotonic)
+        self.monitor = Monitor(self.metrics, monotonic=monotonic, workers=workers)
         for sink in [*sinks, self.sink]:
             self.monitor.add_sink(sink)
         detector = detector or Detector(model, rules_of(model, dict.fromkeys(machines, "pump")))
@@ -426,24 +427,31 @@ def _never(*_: object) -> FittedModel:
     raise AssertionError("there is too little sound for a fit")
 
 
-def test_the_monitor_is_not_alive_when_the_inference_thread_hangs(model: LoadedModel) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_monitor_is_not_alive_while_a_model_hangs_in_any_thread(
+    model: LoadedModel, workers: int
+) -> None:
     release = threading.Event()
 
     class HangingDetector(Detector):
-        def begin(self, windows: object) -> Callable[[], list[WindowScore]]:
+        def begin(self, windows: Sequence[Window]) -> Callable[[], list[WindowScore]]:
             release.wait(400)
-            return list
+            return super().begin(windows)
 
-    now = [0.0]
-    detector = HangingDetector(model, rules_of(model, {"pump": "pump"}))
-    rig = Rig(model, detector=detector, monotonic=lambda: now[0])
+    now, machines = [0.0], ("pump", "fan", "valve")
+    rig = Rig(model, machines, monotonic=lambda: now[0], workers=workers)
     monitor = rig.monitor
-    rig.sources["pump"].play(sound(1))
+    for name in machines:
+        kind = HangingDetector if name == "fan" else Detector
+        monitor.install(name, kind(model, rules_of(model, {name: "pump"})))
+        rig.sources[name].play(sound(1))
     monitor.start()
-    wait_for(lambda: not rig.sources["pump"]._chunks, "the audio taken")
+    wait_for(lambda: not any(rig.sources[name]._chunks for name in machines), "the audio taken")
     now[0] = 14.9
     assert monitor.is_alive()
     now[0] = 15.1
     assert not monitor.is_alive()
     release.set()
+    wait_for(lambda: all(rig.sink.scores(name) for name in machines), "the scores")
     monitor.stop()
+    assert not [each for each in threading.enumerate() if each.name.startswith("inference")]
