@@ -114,20 +114,27 @@ def _run_key(candidate: Candidate, seed: int, digest: str, settings: CompareSett
 
 
 def _dataset_digest(dataset: Dataset) -> str:
-    """Return a digest of all clips with sizes and modification times, wherever they are stored."""
+    """Return a digest of all clips with sizes and modification times, supplemental ones too."""
     digest = hashlib.sha256()
     for clip in dataset.clips:
         identity = (clip.machine, clip.section, clip.split, clip.name, clip.label, clip.domain)
         entry = [*identity, clip.attributes, *file_version(clip.path)]
+        digest.update(json.dumps(entry).encode())
+    for extra in dataset.supplemental:
+        entry = [extra.machine, extra.section, extra.content, extra.name, *file_version(extra.path)]
         digest.update(json.dumps(entry).encode())
     return digest.hexdigest()
 
 
 def data_digest(dataset: Dataset) -> str:
     """Return a digest of names, labels and sizes of all clips, wherever and whenever copied."""
-    entries = sorted(
+    entries: list[tuple[object, ...]] = sorted(
         (clip.machine, clip.section, clip.split, clip.name, str(clip.label), clip.domain,
          clip.path.stat().st_size)
         for clip in dataset.clips
     )  # fmt: skip
+    entries += sorted(
+        (extra.machine, extra.section, extra.content, extra.name, extra.path.stat().st_size)
+        for extra in dataset.supplemental
+    )
     return hashlib.sha256(json.dumps(entries).encode()).hexdigest()

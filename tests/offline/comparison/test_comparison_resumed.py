@@ -9,8 +9,10 @@ from asd_monitor.errors import RunError
 from asd_monitor.progress import NoProgress
 from asd_offline.comparison import Comparison, compare
 from asd_offline.comparison.job import CompareJob, JobSettings
+from asd_offline.comparison.plan import data_digest
 from asd_offline.comparison.progress import ReplayProgress, RunProgress
 from asd_offline.comparison.run_result import read_run_result
+from asd_offline.datasets import open_dataset
 from asd_offline.jobs.pool import Stopped
 from tests.offline.compared_models import (
     Compared,
@@ -18,6 +20,7 @@ from tests.offline.compared_models import (
     compare_settings,
     write_recipes,
 )
+from tests.offline.dataset_layouts import dev_2025
 
 
 def modification_times(folder: Path) -> dict[Path, int]:
@@ -49,6 +52,15 @@ def test_another_recipe_is_another_run(compared: Compared, tmp_path: Path) -> No
     compare(compare_settings(tmp_path, models=("autoencoder",), epochs=1, seeds=1), progress)
     assert progress.finished_runs == [("autoencoder", 0)]
     assert len(list((tmp_path / "out/runs").glob("autoencoder-seed0-*"))) == 2
+
+
+def test_supplemental_clips_are_part_of_the_data(tmp_path: Path) -> None:
+    dataset = open_dataset(dev_2025(tmp_path / "a"))
+    assert dataset.supplemental
+    shutil.copytree(tmp_path / "a", tmp_path / "b", copy_function=shutil.copy)
+    assert data_digest(open_dataset(tmp_path / "b")) == data_digest(dataset)
+    dataset.supplemental[0].path.write_bytes(b"longer")
+    assert data_digest(open_dataset(tmp_path / "b")) != data_digest(open_dataset(tmp_path / "a"))
 
 
 def make_job(folder: Path, comparison: Comparison) -> CompareJob:
