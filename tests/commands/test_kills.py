@@ -18,6 +18,7 @@ from asd_monitor.judging import actions
 from asd_monitor.judging.store import JudgingStore
 from asd_monitor.model_file import read_manifest
 from asd_monitor.model_file.keys import create_key, read_key
+from tests.offline.compared_models import MODELS, write_recipes
 from tests.offline.small_sounds import make_set, write_recipe
 from tests.rig.forked import start_command
 from tests.rig.judging import ANNA
@@ -26,8 +27,6 @@ from tests.rig.toy_model import save_toy
 from tests.runtime.test_refit import NORMAL, sound, write_state
 
 TIMEOUT_S = 240.0
-LONGEST_S = 3.0
-"""Most kills come before this time; a command takes one to four seconds on an idle computer."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,11 @@ class Case:
     arguments: Callable[[Path], list[object]]
     result: str
     """Pattern of the files that must exist after it has ended."""
+    longest_s: float = 3.0
+    """Most kills come before this time; an idle computer takes about as long, or a second more."""
+    part: str = ""
+    """Pattern of files that each end a part of the work: such a part is kept by all later runs, and
+    every other kill comes after one more is there. Without it, after the first change of a file."""
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +87,11 @@ def prepare_train(folder: Path, _: Path) -> None:
     write_recipe(folder / "recipe.yaml", epochs=30)
 
 
+def prepare_compare(folder: Path, _: Path) -> None:
+    make_set(folder / "set")
+    write_recipes(folder / "recipes")
+
+
 CASES = {
     "learn": Case(
         prepare_learn,
@@ -101,13 +110,23 @@ CASES = {
         "state/models/pump.asd",
     ),
     "sign": Case(
-        prepare_sign, lambda at: [at / "pump.asd", "--key", at / "plant.pem"], "pump.asd"
+        prepare_sign,
+        lambda at: [at / "pump.asd", "--key", at / "plant.pem"],
+        "pump.asd",
+        longest_s=0.2,
     ),
     "train": Case(
         prepare_train,
         lambda at: ["autoencoder", at / "set", "--config", at / "recipe.yaml", "--out", at / "run",
                     "--cache", at / "cache", *(["--resume"] if (at / "run").exists() else [])],
         "run/metrics.jsonl",
+    ),
+    "compare": Case(
+        prepare_compare,
+        lambda at: [at / "set", "--models", ",".join(MODELS), "--seeds", "2", "--jobs", "1",
+                    "--out", at / "out", "--cache", at / "cache", "--recipes", at / "recipes"],
+        "out/runs/*/result.json",
+        part="out/runs/*/result.json",
     ),
 }  # fmt: skip
 
@@ -146,11 +165,20 @@ def check_files(folder: Path) -> None:
                     assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 
 
-def kill(command: list[object], folder: Path, delay_s: float, *, after_a_change: bool) -> bool:
-    """Kill a command after a time, counted from its first change of a file if so asked."""
-    before = list_files(folder)
+def read_parts(case: Case, folder: Path) -> dict[Path, bytes]:
+    """Return the files that each end a part of the work, with their content."""
+    return {path: path.read_bytes() for path in folder.glob(case.part)} if case.part else {}
+
+
+def kill(case: Case, command: list[object], folder: Path, delay_s: float, *, begun: bool) -> bool:
+    """Kill a command after a time; if so asked, count it from when part of the work was done."""
+
+    def observe() -> object:
+        return set(read_parts(case, folder)) if case.part else list_files(folder)
+
+    before = observe()
     process = start_command(command, folder.parent / "log")
-    while after_a_change and process.is_alive() and list_files(folder) == before:
+    while begun and process.is_alive() and observe() == before:
         time.sleep(0.002)
     process.join(delay_s)
     process.kill()
@@ -158,27 +186,37 @@ def kill(command: list[object], folder: Path, delay_s: float, *, after_a_change:
     return process.exitcode != 0
 
 
-def kill_and_finish(case: str, folder: Path, learned: Path, kills: int, seed: int) -> int:
+def kill_and_finish(name: str, folder: Path, learned: Path, kills: int, seed: int) -> int:
     """Kill a command again and again, then let it end; return how often it was killed in time."""
-    chosen, rng = CASES[case], random.Random(seed)  # noqa: S311 - a reproducible test
+    case, rng = CASES[name], random.Random(seed)  # noqa: S311 - a reproducible test
     at = folder / "files"
     at.mkdir()
-    chosen.prepare(at, learned)
+    case.prepare(at, learned)
     killed = 0
+    parts: dict[Path, bytes] = {}
     for number in range(kills):
-        command = [case, *chosen.arguments(at)]
-        after_a_change = number % 2 == 0
-        longest_s = LONGEST_S / 10 if after_a_change else LONGEST_S
-        killed += kill(command, at, rng.uniform(0, longest_s), after_a_change=after_a_change)
+        command = [name, *case.arguments(at)]
+        begun = number % 2 == 0
+        delay_s = rng.uniform(0, case.longest_s / 10 if begun else case.longest_s)
+        killed += kill(case, command, at, delay_s, begun=begun)
         check_files(at)
-    process = start_command([case, *chosen.arguments(at)], folder / "log")
+        parts = check_kept(case, at, parts)
+    process = start_command([name, *case.arguments(at)], folder / "log")
     process.join(TIMEOUT_S)
     assert process.exitcode == 0, (folder / "log").read_text()
     check_files(at)
-    assert list(at.glob(chosen.result))
+    assert list(at.glob(case.result))
+    check_kept(case, at, parts)
     left = [path for path in list_files(at) if is_unfinished(path)]
     assert not left
     return killed
+
+
+def check_kept(case: Case, folder: Path, parts: dict[Path, bytes]) -> dict[Path, bytes]:
+    """No part of the work that was done before was lost or done again; return those done now."""
+    found = read_parts(case, folder)
+    assert parts.items() <= found.items()
+    return found
 
 
 @pytest.mark.parametrize("case", ["sign", "train"])
