@@ -2,6 +2,7 @@
 
 import re
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,17 @@ def test_samples_do_not_depend_on_the_blocks_and_equal_one_resampling(
     at_once = soxr.resample(samples, rate_hz, RATE_HZ, quality=RESAMPLE_QUALITY)
     np.testing.assert_array_equal(np.concatenate(blocks), at_once)
     np.testing.assert_array_equal(read_recording(path, RATE_HZ), at_once)
+
+
+def test_a_long_recording_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "long.flac"
+    soundfile.write(path, np.zeros(3600 * RATE_HZ // 4, np.int16), RATE_HZ)
+    tracemalloc.start()
+    count = sum(len(block) for block in iter_recording(path, 2 * RATE_HZ))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 2 * 3600 * RATE_HZ // 4
+    assert peak_bytes < count  # a quarter of its samples
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from asd_monitor.cli import create_app
 from asd_monitor.errors import StateError
-from asd_monitor.outbox.stored import Selection, count_waiting, request_resend
+from asd_monitor.outbox.stored import Selection, count_waiting
 from asd_monitor.sinks.mqtt import delivery_mark
 from tests.rig.mosquitto import Collector, DurableBroker, Mosquitto, keep_session, wait_until
 from tests.rig.mqtt_sinks import FAST_RECONNECT, Rig, rig
@@ -171,8 +173,12 @@ def test_what_a_broker_has_lost_after_acknowledging_it_is_sent_again_by_a_runnin
         broker.kill()
         broker.start()
         wait_until(lambda: sink.connected, "the connection")
+        resend = ["resend", "--since", "1970-01-02", "--state-dir", str(tmp_path)]
         with Collector(broker.port) as subscriber:
-            wait_until(lambda: request_resend(outbox, 0).scores == 300, "the commits")
+            wait_until(
+                lambda: "300 scores and 1 event" in CliRunner().invoke(create_app(), resend).output,
+                "the commits",
+            )
             subscriber.wait_for("/backlog", 300)
             subscriber.wait_for("/event")
             assert {seq for _, seq in keys(subscriber)} == set(range(301))
