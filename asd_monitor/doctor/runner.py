@@ -38,7 +38,7 @@ def list_checks(context: Context, environ: Mapping[str, str] = os.environ) -> li
     """Return the checks in the order in which problems should be solved."""
     return [
         Check("python", runtime.check_python),
-        Check("processors", runtime.check_processors),
+        Check("processors", lambda: runtime.check_processors(context)),
         Check("torch", runtime.check_torch, 90.0),
         Check("gpu", lambda: runtime.check_gpu(context), 60.0),
         Check("portaudio", sound.check_portaudio, 40.0),

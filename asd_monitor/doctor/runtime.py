@@ -24,15 +24,23 @@ def check_python() -> list[Finding]:
     return [failed("python", f"Python {version} is not supported", hint, ConfigError)]
 
 
-def check_processors() -> list[Finding]:
-    """Count the processors that the monitor may use, and check that they are not overloaded."""
+def check_processors(context: Context) -> list[Finding]:
+    """Count the processors that the monitor may use, and check that they are not overloaded.
+
+    More threads that score than processors make windows late.
+    """
     count = available_cores()
-    load = os.getloadavg()[0]
-    message = f"{count} processor(s), load {load:.1f}"
+    load, workers = os.getloadavg()[0], context.config.inference.count_workers()
+    threads = "1 thread scores" if workers == 1 else f"{workers} threads score"
+    message = f"{count} processor(s), load {load:.1f}; {threads}"
+    facts = {"processors": count, "load": round(load, 2), "workers": workers}
+    if workers > count:
+        hint = "set inference.workers to auto, or to the number of processors at most"
+        return [warning("processors", message, hint, **facts)]
     if load <= MAX_LOAD_PER_PROCESSOR * count:
-        return [ok("processors", message, processors=count, load=round(load, 2))]
+        return [ok("processors", message, **facts)]
     hint = "other programs overload this computer; see `top`"
-    return [warning("processors", message, hint, processors=count, load=round(load, 2))]
+    return [warning("processors", message, hint, **facts)]
 
 
 def check_torch() -> list[Finding]:
@@ -49,7 +57,7 @@ def check_torch() -> list[Finding]:
         hint = "with TORCH=cpu, `make install-service` needs 0.9 GB instead of 5.5 GB"
         message = f"torch {torch.__version__} is built for CUDA {torch.version.cuda}, without a GPU"
         return [warning("torch", message, hint, version=str(torch.__version__), threads=threads)]
-    message = f"torch {torch.__version__}; the monitor uses one thread of {threads} for models"
+    message = f"torch {torch.__version__}; a call of a model uses one of its {threads} thread(s)"
     return [ok("torch", message, version=str(torch.__version__), threads=threads)]
 
 

@@ -1,11 +1,12 @@
-"""State folder, clock and service manager."""
+"""Processors, state folder, clock and service manager."""
 
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
-from asd_monitor.doctor import clock, state_folder, systemd
+from asd_monitor.doctor import clock, runtime, state_folder, systemd
 from asd_monitor.doctor.finding import Status
 from asd_monitor.errors import StateError
 from tests.doctor.findings import make_context, only
@@ -71,3 +72,21 @@ def test_a_service_without_notification_or_watchdog_is_reported(tmp_path: Path) 
     assert {finding.status for finding in (silent, unreachable, unwatched)} == {Status.WARNING}
     assert watched.status is Status.OK
     assert "30 s" in watched.message
+
+
+@pytest.mark.parametrize(
+    ("workers", "status", "text"),
+    [
+        (1, Status.OK, "2 processor(s), load 0.5; 1 thread scores"),
+        ("auto", Status.OK, "2 processor(s), load 0.5; 2 threads score"),
+        (3, Status.WARNING, "2 processor(s), load 0.5; 3 threads score"),
+    ],
+)
+def test_more_threads_that_score_than_processors_are_reported(
+    monkeypatch: pytest.MonkeyPatch, workers: int | str, status: Status, text: str
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))
+    context = make_context(inference={"workers": workers})
+    (finding,) = runtime.check_processors(context)
+    assert (finding.status, finding.message) == (status, text)
