@@ -253,16 +253,16 @@ class ContinuedCalibration:
 
 
 def describe_progress(machine: FollowedMachine) -> str:
-    """Return how much was collected and what it supports, in one sentence for the user."""
+    """Return how much was collected and for what it is enough, in one sentence for the user."""
     asked = machine.false_alarms_per_month
     collected_s = machine.sample.duration_s
     text = f"{format_rough_duration(collected_s)} of normal sound collected"
     if not collected_s:
-        text = "no further normal sound collected yet"
+        text = "no normal sound collected while monitoring yet"
     supported, needed = supported_per_month(machine.rule), needed_s(machine.rule, asked)
     rate = "one false alarm" if asked == 1 else f"{asked:g} false alarms"
     if supported is None or needed is None:
         return text
     if supported <= asked:
-        return f"{text}; {rate} a month is supported"
-    return f"{text}; from about {format_rough_duration(needed)} on, {rate} a month is supported"
+        return f"{text}; that is enough for {rate} a month"
+    return f"{text}; about {format_rough_duration(needed)} are needed for {rate} a month"

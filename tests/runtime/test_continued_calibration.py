@@ -127,7 +127,7 @@ def test_hours_of_monitoring_sharpen_the_limits_and_end_the_provisional_state(
     assert scene.value("asd_calibration_sample_seconds") == pytest.approx(2.5 * 3600, abs=700)
     assert scene.value("asd_calibration_extensions_total") == len(scene.adjustments)
     assert scene.statuses[-1].is_extended
-    assert scene.statuses[-1].progress.endswith("one false alarm a month is supported")
+    assert scene.statuses[-1].progress.endswith("that is enough for one false alarm a month")
 
 
 def test_the_limits_of_a_long_commissioning_are_kept(
@@ -149,7 +149,7 @@ def test_hours_that_are_no_longer_needed_are_removed(scene: Scene) -> None:
 def test_before_enough_was_collected_the_progress_says_how_much_is_needed(scene: Scene) -> None:
     scene.play(0.1)
     assert scene.statuses[0].progress.startswith(
-        "no further normal sound collected yet; from about "
+        "no normal sound collected while monitoring yet; about "
     )
     assert not scene.adjustments
 
