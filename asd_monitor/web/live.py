@@ -22,7 +22,7 @@ from asd_monitor.web.spectrum import COLUMNS_PER_S, ColumnReader, Rings
 from asd_monitor.web.stream import KEEP_ALIVE, Connection, Frame, Stream
 
 MAX_STREAMS = 32
-SEND_INTERVAL_S = 1.0
+SEND_INTERVAL_S = 2.0
 """Frequent records of this time are sent together ..."""
 SEND_DELAY_S = 0.05
 """... this long after the newest of them, if they come at regular times ..."""
@@ -42,7 +42,7 @@ class LiveHub:
 
     Waking the server's thread costs more than what it then does for a record. So only a record that
     a person may wait for, as a change of state, is sent at once; scores, health and progress are
-    sent together about once a second, soon after the scores of the machines.
+    sent together about every two seconds, soon after the scores of the machines.
 
     All methods but :meth:`emit` are called in the event loop of the server.
 

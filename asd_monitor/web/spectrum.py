@@ -18,7 +18,7 @@ SCALE = 255 / RANGE_DB * 10
 """Factor of a column's values to the logarithm of a power."""
 SILENCE = 10 ** (-RANGE_DB / 10)
 """Power that the value 0 stands for."""
-PART_COLUMNS = 10
+PART_COLUMNS = 20
 """Columns computed at once."""
 MAX_COLUMNS = 50
 """Columns that are computed of new sound; older sound is left out."""
@@ -43,8 +43,8 @@ class Columns:
 class ColumnReader:
     """Compute the columns of one machine's sound since the last call.
 
-    It runs once a second while a page shows the machine, after other work has replaced its code and
-    data in the processor's caches. Then each call of a numpy function costs more than its
+    It runs every two seconds while a page shows the machine, after other work has replaced its code
+    and data in the caches of the processor. Then each call of a numpy function costs more than its
     arithmetic, so there are few, on arrays that are kept.
 
     Parameters

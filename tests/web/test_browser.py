@@ -107,7 +107,7 @@ def violations(page: Page) -> list[str]:
 
 
 def emit_until_shown(site: Site, page: Page, score: float) -> None:
-    """Emit a score of the fan until its page shows it: scores are sent about once a second."""
+    """Emit a score of the fan until its page shows it: scores are sent about every two seconds."""
     while page.inner_text("#score") != f"{score:g}":
         site.emit(window("fan", time.time(), score))
         page.wait_for_timeout(200)

@@ -114,7 +114,7 @@ async function loadRecent() {
   plot = drawChart(recent, rows, { kind: "score" });
 }
 
-// The spectrogram: columns arrive about once a second and are drawn evenly.
+// The spectrogram: columns arrive about every two seconds and are drawn evenly.
 const canvas = byId("waterfall");
 const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const waiting = [];
@@ -163,7 +163,7 @@ function drawColumns(count) {
 if (canvas) {
   // Faster while many columns wait, so that the picture stays close to the present.
   if (isCalm) setInterval(() => drawColumns(waiting.length), 1000);
-  else setInterval(() => drawColumns(waiting.length > 25 ? 3 : 1), 100);
+  else setInterval(() => drawColumns(waiting.length > 45 ? 3 : 1), 100);
   setInterval(() => {
     canvas.setAttribute("aria-label", `Spectrogram of the last 60 seconds. Level ${byId("level-text").textContent}, `
       + `${byId("verdict").textContent}.`);
