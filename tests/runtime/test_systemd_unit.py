@@ -3,6 +3,8 @@
 import configparser
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +103,16 @@ def test_the_service_notifies_has_a_watchdog_and_always_restarts() -> None:
     assert unit["WatchdogSec"] == ["30"]
     assert unit["Restart"] == ["always"]
     assert unit["StartLimitIntervalSec"] == ["0"]
+
+
+def test_a_reload_needs_no_program_but_the_shell() -> None:
+    """A minimal Debian has no `kill`, which is part of procps."""
+    (reload,) = settings()["ExecReload"]
+    with subprocess.Popen(["sleep", "600"]) as process:
+        command = shlex.split(reload.replace("$MAINPID", str(process.pid)))
+        assert command[0] == "/bin/sh"
+        subprocess.run(command, env={"PATH": "/nonexistent"}, check=True)
+        assert process.wait(60) == -signal.SIGHUP
 
 
 def test_failed_starts_are_counted_until_the_service_is_stopped() -> None:
