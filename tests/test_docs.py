@@ -55,3 +55,10 @@ def test_the_tests_named_in_the_table_of_faults_exist() -> None:
         f"{path}::{name}" for path, name in named if f"def {name}(" not in (ROOT / path).read_text()
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize(("letter", "count"), [("G-", 34), ("S", 14), ("D", 11)])
+def test_each_goal_and_finding_has_a_row_with_a_test(letter: str, count: int) -> None:
+    rows = [line for line in (DOCS / "reliability.md").read_text().splitlines() if "::" in line]
+    named = {int(number) for row in rows for number in re.findall(rf"\b{letter}(\d+)\b", row)}
+    assert set(range(1, count + 1)) <= named

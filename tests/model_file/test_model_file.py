@@ -24,7 +24,7 @@ from asd_monitor.model_file.torchscript import DEPRECATION_TEXT
 from asd_monitor.normal_sound.statistics import NormalSound
 from tests.rig.toy_model import TARGETS, WINDOW_SAMPLES, LogBands, manifest, noise, save_toy
 
-FLIPS = 60
+FLIPS = 200
 
 
 @pytest.fixture(scope="module")
