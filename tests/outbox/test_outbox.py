@@ -1,7 +1,6 @@
 """Messages are committed, sent, acknowledged, kept, and counted when there is no room for them."""
 
 import json
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from asd_monitor.outbox.lanes import BURST, MAX_PRESENT_SCORES
 from asd_monitor.outbox.rows import IDS_PER_EPOCH_MS, Lane, next_epoch
 from asd_monitor.outbox.stored import count_waiting, delete_of, machines, request_resend
 from asd_monitor.outbox.unstored import MemoryLimits
-from tests.rig.full_disk import small_disk
+from tests.rig.full_disk import fill, small_disk
 from tests.rig.outbox import START_S, Clock, Disk, Report, crash, draft, make_outbox, put, send_all
 
 
@@ -275,13 +274,6 @@ def test_a_set_clock_corrects_the_times_of_what_waits_also_after_a_restart(path:
         expected
     )
     second.close()
-
-
-def fill(filler: Path) -> None:
-    """Write until the file system is full."""
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(b"\0" * 512):
-            pass
 
 
 def test_a_really_full_disk_keeps_messages_in_memory_and_stores_them_when_there_is_room(

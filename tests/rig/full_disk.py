@@ -3,7 +3,7 @@
 import resource
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -31,3 +31,10 @@ def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(filler: Path) -> None:
+    """Write until the file system is full."""
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"\0" * 512):
+            pass
