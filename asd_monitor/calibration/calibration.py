@@ -8,6 +8,7 @@ from typing import Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from asd_monitor.calibration.alarm_rate import BOUTS_FOR_ALARM
 from asd_monitor.calibration.false_alarm_limits import FalseAlarmLimit
 from asd_monitor.calibration.normal_range import NormalRange, is_number
 
@@ -29,7 +30,9 @@ _MIN_TAIL_SCORES = 10
 _MAX_TAIL_SCORES = 500
 _SHAPE_PRIOR_WEIGHT = 40
 _MAX_SHAPE = 0.5
-_MARGIN_AT_30 = 0.5
+# The scale of a tail is uncertain, as if it were known from this many more excesses. Chosen on
+# real recordings (docs/calibration.md).
+_SCALE_PRIOR_WEIGHT = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,21 +128,17 @@ class Calibration:
         return self.effective_count < PROVISIONAL_BELOW
 
     @property
-    def margin(self) -> float:
-        """Fraction by which a threshold is moved further into the tail.
-
-        0.5 with 30 windows, falling linearly to 0 with 180, where it is no longer provisional.
-        """
-        missing = max(0.0, PROVISIONAL_BELOW - self.effective_count)
-        return _MARGIN_AT_30 * missing / (PROVISIONAL_BELOW - 30)
+    def tail_excesses(self) -> float:
+        """Number of independent scores that the tail was fitted to, at least 1."""
+        return max(_count_tail_scores(self.count) * self.effective_count / self.count, 1.0)
 
     @property
     def rule(self) -> str:
         """How thresholds are derived, in one sentence."""
         if self.provisional:
             return (
-                f"generalised Pareto tail on {self.count} held-out windows, provisional, "
-                f"margin {self.margin:.2f}"
+                f"generalised Pareto tail on {self.count} held-out windows, worth "
+                f"{self.effective_count:.0f} independent ones, provisional"
             )
         return (
             f"conformal p-values of {self.count} held-out windows, "
@@ -170,10 +169,11 @@ class Calibration:
     def threshold(self, p: float) -> float:
         """Return the score above which normal sound lies with probability ``p`` at most.
 
-        The inverse of :meth:`p_value` where all windows are independent. Where ``p`` is below
-        ``1 / (effective_count + 1)``, it lies beyond the largest score; while provisional, its
-        distance into the tail is extended by ``margin`` (in log p), because a tail fitted to few
-        scores is uncertain.
+        Up to the largest score the inverse of :meth:`p_value` where all windows are independent.
+        Where ``p`` is below ``1 / (effective_count + 1)``, it lies beyond the largest score, the
+        further the fewer independent scores are known: the scale of their tail is uncertain, and
+        an alarm needs exceedances in three blocks, so ``p`` is what the cube of the probability
+        to exceed the threshold has on average over the scales that are possible.
 
         Raises
         ------
@@ -188,9 +188,10 @@ class Calibration:
         if allowed >= 1 and p * (self.effective_count + 1) + 1e-9 >= 1:
             index = int(np.searchsorted(self.ranks, self.count - allowed, side="left"))
             return float(self.scores[index])
-        depth = -math.log(p * (self.effective_count + 1)) * (1 + self.margin)
-        shape = self.tail_shape
-        excess = math.expm1(shape * depth) / shape if shape > 0 else depth
+        depth = -math.log(p * (self.effective_count + 1))
+        # With an inverse scale of gamma distribution, E[exp(-3 x / scale)] = (1 + 3 x / k)^-k.
+        shape = self.tail_shape + BOUTS_FOR_ALARM / (self.tail_excesses + _SCALE_PRIOR_WEIGHT)
+        excess = math.expm1(shape * depth) / shape
         return float(self.scores[-1]) + self.tail_scale * excess
 
     def spaced_scores(self, count: int) -> npt.NDArray[np.float64]:
@@ -267,8 +268,7 @@ class Calibration:
 def _fit_tail(ordered: npt.NDArray[np.float64]) -> tuple[float, float]:
     """Estimate scale at the largest score, and shape, of a generalised Pareto tail."""
     n = len(ordered)
-    size = max(math.ceil(_TAIL_FRACTION * n), min(_MIN_TAIL_SCORES, n // 2))
-    size = min(size, _MAX_TAIL_SCORES)
+    size = _count_tail_scores(n)
     excess = ordered[-size:] - ordered[-size - 1]
     mean = float(excess.mean())
     # Hosking and Wallis 1987: a1 = E[x (1 - F(x))] with plotting positions (j - 0.35) / n, and
@@ -286,6 +286,12 @@ def _fit_tail(ordered: npt.NDArray[np.float64]) -> tuple[float, float]:
     # Tied or constant scores: with a tail of no width, rounding errors would be anomalies.
     min_scale = max(0.1 * float(ordered.std()), 1e-4 * float(np.abs(ordered).max()), 1e-12)
     return max(scale, min_scale), shape
+
+
+def _count_tail_scores(count: int) -> int:
+    """Return how many of the largest scores the tail is fitted to."""
+    size = max(math.ceil(_TAIL_FRACTION * count), min(_MIN_TAIL_SCORES, count // 2))
+    return min(size, _MAX_TAIL_SCORES)
 
 
 def _select_stored_ranks(count: int) -> npt.NDArray[np.int64]:

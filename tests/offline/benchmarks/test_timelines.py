@@ -12,7 +12,7 @@ from asd_monitor import model_file
 from asd_monitor.demo.pump_sound import PumpSound
 from asd_monitor.detection.alarm_settings import AlarmSettings
 from asd_monitor.detection.decision_rule import DecisionRule
-from asd_offline.benchmarks.timelines import paths, pump, ranking
+from asd_offline.benchmarks.timelines import paths, pump, ranking, thresholds
 from asd_offline.benchmarks.timelines.fitted import SAMPLE_RATE_HZ, Part, play_parts
 from asd_offline.benchmarks.timelines.pump import DRIFTS, PumpMachine
 from asd_offline.benchmarks.timelines.recordings import (
@@ -92,6 +92,18 @@ def test_the_ranking_is_that_of_the_score_and_of_each_voice(recordings: Path) ->
     splits, score, best, voice = ranking.cells("recorded", [found, found])
     assert (splits, score, best) == ("2", "1.000", "1.000")
     assert voice in found.voices
+
+
+def test_windows_of_unseen_recordings_above_the_threshold_are_counted(recordings: Path) -> None:
+    clips = read_clips(recordings)
+    found = thresholds.measure_split(clips, 8, 100)
+    assert len(found.exceeded) == 4
+    assert found.windows == 4 * (found.learned_windows // 8)
+    below = thresholds.Exceedances(40, 5.0, 0.001, (0, 3, 5, 0), 20)
+    assert thresholds.cells([found, below])[3:] == [
+        f"{(sum(found.exceeded) + 8) / (found.windows + 20):.4f}",
+        f"{2 + sum(count >= 3 for count in found.exceeded)} of 8",
+    ]
 
 
 def test_the_same_seed_gives_the_same_split(recordings: Path) -> None:

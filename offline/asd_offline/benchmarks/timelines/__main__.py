@@ -16,6 +16,7 @@ from asd_offline.benchmarks.timelines import (
     ranking,
     recordings,
     speeds,
+    thresholds,
     weeks,
 )
 from asd_offline.benchmarks.timelines.tables import (
@@ -50,6 +51,8 @@ def main() -> None:
         _measure_changes(options)
     elif options.kind == "paths":
         _measure_paths(options)
+    elif options.kind == "thresholds":
+        _measure_thresholds(options)
     else:
         _measure_weeks(options)
 
@@ -75,13 +78,15 @@ def _parse_arguments() -> argparse.Namespace:
     changed = kinds.add_parser("changes", help="changes of real recordings that are no faults")
     ranked = kinds.add_parser("ranking", help="AUC of the score and of its voices")
     compared = kinds.add_parser("paths", help="recordings against a microphone at 48 kHz")
-    for kind in (real, predicted, changed, ranked, compared):
+    exceeded = kinds.add_parser("thresholds", help="how often unseen normal sound exceeds them")
+    on_recordings = (real, predicted, changed, ranked, compared, exceeded)
+    for kind in on_recordings:
         kind.add_argument("folder", type=Path)
         kind.add_argument("--pattern", default="*", help="names of the recordings, without suffix")
         kind.add_argument("--learn-clips", type=int, default=30)
         kind.add_argument("--splits", type=int, default=10)
     weeks.add_arguments(kinds)
-    for kind in (real, predicted, simulated, changed, ranked, compared):
+    for kind in (*on_recordings, simulated):
         kind.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of the first split")
     return parser.parse_args()
 
@@ -198,6 +203,16 @@ def _measure_paths(options: argparse.Namespace) -> None:
     for seed in range(options.seed, options.seed + options.splits):
         count, found = paths.measure_split(clips, options.learn_clips, seed)
         print(row(seed, *paths.cells(count, found)), flush=True)
+
+
+def _measure_thresholds(options: argparse.Namespace) -> None:
+    clips = recordings.read_clips(options.folder, options.pattern)
+    print(heading("seed", *thresholds.COLUMNS))
+    found: list[thresholds.Exceedances] = []
+    for seed in range(options.seed, options.seed + options.splits):
+        found.append(thresholds.measure_split(clips, options.learn_clips, seed))
+        print(row(seed, *thresholds.cells(found[-1:])), flush=True)
+    print(row("all", *thresholds.cells(found)))
 
 
 def _measure_ranking(options: argparse.Namespace) -> None:
