@@ -138,6 +138,21 @@ def test_no_page_scrolls_sideways_at_320_pixels(watch: Callable[..., Watched]) -
         assert page.evaluate("document.documentElement.scrollWidth") <= 320, name
 
 
+def test_charts_follow_a_change_between_light_and_dark(watch: Callable[..., Watched]) -> None:
+    page = watch(color_scheme="light").page
+    page.goto("/m/pump/trend")
+    page.wait_for_selector(".chart canvas")
+    page.evaluate("window.light = document.querySelector('.chart canvas').toDataURL()")
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(
+        "() => document.querySelector('.chart canvas').toDataURL() !== window.light"
+    )
+    page.emulate_media(color_scheme="light")
+    page.wait_for_function(
+        "() => document.querySelector('.chart canvas').toDataURL() === window.light"
+    )
+
+
 def test_times_are_those_of_the_viewer(watch: Callable[..., Watched]) -> None:
     page = watch(timezone_id="Asia/Kolkata").page
     page.goto(f"/events/{EVENT}")

@@ -1,6 +1,8 @@
 "use strict";
 // Charts of scores and levels. Each is a div.chart with its data's URL; a table or text says the same.
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+// Evaluated at each drawing, because the system may change between light and dark.
+const paint = (name) => () => colour(name);
 
 function limitsPlugin(markers, mark) {
   return { hooks: { draw: [(plot) => {
@@ -38,19 +40,19 @@ function formatAxis(plot, splits, axis, space, step) {
 }
 
 function axes() {
-  const line = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 },
-    ticks: { stroke: colour("--line") }, font: "12px system-ui, sans-serif" };
+  const line = { stroke: paint("--muted"), grid: { stroke: paint("--line"), width: 1 },
+    ticks: { stroke: paint("--line") }, font: "12px system-ui, sans-serif" };
   return [{ ...line, values: formatAxis, space: 70, size: 32 }, { ...line, size: 48 }];
 }
 
 function scoreSeries() {
   return [
     {},
-    { label: "highest", stroke: colour("--strip-unknown"), width: 1, points: { show: false } },
-    { label: "usual", stroke: colour("--link"), width: 2, points: { show: false } },
+    { label: "highest", stroke: paint("--strip-unknown"), width: 1, points: { show: false } },
+    { label: "usual", stroke: paint("--link"), width: 2, points: { show: false } },
     { label: "lowest", show: true, stroke: "transparent", width: 0, points: { show: false } },
-    { label: "threshold", stroke: colour("--limit"), width: 1.5, dash: [8, 5], points: { show: false } },
-    { label: "normal up to", stroke: colour("--normal"), width: 1.5, dash: [2, 4], points: { show: false } },
+    { label: "threshold", stroke: paint("--limit"), width: 1.5, dash: [8, 5], points: { show: false } },
+    { label: "normal up to", stroke: paint("--normal"), width: 1.5, dash: [2, 4], points: { show: false } },
   ];
 }
 
@@ -83,12 +85,12 @@ function drawChart(element, rows, options) {
   }
   const isLevel = options.kind === "level";
   const names = isLevel ? ["level_dbfs"] : ["highest", "median", "lowest", "threshold", "normal_range"];
-  const series = isLevel ? [{}, { label: "level in dB", stroke: colour("--link"), width: 1.5, points: { show: false } }]
+  const series = isLevel ? [{}, { label: "level in dB", stroke: paint("--link"), width: 1.5, points: { show: false } }]
     : scoreSeries();
   const plot = new uPlot({
     width: element.clientWidth, height: element.classList.contains("tall") ? 260 : 180,
     series, axes: axes(), legend: { show: false }, cursor: { y: false, drag: { x: true, y: false } },
-    bands: isLevel ? [] : [{ series: [1, 3], fill: colour("--track") }],
+    bands: isLevel ? [] : [{ series: [1, 3], fill: paint("--track") }],
     scales: {
       x: { time: true, range: options.range ? () => options.range : undefined },
       y: { range: isLevel ? levelRange : undefined },
@@ -96,8 +98,13 @@ function drawChart(element, rows, options) {
     plugins: [limitsPlugin(options.markers || [], options.mark)],
   }, columns(withGaps(rows), names), element);
   new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: plot.height })).observe(element);
+  element.plot = plot;
   return plot;
 }
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const element of document.querySelectorAll(".chart")) element.plot?.redraw();
+});
 
 async function load(url) {
   const response = await fetch(url);
