@@ -99,12 +99,19 @@ def _with_common_rate(
 
 
 def read_recording(path: Path) -> tuple[DoubleArray, int]:
-    """Read a recording's first channel as ``(n,)`` float64 in [-1, 1], and its rate in Hz.
+    """Read a recording's first channel as ``(n,)``; otherwise as :func:`read_channels`."""
+    channels, sample_rate_hz = read_channels(path)
+    return channels[0], sample_rate_hz
+
+
+def read_channels(path: Path) -> tuple[DoubleArray, int]:
+    """Read a recording as ``(channels, n)`` float64 in [-1, 1], and its rate in Hz.
 
     Raises
     ------
     DatasetError
-        If it cannot be read, is too short or silent, or contains values that are not finite.
+        If it cannot be read, or its first channel is too short or silent, or contains values that
+        are not finite.
     """
     import soundfile
 
@@ -113,7 +120,8 @@ def read_recording(path: Path) -> tuple[DoubleArray, int]:
     except (OSError, soundfile.LibsndfileError) as error:
         msg = f"cannot be read: {error}"
         raise DatasetError(msg) from error
-    first = np.ascontiguousarray(sound[:, 0])
+    channels = np.ascontiguousarray(sound.T)
+    first = channels[0]
     if first.size < MIN_DURATION_S * sample_rate_hz:
         msg = f"expected at least {MIN_DURATION_S:.0f} s, found {first.size / sample_rate_hz:.2f} s"
         raise DatasetError(msg)
@@ -123,4 +131,4 @@ def read_recording(path: Path) -> tuple[DoubleArray, int]:
     if np.std(first) < 1e-5:
         msg = "is silent"
         raise DatasetError(msg)
-    return first, int(sample_rate_hz)
+    return channels, int(sample_rate_hz)

@@ -83,9 +83,10 @@ def choose(rated: Sequence[Rated]) -> tuple[Rated, str]:
         others = "every other model is behind by more than one standard error"
         return chosen, f"has the highest mean AUC, {chosen.mean:.3f}, and {others}"
     if chosen is best:
+        others = "model" if len(close) == 2 else f"{len(close) - 1} models"
         return chosen, (
-            f"has the highest mean AUC, {chosen.mean:.3f}, and is simpler than the "
-            f"{len(close) - 1} that are within one standard error of it"
+            f"has the highest mean AUC, {chosen.mean:.3f}, and is simpler than the other {others} "
+            "within one standard error of it"
         )
     return chosen, (
         "is the simplest of the models within one standard error of the best: "

@@ -15,9 +15,11 @@ from asd_monitor.errors import DatasetError
 from asd_monitor.progress import Progress
 from asd_monitor.storage.durable import write_durably
 from asd_monitor.synthesis.faults import FAULTS, FaultContext, add_fault
+from asd_monitor.synthesis.signals import DoubleArray
 from asd_offline.datasets.clip import Clip
 from asd_offline.datasets.layouts.csv_list import COLUMNS
-from asd_offline.synth.real_recordings import read_recording
+from asd_offline.synth.real_recordings import read_channels
+from asd_offline.synth.render import FAR_DB
 from asd_offline.synth.seeds import derive_seed
 from asd_offline.synth.writer import write_wav
 
@@ -142,7 +144,8 @@ def _write_clip(
     folder: Path, fold: str, split: str, clip: Clip, index: int
 ) -> Iterator[tuple[str, str]]:
     """Write a clip, of a test clip faulty copies as well; yield their names and labels."""
-    sound, rate_hz = read_recording(clip.path)
+    channels, rate_hz = read_channels(clip.path)
+    near_and_far = channels[:2]
     place = Path(fold) / split
     if split == "test":
         rng = np.random.default_rng(derive_seed("faults", clip.machine, clip.name))
@@ -151,18 +154,26 @@ def _write_clip(
             case = index * FAULTS_PER_CLIP + repetition
             kind = tuple(FAULTS)[case % len(FAULTS)]
             level_db = LEVELS_DB[case // len(FAULTS) % len(LEVELS_DB)]
-            faulty = add_fault(kind, FaultContext(sound, rate_hz, shaft_hz, level_db, rng))
+            context = FaultContext(near_and_far[0], rate_hz, shaft_hz, level_db, rng)
             name = place / f"anomaly_{case:08d}.wav"
-            _write(folder / name, faulty.sound, rate_hz)
+            _write(folder / name, _add_fault(near_and_far, kind, context), rate_hz)
             yield name.as_posix(), "anomaly"
     name = place / f"normal_{index:08d}.wav"
-    _write(folder / name, sound, rate_hz)
+    _write(folder / name, near_and_far, rate_hz)
     yield name.as_posix(), "normal"
 
 
-def _write(
-    path: Path, sound: np.ndarray[tuple[int, ...], np.dtype[np.float64]], rate_hz: int
-) -> None:
-    peak = float(np.max(np.abs(sound)))
-    steps = np.round(sound / max(1.0, peak / 0.999) * FULL_SCALE)
+def _add_fault(near_and_far: DoubleArray, kind: str, context: FaultContext) -> DoubleArray:
+    """Return both channels with a fault, at the far microphone as faint as the machine is there."""
+    near = near_and_far[:1]
+    faulty = add_fault(kind, context)
+    gain, mean = 10 ** (faulty.gain_db / 20), faulty.sound.mean()
+    fault = (faulty.sound - mean) / gain + mean - near
+    far = gain * (near_and_far[1:] + 10 ** (FAR_DB / 20) * fault)
+    return np.concatenate([faulty.sound[None], far])
+
+
+def _write(path: Path, channels: DoubleArray, rate_hz: int) -> None:
+    peak = float(np.max(np.abs(channels)))
+    steps = np.round(channels.T / max(1.0, peak / 0.999) * FULL_SCALE)
     write_wav(path, np.clip(steps, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16), rate_hz)

@@ -23,7 +23,7 @@ from asd_offline.tuning.suitable import suitable_models
 
 SCHEMA = "asd-monitor/tune/1"
 FOLDS = 3
-FORMAT = 2
+FORMAT = 3
 """Of the folds; another number if they are written differently."""
 
 
