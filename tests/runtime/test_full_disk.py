@@ -28,7 +28,7 @@ def test_a_full_disk_and_an_outage_of_the_broker_together_cost_no_score(tmp_path
         small_disk(tmp_path / "state", 4_000_000) as disk,
         broker,
         Collector(broker.port, topic="asd/#", configure=keep_session) as subscriber,
-        running_toy(tmp_path, source, mqtt=mqtt) as monitor,
+        running_toy(tmp_path, source, mqtt=mqtt, history=None) as monitor,
     ):
         broker.kill()
         fill(disk / "filler")
@@ -39,6 +39,7 @@ def test_a_full_disk_and_an_outage_of_the_broker_together_cost_no_score(tmp_path
         scored = monitor.windows()
         monitor.wait_for(lambda: received(subscriber) >= set(range(scored)), "every score")
         assert monitor.value("asd_dropped_total", queue="mqtt_scores") == 0
+        (disk / "filler").unlink()
         summary = monitor.stop()
         wait_until(lambda: received(subscriber) == set(range(summary["windows"])), "the last ones")
     assert summary["lost_samples"] == 0
