@@ -52,6 +52,7 @@ def list_events(request: Request) -> list[Event]:
 def event(request: Request) -> Response:
     """Return the page of an event."""
     context, found = context_of(request), event_of(request)
+    picture = _picture_of(context.archive.evidence(found))
     values = {
         "title": f"{context.machines.get(found.machine, found.machine)}: "
         f"{found.headline or found.reason}",
@@ -59,7 +60,8 @@ def event(request: Request) -> Response:
         "name": context.machines.get(found.machine, found.machine),
         "is_known": found.machine in context.machines,
         "files": describe_event(context, found)["files"],
-        "is_relative": _is_relative(context.archive.evidence(found)),
+        "is_relative": picture.get("relative_to_normal") is True,
+        "picture_axis": picture,
         "keeps_sound": found.machine in context.rings,
         "notes": context.archive.notes(found.id),
         "bands": [asdict(band) for band in found.bands],
@@ -78,10 +80,10 @@ def _end_of(event: Event, now: float) -> float:
     return now if event.closed_s is None else event.closed_s
 
 
-def _is_relative(evidence: Mapping[str, Any]) -> bool:
-    """Return whether an event's picture has differences from normal sound, not levels."""
+def _picture_of(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the axes of an event's picture, and whether it has differences from normal sound."""
     picture = evidence.get("picture")
-    return isinstance(picture, dict) and picture.get("relative_to_normal") is True
+    return picture if isinstance(picture, dict) else {}
 
 
 ENDPOINTS = [Endpoint("/events", events), Endpoint("/events/{event}", event)]

@@ -1,4 +1,9 @@
 "use strict";
+// On a phone the labels inside the pictures are too small to read: these are displayed over them.
+for (const axis of document.querySelectorAll(".picture .axis")) {
+  showFrequencies(axis, Number(axis.dataset.low), Number(axis.dataset.high));
+}
+
 // A cursor over each spectrogram follows its player; a click in the picture seeks.
 for (const recording of document.querySelectorAll(".recording")) {
   const player = recording.querySelector("audio");

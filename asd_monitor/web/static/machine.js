@@ -133,18 +133,7 @@ function showColumns(data) {
   const bytes = Uint8Array.from(atob(data.data), (character) => character.charCodeAt(0));
   for (let first = 0; first < bytes.length; first += 64) waiting.push(bytes.subarray(first, first + 64));
   if (data.is_past) drawColumns(waiting.length);
-  showFrequencies(data.low_hz, data.high_hz);
-}
-
-function showFrequencies(low, high) {
-  const axis = byId("frequencies");
-  if (axis.childElementCount) return;
-  for (const hz of [100, 500, 1000, 2000, 5000, 10000].filter((hz) => hz > low && hz < 0.9 * high)) {
-    const label = document.createElement("span");
-    label.textContent = hz >= 1000 ? `${hz / 1000} kHz` : `${hz} Hz`;
-    label.style.bottom = `${(100 * Math.log(hz / low)) / Math.log(high / low)}%`;
-    axis.append(label);
-  }
+  showFrequencies(byId("frequencies"), data.low_hz, data.high_hz);
 }
 
 function drawColumns(count) {

@@ -62,6 +62,17 @@ function showConnection(isConnected) {
   if (banner) banner.hidden = isConnected;
 }
 
+// Labels of the logarithmic frequency axis of a spectrogram.
+function showFrequencies(axis, low, high) {
+  if (axis.childElementCount) return;
+  for (const hz of [100, 500, 1000, 2000, 5000, 10000].filter((hz) => hz > low && hz < 0.9 * high)) {
+    const label = document.createElement("span");
+    label.textContent = hz >= 1000 ? `${hz / 1000} kHz` : `${hz} Hz`;
+    label.style.bottom = `${(100 * Math.log(hz / low)) / Math.log(high / low)}%`;
+    axis.append(label);
+  }
+}
+
 showZone();
 showTimes();
 new MutationObserver(showTimes).observe(document.body, { childList: true, characterData: true, subtree: true });
