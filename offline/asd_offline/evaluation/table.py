@@ -107,7 +107,8 @@ def score_lines(result: ChallengeResult) -> Iterator[str]:
     if result.set_name is None:
         yield f"no official score: not the machines and sections of one set of {result.year}"
     else:
-        yield f"no official score: the {result.set_name} set lacks {', '.join(result.missing)}"
+        missing = ", ".join(result.missing)
+        yield f"no official score: no metrics of these of the {result.set_name} set: {missing}"
     if result.partial_score is not None:
         yield f"partial score {result.partial_score:.4f}{interval}"
         yield f"  {formula}, over the available sections"

@@ -90,26 +90,11 @@ def replay_timelines(
     machines = find_machines(
         settings.folder, settings.machines, settings.channel, needs_train=model is None
     )
-    targets = {machine.name: _find_target(model, machine.name) for machine in machines}
     settings = replace(settings, device=resolve_device(settings.device, settings.cluster))
     work = choose_work_folder(settings.out) / _digest(settings, model, machines)
-    create_work_folder(work)
     learning = [] if model else [_learn_job(settings, m, work) for m in machines]
-    model_of = {job.machine: job.model for job in learning}
-    jobs = {
-        (machine.name, stream.name): PlayJob(
-            stream=stream.path,
-            duration_s=stream.duration_s,
-            channel=settings.channel,
-            device=settings.device,
-            model=model.path if model else model_of[machine.name],
-            target=targets[machine.name],
-            result=work / f"{number:04d}-{index:04d}.json",
-            trusted_keys=settings.trusted_keys,
-        )
-        for number, machine in enumerate(machines)
-        for index, stream in enumerate(machine.streams)
-    }
+    jobs = _play_jobs(settings, model, machines, learning, work)
+    create_work_folder(work)
     with sigterm_as_interrupt(), _open_pool(settings, work, progress) as pool:
         _run(pool, learning, progress, "learning")
         with _scoring_pool(pool, settings) as scoring:
@@ -188,6 +173,31 @@ def _learn_job(settings: TimelineSettings, machine: MachineStreams, work: Path) 
         model=work / f"{machine.name}.asd",
         result=work / f"{machine.name}.fit.json",
     )
+
+
+def _play_jobs(
+    settings: TimelineSettings,
+    model: GivenModel | None,
+    machines: Sequence[MachineStreams],
+    learning: Sequence[LearnJob],
+    work: Path,
+) -> dict[tuple[str, str], PlayJob]:
+    """Return a job for each stream, by the names of machine and stream."""
+    learned = {job.machine: job.model for job in learning}
+    return {
+        (machine.name, stream.name): PlayJob(
+            stream=stream.path,
+            duration_s=stream.duration_s,
+            channel=settings.channel,
+            device=settings.device,
+            model=model.path if model else learned[machine.name],
+            target=_find_target(model, machine.name),
+            result=work / f"{number:04d}-{index:04d}.json",
+            trusted_keys=settings.trusted_keys,
+        )
+        for number, machine in enumerate(machines)
+        for index, stream in enumerate(machine.streams)
+    }
 
 
 def _evaluate(machine: str, stream: Stream, job: PlayJob) -> PlayedStream:

@@ -78,7 +78,7 @@ def test_what_an_incomplete_submission_lacks_is_reported(tmp_path: Path) -> None
     files = write_evaluation_files(tmp_path, 2022)
     (files.scores / "anomaly_score_fan_section_04_test.csv").unlink()
     result = run(files)
-    assert "no official score: the eval set lacks fan section_04" in result.stdout
+    assert "no official score: no metrics of these of the eval set: fan section_04" in result.stdout
     assert "partial score" in result.stdout
     assert "anomaly_score_fan_section_04_test.csv" in result.stdout
 
