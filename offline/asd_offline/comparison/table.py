@@ -135,6 +135,12 @@ def caption(comparison: Comparison, mark: str = "*") -> list[str]:
             "seeds (root of the sum of their squares); for a deterministic model the largest "
             "standard deviation of the others is used."
         )
+    elif all(
+        seeds.deterministic for model in comparison.models for seeds in model.metrics.values()
+    ):
+        sentences.append(
+            "No value is marked as best: deterministic models have no spread over seeds."
+        )
     else:
         sentences.append("No value is marked as best: with a single seed the spread is unknown.")
     if comparison.ci95:

@@ -13,7 +13,7 @@ from rich.console import Console
 from asd_offline.comparison.console import make_tables
 from asd_offline.comparison.run_result import OVERALL
 from asd_offline.comparison.summary import SeedValues, find_clearly_best
-from asd_offline.comparison.table import Column, TableCell, pad_cells
+from asd_offline.comparison.table import Column, TableCell, caption, pad_cells
 from tests.offline.compared_models import Compared
 
 
@@ -103,6 +103,11 @@ def test_the_lead_of_a_deterministic_model_must_exceed_the_spread_of_the_others(
     assert find_clearly_best({"a": best, "b": near, "c": trained}) is None
     far = SeedValues((0.87,), deterministic=True)
     assert find_clearly_best({"a": best, "b": far, "c": trained}) == "a"
+
+
+def test_the_caption_says_why_nothing_is_marked(compared: Compared) -> None:
+    deterministic = replace(compared.comparison, models=compared.comparison.models[1:])
+    assert "deterministic models have no spread over seeds" in " ".join(caption(deterministic))
 
 
 def test_the_best_has_a_star_and_means_are_aligned() -> None:
