@@ -27,7 +27,7 @@ from asd_monitor.records import NORMAL_RANGE, Limit, WindowScore
 WITHIN = "within normal range"
 ABOVE = "above normal range"
 WAS_ABOVE = "was above normal range"
-"""There is still evidence, but the latest block added none."""
+"""There is still evidence, but less than before."""
 REPORTED_FRACTION = 0.25
 """Evidence below this fraction of the limit is not mentioned."""
 CLEAR_FRACTION = 0.7
@@ -49,8 +49,7 @@ class SequentialTest:
     fraction
         Largest evidence of any voice, as a fraction of that which raises the alarm.
     duration_s
-        How long that voice has been raised: from its first evidence to the latest block that added
-        to it, in seconds.
+        How long that voice has been raised: from its first evidence to its peak, in seconds.
     limit
         Upper end of the normal range of the score, for the user; None where it is unknown.
     """
@@ -83,8 +82,9 @@ class SequentialTest:
         """Discard all evidence."""
         count = 1 if self._statistics is None else len(self._statistics.tested_names)
         self._evidence = np.zeros(count)
+        self._peak = np.zeros(count)
         self._blocks = np.zeros(count, np.int64)  # since the evidence began
-        self._raised_blocks = np.zeros(count, np.int64)  # of these, up to the last that added to it
+        self._raised_blocks = np.zeros(count, np.int64)  # of these, up to its peak
         self.fraction, self.duration_s, self._leading = 0.0, 0.0, 0
         self.skip_gap()
 
@@ -114,7 +114,9 @@ class SequentialTest:
         evidence = np.maximum(self._evidence + deviations - SLACK, 0.0)
         self._evidence = np.minimum(evidence, self._alarm_at + RESERVE)
         self._blocks = np.where(evidence > 0.0, self._blocks + 1, 0)
-        is_raised = (deviations > SLACK) | (self._blocks == 0)
+        # Chance adds to the evidence in normal sound too, but rarely to more than it was before.
+        self._peak = np.where(evidence > 0.0, np.maximum(self._peak, self._evidence), 0.0)
+        is_raised = self._evidence >= self._peak
         self._raised_blocks = np.where(is_raised, self._blocks, self._raised_blocks)
         self._measure()
 
@@ -125,7 +127,7 @@ class SequentialTest:
 
     @property
     def _is_rising(self) -> bool:
-        """Whether the latest block added to the evidence."""
+        """Whether there has never been more evidence than now."""
         return bool(self._raised_blocks[self._leading] == self._blocks[self._leading])
 
     @property
@@ -135,18 +137,20 @@ class SequentialTest:
             "values": self._evidence.tolist(),
             "blocks": self._blocks.tolist(),
             "raised_blocks": self._raised_blocks.tolist(),
+            "peaks": self._peak.tolist(),
         }
 
     def restore(self, evidence: Evidence) -> None:
         """Continue with the evidence from before a restart."""
         values, blocks = evidence.get("values"), evidence.get("blocks")
-        raised_blocks = evidence.get("raised_blocks", blocks)
-        for numbers in (values, blocks, raised_blocks):
+        raised_blocks, peaks = evidence.get("raised_blocks", blocks), evidence.get("peaks", values)
+        for numbers in (values, blocks, raised_blocks, peaks):
             if not isinstance(numbers, list) or len(numbers) != len(self._evidence):
                 return
             if not all(is_number(number) and 0 <= number < MAX_RESTORED for number in numbers):
                 return
         self._evidence = np.minimum(np.asarray(values, np.float64), self._alarm_at + RESERVE)
+        self._peak = np.minimum(np.asarray(peaks, np.float64), self._alarm_at + RESERVE)
         self._blocks = np.asarray(blocks, np.int64)
         self._raised_blocks = np.asarray(raised_blocks, np.int64)
         self._measure()
