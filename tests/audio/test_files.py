@@ -175,7 +175,7 @@ def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
         read_recording("a\0b.wav", RATE_HZ)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(offset=st.integers(0, 60), value=st.integers(0, 255), length=st.integers(0, 32_044))
 def test_a_damaged_header_raises_nothing_but_a_source_error(
     tmp_path: Path, wav_bytes: bytes, offset: int, value: int, length: int

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import json
 import logging
+import resource
 import socket
 import ssl
 import subprocess
@@ -352,6 +353,17 @@ def connect_slowly(sink: PrometheusSink) -> socket.socket:
     return client
 
 
+@contextlib.contextmanager
+def many_open_files() -> Iterator[None]:
+    """Let this process have as many open files as the system allows it to, inside the block."""
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
+
+
 def is_disconnected(client: socket.socket) -> bool:
     """Wait for the end of a connection, with or without a reset."""
     try:
@@ -366,7 +378,8 @@ def client_threads() -> int:
 
 def test_many_slow_clients_do_not_keep_others_from_the_metrics(sink: PrometheusSink) -> None:
     with contextlib.ExitStack() as clients:
-        for _ in range(300):
+        clients.enter_context(many_open_files())
+        for _ in range(1000):
             clients.enter_context(connect_slowly(sink))
         assert get(sink.url)[0] == 200
         limit = http_server.MAX_CONNECTIONS
