@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.evidence.build import Evidence, Reference, build, encode_description
 from asd_monitor.evidence.clip import encode_flac, read_flac
-from asd_monitor.evidence.event_history import EventHistory
+from asd_monitor.evidence.event_history import EventHistory, NoHistory
 from asd_monitor.evidence.headline import complete_duration
 from asd_monitor.evidence.nearest import NormalRecordings
 from asd_monitor.evidence.ring import Cut, SoundRing
@@ -80,11 +80,16 @@ class EvidenceMaker:
     events
         Where events are recorded.
     post
-        Hands a record to all sinks.
+        Hands a record to all sinks; may be called from any thread.
     external_url
         URL of the web page, for links; empty if it is not known.
     clock
         Seconds since the epoch.
+
+    Attributes
+    ----------
+    settings, machines
+        As given.
     """
 
     def __init__(
@@ -94,16 +99,16 @@ class EvidenceMaker:
         store: EvidenceStore,
         metrics: Metrics,
         *,
-        events: EventHistory,
-        post: Callable[[Record], None],
-        external_url: str,
-        clock: Callable[[], float],
+        events: EventHistory | None = None,
+        post: Callable[[Record], None] = lambda _record: None,
+        external_url: str = "",
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._settings = settings
-        self._machines = machines
+        self.settings = settings
+        self.machines = machines
         self._store = store
         self._metrics = metrics
-        self._events = events
+        self._events = events or NoHistory()
         self._post = post
         self._external_url = external_url.rstrip("/")
         self._clock = clock
@@ -144,7 +149,7 @@ class EvidenceMaker:
             self.report_failure(request, "its sound was no longer in memory")
             return
         try:
-            evidence = build(request, cut, self._reference(request.machine), self._settings.keep)
+            evidence = build(request, cut, self._reference(request.machine), self.settings.keep)
         except AsdMonitorError as error:
             self.report_failure(request, str(error))
             return
@@ -168,7 +173,7 @@ class EvidenceMaker:
     def _repeat(self, request: Request, cut: Cut, case: _Case | None) -> None:
         if case is None:
             return
-        if case.has_files and self._settings.keep is Keep.CLIP and len(cut.samples):
+        if case.has_files and self.settings.keep is Keep.CLIP and len(cut.samples):
             name = f"clip-{request.repeat + 1}.flac"
             start_s = (cut.start - case.start) / cut.sample_rate_hz
             more = {"file": name, "from_s": round(start_s, 2), "duration_s": cut.duration_s}
@@ -220,7 +225,7 @@ class EvidenceMaker:
 
     def _publish(self, request: Request, case: _Case, *, ongoing: bool) -> None:
         """Update the event in the history and hand the evidence to the sinks."""
-        evidence, settings = case.evidence, self._settings
+        evidence, settings = case.evidence, self.settings
         headline = evidence.analysis.headline(request.last_counted_end, ongoing=ongoing)
         evidence.description["headline"] = headline
         evidence.description["problem"] = case.problem
@@ -263,7 +268,7 @@ class EvidenceMaker:
 
     def _reference(self, machine: str) -> Reference:
         """Return what a machine is compared with; read again when its model has changed."""
-        detector = self._machines[machine].detector()
+        detector = self.machines[machine].detector()
         if detector is None:
             return Reference()
         model, target = detector.model, detector.target_index(machine)
@@ -273,7 +278,7 @@ class EvidenceMaker:
         rate_hz = model.manifest.sample_rate_hz
         window_s = comparison_window_s(model.manifest.window_samples / rate_hz)
         recordings = NormalRecordings.read(
-            self._machines[machine].recordings, rate_hz, round(window_s * rate_hz)
+            self.machines[machine].recordings, rate_hz, round(window_s * rate_hz)
         )
         normal = model.normal_sound.get(model.manifest.targets[target])
         if normal is None and recordings is not None:

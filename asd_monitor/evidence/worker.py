@@ -5,16 +5,12 @@ The inference thread only notes scores here, and never waits.
 
 import logging
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from asd_monitor.evidence.event_history import EventHistory, NoHistory
-from asd_monitor.evidence.maker import DELETION_INTERVAL_S, EvidenceMaker, MachineSound
+from asd_monitor.evidence.maker import DELETION_INTERVAL_S, EvidenceMaker
 from asd_monitor.evidence.ring import Cut, SoundRing
-from asd_monitor.evidence.settings import EvidenceSettings, Keep
-from asd_monitor.evidence.store import EvidenceStore
+from asd_monitor.evidence.settings import Keep
 from asd_monitor.evidence.watch import Request, Watch
 from asd_monitor.records import (
     MachineRemoved,
@@ -55,49 +51,16 @@ class EvidenceWorker:
 
     Parameters
     ----------
-    settings
-        What is kept.
-    machines
-        The machines by name.
-    store
-        Where it is kept.
+    maker
+        Makes the evidence, in the thread of this sink.
     metrics
-        Counts results.
-    events
-        Where events are recorded.
-    post
-        Hands a record to all sinks; may be called from any thread.
-    external_url
-        URL of the web page, for links; empty if it is not known.
-    clock
-        Seconds since the epoch.
+        Counts requests that are dropped.
     """
 
-    def __init__(
-        self,
-        settings: EvidenceSettings,
-        machines: Mapping[str, MachineSound],
-        store: EvidenceStore,
-        metrics: Metrics,
-        *,
-        events: EventHistory | None = None,
-        post: Callable[[Record], None] = lambda _record: None,
-        external_url: str = "",
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._settings = settings
-        self._machines = machines
+    def __init__(self, maker: EvidenceMaker, metrics: Metrics) -> None:
+        self._maker = maker
+        self._settings, self._machines = maker.settings, maker.machines
         self._metrics = metrics
-        self._maker = EvidenceMaker(
-            settings,
-            machines,
-            store,
-            metrics,
-            events=events or NoHistory(),
-            post=post,
-            external_url=external_url,
-            clock=clock,
-        )
         self._watches: dict[str, Watch] = {}
         self._queue = _Queue()
         self._condition = threading.Condition()  # guards the queue and _closing

@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from asd_monitor.evidence.event_history import NoHistory
+from asd_monitor.evidence.maker import EvidenceMaker
 from asd_monitor.evidence.settings import EvidenceSettings
 from asd_monitor.evidence.store import CLIP, DESCRIPTION, EvidenceStore, NoRoomError
 from asd_monitor.evidence.worker import EvidenceWorker
@@ -105,7 +106,8 @@ def test_the_monitor_deletes_old_evidence_by_itself(tmp_path: Path) -> None:
     os.utime(tmp_path / "1" / DESCRIPTION, (NOW_S - 2 * DAY_S,) * 2)
     os.utime(tmp_path / "2" / DESCRIPTION, (NOW_S,) * 2)
     store, metrics = EvidenceStore(tmp_path, settings), Metrics(CollectorRegistry())
-    worker = EvidenceWorker(settings, {}, store, metrics, clock=lambda: NOW_S)
+    maker = EvidenceMaker(settings, {}, store, metrics, clock=lambda: NOW_S)
+    worker = EvidenceWorker(maker, metrics)
     worker.open()
     try:
         wait_until(lambda: folders(tmp_path) == ["2"], "the deletion")

@@ -17,7 +17,7 @@ from asd_monitor.detection.decision_rule import DecisionRule
 from asd_monitor.detection.detector import Detector
 from asd_monitor.evidence.event_history import StoredEvents
 from asd_monitor.evidence.headline import NO_COMPARISON
-from asd_monitor.evidence.maker import MachineSound
+from asd_monitor.evidence.maker import EvidenceMaker, MachineSound
 from asd_monitor.evidence.ring import SoundRing
 from asd_monitor.evidence.settings import EvidenceSettings, Keep
 from asd_monitor.evidence.store import EvidenceStore
@@ -107,7 +107,7 @@ class Rig:
         self.root = folder / "events"
         self.recordings = folder / "recordings"
         events = StoredEvents(self.writer)
-        self.worker = EvidenceWorker(
+        maker = EvidenceMaker(
             settings,
             {"pump": MachineSound(self.ring, lambda: detector, self.recordings)},
             EvidenceStore(self.root, settings, events),
@@ -116,6 +116,7 @@ class Rig:
             post=self.posted.append,
             external_url="https://monitor.example.com/",
         )
+        self.worker = EvidenceWorker(maker, self.metrics)
         self.worker.open()
 
     def play(self, sound: np.ndarray, *, counts: bool = False, shift_s: float = 0.0) -> None:
