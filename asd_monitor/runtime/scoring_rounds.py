@@ -4,6 +4,8 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from asd_monitor.records import State, Window, WindowScore
@@ -42,15 +44,15 @@ def score_batches(
 
     A GPU receives its batches first, and works on them one after the other, while the CPU scores
     its own. Other threads only call models: quality and scores of a window depend on nothing that
-    another window changes before its result is taken here.
+    another window changes before its result is taken here. The batches of one model are called one
+    after the other: most of the work of many windows of a cheap model is that of the interpreter,
+    for which threads only compete.
     """
     on_gpu = [batch for batch in batches if batch[0].model.is_asynchronous]
     on_cpu = [batch for batch in batches if not batch[0].model.is_asynchronous]
-    called = zip(
-        on_cpu,
-        threads.run([partial(detector.begin, windows) for detector, windows in on_cpu]),
-        strict=True,
-    )
+    by_model = groupby(on_cpu, key=itemgetter(0))
+    groups = [[partial(model.begin, windows) for _, windows in part] for model, part in by_model]
+    called = zip(on_cpu, threads.run(groups), strict=True)
     for first in range(0, max(1, len(on_gpu)), MAX_BEGUN):
         part = on_gpu[first : first + MAX_BEGUN]
         begun = [(windows, detector.begin(windows)) for detector, windows in part]

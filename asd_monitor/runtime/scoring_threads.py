@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from itertools import chain, count
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
@@ -14,8 +15,8 @@ CLOSE_TIMEOUT_S = 2.0
 class ScoringThreads:
     """Threads that share the calls of a round with the thread that scores.
 
-    Models compute without the interpreter's lock, so their calls run at the same time. The threads
-    are started by the first round of several calls.
+    Models compute without the interpreter's lock, so calls of several models run at the same time.
+    The threads are started by the first round of several groups.
 
     Parameters
     ----------
@@ -28,24 +29,26 @@ class ScoringThreads:
         self._threads: list[threading.Thread] = []
         self._shares: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
-    def run(self, calls: Sequence[Callable[[], Result]]) -> Generator[Result, None, None]:
-        """Yield the result of each call, in order; used by one thread.
+    def run(
+        self, groups: Sequence[Sequence[Callable[[], Result]]]
+    ) -> Generator[Result, None, None]:
+        """Yield the results of groups of calls, in order; used by one thread.
 
-        The calls of one round must not depend on each other. An exception of a call is raised
-        where its result would be. The calls that have not begun are abandoned then, and when the
-        caller takes no more results.
+        The calls of a group are done one after the other, those of several groups at the same
+        time. An exception of a call is raised where its result would be. The calls that have not
+        begun are abandoned then, and when the caller takes no more results.
         """
-        helpers = min(self._helpers, len(calls) - 1)
+        helpers = min(self._helpers, len(groups) - 1)
         if helpers < 1:
-            for call in calls:
+            for call in chain.from_iterable(groups):
                 yield call()
             return
         self._start()
-        shared = _SharedCalls(calls)
+        shared = _SharedCalls(groups)
         for _ in range(helpers):
             self._shares.put(shared.work)
         try:
-            for index in range(len(calls)):
+            for index in range(sum(map(len, groups))):
                 yield shared.take(index)
         finally:
             shared.abandon()
@@ -73,22 +76,29 @@ class ScoringThreads:
 
 
 class _SharedCalls(Generic[Result]):
-    """The calls of a round, each of which one of several threads does."""
+    """The groups of a round, each of which one of several threads calls."""
 
-    def __init__(self, calls: Sequence[Callable[[], Result]]) -> None:
-        self._waiting = deque(enumerate(calls))
+    def __init__(self, groups: Sequence[Sequence[Callable[[], Result]]]) -> None:
+        numbers = count()
+        self._waiting = deque([(next(numbers), call) for call in group] for group in groups)
+        self._own: deque[tuple[int, Callable[[], Result]]] = deque()
+        """What is left of the group that is done by the thread which takes the results."""
         self._results: dict[int, Result | Exception] = {}
         self._done = threading.Condition()
+        self._is_abandoned = False
 
     def work(self) -> None:
-        """Do calls until all have been begun."""
-        while self._do_next():
-            pass
+        """Do groups until all have been begun."""
+        while (group := self._next_group()) is not None:
+            for index, call in group:
+                if self._is_abandoned:
+                    return
+                self._do(index, call)
 
     def take(self, index: int) -> Result:
         """Return a result, or raise what the call raised; do other calls until it is there."""
-        while index not in self._results and self._do_next():
-            pass
+        while index not in self._results and (self._own or self._begin_group()):
+            self._do(*self._own.popleft())
         with self._done:
             self._done.wait_for(lambda: index in self._results)
         result = self._results.pop(index)
@@ -98,14 +108,22 @@ class _SharedCalls(Generic[Result]):
 
     def abandon(self) -> None:
         """Leave out the calls that have not begun."""
+        self._is_abandoned = True
         self._waiting.clear()
 
-    def _do_next(self) -> bool:
-        """Do the first call that has not begun; return whether there was one."""
+    def _begin_group(self) -> bool:
+        """Let the thread that takes the results do a group; return whether there was one."""
+        self._own.extend(self._next_group() or ())
+        return bool(self._own)
+
+    def _next_group(self) -> "list[tuple[int, Callable[[], Result]]] | None":
+        """Return the first group that has not begun; None if there is none."""
         try:
-            index, call = self._waiting.popleft()
+            return self._waiting.popleft()
         except IndexError:
-            return False
+            return None
+
+    def _do(self, index: int, call: Callable[[], Result]) -> None:
         result: Result | Exception
         try:
             result = call()
@@ -114,4 +132,3 @@ class _SharedCalls(Generic[Result]):
         with self._done:
             self._results[index] = result
             self._done.notify()
-        return True

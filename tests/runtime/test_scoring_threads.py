@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -116,7 +117,29 @@ def test_a_slow_model_changes_no_order_while_others_are_called() -> None:
         return index
 
     with scoring_threads(2) as threads:
-        assert list(threads.run([partial(call, index) for index in range(5)])) == list(range(5))
+        assert list(threads.run([[partial(call, index)] for index in range(5)])) == list(range(5))
+
+
+def test_the_calls_of_a_group_are_done_one_after_the_other_and_taken_in_order() -> None:
+    running, most = defaultdict[int, int](int), defaultdict[int, int](int)
+    lock = threading.Lock()
+
+    def call(group: int, index: int) -> tuple[int, int]:
+        with lock:
+            running[group] += 1
+            most[group] = max(most[group], running[group])
+        np.sort(np.random.default_rng(index).normal(size=20_000))
+        with lock:
+            running[group] -= 1
+        return group, index
+
+    sizes = (1, 7, 3, 12, 2)
+    groups = [[partial(call, i, j) for j in range(size)] for i, size in enumerate(sizes)]
+    expected = [(i, j) for i, size in enumerate(sizes) for j in range(size)]
+    with scoring_threads(3) as threads:
+        for _ in range(5):
+            assert list(threads.run(groups)) == expected
+    assert set(most.values()) == {1}
 
 
 def test_a_model_that_fails_concerns_its_machine_only(model: LoadedModel) -> None:
@@ -141,11 +164,11 @@ def test_an_internal_error_is_raised_where_the_result_would_be() -> None:
         return index
 
     with scoring_threads(2) as threads:
-        results = threads.run([partial(call, index) for index in range(4)])
+        results = threads.run([[partial(call, index)] for index in range(4)])
         assert [next(results), next(results)] == [0, 1]
         with pytest.raises(KeyError, match="an internal error"):
             next(results)
-        assert list(threads.run([partial(call, index) for index in (7, 8, 9)])) == [7, 8, 9]
+        assert list(threads.run([[partial(call, index)] for index in (7, 8, 9)])) == [7, 8, 9]
     assert 2 in called
 
 
@@ -159,18 +182,18 @@ def test_calls_are_abandoned_when_no_more_results_are_taken() -> None:
             closed.wait(TIMEOUT_S)
 
     with scoring_threads(2) as threads:
-        results = threads.run([partial(call, index) for index in range(500)])
+        results = threads.run([[partial(call, index)] for index in range(500)])
         next(results)
         results.close()
         closed.set()
     assert not begun_after
 
 
-def test_one_batch_is_scored_by_the_inference_thread_alone() -> None:
+def test_the_batches_of_one_model_are_scored_by_the_inference_thread_alone() -> None:
     threads = ScoringThreads(4)
     before = threading.active_count()
     for _ in range(3):
-        assert list(threads.run([threading.get_ident])) == [threading.get_ident()]
+        assert list(threads.run([[threading.get_ident] * 5])) == [threading.get_ident()] * 5
     assert threading.active_count() == before
 
 
@@ -182,7 +205,7 @@ def test_the_threads_end_and_use_one_thread_of_torch_each(model: LoadedModel) ->
         return threading.current_thread().name, torch.get_num_threads()
 
     with scoring_threads(3) as threads:
-        found = dict(threads.run([call] * 3))
+        found = dict(threads.run([[call]] * 3))
     assert found == {threading.current_thread().name: 1, "inference-2": 1, "inference-3": 1}
     assert not [each for each in threading.enumerate() if each.name.startswith("inference-")]
 
