@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import soxr
 import torch
 
 from asd_monitor import model_file
+from asd_monitor.audio.files import RESAMPLE_QUALITY
 from asd_monitor.audio.windowing import clip_windows
 from asd_monitor.backends.band_responses import response_bands
 from asd_monitor.detection.voice_words import WORDS, describe_voice
@@ -259,6 +261,23 @@ def test_the_saved_file_scores_as_the_fitted_module_does(
     )
     assert model.manifest.to_dict() == fitted.manifest.to_dict()
     assert path.stat().st_size < 20e6
+
+
+@pytest.mark.parametrize("rate_hz", [44_100, 48_000])
+def test_a_conversion_of_the_sample_rate_shifts_scores_by_less_than_a_hundredth_of_their_spread(
+    fitted: Fitted, new_clips: list[FloatArray], rate_hz: int
+) -> None:
+    captured = [sampled_at(clip, rate_hz) for clip in new_clips]
+    converted = [soxr.resample(clip, rate_hz, RATE, RESAMPLE_QUALITY) for clip in captured]
+    expected, found = scores(fitted, new_clips), scores(fitted, converted)
+    assert abs(np.mean(found - expected)) < 0.01 * expected.std()
+    assert np.abs(found - expected).max() < 0.05 * expected.std()
+
+
+def sampled_at(sound: FloatArray, rate_hz: int) -> FloatArray:
+    """Return the same sound at a higher sample rate."""
+    spectrum, size = np.fft.rfft(sound), sound.size * rate_hz // RATE
+    return (np.fft.irfft(spectrum, size) * (size / sound.size)).astype(np.float32)
 
 
 @pytest.mark.parametrize("size", [2, 3, 9])
