@@ -21,8 +21,8 @@ def use_one_heap() -> None:
     """Let all threads that are started from now on allocate from one heap.
 
     Otherwise glibc makes a heap for each of the first threads, whose free memory the others do not
-    use. Threads seldom wait for each other: Python runs one at a time, and a round of models in two
-    threads takes 0.6 instead of 0.5 of the time in one.
+    use. Python runs one thread at a time, so they seldom wait for each other; models in several
+    threads lose about a tenth of their time.
     """
     _set_option(_M_ARENA_MAX, 1)
 
